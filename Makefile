@@ -1,0 +1,36 @@
+# `make run` and `make test` do everything on a fresh machine. On Windows see README.md: three plain lines.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 8501
+
+.PHONY: run test lint clean help
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+run: $(VENV)/.installed  ## Set up, write the demo data if there is none, open the dashboard
+	$(BIN)/python -m core demo --if-missing
+	$(BIN)/streamlit run dashboard/Home.py --server.port $(PORT)
+
+test: $(VENV)/.installed-dev lint  ## Set up, then lint, types, import contract and tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/.installed: requirements.txt constraints.txt pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'MammoLab needs Python 3.11 or newer, this is ' + sys.version + '. Name another one: make run PYTHON=python3.12')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:  ## Remove the virtual environment and tool caches; keep data and runs
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,221 @@
+"""Configuration files: read with the line of every mistake, written with every field's description."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from core.config.schema import Config
+from core.errors import BadConfig
+
+COMMENT_WIDTH = 110
+
+
+def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration file and apply `section.field=value` overrides to it.
+
+    `path` None starts from the built-in defaults. Values in overrides are YAML (`[512, 256]`, `true`, `1e-4`).
+
+    Raises:
+        BadConfig: the file is missing or not YAML; a field is unknown or its value impossible. The message
+            names every such field, its line, what came and what is allowed.
+    """
+    document: CommentedMap = CommentedMap()
+    source = "config"
+    if path is not None:
+        source = str(path)
+        document = _read_yaml(Path(path))
+    for override in overrides:
+        _apply_override(document, override)
+    try:
+        return Config.model_validate(_plain(document))
+    except ValidationError as error:
+        set_here = {override.partition("=")[0].strip() for override in overrides}
+        lines = [_explain(detail, document, source, set_here) for detail in error.errors()]
+        raise BadConfig("\n".join(dict.fromkeys(lines))) from error
+
+
+def dump_config(config: Config) -> str:
+    """The configuration as YAML, each field under its description; `load_config` reads it back equal."""
+    document = _commented(config, indent=0)
+    stream = io.StringIO()
+    _yaml().dump(document, stream)
+    return stream.getvalue()
+
+
+def save_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
+    """Write `values` into one section of a configuration file, keeping everything else and all comments.
+
+    Raises:
+        BadConfig: the file with these values would not be a valid configuration (it is left as it was).
+    """
+    document = _read_yaml(path) if path.exists() else _commented(Config(), indent=0)
+    existing = document.setdefault(section, CommentedMap())
+    for key, value in values.items():
+        existing[key] = _to_yaml(value)
+    try:
+        Config.model_validate(_plain(document))
+    except ValidationError as error:
+        raise BadConfig("\n".join(_explain(detail, document, str(path)) for detail in error.errors())) from error
+    stream = io.StringIO()
+    _yaml().dump(document, stream)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(stream.getvalue(), encoding="utf-8")
+    temporary.replace(path)
+
+
+def describe_allowed(model: type[BaseModel], name: str) -> str:
+    """In words, what a field accepts: 'a whole number, at least 1, at most 1000'."""
+    field = model.model_fields.get(name)
+    if field is None:
+        return "one of " + ", ".join(model.model_fields)
+    schema = model.model_json_schema()
+    return _allowed(schema["properties"][name], schema.get("$defs", {}))
+
+
+def _yaml() -> YAML:
+    yaml = YAML()  # round-trip mode: YAML 1.2, comments and line numbers kept
+    yaml.width = 120
+    return yaml
+
+
+def _read_yaml(path: Path) -> CommentedMap:
+    try:
+        document = _yaml().load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadConfig(f"{path}: no such file. Give the path of a config.yaml (the repository has one).") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{path}: cannot be read as text: {error}") from error
+    except YAMLError as error:
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        where = f" line {mark.line + 1}" if mark else ""
+        problem = (error.problem if isinstance(error, MarkedYAMLError) else None) or error
+        raise BadConfig(f"{path}{where}: not valid YAML: {problem}") from error
+    if document is None:
+        return CommentedMap()
+    if not isinstance(document, CommentedMap):
+        raise BadConfig(f"{path}: expected sections ({', '.join(Config.model_fields)}), got {type(document).__name__}")
+    return document
+
+
+def _apply_override(document: CommentedMap, override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise BadConfig(f"--set {override}: expected section.field=value, for example training.epochs=5")
+    try:
+        value = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise BadConfig(f"--set {override}: the value is not valid YAML") from error
+    *parents, last = key.strip().split(".")
+    node = document
+    for parent in parents:
+        if not isinstance(node.get(parent), CommentedMap):
+            node[parent] = CommentedMap()
+        node = node[parent]
+    node[last] = value
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_plain(value) for value in node]
+    return node
+
+
+def _explain(detail: Any, document: CommentedMap, source: str, set_here: Collection[str] = ()) -> str:
+    location = [part for part in detail["loc"] if isinstance(part, str)]
+    model: type[BaseModel] = Config
+    known: list[str] = []
+    for part in location:
+        field = model.model_fields.get(part)
+        known.append(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            break
+        model = field.annotation
+    name = ".".join(known)
+    line = _line(document, known)
+    where = "--set" if name in set_here else f"{source} line {line}" if line else source
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: {name}: unknown field; allowed here: {', '.join(model.model_fields)}"
+    allowed = describe_allowed(model, known[-1]) if known and known[-1] in model.model_fields else "a section of fields"
+    return f"{where}: {name}: got {detail['input']!r}; allowed: {allowed}"
+
+
+def _line(document: CommentedMap, path: Iterable[str]) -> int | None:
+    node: Any = document
+    line = None
+    for part in path:
+        if not isinstance(node, CommentedMap) or part not in node:
+            break
+        try:
+            line = node.lc.key(part)[0] + 1
+        except (KeyError, TypeError, AttributeError):
+            return None  # set by an override: it has no line
+        node = node[part]
+    return line
+
+
+def _allowed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return "a section of fields: " + ", ".join(definitions[schema["$ref"].rsplit("/", 1)[-1]]["properties"])
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_allowed(option, definitions) for option in schema["anyOf"]))
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    kind = {
+        "integer": "a whole number",
+        "number": "a number",
+        "boolean": "true or false",
+        "string": "text",
+        "array": "a list",
+        "object": "fields with plain values",
+    }[schema["type"]]
+    if schema["type"] == "array" and "prefixItems" in schema:
+        kind = f"[{', '.join(_allowed(item, definitions) for item in schema['prefixItems'])}]"
+    bounds = [
+        f"{words} {schema[key]}"
+        for key, words in (
+            ("minimum", "at least"),
+            ("exclusiveMinimum", "above"),
+            ("maximum", "at most"),
+            ("exclusiveMaximum", "below"),
+            ("pattern", "matching"),
+        )
+        if key in schema
+    ]
+    return ", ".join([kind, *bounds])
+
+
+def _commented(section: BaseModel, indent: int) -> CommentedMap:
+    node = CommentedMap()
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        node[name] = _commented(value, indent + 2) if isinstance(value, BaseModel) else _to_yaml(value)
+        comment = field.description or (type(value).__doc__ if isinstance(value, BaseModel) else None)
+        if comment:
+            lines = textwrap.wrap(comment, width=COMMENT_WIDTH - indent)
+            node.yaml_set_comment_before_after_key(name, before="\n".join(lines), indent=indent)
+    return node
+
+
+def _to_yaml(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, (list, tuple)):
+        sequence = CommentedSeq(value)
+        sequence.fa.set_flow_style()
+        return sequence
+    if isinstance(value, Mapping):
+        mapping = CommentedMap(value)
+        mapping.fa.set_flow_style()
+        return mapping
+    return value

@@ -1,0 +1,240 @@
+"""`config.yaml` as pydantic models: every field is described, bounded and validated here, once.
+
+The dashboard's forms, the CLI's `--set` and the comments in `config.yaml` all come from these
+descriptions. `Recipe` (the preprocessing) is part of it, because a model is only valid together with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Part of every recipe hash. Raise it when a change to core.images or core.preprocessing alters pixels.
+RECIPE_VERSION = 1
+
+Side = Annotated[int, Field(ge=32, le=4096)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Recipe(_Section):
+    """How a mammogram becomes what the model sees. Frozen and hashable."""
+
+    polarity: Literal["auto", "keep", "invert"] = Field(
+        "auto",
+        title="Polarity",
+        description="auto: find images stored inverted (white background) and turn them; keep: trust the file; "
+        "invert: turn every image.",
+    )
+    remove_background: bool = Field(
+        True,
+        title="Remove background",
+        description="Blacken everything outside the breast: burned-in labels, markers, film borders.",
+    )
+    crop: bool = Field(True, title="Crop to the breast", description="Cut the image to the breast's bounding box.")
+    crop_margin: float = Field(
+        0.02, ge=0.0, le=0.25, title="Crop margin", description="Added around the breast, as a share of its size."
+    )
+    orient: bool = Field(
+        True, title="Common orientation", description="Mirror the image where needed so that the chest wall is on the left."
+    )
+    window_low: float = Field(
+        0.5, ge=0.0, le=49.0, title="Window low (%)", description="Percentile of the breast's grey levels shown as black."
+    )
+    window_high: float = Field(
+        99.8, ge=51.0, le=100.0, title="Window high (%)", description="Percentile of the breast's grey levels shown as white."
+    )
+    clahe: bool = Field(True, title="CLAHE", description="Contrast-limited adaptive histogram equalisation.")
+    clip_limit: float = Field(
+        2.0,
+        ge=0.1,
+        le=40.0,
+        title="CLAHE clip limit",
+        description="How far local contrast may rise: 1 hardly changes the image, 4 is strong, above 10 mostly noise.",
+    )
+    tile_grid: int = Field(
+        8, ge=1, le=64, title="CLAHE tile grid", description="Tiles along each side; more tiles follow smaller structures."
+    )
+    size: Side | tuple[Side, Side] = Field(
+        256,
+        title="Input size (px)",
+        description="What the model sees: one number for a square, or [height, width]. "
+        "The breast keeps its aspect ratio and is padded with black.",
+    )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the prepared image in pixels."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits that change whenever the prepared pixels may change."""
+        content = json.dumps([RECIPE_VERSION, self.model_dump(mode="json")], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+class DataConfig(_Section):
+    """Which images, and how they are split."""
+
+    manifest: Path = Field(
+        Path("data/demo/manifest.csv"),
+        title="Manifest",
+        description="CSV with one row an image: path, label, patient_id, laterality, view, split. "
+        "The built-in demo set is written when this is its path and it is missing.",
+    )
+    val_fraction: float = Field(
+        0.2,
+        gt=0.0,
+        lt=0.5,
+        title="Validation share",
+        description="Share of patients for validation, where the manifest has no split.",
+    )
+    test_fraction: float = Field(
+        0.2,
+        ge=0.0,
+        lt=0.5,
+        title="Test share",
+        description="Share of patients for the test set, where the manifest has no split.",
+    )
+    split_seed: int = Field(0, ge=0, title="Split seed", description="Seed of the split, where the manifest has no split.")
+
+
+class AugmentationConfig(_Section):
+    """Random changes to training images. Never applied to validation or test images."""
+
+    horizontal_flip: bool = Field(True, title="Horizontal flip", description="Mirror half of the training images.")
+    rotation: float = Field(10.0, ge=0.0, le=45.0, title="Rotation (degrees)", description="Largest rotation, either way.")
+    zoom: float = Field(0.1, ge=0.0, le=0.5, title="Zoom", description="Largest change of scale, either way: 0.1 is ±10 %.")
+    brightness: float = Field(0.1, ge=0.0, le=0.5, title="Brightness", description="Largest shift of grey levels, either way.")
+    contrast: float = Field(0.1, ge=0.0, le=0.5, title="Contrast", description="Largest change of contrast, either way.")
+
+
+class ModelConfig(_Section):
+    """The network."""
+
+    name: str = Field(
+        "small_cnn",
+        min_length=1,
+        title="Architecture",
+        description="small_cnn (our own, quick on a laptop), efficientnet_b0, efficientnet_b1, resnet50, densenet121, "
+        "or any other timm name.",
+    )
+    weights: str = Field(
+        "none",
+        min_length=1,
+        title="Starting weights",
+        description="none: from scratch; hub: ImageNet weights from the Hugging Face hub (needs internet once); "
+        "or the path of a .safetensors or .pth file.",
+    )
+    dropout: float = Field(0.2, ge=0.0, le=0.9, title="Dropout", description="Dropout before the last layer.")
+    gradient_checkpointing: bool = Field(
+        False,
+        title="Gradient checkpointing",
+        description="Saves GPU memory at the price of about a third more time, where the architecture supports it.",
+    )
+    options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict,
+        title="timm options",
+        description="Further arguments for timm.create_model, for example pad_type: same.",
+    )
+
+
+class TrainingConfig(_Section):
+    """The optimisation."""
+
+    epochs: int = Field(15, ge=1, le=1000, title="Epochs", description="Passes over the training set.")
+    freeze_epochs: int = Field(
+        2,
+        ge=0,
+        le=1000,
+        title="Frozen epochs",
+        description="First epochs that train only the head of a pretrained model. Not used from scratch.",
+    )
+    batch_size: int = Field(16, ge=1, le=1024, title="Batch size", description="Images a step; 8-16 fit 6 GB of GPU memory.")
+    accumulation_steps: int = Field(
+        1,
+        ge=1,
+        le=256,
+        title="Gradient accumulation",
+        description="Steps whose gradients are added up before the weights change.",
+    )
+    learning_rate: float = Field(
+        1e-3,
+        gt=0.0,
+        le=1.0,
+        title="Learning rate",
+        description="Peak rate of the head, and of everything when training from scratch.",
+    )
+    fine_tune_learning_rate: float = Field(
+        2e-4, gt=0.0, le=1.0, title="Fine-tuning rate", description="Peak rate of a pretrained backbone once it is unfrozen."
+    )
+    weight_decay: float = Field(0.01, ge=0.0, le=1.0, title="Weight decay", description="AdamW's, not on norms and biases.")
+    schedule: Literal["one_cycle", "cosine", "constant"] = Field(
+        "one_cycle", title="Schedule", description="How the learning rate moves within each phase."
+    )
+    imbalance: Literal["weights", "sampler", "none"] = Field(
+        "weights",
+        title="Class imbalance",
+        description="weights: the rarer class counts more in the loss; sampler: it is drawn more often; none.",
+    )
+    monitor: Literal["auc", "loss", "average_precision", "sensitivity_at_90_specificity", "specificity_at_90_sensitivity"] = (
+        Field(
+            "auc", title="Monitored figure", description="Validation figure that chooses the best checkpoint and stops early."
+        )
+    )
+    patience: int = Field(
+        6,
+        ge=0,
+        le=1000,
+        title="Patience",
+        description="Epochs without improvement before training stops early; 0 never stops early.",
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", title="Precision", description="auto: mixed precision on a GPU that supports it, fp32 on the processor."
+    )
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", title="Device", description="auto, cpu, cuda, cuda:0 or mps."
+    )
+    threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        title="Threads",
+        description="Processor threads; 0 leaves one core to the dashboard when it shares the machine.",
+    )
+    seed: int = Field(0, ge=0, title="Seed", description="Two runs with the same seed on the same machine are equal.")
+
+
+class EvaluationConfig(_Section):
+    """How scores become figures."""
+
+    target_sensitivity: float = Field(
+        0.90,
+        gt=0.0,
+        le=1.0,
+        title="Target sensitivity",
+        description="The threshold is the highest one that reaches this sensitivity on the validation set.",
+    )
+    bootstrap_samples: int = Field(
+        2000, ge=100, le=100_000, title="Bootstrap samples", description="Resamples of patients behind each interval."
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1.0, title="Confidence", description="Level of the intervals.")
+
+
+class Config(_Section):
+    """Everything a run depends on."""
+
+    checkpoints: Path = Field(Path("checkpoints"), title="Runs", description="Folder that holds one folder a run.")
+    data: DataConfig = DataConfig()
+    preprocessing: Recipe = Recipe()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()

@@ -1,0 +1,63 @@
+"""What every reader produces: grey levels, what is known about them, and how we got there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.float32]
+Laterality = Literal["L", "R", ""]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was done to an image, in words and numbers a person can check."""
+
+    name: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    milliseconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageMeta:
+    """What is known about a mammogram. Never a name, an identifier or a date.
+
+    `patient` is a keyed pseudonym (see core.images.pseudonym) or "" when the file names no patient.
+    `pixel_spacing` is (row, column) in mm (DICOM PixelSpacing, or ImagerPixelSpacing at the detector).
+    `presentation_intent` is "FOR PRESENTATION", "FOR PROCESSING" or "" (DICOM PresentationIntentType).
+    """
+
+    format: str = ""
+    patient: str = ""
+    laterality: Laterality = ""
+    view: str = ""
+    pixel_spacing: tuple[float, float] | None = None
+    bits_stored: int = 8
+    manufacturer: str = ""
+    model_name: str = ""
+    presentation_intent: str = ""
+    photometric_interpretation: str = ""
+    transfer_syntax: str = ""
+    synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class Mammogram:
+    """A mammogram as the file says it should be shown.
+
+    `pixels` is float32 (height, width) in [0, 1]: 0 is air, 1 is the densest (MONOCHROME2 sense).
+    `steps` are what the reader did, in order.
+    """
+
+    pixels: Pixels
+    meta: ImageMeta
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader was unsure about, in words."""
+        return tuple(warning for step in self.steps for warning in step.warnings)

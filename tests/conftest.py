@@ -1,0 +1,29 @@
+"""Every test runs alone: own home, own cache, no network, one thread, fixed seeds."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch or huggingface_hub is imported anywhere: two workers with two threads each are slower than with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("MAMMOLAB_HOME", str(home))
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(home / "cache"))
+    np.random.seed(0)  # noqa: NPY002  libraries that still use the global generator
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, as a user who has just made one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
