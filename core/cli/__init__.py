@@ -1,0 +1,34 @@
+"""`python -m core ...`: everything the dashboard does, for scripts and clusters.
+
+The exit code is 0 only if the command did what it says: 1 for an error that its message explains, 2 for a
+call with wrong arguments, 130 when interrupted. Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from core.errors import LabError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    from core.cli.parser import build_parser
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # Windows consoles default to a code page without "–" or "≥"
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        return int(arguments.command(arguments))
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1

@@ -1,0 +1,162 @@
+"""Commands about images and manifests: demo, data import, data check, inspect."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from core.cli.output import note, print_json, print_table, progress_bar
+from core.errors import BadConfig
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Write the synthetic data set."""
+    from core.data.demo import make_demo
+
+    manifest = arguments.out / "manifest.csv"
+    if arguments.if_missing and manifest.exists():
+        return 0
+    note("Writing the synthetic demo set ...")
+    with progress_bar("demo set") as progress:
+        manifest = make_demo(arguments.out, patients=arguments.patients, seed=arguments.seed, progress=progress)
+    print(manifest)
+    return 0
+
+
+def import_(arguments: argparse.Namespace) -> int:
+    """Write a manifest for a data set that is on this machine."""
+    from core.data.importers import import_data
+    from core.data.manifest import write_manifest
+
+    options = {}
+    for option in arguments.option:
+        key, separator, value = option.partition("=")
+        if not separator:
+            raise BadConfig(f"--option {option}: expected NAME=VALUE")
+        options[key.strip()] = value
+    with progress_bar("import") as progress:
+        report = import_data(arguments.name, arguments.path, progress=progress, **options)
+    write_manifest(report.frame, arguments.out)
+    for path, reason in report.rejected:
+        note(f"left out: {path}: {reason}")
+    for text in report.notes:
+        note(f"note: {text}")
+    summary = {
+        "manifest": arguments.out.as_posix(),
+        "images": len(report.frame),
+        "patients": int(report.frame["patient_id"].nunique()),
+        "malignant": int((report.frame["label"] == "malignant").sum()),
+        "benign": int((report.frame["label"] == "benign").sum()),
+        "left_out": len(report.rejected),
+    }
+    if arguments.json:
+        print_json(summary | {"notes": report.notes, "rejected": [[str(path), reason] for path, reason in report.rejected]})
+    else:
+        print(
+            f"{summary['manifest']}: {summary['images']} images of {summary['patients']} patients "
+            f"({summary['malignant']} malignant, {summary['benign']} benign), {summary['left_out']} left out"
+        )
+    return 0
+
+
+def importers(arguments: argparse.Namespace) -> int:
+    """Describe the importers."""
+    from core.data.importers import IMPORTERS
+
+    if arguments.json:
+        print_json([{"name": i.name, "description": i.description, "options": i.options} for i in IMPORTERS.values()])
+        return 0
+    for importer in IMPORTERS.values():
+        print(f"{importer.name}\n    {importer.description}")
+        for option, text in importer.options.items():
+            print(f"    --option {option}=...   {text}")
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check a manifest and the files it names."""
+    from core.data.checks import check_manifest
+    from core.data.manifest import read_manifest
+
+    with progress_bar("checking") as progress:
+        report = check_manifest(read_manifest(arguments.manifest), progress=progress)
+    if arguments.json:
+        print_json(
+            {
+                "ok": report.ok,
+                "leakage": report.leakage,
+                "problems": [{"kind": p.kind, "message": p.message, "rows": list(p.rows)} for p in report.problems],
+                "counts": report.counts.to_dict(orient="records"),
+            }
+        )
+    else:
+        print_table(report.counts.to_numpy().tolist(), list(report.counts.columns))
+        for problem in report.problems:
+            print(f"{problem.kind}: {problem.message}")
+        print(
+            "no problem found"
+            if report.ok
+            else "usable, with the remarks above"
+            if not report.leakage
+            else "not usable: leakage"
+        )
+    return 1 if report.leakage or not report.usable else 0
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """Show every step from file to model input."""
+    from core.config import load_config
+    from core.images import read
+    from core.preprocessing import prepare, stages
+
+    recipe = load_config(arguments.recipe, arguments.set).preprocessing
+    mammogram = read(arguments.file)
+    prepared = prepare(mammogram, recipe)
+    steps = [*mammogram.steps, *prepared.steps]
+    written = _write_stages(arguments.out, stages(mammogram, recipe), prepared) if arguments.out else []
+    if arguments.json:
+        print_json(
+            {
+                "file": arguments.file.name,
+                "meta": vars(mammogram.meta),
+                "shape": list(mammogram.pixels.shape),
+                "recipe_hash": prepared.recipe_hash,
+                "prepared_shape": list(prepared.pixels.shape),
+                "steps": [vars(step) for step in steps],
+                "warnings": [*mammogram.warnings, *prepared.warnings],
+                "written": written,
+            }
+        )
+        return 0
+    height, width = mammogram.pixels.shape
+    print(f"{arguments.file.name}: {width} × {height}, {mammogram.meta.format}, {mammogram.meta.bits_stored} bit")
+    for key, value in vars(mammogram.meta).items():
+        if value not in ("", None, False) and key not in {"format", "bits_stored"}:
+            print(f"  {key}: {value}")
+    print_table(
+        [(s.name, ", ".join(f"{k}={v}" for k, v in s.parameters.items()), round(s.milliseconds, 1)) for s in steps],
+        ("step", "parameters", "ms"),
+    )
+    for warning in (*mammogram.warnings, *prepared.warnings):
+        print(f"warning: {warning}")
+    height, width = prepared.pixels.shape
+    print(f"model input: {width} × {height}, recipe {prepared.recipe_hash}")
+    for path in written:
+        note(f"written: {path}")
+    return 0
+
+
+def _write_stages(folder: Path, trace: list, prepared: object) -> list[str]:
+    from core.images.encode import encode_png
+    from core.preprocessing import Prepared
+
+    assert isinstance(prepared, Prepared)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for number, stage in enumerate(trace, start=1):
+        path = folder / f"{number:02d}-{stage.name.replace(' ', '-')}.png"
+        path.write_bytes(encode_png(stage.pixels))
+        written.append(path.as_posix())
+    path = folder / "model-input.png"
+    path.write_bytes(encode_png(prepared.pixels))
+    return [*written, path.as_posix()]

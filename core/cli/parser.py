@@ -1,0 +1,125 @@
+"""The commands and their arguments, in one table a person can read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from core import RESEARCH_NOTICE, __version__
+from core.cli import data, runs, system
+from core.config import DataConfig
+
+Command = Callable[[argparse.Namespace], int]
+
+DEFAULT_CONFIG = Path("config.yaml")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `python -m core`; each sub-command sets `command` to its function."""
+    parser = argparse.ArgumentParser(prog="python -m core", description=f"MammoLab {__version__}. {RESEARCH_NOTICE}")
+    parser.add_argument("--version", action="version", version=f"MammoLab {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _data_commands(commands)
+    _run_commands(commands)
+    doctor = _add(commands, "doctor", system.doctor, "versions, devices, decoders, weights, disk: what works here")
+    _json_option(doctor)
+    return parser
+
+
+def _data_commands(commands: argparse._SubParsersAction) -> None:
+    demo = _add(commands, "demo", data.demo, "write the built-in synthetic data set")
+    demo.add_argument("--out", type=Path, default=Path(DataConfig().manifest).parent, help="folder (default: %(default)s)")
+    demo.add_argument("--patients", type=int, default=80, help="four views each (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0)
+    demo.add_argument("--if-missing", action="store_true", help="do nothing when the folder holds a data set already")
+
+    group = commands.add_parser("data", help="import and check data sets").add_subparsers(
+        title="data commands", required=True, metavar="COMMAND"
+    )
+    imports = _add(group, "import", data.import_, "write a manifest for a data set; images are never copied or renamed")
+    imports.add_argument("name", help="folder, csv, rsna or mini-mias (`data importers` describes them)")
+    imports.add_argument("path", type=Path, help="the data set's folder or file")
+    imports.add_argument("--out", type=Path, required=True, metavar="M.csv", help="the manifest to write")
+    imports.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the importer; repeatable"
+    )
+    _json_option(imports)
+    importers = _add(group, "importers", data.importers, "describe the importers and their options")
+    _json_option(importers)
+    check = _add(
+        group, "check", data.check, "unreadable files, duplicates, leakage, balance; exit code 1 on leakage or unusable data"
+    )
+    check.add_argument("manifest", type=Path)
+    _json_option(check)
+
+    inspect = _add(commands, "inspect", data.inspect, "every step from file to model input")
+    inspect.add_argument("file", type=Path)
+    inspect.add_argument("--recipe", type=Path, metavar="config.yaml", help="take the recipe from this file")
+    _set_option(inspect)
+    inspect.add_argument("--out", type=Path, metavar="FOLDER", help="write the image after each step as PNG")
+    _json_option(inspect)
+
+
+def _run_commands(commands: argparse._SubParsersAction) -> None:
+    train = _add(commands, "train", runs.train, "train a model; the run folder holds everything it did")
+    _config_options(train)
+    train.add_argument("--run", metavar="NAME", help="name of the run (default: date, architecture, number)")
+    train.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped or interrupted")
+    _json_option(train)
+
+    evaluate = _add(commands, "evaluate", runs.evaluate, "figures with intervals, written into the run folder")
+    _run_argument(evaluate)
+    evaluate.add_argument("--split", choices=("train", "val", "test"), default="test")
+    _json_option(evaluate)
+
+    predict = _add(commands, "predict", runs.predict, "scores and decisions for image files")
+    _run_argument(predict)
+    predict.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    predict.add_argument("--csv", type=Path, metavar="out.csv", help="write the table to this file")
+    _json_option(predict)
+
+    explain = _add(commands, "explain", runs.explain, "heatmap over what the model saw")
+    _run_argument(explain)
+    explain.add_argument("file", type=Path)
+    explain.add_argument("--out", type=Path, required=True, metavar="overlay.png")
+    explain.add_argument(
+        "--method", default="gradcam", help="gradcam, gradcam++, hirescam, layercam, eigencam (default: %(default)s)"
+    )
+    explain.add_argument("--target", choices=("malignant", "benign"), default="malignant", help="evidence for which class")
+
+    listing = _add(commands, "runs", runs.list_, "what is in the runs folder, with state and headline figures")
+    listing.add_argument("--checkpoints", type=Path, help="the runs folder (default: as in config.yaml)")
+    _json_option(listing)
+
+    report = _add(commands, "report", runs.report, "one self-contained HTML file about a run")
+    _run_argument(report)
+
+    pipeline = _add(commands, "pipeline", runs.pipeline, "data check, train, evaluate, explain, report")
+    _config_options(pipeline)
+    pipeline.add_argument("--run", metavar="NAME", help="name of the run")
+
+
+def _add(commands: argparse._SubParsersAction, name: str, command: Command, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _set_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="override a field, e.g. training.epochs=5; repeatable"
+    )
+
+
+def _config_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="configuration file (default: %(default)s)")
+    _set_option(parser)
+
+
+def _run_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="name of a run in the runs folder, or the path of its folder")

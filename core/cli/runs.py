@@ -1,0 +1,322 @@
+"""Commands about models: train, evaluate, predict, explain, runs, report, pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.cli.output import note, open_bar, print_json, print_table, progress_bar
+from core.errors import BadConfig, BadRun
+
+if TYPE_CHECKING:
+    from core.config import Config
+    from core.predict import Prediction
+    from core.training import Run
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train, from a configuration or from where a run was interrupted."""
+    from core.data.source import load_rows
+    from core.training import Run
+
+    if arguments.resume:
+        if arguments.run or arguments.set:
+            raise BadConfig("--resume goes on with a run as it is: leave out --run and --set, or start a new run")
+        run = _open(arguments.resume, arguments.config)
+        resume = True
+    else:
+        config = _config(arguments)
+        with progress_bar("demo set") as progress:
+            rows = load_rows(config, progress)
+        run = Run.create(config, rows, name=arguments.run)
+        resume = False
+    _follow(run, resume=resume)
+    status = run.status()
+    if arguments.json:
+        print_json(
+            {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason, **_headline(run)}
+        )
+    else:
+        print(f"{run.path.as_posix()}: {status.state}{f' ({status.reason})' if status.reason else ''}")
+    return 0 if status.state in {"done", "stopped"} else 1
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Figures with intervals for one split of a run."""
+    from core.evaluate import evaluate as evaluate_run
+
+    run = _open(arguments.run)
+    with progress_bar(f"scoring {arguments.split}") as progress:
+        evaluation = evaluate_run(run, arguments.split, progress=progress)
+    if arguments.json:
+        print_json(evaluation.to_dict())
+    else:
+        print(f"{run.name}, {arguments.split}: {evaluation.images} images of {evaluation.patients} patients")
+        print_table(evaluation.table_rows(), ("figure", "value", "interval", "note"))
+    return 0
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Scores and decisions; a file that cannot be read is listed with its reason and makes the exit code 1."""
+    from core.predict import Predictor
+
+    run = _open(arguments.run)
+    predictor = Predictor.from_run(run.path)
+    rows: list[dict[str, Any]] = []
+    with progress_bar("predicting") as progress:
+        for path, result in zip(arguments.files, predictor.predict_many(arguments.files, progress), strict=True):
+            rows.append(_prediction_row(path, result))
+    if arguments.csv:
+        import pandas as pd
+
+        arguments.csv.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows).to_csv(arguments.csv, index=False)
+        note(f"written: {arguments.csv}")
+    if arguments.json:
+        print_json({"run": run.name, "threshold": predictor.threshold, "predictions": rows})
+    else:
+        print_table(
+            [
+                (row["file"], "" if row["score"] is None else f"{row['score']:.3f}", row["decision"], row["note"])
+                for row in rows
+            ],
+            ("file", "score", "decision", "note"),
+        )
+        note(f"score: P(malignant); threshold {predictor.threshold:.3f}, chosen on validation. Research use only.")
+    return 0 if all(row["score"] is not None for row in rows) else 1
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Write a heatmap overlay."""
+    from core.gradcam import overlay
+    from core.images.encode import encode_png
+    from core.predict import Predictor
+
+    run = _open(arguments.run)
+    predictor = Predictor.from_run(run.path)
+    prediction = predictor.predict(arguments.file)
+    heat = predictor.explain(prediction.prepared, method=arguments.method, target=arguments.target)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_bytes(encode_png(overlay(prediction.prepared.pixels, heat)))
+    print(f"{arguments.out.as_posix()}: score {prediction.score:.3f} ({prediction.decision}), {heat.method} at {heat.layer}")
+    if heat.flat:
+        note("warning: the heatmap is flat: the model's score does not depend on any one place of this image")
+    for warning in prediction.warnings:
+        note(f"warning: {warning}")
+    return 0
+
+
+def list_(arguments: argparse.Namespace) -> int:
+    """List the runs."""
+    from core.training import list_runs
+
+    root = arguments.checkpoints or _default_config().checkpoints
+    rows: list[dict[str, Any]] = []
+    for run in list_runs(root):
+        status = run.status()
+        rows.append(
+            {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": status.reason}
+            | _headline(run)
+        )
+    if arguments.json:
+        print_json(rows)
+    elif not rows:
+        print(f"no runs in {root}: start one with `python -m core train`")
+    else:
+        print_table(
+            [
+                (
+                    r["run"],
+                    r["state"],
+                    f"{r['epoch'] or 0}/{r['epochs'] or 0}",
+                    _figure(r["val_auc"]),
+                    _figure(r["test_auc"]),
+                    r["reason"] or "",
+                )
+                for r in rows
+            ],
+            ("run", "state", "epoch", "val AUC", "test AUC", "reason"),
+        )
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write the HTML report of a run."""
+    from core.report import report as write_report
+
+    print(write_report(_open(arguments.run)).as_posix())
+    return 0
+
+
+def pipeline(arguments: argparse.Namespace) -> int:
+    """Check the data, train, evaluate, explain, report."""
+    from core.data.checks import check_manifest
+    from core.data.source import load_rows
+    from core.evaluate import evaluate as evaluate_run
+    from core.report import report as write_report
+    from core.training import Run
+
+    config = _config(arguments)
+    note("1/5 data")
+    with progress_bar("demo set") as progress:
+        rows = load_rows(config, progress)
+    with progress_bar("checking") as progress:
+        checked = check_manifest(rows, progress=progress)
+    for problem in checked.problems:
+        note(f"  {problem.kind}: {problem.message}")
+    if checked.leakage or not checked.usable:
+        note("error: the data set cannot be used as it is (see above)")
+        return 1
+    note("2/5 train")
+    run = Run.create(config, rows, name=arguments.run)
+    _follow(run, resume=False)
+    if not run.has_model:
+        note(f"error: training ended without a model: {run.status().reason}")
+        return 1
+    for split in ("val", "test"):
+        note(f"3/5 evaluate {split}")
+        with progress_bar(f"scoring {split}") as progress:
+            evaluation = evaluate_run(run, split, progress=progress)
+        print(f"{split}: {evaluation.images} images of {evaluation.patients} patients")
+        print_table(evaluation.table_rows(), ("figure", "value", "interval", "note"))
+    note("4/5 explain")
+    for path in _explain_some(run):
+        note(f"  {path.as_posix()}")
+    note("5/5 report")
+    print(write_report(run).as_posix())
+    return 0
+
+
+def _explain_some(run: Run, count: int = 4) -> list[Path]:
+    """Overlays of the malignant test images with the highest scores, into the run's `explain` folder."""
+    import pandas as pd
+
+    from core.gradcam import overlay
+    from core.images.encode import encode_png
+    from core.predict import Predictor
+
+    scored = pd.read_csv(run.path / "predictions" / "test.csv", dtype={"patient_id": str})
+    chosen = scored[scored["label"] == "malignant"].sort_values(["score", "path"], ascending=[False, True]).head(count)
+    predictor = Predictor.from_run(run.path)
+    folder = run.path / "explain"
+    folder.mkdir(exist_ok=True)
+    written = []
+    for source in map(Path, chosen["path"]):
+        prediction = predictor.predict(source)
+        target = folder / f"{source.stem}.png"
+        target.write_bytes(encode_png(overlay(prediction.prepared.pixels, predictor.explain(prediction.prepared))))
+        written.append(target)
+    return written
+
+
+def _follow(run: Run, *, resume: bool) -> None:
+    """Run the training here and tell what happens: a line an epoch, a bar while it lasts."""
+    from core.training import train as train_run
+
+    bar = None
+    try:
+        for event in train_run(run, resume=resume):
+            kind = event["type"]
+            if kind in {"prepare", "step"}:
+                what = "preparing" if kind == "prepare" else f"epoch {event['epoch']}"
+                done, total = (event["done"], event["total"]) if kind == "prepare" else (event["step"], event["steps"])
+                if bar is None or bar.desc != f"{what}: ":
+                    if bar is not None:
+                        bar.close()
+                    bar = open_bar(what, "image" if kind == "prepare" else "step")
+                    bar.total = total
+                bar.update(done - bar.n)
+                continue
+            if bar is not None:
+                bar.close()
+                bar = None
+            _tell(event)
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _tell(event: dict[str, Any]) -> None:
+    kind = event["type"]
+    if kind == "start":
+        counts = ", ".join(f"{name} {count}" for name, count in event["images"].items())
+        note(
+            f"{event['run']}: {event['parameters'] / 1e6:.2f} M parameters on {event['device']} "
+            f"({event['precision']}); images: {counts}"
+        )
+    elif kind == "phase":
+        note(
+            f"phase {event['phase']}: epochs {event['first_epoch']}-{event['last_epoch']}, "
+            f"learning rate {event['learning_rate']:.2g}"
+        )
+    elif kind == "epoch":
+        best = " (best)" if event["best"] else ""
+        note(
+            f"epoch {event['epoch']}/{event['epochs']}: loss {event['train_loss']:.3f}, "
+            f"validation loss {event['val_loss']:.3f}, AUC {_figure(event['val'].get('auc'))}{best}, "
+            f"{event['images_per_second']:.1f} images/s"
+        )
+    elif kind in {"warning", "error"}:
+        note(f"{kind}: {event['message']}")
+    elif kind == "excluded":
+        note(f"left out: {event['path']}: {event['reason']}")
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    from core.config import load_config
+
+    return load_config(arguments.config, arguments.set)
+
+
+def _default_config(path: Path | None = None) -> Config:
+    """The configuration that says where runs are: the given or the folder's config.yaml, else the built-in defaults."""
+    from core.cli.parser import DEFAULT_CONFIG
+    from core.config import load_config
+
+    chosen = path or DEFAULT_CONFIG
+    return load_config(chosen if chosen.exists() else None)
+
+
+def _open(name: str, config: Path | None = None) -> Run:
+    from core.training import Run
+
+    for candidate in (Path(name), _default_config(config).checkpoints / name):
+        if candidate.is_dir():
+            return Run.open(candidate)
+    root = _default_config(config).checkpoints
+    known = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    raise BadRun(
+        f"{name}: no such run. Runs in {root}: {', '.join(known) or 'none'}. Give one of them, or the path of a run folder."
+    )
+
+
+def _headline(run: Run) -> dict[str, Any]:
+    """The figures that stand for a run: AUC on validation (at training's end) and on test (once evaluated)."""
+    figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None}
+    if run.has_model:
+        card = run.model_card()
+        figures["val_auc"] = card["validation"].get("auc")
+        figures["threshold"] = card["threshold"]
+    path = run.path / "evaluation.json"
+    if path.exists():
+        test = json.loads(path.read_text(encoding="utf-8")).get("test")
+        if test:
+            figures["test_auc"] = test["metrics"]["auc"]["value"]
+    return figures
+
+
+def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
+    if isinstance(result, tuple):
+        return {"file": path.as_posix(), "score": None, "decision": "", "note": result[1]}
+    return {
+        "file": path.as_posix(),
+        "score": round(result.score, 6),
+        "decision": result.decision,
+        "note": "; ".join(result.warnings),
+    }
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

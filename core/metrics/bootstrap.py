@@ -1,0 +1,148 @@
+"""Bootstrap over patients: whole patients are drawn, never single images of one.
+
+Images of one patient resemble each other, so resampling images would give intervals that are too narrow.
+A resample is a vector of counts, one a patient; every figure is computed from such counts for a block of
+resamples at once, and blocks are small enough that memory stays bounded whatever the number of resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.metrics.checks import Labels, Scores, checked
+
+Counts = NDArray[np.int32]
+# Elements of the largest array of a block: 4 MB of int32, about what a processor's cache holds.
+_BLOCK = 1_000_000
+
+
+@dataclass(frozen=True)
+class Patients:
+    """`index` int64 (n,): which patient each image belongs to, 0 .. count - 1."""
+
+    index: NDArray[np.int64]
+    count: int
+
+    @classmethod
+    def of(cls, groups: ArrayLike) -> Patients:
+        """Number the patients of `groups` (n,): names, or anything that sorts."""
+        names, index = np.unique(np.asarray(groups), return_inverse=True)
+        return cls(index.reshape(-1).astype(np.int64), int(names.size))
+
+    def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum an image-wise table (n, k) by patient: (count, k)."""
+        table = np.zeros((self.count, values.shape[1]))
+        np.add.at(table, self.index, values)
+        return table
+
+
+def resamples(patients: int, samples: int, seed: int, images: int = 0) -> Iterator[Counts]:
+    """Blocks of resamples, int32 (b, patients): how often each patient was drawn. Rows sum to `patients`.
+
+    The same seed gives the same resamples whatever the size of the blocks, so that two models scored on the
+    same patients can be compared resample by resample. `images` bounds the blocks for image-wise work.
+    """
+    generator = np.random.default_rng(seed)
+    rows = max(1, _BLOCK // max(patients, images, 1))
+    for start in range(0, samples, rows):
+        size = min(rows, samples - start)
+        drawn = generator.integers(0, patients, size=(size, patients), dtype=np.int64)
+        drawn += np.arange(size)[:, None] * patients
+        yield np.bincount(drawn.ravel(), minlength=size * patients).reshape(size, patients).astype(np.int32)
+
+
+class RankFigures:
+    """AUC and average precision of weighted images, for a block of resamples at once.
+
+    Sorting is done once. For every malignant image it is known how many benign images stand below it, so a
+    resample costs one cumulative sum over the benign and one over the malignant images.
+    """
+
+    def __init__(self, labels: Labels, scores: Scores, patients: Patients) -> None:
+        benign, malignant = np.flatnonzero(~labels), np.flatnonzero(labels)
+        benign = benign[np.argsort(scores[benign], kind="stable")]
+        malignant = malignant[np.argsort(scores[malignant], kind="stable")]
+        self._benign_patient = patients.index[benign]
+        self._malignant_patient = patients.index[malignant]
+        # Numbers of benign images strictly below, and at or below, each malignant image.
+        self._below = np.searchsorted(scores[benign], scores[malignant], side="left")
+        self._upto = np.searchsorted(scores[benign], scores[malignant], side="right")
+        self._malignant_below = np.searchsorted(scores[malignant], scores[malignant], side="left")
+
+    def __call__(self, counts: Counts) -> tuple[Scores, Scores]:
+        """AUC and average precision, each (b,); NaN for a resample that lacks a class."""
+        benign = _cumulative(counts, self._benign_patient)
+        malignant = _cumulative(counts, self._malignant_patient)
+        weight = np.diff(malignant, axis=1).astype(np.float64)
+        all_benign, all_malignant = benign[:, -1:].astype(np.float64), malignant[:, -1:].astype(np.float64)
+        below = np.take(benign, self._below, axis=1)
+        upto = np.take(benign, self._upto, axis=1)
+        wins = np.einsum("ij,ij->i", weight, below + upto) / 2
+        tp = all_malignant - np.take(malignant, self._malignant_below, axis=1)
+        called = tp + (all_benign - below)
+        precision = np.divide(tp, called, out=np.zeros_like(tp), where=called > 0)
+        hits = np.einsum("ij,ij->i", weight, precision)
+        complete = (all_benign[:, 0] > 0) & (all_malignant[:, 0] > 0)
+        nothing = np.full(len(counts), np.nan)
+        area = np.divide(wins, (all_benign * all_malignant)[:, 0], out=nothing.copy(), where=complete)
+        return area, np.divide(hits, all_malignant[:, 0], out=nothing, where=complete)
+
+
+def _cumulative(counts: Counts, patient: NDArray[np.int64]) -> Counts:
+    """Running totals (b, k + 1) of the images' weights in order, starting at 0."""
+    totals = np.zeros((len(counts), patient.size + 1), dtype=np.int32)
+    np.cumsum(np.take(counts, patient, axis=1), axis=1, out=totals[:, 1:])
+    return totals
+
+
+@dataclass(frozen=True)
+class RocBand:
+    """Pointwise limits (k,) of the sensitivity at the false positive rates `fpr` (k,), all in [0, 1]."""
+
+    fpr: Scores
+    low: Scores
+    high: Scores
+    confidence: float
+
+
+def roc_band(
+    y: ArrayLike,
+    s: ArrayLike,
+    groups: ArrayLike,
+    *,
+    samples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    points: int = 101,
+) -> RocBand:
+    """Interval of the sensitivity at `points` fixed false positive rates, patients resampled.
+
+    Args:
+        y, s, groups: labels, scores and patients of the images, each (n,).
+
+    Raises:
+        NotEnoughData: one class only, nothing to score, NaN scores.
+    """
+    labels, scores = checked(y, s, both_classes=True)
+    patients = Patients.of(groups)
+    benign, malignant = np.flatnonzero(~labels), np.flatnonzero(labels)
+    benign = benign[np.argsort(-scores[benign], kind="stable")]
+    malignant = malignant[np.argsort(-scores[malignant], kind="stable")]
+    # above[i]: malignant images that score higher than benign image i; the last: all of them.
+    above = np.append(np.searchsorted(-scores[malignant], -scores[benign], side="left"), malignant.size)
+    grid = np.linspace(0, 1, points)
+    rates = []
+    for counts in resamples(patients.count, samples, seed, labels.size):
+        false, true = _cumulative(counts, patients.index[benign]), _cumulative(counts, patients.index[malignant])
+        for row_false, row_true in zip(false, true, strict=True):
+            if row_false[-1] and row_true[-1]:
+                # The first benign image that would take the rate above the grid's value stays benign.
+                reached = np.searchsorted(row_false[1:], grid * row_false[-1] + 1e-9, side="right")
+                rates.append(row_true[above[reached]] / row_true[-1])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.array(rates), (tail, 1 - tail), axis=0)
+    return RocBand(grid, low, high, confidence)

@@ -1,0 +1,132 @@
+"""Figures over all thresholds: ROC and precision-recall curves, their areas, the Brier score.
+
+Ties are handled as the definitions ask: images of equal score move together, and a benign-malignant pair
+of equal score counts half in the AUC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.metrics.checks import Scores, checked, checked_weights
+
+
+@dataclass(frozen=True)
+class Roc:
+    """A ROC curve from (0, 0) to (1, 1), one point a distinct score.
+
+    `fpr` (1 - specificity), `tpr` (sensitivity) and `thresholds` are float64 (k,); the thresholds fall,
+    the first is +inf: nothing is called malignant there. `auc` is the area, ties counted half.
+    """
+
+    fpr: Scores
+    tpr: Scores
+    thresholds: Scores
+    auc: float
+
+    def at(self, threshold: float) -> tuple[float, float]:
+        """(fpr, tpr) where score >= threshold is called malignant."""
+        index = _last_at_least(self.thresholds, threshold)
+        return float(self.fpr[index]), float(self.tpr[index])
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """A precision-recall curve, one point a distinct score, thresholds falling, so recall rises.
+
+    `average_precision` is the step-wise area (no interpolation); `prevalence` the precision of chance.
+    """
+
+    precision: Scores
+    recall: Scores
+    thresholds: Scores
+    average_precision: float
+    prevalence: float
+
+    def at(self, threshold: float) -> tuple[float, float] | None:
+        """(recall, precision) at `threshold`; None when no image scores that high."""
+        if threshold > self.thresholds[0]:
+            return None
+        index = _last_at_least(self.thresholds, threshold)
+        return float(self.recall[index]), float(self.precision[index])
+
+
+def roc(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> Roc:
+    """The ROC curve of scores `s` for labels `y`, each (n,), optionally weighted.
+
+    Raises:
+        NotEnoughData: one class only, nothing to score, NaN scores.
+    """
+    tp, fp, thresholds = _cumulative(y, s, weights)
+    tpr = np.concatenate(([0.0], tp / tp[-1]))
+    fpr = np.concatenate(([0.0], fp / fp[-1]))
+    return Roc(fpr, tpr, np.concatenate(([np.inf], thresholds)), float(np.trapezoid(tpr, fpr)))
+
+
+def auc(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Area under the ROC curve: the chance that a malignant image scores above a benign one.
+
+    Raises:
+        NotEnoughData: one class only, nothing to score, NaN scores.
+    """
+    return roc(y, s, weights).auc
+
+
+def precision_recall(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> PrecisionRecall:
+    """The precision-recall curve of scores `s` for labels `y`, each (n,), optionally weighted.
+
+    Raises:
+        NotEnoughData: one class only, nothing to score, NaN scores.
+    """
+    tp, fp, thresholds = _cumulative(y, s, weights)
+    called = tp + fp
+    precision = np.divide(tp, called, out=np.ones_like(tp), where=called > 0)
+    recall = tp / tp[-1]
+    area = float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    return PrecisionRecall(precision, recall, thresholds, area, float(tp[-1] / called[-1]))
+
+
+def average_precision(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Area under the precision-recall curve by steps (scikit-learn's average precision).
+
+    Raises:
+        NotEnoughData: one class only, nothing to score, NaN scores.
+    """
+    return precision_recall(y, s, weights).average_precision
+
+
+def brier(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """Mean squared distance between score and label, in [0, 1] for scores in [0, 1]; lower is better.
+
+    Raises:
+        NotEnoughData: nothing to score, NaN scores.
+    """
+    labels, scores = checked(y, s)
+    weight = checked_weights(weights, labels.size)
+    return float(np.average((scores - labels) ** 2, weights=weight))
+
+
+def _cumulative(
+    y: ArrayLike, s: ArrayLike, weights: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted true and false positives at every distinct score, falling."""
+    labels, scores = checked(y, s, both_classes=True)
+    weight = checked_weights(weights, labels.size)
+    kept = weight > 0  # an image of weight 0 is absent: its score makes no point
+    if not kept.all():
+        labels, scores = checked(labels[kept], scores[kept], both_classes=True)
+        weight = weight[kept]
+    order = np.argsort(-scores, kind="stable")
+    labels, scores, weight = labels[order], scores[order], weight[order]
+    ends = np.flatnonzero(np.concatenate((np.diff(scores) != 0, [True])))
+    tp = np.cumsum(weight * labels)[ends]
+    fp = np.cumsum(weight * ~labels)[ends]
+    return tp, fp, scores[ends]
+
+
+def _last_at_least(falling: Scores, threshold: float) -> int:
+    """Index of the last value >= threshold in a falling array (0 when there is none)."""
+    return max(0, int(np.searchsorted(-falling, -threshold, side="right")) - 1)

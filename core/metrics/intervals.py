@@ -1,0 +1,57 @@
+"""A figure with its interval, and the interval of a proportion that needs no resampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scipy.special import ndtri
+
+Method = Literal["bootstrap", "wilson"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and the limits of its confidence interval, all three in the figure's own unit.
+
+    `method` says where the limits come from: "bootstrap" (patients resampled, percentiles) or "wilson"
+    (used where every resample gives the same value, so that the bootstrap cannot tell a width).
+    """
+
+    value: float
+    low: float
+    high: float
+    method: Method = "bootstrap"
+
+    def __format__(self, spec: str) -> str:
+        spec = spec or ".3f"
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    def __str__(self) -> str:
+        return format(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `Interval(**d)` reads them back equal."""
+        return {"value": self.value, "low": self.low, "high": self.high, "method": self.method}
+
+
+def wilson(successes: float, total: float, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval of the proportion `successes / total`.
+
+    Args:
+        successes: 0 <= successes <= total; fractions are allowed (a share of patients).
+        total: trials, above 0.
+        confidence: level of the interval, between 0 and 1.
+
+    Raises:
+        ValueError: the counts or the level are impossible (a programming error, not a data error).
+    """
+    if not (0 <= successes <= total and total > 0 and 0 < confidence < 1):
+        raise ValueError(f"expected 0 <= successes <= total > 0 and a level in (0, 1); got {successes}, {total}, {confidence}")
+    z = float(ndtri(0.5 + confidence / 2))
+    share = successes / total
+    denominator = 1 + z * z / total
+    centre = (share + z * z / (2 * total)) / denominator
+    half = z / denominator * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5
+    # At the ends the formula is exact up to rounding; the interval must contain its own value.
+    return Interval(share, max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share)), "wilson")

@@ -1,0 +1,43 @@
+"""From images to breasts and patients: one score for several images of the same."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+
+from core.errors import NotEnoughData
+
+Level = Literal["image", "breast", "patient"]
+LEVELS: tuple[Level, ...] = ("image", "breast", "patient")
+
+
+def at_level(predictions: pd.DataFrame, level: Level, combine: Literal["mean", "max"] = "mean") -> pd.DataFrame:
+    """One row a unit of `level`, with columns patient_id, laterality, label, score and images (how many).
+
+    A breast or patient is malignant when any of its images is; its score is the mean (or the highest) of
+    its images' scores, so that a threshold chosen on images keeps its scale under "mean" but is reached
+    more often under "max".
+
+    Args:
+        predictions: columns patient_id, laterality, label, score (as in predictions/<split>.csv).
+
+    Raises:
+        NotEnoughData: breasts are asked for and some images do not say which side they show.
+    """
+    if level == "image":
+        return predictions.assign(images=1)
+    if level == "breast":
+        unknown = int((~predictions["laterality"].isin(("L", "R"))).sum())
+        if unknown:
+            raise NotEnoughData(
+                f"Breast level: expected laterality L or R for every image, got {unknown} of {len(predictions)} without. "
+                "Fill the manifest's laterality column, or read the image or patient level."
+            )
+    keys = ["patient_id", "laterality"] if level == "breast" else ["patient_id"]
+    grouped = predictions.assign(malignant=predictions["label"] == "malignant").groupby(keys, sort=True)
+    table = grouped.agg(malignant=("malignant", "any"), score=("score", combine), images=("score", "size")).reset_index()
+    table["label"] = table.pop("malignant").map({True: "malignant", False: "benign"})
+    if level == "patient":
+        table["laterality"] = ""
+    return table[["patient_id", "laterality", "label", "score", "images"]]

@@ -1,0 +1,249 @@
+"""Scores to a table of figures with intervals, or a note in words where the data cannot carry a figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from core.metrics.bootstrap import Patients, RankFigures, resamples
+from core.metrics.checks import Labels, Scores, checked
+from core.metrics.confusion import Confusion, confusion
+from core.metrics.curves import average_precision, brier, roc
+from core.metrics.intervals import Interval, wilson
+
+# What a person reads, in the order of the table.
+TITLES = {
+    "auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "sensitivity": "Sensitivity (recall)",
+    "specificity": "Specificity",
+    "precision": "Precision",
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "brier": "Brier score",
+}
+# Fewer patients of a class than this carry no figure about that class.
+MIN_PATIENTS = 5
+# A figure may be undefined (0 / 0) in some resamples; in more than this share its interval would mislead.
+_MAX_UNDEFINED = 0.05
+# Which class's patients a figure is about.
+_ABOUT = {"sensitivity": ("malignant",), "specificity": ("benign",)}
+_BOTH = ("benign", "malignant")
+
+
+@dataclass(frozen=True)
+class Summary(Mapping[str, "Interval | str"]):
+    """Figures by name (the keys of TITLES): an Interval, or a note that says why there is none.
+
+    `counts` are at the frozen `threshold`. Patients are counted by what they have images of: one with a
+    benign and a malignant image counts in both classes. `level` says what one row was: an image, a breast
+    or a patient. Scores are P(malignant); the Brier score is the mean squared error of that probability.
+    """
+
+    figures: dict[str, Interval | str]
+    counts: Confusion
+    threshold: float
+    rows: int
+    patients: int
+    benign_patients: int
+    malignant_patients: int
+    samples: int
+    confidence: float
+    seed: int
+    level: str = "image"
+
+    def __getitem__(self, name: str) -> Interval | str:
+        return self.figures[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.figures)
+
+    def __len__(self) -> int:
+        return len(self.figures)
+
+    @property
+    def values_only(self) -> dict[str, float]:
+        """The figures that exist, without their intervals."""
+        return {name: figure.value for name, figure in self.figures.items() if isinstance(figure, Interval)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: a figure has value, low and high; where there is none they are null and a `note` says why."""
+        plain = {key: value for key, value in self.__dict__.items() if key not in ("figures", "counts")}
+        nothing = {"value": None, "low": None, "high": None}
+        metrics = {
+            name: {**nothing, "note": figure} if isinstance(figure, str) else figure.as_dict()
+            for name, figure in self.figures.items()
+        }
+        return {**plain, "counts": self.counts.as_dict(), "metrics": metrics}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Summary:
+        """What `as_dict` gave, read back equal."""
+        figures = {
+            name: figure["note"] if figure["value"] is None else Interval(**figure) for name, figure in plain["metrics"].items()
+        }
+        rest = {key: value for key, value in plain.items() if key not in ("metrics", "counts")}
+        return cls(figures=figures, counts=Confusion(**plain["counts"]), **rest)
+
+    def table_rows(self) -> list[tuple[str, str, str, str]]:
+        """(title, value, interval, note) as text, a row a figure, in the order a person reads them."""
+        rows = []
+        for name, title in TITLES.items():
+            figure = self.figures[name]
+            if isinstance(figure, str):
+                rows.append((title, "–", "", figure))
+            else:
+                note = "Wilson interval" if figure.method == "wilson" else ""
+                rows.append((title, f"{figure.value:.3f}", f"[{figure.low:.3f}, {figure.high:.3f}]", note))
+        return rows
+
+
+def summarize(
+    y: ArrayLike,
+    s: ArrayLike,
+    threshold: float,
+    groups: ArrayLike,
+    *,
+    samples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    level: str = "image",
+) -> Summary:
+    """All figures of scores `s` for labels `y`, with intervals from a bootstrap over the patients in `groups`.
+
+    Where a class has fewer than MIN_PATIENTS patients, the figures about it are notes. A figure at the
+    frozen threshold keeps that threshold in every resample.
+
+    Args:
+        y: labels (n,), 1 or "malignant", 0 or "benign". One class only is allowed: the other's figures are notes.
+        s: P(malignant) (n,) in [0, 1].
+        threshold: score >= threshold is called malignant.
+        groups: patient of each row (n,).
+        samples, confidence, seed: of the bootstrap; the same seed gives the same limits.
+
+    Raises:
+        NotEnoughData: nothing to score, NaN scores, lengths that differ.
+    """
+    labels, scores = checked(y, s)
+    patients = Patients.of(groups)
+    of_class = {"malignant": np.unique(patients.index[labels]).size, "benign": np.unique(patients.index[~labels]).size}
+    values = _values(labels, scores, threshold)
+    drawn = _resampled(labels, scores, threshold, patients, samples, seed)
+    behind = _patients_behind(labels, scores, threshold, patients)
+    figures = {
+        name: _why_not(name, of_class) or _interval(values[name], drawn[name], behind[name], confidence) for name in TITLES
+    }
+    return Summary(
+        figures=figures,
+        counts=confusion(labels, scores, threshold),
+        threshold=float(threshold),
+        rows=int(labels.size),
+        patients=patients.count,
+        benign_patients=of_class["benign"],
+        malignant_patients=of_class["malignant"],
+        samples=samples,
+        confidence=confidence,
+        seed=seed,
+        level=level,
+    )
+
+
+def point_figures(y: ArrayLike, s: ArrayLike, threshold: float) -> dict[str, float]:
+    """The figures of `summarize` without intervals, NaN where undefined: for the end of an epoch.
+
+    Raises:
+        NotEnoughData: nothing to score, NaN scores.
+    """
+    labels, scores = checked(y, s)
+    return _values(labels, scores, threshold)
+
+
+def _values(labels: Labels, scores: Scores, threshold: float) -> dict[str, float]:
+    both = labels.any() and not labels.all()
+    counts = confusion(labels, scores, threshold)
+    return {
+        "auc": roc(labels, scores).auc if both else math.nan,
+        "average_precision": average_precision(labels, scores) if both else math.nan,
+        "sensitivity": counts.sensitivity,
+        "specificity": counts.specificity,
+        "precision": counts.precision,
+        "accuracy": counts.accuracy,
+        "f1": counts.f1,
+        "brier": brier(labels, scores),
+    }
+
+
+def _resampled(
+    labels: Labels, scores: Scores, threshold: float, patients: Patients, samples: int, seed: int
+) -> dict[str, Scores]:
+    """Every figure in every resample, each (samples,), NaN where undefined."""
+    called = scores >= threshold
+    cells = (called & labels, called & ~labels, ~called & ~labels, ~called & labels)
+    per_patient = patients.sums(np.column_stack([*cells, (scores - labels) ** 2]).astype(np.float64))
+    rank = RankFigures(labels, scores, patients)
+    areas, precisions, sums = [], [], []
+    for counts in resamples(patients.count, samples, seed, labels.size):
+        area, precision = rank(counts)
+        areas.append(area)
+        precisions.append(precision)
+        sums.append(counts @ per_patient)
+    tp, fp, tn, fn, squares = np.concatenate(sums).T
+    return {
+        "auc": np.concatenate(areas),
+        "average_precision": np.concatenate(precisions),
+        "sensitivity": _ratio(tp, tp + fn),
+        "specificity": _ratio(tn, tn + fp),
+        "precision": _ratio(tp, tp + fp),
+        "accuracy": _ratio(tp + tn, tp + fp + tn + fn),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "brier": _ratio(squares, tp + fp + tn + fn),
+    }
+
+
+def _ratio(part: Scores, whole: Scores) -> Scores:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _why_not(name: str, of_class: dict[str, int]) -> str | None:
+    """In words, why a figure cannot be told; None when it can."""
+    for label in _ABOUT.get(name, _BOTH):
+        n = of_class[label]
+        if n < MIN_PATIENTS:
+            have = "no patient" if n == 0 else "only 1 patient" if n == 1 else f"only {n} patients"
+            return f"{have} with {label} images: too few, at least {MIN_PATIENTS} needed"
+    return None
+
+
+def _patients_behind(labels: Labels, scores: Scores, threshold: float, patients: Patients) -> dict[str, int]:
+    """How many independent patients each figure rests on, at least 1."""
+    called = scores >= threshold
+
+    def number(rows: Labels) -> int:
+        return max(1, int(np.unique(patients.index[rows]).size))
+
+    fewer = min(number(labels), number(~labels))
+    behind = dict.fromkeys(TITLES, fewer)
+    about = {"sensitivity": labels, "specificity": ~labels, "precision": called, "accuracy": np.ones_like(labels)}
+    return behind | {name: number(rows) for name, rows in about.items()} | {"brier": patients.count}
+
+
+def _interval(value: float, drawn: Scores, patients: int, confidence: float) -> Interval | str:
+    if math.isnan(value):
+        return "undefined: no image is called malignant at this threshold"
+    defined = drawn[np.isfinite(drawn)]
+    undefined = 1 - defined.size / drawn.size
+    if undefined > _MAX_UNDEFINED:
+        return f"undefined in {undefined:.0%} of the resamples: too few images are called malignant"
+    tail = (1 - confidence) / 2
+    low, high = (float(limit) for limit in np.quantile(defined, (tail, 1 - tail)))
+    if low == high:
+        # Every resample gives the same (an AUC of 1, a sensitivity of 1): resampling what was seen cannot
+        # tell what was not. Wilson's limits for that share of that many patients can.
+        limits = wilson(min(1.0, max(0.0, value)) * patients, patients, confidence)
+        return Interval(value, limits.low, limits.high, "wilson")
+    return Interval(value, low, high)

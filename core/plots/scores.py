@@ -1,0 +1,214 @@
+"""Figures about scores: ROC, precision-recall, confusion matrix, histogram. They draw numbers and compute none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike, NDArray
+
+from core.metrics import Confusion, PrecisionRecall, Roc, RocBand
+from core.plots.style import COLORS, MAX_POINTS, NAMES, base_figure, pick, translucent
+
+Floats = NDArray[np.float64]
+_EXTRA_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#D55E00")
+_UNIT = {"range": [-0.01, 1.01], "constrain": "domain", "dtick": 0.2, "zeroline": False}
+
+
+def roc_figure(
+    curves: Roc | Mapping[str, Roc], *, band: RocBand | None = None, threshold: float | None = None, height: int = 420
+) -> Any:
+    """ROC curves on a square, with the operating point of the frozen threshold.
+
+    Args:
+        curves: one curve, or several by name ("val", "test", or a run's name), drawn in that order.
+        band: pointwise interval, drawn behind the first curve.
+        threshold: where to mark each curve; None marks nothing.
+    """
+    named = {"": curves} if isinstance(curves, Roc) else dict(curves)
+    figure = base_figure("1 − specificity", "Sensitivity", height=height, revision="roc")
+    chance = {"color": COLORS["neutral"], "dash": "dot", "width": 1.5}
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=chance, hoverinfo="skip", showlegend=False)
+    for index, (name, curve) in enumerate(named.items()):
+        color = _color(name, index)
+        if band is not None and index == 0:
+            figure.add_traces(_band(band, color))
+        keep = _corners(curve.fpr, curve.tpr)
+        figure.add_scatter(
+            x=curve.fpr[keep],
+            y=curve.tpr[keep],
+            customdata=np.column_stack((1 - curve.fpr[keep], _finite(curve.thresholds[keep]))),
+            mode="lines",
+            name=f"{NAMES.get(name, name)} AUC {curve.auc:.3f}".strip(),
+            line={"color": color, "width": 2.5},
+            hovertemplate="sensitivity %{y:.3f}<br>specificity %{customdata[0]:.3f}"
+            "<br>threshold %{customdata[1]:.3f}<extra></extra>",
+        )
+        if threshold is not None:
+            x, y = curve.at(threshold)
+            words = f"threshold {threshold:.3f}<br>sensitivity {y:.3f}<br>specificity {1 - x:.3f}"
+            figure.add_traces(_point(x, y, color, words))
+    _square(figure)
+    return figure
+
+
+def precision_recall_figure(
+    curves: PrecisionRecall | Mapping[str, PrecisionRecall], *, threshold: float | None = None, height: int = 420
+) -> Any:
+    """Precision against recall on a square; dotted, what chance would give at this prevalence."""
+    named = {"": curves} if isinstance(curves, PrecisionRecall) else dict(curves)
+    figure = base_figure("Recall (sensitivity)", "Precision", height=height, revision="precision-recall")
+    for index, (name, curve) in enumerate(named.items()):
+        color = _color(name, index)
+        figure.add_scatter(
+            x=[0, 1],
+            y=[curve.prevalence] * 2,
+            mode="lines",
+            line={"color": color, "dash": "dot", "width": 1.5},
+            hovertemplate=f"prevalence {curve.prevalence:.3f}<extra></extra>",
+            showlegend=False,
+        )
+        keep = _corners(curve.recall, curve.precision)
+        figure.add_scatter(
+            x=curve.recall[keep],
+            y=curve.precision[keep],
+            customdata=curve.thresholds[keep],
+            mode="lines",
+            name=f"{NAMES.get(name, name)} AP {curve.average_precision:.3f}".strip(),
+            # The area is by steps, so the curve is drawn by steps: precision holds back to the previous recall.
+            line={"color": color, "width": 2.5, "shape": "vh"},
+            hovertemplate="precision %{y:.3f}<br>recall %{x:.3f}<br>threshold %{customdata:.3f}<extra></extra>",
+        )
+        point = None if threshold is None else curve.at(threshold)
+        if point is not None:
+            words = f"threshold {threshold:.3f}<br>recall {point[0]:.3f}<br>precision {point[1]:.3f}"
+            figure.add_traces(_point(point[0], point[1], color, words))
+    _square(figure)
+    return figure
+
+
+def confusion_figure(counts: Confusion, *, height: int = 340) -> Any:
+    """The four counts, truth in rows, decision in columns, shaded by the share of the row."""
+    figure = base_figure("Decision of the model", "Truth", height=height, revision="confusion")
+    cells = [[counts.tn, counts.fp], [counts.fn, counts.tp]]
+    names = [["true negative", "false positive"], ["false negative", "true positive"]]
+    shares = [[value / max(1, sum(row)) for value in row] for row in cells]
+    texts = [
+        [f"<b>{value:,}</b><br>{share:.1%}" for value, share in zip(*pair, strict=True)]
+        for pair in zip(cells, shares, strict=True)
+    ]
+    figure.add_trace(
+        go.Heatmap(
+            z=shares,
+            x=["benign", "malignant"],
+            y=["benign", "malignant"],
+            text=texts,
+            customdata=names,
+            texttemplate="%{text}",
+            textfont={"size": 17, "color": "#1D2230"},
+            zmin=0,
+            zmax=1,
+            colorscale=[[0, "#EEF0F6"], [1, "#9AA7C7"]],
+            showscale=False,
+            xgap=4,
+            ygap=4,
+            hovertemplate="%{customdata}: %{text} of the %{y} images<extra></extra>",
+        )
+    )
+    figure.update_xaxes(showgrid=False, ticks="", side="bottom", constrain="domain")
+    figure.update_yaxes(showgrid=False, ticks="", scaleanchor="x", scaleratio=0.72, constrain="domain")
+    figure.update_layout(margin={"t": 12})
+    return figure
+
+
+def score_histogram(y: ArrayLike, s: ArrayLike, threshold: float | None = None, *, bins: int = 40, height: int = 340) -> Any:
+    """How the scores of each class spread, as shares of the class, with the threshold.
+
+    Args:
+        y: labels (n,), 1, True or "malignant" for malignant.
+        s: scores (n,) in [0, 1].
+    """
+    labels = np.isin(np.asarray(y).astype(str), ("1", "1.0", "True", "malignant"))
+    scores = np.asarray(s, dtype=np.float64)
+    figure = base_figure("Score, P(malignant)", "Share of the class", height=height, revision="histogram")
+    low, high = _rounded_range(scores, threshold)
+    edges = np.linspace(low, high, bins + 1)
+    for name, rows in (("benign", ~labels), ("malignant", labels)):
+        count, _ = np.histogram(scores[rows], edges)
+        figure.add_bar(
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=count / max(1, int(rows.sum())),
+            width=(high - low) / bins,
+            customdata=np.column_stack((count, edges[:-1], edges[1:])),
+            name=f"{name} ({int(rows.sum()):,})",
+            marker={"color": translucent(COLORS[name], 0.6), "line": {"width": 0}},
+            hovertemplate=f"{name}: %{{customdata[0]}} images, %{{y:.1%}}"
+            "<br>score %{customdata[1]:.3f} to %{customdata[2]:.3f}<extra></extra>",
+        )
+    if threshold is not None:
+        line = {"color": COLORS["threshold"], "dash": "dash", "width": 2}
+        figure.add_vline(x=threshold, line=line)
+        anchor = "right" if threshold > (low + high) / 2 else "left"
+        figure.add_annotation(
+            x=threshold, y=1, yref="paper", yanchor="top", xanchor=anchor, text=f" threshold {threshold:.3f} ", showarrow=False
+        )
+    figure.update_layout(barmode="overlay", bargap=0, xaxis={"range": [low, high]}, yaxis={"tickformat": ".0%"})
+    return figure
+
+
+def _color(name: str, index: int) -> str:
+    if name in COLORS:
+        return COLORS[name]
+    return COLORS["test"] if index == 0 else _EXTRA_COLORS[(index - 1) % len(_EXTRA_COLORS)]
+
+
+def _band(band: RocBand, color: str) -> list[Any]:
+    edge = {"width": 0, "color": color}
+    low = go.Scatter(x=band.fpr, y=band.low, mode="lines", line=edge, hoverinfo="skip", showlegend=False)
+    high = go.Scatter(
+        x=band.fpr,
+        y=band.high,
+        mode="lines",
+        line=edge,
+        fill="tonexty",
+        fillcolor=translucent(color, 0.18),
+        hoverinfo="skip",
+        name=f"{band.confidence:.0%} interval",
+    )
+    return [low, high]
+
+
+def _point(x: float, y: float, color: str, words: str) -> Any:
+    marker = {"size": 12, "color": color, "line": {"color": "white", "width": 2}}
+    return go.Scatter(x=[x], y=[y], mode="markers", marker=marker, hovertemplate=words + "<extra></extra>", showlegend=False)
+
+
+def _square(figure: Any) -> None:
+    figure.update_xaxes(**_UNIT)
+    figure.update_yaxes(**_UNIT, scaleanchor="x", scaleratio=1)
+
+
+def _corners(x: Floats, y: Floats) -> list[int]:
+    """Indices of the points where the line turns (the others change nothing), at most MAX_POINTS of them."""
+    if x.size < 3:
+        return list(range(x.size))
+    dx, dy = np.diff(x), np.diff(y)
+    turns = np.abs(dx[:-1] * dy[1:] - dx[1:] * dy[:-1]) > 1e-15
+    indices = np.flatnonzero(np.concatenate(([True], turns, [True])))
+    return [int(indices[i]) for i in pick(indices.size, MAX_POINTS)]
+
+
+def _finite(thresholds: Floats) -> Floats:
+    """The first threshold is infinite (nothing is called malignant); hover shows the score just above all."""
+    return np.where(np.isfinite(thresholds), thresholds, 1.0)
+
+
+def _rounded_range(scores: Floats, threshold: float | None) -> tuple[float, float]:
+    """The scores' range (the threshold in it), out to the next 0.05, so that a timid model still fills the figure."""
+    inside = scores if threshold is None else np.append(scores, threshold)
+    if inside.size == 0:
+        return 0.0, 1.0
+    low, high = np.floor(inside.min() * 20) / 20, np.ceil(inside.max() * 20) / 20
+    return (float(low), float(high)) if high > low else (max(0.0, float(low) - 0.05), min(1.0, float(high) + 0.05))

@@ -1,0 +1,110 @@
+"""What is found out about an image before anything is changed: polarity, breast, chest wall, grey levels.
+
+It takes a downscaled copy, does not depend on the sliders (only on `recipe.polarity`), and can be kept by a caller
+that prepares the same image again and again: `prepare(mammogram, recipe, analysis=kept)`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config import Recipe
+from core.images.mammogram import Mammogram, Pixels
+from core.preprocessing.breast import BreastMask, find_breast
+from core.preprocessing.orientation import ChestWall, find_chest_wall
+from core.preprocessing.polarity import Polarity, detect_polarity
+
+_SIDE = 512  # px, longer side of the copy
+_SAMPLES = 200_000  # grey levels kept for percentiles
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The findings. `breast.mask` is at the copy's scale; `box` (x0, y0, x1, y1) is in original pixels, no margin;
+    `levels` are sorted grey levels of the breast at full resolution, after polarity. `milliseconds` by finding."""
+
+    polarity_mode: Literal["auto", "keep", "invert"]
+    shape: tuple[int, int]
+    polarity: Polarity
+    inverted: bool
+    breast: BreastMask
+    box: tuple[int, int, int, int]
+    chest_wall: ChestWall
+    levels: NDArray[np.float32]
+    milliseconds: dict[str, float]
+
+    def level_at(self, percentile: float) -> float:
+        """Grey level in [0, 1] below which this percentage of the breast lies."""
+        position = percentile / 100 * (self.levels.size - 1)
+        below = int(position)
+        above = min(below + 1, self.levels.size - 1)
+        low, high = float(self.levels[below]), float(self.levels[above])
+        return low + (high - low) * (position - below)
+
+
+def analyse(mammogram: Mammogram, recipe: Recipe) -> Analysis:
+    """Find polarity, breast and chest wall. Never fails; what is unsure is flagged in the findings."""
+    clock = _Clock()
+    pixels = mammogram.pixels
+    small = _shrink(pixels)
+    polarity = detect_polarity(small)
+    inverted = {"auto": polarity.inverted, "keep": False, "invert": True}[recipe.polarity]
+    if inverted:
+        small = np.float32(1) - small
+    clock.lap("polarity")
+    breast = find_breast(small)
+    box = _box(breast.mask, pixels.shape)
+    clock.lap("breast")
+    chest_wall = find_chest_wall(breast.mask) if breast.found else ChestWall("left", 0.0)
+    clock.lap("orientation")
+    levels = _levels(pixels, breast.mask, inverted)
+    clock.lap("window")
+    shape = (pixels.shape[0], pixels.shape[1])
+    return Analysis(recipe.polarity, shape, polarity, inverted, breast, box, chest_wall, levels, clock.laps)
+
+
+def _shrink(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape
+    scale = _SIDE / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _box(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Bounding box of the mask in original pixels, never cutting a pixel that the mask touches."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    across, down = shape[1] / mask.shape[1], shape[0] / mask.shape[0]
+    left, right = int(np.floor(columns[0] * across)), int(np.ceil((columns[-1] + 1) * across))
+    top, bottom = int(np.floor(rows[0] * down)), int(np.ceil((rows[-1] + 1) * down))
+    return (left, top, min(right, shape[1]), min(bottom, shape[0]))
+
+
+def _levels(pixels: Pixels, mask: NDArray[np.uint8], inverted: bool) -> NDArray[np.float32]:
+    """Sorted grey levels of the breast, from every k-th row and column of the original."""
+    step = max(1, int(np.sqrt(pixels.size / _SAMPLES)))
+    sample = pixels[step // 2 :: step, step // 2 :: step]
+    inside = cv2.resize(mask, sample.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    levels = sample[inside] if inside.any() else sample.ravel()
+    levels = np.float32(1) - levels if inverted else levels
+    return np.sort(levels)
+
+
+class _Clock:
+    """Milliseconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = (now - self._last) * 1000
+        self._last = now

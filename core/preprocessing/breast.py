@@ -1,0 +1,135 @@
+"""Where the breast is: a mask on a downscaled copy, without labels, markers, film borders and scanner strips.
+
+The background level is measured (air is flat and dark), everything clearly above it is foreground, and the breast is
+the largest piece that is left once thin connections are cut. The pectoral muscle stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from core.images.mammogram import Pixels
+from core.preprocessing.flat import flat_regions, normalised_copy
+
+_ABOVE_AIR = 0.05  # of the range from air to bright tissue: where skin begins
+_FILM_SHARE = 0.015  # of the image: smaller flat regions are not taken for film
+_FILM_RANGE = 0.12  # of the range from air to bright tissue: film is no brighter than this
+_FILM_ABOVE = 0.025
+_FRAME_LEVEL = 0.9  # of the grey range: a film's rim is at least this white
+_FRAME_WIDTH = 0.04  # of the longer side: and no wider
+_FRAME_LENGTH = 0.6  # of a side: and runs along at least so much of it
+_FRAME_AIR = 0.2  # of a side: so much of a frame has air behind it
+_RIM = 0.012  # of the longer side: width of the brush that widens the outline
+_SMALLEST = 0.02  # of the image: anything smaller is no breast
+_CUT = 0.025  # of the longer side: connections thinner than this are cut
+
+
+@dataclass(frozen=True)
+class BreastMask:
+    """`mask` uint8 (h, w), 255 inside; `found` False when there is no breast to be seen and `mask` is all 255."""
+
+    mask: NDArray[np.uint8]
+    found: bool
+    warning: str = ""
+
+
+def find_breast(small: Pixels) -> BreastMask:
+    """Find the breast in a downscaled image, float32 (h, w) in [0, 1], air dark. Never fails: see BreastMask.found."""
+    everything = np.full(small.shape, 255, np.uint8)
+    if min(small.shape) < 8:
+        return BreastMask(everything, False, "the image is too small to find a breast in it: nothing was cut")
+    smooth = cv2.GaussianBlur(small, (0, 0), max(small.shape) / 512)
+    threshold = _threshold(smooth)
+    if threshold is None:
+        return BreastMask(everything, False, "no breast was found (the image is uniform): nothing was cut")
+    foreground = (smooth > threshold).astype(np.uint8) & ~_film_frame(smooth, threshold)
+    breast = _largest_piece(foreground)
+    if breast is None:
+        return BreastMask(everything, False, "no breast was found (nothing large enough stands out): nothing was cut")
+    share = float(breast.mean())
+    warning = "the breast fills nearly the whole image: was the background cut off?" if share > 0.97 else ""
+    return BreastMask(breast * np.uint8(255), True, warning)
+
+
+def _threshold(smooth: Pixels) -> float | None:
+    """Grey level between air and skin, or None for an image without contrast."""
+    low, high = (float(level) for level in np.percentile(smooth, (0.5, 98)))
+    if high - low < 0.01:
+        return None
+    # Air: the most frequent level of the darker half of the grey range.
+    counts, edges = np.histogram(smooth, bins=256, range=(low, high))
+    dark_half = cv2.GaussianBlur(counts[:128].astype(np.float32).reshape(1, -1), (5, 1), 0)[0]
+    peak = int(dark_half.argmax())
+    air = float(edges[peak] + edges[peak + 1]) / 2
+    near = np.abs(smooth - air) < 0.05 * (high - low)
+    noise = 1.4826 * float(np.median(np.abs(smooth[near] - air))) if near.any() else 0.0
+    return max(air + max(_ABOVE_AIR * (high - air), 4 * noise), _film_base(smooth, air, high))
+
+
+def _film_base(smooth: Pixels, air: float, high: float) -> float:
+    """Level just above unexposed film, which is a little brighter than the black that scanners put around a film."""
+    levels = normalised_copy(smooth)
+    if levels is None:
+        return air
+    low, top = (float(level) for level in np.percentile(smooth, (0.5, 99.5)))
+    base = air
+    for region in flat_regions(levels):
+        values = low + (top - low) * region.values
+        if region.share >= _FILM_SHARE and float(np.median(values)) < air + _FILM_RANGE * (high - air):
+            base = max(base, float(np.percentile(values, 95)))
+    return base + _FILM_ABOVE * (high - air)
+
+
+def _largest_piece(foreground: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The largest piece of a 0/1 mask after cutting thin connections, with its holes filled; None if too small."""
+    size = max(3, round(_CUT * max(foreground.shape)) | 1)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    # Outside the image counts as foreground: a breast that leaves the picture is not eaten from its edge.
+    core = cv2.erode(foreground, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=4)
+    if count < 2:
+        return None
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    piece = cv2.dilate((labels == largest).astype(np.uint8), kernel)
+    grown = cv2.dilate(piece, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))) & foreground
+    if grown.mean() < _SMALLEST:
+        return None
+    # A little air belongs to the breast: skin is as dark as air on some films, and the outline comes from a small copy.
+    rim = max(3, round(_RIM * max(foreground.shape)) | 1)
+    return _fill_holes(cv2.dilate(grown, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim))))
+
+
+def _film_frame(smooth: Pixels, threshold: float) -> NDArray[np.uint8]:
+    """0/1 mask of thin, nearly white strips along the image's sides: the unmasked rim of a digitised film.
+
+    A bright strip of muscle at the chest wall looks alike, but a frame has air behind it for a part of its length.
+    """
+    side = max(smooth.shape)
+    low, top = (float(level) for level in np.percentile(smooth, (0.5, 99.5)))
+    bright = (smooth > low + _FRAME_LEVEL * (top - low)).astype(np.uint8)
+    depth = max(2, round(_FRAME_WIDTH * side))
+    frame = np.zeros_like(bright)
+    for turns in range(4):  # each side in turn becomes the top
+        strip = np.rot90(bright, turns)[: 2 * depth]
+        # Depth of the white that starts at the edge, column by column: a frame is shallow nearly everywhere.
+        depths = np.where(strip.all(axis=0), strip.shape[0], strip.argmin(axis=0))
+        shallow = (depths > 0) & (depths <= depth)
+        if shallow.mean() < _FRAME_LENGTH:
+            continue
+        rim = int(np.percentile(depths[shallow], 95)) + 2
+        behind = np.rot90(smooth, turns)[min(rim + 2, smooth.shape[turns % 2] - 1)]
+        if float((shallow & (behind <= threshold)).mean()) >= _FRAME_AIR:
+            np.rot90(frame, turns)[:rim] = 1
+    return frame
+
+
+def _fill_holes(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """0/1 mask with everything enclosed by it filled."""
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros_like(mask)
+    cv2.drawContours(filled, contours, -1, 1, thickness=cv2.FILLED)
+    return filled

@@ -1,0 +1,205 @@
+"""`python -m core ...` as scripts use it: what it prints, what it writes, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import pandas as pd
+import pytest
+
+from core.cli import main
+from core.cli.parser import build_parser
+from core.data.demo import make_demo
+
+ROOT = Path(__file__).parents[3]
+SMALL = ("--set", "preprocessing.size=48", "--set", "training.epochs=1", "--set", "training.batch_size=8")
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A workspace with a tiny demo set and one trained run named `first`."""
+    folder = tmp_path_factory.mktemp("lab")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
+        patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
+        patch.chdir(folder)
+        make_demo(folder / "data" / "demo", patients=24, _rows=160)
+        (folder / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
+        assert main(["train", "--run", "first", *SMALL]) == 0
+    yield folder
+
+
+@pytest.fixture
+def call(lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run a command in the workspace: (exit code, standard output, standard error)."""
+    monkeypatch.chdir(lab)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def image(lab: Path) -> Path:
+    return Path(str(pd.read_csv(lab / "data/demo/manifest.csv")["path"][0]))
+
+
+def test_training_leaves_a_run_that_is_listed_with_its_figures(call: Call, lab: Path) -> None:
+    code, out, _ = call("runs", "--json")
+    listed = {row["run"]: row for row in json.loads(out)}
+    assert code == 0
+    assert listed["first"]["state"] == "done"
+    assert 0 <= listed["first"]["val_auc"] <= 1
+    assert (lab / "checkpoints/first/model.safetensors").exists()
+
+
+def test_evaluation_prints_figures_and_remembers_them(call: Call, lab: Path) -> None:
+    code, out, _ = call("evaluate", "first", "--split", "val", "--json")
+    figures = json.loads(out)
+    assert code == 0
+    assert figures["split"] == "val"
+    assert (lab / "checkpoints/first/predictions/val.csv").exists()
+    assert json.loads((lab / "checkpoints/first/evaluation.json").read_text(encoding="utf-8"))["val"]
+
+
+def test_prediction_is_the_same_number_as_in_the_evaluation(call: Call, lab: Path) -> None:
+    call("evaluate", "first", "--split", "val")
+    scored = pd.read_csv(lab / "checkpoints/first/predictions/val.csv").head(3)
+    code, out, _ = call("predict", "first", *scored["path"], "--json", "--csv", "out.csv")
+    predictions = json.loads(out)["predictions"]
+    assert code == 0
+    assert [row["score"] for row in predictions] == pytest.approx(scored["score"].tolist(), abs=2e-5)
+    assert len(pd.read_csv(lab / "out.csv")) == 3
+
+
+def test_unreadable_file_is_listed_with_its_reason_and_the_others_are_scored(call: Call, lab: Path, image: Path) -> None:
+    (lab / "broken.dcm").write_bytes(b"not an image")
+    code, out, _ = call("predict", "first", lab / "broken.dcm", lab / "data/demo" / image, "--json")
+    broken, good = json.loads(out)["predictions"]
+    assert code == 1
+    assert broken["score"] is None
+    assert broken["note"]
+    assert good["decision"] in {"benign", "malignant"}
+
+
+def test_explain_writes_an_overlay_of_the_model_input(call: Call, lab: Path, image: Path) -> None:
+    code, _, _ = call("explain", "first", lab / "data/demo" / image, "--out", "heat/overlay.png")
+    overlay = cv2.imread(str(lab / "heat/overlay.png"))
+    assert code == 0
+    assert overlay.shape == (48, 48, 3)
+
+
+def test_inspect_tells_every_step_and_writes_the_model_input(call: Call, lab: Path, image: Path) -> None:
+    arguments = ("inspect", lab / "data/demo" / image, "--set", "preprocessing.size=[64, 40]", "--out", "steps", "--json")
+    code, out, _ = call(*arguments)
+    told = json.loads(out)
+    assert code == 0
+    assert told["prepared_shape"] == [64, 40]
+    assert {"clahe", "resize"} <= {step["name"].lower() for step in told["steps"]}
+    assert cv2.imread(str(lab / "steps/model-input.png"), cv2.IMREAD_UNCHANGED).shape == (64, 40)
+
+
+def test_import_and_check_of_a_folder(call: Call, lab: Path) -> None:
+    rows = pd.read_csv(lab / "data/demo/manifest.csv", dtype=str)
+    for row in rows.head(16).itertuples():
+        target = lab / "mine" / str(row.split) / str(row.label) / Path(str(row.path)).name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((lab / "data/demo" / str(row.path)).read_bytes())
+    code, out, _ = call("data", "import", "folder", "mine", "--out", "mine.csv", "--json")
+    assert code == 0
+    assert json.loads(out)["images"] == 16
+    code, out, _ = call("data", "check", "mine.csv", "--json")
+    assert not json.loads(out)["leakage"]
+
+
+def test_check_of_a_leaking_manifest_fails(call: Call, lab: Path) -> None:
+    frame = pd.read_csv(lab / "data/demo/manifest.csv", dtype=str)
+    frame["path"] = [str(lab / "data/demo" / path) for path in frame["path"]]
+    frame.loc[frame.index[0], "split"] = "test" if frame["split"].iloc[0] != "test" else "train"
+    frame.to_csv(lab / "leak.csv", index=False)
+    code, out, _ = call("data", "check", "leak.csv", "--json")
+    assert code == 1
+    assert json.loads(out)["leakage"]
+    code, _, err = call("train", "--set", "data.manifest=leak.csv", "--run", "leaking", *SMALL)
+    assert code == 1
+    assert "split" in err
+    assert not (lab / "checkpoints/leaking").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("evaluate", "nowhere"), "no such run. Runs in checkpoints: first"),
+        (("train", "--set", "training.epochs=0"), "training.epochs: got 0; allowed: a whole number, at least 1"),
+        (("train", "--config", "missing.yaml"), "no such file"),
+        (("train", "--set", "data.manifest=missing.csv"), "missing.csv"),
+        (("train", "--set", "model.name=efficientnet_b00"), "efficientnet_b0"),
+        (("train", "--set", "model.name=efficientnet_b0", "--set", "model.weights=hub"), "weights"),
+        (("train", "--set", "model.name=resnet50", "--set", "model.weights=missing.pth"), "missing.pth"),
+        (("train", "--resume", "first", "--set", "training.epochs=3"), "leave out"),
+        (("data", "import", "nope", ".", "--out", "x.csv"), "folder, csv, rsna, mini-mias"),
+        (("data", "import", "folder", ".", "--out", "x.csv", "--option", "verify"), "expected NAME=VALUE"),
+        (("inspect", "config.yaml"), "config.yaml"),
+        (("predict", "data", "x.png"), "data"),
+    ],
+)
+def test_mistake_is_explained_and_nothing_is_left_behind(call: Call, lab: Path, arguments: tuple[str, ...], says: str) -> None:
+    before = {path.name for path in (lab / "checkpoints").iterdir()}
+    code, out, err = call(*arguments)
+    assert code == 1
+    assert says in err
+    assert "Traceback" not in err + out
+    assert {path.name for path in (lab / "checkpoints").iterdir()} == before
+
+
+def test_call_with_wrong_arguments_exits_with_two(call: Call) -> None:
+    with pytest.raises(SystemExit) as caught:
+        call("evaluate")
+    assert caught.value.code == 2
+
+
+def test_pipeline_goes_from_data_to_report(call: Call, lab: Path) -> None:
+    code, out, _ = call("pipeline", "--run", "whole", *SMALL)
+    run = lab / "checkpoints/whole"
+    assert code == 0
+    assert out.rstrip().endswith("report.html")
+    assert (run / "report.html").stat().st_size > 100_000
+    assert set(json.loads((run / "evaluation.json").read_text(encoding="utf-8"))) >= {"val", "test"}
+    assert list((run / "explain").glob("*.png"))
+
+
+def test_doctor_finds_every_package_and_decoder_here(call: Call) -> None:
+    code, out, _ = call("doctor", "--json")
+    findings = json.loads(out)
+    assert code == 0, [finding for finding in findings if not finding["ok"]]
+    assert {"torch", "streamlit", "DICOM JPEG2000Lossless"} <= {finding["subject"] for finding in findings}
+
+
+def _documented_commands() -> list[str]:
+    commands = []
+    for name in ("README.md", "CONTRIBUTING.md", "config.yaml", "data/README.md", "checkpoints/README.md"):
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+            _, found, rest = line.partition("python -m core ")
+            command = rest.split("`")[0].split("   ")[0].strip()
+            if found and "..." not in command and command:
+                commands.append(command)
+    return commands
+
+
+@pytest.mark.parametrize("command", _documented_commands())
+def test_command_in_the_documentation_is_accepted(command: str) -> None:
+    if command == "--help":
+        with pytest.raises(SystemExit):
+            build_parser().parse_args([command])
+        return
+    assert build_parser().parse_args(shlex.split(command)).command

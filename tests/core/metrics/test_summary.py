@@ -1,0 +1,177 @@
+"""The table of figures: right values, honest intervals, and words where there is too little to tell."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import sklearn.metrics as reference
+from scipy.stats import binomtest
+
+from core.errors import NotEnoughData
+from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, at_threshold, point_figures, summarize, wilson
+
+
+def cohort(
+    benign: int = 30, malignant: int = 20, images: int = 3, seed: int = 0, shift: float = 1.5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    patients = benign + malignant
+    groups = np.repeat(np.arange(patients), images)
+    y = np.repeat(np.arange(patients) < malignant, images)
+    # A patient's images resemble each other: most of the noise is the patient's.
+    noise = np.repeat(random.normal(size=patients), images) + 0.3 * random.normal(size=y.size)
+    return y, 1 / (1 + np.exp(-(shift * y + noise - 0.5))), groups
+
+
+def test_values_are_scikit_learns_and_lie_in_their_intervals() -> None:
+    y, s, groups = cohort()
+    summary = summarize(y, s, 0.5, groups, samples=300)
+    assert list(summary) == list(TITLES)
+    assert summary["auc"].value == pytest.approx(reference.roc_auc_score(y, s))
+    assert summary["average_precision"].value == pytest.approx(reference.average_precision_score(y, s))
+    assert summary["brier"].value == pytest.approx(reference.brier_score_loss(y, s))
+    for name, value in at_threshold(y, s, 0.5).items():
+        assert summary[name].value == pytest.approx(value)
+    for figure in summary.values():
+        assert 0 <= figure.low <= figure.value <= figure.high <= 1
+        assert figure.low < figure.high
+    assert (summary.patients, summary.benign_patients, summary.malignant_patients) == (50, 30, 20)
+    assert summary.counts.total == summary.rows == 150
+
+
+def test_limits_are_those_of_the_plain_loop() -> None:
+    y, s, groups = cohort(12, 9, 2)
+    summary = summarize(y, s, 0.5, groups, samples=200, seed=7)
+    random = np.random.default_rng(7)
+    drawn = random.integers(0, 21, size=(200, 21))
+    rows = [np.concatenate([np.flatnonzero(groups == patient) for patient in sample]) for sample in drawn]
+    for name, figure in {
+        "auc": reference.roc_auc_score,
+        "average_precision": reference.average_precision_score,
+        "f1": lambda y, s: reference.f1_score(y, s >= 0.5),
+        "specificity": lambda y, s: reference.recall_score(~y, s < 0.5),
+        "brier": reference.brier_score_loss,
+    }.items():
+        values = [figure(y[r], s[r]) for r in rows if 0 < y[r].sum() < r.size]
+        assert summary[name].low == pytest.approx(np.quantile(values, 0.025)), name
+        assert summary[name].high == pytest.approx(np.quantile(values, 0.975)), name
+
+
+def test_the_same_seed_gives_the_same_limits_and_row_order_does_not_matter() -> None:
+    y, s, groups = cohort()
+    first = summarize(y, s, 0.5, groups, samples=200)
+    assert summarize(y, s, 0.5, groups, samples=200) == first
+    assert summarize(y, s, 0.5, groups, samples=200, seed=1)["auc"] != first["auc"]
+    order = np.random.default_rng(1).permutation(y.size)
+    shuffled = summarize(y[order], s[order], 0.5, groups[order], samples=200)
+    for name in TITLES:
+        assert shuffled[name].low == pytest.approx(first[name].low)
+
+
+def test_more_images_of_the_same_patients_do_not_narrow_the_interval() -> None:
+    y, s, groups = cohort(images=1)
+    once = summarize(y, s, 0.5, groups, samples=500)["auc"]
+    copied = summarize(np.repeat(y, 6), np.repeat(s, 6), 0.5, np.repeat(groups, 6), samples=500)["auc"]
+    as_if_apart = summarize(np.repeat(y, 6), np.repeat(s, 6), 0.5, np.arange(6 * y.size), samples=500)["auc"]
+    assert (copied.low, copied.high) == pytest.approx((once.low, once.high))
+    assert as_if_apart.high - as_if_apart.low < 0.6 * (once.high - once.low)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+    truth = reference.roc_auc_score(*cohort(4000, 4000, 1, seed=999)[:2])
+    hits = 0
+    for seed in range(60):
+        figure = summarize(*(lambda c: (c[0], c[1], 0.5, c[2]))(cohort(60, 60, 1, seed=seed)), samples=200)["auc"]
+        hits += figure.low <= truth <= figure.high
+    assert hits >= 51  # 57 expected of 60; below 51 has a chance of 0.5 %
+
+
+@pytest.mark.parametrize("few", range(MIN_PATIENTS))
+def test_too_few_malignant_patients_silence_what_is_about_them_and_nothing_else(few: int) -> None:
+    y, s, groups = cohort(20, few)
+    summary = summarize(y, s, 0.5, groups, samples=200)
+    assert isinstance(summary["specificity"], Interval)
+    for name in ("auc", "average_precision", "sensitivity", "precision", "accuracy", "f1", "brier"):
+        assert isinstance(summary[name], str)
+        assert "malignant" in summary[name] and str(MIN_PATIENTS) in summary[name]
+    assert summary.counts.tn + summary.counts.fp == 60
+
+
+def test_many_images_of_few_patients_are_few() -> None:
+    y, s, groups = cohort(20, 4, images=50)
+    assert "only 4 patients" in summarize(y, s, 0.5, groups, samples=100)["sensitivity"]
+
+
+def test_a_patient_with_both_labels_counts_in_both_classes() -> None:
+    y, s = np.tile([True, False], 6), np.tile([0.8, 0.3], 6) + np.arange(12) / 100
+    summary = summarize(y, s, 0.5, np.repeat(np.arange(6), 2), samples=100)
+    assert (summary.patients, summary.benign_patients, summary.malignant_patients) == (6, 6, 6)
+
+
+def test_a_perfect_figure_has_an_interval_all_the_same() -> None:
+    y, s, groups = cohort(shift=50)
+    summary = summarize(y, s, 0.9, groups, samples=200)
+    assert summary["auc"].value == summary["auc"].high == 1
+    assert summary["auc"].method == "wilson" and summary["auc"].low == pytest.approx(wilson(20, 20).low)
+    assert summary["sensitivity"].low == pytest.approx(wilson(20, 20).low)  # 20 patients, not 60 images
+    assert summary["specificity"].low == pytest.approx(wilson(30, 30).low)
+
+
+def test_precision_without_anything_called_malignant_is_a_note() -> None:
+    y, s, groups = cohort()
+    summary = summarize(y, s, 1.5, groups, samples=100)
+    assert "no image is called malignant" in summary["precision"]
+    assert summary["sensitivity"].value == 0 and summary["sensitivity"].high > 0
+
+
+def test_precision_that_rests_on_one_patient_is_a_note() -> None:
+    y, s, groups = cohort()
+    s = np.where(groups == 0, 0.99, s * 0.5)
+    assert "of the resamples" in summarize(y, s, 0.98, groups, samples=300)["precision"]
+
+
+def test_nan_scores_are_refused() -> None:
+    y, s, groups = cohort()
+    s[3] = np.nan
+    with pytest.raises(NotEnoughData, match="1 of 150"):
+        summarize(y, s, 0.5, groups)
+
+
+@pytest.mark.parametrize("malignant", [20, 3])
+def test_json_and_back(malignant: int) -> None:
+    y, s, groups = cohort(20, malignant)
+    summary = summarize(y, s, 0.5, groups, samples=100, level="breast")
+    plain = json.loads(json.dumps(summary.as_dict(), allow_nan=False))
+    assert Summary.from_dict(plain) == summary
+    assert set(plain["metrics"]["auc"]) >= {"value", "low", "high"}
+    for title, value, interval, note in summary.table_rows():
+        assert title in TITLES.values()
+        assert (value == "–" and note and not interval) or (float(value) >= 0 and interval)
+
+
+def test_point_figures_are_the_summarys_values() -> None:
+    y, s, groups = cohort()
+    summary = summarize(y, s, 0.5, groups, samples=100)
+    assert summary.values_only == pytest.approx(point_figures(y, s, 0.5))
+    assert np.isnan(point_figures([1, 1], [0.2, 0.8], 0.5)["auc"])
+
+
+@pytest.mark.parametrize(("hits", "total"), [(0, 5), (1, 7), (9, 10), (20, 20), (263, 1000)])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_wilson_agrees_with_scipy(hits: int, total: int, confidence: float) -> None:
+    expected = binomtest(hits, total).proportion_ci(confidence, method="wilson")
+    interval = wilson(hits, total, confidence)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("hits", "total", "confidence"), [(1, 0, 0.95), (-1, 5, 0.95), (6, 5, 0.95), (1, 5, 1.0)])
+def test_wilson_refuses_impossible_counts(hits: int, total: int, confidence: float) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        wilson(hits, total, confidence)
+
+
+def test_an_interval_reads_as_value_and_limits() -> None:
+    assert str(Interval(0.78412, 0.741, 0.8236)) == "0.784 [0.741, 0.824]"
+    assert f"{Interval(0.78412, 0.741, 0.8236):.2f}" == "0.78 [0.74, 0.82]"

@@ -1,0 +1,80 @@
+"""Polarity, breast outline and chest wall on pictures where the truth is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from phantom import breast_pixels, mammogram
+
+from core.config import Recipe
+from core.preprocessing import analyse
+
+
+def film(pixels: Any) -> Any:
+    """As a digitised film: grey base, white rim, a blackened name plate."""
+    out = 0.12 + 0.8 * pixels
+    rim = 6
+    out[:rim], out[-rim:], out[:, -rim:] = 1, 1, 1
+    out[150:200, -50:-30] = 0
+    return out
+
+
+def implant(pixels: Any) -> Any:
+    cv2.circle(pixels, (60, 200), 55, 1.0, -1)
+    return pixels
+
+
+def padded(pixels: Any) -> Any:
+    return np.pad(pixels, ((0, 0), (120, 120)))
+
+
+def noisy(pixels: Any) -> Any:
+    return np.clip(pixels + np.random.default_rng(0).normal(0, 0.01, pixels.shape), 0, 1)
+
+
+LOOKS = {"plain": lambda pixels: pixels, "film": film, "implant": implant, "padded": padded, "noisy": noisy}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("stored_inverted", [False, True])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_polarity_and_chest_wall_are_found(look: str, stored_inverted: bool, side: str) -> None:
+    pixels = LOOKS[look](breast_pixels())
+    pixels = pixels[:, ::-1] if side == "right" else pixels
+    found = analyse(mammogram(1 - pixels if stored_inverted else pixels), Recipe())
+    assert found.polarity.inverted is stored_inverted and not found.polarity.unsure
+    assert found.chest_wall.side == side and not found.chest_wall.unsure
+
+
+@pytest.mark.parametrize("look", ["plain", "film", "padded", "noisy"])
+def test_the_outline_holds_the_breast_and_no_label(look: str) -> None:
+    pixels = LOOKS[look](breast_pixels())
+    found = analyse(mammogram(pixels), Recipe())
+    shift = 120 if look == "padded" else 0
+    truth = np.zeros((400, 300), np.uint8)
+    cv2.ellipse(truth, (0, 200), (180, 168), 0, 0, 360, 1, -1)
+    whole = cv2.resize(found.breast.mask, found.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    mask = whole[:, shift : shift + 300] > 0
+    assert mask[truth > 0].mean() > 0.995
+    assert mask[truth == 0].mean() < 0.08
+    assert not mask[20:40, 250:290].any()
+    x0, y0, x1, y1 = found.box
+    assert x0 <= shift and x1 >= shift + 180 and y0 <= 32 and y1 >= 368 and x1 < shift + 200
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (7, 7), (300, 200)])
+def test_uniform_and_tiny_images_are_kept_whole(level: float, shape: tuple[int, int]) -> None:
+    found = analyse(mammogram(np.full(shape, level, np.float32)), Recipe())
+    assert not found.breast.found and found.breast.warning and found.box == (0, 0, shape[1], shape[0])
+    assert not found.polarity.inverted and found.polarity.unsure
+
+
+def test_an_image_full_of_breast_is_kept_and_flagged() -> None:
+    texture = cv2.GaussianBlur(np.random.default_rng(1).normal(size=(300, 300)).astype(np.float32), (0, 0), 3)
+    found = analyse(mammogram(np.clip(0.5 + texture, 0.2, 1)), Recipe(polarity="keep"))
+    assert found.breast.warning or found.chest_wall.unsure
+    assert found.levels.size > 0
