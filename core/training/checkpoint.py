@@ -1,0 +1,93 @@
+"""last.pt: all that is needed to go on as if nothing had happened. Only plain numbers and tensors, so it loads safely.
+
+It is written between two updates of the weights only. There are no random states in it: every random draw of a
+training is a function of seed, epoch and step (see loop.py and core.data.batches).
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from core.errors import BadRun
+from core.training.files import write_atomically
+
+FORMAT = 1
+
+
+@dataclass
+class Progress:
+    """Where a training stands; every field is a plain number or text.
+
+    `epoch` is the epoch being trained (1-based), `step` the batches of it that are done, `update` the updates of the
+    weights in its phase, `global_step` all batches so far. `loss_sum` and `loss_count` make the epoch's training loss.
+    `best_epoch` 0 means: none yet. `stale` counts epochs of the phase without a new best. `sequence` is the last event
+    that belongs to this state; `seconds` the time spent training, pauses left out, `epoch_seconds` that of the epoch.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    update: int = 0
+    global_step: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    best_epoch: int = 0
+    best_value: float = 0.0
+    best_loss: float = 0.0
+    best_threshold: float = 0.0
+    stale: int = 0
+    sequence: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    pretrained: bool = False
+    finished: bool = False
+
+
+_NAMES = {field.name for field in fields(Progress)}
+
+
+def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> None:
+    """Write `progress` and `states` ("model", "optimizer", "scaler": state dicts), atomically.
+
+    Raises:
+        OSError: the disk is full or cannot be written; the last checkpoint stays as it was.
+    """
+    content = {"format": FORMAT, "progress": asdict(progress), **states}
+
+    def write(stream: BinaryIO) -> None:
+        try:
+            torch.save(content, stream)
+        except RuntimeError as error:
+            # torch wraps a failed write in its own words ("unexpected pos ..."); the cause says what happened.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
+
+    write_atomically(path, write)
+
+
+def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
+    """(progress, states) as saved, on the processor; None when there is no checkpoint.
+
+    Raises:
+        BadRun: the file is damaged or of another version.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        kind = content.pop("format")
+        saved = content.pop("progress")
+    except (OSError, RuntimeError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as error:
+        raise BadRun(
+            f"{path}: the checkpoint is damaged ({error}). Start a new run; the best model so far can still be used, "
+            "also as its starting weights."
+        ) from error
+    if kind != FORMAT or set(saved) != _NAMES:
+        raise BadRun(f"{path}: expected a checkpoint of format {FORMAT}; it was written by another version. Start a new run.")
+    return Progress(**saved), content

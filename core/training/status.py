@@ -1,0 +1,158 @@
+"""status.json: what a run is doing, who does it, and whether that one is still there."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from core.training.files import process_alive, write_text
+
+State = Literal["queued", "running", "paused", "stopped", "done", "failed", "interrupted"]
+
+HEARTBEAT_SECONDS = 2.0
+# A trainer that has not written for this long is taken for dead: a host that lost power, a killed container.
+STALE_SECONDS = 30.0
+
+# Tells this process from an earlier one that had the same id (in a container, the server is always process 1).
+PROCESS = uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class Status:
+    """What status.json says. Times are seconds since 1970 or None, `epoch` counts finished epochs.
+
+    `state` is as written in the file, but for "interrupted": the file says running or paused and nobody is there.
+    `problem` says, in words, what is wrong with the folder; "" when nothing is.
+    """
+
+    state: State = "queued"
+    reason: str = ""
+    pid: int | None = None
+    host: str = ""
+    process: str = ""
+    launcher: str = ""
+    heartbeat: float | None = None
+    created: float | None = None
+    started: float | None = None
+    finished: float | None = None
+    epoch: int = 0
+    epochs: int = 0
+    phase: str = ""
+    step: int = 0
+    steps: int = 0
+    monitor: str = ""
+    best_epoch: int | None = None
+    best_value: float | None = None
+    eta_seconds: float | None = None
+    device: str = ""
+    problem: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether a trainer is at work (or paused) on it now."""
+        return self.state in ("running", "paused")
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it ended before its last epoch, so that resuming makes sense."""
+        return self.state in ("interrupted", "stopped", "failed")
+
+
+_SHAPE = TypeAdapter(Status)  # passes over fields it does not know
+
+
+def read_status(path: Path) -> Status:
+    """The status with "interrupted" worked out. Never raises: a missing or broken file is said in `problem`."""
+    try:
+        status = _SHAPE.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return _broken(f"{path.name} is missing")
+    except OSError as error:
+        return _broken(f"{path.name} cannot be read: {error.strerror or error}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        return _broken(f"{path.name} is damaged: {'.'.join(map(str, first['loc']))} {first['msg']}")
+    if status.live and not _trainer_present(status, time.time()):
+        reason = status.reason or "The program that trained it ended without a word (killed, or the machine went down)."
+        return dataclasses.replace(status, state="interrupted", reason=reason)
+    return status
+
+
+def _broken(problem: str) -> Status:
+    return Status(state="failed", reason=problem, problem=problem)
+
+
+def _trainer_present(status: Status, now: float) -> bool:
+    if status.heartbeat is None or now - status.heartbeat > STALE_SECONDS:
+        return False
+    if status.host != platform.node():
+        return True  # another host: its heartbeat is all we can see
+    if status.pid == os.getpid():
+        return status.process == PROCESS
+    return status.pid is not None and process_alive(status.pid)
+
+
+class StatusWriter:
+    """The one writer of a run's status.json while it trains: changes at once, and a heartbeat from its own thread.
+
+    A disk that fails for a moment does not end the training here: the heartbeat tries again, and only an explicit
+    `update` raises OSError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._status = dataclasses.replace(read_status(path), problem="")
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, **changes: Any) -> None:
+        """Take the run over: this process, this host, heartbeats from now on."""
+        self.update(pid=os.getpid(), host=platform.node(), process=PROCESS, **changes)
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat {self._path.parent.name}", daemon=True)
+        self._thread.start()
+
+    def note(self, **changes: Any) -> None:
+        """Change fields; they reach the disk with the next heartbeat. Cheap enough for every step."""
+        with self._lock:
+            self._status = dataclasses.replace(self._status, **changes)
+
+    def update(self, **changes: Any) -> None:
+        """Change fields and write them now."""
+        with self._lock:
+            self._status = dataclasses.replace(self._status, **changes)
+            self._write()
+
+    def stop(self) -> None:
+        """End the heartbeat; what was last written stays."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            with self._lock:
+                try:
+                    self._write()
+                except OSError as error:
+                    self._status = dataclasses.replace(self._status, reason=f"status.json could not be written: {error}")
+
+    def _write(self) -> None:
+        self._status = dataclasses.replace(self._status, heartbeat=time.time())
+        write_status(self._path, self._status)
+
+
+def write_status(path: Path, status: Status) -> None:
+    """Put `status` into status.json, atomically."""
+    content = {key: value for key, value in dataclasses.asdict(status).items() if key != "problem"}
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

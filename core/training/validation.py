@@ -1,0 +1,118 @@
+"""One look at the whole validation set: scores, figures, and the model kept when they are the best so far.
+
+Scores are computed in full precision whatever the training's, as a prediction will be, so that the threshold chosen here
+means the same there.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from core import metrics
+from core.config import Config
+from core.data import is_synthetic
+from core.data.batches import batches
+from core.errors import TrainingFailed
+from core.model import Classifier, save_model
+from core.training.failures import diverged
+from core.training.files import write_text
+from core.training.preparation import Rows
+
+DECIMALS = 6
+_COLUMNS = ["path", "patient_id", "laterality", "view", "label", "split"]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """`scores` float64 (N,) with six decimals, as in predictions/val.csv; `figures` by name, `loss` among them."""
+
+    scores: NDArray[np.float64]
+    figures: dict[str, float]
+    threshold: float
+
+
+def class_weights(malignant: float, total: float) -> tuple[float, float]:
+    """(benign, malignant) weights with which both classes count the same in total, and an average image counts 1."""
+    return total / (2 * (total - malignant)), total / (2 * malignant)
+
+
+def validate(model: Classifier, rows: Rows, config: Config, device: torch.device, *, balanced: bool) -> Validation:
+    """Score the validation set; the model is back in its mode afterwards.
+
+    `balanced` makes the loss count both classes the same, as the training loss then does, so the two can be compared.
+
+    Raises:
+        TrainingFailed: the model answers NaN.
+    """
+    logits = _logits(model, rows, config.training.batch_size, device)
+    if not np.isfinite(logits).all():
+        raise TrainingFailed(diverged(config.training.precision))
+    labels = (rows.val["label"] == "malignant").to_numpy(dtype=np.float64)
+    # log(1 + e^x) - y x, which is the cross-entropy without overflow.
+    losses = np.logaddexp(0.0, logits) - labels * logits
+    if balanced:
+        benign, malignant = class_weights(labels.sum(), labels.size)
+        losses = losses * np.where(labels > 0, malignant, benign)
+    scores = np.asarray(np.round(np.exp(-np.logaddexp(0.0, -logits)), DECIMALS), dtype=np.float64)
+    half = metrics.at_threshold(labels, scores, 0.5)
+    figures = {
+        "loss": float(losses.mean()),
+        "auc": metrics.auc(labels, scores),
+        "average_precision": metrics.average_precision(labels, scores),
+        "sensitivity_at_90_specificity": metrics.sensitivity_at_specificity(labels, scores, 0.90),
+        "specificity_at_90_sensitivity": metrics.specificity_at_sensitivity(labels, scores, 0.90),
+        "sensitivity": half["sensitivity"],
+        "specificity": half["specificity"],
+    }
+    chosen = metrics.threshold_for_sensitivity(labels, scores, config.evaluation.target_sensitivity)
+    # One unit of the last decimal below: another batch size or device moves a score by less, and the image that the
+    # threshold was taken from must not fall under it.
+    threshold = max(0.0, round(chosen - 10.0**-DECIMALS, DECIMALS))
+    return Validation(scores, figures, threshold)
+
+
+def keep(folder: Path, model: Classifier, config: Config, rows: Rows, result: Validation, epoch: int) -> None:
+    """Save the model with its threshold, and predictions/val.csv. `epoch` 0: before the end of the first."""
+    card: dict[str, Any] = {
+        "run": folder.name,
+        "recipe": config.preprocessing.model_dump(mode="json"),
+        "recipe_hash": config.preprocessing.hash,
+        "model": config.model.model_dump(mode="json"),
+        "threshold": result.threshold,
+        "target_sensitivity": config.evaluation.target_sensitivity,
+        "best_epoch": epoch,
+        "validation": result.figures,
+        "calibration": None,
+        "synthetic": is_synthetic(rows.train) or is_synthetic(rows.val),
+    }
+    save_model(folder, model, card)
+    stream = io.StringIO()
+    table: pd.DataFrame = rows.val[_COLUMNS].assign(score=result.scores)
+    table.to_csv(stream, index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
+    (folder / "predictions").mkdir(exist_ok=True)
+    write_text(folder / "predictions" / "val.csv", stream.getvalue())
+
+
+def _logits(model: Classifier, rows: Rows, batch_size: int, device: torch.device) -> NDArray[np.float64]:
+    """float64 (N,), one a row of `rows.val`."""
+    result = np.empty(len(rows.val), dtype=np.float64)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for batch in batches(
+                rows.val, rows.cache, rows.recipe, batch_size=batch_size, augmentation=None, seed=0, epoch=0, order="sequence"
+            ):
+                logits = model(batch.images.to(device, non_blocking=True))
+                result[batch.indices.numpy()] = logits.double().cpu().numpy() if device.type != "mps" else logits.cpu().numpy()
+    finally:
+        model.train(was_training)
+    return result

@@ -1,0 +1,99 @@
+"""Tiny trainings: 32 px images whose malignant ones have a bright spot, and the smallest network we have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from core.config import Config, load_config
+from core.training import Run
+
+MakeConfig = Callable[..., Config]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def draw(path: Path, number: int, malignant: bool) -> None:
+    rng = np.random.default_rng(number)
+    image = rng.integers(60, 110, (32, 32)).astype(np.uint8)
+    if malignant:
+        y, x = rng.integers(6, 24, 2)
+        image[y : y + 4, x : x + 4] = 250
+    assert cv2.imwrite(str(path), image)
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> pd.DataFrame:
+    """18 training, 10 validation and 4 test images, each of its own patient; every third malignant."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rows = []
+    for number in range(32):
+        path = folder / f"{number:02}.png"
+        malignant = number % 3 == 0
+        draw(path, number, malignant)
+        rows.append(
+            {
+                "path": str(path),
+                "label": "malignant" if malignant else "benign",
+                "patient_id": f"p{number:02}",
+                "laterality": "L",
+                "view": "CC",
+                "split": "train" if number < 18 else "val" if number < 28 else "test",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> MakeConfig:
+    """A configuration of a training that takes a second; keyword `training__epochs=3` sets training.epochs."""
+
+    def make(**changes: Any) -> Config:
+        settings = {
+            "checkpoints": (tmp_path / "runs").as_posix(),
+            "preprocessing.size": 32,
+            "preprocessing.clahe": "false",
+            "preprocessing.crop": "false",
+            "preprocessing.remove_background": "false",
+            "preprocessing.orient": "false",
+            "preprocessing.polarity": "keep",
+            "model.options": "{width: 8}",
+            "training.epochs": 2,
+            "training.batch_size": 4,
+            "training.threads": 1,
+            "training.device": "cpu",
+        } | {key.replace("__", "."): value for key, value in changes.items()}
+        return load_config(None, [f"{key}={value}" for key, value in settings.items()])
+
+    return make
+
+
+@pytest.fixture
+def make_run(make_config: MakeConfig, frame: pd.DataFrame) -> Callable[..., Run]:
+    def make(name: str | None = None, rows: pd.DataFrame | None = None, **changes: Any) -> Run:
+        return Run.create(make_config(**changes), frame if rows is None else rows, name=name)
+
+    return make
+
+
+@pytest.fixture
+def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell every step and write a checkpoint after each, whatever the clock says."""
+    from core.training import loop
+
+    monkeypatch.setattr(loop, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)

@@ -1,0 +1,524 @@
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.errors import BadRun, LabError, Leakage, TrainingFailed
+from core.model import load_model
+from core.training import Run, train
+from core.training import events as events_module
+from core.training import loop as loop_module
+from core.training.trainer import Trainer
+
+MakeRun = Callable[..., Run]
+Event = dict[str, Any]
+
+_BY_THE_CLOCK = ("seq", "time", "images_per_second", "eta_seconds", "seconds")
+
+
+def timeless(events: list[Event]) -> list[Event]:
+    """Events as they would be on any clock, without what a resumption adds."""
+    return [
+        {key: value for key, value in event.items() if key not in _BY_THE_CLOCK}
+        for event in events
+        if event["type"] not in ("resume", "prepare")
+    ]
+
+
+def last_weights(run: Run) -> dict[str, torch.Tensor]:
+    return torch.load(run.path / "last.pt", weights_only=True)["model"]
+
+
+def same_weights(one: Run, other: Run) -> bool:
+    first, second = last_weights(one), last_weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def cut_after(run: Run, count: int, **options: Any) -> list[Event]:
+    """Let the launcher vanish after so many events: nothing after the last checkpoint counts."""
+    training = train(run, **options)
+    seen = list(itertools.islice(training, count))
+    training.close()  # type: ignore[attr-defined]
+    return seen
+
+
+# ---------------------------------------------------------------- the plain course of things
+
+
+def test_a_training_tells_its_story_in_order(make_run: MakeRun, every_step: None) -> None:
+    run = make_run("story")
+    events = list(train(run))
+    assert events == run.events()
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    kinds = [kind for kind, _ in itertools.groupby(event["type"] for event in events)]
+    assert kinds == ["start", "prepare", "phase", "step", "epoch", "step", "epoch", "done"]
+    start, done = events[0], events[-1]
+    assert start["images"] == {"train": 18, "val": 10, "test": 4}
+    assert (start["device"], start["precision"], start["threads"], start["run"]) == ("cpu", "fp32", 1, "story")
+    steps = [event for event in events if event["type"] == "step"]
+    assert [(step["epoch"], step["step"]) for step in steps] == [(e, s) for e in (1, 2) for s in (1, 2, 3, 4, 5)]
+    assert [step["global_step"] for step in steps] == list(range(1, 11))
+    assert all(step["steps"] == 5 and step["learning_rate"] > 0 for step in steps)
+    epochs = [event for event in events if event["type"] == "epoch"]
+    assert [event["epoch"] for event in epochs] == [1, 2]
+    assert {"auc", "average_precision", "sensitivity_at_90_specificity", "specificity_at_90_sensitivity"} <= set(
+        epochs[0]["val"]
+    )
+    assert done["state"] == "done"
+    best = [event["epoch"] for event in epochs if event["best"]][-1]
+    card = run.model_card()
+    assert done["best_epoch"] == card["best_epoch"] == best == run.status().best_epoch
+    assert done["threshold"] == card["threshold"]
+    status = run.status()
+    assert (status.state, status.epoch, status.epochs, status.reason) == ("done", 2, 2, "")
+    assert status.started and status.finished and status.started <= status.finished
+    assert "done" in (run.path / "train.log").read_text(encoding="utf-8")
+
+
+def test_the_test_images_are_never_prepared(make_run: MakeRun, frame: pd.DataFrame) -> None:
+    for path in frame.loc[frame["split"] == "test", "path"]:
+        Path(path).write_bytes(b"no image at all")
+    run = make_run()
+    assert list(train(run))[-1]["state"] == "done"
+    assert not run.excluded()
+    assert set(pd.read_csv(run.path / "predictions" / "val.csv")["split"]) == {"val"}
+
+
+def test_steps_are_told_at_a_pace_a_page_can_follow(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "STEP_SECONDS", 3600.0)
+    steps = [event["step"] for event in train(make_run()) if event["type"] == "step"]
+    assert steps == [1, 5, 1, 5], "the first of an epoch and its last"
+
+
+def test_two_runs_with_one_seed_are_equal_bit_for_bit_and_another_seed_is_not(make_run: MakeRun, every_step: None) -> None:
+    runs = [make_run(name, training__seed=seed) for name, seed in (("a", 3), ("b", 3), ("c", 4))]
+    stories = [timeless(list(train(run))) for run in runs]
+    assert same_weights(runs[0], runs[1])
+    assert stories[0][1:] == stories[1][1:]
+    assert not same_weights(runs[0], runs[2])
+
+
+def test_the_clock_does_not_touch_the_arithmetic(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, busy = make_run("plain"), make_run("busy")
+    list(train(plain))
+    monkeypatch.setattr(loop_module, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
+    for _ in train(busy):
+        torch.rand(10)  # and neither does a reader that draws random numbers
+    assert same_weights(plain, busy)
+
+
+def test_training_learns_what_can_be_learnt(make_run: MakeRun) -> None:
+    run = make_run(training__epochs=12, training__learning_rate=0.005, training__patience=0)
+    epochs = [event for event in train(run) if event["type"] == "epoch"]
+    assert epochs[-1]["train_loss"] < 0.6 * epochs[0]["train_loss"]
+    assert run.model_card()["validation"]["auc"] > 0.9
+
+
+def test_a_pretrained_model_trains_its_head_then_everything(make_run: MakeRun) -> None:
+    first = make_run("first")
+    list(train(first))
+    second = make_run("second", model__weights=(first.path / "model.safetensors").as_posix(), training__freeze_epochs=1)
+    phases = [event for event in train(second) if event["type"] == "phase"]
+    assert [(event["phase"], event["first_epoch"], event["last_epoch"]) for event in phases] == [
+        ("head", 1, 1),
+        ("fine_tune", 2, 2),
+    ]
+    assert second.status().phase == "fine_tune"
+
+
+@pytest.mark.parametrize("monitor", ["loss", "auc"])
+def test_without_improvement_it_stops_early_and_says_so(make_run: MakeRun, monitor: str) -> None:
+    run = make_run(
+        training__epochs=30, training__patience=2, training__monitor=monitor, training__learning_rate=1e-9, model__dropout=0
+    )
+    events = list(train(run))
+    epochs = [event for event in events if event["type"] == "epoch"]
+    assert len(epochs) < 30
+    assert not any(event["best"] for event in epochs[-2:]) or monitor == "auc"
+    assert events[-1]["state"] == "done"
+    assert "Stopped early" in events[-1]["reason"] and monitor in events[-1]["reason"]
+    assert run.status().reason == events[-1]["reason"]
+
+
+def test_bf16_trains_on_the_processor(make_run: MakeRun) -> None:
+    run = make_run(training__precision="bf16", training__epochs=1)
+    events = list(train(run))
+    assert events[0]["precision"] == "bf16"
+    assert events[-1]["state"] == "done"
+    assert {tensor.dtype for tensor in last_weights(run).values()} == {torch.float32}
+
+
+# ---------------------------------------------------------------- killed and resumed
+
+
+@pytest.mark.parametrize(
+    ("count", "often"),
+    [(1, True), (2, False), (3, True), (4, True), (6, True), (8, False), (9, True), (10, False), (13, True), (15, False)],
+)
+def test_a_run_cut_off_anywhere_ends_as_if_it_had_not_been(
+    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch, count: int, often: bool
+) -> None:
+    if not often:
+        monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 3600.0)
+    whole, cut = make_run("whole"), make_run("cut")
+    expected = timeless(list(train(whole)))
+    assert len(cut_after(cut, count)) == count
+    assert cut.status().state == "stopped"
+    list(train(cut, resume=True))
+    assert same_weights(whole, cut)
+    assert timeless(cut.events())[1:] == expected[1:]
+    assert [event["seq"] for event in cut.events()] == list(range(1, len(cut.events()) + 1))
+    ours, theirs = (json.loads((run.path / "model.json").read_text(encoding="utf-8")) for run in (whole, cut))
+    assert ours["threshold"] == theirs["threshold"]
+    kept = [load_file(run.path / "model.safetensors") for run in (whole, cut)]
+    assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
+
+
+def test_a_run_cut_off_again_and_again_ends_the_same_with_phases_sampler_and_accumulation(
+    make_run: MakeRun, every_step: None
+) -> None:
+    start = make_run("start", training__epochs=1)
+    list(train(start))
+    settings: dict[str, Any] = {
+        "model__weights": (start.path / "model.safetensors").as_posix(),
+        "training__epochs": 3,
+        "training__freeze_epochs": 1,
+        "training__imbalance": "sampler",
+        "training__accumulation_steps": 2,
+        "training__schedule": "cosine",
+    }
+    whole, cut = make_run("whole", **settings), make_run("cut", **settings)
+    expected = timeless(list(train(whole)))
+    cut_after(cut, 5)
+    for _ in range(40):
+        if cut.status().state == "done":
+            break
+        training, steps = train(cut, resume=True), 0
+        for event in training:
+            steps += event["type"] == "step"
+            if steps == 2:  # the first has its checkpoint now, the second is lost
+                break
+        training.close()  # type: ignore[attr-defined]
+    assert cut.status().state == "done"
+    assert same_weights(whole, cut)
+    assert timeless(cut.events())[1:] == expected[1:]
+
+
+def test_resuming_needs_no_starting_weights_any_more(make_run: MakeRun, every_step: None, tmp_path: Path) -> None:
+    start = make_run("start", training__epochs=1)
+    list(train(start))
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes((start.path / "model.safetensors").read_bytes())
+    run = make_run("run", model__weights=weights.as_posix())
+    cut_after(run, 6)
+    weights.unlink()
+    events = list(train(run, resume=True))
+    assert events[0]["type"] == "resume"
+    assert events[-1]["state"] == "done"
+
+
+def test_a_damaged_checkpoint_is_said_and_the_run_is_left_as_it_is(make_run: MakeRun, every_step: None) -> None:
+    run = make_run()
+    cut_after(run, 8)
+    (run.path / "last.pt").write_bytes(b"PK\x03\x04 half a zip file")
+    with pytest.raises(BadRun, match="damaged"):
+        list(train(run, resume=True))
+    assert run.status().state == "failed"
+    assert "damaged" in run.status().reason
+
+
+def test_a_finished_run_is_neither_started_nor_resumed_again(make_run: MakeRun) -> None:
+    run = make_run()
+    list(train(run))
+    for resume in (False, True):
+        with pytest.raises(BadRun, match="finished"):
+            list(train(run, resume=resume))
+    assert run.status().state == "done"
+
+
+def test_an_image_changed_between_start_and_resume_is_refused(make_run: MakeRun, every_step: None, frame: pd.DataFrame) -> None:
+    run = make_run()
+    cut_after(run, 6)
+    first, second = (Path(path) for path in frame["path"][:2])
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(TrainingFailed, match="has changed since"):
+        list(train(run, resume=True))
+
+
+# ---------------------------------------------------------------- asked to stop or to pause
+
+
+def test_stop_finishes_the_step_keeps_a_model_and_can_be_resumed(make_run: MakeRun, every_step: None) -> None:
+    whole, run = make_run("whole"), make_run("run")
+    expected = timeless(list(train(whole)))
+    events = []
+    for event in train(run):
+        events.append(event)
+        if event["type"] == "step" and event["global_step"] == 3:
+            run.request("stop")
+    assert [event["type"] for event in events[-3:]] == ["step", "warning", "done"]
+    assert events[-1]["state"] == run.status().state == "stopped"
+    assert not run.requested("stop")
+    assert run.model_card()["best_epoch"] == 0
+    load_model(run.path)
+    list(train(run, resume=True))
+    assert run.status().state == "done"
+    assert same_weights(whole, run)
+    assert timeless(run.events())[1:] == expected[1:]
+
+
+def test_stop_in_a_later_epoch_keeps_the_best(make_run: MakeRun, every_step: None) -> None:
+    run = make_run()
+    for event in train(run):
+        if event["type"] == "step" and event["global_step"] == 7:
+            run.request("stop")
+    assert run.status().state == "stopped"
+    assert run.model_card()["best_epoch"] == 1
+    assert run.events()[-1]["best_epoch"] == 1
+
+
+def test_a_run_stopped_before_it_began_has_no_model_and_says_so(make_run: MakeRun) -> None:
+    run = make_run()
+    run.request("stop")
+    events = list(train(run))
+    assert events[-1]["state"] == "stopped"
+    assert events[-1]["threshold"] is None
+    assert not run.has_model
+    assert list(train(run, resume=True))[-1]["state"] == "done"
+
+
+def test_pause_holds_still_and_changes_nothing(make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, run = make_run("whole"), make_run("run")
+    list(train(whole))
+    states: list[str] = []
+
+    def wait(seconds: float) -> None:
+        states.append(run.status().state)
+        if len(states) == 3:
+            run.withdraw("pause")
+
+    monkeypatch.setattr(loop_module.time, "sleep", wait)
+    for event in train(run):
+        if event["type"] == "step" and event["global_step"] == 4:
+            run.request("pause")
+    assert states == ["paused"] * 3
+    assert run.status().state == "done"
+    assert same_weights(whole, run)
+
+
+def test_a_paused_run_can_be_stopped(make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run()
+    monkeypatch.setattr(loop_module.time, "sleep", lambda seconds: run.request("stop"))
+    for event in train(run):
+        if event["type"] == "epoch":
+            run.request("pause")
+    assert run.status().state == "stopped"
+    assert not run.requested("pause")
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, at_step: int, act: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    real = Trainer._loss
+
+    def loss(self: Trainer, batch: Any) -> torch.Tensor:
+        value = real(self, batch)
+        return act(value) if self.progress.global_step == at_step else value
+
+    monkeypatch.setattr(Trainer, "_loss", loss)
+
+
+def out_of_memory(loss: torch.Tensor) -> torch.Tensor:
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+
+
+def no_memory(loss: torch.Tensor) -> torch.Tensor:
+    raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried 1 byte")
+
+
+def bug(loss: torch.Tensor) -> torch.Tensor:
+    raise ZeroDivisionError("who would have thought")
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (lambda loss: loss * float("nan"), ["NaN", "training.learning_rate"]),
+        (lambda loss: loss * float("inf"), ["infinite", "training.learning_rate"]),
+        (out_of_memory, ["GPU ran out of memory", "training.batch_size"]),
+        (no_memory, ["computer ran out of memory", "training.batch_size"]),
+        (bug, ["ZeroDivisionError", "who would have thought", "train.log"]),
+    ],
+    ids=["nan", "inf", "gpu memory", "memory", "bug"],
+)
+def test_a_failure_leaves_its_reason_the_best_model_and_a_good_checkpoint(
+    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch, act: Callable, words: list[str]
+) -> None:
+    whole, run = make_run("whole"), make_run("run")
+    list(train(whole))
+    with monkeypatch.context() as broken:
+        spoil(broken, 7, act)
+        with pytest.raises(TrainingFailed) as raised:
+            list(train(run))
+    status, last = run.status(), run.events()[-1]
+    assert status.state == "failed"
+    assert last["type"] == "error"
+    assert status.reason == last["message"] == str(raised.value)
+    assert all(word in status.reason for word in words)
+    assert "Traceback" in (run.path / "train.log").read_text(encoding="utf-8")
+    assert run.model_card()["best_epoch"] == 1
+    assert all(torch.isfinite(tensor).all() for tensor in last_weights(run).values())
+    list(train(run, resume=True))  # whatever it was is over
+    assert same_weights(whole, run)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_says_what_to_do(
+    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, run = make_run("whole"), make_run("run")
+    list(train(whole))
+    real, calls = torch.save, itertools.count()
+
+    def fills_up(content: Any, stream: Any) -> None:
+        if next(calls) == 4:
+            stream.write(b"x" * 100)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(content, stream)
+
+    with monkeypatch.context() as full:
+        full.setattr(torch, "save", fills_up)
+        with pytest.raises(TrainingFailed, match="disk is full"):
+            list(train(run))
+    assert run.status().state == "failed"
+    assert "Free some space" in run.status().reason
+    assert not list(run.path.glob(".*.tmp"))
+    list(train(run, resume=True))
+    assert same_weights(whole, run)
+
+
+def test_unreadable_images_are_left_out_by_name_and_stay_out(make_run: MakeRun, every_step: None, frame: pd.DataFrame) -> None:
+    broken = [Path(frame["path"][1]), Path(frame["path"][20])]
+    for path in broken:
+        path.write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+    run = make_run()
+    seen = cut_after(run, 8)
+    excluded = [event for event in seen if event["type"] == "excluded"]
+    assert [Path(event["path"]) for event in excluded] == broken
+    assert all(event["reason"] for event in excluded)
+    assert [Path(path) for path in run.excluded()] == broken
+    assert list(train(run, resume=True))[-1]["state"] == "done"
+    scored = pd.read_csv(run.path / "predictions" / "val.csv")
+    assert len(scored) == 9
+    assert str(broken[1]) not in set(scored["path"])
+
+
+def test_an_identical_file_in_two_splits_is_leakage(make_run: MakeRun, frame: pd.DataFrame) -> None:
+    Path(frame["path"][31]).write_bytes(Path(frame["path"][0]).read_bytes())  # test and train
+    run = make_run()
+    with pytest.raises(Leakage, match="identical content"):
+        list(train(run))
+    assert run.status().state == "failed"
+    assert not (run.path / "last.pt").exists()
+
+
+def test_content_hashes_are_noted_in_the_manifest(make_run: MakeRun) -> None:
+    run = make_run(training__epochs=1)
+    list(train(run))
+    hashes = run.manifest()["content_hash"]
+    assert hashes.str.fullmatch("[0-9a-f]{64}").all()
+    assert hashes.is_unique
+
+
+def test_a_size_the_architecture_refuses_is_said_before_the_first_image(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.errors import BadConfig
+    from core.model import Classifier
+
+    def refuse(self: Classifier, height: int, width: int) -> None:
+        raise BadConfig(f"does not take images of {height} x {width} pixels")
+
+    monkeypatch.setattr(Classifier, "check_input", refuse)
+    run = make_run()
+    with pytest.raises(BadConfig, match="32 x 32"):
+        list(train(run))
+    assert [event["type"] for event in run.events()] == ["error"]
+
+
+def test_a_run_that_is_trained_elsewhere_is_left_alone(make_run: MakeRun) -> None:
+    run = make_run()
+    lock = run.acquire()
+    with pytest.raises(BadRun, match="being trained already"):
+        next(iter(train(Run.open(run.path))))
+    lock.release()
+    assert run.status().state == "queued"
+    assert run.events() == []
+
+
+def test_ctrl_c_in_a_step_leaves_a_run_that_can_be_resumed(
+    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(loss: torch.Tensor) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    whole, run = make_run("whole"), make_run("run")
+    list(train(whole))
+    with monkeypatch.context() as keyboard:
+        spoil(keyboard, 8, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            list(train(run))
+    assert run.status().state == "stopped"
+    list(train(run, resume=True))
+    assert same_weights(whole, run)
+
+
+def test_a_launcher_that_leaves_at_the_last_event_does_no_harm(make_run: MakeRun) -> None:
+    run = make_run()
+    training = train(run)
+    for event in training:
+        if event["type"] == "done":
+            break
+    training.close()  # type: ignore[attr-defined]
+    assert run.status().state == "done"
+
+
+def test_events_that_no_longer_fit_on_the_disk_end_the_run_with_its_reason(
+    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, run = make_run("whole"), make_run("run")
+    expected = timeless(list(train(whole)))
+    real, calls = events_module._write_all, itertools.count()
+
+    def fills_up(stream: Any, content: bytes) -> None:
+        if next(calls) >= 6:
+            stream.write(content[:9])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(stream, content)
+
+    with monkeypatch.context() as full:
+        full.setattr(events_module, "_write_all", fills_up)
+        with pytest.raises(TrainingFailed, match="disk is full"):
+            list(train(run))
+    assert "disk is full" in run.status().reason
+    assert len(run.events()) == 6
+    list(train(run, resume=True))
+    assert same_weights(whole, run)
+    assert timeless(run.events())[1:] == expected[1:]
+
+
+def test_errors_are_all_ours(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(monkeypatch, 1, bug)
+    with pytest.raises(LabError) as raised:
+        list(train(make_run()))
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
