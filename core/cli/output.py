@@ -53,3 +53,8 @@ def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None
 def note(text: str) -> None:
     """Tell the person something that is not the result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def figure(value: float | None) -> str:
+    """A figure with three decimals, or a dash where there is none."""
+    return "–" if value is None else f"{value:.3f}"

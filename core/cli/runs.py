@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.cli.output import note, open_bar, print_json, print_table, progress_bar
+from core.cli.follow import follow
+from core.cli.output import figure, note, print_json, print_table, progress_bar
 from core.errors import BadConfig, BadRun
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def train(arguments: argparse.Namespace) -> int:
             rows = load_rows(config, progress)
         run = Run.create(config, rows, name=arguments.run)
         resume = False
-    _follow(run, resume=resume)
-    status = run.status()
+    status = follow(run, resume=resume)
     if arguments.json:
         print_json(
             {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason, **_headline(run)}
@@ -131,8 +131,8 @@ def list_(arguments: argparse.Namespace) -> int:
                     r["run"],
                     r["state"],
                     f"{r['epoch'] or 0}/{r['epochs'] or 0}",
-                    _figure(r["val_auc"]),
-                    _figure(r["test_auc"]),
+                    figure(r["val_auc"]),
+                    figure(r["test_auc"]),
                     r["reason"] or "",
                 )
                 for r in rows
@@ -171,7 +171,7 @@ def pipeline(arguments: argparse.Namespace) -> int:
         return 1
     note("2/5 train")
     run = Run.create(config, rows, name=arguments.run)
-    _follow(run, resume=False)
+    follow(run, resume=False)
     if not run.has_model:
         note(f"error: training ended without a model: {run.status().reason}")
         return 1
@@ -209,59 +209,6 @@ def _explain_some(run: Run, count: int = 4) -> list[Path]:
         target.write_bytes(encode_png(overlay(prediction.prepared.pixels, predictor.explain(prediction.prepared))))
         written.append(target)
     return written
-
-
-def _follow(run: Run, *, resume: bool) -> None:
-    """Run the training here and tell what happens: a line an epoch, a bar while it lasts."""
-    from core.training import train as train_run
-
-    bar = None
-    try:
-        for event in train_run(run, resume=resume):
-            kind = event["type"]
-            if kind in {"prepare", "step"}:
-                what = "preparing" if kind == "prepare" else f"epoch {event['epoch']}"
-                done, total = (event["done"], event["total"]) if kind == "prepare" else (event["step"], event["steps"])
-                if bar is None or bar.desc != f"{what}: ":
-                    if bar is not None:
-                        bar.close()
-                    bar = open_bar(what, "image" if kind == "prepare" else "step")
-                    bar.total = total
-                bar.update(done - bar.n)
-                continue
-            if bar is not None:
-                bar.close()
-                bar = None
-            _tell(event)
-    finally:
-        if bar is not None:
-            bar.close()
-
-
-def _tell(event: dict[str, Any]) -> None:
-    kind = event["type"]
-    if kind == "start":
-        counts = ", ".join(f"{name} {count}" for name, count in event["images"].items())
-        note(
-            f"{event['run']}: {event['parameters'] / 1e6:.2f} M parameters on {event['device']} "
-            f"({event['precision']}); images: {counts}"
-        )
-    elif kind == "phase":
-        note(
-            f"phase {event['phase']}: epochs {event['first_epoch']}-{event['last_epoch']}, "
-            f"learning rate {event['learning_rate']:.2g}"
-        )
-    elif kind == "epoch":
-        best = " (best)" if event["best"] else ""
-        note(
-            f"epoch {event['epoch']}/{event['epochs']}: loss {event['train_loss']:.3f}, "
-            f"validation loss {event['val_loss']:.3f}, AUC {_figure(event['val'].get('auc'))}{best}, "
-            f"{event['images_per_second']:.1f} images/s"
-        )
-    elif kind in {"warning", "error"}:
-        note(f"{kind}: {event['message']}")
-    elif kind == "excluded":
-        note(f"left out: {event['path']}: {event['reason']}")
 
 
 def _config(arguments: argparse.Namespace) -> Config:
@@ -316,7 +263,3 @@ def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[s
         "decision": result.decision,
         "note": "; ".join(result.warnings),
     }
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

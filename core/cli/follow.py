@@ -1,0 +1,81 @@
+"""A training, told on standard error while it lasts: a line an epoch, a bar in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.cli.output import figure, note, open_bar
+
+if TYPE_CHECKING:
+    from core.training import Run, Status
+
+
+def follow(run: Run, *, resume: bool) -> Status:
+    """Train here until the end; the first Ctrl-C stops in order and keeps the best model.
+
+    Raises:
+        LabError: the training failed, or cannot start.
+    """
+    from core.training import run_to_end
+
+    teller = _Teller()
+    try:
+        return run_to_end(run, resume=resume, on_event=teller.tell)
+    finally:
+        teller.close_bar()
+
+
+class _Teller:
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.what = ""
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """One event of the run, as a line or as progress of the bar."""
+        if event["type"] == "prepare":
+            self._advance("preparing", "image", event["done"], event["total"])
+        elif event["type"] == "step":
+            self._advance(f"epoch {event['epoch']}", "step", event["step"], event["steps"])
+        else:
+            self.close_bar()
+            line = _line(event)
+            if line:
+                note(line)
+
+    def close_bar(self) -> None:
+        """Take the bar away; the next progress opens a new one."""
+        if self.bar is not None:
+            self.bar.close()
+        self.bar = None
+
+    def _advance(self, what: str, unit: str, done: int, total: int) -> None:
+        if self.bar is None or what != self.what:
+            self.close_bar()
+            self.bar, self.what = open_bar(what, unit), what
+        self.bar.total = total
+        self.bar.update(done - self.bar.n)
+
+
+def _line(event: dict[str, Any]) -> str:
+    kind = event["type"]
+    if kind == "start":
+        counts = ", ".join(f"{name} {count}" for name, count in event["images"].items())
+        return (
+            f"{event['run']}: {event['parameters'] / 1e6:.2f} M parameters on {event['device']} "
+            f"({event['precision']}); images: {counts}"
+        )
+    if kind == "phase":
+        epochs = f"epochs {event['first_epoch']}-{event['last_epoch']}"
+        return f"phase {event['phase']}: {epochs}, learning rate {event['learning_rate']:.2g}"
+    if kind == "epoch":
+        best = " (best)" if event["best"] else ""
+        return (
+            f"epoch {event['epoch']}/{event['epochs']}: loss {event['train_loss']:.3f}, "
+            f"validation loss {event['val_loss']:.3f}, AUC {figure(event['val'].get('auc'))}{best}, "
+            f"{event['images_per_second']:.1f} images/s"
+        )
+    if kind in {"warning", "error"}:
+        return f"{kind}: {event['message']}"
+    if kind == "excluded":
+        return f"left out: {event['path']}: {event['reason']}"
+    return ""

@@ -1,0 +1,86 @@
+"""Random changes to a training image, each decided by numbers alone: the same seed, epoch and index give the same change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config import AugmentationConfig
+
+# Grey levels below this share of white are shifted less and less, and black not at all: padding and air stay black
+# without an edge around the breast.
+_DARK = 0.1
+_LEVELS = (np.arange(256, dtype=np.float32) / np.float32(255)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What will be done to one image: mirrored or not, angle in degrees, scale, and shifts of grey levels (of 1)."""
+
+    flip: bool
+    angle: float
+    scale: float
+    brightness: float
+    contrast: float
+
+
+def draw(config: AugmentationConfig, seed: int, epoch: int, index: int, occurrence: int = 0) -> Change:
+    """The change for image `index` in this epoch; `occurrence` counts from 0 where a sampler draws an image again.
+
+    Stateless: nothing but the arguments matters, so a resumed run and any number of workers see the same images. Each
+    number is drawn whether or not it is used: turning one setting off leaves the others' draws as they were.
+    """
+    key = (seed, epoch, index) if occurrence == 0 else (seed, epoch, index, occurrence)
+    flip, angle, scale, brightness, contrast = np.random.default_rng(np.random.SeedSequence(key)).random(5)
+    return Change(
+        flip=bool(config.horizontal_flip and flip < 0.5),
+        angle=(2 * angle - 1) * config.rotation,
+        scale=1 + (2 * scale - 1) * config.zoom,
+        brightness=(2 * brightness - 1) * config.brightness,
+        contrast=1 + (2 * contrast - 1) * config.contrast,
+    )
+
+
+def to_float(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8 (H, W) to float32 in [0, 1]."""
+    return _look_up(pixels, _LEVELS)
+
+
+def apply(pixels: NDArray[np.uint8], change: Change) -> NDArray[np.float32]:
+    """The changed image: uint8 (H, W) to float32 (H, W) in [0, 1], what comes in from outside is black."""
+    moved = _move(pixels, change)
+    return _look_up(moved, _grey_levels(moved, change))
+
+
+def _look_up(pixels: NDArray[np.uint8], levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`levels[pixels]`, five times quicker."""
+    return np.asarray(cv2.LUT(pixels, levels), dtype=np.float32)
+
+
+def _move(pixels: NDArray[np.uint8], change: Change) -> NDArray[np.uint8]:
+    if not change.flip and change.angle == 0 and change.scale == 1:
+        return pixels
+    height, width = pixels.shape
+    # Pixel centres: the middle of the image is at (width - 1) / 2, so a flip alone loses nothing.
+    centre = ((width - 1) / 2, (height - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(centre, change.angle, change.scale)
+    if change.flip:
+        mirror = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], dtype=np.float64)
+        matrix = matrix @ mirror
+    moved = cv2.warpAffine(
+        np.asarray(pixels), matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    return np.asarray(moved, dtype=np.uint8)
+
+
+def _grey_levels(pixels: NDArray[np.uint8], change: Change) -> NDArray[np.float32]:
+    """What each of the 256 grey levels becomes, float32 (256,): contrast about the mean of what is not black."""
+    if change.brightness == 0 and change.contrast == 1:
+        return _LEVELS
+    mean = cv2.sumElems(pixels)[0] / 255 / max(1, cv2.countNonZero(pixels))
+    share = np.minimum(_LEVELS / np.float32(_DARK), np.float32(1))
+    levels = _LEVELS + share * ((change.contrast - 1) * (_LEVELS - mean) + change.brightness)
+    return np.clip(levels, 0, 1).astype(np.float32)

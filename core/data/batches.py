@@ -1,0 +1,193 @@
+"""Batches of prepared images, read ahead by background threads, the same whatever the number of threads.
+
+frame rows -> order of the epoch -> cut into batches -> this rank's share -> cache -> augmentation -> Batch
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from core.config import AugmentationConfig, Recipe
+from core.data import augment
+from core.data.cache import PreparedCache
+from core.data.manifest import LABELS
+from core.errors import BadManifest, RecipeMismatch
+
+Order = Literal["shuffle", "sampler", "sequence"]
+
+# Keeps the draws of the order apart from those of the augmentation, which start with the same seed and epoch.
+_ORDER_STREAM = 0x6F726465
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """`images` float32 (N, 1, H, W) in [0, 1]; `labels` float32 (N,), 1 = malignant; `indices` int64 (N,), the frame's rows."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Rows to put in one batch, and how often each had come before in this epoch."""
+
+    indices: NDArray[np.int64]
+    occurrences: NDArray[np.int64]
+
+
+def batch_count(images: int, batch_size: int, world: int = 1) -> int:
+    """Number of batches of an epoch on each rank; `batch_size` is that of one rank."""
+    return -(-images // (batch_size * world))
+
+
+def epoch_order(labels: NDArray[np.float32], order: Order, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Rows in the order of this epoch, int64 (N,): as they are, shuffled, or drawn with replacement, both labels as often.
+
+    Raises:
+        BadManifest: `sampler` and one label is missing.
+    """
+    count = len(labels)
+    if order == "sequence":
+        return np.arange(count, dtype=np.int64)
+    generator = np.random.default_rng(np.random.SeedSequence((seed, epoch, _ORDER_STREAM, 0)))
+    if order == "shuffle":
+        return generator.permutation(count).astype(np.int64)
+    groups = [np.flatnonzero(labels == value) for value in (0, 1)]
+    if any(len(group) == 0 for group in groups):
+        raise BadManifest(
+            "training.imbalance=sampler needs benign and malignant images, got one label only. Use weights or none."
+        )
+    malignant = generator.random(count) < 0.5
+    drawn = np.empty(count, dtype=np.int64)
+    for group, chosen in zip(groups, (~malignant, malignant), strict=True):
+        drawn[chosen] = generator.choice(group, size=int(chosen.sum()))
+    return drawn
+
+
+def batches(
+    frame: pd.DataFrame,
+    cache: PreparedCache,
+    recipe: Recipe,
+    *,
+    batch_size: int,
+    augmentation: AugmentationConfig | None,
+    seed: int,
+    epoch: int,
+    order: Order = "shuffle",
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 1,
+    prefetch: int = 3,
+) -> Generator[Batch, None, None]:
+    """One epoch over the rows of `frame`, without its first `start` batches (to go on where a run was cut off).
+
+    Each image's augmentation depends only on seed, epoch and its row, so neither `start` nor `workers` changes a pixel.
+    `None` augments nothing: use it for validation and test.
+
+    With `world` ranks, `batch_size` is that of one rank and the ranks' batches together are the batches of one process
+    with `batch_size * world`. In training orders every rank has equally many images in every batch (the last batch is
+    filled up with the epoch's first images, world - 1 at most); in "sequence" each image comes exactly once, so the last
+    batch of a rank may be smaller or missing.
+
+    At most `prefetch` batches are prepared ahead by `workers` threads; they end with the iterator, also when it is
+    closed early. What they raise is raised here, in its turn.
+
+    Raises:
+        RecipeMismatch: the cache holds images of another recipe.
+        UnreadableImage: an image cannot be read (prepare_all finds these before).
+        BadManifest: no rows, or "sampler" with one label only.
+        ValueError: sizes out of range.
+    """
+    if recipe.hash != cache.recipe.hash:
+        raise RecipeMismatch(
+            f"expected images prepared by recipe {recipe.hash}, got those of {cache.recipe.hash}. Open the cache with it."
+        )
+    if batch_size < 1 or workers < 1 or prefetch < 1 or start < 0 or not 0 <= rank < world:
+        raise ValueError(
+            f"expected batch_size, workers, prefetch >= 1, start >= 0, 0 <= rank < world; got batch_size={batch_size}, "
+            f"workers={workers}, prefetch={prefetch}, start={start}, rank={rank}, world={world}"
+        )
+    if frame.empty:
+        raise BadManifest("no images to make batches of: this split is empty. Check the split column of the manifest.")
+    paths = frame["path"].astype("str").to_list()
+    labels = (frame["label"] == LABELS[1]).to_numpy().astype(np.float32)
+    tasks = _tasks(epoch_order(labels, order, seed, epoch), batch_size, world, rank, equal=order != "sequence")[start:]
+
+    def load(task: _Task) -> Batch:
+        return _load(task, paths, labels, cache, augmentation, (seed, epoch))
+
+    return _read_ahead(tasks, load, workers, prefetch)
+
+
+def _tasks(rows: NDArray[np.int64], batch_size: int, world: int, rank: int, *, equal: bool) -> list[_Task]:
+    step = batch_size * world
+    missing = -len(rows) % world if equal else 0
+    rows = np.concatenate([rows, np.resize(rows, missing)])
+    before = _occurrences(rows)
+    tasks = []
+    for first in range(0, len(rows), step):
+        share = slice(first + rank, min(first + step, len(rows)), world)
+        if len(rows[share]):
+            tasks.append(_Task(rows[share], before[share]))
+    return tasks
+
+
+def _occurrences(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each position, how often its value has come before, int64 (N,)."""
+    by_value = np.argsort(rows, kind="stable")
+    ordered = rows[by_value]
+    positions = np.arange(len(rows))
+    first = np.maximum.accumulate(np.where(np.r_[True, ordered[1:] != ordered[:-1]], positions, 0))
+    result = np.empty(len(rows), dtype=np.int64)
+    result[by_value] = positions - first
+    return result
+
+
+def _load(
+    task: _Task,
+    paths: list[str],
+    labels: NDArray[np.float32],
+    cache: PreparedCache,
+    augmentation: AugmentationConfig | None,
+    stream: tuple[int, int],
+) -> Batch:
+    images = np.empty((len(task.indices), 1, *cache.recipe.shape), dtype=np.float32)
+    for position, (index, occurrence) in enumerate(zip(task.indices.tolist(), task.occurrences.tolist(), strict=True)):
+        pixels = cache.read_pixels(paths[index])
+        if augmentation is None:
+            images[position, 0] = augment.to_float(pixels)
+        else:
+            change = augment.draw(augmentation, *stream, index, occurrence)
+            images[position, 0] = augment.apply(pixels, change)
+    # `images` and the two copies are this batch's own and writable: torch shares them without a warning.
+    return Batch(torch.from_numpy(images), torch.from_numpy(labels[task.indices]), torch.from_numpy(task.indices.copy()))
+
+
+def _read_ahead(
+    tasks: list[_Task], load: Callable[[_Task], Batch], workers: int, prefetch: int
+) -> Generator[Batch, None, None]:
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+    waiting: deque[Future[Batch]] = deque()
+    remaining = iter(tasks)
+    try:
+        for task in remaining:
+            waiting.append(pool.submit(load, task))
+            if len(waiting) >= prefetch:
+                break
+        while waiting:
+            batch = waiting.popleft().result()
+            waiting.extend(pool.submit(load, task) for task in [next(remaining, None)] if task is not None)
+            yield batch
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,291 @@
+"""Prepared images on disk: each file is decoded and prepared once per recipe, then memory-mapped.
+
+    <root>/<recipe hash>/<2 hex>/<key>.npy     uint8 (H, W)
+                                <key>.json     its check sum, the content's hash, matrix, warnings, metadata
+
+The key comes from the file's absolute path, size and modification time, so a changed file is another entry. The JSON is
+written last: an image without it does not exist. Both are written under another name and renamed, and two writers
+of one entry write the same bytes, so any number of threads, processes or hosts may share a folder. No path, name or
+identifier is stored (the patient's pseudonym is).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import write_array
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+
+from core.config import Recipe
+from core.data.files import replacing
+from core.errors import LabError, UnreadableImage
+from core.images import read
+from core.preprocessing import prepare
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1  # of an entry; raise it when what is stored changes
+_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
+
+
+@dataclass(frozen=True)
+class CachedImage:
+    """A prepared image and what is known about it.
+
+    `pixels` is a read-only uint8 memory map (H, W). `matrix` (3, 3) maps (x, y, 1) of the original image to it; `breast`
+    is (x0, y0, x1, y1) of the part that is image rather than padding; `content_hash` is the SHA-256 of the file's bytes.
+    `warnings` are the reader's and the recipe's; `meta` are the fields of core.images.ImageMeta.
+    """
+
+    pixels: NDArray[np.uint8]
+    content_hash: str
+    warnings: tuple[str, ...]
+    matrix: NDArray[np.float64]
+    breast: tuple[int, int, int, int]
+    original_shape: tuple[int, int]
+    meta: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An image that could not be read, and why. It is left out, never replaced by another."""
+
+    path: str
+    reason: str
+
+
+def cache_root() -> Path:
+    """Folder of all prepared images: the variable MAMMOLAB_CACHE, else the user's cache folder."""
+    chosen = os.environ.get("MAMMOLAB_CACHE")
+    return Path(chosen).expanduser() if chosen else user_cache_path("mammolab", appauthor=False) / "prepared"
+
+
+def size_of(root: Path) -> int:
+    """Bytes in all files below a folder; 0 when it does not exist."""
+    total = 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            with contextlib.suppress(OSError):  # another process may be writing or clearing
+                total += (Path(folder) / name).stat().st_size
+    return total
+
+
+class PreparedCache:
+    """The images prepared by one recipe. Threads may share an instance."""
+
+    def __init__(self, root: Path, recipe: Recipe) -> None:
+        self.root = Path(root)
+        self.recipe = recipe
+        self.folder = self.root / recipe.hash
+        self._checked: set[str] = set()  # entries whose check sum this process has already verified
+
+    def get(self, path: Path | str) -> CachedImage:
+        """The prepared image of a file: from the cache, or prepared now and kept. A damaged entry is made again.
+
+        Raises:
+            UnreadableImage: the file is missing or cannot be decoded.
+            LabError: the cache folder cannot be written to.
+        """
+        path, key = self._locate(path)
+        return self._load(key) or self._make(path, key)
+
+    def read_pixels(self, path: Path | str) -> NDArray[np.uint8]:
+        """As `get(path).pixels`, uint8 (H, W), but in memory and several times quicker once the entry has been checked.
+
+        Raises: as `get`.
+        """
+        path, key = self._locate(path)
+        if key in self._checked:
+            height, width = self.recipe.shape
+            with contextlib.suppress(OSError):
+                content = self._files(key)[0].read_bytes()
+                # A header of version 1 is padded to a multiple of 64; anything else takes the careful way below.
+                if content[:8] == b"\x93NUMPY\x01\x00" and 0 < len(content) - height * width <= 256:
+                    return np.frombuffer(content, np.uint8, offset=len(content) - height * width).reshape(height, width)
+        return (self._load(key) or self._make(path, key)).pixels
+
+    def has(self, path: Path | str) -> bool:
+        """Whether `get` would answer without decoding the file."""
+        try:
+            return self._load(self._locate(path)[1]) is not None
+        except UnreadableImage:
+            return False
+
+    def prepare_all(
+        self,
+        paths: Iterable[Path | str],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        workers: int | None = None,
+    ) -> list[Rejected]:
+        """Fill the cache for these files; what is already there is only checked.
+
+        `progress(done, total)` is called in this thread after each file, and once at the start; an exception it raises
+        ends the work (what is done stays). Returns the files that cannot be read, in the order given.
+
+        Raises:
+            LabError: the cache folder cannot be written to.
+        """
+        paths = list(paths)
+        rejected = []
+        if progress is not None:
+            progress(0, len(paths))
+        for done, result in enumerate(self.iter_prepare(paths, workers=workers), start=1):
+            if result is not None:
+                rejected.append(result)
+            if progress is not None:
+                progress(done, len(paths))
+        return rejected
+
+    def iter_prepare(
+        self, paths: Iterable[Path | str], *, workers: int | None = None
+    ) -> Generator[Rejected | None, None, None]:
+        """As `prepare_all`, one result a file in the order given; closing the iterator ends the work."""
+        workers = workers or min(8, os.cpu_count() or 1)
+        remaining = iter(paths)
+        # Decoding and OpenCV release the GIL, so threads are enough; a short queue keeps a stop quick.
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="prepare")
+        try:
+            waiting = [pool.submit(self._try, path) for path in islice(remaining, 4 * workers)]
+            while waiting:
+                result = waiting.pop(0).result()
+                waiting.extend(pool.submit(self._try, path) for path in islice(remaining, 1))
+                yield result
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def size_bytes(self) -> int:
+        """Bytes on disk of this recipe's images."""
+        return size_of(self.folder)
+
+    def clear(self) -> None:
+        """Delete this recipe's images.
+
+        Raises:
+            LabError: some files could not be deleted.
+        """
+        self._checked.clear()
+        try:
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+        except OSError as error:
+            raise LabError(
+                f"{self.folder}: the cache cannot be deleted ({error.strerror or error}). Stop what uses it, then try again."
+            ) from error
+
+    def _try(self, path: Path | str) -> Rejected | None:
+        try:
+            self.get(path)
+        except UnreadableImage as error:
+            return Rejected(str(path), str(error))
+        return None
+
+    def _locate(self, path: Path | str) -> tuple[Path, str]:
+        path = Path(path).absolute()
+        try:
+            stat = path.stat()
+        except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+            reason = "no such file" if isinstance(error, FileNotFoundError) else str(getattr(error, "strerror", None) or error)
+            raise UnreadableImage(f"{path}: {reason}. Check the manifest's path and the disk it is on.") from error
+        identity = f"{FORMAT}\0{os.path.normcase(path)}\0{stat.st_size}\0{stat.st_mtime_ns}\0{self.recipe.hash}"
+        return path, hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:40]
+
+    def _files(self, key: str) -> tuple[Path, Path]:
+        folder = self.folder / key[:2]
+        return folder / f"{key}.npy", folder / f"{key}.json"
+
+    def _load(self, key: str) -> CachedImage | None:
+        """The entry, or None when it is absent or damaged."""
+        pixel_file, info_file = self._files(key)
+        try:
+            info = json.loads(info_file.read_bytes())
+            pixels = np.load(pixel_file, mmap_mode="r", allow_pickle=False)
+            if pixels.dtype != np.uint8 or pixels.shape != self.recipe.shape:
+                raise ValueError(f"expected uint8 {self.recipe.shape}, got {pixels.dtype} {pixels.shape}")
+            if key not in self._checked:
+                if zlib.crc32(pixels.tobytes()) != info["crc32"]:
+                    raise ValueError("the check sum differs")
+                self._checked.add(key)
+            return _image(pixels, info)
+        except FileNotFoundError:
+            return None
+        except _BROKEN as error:
+            log.warning("a damaged entry of the image cache is made again (%s): %s", pixel_file.name, error)
+            return None
+
+    def _make(self, path: Path, key: str) -> CachedImage:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UnreadableImage(f"{path}: cannot be read: {error.strerror or error}. Check its permissions.") from error
+        try:
+            mammogram = read(content)  # the very bytes that are hashed
+        except UnreadableImage as error:
+            # The reader calls bytes "uploaded data"; the reason beneath does not.
+            raise UnreadableImage(f"{path.name}: {error.__cause__ or error}") from error
+        prepared = prepare(mammogram, self.recipe)
+        pixels = np.ascontiguousarray(prepared.pixels)
+        info = {
+            "content_hash": hashlib.sha256(content).hexdigest(),
+            "crc32": zlib.crc32(pixels.tobytes()),
+            "matrix": np.asarray(prepared.matrix, dtype=np.float64).tolist(),
+            "breast": [int(edge) for edge in prepared.breast],
+            "original_shape": [int(side) for side in mammogram.pixels.shape],
+            "warnings": [*mammogram.warnings, *prepared.warnings],
+            "meta": asdict(mammogram.meta),
+        }
+        try:
+            self._write(key, pixels, info)
+        except OSError as error:
+            raise LabError(
+                f"{self.root}: the image cache cannot be written ({error.strerror or error}). "
+                "Free some space, or set MAMMOLAB_CACHE to a folder on another disk."
+            ) from error
+        return self._load(key) or _image(_read_only(pixels), info)
+
+    def _write(self, key: str, pixels: NDArray[np.uint8], info: dict[str, Any]) -> None:
+        pixel_file, info_file = self._files(key)
+        pixel_file.parent.mkdir(parents=True, exist_ok=True)
+        self._checked.discard(key)
+        try:
+            with replacing(pixel_file) as stream:
+                write_array(stream, pixels, allow_pickle=False)
+            with replacing(info_file) as stream:
+                stream.write(json.dumps(info).encode("utf-8"))
+        except PermissionError:
+            # Windows refuses to replace a file that another reader has mapped: then that reader's entry must be sound.
+            if self._load(key) is None:
+                raise
+
+
+def _image(pixels: NDArray[np.uint8], info: dict[str, Any]) -> CachedImage:
+    x0, y0, x1, y1 = info["breast"]
+    height, width = info["original_shape"]
+    return CachedImage(
+        pixels=pixels,
+        content_hash=str(info["content_hash"]),
+        warnings=tuple(info["warnings"]),
+        matrix=np.array(info["matrix"], dtype=np.float64),
+        breast=(x0, y0, x1, y1),
+        original_shape=(height, width),
+        meta=dict(info["meta"]),
+    )
+
+
+def _read_only(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    pixels.flags.writeable = False
+    return pixels

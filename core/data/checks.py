@@ -1,0 +1,231 @@
+"""What is wrong with a manifest and its files, before a model learns from it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from core.data.manifest import LABELS, SPLITS
+from core.data.splits import leaking_patients
+from core.errors import UnreadableImage
+from core.images import read
+
+Kind = Literal[
+    "missing_file",
+    "unreadable",
+    "duplicate",
+    "duplicate_across_splits",
+    "leakage",
+    "imbalance",
+    "missing_split",
+    "few_patients",
+]
+
+FEW_PATIENTS = 10  # with a label, in one split: below this a figure's interval spans most of the scale
+RARE_SHARE = 0.1  # of images with the rarer label
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing found: `rows` are positions in the frame, from 0; empty when it concerns the set as a whole."""
+
+    kind: Kind
+    message: str
+    rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """`counts` has a row a split and one for all: images, benign, malignant, patients, malignant patients.
+
+    `ok`: nothing found. `leakage`: a patient or an identical image in two splits; training refuses that.
+    `usable`: a training can start, if need be without the missing and unreadable images.
+    """
+
+    problems: list[Problem]
+    counts: pd.DataFrame
+    ok: bool
+    leakage: bool
+    usable: bool
+
+
+@dataclass(frozen=True)
+class _File:
+    """What a look at one file gave: the hash of its bytes ("" when missing), and why it cannot be used ("" if it can)."""
+
+    content_hash: str = ""
+    missing: str = ""
+    unreadable: str = ""
+
+
+def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+    """Read every image of a frame from read_manifest and report everything that is wrong, without changing anything.
+
+    `progress(done, total)` is called in this thread after each file; an exception it raises ends the check.
+    """
+    files = _look(frame["path"].astype("str").to_list(), progress)
+    bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
+    problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame)]
+    rest = frame[~bad]
+    problems += [*_split_problems(rest), *_balance(rest)]
+    leakage = any(problem.kind in ("leakage", "duplicate_across_splits") for problem in problems)
+    return CheckReport(problems, count(frame), ok=not problems, leakage=leakage, usable=not leakage and _usable(rest))
+
+
+def count(frame: pd.DataFrame) -> pd.DataFrame:
+    """Images and patients by label, a row a split (train, val, test, none) and a last row for all."""
+    rows = []
+    names = [name for name in (*SPLITS, "") if (frame["split"] == name).any()]
+    for name in [*names, None]:
+        part = frame if name is None else frame[frame["split"] == name]
+        malignant = part["label"] == "malignant"
+        rows.append(
+            {
+                "split": "all" if name is None else name or "none",
+                "images": len(part),
+                "benign": int((~malignant).sum()),
+                "malignant": int(malignant.sum()),
+                "patients": int(part["patient_id"].nunique()),
+                "malignant patients": int(part.loc[malignant, "patient_id"].nunique()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _look(paths: Sequence[str], progress: Callable[[int, int], None] | None) -> list[_File]:
+    files: list[_File] = []
+    if progress is not None:
+        progress(0, len(paths))
+    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="check")
+    try:
+        for file in pool.map(_look_at, paths):
+            files.append(file)
+            if progress is not None:
+                progress(len(files), len(paths))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return files
+
+
+def _look_at(path: str) -> _File:
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        return _File(missing="no such file")
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        return _File(unreadable=f"{Path(path).name}: {getattr(error, 'strerror', None) or error}")
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        read(content)
+    except UnreadableImage as error:
+        return _File(digest, unreadable=f"{Path(path).name}: {error.__cause__ or error}")
+    return _File(digest)
+
+
+def _file_problems(frame: pd.DataFrame, files: Sequence[_File]) -> list[Problem]:
+    problems = []
+    missing = tuple(row for row, file in enumerate(files) if file.missing)
+    if missing:
+        paths = frame["path"].iloc[list(missing[:_NAMED])]
+        problems.append(
+            Problem("missing_file", f"{len(missing)} of {len(files)} files are missing: {_list(paths, len(missing))}", missing)
+        )
+    problems += [Problem("unreadable", file.unreadable, (row,)) for row, file in enumerate(files) if file.unreadable]
+    return problems
+
+
+def _duplicates(frame: pd.DataFrame, files: Sequence[_File]) -> list[Problem]:
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for row, file in enumerate(files):
+        if file.content_hash:
+            groups[file.content_hash].append(row)
+    problems = []
+    for rows in groups.values():
+        if len(rows) == 1:
+            continue
+        part = frame.iloc[rows]
+        splits = [name for name in SPLITS if (part["split"] == name).any()]
+        names = _list(part["path"], len(rows))
+        words = "".join(
+            f", under different {what}"
+            for what, column in (("labels", "label"), ("patients", "patient_id"))
+            if part[column].nunique() > 1
+        )
+        if len(splits) > 1:
+            message = f"{len(rows)} files with identical content stand in {' and '.join(splits)}{words}: {names}"
+            problems.append(Problem("duplicate_across_splits", message, tuple(rows)))
+        else:
+            problems.append(Problem("duplicate", f"{len(rows)} files have identical content{words}: {names}", tuple(rows)))
+    return problems
+
+
+def _leakage(frame: pd.DataFrame) -> list[Problem]:
+    rows = {
+        str(patient): group.tolist() for patient, group in pd.Series(range(len(frame))).groupby(frame["patient_id"].to_numpy())
+    }
+    return [
+        Problem(
+            "leakage", f"patient {patient} stands in {' and '.join(splits)} ({len(rows[patient])} images)", tuple(rows[patient])
+        )
+        for patient, splits in leaking_patients(frame).items()
+    ]
+
+
+def _split_problems(frame: pd.DataFrame) -> list[Problem]:
+    empty = (frame["split"] == "").to_numpy()
+    if empty.all():
+        return []  # all of it is split by patient when a training starts
+    if empty.any():
+        message = f"{int(empty.sum())} of {len(frame)} rows have no split; give every row one, or none"
+        return [Problem("missing_split", message, tuple(np.flatnonzero(empty).tolist()))]
+    remarks = {
+        "train": "there is no train split: this manifest can be evaluated on, not trained on",
+        "val": "there is no val split: a part of the train patients becomes val when a training starts",
+        "test": "there is no test split: a training works, but nothing can tell how good the model is on new patients",
+    }
+    return [Problem("missing_split", remark) for name, remark in remarks.items() if not (frame["split"] == name).any()]
+
+
+def _balance(frame: pd.DataFrame) -> list[Problem]:
+    problems = []
+    for name in [name for name in (*SPLITS, "") if (frame["split"] == name).any()]:
+        part = frame[frame["split"] == name]
+        where = name or "the set"
+        share = min(float((part["label"] == label).mean()) for label in LABELS)
+        if share == 0:
+            problems.append(Problem("imbalance", f"{where} has images of one label only"))
+        elif share < RARE_SHARE:
+            problems.append(Problem("imbalance", f"{where}: the rarer label has only {share:.1%} of the images"))
+        patients = {label: int(part.loc[part["label"] == label, "patient_id"].nunique()) for label in LABELS}
+        few = [f"{number} with a {label} image" for label, number in patients.items() if 0 < number < FEW_PATIENTS]
+        if few:
+            problems.append(
+                Problem("few_patients", f"{where}: few patients ({', '.join(few)}): figures on it will be uncertain")
+            )
+    return problems
+
+
+def _usable(frame: pd.DataFrame) -> bool:
+    """Whether readable images allow a training: all without split, or train (and val, where there is one) with both labels."""
+    if frame.empty:
+        return False
+    splits = set(frame["split"])
+    if "" in splits and len(splits) > 1:
+        return False
+    needed = [""] if splits == {""} else ["train", *(["val"] if "val" in splits else [])]
+    return all(set(frame.loc[frame["split"] == name, "label"]) == set(LABELS) for name in needed)
+
+
+def _list(paths: pd.Series, total: int) -> str:
+    shown = ", ".join(str(path) for path in paths[:_NAMED])
+    return shown + (f" and {total - _NAMED} more" if total > _NAMED else "")

@@ -1,0 +1,184 @@
+"""What importers share: their description, their report, their options, and a look at every file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+
+from core.data.manifest import STANDARD
+from core.errors import BadManifest, UnreadableImage
+from core.images import read
+from core.images.dicom import looks_like_dicom
+from core.images.dicom_meta import read_meta
+from core.images.mammogram import ImageMeta
+from core.images.raster import recognise
+
+Progress = Callable[[int, int], None]
+
+VERIFY = "auto (default): decode every file when they are at most 1 GB together, else look at headers only; all; header"
+_AUTO_BYTES = 10**9
+_HEAD = 4096  # bytes that are enough to tell an image format
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """`frame`: the manifest's rows; `notes`: what a user must know of them; `rejected`: files left out, and why."""
+
+    frame: pd.DataFrame
+    notes: list[str] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Options:
+    """The options of one import, read with checks. Values may be text from a command line."""
+
+    def __init__(self, importer: str, values: Mapping[str, Any]) -> None:
+        self.importer = importer
+        self._values = dict(values)
+
+    def text(self, name: str, default: str = "") -> str:
+        """The option as text."""
+        value = self._values.get(name)
+        return default if value is None else str(value).strip()
+
+    def words(self, name: str, default: str = "") -> list[str]:
+        """The option as a list of words: a Python list, or text with commas between."""
+        value = self._values.get(name)
+        if value is not None and not isinstance(value, str):
+            return [str(word).strip() for word in (value if isinstance(value, Iterable) else [value])]
+        return [word.strip() for word in (value if value is not None else default).split(",") if word.strip()]
+
+    def choice(self, name: str, allowed: Sequence[str]) -> str:
+        """The option as one of `allowed`, the first by default.
+
+        Raises:
+            BadManifest: it is none of them.
+        """
+        value = self.text(name, allowed[0]).lower() or allowed[0]
+        if value not in allowed:
+            raise BadManifest(f"importer {self.importer}: option {name}: expected one of {', '.join(allowed)}, got {value!r}")
+        return value
+
+    def pattern(self, name: str) -> re.Pattern[str] | None:
+        """The option as a regular expression with a group `patient` or a first group; None when it is not given.
+
+        Raises:
+            BadManifest: not a regular expression, or one without a group.
+        """
+        text = self.text(name)
+        if not text:
+            return None
+        try:
+            pattern = re.compile(text)
+        except re.error as error:
+            raise BadManifest(f"importer {self.importer}: option {name} {text!r}: not a regular expression: {error}") from error
+        if not pattern.groups:
+            raise BadManifest(
+                f"importer {self.importer}: option {name} {text!r}: expected a group around the patient, such as ^(P[0-9]+)_"
+            )
+        return pattern
+
+
+def matched_patient(matched: re.Match[str] | None) -> str:
+    """What a patient pattern found: its group `patient`, else its first group; "" when it did not match."""
+    if matched is None:
+        return ""
+    groups = matched.groupdict()
+    return str((groups["patient"] if "patient" in groups else matched.group(1)) or "")
+
+
+@dataclass(frozen=True)
+class Importer:
+    """`options`: name -> what it does, in words."""
+
+    name: str
+    description: str
+    options: dict[str, str]
+    function: Callable[[Path, Options, Progress | None], ImportReport]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a look at a file found: a reason to leave it out, or what it says about itself."""
+
+    reason: str = ""
+    meta: ImageMeta = field(default_factory=ImageMeta)
+
+
+def look_at(paths: Sequence[Path], verify: str, progress: Progress | None) -> tuple[list[Looked], str]:
+    """Look at each file, in order; `verify` is auto, all or header. Also returns a note that says what was done."""
+    if verify == "auto":
+        verify = "all" if sum(_size(path) for path in paths) <= _AUTO_BYTES else "header"
+    found: list[Looked] = []
+    if progress is not None:
+        progress(0, len(paths))
+    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="import")
+    try:
+        for looked in pool.map(_decode if verify == "all" else _look, paths):
+            found.append(looked)
+            if progress is not None:
+                progress(len(found), len(paths))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    if verify == "all":
+        return found, f"{len(paths)} files were decoded to see that they can be read"
+    return found, f"{len(paths)} files were judged by their headers only; `python -m core data check` decodes them all"
+
+
+def rows_to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a manifest's frame, typed as read_manifest does: the standard columns, then those that have any value."""
+    names = _columns(rows)
+    frame = pd.DataFrame([dict.fromkeys(names, "") | dict(row) for row in rows], columns=names)
+    for name in names:
+        if name == "synthetic":
+            frame[name] = [str(value).lower() in ("true", "1", "yes") for value in frame[name]]
+        elif name == "age":
+            frame[name] = pd.to_numeric(frame[name], errors="coerce").astype("float64")
+        else:
+            frame[name] = frame[name].astype("str")
+    return frame
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    used = [name for row in rows for name, value in row.items() if value not in ("", None)]
+    return list(dict.fromkeys([*STANDARD, *used]))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _decode(path: Path) -> Looked:
+    try:
+        return Looked(meta=read(path).meta)
+    except UnreadableImage as error:
+        return Looked(reason=str(error))
+
+
+def _look(path: Path) -> Looked:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD)
+        if not head:
+            return Looked(reason=f"{path.name}: the file is empty")
+        if recognise(head) is not None:
+            return Looked()
+        if looks_like_dicom(head):
+            return Looked(meta=read_meta(dcmread(path, stop_before_pixels=True, force=True)))
+    except FileNotFoundError:
+        return Looked(reason=f"{path.name}: no such file")
+    except (OSError, InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+        return Looked(reason=f"{path.name}: cannot be read: {error}")
+    return Looked(reason=f"{path.name}: not a DICOM, PNG, JPEG, PGM or TIFF image")

@@ -1,0 +1,127 @@
+"""`rsna`: the RSNA 2022 screening mammography set, the original DICOM or one of the PNG and JPEG copies of it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from core.data.importers.base import VERIFY, Importer, ImportReport, Options, Progress, look_at, rows_to_frame
+from core.data.manifest import decode, parse_table
+from core.errors import BadManifest
+
+_NEEDED = ("patient_id", "image_id", "laterality", "view", "cancer")
+_KEPT = {
+    "age": "age",
+    "density": "density",
+    "machine_id": "scanner",
+    "implant": "implant",
+    "BIRADS": "birads",
+    "biopsy": "biopsy",
+    "invasive": "invasive",
+    "difficult_negative_case": "difficult_negative_case",
+    "site_id": "site",
+}
+_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_LABELS = {"0": "benign", "1": "malignant"}
+
+
+def import_rsna(source: Path, options: Options, progress: Progress | None) -> ImportReport:
+    """Rows of train.csv whose image is there: <patient>/<image>.dcm or <patient>_<image>.jpg|png, in any folder below."""
+    verify = options.choice("verify", ("auto", "all", "header"))
+    table = _table(source)
+    header, records = parse_table(decode(table.read_bytes(), table), table)
+    missing = [name for name in _NEEDED if name not in header]
+    if missing:
+        raise BadManifest(
+            f"{table}: expected the columns of RSNA's train.csv ({', '.join(_NEEDED)}, ...), {', '.join(missing)} missing. "
+            "RSNA's test.csv has no labels and cannot be imported."
+        )
+    files = _index(table.parent)
+    candidates: list[tuple[Path, dict[str, Any]]] = []
+    rejected: list[tuple[str, str]] = []
+    absent: Counter[str] = Counter()
+    for line, fields in records:
+        record = dict(zip(header, fields, strict=True))
+        key = (record["patient_id"], record["image_id"])
+        if record["cancer"] not in _LABELS:
+            rejected.append((f"{table.name} line {line}", f"cancer {record['cancer']!r}: expected 0 or 1"))
+        elif key not in files:
+            absent[key[0]] += 1
+            rejected.append((f"{key[0]}/{key[1]}", f"no image {key[0]}/{key[1]}.dcm or {key[0]}_{key[1]}.jpg|png found"))
+        else:
+            candidates.append((files[key], _row(files[key], record)))
+    looked, how = look_at([path for path, _ in candidates], verify, progress)
+    rejected += [(str(path), found.reason) for (path, _), found in zip(candidates, looked, strict=True) if found.reason]
+    rows = [row for (_, row), found in zip(candidates, looked, strict=True) if not found.reason]
+    notes = [
+        how,
+        "benign means cancer = 0 here: no cancer found; most of these were never biopsied",
+        "no split is given: the patients are split when a training starts, or fill the split column",
+    ]
+    if absent:
+        notes.append(f"{absent.total()} rows of {table.name} have no image here (a part of the set was downloaded)")
+    return ImportReport(rows_to_frame(rows), notes, rejected)
+
+
+def _table(source: Path) -> Path:
+    table = source if source.is_file() else source / "train.csv"
+    if not table.is_file():
+        raise BadManifest(
+            f"{source}: expected a folder with train.csv and train_images/<patient_id>/<image_id>.dcm or "
+            "images/<patient_id>_<image_id>.jpg (or .png), got one without train.csv. Name the folder that holds it."
+        )
+    return table
+
+
+def _index(root: Path) -> dict[tuple[str, str], Path]:
+    """Every image below `root` by (patient, image); a DICOM wins over a copy of it."""
+    found: dict[tuple[str, str], Path] = {}
+    for parent, folders, names in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names, key=lambda name: (_rank(name), name)):
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122  a Path a name is slow for 50,000 names
+            if suffix.lower() not in _SUFFIXES:
+                continue
+            patient, separator, image = stem.partition("_")
+            key = (patient, image) if separator else (os.path.basename(parent), stem)  # noqa: PTH119
+            path = Path(parent) / name
+            if key not in found or _rank(name) < _rank(found[key].name):
+                found[key] = path
+    return found
+
+
+def _rank(name: str) -> int:
+    suffix = name[name.rfind(".") :].lower()
+    return _SUFFIXES.index(suffix) if suffix in _SUFFIXES else len(_SUFFIXES)
+
+
+def _row(path: Path, record: dict[str, str]) -> dict[str, Any]:
+    side = record["laterality"].upper()
+    row: dict[str, Any] = {
+        "path": str(path),
+        "label": _LABELS[record["cancer"]],
+        "patient_id": record["patient_id"],
+        "laterality": side if side in ("L", "R") else "",
+        "view": record["view"].upper(),
+        "split": "",
+    }
+    extra = {new: record.get(old, "") for old, new in _KEPT.items()}
+    extra["birads"] = extra["birads"].removesuffix(".0")
+    return row | extra | {"age": _age(extra["age"])}
+
+
+def _age(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+IMPORTER = Importer(
+    "rsna",
+    "RSNA 2022 screening mammography: train.csv with train_images/<patient>/<image>.dcm or images/<patient>_<image>.jpg|png",
+    {"verify": VERIFY},
+    import_rsna,
+)

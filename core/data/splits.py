@@ -1,0 +1,205 @@
+"""Train, validation and test sets in which no patient stands twice."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from core.data.manifest import LABELS, SPLITS
+from core.errors import BadManifest, Leakage
+
+log = logging.getLogger(__name__)
+
+_NAMED = 5  # patients named in a message
+
+
+@dataclass(frozen=True)
+class _Patient:
+    """What a split needs to know of one patient."""
+
+    identifier: str
+    images: int
+    labels: frozenset[str]
+
+    @property
+    def malignant(self) -> bool:
+        return "malignant" in self.labels
+
+
+def assign_splits(frame: pd.DataFrame, val_fraction: float, test_fraction: float, seed: int) -> pd.DataFrame:
+    """Give every row a split; the rows keep their order.
+
+    - No row has a split: patients go to train, val and test (no test when `test_fraction` is 0), as a whole, apart by
+      their label (malignant if any image is), so that the numbers of images come close to the fractions.
+    - Every row has one: they are kept. When there is a train but no val (common in published sets), `val_fraction` of
+      the train patients becomes val; the given test set stays as it is.
+    - Some rows have one: refused. Filling the gaps would quietly change somebody's split.
+
+    The result depends on the patients, their images' number and labels, the fractions and the seed, never on row order.
+    What was decided stands in `frame.attrs["notes"]` (list of sentences) and in the log.
+
+    Raises:
+        BadManifest: some rows have a split and others none; or a class cannot be had in every split.
+    """
+    _check_fractions(val_fraction, test_fraction)
+    given = frame["split"].astype("str")
+    empty = (given == "").to_numpy()
+    result = frame.copy()
+    notes: list[str] = []
+    if empty.all():
+        shares = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
+        result["split"] = _split(frame, {name: share for name, share in shares.items() if share > 0}, seed)
+        notes.append(f"the split was made here: by patient, stratified by label, seed {seed}")
+    elif empty.any():
+        row = int(empty.argmax())
+        raise BadManifest(
+            f"{int(empty.sum())} of {len(frame)} rows have no split (first: {frame['path'].iloc[row]}), the others have one. "
+            "Give every row train, val or test, or empty the column to have all of them split by patient."
+        )
+    elif "val" not in set(given) and "train" in set(given):
+        train = (given == "train").to_numpy()
+        made = _split(frame[train], {"train": 1 - val_fraction, "val": val_fraction}, seed)
+        moved = int((made == "val").sum())
+        # A new column, because pandas 3 writes to a copy otherwise.
+        splits = given.to_list()
+        for position, split in zip(train.nonzero()[0], made, strict=True):
+            splits[position] = split
+        result["split"] = pd.Series(splits, index=frame.index, dtype="str")
+        notes.append(f"the manifest has no val: {moved} of {int(train.sum())} train images became val, by patient, seed {seed}")
+    for note in notes:
+        log.info(note)
+    result.attrs["notes"] = notes
+    return result
+
+
+def leaking_patients(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Patients that stand in more than one split, with the splits; rows without a split do not count."""
+    return _in_several_splits(frame, "patient_id")
+
+
+def leaking_contents(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Content hashes that stand in more than one split; {} when the frame has no `content_hash` column."""
+    return _in_several_splits(frame, "content_hash") if "content_hash" in frame.columns else {}
+
+
+def require_no_leakage(frame: pd.DataFrame) -> None:
+    """Refuse a frame in which a patient, or (with a `content_hash` column) an identical file, is in two splits.
+
+    Raises:
+        Leakage: names the first few and counts all.
+    """
+    remedy = "Put all images of a patient in one split, or empty the split column to have it made by patient."
+    patients = leaking_patients(frame)
+    if patients:
+        named = "; ".join(f"{name} in {' and '.join(splits)}" for name, splits in list(patients.items())[:_NAMED])
+        more = f"; and {len(patients) - _NAMED} more" if len(patients) > _NAMED else ""
+        images = int(frame["patient_id"].isin(list(patients)).sum())
+        raise Leakage(f"{len(patients)} patients ({images} images) stand in more than one split: {named}{more}. {remedy}")
+    contents = leaking_contents(frame)
+    if contents:
+        first = next(iter(contents))
+        twins = frame.loc[frame["content_hash"] == first, "path"].tolist()
+        raise Leakage(
+            f"{len(contents)} image files stand in more than one split with identical content, for example "
+            f"{' and '.join(str(path) for path in twins[:2])}. "
+            "Keep one copy of each, or give the copies one patient_id and one split."
+        )
+
+
+def require_trainable(frame: pd.DataFrame) -> None:
+    """Refuse a frame with splits that a training cannot use.
+
+    Raises:
+        Leakage: see require_no_leakage.
+        BadManifest: train or val lacks benign or malignant images.
+    """
+    require_no_leakage(frame)
+    for split in ("train", "val"):
+        labels = set(frame.loc[frame["split"] == split, "label"])
+        missing = [label for label in LABELS if label not in labels]
+        if missing:
+            raise BadManifest(
+                f"{split} has no {' and no '.join(missing)} image; a training needs both labels in train and in val. "
+                "Change the split column, or empty it to have all images split by patient."
+            )
+
+
+def _in_several_splits(frame: pd.DataFrame, column: str) -> dict[str, list[str]]:
+    rows = frame.loc[(frame["split"] != "") & (frame[column] != ""), [column, "split"]].drop_duplicates()
+    found: dict[str, list[str]] = {}
+    for identifier, splits in rows.groupby(column, sort=True)["split"]:
+        if len(splits) > 1:
+            found[str(identifier)] = sorted(splits, key=lambda split: (*SPLITS, split).index(split))
+    return found
+
+
+def _check_fractions(val: float, test: float) -> None:
+    if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
+        raise BadManifest(
+            f"val_fraction {val} and test_fraction {test}: expected val above 0, test at least 0, and something left for train"
+        )
+
+
+def _split(frame: pd.DataFrame, shares: Mapping[str, float], seed: int) -> pd.Series:
+    """A split for each row of `frame`, by patient; `shares` sum to 1."""
+    patients = [
+        _Patient(str(identifier), len(labels), frozenset(labels)) for identifier, labels in frame.groupby("patient_id")["label"]
+    ]
+    _require_enough(patients, list(shares))
+    # A hash, not a generator: the order of a patient depends on nothing but the seed and its identifier.
+    patients.sort(key=lambda patient: hashlib.sha256(f"{seed}\0{patient.identifier}".encode()).digest())
+    assigned = _fill(patients, shares, reserved={})
+    if not _complete(patients, assigned, shares):
+        assigned = _fill(patients, shares, reserved=_reserve(patients, list(shares)))
+    return frame["patient_id"].map(assigned).astype("str")
+
+
+def _require_enough(patients: Sequence[_Patient], splits: Sequence[str]) -> None:
+    for label in LABELS:
+        having = sum(label in patient.labels for patient in patients)
+        if having < len(splits):
+            raise BadManifest(
+                f"{' and '.join(splits)} each need a patient with a {label} image, but only {having} of {len(patients)} "
+                f"patients have one. Add patients, drop the test set (data.test_fraction=0), or fill the split column yourself."
+            )
+
+
+def _fill(patients: Sequence[_Patient], shares: Mapping[str, float], reserved: Mapping[str, str]) -> dict[str, str]:
+    """Patient by patient into the split that is furthest behind its share of images, malignant and benign apart."""
+    assigned = dict(reserved)
+    for malignant in (True, False):
+        stratum = [patient for patient in patients if patient.malignant is malignant]
+        filled = dict.fromkeys(shares, 0)
+        # The usual number of images, not this patient's: or large patients would gather in the large split.
+        usual = sum(patient.images for patient in stratum) / max(1, len(stratum))
+        for patient in stratum:
+            if patient.identifier in reserved:
+                filled[reserved[patient.identifier]] += patient.images
+        for patient in stratum:
+            if patient.identifier in reserved:
+                continue
+            behind = min(shares, key=lambda name: (filled[name] + usual) / shares[name])
+            assigned[patient.identifier] = behind
+            filled[behind] += patient.images
+    return assigned
+
+
+def _complete(patients: Sequence[_Patient], assigned: Mapping[str, str], shares: Mapping[str, float]) -> bool:
+    there = {(assigned[patient.identifier], label) for patient in patients for label in patient.labels}
+    return all((split, label) in there for split in shares for label in LABELS)
+
+
+def _reserve(patients: Sequence[_Patient], splits: Sequence[str]) -> dict[str, str]:
+    """For each split, a patient or two that bring both labels. Always possible once `_require_enough` has passed."""
+    both = [patient for patient in patients if len(patient.labels) == len(LABELS)]
+    only = {label: [patient for patient in patients if patient.labels == {label}] for label in LABELS}
+    pairs = min(len(splits), *(len(group) for group in only.values()))
+    reserved: dict[str, str] = {}
+    for number, split in enumerate(splits):
+        chosen = [only[label][number] for label in LABELS] if number < pairs else [both[number - pairs]]
+        reserved |= {patient.identifier: split for patient in chosen}
+    return reserved

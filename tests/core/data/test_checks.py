@@ -1,0 +1,118 @@
+"""check_manifest: finds what is there, says where, and knows what forbids a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.data.checks import CheckReport, check_manifest
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> pd.DataFrame:
+    """Twenty patients of each label in each split, an image each, all different: nothing to complain of."""
+    rows = []
+    for number in range(120):
+        path = tmp_path / f"{number}.png"
+        assert cv2.imwrite(str(path), np.full((4, 4 + number), 100, np.uint8))
+        rows.append(
+            {
+                "path": str(path),
+                "label": ("benign", "malignant")[number % 2],
+                "patient_id": f"p{number}",
+                "split": ("train", "val", "test")[number // 2 % 3],
+            }
+        )
+    return pd.DataFrame(rows).astype("str")
+
+
+def kinds(report: CheckReport) -> list[str]:
+    return sorted({problem.kind for problem in report.problems})
+
+
+def test_a_sound_set_is_ok(frame: pd.DataFrame) -> None:
+    seen: list[tuple[int, int]] = []
+    report = check_manifest(frame, progress=lambda *at: seen.append(at))
+    assert (report.ok, report.leakage, report.usable) == (True, False, True) and report.problems == []
+    assert seen[0] == (0, 120) and seen[-1] == (120, 120)
+    assert report.counts["split"].tolist() == ["train", "val", "test", "all"]
+    assert report.counts.set_index("split").loc["all"].tolist() == [120, 60, 60, 120, 60]
+    assert report.counts["images"].tolist()[:3] == [40, 40, 40]
+
+
+def test_missing_and_unreadable_files_are_named_but_a_training_can_go_on_without(frame: pd.DataFrame) -> None:
+    Path(frame["path"].iloc[3]).unlink()
+    Path(frame["path"].iloc[5]).write_bytes(b"text")
+    whole = Path(frame["path"].iloc[7])
+    whole.write_bytes(whole.read_bytes()[:40])
+    report = check_manifest(frame)
+    assert kinds(report) == ["missing_file", "unreadable"]
+    assert [problem.rows for problem in report.problems] == [(3,), (5,), (7,)]
+    assert "3.png" in report.problems[0].message and report.problems[1].message.startswith("5.png: ")
+    assert (report.ok, report.leakage, report.usable) == (False, False, True)
+
+
+def test_no_file_at_all_is_not_usable(frame: pd.DataFrame) -> None:
+    frame["path"] = [f"/nowhere/{number}.png" for number in range(len(frame))]
+    report = check_manifest(frame)
+    assert not report.usable and kinds(report) == ["missing_file"]
+    assert "and 115 more" in report.problems[0].message
+
+
+def test_a_patient_in_two_splits_is_leakage(frame: pd.DataFrame) -> None:
+    frame["patient_id"] = ["p2" if number == 0 else patient for number, patient in enumerate(frame["patient_id"])]
+    report = check_manifest(frame)
+    assert kinds(report) == ["leakage"] and report.leakage and not report.usable
+    assert report.problems[0].rows == (0, 2) and "p2 stands in train and val" in report.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("twin", "kind", "words"),
+    [
+        (6, "duplicate", "under different patients"),
+        (7, "duplicate", "under different labels, under different patients"),
+        (2, "duplicate_across_splits", "stand in train and val"),
+    ],
+)
+def test_identical_files_are_found(frame: pd.DataFrame, twin: int, kind: str, words: str) -> None:
+    Path(frame["path"].iloc[twin]).write_bytes(Path(frame["path"].iloc[0]).read_bytes())
+    report = check_manifest(frame)
+    assert kinds(report) == [kind] and report.problems[0].rows == (0, twin)
+    assert words in report.problems[0].message
+    assert report.leakage is (kind == "duplicate_across_splits")
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "usable"),
+    [
+        ("train", ["missing_split"], True),
+        ("", [], True),
+        ("test", ["missing_split"], False),
+        ("gaps", ["missing_split"], False),
+        ("no val", ["missing_split"], True),
+    ],
+)
+def test_missing_splits(frame: pd.DataFrame, given: str, found: list[str], usable: bool) -> None:
+    if given == "gaps":
+        frame["split"] = ["train"] * 60 + [""] * 60
+    elif given == "no val":
+        frame["split"] = ["train"] * 60 + ["test"] * 60
+    else:
+        frame["split"] = given
+    report = check_manifest(frame)
+    assert kinds(report) == found
+    assert report.usable is usable
+
+
+def test_one_label_few_patients_and_rare_labels_are_said(frame: pd.DataFrame) -> None:
+    val = frame["split"] == "val"
+    frame["label"] = ["benign" if held else label for held, label in zip(val, frame["label"], strict=True)]
+    report = check_manifest(frame)
+    assert kinds(report) == ["imbalance"] and "val has images of one label only" in report.problems[0].message
+    assert not report.usable
+    frame["label"] = ["malignant" if number % 40 == 2 else "benign" for number in range(len(frame))]
+    assert kinds(check_manifest(frame)) == ["few_patients", "imbalance"]
