@@ -1,0 +1,36 @@
+"""The entry: `streamlit run dashboard/Home.py`. Routes, nothing else.
+
+Streamlit imports this file once for `app` (the ASGI application that serves pages and the Gradio tab on one port) and
+runs it again as `__main__` for every session.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+if __name__ == "__main__":
+    from dashboard import services, sidebar
+
+    st.set_page_config(page_title="MammoLab", page_icon=sidebar.ICON, layout="wide")
+    current = st.navigation(
+        {
+            "": [st.Page("views/home.py", title="Home", icon=":material/home:", default=True)],
+            "Images": [
+                st.Page("views/data.py", title="Data", icon=":material/database:"),
+                st.Page("views/preprocess.py", title="Preprocess", icon=":material/tune:"),
+            ],
+            "Model": [
+                st.Page("views/train.py", title="Train", icon=":material/model_training:"),
+                st.Page("views/evaluate.py", title="Evaluate", icon=":material/query_stats:"),
+                st.Page("views/explain.py", title="Explain", icon=":material/blur_on:"),
+                st.Page("views/test_image.py", title="Test image", icon=":material/image_search:"),
+            ],
+        }
+    )
+    sidebar.show()
+    current.run()
+    services.warm_up()
+else:
+    from dashboard import server
+
+    app = st.App(__file__, routes=server.routes(), lifespan=server.lifespan)

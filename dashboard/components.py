@@ -1,0 +1,418 @@
+"""Pieces that several pages show: page frame, errors, empty states, pickers, images on black, figures, cards.
+
+A page is `with components.page("Title", "What it is for"): ...`; the body of a fragment is decorated or wrapped with
+`components.errors_shown()`, because a fragment's own rerun does not pass through the page.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard import server, services
+from dashboard.services import ImageRef, Task
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from core.training.run import Run
+
+log = logging.getLogger(__name__)
+
+RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
+_GRID = "rgba(128, 132, 149, 0.22)"  # visible on a light and on a dark page
+_FRONTEND = Path(__file__).parent / "frontend"
+
+PAGES = {
+    "home": "views/home.py",
+    "data": "views/data.py",
+    "preprocess": "views/preprocess.py",
+    "train": "views/train.py",
+    "evaluate": "views/evaluate.py",
+    "explain": "views/explain.py",
+    "test_image": "views/test_image.py",
+}
+
+
+# ---------------------------------------------------------------- page frame and errors
+
+
+@contextmanager
+def page(title: str, purpose: str) -> Iterator[None]:
+    """Heading, the page's body with errors shown in place, and the research-only notice at the end."""
+    st.title(title, anchor=False)
+    st.markdown(purpose)
+    with errors_shown():
+        yield
+    research_notice()
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """A LabError becomes its text; anything unexpected is logged and shown in a line, and the rest of the page stays.
+
+    Also a decorator: `@components.errors_shown()`.
+    """
+    try:
+        yield
+    except LabError as error:
+        show_error(error)
+    except Exception as error:
+        log.exception("unexpected error on a page")
+        show_error(error)
+
+
+def show_error(error: BaseException | str) -> None:
+    """A LabError or a text as it is; another exception with a line that says it is our fault, details folded."""
+    if isinstance(error, str | LabError):
+        st.error(_plain(str(error)), icon=":material/error:")
+        return
+    st.error(
+        f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details.", icon=":material/error:"
+    )
+    with st.expander("Details"):
+        st.exception(error)
+
+
+def research_notice() -> None:
+    """The notice that stands at the end of every page."""
+    st.caption(f":material/science: {RESEARCH_ONLY}")
+
+
+def synthetic_notice() -> None:
+    """Shown wherever images of the demo set, or a model trained on them, are shown."""
+    st.badge("Synthetic demo images: not real mammograms", icon=":material/info:", color="orange")
+
+
+def empty_state(
+    title: str, text: str, *, icon: str = ":material/inbox:", page: str | None = None, action: str | None = None
+) -> None:
+    """What there is to do when there is nothing to show; with `page` (a key of PAGES) the button that leads there."""
+    with st.container(border=True, horizontal_alignment="center", gap="small"):
+        st.space("small")
+        st.markdown(f"### {icon} {title}", text_alignment="center", width="content", anchors=False)
+        st.markdown(text, text_alignment="center", width="content")
+        if page is not None and st.button(action or f"Go to {page}", type="primary", key=f"empty:{title}"):
+            st.switch_page(PAGES[page])
+        st.space("small")
+
+
+def metric_cards(items: Sequence[Metric], *, columns: int | None = None) -> None:
+    """A row of figures in equal cards."""
+    for column, item in zip(st.columns(columns or len(items)), items, strict=False):
+        column.metric(item.label, item.value, help=item.help or None, border=True, delta_description=item.detail or None)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One card. `value` is written already (units, at most three decimals); `detail` is a small line: the interval."""
+
+    label: str
+    value: str
+    detail: str = ""
+    help: str = ""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure as text: at most `digits` decimals, a dash when there is none."""
+    return "–" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def task_progress(task: Task) -> None:
+    """One line for a background task: bar, count, rate and time left; or its error. Call it in a fragment with run_every."""
+    if task.state == "failed":
+        show_error(task.error)
+    elif task.running:
+        counts = f" · {task.done} of {task.total}" if task.total else ""
+        rate = f" · {task.done / task.seconds:.1f}/s" if task.done > 1 else ""
+        left = "" if task.seconds_left is None else f" · {duration(task.seconds_left)} left"
+        st.progress(task.share, text=f"{task.title}{counts}{rate}{left}")
+
+
+@st.fragment(run_every=0.5)
+def _demo_progress() -> None:
+    task = services.task("demo")
+    if task is not None and task.running:
+        task_progress(task)
+    else:
+        st.rerun()
+
+
+def demo_button(*, primary: bool, label: str = "Write the demo set") -> None:
+    """The button that writes the demo set; while it is written its progress, afterwards the outcome. Made current when done."""
+    task = services.task("demo")
+    if task is not None and task.running:
+        _demo_progress()
+        return
+    if task is not None and task.state == "failed":
+        show_error(task.error)
+    if st.button(label, type="primary" if primary else "secondary", icon=":material/auto_awesome:", key="write_demo"):
+        services.forget_task("demo")
+        services.start_demo()
+        st.rerun()
+
+
+def figure(chart: go.Figure, key: str, *, height: int | None = None, alt: str = "chart") -> None:
+    """A Plotly figure across its column, in the theme's colours, updated in place when it changes.
+
+    Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a figure with
+    one more point is built anew, which flickers and loses the zoom.
+    """
+    if height is not None:
+        chart.update_layout(height=height)
+    axis = {"tickfont_size": 14, "title_font_size": 14, "gridcolor": _GRID, "linecolor": _GRID, "zerolinecolor": _GRID}
+    chart.update_xaxes(axis)
+    chart.update_yaxes(axis)
+    chart.update_layout(legend_font_size=14, hoverlabel_font_size=14)
+    shown = int(chart.layout.height or 380)
+    data = {"figure": chart.to_json(), "height": shown, "script": server.plotly_url(), "alt": alt}
+    _plot(data=data, key=key, height=shown)
+
+
+# ---------------------------------------------------------------- pickers
+
+
+def run_picker(*, with_model: bool = False, label: str = "Run", key: str = "run_picker") -> Run | None:
+    """Choose a run (kept on every page); None, and an empty state with the way out, when there is none to choose."""
+    found = {run.name: run for run in services.runs() if services.has_model(run) or not with_model}
+    if not found:
+        text = "Train a model first; its run then appears here." if with_model else "Nothing has been trained yet."
+        empty_state(
+            "No trained model yet" if with_model else "No run yet",
+            text,
+            icon=":material/model_training:",
+            page="train",
+            action="Train",
+        )
+        return None
+    current = services.current_run(with_model=with_model)
+    names = list(found)
+    name = current.name if current and current.name in found else names[0]
+    _picker(label, names, name, key, str, services.set_current_run)
+    return found[name]
+
+
+def manifest_picker(*, label: str = "Data set", key: str = "manifest_picker") -> Path | None:
+    """Choose among the manifests found (kept on every page); None, and an empty state, when there is none."""
+    found = services.find_manifests()
+    if not found:
+        empty_state(
+            "No data yet", "Write the demo set or import your images.", icon=":material/database:", page="data", action="Data"
+        )
+        return None
+    current = services.current_manifest()
+    choice = current if current in found else found[0]
+    _picker(label, found, choice, key, services.display_path, services.set_current_manifest)
+    return choice
+
+
+def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -> ImageRef | None:
+    """Choose an image: of the current manifest, an uploaded file, or a path on this machine. None until there is one.
+
+    The manifest image chosen is kept under `key` across pages and reloads; shows its own empty state.
+    """
+    path = services.current_manifest()
+    sources = (["Data set"] if path else []) + (["Upload", "File path"] if allow_upload else [])
+    if not sources:
+        empty_state(
+            "No data yet", "Write the demo set or import your images.", icon=":material/database:", page="data", action="Data"
+        )
+        return None
+    left, right = st.columns([4, 11], vertical_alignment="bottom")
+    with left:
+        source = choice_bar("Source", sources, f"{key}:source")
+    with right:
+        if source == "Upload":
+            return _uploaded(key)
+        if source == "File path":
+            return _typed_path(key)
+        return _from_manifest(services.current_manifest(), key, label)
+
+
+def _typed_path(key: str) -> ImageRef | None:
+    st.session_state.setdefault(f"{key}:path_widget", services.recall(f"{key}:path", ""))
+    text = str(st.text_input("Path of an image on this machine", key=f"{key}:path_widget")).strip()
+    services.remember(f"{key}:path", text or None)
+    return services.image_ref(Path(text).expanduser()) if text else None
+
+
+def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | None:
+    if manifest is None:
+        return None
+    frame = services.manifest_frame(manifest)
+    if frame.empty:
+        empty_state("This data set has no image", "Pick or import another one.", page="data", action="Data")
+        return None
+    titles = {row.path: image_title(row) for row in frame.itertuples()}
+    kept = services.recall(f"{key}:image")
+    choice = kept if kept in titles else next(iter(titles))
+    _picker(
+        label,
+        list(titles),
+        choice,
+        f"{key}:image_widget",
+        titles.__getitem__,
+        lambda path: services.remember(f"{key}:image", path),
+    )
+    return services.image_ref(choice, titles[choice])
+
+
+def image_title(row: Any) -> str:
+    """A manifest row in a line: file name, side and view, label, split."""
+    parts = [Path(row.path).name, f"{row.laterality} {row.view}".strip(), row.label, row.split]
+    return " · ".join(part for part in parts if part)
+
+
+def _uploaded(key: str) -> ImageRef | None:
+    slot = f"{key}:uploaded"
+    file = st.file_uploader("DICOM, PNG, JPEG, PGM or TIFF", key=f"{key}:upload_widget")
+    if file is not None and (slot not in st.session_state or st.session_state[slot][0] != file.file_id):
+        st.session_state[slot] = (file.file_id, services.image_ref(file.getvalue(), file.name))
+    return st.session_state[slot][1] if slot in st.session_state else None
+
+
+def _picker(
+    label: str, options: list[Any], current: Any, key: str, text: Callable[[Any], str], choose: Callable[[Any], None]
+) -> None:
+    """A select box that always shows `current`, whoever changed it, and calls `choose` when the user picks another."""
+    st.session_state[key] = current
+    st.selectbox(label, options, format_func=text, key=key, on_change=lambda: choose(st.session_state[key]))
+
+
+def choice_bar(label: str, options: Sequence[str], kept: str) -> str:
+    """One of a few options side by side; kept across pages and reloads under the name `kept`. The first is the default."""
+    widget = f"{kept}:widget"
+    current = services.recall(kept)
+    st.session_state[widget] = current if current in options else options[0]
+    st.segmented_control(
+        label,
+        options,
+        required=True,
+        key=widget,
+        label_visibility="collapsed",
+        on_change=lambda: services.remember(kept, st.session_state[widget]),
+    )
+    return str(current if current in options else options[0])
+
+
+# ---------------------------------------------------------------- images on black
+
+
+def _component(name: str, *, isolate: bool = True) -> Callable[..., Any]:
+    html = f'<div class="{name}"></div>'
+    if name == "compare":
+        html = (
+            '<div class="compare"><div class="side before"><img alt="before"></div>'
+            '<div class="side after"><img alt="after"></div><div class="bar" role="slider" tabindex="0" '
+            'aria-label="before and after" aria-valuemin="0" aria-valuemax="100"></div>'
+            '<span class="tag left"></span><span class="tag right"></span></div>'
+        )
+    read = {kind: (_FRONTEND / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")}
+    return st.components.v2.component(f"mammolab_{name}", html=html, js=read["js"], css=read["css"], isolate_styles=isolate)
+
+
+_plot = _component("plot", isolate=False)  # Plotly puts its styles into the document
+_compare = _component("compare")
+_gallery = _component("gallery")
+
+
+def compare_slider(
+    before: bytes,
+    after: bytes,
+    *,
+    key: str,
+    height: int = 560,
+    labels: tuple[str, str] = ("before", "after"),
+    pixelated: bool = False,
+) -> None:
+    """Two encoded images of the same geometry on black, under one movable bar; wheel zooms, drag pans, double click resets."""
+    header = {"height": height, "labels": labels, "pixelated": pixelated}
+    _compare(data=_envelope(header, [before, after]), key=key, height=height)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a gallery: encoded bytes, or b"" with the reason in `missing`. `detail` is a second line."""
+
+    image: bytes
+    caption: str = ""
+    label: str = ""
+    color: str = "#888888"
+    id: str = ""
+    missing: str = ""
+    detail: str = ""
+
+
+def gallery(
+    tiles: Sequence[Tile], *, key: str, columns: int = 6, height: int = 180, pixelated: bool = False, clickable: bool = False
+) -> str | None:
+    """Images on pure black in a grid, never stretched. With `clickable`: the id of the tile just clicked, else None."""
+    header = {
+        "columns": columns,
+        "height": height,
+        "pixelated": pixelated,
+        "clickable": clickable,
+        "tiles": [
+            {
+                "caption": t.caption,
+                "detail": t.detail,
+                "label": t.label,
+                "color": t.color,
+                "id": t.id,
+                "missing": t.missing,
+                "alt": t.caption or t.label or "image",
+            }
+            for t in tiles
+        ],
+    }
+    result = _gallery(data=_envelope(header, [t.image for t in tiles]), key=key, on_picked_change=lambda: None)
+    picked = getattr(result, "picked", None)
+    return str(picked) if picked else None
+
+
+def image_on_black(image: bytes, *, key: str, height: int = 400, caption: str = "", pixelated: bool = False) -> None:
+    """One encoded image on pure black, never stretched; `pixelated` shows each pixel as a crisp square."""
+    gallery([Tile(image, caption)], key=key, columns=1, height=height, pixelated=pixelated)
+
+
+def label_color(label: str) -> str:
+    """The colour that means this label (or split) everywhere."""
+    from core.plots import COLORS
+
+    return COLORS.get(label, "#888888")
+
+
+def _envelope(header: dict[str, Any], blobs: Sequence[bytes]) -> bytes:
+    """Header and blobs in one message: Streamlit sends bytes as they are, and bytes inside a dict not at all."""
+    text = json.dumps({**header, "sizes": [len(blob) for blob in blobs], "types": [_mime(blob) for blob in blobs]}).encode()
+    return struct.pack("<I", len(text)) + text + b"".join(blobs)
+
+
+def _mime(blob: bytes) -> str:
+    return "image/png" if blob.startswith(b"\x89PNG") else "image/jpeg"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is: file names have underscores, messages have lines."""
+    for mark in "\\`*_[]$~<>:#":
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("\n", "  \n")

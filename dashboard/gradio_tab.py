@@ -1,0 +1,255 @@
+"""The Gradio tab: one mammogram in; score, threshold in words, heatmap and warnings out.
+
+Nothing leaves the machine: no analytics, no flagging, local fonts; uploads are deleted after an hour. Paths of example
+images stay on the server (in the session's state): the browser only ever says which of them it means.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import numpy as np
+import streamlit as st
+
+from core.errors import LabError
+from dashboard import services
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.predict import Prediction
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = 6
+CLEAN_EVERY, KEEP_UPLOADS = 600, 3600  # seconds
+
+CSS = """
+.gradio-container { max-width: none !important; padding: 0 !important; font-size: 16px; background: transparent !important; }
+.gradio-container .main { padding: 0 !important; }
+body, gradio-app { background: transparent !important; }
+.mammogram img, .mammogram .image-container, .mammogram .image-frame { background: #000; }
+.mammogram img { object-fit: contain !important; }
+.examples .thumbnail-item { background: #000 !important; border-color: var(--border-color-primary); }
+.examples .caption-label { font-size: 14px; padding: 0 8px; max-width: 100%; background: #000b; color: #fff; border: 0; }
+.examples .grid-container { gap: 8px; }
+.upload { min-height: 120px; }
+.gradio-container .column { gap: 10px; }
+.gradio-container .prose p { margin: 0; font-size: 14px; }
+.verdict { font-size: 16px; line-height: 24px; }
+.verdict .score { font-size: 32px; line-height: 40px; font-weight: 650; font-variant-numeric: tabular-nums; }
+.verdict .scale { position: relative; height: 10px; border-radius: 5px; margin: 14px 0 30px;
+  background: var(--border-color-primary); }
+.verdict .fill { position: absolute; inset: 0 auto 0 0; border-radius: 5px; background: #7468ee; }
+.verdict .mark { position: absolute; top: -5px; bottom: -5px; width: 3px; margin-left: -1px;
+  background: var(--body-text-color); }
+.verdict .mark span { position: absolute; top: 22px; left: 0; transform: translateX(-50%); white-space: nowrap;
+  font-size: 14px; }
+.verdict ul { margin: 8px 0 0 20px; list-style: disc; }
+.verdict .error { border-left: 4px solid #d9534f; padding-left: 12px; white-space: pre-wrap; }
+.verdict .hint, .verdict .small { opacity: .8; font-size: 14px; }
+footer { display: none !important; }
+"""
+
+HINT = '<div class="verdict"><p class="hint">Drop a mammogram on the left, or click an example.</p></div>'
+
+
+def theme() -> gr.themes.Base:
+    """The dashboard's colours and sizes, light and dark (see .streamlit/config.toml)."""
+    return gr.themes.Default(
+        primary_hue=gr.themes.colors.indigo,
+        neutral_hue=gr.themes.colors.gray,
+        radius_size=gr.themes.sizes.radius_md,
+        font=["Source Sans", "system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "Consolas", "monospace"],
+    ).set(
+        body_background_fill="transparent",
+        body_background_fill_dark="transparent",
+        body_text_color="#1d2230",
+        body_text_color_dark="#e7e9f0",
+        body_text_color_subdued="#5b6070",
+        body_text_color_subdued_dark="#a6abba",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#12141a",
+        block_border_color="#d9dce5",
+        block_border_color_dark="#343946",
+        block_label_background_fill="#ffffff",
+        block_label_background_fill_dark="#12141a",
+        block_label_text_color="#1d2230",
+        block_label_text_color_dark="#e7e9f0",
+        block_label_text_size="14px",
+        block_title_text_color="#1d2230",
+        block_title_text_color_dark="#e7e9f0",
+        block_title_text_size="14px",
+        block_info_text_size="14px",
+        border_color_primary="#d9dce5",
+        border_color_primary_dark="#343946",
+        input_background_fill="#f3f4f8",
+        input_background_fill_dark="#1d2029",
+        background_fill_primary="#ffffff",
+        background_fill_primary_dark="#12141a",
+        background_fill_secondary="#f3f4f8",
+        background_fill_secondary_dark="#1d2029",
+    )
+
+
+def css(base: str) -> str:
+    """The tab's styles. The font is the one that Streamlit serves below `base`, on this origin."""
+    media = Path(st.__file__).parent / "static" / "static" / "media"
+    faces = [
+        f"@font-face {{ font-family: 'Source Sans'; font-weight: 200 900; font-display: swap; "
+        f"src: url('{base}/static/media/{file.name}') format('woff2'); }}"
+        for file in sorted(media.glob("SourceSansVF-Upright*.woff2"))
+    ]
+    return "\n".join([*faces, CSS])
+
+
+def build() -> gr.Blocks:
+    """The tab as Blocks, ready to be mounted."""
+    with gr.Blocks(
+        analytics_enabled=False, title="Test image", fill_width=True, delete_cache=(CLEAN_EVERY, KEEP_UPLOADS)
+    ) as blocks:
+        paths = gr.State([])
+        chosen = gr.State("")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=2, min_width=300):
+                run = gr.Dropdown(label="Model", choices=[], interactive=True)
+                gr.Markdown("Mammogram: DICOM, PNG, JPEG, PGM or TIFF")
+                upload = gr.File(show_label=False, type="filepath", height=120, elem_classes=["upload"])
+                gr.Markdown("Examples of the current data set")
+                examples = gr.Gallery(
+                    show_label=False,
+                    columns=3,
+                    height=284,
+                    object_fit="contain",
+                    allow_preview=False,
+                    interactive=False,
+                    buttons=[],
+                    elem_classes=["examples"],
+                    format="jpeg",
+                )
+            with gr.Column(scale=3, min_width=420):
+                verdict = gr.HTML(HINT, min_height=168)
+                with gr.Row():
+                    common: dict[str, Any] = {
+                        "interactive": False,
+                        "show_label": False,
+                        "buttons": ["fullscreen"],
+                        "elem_classes": ["mammogram"],
+                        "height": 380,
+                        "format": "png",
+                    }
+                    with gr.Column(min_width=160):
+                        gr.Markdown("What the model sees")
+                        seen = gr.Image(**common)
+                    with gr.Column(min_width=160):
+                        gr.Markdown("Where the score comes from (Grad-CAM)")
+                        heat = gr.Image(**common)
+        outputs = [verdict, seen, heat]
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+        blocks.load(on_load, None, [run, examples, paths], **private)
+        upload.upload(lambda file: file or "", upload, chosen, **private).then(score, [run, chosen], outputs, **private)
+        upload.clear(lambda: ("", HINT, None, None), None, [chosen, *outputs], **private)
+        examples.select(pick_example, paths, [chosen, upload], **private).then(score, [run, chosen], outputs, **private)
+        run.input(score, [run, chosen], outputs, **private)
+    return blocks
+
+
+def on_load(request: gr.Request) -> tuple[Any, Any, list[str]]:
+    """The runs that have a model (the page's `?run=` first) and example images, each time the tab is opened."""
+    try:
+        names = [run.name for run in services.runs() if services.has_model(run)]
+    except LabError:
+        names = []
+    wanted = request.query_params.get("run") or services.recall("run")
+    value = wanted if wanted in names else (names[0] if names else None)
+    items, paths = example_images()
+    return gr.Dropdown(choices=names, value=value), gr.Gallery(value=items, visible=bool(items)), paths
+
+
+def example_images() -> tuple[list[tuple[Any, str]], list[str]]:
+    """Small images of the current data set (test split first, labels in turn), with captions, and their paths."""
+    import cv2
+
+    try:
+        manifest = services.current_manifest()
+        if manifest is None:
+            return [], []
+        rows = example_rows(services.manifest_frame(manifest))
+    except LabError:
+        return [], []
+    items: list[tuple[Any, str]] = []
+    paths: list[str] = []
+    for row in rows.itertuples():
+        try:
+            jpeg = services.thumbnail(services.image_ref(str(row.path)), 320)
+        except LabError:
+            continue
+        small = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+        items.append((cv2.cvtColor(small, cv2.COLOR_GRAY2RGB), str(row.label)))
+        paths.append(str(row.path))
+    return items, paths
+
+
+def example_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Up to EXAMPLES rows: of the test split where there is one, labels in turn, one image a patient where possible."""
+    pool = frame[frame["split"] == "test"]
+    pool = frame if pool.empty else pool
+    pool = pool.drop_duplicates("patient_id") if pool["patient_id"].nunique() >= EXAMPLES else pool
+    turn = pool.groupby("label").cumcount()
+    return pool.assign(_turn=turn).sort_values(["_turn", "label"], kind="stable").head(EXAMPLES).drop(columns="_turn")
+
+
+def pick_example(paths: list[str], event: gr.SelectData) -> tuple[str, None]:
+    """The path behind the clicked example; an upload still shown is taken away."""
+    index = event.index if isinstance(event.index, int) else event.index[0]
+    return (paths[index] if 0 <= index < len(paths) else ""), None
+
+
+def score(run_name: str | None, path: str) -> tuple[str, Any, Any]:
+    """Verdict as HTML, the prepared image and its overlay (RGB uint8). Errors are text in the verdict's place."""
+    if not path:
+        return HINT, None, None
+    from core.gradcam import overlay
+
+    if not run_name:
+        return _error("There is no trained model yet. Train one on the Train page, then open this tab again."), None, None
+    try:
+        predictor = services.predictor(services.open_run(run_name))
+        prediction = predictor.predict(Path(path))
+        heat = predictor.explain(prediction.prepared)
+    except LabError as error:
+        return _error(str(error)), None, None
+    except Exception as error:
+        log.exception("scoring failed")
+        return _error(f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details."), None, None
+    shown = verdict_html(prediction, predictor.card, no_map=heat.reason)
+    return shown, prediction.prepared.pixels, overlay(prediction.prepared, heat)
+
+
+def verdict_html(prediction: Prediction, card: Mapping[str, Any], no_map: str = "") -> str:
+    """Score, threshold, decision in words, warnings; `no_map`: why there is no heatmap."""
+    value, threshold = prediction.score, prediction.threshold
+    side = "above" if prediction.decision == "malignant" else "below"
+    target = card.get("target_sensitivity")
+    chosen = f" chosen for {target:.2f} sensitivity on validation" if isinstance(target, int | float) else ""
+    lines = [
+        f'<div class="score">{value:.3f}</div>',
+        f"<div>The score is <b>{side} the model's threshold</b> ({threshold:.3f}{chosen}): "
+        f"it decides <b>{prediction.decision}</b>.</div>",
+        f'<div class="scale"><div class="fill" style="width:{value:.1%}"></div>'
+        f'<div class="mark" style="left:{threshold:.1%}"><span>threshold {threshold:.3f}</span></div></div>',
+    ]
+    notes = [*prediction.warnings, *([f"No heatmap: {no_map}."] if no_map else [])]
+    if notes:
+        lines.append("<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in notes) + "</ul>")
+    return f'<div class="verdict">{"".join(lines)}</div>'
+
+
+def _error(text: str) -> str:
+    return f'<div class="verdict"><div class="error">{html.escape(text)}</div></div>'

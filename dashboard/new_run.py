@@ -1,0 +1,151 @@
+"""The form of a new run: its fields, what stands in the way, and the start. Part of the Train page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.config import Config
+from core.errors import BadRun
+from dashboard import components, forms, kept, results, services
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core.training import Run
+    from dashboard.preflight import Preflight
+
+ESSENTIAL = [
+    "model.name",
+    "model.weights",
+    "preprocessing.size",
+    "training.epochs",
+    "training.batch_size",
+    "training.learning_rate",
+]
+PRETRAINED = ["training.freeze_epochs", "training.fine_tune_learning_rate"]
+SECTIONS = {
+    "training": "Optimisation",
+    "model": "Model",
+    "augmentation": "Augmentation",
+    "data": "Split",
+    "evaluation": "Evaluation",
+    "preprocessing": "Preprocessing",
+}
+
+
+def show(busy: Run | None) -> None:
+    """The form on the left, what will happen and the start button on the right."""
+    manifest = services.current_manifest()
+    if manifest is None:
+        components.empty_state(
+            "No data yet",
+            "Training needs a data set: write the demo set or import your images.",
+            icon=":material/database:",
+            page="data",
+            action="Get data",
+        )
+        return
+    base = services.settings()
+    left, right = st.columns([5, 3], gap="medium")
+    with left.container(border=True):
+        name, values = form(base)
+    config, problems = forms.check(values, base)
+    if config is not None:
+        chosen = config.data.model_copy(update={"manifest": manifest})
+        config = config.model_copy(update={"data": chosen, "checkpoints": services.checkpoints()})
+    with right.container(border=True):
+        before_start(name, config, problems, manifest, busy)
+
+
+def form(base: Config) -> tuple[str, dict[str, object]]:
+    """The fields: essential ones first, all others folded, by section. Gives (run name, {dotted path: value})."""
+    name = kept.text(
+        "Run name",
+        "train:name",
+        placeholder="date, architecture and a number",
+        help="The name of the run's folder. Left empty, it is made of the date, the architecture and a number.",
+    )
+    values = forms.fields(ESSENTIAL, base)
+    shown = list(ESSENTIAL)
+    if values["model.weights"] != "none":
+        values |= forms.fields(PRETRAINED, base)
+        shown += PRETRAINED
+    with st.expander("Advanced"):
+        for section, title in SECTIONS.items():
+            st.markdown(f"#### {title}", anchors=False)
+            if section == "preprocessing":
+                st.markdown("Tune these where you see what they do, on the Preprocess page.")
+            values |= forms.section(section, base, skip=[*shown, "data.manifest", *PRETRAINED])
+        st.button("Back to config.yaml's values", icon=":material/restart_alt:", on_click=forms.reset, key="train:reset")
+    return name, values
+
+
+def before_start(name: str, config: Config | None, problems: list[str], manifest: Path, busy: Run | None) -> None:
+    """Data set, counts, everything that stands in the way, and the start button."""
+    st.markdown("#### Before it starts", anchors=False)
+    components.manifest_picker(key="train:manifest")
+    if problems:
+        forms.show_problems(problems)
+    found: Preflight | None = None
+    if config is not None:
+        with st.spinner("Checking", show_time=False):
+            found = results.preflight(config, manifest)
+        summary(found, config, manifest)
+    ready = found is not None and found.ready and busy is None
+    if st.button(
+        "Start training",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=not ready,
+        key="train:start",
+    ):
+        assert config is not None
+        start(name, config, manifest)
+    if busy is not None:
+        st.info(
+            f"**{busy.name}** is {'paused' if busy.status().state == 'paused' else 'being trained'} on this machine. "
+            "One run at a time: stop it, or wait until it ends.",
+            icon=":material/hourglass_top:",
+        )
+        st.button("Show it", on_click=results.watch_run, args=(busy,), key="train:show_busy")
+
+
+def summary(found: Preflight, config: Config, manifest: Path) -> None:
+    """Images by split, steps, notes; or what forbids the start."""
+    if services.is_synthetic(services.manifest_frame(manifest)):
+        st.badge("SYNTHETIC", color="orange", help="The demo set: not real mammograms.")
+    if found.counts:
+        rows = "".join(
+            f"<tr><td>{title}</td><td>{counts[0]:,}</td><td>{counts[1]:,}</td><td>{counts[2]:,}</td></tr>"
+            for split, title in (("train", "Training"), ("val", "Validation"), ("test", "Test"))
+            if (counts := found.counts.get(split))
+        )
+        st.html(
+            "<table style='width:100%;border-collapse:collapse;font-size:15px;line-height:1.7;text-align:right'>"
+            "<style>td:first-child,th:first-child{text-align:left}th{font-weight:500;opacity:.7}</style>"
+            f"<tr><th></th><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>"
+        )
+        st.markdown(f"{found.steps:,} step{'' if found.steps == 1 else 's'} an epoch, {config.training.epochs} epochs at most.")
+    for note in found.notes:
+        st.caption(note)
+    for problem in found.problems:
+        components.show_error(problem)
+
+
+def start(name: str, config: Config, manifest: Path) -> None:
+    """Make the run, start it in the background, and show its progress."""
+    from core.training import Run
+
+    with components.errors_shown():
+        busy = results.busy_run()
+        if busy is not None:  # another tab was quicker
+            raise BadRun(f"{busy.name} is being trained on this machine. Stop it, or wait until it ends.")
+        run = Run.create(config, services.manifest_frame(manifest), name=name.strip() or None)
+        services.start_training(run)
+        services.set_current_run(run.name)
+        results.watch_run(run)
+        services.remember("train:name", None)
+        st.rerun()

@@ -1,0 +1,76 @@
+"""Before a training starts: what would go wrong, what it will work on. Nothing is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import Config
+from core.errors import LabError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """`problems` forbid the start; `notes` are worth knowing; `counts` is {split: (images, malignant, patients)}."""
+
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    counts: dict[str, tuple[int, int, int]]
+    steps: int
+
+    @property
+    def ready(self) -> bool:
+        return not self.problems
+
+
+def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
+    """Try everything that `Run.create` refuses for, so that it is said before the button is pressed."""
+    from core.data import assign_splits, require_trainable
+    from core.model import check_name, check_weights
+    from core.training.machine import pick_machine
+
+    problems: list[str] = []
+    notes: list[str] = []
+
+    def attempt(check: Callable[[], Any]) -> Any:
+        try:
+            return check()
+        except LabError as error:
+            problems.append(str(error))
+            return None
+
+    data = config.data
+    rows = attempt(lambda: assign_splits(frame, data.val_fraction, data.test_fraction, data.split_seed))
+    if rows is not None:
+        attempt(lambda: require_trainable(rows))
+        notes.extend(_sentence(note) for note in rows.attrs.get("notes", []))
+    attempt(lambda: pick_machine(config.training))
+    before = len(problems)
+    attempt(lambda: check_name(config.model.name))
+    if len(problems) == before:  # without a name there are no weights to look for
+        attempt(lambda: check_weights(config.model))
+    if rows is not None:
+        missing = [path for path in rows["path"].iloc[:: max(1, len(rows) // 50)] if not Path(path).is_file()]
+        if missing:
+            problems.append(f"Image files are missing, for example {missing[0]}. Import the data set again, or check the path.")
+    counts = {} if rows is None else _counts(rows)
+    images = counts.get("train", (0, 0, 0))[0]
+    return Preflight(tuple(problems), tuple(notes), counts, math.ceil(images / config.training.batch_size))
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, tuple[int, int, int]]:
+    return {
+        split: (len(part), int((part["label"] == "malignant").sum()), int(part["patient_id"].nunique()))
+        for split in ("train", "val", "test")
+        if len(part := rows[rows["split"] == split])
+    }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -1,0 +1,63 @@
+"""What stands left on every page under the navigation: current data set, current model, device."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard import components, services
+
+_FRONTEND = Path(__file__).parent / "frontend"
+# A file of ours: browsers would fetch a `:material/...:` page icon from an outside host.
+ICON = str(_FRONTEND / "icon.png")
+
+# 14 px is the smallest text anywhere; figures keep their columns, and nothing fades, while they change.
+_STYLE = """<style>
+[data-testid="stCaptionContainer"], [data-testid="stWidgetLabel"] p, [data-testid="stMetricLabel"] p,
+[data-testid="stSidebarNav"] span,
+[data-testid="stNavSectionHeader"], code, small { font-size: max(14px, 0.875rem) !important; }
+[data-testid="stMetricValue"], table { font-variant-numeric: tabular-nums; }
+.block-container, [data-testid="stMainBlockContainer"] { padding: 2.5rem 3rem 2rem; max-width: 1500px; }
+.st-key-data-grid { min-height: 500px; }
+[data-stale="true"] { opacity: 1 !important; transition: none !important; }
+.lab-status { font-size: 14px; line-height: 20px; display: grid; gap: 10px; }
+.lab-status div { min-width: 0; }
+.lab-status b { display: block; font-weight: 500; opacity: .7; }
+.lab-status span { display: block; overflow-wrap: anywhere; }
+</style>"""
+
+
+def show() -> None:
+    """Draw the shared part of the sidebar and the styles that the theme cannot express."""
+    st.html(_STYLE)
+    if news := services.adopt_finished():
+        st.toast(news, icon=":material/check_circle:")
+    st.logo(_FRONTEND / "logo.svg", size="large")
+    with st.sidebar:
+        rows = {"Data set": _data(), "Model": _model(), "Device": services.device_label()}
+        body = "".join(f"<div><b>{name}</b><span>{html.escape(value)}</span></div>" for name, value in rows.items())
+        st.html(f'<div class="lab-status">{body}</div>')
+        st.caption(components.RESEARCH_ONLY)
+
+
+def _data() -> str:
+    try:
+        path = services.current_manifest()
+        if path is None:
+            return "none yet"
+        frame = services.manifest_frame(path)
+    except LabError:
+        return "not readable"
+    patients = frame["patient_id"].nunique()
+    return f"{services.display_path(path)} · {len(frame)} images, {patients} patients"
+
+
+def _model() -> str:
+    try:
+        run = services.current_run()
+        return "none yet" if run is None else f"{run.name} · {run.status().state}"
+    except LabError:
+        return "not readable"

@@ -1,0 +1,320 @@
+"""The images: pick or import a data set, look at it, count it, find what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard import components, services
+from dashboard.components import Metric, Tile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.checks import CheckReport
+    from core.data.importers import Importer
+
+VIEWS = ["Images", "Counts", "Problems", "Import"]
+ROWS, COLUMNS = 3, 6
+
+
+def show() -> None:
+    """The current data set under one of four views; without any, the ways to get one."""
+    manifests = services.find_manifests()
+    if not manifests:
+        _no_data()
+        return
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        manifest = components.manifest_picker()
+    with right:
+        view = components.choice_bar("View", VIEWS, "data:view")
+    if manifest is None:
+        return
+    frame = services.manifest_frame(manifest)
+    if services.is_synthetic(frame):
+        components.synthetic_notice()
+    _cards(frame)
+    if view == "Images":
+        images(frame)
+    elif view == "Counts":
+        counts(frame)
+    elif view == "Problems":
+        problems(manifest)
+    else:
+        import_form()
+        st.markdown("#### Or take the demo set", anchors=False)
+        components.demo_button(primary=False, label="Use the demo set")
+
+
+def _no_data() -> None:
+    left, right = st.columns(2, gap="medium")
+    with left.container(border=True):
+        st.markdown("### Write the demo set", anchors=False)
+        st.markdown("Synthetic mammograms with lesions, DICOM and PNG, made here in about a minute. Enough to try everything.")
+        components.demo_button(primary=True)
+    with right.container(border=True):
+        import_form(primary=False)
+
+
+def _cards(frame: pd.DataFrame) -> None:
+    malignant = int((frame["label"] == "malignant").sum())
+    share = malignant / len(frame) if len(frame) else 0.0
+    splits = frame.loc[frame["split"] != "", "split"].value_counts()
+    given = " / ".join(str(int(splits.get(name, 0))) for name in ("train", "val", "test"))
+    components.metric_cards(
+        [
+            Metric("Images", f"{len(frame):,}", f"{frame['patient_id'].nunique():,} patients"),
+            Metric("Malignant", f"{malignant:,}", f"{share:.1%} of images"),
+            Metric(
+                "Train / val / test",
+                given if len(splits) else "not split yet",
+                "images" if len(splits) else "by patient, when training starts",
+            ),
+            Metric("Views", _views(frame), _sides(frame)),
+        ]
+    )
+
+
+def _views(frame: pd.DataFrame) -> str:
+    names = frame.loc[frame["view"] != "", "view"].value_counts().index.tolist()
+    more = f" +{len(names) - 2}" if len(names) > 2 else ""
+    return ", ".join(names[:2]) + more if names else "not given"
+
+
+def _sides(frame: pd.DataFrame) -> str:
+    counts = frame["laterality"].value_counts()
+    return f"{counts.get('L', 0):,} left, {counts.get('R', 0):,} right"
+
+
+# ---------------------------------------------------------------- thumbnails
+
+
+@st.fragment
+@components.errors_shown()
+def images(frame: pd.DataFrame) -> None:
+    """A page of thumbnails on black with label and filter; a click opens the image in Preprocess."""
+    labels, splits, search, pager = st.columns([2, 3, 3, 2], vertical_alignment="bottom")
+    label = labels.segmented_control("Label", ["benign", "malignant"], key="data:label", label_visibility="collapsed")
+    present = [name for name in ("train", "val", "test") if (frame["split"] == name).any()]
+    split = splits.segmented_control("Split", present, key="data:split", label_visibility="collapsed") if present else None
+    text = (
+        search.text_input("Find", placeholder="patient or file name", key="data:find", label_visibility="collapsed")
+        .strip()
+        .lower()
+    )
+    rows = frame
+    if label:
+        rows = rows[rows["label"] == label]
+    if split:
+        rows = rows[rows["split"] == split]
+    if text:
+        rows = rows[
+            (rows["patient_id"] + " " + rows["path"].map(lambda path: Path(path).name))
+            .str.lower()
+            .str.contains(text, regex=False)
+        ]
+    if rows.empty:
+        components.empty_state("No image matches", "Loosen the filters above.", icon=":material/filter_alt_off:")
+        return
+    pages = -(-len(rows) // (ROWS * COLUMNS))
+    with pager:
+        page = int(st.number_input("Page", 1, pages, key="data:page", label_visibility="collapsed")) if pages > 1 else 1
+    first = (page - 1) * ROWS * COLUMNS
+    shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
+    with st.container(key="data-grid"):  # as high as its images before they are there: nothing jumps
+        with st.spinner("Reading images", show_time=False), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            tiles = list(pool.map(_tile, shown))
+        picked = components.gallery(tiles, key="data:gallery", columns=COLUMNS, height=190, clickable=True)
+    last = min(first + ROWS * COLUMNS, len(rows))
+    st.caption(f"{first + 1}–{last} of {len(rows):,} images, as the files say they are. Click one to open it in Preprocess.")
+    if picked:
+        services.remember("preprocess:source", "Data set")
+        services.remember("preprocess:image", picked)
+        st.switch_page(components.PAGES["preprocess"])
+
+
+def _tile(row: Any) -> Tile:
+    common = {
+        "caption": f"{row.laterality} {row.view}".strip(),
+        "detail": " · ".join(part for part in (str(row.patient_id), row.split) if part),
+        "label": row.label,
+        "color": components.label_color(row.label),
+        "id": row.path,
+    }
+    try:
+        return Tile(services.thumbnail(services.image_ref(row.path)), **common)
+    except LabError:
+        return Tile(b"", missing="not readable: see Problems", **common)
+
+
+# ---------------------------------------------------------------- counts
+
+
+def counts(frame: pd.DataFrame) -> None:
+    """Images and patients by split and label; where the manifest has no split, the one that training would make."""
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    config = services.settings().data
+    if (frame["split"] == "").all():
+        from core.data.splits import assign_splits
+
+        frame = assign_splits(frame, config.val_fraction, config.test_fraction, config.split_seed)
+        st.info(
+            f"The manifest has no split. This is the one that training makes: patients kept together, "
+            f"{config.val_fraction:.0%} validation, {config.test_fraction:.0%} test, seed {config.split_seed}.",
+            icon=":material/info:",
+        )
+    table = frame.groupby(["split", "label"]).agg(images=("path", "size"), patients=("patient_id", "nunique")).reset_index()
+    order = [name for name in ("train", "val", "test", "") if (table["split"] == name).any()]
+    chart = go.Figure()
+    for label in ("benign", "malignant"):
+        values = table[table["label"] == label].set_index("split")["images"].reindex(order).fillna(0)
+        chart.add_bar(
+            x=[name or "no split" for name in order],
+            y=values.tolist(),
+            name=label,
+            marker_color=components.label_color(label),
+            hovertemplate="%{x}: %{y} images<extra>" + label + "</extra>",
+        )
+    chart.update_layout(
+        barmode="group",
+        bargap=0.35,
+        font_size=14,
+        margin={"l": 60, "r": 10, "t": 10, "b": 40},
+        yaxis_title="images",
+        legend={"orientation": "h", "y": 1.12, "x": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        components.figure(chart, "data:counts", height=380)
+    with right:
+        ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
+        st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
+        per = frame.groupby("patient_id").size()
+        st.markdown(f"Images a patient: {per.median():.0f} in the middle, {per.min()} to {per.max()}.")
+
+
+# ---------------------------------------------------------------- problems
+
+
+def problems(manifest: Path) -> None:
+    """The check of the data set: start, progress, and what it found with reasons."""
+    task = services.task(services.check_name(manifest))
+    if task is not None and task.running:
+        _check_progress(services.check_name(manifest))
+        return
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    if task is not None and task.state == "done":
+        report(task.result)
+    else:
+        st.markdown("Reads every file: missing or unreadable ones, duplicates, patients in two splits, imbalance.")
+    if st.button(
+        "Check the data" if task is None else "Check again", type="primary", icon=":material/fact_check:", key="data:check"
+    ):
+        services.start_check(manifest)
+        st.rerun()
+    _left_out(manifest)
+
+
+@st.fragment(run_every=0.5)
+def _check_progress(name: str) -> None:
+    task = services.task(name)
+    if task is None or not task.running:
+        st.rerun()
+    else:
+        components.task_progress(task)
+
+
+def report(found: CheckReport) -> None:
+    """What check_manifest found: a line a problem, the worst first, each with its rows."""
+    if found.ok and not found.problems:
+        st.success(
+            "Nothing found: every file is readable, no duplicates, no patient in two splits.", icon=":material/check_circle:"
+        )
+        return
+    if found.leakage:
+        st.error(
+            "Patients or images stand in more than one split: training refuses this manifest until that is mended.",
+            icon=":material/error:",
+        )
+    for problem in found.problems:
+        with st.container(border=True):
+            count = f"{len(problem.rows)} row{'s' if len(problem.rows) != 1 else ''}"
+            st.markdown(f"**{problem.kind.replace('_', ' ').capitalize()}** · {count}")
+            st.text(problem.message)
+
+
+def _left_out(manifest: Path) -> None:
+    """What the import of this manifest had to say, and the files it left out."""
+    kept = services.recall(f"left_out:{manifest}", {})
+    for note in kept.get("notes", []):
+        st.info(note, icon=":material/info:")
+    if kept.get("rejected"):
+        st.markdown(f"#### Left out by the import: {kept['count']}", anchors=False)
+        rows = [{"file": path, "reason": reason} for path, reason in kept["rejected"]]
+        st.dataframe(rows, width="stretch", hide_index=True)
+
+
+# ---------------------------------------------------------------- import
+
+
+def import_form(*, primary: bool = True) -> None:
+    """Importer, folder, options; the manifest it writes becomes the current data set. Files are never copied."""
+    from core.data.importers import IMPORTERS
+
+    st.markdown("### Import your images", anchors=False)
+    st.markdown("Writes a manifest below `data/`: one row an image. Your files stay where they are.")
+    name = st.selectbox(
+        "Layout", list(IMPORTERS), format_func=lambda key: f"{key} · {IMPORTERS[key].description}", key="import:name"
+    )
+    source = st.text_input("Folder or file on this machine", key="import:source", placeholder="/path/to/images").strip()
+    options = _options(IMPORTERS[name])
+    task = services.task("import")
+    if task is not None and task.running:
+        _import_progress()
+        return
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    if st.button(
+        "Import", type="primary" if primary else "secondary", icon=":material/input:", key="import:go", disabled=not source
+    ):
+        services.forget_task("import")
+        services.start_import(name, Path(source).expanduser(), options)
+        st.rerun()
+
+
+def _options(importer: Importer) -> dict[str, str]:
+    """A text field for each option of the importer; only what was filled in is passed on."""
+    if not importer.options:
+        return {}
+    with st.expander("Options"):
+        typed = {
+            name: st.text_input(name, help=words, placeholder=words, key=f"import:{importer.name}:{name}").strip()
+            for name, words in importer.options.items()
+        }
+    return {name: text for name, text in typed.items() if text}
+
+
+@st.fragment(run_every=0.5)
+def _import_progress() -> None:
+    task = services.task("import")
+    if task is None or not task.running:
+        st.rerun()
+    else:
+        components.task_progress(task)
+
+
+with components.page(
+    "Data", "The images to learn from: pick a data set, look at it, and find what is wrong with it before a model does."
+):
+    show()

@@ -1,0 +1,107 @@
+"""What this is, what there is already, and the one next step."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard import components, services
+from dashboard.components import Metric
+
+
+def show() -> None:
+    """State of data, runs and machine in three cards, then the next step."""
+    manifest = services.current_manifest()
+    runs = services.runs()
+    trained = [run for run in runs if services.has_model(run)]
+    components.metric_cards(
+        [
+            _data_card(),
+            _runs_card(len(runs), len(trained)),
+            Metric("Device", services.device_label(), "used for training and scoring"),
+        ]
+    )
+    st.space("small")
+    if manifest is None:
+        demo_step()
+    elif not trained:
+        _step(
+            "Train a first model",
+            "The data is there. The small network trains in minutes on a laptop.",
+            "train",
+            "Train a model",
+        )
+    else:
+        run = services.current_run(with_model=True)
+        name = run.name if run else trained[0].name
+        _step(
+            "See how good it is",
+            f"**{name}** has a model. Look at its figures with intervals, then at where its scores come from.",
+            "evaluate",
+            "Evaluate",
+        )
+    st.space("small")
+    _way()
+
+
+def _data_card() -> Metric:
+    path = services.current_manifest()
+    if path is None:
+        return Metric("Data set", "none", "nothing imported yet")
+    try:
+        frame = services.manifest_frame(path)
+    except LabError:
+        return Metric("Data set", "not readable", services.display_path(path))
+    malignant = int((frame["label"] == "malignant").sum())
+    return Metric(
+        "Data set", f"{len(frame):,} images", f"{frame['patient_id'].nunique():,} patients, {malignant:,} images malignant"
+    )
+
+
+def _runs_card(total: int, trained: int) -> Metric:
+    active = len(services.active_jobs())
+    detail = f"{trained} with a model" + (f", {active} training now" if active else "")
+    return Metric("Runs", str(total), detail if total else "nothing trained yet")
+
+
+def _step(title: str, text: str, page: str, action: str) -> None:
+    with st.container(border=True):
+        st.markdown(f"### Next: {title}", anchors=False)
+        st.markdown(text)
+        if st.button(action, type="primary", icon=":material/arrow_forward:", icon_position="right", key="next_step"):
+            st.switch_page(components.PAGES[page])
+
+
+def demo_step() -> None:
+    """The first step of all: write the demo set, with progress, and go on when it is there."""
+    with st.container(border=True):
+        st.markdown("### Next: get some images", anchors=False)
+        st.markdown(
+            "Write the built-in demo set (synthetic mammograms, about a minute), or import your own on the "
+            "Data page: a folder, a CSV, RSNA or mini-MIAS."
+        )
+        components.demo_button(primary=True)
+
+
+def _way() -> None:
+    st.markdown("#### The way through", anchors=False)
+    steps = [
+        ("data", ":material/database: Data", "Import images, see counts, find leaks and duplicates."),
+        ("preprocess", ":material/tune: Preprocess", "Tune contrast on real images; see exactly what the model sees."),
+        ("train", ":material/model_training: Train", "Live curves; stop and go on; runs outlive the page."),
+        ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion, threshold, the worst mistakes."),
+        ("explain", ":material/blur_on: Explain", "Heatmaps: where a score comes from."),
+        ("test_image", ":material/image_search: Test image", "One file in, one score out."),
+    ]
+    columns = st.columns(3)
+    for index, (page, title, text) in enumerate(steps):
+        with columns[index % 3].container(border=True, height="stretch"):
+            st.page_link(components.PAGES[page], label=f"**{title}**")
+            st.markdown(text)
+
+
+with components.page(
+    "MammoLab",
+    "An open laboratory for mammogram classification: from files to a trained model and its figures, on your own machine.",
+):
+    show()

@@ -1,0 +1,34 @@
+"""One image through a trained model: the Gradio tab inside a page."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from dashboard import components, server, services
+
+
+def show() -> None:
+    """The tab, or what is needed before there can be one."""
+    run = services.current_run(with_model=True)
+    if run is None:
+        components.empty_state(
+            "No trained model yet",
+            "This page scores one mammogram with a trained model. "
+            "Train one first: the small network takes a few minutes on the demo set.",
+            icon=":material/model_training:",
+            page="train",
+            action="Train a model",
+        )
+        return
+    if services.current_is_synthetic():
+        components.synthetic_notice()
+    query = urlencode({"run": run.name, "__theme": st.context.theme.type or "light"})
+    st.iframe(f"{server.gradio_url()}?{query}", height=630)
+
+
+with components.page(
+    "Test image", "One mammogram in: its score, the decision at the model's threshold, and where the score comes from."
+):
+    show()

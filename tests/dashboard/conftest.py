@@ -1,0 +1,52 @@
+"""A small workspace for the pages: own folder, own live work, a manifest of drawn breasts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from lab_pages import write_images
+from tiny_run import make_run
+
+from core.training import Run
+from dashboard import tasks
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder; nothing cached or running from another test; heavy libraries are not warmed up."""
+    monkeypatch.chdir(tmp_path)
+    registry = tasks.live()
+    registry.tasks.clear()
+    registry.jobs.clear()
+    registry.once.add("warm-up")
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    return tmp_path
+
+
+@pytest.fixture
+def manifest(workspace: Path) -> Path:
+    """The workspace with a small data set in it."""
+    return write_images(workspace / "data" / "small")
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
+        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
+        make_run(folder)
+    return folder
+
+
+@pytest.fixture
+def run(workspace: Path, _trained: Path) -> Run:
+    """A workspace with data, config.yaml and a run that was really trained (`tiny`); a test may change all of it."""
+    for name in ("data", "checkpoints"):
+        shutil.copytree(_trained / name, workspace / name)
+    shutil.copy(_trained / "config.yaml", workspace)
+    return Run.open(workspace / "checkpoints" / "tiny")

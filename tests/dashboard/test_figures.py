@@ -1,0 +1,39 @@
+"""Charts: one place in the page whatever their numbers, and a library from our own origin."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+from streamlit.testing.v1 import AppTest
+
+from dashboard import server
+
+
+def _page() -> None:
+    import plotly.graph_objects as go
+    import streamlit as st
+
+    from dashboard import components
+
+    points = st.session_state.get("points", 3)
+    components.figure(go.Figure(go.Scatter(y=list(range(points)))), "curve", height=300)
+
+
+def test_a_chart_with_more_points_is_still_the_same_element() -> None:
+    app = AppTest.from_function(_page).run()
+    assert not app.exception
+    (before,) = app.get("bidi_component")
+    app.session_state["points"] = 4
+    app.run()
+    (after,) = app.get("bidi_component")
+    assert before.proto.json != after.proto.json
+    assert before.proto.id == after.proto.id
+
+
+def test_the_chart_library_is_served_from_our_own_origin_and_kept_by_the_browser() -> None:
+    client = TestClient(Starlette(routes=[route for route in server.routes() if "plotly" in route.path]))
+    answer = client.get(server.plotly_url())
+    assert answer.status_code == 200
+    assert "javascript" in answer.headers["content-type"]
+    assert "immutable" in answer.headers["cache-control"]
+    assert len(answer.content) > 1_000_000

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from lab_pages import open_page, texts, write_images
+
+from dashboard import services
+
+
+def settle(name: str) -> None:
+    while (task := services.task(name)) is not None and task.running:
+        time.sleep(0.01)
+
+
+def test_without_data_there_are_two_ways_to_get_some(workspace: Path) -> None:
+    app = open_page("data")
+    assert not app.exception and not app.error
+    assert {"Write the demo set", "Import"} <= {button.label for button in app.button}
+
+
+def test_the_data_set_is_counted_and_shown(manifest: Path) -> None:
+    app = open_page("data")
+    assert not app.exception and not app.error
+    assert [metric.value for metric in app.metric][:2] == ["24", "8"]
+    assert "1–18 of 24" in texts(app)
+
+
+def test_an_unreadable_file_is_a_tile_that_says_so_and_no_crash(manifest: Path) -> None:
+    (manifest.parent / "p00_CC.png").write_bytes(b"not an image")
+    app = open_page("data")
+    assert not app.exception and not app.error
+
+
+def test_filters_that_match_nothing_say_what_to_do(manifest: Path) -> None:
+    app = open_page("data")
+    app.text_input(key="data:find").input("nobody").run()
+    assert "Loosen the filters" in texts(app)
+
+
+def test_counts_show_the_split_that_training_would_make(manifest: Path) -> None:
+    app = open_page("data")
+    app.button_group(key="data:view:widget").set_value("Counts").run()
+    assert not app.exception and not app.error
+    assert "patients kept together" in app.info[0].value
+    assert any("data:counts" in element.proto.id for element in app.get("bidi_component"))
+
+
+def test_the_check_reports_a_leaking_patient(manifest: Path) -> None:
+    text = manifest.read_text(encoding="utf-8").replace("P01,L,CC,", "P01,L,CC,train").replace("P01,L,MLO,", "P01,L,MLO,test")
+    manifest.write_text(text, encoding="utf-8")
+    services.start_check(manifest)
+    settle(services.check_name(manifest))
+    app = open_page("data")
+    app.button_group(key="data:view:widget").set_value("Problems").run()
+    assert not app.exception
+    assert "training refuses" in app.error[0].value
+
+
+def test_an_import_becomes_the_current_data_set_and_lists_what_it_left_out(workspace: Path) -> None:
+    write_images(workspace / "mine" / "benign", patients=6)
+    (workspace / "mine" / "benign" / "manifest.csv").unlink()
+    write_images(workspace / "mine" / "malignant", patients=6)
+    (workspace / "mine" / "malignant" / "manifest.csv").unlink()
+    (workspace / "mine" / "malignant" / "broken.png").write_bytes(b"\x89PNG broken")
+    app = open_page("data")
+    app.text_input(key="import:source").input(str(workspace / "mine")).run()
+    app.text_input(key="import:folder:patient_pattern").input("(p[0-9]+)_").run()
+    app.button(key="import:go").click().run()
+    settle("import")
+    app.run()
+    assert not app.exception and not app.error
+    assert services.find_manifests() == [workspace / "data" / "mine.csv"]
+    assert "Left out by the import: 1" in texts(app)
+
+
+def test_an_import_from_nowhere_says_so(workspace: Path) -> None:
+    app = open_page("data")
+    app.text_input(key="import:source").input(str(workspace / "nowhere")).run()
+    app.button(key="import:go").click().run()
+    settle("import")
+    app.run()
+    assert not app.exception
+    assert "nowhere" in app.error[0].value
+
+
+def test_a_second_import_of_the_same_name_overwrites_nothing(workspace: Path) -> None:
+    manifest = write_images(workspace / "data" / "x")
+    assert services._free_name(manifest) == manifest.with_name("manifest-2.csv")

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from lab_pages import open_page, texts
+
+from dashboard import services
+
+pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
+
+
+@pytest.fixture
+def trained(manifest: Path) -> str:
+    """A run with an untrained model: enough to be scored with."""
+    from core.config import load_config
+    from core.model import build_model, save_model
+    from core.training.run import Run
+
+    config = load_config(None, [f"data.manifest={manifest.as_posix()}", "preprocessing.size=64"])
+    run = Run.create(config, services.manifest_frame(manifest), name="first")
+    card = {
+        "run": "first",
+        "recipe": config.preprocessing.model_dump(mode="json"),
+        "recipe_hash": config.preprocessing.hash,
+        "model": config.model.model_dump(mode="json"),
+        "threshold": 0.31,
+        "target_sensitivity": 0.9,
+        "calibration": None,
+        "synthetic": True,
+    }
+    save_model(run.path, build_model(config.model), card)
+    run.set_status(state="done")
+    return run.name
+
+
+def test_without_a_model_the_page_leads_to_training(manifest: Path) -> None:
+    app = open_page("test_image")
+    assert not app.exception and not app.error
+    assert "No trained model yet" in texts(app)
+    assert [button.label for button in app.button] == ["Train a model"]
+
+
+def test_with_a_model_the_tab_is_shown_from_the_same_origin(trained: str) -> None:
+    app = open_page("test_image")
+    assert not app.exception and not app.error
+    assert app.get("iframe")[0].proto.src.startswith(f"/gradio/?run={trained}")
+
+
+def test_a_score_comes_with_its_threshold_and_decision_in_words(trained: str, manifest: Path) -> None:
+    from dashboard import gradio_tab
+
+    words, prepared, overlay = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
+    assert "the model's threshold" in words and "0.310 chosen for 0.90 sensitivity on validation" in words
+    assert "synthetic" in words
+    assert prepared.shape == (64, 64) and overlay.shape == (64, 64, 3)
+
+
+def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Path, tmp_path: Path) -> None:
+    from dashboard import gradio_tab
+
+    note = tmp_path / "<b>note.txt"
+    note.write_text("hello", encoding="utf-8")
+    for run, path in (
+        (trained, str(note)),
+        ("gone", str(manifest)),
+        (None, str(manifest)),
+        (trained, str(tmp_path / "no.png")),
+    ):
+        words, prepared, overlay = gradio_tab.score(run, path)
+        assert 'class="error"' in words and "<b>note" not in words
+        assert prepared is None and overlay is None
+
+
+def test_examples_take_labels_in_turn_and_prefer_the_test_split(manifest: Path) -> None:
+    from dashboard import gradio_tab
+
+    frame = services.manifest_frame(manifest)
+    rows = gradio_tab.example_rows(frame)
+    assert len(rows) == gradio_tab.EXAMPLES and rows["patient_id"].is_unique
+    assert list(rows["label"][:2]) == ["benign", "malignant"]
+    frame.loc[:5, "split"] = "test"
+    assert set(gradio_tab.example_rows(frame)["split"]) == {"test"}
+
+
+def test_an_example_outside_the_list_is_not_a_path() -> None:
+    from dashboard import gradio_tab
+
+    @dataclass
+    class Event:
+        index: int = field(default=5)
+
+    assert gradio_tab.pick_example(["a"], Event()) == ("", None)  # type: ignore[arg-type]

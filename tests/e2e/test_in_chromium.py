@@ -1,0 +1,198 @@
+"""The dashboard in a real Chromium, from an empty run folder to a score in the Gradio tab."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+
+from core.config import Config, dump_config
+from core.data.demo import make_demo
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = {
+    "": "MammoLab",
+    "data": "Data",
+    "preprocess": "Preprocess",
+    "train": "Train",
+    "evaluate": "Evaluate",
+    "explain": "Explain",
+    "test_image": "Test image",
+}
+PATIENCE = 60_000  # ms; two tests share two cores
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package `chromium`"),
+]
+
+
+@dataclass
+class Lab:
+    """A running dashboard and what its pages asked for."""
+
+    url: str
+    folder: Path
+    outside: list[str] = field(default_factory=list)
+
+    def watch(self, page: Page) -> Page:
+        """Note every request that leaves the dashboard's origin."""
+
+        def look(request: Request) -> None:
+            if not request.url.startswith((self.url, "data:", "blob:", self.url.replace("http", "ws"))):
+                self.outside.append(request.url)
+
+        page.on("request", look)
+        page.set_default_timeout(PATIENCE)
+        return page
+
+    def open(self, page: Page, path: str) -> None:
+        """Open a page and wait until its script has finished."""
+        page.goto(f"{self.url}/{path}")
+        expect(page.get_by_role("heading", level=1)).to_have_text(PAGES[path], timeout=PATIENCE)
+        settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until Streamlit's script has finished."""
+    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A server in its own workspace: a small demo set, a configuration that trains in seconds, no run yet."""
+    folder = tmp_path_factory.mktemp("lab")
+    make_demo(folder / "data" / "demo", patients=24, _rows=200)
+    config = Config.model_validate({"preprocessing": {"size": 64}, "training": {"epochs": 2, "batch_size": 8}})
+    (folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+    shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py")]
+    options = [f"--server.port={port}", "--server.headless=true", "--server.fileWatcherType=none"]
+    environment = os.environ | {"MAMMOLAB_HOME": str(folder / "home"), "MAMMOLAB_CACHE": str(folder / "cache")}
+    with (folder / "server.log").open("w", encoding="utf-8") as log:
+        server = subprocess.Popen([*command, *options], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(url, server, folder / "server.log")
+            yield Lab(url, folder)
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    """Until the server answers; its log if it never does."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"the dashboard did not start:\n{log.read_text(encoding='utf-8')}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, lab: Lab) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield lab.watch(context.new_page())
+    context.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_opens_by_its_address_before_anything_is_trained(lab: Lab, page: Page, path: str) -> None:
+    lab.open(page, path)
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+    expect(page.get_by_text("Not a medical device", exact=False).first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_clip_limit_changes_the_preview(lab: Lab, page: Page) -> None:
+    lab.open(page, "preprocess")
+    before = page.get_by_text(re.compile(r"recipe [0-9a-f]{12}")).first
+    expect(before).to_be_visible()
+    text = before.inner_text()
+    slider = page.get_by_role("slider", name=re.compile("clip limit", re.I)).first
+    slider.focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect(page.get_by_text(re.compile(r"recipe [0-9a-f]{12}")).first).not_to_have_text(text)
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+
+
+def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Browser) -> None:
+    lab.open(page, "train")
+    name = page.get_by_role("textbox", name="Run name")
+    name.fill("clicked")
+    name.press("Enter")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.get_by_role("button", name="Stop, keep the best").or_(page.get_by_text("Finished after"))).to_be_visible()
+
+    second = lab.watch(browser.new_context(viewport={"width": 1440, "height": 900}).new_page())
+    lab.open(second, "train")  # a second tab, with a session of its own, shows the same run
+    expect(second.get_by_text("clicked").first).to_be_visible()
+    second.context.close()
+
+    page.reload()
+    expect(page.get_by_text("Finished after 2 epochs")).to_be_visible()
+    status = json.loads((lab.folder / "checkpoints/clicked/status.json").read_text(encoding="utf-8"))
+    assert status["state"] == "done"
+
+    page.get_by_role("button", name="Evaluate").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Evaluate")
+    page.get_by_role("button", name="Score the validation set").click()
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    expect(page.get_by_text("ROC AUC").first).to_be_visible()
+
+    lab.open(page, "explain")
+    expect(page.get_by_role("button", name="Save overlay to the run")).to_be_visible()
+
+    lab.open(page, "test_image")
+    tab = page.frame_locator("iframe[src*='/gradio/']")
+    rows = pd.read_csv(lab.folder / "data/demo/manifest.csv", dtype=str)
+    dicom = next(path for path in rows["path"] if path.endswith(".dcm"))
+    tab.locator("input[type=file]").first.set_input_files(str(lab.folder / "data/demo" / dicom))
+    expect(tab.get_by_text(re.compile(r"it decides (benign|malignant)"))).to_be_visible(timeout=PATIENCE)
+    expect(tab.locator("img[src*='/gradio/']").first).to_be_visible()
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+
+
+def test_nothing_was_asked_of_outside_hosts(lab: Lab, page: Page) -> None:
+    for path in PAGES:
+        lab.open(page, path)
+    page.wait_for_timeout(1500)
+    assert lab.outside == []
