@@ -1,0 +1,239 @@
+"""A trained model on disk: `model.safetensors` (weights) and `model.json` (the card), always of one mind.
+
+Two files cannot be renamed in one go, so the new card is written first, under another name, with the hash of the
+weights it belongs to. Whenever a save is cut short, the weights on disk belong either to the old card or to that
+waiting one, and `load_model` takes the right one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from core.config import ModelConfig
+from core.errors import BadRun, LabError
+from core.model.build import build_model
+from core.model.classifier import Classifier
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+FORMAT = 1
+_WAITING_CARD = "model.json.new"
+_PACKAGES = ("timm", "numpy", "opencv-python-headless", "pydicom")
+
+
+def save_model(folder: Path, model: Classifier, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Write weights and card into `folder`, replacing the last ones only once both are safely on disk.
+
+    `card` holds at least "model" (a `ModelConfig` dump); format, labels, created, normalisation, versions and the
+    weights' hash are filled in. Returns the card as written.
+
+    Raises:
+        BadRun: the card lacks "model", or holds something that is not JSON (a NaN, an object).
+        OSError: the disk is full or the folder cannot be written; what was there stays valid.
+    """
+    from safetensors.torch import save
+
+    if "model" not in card:
+        raise BadRun(f"{folder / CARD}: the card needs 'model', the ModelConfig that the weights belong to")
+    state = {name: tensor.detach().to("cpu").contiguous() for name, tensor in model.state_dict().items()}
+    content = save(state, metadata={"format": "pt", "mammolab": str(FORMAT), "architecture": model.name})
+    complete: dict[str, Any] = {
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "labels": ["benign", "malignant"],
+        "versions": versions(),
+        **card,
+        "normalisation": model.normalisation,
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    text = _to_json(folder, complete)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / (WEIGHTS + ".tmp")
+    _write(partial, content)
+    _write_text(folder, _WAITING_CARD, text)
+    _replace(partial, folder / WEIGHTS)
+    _replace(folder / _WAITING_CARD, folder / CARD)
+    return complete
+
+
+def update_card(folder: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Change fields of the card (threshold, calibration), atomically; the weights stay. Returns the new card.
+
+    Raises:
+        BadRun: there is no valid card, or a change is not JSON or would break the pair.
+    """
+    fixed = sorted({"format", "weights_sha256", "model", "normalisation"} & changes.keys())
+    if fixed:
+        raise BadRun(f"{folder / CARD}: {', '.join(fixed)} belong to the weights and cannot be changed alone")
+    card = {**_matching_card(folder, _digest(_read_weights(folder))), **changes}
+    _write_text(folder, CARD, _to_json(folder, card))
+    return card
+
+
+def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
+    """The model in eval mode on the processor, and its card.
+
+    Raises:
+        BadRun: a file is missing or damaged, or the two do not belong together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    for attempt in range(3):
+        content = _read_weights(folder)
+        try:
+            card = _matching_card(folder, _digest(content))
+            break
+        except BadRun:
+            if attempt == 2:
+                raise
+            time.sleep(0.05)  # a save may be between its two renames
+    try:
+        state = load(content)
+    except SafetensorError as error:
+        raise BadRun(f"{folder / WEIGHTS}: damaged: {error}. Restore it, or train again") from error
+    try:
+        # The weights are in hand: no need to find or check the ones that training started from.
+        config = ModelConfig.model_validate({**card["model"], "weights": "none", "gradient_checkpointing": False})
+        model = build_model(config)
+        model.load_state_dict(state)
+    except (ValidationError, LabError, RuntimeError) as error:
+        raise BadRun(
+            f"{folder}: the weights do not fit the architecture that {CARD} describes: {error}. "
+            "It may come from another version of MammoLab or timm; train again"
+        ) from error
+    model.pretrained = card["model"].get("weights", "none") != "none"
+    return model.eval(), card
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card alone, quickly: its weights are not checked.
+
+    Raises:
+        BadRun: it is missing or not a card of ours.
+    """
+    return _read_card(folder / CARD)
+
+
+def has_model(folder: Path) -> bool:
+    """Whether `folder` holds a saved model."""
+    return (folder / WEIGHTS).is_file() and ((folder / CARD).is_file() or (folder / _WAITING_CARD).is_file())
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a score, by package."""
+    # torch's own string, unlike the package's, names its build: "2.15.0+cu132".
+    found = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = ""
+    return found
+
+
+def _matching_card(folder: Path, digest: str) -> dict[str, Any]:
+    """The card that names this hash: the current one, or one whose save was cut short after the weights' rename."""
+    waiting = folder / _WAITING_CARD
+    if not (folder / CARD).is_file() and not waiting.is_file():
+        raise BadRun(f"{folder / CARD}: missing. A model is {WEIGHTS} and {CARD} together; train again, or restore the file")
+    first_error: BadRun | None = None
+    for path in (folder / CARD, waiting):
+        if not path.is_file():
+            continue
+        try:
+            card = _read_card(path)
+        except BadRun as error:
+            first_error = first_error or error
+            continue
+        if card["weights_sha256"] == digest:
+            return card
+    if first_error is not None:
+        raise first_error
+    raise BadRun(
+        f"{folder}: {CARD} and {WEIGHTS} do not belong together (the card names other weights). One of them was copied or "
+        "changed alone: restore both from the same run, or train again"
+    )
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadRun(f"{path}: missing. The run has no saved model yet; train it first") from error
+    except (OSError, ValueError) as error:
+        raise BadRun(f"{path}: damaged: {error}. Restore it, or train again") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        got = card.get("format") if isinstance(card, dict) else type(card).__name__
+        raise BadRun(f"{path}: expected a model card of format {FORMAT}, got {got!r}. Was it written by another version?")
+    lacking = [key for key in ("model", "weights_sha256") if not card.get(key)]
+    if lacking or not isinstance(card["model"], dict):
+        raise BadRun(f"{path}: the card lacks {', '.join(lacking) or 'a valid model'}. Restore it, or train again")
+    return card
+
+
+def _read_weights(folder: Path) -> bytes:
+    try:
+        return (folder / WEIGHTS).read_bytes()
+    except FileNotFoundError as error:
+        raise BadRun(f"{folder / WEIGHTS}: missing. The run has no saved model yet; train it first") from error
+    except OSError as error:
+        raise BadRun(f"{folder / WEIGHTS}: cannot be read: {error}") from error
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _to_json(folder: Path, card: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(_without_nan(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise BadRun(f"{folder / CARD}: the card must hold plain JSON values: {error}") from error
+
+
+def _without_nan(value: Any) -> Any:
+    """A figure that could not be computed is null in JSON, which has no NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_text(folder: Path, name: str, text: str) -> None:
+    partial = folder / (name + ".tmp")
+    _write(partial, text.encode("utf-8"))
+    _replace(partial, folder / name)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Rename over `target`; Windows refuses for as long as someone reads it, so it is tried for a while."""
+    for attempt in range(20):
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            if attempt == 19:
+                raise
+            time.sleep(0.05)

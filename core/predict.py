@@ -1,0 +1,216 @@
+"""One trained model, ready to score: file -> Mammogram -> Prepared -> score -> decision.
+
+What the Gradio tab, the command line, the pages and the evaluation all call, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from core.config import Recipe
+from core.errors import BadRun, LabError, RecipeMismatch
+from core.gradcam import Heatmap, heatmap
+from core.images import read
+from core.images.mammogram import Mammogram
+from core.model import Classifier, as_input, load_model, model_lock, pick_device
+from core.preprocessing import Prepared, prepare
+
+Decision = Literal["benign", "malignant"]
+# Small: until a batch is scored, its images are held at full size (up to 50 MB each).
+BATCH_SIZE = 4
+
+
+class RunLike(Protocol):
+    """A run, as far as prediction needs it."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says about one image.
+
+    `score` is P(malignant) in [0, 1]; `decision` is "malignant" when it reaches `threshold`, which was chosen on the
+    validation set. `path` is None for an image that came as bytes.
+    """
+
+    score: float
+    threshold: float
+    decision: Decision
+    prepared: Prepared
+    mammogram: Mammogram
+    warnings: tuple[str, ...] = ()
+    path: Path | None = None
+
+
+class Predictor:
+    """A loaded model with its recipe and threshold. Safe to share between threads: one image at a time is computed."""
+
+    def __init__(self, model: Classifier, card: Mapping[str, Any], *, device: str = "auto", source: str = "model") -> None:
+        """Raises BadRun when the card lacks what a score needs, RecipeMismatch when this version prepares differently."""
+        self.card = dict(card)
+        self.threshold = _threshold(card, source)
+        self.recipe = _recipe(card, source)
+        self.calibration = _calibration(card, source)
+        self.device = pick_device(device)
+        self.model = model.to(self.device).eval()
+        self._lock = model_lock(self.model)
+
+    @classmethod
+    def from_run(cls, run: Path | str | RunLike, *, device: str = "auto") -> Predictor:
+        """Load a run's best model, from its folder or from anything with a `.path`.
+
+        Raises:
+            BadRun: the run has no complete model, or one that does not load.
+            RecipeMismatch: it was trained on images prepared by another version of the preprocessing.
+        """
+        folder = Path(run) if isinstance(run, Path | str) else run.path
+        model, card = load_model(folder)
+        return cls(model, card, device=device, source=str(folder))
+
+    def predict(self, source: Path | str | bytes) -> Prediction:
+        """Score one file, or the bytes of one.
+
+        Raises:
+            UnreadableImage: it is not a mammogram we can decode.
+        """
+        mammogram = read(source)
+        prepared = prepare(mammogram, self.recipe)
+        return self._prediction(self.score_prepared(prepared), prepared, mammogram, source)
+
+    def predict_many(
+        self, paths: Sequence[Path | str], progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[Prediction | tuple[Path, str]]:
+        """Score files in order, yielding for each a Prediction, or (path, reason) where it could not be scored.
+
+        `progress(done, total)` is called as images are finished.
+        """
+        total = len(paths)
+        for start in range(0, total, BATCH_SIZE):
+            results: list[tuple[Path, Mammogram, Prepared] | tuple[Path, str]] = []
+            for path in map(Path, paths[start : start + BATCH_SIZE]):
+                try:
+                    mammogram = read(path)
+                    results.append((path, mammogram, prepare(mammogram, self.recipe)))
+                except LabError as error:
+                    results.append((path, str(error)))
+            scores = iter(self.score_prepared_many([result[2] for result in results if len(result) == 3]))
+            for done, result in enumerate(results, start + 1):
+                if len(result) == 3:
+                    path, mammogram, prepared = result
+                    yield self._prediction(next(scores), prepared, mammogram, path)
+                else:
+                    yield result
+                if progress is not None:
+                    progress(done, total)
+
+    def score_prepared(self, prepared: Prepared) -> float:
+        """P(malignant) in [0, 1] of one prepared image.
+
+        Raises:
+            RecipeMismatch: it was prepared by another recipe than the model's.
+        """
+        return self.score_prepared_many([prepared])[0]
+
+    def score_prepared_many(self, prepared: Sequence[Prepared]) -> list[float]:
+        """As `score_prepared` for several images, in one batch: the caller keeps it small enough for the memory."""
+        if not prepared:
+            return []
+        for image in prepared:
+            self._check(image)
+        return self.score_pixels(np.stack([image.pixels for image in prepared]))
+
+    def score_pixels(self, pixels: NDArray[np.uint8]) -> list[float]:
+        """P(malignant) of pixels, uint8 (N, H, W), that the caller knows to be prepared by `self.recipe` (the cache)."""
+        with self._lock, torch.inference_mode():
+            logits = self.model(as_input(pixels, self.device)).double().cpu()
+            scores = self._calibrated(logits)
+        if not torch.isfinite(scores).all():
+            raise BadRun("the model gives a score that is no number (NaN): its weights are damaged. Train again")
+        return [float(score) for score in scores]
+
+    def explain(
+        self, prepared: Prepared, *, method: str = "gradcam", target: str = "malignant", layer: str | None = None
+    ) -> Heatmap:
+        """Where in the prepared image the evidence for `target` is; see `core.gradcam.heatmap`.
+
+        Raises:
+            RecipeMismatch: it was prepared by another recipe than the model's.
+        """
+        self._check(prepared)
+        return heatmap(self.model, prepared, method=method, target=target, layer=layer)
+
+    def decide(self, score: float) -> Decision:
+        """ "malignant" when the score reaches the model's threshold."""
+        return "malignant" if score >= self.threshold else "benign"
+
+    def _check(self, prepared: Prepared) -> None:
+        if prepared.recipe_hash != self.recipe.hash or prepared.pixels.shape != self.recipe.shape:
+            height, width = prepared.pixels.shape
+            raise RecipeMismatch(
+                f"expected an image prepared by the model's recipe {self.recipe.hash} ({self.recipe.shape[0]} x "
+                f"{self.recipe.shape[1]} px), got one by {prepared.recipe_hash} ({height} x {width} px). "
+                "Prepare it with the recipe in the run's model.json"
+            )
+
+    def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(logits / self.calibration)
+
+    def _prediction(self, score: float, prepared: Prepared, mammogram: Mammogram, source: Path | str | bytes) -> Prediction:
+        warnings = [*mammogram.warnings, *prepared.warnings]
+        if self.card.get("synthetic") and not mammogram.meta.synthetic:
+            warnings.append("The model was trained on synthetic images only: its score says nothing about a real mammogram.")
+        return Prediction(
+            score=score,
+            threshold=self.threshold,
+            decision=self.decide(score),
+            prepared=prepared,
+            mammogram=mammogram,
+            warnings=tuple(dict.fromkeys(warnings)),
+            path=None if isinstance(source, bytes) else Path(source),
+        )
+
+
+def _threshold(card: Mapping[str, Any], source: str) -> float:
+    value = card.get("threshold")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadRun(f"{source}: the model has no threshold (got {value!r}). Let its training finish, or train again")
+    return float(value)
+
+
+def _recipe(card: Mapping[str, Any], source: str) -> Recipe:
+    try:
+        recipe = Recipe.model_validate(card.get("recipe"))
+    except ValidationError as error:
+        raise BadRun(
+            f"{source}: the recipe in model.json is not one this version knows ({error.error_count()} problems). "
+            "Use the version that trained the model, or train again"
+        ) from error
+    if recipe.hash != card.get("recipe_hash"):
+        raise RecipeMismatch(
+            f"{source}: the model was trained on images prepared as {card.get('recipe_hash')}, but this version of MammoLab "
+            f"prepares the same recipe as {recipe.hash}: scores would not mean the same. Use the version that trained the "
+            "model, or train again"
+        )
+    return recipe
+
+
+def _calibration(card: Mapping[str, Any], source: str) -> float:
+    """The temperature that logits are divided by: 1 where the model is not calibrated."""
+    calibration = card.get("calibration")
+    if calibration is None:
+        return 1.0
+    temperature = calibration.get("temperature") if isinstance(calibration, Mapping) else None
+    if not isinstance(temperature, int | float) or not temperature > 0 or not math.isfinite(temperature):
+        raise BadRun(f"{source}: calibration: expected null or {{'temperature': a number above 0}}, got {calibration!r}")
+    return float(temperature)

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.config import ModelConfig
+from core.errors import BadRun
+from core.model import Classifier, build_model, has_model, load_model, read_card, save_model, store, update_card
+
+CONFIG = ModelConfig(options={"width": 8})
+
+
+def _model(seed: int) -> Classifier:
+    torch.manual_seed(seed)
+    return build_model(CONFIG)
+
+
+def _card(**extra: Any) -> dict[str, Any]:
+    return {"model": CONFIG.model_dump(mode="json"), "threshold": 0.4, **extra}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        ModelConfig(name="mobilenetv2_035", options={"pad_type": "same", "mean": 0.3}),
+        ModelConfig(name="densenet121", gradient_checkpointing=True),
+        ModelConfig(name="vit_tiny_patch16_224"),
+    ],
+    ids=lambda config: config.name,
+)
+def test_a_saved_model_comes_back_with_the_same_scores(config: ModelConfig, tmp_path: Path) -> None:
+    model = build_model(config).eval()
+    written = save_model(tmp_path, model, {"model": config.model_dump(mode="json"), "threshold": 0.25})
+    loaded, card = load_model(tmp_path)
+    images = torch.rand(2, 1, 64, 64)
+    assert torch.equal(model(images), loaded(images))
+    assert not loaded.training and not loaded.gradient_checkpointing
+    assert card == written == read_card(tmp_path)
+    assert card["format"] == 1 and card["labels"] == ["benign", "malignant"] and card["threshold"] == 0.25
+    assert card["normalisation"] == model.normalisation and card["versions"]["torch"] == torch.__version__
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_loading_needs_neither_the_hub_nor_the_first_weights_file(tmp_path: Path) -> None:
+    config = ModelConfig(name="mobilenetv2_035")
+    for weights in ("hub", "gone.safetensors"):
+        save_model(tmp_path, build_model(config), {"model": {**config.model_dump(mode="json"), "weights": weights}})
+        assert load_model(tmp_path)[0].pretrained
+
+
+def test_a_channels_last_model_is_saved_as_any_other(tmp_path: Path) -> None:
+    model = _model(0).to(memory_format=torch.channels_last)
+    save_model(tmp_path, model, _card())
+    assert torch.equal(load_model(tmp_path)[0].backbone.stages[0].conv1.weight, model.backbone.stem.weight)
+
+
+def test_the_callers_card_is_not_changed_and_figures_without_value_become_null(tmp_path: Path) -> None:
+    card = _card(validation={"auc": float("nan"), "loss": 0.5, "list": [float("inf")]})
+    save_model(tmp_path, _model(0), card)
+    assert "weights_sha256" not in card
+    assert read_card(tmp_path)["validation"] == {"auc": None, "loss": 0.5, "list": [None]}
+
+
+def test_a_mismatched_pair_is_refused(tmp_path: Path) -> None:
+    save_model(tmp_path / "a", _model(0), _card())
+    save_model(tmp_path / "b", _model(1), _card())
+    shutil.copy(tmp_path / "a" / "model.safetensors", tmp_path / "b" / "model.safetensors")
+    with pytest.raises(BadRun, match="do not belong together"):
+        load_model(tmp_path / "b")
+
+
+@pytest.mark.parametrize("stop_at", range(5))
+def test_a_save_cut_short_anywhere_leaves_one_complete_model(
+    stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = _model(0).eval(), _model(1).eval()
+    save_model(tmp_path, old, _card(best_epoch=1))
+    calls = iter(range(100))
+
+    def counted(function: Any) -> Any:
+        def call(*args: Any) -> Any:
+            if next(calls) == stop_at:
+                raise KeyboardInterrupt
+            return function(*args)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_write", counted(store._write))
+        patch.setattr(store, "_replace", counted(store._replace))
+        try:
+            save_model(tmp_path, new, _card(best_epoch=2))
+            finished = True
+        except KeyboardInterrupt:
+            finished = False
+    loaded, card = load_model(tmp_path)
+    expected = {1: old, 2: new}[card["best_epoch"]]
+    assert torch.equal(loaded.head.weight, expected.head.weight)
+    assert card["best_epoch"] == 2 or not finished
+    save_model(tmp_path, new, _card(best_epoch=3))  # what was left lying about does no harm
+    assert load_model(tmp_path)[1]["best_epoch"] == 3
+
+
+def test_a_full_disk_leaves_the_last_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_model(tmp_path, _model(0), _card(best_epoch=1))
+
+    def full(path: Path, content: bytes) -> None:
+        path.write_bytes(content[:100])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_write", full)
+        with pytest.raises(OSError, match="No space left"):
+            save_model(tmp_path, _model(1), _card(best_epoch=2))
+    assert load_model(tmp_path)[1]["best_epoch"] == 1
+
+
+def test_a_file_that_someone_reads_is_replaced_when_they_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.time, "sleep", lambda seconds: None)
+    refusals = iter([True, True, False])
+    replace = Path.replace
+
+    def busy(self: Path, target: Path) -> Path:
+        if next(refusals, False):
+            raise PermissionError(13, "used by another process")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", busy)
+    save_model(tmp_path, _model(0), _card())
+    assert has_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "model.json").unlink(), r"model\.json: missing"),
+        (lambda folder: (folder / "model.safetensors").unlink(), r"model\.safetensors: missing"),
+        (lambda folder: (folder / "model.json").write_text('{"format": 1', encoding="utf-8"), "damaged"),
+        (lambda folder: (folder / "model.json").write_text("[]", encoding="utf-8"), "expected a model card of format 1"),
+        (lambda folder: (folder / "model.json").write_text('{"format": 9}', encoding="utf-8"), "got 9"),
+        (lambda folder: (folder / "model.json").write_text('{"format": 1}', encoding="utf-8"), "lacks model"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"torn"), "do not belong together"),
+    ],
+    ids=["no card", "no weights", "torn card", "a list", "format 9", "empty card", "torn weights"],
+)
+def test_a_damaged_folder_is_refused_in_words(damage: Any, said: str, tmp_path: Path) -> None:
+    save_model(tmp_path, _model(0), _card())
+    damage(tmp_path)
+    with pytest.raises(BadRun, match=said):
+        load_model(tmp_path)
+
+
+def test_a_card_that_describes_another_network_is_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, _model(0), _card())
+    card = read_card(tmp_path)
+    card["model"]["options"] = {"width": 16}
+    (tmp_path / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    with pytest.raises(BadRun, match="do not fit the architecture"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("card", [{}, {"model": {}, "recipe": object()}])
+def test_a_card_that_cannot_be_written_changes_nothing(card: dict[str, Any], tmp_path: Path) -> None:
+    save_model(tmp_path, _model(0), _card(best_epoch=1))
+    with pytest.raises(BadRun):
+        save_model(tmp_path, _model(1), card)
+    assert load_model(tmp_path)[1]["best_epoch"] == 1
+
+
+def test_the_threshold_can_be_changed_without_the_weights(tmp_path: Path) -> None:
+    save_model(tmp_path, _model(0), _card())
+    update_card(tmp_path, {"threshold": 0.7})
+    assert load_model(tmp_path)[1]["threshold"] == 0.7
+
+
+@pytest.mark.parametrize("field", ["weights_sha256", "model", "normalisation", "format"])
+def test_what_belongs_to_the_weights_cannot_be_changed_alone(field: str, tmp_path: Path) -> None:
+    save_model(tmp_path, _model(0), _card())
+    with pytest.raises(BadRun, match=f"{field} belong"):
+        update_card(tmp_path, {field: "x"})
+
+
+def test_an_empty_folder_has_no_model(tmp_path: Path) -> None:
+    assert not has_model(tmp_path)
+    for call in (load_model, read_card, lambda folder: update_card(folder, {})):
+        with pytest.raises(BadRun, match="missing"):
+            call(tmp_path)
