@@ -114,9 +114,7 @@ def grow(canvas: Canvas, build: Build, view: str, rng: Rng) -> Tissue:
     rim = np.clip(1.0 - skin_distance / roll, 0.0, 1.0)
     thickness = np.sqrt(np.maximum(1.0 - rim * rim, 0.0)).astype(np.float32) * noise.smooth(inside, 0.7)
     depth = _depth(nipple, axis)
-    tissue = Tissue(
-        canvas, view, inside * 0.0, thickness, skin_distance, inside * 0, inside * 0, nipple, axis, depth
-    )
+    tissue = Tissue(canvas, view, inside * 0.0, thickness, skin_distance, inside * 0, inside * 0, nipple, axis, depth)
     flow = _flow(tissue)
     tissue.gland = _gland(tissue, build, flow, rng)
     tissue.muscle = _muscle(tissue, build, rng)
@@ -241,8 +239,8 @@ def _gland(tissue: Tissue, build: Build, flow: _Flow, rng: Rng) -> Field:
     canvas = tissue.canvas.halved()
     flow = _Flow(*(np.ascontiguousarray(field[::2, ::2]) for field in (flow.along, flow.angle, flow.across)))
     grade = DENSITIES.index(build.density)
-    reach = (build.gland_extent * tissue.depth)
-    lean = (build.gland_tilt * 22.0)
+    reach = build.gland_extent * tissue.depth
+    lean = build.gland_tilt * 22.0
     # In both views the upper / lateral side (low y) holds more gland.
     side = (flow.across - lean) / (24.0 + 11.0 * grade + 0.16 * build.half_width)
     depth_term = (flow.along - 0.5 * reach) / (0.56 * reach)
@@ -251,7 +249,7 @@ def _gland(tissue: Tissue, build: Build, flow: _Flow, rng: Rng) -> Field:
     coarse = noise.power_law(rng, canvas.shape, canvas.pixels(46.0), canvas.pixels(2.5), 0.68)
     strand = _strands(canvas, flow, rng, along=30.0, across=7.0, wobble=6.0)
     fine = _strands(canvas, flow, rng, along=14.0, across=2.6, wobble=6.0, shear=float(rng.normal(0, 0.25)))
-    level = (-0.85 + 0.45 * grade)
+    level = -0.85 + 0.45 * grade
     mass = level + 1.2 * envelope + 2.2 * subcutaneous
     mass += 0.62 * coarse + (0.45 * build.strands) * strand
     share = noise.sigmoid(1.7 * mass)
@@ -316,7 +314,8 @@ def _mix_muscle(tissue: Tissue, rng: Rng) -> None:
     broad = noise.sample(noise.tile(rng, (64, 64)), along / 90.0, across / 14.0)
     level = rng.uniform(0.58, 0.88)
     grain = noise.power_law(rng, canvas.shape, canvas.pixels(20.0), canvas.pixels(0.6), 0.75)
-    muscle = level + 0.008 * fibres + 0.014 * broad + 0.016 * grain
+    fading = 0.10 * np.clip(canvas.x / 60.0, 0.0, 1.0)  # thinner towards its edge
+    muscle = level * (1.0 - fading) + 0.012 * fibres + 0.022 * broad + 0.019 * grain
     weight = 0.9 * tissue.muscle
     tissue.body = tissue.body * (1.0 - weight) + weight * muscle
 
@@ -326,7 +325,7 @@ def _vessels(tissue: Tissue, rng: Rng) -> None:
     canvas = tissue.canvas
     layer = np.zeros(canvas.shape, dtype=np.float32)
     for _ in range(int(rng.integers(2, 6))):
-        start = np.array([rng.uniform(0, 0.45) * tissue.depth, tissue.nipple[1] + rng.uniform(-60, 60)])
+        start = np.array([rng.uniform(-8, 6), tissue.nipple[1] + rng.uniform(-60, 60)])
         goal = np.array([tissue.nipple[0] * rng.uniform(0.7, 0.95), tissue.nipple[1] + rng.uniform(-28, 28)])
         steps = np.linspace(0, 1, 60)[:, None]
         path = start + (goal - start) * steps

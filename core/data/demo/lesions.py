@@ -73,6 +73,13 @@ def draw_lesion(kind: Kind, rng: Rng) -> Lesion:
     return lesion
 
 
+def beside(first: Lesion, second: Lesion, rng: Rng) -> Lesion:
+    """The second finding moved next to the first, as calcifications of a mass are."""
+    depth = float(np.clip(first.depth + rng.normal(0, 0.06), 0.2, 0.72))
+    lateral, upper = (float(share + rng.normal(0, 0.12)) for share in (first.lateral, first.upper))
+    return replace(second, depth=depth, lateral=lateral, upper=upper)
+
+
 def place(tissue: Tissue, lesion: Lesion) -> tuple[float, float]:
     """Centre of the lesion in this view in mm: its depth is kept, its offset shrinks until it lies inside the breast."""
     canvas = tissue.canvas
@@ -226,21 +233,21 @@ def _spicules(patch: _Patch, lesion: Lesion, rng: Rng) -> Field:
     shape = (patch.body.shape[0], patch.body.shape[1])
     layer = np.zeros(shape, dtype=np.uint8)
     origin = patch.origin / patch.spacing
-    total = int(rng.integers(18, 34))
+    total = int(rng.integers(20, 38))
     for index in range(total):
         angle = 2 * np.pi * (index + rng.uniform(-0.9, 0.9)) / total
         length = lesion.radius * float(np.clip(0.9 + rng.exponential(0.6), 1.0, 2.7))
         bend = rng.normal(0, 0.22)
-        steps = np.linspace(0.3, 1.0, 10)
+        steps = np.linspace(0.3, 1.0, 13)
         theta = angle + bend * (steps - 0.3)
         path = origin + np.stack([np.cos(theta), np.sin(theta)], axis=1) * (steps * length / patch.spacing)[:, None]
         points = np.round(path * 16).astype(np.int32)
-        for part in range(3):  # thinner and fainter outwards
-            piece = points[part * 3 : part * 3 + 4]
-            width = max(1, round((1.5 - 0.4 * part) / patch.spacing))
-            stroke = np.zeros_like(layer)
-            cv2.polylines(stroke, [piece], False, (255, 205, 140)[part], width, cv2.LINE_AA, shift=4)
-            np.maximum(layer, stroke, out=layer)
+        stroke = np.zeros_like(layer)
+        for part in (5, 4, 3, 2, 1, 0):  # thinner and fainter outwards
+            piece = points[part * 2 : part * 2 + 3]
+            width = max(1, round((1.8 - 0.26 * part) / patch.spacing))
+            cv2.polylines(stroke, [piece], False, 255 - 26 * part, width, cv2.LINE_AA, shift=4)
+        np.maximum(layer, stroke, out=layer)
     lines = layer.astype(np.float32) / 255.0
     # Real spicules are frayed: bend them a little, let them fade here and there.
     largest, smallest, reach = 6.0 / patch.spacing, 1.5 / patch.spacing, 0.5 / patch.spacing
@@ -248,7 +255,7 @@ def _spicules(patch: _Patch, lesion: Lesion, rng: Rng) -> Field:
     u = columns + reach * noise.power_law(rng, shape, largest, smallest)
     v = rows + reach * noise.power_law(rng, shape, largest, smallest)
     frayed = cv2.remap(lines, u, v, cv2.INTER_LINEAR)
-    fading = noise.sigmoid(1.5 + 1.4 * noise.blobs(rng, shape, 4.0 / patch.spacing))
+    fading = noise.sigmoid(1.8 + 1.0 * noise.blobs(rng, shape, 4.0 / patch.spacing))
     return noise.smooth(np.asarray(frayed, dtype=np.float32) * fading, 0.4 / patch.spacing)
 
 
@@ -273,14 +280,14 @@ def _cluster(patch: _Patch, lesion: Lesion, rng: Rng) -> float:
     for _ in range(int(rng.integers(60, 130))):
         u, v = rng.normal(0, 0.48, 2) * (along, across)
         position = origin + np.array([u * np.cos(turn) - v * np.sin(turn), u * np.sin(turn) + v * np.cos(turn)])
-        size = rng.uniform(0.24, 0.66)
+        size = 0.2 + min(rng.exponential(0.25), 0.6)
         axes = (size * rng.uniform(1.0, 2.0), size * rng.uniform(0.6, 1.0))
         corners = np.arange(8) * (np.pi / 4)
         points = np.stack([np.cos(corners), np.sin(corners)], axis=1) * axes * rng.uniform(0.7, 1.2, (8, 1))
         spin = rng.uniform(0, np.pi)
         turned = points @ np.array([[np.cos(spin), np.sin(spin)], [-np.sin(spin), np.cos(spin)]])
         pixels = np.round((position + turned) / patch.spacing * 16).astype(np.int32)
-        cv2.fillPoly(layer, [pixels], int(rng.integers(110, 256)), cv2.LINE_AA, shift=4)
+        cv2.fillPoly(layer, [pixels], int(rng.integers(90, 256)), cv2.LINE_AA, shift=4)
     specks = noise.smooth(layer.astype(np.float32) / 255.0, 0.12 / patch.spacing)
     distance = np.sqrt(np.square(patch.dx / along) + np.square(patch.dy / across))
     haze = np.exp(-distance * distance)

@@ -82,9 +82,7 @@ def tile(rng: Rng, cells: tuple[int, int], per_cell: int = 4) -> Field:
 
 def sample(texture: Field, u: Field, v: Field, per_cell: int = 4) -> Field:
     """The texture at cell coordinates (u across columns, v across rows), wrapped around."""
-    sampled: Any = cv2.remap(
-        texture, u * per_cell, v * per_cell, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
-    )
+    sampled: Any = cv2.remap(texture, u * per_cell, v * per_cell, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return np.asarray(sampled, dtype=np.float32)
 
 

@@ -110,8 +110,7 @@ def _findings(cancer: bool, rng: Rng) -> tuple[Lesion, ...]:
         kind: Kind = lesions.MALIGNANT[0] if rng.random() < 0.68 else lesions.MALIGNANT[1]
         found = [lesions.draw_lesion(kind, rng)]
         if kind == "spiculated mass" and rng.random() < 0.2:
-            twin = lesions.draw_lesion("clustered microcalcifications", rng)
-            found.append(twin)
+            found.append(lesions.beside(found[0], lesions.draw_lesion("clustered microcalcifications", rng), rng))
         return tuple(found)
     if rng.random() < 0.45:
         kind = lesions.BENIGN[0] if rng.random() < 0.62 else lesions.BENIGN[1]

@@ -66,7 +66,7 @@ def expose(tissue: Tissue, scanner: Scanner, rng: Rng) -> Field:
     grey += mottle * (scanner.grain * 1.9) * np.sqrt(grey) * np.minimum(tissue.thickness * 4.0, 1.0)
     columns = max(tissue.canvas.shape[1], round(scanner.width / spacing))
     grey = np.pad(grey, ((0, 0), (0, columns - tissue.canvas.shape[1])))
-    veil = (scanner.veil * rng.uniform(0.6, 1.4))
+    veil = scanner.veil * rng.uniform(0.6, 1.4)
     grey = veil + (1.0 - veil) * grey
     if veil > 0:  # digitised film is never quite black, nor quite even
         grain = noise.tile(rng, ((rows + 3) // 4, (columns + 3) // 4))[:rows, :columns]
