@@ -189,7 +189,7 @@ def test_two_threads_on_one_model_get_the_maps_they_would_get_alone(model: Class
 def test_another_layer_can_be_chosen(model: Classifier, pixels: NDArray[np.uint8]) -> None:
     heat = heatmap(model, pixels, layer="stages.2", method="hirescam")
     assert heat.layer == "stages.2" and not heat.flat
-    with pytest.raises(BadConfig, match=r"has no 'layer4'; top-level layers: stem, stages"):
+    with pytest.raises(BadConfig, match=r"has no 'layer4'; top-level layers: stages, affine"):
         heatmap(model, pixels, layer="layer4")
     with pytest.raises(BadConfig, match=r"cannot be laid over the image|no map"):
         heatmap(model, pixels, layer="classifier")

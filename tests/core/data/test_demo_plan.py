@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from itertools import product
 
 import pytest
 
@@ -59,12 +60,10 @@ def test_all_formats_occur_and_about_half_of_the_set_is_dicom() -> None:
     storages = [person.storage for person in plan_patients(80, 0)]
     dicom = [storage for storage in storages if storage.kind == "dicom"]
     assert 0.45 <= len(dicom) / len(storages) <= 0.55
-    assert {(storage.inverted, storage.compressed) for storage in dicom} == {
-        (i, c) for i in (False, True) for c in (False, True)
-    }
-    assert {(storage.kind, storage.inverted) for storage in storages if storage.kind != "dicom"} == {
-        (kind, inverted) for kind in ("png8", "png16") for inverted in (False, True)
-    }
+    both = (False, True)
+    assert {(storage.inverted, storage.compressed) for storage in dicom} == set(product(both, both))
+    png = {(storage.kind, storage.inverted) for storage in storages if storage.kind != "dicom"}
+    assert png == set(product(("png8", "png16"), both))
 
 
 def test_both_kinds_of_benign_and_of_malignant_findings_occur_in_training_and_test() -> None:

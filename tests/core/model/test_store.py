@@ -57,7 +57,7 @@ def test_loading_needs_neither_the_hub_nor_the_first_weights_file(tmp_path: Path
 def test_a_channels_last_model_is_saved_as_any_other(tmp_path: Path) -> None:
     model = _model(0).to(memory_format=torch.channels_last)
     save_model(tmp_path, model, _card())
-    assert torch.equal(load_model(tmp_path)[0].backbone.stages[0].conv1.weight, model.backbone.stem.weight)
+    assert torch.equal(load_model(tmp_path)[0].backbone.stages[0].conv1.weight, model.backbone.stages[0].conv1.weight)
 
 
 def test_the_callers_card_is_not_changed_and_figures_without_value_become_null(tmp_path: Path) -> None:
