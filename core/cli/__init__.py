@@ -7,6 +7,7 @@ call with wrong arguments, 130 when interrupted. Results go to standard output, 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ from core.errors import LabError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    # Before torch is imported: threads that spin while they wait make a shared machine many times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from core.cli.parser import build_parser
 
     for stream in (sys.stdout, sys.stderr):

@@ -35,8 +35,6 @@ _RESPONSE_SHIFT = 2.7
 _RESPONSE_SCALE = 0.5
 # Residual branches start this small, so that depth is learned when it helps.
 _BRANCH_SCALE = 0.3
-# Pooled features differ little between images; scaled up, the head sees the difference from the first steps on.
-_POOLED_SCALE = 4.0
 
 
 class _Affine(nn.Module):
@@ -127,7 +125,7 @@ class SmallCnn(nn.Module):
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Feature map -> logits (N, 1), or the pooled features (N, 6 width) with `pre_logits`."""
-        pooled = self.dropout(_POOLED_SCALE * torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
+        pooled = self.dropout(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
         return pooled if pre_logits else cast(Tensor, self.classifier(pooled))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -183,6 +183,7 @@ def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Brow
 
     lab.open(page, "test_image")
     tab = page.frame_locator("iframe[src*='/gradio/']")
+    expect(tab.get_by_label("Model")).to_have_value("clicked")  # the tab has loaded: it takes no file before
     rows = pd.read_csv(lab.folder / "data/demo/manifest.csv", dtype=str)
     dicom = next(path for path in rows["path"] if path.endswith(".dcm"))
     tab.locator("input[type=file]").first.set_input_files(str(lab.folder / "data/demo" / dicom))
