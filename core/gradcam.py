@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Method = Literal["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"]
 Target = Literal["malignant", "benign"]
 
+AUTO = "auto"  # the method that fits the architecture
 METHODS: dict[str, str] = {
     "gradcam": "Grad-CAM: feature maps weighted by their mean gradient; the usual choice",
     "gradcam++": "Grad-CAM++: weights that favour several separate places",
@@ -75,20 +76,23 @@ def heatmap(
     model: Classifier,
     prepared: HasPixels | NDArray[np.uint8],
     *,
-    method: str = "gradcam",
+    method: str = AUTO,
     target: str = "malignant",
     layer: str | None = None,
 ) -> Heatmap:
     """The evidence for `target` in one prepared image, uint8 (H, W).
 
+    `method` is one of METHODS, or "auto": Grad-CAM, or what the architecture says fits it better (small_cnn: HiResCAM).
     `layer` names another layer of the backbone than the architecture's usual one. Safe to call from several threads,
     under no_grad, and between training steps: modes, requires_grad and gradients are as they were afterwards.
 
     Raises:
         BadConfig: unknown method, target or layer, or one that this architecture cannot give a map for.
     """
+    if method == AUTO:
+        method = str(getattr(model.backbone, "cam_method", "gradcam"))
     if method not in METHODS:
-        raise BadConfig(f"heatmap method: got {method!r}; allowed: {', '.join(METHODS)}")
+        raise BadConfig(f"heatmap method: got {method!r}; allowed: {', '.join((AUTO, *METHODS))}")
     if target not in ("malignant", "benign"):
         raise BadConfig(f"heatmap target: got {target!r}; allowed: malignant, benign")
     images = as_input(_pixels(prepared), model.mean.device)

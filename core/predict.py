@@ -140,7 +140,7 @@ class Predictor:
         return [float(score) for score in scores]
 
     def explain(
-        self, prepared: Prepared, *, method: str = "gradcam", target: str = "malignant", layer: str | None = None
+        self, prepared: Prepared, *, method: str = "auto", target: str = "malignant", layer: str | None = None
     ) -> Heatmap:
         """Where in the prepared image the evidence for `target` is; see `core.gradcam.heatmap`.
 

@@ -141,14 +141,14 @@ def build() -> gr.Blocks:
                         "show_label": False,
                         "buttons": ["fullscreen"],
                         "elem_classes": ["mammogram"],
-                        "height": 380,
+                        "height": 340,
                         "format": "png",
                     }
                     with gr.Column(min_width=160):
                         gr.Markdown("What the model sees")
                         seen = gr.Image(**common)
                     with gr.Column(min_width=160):
-                        gr.Markdown("Where the score comes from (Grad-CAM)")
+                        gr.Markdown("Where the score comes from")
                         heat = gr.Image(**common)
         outputs = [verdict, seen, heat]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}

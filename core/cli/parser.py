@@ -84,7 +84,7 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
     explain.add_argument("file", type=Path)
     explain.add_argument("--out", type=Path, required=True, metavar="overlay.png")
     explain.add_argument(
-        "--method", default="gradcam", help="gradcam, gradcam++, hirescam, layercam, eigencam (default: %(default)s)"
+        "--method", default="auto", help="auto (what fits the architecture), gradcam, gradcam++, hirescam, layercam, eigencam"
     )
     explain.add_argument("--target", choices=("malignant", "benign"), default="malignant", help="evidence for which class")
 

@@ -96,6 +96,9 @@ class SmallCnn(nn.Module):
         nn.init.normal_(self.classifier.weight, std=0.001)
         nn.init.zeros_(self.classifier.bias)
         self.cam_layer_name = "act"
+        # Its maximum reads each channel at one place only, and Grad-CAM's weights, averages over all places, lose that.
+        # Gradient times feature, place by place, adds up to the logit exactly (Draelos & Carin 2020, HiResCAM).
+        self.cam_method = "hirescam"
         self.grad_checkpointing = False
 
     def get_classifier(self) -> nn.Module:

@@ -120,6 +120,7 @@ def listing(run: Run, split: str) -> pd.DataFrame:
     found = results.evaluation(run, split)
     if found is not None:
         rows = rows.merge(found.predictions[["path", "score"]], on="path", how="inner")
+        rows = rows.sort_values(["score", "path"], ascending=[False, True])
     return rows
 
 
@@ -151,10 +152,11 @@ def title(row: Any) -> str:
 
 def settings(row: Any) -> tuple[str, str, float, str, bool]:
     """(method, target, opacity, colour map, lesion boxes on) from their widgets."""
-    from core.gradcam import COLORMAPS, METHODS
+    from core.gradcam import AUTO, COLORMAPS, METHODS
 
     opacity = kept.slider("Opacity", 0.0, 1.0, 0.05, "explain:opacity", default=0.5)
-    method = kept.select("Method", list(METHODS), "explain:method", help="\n\n".join(METHODS.values()))
+    explained = (f"{AUTO}: what fits the architecture", *METHODS.values())
+    method = kept.select("Method", [AUTO, *METHODS], "explain:method", help="\n\n".join(explained))
     first, second = st.columns(2)
     with first:
         target = kept.select("Evidence for", ["malignant", "benign"], "explain:target")

@@ -93,12 +93,12 @@ def test_the_map_is_that_of_the_formula(name: str, pixels: NDArray[np.uint8]) ->
         activation, gradient = (t[:, 1:].transpose(1, 2).reshape(1, -1, 4, 6) for t in (activation, gradient))
     raw = (gradient.mean((2, 3), keepdim=True) * activation).sum(1)[0].relu().numpy()
     if raw.max() == 0:
-        assert heatmap(model, pixels).flat
+        assert heatmap(model, pixels, method="gradcam").flat
         return
     raw = (raw - raw.min()) / (raw.max() - raw.min())
     expected = cv2.resize(raw, (96, 64))
     expected = (expected - expected.min()) / (expected.max() - expected.min())
-    np.testing.assert_allclose(heatmap(model, pixels).values, expected, atol=1e-3)
+    np.testing.assert_allclose(heatmap(model, pixels, method="gradcam").values, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -250,3 +250,21 @@ def test_a_flat_map_tints_nothing() -> None:
 def test_an_impossible_overlay_is_refused(shape: tuple[int, int], opacity: float, colormap: str, said: str) -> None:
     with pytest.raises(BadConfig, match=said):
         overlay(np.zeros((4, 4), np.uint8), np.zeros(shape, np.float32), opacity, colormap)
+
+
+@pytest.mark.parametrize(("name", "method"), [("small_cnn", "hirescam"), ("resnet18", "gradcam")])
+def test_method_that_fits_the_architecture_is_taken_unless_one_is_named(name: str, method: str) -> None:
+    model = build_model(ModelConfig(name=name)).eval()
+    assert heatmap(model, np.full((64, 64), 90, np.uint8)).method == method
+
+
+def test_map_of_the_small_network_adds_up_to_its_logit() -> None:
+    model = build_model(ModelConfig(name="small_cnn")).eval()
+    with torch.no_grad():
+        model.head.weight.normal_()  # type: ignore[operator, union-attr]
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
+    images = as_input(pixels)
+    features = model.backbone.forward_features((images - model.mean) / model.std).detach().requires_grad_()  # type: ignore[operator]
+    logit = model.backbone.forward_head(features).sum()  # type: ignore[operator]
+    (gradient,) = torch.autograd.grad(logit, features)
+    assert float((gradient * features.detach()).sum()) == pytest.approx(float((logit - model.head.bias).detach()), rel=1e-4)  # type: ignore[arg-type, operator]

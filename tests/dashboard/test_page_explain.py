@@ -40,7 +40,7 @@ def test_the_score_is_the_predictor_s_own(run: Run) -> None:
     assert metrics(app)["Decision"] == expected.decision
     assert [tile["caption"] for tile in galleries(app)["explain:pictures"]] == [
         "Model input, 32 × 32 px",
-        "Evidence for malignant, gradcam",
+        "Evidence for malignant, hirescam",
     ]
 
 

@@ -118,7 +118,7 @@ def test_the_clock_does_not_touch_the_arithmetic(make_run: MakeRun, monkeypatch:
 
 
 def test_training_learns_what_can_be_learnt(make_run: MakeRun) -> None:
-    run = make_run(training__epochs=12, training__learning_rate=0.005, training__patience=0)
+    run = make_run(training__epochs=20, training__learning_rate=0.005, training__patience=0)
     epochs = [event for event in train(run) if event["type"] == "epoch"]
     assert epochs[-1]["train_loss"] < 0.6 * epochs[0]["train_loss"]
     assert run.model_card()["validation"]["auc"] > 0.9
