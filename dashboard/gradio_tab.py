@@ -56,6 +56,7 @@ body, gradio-app { background: transparent !important; }
 footer { display: none !important; }
 """
 
+WAIT = '<div class="verdict"><p class="hint">Scoring …</p></div>'
 HINT = '<div class="verdict"><p class="hint">Drop a mammogram on the left, or click an example.</p></div>'
 
 
@@ -152,11 +153,20 @@ def build() -> gr.Blocks:
                         heat = gr.Image(**common)
         outputs = [verdict, seen, heat]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+        result = gr.State(None)
+        inputs = [run, chosen]
+
+        def then_score(event: Any) -> None:
+            """Score what was chosen, then show it if it is still what is chosen: a slow file may be overtaken."""
+            event.then(scored, inputs, result, trigger_mode="multiple", **private).then(
+                shown, [*inputs, result], outputs, trigger_mode="multiple", **private
+            )
+
         blocks.load(on_load, None, [run, examples, paths], **private)
-        upload.upload(lambda file: file or "", upload, chosen, **private).then(score, [run, chosen], outputs, **private)
+        then_score(upload.upload(lambda file: (file or "", WAIT, None, None), upload, [chosen, *outputs], **private))
         upload.clear(lambda: ("", HINT, None, None), None, [chosen, *outputs], **private)
-        examples.select(pick_example, paths, [chosen, upload], **private).then(score, [run, chosen], outputs, **private)
-        run.input(score, [run, chosen], outputs, **private)
+        then_score(examples.select(pick_example, paths, [chosen, upload, *outputs], **private))
+        then_score(run.input(lambda path: (WAIT if path else HINT, None, None), chosen, outputs, **private))
     return blocks
 
 
@@ -205,10 +215,22 @@ def example_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return pool.assign(_turn=turn).sort_values(["_turn", "label"], kind="stable").head(EXAMPLES).drop(columns="_turn")
 
 
-def pick_example(paths: list[str], event: gr.SelectData) -> tuple[str, None]:
-    """The path behind the clicked example; an upload still shown is taken away."""
+def pick_example(paths: list[str], event: gr.SelectData) -> tuple[str, None, str, None, None]:
+    """The path behind the clicked example; an upload and a result still shown are taken away."""
     index = event.index if isinstance(event.index, int) else event.index[0]
-    return (paths[index] if 0 <= index < len(paths) else ""), None
+    return (paths[index] if 0 <= index < len(paths) else ""), None, WAIT, None, None
+
+
+def scored(run_name: str | None, path: str) -> tuple[str | None, str, tuple[str, Any, Any]]:
+    """What was scored (run, path), and its result."""
+    return run_name, path, score(run_name, path)
+
+
+def shown(run_name: str | None, path: str, result: tuple[str | None, str, tuple[str, Any, Any]] | None) -> Any:
+    """The result if it is that of what is chosen now; else nothing changes: its own result is on its way."""
+    if result is None or tuple(result[:2]) != (run_name, path):
+        return gr.skip(), gr.skip(), gr.skip()
+    return result[2]
 
 
 def score(run_name: str | None, path: str) -> tuple[str, Any, Any]:
@@ -228,17 +250,18 @@ def score(run_name: str | None, path: str) -> tuple[str, Any, Any]:
     except Exception as error:
         log.exception("scoring failed")
         return _error(f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details."), None, None
-    shown = verdict_html(prediction, predictor.card, no_map=heat.reason)
-    return shown, prediction.prepared.pixels, overlay(prediction.prepared, heat)
+    verdict = verdict_html(prediction, predictor.card, name=Path(path).name, no_map=heat.reason)
+    return verdict, prediction.prepared.pixels, overlay(prediction.prepared, heat)
 
 
-def verdict_html(prediction: Prediction, card: Mapping[str, Any], no_map: str = "") -> str:
+def verdict_html(prediction: Prediction, card: Mapping[str, Any], *, name: str = "", no_map: str = "") -> str:
     """Score, threshold, decision in words, warnings; `no_map`: why there is no heatmap."""
     value, threshold = prediction.score, prediction.threshold
     side = "above" if prediction.decision == "malignant" else "below"
     target = card.get("target_sensitivity")
     chosen = f" chosen for {target:.2f} sensitivity on validation" if isinstance(target, int | float) else ""
     lines = [
+        f'<div class="small">{html.escape(name)}</div>',
         f'<div class="score">{value:.3f}</div>',
         f"<div>The score is <b>{side} the model's threshold</b> ({threshold:.3f}{chosen}): "
         f"it decides <b>{prediction.decision}</b>.</div>",

@@ -1,7 +1,8 @@
 """`python -m core ...`: everything the dashboard does, for scripts and clusters.
 
 The exit code is 0 only if the command did what it says: 1 for an error that its message explains, 2 for a
-call with wrong arguments, 130 when interrupted. Results go to standard output, everything else to standard error.
+call with wrong arguments, 130 when interrupted (a stopped training too: its run can be resumed). Results go to
+standard output, everything else to standard error.
 """
 
 from __future__ import annotations

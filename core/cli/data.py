@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from core.cli.output import note, print_json, print_table, progress_bar
+from core.cli.output import new_file, note, print_json, print_table, progress_bar
 from core.errors import BadConfig
 
 
@@ -28,6 +28,7 @@ def import_(arguments: argparse.Namespace) -> int:
     from core.data.importers import import_data
     from core.data.manifest import write_manifest
 
+    new_file(arguments.out, ".csv", [arguments.path])
     options = {}
     for option in arguments.option:
         key, separator, value = option.partition("=")
@@ -93,14 +94,9 @@ def check(arguments: argparse.Namespace) -> int:
         print_table(report.counts.to_numpy().tolist(), list(report.counts.columns))
         for problem in report.problems:
             print(f"{problem.kind}: {problem.message}")
-        print(
-            "no problem found"
-            if report.ok
-            else "usable, with the remarks above"
-            if not report.leakage
-            else "not usable: leakage"
-        )
-    return 1 if report.leakage or not report.usable else 0
+        verdict = "usable, with the remarks above" if report.usable else "not usable: see above"
+        print("no problem found" if report.ok else verdict)
+    return 0 if report.usable else 1
 
 
 def inspect(arguments: argparse.Namespace) -> int:

@@ -6,9 +6,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from core.errors import BadConfig
 
 
 def open_bar(description: str, unit: str) -> tqdm:
@@ -48,6 +51,18 @@ def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None
             for cell, value, width in zip(row, raw, widths, strict=True)
         ]
         print("  ".join(aligned).rstrip())
+
+
+def new_file(path: Path, suffix: str, inputs: Sequence[Path]) -> None:
+    """Refuse to write a result over one of its inputs, or under an ending that would lie about it.
+
+    Raises:
+        BadConfig: `path` is one of `inputs`, or does not end in `suffix`.
+    """
+    if path.suffix.lower() != suffix:
+        raise BadConfig(f"{path}: expected a file name that ends in {suffix}")
+    if any(path.resolve() == given.resolve() for given in inputs):
+        raise BadConfig(f"{path}: this is the file to read, it would be overwritten. Name another file to write")
 
 
 def note(text: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.follow import follow
-from core.cli.output import figure, note, print_json, print_table, progress_bar
+from core.cli.output import figure, new_file, note, print_json, print_table, progress_bar
 from core.errors import BadConfig, BadRun
+
+STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
 
 if TYPE_CHECKING:
     from core.config import Config
@@ -40,7 +42,7 @@ def train(arguments: argparse.Namespace) -> int:
         )
     else:
         print(f"{run.path.as_posix()}: {status.state}{f' ({status.reason})' if status.reason else ''}")
-    return 0 if status.state in {"done", "stopped"} else 1
+    return 0 if status.state == "done" else STOPPED
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -62,6 +64,8 @@ def predict(arguments: argparse.Namespace) -> int:
     """Scores and decisions; a file that cannot be read is listed with its reason and makes the exit code 1."""
     from core.predict import Predictor
 
+    if arguments.csv:
+        new_file(arguments.csv, ".csv", arguments.files)
     run = _open(arguments.run)
     predictor = Predictor.from_run(run.path)
     rows: list[dict[str, Any]] = []
@@ -94,6 +98,7 @@ def explain(arguments: argparse.Namespace) -> int:
     from core.images.encode import encode_png
     from core.predict import Predictor
 
+    new_file(arguments.out, ".png", [arguments.file])
     run = _open(arguments.run)
     predictor = Predictor.from_run(run.path)
     prediction = predictor.predict(arguments.file)

@@ -14,9 +14,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from core.config import DataConfig
 from core.data.manifest import LABELS, SPLITS
-from core.data.splits import leaking_patients
-from core.errors import UnreadableImage
+from core.data.splits import assign_splits, leaking_patients, require_trainable
+from core.errors import BadManifest, Leakage, UnreadableImage
 from core.images import read
 
 Kind = Literal[
@@ -28,6 +29,7 @@ Kind = Literal[
     "imbalance",
     "missing_split",
     "few_patients",
+    "untrainable",
 ]
 
 FEW_PATIENTS = 10  # with a label, in one split: below this a figure's interval spans most of the scale
@@ -49,7 +51,8 @@ class CheckReport:
     """`counts` has a row a split and one for all: images, benign, malignant, patients, malignant patients.
 
     `ok`: nothing found. `leakage`: a patient or an identical image in two splits; training refuses that.
-    `usable`: a training can start, if need be without the missing and unreadable images.
+    `usable`: a training can start, if need be without the missing and unreadable images. Where a split is to be made, it
+    is tried with the shares and the seed that the configuration has by default. What forbids it is among the problems.
     """
 
     problems: list[Problem]
@@ -79,7 +82,12 @@ def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] 
     rest = frame[~bad]
     problems += [*_split_problems(rest), *_balance(rest)]
     leakage = any(problem.kind in ("leakage", "duplicate_across_splits") for problem in problems)
-    return CheckReport(problems, count(frame), ok=not problems, leakage=leakage, usable=not leakage and _usable(rest))
+    refusal = _refusal(frame, files, bad)
+    if refusal is not None and not (leakage and isinstance(refusal, Leakage)):  # leakage is told in full above
+        empty = (frame["split"] == "").to_numpy()
+        gaps = () if empty.all() else tuple(np.flatnonzero(empty).tolist())
+        problems.append(Problem("missing_split" if gaps else "untrainable", str(refusal), gaps))
+    return CheckReport(problems, count(frame), ok=not problems, leakage=leakage, usable=not leakage and refusal is None)
 
 
 def count(frame: pd.DataFrame) -> pd.DataFrame:
@@ -183,11 +191,8 @@ def _leakage(frame: pd.DataFrame) -> list[Problem]:
 
 def _split_problems(frame: pd.DataFrame) -> list[Problem]:
     empty = (frame["split"] == "").to_numpy()
-    if empty.all():
-        return []  # all of it is split by patient when a training starts
     if empty.any():
-        message = f"{int(empty.sum())} of {len(frame)} rows have no split; give every row one, or none"
-        return [Problem("missing_split", message, tuple(np.flatnonzero(empty).tolist()))]
+        return []  # all of it is split by patient when a training starts; a part of it is a refusal
     remarks = {
         "train": "there is no train split: this manifest can be evaluated on, not trained on",
         "val": "there is no val split: a part of the train patients becomes val when a training starts",
@@ -215,15 +220,21 @@ def _balance(frame: pd.DataFrame) -> list[Problem]:
     return problems
 
 
-def _usable(frame: pd.DataFrame) -> bool:
-    """Whether readable images allow a training: all without split, or train (and val, where there is one) with both labels."""
-    if frame.empty:
-        return False
-    splits = set(frame["split"])
-    if "" in splits and len(splits) > 1:
-        return False
-    needed = [""] if splits == {""} else ["train", *(["val"] if "val" in splits else [])]
-    return all(set(frame.loc[frame["split"] == name, "label"]) == set(LABELS) for name in needed)
+def _refusal(frame: pd.DataFrame, files: Sequence[_File], bad: np.ndarray) -> BadManifest | None:
+    """What a training with the default shares would raise, first with all rows, then without those it cannot read."""
+    shares = DataConfig()
+    try:
+        rows = assign_splits(frame, shares.val_fraction, shares.test_fraction, shares.split_seed)
+        require_trainable(rows)
+        rows = rows.assign(content_hash=pd.Series([file.content_hash for file in files], index=rows.index, dtype="str"))
+    except BadManifest as error:
+        return error
+    try:
+        require_trainable(rows[~bad])
+    except BadManifest as error:
+        without = f"without the {int(bad.sum())} missing or unreadable images: " if bad.any() else ""
+        return type(error)(f"{without}{error}")
+    return None
 
 
 def _list(paths: pd.Series, total: int) -> str:

@@ -91,4 +91,13 @@ def test_an_example_outside_the_list_is_not_a_path() -> None:
     class Event:
         index: int = field(default=5)
 
-    assert gradio_tab.pick_example(["a"], Event()) == ("", None)  # type: ignore[arg-type]
+    assert gradio_tab.pick_example(["a"], Event())[:2] == ("", None)  # type: ignore[arg-type]
+
+
+def test_result_of_a_file_that_is_no_longer_chosen_is_not_shown() -> None:
+    from dashboard import gradio_tab
+
+    result = ("run", "slow.dcm", ("words of slow.dcm", None, None))
+    assert gradio_tab.shown("run", "slow.dcm", result) == result[2]
+    for run, path in (("run", "other.pgm"), ("run", ""), ("other run", "slow.dcm")):
+        assert "words of slow.dcm" not in gradio_tab.shown(run, path, result)

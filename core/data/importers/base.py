@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -94,6 +95,29 @@ def matched_patient(matched: re.Match[str] | None) -> str:
         return ""
     groups = matched.groupdict()
     return str((groups["patient"] if "patient" in groups else matched.group(1)) or "")
+
+
+_SOURCES = {
+    "table": "the table",
+    "pattern": "patient_pattern",
+    "dicom": "the DICOM header",
+    "name": "the file name",
+    "alone": "the file itself",
+}
+
+
+def mixed_sources_notes(rules: Counter[str]) -> list[str]:
+    """A warning when patients come from more than one source, for one patient may have another id in each; else nothing."""
+    used = [f"{rules[rule]} from {source}" for rule, source in _SOURCES.items() if rules[rule]]
+    if len(used) < 2:
+        return []
+    remedy = "a patient_pattern that matches every file solves this"
+    if rules["table"]:
+        remedy = "naming the patient in every row, or a patient_pattern that gives the table's ids for the others, solves this"
+    return [
+        f"patient ids come from more than one source ({', '.join(used)}): the same patient may carry two ids, so leakage "
+        f"between splits cannot be excluded; {remedy}"
+    ]
 
 
 @dataclass(frozen=True)

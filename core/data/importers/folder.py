@@ -19,6 +19,7 @@ from core.data.importers.base import (
     Progress,
     look_at,
     matched_patient,
+    mixed_sources_notes,
     rows_to_frame,
 )
 from core.data.importers.names import split_name
@@ -52,7 +53,7 @@ class _File:
 
 
 def import_folder(source: Path, options: Options, progress: Progress | None) -> ImportReport:
-    """Labels and splits from folder names; patients from DICOM headers, a pattern, or file names, in this order."""
+    """Labels and splits from folder names; patients from a pattern, DICOM headers, or file names, in this order."""
     pattern = options.pattern("patient_pattern")
     verify = options.choice("verify", ("auto", "all", "header"))
     labels = {word.lower(): "benign" for word in options.words("benign", "benign")}
@@ -122,10 +123,10 @@ def _rows(kept: Sequence[tuple[_File, Looked]], pattern: re.Pattern[str] | None)
     for file, found in kept:
         parts, meta = names[file.path], found.meta
         matched = matched_patient(pattern.search(file.inside) if pattern else None)
-        if meta.patient:
-            rule, patient = "dicom", meta.patient
-        elif matched:
+        if matched:
             rule, patient = "pattern", matched
+        elif meta.patient:
+            rule, patient = "dicom", meta.patient
         elif parts.patient and (parts.stripped or parts.patient in shared):
             rule, patient = "name", parts.patient
         else:
@@ -148,13 +149,14 @@ def _rows(kept: Sequence[tuple[_File, Looked]], pattern: re.Pattern[str] | None)
 
 def _patient_notes(rules: Counter[str], total: int) -> list[str]:
     texts = {
-        "dicom": "patient from the DICOM header (as a pseudonym)",
         "pattern": "patient from patient_pattern",
+        "dicom": "patient from the DICOM header (as a pseudonym)",
         "name": "patient from the file name without side and view at its end",
         "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded "
         "for these: give patient_pattern if the names hold the patient",
     }
-    return [f"{rules[rule]} of {total} images: {text}" for rule, text in texts.items() if rules[rule]]
+    notes = [f"{rules[rule]} of {total} images: {text}" for rule, text in texts.items() if rules[rule]]
+    return notes + mixed_sources_notes(rules)
 
 
 IMPORTER = Importer(
@@ -162,7 +164,8 @@ IMPORTER = Importer(
     "Folders named after the label: {train,val,test}/{benign,malignant} or just {benign,malignant}",
     {
         "patient_pattern": "regular expression searched in each file's path below the label folder; its group named patient, "
-        "or the first one, is the patient. DICOM files that name a patient do not need it",
+        "or the first one, is the patient. Where it matches, it wins over the patient in a DICOM header: a set of DICOM files "
+        "that all name their patient does not need it, a mixed one does",
         "benign": "names of folders with benign images, commas between (default: benign)",
         "malignant": "names of folders with malignant images, commas between (default: malignant,cancer)",
         "verify": VERIFY,

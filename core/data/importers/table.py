@@ -18,6 +18,7 @@ from core.data.importers.base import (
     Progress,
     look_at,
     matched_patient,
+    mixed_sources_notes,
     rows_to_frame,
 )
 from core.data.importers.names import split_name
@@ -58,11 +59,12 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     labels = {word.lower(): "benign" for word in options.words("benign", _BENIGN)}
     labels |= {word.lower(): "malignant" for word in options.words("malignant", _MALIGNANT)}
     rows: list[dict[str, Any]] = []
+    sources: list[str] = []  # of each row's patient
     rejected: list[tuple[str, str]] = []
     seen: dict[str, int] = {}
     for line, fields in records:
         record = dict(zip(header, fields, strict=True))
-        row, reason = _row(record, columns, labels, root, pattern)
+        row, rule, reason = _row(record, columns, labels, root, pattern)
         if not reason and os.path.normcase(row["path"]) in seen:
             reason = f"the same image as line {seen[os.path.normcase(row['path'])]}"
         if reason:
@@ -70,9 +72,11 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
             continue
         seen[os.path.normcase(row["path"])] = line
         rows.append(row | {name.lower(): record[name] for name in keep})
+        sources.append(rule)
     looked, how = look_at([Path(row["path"]) for row in rows], verify, progress)
     rejected += [(row["path"], found.reason) for row, found in zip(rows, looked, strict=True) if found.reason]
-    kept = [_completed(row, found) for row, found in zip(rows, looked, strict=True) if not found.reason]
+    together = zip(rows, sources, looked, strict=True)
+    kept = [_completed(row, rule, found) for row, rule, found in together if not found.reason]
     rules = Counter(rule for _, rule in kept)
     notes = [how, *_notes(columns, rules, header, keep)]
     return ImportReport(rows_to_frame([row for row, _ in kept]), notes, rejected)
@@ -110,39 +114,41 @@ def _kept(source: Path, header: Sequence[str], columns: dict[str, str], options:
 
 def _row(
     record: dict[str, str], columns: dict[str, str], labels: dict[str, str], root: Path, pattern: re.Pattern[str] | None
-) -> tuple[dict[str, Any], str]:
-    """The manifest's row, and why it cannot be one ("" when it can)."""
+) -> tuple[dict[str, Any], str, str]:
+    """The manifest's row, where its patient comes from ("" for nowhere yet), and why it cannot be one ("" when it can)."""
     value = {role: record[column] if column else "" for role, column in columns.items()}
     label = labels.get(_number_word(value["label"]))
     split = _SPLITS.get(value["split"].lower())
     if not value["path"]:
-        return {}, "no path"
+        return {}, "", "no path"
     if label is None:
-        return {}, f"label {value['label']!r} is mapped to neither benign nor malignant (options benign=..., malignant=...)"
+        reason = f"label {value['label']!r} is mapped to neither benign nor malignant (options benign=..., malignant=...)"
+        return {}, "", reason
     if split is None:
-        return {}, f"split {value['split']!r}: expected train, val, test or nothing"
-    matched = pattern.search(value["path"]) if pattern else None
+        return {}, "", f"split {value['split']!r}: expected train, val, test or nothing"
+    matched = matched_patient(pattern.search(value["path"]) if pattern else None)
+    rule = "table" if value["patient"] else "pattern" if matched else ""
     side = value["laterality"][:1].upper()
     row = {
         "path": absolute(value["path"], root),
         "label": label,
-        "patient_id": value["patient"] or matched_patient(matched),
+        "patient_id": value["patient"] or matched,
         "laterality": side if side in ("L", "R") else "",
         "view": value["view"].upper(),
         "split": split,
     }
-    return row, ""
+    return row, rule, ""
 
 
-def _completed(row: dict[str, Any], found: Looked) -> tuple[dict[str, Any], str]:
+def _completed(row: dict[str, Any], rule: str, found: Looked) -> tuple[dict[str, Any], str]:
     """The row with what the file itself says where the table is silent, and where its patient comes from."""
     parts = split_name(Path(row["path"]).stem)
-    rule, patient = "table", row["patient_id"]
-    if not patient and found.meta.patient:
+    patient = row["patient_id"]
+    if not rule and found.meta.patient:
         rule, patient = "dicom", found.meta.patient
-    elif not patient and parts.stripped and parts.patient:
+    elif not rule and parts.stripped and parts.patient:
         rule, patient = "name", parts.patient
-    elif not patient:
+    elif not rule:
         rule, patient = "alone", Path(row["path"]).as_posix().lstrip("/").rpartition(".")[0]
     side = row["laterality"] or found.meta.laterality or parts.laterality
     return row | {"patient_id": patient, "laterality": side, "view": row["view"] or found.meta.view or parts.view}, rule
@@ -157,12 +163,14 @@ def _notes(columns: dict[str, str], rules: Counter[str], header: Sequence[str], 
     used = ", ".join(f"{role} from {column}" for role, column in columns.items() if column)
     notes = [f"columns: {used}"]
     texts = {
+        "pattern": "patient from patient_pattern",
         "dicom": "patient from the DICOM header (as a pseudonym)",
         "name": "patient from the file name without side and view at its end",
         "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded: "
         "name a patient_column or give a patient_pattern",
     }
     notes += [f"{rules[rule]} images: {text}" for rule, text in texts.items() if rules[rule]]
+    notes += mixed_sources_notes(rules)
     dropped = [name for name in header if name not in keep and name not in columns.values()]
     if dropped:
         notes.append(f"columns left out of the manifest (option keep takes them in): {', '.join(dropped)}")
@@ -181,7 +189,7 @@ IMPORTER = Importer(
         "malignant": f"label words that mean malignant, commas between (default: {_MALIGNANT})",
         "root": "folder that relative paths start from (default: the table's own)",
         "patient_pattern": "regular expression on the path, used where the table names no patient; its group named patient, "
-        "or the first one, is the patient",
+        "or the first one, is the patient. Where it matches, it wins over the patient in a DICOM header",
         "keep": f"further columns to take over, commas between; {', '.join(_KNOWN)} are always taken. Keep names and dates out",
         "verify": VERIFY,
     },

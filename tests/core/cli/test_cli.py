@@ -203,3 +203,23 @@ def test_command_in_the_documentation_is_accepted(command: str) -> None:
             build_parser().parse_args([command])
         return
     assert build_parser().parse_args(shlex.split(command)).command
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("explain", "first", "{image}", "--out", "{image}"),
+        ("predict", "first", "{table}", "--csv", "{table}"),
+        ("data", "import", "csv", "{table}", "--out", "{table}"),
+        ("explain", "first", "{image}", "--out", "overlay.xyz"),
+    ],
+)
+def test_result_is_never_written_over_what_it_was_made_from(call: Call, lab: Path, arguments: tuple[str, ...]) -> None:
+    rows = pd.read_csv(lab / "data/demo/manifest.csv")
+    image = next(lab / "data/demo" / path for path in rows["path"] if path.endswith(".png"))
+    files = {"image": image, "table": lab / "data/demo/manifest.csv"}
+    before = {name: path.read_bytes() for name, path in files.items()}
+    code, _, err = call(*(argument.format(**files) for argument in arguments))
+    assert code == 1
+    assert "expected a file name" in err or "would be overwritten" in err
+    assert {name: path.read_bytes() for name, path in files.items()} == before

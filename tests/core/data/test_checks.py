@@ -59,7 +59,8 @@ def test_missing_and_unreadable_files_are_named_but_a_training_can_go_on_without
 def test_no_file_at_all_is_not_usable(frame: pd.DataFrame) -> None:
     frame["path"] = [f"/nowhere/{number}.png" for number in range(len(frame))]
     report = check_manifest(frame)
-    assert not report.usable and kinds(report) == ["missing_file"]
+    assert not report.usable and kinds(report) == ["missing_file", "untrainable"]
+    assert report.problems[-1].message.startswith("without the 120 missing or unreadable images: train has no benign")
     assert "and 115 more" in report.problems[0].message
 
 
@@ -91,7 +92,7 @@ def test_identical_files_are_found(frame: pd.DataFrame, twin: int, kind: str, wo
     [
         ("train", ["missing_split"], True),
         ("", [], True),
-        ("test", ["missing_split"], False),
+        ("test", ["missing_split", "untrainable"], False),
         ("gaps", ["missing_split"], False),
         ("no val", ["missing_split"], True),
     ],
@@ -112,7 +113,43 @@ def test_one_label_few_patients_and_rare_labels_are_said(frame: pd.DataFrame) ->
     val = frame["split"] == "val"
     frame["label"] = ["benign" if held else label for held, label in zip(val, frame["label"], strict=True)]
     report = check_manifest(frame)
-    assert kinds(report) == ["imbalance"] and "val has images of one label only" in report.problems[0].message
+    assert kinds(report) == ["imbalance", "untrainable"] and "val has images of one label only" in report.problems[0].message
     assert not report.usable
     frame["label"] = ["malignant" if number % 40 == 2 else "benign" for number in range(len(frame))]
     assert kinds(check_manifest(frame)) == ["few_patients", "imbalance"]
+
+
+def test_rows_without_a_split_are_named_even_when_their_files_are_missing(frame: pd.DataFrame) -> None:
+    frame["split"] = ["" if number == 7 else split for number, split in enumerate(frame["split"])]
+    Path(frame["path"].iloc[3]).unlink()
+    Path(frame["path"].iloc[7]).unlink()
+    report = check_manifest(frame)
+    assert kinds(report) == ["missing_file", "missing_split"] and not report.usable
+    assert report.problems[-1].rows == (7,) and "1 of 120 rows have no split" in report.problems[-1].message
+
+
+@pytest.mark.parametrize("split", ["", "train"])
+def test_one_label_is_not_usable(frame: pd.DataFrame, split: str) -> None:
+    frame["split"], frame["label"] = split, "benign"
+    report = check_manifest(frame)
+    assert not report.usable and report.problems[-1].kind == "untrainable" and "malignant" in report.problems[-1].message
+
+
+@pytest.mark.parametrize(
+    ("split", "patients", "usable"), [("", 2, False), ("", 3, True), ("train", 1, False), ("train", 2, True)]
+)
+def test_a_split_that_is_to_be_made_needs_patients_of_each_label(
+    frame: pd.DataFrame, split: str, patients: int, usable: bool
+) -> None:
+    frame = frame.iloc[: 2 * patients].assign(split=split)
+    report = check_manifest(frame)
+    assert report.usable is usable and ("untrainable" in kinds(report)) is not usable
+
+
+def test_identical_files_of_two_patients_that_a_split_would_part_are_not_usable(frame: pd.DataFrame) -> None:
+    frame = frame.iloc[:6].assign(split="")
+    first, other = frame["path"].iloc[0], frame["path"].iloc[2]
+    assert check_manifest(frame).usable  # three patients of each label: each stands in a split of its own
+    Path(other).write_bytes(Path(first).read_bytes())
+    report = check_manifest(frame)
+    assert not report.usable and "identical content" in report.problems[-1].message

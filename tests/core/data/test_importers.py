@@ -135,13 +135,45 @@ def test_folder_takes_the_patient_of_dicom_headers_as_a_pseudonym(tmp_path: Path
     dicom(tmp_path / "benign" / "IM0001", "12345", "L", "CC")
     dicom(tmp_path / "malignant" / "IM0002.dcm", "12345", "R", "MLO")
     for verify in ("all", "header"):
-        report = import_data("folder", tmp_path, verify=verify, patient_pattern="(IM)")
+        report = import_data("folder", tmp_path, verify=verify, patient_pattern="(XY)")
         rows = by_name(report)
         assert {row["patient_id"] for row in rows.values()} == {pseudonym("12345")}
         assert (rows["IM0002.dcm"]["laterality"], rows["IM0002.dcm"]["view"]) == ("R", "MLO")
         assert rows["IM0001"]["scanner"] == "ACME"
         assert "12345" not in report.frame.to_csv() and "Doe" not in report.frame.to_csv()
         assert said(report, "2 of 2 images: patient from the DICOM header")
+        assert not said(report, "more than one source")
+
+
+@pytest.mark.parametrize("importer", ["folder", "csv"])
+def test_a_patient_with_dicom_and_other_files_is_one_with_a_pattern_and_doubtful_without(tmp_path: Path, importer: str) -> None:
+    dicom(tmp_path / "benign" / "P7_L_CC.dcm", "12345", "L", "CC")
+    picture(tmp_path / "malignant" / "P7_R_CC.png")
+    source = tmp_path
+    if importer == "csv":
+        source = tmp_path / "table.csv"
+        source.write_text("file,label\nbenign/P7_L_CC.dcm,0\nmalignant/P7_R_CC.png,1\n", encoding="utf-8")
+    report = import_data(importer, source)
+    assert report.frame["patient_id"].tolist() == [pseudonym("12345"), "P7"]
+    assert said(report, "more than one source (1 from the DICOM header, 1 from the file name): the same patient may carry two")
+    assert said(report, "leakage between splits cannot be excluded; a patient_pattern that matches every file solves this")
+    report = import_data(importer, source, patient_pattern=r"(P\d+)_")
+    assert report.frame["patient_id"].tolist() == ["P7", "P7"]
+    assert said(report, "images: patient from patient_pattern") and not said(report, "more than one source")
+    report = import_data(importer, source, patient_pattern=r"(P\d+)_R")
+    assert said(report, "more than one source (1 from patient_pattern, 1 from the DICOM header)")
+
+
+def test_csv_that_names_some_patients_only_is_doubtful(tmp_path: Path) -> None:
+    picture(tmp_path / "P1_L.png")
+    picture(tmp_path / "P1_R.png")
+    table = tmp_path / "table.csv"
+    table.write_text("file,label,patient\nP1_L.png,0,17\nP1_R.png,1,\n", encoding="utf-8")
+    report = import_data("csv", table)
+    assert said(report, "more than one source (1 from the table, 1 from the file name)")
+    assert said(report, "naming the patient in every row")
+    table.write_text("file,label,patient\nP1_L.png,0,17\nP1_R.png,1,17\n", encoding="utf-8")
+    assert not said(import_data("csv", table), "more than one source")
 
 
 @pytest.mark.parametrize("pattern", [r"^(?P<site>[a-z]+)/(?P<patient>\d+)", r"/(\d+)-"])
@@ -251,7 +283,7 @@ def test_csv_without_patients_looks_at_pattern_header_and_name(tmp_path: Path) -
     table.write_text("file,label\ns-17_x.png,0\nP1_L_CC.png,1\nscan.png,0\nd.dcm,1\n", encoding="utf-8")
     report = import_data("csv", table, patient_pattern=r"s-(\d+)")
     rows = by_name(report)
-    assert rows["s-17_x.png"]["patient_id"] == "17"
+    assert rows["s-17_x.png"]["patient_id"] == "17" and said(report, "1 images: patient from patient_pattern")
     assert (rows["P1_L_CC.png"]["patient_id"], rows["P1_L_CC.png"]["view"]) == ("P1", "CC")
     assert rows["d.dcm"]["patient_id"] == pseudonym("999") and rows["d.dcm"]["laterality"] == "R"
     assert rows["scan.png"]["patient_id"].endswith("scan") and said(report, "1 images: no patient known")
