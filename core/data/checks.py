@@ -191,7 +191,7 @@ def _leakage(frame: pd.DataFrame) -> list[Problem]:
 
 def _split_problems(frame: pd.DataFrame) -> list[Problem]:
     empty = (frame["split"] == "").to_numpy()
-    if empty.any():
+    if frame.empty or empty.any():
         return []  # all of it is split by patient when a training starts; a part of it is a refusal
     remarks = {
         "train": "there is no train split: this manifest can be evaluated on, not trained on",
