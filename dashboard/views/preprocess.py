@@ -93,6 +93,7 @@ def show() -> None:
 def workbench(image: ImageRef) -> None:
     """Compare slider and controls side by side; below them what the model gets. Only this reruns when a slider moves."""
     outcome()
+    above = st.container()
     picture, controls = st.columns([7, 3], gap="medium")
     with controls:
         recipe = sliders()
@@ -104,6 +105,8 @@ def workbench(image: ImageRef) -> None:
     left, right = st.columns([2, 3], gap="medium")
     with left:
         exact = services.prepared(image, recipe)
+        with above:  # seen before the picture it is about
+            doubts(image, exact)
         model_input(exact)
     with right:
         histogram(view)
@@ -253,12 +256,15 @@ def histogram(view: Preview) -> None:
     components.figure(chart, "preprocess:histogram", height=250)
 
 
-def steps(image: ImageRef, exact: Prepared) -> None:
-    """What was done, in order, with milliseconds; and what the reader or the preparation was unsure about."""
-    mammogram = services.mammogram(image)
-    done = [*mammogram.steps, *exact.steps]
-    for warning in dict.fromkeys([*mammogram.warnings, *exact.warnings]):
+def doubts(image: ImageRef, exact: Prepared) -> None:
+    """What the reader or the preparation was unsure about."""
+    for warning in dict.fromkeys([*services.mammogram(image).warnings, *exact.warnings]):
         st.warning(warning, icon=":material/warning:")
+
+
+def steps(image: ImageRef, exact: Prepared) -> None:
+    """What was done, in order, with milliseconds."""
+    done = [*services.mammogram(image).steps, *exact.steps]
     with st.expander(f"What was done: {len(done)} steps, {sum(step.milliseconds for step in done):.0f} ms"):
         rows = [
             {
