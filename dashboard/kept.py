@@ -27,6 +27,17 @@ def _valid(key: str, options: Sequence[str], default: str | None) -> str:
     return default if default is not None else options[0]
 
 
+def _choice(
+    options: Mapping[str, str] | Sequence[str], key: str, default: str | None, help: str | None, hide_label: bool
+) -> tuple[str, dict[str, Any]]:
+    """(the value, what the widget is called with) of a choice among `options`."""
+    words = options if isinstance(options, Mapping) else {option: option for option in options}
+    value = _valid(key, list(words), default)
+    visibility = "collapsed" if hide_label else "visible"
+    shown = {"options": list(words), "format_func": words.__getitem__, "help": help, "label_visibility": visibility}
+    return value, shown | _sync(key, value)
+
+
 def segmented(
     label: str,
     options: Mapping[str, str] | Sequence[str],
@@ -37,17 +48,8 @@ def segmented(
     hide_label: bool = False,
 ) -> str:
     """A row of buttons, one of them on. `options`: the values, with the words shown where they differ."""
-    words = options if isinstance(options, Mapping) else {option: option for option in options}
-    value = _valid(key, list(words), default)
-    st.segmented_control(
-        label,
-        list(words),
-        format_func=words.__getitem__,
-        required=True,
-        help=help,
-        label_visibility="collapsed" if hide_label else "visible",
-        **_sync(key, value),
-    )
+    value, common = _choice(options, key, default, help, hide_label)
+    st.segmented_control(label, required=True, **common)
     return value
 
 
@@ -61,16 +63,8 @@ def select(
     hide_label: bool = False,
 ) -> str:
     """A select box."""
-    words = options if isinstance(options, Mapping) else {option: option for option in options}
-    value = _valid(key, list(words), default)
-    st.selectbox(
-        label,
-        list(words),
-        format_func=words.__getitem__,
-        help=help,
-        label_visibility="collapsed" if hide_label else "visible",
-        **_sync(key, value),
-    )
+    value, common = _choice(options, key, default, help, hide_label)
+    st.selectbox(label, **common)
     return value
 
 

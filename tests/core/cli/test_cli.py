@@ -14,6 +14,7 @@ import pytest
 from core.cli import main
 from core.cli.parser import build_parser
 from core.data.demo import make_demo
+from core.training import Run, Status
 
 ROOT = Path(__file__).parents[3]
 SMALL = ("--set", "preprocessing.size=48", "--set", "training.epochs=1", "--set", "training.batch_size=8")
@@ -176,6 +177,21 @@ def test_pipeline_goes_from_data_to_report(call: Call, lab: Path) -> None:
     assert (run / "report.html").stat().st_size > 100_000
     assert set(json.loads((run / "evaluation.json").read_text(encoding="utf-8"))) >= {"val", "test"}
     assert list((run / "explain").glob("*.png"))
+
+
+def test_stopped_pipeline_leaves_the_test_set_closed(call: Call, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.cli import runs
+    from core.cli.follow import follow
+
+    def stopped_at_once(run: Run, *, resume: bool) -> Status:
+        run.request("stop")
+        return follow(run, resume=resume)
+
+    monkeypatch.setattr(runs, "follow", stopped_at_once)
+    code, _, err = call("pipeline", "--run", "halted", *SMALL)
+    assert code == 130
+    assert "--resume halted" in err
+    assert not (lab / "checkpoints/halted/predictions/test.csv").exists()
 
 
 def test_doctor_finds_every_package_and_decoder_here(call: Call) -> None:

@@ -40,7 +40,7 @@ def wait_for_steps(run: Run, count: int, process: subprocess.Popen[bytes]) -> No
         time.sleep(0.002)
 
 
-def kill_some_times(make_run: Callable[..., Run], kills: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_that_kills_change_nothing(make_run: Callable[..., Run], kills: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from core.training import loop
 
     monkeypatch.setattr(loop, "STEP_SECONDS", 0.0)
@@ -76,9 +76,9 @@ def kill_some_times(make_run: Callable[..., Run], kills: int, monkeypatch: pytes
 def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(
     make_run: Callable[..., Run], every_step: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kill_some_times(make_run, 1, monkeypatch)
+    check_that_kills_change_nothing(make_run, 1, monkeypatch)
 
 
 @pytest.mark.slow
 def test_killed_twenty_times(make_run: Callable[..., Run], every_step: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    kill_some_times(make_run, 20, monkeypatch)
+    check_that_kills_change_nothing(make_run, 20, monkeypatch)
