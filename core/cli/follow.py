@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from core.training import Run, Status
 
 
-def follow(run: Run, *, resume: bool) -> Status:
+def follow(run: Run, *, resume: bool, queue: bool = True) -> Status:
     """Train here until the end; the first Ctrl-C stops in order and keeps the best model.
 
     Raises:
@@ -20,7 +20,7 @@ def follow(run: Run, *, resume: bool) -> Status:
 
     teller = _Teller()
     try:
-        return run_to_end(run, resume=resume, on_event=teller.tell)
+        return run_to_end(run, resume=resume, on_event=teller.tell, queue=queue)
     finally:
         teller.close_bar()
 
@@ -64,6 +64,8 @@ def _line(event: dict[str, Any]) -> str:
             f"{event['run']}: {event['parameters'] / 1e6:.2f} M parameters on {event['device']} "
             f"({event['precision']}); images: {counts}"
         )
+    if kind == "wait":
+        return f"waits for {', '.join(event['ahead'])} on {event['device']} (Ctrl-C leaves the line)"
     if kind == "phase":
         epochs = f"epochs {event['first_epoch']}-{event['last_epoch']}"
         return f"phase {event['phase']}: {epochs}, learning rate {event['learning_rate']:.2g}"

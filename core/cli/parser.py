@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core import RESEARCH_NOTICE, __version__
-from core.cli import data, runs, system
+from core.cli import control, data, runs, system
 from core.config import DataConfig
 
 Command = Callable[[argparse.Namespace], int]
@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _data_commands(commands)
     _run_commands(commands)
+    _control_commands(commands)
     doctor = _add(commands, "doctor", system.doctor, "versions, devices, decoders, weights, disk: what works here")
     _json_option(doctor)
     return parser
@@ -65,7 +66,9 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
     train = _add(commands, "train", runs.train, "train a model; the run folder holds everything it did")
     _config_options(train)
     train.add_argument("--run", metavar="NAME", help="name of the run (default: date, architecture, number)")
-    train.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped or interrupted")
+    train.add_argument("--resume", metavar="RUN", help="go on with a stopped or interrupted run, or begin a queued one")
+    train.add_argument("--detach", action="store_true", help="train in a process of its own that outlives this terminal")
+    train.add_argument("--at-once", action="store_true", help="do not wait while another training uses the device")
     _json_option(train)
 
     evaluate = _add(commands, "evaluate", runs.evaluate, "figures with intervals, written into the run folder")
@@ -98,6 +101,29 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
     pipeline = _add(commands, "pipeline", runs.pipeline, "data check, train, evaluate, explain, report")
     _config_options(pipeline)
     pipeline.add_argument("--run", metavar="NAME", help="name of the run")
+
+
+def _control_commands(commands: argparse._SubParsersAction) -> None:
+    group = commands.add_parser("run", help="pause, stop, start, fork, rename, annotate or delete a run").add_subparsers(
+        title="actions", required=True, metavar="ACTION"
+    )
+    _run_argument(_add(group, "pause", control.pause, "pause after the current step"))
+    _run_argument(_add(group, "go-on", control.go_on, "let a paused run go on"))
+    _run_argument(_add(group, "stop", control.stop, "stop and keep the best model, or take a waiting run out of the line"))
+    _run_argument(_add(group, "start", control.start, "begin or resume it in a process of its own"))
+    fork = _add(group, "fork", control.fork, "a new run from this one's weights and split, with changed settings")
+    _run_argument(fork)
+    fork.add_argument("--name", help="name of the new run")
+    _set_option(fork)
+    rename = _add(group, "rename", control.rename, "give it another name")
+    _run_argument(rename)
+    rename.add_argument("name")
+    note = _add(group, "note", control.note, "print or set what is noted about it")
+    _run_argument(note)
+    note.add_argument("text", nargs="?", help='the new note; "" removes it')
+    delete = _add(group, "delete", control.delete, "delete its folder with everything in it")
+    _run_argument(delete)
+    delete.add_argument("--yes", action="store_true", help="without asking")
 
 
 def _add(commands: argparse._SubParsersAction, name: str, command: Command, text: str) -> argparse.ArgumentParser:

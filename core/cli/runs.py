@@ -27,15 +27,20 @@ def train(arguments: argparse.Namespace) -> int:
     if arguments.resume:
         if arguments.run or arguments.set:
             raise BadConfig("--resume goes on with a run as it is: leave out --run and --set, or start a new run")
-        run = _open(arguments.resume, arguments.config)
-        resume = True
+        run = open_run(arguments.resume, arguments.config)
+        resume = run.status().state != "queued"
     else:
         config = _config(arguments)
         with progress_bar("demo set") as progress:
             rows = load_rows(config, progress)
         run = Run.create(config, rows, name=arguments.run)
         resume = False
-    status = follow(run, resume=resume)
+    if arguments.detach:
+        from core.training import start_process
+
+        print(f"{run.path.as_posix()}: process {start_process(run, resume=resume)}")
+        return 0
+    status = follow(run, resume=resume, queue=not arguments.at_once)
     if arguments.json:
         print_json(
             {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason, **_headline(run)}
@@ -49,7 +54,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Figures with intervals for one split of a run."""
     from core.evaluate import evaluate as evaluate_run
 
-    run = _open(arguments.run)
+    run = open_run(arguments.run)
     with progress_bar(f"scoring {arguments.split}") as progress:
         evaluation = evaluate_run(run, arguments.split, progress=progress)
     if arguments.json:
@@ -66,7 +71,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
     if arguments.csv:
         new_file(arguments.csv, ".csv", arguments.files)
-    run = _open(arguments.run)
+    run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
     rows: list[dict[str, Any]] = []
     with progress_bar("predicting") as progress:
@@ -99,7 +104,7 @@ def explain(arguments: argparse.Namespace) -> int:
     from core.predict import Predictor
 
     new_file(arguments.out, ".png", [arguments.file])
-    run = _open(arguments.run)
+    run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
     prediction = predictor.predict(arguments.file)
     heat = predictor.explain(prediction.prepared, method=arguments.method, target=arguments.target)
@@ -151,7 +156,7 @@ def report(arguments: argparse.Namespace) -> int:
     """Write the HTML report of a run."""
     from core.report import report as write_report
 
-    print(write_report(_open(arguments.run)).as_posix())
+    print(write_report(open_run(arguments.run)).as_posix())
     return 0
 
 
@@ -233,7 +238,8 @@ def _default_config(path: Path | None = None) -> Config:
     return load_config(chosen if chosen.exists() else None)
 
 
-def _open(name: str, config: Path | None = None) -> Run:
+def open_run(name: str, config: Path | None = None) -> Run:
+    """The run of this name in the runs folder, or in the folder of this path. Raises BadRun."""
     from core.training import Run
 
     for candidate in (Path(name), _default_config(config).checkpoints / name):

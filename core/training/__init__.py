@@ -12,12 +12,32 @@ from core.training.run import Run, list_runs
 from core.training.status import Status
 
 if TYPE_CHECKING:
-    from core.training.jobs import Job, run_to_end, start_thread
+    from core.training.forking import fork
+    from core.training.jobs import Job, run_to_end, start_process, start_thread
     from core.training.loop import train
 
-__all__ = ["Event", "EventReader", "Job", "Run", "Status", "list_runs", "run_to_end", "start_thread", "train"]
+__all__ = [
+    "Event",
+    "EventReader",
+    "Job",
+    "Run",
+    "Status",
+    "fork",
+    "list_runs",
+    "run_to_end",
+    "start_process",
+    "start_thread",
+    "train",
+]
 
-_LATE = {"train": "loop", "Job": "jobs", "run_to_end": "jobs", "start_thread": "jobs"}
+_LATE = {
+    "train": "loop",
+    "Job": "jobs",
+    "fork": "forking",
+    "run_to_end": "jobs",
+    "start_process": "jobs",
+    "start_thread": "jobs",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,28 +1,45 @@
-"""Launchers of the loop inside a process. A job is only a thread: what it did is in the run's folder."""
+"""Launchers of the loop: a thread of this process, this thread itself, or a process of its own.
+
+All do the same: take the run, wait for the device's turn, iterate `train`. What came of it is in the run's folder.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from filelock import FileLock
 
-from core.errors import LabError, TrainingFailed
+import core
+from core.errors import BadRun, LabError, TrainingFailed
 from core.training.events import Event
-from core.training.run import Run
-from core.training.status import Status
+from core.training.run import STATUS, Run
+from core.training.status import Status, StatusWriter
+from core.training.turns import Place
+
+PROCESS_LOG = "process.log"  # what a process of its own prints, Python's last words included
+_LOOK = 0.3  # seconds between looks at the line
+_DETACHED = 0x00000008 | 0x00000200  # Windows: DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
+_LAUNCHER = "MAMMOLAB_LAUNCHER"  # how a process of its own knows that it is one
 
 
 class Job:
     """A training in a background thread of this process."""
 
-    def __init__(self, run: Run, lock: FileLock, *, resume: bool, shares_machine: bool) -> None:
+    def __init__(self, run: Run, lock: FileLock, *, resume: bool, shares_machine: bool, queue: bool) -> None:
         self.run = run
         self.error: LabError | None = None
         self._lock = lock
+        self._queue = queue
         self._options = {"resume": resume, "shares_machine": shares_machine}
         self._thread = threading.Thread(target=self._train, name=f"training {run.name}", daemon=True)
         self._thread.start()
@@ -46,8 +63,10 @@ class Job:
         from core.training.loop import train
 
         try:
-            for _ in train(Run(self.run.path), lock=self._lock, **self._options):
-                pass
+            with _turn(self.run, "thread", queue=self._queue) as ours:
+                if ours:
+                    for _ in train(Run(self.run.path), lock=self._lock, **self._options):
+                        pass
         except LabError as error:
             self.error = error  # the run folder has it too
         except Exception as error:  # noqa: BLE001  nobody else would hear of it: this is a thread's last frame
@@ -65,29 +84,145 @@ class Job:
             self.error = TrainingFailed(f"{reason} And status.json could not be written: {problem}")
 
 
-def start_thread(run: Run, *, resume: bool = False, shares_machine: bool = True) -> Job:
-    """Train in a background thread; returns at once.
+def start_thread(run: Run, *, resume: bool = False, shares_machine: bool = True, queue: bool = True) -> Job:
+    """Train in a background thread, once the device is free (`queue`); returns at once.
 
     Raises:
         BadRun: somebody trains this run already, it is finished, or it was started before and `resume` is False.
     """
     run.require_startable(resume=resume)
-    return Job(run, run.acquire(), resume=resume, shares_machine=shares_machine)
+    return Job(run, run.acquire(), resume=resume, shares_machine=shares_machine, queue=queue)
 
 
-def run_to_end(run: Run, *, resume: bool = False, on_event: Callable[[Event], None] | None = None) -> Status:
+def start_process(run: Run, *, resume: bool = False) -> int:
+    """Train in a process of its own, which outlives this one; returns its id at once.
+
+    It waits for the device's turn as a thread does. What it prints goes to process.log in the run's folder.
+
+    Raises:
+        BadRun: as `start_thread`, or the system starts no process.
+    """
+    run.require_startable(resume=resume)
+    run.acquire().release()  # nobody else has it
+    command = [sys.executable, "-m", "core", "train", "--resume", str(run.path)]
+    # Of its own session (group on Windows): it is not ended with the terminal or the server that started it.
+    try:
+        with (run.path / PROCESS_LOG).open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=Path(core.__file__).parents[1],
+                env={**os.environ, _LAUNCHER: "process"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=os.name != "nt",
+                creationflags=_DETACHED if os.name == "nt" else 0,
+            )
+    except OSError as error:
+        raise BadRun(f"{run.name}: no process could be started for it ({error.strerror or error}).") from error
+    _children.append(process)
+    run.set_status(
+        pid=process.pid, host=platform.node(), process="", heartbeat=time.time(), launcher="process", reason="Starting."
+    )
+    return process.pid
+
+
+# Popen objects are kept so that an ended child is collected (poll) instead of staying a zombie.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def collect_children() -> int:
+    """Let the system forget the processes of `start_process` that have ended; how many are left. Cheap: call it now and
+    then."""
+    _children[:] = [child for child in _children if child.poll() is None]
+    return len(_children)
+
+
+def run_to_end(
+    run: Run, *, resume: bool = False, on_event: Callable[[Event], None] | None = None, queue: bool = True
+) -> Status:
     """Train in this thread until the end. The first Ctrl-C or SIGTERM stops in order, a second Ctrl-C at once.
+
+    Where the device is busy it waits its turn first (`queue`); under torchrun, whose ranks start together, it does not.
 
     Raises:
         LabError: the training failed, or cannot start.
     """
     from core.training.loop import train
 
-    with _stop_on_signals(run):
-        for event in train(run, resume=resume):
-            if on_event is not None:
-                on_event(event)
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks > 1:  # the loop itself knows who may write the folder
+        with _stop_on_signals(run):
+            for event in train(run, resume=resume):
+                if on_event is not None:
+                    on_event(event)
+        return run.status()
+    lock = run.acquire()
+    try:
+        run.require_startable(resume=resume)
+        launcher = os.environ.get(_LAUNCHER, "command line")
+        with _stop_on_signals(run), _turn(run, launcher, queue=queue, on_event=on_event) as ours:
+            if ours:
+                for event in train(run, resume=resume, lock=lock):
+                    if on_event is not None:
+                        on_event(event)
+    finally:
+        lock.release()
     return run.status()
+
+
+@contextmanager
+def _turn(run: Run, launcher: str, *, queue: bool, on_event: Callable[[Event], None] | None = None) -> Iterator[bool]:
+    """Hold the device's turn; yields False when a stop was asked for while waiting. The run must be acquired.
+
+    While it waits the run is "queued" with a heartbeat, and its reason says for whom.
+    """
+    if not queue:
+        run.set_status(launcher=launcher)
+        yield True
+        return
+    from core.training.machine import pick_machine
+
+    device = str(pick_machine(run.config().training).device)
+    with Place(device, run.name) as place:
+        yield _wait(run, place, device, launcher, on_event)
+
+
+def _wait(run: Run, place: Place, device: str, launcher: str, on_event: Callable[[Event], None] | None) -> bool:
+    ahead = place.ahead()
+    if not ahead:
+        run.set_status(launcher=launcher)
+        return True
+    before = run.status()
+    writer = StatusWriter(run.path / STATUS)
+    writer.start(state="queued", launcher=launcher, reason=_waits_for(ahead, device))
+    told: list[str] = []
+    try:
+        while ahead:
+            if run.requested("stop"):
+                run.withdraw("stop")
+                again = before.resumable
+                writer.update(
+                    state=before.state if again else "stopped",
+                    reason=before.reason if again else "Taken out of the line before it began.",
+                    finished=time.time(),
+                )
+                return False
+            if ahead != told:
+                told = ahead
+                writer.update(reason=_waits_for(ahead, device))
+                if on_event is not None:
+                    on_event({"type": "wait", "device": device, "ahead": ahead})
+            time.sleep(_LOOK)
+            ahead = place.ahead()
+    finally:
+        writer.stop()
+    return True
+
+
+def _waits_for(ahead: list[str], device: str) -> str:
+    others = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+    return f"Waits for {ahead[0]}{others} on {device}."
 
 
 @contextmanager

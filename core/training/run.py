@@ -5,7 +5,7 @@ status.json     see status.py   events.jsonl   see events.py
 control/        empty files `stop` and `pause`: requests to whoever trains
 last.pt         see checkpoint.py
 model.safetensors, model.json   the best model so far (core.model.store)
-predictions/, excluded.csv, train.log
+predictions/, excluded.csv, train.log, note.txt (what the user wrote about it)
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ Request = Literal["stop", "pause"]
 
 CONFIG, MANIFEST, STATUS, EVENTS, LAST = "config.yaml", "manifest.csv", "status.json", "events.jsonl", "last.pt"
 EXCLUDED = "excluded.csv"
+NOTE = "note.txt"
+LONGEST_NOTE = 10_000  # characters
 _LOCK = ".lock"
 _MARKS = (CONFIG, STATUS, EVENTS, "model.json")  # a folder with one of these is, or was, a run
 _DELETED = ".deleted-"
@@ -154,6 +156,13 @@ class Run:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
         return dict(zip(rows["path"], rows["reason"], strict=True))
 
+    def note(self) -> str:
+        """What the user wrote about the run; "" when nothing."""
+        try:
+            return (self.path / NOTE).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return ""
+
     def events(self, after: int = 0) -> list[Event]:
         """Events with `seq` above `after`. For polling, `event_reader` costs less and notices a resumed run."""
         return read_events(self.path / EVENTS, after)
@@ -203,6 +212,23 @@ class Run:
 
         write_status(self.path / STATUS, replace(self.status(), **changes))
 
+    def set_note(self, text: str) -> None:
+        """Keep a note about the run, in place of the one before; an empty one removes it.
+
+        Raises:
+            BadRun: it is too long, or the folder cannot be written to.
+        """
+        text = text.strip()
+        if len(text) > LONGEST_NOTE:
+            raise BadRun(f"{self.name}: expected a note of at most {LONGEST_NOTE} characters, got {len(text)}. Shorten it.")
+        try:
+            if text:
+                write_text(self.path / NOTE, text + "\n")
+            else:
+                (self.path / NOTE).unlink(missing_ok=True)
+        except OSError as error:
+            raise BadRun(f"{self.name}: the note cannot be written ({error.strerror or error}).") from error
+
     def append_event(self, event: Event) -> Event:
         """Add one event, with `seq` and `time`; returns what was written. While a run trains only its trainer does."""
         with EventLog(self.path / EVENTS) as log:
@@ -230,14 +256,14 @@ class Run:
         except OSError as error:
             raise BadRun(f"{self.name}: its folder cannot be written to ({error.strerror or error}).") from error
         status = self.status()
-        if status.live and status.host != platform.node():  # file locks may not reach across a network
+        if (status.live or status.waiting) and status.host != platform.node():  # file locks may not reach across a network
             lock.release()
             raise BadRun(f"{self.name}: it is being trained already{self._where()}. Stop it first, or wait.")
         return lock
 
     def _where(self) -> str:
         status = self.status()
-        return f" (process {status.pid} on {status.host})" if status.live else ""
+        return f" (process {status.pid} on {status.host})" if status.live or status.waiting else ""
 
     # ------------------------------------------------------------------ rename, delete
 

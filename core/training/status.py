@@ -32,6 +32,7 @@ class Status:
     """What status.json says. Times are seconds since 1970 or None, `epoch` counts finished epochs.
 
     `state` is as written in the file, but for "interrupted": the file says running or paused and nobody is there.
+    `launcher` is "thread" (of the dashboard), "process", "command line" or "torchrun".
     `problem` says, in words, what is wrong with the folder; "" when nothing is.
     """
 
@@ -63,6 +64,11 @@ class Status:
         return self.state in ("running", "paused")
 
     @property
+    def waiting(self) -> bool:
+        """Whether somebody waits with it for a device, or is about to begin."""
+        return self.state == "queued" and self.pid is not None
+
+    @property
     def resumable(self) -> bool:
         """Whether it ended before its last epoch, so that resuming makes sense."""
         return self.state in ("interrupted", "stopped", "failed")
@@ -85,6 +91,9 @@ def read_status(path: Path) -> Status:
     if status.live and not _trainer_present(status, time.time()):
         reason = status.reason or "The program that trained it ended without a word (killed, or the machine went down)."
         return dataclasses.replace(status, state="interrupted", reason=reason)
+    if status.waiting and not _trainer_present(status, time.time()):
+        reason = "The program that was to train it ended before it began; what it said is in the run's folder."
+        return dataclasses.replace(status, pid=None, reason=reason)
     return status
 
 

@@ -1,0 +1,91 @@
+"""`run ACTION RUN`: what can be done to a run besides training it, whoever trains it and wherever."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from core.cli.runs import open_run
+from core.errors import BadConfig, BadRun
+
+
+def pause(arguments: argparse.Namespace) -> int:
+    """Ask the trainer to pause after its step."""
+    run = open_run(arguments.run)
+    if not run.status().live:
+        raise BadRun(f"{run.name}: nobody trains it (it is {run.status().state}); there is nothing to pause.")
+    run.request("pause")
+    print(f"{run.name}: will pause after its step; go on with `python -m core run go-on {run.name}`")
+    return 0
+
+
+def go_on(arguments: argparse.Namespace) -> int:
+    """Let a paused run go on."""
+    run = open_run(arguments.run)
+    run.withdraw("pause")
+    status = run.status()
+    print(f"{run.name}: goes on" if status.live else f"{run.name}: is {status.state}; start it with `train --resume`")
+    return 0
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """Ask the trainer to stop and keep the best model, or take a waiting run out of the line."""
+    run = open_run(arguments.run)
+    status = run.status()
+    if not (status.live or status.waiting):
+        raise BadRun(f"{run.name}: nobody trains it (it is {status.state}); there is nothing to stop.")
+    run.request("stop")
+    print(f"{run.name}: will stop after its step and keep the best model")
+    return 0
+
+
+def start(arguments: argparse.Namespace) -> int:
+    """Train it in a process of its own, from the beginning or from its last checkpoint."""
+    from core.training import start_process
+
+    run = open_run(arguments.run)
+    pid = start_process(run, resume=run.status().state != "queued")
+    print(f"{run.name}: process {pid}")
+    return 0
+
+
+def fork(arguments: argparse.Namespace) -> int:
+    """Make a new run from another one's weights, with changed settings; `run start` or `train --resume` trains it."""
+    from core.config import load_config
+    from core.training import fork as fork_run
+
+    parent = open_run(arguments.run)
+    child = fork_run(parent, load_config(parent.path / "config.yaml", arguments.set), name=arguments.name)
+    print(f"{child.path.as_posix()}: queued; train it with `python -m core train --resume {child.name}`")
+    return 0
+
+
+def rename(arguments: argparse.Namespace) -> int:
+    """Give it another name."""
+    run = open_run(arguments.run)
+    print(run.rename(arguments.name).path.as_posix())
+    return 0
+
+
+def note(arguments: argparse.Namespace) -> int:
+    """Print its note, or set one."""
+    run = open_run(arguments.run)
+    if arguments.text is not None:
+        run.set_note(arguments.text)
+    print(run.note())
+    return 0
+
+
+def delete(arguments: argparse.Namespace) -> int:
+    """Delete the folder with everything in it, after the name has been typed again or with --yes."""
+    run = open_run(arguments.run)
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise BadConfig(f"deleting {run.name} cannot be undone: say --yes where nobody can be asked")
+        typed = input(f"Delete {run.path} with its model and results? This cannot be undone. Type its name to go on: ")
+        if typed.strip() != run.name:
+            print("nothing was deleted")
+            return 1
+    run.delete()
+    print(f"{run.name}: deleted")
+    return 0

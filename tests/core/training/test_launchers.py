@@ -1,0 +1,122 @@
+"""Threads and processes wait their turn, outlive what started them, and say so in the run's folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.config import load_config
+from core.errors import BadRun
+from core.training import Run, fork, start_process, start_thread
+from core.training.jobs import collect_children
+from core.training.turns import Place
+
+MakeRun = Callable[..., Run]
+ENOUGH = 120.0  # seconds
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + ENOUGH
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that in time"
+        time.sleep(0.05)
+
+
+def test_a_run_waits_while_the_device_is_taken_and_says_for_whom(make_run: MakeRun) -> None:
+    run = make_run()
+    with Place("cpu", "the other"):
+        job = start_thread(run)
+        wait_until(lambda: run.status().waiting)
+        status = run.status()
+        assert status.state == "queued" and status.reason == "Waits for the other on cpu."
+        with pytest.raises(BadRun, match="trained already"):
+            Run.open(run.path).delete()
+        assert job.alive
+    assert job.join(ENOUGH)
+    status = run.status()
+    assert (status.state, status.launcher, status.waiting) == ("done", "thread", False)
+
+
+@pytest.mark.parametrize("started_before", [False, True])
+def test_a_waiting_run_that_is_stopped_leaves_the_line(make_run: MakeRun, started_before: bool) -> None:
+    run = make_run()
+    if started_before:
+        run.set_status(state="stopped", reason="as asked")
+    with Place("cpu", "the other") as other:
+        job = start_thread(run, resume=started_before)
+        wait_until(lambda: run.status().waiting)
+        run.request("stop")
+        assert job.join(ENOUGH)
+        assert len(list(other.folder.glob("*.json"))) == 1
+    assert run.status().state == "stopped" and not run.requested("stop")
+    assert ("as asked" if started_before else "before it began") in run.status().reason
+
+
+def test_two_trainings_run_one_after_the_other(make_run: MakeRun) -> None:
+    jobs = [start_thread(make_run(name)) for name in ("one", "two")]
+    assert all(job.join(ENOUGH) for job in jobs)
+    first, second = sorted((job.run.status() for job in jobs), key=lambda status: status.started or 0)
+    assert (first.state, second.state) == ("done", "done")
+    assert first.finished is not None and second.started is not None and first.finished <= second.started
+
+
+def test_a_process_of_its_own_trains_the_run_and_gives_the_same_weights_as_a_thread(make_run: MakeRun) -> None:
+    run, twin = make_run("process", training__threads=1), make_run("thread", training__threads=1)
+    start_process(run)
+    assert run.status().waiting or run.status().live
+    job = start_thread(twin)
+    wait_until(lambda: run.status().state not in ("queued", "running"))
+    wait_until(lambda: collect_children() == 0)
+    assert job.join(ENOUGH)
+    assert run.status().state == "done", (run.path / "process.log").read_text(encoding="utf-8")
+    assert run.status().launcher == "process"
+    ours, theirs = (load_file(one.path / "model.safetensors") for one in (run, twin))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_process_that_dies_before_it_begins_leaves_the_run_queued_with_the_reason(make_run: MakeRun) -> None:
+    run = make_run()
+    run.set_status(pid=2**22 + 1, host=platform.node(), heartbeat=time.time(), launcher="process")
+    status = run.status()
+    assert status.state == "queued" and not status.waiting and "ended before it began" in status.reason
+
+
+def test_a_fork_starts_from_the_weights_and_the_split_of_its_parent(make_run: MakeRun) -> None:
+    parent = make_run("parent", training__epochs=1)
+    with pytest.raises(BadRun, match="no model yet"):
+        fork(parent)
+    assert start_thread(parent).join(ENOUGH)
+    changed = load_config(parent.path / "config.yaml", ["training.learning_rate=1e-9", "training.seed=5"])
+    child = fork(parent, changed, name="child")
+    assert child.status().state == "queued" and "parent" in child.note()
+    columns = ["path", "split"]
+    assert child.manifest()[columns].equals(parent.manifest()[columns])
+    assert start_thread(child).join(ENOUGH)
+    before, after = (load_file(run.path / "model.safetensors") for run in (parent, child))
+    assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
+    card = json.loads((child.path / "model.json").read_text(encoding="utf-8"))
+    assert card["run"] == "child"
+
+
+def test_a_fork_of_another_architecture_is_refused(make_run: MakeRun) -> None:
+    parent = make_run("parent", training__epochs=1)
+    assert start_thread(parent).join(ENOUGH)
+    with pytest.raises(BadRun, match="resnet18"):
+        fork(parent, load_config(parent.path / "config.yaml", ["model.name=resnet18"]))
+
+
+def test_a_note_is_kept_replaced_and_removed(make_run: MakeRun) -> None:
+    run = make_run()
+    assert run.note() == ""
+    run.set_note("  größere Kacheln\nzweite Zeile ")
+    assert Run.open(run.path).note() == "größere Kacheln\nzweite Zeile"
+    run.set_note("")
+    assert run.note() == "" and not (run.path / "note.txt").exists()
+    with pytest.raises(BadRun, match="10000"):
+        run.set_note("x" * 10_001)
