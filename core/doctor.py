@@ -100,15 +100,13 @@ def _package(name: str) -> Finding:
 
 def _decoders() -> list[Finding]:
     from pydicom import uid
-    from pydicom.pixels import get_decoder
 
-    import core.images  # noqa: F401  registers the decoders that pydicom does not know by itself
+    from core.images.decoders import decoder_of
 
     findings = []
     for keyword in TRANSFER_SYNTAXES:
-        decoder = get_decoder(getattr(uid, keyword))
-        plugins = ", ".join(decoder.available_plugins)
-        findings.append(Finding(f"DICOM {keyword}", decoder.is_available, plugins or "no decoder installed"))
+        decoder = decoder_of(getattr(uid, keyword))
+        findings.append(Finding(f"DICOM {keyword}", bool(decoder), decoder or "no decoder installed"))
     return findings
 
 

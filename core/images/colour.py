@@ -38,5 +38,8 @@ def is_grey(values: NDArray[Any]) -> bool:
 
 def coloured_share(values: NDArray[Any]) -> float:
     """Share of pixels, 0..1, whose channels differ by more than rounding."""
-    spread = values.max(axis=2).astype(np.int64) - values.min(axis=2)
-    return float(np.mean(spread > _CHROMA_TOLERANCE * np.iinfo(values.dtype).max))
+    red, green, blue = (values[:, :, channel] for channel in range(3))
+    brightest = np.maximum(np.maximum(red, green), blue)
+    # The range of signed values may not fit their type: reading the difference as unsigned puts that right.
+    spread = (brightest - np.minimum(np.minimum(red, green), blue)).view(f"u{values.dtype.itemsize}")
+    return float(np.count_nonzero(spread > _CHROMA_TOLERANCE * np.iinfo(values.dtype).max) / spread.size)

@@ -1,110 +1,121 @@
-"""Which decoder takes which DICOM transfer syntax, and a plugin that lets pydicom use imagecodecs.
+"""One compressed frame -> stored values, by imagecodecs: which codec takes which DICOM transfer syntax.
 
-imagecodecs (BSD) comes first nearly everywhere: the only one without GPL for 12-bit JPEG, the fastest for lossless
-JPEG and HTJ2K, and robust against damaged files. A decoder that refuses hands over to the next.
+imagecodecs (BSD, around libjpeg-turbo, CharLS and OpenJPEG) is the only package without GPL that takes every
+syntax, and the fastest in each; docs/dicom.md has the figures. JPEG and JPEG 2000 are told apart by their content, for
+headers that name another member of the family.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib.util
-import threading
+import os
+import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from pydicom.pixels import get_decoder
-from pydicom.pixels.decoders.base import DecodeRunner
-from pydicom.uid import UID
+from numpy.typing import NDArray
 
-_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-_JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
-_JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
-_JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
-_HTJ2K = ("1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203")
-_RLE = "1.2.840.10008.1.2.5"
-_LABEL = "imagecodecs"
-# imagecodecs functions by transfer syntax, in the order in which they are tried.
-_FUNCTIONS = {
-    _JPEG_EXTENDED: ("jpeg8_decode",),
-    **dict.fromkeys(_JPEG_LOSSLESS, ("ljpeg_decode", "jpegsof3_decode", "jpeg8_decode")),
-    **dict.fromkeys(_JPEG_LS, ("jpegls_decode",)),
-    **dict.fromkeys(_JPEG_2000, ("jpeg2k_decode",)),
-    **dict.fromkeys(_HTJ2K, ("jpeg2k_decode",)),
+from core.images.codestream import Codestream
+
+_JPEG = ("50", "51", "57", "70")
+_JPEG_LS = ("80", "81")
+# HTJ2K is left to OpenJPEG too: imagecodecs' OpenJPH is twice as fast, but lets values beyond white wrap around to black,
+# and hands out whatever was in memory for a damaged frame.
+_JPEG_2000 = ("90", "91", "201", "202", "203")
+_PREFIX = "1.2.840.10008.1.2.4."
+RLE = "1.2.840.10008.1.2.5"
+# Transfer syntax -> library that decodes it, for people.
+DECODERS = {
+    RLE: "imagecodecs",
+    **{_PREFIX + number: "libjpeg-turbo" for number in _JPEG},
+    **{_PREFIX + number: "CharLS" for number in _JPEG_LS},
+    **{_PREFIX + number: "OpenJPEG" for number in _JPEG_2000},
 }
-# Two decoders are left out wherever another one is installed, because damaged files end the whole process: gdcm throws
-# a C++ exception through Python on broken JPEG, and pylibjpeg-rle panics on short RLE.
-_ORDER = {
-    _RLE: (_LABEL, "pydicom"),
-    "1.2.840.10008.1.2.4.50": ("pillow",),
-    **dict.fromkeys(_JPEG_LS, ("pyjpegls", _LABEL)),
-}
-_DEFAULT_ORDER = (_LABEL, "pylibjpeg", "pillow")
-
-# pydicom asks a plugin module for this table (its name and shape are pydicom's).
-DECODER_DEPENDENCIES = {UID(uid): ("imagecodecs>=2024.1",) for uid in (_RLE, *_FUNCTIONS)}
+_COLOUR_MARKER = re.compile(rb"\xff\xe0..JFIF|\xff\xee\x00[\x0e-\xff]Adobe", re.DOTALL)
+_END = b"\xff\xd9"  # JPEG 2000's last marker
+_MAX_THREADS = 4  # OpenJPEG's gain beyond is small
 
 
-def is_available(uid: str) -> bool:
-    """Whether imagecodecs is installed and takes this transfer syntax (asked by pydicom)."""
-    return UID(uid) in DECODER_DEPENDENCIES and importlib.util.find_spec("imagecodecs") is not None
+class Undecodable(ValueError):
+    """What the decoders had against a frame, in their words: they know nothing of the header around it."""
 
 
-_registering = threading.Lock()
+def decoder_of(syntax: str) -> str:
+    """The library that decodes a compressed transfer syntax here, "" where none does."""
+    return DECODERS.get(syntax, "") if importlib.util.find_spec("imagecodecs") else ""
 
 
-@functools.lru_cache(maxsize=1)
-def register() -> None:
-    """Make pydicom know the imagecodecs plugin. Cheap; does nothing the second time. Threads may call it at once."""
-    with _registering:  # the first images of a batch are decoded side by side, and pydicom refuses a second registration
-        for uid in DECODER_DEPENDENCIES:
-            decoder = get_decoder(uid)
-            if _LABEL not in decoder.available_plugins and is_available(uid):
-                decoder.add_plugin(_LABEL, (__name__, "decode_frame"))
+def decode(frame: bytes, stream: Codestream, photometric: str) -> tuple[NDArray[Any], str]:
+    """A JPEG or JPEG 2000 frame -> values (H, W) or (H, W, samples), and the names of the libraries that gave them.
 
-
-def plugins_for(uid: str) -> list[str]:
-    """Names of the decoders to try for a compressed transfer syntax, best first; [] when none is installed.
+    Colour comes as RGB where the codec itself transforms it, as stored otherwise.
 
     Raises:
-        NotImplementedError: pydicom does not know the syntax.
+        Undecodable: every codec refused the frame; the message has their reasons.
     """
-    register()
-    available = get_decoder(UID(uid)).available_plugins
-    chosen = [name for name in _ORDER.get(uid, _DEFAULT_ORDER) if name in available]
-    return chosen or [name for name in available if name not in chosen][:1]
+    if stream.end and frame[stream.end : stream.end + 2] != _END:
+        frame = frame[: stream.end] + _END  # its tiles are complete, and OpenJPEG misses the marker all the same
+    reasons: list[str] = []
+    for name, codec in _codecs(stream, photometric):
+        try:
+            return _by_pixel(np.asarray(codec(frame)), stream), name
+        except (RuntimeError, ValueError, TypeError, NotImplementedError, MemoryError) as error:
+            reasons.append(f"{name}: {' '.join(str(error).split())[:120] or type(error).__name__}")
+    raise Undecodable("; ".join(reasons))
 
 
-def decode_frame(src: bytes, runner: DecodeRunner) -> bytearray:
-    """One compressed frame -> its pixels, little-endian, as pydicom wants them (colour by pixel)."""
+def decode_rle(frame: bytes, shape: tuple[int, int], samples: int, bytes_a_sample: int) -> NDArray[Any]:
+    """A DICOM RLE frame (PS3.5 annex G) -> values (H, W) or (H, W, samples).
+
+    Raises:
+        Undecodable: the segments are damaged or end before the image is complete.
+    """
     import imagecodecs  # 80 MB on disk: only when a frame needs it
 
-    syntax = str(runner.transfer_syntax)
-    if syntax == _RLE:
-        dtype = np.dtype(f"<u{runner.bits_allocated // 8}")
-        shape: tuple[int, ...] = (runner.rows, runner.columns)
-        if runner.samples_per_pixel > 1:
-            raise ValueError("colour is left to the next decoder")
-        values = imagecodecs.dicomrle_decode(src, dtype)
-        if values is None or len(values) < runner.rows * runner.columns * dtype.itemsize:
-            raise ValueError("the run-length segments end before the image is complete")
-        return _packed(np.frombuffer(values, dtype, runner.rows * runner.columns).reshape(shape), runner)
-    for decode in _FUNCTIONS[syntax][:-1]:
-        try:
-            return _packed(np.asarray(getattr(imagecodecs, decode)(src)), runner)
-        except (RuntimeError, ValueError):
-            continue  # the last function's reason is the one that is told
-    return _packed(np.asarray(getattr(imagecodecs, _FUNCTIONS[syntax][-1])(src)), runner)
+    dtype = np.dtype(f"<u{bytes_a_sample}")
+    rows, columns = shape
+    count = rows * columns * samples
+    segments = int.from_bytes(frame[:4], "little")
+    if segments != samples * bytes_a_sample:
+        raise Undecodable(f"{segments} run-length segments instead of {samples * bytes_a_sample}")
+    _check_segments(frame, segments)
+    values = imagecodecs.dicomrle_decode(frame, dtype)
+    if values is None or len(values) < count * dtype.itemsize:
+        raise Undecodable("the run-length segments end before the image is complete")
+    planes = np.frombuffer(values, dtype, count)
+    return planes.reshape(shape) if samples == 1 else np.moveaxis(planes.reshape(samples, rows, columns), 0, 2)
 
 
-def _packed(values: np.ndarray[Any, Any], runner: DecodeRunner) -> bytearray:
-    expected = (runner.rows, runner.columns)
-    if values.shape[:2] != expected:
-        came = f"{values.shape[1]}×{values.shape[0]}"
-        raise ValueError(f"the compressed frame is {came}, its header says {expected[1]}×{expected[0]}")
-    if values.ndim == 3 and runner.samples_per_pixel == 1:
-        raise ValueError("the compressed frame has several samples a pixel, its header says one")
-    container = 8 * values.dtype.itemsize
-    runner.set_option("bits_allocated", container)
-    if runner.samples_per_pixel > 1:
-        runner.set_option("planar_configuration", 0)
-    return bytearray(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+def _check_segments(frame: bytes, segments: int) -> None:
+    offsets = [int.from_bytes(frame[4 * number : 4 * number + 4], "little") for number in range(1, segments + 1)]
+    if len(frame) < 64 or offsets != sorted(offsets) or offsets[0] < 64 or offsets[-1] >= len(frame):
+        raise Undecodable("run-length segments that begin outside the frame")
+
+
+def _codecs(stream: Codestream, photometric: str) -> list[tuple[str, Callable[[bytes], Any]]]:
+    import imagecodecs
+
+    threads = min(os.cpu_count() or 1, _MAX_THREADS)
+
+    def open_jpeg(frame: bytes) -> Any:
+        return imagecodecs.jpeg2k_decode(frame, numthreads=threads)
+
+    def jpeg(frame: bytes) -> Any:
+        # Without a marker that says so, libjpeg takes three components for YCbCr, also where DICOM says RGB.
+        plain = photometric == "RGB" and not _COLOUR_MARKER.search(frame, 0, 1024)
+        colours = "RGB" if plain else None
+        return imagecodecs.jpeg8_decode(frame, colorspace=colours, outcolorspace=colours)
+
+    if stream.kind == "JPEG":
+        return [("libjpeg-turbo", jpeg)]
+    if stream.kind == "JPEG-LS":
+        return [("CharLS", imagecodecs.jpegls_decode)]
+    return [("OpenJPEG", open_jpeg)]
+
+
+def _by_pixel(values: NDArray[Any], stream: Codestream) -> NDArray[Any]:
+    """(H, W) or (H, W, samples), whichever order the codec gave."""
+    if values.ndim == 3 and values.shape[0] == stream.components and values.shape[2] != stream.components:
+        values = np.moveaxis(values, 0, 2)
+    return values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values

@@ -1,56 +1,34 @@
 """DICOM, with or without preamble, in any transfer syntax that a decoder here takes -> Mammogram.
 
-Only the elements listed below are parsed; those that name a person are not among them, except PatientID, which
-becomes a pseudonym at once.
+    dicom_file      header, and where the pixels lie          dicom_frames    functional groups of one frame
+    dicom_pixels    one frame -> stored values                dicom_fragments, codestream, decoders: compressed ones
+    dicom_grey      stored values -> grey levels              dicom_voi       the windows and LUTs to choose from
+    dicom_meta      what the header says                      dicom_views, dicom_identity
+
+docs/dicom.md tells what is taken, in which order, and what is refused.
 """
 
 from __future__ import annotations
 
 import io
-import struct
 import time
-import zlib
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
-from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import get_frame
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels import apply_color_lut, pixel_array
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from dataclasses import replace
+from typing import Any, BinaryIO, Literal
 
 from core.errors import UnreadableImage
-from core.images import decoders
-from core.images.codestream import codestream_size
-from core.images.colour import grey_from_colour, is_grey
+from core.images.dicom_elements import BROKEN, DAMAGED, number_of, text_of
+from core.images.dicom_file import DicomFile, open_dicom
+from core.images.dicom_frames import of_frame
 from core.images.dicom_grey import to_grey
+from core.images.dicom_identity import identity_of
 from core.images.dicom_meta import read_meta
-from core.images.limits import MAX_INFLATED_BYTES, check_size, got
-from core.images.mammogram import Mammogram, Step
+from core.images.dicom_pixels import layout_of, stored_values, syntax_name
+from core.images.limits import got
+from core.images.mammogram import ImageMeta, Mammogram, Step
+from core.images.quiet import quiet
+from core.images.raster import recognise
 
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_TAGS = [
-    *("SpecificCharacterSet", "SOPClassUID", "Modality", "PresentationIntentType", "SeriesDescription", "Manufacturer"),
-    *("ManufacturerModelName", "PatientID", "ViewPosition", "ViewCodeSequence", "ImageLaterality", "Laterality"),
-    *("ProtocolName", "AcquisitionDeviceProcessingDescription", "ImageComments", "PixelSpacing", "ImagerPixelSpacing"),
-    *("NominalScannedPixelSpacing", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns"),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
-    *("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope", "ModalityLUTSequence"),
-    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "PresentationLUTShape"),
-    *("RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor"),
-    *("BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData"),
-    *("BluePaletteColorLookupTableData", "SegmentedRedPaletteColorLookupTableData"),
-    *("SegmentedGreenPaletteColorLookupTableData", "SegmentedBluePaletteColorLookupTableData"),
-    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", *_PIXELS),
-]
-# What pydicom, its decoders and numpy raise on hostile bytes; each is turned into one UnreadableImage with the reason.
-_PARSING = (InvalidDicomError, BytesLengthException, struct.error, zlib.error, OSError, EOFError, RecursionError)
-_VALUES = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, BufferError)
-_BROKEN = (*_PARSING, *_VALUES, NotImplementedError, RuntimeError)
-_DAMAGED = "The file is damaged or incomplete; copy or export it again"
+_RAW = "raw detector data (FOR PROCESSING): the vendor's own processing is missing; expect another look"
 
 
 def has_preamble(content: bytes) -> bool:
@@ -72,176 +50,82 @@ def looks_like_dicom(content: bytes) -> bool:
     return False
 
 
-def read_dicom(content: bytes, *, frame: int | None = None) -> Mammogram:
+def is_dicom(head: bytes) -> bool:
+    """Whether the first bytes of a file are DICOM's, whatever else they could be.
+
+    A preamble may hold another format's header (TIFF, in digital pathology), so DICM decides first.
+    """
+    return has_preamble(head) or (recognise(head) is None and looks_like_dicom(head))
+
+
+def read_header(source: BinaryIO) -> ImageMeta:
+    """What the header of a DICOM stream says, without decoding any pixel.
+
+    Raises:
+        UnreadableImage: it cannot be parsed.
+    """
+    with quiet():
+        ds = open_dicom(source).ds
+        try:
+            return read_meta(of_frame(ds, 0))
+        except BROKEN as error:
+            raise _unparsable(error) from None
+
+
+def read_dicom(source: BinaryIO | bytes, *, frame: int | None = None, window: int = 1) -> Mammogram:
     """Decode one frame of a DICOM file; `frame` from 0, None for the only one or the middle of a stack.
+
+    `window` chooses the VOI LUT or window, from 1; 0 takes none.
 
     Raises:
         UnreadableImage: no image in it, damaged, too large, not greyscale, or in a syntax without a decoder here.
     """
     started = time.perf_counter()
-    ds = _parse(content)
-    index, frames = _check_header(ds, frame)
-    stored, decoder, remarks = _decode(ds, index)
-    parameters: dict[str, Any] = {"format": "DICOM", "transfer syntax": ds.file_meta.TransferSyntaxUID.name, "decoder": decoder}
-    steps = [Step("decode", parameters, _since(started), tuple(remarks))]
-    if frames > 1:
-        words = (f"the file has {frames} frames: frame {index + 1} was taken",) if frame is None else ()
-        steps.append(Step("frame", {"frame": index + 1, "frames": frames}, warnings=words))
+    file = open_dicom(io.BytesIO(source) if isinstance(source, bytes) else source)
+    if window < 0:
+        raise got("a window from 0 (none) on", str(window), "Choose 1 for the first one of the file")
+    if not file.keyword:
+        raise _without_pixels(file)
+    layout, remarks = layout_of(file)
+    if frame is not None and not 0 <= frame < layout.frames:
+        raise got(f"a frame from 0 to {layout.frames - 1}", str(frame), "Choose a frame that the file has")
+    index = frame if frame is not None else layout.frames // 2 if layout.frames > 1 else 0
+    stored = stored_values(file, layout, index)
+    parameters: dict[str, Any] = {"format": "DICOM", "transfer syntax": syntax_name(file), "decoder": stored.decoder}
+    steps = [Step("decode", parameters, _since(started), (*remarks, *stored.remarks))]
+    if layout.frames > 1:
+        words = (f"the file has {layout.frames} frames: frame {index + 1} was taken",) if frame is None else ()
+        steps.append(Step("frame", {"frame": index + 1, "frames": layout.frames}, warnings=words))
     started = time.perf_counter()
     try:
-        pixels, grey = to_grey(stored, ds)
-        meta = read_meta(ds)
-    except _BROKEN as error:
-        raise got("a readable header", _reason(error), _DAMAGED) from error
-    warnings = list(grey.warnings)
-    if meta.presentation_intent == "FOR PROCESSING":
-        warnings.append("raw detector data (FOR PROCESSING): the vendor's own processing is missing; expect another look")
-    steps.append(Step(grey.name, grey.parameters, _since(started), tuple(warnings)))
+        ds = of_frame(file.ds, index)
+        pixels, grey, windows = to_grey(stored.values, ds, stored.bits, identity_of(ds), window)
+        meta = replace(read_meta(ds), frames=layout.frames, frame=index, windows=windows)
+    except BROKEN as error:
+        raise _unparsable(error) from None
+    warnings = (*grey.warnings, *([_RAW] if meta.presentation_intent == "FOR PROCESSING" else []))
+    steps.append(replace(grey, milliseconds=_since(started), warnings=warnings))
     return Mammogram(pixels, meta, tuple(steps))
 
 
-def _parse(content: bytes) -> Dataset:
-    try:
-        _refuse_inflation_bomb(content)
-        ds = dcmread(io.BytesIO(content), force=True, specific_tags=list(_TAGS))
-        if not getattr(ds, "file_meta", None):
-            ds.file_meta = FileMetaDataset()
-        if not ds.file_meta.get("TransferSyntaxUID"):
-            ds.file_meta.TransferSyntaxUID = _native_syntax(ds)
-        str(ds.get("PhotometricInterpretation"))
-    except UnreadableImage:
-        raise
-    except _BROKEN as error:
-        raise got("a complete DICOM file", _reason(error), _DAMAGED) from error
-    return ds
+def _unparsable(error: BaseException) -> UnreadableImage:
+    # Only the kind of the error: pydicom's words quote elements, names among them.
+    return got("a readable header", f"one that cannot be parsed ({type(error).__name__})", DAMAGED)
 
 
-def _native_syntax(ds: Dataset) -> UID:
-    """Files without a header are uncompressed in one of the three native syntaxes: the way they parsed tells which."""
-    implicit, little = ds.original_encoding
-    if implicit:
-        return ImplicitVRLittleEndian
-    return ExplicitVRBigEndian if little is False else ExplicitVRLittleEndian
-
-
-def _refuse_inflation_bomb(content: bytes) -> None:
-    """pydicom inflates a deflated data set in one go: count first how much that would be."""
-    if not has_preamble(content) or b"1.2.840.10008.1.2.1.99" not in content[132:2048]:
-        return
-    # The first element of the header, (0002,0000), is its length: the deflated data start behind it.
-    if content[132:136] != b"\x02\0\0\0":
-        raise got("the length of the header", "a deflated file without it", _DAMAGED)
-    rest = content[144 + int.from_bytes(content[140:144], "little") :]
-    inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    while rest and not inflater.eof:
-        total += len(inflater.decompress(rest, 2**24))
-        rest = inflater.unconsumed_tail
-        if total > MAX_INFLATED_BYTES:
-            raise got(f"at most {MAX_INFLATED_BYTES / 2**30:.0f} GiB once inflated", "more", "It is no mammogram; leave it out")
-
-
-def _check_header(ds: Dataset, frame: int | None) -> tuple[int, int]:
-    """Refuse what cannot become a grey image before decoding it; return the frame's index and the number of frames."""
-    try:
-        if not any(name in ds for name in _PIXELS):
-            what = "a DICOM file without pixels" if "SOPClassUID" in ds or "Modality" in ds else "no DICOM image"
-            raise got("a DICOM image", what, "It may be a report, a structured annotation or a damaged file; name an image")
-        needed = ("Rows", "Columns", "BitsAllocated", "PhotometricInterpretation")
-        missing = [name for name in needed if ds.get(name) in (None, "")]
-        if missing:
-            raise got("an image header", f"one without {', '.join(missing)}", _DAMAGED)
-        check_size(int(ds.Rows), int(ds.Columns))
-        if int(ds.BitsAllocated) == 1:
-            raise got("grey levels", "a binary mask (1 bit a pixel)", "Name the mammogram, not its segmentation")
-        if int(ds.get("SamplesPerPixel") or 1) not in (1, 3):
-            raise got("one grey sample a pixel", f"{ds.SamplesPerPixel} samples", "Export it as a greyscale image")
-        frames = max(1, int(ds.get("NumberOfFrames") or 1))
-    except UnreadableImage:
-        raise
-    except _BROKEN as error:
-        raise got("a readable image header", _reason(error), _DAMAGED) from error
-    if frame is not None and not 0 <= frame < frames:
-        raise got(f"a frame from 0 to {frames - 1}", str(frame), "Choose a frame that the file has")
-    return (frames // 2 if frames > 1 else 0) if frame is None else frame, frames
-
-
-def _decode(ds: Dataset, index: int) -> tuple[NDArray[Any], str, list[str]]:
-    """Stored values (H, W) of one frame, the decoder that gave them, and remarks."""
-    syntax = ds.file_meta.TransferSyntaxUID
-    try:
-        compressed = syntax.is_compressed and not syntax.is_deflated
-        plugins = decoders.plugins_for(str(syntax)) if compressed else [""]
-        if compressed:
-            _check_codestream(ds, index)
-    except UnreadableImage:
-        raise
-    except _BROKEN as error:
-        raise got("pixels in a transfer syntax known here", f"{syntax.name} ({_reason(error)})", _transcode()) from error
-    if not plugins:
-        raise got("a decoder", f"none here for {syntax.name}", "Install the packages of requirements.txt")
-    reasons: list[str] = []
-    for plugin in plugins:
-        try:
-            values = np.asarray(pixel_array(ds, index=index, decoding_plugin=plugin))
-            stored, remarks = _single_channel(values, ds)
-            return stored, plugin or "pydicom", remarks
-        except UnreadableImage:
-            raise
-        except _BROKEN as error:
-            reasons.append(f"{plugin or 'pydicom'}: {_reason(error)}")
-    raise got(f"pixels that decode ({syntax.name})", "; ".join(dict.fromkeys(reasons)), _DAMAGED)
-
-
-def _check_codestream(ds: Dataset, index: int) -> None:
-    """Refuse a compressed frame that claims another size than its header, before a decoder allocates it."""
-    frame = get_frame(ds.PixelData, index, number_of_frames=int(ds.get("NumberOfFrames") or 1))
-    if frame[:2] == b"\xff\xd8" and b"\xff\xd9" not in frame[-64:]:
-        # JPEG decoders fill up what is missing with grey and say nothing.
-        raise got("a complete JPEG frame", "one without its end marker", _DAMAGED)
-    size = codestream_size(frame)
-    if size is not None and size != (int(ds.Rows), int(ds.Columns)):
-        expected = f"a frame of {ds.Columns}×{ds.Rows} as in the header"
-        raise got(expected, f"{size[1]}×{size[0]} in the compressed data", _DAMAGED)
-
-
-def _single_channel(values: NDArray[Any], ds: Dataset) -> tuple[NDArray[Any], list[str]]:
-    if str(ds.PhotometricInterpretation).strip() == "PALETTE COLOR":
-        values = apply_color_lut(values, _with_native_palette(ds))
-    values = values.astype(values.dtype.newbyteorder("="), copy=False)  # big-endian files give big-endian arrays
-    if values.ndim == 2:
-        return values, []
-    if values.ndim != 3 or values.shape[2] != 3 or not np.issubdtype(values.dtype, np.integer):
-        raise got("one grey sample a pixel", f"pixels of shape {values.shape} and type {values.dtype}", _GREY)
-    if not is_grey(values):
-        raise got("a greyscale image", f"a colour image ({ds.PhotometricInterpretation})", _GREY)
-    grey, warning = grey_from_colour(values)
-    return grey, [warning] if warning else []
-
-
-def _with_native_palette(ds: Dataset) -> Dataset:
-    """The data set with its palettes in little-endian words: pydicom takes them for that, also in big-endian files."""
-    if ds.original_encoding[1] is not False:
-        return ds
-    swapped = Dataset(ds)
-    for colour in ("Red", "Green", "Blue"):
-        name = f"{colour}PaletteColorLookupTableData"
-        if isinstance(ds.get(name), bytes):
-            setattr(swapped, name, np.frombuffer(ds.get(name), ">u2").astype("<u2").tobytes())
-    return swapped
-
-
-_GREY = "Mammograms are grey: name the original, not a colour capture of it"
-
-
-def _transcode() -> str:
-    return "Convert it to an uncompressed or JPEG 2000 file"
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    # pydicom repeats a general sentence before the decoder's own words
-    _, _, specific = text.partition("raised by all available plugins: ")
-    return (specific or text)[:240] or type(error).__name__
+def _without_pixels(file: DicomFile) -> UnreadableImage:
+    """Why there is no image: cut off before its pixels, or of another kind."""
+    ds = file.ds
+    kind = text_of(ds.file_meta, "MediaStorageSOPClassUID") or text_of(ds, "SOPClassUID")
+    if file.cut:
+        return got("a complete DICOM image", "a truncated file: it ends within its header, before any pixels", DAMAGED)
+    if number_of(ds, "Rows") and number_of(ds, "Columns"):
+        came = "a file whose header describes an image, and which ends without its pixels: it is truncated, or was sent so"
+        return got("a DICOM image", came, DAMAGED)
+    if not kind:
+        return got("a DICOM image", "no DICOM image", "It may be a report or a damaged file; name an image")
+    came = "a DICOM file without pixels"
+    return got("a DICOM image", came, "It may be a report, a structured annotation or a truncated file; name an image")
 
 
 def _since(started: float) -> float:

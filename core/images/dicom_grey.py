@@ -1,164 +1,221 @@
 """Stored DICOM values -> grey levels in [0, 1]: modality LUT, VOI LUT or window, polarity, padding; in this order.
 
-The transformations are pydicom's own (PS3.3 C.11). They are worked out once for every possible stored value and
-then looked up: a mammogram has 14 million pixels, but at most 65,536 different ones.
+The transformations (PS3.3 C.11) are worked out once for every value that occurs and then looked up: a mammogram has
+14 million pixels, but at most 65,536 different ones. Values of more than 16 bits, and fractions, are computed one by one.
 """
 
 from __future__ import annotations
 
-import struct
+from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 
+from core.images.dicom_elements import BROKEN, items, number_of, text_of
+from core.images.dicom_voi import Voi, read_lut, vois_of
 from core.images.limits import got
 from core.images.mammogram import Pixels, Step
 
 _REMEDY = "The header contradicts itself; ask the vendor for a corrected file or export as PNG"
-_FULL = 65_535
+_SHOWS_NOTHING = 0.999  # share of the pixels at one end of the grey scale
+_INVISIBLE = 1 / 1024  # a SIGMOID never quite reaches its ends
 
 
-def to_grey(stored: NDArray[Any], ds: Dataset) -> tuple[Pixels, Step]:
-    """Stored values (H, W), integer or float -> float32 (H, W) in [0, 1], 0 = air, and what was done.
+@dataclass(frozen=True)
+class _Extent:
+    """What an image holds apart from its padding: lowest and highest stored value, every value and how often it occurs.
 
-    Without any window, 8-bit images keep their scale and deeper ones are stretched from their lowest to their highest
-    value, padding apart.
+    `levels` and `counts` are None for values that are not looked up.
+    """
+
+    lowest: float
+    highest: float
+    padded: bool
+    levels: NDArray[Any] | None = None
+    counts: NDArray[np.int64] | None = None
+
+
+def to_grey(
+    stored: NDArray[Any], ds: Dataset, bits: int, identity: frozenset[str], window: int = 1
+) -> tuple[Pixels, Step, tuple[str, ...]]:
+    """Stored values (H, W), integer or float -> float32 (H, W) in [0, 1], 0 = air; what was done; what could be chosen.
+
+    `bits` is how many the values use. `window` chooses as in `core.images.read`. Without any, 8-bit images keep their
+    scale and deeper ones are stretched from their lowest to their highest value, padding apart.
 
     Raises:
-        UnreadableImage: not finite, or a LUT or window that cannot be applied.
+        UnreadableImage: not finite, or a LUT that cannot be applied.
     """
     if np.issubdtype(stored.dtype, np.floating) and not np.isfinite(stored).all():
         raise got("finite grey levels", "NaN or infinite values", "Replace them and write the image again")
-    padding = _padding_range(ds)
-    table_fits = stored.dtype.itemsize <= 2 and np.issubdtype(stored.dtype, np.integer)
-    lowest, highest, padded = _extent(stored, padding)
+    grey_levels = text_of(ds, "PhotometricInterpretation").upper().startswith("MONOCHROME")
+    padding = _padding_range(ds, stored.dtype) if grey_levels else None
+    extent = _extent(stored, padding)
+    levels = stored if extent.levels is None else extent.levels
+    warnings: list[str] = []
+    vois, remarks = vois_of(ds, identity) if grey_levels else ([], [])
+    voi, words = _choose(vois, window)
+    parameters: dict[str, Any] = {}
     try:
-        if table_fits:
-            limits = np.iinfo(stored.dtype)
-            ramp = np.arange(limits.min, limits.max + 1, dtype=np.int32)
-            grey, parameters, warnings = _transform(ramp, ds, lowest, highest)
-        else:
-            grey, parameters, warnings = _transform(stored, ds, lowest, highest)
-    except (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OverflowError, struct.error) as error:
-        raise got("a usable modality LUT and VOI LUT or window", str(error)[:200], _REMEDY) from error
+        modality = _modality(ds, warnings) if grey_levels else ("none", None)
+        parameters["modality"] = modality[0]
+        values = levels if modality[1] is None else modality[1](levels)
+        grey = (
+            _whole_range(values, _scale(stored, bits, modality), extent, modality, parameters)
+            if voi is None
+            else voi.apply(values)
+        )
+    except BROKEN as error:
+        raise got("a usable modality LUT and VOI LUT or window", f"{type(error).__name__}", _REMEDY) from None
     if not np.isfinite(grey).all():
         raise got("a usable rescale slope and window", "values that give no finite grey levels", _REMEDY)
-    inverted = _is_inverted(ds)
-    if inverted:
-        grey = np.float32(1) - grey
-    if padding is not None and padded:
+    if voi is not None:
+        parameters["voi"] = voi.words
+        warnings += [text for text in (voi.remark, _nothing_to_see(grey, extent, values, voi)) if text]
+    if len(vois) > 1:
+        parameters["windows"] = len(vois)
+    inverted = grey_levels and _is_inverted(ds)
+    shown = (1 - grey if inverted else grey).astype(np.float32)
+    if padding is not None and extent.padded:
         # Padding is no part of the picture: black, whatever its value would have become.
-        levels = ramp if table_fits else stored
-        grey[(levels >= padding[0]) & (levels <= padding[1])] = 0
+        shown[(levels >= padding[0]) & (levels <= padding[1])] = 0
         parameters["padding"] = f"{padding[0]:g}..{padding[1]:g}"
-    if table_fits:
-        unsigned = stored.view(np.uint16 if stored.dtype.itemsize == 2 else np.uint8)
-        # A signed value's bits, read as unsigned, index the table once its two halves are swapped.
-        table = grey if limits.min == 0 else np.roll(grey, grey.size // 2)
-        grey = table[unsigned]
     parameters["inverted"] = inverted
-    return np.ascontiguousarray(grey, dtype=np.float32), Step("grey levels", parameters, warnings=tuple(warnings))
+    pixels = shown if extent.levels is None else _look_up(stored, extent.levels, shown)
+    warnings = [*remarks, *words, *warnings]
+    step = Step("grey levels", parameters, warnings=tuple(warnings))
+    return np.ascontiguousarray(pixels), step, tuple(one.words for one in vois)
 
 
-def _transform(levels: NDArray[Any], ds: Dataset, lowest: float, highest: float) -> tuple[Pixels, dict[str, Any], list[str]]:
-    """Levels of any shape -> float32 [0, 1] before polarity. `lowest` and `highest` are the image's own extremes."""
-    parameters: dict[str, Any] = {"modality": _modality_words(ds)}
-    warnings: list[str] = []
-    ends = apply_modality_lut(np.array([lowest, highest]).astype(levels.dtype), ds).astype(np.float64)
-    values = apply_modality_lut(levels, ds)
-    if ds.get("VOILUTSequence") and all(ds.VOILUTSequence[0].get(name) is not None for name in ("LUTDescriptor", "LUTData")):
-        item = ds.VOILUTSequence[0]
-        whole = np.rint(values).astype(np.int64) if np.issubdtype(values.dtype, np.floating) else values.astype(np.int64)
-        looked_up = apply_voi(whole, ds).astype(np.float32)
-        top = 2 ** int(item.LUTDescriptor[2]) - 1
-        largest = float(looked_up.max())
-        if 0 < largest <= top / 8:  # some vendors declare 16 bits and fill 12
-            warnings.append(f"the VOI LUT declares values up to {top} and reaches {largest:g}: its own maximum is white")
-            top = int(largest)
-        parameters["voi"] = "LUT"
-        return np.clip(looked_up / np.float32(max(top, 1)), 0, 1), parameters, warnings
-    if ds.get("WindowCenter") is not None and ds.get("WindowWidth") is not None:
-        windowed, words = _window(values, ds)
-        if words:
-            parameters["voi"] = words
-            if int(ds["WindowCenter"].VM) > 1:
-                parameters["windows"] = int(ds["WindowCenter"].VM)
-            return windowed, parameters, warnings
-        warnings.append("the window in the header is impossible (width below 1): the full range was taken")
-    bits = int(ds.get("BitsStored", 0) or 0)
-    if bits and bits <= 8 and "ModalityLUTSequence" not in ds and ds.get("RescaleSlope") is None:
-        low, high = (0.0, 2.0**bits - 1) if not ds.get("PixelRepresentation") else (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+def _choose(vois: list[Voi], window: int) -> tuple[Voi | None, list[str]]:
+    if window == 0 or not vois:
+        return None, []
+    if window > len(vois):
+        offers = f"{len(vois)} window" + ("s" if len(vois) > 1 else "")
+        return vois[-1], [f"window {window} was asked for and the file has {offers}: the last one was taken"]
+    return vois[window - 1], []
+
+
+def _modality(ds: Dataset, warnings: list[str]) -> tuple[str, Any]:
+    """The modality LUT or rescale in words, and what applies it (None: nothing to apply)."""
+    luts = items(ds, "ModalityLUTSequence")
+    if luts:
+        return "LUT", read_lut(luts[0], ds)
+    slope, intercept = number_of(ds, "RescaleSlope"), number_of(ds, "RescaleIntercept")
+    if slope is None or intercept is None:
+        return "none", None
+    if slope == 0:
+        warnings.append("the rescale slope is 0, which leaves no picture: the stored values were taken")
+        return "none", None
+    if (slope, intercept) == (1, 0):
+        return "× 1 + 0", None
+    return f"× {slope:g} + {intercept:g}", lambda values: values * slope + intercept
+
+
+def _whole_range(
+    values: NDArray[Any],
+    scale: tuple[float, float] | None,
+    extent: _Extent,
+    modality: tuple[str, Any],
+    parameters: dict[str, Any],
+) -> NDArray[np.float64]:
+    """Values -> 0..1 without any window: over the given scale, or from the lowest to the highest value."""
+    if scale is not None:
+        low, high = scale
     else:
-        low, high = float(ends.min()), float(ends.max())
+        ends = np.array([extent.lowest, extent.highest])
+        if extent.levels is not None:
+            kept = (extent.levels >= extent.lowest) & (extent.levels <= extent.highest)
+            ends = values[kept]
+        elif modality[1] is not None:
+            ends = modality[1](ends)
+        low, high = float(np.min(ends)), float(np.max(ends))
     parameters["voi"] = f"none: {low:g}..{high:g}"
-    span = (high - low) or 1.0
-    return np.clip((values.astype(np.float64) - low) / span, 0, 1).astype(np.float32), parameters, warnings
+    return np.clip((values.astype(np.float64) - low) / ((high - low) or 1.0), 0, 1)
 
 
-def _window(values: NDArray[Any], ds: Dataset) -> tuple[Pixels, str]:
-    """Apply the first window of the header; ("", unchanged) when it is impossible."""
-    function = str(ds.get("VOILUTFunction") or "LINEAR").upper()
-    centre, width = (_first(ds[name].value) for name in ("WindowCenter", "WindowWidth"))
-    # LINEAR is defined from width 1 on (C.11.2.1.2.1), the other two above 0.
-    if not np.isfinite([centre, width]).all() or (width < 1 if function == "LINEAR" else width <= 0):
-        return values.astype(np.float32), ""
-    window = Dataset()  # of 16 bits and no rescale, so that pydicom's output range is 0..65535
-    window.PhotometricInterpretation = "MONOCHROME2"
-    window.BitsStored = 16
-    window.PixelRepresentation = 0
-    window.WindowCenter, window.WindowWidth, window.VOILUTFunction = centre, width, function
-    with np.errstate(over="ignore"):  # SIGMOID far below the window: exp overflows to the right answer, 0
-        grey = apply_windowing(values, window) / _FULL
-    return np.clip(grey, 0, 1).astype(np.float32), f"window {function} {centre:g}/{width:g}"
+def _scale(stored: NDArray[Any], bits: int, modality: tuple[str, Any]) -> tuple[float, float] | None:
+    """The values that 8-bit images can have: those are made for the screen as they are. None for others."""
+    if bits > 8 or modality[1] is not None or stored.dtype.kind == "f":
+        return None
+    return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if stored.dtype.kind == "i" else (0.0, 2.0**bits - 1)
 
 
-def _extent(stored: NDArray[Any], padding: tuple[float, float] | None) -> tuple[float, float, bool]:
-    """Lowest and highest stored value apart from padding, and whether there is any padding."""
+def _nothing_to_see(grey: NDArray[np.float64], extent: _Extent, values: NDArray[Any], voi: Voi) -> str:
+    """A warning for a window that lies beside the image's values, "" for others."""
+    weights = extent.counts
+    if extent.lowest == extent.highest or (weights is not None and not weights.any()):
+        return ""
+    for end, colour in ((0.0, "black"), (1.0, "white")):
+        if float(np.average(abs(grey - end) < _INVISIBLE, weights=weights)) >= _SHOWS_NOTHING:
+            shown = values if weights is None else values[weights > 0]
+            low, high = float(shown.min()), float(shown.max())
+            return (
+                f"the window {voi.words} shows nothing of this image, whose values are {low:g}..{high:g}: it is all "
+                f"{colour}. Choose another window, or 0 for the whole range"
+            )
+    return ""
+
+
+def _look_up(stored: NDArray[Any], levels: NDArray[Any], grey: Pixels) -> Pixels:
+    """Every stored value replaced by the grey of its level."""
+    table = np.zeros(256 if stored.dtype.itemsize == 1 else 65_536, np.float32)
+    # A signed value's bits, read as unsigned, index the table.
+    table[levels.astype(np.int64) % table.size] = grey
+    unsigned = stored.view(np.uint16 if stored.dtype.itemsize == 2 else np.uint8)
+    return cv2.LUT(np.ascontiguousarray(unsigned), table)
+
+
+def _extent(stored: NDArray[Any], padding: tuple[float, float] | None) -> _Extent:
+    if stored.dtype.itemsize > 2 or not np.issubdtype(stored.dtype, np.integer):
+        return _computed_extent(stored, padding)
+    size = 256 if stored.dtype.itemsize == 1 else 65_536
+    unsigned = np.ascontiguousarray(stored.view(np.uint8 if size == 256 else np.uint16))
+    counts = cv2.calcHist([unsigned], [0], None, [size], [0, size]).ravel().astype(np.int64)
+    occurring = np.flatnonzero(counts)
+    levels = occurring - size * ((occurring >= size // 2) & (stored.dtype.kind == "i"))
+    order = np.argsort(levels)
+    levels, counts = levels[order], counts[occurring][order]
     if padding is None:
-        return stored.min(), stored.max(), False
-    is_padding = (stored >= padding[0]) & (stored <= padding[1])
-    count = int(np.count_nonzero(is_padding))
-    if count in (0, stored.size):
-        return stored.min(), stored.max(), bool(count)
-    image = stored[~is_padding]
-    return image.min(), image.max(), True
+        return _Extent(levels[0], levels[-1], False, levels, counts)
+    image = (levels < padding[0]) | (levels > padding[1])
+    if not image.any():
+        return _Extent(levels[0], levels[-1], True, levels, counts)
+    return _Extent(levels[image][0], levels[image][-1], not image.all(), levels, counts * image)
 
 
-def _padding_range(ds: Dataset) -> tuple[float, float] | None:
-    for name, limit_name in (
-        ("PixelPaddingValue", "PixelPaddingRangeLimit"),
-        ("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"),
-    ):
-        try:
-            value = _first(ds.get(name))
-            limit = _first(ds.get(limit_name)) if ds.get(limit_name) is not None else value
-        except (TypeError, ValueError):
-            continue
-        return (min(value, limit), max(value, limit))
-    return None
+def _computed_extent(stored: NDArray[Any], padding: tuple[float, float] | None) -> _Extent:
+    if padding is not None:
+        is_padding = (stored >= padding[0]) & (stored <= padding[1])
+        count = int(np.count_nonzero(is_padding))
+        if 0 < count < stored.size:
+            image = stored[~is_padding]
+            return _Extent(image.min(), image.max(), True)
+        return _Extent(stored.min(), stored.max(), bool(count))
+    return _Extent(stored.min(), stored.max(), False)
+
+
+def _padding_range(ds: Dataset, dtype: np.dtype[Any]) -> tuple[float, float] | None:
+    """The stored values that stand for no picture (C.7.5.1.1.2), which may be one or a range."""
+    names = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+    if dtype.kind == "f":
+        names = ("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit")
+    found: list[float] = []
+    for name in names:
+        value = number_of(ds, name)
+        if value is None:
+            break
+        # Written unsigned where the pixels are signed, by writers that did not think of it.
+        if dtype.kind == "i" and value >= 2 ** (8 * dtype.itemsize - 1):
+            value -= 2 ** (8 * dtype.itemsize)
+        found.append(value)
+    return (min(found), max(found)) if found else None
 
 
 def _is_inverted(ds: Dataset) -> bool:
     """MONOCHROME1 and Presentation LUT Shape INVERSE say the same thing: 0 is white. Both together still invert once."""
-    shape = str(ds.get("PresentationLUTShape") or "").upper()
-    return str(ds.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1" or shape == "INVERSE"
-
-
-def _modality_words(ds: Dataset) -> str:
-    if ds.get("ModalityLUTSequence"):
-        return "LUT"
-    if ds.get("RescaleSlope") is not None and ds.get("RescaleIntercept") is not None:
-        return f"× {float(ds.RescaleSlope):g} + {float(ds.RescaleIntercept):g}"
-    return "none"
-
-
-def _first(value: Any) -> float:
-    """The first number of an element with one or several values; TypeError or ValueError when there is none."""
-    if value is None:
-        raise TypeError("no value")
-    if isinstance(value, (str, bytes, int, float)):
-        return float(value)
-    return float(next(iter(value)))
+    shape = text_of(ds, "PresentationLUTShape").upper()
+    return text_of(ds, "PhotometricInterpretation").upper() == "MONOCHROME1" or shape == "INVERSE"

@@ -8,9 +8,10 @@ from __future__ import annotations
 from core.errors import UnreadableImage
 
 MAX_SIDE = 20_000
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 150_000_000
 MAX_FILE_BYTES = 4 * 2**30
-MAX_INFLATED_BYTES = 4 * 2**30
+MAX_RASTER_BYTES = 2**30  # PNG, JPEG, PGM, TIFF; a stack of tomosynthesis in DICOM is larger
+MAX_INFLATED_BYTES = 2**30  # of a deflated DICOM file; nobody deflates tomosynthesis
 
 
 def got(expected: str, came: str, remedy: str) -> UnreadableImage:
@@ -18,19 +19,20 @@ def got(expected: str, came: str, remedy: str) -> UnreadableImage:
     return UnreadableImage(f"expected {expected}, got {came}. {remedy}.")
 
 
-def check_size(height: int, width: int) -> None:
-    """Refuse impossible and dangerous dimensions.
+def check_size(height: int, width: int, samples: int = 1) -> None:
+    """Refuse impossible and dangerous dimensions; `samples` a pixel: 1 for grey, 3 or 4 for colour.
 
     Raises:
-        UnreadableImage: a side below 1 or above MAX_SIDE, or more than MAX_PIXELS pixels.
+        UnreadableImage: a side below 1 or above MAX_SIDE, or more than MAX_PIXELS pixels, in colour MAX_PIXELS samples.
     """
     if height < 1 or width < 1:
         raise got("at least one pixel", f"{width}×{height}", "The file is damaged or empty; export it again")
-    if height > MAX_SIDE or width > MAX_SIDE or height * width > MAX_PIXELS:
+    if height > MAX_SIDE or width > MAX_SIDE or height * width * samples > MAX_PIXELS:
+        colour = " in colour" if samples > 1 else ""
         raise got(
-            f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS // 10**6} megapixels",
+            f"at most {MAX_SIDE} pixels a side and {MAX_PIXELS // samples // 10**6} megapixels{colour}",
             f"{width}×{height}",
-            "If it is a real mammogram, export it at a lower resolution",
+            f"If it is a real mammogram, export it {'in grey' if colour else 'at a lower resolution'}",
         )
 
 

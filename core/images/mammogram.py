@@ -28,6 +28,10 @@ class ImageMeta:
 
     `patient` is a keyed pseudonym (see core.images.pseudonym) or "" when the file names no patient.
     `pixel_spacing` is (row, column) in mm (DICOM PixelSpacing, or ImagerPixelSpacing at the detector).
+    `view_modifiers` are codes of DICOM CID 4015: M magnified, S spot compression, ID implant displaced, ...
+    `implant` is None where the file does not say.
+    `frame` is the frame taken, from 0, of `frames`.
+    `windows` describes, in order, the VOI LUTs and windows that `read(window=1, 2, ...)` chooses from.
     `presentation_intent` is "FOR PRESENTATION", "FOR PROCESSING" or "" (DICOM PresentationIntentType).
     """
 
@@ -35,6 +39,8 @@ class ImageMeta:
     patient: str = ""
     laterality: Laterality = ""
     view: str = ""
+    view_modifiers: tuple[str, ...] = ()
+    implant: bool | None = None
     pixel_spacing: tuple[float, float] | None = None
     bits_stored: int = 8
     manufacturer: str = ""
@@ -43,6 +49,9 @@ class ImageMeta:
     photometric_interpretation: str = ""
     transfer_syntax: str = ""
     synthetic: bool = False
+    frames: int = 1
+    frame: int = 0
+    windows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ _GAP = rb"(?:[ \t\r\n\v\f]|#[^\r\n]*[\r\n])+"
 _NUMBER = _GAP + rb"(\d{1,9})"
 _HEADER = re.compile(rb"P([25])" + 3 * _NUMBER + rb"(?:#[^\r\n]*)?[ \t\r\n\v\f]")
 _MAX_HEADER = 65_536
+_MAX_IN_TEXT = 50_000_000  # values; more take too long to parse
+_PIECE = 2**20  # characters parsed at once
+_LONGEST = 9  # digits in a number
+_WHITE = re.compile(rb"[ \t\r\n\v\f]")
+_STRANGE = re.compile(rb"[^0-9 \t\r\n\v\f]|[0-9]{10}")  # no number, or one that is too long
 
 
 @dataclass(frozen=True)
@@ -36,32 +41,55 @@ def decode(content: bytes) -> Pgm:
     """
     header = _HEADER.match(content[:_MAX_HEADER])
     if header is None:
-        raise got("a PGM header: width, height, maximum", repr(content[:20]), _REMEDY)
+        raise got("a PGM header of width, height and maximum", "another one", _REMEDY)
     width, height, full_scale = (int(text) for text in header.groups()[1:])
     check_size(height, width)
     if not 1 <= full_scale <= 65_535:
         raise got("a PGM maximum from 1 to 65535", str(full_scale), _REMEDY)
-    dtype = np.dtype(np.uint8) if full_scale < 256 else np.dtype(">u2")
+    values = np.empty(height * width, np.uint8 if full_scale < 256 else np.uint16)
     if header.group(1) == b"5":
-        needed = height * width * dtype.itemsize
+        stored = values.dtype.newbyteorder(">")
         available = len(content) - header.end()
-        if available < needed:
-            raise got(f"{needed} bytes of pixels", f"{available}", _REMEDY)
-        values = np.frombuffer(content, dtype, height * width, header.end())
+        if available < values.nbytes:
+            raise got(f"{values.nbytes} bytes of pixels", f"{available}", _REMEDY)
+        values[:] = np.frombuffer(content, stored, values.size, header.end())
+        _check_maximum(int(values.max()), full_scale)
     else:
-        values = _text_values(content[header.end() :], height * width)
-    largest = int(values.max())
+        _fill_from_text(content, header.end(), values, full_scale)
+    comment = b"\n".join(re.findall(rb"#[^\r\n]*", content[: header.end()])).decode("latin-1")
+    return Pgm(values.reshape(height, width), full_scale, comment)
+
+
+def _fill_from_text(content: bytes, position: int, values: NDArray[Any], full_scale: int) -> None:
+    """Parse decimal numbers between white space into `values` (N,), a piece of the text at a time."""
+    if values.size > _MAX_IN_TEXT:
+        raise got(
+            f"at most {_MAX_IN_TEXT // 10**6} megapixels as text", f"{values.size // 10**6}", "Write it as binary PGM (P5)"
+        )
+    if len(content) - position < 2 * values.size - 1:  # a digit and a gap each
+        raise got(f"{values.size} values", f"{len(content) - position} characters", _REMEDY)
+    if content.find(b"#", position) >= 0:
+        content, position = re.sub(rb"#[^\r\n]*", b" ", content[position:]), 0
+    done = 0
+    while done < values.size and position < len(content):
+        end = position + _PIECE
+        if end < len(content):  # never in the middle of a number
+            gap = _WHITE.search(content, end, end + _LONGEST)
+            if gap is None and len(content) - end > _LONGEST:
+                raise got("whole numbers", "something else among them", _REMEDY)
+            end = gap.start() if gap else len(content)
+        piece = content[position:end]
+        if _STRANGE.search(piece):
+            raise got("whole numbers", "something else among them", _REMEDY)
+        numbers = np.fromstring(piece, np.int64, sep=" ")[: values.size - done] if piece.strip() else np.empty(0, np.int64)
+        _check_maximum(int(numbers.max(initial=0)), full_scale)
+        values[done : done + numbers.size] = numbers
+        done += numbers.size
+        position = end
+    if done < values.size:
+        raise got(f"{values.size} whole numbers", str(done), _REMEDY)
+
+
+def _check_maximum(largest: int, full_scale: int) -> None:
     if largest > full_scale:
         raise got(f"values up to {full_scale}", str(largest), _REMEDY)
-    values = values.astype(np.uint8 if full_scale < 256 else np.uint16).reshape(height, width)
-    comment = b"\n".join(re.findall(rb"#[^\r\n]*", content[: header.end()])).decode("latin-1")
-    return Pgm(values, full_scale, comment)
-
-
-def _text_values(text: bytes, count: int) -> NDArray[Any]:
-    if len(text) < 2 * count - 1:  # a digit and a gap each: known too short before anything is allocated
-        raise got(f"{count} values", f"{len(text)} characters", _REMEDY)
-    words = re.sub(rb"#[^\r\n]*", b" ", text).split(maxsplit=count)[:count]
-    if len(words) < count or not all(word.isdigit() and len(word) <= 9 for word in words):
-        raise got(f"{count} whole numbers", f"{len(words)} words, or something else than numbers", _REMEDY)
-    return np.array(words).astype(np.int64)

@@ -8,29 +8,41 @@ A raster file does not say how many of its 16 bits are used, and mammograms of 1
 from __future__ import annotations
 
 import io
+import re
 import struct
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from core.errors import UnreadableImage
 from core.images import pgm
 from core.images.colour import grey_from_colour
-from core.images.encode import to_uint8
 from core.images.limits import check_size, got
 from core.images.mammogram import ImageMeta, Mammogram, Pixels, Step
+from core.images.structure import check_exif, check_jpeg, check_png, check_tiff
 
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
-# The plugins are called directly: Image.open would try every format that Pillow knows, and has its own size limit.
-_PLUGINS = {
-    "PNG": PngImagePlugin.PngImageFile,
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
+_PNG_GREY = 0  # colour type
+_JPEG_FUNCTIONS = {0xC3: "ljpeg_decode", 0xF7: "jpegls_decode"}  # by frame marker: lossless JPEG, JPEG-LS
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES = 256, 257, 258, 262, 277
+_TIFF_COMPRESSION, _TIFF_COLOUR_MAP = 259, 320
+_TIFF_TILE_WIDTH, _TIFF_TILE_HEIGHT, _TIFF_SAMPLE_FORMAT = 322, 323, 339
+# EXIF orientation: whether rows and columns change places, then the axes to flip.
+_TURNS: dict[int, tuple[bool, tuple[int, ...]]] = {
+    2: (False, (1,)),
+    3: (False, (0, 1)),
+    4: (False, (0,)),
+    5: (True, ()),
+    6: (True, (1,)),
+    7: (True, (0, 1)),
+    8: (True, (0,)),
 }
+_ONE_BIT, _NO_MASK = "a black-and-white (1-bit) image", "Use the original mammogram, not a mask or scan of text"
 _REMEDY = "The file is damaged or of an unusual kind; export it again as 8- or 16-bit greyscale PNG, or as DICOM"
 
 
@@ -44,6 +56,8 @@ class _Raw:
     comment: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    frames: int = 1
+    frame: int = 0
 
 
 def recognise(content: bytes) -> str | None:
@@ -69,12 +83,7 @@ def read_raster(content: bytes, *, frame: int | None = None) -> Mammogram:
     if kind is None:
         raise got("a PNG, JPEG, PGM or TIFF image", "another format", "Export the image in one of these formats")
     started = time.perf_counter()
-    if kind == "PGM":
-        image = pgm.decode(content)
-        raw = _Raw(image.values, full_scale=image.full_scale, comment=image.comment)
-        _require_frame(frame, 1)
-    else:
-        raw = _decode(kind, content, frame)
+    raw = _decode(kind, content, frame)
     decoded = Step("decode", {"format": kind, **raw.details}, _since(started), tuple(raw.warnings))
 
     started = time.perf_counter()
@@ -88,6 +97,8 @@ def read_raster(content: bytes, *, frame: int | None = None) -> Mammogram:
         bits_stored=bits,
         photometric_interpretation="MONOCHROME1" if raw.inverted else "MONOCHROME2",
         synthetic="SYNTHETIC" in raw.comment.upper(),
+        frames=raw.frames,
+        frame=raw.frame,
     )
     return Mammogram(pixels, meta, (decoded, scaled))
 
@@ -105,13 +116,19 @@ def scale_grey_levels(values: NDArray[Any], full_scale: int | None = None) -> tu
             raise got("finite grey levels", "NaN or infinite values", "Replace them and write the image again")
         if low < 0 or high > 1:
             warnings.append(f"floating-point grey levels {low:g}..{high:g}: stretched to the full range")
-            values = (values - low) / max(float(high) - float(low), 1e-30)
-            return values.astype(np.float32), 32, {"from": float(low), "to": float(high)}, warnings
+            # The range of float32 levels may not fit float32; that of float64 is halved first.
+            halved = (values.astype(np.float64) / 2 - float(low) / 2) / max(float(high) / 2 - float(low) / 2, 1e-300)
+            return np.clip(halved, 0, 1).astype(np.float32), 32, {"from": float(low), "to": float(high)}, warnings
         return values.astype(np.float32), 32, {"from": 0.0, "to": 1.0}, warnings
     if low < 0:
         warnings.append(f"negative grey levels down to {low}: the range {low}..{high} was stretched to black..white")
         span = max(int(high) - int(low), 1)
-        return ((values - low) / span).astype(np.float32), span.bit_length(), {"from": int(low), "to": int(high)}, warnings
+        return (
+            ((values.astype(np.float64) - float(low)) / span).astype(np.float32),
+            span.bit_length(),
+            {"from": int(low), "to": int(high)},
+            warnings,
+        )
     if full_scale is None:
         bits = next((bits for bits in _BIT_DEPTHS if int(high) < 2**bits), 32)
         full_scale = 2**bits - 1 if bits < 32 else int(high)
@@ -127,74 +144,182 @@ def scale_grey_levels(values: NDArray[Any], full_scale: int | None = None) -> tu
 
 def _decode(kind: str, content: bytes, frame: int | None) -> _Raw:
     try:
-        with _PLUGINS[kind](io.BytesIO(content)) as image:
-            check_size(image.height, image.width)
-            return _extract(image, kind, frame)
+        return _DECODERS[kind](content, frame)
     except UnreadableImage:
         raise
     # Pillow and the C libraries below it raise nearly anything on hostile bytes; all of it means the same to the user.
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError) as error:
         raise _broken(kind, error) from error
-    except (struct.error, OverflowError, ZeroDivisionError, AssertionError, RuntimeError, NotImplementedError) as error:
+    except (struct.error, ArithmeticError, AssertionError, RuntimeError, BufferError, Image.DecompressionBombError) as error:
         raise _broken(kind, error) from error
 
 
 def _broken(kind: str, error: Exception) -> UnreadableImage:
-    return got(f"a complete {kind} image", f"an error while decoding it ({str(error)[:200] or type(error).__name__})", _REMEDY)
+    return got(f"a complete {kind} image", _reason(error), _REMEDY)
 
 
-def _extract(image: Any, kind: str, frame: int | None) -> _Raw:
-    comment = _comment(image)
-    pages = getattr(image, "n_frames", 1)
-    index = _require_frame(frame, pages)
-    warnings = []
-    details: dict[str, Any] = {}
-    if index:
-        image.seek(index)
-        check_size(image.height, image.width)
-    if pages > 1:
-        details = {"page": index + 1, "pages": pages}
-        if frame is None:
-            warnings.append(f"the file has {pages} pages: the first was taken")
+def _reason(error: Exception) -> str:
+    """What a decoder said, where it means something to a user: names of functions and Python's own errors do not."""
+    words = " ".join(str(error).split())
+    if "truncated" in words.lower():
+        return "one that is cut short"
+    plain = isinstance(error, (OSError, SyntaxError, RuntimeError)) and not re.search(r"[_<>']|[a-z][A-Z]|index out|driver", words)
+    return f"a damaged one ({words[:100]})" if words and plain else "a damaged one"
+
+
+def _decode_pgm(content: bytes, frame: int | None) -> _Raw:
+    image = pgm.decode(content)
+    _require_frame(frame, 1)
+    return _Raw(image.values, full_scale=image.full_scale, comment=image.comment)
+
+
+def _decode_png(content: bytes, frame: int | None) -> _Raw:
+    header = check_png(content)
+    with PngImagePlugin.PngImageFile(io.BytesIO(content)) as image:
+        _check_size(image)
+        _require_frame(frame, 1)
+        if header.bits == 16 and header.colour_type != _PNG_GREY:  # Pillow keeps 8 of the 16 bits
+            return _turned(image, _deep("png_decode", content, (image.height, image.width)))
+        return _through_pillow(image)
+
+
+def _decode_jpeg(content: bytes, frame: int | None) -> _Raw:
+    header = check_jpeg(content)
+    _require_frame(frame, 1)
+    if header is None:
+        raise got("a complete JPEG image", "one without a frame header", _REMEDY)
+    if header.samples not in (1, 3, 4):
+        raise got("1, 3 or 4 samples a pixel", str(header.samples), _REMEDY)
+    check_size(header.rows, header.columns, header.samples)
+    if header.marker in _JPEG_FUNCTIONS or header.bits > 8:  # as in DDSM; Pillow has none of them
+        if b"\xff\xd9" not in content[-64:]:
+            raise got("a complete JPEG image", "one without its end marker", _REMEDY)
+        function = _JPEG_FUNCTIONS.get(header.marker, "jpeg8_decode")
+        values = _deep(function, content, (header.rows, header.columns))
+        full_scale = 2**header.bits - 1 if 8 < header.bits < 16 else None
+        return _Raw(values, full_scale, details={"mode": f"{header.bits} bits"})
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(content)) as image:
+        _check_size(image)
+        return _through_pillow(image)
+
+
+def _decode_tiff(content: bytes, frame: int | None) -> _Raw:
+    pages = check_tiff(content)
+    index = _require_frame(frame, len(pages))
+    tags = pages[index]
+    shape = (tags.get(_TIFF_HEIGHT, 0), tags.get(_TIFF_WIDTH, 0))
+    check_size(*shape, tags.get(_TIFF_SAMPLES, 1))
+    check_size(tags.get(_TIFF_TILE_HEIGHT, 1), tags.get(_TIFF_TILE_WIDTH, 1), tags.get(_TIFF_SAMPLES, 1))
+    try:
+        with _tiff_file(content) as image:
+            if index:
+                image.seek(index)
+            _check_size(image)
+            if image.mode == "1":
+                raise got("grey levels", _ONE_BIT, _NO_MASK)
+            deep = len(bits := image.tag_v2.get(_TIFF_BITS, (8,))) > 1 and max(bits) > 8  # Pillow keeps 8 of them
+            if deep or tags.get(_TIFF_COMPRESSION, 1) != 1:  # Pillow's libtiff writes its complaints to the terminal
+                raw = _turned(image, _tiff_samples(image, _deep("tiff_decode", content, shape, index)))
+                raw.inverted = tags.get(_TIFF_PHOTOMETRIC) == 0
+            else:
+                raw = _through_pillow(image)
+                if raw.values.dtype == np.int32 and tags.get(_TIFF_SAMPLE_FORMAT, 1) == 1:
+                    raw.values = raw.values.view(np.uint32)
+                # Pillow turns 0 = white into 0 = black itself, but for 8 bits only.
+                raw.inverted = tags.get(_TIFF_PHOTOMETRIC) == 0 and image.mode != "L"
+    except SyntaxError:  # a kind that Pillow does not know, such as float of 16 or 64 bits
+        values = _deep("tiff_decode", content, shape, index)
+        raw = _Raw(values, inverted=tags.get(_TIFF_PHOTOMETRIC) == 0, details={"mode": str(values.dtype)})
+    if len(pages) > 1:
+        raw.details |= {"page": index + 1, "pages": len(pages)}
+        raw.warnings += [f"the file has {len(pages)} pages: the first was taken"] if frame is None else []
+    raw.frames, raw.frame = len(pages), index
+    return raw
+
+
+def _deep(function: str, content: bytes, shape: tuple[int, int], *arguments: int) -> NDArray[Any]:
+    """Decode with imagecodecs what Pillow cannot, or not with all its bits; `shape` is the header's (height, width)."""
+    import imagecodecs  # 80 MB on disk: only when a file needs it
+
+    values = np.asarray(getattr(imagecodecs, function)(content, *arguments))
+    if values.ndim == 3 and values.shape[1:] == shape:  # colour by plane
+        values = np.moveaxis(values, 0, 2)
+    if values.dtype.kind not in "uif":
+        raise got("whole or floating-point grey levels", f"values of type {values.dtype}", _REMEDY)
+    if values.shape[:2] != shape:
+        raise got(f"{shape[1]}×{shape[0]} pixels as in the header", f"an image of shape {values.shape}", _REMEDY)
+    return values
+
+
+def _tiff_file(content: bytes) -> Any:
+    return TiffImagePlugin.TiffImageFile(io.BytesIO(content))
+
+
+def _tiff_samples(image: Any, values: NDArray[Any]) -> NDArray[Any]:
+    """What imagecodecs decoded, as grey or colour samples."""
+    if image.mode == "LAB":
+        raise got("grey or RGB samples", "CIE L*a*b* colours", _REMEDY)
+    if image.mode != "P":
+        return values
+    palette = np.array(image.tag_v2[_TIFF_COLOUR_MAP]).reshape(3, -1).T >> 8  # of 16 bits, but only the upper 8 are sure
+    return np.asarray(palette.astype(np.uint8)[values])
+
+
+def _through_pillow(image: Any) -> _Raw:
+    """Decode with Pillow, in a mode that is an array of grey or colour samples."""
+    if image.mode == "1":
+        raise got("grey levels", _ONE_BIT, _NO_MASK)
     image.load()
-    # Pillow turns 0 = white into 0 = black itself for 8 bits, but not for I;16 (TIFF PhotometricInterpretation 0).
-    inverted = kind == "TIFF" and image.tag_v2.get(262) == 0 and image.mode.startswith("I;16")
     mode = image.mode
-    turned: Any = image
-    if image.getexif().get(ExifTags.Base.Orientation, 1) not in (1, None):
-        turned = ImageOps.exif_transpose(image)
-        details["exif_orientation"] = int(image.getexif()[ExifTags.Base.Orientation])
-    details["mode"] = mode
-    if mode == "1":
-        raise got("grey levels", "a black-and-white (1-bit) image", "Use the original mammogram, not a mask or scan of text")
-    if mode in ("P", "PA"):
-        turned = turned.convert("RGBA")
+    converted: Any = image
+    if mode in ("P", "PA", "RGBa"):
+        converted = image.convert("RGBA")
     elif mode not in ("L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"):
-        turned = turned.convert("RGB")
-    values = np.asarray(turned)
-    if values.dtype == np.dtype(">u2"):
-        values = values.astype(np.uint16)
-    return _Raw(values, inverted=inverted, comment=comment, details=details, warnings=warnings)
+        converted = image.convert("RGB")
+    return _turned(image, np.asarray(converted))
+
+
+def _turned(image: Any, values: NDArray[Any]) -> _Raw:
+    """The values as the EXIF orientation wants them seen (after `image.load()`, which may turn an image itself)."""
+    raw = _Raw(values, comment=_comment(image), details={"mode": image.mode})
+    if values.dtype.byteorder == ">":
+        raw.values = values.astype(values.dtype.newbyteorder("="))
+    image.info.pop("Raw profile type exif", None)  # ImageMagick's old way; unbounded, and Pillow trusts it
+    try:
+        check_exif(image.info.get("exif", b""))
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (UnreadableImage, OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error):
+        raw.warnings.append("the Exif block is damaged and was ignored: the image may lie on its side")
+        return raw
+    if orientation in _TURNS:
+        transposed, flips = _TURNS[orientation]
+        turned = raw.values.swapaxes(0, 1) if transposed else raw.values
+        raw.values = np.ascontiguousarray(np.flip(turned, flips))
+        raw.details["exif_orientation"] = int(orientation)
+    return raw
 
 
 def _grey(raw: _Raw) -> tuple[NDArray[Any], list[str], int | None]:
     """Stored values as (H, W), flattened onto black where the file has transparency, in grey where it has colour."""
     values, full_scale = raw.values, raw.full_scale
     warnings: list[str] = []
+    # An 8-bit image uses its full scale whatever its maximum; deeper ones are judged by it.
+    full_scale = full_scale or (255 if values.dtype == np.uint8 else None)
     if values.ndim == 2:
-        # An 8-bit image uses its full scale whatever its maximum; deeper ones are judged by it.
-        return values, warnings, full_scale or (255 if values.dtype == np.uint8 else None)
+        return values, warnings, full_scale
+    if values.ndim != 3 or values.shape[2] not in (2, 3, 4) or values.dtype not in (np.uint8, np.uint16):
+        raise got("grey or colour samples of 8 or 16 bits", f"shape {values.shape} of type {values.dtype}", _REMEDY)
     alpha = values[:, :, -1] if values.shape[2] in (2, 4) else None
-    colours = values[:, :, :1] if values.shape[2] == 2 else values[:, :, :3]
-    if colours.shape[2] == 3:
-        grey, warning = grey_from_colour(colours)
-        warnings += [warning] if warning else []
+    if values.shape[2] == 2:
+        grey = values[:, :, 0]
     else:
-        grey = colours[:, :, 0]
-    if alpha is not None and int(alpha.min()) < 255:
-        grey = to_uint8(grey.astype(np.float32) * alpha.astype(np.float32) / np.float32(255 * 255))
+        grey, warning = grey_from_colour(values[:, :, :3])
+        warnings += [warning] if warning else []
+    opaque = int(np.iinfo(values.dtype).max)
+    if alpha is not None and int(alpha.min()) < opaque:
+        grey = np.floor(grey * (alpha / np.float32(opaque)) + np.float32(0.5)).astype(values.dtype)
         warnings.append("transparent areas were laid on black")
-    return grey, warnings, 255
+    return grey, warnings, full_scale
 
 
 def _comment(image: Any) -> str:
@@ -203,6 +328,11 @@ def _comment(image: Any) -> str:
     description = getattr(image, "tag_v2", {}).get(270, "")
     texts = [part.decode("latin-1") if isinstance(part, bytes) else str(part) for part in (*parts, description)]
     return "\n".join(text[:10_000] for text in texts)
+
+
+def _check_size(image: Any) -> None:
+    samples = 4 if image.mode in ("P", "PA") else len(image.getbands())
+    check_size(image.height, image.width, samples)
 
 
 def _require_frame(frame: int | None, frames: int) -> int:
@@ -215,3 +345,11 @@ def _require_frame(frame: int | None, frames: int) -> int:
 
 def _since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
+
+
+_DECODERS: dict[str, Callable[[bytes, int | None], _Raw]] = {
+    "PNG": _decode_png,
+    "JPEG": _decode_jpeg,
+    "PGM": _decode_pgm,
+    "TIFF": _decode_tiff,
+}

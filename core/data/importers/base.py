@@ -12,22 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 
 from core.data.manifest import STANDARD
 from core.errors import BadManifest, UnreadableImage
 from core.images import read
-from core.images.dicom import looks_like_dicom
-from core.images.dicom_meta import read_meta
+from core.images.dicom import is_dicom, read_header
+from core.images.files import head_of, opened, refuse_unknown
 from core.images.mammogram import ImageMeta
-from core.images.raster import recognise
 
 Progress = Callable[[int, int], None]
 
 VERIFY = "auto (default): decode every file when they are at most 1 GB together, else look at headers only; all; header"
 _AUTO_BYTES = 10**9
-_HEAD = 4096  # bytes that are enough to tell an image format
 
 
 @dataclass(frozen=True)
@@ -193,16 +189,11 @@ def _decode(path: Path) -> Looked:
 
 def _look(path: Path) -> Looked:
     try:
-        with path.open("rb") as stream:
-            head = stream.read(_HEAD)
-        if not head:
-            return Looked(reason=f"{path.name}: the file is empty")
-        if recognise(head) is not None:
+        head = head_of(path)
+        refuse_unknown(head)
+        if not is_dicom(head):
             return Looked()
-        if looks_like_dicom(head):
-            return Looked(meta=read_meta(dcmread(path, stop_before_pixels=True, force=True)))
-    except FileNotFoundError:
-        return Looked(reason=f"{path.name}: no such file")
-    except (OSError, InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
-        return Looked(reason=f"{path.name}: cannot be read: {error}")
-    return Looked(reason=f"{path.name}: not a DICOM, PNG, JPEG, PGM or TIFF image")
+        with opened(path) as (stream, _):
+            return Looked(meta=read_header(stream))
+    except UnreadableImage as error:
+        return Looked(reason=f"{path.name}: {error}")

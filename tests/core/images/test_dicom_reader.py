@@ -58,7 +58,7 @@ def test_modality_and_voi_lut_sequences() -> None:
     mammogram = read(make_dicom(RAMP, BitsStored=12, ModalityLUTSequence=[modality], VOILUTSequence=[voi]))
     expected = np.minimum(4095, 2 * (4095 - RAMP.astype(int))) / 4095
     np.testing.assert_allclose(mammogram.pixels, expected, atol=1e-6)
-    assert mammogram.steps[-1].parameters["voi"] == "LUT"
+    assert mammogram.steps[-1].parameters["voi"] == "LUT 1"
 
 
 def test_an_impossible_window_is_left_out_with_a_warning() -> None:

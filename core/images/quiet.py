@@ -1,0 +1,47 @@
+"""Pillow and pydicom keep silent while we read: what is wrong with a file is told by us, in our words.
+
+Their warnings go to the terminal line by line, and pydicom's may quote what stands in a header, names included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+
+_LIBRARIES = ("PIL", "pydicom", "pylibjpeg")
+_RULE = ("ignore", None, Warning, re.compile(rf"({'|'.join(_LIBRARIES)})\b"), 0)
+_lock = threading.Lock()
+_readers = 0
+_levels: dict[str, int] = {}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Ignore the warnings and log lines of the libraries below; other code's stay.
+
+    `warnings.catch_warnings` must not be used by several threads at once, and batches are read by several: here the
+    first reader puts one rule in front of the list, and the last one takes it out.
+    """
+    global _readers
+    with _lock:
+        _readers += 1
+        if _readers == 1:
+            warnings.filters.insert(0, _RULE)  # type: ignore[attr-defined]
+            for name in _LIBRARIES:
+                logger = logging.getLogger(name)
+                _levels[name] = logger.level
+                logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _readers -= 1
+            if _readers == 0:
+                with contextlib.suppress(ValueError):  # somebody else has put the list of rules back meanwhile
+                    warnings.filters.remove(_RULE)  # type: ignore[attr-defined]
+                for name, level in _levels.items():
+                    logging.getLogger(name).setLevel(level)
