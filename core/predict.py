@@ -19,10 +19,9 @@ from pydantic import ValidationError
 from core.config import Recipe
 from core.errors import BadRun, LabError, RecipeMismatch
 from core.gradcam import Heatmap, heatmap
-from core.images import read
 from core.images.mammogram import Mammogram
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
-from core.preprocessing import Prepared, prepare
+from core.preprocessing import Prepared, load, prepare
 
 Decision = Literal["benign", "malignant"]
 # Small: until a batch is scored, its images are held at full size (up to 50 MB each).
@@ -78,29 +77,33 @@ class Predictor:
         model, card = load_model(folder)
         return cls(model, card, device=device, source=str(folder))
 
-    def predict(self, source: Path | str | bytes) -> Prediction:
-        """Score one file, or the bytes of one.
+    def predict(self, source: Path | str | bytes, *, frame: int | None = None) -> Prediction:
+        """Score one file, or the bytes of one; `frame` as in core.images.read.
 
         Raises:
             UnreadableImage: it is not a mammogram we can decode.
         """
-        mammogram = read(source)
+        mammogram = load(source, self.recipe, frame=frame)
         prepared = prepare(mammogram, self.recipe)
         return self._prediction(self.score_prepared(prepared), prepared, mammogram, source)
 
     def predict_many(
-        self, paths: Sequence[Path | str], progress: Callable[[int, int], None] | None = None
+        self,
+        paths: Sequence[Path | str],
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        frame: int | None = None,
     ) -> Iterator[Prediction | tuple[Path, str]]:
         """Score files in order, yielding for each a Prediction, or (path, reason) where it could not be scored.
 
-        `progress(done, total)` is called as images are finished.
+        `progress(done, total)` is called as images are finished; `frame` as in core.images.read, for every file.
         """
         total = len(paths)
         for start in range(0, total, BATCH_SIZE):
             results: list[tuple[Path, Mammogram, Prepared] | tuple[Path, str]] = []
             for path in map(Path, paths[start : start + BATCH_SIZE]):
                 try:
-                    mammogram = read(path)
+                    mammogram = load(path, self.recipe, frame=frame)
                     results.append((path, mammogram, prepare(mammogram, self.recipe)))
                 except LabError as error:
                     results.append((path, str(error)))
@@ -149,6 +152,24 @@ class Predictor:
         """
         self._check(prepared)
         return heatmap(self.model, prepared, method=method, target=target, layer=layer)
+
+    def what_if(
+        self, prepared: Prepared, *, method: str = "auto", target: str = "malignant", layer: str | None = None
+    ) -> tuple[float, Heatmap]:
+        """Score and heatmap of an image that *another* recipe prepared: for whoever tunes a recipe and asks "what if".
+
+        The weights, the calibration and the threshold belong to `self.recipe`: such a score is never a result.
+
+        Raises:
+            RecipeMismatch: it is of another size than the model's images.
+        """
+        if prepared.pixels.shape != self.recipe.shape:
+            raise RecipeMismatch(
+                f"expected {self.recipe.shape[0]} x {self.recipe.shape[1]} px, the size of the model's images, got "
+                f"{prepared.pixels.shape[0]} x {prepared.pixels.shape[1]} px. Prepare it at the model's size"
+            )
+        score = self.score_pixels(prepared.pixels[None])[0]
+        return score, heatmap(self.model, prepared, method=method, target=target, layer=layer)
 
     def decide(self, score: float) -> Decision:
         """ "malignant" when the score reaches the model's threshold."""

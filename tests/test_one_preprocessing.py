@@ -16,7 +16,7 @@ from core.data.demo import make_demo
 from core.data.manifest import read_manifest
 from core.model import build_model, save_model
 from core.predict import Predictor
-from dashboard import services
+from dashboard import images as shown
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_training_preview_and_prediction_get_pixel_identical_arrays(
     source = batches(images, cache, recipe, batch_size=8, augmentation=None, seed=0, epoch=1, order="sequence")
     seen = np.concatenate([batch.images.numpy()[:, 0] for batch in source])
     for path, trained in zip(images["path"], seen, strict=True):
-        preview = services.prepared(services.image_ref(path), recipe).pixels
+        preview = shown.prepared(shown.image_ref(path), recipe).pixels
         predicted = predictor.predict(path).prepared.pixels
         assert preview.shape == recipe.shape
         np.testing.assert_array_equal(preview, predicted, err_msg=path)

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 # Part of every recipe hash. Raise it when a change to core.images or core.preprocessing alters pixels.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 Side = Annotated[int, Field(ge=32, le=4096)]
 
@@ -26,6 +26,14 @@ class _Section(BaseModel):
 class Recipe(_Section):
     """How a mammogram becomes what the model sees. Frozen and hashable."""
 
+    voi: int = Field(
+        1,
+        ge=0,
+        le=16,
+        title="DICOM window",
+        description="Which of a DICOM file's windows to apply: 1 is the first; 0 is none, the image's whole range. "
+        "A file with fewer takes its last.",
+    )
     polarity: Literal["auto", "keep", "invert"] = Field(
         "auto",
         title="Polarity",
@@ -36,6 +44,11 @@ class Recipe(_Section):
         True,
         title="Remove background",
         description="Blacken everything outside the breast: burned-in labels, markers, film borders.",
+    )
+    pectoral: bool = Field(
+        False,
+        title="Suppress the pectoral muscle",
+        description="Blacken the muscle above the breast on MLO-like views, where its edge is found.",
     )
     crop: bool = Field(True, title="Crop to the breast", description="Cut the image to the breast's bounding box.")
     crop_margin: float = Field(
@@ -49,6 +62,13 @@ class Recipe(_Section):
     )
     window_high: float = Field(
         99.8, ge=51.0, le=100.0, title="Window high (%)", description="Percentile of the breast's grey levels shown as white."
+    )
+    gamma: float = Field(
+        1.0,
+        ge=0.2,
+        le=5.0,
+        title="Gamma",
+        description="Exponent on the windowed grey levels: below 1 brightens the mid-tones, above 1 darkens them.",
     )
     clahe: bool = Field(True, title="CLAHE", description="Contrast-limited adaptive histogram equalisation.")
     clip_limit: float = Field(
@@ -114,6 +134,14 @@ class AugmentationConfig(_Section):
     zoom: float = Field(0.1, ge=0.0, le=0.5, title="Zoom", description="Largest change of scale, either way: 0.1 is ±10 %.")
     brightness: float = Field(0.1, ge=0.0, le=0.5, title="Brightness", description="Largest shift of grey levels, either way.")
     contrast: float = Field(0.1, ge=0.0, le=0.5, title="Contrast", description="Largest change of contrast, either way.")
+    mixup: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        title="Mixup",
+        description="Blend pairs of training images and their labels (Zhang et al. 2018); the larger, the more even the "
+        "blend (alpha of the Beta distribution). 0: off.",
+    )
 
 
 class ModelConfig(_Section):
@@ -157,6 +185,28 @@ class TrainingConfig(_Section):
         title="Frozen epochs",
         description="First epochs that train only the head of a pretrained model. Not used from scratch.",
     )
+    head_features: bool = Field(
+        True,
+        title="Head from stored features",
+        description="While only the head trains, run the frozen network once over every image and train on what it gave: "
+        "each epoch then takes seconds.",
+    )
+    head_views: int = Field(
+        2,
+        ge=0,
+        le=32,
+        title="Augmented views",
+        description="How many augmented copies of each image the stored features include, besides the image as it is; "
+        "each costs as much as an epoch, and there are never more than frozen epochs less one.",
+    )
+    stage_epochs: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        title="Epochs a stage",
+        description="After the head, unfreeze a pretrained network stage by stage, the last one first, each time for so many "
+        "epochs. 0: the whole network at once.",
+    )
     batch_size: int = Field(16, ge=1, le=1024, title="Batch size", description="Images a step; 8-16 fit 6 GB of GPU memory.")
     accumulation_steps: int = Field(
         1,
@@ -175,19 +225,72 @@ class TrainingConfig(_Section):
     fine_tune_learning_rate: float = Field(
         2e-4, gt=0.0, le=1.0, title="Fine-tuning rate", description="Peak rate of a pretrained backbone once it is unfrozen."
     )
+    layer_decay: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        title="Layer-wise decay",
+        description="Each layer of the backbone learns at so many times the rate of the layer above it; 1 is the same rate "
+        "everywhere, 0.65-0.9 keeps early layers nearer to what they were.",
+    )
     weight_decay: float = Field(0.01, ge=0.0, le=1.0, title="Weight decay", description="AdamW's, not on norms and biases.")
-    schedule: Literal["one_cycle", "cosine", "constant"] = Field(
-        "one_cycle", title="Schedule", description="How the learning rate moves within each phase."
+    schedule: Literal["one_cycle", "cosine", "plateau", "constant"] = Field(
+        "one_cycle",
+        title="Schedule",
+        description="How the learning rate moves within each phase, after a warm-up: one_cycle and cosine fall to nearly "
+        "nothing, plateau falls to a third whenever the validation loss no longer does, constant stays.",
+    )
+    plateau_patience: int = Field(
+        2,
+        ge=0,
+        le=1000,
+        title="Plateau patience",
+        description="With the plateau schedule: epochs without a lower validation loss to wait before the rate falls.",
+    )
+    gradient_clip_norm: float = Field(
+        1.0, ge=0.0, le=1000.0, title="Gradient clipping", description="Longest the gradient may be (its norm); 0: any length."
+    )
+    ema_decay: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        title="Averaged weights",
+        description="Validate and keep a moving average of the weights, of which so much stays at each update (0.99-0.9999; "
+        "less in the first updates). 0: the weights themselves.",
+    )
+    loss: Literal["bce", "focal"] = Field(
+        "bce",
+        title="Loss",
+        description="bce: cross-entropy; focal: cross-entropy in which images that are already right count less "
+        "(Lin et al. 2017).",
+    )
+    focal_gamma: float = Field(
+        2.0, ge=0.0, le=10.0, title="Focal gamma", description="With the focal loss: how much less they count; 0 is bce."
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        title="Label smoothing",
+        description="Share of each label that is spread over both classes: with 0.1 the network aims at 0.95 instead of 1.",
     )
     imbalance: Literal["weights", "sampler", "none"] = Field(
         "weights",
         title="Class imbalance",
         description="weights: the rarer class counts more in the loss; sampler: it is drawn more often; none.",
     )
-    monitor: Literal["auc", "loss", "average_precision", "sensitivity_at_90_specificity", "specificity_at_90_sensitivity"] = (
-        Field(
-            "auc", title="Monitored figure", description="Validation figure that chooses the best checkpoint and stops early."
-        )
+    monitor: Literal[
+        "auc",
+        "partial_auc",
+        "loss",
+        "average_precision",
+        "sensitivity_at_90_specificity",
+        "specificity_at_90_sensitivity",
+    ] = Field(
+        "auc",
+        title="Monitored figure",
+        description="Validation figure that chooses the best checkpoint and stops early; partial_auc looks only at "
+        "sensitivities of 80 % and above.",
     )
     patience: int = Field(
         6,
@@ -197,7 +300,15 @@ class TrainingConfig(_Section):
         description="Epochs without improvement before training stops early; 0 never stops early.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", title="Precision", description="auto: mixed precision on a GPU that supports it, fp32 on the processor."
+        "auto",
+        title="Precision",
+        description="auto: mixed precision on a GPU that supports it; on the processor, bf16 where a few timed steps of this "
+        "model are clearly quicker with it, else fp32.",
+    )
+    compile: bool = Field(
+        False,
+        title="Compile the network",
+        description="torch.compile: a minute or so before the first step, quicker ones after it. Needs a C++ compiler.",
     )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", title="Device", description="auto, cpu, cuda, cuda:0 or mps."
@@ -209,7 +320,9 @@ class TrainingConfig(_Section):
         title="Threads",
         description="Processor threads; 0 leaves one core to the dashboard when it shares the machine.",
     )
-    seed: int = Field(0, ge=0, title="Seed", description="Two runs with the same seed on the same machine are equal.")
+    seed: int = Field(
+        0, ge=0, title="Seed", description="Two runs with the same seed and precision on the same machine are equal."
+    )
 
 
 class EvaluationConfig(_Section):

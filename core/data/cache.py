@@ -33,8 +33,8 @@ from platformdirs import user_cache_path
 from core.config import Recipe
 from core.data.files import replacing
 from core.errors import LabError, UnreadableImage
-from core.images import read
-from core.preprocessing import prepare
+from core.images.files import content_of
+from core.preprocessing import load, prepare
 
 log = logging.getLogger(__name__)
 
@@ -229,11 +229,11 @@ class PreparedCache:
 
     def _make(self, path: Path, key: str) -> CachedImage:
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise UnreadableImage(f"{path}: cannot be read: {error.strerror or error}. Check its permissions.") from error
+            content = content_of(path)
+        except UnreadableImage as error:
+            raise UnreadableImage(f"{path.name}: {error}") from error
         try:
-            mammogram = read(content)  # the very bytes that are hashed
+            mammogram = load(content, self.recipe)  # the very bytes that are hashed
         except UnreadableImage as error:
             # The reader calls bytes "uploaded data"; the reason beneath does not.
             raise UnreadableImage(f"{path.name}: {error.__cause__ or error}") from error

@@ -3,7 +3,29 @@
 from __future__ import annotations
 
 from core.preprocessing.analysis import Analysis, analyse
+from core.preprocessing.arranging import Arranged, arrange
+from core.preprocessing.enhancing import Enhanced, enhance
 from core.preprocessing.geometry import map_boxes, map_points, original_from_prepared
-from core.preprocessing.pipeline import Prepared, Stage, prepare, stages
+from core.preprocessing.pipeline import Prepared, finish, load, prepare, stages
+from core.preprocessing.quality import Quality, quality
+from core.preprocessing.trace import Stage
 
-__all__ = ["Analysis", "Prepared", "Stage", "analyse", "map_boxes", "map_points", "original_from_prepared", "prepare", "stages"]
+__all__ = [
+    "Analysis",
+    "Arranged",
+    "Enhanced",
+    "Prepared",
+    "Quality",
+    "Stage",
+    "analyse",
+    "arrange",
+    "enhance",
+    "finish",
+    "load",
+    "map_boxes",
+    "map_points",
+    "original_from_prepared",
+    "prepare",
+    "quality",
+    "stages",
+]

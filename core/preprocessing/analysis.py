@@ -19,6 +19,7 @@ from core.images.mammogram import Mammogram, Pixels
 from core.preprocessing.breast import BreastMask, find_breast
 from core.preprocessing.orientation import ChestWall, find_chest_wall
 from core.preprocessing.polarity import Polarity, detect_polarity
+from core.preprocessing.resize import shrink
 
 _SIDE = 512  # px, longer side of the copy
 _SAMPLES = 200_000  # grey levels kept for percentiles
@@ -26,13 +27,18 @@ _SAMPLES = 200_000  # grey levels kept for percentiles
 
 @dataclass(frozen=True)
 class Analysis:
-    """The findings. `breast.mask` is at the copy's scale; `box` (x0, y0, x1, y1) is in original pixels, no margin;
-    `levels` are sorted grey levels of the breast at full resolution, after polarity. `milliseconds` by finding."""
+    """The findings.
+
+    `small` float32 (h, w) is the downscaled copy, air dark; `breast.mask` is at its scale; `box` (x0, y0, x1, y1) is in
+    original pixels, no margin; `levels` are sorted grey levels of the breast at full resolution, after polarity;
+    `milliseconds` by finding.
+    """
 
     polarity_mode: Literal["auto", "keep", "invert"]
     shape: tuple[int, int]
     polarity: Polarity
     inverted: bool
+    small: Pixels
     breast: BreastMask
     box: tuple[int, int, int, int]
     chest_wall: ChestWall
@@ -63,10 +69,10 @@ def analyse(mammogram: Mammogram, recipe: Recipe) -> Analysis:
     clock.lap("breast")
     chest_wall = find_chest_wall(breast.mask) if breast.found else ChestWall("left", 0.0)
     clock.lap("orientation")
-    levels = _levels(pixels, breast.mask, inverted)
+    levels = _levels(pixels, breast.tissue, inverted)
     clock.lap("window")
     shape = (pixels.shape[0], pixels.shape[1])
-    return Analysis(recipe.polarity, shape, polarity, inverted, breast, box, chest_wall, levels, clock.laps)
+    return Analysis(recipe.polarity, shape, polarity, inverted, small, breast, box, chest_wall, levels, clock.laps)
 
 
 def _shrink(pixels: Pixels) -> Pixels:
@@ -75,7 +81,7 @@ def _shrink(pixels: Pixels) -> Pixels:
     if scale >= 1:
         return pixels
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return shrink(pixels, size)
 
 
 def _box(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -87,11 +93,14 @@ def _box(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> tuple[int, int, int
     return (left, top, min(right, shape[1]), min(bottom, shape[0]))
 
 
-def _levels(pixels: Pixels, mask: NDArray[np.uint8], inverted: bool) -> NDArray[np.float32]:
-    """Sorted grey levels of the breast, from every k-th row and column of the original."""
+def _levels(pixels: Pixels, tissue: NDArray[np.uint8], inverted: bool) -> NDArray[np.float32]:
+    """Sorted grey levels of the breast, from every k-th row and column of the original.
+
+    Without the rim of air around it, which would take the lowest percents for itself.
+    """
     step = max(1, int(np.sqrt(pixels.size / _SAMPLES)))
     sample = pixels[step // 2 :: step, step // 2 :: step]
-    inside = cv2.resize(mask, sample.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+    inside = cv2.resize(tissue, sample.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     levels = sample[inside] if inside.any() else sample.ravel()
     levels = np.float32(1) - levels if inverted else levels
     return np.sort(levels)

@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 from core.images.mammogram import Pixels
 from core.preprocessing.flat import flat_regions, normalised_copy
 
-_ABOVE_AIR = 0.05  # of the range from air to bright tissue: where skin begins
-_FILM_SHARE = 0.015  # of the image: smaller flat regions are not taken for film
-_FILM_RANGE = 0.12  # of the range from air to bright tissue: film is no brighter than this
+_ABOVE_AIR = 0.03  # of the range from air to bright tissue: where skin begins
+_ABOVE_UNEVEN_AIR = 0.05  # the same on digitised films, whose base is uneven
+_UNEVEN = 0.01  # of that range: what the middle 80 % of air differ on film; on digital images not at all
+# Stricter than film asks for: a flat region of fat that is taken for film costs tissue, film taken for tissue only room.
+_FILM_SHARE = 0.03  # of the image: smaller flat regions are not taken for film
+_FILM_RANGE = 0.06  # of the range from air to bright tissue: film is no brighter than this
+_FILM_UNEVEN = 0.03  # and gets no brighter than this above its median: beyond, the region runs on into fat
 _FILM_ABOVE = 0.025
 _FRAME_LEVEL = 0.9  # of the grey range: a film's rim is at least this white
 _FRAME_WIDTH = 0.04  # of the longer side: and no wider
@@ -25,14 +29,19 @@ _FRAME_LENGTH = 0.6  # of a side: and runs along at least so much of it
 _FRAME_AIR = 0.2  # of a side: so much of a frame has air behind it
 _RIM = 0.012  # of the longer side: width of the brush that widens the outline
 _SMALLEST = 0.02  # of the image: anything smaller is no breast
+_SOLID = 0.75  # of its convex hull: what a breast fills at least, with a fold of skin above or below
 _CUT = 0.025  # of the longer side: connections thinner than this are cut
 
 
 @dataclass(frozen=True)
 class BreastMask:
-    """`mask` uint8 (h, w), 255 inside; `found` False when there is no breast to be seen and `mask` is all 255."""
+    """`mask` uint8 (h, w), 255 inside, with a narrow rim of air; `tissue` is what surely lies within the skin.
+
+    `found` is False when there is no breast to be seen: then both are 255 everywhere.
+    """
 
     mask: NDArray[np.uint8]
+    tissue: NDArray[np.uint8]
     found: bool
     warning: str = ""
 
@@ -41,18 +50,28 @@ def find_breast(small: Pixels) -> BreastMask:
     """Find the breast in a downscaled image, float32 (h, w) in [0, 1], air dark. Never fails: see BreastMask.found."""
     everything = np.full(small.shape, 255, np.uint8)
     if min(small.shape) < 8:
-        return BreastMask(everything, False, "the image is too small to find a breast in it: nothing was cut")
+        return BreastMask(everything, everything, False, "the image is too small to find a breast in it: nothing was cut")
     smooth = cv2.GaussianBlur(small, (0, 0), max(small.shape) / 512)
     threshold = _threshold(smooth)
     if threshold is None:
-        return BreastMask(everything, False, "no breast was found (the image is uniform): nothing was cut")
-    foreground = (smooth > threshold).astype(np.uint8) & ~_film_frame(smooth, threshold)
-    breast = _largest_piece(foreground)
-    if breast is None:
-        return BreastMask(everything, False, "no breast was found (nothing large enough stands out): nothing was cut")
+        return BreastMask(everything, everything, False, "no breast was found (the image is uniform): nothing was cut")
+    frame = _film_frame(smooth, threshold)
+    piece = _largest_piece((smooth > threshold).astype(np.uint8) & ~frame)
+    if piece is None:
+        return BreastMask(
+            everything, everything, False, "no breast was found (nothing large enough stands out): nothing was cut"
+        )
+    # A little air belongs to the breast: skin is as dark as air on some films, and the outline comes from a small copy.
+    breast = _fill_holes(cv2.dilate(piece, _brush(_RIM, small.shape))) & ~frame
     share = float(breast.mean())
-    warning = "the breast fills nearly the whole image: was the background cut off?" if share > 0.97 else ""
-    return BreastMask(breast * np.uint8(255), True, warning)
+    warning = ""
+    if share > 0.97:
+        warning = "the breast fills nearly the whole image: was the background cut off?"
+    elif _solidity(breast) < _SOLID:
+        warning = "the outline is not that of a breast alone: check what the crop holds"
+    # The smoothed copy's outline lies a little outside: an image's darkest percents must not be air.
+    tissue = cv2.erode(piece, _brush(_RIM, small.shape))
+    return BreastMask(breast * np.uint8(255), tissue * np.uint8(255), True, warning)
 
 
 def _threshold(smooth: Pixels) -> float | None:
@@ -65,29 +84,31 @@ def _threshold(smooth: Pixels) -> float | None:
     dark_half = cv2.GaussianBlur(counts[:128].astype(np.float32).reshape(1, -1), (5, 1), 0)[0]
     peak = int(dark_half.argmax())
     air = float(edges[peak] + edges[peak + 1]) / 2
+    contrast = high - air
     near = np.abs(smooth - air) < 0.05 * (high - low)
     noise = 1.4826 * float(np.median(np.abs(smooth[near] - air))) if near.any() else 0.0
-    return max(air + max(_ABOVE_AIR * (high - air), 4 * noise), _film_base(smooth, air, high))
+    ends = np.percentile(smooth[smooth < air + _ABOVE_UNEVEN_AIR * contrast], (10, 90))
+    above = _ABOVE_UNEVEN_AIR if ends[1] - ends[0] > _UNEVEN * contrast else _ABOVE_AIR
+    return max(air + max(above * contrast, 4 * noise), _film_base(smooth, air, contrast) + _FILM_ABOVE * contrast)
 
 
-def _film_base(smooth: Pixels, air: float, high: float) -> float:
-    """Level just above unexposed film, which is a little brighter than the black that scanners put around a film."""
+def _film_base(smooth: Pixels, air: float, contrast: float) -> float:
+    """Level of unexposed film, which is a little brighter than the black that scanners put around a film; else `air`."""
     levels = normalised_copy(smooth)
     if levels is None:
         return air
     low, top = (float(level) for level in np.percentile(smooth, (0.5, 99.5)))
     base = air
     for region in flat_regions(levels):
-        values = low + (top - low) * region.values
-        if region.share >= _FILM_SHARE and float(np.median(values)) < air + _FILM_RANGE * (high - air):
-            base = max(base, float(np.percentile(values, 95)))
-    return base + _FILM_ABOVE * (high - air)
+        median, brightest = (low + (top - low) * float(level) for level in np.percentile(region.values, (50, 95)))
+        if region.share >= _FILM_SHARE and median < air + _FILM_RANGE * contrast:
+            base = max(base, min(brightest, median + _FILM_UNEVEN * contrast))
+    return base
 
 
 def _largest_piece(foreground: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """The largest piece of a 0/1 mask after cutting thin connections, with its holes filled; None if too small."""
-    size = max(3, round(_CUT * max(foreground.shape)) | 1)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    kernel = _brush(_CUT, foreground.shape)
     # Outside the image counts as foreground: a breast that leaves the picture is not eaten from its edge.
     core = cv2.erode(foreground, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=4)
@@ -98,9 +119,13 @@ def _largest_piece(foreground: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     grown = cv2.dilate(piece, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))) & foreground
     if grown.mean() < _SMALLEST:
         return None
-    # A little air belongs to the breast: skin is as dark as air on some films, and the outline comes from a small copy.
-    rim = max(3, round(_RIM * max(foreground.shape)) | 1)
-    return _fill_holes(cv2.dilate(grown, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (rim, rim))))
+    return _fill_holes(grown)
+
+
+def _brush(share: float, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A round brush, its width this share of the longer side."""
+    size = max(3, round(share * max(shape)) | 1)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), dtype=np.uint8)
 
 
 def _film_frame(smooth: Pixels, threshold: float) -> NDArray[np.uint8]:
@@ -125,6 +150,13 @@ def _film_frame(smooth: Pixels, threshold: float) -> NDArray[np.uint8]:
         if float((shallow & (behind <= threshold)).mean()) >= _FRAME_AIR:
             np.rot90(frame, turns)[:rim] = 1
     return frame
+
+
+def _solidity(mask: NDArray[np.uint8]) -> float:
+    """Area of a 0/1 mask as a share of its convex hull's."""
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(np.concatenate(contours))
+    return float(np.count_nonzero(mask)) / max(1.0, cv2.contourArea(hull))
 
 
 def _fill_holes(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -36,11 +36,11 @@ def picture(path: Path, seed: int = 0) -> Path:
 def count_decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
 
-    def counting(content):
+    def counting(content, recipe):
         calls.append(len(content))
         return read(content)
 
-    monkeypatch.setattr(cache_module, "read", counting)
+    monkeypatch.setattr(cache_module, "load", counting)
     return calls
 
 
@@ -121,12 +121,12 @@ def test_two_writers_of_one_entry_both_get_it(tmp_path: Path, monkeypatch: pytes
     expected = prepare(read(path), RECIPE).pixels
     together = threading.Barrier(4, timeout=20)
 
-    def meet(content):
+    def meet(content, recipe):
         mammogram = read(content)
         together.wait()  # all four are past the look-up and will write
         return mammogram
 
-    monkeypatch.setattr(cache_module, "read", meet)
+    monkeypatch.setattr(cache_module, "load", meet)
     with ThreadPoolExecutor(4) as pool:
         images = list(pool.map(lambda _: PreparedCache(tmp_path / "cache", RECIPE).get(path), range(4)))
     for image in images:
@@ -137,7 +137,7 @@ def test_two_writers_of_one_entry_both_get_it(tmp_path: Path, monkeypatch: pytes
 def test_prepare_all_lists_what_it_cannot_read_and_goes_on(tmp_path: Path, count_decodes: list[int]) -> None:
     good = [picture(tmp_path / f"{number}.png", number) for number in range(5)]
     text = tmp_path / "notes.png"
-    text.write_text("not an image", encoding="utf-8")
+    text.write_bytes(b"\x89PNG\r\n\x1a\n" + b"no picture" * 9)
     missing = tmp_path / "gone.png"
     seen: list[tuple[int, int]] = []
     cache = PreparedCache(tmp_path / "cache", RECIPE)

@@ -25,3 +25,14 @@ def breast_pixels(height: int = 400, width: int = 300, *, chest_wall: str = "lef
 def mammogram(pixels: NDArray[np.float32]) -> Mammogram:
     """The pixels as a reader would give them."""
     return Mammogram(np.ascontiguousarray(pixels, dtype=np.float32), ImageMeta(format="PNG"))
+
+
+def oblique_pixels(height: int = 400, width: int = 300) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """As `breast_pixels`, chest wall left, as an MLO view reaching the upper edge with a muscle of 0.8; and its mask, 255."""
+    pixels = breast_pixels(height, width, label=False)
+    cv2.fillPoly(pixels, [np.array([[0, 0], [width // 2, 0], [width * 3 // 5, height // 2], [0, height // 2]])], 0.45)
+    muscle = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(muscle, [np.array([[0, 0], [width * 9 // 25, 0], [0, height * 11 // 20]])], 255)
+    texture = cv2.GaussianBlur(np.random.default_rng(9).normal(size=pixels.shape).astype(np.float32), (0, 0), 2)
+    pixels = np.where(muscle > 0, 0.8, pixels) + np.where(pixels > 0.1, 0.15 * texture, 0)
+    return np.clip(pixels, 0, 1).astype(np.float32), muscle

@@ -7,6 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from phantom import breast_pixels, mammogram
 
 from core.config import Recipe
@@ -78,3 +80,55 @@ def test_an_image_full_of_breast_is_kept_and_flagged() -> None:
     found = analyse(mammogram(np.clip(0.5 + texture, 0.2, 1)), Recipe(polarity="keep"))
     assert found.breast.warning or found.chest_wall.unsure
     assert found.levels.size > 0
+
+
+def test_dark_fat_is_not_taken_for_unexposed_film() -> None:
+    """A flat region just above air, as wide as film would be, is part of the breast when it is not large."""
+    pixels = np.full((512, 512), 0.004, np.float32)
+    cv2.ellipse(pixels, (0, 256), (260, 200), 0, 0, 360, 0.05, -1)
+    texture = cv2.GaussianBlur(np.random.default_rng(3).normal(size=pixels.shape).astype(np.float32), (0, 0), 2)
+    dense = np.zeros(pixels.shape, np.uint8)
+    cv2.ellipse(dense, (0, 256), (225, 165), 0, 0, 360, 1, -1)
+    pixels = np.where(dense > 0, np.clip(0.5 + texture, 0.2, 0.8), pixels).astype(np.float32)
+    found = analyse(mammogram(pixels), Recipe())
+    x0, y0, x1, y1 = found.box
+    assert (x0, y0 <= 57, x1 >= 260, y1 >= 455) == (0, True, True, True)
+
+
+def test_an_outline_that_is_no_breast_s_is_flagged() -> None:
+    pixels = breast_pixels(400, 400)
+    for row in (100, 200, 300):  # the arms of a compression device
+        pixels[row - 12 : row + 12] = 0.9
+    assert "outline" in analyse(mammogram(pixels), Recipe()).breast.warning
+    assert not analyse(mammogram(breast_pixels(400, 400)), Recipe()).breast.warning
+
+
+def test_the_breast_s_grey_levels_hold_no_air() -> None:
+    found = analyse(mammogram(breast_pixels(800, 600)), Recipe())
+    assert found.level_at(0.5) > 0.2  # air is 0.02, the darkest tissue about 0.25
+    assert found.breast.mask[found.breast.tissue > 0].all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(30, 900),
+    st.integers(30, 700),
+    st.floats(0.0, 1.0),
+    st.floats(0.2, 1.2),
+    st.sampled_from(["left", "right"]),
+    st.booleans(),
+)
+def test_the_crop_holds_every_pixel_of_the_mask(
+    height: int, width: int, centre: float, extent: float, side: str, stored_inverted: bool
+) -> None:
+    pixels = np.full((height, width), 0.02, np.float32)
+    cv2.ellipse(pixels, (0, int(centre * height)), (int(extent * width), height // 3), 0, 0, 360, 0.6, -1)
+    pixels = np.clip(pixels + np.random.default_rng(1).normal(0, 0.02, pixels.shape), 0, 1).astype(np.float32)
+    pixels = pixels[:, ::-1] if side == "right" else pixels
+    found = analyse(mammogram(1 - pixels if stored_inverted else pixels), Recipe())
+    rows, columns = np.nonzero(found.breast.mask)
+    across, down = width / found.breast.mask.shape[1], height / found.breast.mask.shape[0]
+    x0, y0, x1, y1 = found.box
+    assert x0 <= columns.min() * across and (columns.max() + 1) * across <= x1 + 1e-6
+    assert y0 <= rows.min() * down and (rows.max() + 1) * down <= y1 + 1e-6
+    assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from phantom import breast_pixels, mammogram
 
 from core.config import Recipe
-from core.preprocessing import analyse, map_boxes, map_points, original_from_prepared, prepare, stages
+from core.preprocessing import (
+    analyse,
+    arrange,
+    enhance,
+    map_boxes,
+    map_points,
+    original_from_prepared,
+    prepare,
+    quality,
+    stages,
+)
 
 PLAIN = {"polarity": "keep", "remove_background": False, "crop": False, "orient": False, "clahe": False}
 
@@ -107,6 +117,18 @@ def test_clahe_follows_its_slider_at_low_clip_limits() -> None:
         inside = prepare(mammogram(faint), recipe).pixels[400:600, 50:250].astype(np.float32)
         contrast.append(float((inside - cv2.GaussianBlur(inside, (0, 0), 8)).std()))
     assert all(later > 1.03 * earlier for earlier, later in pairwise(contrast)), contrast
+
+
+@pytest.mark.parametrize("clip", [1, 2, 4])
+def test_a_clip_limit_does_as_much_for_8_bit_files_as_for_16_bits(clip: float) -> None:
+    fine = np.clip(breast_pixels(1024, 768) * 0.7 + np.random.default_rng(6).normal(0, 0.01, (1024, 768)), 0, 1)
+    fine = np.rint(fine * 65535) / 65535
+    gains = []
+    for pixels in (fine, np.rint(fine * 255) / 255):
+        arranged = arrange(mammogram(pixels.astype(np.float32)), Recipe())
+        plain, clahe = (enhance(arranged, Recipe(clahe=on, clip_limit=clip)).pixels for on in (False, True))
+        gains.append(quality(plain, clahe, None).local_contrast_gain)
+    assert gains[1] == pytest.approx(gains[0], rel=0.12)
 
 
 def test_preparation_is_deterministic_across_threads() -> None:

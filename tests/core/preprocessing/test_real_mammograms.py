@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from core.config import Recipe
 from core.errors import UnreadableImage
 from core.images import read
-from core.preprocessing import map_boxes, prepare
+from core.preprocessing import analyse, map_boxes, prepare
+from core.preprocessing.pectoral import find_pectoral
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data, which is no part of the repository")
@@ -36,6 +38,27 @@ def test_every_lesion_circle_of_mini_mias_lies_inside_the_crop() -> None:
         ((left, top, right, bottom),) = map_boxes([(x - radius, y - radius, x + radius, y + radius)], prepared.matrix)
         x0, y0, x1, y1 = prepared.breast
         assert x0 <= left and y0 <= top and right <= x1 and bottom <= y1, name
+
+
+@needs_shared
+def test_no_lesion_of_mini_mias_is_taken_for_muscle_and_most_muscles_are_found() -> None:
+    circles, found = lesions(), 0
+    for name, x, from_bottom, radius in circles:
+        analysis = analyse(read(SHARED / "mini-mias" / f"{name}.pgm"), Recipe())
+        muscle = find_pectoral(analysis.small, analysis.breast.mask, analysis.chest_wall.side, "MLO").mask
+        scale, height = analysis.small.shape[1] / analysis.shape[1], analysis.shape[0]
+        circle = np.zeros_like(muscle)
+        cv2.circle(circle, (round(x * scale), round((height - from_bottom) * scale)), round(radius * scale), 1, -1)
+        assert not muscle[circle > 0].any(), name
+        found += bool(muscle.any())
+    assert found > 0.5 * len(circles)
+
+
+@needs_shared
+def test_fat_as_dark_as_film_is_not_cut() -> None:
+    analysis = analyse(read(SHARED / "rsna" / "images" / "353_2067038200.jpg"), Recipe())
+    assert analysis.inverted and analysis.chest_wall.side == "right"
+    assert analysis.box[0] < 305  # the skin is at 295 of 640
 
 
 @needs_shared
