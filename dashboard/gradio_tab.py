@@ -17,7 +17,7 @@ import numpy as np
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import services
+from dashboard import images, services
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from core.predict import Prediction
 
 log = logging.getLogger(__name__)
+
+# (frame taken and number of frames, verdict, prepared image, overlay); see `score`.
+Result = tuple[tuple[int, int] | None, str, Any, Any]
 
 EXAMPLES = 6
 CLEAN_EVERY, KEEP_UPLOADS = 600, 3600  # seconds
@@ -117,11 +120,13 @@ def build() -> gr.Blocks:
     ) as blocks:
         paths = gr.State([])
         chosen = gr.State("")
+        asked = gr.State(None)  # the frame asked for, from 0; None: the one that the reader takes
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
                 run = gr.Dropdown(label="Model", choices=[], interactive=True)
                 gr.Markdown("Mammogram: DICOM, PNG, JPEG, PGM or TIFF")
                 upload = gr.File(show_label=False, type="filepath", height=120, elem_classes=["upload"])
+                frame = gr.Slider(1, 2, value=1, step=1, label="Frame", visible=False, interactive=True)
                 gr.Markdown("Examples of the current data set")
                 examples = gr.Gallery(
                     show_label=False,
@@ -154,18 +159,20 @@ def build() -> gr.Blocks:
         outputs = [verdict, seen, heat]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
         result = gr.State(None)
-        inputs = [run, chosen]
+        inputs = [run, chosen, asked]
+        fresh = [chosen, asked, frame, *outputs]
 
         def then_score(event: Any) -> None:
             """Score what was chosen, then show it if it is still what is chosen: a slow file may be overtaken."""
             event.then(scored, inputs, result, trigger_mode="multiple", **private).then(
-                shown, [*inputs, result], outputs, trigger_mode="multiple", **private
+                shown, [*inputs, result], [frame, *outputs], trigger_mode="multiple", **private
             )
 
         blocks.load(on_load, None, [run, examples, paths], **private)
-        then_score(upload.upload(lambda file: (file or "", WAIT, None, None), upload, [chosen, *outputs], **private))
-        upload.clear(lambda: ("", HINT, None, None), None, [chosen, *outputs], **private)
-        then_score(examples.select(pick_example, paths, [chosen, upload, *outputs], **private))
+        then_score(upload.upload(lambda file: (file or "", *anew(WAIT)), upload, fresh, **private))
+        upload.clear(lambda: ("", *anew(HINT)), None, fresh, **private)
+        then_score(examples.select(pick_example, paths, [upload, *fresh], **private))
+        then_score(frame.release(lambda number: (number - 1, WAIT, None, None), frame, [asked, *outputs], **private))
         then_score(run.input(lambda path: (WAIT if path else HINT, None, None), chosen, outputs, **private))
     return blocks
 
@@ -197,7 +204,7 @@ def example_images() -> tuple[list[tuple[Any, str]], list[str]]:
     paths: list[str] = []
     for row in rows.itertuples():
         try:
-            jpeg = services.thumbnail(services.image_ref(str(row.path)), 320)
+            jpeg = images.thumbnail(images.image_ref(str(row.path)), 320)
         except LabError:
             continue
         small = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -215,43 +222,66 @@ def example_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return pool.assign(_turn=turn).sort_values(["_turn", "label"], kind="stable").head(EXAMPLES).drop(columns="_turn")
 
 
-def pick_example(paths: list[str], event: gr.SelectData) -> tuple[str, None, str, None, None]:
-    """The path behind the clicked example; an upload and a result still shown are taken away."""
+def anew(words: str) -> tuple[None, Any, str, None, None]:
+    """For another file: no frame asked for, no choice of frames yet, and no result."""
+    return None, gr.Slider(visible=False), words, None, None
+
+
+def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
+    """The path behind the clicked example, behind the upload that is taken away; see `anew` for the rest."""
     index = event.index if isinstance(event.index, int) else event.index[0]
-    return (paths[index] if 0 <= index < len(paths) else ""), None, WAIT, None, None
+    return None, (paths[index] if 0 <= index < len(paths) else ""), *anew(WAIT)
 
 
-def scored(run_name: str | None, path: str) -> tuple[str | None, str, tuple[str, Any, Any]]:
-    """What was scored (run, path), and its result."""
-    return run_name, path, score(run_name, path)
+def scored(run_name: str | None, path: str, frame: int | None) -> tuple[tuple[str | None, str, int | None], Result]:
+    """What was scored (run, path, frame), and its result."""
+    return (run_name, path, frame), score(run_name, path, frame)
 
 
-def shown(run_name: str | None, path: str, result: tuple[str | None, str, tuple[str, Any, Any]] | None) -> Any:
-    """The result if it is that of what is chosen now; else nothing changes: its own result is on its way."""
-    if result is None or tuple(result[:2]) != (run_name, path):
-        return gr.skip(), gr.skip(), gr.skip()
-    return result[2]
+def shown(
+    run_name: str | None, path: str, frame: int | None, result: tuple[tuple[str | None, str, int | None], Result] | None
+) -> Any:
+    """The frames to choose from, and the result if it is that of what is chosen now; else nothing changes: its own
+    result is on its way."""
+    if result is None or tuple(result[0]) != (run_name, path, frame):
+        return (gr.skip(),) * 4
+    frames, *rest = result[1]
+    return frame_choice(frames), *rest
 
 
-def score(run_name: str | None, path: str) -> tuple[str, Any, Any]:
-    """Verdict as HTML, the prepared image and its overlay (RGB uint8). Errors are text in the verdict's place."""
+def frame_choice(frames: tuple[int, int] | None) -> Any:
+    """The slider for (frame taken, from 0, and number of frames): hidden for a single one, as it is for None."""
+    if frames is None:
+        return gr.skip()
+    taken, count = frames
+    label = f"Frame, 1 to {count}: {taken + 1} was scored"
+    return gr.Slider(minimum=1, maximum=max(2, count), value=taken + 1, label=label, visible=count > 1)
+
+
+def score(run_name: str | None, path: str, frame: int | None = None) -> Result:
+    """(frame taken and number of frames, verdict as HTML, prepared image, overlay), the images uint8, the overlay RGB.
+
+    Errors are text in the verdict's place. `frame` as in core.images.read.
+    """
     if not path:
-        return HINT, None, None
+        return None, HINT, None, None
     from core.gradcam import overlay
 
     if not run_name:
-        return _error("There is no trained model yet. Train one on the Train page, then open this tab again."), None, None
+        return None, _error("There is no trained model yet. Train one on the Train page, then open this tab again."), None, None
     try:
         predictor = services.predictor(services.open_run(run_name))
-        prediction = predictor.predict(Path(path))
+        prediction = predictor.predict(Path(path), frame=frame)
         heat = predictor.explain(prediction.prepared)
     except LabError as error:
-        return _error(str(error)), None, None
+        return None, _error(str(error)), None, None
     except Exception as error:
         log.exception("scoring failed")
-        return _error(f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details."), None, None
+        words = f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details."
+        return None, _error(words), None, None
     verdict = verdict_html(prediction, predictor.card, name=Path(path).name, no_map=heat.reason)
-    return verdict, prediction.prepared.pixels, overlay(prediction.prepared, heat)
+    meta = prediction.mammogram.meta
+    return (meta.frame, meta.frames), verdict, prediction.prepared.pixels, overlay(prediction.prepared, heat)
 
 
 def verdict_html(prediction: Prediction, card: Mapping[str, Any], *, name: str = "", no_map: str = "") -> str:

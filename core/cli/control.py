@@ -44,7 +44,7 @@ def start(arguments: argparse.Namespace) -> int:
     from core.training import start_process
 
     run = open_run(arguments.run)
-    pid = start_process(run, resume=run.status().state != "queued")
+    pid = start_process(run, resume=run.begun)
     print(f"{run.name}: process {pid}")
     return 0
 

@@ -1,9 +1,8 @@
-"""Commands about images and manifests: demo, data import, data check, inspect."""
+"""Commands about manifests: demo, data import, data importers, data check."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from core.cli.output import new_file, note, print_json, print_table, progress_bar
 from core.errors import BadConfig
@@ -97,62 +96,3 @@ def check(arguments: argparse.Namespace) -> int:
         verdict = "usable, with the remarks above" if report.usable else "not usable: see above"
         print("no problem found" if report.ok else verdict)
     return 0 if report.usable else 1
-
-
-def inspect(arguments: argparse.Namespace) -> int:
-    """Show every step from file to model input."""
-    from core.config import load_config
-    from core.images import read
-    from core.preprocessing import prepare, stages
-
-    recipe = load_config(arguments.recipe, arguments.set).preprocessing
-    mammogram = read(arguments.file)
-    prepared = prepare(mammogram, recipe)
-    steps = [*mammogram.steps, *prepared.steps]
-    written = _write_stages(arguments.out, stages(mammogram, recipe), prepared) if arguments.out else []
-    if arguments.json:
-        print_json(
-            {
-                "file": arguments.file.name,
-                "meta": vars(mammogram.meta),
-                "shape": list(mammogram.pixels.shape),
-                "recipe_hash": prepared.recipe_hash,
-                "prepared_shape": list(prepared.pixels.shape),
-                "steps": [vars(step) for step in steps],
-                "warnings": [*mammogram.warnings, *prepared.warnings],
-                "written": written,
-            }
-        )
-        return 0
-    height, width = mammogram.pixels.shape
-    print(f"{arguments.file.name}: {width} × {height}, {mammogram.meta.format}, {mammogram.meta.bits_stored} bit")
-    for key, value in vars(mammogram.meta).items():
-        if value not in ("", None, False) and key not in {"format", "bits_stored"}:
-            print(f"  {key}: {value}")
-    print_table(
-        [(s.name, ", ".join(f"{k}={v}" for k, v in s.parameters.items()), round(s.milliseconds, 1)) for s in steps],
-        ("step", "parameters", "ms"),
-    )
-    for warning in (*mammogram.warnings, *prepared.warnings):
-        print(f"warning: {warning}")
-    height, width = prepared.pixels.shape
-    print(f"model input: {width} × {height}, recipe {prepared.recipe_hash}")
-    for path in written:
-        note(f"written: {path}")
-    return 0
-
-
-def _write_stages(folder: Path, trace: list, prepared: object) -> list[str]:
-    from core.images.encode import encode_png
-    from core.preprocessing import Prepared
-
-    assert isinstance(prepared, Prepared)
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for number, stage in enumerate(trace, start=1):
-        path = folder / f"{number:02d}-{stage.name.replace(' ', '-')}.png"
-        path.write_bytes(encode_png(stage.pixels))
-        written.append(path.as_posix())
-    path = folder / "model-input.png"
-    path.write_bytes(encode_png(prepared.pixels))
-    return [*written, path.as_posix()]

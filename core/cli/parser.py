@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core import RESEARCH_NOTICE, __version__
-from core.cli import control, data, runs, system
+from core.cli import control, data, images, runs, system
 from core.config import DataConfig
 
 Command = Callable[[argparse.Namespace], int]
@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"MammoLab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _data_commands(commands)
+    _image_commands(commands)
     _run_commands(commands)
     _control_commands(commands)
     doctor = _add(commands, "doctor", system.doctor, "versions, devices, decoders, weights, disk: what works here")
@@ -54,11 +55,24 @@ def _data_commands(commands: argparse._SubParsersAction) -> None:
     check.add_argument("manifest", type=Path)
     _json_option(check)
 
-    inspect = _add(commands, "inspect", data.inspect, "every step from file to model input")
-    inspect.add_argument("file", type=Path)
+
+def _image_commands(commands: argparse._SubParsersAction) -> None:
+    inspect = _add(commands, "inspect", images.inspect, "every step from one file to the model's input")
+    inspect.add_argument("files", type=Path, nargs="+", metavar="FILE", help="one image file")
     inspect.add_argument("--recipe", type=Path, metavar="config.yaml", help="take the recipe from this file")
     _set_option(inspect)
-    inspect.add_argument("--out", type=Path, metavar="FOLDER", help="write the image after each step as PNG")
+    _frame_option(inspect)
+    inspect.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help="the file's N-th VOI LUT or window, 0 for none; the same as --set preprocessing.voi=N",
+    )
+    inspect.add_argument("--out", type=Path, metavar="FOLDER", help="write the image after each step, at full size, as PNG")
+    inspect.add_argument(
+        "--html", type=Path, metavar="report.html", help="write everything as one file that opens offline and names no patient"
+    )
+    inspect.add_argument("--pseudonym", action="store_true", help="also tell the patient's pseudonym (not in the HTML)")
     _json_option(inspect)
 
 
@@ -79,12 +93,14 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
     predict = _add(commands, "predict", runs.predict, "scores and decisions for image files")
     _run_argument(predict)
     predict.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    _frame_option(predict)
     predict.add_argument("--csv", type=Path, metavar="out.csv", help="write the table to this file")
     _json_option(predict)
 
     explain = _add(commands, "explain", runs.explain, "heatmap over what the model saw")
     _run_argument(explain)
     explain.add_argument("file", type=Path)
+    _frame_option(explain)
     explain.add_argument("--out", type=Path, required=True, metavar="overlay.png")
     explain.add_argument(
         "--method", default="auto", help="auto (what fits the architecture), gradcam, gradcam++, hirescam, layercam, eigencam"
@@ -134,6 +150,15 @@ def _add(commands: argparse._SubParsersAction, name: str, command: Command, text
 
 def _json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _frame_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--frame",
+        type=images.frame_index,
+        metavar="N",
+        help="frame of a file with several, from 1 (default: the middle one of a DICOM stack, the first page of a TIFF)",
+    )
 
 
 def _set_option(parser: argparse.ArgumentParser) -> None:

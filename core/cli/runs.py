@@ -21,26 +21,23 @@ if TYPE_CHECKING:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train, from a configuration or from where a run was interrupted."""
-    from core.data.source import load_rows
-    from core.training import Run
+    from core.training import Run, run_to_end
+    from core.training.world import World, leave
 
-    if arguments.resume:
-        if arguments.run or arguments.set:
-            raise BadConfig("--resume goes on with a run as it is: leave out --run and --set, or start a new run")
-        run = open_run(arguments.resume, arguments.config)
-        resume = run.status().state != "queued"
-    else:
-        config = _config(arguments)
-        with progress_bar("demo set") as progress:
-            rows = load_rows(config, progress)
-        run = Run.create(config, rows, name=arguments.run)
-        resume = False
+    world = World.join()  # under torchrun, the first process makes or finds the run, and speaks for all
+    path, resume = world.share(lambda: _run_to_train(arguments))
+    run = Run.open(path)
+    if not world.first:
+        state = run_to_end(run, resume=resume).state
+        leave()
+        return 0 if state == "done" else STOPPED
     if arguments.detach:
         from core.training import start_process
 
         print(f"{run.path.as_posix()}: process {start_process(run, resume=resume)}")
         return 0
     status = follow(run, resume=resume, queue=not arguments.at_once)
+    leave()
     if arguments.json:
         print_json(
             {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason, **_headline(run)}
@@ -48,6 +45,25 @@ def train(arguments: argparse.Namespace) -> int:
     else:
         print(f"{run.path.as_posix()}: {status.state}{f' ({status.reason})' if status.reason else ''}")
     return 0 if status.state == "done" else STOPPED
+
+
+def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
+    """Folder of the run that is asked for, made if it is a new one, and whether it was begun before."""
+    from core.data.source import load_rows
+    from core.training import Run
+
+    if arguments.resume:
+        if arguments.run or arguments.set:
+            raise BadConfig("--resume goes on with a run as it is: leave out --run and --set, or start a new run")
+        run = open_run(arguments.resume, arguments.config)
+        resume = run.begun
+    else:
+        config = _config(arguments)
+        with progress_bar("demo set") as progress:
+            rows = load_rows(config, progress)
+        run = Run.create(config, rows, name=arguments.run)
+        resume = False
+    return run.path, resume
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -75,7 +91,9 @@ def predict(arguments: argparse.Namespace) -> int:
     predictor = Predictor.from_run(run.path)
     rows: list[dict[str, Any]] = []
     with progress_bar("predicting") as progress:
-        for path, result in zip(arguments.files, predictor.predict_many(arguments.files, progress), strict=True):
+        for path, result in zip(
+            arguments.files, predictor.predict_many(arguments.files, progress, frame=arguments.frame), strict=True
+        ):
             rows.append(_prediction_row(path, result))
     if arguments.csv:
         import pandas as pd
@@ -106,7 +124,7 @@ def explain(arguments: argparse.Namespace) -> int:
     new_file(arguments.out, ".png", [arguments.file])
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
-    prediction = predictor.predict(arguments.file)
+    prediction = predictor.predict(arguments.file, frame=arguments.frame)
     heat = predictor.explain(prediction.prepared, method=arguments.method, target=arguments.target)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_bytes(encode_png(overlay(prediction.prepared.pixels, heat)))

@@ -3,9 +3,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-from lab_pages import open_page, texts
+from lab_pages import draw_breast, open_page, texts
 
+from core.preprocessing import load, prepare
 from dashboard import services
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
@@ -51,7 +54,8 @@ def test_with_a_model_the_tab_is_shown_from_the_same_origin(trained: str) -> Non
 def test_a_score_comes_with_its_threshold_and_decision_in_words(trained: str, manifest: Path) -> None:
     from dashboard import gradio_tab
 
-    words, prepared, overlay = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
+    frames, words, prepared, overlay = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
+    assert frames == (0, 1)
     assert "the model's threshold" in words and "0.310 chosen for 0.90 sensitivity on validation" in words
     assert "synthetic" in words
     assert prepared.shape == (64, 64) and overlay.shape == (64, 64, 3)
@@ -68,7 +72,8 @@ def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Pat
         (None, str(manifest)),
         (trained, str(tmp_path / "no.png")),
     ):
-        words, prepared, overlay = gradio_tab.score(run, path)
+        frames, words, prepared, overlay = gradio_tab.score(run, path)
+        assert frames is None
         assert 'class="error"' in words and "<b>note" not in words
         assert prepared is None and overlay is None
 
@@ -91,13 +96,33 @@ def test_an_example_outside_the_list_is_not_a_path() -> None:
     class Event:
         index: int = field(default=5)
 
-    assert gradio_tab.pick_example(["a"], Event())[:2] == ("", None)  # type: ignore[arg-type]
+    assert gradio_tab.pick_example(["a"], Event())[:3] == (None, "", None)  # type: ignore[arg-type]
 
 
 def test_result_of_a_file_that_is_no_longer_chosen_is_not_shown() -> None:
     from dashboard import gradio_tab
 
-    result = ("run", "slow.dcm", ("words of slow.dcm", None, None))
-    assert gradio_tab.shown("run", "slow.dcm", result) == result[2]
-    for run, path in (("run", "other.pgm"), ("run", ""), ("other run", "slow.dcm")):
-        assert "words of slow.dcm" not in gradio_tab.shown(run, path, result)
+    verdict = (None, "words of slow.dcm", None, None)
+    result = (("run", "slow.dcm", None), verdict)
+    assert gradio_tab.shown("run", "slow.dcm", None, result)[1:] == verdict[1:]
+    others = (("run", "other.pgm", None), ("run", "", None), ("other run", "slow.dcm", None), ("run", "slow.dcm", 2))
+    for run, path, frame in others:
+        assert "words of slow.dcm" not in gradio_tab.shown(run, path, frame, result)
+
+
+def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(trained: str, tmp_path: Path) -> None:
+    from dashboard import gradio_tab
+
+    stack = np.stack([draw_breast(3), draw_breast(3) // 2, draw_breast(3) // 4])
+    path = tmp_path / "stack.tif"
+    assert cv2.imwritemulti(str(path), list(stack))
+    taken, words, _, _ = gradio_tab.score(trained, str(path))
+    assert taken == (0, 3) and "the first was taken" in words
+    last, words, prepared, _ = gradio_tab.score(trained, str(path), 2)
+    assert last == (2, 3) and "was taken" not in words
+    slider = gradio_tab.frame_choice(last)
+    assert (slider.visible, slider.minimum, slider.maximum, slider.value) == (True, 1, 3, 3)
+    assert "3 was scored" in slider.label
+    assert gradio_tab.frame_choice((0, 1)).visible is False
+    recipe = services.predictor(services.open_run(trained)).recipe
+    assert np.array_equal(prepared, prepare(load(path, recipe, frame=2), recipe).pixels)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -98,6 +99,23 @@ def test_explain_writes_an_overlay_of_the_model_input(call: Call, lab: Path, ima
     overlay = cv2.imread(str(lab / "heat/overlay.png"))
     assert code == 0
     assert overlay.shape == (48, 48, 3)
+
+
+def test_frame_of_a_stack_is_scored_like_the_same_image_alone(call: Call, lab: Path) -> None:
+    whole = cv2.ellipse(np.zeros((120, 90), np.uint8), (0, 60), (60, 48), 0, -90, 90, 200, -1)
+    cv2.circle(whole, (25, 50), 12, 255, -1)
+    frames = [whole // 3, whole // 2, whole]
+    assert cv2.imwritemulti(str(lab / "stack.tif"), frames)
+    for number, frame in enumerate(frames, start=1):
+        cv2.imwrite(str(lab / "alone.png"), frame)
+        by_number, alone = (
+            json.loads(call("predict", "first", *arguments, "--json")[1])["predictions"][0]["score"]
+            for arguments in (("stack.tif", "--frame", number), ("alone.png",))
+        )
+        assert by_number == alone
+    assert call("explain", "first", "stack.tif", "--frame", 3, "--out", "third.png")[0] == 0
+    assert call("explain", "first", "alone.png", "--out", "alone-heat.png")[0] == 0
+    assert (lab / "third.png").read_bytes() == (lab / "alone-heat.png").read_bytes()
 
 
 def test_inspect_tells_every_step_and_writes_the_model_input(call: Call, lab: Path, image: Path) -> None:

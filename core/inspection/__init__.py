@@ -1,0 +1,22 @@
+"""A mammogram under a recipe, laid open: the image after each step, with what was done to it, as objects or one HTML file."""
+
+from __future__ import annotations
+
+from core.inspection.build import BINS, SIDE, InspectedStage, Inspection, inspect, inspect_image
+from core.inspection.page import to_html
+from core.inspection.words import facts, geometry, parameter_words, recipe_facts, value_words
+
+__all__ = [
+    "BINS",
+    "SIDE",
+    "InspectedStage",
+    "Inspection",
+    "facts",
+    "geometry",
+    "inspect",
+    "inspect_image",
+    "parameter_words",
+    "recipe_facts",
+    "to_html",
+    "value_words",
+]

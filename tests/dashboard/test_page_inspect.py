@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from lab_pages import draw_breast, figures, galleries, open_page, texts
+from streamlit.testing.v1 import AppTest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "images"))
+from dicom_factory import make_dicom
+
+from core.config import Recipe
+from core.images import read
+from core.preprocessing import prepare
+from core.training import Run
+from dashboard import images, inspecting
+
+STEPS = ["original", "polarity", "background", "crop", "orientation", "window", "clahe", "resize"]
+
+
+@pytest.fixture
+def stack() -> bytes:
+    """Three frames, two windows, raw detector data, and a patient."""
+    breast = draw_breast(5).astype(np.uint16) * 12
+    return make_dicom(
+        np.stack([breast, breast // 2, breast // 3]),
+        BitsStored=12,
+        WindowCenter=[1500, 2000],
+        WindowWidth=[2500, 4000],
+        PixelSpacing=[0.1, 0.1],
+        ImageLaterality="L",
+        ViewPosition="MLO",
+        PresentationIntentType="FOR PROCESSING",
+        PatientName="Doe^Jane",
+        PatientID="ID-4711",
+        StudyDate="20250102",
+    )
+
+
+def upload(content: bytes, name: str = "Doe_Jane.dcm") -> AppTest:
+    app = open_page("inspect")
+    app.file_uploader[0].upload(name, content, "application/octet-stream").run()
+    return app
+
+
+def shown(app: AppTest) -> str:
+    """All text of the page, the tables' too."""
+    return texts(app) + "\n".join(str(element.proto.body) for element in app.get("html"))
+
+
+def facts(app: AppTest) -> str:
+    return next(str(element.proto.body) for element in app.get("html") if "Transfer syntax" in str(element.proto.body))
+
+
+def recipe_hash(app: AppTest) -> str:
+    return next(part.split("`")[1] for part in texts(app).splitlines() if part.startswith("Recipe `"))
+
+
+def compared(app: AppTest) -> dict[str, Any]:
+    for element in app.get("bidi_component"):
+        if element.proto.component_name == "mammolab_compare":
+            message = bytes(element.proto.bytes)
+            return dict(json.loads(message[4 : 4 + int.from_bytes(message[:4], "little")]))
+    return {}
+
+
+def test_without_data_an_upload_is_asked_for(workspace: Path) -> None:
+    app = open_page("inspect")
+    assert not app.exception and not app.error
+    assert len(app.file_uploader) == 1
+
+
+def test_every_stage_of_an_image_is_there_in_order_with_its_size(manifest: Path) -> None:
+    app = open_page("inspect")
+    assert not app.exception and not app.error
+    tiles = galleries(app)["inspect:strip"]
+    assert [tile["id"] for tile in tiles] == STEPS
+    assert tiles[0]["detail"] == "100 × 120"
+    assert tiles[-1]["detail"].startswith("256 × 256 · ")
+    assert "no change" in tiles[STEPS.index("polarity")]["detail"]
+    assert recipe_hash(app) == Recipe().hash
+    assert "ms** from file to model input" in texts(app)
+
+
+def test_chosen_stage_is_compared_with_the_one_before(manifest: Path) -> None:
+    app = open_page("inspect")
+    assert compared(app)["labels"] == ["CLAHE", "Model input"]
+    app.segmented_control(key="inspect:stage:widget").set_value("clahe").run()
+    assert not app.exception and not app.error
+    assert compared(app)["labels"] == ["Window", "CLAHE"]
+    assert "clip limit" in shown(app)
+    drawn = figures(app)["inspect:histogram"]["data"]
+    assert [trace["name"] for trace in drawn] == ["Window", "CLAHE"]
+    assert sum(drawn[1]["y"]) == pytest.approx(100)
+    app.segmented_control(key="inspect:stage:widget").set_value("original").run()
+    assert not compared(app)
+    assert [trace["name"] for trace in figures(app)["inspect:histogram"]["data"]] == ["As read"]
+
+
+def test_histogram_is_of_the_breast_or_of_the_whole_image(manifest: Path) -> None:
+    app = open_page("inspect")
+    inside = figures(app)["inspect:histogram"]["data"][-1]["y"]
+    app.segmented_control(key="inspect:pixels:widget").set_value("Whole image").run()
+    whole = figures(app)["inspect:histogram"]["data"][-1]["y"]
+    pixels = prepare(read(manifest.parent / "p00_CC.png"), Recipe()).pixels
+    assert whole == pytest.approx(100 * np.histogram(pixels, 64, (0, 256))[0] / pixels.size)
+    assert whole[0] > inside[0]
+
+
+def test_file_with_frames_and_windows_offers_both_and_tells_everything_but_the_patient(workspace: Path, stack: bytes) -> None:
+    app = upload(stack)
+    assert not app.exception and not app.error
+    assert "FOR PROCESSING" in "".join(str(warning.value) for warning in app.warning)
+    assert app.slider[0].label == "Frame, 1 to 3" and app.slider[0].value == 2
+    window = next(box for box in app.selectbox if box.label.startswith("Window"))
+    assert len(window.options) == 3 and "recipe's" in window.options[1]
+    for words in ("left", "MLO", "0.1 mm", "2 of 3", "12 bit", "MONOCHROME2", "FOR PROCESSING"):
+        assert words in facts(app)
+    assert " mm (" in texts(app)
+    everything = shown(app)
+    assert not any(part in everything for part in ("Doe", "Jane", "4711", "20250102"))
+
+
+def test_other_frame_gives_other_pixels(workspace: Path, stack: bytes) -> None:
+    app = upload(stack)
+    app.slider[0].set_value(1).run()
+    assert not app.exception and not app.error
+    assert "1 of 3" in facts(app)
+    assert not any("was taken" in str(warning.value) for warning in app.warning)
+
+
+def test_other_window_is_tried_here_only_and_says_where_it_is_saved(workspace: Path, stack: bytes) -> None:
+    app = upload(stack)
+    assert not any("Only here" in str(info.value) for info in app.info)
+    next(box for box in app.selectbox if box.label.startswith("Window")).set_value(2).run()
+    assert not app.exception and not app.error
+    assert any("Only here" in str(info.value) and "training" in str(info.value) for info in app.info)
+    assert recipe_hash(app) == Recipe(voi=2).hash
+    assert any(button.label == "Change it on Preprocess" for button in app.button)
+    assert not (workspace / "config.yaml").exists()
+
+
+def test_pseudonym_is_shown_only_on_request(workspace: Path, stack: bytes) -> None:
+    app = upload(stack)
+    pseudonym = read(stack).meta.patient
+    assert pseudonym and pseudonym not in shown(app)
+    app.toggle(key="inspect:pseudonym").set_value(True).run()
+    assert pseudonym in facts(app)
+
+
+def test_recipe_of_a_trained_model_can_be_looked_through(run: Run) -> None:
+    app = open_page("inspect")
+    app.selectbox(key="inspect:recipe:widget").set_value(f"run:{run.name}").run()
+    assert not app.exception and not app.error
+    assert recipe_hash(app) == run.model_card()["recipe_hash"]
+
+
+def test_recipe_of_a_model_from_another_version_is_an_error_in_words(run: Run) -> None:
+    card = json.loads((run.path / "model.json").read_text(encoding="utf-8"))
+    card["recipe"]["unheard_of"] = 1
+    (run.path / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    app = open_page("inspect")
+    app.selectbox(key="inspect:recipe:widget").set_value(f"run:{run.name}").run()
+    assert not app.exception
+    assert "not one this version knows" in app.error[0].value
+
+
+@pytest.mark.parametrize("content", [b"hello there", b"", b"\x89PNG\r\n\x1a\nbroken"])
+def test_upload_that_is_no_image_is_refused_in_words(workspace: Path, content: bytes) -> None:
+    app = upload(content, "note.png")
+    assert not app.exception
+    assert app.error
+
+
+def test_image_without_a_breast_is_shown_with_the_doubt(workspace: Path) -> None:
+    flat = cv2.imencode(".png", np.full((60, 50), 80, np.uint8))[1].tobytes()
+    app = upload(flat, "flat.png")
+    assert not app.exception and not app.error
+    assert any("no breast was found" in str(warning.value) for warning in app.warning)
+    assert "unsure" in [tile["label"] for tile in galleries(app)["inspect:strip"]]
+
+
+def test_stage_kept_from_another_image_does_not_break_the_page(manifest: Path) -> None:
+    app = open_page("inspect")
+    app.segmented_control(key="inspect:stage:widget").set_value("clahe").run()
+    (Path("config.yaml")).write_text("preprocessing:\n  clahe: false\n", encoding="utf-8")
+    app.run()
+    assert not app.exception and not app.error
+    assert "clahe" not in [tile["id"] for tile in galleries(app)["inspect:strip"]]
+    assert compared(app)["labels"] == ["Window", "Model input"]
+
+
+def test_inspected_pixels_are_those_of_preparation(manifest: Path) -> None:
+    path = manifest.parent / "p01_CC.png"
+    found = inspecting.inspected(images.image_ref(path), Recipe(clip_limit=3.0)).inspection
+    assert np.array_equal(found.stages[-1].picture, prepare(read(path), Recipe(clip_limit=3.0)).pixels)
+
+
+def test_histogram_shares_are_percent_of_64_bins() -> None:
+    counts = np.random.default_rng(0).integers(0, 50, 256)
+    values = np.repeat(np.arange(256), counts)
+    expected = 100 * np.histogram(values, 64, (0, 256))[0] / values.size
+    assert inspecting.shares(counts.tolist()) == pytest.approx(expected)
+    assert inspecting.shares([0] * 256) == [0.0] * 64
