@@ -71,25 +71,37 @@ class RankFigures:
         # Numbers of benign images strictly below, and at or below, each malignant image.
         self._below = np.searchsorted(scores[benign], scores[malignant], side="left")
         self._upto = np.searchsorted(scores[benign], scores[malignant], side="right")
+        self._ties = np.flatnonzero(self._upto > self._below)
         self._malignant_below = np.searchsorted(scores[malignant], scores[malignant], side="left")
 
     def __call__(self, counts: Counts) -> tuple[Scores, Scores]:
         """AUC and average precision, each (b,); NaN for a resample that lacks a class."""
-        benign = _cumulative(counts, self._benign_patient)
-        malignant = _cumulative(counts, self._malignant_patient)
-        weight = np.diff(malignant, axis=1).astype(np.float64)
-        all_benign, all_malignant = benign[:, -1:].astype(np.float64), malignant[:, -1:].astype(np.float64)
-        below = np.take(benign, self._below, axis=1)
-        upto = np.take(benign, self._upto, axis=1)
-        wins = np.einsum("ij,ij->i", weight, below + upto) / 2
-        tp = all_malignant - np.take(malignant, self._malignant_below, axis=1)
-        called = tp + (all_benign - below)
-        precision = np.divide(tp, called, out=np.zeros_like(tp), where=called > 0)
-        hits = np.einsum("ij,ij->i", weight, precision)
-        complete = (all_benign[:, 0] > 0) & (all_malignant[:, 0] > 0)
+        # One resample a column: gathering and adding whole rows is several times as fast as walking along them.
+        columns = np.ascontiguousarray(counts.T)
+        benign, malignant = _totals(columns, self._benign_patient), _totals(columns, self._malignant_patient)
+        weight = np.take(columns, self._malignant_patient, axis=0)
+        below = np.take(benign, self._below, axis=0)
+        all_benign, all_malignant = benign[-1].astype(np.float64), malignant[-1].astype(np.float64)
+        # Twice the pairs won, in whole numbers; only the malignant images that tie with a benign one cost more.
+        exact = np.int32 if (all_benign * all_malignant).max(initial=0) < 2**30 else np.int64
+        wins = 2 * np.einsum("ij,ij->j", weight, below, dtype=exact)
+        tied = np.take(benign, self._upto[self._ties], axis=0) - below[self._ties]
+        wins += np.einsum("ij,ij->j", weight[self._ties], tied, dtype=exact)
+        tp = malignant[-1] - np.take(malignant, self._malignant_below, axis=0)
+        called = tp + (benign[-1] - below)
+        precision = np.divide(tp, np.maximum(called, 1))
+        hits = np.einsum("ij,ij->j", weight, precision, dtype=np.float64)
+        complete = (all_benign > 0) & (all_malignant > 0)
         nothing = np.full(len(counts), np.nan)
-        area = np.divide(wins, (all_benign * all_malignant)[:, 0], out=nothing.copy(), where=complete)
-        return area, np.divide(hits, all_malignant[:, 0], out=nothing, where=complete)
+        area = np.divide(wins / 2, all_benign * all_malignant, out=nothing.copy(), where=complete)
+        return area, np.divide(hits, all_malignant, out=nothing, where=complete)
+
+
+def _totals(columns: Counts, patient: NDArray[np.int64]) -> Counts:
+    """Running totals (k + 1, b) of the images' weights in order, starting at 0, one resample a column."""
+    totals = np.zeros((patient.size + 1, columns.shape[1]), dtype=np.int32)
+    np.cumsum(np.take(columns, patient, axis=0), axis=0, out=totals[1:])
+    return totals
 
 
 def _cumulative(counts: Counts, patient: NDArray[np.int64]) -> Counts:

@@ -75,6 +75,33 @@ def auc(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> float:
     return roc(y, s, weights).auc
 
 
+def partial_auc(y: ArrayLike, s: ArrayLike, sensitivity: float = 0.8) -> float:
+    """The part of the ROC area where the sensitivity is at least `sensitivity`, standardised as McClish (1989) does.
+
+    0.5 is chance and 1 perfect, as for the whole area; a screening test is only ever used in this part. It is the usual
+    partial area (over small false positive rates) of the mirrored curve, in which benign is what is looked for.
+
+    Args:
+        y: labels (n,), both classes.
+        s: scores (n,).
+        sensitivity: in [0, 1); 0 gives the AUC.
+
+    Raises:
+        NotEnoughData: one class only, nothing to score, NaN scores.
+    """
+    if not 0 <= sensitivity < 1:
+        raise ValueError(f"expected a sensitivity from 0 to below 1, got {sensitivity}")
+    curve = roc(y, s)
+    missed, specificity = 1 - curve.tpr[::-1], 1 - curve.fpr[::-1]  # both rise from 0 to 1
+    width = 1 - sensitivity
+    inside = int(np.searchsorted(missed, width, side="right"))
+    # The curve is cut off between two of its points, on the line that joins them.
+    end = float(np.interp(width, missed[inside - 1 : inside + 1], specificity[inside - 1 : inside + 1]))
+    area = float(np.trapezoid([*specificity[:inside], end], [*missed[:inside], width]))
+    chance = width**2 / 2
+    return (1 + (area - chance) / (width - chance)) / 2
+
+
 def precision_recall(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> PrecisionRecall:
     """The precision-recall curve of scores `s` for labels `y`, each (n,), optionally weighted.
 

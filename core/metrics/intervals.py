@@ -7,15 +7,16 @@ from typing import Any, Literal
 
 from scipy.special import ndtri
 
-Method = Literal["bootstrap", "wilson"]
+Method = Literal["bootstrap", "wilson", "delong", "obuchowski", "sandwich"]
 
 
 @dataclass(frozen=True)
 class Interval:
     """A figure and the limits of its confidence interval, all three in the figure's own unit.
 
-    `method` says where the limits come from: "bootstrap" (patients resampled, percentiles) or "wilson"
-    (used where every resample gives the same value, so that the bootstrap cannot tell a width).
+    `method` says where the limits come from: "bootstrap" (patients resampled, percentiles), "wilson" (a proportion,
+    with the number of images that the patients are worth), "delong" and "obuchowski" (variance of an AUC, the second
+    with several images a patient), "sandwich" (cluster-robust variance of a regression).
     """
 
     value: float

@@ -7,6 +7,7 @@ from typing import Literal
 import pandas as pd
 
 from core.errors import NotEnoughData
+from core.metrics.thresholds import ThresholdRule
 
 Level = Literal["image", "breast", "patient"]
 LEVELS: tuple[Level, ...] = ("image", "breast", "patient")
@@ -41,3 +42,24 @@ def at_level(predictions: pd.DataFrame, level: Level, combine: Literal["mean", "
     if level == "patient":
         table["laterality"] = ""
     return table[["patient_id", "laterality", "label", "score", "images"]]
+
+
+def level_thresholds(
+    validation: pd.DataFrame, rule: ThresholdRule, combine: Literal["mean", "max"] = "mean"
+) -> dict[Level, float | str]:
+    """A threshold for each level, chosen by `rule` on validation scores combined as they will be later; or a note.
+
+    The threshold of images does not keep its sensitivity for breasts or patients: a mean of four scores spreads less than
+    one score, and a patient is malignant for a single malignant image.
+
+    Args:
+        validation: columns patient_id, laterality, label, score of the validation set, never of the test set.
+    """
+    chosen: dict[Level, float | str] = {}
+    for level in LEVELS:
+        try:
+            table = at_level(validation, level, combine)
+            chosen[level] = rule.choose(table["label"], table["score"])
+        except NotEnoughData as error:
+            chosen[level] = str(error)
+    return chosen

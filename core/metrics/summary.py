@@ -1,10 +1,15 @@
-"""Scores to a table of figures with intervals, or a note in words where the data cannot carry a figure."""
+"""Scores to a table of figures with intervals, or a note in words where the data cannot carry a figure.
+
+Percentiles of a bootstrap are too narrow with few patients (`benchmarks/evaluate.py` shows by how much), so the AUC takes
+Obuchowski's limits and shares of images take Wilson's for what the patients are worth; average precision, F1 and Brier score,
+which have no such limits, keep the percentiles. What the bootstrap says of the others stands beside them in `bootstrap`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +19,9 @@ from core.metrics.bootstrap import Patients, RankFigures, resamples
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.confusion import Confusion, confusion
 from core.metrics.curves import average_precision, brier, roc
+from core.metrics.delong import auc_parts, interval_of
 from core.metrics.intervals import Interval, wilson
+from core.metrics.proportions import clustered_wilson
 
 # What a person reads, in the order of the table.
 TITLES = {
@@ -30,10 +37,15 @@ TITLES = {
 # Fewer patients of a class than this carry no figure about that class.
 MIN_PATIENTS = 5
 # A figure may be undefined (0 / 0) in some resamples; in more than this share its interval would mislead.
-_MAX_UNDEFINED = 0.05
+MAX_UNDEFINED = 0.05
 # Which class's patients a figure is about.
 _ABOUT = {"sensitivity": ("malignant",), "specificity": ("benign",)}
 _BOTH = ("benign", "malignant")
+_NOTES = {
+    "wilson": "Wilson interval, by patients",
+    "delong": "DeLong interval",
+    "obuchowski": "DeLong interval for clustered images (Obuchowski)",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class Summary(Mapping[str, "Interval | str"]):
     `counts` are at the frozen `threshold`. Patients are counted by what they have images of: one with a
     benign and a malignant image counts in both classes. `level` says what one row was: an image, a breast
     or a patient. Scores are P(malignant); the Brier score is the mean squared error of that probability.
+    `bootstrap` has (low, high) of the patient bootstrap for the figures whose own interval is not one.
     """
 
     figures: dict[str, Interval | str]
@@ -56,6 +69,7 @@ class Summary(Mapping[str, "Interval | str"]):
     confidence: float
     seed: int
     level: str = "image"
+    bootstrap: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Interval | str:
         return self.figures[name]
@@ -73,13 +87,14 @@ class Summary(Mapping[str, "Interval | str"]):
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON: a figure has value, low and high; where there is none they are null and a `note` says why."""
-        plain = {key: value for key, value in self.__dict__.items() if key not in ("figures", "counts")}
+        plain = {key: value for key, value in self.__dict__.items() if key not in ("figures", "counts", "bootstrap")}
         nothing = {"value": None, "low": None, "high": None}
         metrics = {
             name: {**nothing, "note": figure} if isinstance(figure, str) else figure.as_dict()
             for name, figure in self.figures.items()
         }
-        return {**plain, "counts": self.counts.as_dict(), "metrics": metrics}
+        bootstrap = {name: list(limits) for name, limits in self.bootstrap.items()}
+        return {**plain, "counts": self.counts.as_dict(), "metrics": metrics, "bootstrap": bootstrap}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Summary:
@@ -87,8 +102,9 @@ class Summary(Mapping[str, "Interval | str"]):
         figures = {
             name: figure["note"] if figure["value"] is None else Interval(**figure) for name, figure in plain["metrics"].items()
         }
-        rest = {key: value for key, value in plain.items() if key not in ("metrics", "counts")}
-        return cls(figures=figures, counts=Confusion(**plain["counts"]), **rest)
+        rest = {key: value for key, value in plain.items() if key not in ("metrics", "counts", "bootstrap")}
+        bootstrap = {name: (limits[0], limits[1]) for name, limits in plain.get("bootstrap", {}).items()}
+        return cls(figures=figures, counts=Confusion(**plain["counts"]), bootstrap=bootstrap, **rest)
 
     def table_rows(self) -> list[tuple[str, str, str, str]]:
         """(title, value, interval, note) as text, a row a figure, in the order a person reads them."""
@@ -98,7 +114,10 @@ class Summary(Mapping[str, "Interval | str"]):
             if isinstance(figure, str):
                 rows.append((title, "–", "", figure))
             else:
-                note = "Wilson interval" if figure.method == "wilson" else ""
+                note = _NOTES.get(figure.method, "")
+                if name == "auc" and name in self.bootstrap:
+                    low, high = self.bootstrap[name]
+                    note += f"; bootstrap over patients [{low:.3f}, {high:.3f}]"
                 rows.append((title, f"{figure.value:.3f}", f"[{figure.low:.3f}, {figure.high:.3f}]", note))
         return rows
 
@@ -114,7 +133,7 @@ def summarize(
     seed: int = 0,
     level: str = "image",
 ) -> Summary:
-    """All figures of scores `s` for labels `y`, with intervals from a bootstrap over the patients in `groups`.
+    """All figures of scores `s` for labels `y`, with intervals that take the patients in `groups`, not images, as independent.
 
     Where a class has fewer than MIN_PATIENTS patients, the figures about it are notes. A figure at the
     frozen threshold keeps that threshold in every resample.
@@ -132,12 +151,19 @@ def summarize(
     labels, scores = checked(y, s)
     patients = Patients.of(groups)
     of_class = {"malignant": np.unique(patients.index[labels]).size, "benign": np.unique(patients.index[~labels]).size}
-    values = _values(labels, scores, threshold)
-    drawn = _resampled(labels, scores, threshold, patients, samples, seed)
-    behind = _patients_behind(labels, scores, threshold, patients)
-    figures = {
-        name: _why_not(name, of_class) or _interval(values[name], drawn[name], behind[name], confidence) for name in TITLES
+    values = values_of(labels, scores, threshold)
+    drawn = resampled(labels, scores, threshold, patients, samples, seed)
+    behind = min(of_class.values()) or 1
+    figures: dict[str, Interval | str] = {
+        name: why_not(name, of_class) or _interval(values[name], drawn[name], behind, confidence) for name in TITLES
     }
+    exact = _analytic(figures, labels, scores, threshold, patients, confidence)
+    bootstrap = {
+        name: (figure.low, figure.high)
+        for name, figure in figures.items()
+        if name in exact and isinstance(figure, Interval) and figure.method == "bootstrap"
+    }
+    figures |= exact
     return Summary(
         figures=figures,
         counts=confusion(labels, scores, threshold),
@@ -150,6 +176,7 @@ def summarize(
         confidence=confidence,
         seed=seed,
         level=level,
+        bootstrap=bootstrap,
     )
 
 
@@ -160,10 +187,10 @@ def point_figures(y: ArrayLike, s: ArrayLike, threshold: float) -> dict[str, flo
         NotEnoughData: nothing to score, NaN scores.
     """
     labels, scores = checked(y, s)
-    return _values(labels, scores, threshold)
+    return values_of(labels, scores, threshold)
 
 
-def _values(labels: Labels, scores: Scores, threshold: float) -> dict[str, float]:
+def values_of(labels: Labels, scores: Scores, threshold: float) -> dict[str, float]:
     both = labels.any() and not labels.all()
     counts = confusion(labels, scores, threshold)
     return {
@@ -178,20 +205,21 @@ def _values(labels: Labels, scores: Scores, threshold: float) -> dict[str, float
     }
 
 
-def _resampled(
+def resampled(
     labels: Labels, scores: Scores, threshold: float, patients: Patients, samples: int, seed: int
 ) -> dict[str, Scores]:
     """Every figure in every resample, each (samples,), NaN where undefined."""
     called = scores >= threshold
     cells = (called & labels, called & ~labels, ~called & ~labels, ~called & labels)
-    per_patient = patients.sums(np.column_stack([*cells, (scores - labels) ** 2]).astype(np.float64))
+    per_patient = patients.sums(np.column_stack([*cells, (scores - labels) ** 2]).astype(np.float64)).T.copy()
     rank = RankFigures(labels, scores, patients)
     areas, precisions, sums = [], [], []
     for counts in resamples(patients.count, samples, seed, labels.size):
         area, precision = rank(counts)
         areas.append(area)
         precisions.append(precision)
-        sums.append(counts @ per_patient)
+        # No BLAS: the work is too small for its threads, which wait for one another on a busy machine.
+        sums.append(np.einsum("ij,kj->ik", counts.astype(np.float64), per_patient))
     tp, fp, tn, fn, squares = np.concatenate(sums).T
     return {
         "auc": np.concatenate(areas),
@@ -209,7 +237,7 @@ def _ratio(part: Scores, whole: Scores) -> Scores:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _why_not(name: str, of_class: dict[str, int]) -> str | None:
+def why_not(name: str, of_class: dict[str, int]) -> str | None:
     """In words, why a figure cannot be told; None when it can."""
     for label in _ABOUT.get(name, _BOTH):
         n = of_class[label]
@@ -219,17 +247,31 @@ def _why_not(name: str, of_class: dict[str, int]) -> str | None:
     return None
 
 
-def _patients_behind(labels: Labels, scores: Scores, threshold: float, patients: Patients) -> dict[str, int]:
-    """How many independent patients each figure rests on, at least 1."""
+def _analytic(
+    figures: Mapping[str, Interval | str],
+    labels: Labels,
+    scores: Scores,
+    threshold: float,
+    patients: Patients,
+    confidence: float,
+) -> dict[str, Interval | str]:
+    """The figures that have limits without resampling, where there is a figure at all."""
     called = scores >= threshold
-
-    def number(rows: Labels) -> int:
-        return max(1, int(np.unique(patients.index[rows]).size))
-
-    fewer = min(number(labels), number(~labels))
-    behind = dict.fromkeys(TITLES, fewer)
-    about = {"sensitivity": labels, "specificity": ~labels, "precision": called, "accuracy": np.ones_like(labels)}
-    return behind | {name: number(rows) for name, rows in about.items()} | {"brier": patients.count}
+    every = np.ones_like(labels)
+    shares = {
+        "sensitivity": (called, labels),
+        "specificity": (~called, ~labels),
+        "precision": (labels, called),
+        "accuracy": (called == labels, every),
+    }
+    found: dict[str, Interval | str] = {
+        name: clustered_wilson(hits[among], patients.index[among], confidence=confidence)
+        for name, (hits, among) in shares.items()
+        if isinstance(figures[name], Interval)
+    }
+    if isinstance(figures["auc"], Interval):
+        found["auc"] = interval_of(auc_parts(labels, scores, patients), labels.size, confidence)
+    return found
 
 
 def _interval(value: float, drawn: Scores, patients: int, confidence: float) -> Interval | str:
@@ -237,7 +279,7 @@ def _interval(value: float, drawn: Scores, patients: int, confidence: float) -> 
         return "undefined: no image is called malignant at this threshold"
     defined = drawn[np.isfinite(drawn)]
     undefined = 1 - defined.size / drawn.size
-    if undefined > _MAX_UNDEFINED:
+    if undefined > MAX_UNDEFINED:
         return f"undefined in {undefined:.0%} of the resamples: too few images are called malignant"
     tail = (1 - confidence) / 2
     low, high = (float(limit) for limit in np.quantile(defined, (tail, 1 - tail)))

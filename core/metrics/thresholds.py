@@ -3,12 +3,96 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from core.errors import BadRun
 from core.metrics.checks import checked
 from core.metrics.curves import roc
+
+Kind = Literal["sensitivity", "youden", "costs"]
+
+
+@dataclass(frozen=True)
+class ThresholdRule:
+    """How a threshold is chosen on validation: for a `target` sensitivity, by Youden's index, or by costs.
+
+    `cost_ratio` is what a missed malignancy costs in false alarms; `prevalence` that of the people to be examined, None for
+    that of the validation set.
+    """
+
+    kind: Kind = "sensitivity"
+    target: float = 0.90
+    cost_ratio: float = 10.0
+    prevalence: float | None = None
+
+    def choose(self, y: ArrayLike, s: ArrayLike) -> float:
+        """The threshold for validation labels and scores (n,).
+
+        Raises:
+            NotEnoughData: one class only, nothing to score, NaN scores.
+        """
+        if self.kind == "youden":
+            return youden_threshold(y, s)
+        if self.kind == "costs":
+            return cost_threshold(y, s, self.cost_ratio, self.prevalence)
+        return threshold_for_sensitivity(y, s, self.target)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for model.json; `from_dict` reads them back equal."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> ThresholdRule:
+        """What `to_dict` gave.
+
+        Raises:
+            BadRun: not a rule of ours.
+        """
+        try:
+            rule = cls(**plain)
+        except TypeError as error:
+            raise BadRun(f"threshold rule: expected kind, target, cost_ratio and prevalence, got {plain!r}.") from error
+        if rule.kind not in get_args(Kind):
+            raise BadRun(f"threshold rule: expected one of {', '.join(get_args(Kind))}, got {rule.kind!r}.")
+        return rule
+
+
+def youden_threshold(y: ArrayLike, s: ArrayLike) -> float:
+    """The threshold with the highest sensitivity + specificity - 1 (Youden, Cancer 1950;3:32); of several the highest.
+
+    Raises:
+        NotEnoughData: one class only, nothing to score, NaN scores.
+    """
+    curve = roc(y, s)
+    return float(curve.thresholds[1:][np.argmax((curve.tpr - curve.fpr)[1:])])
+
+
+def cost_threshold(y: ArrayLike, s: ArrayLike, cost_ratio: float, prevalence: float | None = None) -> float:
+    """The threshold with the lowest expected cost, where a missed malignancy costs `cost_ratio` false alarms.
+
+    The cost is prevalence · cost_ratio · (1 - sensitivity) + (1 - prevalence) · (1 - specificity) (Metz, Semin Nucl Med
+    1978;8:283); of several such thresholds the highest. It is always a score: where calling nobody is cheapest, the highest.
+
+    Args:
+        cost_ratio: above 0.
+        prevalence: in (0, 1); None takes the share of malignant in `y`.
+
+    Raises:
+        NotEnoughData: one class only, nothing to score, NaN scores.
+    """
+    if not cost_ratio > 0 or not (prevalence is None or 0 < prevalence < 1):
+        raise ValueError(f"expected a cost ratio above 0 and a prevalence in (0, 1), got {cost_ratio} and {prevalence}")
+    labels, scores = checked(y, s, both_classes=True)
+    share = float(labels.mean()) if prevalence is None else prevalence
+    curve = roc(labels, scores)
+    cost = share * cost_ratio * (1 - curve.tpr) + (1 - share) * curve.fpr
+    # Costs that are equal on paper differ in the last bits: take them as equal, so that the highest threshold wins.
+    return float(curve.thresholds[1:][np.argmax(cost[1:] <= cost[1:].min() + 1e-12)])
 
 
 def threshold_for_sensitivity(y: ArrayLike, s: ArrayLike, target: float) -> float:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from core.errors import NotEnoughData
-from core.metrics import auc, average_precision, brier, precision_recall, roc
+from core.metrics import auc, average_precision, brier, partial_auc, precision_recall, roc
 
 # Scores as models give them: all apart, in coarse steps (many ties), nearly all equal, beyond [0, 1] (logits).
 KINDS = {
@@ -40,6 +40,30 @@ def test_areas_agree_with_scikit_learn(kind: str, weighted: bool) -> None:
     assert average_precision(y, s, given_weights) == pytest.approx(expected, abs=1e-12)
     if s.min() >= 0 and s.max() <= 1:
         assert brier(y, s, given_weights) == pytest.approx(reference.brier_score_loss(y, s, sample_weight=given_weights))
+
+
+@pytest.mark.parametrize("sensitivity", [0.8, 0.9, 0.55])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_partial_area_is_scikit_learns_of_the_mirrored_curve(kind: str, sensitivity: float) -> None:
+    y, s, _ = example(kind)
+    expected = reference.roc_auc_score(~y, -s, max_fpr=1 - sensitivity)
+    assert partial_auc(y, s, sensitivity) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), n=st.integers(2, 40))
+def test_the_partial_area_agrees_for_any_small_sample(data: st.DataObject, n: int) -> None:
+    y = np.array([True, False, *data.draw(st.lists(st.booleans(), min_size=n - 2, max_size=n - 2))])
+    s = np.array(data.draw(st.lists(st.sampled_from([0.0, 0.1, 0.3, 0.7, 1.0]), min_size=n, max_size=n)))
+    assert partial_auc(y, s, 0.8) == pytest.approx(reference.roc_auc_score(~y, -s, max_fpr=0.2), abs=1e-9)
+
+
+def test_the_partial_area_from_sensitivity_0_is_the_whole_area_and_knows_its_bounds() -> None:
+    y, s, _ = example("ties")
+    assert partial_auc(y, s, 0.0) == pytest.approx(auc(y, s))
+    assert partial_auc([0, 1], [0.2, 0.7]) == 1.0
+    with pytest.raises(ValueError, match="below 1"):
+        partial_auc(y, s, 1.0)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -7,6 +7,8 @@ import pytest
 
 from core.errors import NotEnoughData
 from core.metrics import at_level
+from core.metrics.levels import level_thresholds
+from core.metrics.thresholds import ThresholdRule
 
 
 @pytest.fixture
@@ -48,3 +50,16 @@ def test_breasts_without_a_side_are_not_guessed(predictions: pd.DataFrame) -> No
     with pytest.raises(NotEnoughData, match="1 of 5"):
         at_level(predictions, "breast")
     assert len(at_level(predictions, "patient")) == 2
+
+
+def test_each_level_gets_the_threshold_of_its_own_scores(predictions: pd.DataFrame) -> None:
+    found = level_thresholds(predictions, ThresholdRule(target=1.0))
+    assert found == pytest.approx({"image": 0.9, "breast": 0.7, "patient": 0.5})
+    assert level_thresholds(predictions, ThresholdRule(target=1.0), "max")["patient"] == 0.9
+
+
+def test_a_level_without_a_threshold_says_why(predictions: pd.DataFrame) -> None:
+    found = level_thresholds(predictions.assign(laterality=""), ThresholdRule())
+    assert "laterality" in found["breast"] and found["image"] == 0.9
+    alone = level_thresholds(predictions[predictions["patient_id"] == "a"], ThresholdRule())
+    assert "all malignant" in alone["patient"]

@@ -11,6 +11,8 @@ from scipy.stats import binomtest
 
 from core.errors import NotEnoughData
 from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, at_threshold, point_figures, summarize, wilson
+from core.metrics.delong import auc_interval
+from core.metrics.proportions import clustered_wilson
 
 
 def cohort(
@@ -55,15 +57,28 @@ def test_limits_are_those_of_the_plain_loop() -> None:
         "brier": reference.brier_score_loss,
     }.items():
         values = [figure(y[r], s[r]) for r in rows if 0 < y[r].sum() < r.size]
-        assert summary[name].low == pytest.approx(np.quantile(values, 0.025)), name
-        assert summary[name].high == pytest.approx(np.quantile(values, 0.975)), name
+        limits = summary.bootstrap.get(name, (summary[name].low, summary[name].high))
+        assert limits == pytest.approx(tuple(np.quantile(values, (0.025, 0.975)))), name
+    assert {"auc", "specificity"} <= set(summary.bootstrap) <= {"auc", "sensitivity", "specificity", "precision", "accuracy"}
+
+
+def test_areas_and_shares_take_the_limits_that_hold_with_few_patients() -> None:
+    y, s, groups = cohort()
+    summary = summarize(y, s, 0.5, groups, samples=100)
+    assert summary["auc"] == auc_interval(y, s, groups)
+    assert summary["sensitivity"] == clustered_wilson((s >= 0.5)[y], groups[y])
+    assert summary["specificity"] == clustered_wilson((s < 0.5)[~y], groups[~y])
+    assert summary["precision"] == clustered_wilson(y[s >= 0.5], groups[s >= 0.5])
+    assert summary["accuracy"] == clustered_wilson((s >= 0.5) == y, groups)
+    assert {summary[name].method for name in ("average_precision", "f1", "brier")} == {"bootstrap"}
 
 
 def test_the_same_seed_gives_the_same_limits_and_row_order_does_not_matter() -> None:
     y, s, groups = cohort()
     first = summarize(y, s, 0.5, groups, samples=200)
     assert summarize(y, s, 0.5, groups, samples=200) == first
-    assert summarize(y, s, 0.5, groups, samples=200, seed=1)["auc"] != first["auc"]
+    assert summarize(y, s, 0.5, groups, samples=200, seed=1).bootstrap["auc"] != first.bootstrap["auc"]
+    assert summarize(y, s, 0.5, groups, samples=200, seed=1)["f1"] != first["f1"]
     order = np.random.default_rng(1).permutation(y.size)
     shuffled = summarize(y[order], s[order], 0.5, groups[order], samples=200)
     for name in TITLES:
@@ -72,11 +87,15 @@ def test_the_same_seed_gives_the_same_limits_and_row_order_does_not_matter() -> 
 
 def test_more_images_of_the_same_patients_do_not_narrow_the_interval() -> None:
     y, s, groups = cohort(images=1)
-    once = summarize(y, s, 0.5, groups, samples=500)["auc"]
-    copied = summarize(np.repeat(y, 6), np.repeat(s, 6), 0.5, np.repeat(groups, 6), samples=500)["auc"]
-    as_if_apart = summarize(np.repeat(y, 6), np.repeat(s, 6), 0.5, np.arange(6 * y.size), samples=500)["auc"]
-    assert (copied.low, copied.high) == pytest.approx((once.low, once.high))
-    assert as_if_apart.high - as_if_apart.low < 0.6 * (once.high - once.low)
+    rows = np.repeat(np.arange(y.size), 6)
+    once = summarize(y, s, 0.5, groups, samples=500)
+    copied = summarize(y[rows], s[rows], 0.5, groups[rows], samples=500)
+    as_if_apart = summarize(y[rows], s[rows], 0.5, np.arange(rows.size), samples=500)
+    assert copied.bootstrap["auc"] == pytest.approx(once.bootstrap["auc"])
+    for name in ("auc", "sensitivity", "specificity", "average_precision", "brier"):
+        width, apart = (summary[name].high - summary[name].low for summary in (copied, as_if_apart))
+        assert width >= once[name].high - once[name].low - 1e-9, name
+        assert apart < 0.6 * width, name
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:

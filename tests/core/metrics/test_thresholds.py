@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import NotEnoughData
+from core.errors import BadRun, NotEnoughData
 from core.metrics import at_threshold, roc, sensitivity_at_specificity, specificity_at_sensitivity, threshold_for_sensitivity
+from core.metrics.thresholds import ThresholdRule, cost_threshold, youden_threshold
 
 
 @st.composite
@@ -72,3 +73,61 @@ def test_best_figure_under_a_condition_is_the_best_of_all_thresholds(case: tuple
     assert sensitivity_at_specificity(y, s, at) == pytest.approx(best)
     best = max(p["specificity"] for p in points if p["sensitivity"] >= at)
     assert specificity_at_sensitivity(y, s, at) == pytest.approx(best)
+
+
+@settings(max_examples=100, deadline=None)
+@given(scored())
+def test_youdens_threshold_is_the_best_of_all_and_the_highest_of_several(case: tuple[np.ndarray, np.ndarray]) -> None:
+    y, s = case
+    index = {t: sum(at_threshold(y, s, t)[name] for name in ("sensitivity", "specificity")) for t in np.unique(s)}
+    best = max(t for t, value in index.items() if value >= max(index.values()) - 1e-12)
+    assert index[youden_threshold(y, s)] == pytest.approx(max(index.values()))
+    assert youden_threshold(y, s) <= best
+
+
+@settings(max_examples=100, deadline=None)
+@given(scored(), st.sampled_from([0.2, 1.0, 10.0, 500.0]), st.sampled_from([None, 0.005, 0.4]))
+def test_no_threshold_costs_less(case: tuple[np.ndarray, np.ndarray], ratio: float, prevalence: float | None) -> None:
+    y, s = case
+    share = y.mean() if prevalence is None else prevalence
+
+    def cost(threshold: float) -> float:
+        point = at_threshold(y, s, threshold)
+        return share * ratio * (1 - point["sensitivity"]) + (1 - share) * (1 - point["specificity"])
+
+    chosen = cost_threshold(y, s, ratio, prevalence)
+    assert chosen in s
+    assert cost(chosen) == pytest.approx(min(cost(t) for t in s))
+    assert all(cost(t) > cost(chosen) + 1e-13 for t in s[s > chosen])
+
+
+def test_dearer_misses_and_commoner_disease_lower_the_threshold() -> None:
+    random = np.random.default_rng(0)
+    y = random.random(400) < 0.3
+    s = random.normal(size=400) + 1.5 * y
+    assert cost_threshold(y, s, 100) < cost_threshold(y, s, 5) < cost_threshold(y, s, 0.5)
+    assert cost_threshold(y, s, 10, 0.5) < cost_threshold(y, s, 10, 0.005)
+
+
+@pytest.mark.parametrize(("ratio", "prevalence"), [(0.0, None), (-1.0, None), (1.0, 0.0), (1.0, 1.0)])
+def test_impossible_costs_are_refused(ratio: float, prevalence: float | None) -> None:
+    with pytest.raises(ValueError, match="cost ratio"):
+        cost_threshold([0, 1], [0.1, 0.2], ratio, prevalence)
+
+
+def test_a_rule_chooses_what_its_function_chooses_and_survives_json() -> None:
+    y, s = np.arange(60) % 3 == 0, np.random.default_rng(1).random(60)
+    rules = {
+        ThresholdRule(target=0.8): threshold_for_sensitivity(y, s, 0.8),
+        ThresholdRule("youden"): youden_threshold(y, s),
+        ThresholdRule("costs", cost_ratio=20, prevalence=0.01): cost_threshold(y, s, 20, 0.01),
+    }
+    for rule, threshold in rules.items():
+        assert rule.choose(y, s) == threshold
+        assert ThresholdRule.from_dict(rule.to_dict()) == rule
+
+
+@pytest.mark.parametrize("plain", [{"kind": "magic"}, {"goal": 3}])
+def test_a_rule_of_somebody_else_is_refused(plain: dict) -> None:
+    with pytest.raises(BadRun, match="threshold rule"):
+        ThresholdRule.from_dict(plain)

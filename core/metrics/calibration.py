@@ -1,0 +1,305 @@
+"""Whether a score of 0.3 means that three in ten are malignant, and how to make it so.
+
+A calibration is fitted on validation and only there, kept as plain numbers in model.json, and applied to every later score.
+Temperature and logistic calibration keep the order of the scores, so ROC and AUC stay; isotonic calibration makes steps, so
+scores may tie and a threshold must be chosen again on calibrated validation scores.
+
+Sources: temperature: Guo et al., ICML 2017. Logistic: Platt, Advances in Large Margin Classifiers, 1999; Cox, Biometrika
+1958;45:562. Isotonic: Zadrozny, Elkan, KDD 2002. ECE: Naeini et al., AAAI 2015. Slope and intercept: Van Calster et al.,
+BMC Med 2019;17:230.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, logit, stdtrit
+
+from core.errors import BadRun, NotEnoughData
+from core.metrics.bootstrap import Patients, resamples
+from core.metrics.checks import Labels, Scores, checked
+from core.metrics.curves import brier
+from core.metrics.intervals import Interval, wilson
+from core.metrics.proportions import effective_rows
+
+CalibrationMethod = Literal["none", "temperature", "logistic", "isotonic"]
+Binning = Literal["quantile", "uniform"]
+# Scores are stored with six decimals: 0 and 1 stand for anything closer than this.
+_EDGE = 1e-6
+_MAX_SLOPE = 100.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A map of scores to probabilities.
+
+    "temperature" and "logistic" give expit(slope · logit(score) + intercept); the temperature is 1 / slope, its intercept 0.
+    "isotonic" goes straight between the points (`x`, `y`), flat outside. "none" changes nothing. `rows` says how many
+    validation images it was fitted on.
+    """
+
+    method: CalibrationMethod = "none"
+    slope: float = 1.0
+    intercept: float = 0.0
+    x: tuple[float, ...] = ()
+    y: tuple[float, ...] = ()
+    rows: int = 0
+
+    @property
+    def temperature(self) -> float:
+        """Above 1 the scores were too sure of themselves, below 1 too timid."""
+        return 1 / self.slope
+
+    def apply(self, s: ArrayLike) -> Scores:
+        """Calibrated scores, float64, of the same shape; scores in [0, 1] stay there."""
+        scores = np.asarray(s, dtype=np.float64)
+        if self.method == "none":
+            return scores.copy()
+        if self.method == "isotonic":
+            return np.interp(scores, self.x, self.y)
+        return np.asarray(expit(self.slope * _logits(scores) + self.intercept))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for model.json; `from_dict` reads them back equal."""
+        if self.method == "isotonic":
+            return {"method": self.method, "x": list(self.x), "y": list(self.y), "rows": self.rows}
+        return {"method": self.method, "slope": self.slope, "intercept": self.intercept, "rows": self.rows}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any] | None) -> Calibration:
+        """What `to_dict` gave; None (a model that was never calibrated) is "none".
+
+        Raises:
+            BadRun: not a calibration of ours, or one that would turn scores round.
+        """
+        if plain is None:
+            return cls()
+        try:
+            found = cls(
+                method=plain["method"],
+                slope=float(plain.get("slope", 1.0)),
+                intercept=float(plain.get("intercept", 0.0)),
+                x=tuple(float(value) for value in plain.get("x", ())),
+                y=tuple(float(value) for value in plain.get("y", ())),
+                rows=int(plain.get("rows", 0)),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadRun(f"calibration: expected one as we store it, got {plain!r}. Fit it again.") from error
+        numbers = np.array([found.slope, found.intercept, *found.x, *found.y])
+        rising = len(found.x) == len(found.y) and bool((np.diff(found.x) > 0).all() and (np.diff(found.y) >= 0).all())
+        if (
+            found.method not in get_args(CalibrationMethod)
+            or not np.isfinite(numbers).all()
+            or found.slope <= 0
+            or not rising
+            or (found.method == "isotonic") != bool(found.x)
+        ):
+            raise BadRun(f"calibration: expected a rising map of finite numbers, got {plain!r}. Fit it again on validation.")
+        return found
+
+
+def fit_calibration(y: ArrayLike, s: ArrayLike, method: CalibrationMethod) -> Calibration:
+    """Fit on validation labels (n,) and scores (n,) in [0, 1].
+
+    Raises:
+        NotEnoughData: one class only, NaN scores, or scores that do not rise with malignancy.
+    """
+    labels, scores = checked(y, s, both_classes=True)
+    if method == "none":
+        return Calibration(rows=labels.size)
+    if method == "isotonic":
+        from sklearn.isotonic import IsotonicRegression
+
+        fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, labels.astype(np.float64))
+        x, values = fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist()
+        return Calibration("isotonic", x=tuple(x), y=tuple(values), rows=labels.size)
+    logits = _logits(scores)
+    design = logits[:, None] if method == "temperature" else np.column_stack((logits, np.ones_like(logits)))
+    fit = _logistic(design, labels, np.zeros(labels.size))
+    slope = float(fit[0])
+    if slope <= 0:
+        raise NotEnoughData(
+            f"Calibration: expected scores that rise with malignancy, got a slope of {slope:.2f} on validation. "
+            "The model tells nothing apart there; train longer or on more images."
+        )
+    intercept = float(fit[1]) if method == "logistic" else 0.0
+    return Calibration(method, min(slope, _MAX_SLOPE), intercept, rows=labels.size)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """A reliability diagram: one value a bin that has images, each (k,).
+
+    `observed` is the share of malignant images with limits `low` and `high` (Wilson, for what the patients are worth),
+    `score` the mean score; `edges` (bins + 1,) are those of all bins. `ece` is the mean distance, weighted by images.
+    """
+
+    score: Scores
+    observed: Scores
+    low: Scores
+    high: Scores
+    count: NDArray[np.int64]
+    edges: Scores
+    ece: float
+    confidence: float
+
+
+def reliability(
+    y: ArrayLike,
+    s: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
+    bins: int = 10,
+    binning: Binning = "quantile",
+    confidence: float = 0.95,
+) -> Reliability:
+    """Observed share of malignant by score, in bins of as many images ("quantile") or of one width ("uniform").
+
+    Raises:
+        NotEnoughData: nothing to score, NaN scores, or scores outside [0, 1].
+    """
+    labels, scores = checked(y, s)
+    _require_probabilities(scores)
+    patients = np.arange(labels.size) if groups is None else np.asarray(groups)
+    edges, index = _binned(scores, bins, binning)
+    rows = []
+    for number in np.unique(index):
+        inside = index == number
+        worth = effective_rows(labels[inside], Patients.of(patients[inside]), confidence)
+        share = float(labels[inside].mean())
+        limits = wilson(share * worth, worth, confidence)
+        rows.append((scores[inside].mean(), share, limits.low, limits.high, np.count_nonzero(inside)))
+    score, observed, low, high, count = np.array(rows, dtype=np.float64).T
+    ece = float(np.abs(observed - score) @ count / labels.size)
+    return Reliability(score, observed, low, high, count.astype(np.int64), edges, ece, confidence)
+
+
+@dataclass(frozen=True)
+class CalibrationSummary:
+    """`brier` and `ece` in [0, 1], lower is better; `slope` is 1 and `intercept` 0 for calibrated scores.
+
+    `chance` is the ECE that as many patients of a perfectly calibrated model would show on average: read `ece` beside it.
+    A slope below 1 means scores too extreme, an intercept below 0 scores too high on the whole (in log odds, at slope 1).
+    Slope and intercept are notes where the scores separate the classes, which leaves no finite slope.
+    """
+
+    brier: Interval
+    ece: Interval
+    chance: float
+    slope: Interval | str
+    intercept: Interval | str
+
+
+def calibration_summary(
+    y: ArrayLike,
+    s: ArrayLike,
+    groups: ArrayLike,
+    *,
+    bins: int = 10,
+    binning: Binning = "quantile",
+    samples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> CalibrationSummary:
+    """Figures of calibration with intervals over the patients in `groups`.
+
+    Chance alone moves bins off the diagonal, so an ECE is too high, in a resample once more than in the data. Its interval
+    therefore mirrors the resamples about the value (basic bootstrap) instead of taking their percentiles, and starts at 0
+    where the value is within what chance gives: the resamples' distances from the data's own gaps. Bins stay fixed.
+
+    Raises:
+        NotEnoughData: one class only, NaN scores, or scores outside [0, 1].
+    """
+    labels, scores = checked(y, s, both_classes=True)
+    _require_probabilities(scores)
+    patients = Patients.of(groups)
+    _, index = _binned(scores, bins, binning)
+    gap = np.zeros((labels.size, bins))
+    gap[np.arange(labels.size), index] = labels - scores
+    per_patient = patients.sums(np.column_stack((gap, (labels - scores) ** 2, np.ones(labels.size))))
+    drawn = np.concatenate([counts @ per_patient for counts in resamples(patients.count, samples, seed)])
+    # A bin's weight times its distance is the distance of its sums: no division, no empty bins.
+    eces, briers = np.abs(drawn[:, :bins]).sum(axis=1) / drawn[:, -1], drawn[:, bins] / drawn[:, -1]
+    tail = (1 - confidence) / 2
+    ece = float(np.abs(gap.sum(axis=0)).sum() / labels.size)
+    by_chance = np.abs(drawn[:, :bins] - gap.sum(axis=0)).sum(axis=1) / drawn[:, -1]
+    low, high = (float(limit) for limit in np.quantile(eces, (tail, 1 - tail)))
+    floor = 0.0 if ece <= np.quantile(by_chance, 1 - tail) else max(0.0, min(ece, 2 * ece - high))
+    brier_low, brier_high = (float(limit) for limit in np.quantile(briers, (tail, 1 - tail)))
+    slope, intercept = _slope_and_intercept(labels, scores, patients, confidence)
+    return CalibrationSummary(
+        brier=Interval(brier(labels, scores), brier_low, brier_high),
+        ece=Interval(ece, floor, min(1.0, max(ece, 2 * ece - low))),
+        chance=float(by_chance.mean()),
+        slope=slope,
+        intercept=intercept,
+    )
+
+
+def _slope_and_intercept(
+    labels: Labels, scores: Scores, patients: Patients, confidence: float
+) -> tuple[Interval | str, Interval | str]:
+    logits, ones = _logits(scores), np.ones((labels.size, 1))
+    malignant, benign = logits[labels], logits[~labels]
+    slope: Interval | str
+    if malignant.min() >= benign.max() or malignant.max() <= benign.min():
+        slope = "undefined: the scores separate the classes completely, or are all the same"
+    else:
+        slope = _sandwich(np.column_stack((logits, ones)), labels, np.zeros(labels.size), patients, confidence)
+    return slope, _sandwich(ones, labels, logits, patients, confidence)
+
+
+def _sandwich(design: Scores, labels: Labels, offset: Scores, patients: Patients, confidence: float) -> Interval:
+    """The first coefficient with limits from the cluster-robust variance (Liang, Zeger, Biometrika 1986;73:13)."""
+    beta = _logistic(design, labels, offset)
+    p = expit(design @ beta + offset)
+    bread = np.linalg.pinv((design * (p * (1 - p))[:, None]).T @ design)
+    scores = patients.sums(design * (labels - p)[:, None])
+    few = patients.count / max(1, patients.count - 1)
+    error = math.sqrt(max(0.0, float((bread @ (few * scores.T @ scores) @ bread)[0, 0])))
+    half = float(stdtrit(max(1, patients.count - 1), 0.5 + confidence / 2)) * error
+    value = float(beta[0])
+    return Interval(value, value - half, value + half, "sandwich")
+
+
+def _logistic(design: Scores, labels: Labels, offset: Scores) -> Scores:
+    """Maximum likelihood of a logistic regression by Newton's steps, halved until the likelihood rises."""
+
+    def loss(beta: Scores) -> float:
+        eta = design @ beta + offset
+        return float(np.logaddexp(0, np.where(labels, -eta, eta)).sum())
+
+    beta = np.zeros(design.shape[1])
+    best = loss(beta)
+    for _ in range(100):
+        p = expit(design @ beta + offset)
+        gradient = design.T @ (labels - p)
+        hessian = (design * (p * (1 - p))[:, None]).T @ design
+        step = np.linalg.lstsq(hessian, gradient, rcond=None)[0]
+        while (now := loss(beta + step)) > best and np.abs(step).max() > 1e-12:
+            step = step / 2
+        if now > best or np.abs(step).max() < 1e-10 or np.abs(beta).max() > 2 * _MAX_SLOPE:
+            break
+        beta, best = beta + step, now
+    return beta
+
+
+def _binned(scores: Scores, bins: int, binning: Binning) -> tuple[Scores, NDArray[np.int64]]:
+    """Edges (bins + 1,) and the bin of each score; a score on an inner edge belongs to the bin below, as in scikit-learn."""
+    shares = np.linspace(0.0, 1.0, bins + 1)
+    edges = shares if binning == "uniform" else np.percentile(scores, shares * 100)
+    return edges, np.searchsorted(edges[1:-1], scores).astype(np.int64)
+
+
+def _logits(scores: Scores) -> Scores:
+    return np.asarray(logit(np.clip(scores, _EDGE, 1 - _EDGE)))
+
+
+def _require_probabilities(scores: Scores) -> None:
+    if scores.min() < 0 or scores.max() > 1:
+        raise NotEnoughData(f"Calibration: expected scores in [0, 1], got {scores.min():.3g} to {scores.max():.3g}.")

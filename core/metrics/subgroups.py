@@ -1,0 +1,205 @@
+"""The figures within groups (age bands, density, scanner, view, side, ...) and whether a group differs from the rest.
+
+Rules, so that nobody reads noise:
+- a figure needs MIN_PATIENTS patients of each class it is about, within the group; else it is a note, and no number is shown;
+- a group is tested against the rest only where both have an AUC; patients may have images in both, which the test knows;
+- p values are adjusted for all tests of the table (Holm). Two groups that make up a feature are one test, not two.
+
+Sources: Obuchowski, Biometrics 1997;53:567 (clustered AUC). Holm, Scand J Stat 1979;6:65.
+Benjamini, Hochberg, J R Stat Soc B 1995;57:289.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from core.errors import NotEnoughData
+from core.metrics.bootstrap import Patients
+from core.metrics.checks import Labels, Scores, checked
+from core.metrics.delong import auc_parts, difference_of, interval_of
+from core.metrics.intervals import Interval
+from core.metrics.proportions import clustered_wilson
+from core.metrics.summary import why_not
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """One value of one feature. Each figure is an Interval, or a note that says why there is none.
+
+    `difference` is the group's AUC minus that of all other images; `p` its two-sided p value, `adjusted` the same adjusted for
+    all tests of the table (None where there was no test).
+    """
+
+    feature: str
+    value: str
+    images: int
+    patients: int
+    benign_images: int
+    malignant_images: int
+    benign_patients: int
+    malignant_patients: int
+    auc: Interval | str
+    sensitivity: Interval | str
+    specificity: Interval | str
+    difference: Interval | str
+    p: float | None = None
+    adjusted: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a figure that is a note is {"note": ...}."""
+        plain = dict(self.__dict__)
+        for name in ("auc", "sensitivity", "specificity", "difference"):
+            figure = plain[name]
+            plain[name] = {"note": figure} if isinstance(figure, str) else figure.as_dict()
+        return plain
+
+
+def subgroups(
+    y: ArrayLike,
+    s: ArrayLike,
+    threshold: float,
+    groups: ArrayLike,
+    features: pd.DataFrame,
+    *,
+    confidence: float = 0.95,
+    adjust: Literal["holm", "bh"] = "holm",
+) -> tuple[Subgroup, ...]:
+    """A row for each value of each column of `features`, in the order of the columns and sorted within.
+
+    Args:
+        y, s, groups: labels, scores and patients of the images, each (n,).
+        threshold: the frozen threshold, the same for all groups.
+        features: n rows of categories (see `age_bands`); empty and missing values become "unknown", shown but not tested.
+
+    Raises:
+        NotEnoughData: nothing to score, NaN scores, lengths that differ.
+    """
+    labels, scores = checked(y, s)
+    if len(features) != labels.size:
+        raise NotEnoughData(f"Subgroups: expected {labels.size} rows of features, one an image, got {len(features)}.")
+    patients = Patients.of(groups)
+    rows: list[Subgroup] = []
+    tests: list[tuple[int, ...]] = []
+    for feature in features.columns:
+        values = categories(features[feature])
+        known = [value for value in sorted(set(values), key=_sorting) if value != UNKNOWN]
+        start = len(rows)
+        for value in [*known, *([UNKNOWN] if UNKNOWN in values else [])]:
+            inside = values == value
+            row = _row(str(feature), value, labels, scores, threshold, patients, inside, confidence)
+            rest = ~inside & (values != UNKNOWN)
+            rows.append(row if value == UNKNOWN else _tested(row, labels, scores, patients, inside, rest, confidence))
+        tested = [index for index in range(start, len(rows)) if rows[index].p is not None]
+        # With two values, the first against the second is the second against the first.
+        tests += [tuple(tested)] if len(known) == 2 and len(tested) == 2 else [(index,) for index in tested]
+    p = [rows[test[0]].p or 0.0 for test in tests]
+    for test, adjusted in zip(tests, (holm if adjust == "holm" else benjamini_hochberg)(p), strict=True):
+        for index in test:
+            rows[index] = replace(rows[index], adjusted=float(adjusted))
+    return tuple(rows)
+
+
+def age_bands(ages: ArrayLike, edges: Sequence[int] = (40, 50, 60, 70)) -> pd.Series:
+    """Ages in years as bands ("under 40", "40-49", ..., "70 and over"); NaN is "unknown"."""
+    years = pd.to_numeric(pd.Series(np.asarray(ages)), errors="coerce")
+    names = [f"under {edges[0]}", *(f"{a}-{b - 1}" for a, b in itertools.pairwise(edges)), f"{edges[-1]} and over"]
+    index = np.searchsorted(np.asarray(edges), years.to_numpy(), side="right")
+    return pd.Series([UNKNOWN if missing else names[i] for i, missing in zip(index, years.isna(), strict=True)])
+
+
+def categories(column: pd.Series) -> np.ndarray:
+    """A column as text (n,); empty and missing values are UNKNOWN."""
+    text = column.astype("object").where(column.notna(), "").astype("str").str.strip().to_numpy(dtype=object)
+    return np.where((text == "") | (text == "nan"), UNKNOWN, text)
+
+
+def holm(p: Sequence[float]) -> Scores:
+    """Holm's adjusted p values (family-wise error), in the order given."""
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1)))
+    return adjusted
+
+
+def benjamini_hochberg(p: Sequence[float]) -> Scores:
+    """Benjamini and Hochberg's adjusted p values (false discovery rate), in the order given."""
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, kind="stable")[::-1]
+    adjusted = np.empty_like(values)
+    ranks = np.arange(values.size, 0, -1)
+    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(values[order] * values.size / ranks))
+    return adjusted
+
+
+def _row(
+    feature: str,
+    value: str,
+    labels: Labels,
+    scores: Scores,
+    threshold: float,
+    patients: Patients,
+    inside: Labels,
+    confidence: float,
+) -> Subgroup:
+    y, s, index = labels[inside], scores[inside], patients.index[inside]
+    called = s >= threshold
+    of_class = {"malignant": int(np.unique(index[y]).size), "benign": int(np.unique(index[~y]).size)}
+    figures: dict[str, Callable[[], Interval]] = {
+        "auc": lambda: interval_of(auc_parts(y, s, Patients.of(index)), y.size, confidence),
+        "sensitivity": lambda: clustered_wilson(called[y], index[y], confidence=confidence),
+        "specificity": lambda: clustered_wilson(~called[~y], index[~y], confidence=confidence),
+    }
+    told = {name: why_not(name, of_class) or figure() for name, figure in figures.items()}
+    return Subgroup(
+        feature=feature,
+        value=value,
+        images=int(y.size),
+        patients=int(np.unique(index).size),
+        benign_images=int((~y).sum()),
+        malignant_images=int(y.sum()),
+        benign_patients=of_class["benign"],
+        malignant_patients=of_class["malignant"],
+        auc=told["auc"],
+        sensitivity=told["sensitivity"],
+        specificity=told["specificity"],
+        difference="not tested",
+    )
+
+
+def _tested(
+    row: Subgroup, labels: Labels, scores: Scores, patients: Patients, inside: Labels, rest: Labels, confidence: float
+) -> Subgroup:
+    """The row with its AUC's difference from the rest's."""
+    index = patients.index[rest]
+    of_rest = {"malignant": np.unique(index[labels[rest]]).size, "benign": np.unique(index[~labels[rest]]).size}
+    why = why_not("auc", of_rest)
+    if isinstance(row.auc, str) or why:
+        return replace(row, difference="too few patients in the group" if isinstance(row.auc, str) else f"of the rest: {why}")
+    parts = [auc_parts(labels[part], scores[part], Patients(patients.index[part], patients.count)) for part in (inside, rest)]
+    try:
+        # One image stands in one group only, but its patient may stand in both: always the clustered variance.
+        difference, _, p = difference_of(parts[0], parts[1], -1, confidence)
+    except NotEnoughData as error:
+        return replace(row, difference=str(error))
+    return replace(row, difference=difference, p=p)
+
+
+def _sorting(value: str) -> tuple[int, float, str]:
+    """ "under 40" first, then numbers by size ("40-49" by its first), then words."""
+    if value.startswith("under "):
+        return (0, 0.0, value)
+    head = value.split("-")[0].split(" ")[0]
+    try:
+        return (1, float(head), value)
+    except ValueError:
+        return (2, 0.0, value)

@@ -1,0 +1,231 @@
+"""DeLong and Obuchowski agree with published examples and with the definitions, pair by pair."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.metrics as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from core.errors import NotEnoughData
+from core.metrics.bootstrap import Patients
+from core.metrics.delong import auc_covariance, auc_interval, auc_parts, compare_auc
+
+# Patients with ovarian cancer: albumin, total protein, Krebs-Goplerud score, outcome. The example of DeLong, DeLong and
+# Clarke-Pearson 1988, complete cases, as SAS/STAT's User's Guide lists it ("Comparing Receiver Operating Characteristic
+# Curves", PROC LOGISTIC, event = 0, score reversed). The test of all three areas at once is the guide's; the figures of each
+# test and pair were worked out from the definition, over all pairs, apart from this project.
+OVARIAN = np.fromstring(
+    """3.0 5.8 10 0 3.2 6.3 5 1 3.9 6.8 3 1 2.8 4.8 6 0 3.2 5.8 3 1 0.9 4.0 5 0 2.5 5.7 8 0 1.6 5.6 5 1 3.8 5.7 5 1
+    3.7 6.7 6 1 3.2 5.4 4 1 3.8 6.6 6 1 4.1 6.6 5 1 3.6 5.7 5 1 4.3 7.0 4 1 3.6 6.7 4 0 2.3 4.4 6 1 4.2 7.6 4 0
+    4.0 6.6 6 0 3.5 5.8 6 1 3.8 6.8 7 1 3.0 4.7 8 0 4.5 7.4 5 1 3.7 7.4 5 1 3.1 6.6 6 1 4.1 8.2 6 1 4.3 7.0 5 1
+    4.3 6.5 4 1 3.2 5.1 5 1 2.6 4.7 6 1 3.3 6.8 6 0 1.7 4.0 7 0 3.7 6.1 5 1 3.3 6.3 7 1 4.2 7.7 6 1 3.5 6.2 5 1
+    2.9 5.7 9 0 2.1 4.8 7 1 2.8 6.2 8 0 4.0 7.0 7 1 3.3 5.7 6 1 3.7 6.9 5 1 3.6 6.6 5 1""",
+    sep=" ",
+).reshape(-1, 4)
+BENEFIT = OVARIAN[:, 3] == 1
+TESTS = {"albumin": OVARIAN[:, 0], "kg": 10 - OVARIAN[:, 2], "protein": OVARIAN[:, 1]}
+
+
+@pytest.mark.parametrize(
+    ("test", "area", "error", "low", "high"),
+    [
+        ("albumin", 0.7366, 0.0927, 0.5549, 0.9182),
+        ("kg", 0.7258, 0.1028, 0.5243, 0.9273),
+        ("protein", 0.6478, 0.1000, 0.4518, 0.8439),
+    ],
+)
+def test_delongs_own_example(test: str, area: float, error: float, low: float, high: float) -> None:
+    areas, covariance = auc_covariance(BENEFIT, TESTS[test])
+    assert (areas[0], covariance[0, 0] ** 0.5) == pytest.approx((area, error), abs=5e-5)
+    interval = auc_interval(BENEFIT, TESTS[test], scale="plain")
+    assert (interval.value, interval.low, interval.high) == pytest.approx((area, low, high), abs=6e-5)
+    assert interval.method == "delong"
+
+
+@pytest.mark.parametrize(
+    ("test", "difference", "error", "low", "high", "chi_square", "p"),
+    [
+        ("albumin", 0.0108, 0.0953, -0.1761, 0.1976, 0.0127, 0.9102),
+        ("protein", -0.0780, 0.1046, -0.2830, 0.1271, 0.5554, 0.4561),
+    ],
+)
+def test_delongs_own_example_compared_with_the_kg_score(
+    test: str, difference: float, error: float, low: float, high: float, chi_square: float, p: float
+) -> None:
+    found = compare_auc(BENEFIT, TESTS["kg"], TESTS[test])
+    assert (found.difference.value, found.difference.low, found.difference.high) == pytest.approx(
+        (difference, low, high), abs=6e-5
+    )
+    assert (found.z**2, found.p) == pytest.approx((chi_square, p), abs=6e-5)
+    assert found.difference.value / found.z == pytest.approx(error, abs=6e-5)
+
+
+def test_delongs_own_example_all_three_at_once() -> None:
+    areas, covariance = auc_covariance(BENEFIT, list(TESTS.values()))
+    contrast = np.array([[1, -1, 0], [0, -1, 1]])
+    difference = contrast @ areas
+    statistic = difference @ np.linalg.solve(contrast @ covariance @ contrast.T, difference)
+    assert (statistic, chi2.sf(statistic, 2)) == pytest.approx((2.5340, 0.2817), abs=6e-5)
+
+
+def test_hanley_and_mcneils_ct_images_as_stata_prints_them() -> None:
+    """Table I of Hanley, McNeil, Radiology 1982;143:29; `roctab disease rating` of Stata's manual ([R] roctab)."""
+    rating = np.repeat([1, 2, 3, 4, 5] * 2, [33, 6, 6, 11, 2, 3, 2, 2, 11, 33])
+    interval = auc_interval(np.repeat([0, 1], [58, 51]), rating, scale="plain")
+    assert interval.value == pytest.approx(0.8932, abs=5e-5)
+    assert (interval.low, interval.high) == pytest.approx((0.83295, 0.95339), abs=6e-6)
+
+
+def clustered(seed: int = 0, patients: int = 30, images: int = 4, ties: bool = True) -> tuple[np.ndarray, ...]:
+    random = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(patients), random.integers(1, images + 1, patients))
+    y = (groups % 3 == 0) & (random.random(groups.size) < 0.7)  # patients with both labels are among them
+    y[:1], y[-1:] = True, False
+    patient = random.normal(size=patients)[groups]
+    first = y + patient + random.normal(size=y.size)
+    second = 0.5 * y + 0.7 * patient + random.normal(size=y.size)
+    order = random.permutation(y.size)
+    rounded = (np.round(first, 1), np.round(second)) if ties else (first, second)
+    return y[order], rounded[0][order], rounded[1][order], groups[order]
+
+
+def by_pairs(y: np.ndarray, scores: list[np.ndarray], groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Obuchowski's sums (1997, section 2) as they are written, over all pairs."""
+    m, n = y.sum(), (~y).sum()
+    x_patients, y_patients, everyone = np.unique(groups[y]), np.unique(groups[~y]), np.unique(groups)
+    areas, tens, ones = [], [], []
+    for s in scores:
+        kernel = (s[y][:, None] > s[~y]) + 0.5 * (s[y][:, None] == s[~y])
+        area = kernel.mean()
+        areas.append(area)
+        tens.append({i: (kernel.mean(axis=1)[groups[y] == i] - area).sum() for i in everyone})
+        ones.append({i: (kernel.mean(axis=0)[groups[~y] == i] - area).sum() for i in everyone})
+    covariance = np.zeros((len(scores), len(scores)))
+    for a in range(len(scores)):
+        for b in range(len(scores)):
+            i10, i01, i = x_patients.size, y_patients.size, everyone.size
+            s10 = i10 / ((i10 - 1) * m) * sum(tens[a][k] * tens[b][k] for k in x_patients)
+            s01 = i01 / ((i01 - 1) * n) * sum(ones[a][k] * ones[b][k] for k in y_patients)
+            s11 = i / (i - 1) * sum(tens[a][k] * ones[b][k] + tens[b][k] * ones[a][k] for k in everyone)
+            covariance[a, b] = s10 / m + s01 / n + s11 / (m * n)
+    return np.array(areas), covariance
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_clustered_variance_is_obuchowskis_sums_over_all_pairs(seed: int, ties: bool) -> None:
+    y, first, second, groups = clustered(seed, ties=ties)
+    areas, covariance = auc_covariance(y, [first, second], groups)
+    expected_areas, expected = by_pairs(y, [first, second], groups)
+    assert areas == pytest.approx(expected_areas)
+    assert areas[0] == pytest.approx(reference.roc_auc_score(y, first))
+    assert covariance == pytest.approx(expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_one_image_a_patient_is_delong_over_all_pairs(data: st.DataObject) -> None:
+    n = data.draw(st.integers(4, 30))
+    y = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
+    y[:4] = True, True, False, False
+    s = np.array(data.draw(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=n, max_size=n)))
+    kernel = (s[y][:, None] > s[~y]) + 0.5 * (s[y][:, None] == s[~y])
+    expected = kernel.mean(axis=1).var(ddof=1) / y.sum() + kernel.mean(axis=0).var(ddof=1) / (~y).sum()
+    areas, covariance = auc_covariance(y, s)
+    assert areas[0] == pytest.approx(kernel.mean())
+    assert covariance[0, 0] == pytest.approx(expected, abs=1e-12)
+    assert auc_covariance(y, s, [f"p{i}" for i in range(n)])[1][0, 0] == pytest.approx(covariance[0, 0], abs=1e-12)
+
+
+def test_variance_agrees_with_the_jackknife_over_patients() -> None:
+    y, s, _, groups = clustered(5, patients=120)
+    left_out = np.array([reference.roc_auc_score(y[groups != g], s[groups != g]) for g in np.unique(groups)])
+    jackknife = (left_out.size - 1) / left_out.size * ((left_out - left_out.mean()) ** 2).sum()
+    assert auc_covariance(y, s, groups)[1][0, 0] == pytest.approx(jackknife, rel=0.03)
+
+
+def test_strata_compare_pairs_within_and_never_across() -> None:
+    y, s, _, groups = clustered(1)
+    stratum = np.where(groups < 10, "a", np.where(groups < 20, "b", "c"))
+    wins = pairs = 0.0
+    for name in "abc":
+        inside = stratum == name
+        kernel = np.sign(s[inside & y][:, None] - s[inside & ~y]) / 2 + 0.5
+        wins, pairs = wins + kernel.sum(), pairs + kernel.size
+    found = auc_interval(y, s, groups, strata=stratum)
+    assert found.value == pytest.approx(wins / pairs)
+    assert found.low < found.value < found.high
+    # Scores that say nothing but the stratum are worth nothing within it.
+    only_stratum = np.array([{"a": 0.9, "b": 0.5, "c": 0.1}[name] for name in stratum])
+    labels, patients = y, Patients.of(groups)
+    assert auc_parts(labels, only_stratum, patients, stratum).area == 0.5
+
+
+def test_stratified_variance_agrees_with_the_jackknife() -> None:
+    y, s, _, groups = clustered(6, patients=150)
+    stratum = groups % 4
+    parts = auc_parts(y, s, Patients.of(groups), stratum)
+
+    def without(patient: int) -> float:
+        kept = groups != patient
+        return auc_parts(y[kept], s[kept], Patients.of(groups[kept]), stratum[kept]).area
+
+    left_out = np.array([without(g) for g in np.unique(groups)])
+    jackknife = (left_out.size - 1) / left_out.size * ((left_out - left_out.mean()) ** 2).sum()
+    assert parts.variance == pytest.approx(jackknife, rel=0.05)
+
+
+def test_logit_limits_stay_inside_and_lean_away_from_one() -> None:
+    y, s = np.arange(40) < 20, np.where(np.arange(40) < 20, 1.0, 0.0)
+    s[0] = -1.0
+    plain, logit = auc_interval(y, s, scale="plain"), auc_interval(y, s)
+    assert plain.high == 1.0 and logit.high < 1.0
+    assert logit.low < plain.low
+
+
+def test_a_perfect_area_has_wilsons_limits_for_the_fewer_patients() -> None:
+    interval = auc_interval([1] * 8 + [0] * 8, [1.0] * 8 + [0.0] * 8, [0, 0, 1, 1, 2, 2, 3, 3, *range(10, 18)])
+    assert interval.value == interval.high == 1.0 and interval.method == "wilson"
+    assert interval.low == pytest.approx(0.5101, abs=1e-4)  # Wilson, 4 of 4
+
+
+def test_a_model_compared_with_itself_differs_by_nothing() -> None:
+    y, s, _, groups = clustered()
+    found = compare_auc(y, s, 2 * s + 1, groups)
+    assert (found.difference.value, found.z, found.p) == (0.0, 0.0, 1.0)
+    assert found.first == found.second
+
+
+def test_pairing_matters_and_the_order_of_models_only_turns_the_sign() -> None:
+    y, first, second, groups = clustered(3, patients=90)
+    found, turned = compare_auc(y, first, second, groups), compare_auc(y, second, first, groups)
+    assert found.difference.value == pytest.approx(-turned.difference.value)
+    assert found.p == pytest.approx(turned.p)
+    unpaired = sum(auc_covariance(y, s, groups)[1][0, 0] for s in (first, second)) ** 0.5
+    assert abs(found.difference.value / found.z) < unpaired
+
+
+@pytest.mark.parametrize(
+    ("y", "groups", "words"),
+    [
+        ([1, 1, 0, 0], ["a", "a", "b", "c"], "two patients with malignant images .* got 1"),
+        ([1, 1, 0, 0], ["a", "b", "c", "c"], "two patients with benign"),
+        ([1, 1, 1, 1], None, "all malignant"),
+    ],
+)
+def test_too_few_patients_for_a_variance_are_refused(y: list, groups: list | None, words: str) -> None:
+    with pytest.raises(NotEnoughData, match=words):
+        auc_interval(y, [0.1, 0.8, 0.3, 0.4], groups)
+
+
+def test_areas_that_cannot_vary_are_not_compared() -> None:
+    with pytest.raises(NotEnoughData, match="do not vary"):
+        compare_auc([1, 1, 0, 0], [1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0])
+
+
+def test_strata_of_one_class_each_leave_nothing_to_compare() -> None:
+    with pytest.raises(NotEnoughData, match="within a stratum"):
+        auc_interval([1, 1, 0, 0], [0.1, 0.2, 0.3, 0.4], strata=["a", "a", "b", "b"])

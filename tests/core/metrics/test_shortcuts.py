@@ -1,0 +1,118 @@
+"""The audit finds a planted shortcut, finds none where there is none, and sees through it within strata."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.errors import NotEnoughData
+from core.metrics.shortcuts import ALL, columns_for_audit, shortcut_audit, strata_of
+
+
+def cohort(patients: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    """Malignant patients are older and mostly from scanner B; the side says nothing."""
+    random = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(patients), 4)
+    malignant = random.random(patients) < 0.4
+    age = np.round(random.normal(55 + 8 * malignant, 9))
+    scanner = np.where(random.random(patients) < np.where(malignant, 0.85, 0.25), "B", "A")
+    metadata = pd.DataFrame(
+        {"age": age[groups], "scanner": scanner[groups], "laterality": np.tile(list("LLRR"), patients), "site": "one"}
+    )
+    metadata.loc[::17, "age"] = np.nan
+    return malignant[groups], groups, metadata
+
+
+def test_a_planted_shortcut_is_found_and_a_useless_column_is_at_chance() -> None:
+    y, groups, metadata = cohort()
+    audit = shortcut_audit(y, np.random.default_rng(1).random(y.size), groups, metadata)
+    found = {row.feature: row for row in audit.features}
+    assert list(found) == ["scanner", "age", "laterality", ALL]
+    assert found["scanner"].auc.low > 0.7 and found["age"].auc.low > 0.55
+    assert found["laterality"].auc.value == pytest.approx(0.5, abs=0.03)
+    assert found[ALL].auc.value > found["scanner"].auc.value and found[ALL].boosting.low > 0.7
+    assert audit.left_out == ("site",) and audit.folds == 5
+    assert (audit.images, audit.patients) == (960, 240)
+
+
+def test_a_model_that_only_reads_the_scanner_is_worth_nothing_within_scanners() -> None:
+    y, groups, metadata = cohort()
+    random = np.random.default_rng(2)
+    cheat = (metadata["scanner"] == "B").to_numpy() + 0.3 * random.random(y.size)
+    honest = 1.5 * y + random.normal(size=240)[groups]
+    cheats, honests = ({row.feature: row for row in shortcut_audit(y, s, groups, metadata).features} for s in (cheat, honest))
+    assert shortcut_audit(y, cheat, groups, metadata).model.value > 0.75
+    assert cheats["scanner"].within.low < 0.5 < cheats["scanner"].within.high
+    assert honests["scanner"].within.low > 0.7 and honests[ALL].within.low > 0.6
+    assert 0.2 < honests["scanner"].pairs < 0.8
+
+
+def test_the_audit_is_the_same_again_and_the_seed_moves_the_folds() -> None:
+    y, groups, metadata = cohort(100)
+    s = np.random.default_rng(0).random(y.size)
+    first = shortcut_audit(y, s, groups, metadata)
+    assert shortcut_audit(y, s, groups, metadata) == first
+    assert shortcut_audit(y, s, groups, metadata, seed=1).features[-1].auc != first.features[-1].auc
+
+
+def test_patients_stay_in_one_fold_so_that_their_name_tells_nothing() -> None:
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 10)
+    y = random.random(60)[groups] < 0.5
+    audit = shortcut_audit(y, random.random(y.size), groups, pd.DataFrame({"name": [f"p{g % 45}" for g in groups]}))
+    assert audit.features[0].auc.low < 0.5 or audit.features[0].auc.value < 0.6
+
+
+@pytest.mark.parametrize("column", [np.full(960, np.nan), [f"image {i}" for i in range(960)], ["same"] * 960, [""] * 960])
+def test_columns_that_cannot_tell_are_left_out(column: object) -> None:
+    y, groups, metadata = cohort()
+    audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, pd.DataFrame({"x": column, "age": metadata["age"]}))
+    assert audit.left_out == ("x",) and [row.feature for row in audit.features] == ["age"]
+
+
+def test_truth_values_and_text_numbers_are_understood() -> None:
+    y, groups, metadata = cohort()
+    frame = pd.DataFrame(
+        {"inverted": y ^ (groups % 7 == 0), "years": metadata["age"].map(lambda a: "" if np.isnan(a) else str(a))}
+    )
+    found = {row.feature: row.auc for row in shortcut_audit(y, np.linspace(0, 1, y.size), groups, frame).features}
+    assert found["inverted"].low > 0.75 and found["years"].low > 0.55
+
+
+def test_no_metadata_is_an_audit_without_rows() -> None:
+    y, groups, _ = cohort(60)
+    audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, pd.DataFrame(index=range(y.size)))
+    assert audit.features == () and audit.left_out == ()
+
+
+def test_a_column_that_decides_the_label_leaves_no_pairs_within() -> None:
+    y, groups, _ = cohort()
+    row = shortcut_audit(y, np.linspace(0, 1, y.size), groups, pd.DataFrame({"folder": np.where(y, "m", "b")})).features[0]
+    assert row.auc.value == 1.0 and "within a stratum" in row.within and row.pairs == 0.0
+
+
+def test_too_few_patients_are_refused() -> None:
+    y, groups, metadata = cohort(8)
+    with pytest.raises(NotEnoughData, match="Shortcut audit: "):
+        shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata)
+
+
+def test_numbers_are_cut_into_fifths_and_categories_kept() -> None:
+    bands = strata_of(pd.Series([*range(100), np.nan]))
+    assert sorted(np.unique(bands, return_counts=True)[1].tolist()) == [1, 20, 20, 20, 20, 20]
+    assert strata_of(pd.Series(["CC", "MLO", ""])).tolist() == ["CC", "MLO", "unknown"]
+    assert strata_of(pd.Series([1, 2, 2])).tolist() == ["1", "2", "2"]
+
+
+def test_json() -> None:
+    y, groups, metadata = cohort(100)
+    json.dumps(shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata).as_dict(), allow_nan=False)
+
+
+def test_only_columns_that_are_there_are_audited() -> None:
+    frame = pd.DataFrame(columns=["path", "label", "view", "age", "vendor", "score"])
+    assert columns_for_audit(frame) == ["age", "view"]
+    assert columns_for_audit(frame, ["vendor", "age", "none"]) == ["age", "view", "vendor"]
