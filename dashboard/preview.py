@@ -1,78 +1,101 @@
-"""What the Preprocess page shows of one image under one recipe: arrays and numbers, encoded for the browser.
+"""What the Preprocess page shows of one image under one recipe: pictures, loupe and numbers.
 
-"Before" and "after" come out of the very function that training uses, only with a larger size, so that what the
-sliders show is what the model gets.
+All of it comes out of one `enhance` at the full resolution of the crop, the very array that `finish` shrinks to what
+the model sees: what the sliders show is what the model gets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from core.config import Recipe
 
 if TYPE_CHECKING:
-    from core.preprocessing import Prepared
-    from dashboard.services import ImageRef
+    from core.images.mammogram import Mammogram
+    from core.preprocessing import Arranged
 
-SIDE = 1024  # px; the previews' longer side
+SIDE = 1024  # px; the preview's longer side
+LOUPE = 320  # px of the full-resolution crop along each side of the loupe
+BINS = 64
+
+
+def neutral(recipe: Recipe) -> Recipe:
+    """The recipe's geometry with grey levels left alone: "before" shows the breast's whole range, nothing enhanced."""
+    return recipe.model_copy(update={"clahe": False, "window_low": 0.0, "window_high": 100.0, "gamma": 1.0})
 
 
 @dataclass(frozen=True)
-class Preview:
-    """`before` and `after` are JPEG of the same geometry, without the padding.
+class Before:
+    """The crop as it was, at full resolution and as a preview, and where the breast is.
 
-    Histograms are shares in percent of the breast's pixels, 64 bins of grey levels 0-255.
+    `pixels` uint16 (h, w); `inside` uint8 (h, w), nonzero on the breast; `inside_preview` the same of the preview's shape;
+    `histogram` as the function of that name gives it.
     """
 
-    before: bytes
-    after: bytes
-    histogram_before: NDArray[np.float64]
-    histogram_after: NDArray[np.float64]
+    pixels: NDArray[np.uint16]
+    inside: NDArray[np.uint8]
+    inside_preview: NDArray[np.uint8]
+    jpeg: bytes
+    histogram: list[float]
 
 
-def make_preview(image: ImageRef, recipe: Recipe, prepare: Callable[[ImageRef, Recipe], Prepared]) -> Preview:
-    """Prepare the image at preview size, under `recipe` and with its grey levels left alone, and encode both."""
-    from core.images.encode import encode_jpeg
+def make_before(arranged: Arranged, recipe: Recipe) -> Before:
+    """What "before" shows of an arranged image. Where the recipe leaves the background, the breast is what is not black."""
+    from core.images.encode import encode_jpeg, to_uint8
+    from core.preprocessing import enhance
 
-    large = prepare(image, recipe.model_copy(update={"size": SIDE}))
-    plain = prepare(image, neutral(recipe, SIDE))
-    left, top, right, bottom = large.breast
-    shown, original = large.pixels[top:bottom, left:right], plain.pixels[top:bottom, left:right]
-    inside = shown > 0
-    return Preview(
-        before=encode_jpeg(original, quality=90),
-        after=encode_jpeg(shown, quality=90),
-        histogram_before=histogram(original[inside]),
-        histogram_after=histogram(shown[inside]),
-    )
-
-
-def neutral(recipe: Recipe, side: int) -> Recipe:
-    """The recipe's crop and orientation without anything that changes grey levels."""
-    return recipe.model_copy(
-        update={"clahe": False, "window_low": 0.0, "window_high": 100.0, "remove_background": False, "size": side}
-    )
-
-
-def histogram(values: NDArray[np.uint8], bins: int = 64) -> NDArray[np.float64]:
-    """Share in percent of `values` in each of `bins` equal bins of 0-255; zeros when there is none."""
-    counts = np.bincount(values.ravel(), minlength=256).reshape(bins, -1).sum(axis=1)
-    total = counts.sum()
-    return counts * (100.0 / total) if total else np.zeros(bins)
+    pixels = enhance(arranged, neutral(recipe)).pixels
+    inside = cv2.bitwise_not(arranged.outside) if arranged.outside is not None else (pixels > 0).astype(np.uint8)
+    preview = to_uint8(fit(pixels, SIDE))
+    height, width = preview.shape
+    inside_preview = cv2.resize(inside, (width, height), interpolation=cv2.INTER_NEAREST)
+    return Before(pixels, inside, inside_preview, encode_jpeg(preview, quality=90), histogram(preview, inside_preview))
 
 
 def fit(pixels: Any, side: int) -> Any:
-    """`pixels` shrunk (area averaging) so that its longer side is at most `side`; never enlarged."""
-    import cv2
+    """`pixels` shrunk (area averaging) so that its longer side is at most `side`; never enlarged.
 
+    For looking at, not for the model (`finish` is that): an odd last row or column is left out where it halves.
+    """
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     if scale >= 1:
         return pixels
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if scale <= 0.5 and min(height, width) >= 2:  # averaging 2 x 2 is ten times quicker than any other factor
+        even = pixels[: height // 2 * 2, : width // 2 * 2]
+        pixels = cv2.resize(even, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def shrunk(mammogram: Mammogram, side: int) -> Mammogram:
+    """A smaller copy of a mammogram, for showing a recipe on many images at once."""
+    return replace(mammogram, pixels=np.ascontiguousarray(fit(mammogram.pixels, side)))
+
+
+def loupe(pixels: NDArray[np.uint16], x: int, y: int, side: int = LOUPE) -> NDArray[np.uint8]:
+    """`side` x `side` px of the picture, one to one: pixel (y, x) of it comes to lie at (side // 2, side // 2).
+
+    Beyond the picture's edge it is black. uint8: what a screen can show.
+    """
+    from core.images.encode import to_uint8
+
+    height, width = pixels.shape
+    left, top = x - side // 2, y - side // 2
+    x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)
+    window = np.zeros((side, side), np.uint8)
+    if x0 < x1 and y0 < y1:
+        window[y0 - top : y1 - top, x0 - left : x1 - left] = to_uint8(pixels[y0:y1, x0:x1])
+    return window
+
+
+def histogram(levels: NDArray[np.uint8], inside: NDArray[np.uint8]) -> list[float]:
+    """Share in percent of the pixels where `inside` is not 0 in each of `BINS` equal bins of 0-255; zeros without any."""
+    counts = cv2.calcHist([levels], [0], inside, [BINS], [0, 256]).ravel()
+    total = float(counts.sum())
+    return [round(float(count) * 100.0 / total, 3) if total else 0.0 for count in counts]

@@ -1,4 +1,4 @@
-"""The ASGI side: Gradio on the dashboard's own origin and port, at /gradio.
+"""The ASGI side, on the dashboard's own origin and port: Gradio at /gradio, live previews (see dashboard.tuner).
 
 Gradio is imported and built at the first request for it (or when the dashboard has warmed up), so that the first page
 does not wait for it. Its own lifespan, without which its events never run, lives in a task of its own: what a task
@@ -19,6 +19,8 @@ import streamlit as st
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import BaseRoute, Mount, Route
+
+from dashboard import tuner
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -141,7 +143,7 @@ def routes() -> list[BaseRoute]:
     """What the dashboard serves beside its pages."""
     tab = LateGradio()
     _tabs.append(tab)
-    return [Mount(f"{base_path()}/gradio", app=tab), Route(plotly_url(), _plotly)]
+    return [Mount(f"{base_path()}/gradio", app=tab), Route(plotly_url(), _plotly), tuner.route(base_path())]
 
 
 @asynccontextmanager

@@ -55,17 +55,3 @@ export default function (component) {
   root.replaceChildren(...tiles)
   setTimeout(() => old.forEach((url) => url && URL.revokeObjectURL(url)), 1000)
 }
-
-// bytes = length of the header (uint32, little endian), header (JSON with `sizes` and `types`), blobs one after another
-function unpack(bytes) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const length = view.getUint32(0, true)
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)))
-  let offset = 4 + length
-  const blobs = header.sizes.map((size, index) => {
-    const blob = new Blob([bytes.slice(offset, offset + size)], { type: header.types[index] })
-    offset += size
-    return blob
-  })
-  return [header, blobs]
-}

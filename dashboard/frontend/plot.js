@@ -1,6 +1,8 @@
-// One Plotly figure that is updated in place: no flicker while a training runs, and what the person zoomed to is kept
-// (the figures carry a constant `uirevision`). Streamlit's own Plotly element builds a changed figure anew.
+// One Plotly figure that is updated in place: no flicker while a training runs. Streamlit's own Plotly element builds a
+// changed figure anew. What the person zoomed to is kept while numbers change (the figures carry a constant
+// `uirevision`); with `zoom`, also when the page puts a new element in the place of this one.
 const CONFIG = { displayModeBar: false, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", responsive: false }
+const ZOOMS = (window._mammolabZooms ??= new Map())
 
 export default function (component) {
   const { data, parentElement } = component
@@ -12,6 +14,24 @@ export default function (component) {
     (Plotly) => root._wanted === data && draw(Plotly, root, data),
     () => (root.textContent = "The chart library could not be loaded. Reload the page."),
   )
+}
+
+function remember(root, change) {
+  const axes = new Set(Object.keys(change).map((name) => /^([xy]axis\d*)\.range/.exec(name)?.[1]).filter(Boolean))
+  if (!root._zoom || root._resetting || !axes.size) return
+  const ranges = { ...ZOOMS.get(root._zoom) }
+  for (const axis of axes) ranges[axis] = [...root._fullLayout[axis].range]
+  ZOOMS.set(root._zoom, ranges)
+}
+
+function forget(Plotly, root) {
+  if (!root._zoom) return
+  ZOOMS.delete(root._zoom)
+  root._resetting = true // Plotly's own reset, to the ranges of the first drawing, is still to come
+  setTimeout(() => {
+    root._resetting = false
+    draw(Plotly, root, root._wanted)
+  }, 400)
 }
 
 function library(address) {
@@ -38,8 +58,18 @@ function draw(Plotly, root, data) {
   layout.hoverlabel = { ...layout.hoverlabel, bgcolor: background || undefined, font: { size: 14, color: text || undefined } }
   layout.autosize = true
   layout.height = data.height
+  root._zoom = data.zoom
+  if (data.zoom) {
+    const zoomed = ZOOMS.get(data.zoom) ?? {}
+    for (const axis of Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name))) {
+      layout[axis].uirevision = root._draws = (root._draws ?? 0) + 1 // the range is ours to say, not Plotly's to keep
+      if (zoomed[axis]) layout[axis] = { ...layout[axis], range: zoomed[axis], autorange: false }
+    }
+  }
   Plotly.react(root, traces, layout, CONFIG)
   if (!root._watched) {
+    root.on("plotly_relayout", (change) => remember(root, change))
+    root.on("plotly_doubleclick", () => forget(Plotly, root))
     root._watched = new ResizeObserver(() => root.clientWidth && root._fullLayout && Plotly.Plots.resize(root))
     root._watched.observe(root)
   }

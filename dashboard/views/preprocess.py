@@ -1,74 +1,27 @@
-"""Tune the recipe on a real image: before and after, histogram, and exactly what the model sees."""
+"""Tune the recipe on a real image: everything that follows the sliders at once, then what the model gets of it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from pydantic import ValidationError
 
-from core.config import Recipe, save_section
+from core.config import Recipe
 from core.errors import LabError
-from dashboard import components, services
-from dashboard.preview import Preview
-from dashboard.services import ImageRef
+from dashboard import components, images, kept, pictures, recipes, results, services, workbench
+from dashboard.images import ImageRef
+from dashboard.recipes import Difference
 
 if TYPE_CHECKING:
-    from core.preprocessing import Prepared
+    from core.training.run import Run
 
 SIZES = (128, 192, 224, 256, 320, 384, 512, 768, 1024)
-DRAFT = "preprocess:recipe"
-HISTORY = "preprocess:history"
 SAVED, FAILED = "preprocess:saved", "preprocess:failed"
-
-
-def saved() -> Recipe:
-    """The recipe in config.yaml: what training uses."""
-    return services.settings().preprocessing
-
-
-def draft() -> Recipe:
-    """The recipe being tuned: kept across pages and reloads until it is saved or reset."""
-    kept = services.recall(DRAFT)
-    try:
-        return Recipe.model_validate(kept) if kept else saved()
-    except ValidationError:
-        return saved()
-
-
-def change(**values: Any) -> None:
-    """Change fields of the draft; the state before can be had back with undo."""
-    before = draft()
-    after = Recipe.model_validate({**before.model_dump(), **values})
-    if after != before:
-        st.session_state.setdefault(HISTORY, []).append(before.model_dump(mode="json"))
-        services.remember(DRAFT, None if after == saved() else after.model_dump(mode="json"))
-
-
-def undo() -> None:
-    """Back to the recipe before the last change."""
-    if st.session_state.get(HISTORY):
-        services.remember(DRAFT, st.session_state[HISTORY].pop())
-
-
-def use_for_training() -> None:
-    """Write the draft into config.yaml's preprocessing section. What came of it is shown by the next run of the fragment."""
-    recipe = draft()
-    try:
-        save_section(services.config_path(), "preprocessing", recipe.model_dump())
-    except (LabError, OSError) as error:
-        st.session_state[FAILED] = f"The recipe was not saved: {error}"
-        return
-    services.remember(DRAFT, None)
-    st.session_state[SAVED] = recipe.hash
-
-
-def outcome() -> None:
-    """Say once whether the recipe was saved."""
-    if saved_hash := st.session_state.pop(SAVED, None):
-        st.toast(f"Saved. The next training uses recipe {saved_hash}.", icon=":material/check_circle:")
-    if reason := st.session_state.pop(FAILED, None):
-        components.show_error(reason)
+PANEL = "preprocess:panel"
+CUSTOM = "Custom"
+CHOSEN, WRONG = "preprocess:preset_chosen", "preprocess:preset_wrong"
+NAMED = 3  # differences from a model's recipe that are named before "and 2 more"
 
 
 def show() -> None:
@@ -80,40 +33,184 @@ def show() -> None:
                 "No image yet", "Upload a mammogram or give its path.", icon=":material/add_photo_alternate:"
             )
         return
+    image = replace(image, frame=st.session_state.get(f"preprocess:frame:{image.key}"))
     with st.spinner("Reading the image", show_time=False):
-        mammogram = services.mammogram(image)
+        mammogram = images.mammogram(image, recipes.draft())
     from_data_set = services.recall("preprocess:source", "Data set") == "Data set"
     if mammogram.meta.synthetic or (from_data_set and services.current_is_synthetic()):
         components.synthetic_notice()
-    workbench(image)
+    tune(image)
 
 
 @st.fragment
 @components.errors_shown()
-def workbench(image: ImageRef) -> None:
-    """Compare slider and controls side by side; below them what the model gets. Only this reruns when a slider moves."""
+def tune(image: ImageRef) -> None:
+    """Picture and controls side by side; below them what takes longer. Only this reruns when the recipe changes."""
     outcome()
-    above = st.container()
+    recipe = recipes.draft()
+    doubts(image, recipe)
     picture, controls = st.columns([7, 3], gap="medium")
-    with controls:
-        recipe = sliders()
-        buttons(recipe)
-    view = services.preview(image, recipe)
     with picture:
-        components.compare_slider(view.before, view.after, key="preprocess:compare", height=560)
-        st.caption("Drag the bar, wheel to zoom, drag to pan, double click to reset.")
-    left, right = st.columns([2, 3], gap="medium")
+        workbench.bench(image, recipe, key="preprocess:bench")
+        st.caption("Drag the bar, wheel to zoom, drag to pan, double click to reset. Click to place the loupe.")
+    with controls:
+        presets(recipe)
+        workbench.panel(recipe, key=PANEL, on_change=_moved)
+        buttons(image, recipe)
+    wall(recipe)
+    left, right = st.columns(2, gap="medium")
     with left:
-        exact = services.prepared(image, recipe)
-        with above:  # seen before the picture it is about
-            doubts(image, exact)
-        model_input(exact)
+        model_input(image, recipe)
     with right:
-        histogram(view)
-        steps(image, exact)
+        scoring(image, recipe)
+    steps(image, recipe)
+
+
+def _moved() -> None:
+    values = st.session_state[PANEL]["changed"]
+    if values:
+        values["tile_grid"] = int(values["tile_grid"])
+        recipes.change(**{name: values[name] for name in workbench.LIVE})
+
+
+def outcome() -> None:
+    """Say once whether the recipe was saved."""
+    if saved_hash := st.session_state.pop(SAVED, None):
+        st.toast(f"Saved. The next training uses recipe {saved_hash}.", icon=":material/check_circle:")
+    if reason := st.session_state.pop(FAILED, None):
+        components.show_error(reason)
+
+
+def doubts(image: ImageRef, recipe: Recipe) -> None:
+    """What the reader or the preparation was unsure about: seen before the picture it is about."""
+    found = [warning for step in images.arranged(image, recipe).steps for warning in step.warnings]
+    for warning in dict.fromkeys([*images.mammogram(image, recipe).warnings, *found]):
+        st.warning(warning, icon=":material/warning:")
 
 
 # ---------------------------------------------------------------- controls
+
+
+def presets(recipe: Recipe) -> None:
+    """Choose a preset; keep the present settings as one of one's own."""
+    own = recipes.own_presets()
+    current = recipes.preset_of(recipe, st.session_state.get(CHOSEN, "")) or CUSTOM
+    options = [*recipes.PRESETS, *own, *([CUSTOM] if current == CUSTOM else [])]
+    st.session_state["preprocess:preset"] = current
+    choice, manage = st.columns([5, 2], vertical_alignment="bottom")
+    choice.selectbox(
+        "Preset",
+        options,
+        key="preprocess:preset",
+        on_change=_take_preset,
+        label_visibility="collapsed",
+        format_func="Preset: {}".format,
+    )
+    with manage.popover("Edit", width="stretch"):
+        st.text_input("Keep the present settings as", key="preprocess:preset_name", placeholder="My film scanner")
+        st.button("Save preset", on_click=_save_preset, key="preprocess:save_preset", width="stretch")
+        if current in own:
+            st.text_input(f"Another name for {current}", key="preprocess:preset_rename")
+            st.button("Rename", on_click=_rename_preset, args=(current,), key="preprocess:rename_preset", width="stretch")
+            st.button(f"Delete {current}", on_click=recipes.delete_preset, args=(current,), width="stretch")
+    if wrong := st.session_state.pop(WRONG, ""):
+        components.show_error(wrong)
+
+
+def _take_preset() -> None:
+    name = st.session_state["preprocess:preset"]
+    values = {**recipes.PRESETS, **recipes.own_presets()}.get(name)
+    if values:
+        st.session_state[CHOSEN] = name
+        recipes.change(**values)
+
+
+def _save_preset() -> None:
+    name = st.session_state["preprocess:preset_name"]
+    st.session_state[WRONG] = recipes.save_preset(name)
+    st.session_state[CHOSEN] = name.strip()
+
+
+def _rename_preset(old: str) -> None:
+    name = st.session_state["preprocess:preset_rename"]
+    st.session_state[WRONG] = recipes.rename_preset(old, name)
+    st.session_state[CHOSEN] = name.strip()
+
+
+def buttons(image: ImageRef, recipe: Recipe) -> None:
+    """Undo, redo, reset, what is seldom changed, and the page's one primary button."""
+    changed = recipe != recipes.saved()
+    first, second, third = st.columns(3, gap="small")
+    first.button("Undo", disabled=not recipes.can(recipes.UNDO), on_click=recipes.undo, width="stretch")
+    second.button("Redo", disabled=not recipes.can(recipes.REDO), on_click=recipes.redo, width="stretch")
+    third.button(
+        "Reset",
+        disabled=not changed,
+        on_click=lambda: recipes.change(**recipes.saved().model_dump()),
+        width="stretch",
+        help="Back to the recipe in config.yaml.",
+    )
+    with st.popover("Crop, orientation, size …", icon=":material/tune:", width="stretch"):
+        seldom(image, recipe)
+    st.button(
+        "Use for training",
+        type="primary",
+        icon=":material/check:",
+        disabled=not changed,
+        on_click=_use_for_training,
+        width="stretch",
+    )
+    st.caption(
+        "Not saved yet: training still uses the recipe in config.yaml." if changed else "This is the recipe that training uses."
+    )
+    run = services.current_run(with_model=True)
+    if run is not None and _foreign(run, recipe):
+        st.caption(f":orange[:material/warning: {run.name} was trained with another recipe: see below.]")
+
+
+def _foreign(run: Run, recipe: Recipe) -> list[Difference]:
+    """Where the recipe differs from that of a run's model; its size aside, which a what-if takes from the model."""
+    theirs = recipes.recipe_of(run)
+    return [] if theirs is None else [each for each in recipes.differences(recipe, theirs) if each.field != "size"]
+
+
+def _use_for_training() -> None:
+    try:
+        st.session_state[SAVED] = recipes.use_for_training()
+    except (LabError, OSError) as error:
+        st.session_state[FAILED] = f"The recipe was not saved: {error}"
+
+
+def seldom(image: ImageRef, recipe: Recipe) -> None:
+    """The settings that decide what is cut and turned, and what of the file is read."""
+    meta = images.mammogram(image, recipe).meta
+    if len(meta.windows) > 1 or (meta.windows and recipe.voi != 1):
+        words = {0: "none: the whole range", **dict(enumerate(meta.windows, 1))}
+        words.setdefault(recipe.voi, f"{recipe.voi} (this file takes its last)")
+        st.selectbox(_title("voi"), list(words), format_func=words.__getitem__, **_widget("voi", recipe.voi))
+    if meta.frames > 1:
+        key = f"preprocess:frame_widget:{image.key}"
+        st.session_state[key] = meta.frame + 1
+        slot = f"preprocess:frame:{image.key}"
+        st.number_input(
+            f"Frame, of {meta.frames}",
+            1,
+            meta.frames,
+            key=key,
+            on_change=lambda: st.session_state.update({slot: st.session_state[key] - 1}),
+        )
+        if image.frame != st.session_state.get(slot):
+            st.rerun()
+    st.toggle(_title("crop"), **_widget("crop", recipe.crop))
+    st.slider(
+        _title("crop_margin"), 0.0, 0.25, step=0.01, disabled=not recipe.crop, **_widget("crop_margin", recipe.crop_margin)
+    )
+    st.toggle(_title("orient"), **_widget("orient", recipe.orient))
+    st.toggle(_title("remove_background"), **_widget("remove_background", recipe.remove_background))
+    st.toggle(_title("pectoral"), **_widget("pectoral", recipe.pectoral))
+    st.selectbox(_title("polarity"), ["auto", "keep", "invert"], **_widget("polarity", recipe.polarity))
+    sizes = sorted({*SIZES, recipe.size}) if isinstance(recipe.size, int) else [*SIZES, recipe.size]
+    st.selectbox("Input size", sizes, format_func=_size_text, **_widget("size", recipe.size))
 
 
 def _widget(name: str, value: Any) -> dict[str, Any]:
@@ -123,7 +220,7 @@ def _widget(name: str, value: Any) -> dict[str, Any]:
     return {
         "key": key,
         "help": Recipe.model_fields[name].description,
-        "on_change": lambda: change(**{name: st.session_state[key]}),
+        "on_change": lambda: recipes.change(**{name: st.session_state[key]}),
     }
 
 
@@ -131,87 +228,49 @@ def _title(name: str) -> str:
     return Recipe.model_fields[name].title or name
 
 
-def sliders() -> Recipe:
-    """A widget for each field of the recipe; returns the draft."""
-    recipe = draft()
-    st.toggle(_title("clahe"), **_widget("clahe", recipe.clahe))
-    first, second = st.columns(2)
-    first.slider(
-        "Clip limit",
-        0.1,
-        40.0 if recipe.clip_limit > 10 else 10.0,
-        step=0.1,
-        disabled=not recipe.clahe,
-        **_widget("clip_limit", recipe.clip_limit),
-    )
-    second.slider(
-        "Tile grid", 1, 64 if recipe.tile_grid > 24 else 24, disabled=not recipe.clahe, **_widget("tile_grid", recipe.tile_grid)
-    )
-    st.session_state["recipe:window"] = (recipe.window_low, recipe.window_high)
-    st.slider(
-        "Window (% of the breast's grey levels)",
-        0.0,
-        100.0,
-        step=0.1,
-        key="recipe:window",
-        on_change=_window_moved,
-        help="The lower percentile is shown as black, the upper one as white.",
-    )
-    first, second = st.columns(2)
-    first.toggle("Crop", **_widget("crop", recipe.crop))
-    second.toggle("Orientation", **_widget("orient", recipe.orient))
-    st.toggle(_title("remove_background"), **_widget("remove_background", recipe.remove_background))
-    first, second = st.columns(2)
-    first.selectbox(_title("polarity"), ["auto", "keep", "invert"], **_widget("polarity", recipe.polarity))
-    sizes = sorted({*SIZES, recipe.size}) if isinstance(recipe.size, int) else [*SIZES, recipe.size]
-    second.selectbox("Input size", sizes, format_func=_size_text, **_widget("size", recipe.size))
-    return recipe
-
-
-def _window_moved() -> None:
-    low, high = st.session_state["recipe:window"]
-    change(window_low=min(round(low, 1), 49.0), window_high=max(round(high, 1), 51.0))
-
-
 def _size_text(size: int | tuple[int, int]) -> str:
     return f"{size} × {size} px" if isinstance(size, int) else f"{size[0]} × {size[1]} px"
-
-
-def buttons(recipe: Recipe) -> None:
-    """Undo, reset, and the page's one primary button."""
-    changed = recipe != saved()
-    first, second = st.columns(2)
-    first.button("Undo", icon=":material/undo:", disabled=not st.session_state.get(HISTORY), on_click=undo, width="stretch")
-    second.button(
-        "Reset",
-        icon=":material/restart_alt:",
-        disabled=not changed,
-        on_click=lambda: change(**saved().model_dump()),
-        width="stretch",
-    )
-    st.button(
-        "Use for training",
-        type="primary",
-        icon=":material/check:",
-        disabled=not changed,
-        on_click=use_for_training,
-        width="stretch",
-    )
-    st.caption(
-        "Not saved yet: training still uses the recipe in config.yaml." if changed else "This is the recipe that training uses."
-    )
 
 
 # ---------------------------------------------------------------- what comes out
 
 
-def model_input(exact: Prepared) -> None:
+def wall(recipe: Recipe) -> None:
+    """The same recipe on several images of the current data set."""
+    path = services.current_manifest()
+    if path is None:
+        return
+    frame = services.manifest_frame(path)
+    if len(frame) < 2:
+        return
+    title, many, again = st.columns([6, 2, 2], vertical_alignment="bottom")
+    title.markdown("#### The same recipe on other images", anchors=False)
+    with many:
+        count = int(kept.segmented("Images", ["6", "8", "12"], "preprocess:wall", default="6", hide_label=True))
+    seed = int(services.recall("preprocess:wall_seed", 0))
+    again.button(
+        "Other images",
+        icon=":material/shuffle:",
+        on_click=lambda: services.remember("preprocess:wall_seed", seed + 1),
+        width="stretch",
+        disabled=len(frame) <= count,
+    )
+    rows = workbench.choose(frame, count, seed)
+    picked = workbench.wall(workbench.refs_of(rows, components.image_title), rows, recipe, key="preprocess:wall")
+    if picked:
+        services.remember("preprocess:source", "Data set")
+        services.remember("preprocess:image", picked)
+        st.rerun()
+
+
+def model_input(image: ImageRef, recipe: Recipe) -> None:
     """The real pixels that the model gets, each a crisp square."""
     from core.images.encode import encode_png
 
+    exact = images.prepared(image, recipe)
     height, width = exact.pixels.shape
     st.markdown("#### What the model sees", anchors=False)
-    components.image_on_black(
+    pictures.image_on_black(
         encode_png(exact.pixels),
         key="preprocess:input",
         height=380,
@@ -220,51 +279,46 @@ def model_input(exact: Prepared) -> None:
     )
 
 
-def histogram(view: Preview) -> None:
-    """Grey levels inside the breast before and after."""
-    import plotly.graph_objects as go
+def scoring(image: ImageRef, recipe: Recipe) -> None:
+    """With a trained model: how its recipe differs, and what it says of this one."""
+    st.markdown("#### What a model says", anchors=False)
+    run = services.current_run(with_model=True)
+    if run is None:
+        st.caption("No trained model yet. Once there is one, its score and heatmap can follow the sliders here.")
+        return
+    components.run_picker(with_model=True, label="Model", key="preprocess:run")
+    found = _foreign(run, recipe)
+    if found:
+        named = "; ".join(f"{each.title}: {each.theirs}, here {each.ours}" for each in found[:NAMED])
+        more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        st.warning(f"{run.name} was trained with another recipe. {named}{more}.", icon=":material/warning:")
+    if kept.toggle("Score while tuning", "preprocess:score", default=False):
+        score(run, image, recipe, foreign=bool(found))
 
-    st.markdown("#### Grey levels inside the breast", anchors=False)
-    levels = [2 + 4 * index for index in range(len(view.histogram_after))]
-    chart = go.Figure()
-    for name, values, color, dash in (
-        ("before", view.histogram_before, "#808495", "dot"),
-        ("after", view.histogram_after, "#7468ee", "solid"),
-    ):
-        chart.add_scatter(
-            x=levels,
-            y=values,
-            name=name,
-            mode="lines",
-            line={"color": color, "width": 2, "dash": dash, "shape": "hvh"},
-            fill="tozeroy" if name == "after" else None,
-            hovertemplate="%{y:.1f} %",
+
+@components.errors_shown()
+def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
+    """Score and heatmap under the recipe of the sliders, beside the score under the model's own."""
+    from dashboard.explaining import pictures as draw
+
+    found = results.what_if(run, image, recipe)
+    own = results.explanation(run, image, "auto", "malignant")
+    first, second, third = st.columns(3)
+    first.metric("With these settings" if foreign else "Score", components.number(found.score))
+    second.metric("With its own recipe", components.number(own.score))
+    third.metric("Threshold", components.number(found.threshold))
+    _, overlay = draw(found, opacity=0.4, colormap="turbo")
+    pictures.image_on_black(images.preview_jpeg(overlay), key="preprocess:heat", height=300, caption="Evidence for malignant")
+    if foreign:
+        st.caption(
+            "A what-if: the model never saw images prepared like this, and its threshold was not chosen for them. "
+            "Only the score with its own recipe is one to report."
         )
-    chart.update_layout(
-        font_size=14,
-        margin={"l": 60, "r": 10, "t": 30, "b": 45},
-        hovermode="x unified",
-        xaxis_title="grey level (0 black, 255 white)",
-        yaxis_title="% of pixels",
-        xaxis_range=[0, 255],
-        yaxis_rangemode="tozero",
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        uirevision="histogram",
-    )
-    components.figure(chart, "preprocess:histogram", height=250)
 
 
-def doubts(image: ImageRef, exact: Prepared) -> None:
-    """What the reader or the preparation was unsure about."""
-    for warning in dict.fromkeys([*services.mammogram(image).warnings, *exact.warnings]):
-        st.warning(warning, icon=":material/warning:")
-
-
-def steps(image: ImageRef, exact: Prepared) -> None:
+def steps(image: ImageRef, recipe: Recipe) -> None:
     """What was done, in order, with milliseconds."""
-    done = [*services.mammogram(image).steps, *exact.steps]
+    done = [*images.mammogram(image, recipe).steps, *images.prepared(image, recipe).steps]
     with st.expander(f"What was done: {len(done)} steps, {sum(step.milliseconds for step in done):.0f} ms"):
         rows = [
             {

@@ -6,11 +6,47 @@ import cv2
 import numpy as np
 import pytest
 from lab_pages import draw_breast, open_page, texts
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from streamlit.testing.v1 import AppTest
 
 from core.config import Recipe, load_config
+from core.errors import RecipeMismatch
 from core.images import read
 from core.preprocessing import prepare
-from dashboard import preview, services
+from core.training import Run
+from dashboard import images, results, services
+
+
+def write_dicom(path: Path, pixels: np.ndarray, windows: tuple[tuple[int, int], ...]) -> None:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = DigitalMammographyXRayImageStorageForPresentation
+    meta.MediaStorageSOPInstanceUID = "1.2.3"
+    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    data.Modality, data.PhotometricInterpretation, data.PresentationIntentType = "MG", "MONOCHROME2", "FOR PRESENTATION"
+    data.Rows, data.Columns = pixels.shape
+    data.SamplesPerPixel, data.PixelRepresentation = 1, 0
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit = 15
+    data.WindowCenter = [center for center, _ in windows]
+    data.WindowWidth = [width for _, width in windows]
+    data.PixelData = pixels.astype("<u2").tobytes()
+    data.save_as(path, enforce_file_format=True)
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    return next(button for button in app.button if button.label == label).click().run()
+
+
+def choose_preset(app: AppTest, name: str) -> AppTest:
+    return app.selectbox(key="preprocess:preset").set_value(name).run()
+
+
+def draft_of(app: AppTest) -> Recipe:
+    kept = app.session_state["chosen:preprocess:recipe"]
+    return Recipe.model_validate(kept) if kept else Recipe()
 
 
 def test_without_data_an_upload_is_asked_for(workspace: Path) -> None:
@@ -19,37 +55,78 @@ def test_without_data_an_upload_is_asked_for(workspace: Path) -> None:
     assert len(app.file_uploader) == 1
 
 
-def test_a_slider_changes_the_draft_and_undo_takes_it_back(manifest: Path) -> None:
+def test_a_change_can_be_undone_and_done_again(manifest: Path) -> None:
     app = open_page("preprocess")
     assert not app.exception and not app.error
-    app.slider(key="recipe:clip_limit").set_value(4.0).run()
-    assert app.slider(key="recipe:clip_limit").value == 4.0
+    choose_preset(app, "Strong")
+    assert draft_of(app).clip_limit == 4.0
     assert "Not saved yet" in texts(app)
-    next(button for button in app.button if button.label == "Undo").click().run()
-    assert app.slider(key="recipe:clip_limit").value == Recipe().clip_limit
+    press(app, "Undo")
+    assert draft_of(app) == Recipe()
+    press(app, "Redo")
+    assert draft_of(app).clip_limit == 4.0
+    press(app, "Undo")
+    choose_preset(app, "Gentle")  # a new change: nothing is left to redo
+    assert next(button for button in app.button if button.label == "Redo").disabled
+
+
+def test_reset_can_be_undone(manifest: Path) -> None:
+    app = open_page("preprocess")
+    choose_preset(app, "Strong")
+    press(app, "Reset")
+    assert draft_of(app) == Recipe()
+    press(app, "Undo")
+    assert draft_of(app).clip_limit == 4.0
 
 
 def test_the_draft_survives_a_page_change_and_a_new_session(manifest: Path) -> None:
     app = open_page("preprocess")
-    app.slider(key="recipe:tile_grid").set_value(12).run()
+    app.slider(key="recipe:crop_margin").set_value(0.1).run()
     app.switch_page("views/data.py").run()
     app.switch_page("views/preprocess.py").run()
-    assert app.slider(key="recipe:tile_grid").value == 12
-    assert open_page("preprocess").slider(key="recipe:tile_grid").value == 12
+    assert app.slider(key="recipe:crop_margin").value == 0.1
+    assert open_page("preprocess").slider(key="recipe:crop_margin").value == 0.1
 
 
 def test_use_for_training_writes_the_recipe_and_keeps_the_rest(manifest: Path, workspace: Path) -> None:
     (workspace / "config.yaml").write_text("# mine\ntraining:\n  epochs: 3\n", encoding="utf-8")
     app = open_page("preprocess")
-    app.slider(key="recipe:window").set_value((2.0, 98.0)).run()
+    choose_preset(app, "Microcalcifications")
     app.selectbox(key="recipe:size").set_value(512).run()
-    next(button for button in app.button if button.label == "Use for training").click().run()
+    app.toggle(key="recipe:pectoral").set_value(True).run()
+    press(app, "Use for training")
     assert not app.exception and not app.error
     config = load_config(workspace / "config.yaml")
-    assert (config.preprocessing.window_low, config.preprocessing.window_high, config.preprocessing.size) == (2.0, 98.0, 512)
+    assert (config.preprocessing.tile_grid, config.preprocessing.size, config.preprocessing.pectoral) == (16, 512, True)
     assert config.training.epochs == 3
     assert "# mine" in (workspace / "config.yaml").read_text(encoding="utf-8")
     assert "This is the recipe that training uses" in texts(app)
+
+
+def test_own_presets_are_kept_renamed_and_deleted(manifest: Path) -> None:
+    app = open_page("preprocess")
+    choose_preset(app, "Strong")
+    app.text_input(key="preprocess:preset_name").set_value("My scanner").run()
+    press(app, "Save preset")
+    assert any("My scanner" in option for option in app.selectbox(key="preprocess:preset").options)
+    choose_preset(app, "Standard")
+    fresh = open_page("preprocess")  # another session of the same workspace
+    choose_preset(fresh, "My scanner")
+    assert draft_of(fresh).clip_limit == 4.0
+    fresh.text_input(key="preprocess:preset_rename").set_value("Film").run()
+    press(fresh, "Rename")
+    offered = fresh.selectbox(key="preprocess:preset").options
+    assert sum("Film" in option for option in offered) == 1 and not any("My scanner" in option for option in offered)
+    press(fresh, "Delete Film")
+    assert not any("Film" in option for option in fresh.selectbox(key="preprocess:preset").options)
+    assert draft_of(fresh).clip_limit == 4.0  # the settings stay
+
+
+def test_a_preset_needs_a_name_of_its_own(manifest: Path) -> None:
+    app = open_page("preprocess")
+    app.text_input(key="preprocess:preset_name").set_value("Strong").run()
+    press(app, "Save preset")
+    assert "choose another name" in texts(app)
 
 
 def test_an_upload_that_is_no_image_is_refused_in_words(workspace: Path) -> None:
@@ -69,20 +146,77 @@ def test_an_uploaded_png_is_prepared(workspace: Path) -> None:
 def test_the_model_input_shown_is_the_array_of_prepare(manifest: Path) -> None:
     path = manifest.parent / "p00_CC.png"
     recipe = Recipe(clip_limit=3.0)
-    shown = services.prepared(services.image_ref(path), recipe)
+    shown = images.prepared(images.image_ref(path), recipe)
     expected = prepare(read(path), recipe)
     assert np.array_equal(shown.pixels, expected.pixels)
     assert shown.recipe_hash == expected.recipe_hash
 
 
-def test_before_and_after_have_one_geometry_and_differ_only_in_grey_levels(manifest: Path) -> None:
-    view = services.preview(services.image_ref(manifest.parent / "p01_CC.png"), Recipe(clip_limit=6.0))
-    before, after = (cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE) for jpeg in (view.before, view.after))
-    assert before.shape == after.shape
-    assert not np.array_equal(before, after)
-    assert view.histogram_after.sum() == pytest.approx(100)
+def test_a_model_of_another_recipe_is_warned_about_and_scores_only_when_asked(run: Run) -> None:
+    app = open_page("preprocess")
+    assert not app.exception and not app.error and not app.warning
+    choose_preset(app, "Strong")
+    assert any("tiny was trained with another recipe" in each.value and "CLAHE" in each.value for each in app.warning)
+    assert not app.metric
+    app.toggle(key="preprocess:score:widget").set_value(True).run()
+    assert not app.exception and not app.error
+    assert [each.label for each in app.metric] == ["With these settings", "With its own recipe", "Threshold"]
+    assert "A what-if" in texts(app)
 
 
-def test_a_preview_is_shrunk_and_never_enlarged() -> None:
-    assert preview.fit(np.zeros((3000, 1500), np.uint8), 1024).shape == (1024, 512)
-    assert preview.fit(np.zeros((30, 15), np.uint8), 1024).shape == (30, 15)
+def test_what_if_is_the_models_own_score_under_its_own_recipe_and_refuses_another_size(run: Run) -> None:
+    path = next((run.path.parents[1] / "data").glob("**/*.png"))
+    model = services.predictor(run)
+    image = images.image_ref(path)
+    own = images.prepared(image, model.recipe)
+    assert results.what_if(run, image, model.recipe).score == pytest.approx(model.score_prepared(own), abs=1e-6)
+    other = model.recipe.model_copy(update={"gamma": 3.0, "size": 99})  # the size is the model's whatever the draft says
+    found = results.what_if(run, image, other)
+    assert found.prepared.pixels.shape == model.recipe.shape and 0 <= found.score <= 1
+    with pytest.raises(RecipeMismatch, match="size of the model's images"):
+        model.what_if(images.prepared(image, other))
+
+
+def open_file(path: Path) -> AppTest:
+    app = open_page("preprocess")
+    app.session_state["chosen:preprocess:source"] = "File path"
+    app.session_state["chosen:preprocess:path"] = str(path)
+    return app.run()
+
+
+def test_a_page_of_a_file_with_several_can_be_chosen(manifest: Path, workspace: Path) -> None:
+    path = workspace / "stack.tiff"
+    cv2.imwritemulti(str(path), [draw_breast(1), np.rot90(draw_breast(2), 2)])
+    app = open_file(path)
+    assert not app.exception and not app.error
+    (frame,) = [each for each in app.number_input if each.label == "Frame, of 2"]
+    assert frame.value == 1
+    frame.set_value(2).run()
+    assert not app.exception and not app.error
+    assert [each.value for each in app.number_input if each.label == "Frame, of 2"] == [2]
+
+
+def test_a_window_of_a_file_with_several_can_be_chosen(manifest: Path, workspace: Path) -> None:
+    path = workspace / "large.dcm"
+    write_dicom(path, draw_breast(4).astype(np.uint16) * 257, windows=((32768, 65536), (40000, 20000)))
+    app = open_file(path)
+    assert not app.exception and not app.error
+    choice = app.selectbox(key="recipe:voi")
+    assert len(choice.options) == 3 and choice.value == 1
+    choice.set_value(2).run()
+    assert not app.exception and not app.error
+    assert draft_of(app).voi == 2
+    image = images.image_ref(path)
+    first, second = (images.mammogram(image, Recipe(voi=voi)).pixels for voi in (1, 2))
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("count", ["6", "12"])
+def test_the_wall_shows_as_many_images_as_asked(manifest: Path, count: str) -> None:
+    app = open_page("preprocess")
+    app.session_state["chosen:preprocess:wall"] = count
+    app.run()
+    assert not app.exception and not app.error
+    walls = [each.proto for each in app.get("bidi_component") if each.proto.component_name == "mammolab_wall"]
+    assert len(walls) == 1
+    assert walls[0].json.count('"caption"') == int(count)

@@ -1,0 +1,119 @@
+// The sliders of grey levels, and the numbers that answer them. While a hand moves one, `bus` tells the picture; the page
+// hears of the values ("changed") when the hand comes to rest.
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component
+  const root = parentElement.querySelector(".panel")
+  const state = (root._panel ??= { fields: {}, awaiting: null })
+  state.tell = (values) => setTriggerValue("changed", values)
+
+  const values = () =>
+    Object.fromEntries(
+      Object.entries(state.fields).map(([name, { range }]) => [name, range.type === "checkbox" ? range.checked : Number(range.value)]),
+    )
+  const fill = () => {
+    for (const { range } of Object.values(state.fields))
+      range.style.setProperty("--filled", ((range.value - range.min) / (range.max - range.min)) * 100 + "%")
+  }
+  const moved = () => {
+    fill()
+    bus.values = values()
+    bus.dirty = true
+    enable()
+    say("values", bus.values)
+  }
+  const commit = () => {
+    clearTimeout(state.timer)
+    if (!bus.dirty) return
+    bus.dirty = false
+    const now = values()
+    state.awaiting = JSON.stringify(now)
+    clearTimeout(state.patience)
+    state.patience = setTimeout(() => ((state.awaiting = null), apply()), 4000)
+    state.tell(now)
+  }
+  const soon = () => {
+    clearTimeout(state.timer)
+    state.timer = setTimeout(commit, 400)
+  }
+  const enable = () => {
+    const on = state.fields.clahe?.range.checked ?? true
+    for (const name of ["clip_limit", "tile_grid"])
+      for (const input of Object.values(state.fields[name] ?? {})) input.disabled = !on
+  }
+  // the server's values, unless newer ones are on their way to it
+  const apply = () => {
+    const { wanted } = state
+    if (bus.dirty || (state.awaiting !== null && state.awaiting !== JSON.stringify(wanted))) return
+    state.awaiting = null
+    for (const [name, { range, number }] of Object.entries(state.fields)) {
+      if (range.type === "checkbox") range.checked = wanted[name]
+      else range.value = number.value = wanted[name]
+    }
+    bus.values = values()
+    fill()
+    enable()
+    say("values", bus.values)
+  }
+
+  const shape = JSON.stringify(data.fields)
+  if (state.shape !== shape) {
+    state.shape = shape
+    state.fields = {}
+    root.querySelector(".fields").replaceChildren(...data.fields.map((field) => row(field)))
+  }
+  function row(field) {
+    const line = document.createElement("label")
+    const range = document.createElement("input")
+    const name = document.createElement("span")
+    name.textContent = field.label
+    line.title = field.help
+    if (field.kind === "switch") {
+      line.className = "switch"
+      range.type = "checkbox"
+      range.setAttribute("role", "switch")
+      range.onchange = () => (moved(), commit())
+      line.append(range, name)
+      state.fields[field.name] = { range }
+      return line
+    }
+    line.className = "slide"
+    const number = document.createElement("input")
+    const limits = { min: field.min, max: field.max, step: field.step }
+    Object.assign(range, { type: "range", ...limits })
+    Object.assign(number, { type: "number", ...limits })
+    range.dataset.name = field.name
+    range.setAttribute("aria-label", field.label)
+    number.setAttribute("aria-label", `${field.label}, exact`)
+    range.oninput = () => {
+      number.value = range.value
+      moved()
+      if (!state.held) soon()
+    }
+    range.onpointerdown = () => {
+      state.held = true
+      clearTimeout(state.timer)
+    }
+    range.onpointerup = range.onpointercancel = range.onblur = () => {
+      state.held = false
+      commit()
+    }
+    number.onchange = () => {
+      if (number.value !== "") range.value = number.value
+      number.value = range.value
+      moved()
+      commit()
+    }
+    line.append(name, number, range)
+    state.fields[field.name] = { range, number }
+    return line
+  }
+  state.wanted = data.values
+  apply()
+
+  hear(root, "result", (result) => {
+    const times = (value) => (value === null ? "–" : `×${value.toFixed(2)}`)
+    root.querySelector(".contrast").textContent = times(result.contrast)
+    root.querySelector(".noise").textContent = times(result.noise)
+    root.querySelector(".ms").textContent = `${Math.round(result.ms)} ms`
+  })
+}

@@ -1,0 +1,116 @@
+"""Images on pure black: a before/after slider and a gallery, and the message in which pixels travel to the browser."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+_FRONTEND = Path(__file__).parent / "frontend"
+
+
+COMPARE = (
+    '<div class="compare"{more}><div class="side before"><img alt="before"></div>'
+    '<div class="side after"><img alt="after"></div>{marks}<div class="bar" role="slider" tabindex="0" '
+    'aria-label="before and after" aria-valuemin="0" aria-valuemax="100"></div>'
+    '<span class="tag left"></span><span class="tag right"></span>{notes}</div>'
+)
+
+
+def component(name: str, *, html: str = "", uses: Sequence[str] = (), isolate: bool = True) -> Callable[..., Any]:
+    """The component of frontend/<name>.js and .css, after the shared pieces it `uses`; `html` if it is not one empty box."""
+    read = {
+        kind: "\n".join(
+            path.read_text(encoding="utf-8")
+            for path in (_FRONTEND / f"{each}.{kind}" for each in (*uses, name))
+            if path.is_file()
+        )
+        for kind in ("js", "css")
+    }
+    html = html or f'<div class="{name}"></div>'
+    return st.components.v2.component(f"mammolab_{name}", html=html, js=read["js"], css=read["css"], isolate_styles=isolate)
+
+
+_compare = component("compare", html=COMPARE.format(more="", marks="", notes=""), uses=("envelope", "swipe"))
+_gallery = component("gallery", uses=("envelope",))
+
+
+def compare_slider(
+    before: bytes,
+    after: bytes,
+    *,
+    key: str,
+    height: int = 560,
+    labels: tuple[str, str] = ("before", "after"),
+    pixelated: bool = False,
+) -> None:
+    """Two encoded images of the same geometry on black, under one movable bar; wheel zooms, drag pans, double click resets."""
+    header = {"height": height, "labels": labels, "pixelated": pixelated}
+    _compare(data=envelope(header, [before, after]), key=key, height=height)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image of a gallery: encoded bytes, or b"" with the reason in `missing`. `detail` is a second line."""
+
+    image: bytes
+    caption: str = ""
+    label: str = ""
+    color: str = "#888888"
+    id: str = ""
+    missing: str = ""
+    detail: str = ""
+
+
+def gallery(
+    tiles: Sequence[Tile], *, key: str, columns: int = 6, height: int = 180, pixelated: bool = False, clickable: bool = False
+) -> str | None:
+    """Images on pure black in a grid, never stretched. With `clickable`: the id of the tile just clicked, else None."""
+    header = {
+        "columns": columns,
+        "height": height,
+        "pixelated": pixelated,
+        "clickable": clickable,
+        "tiles": [
+            {
+                "caption": t.caption,
+                "detail": t.detail,
+                "label": t.label,
+                "color": t.color,
+                "id": t.id,
+                "missing": t.missing,
+                "alt": t.caption or t.label or "image",
+            }
+            for t in tiles
+        ],
+    }
+    result = _gallery(data=envelope(header, [t.image for t in tiles]), key=key, on_picked_change=lambda: None)
+    picked = getattr(result, "picked", None)
+    return str(picked) if picked else None
+
+
+def image_on_black(image: bytes, *, key: str, height: int = 400, caption: str = "", pixelated: bool = False) -> None:
+    """One encoded image on pure black, never stretched; `pixelated` shows each pixel as a crisp square."""
+    gallery([Tile(image, caption)], key=key, columns=1, height=height, pixelated=pixelated)
+
+
+def label_color(label: str) -> str:
+    """The colour that means this label (or split) everywhere."""
+    from core.plots import COLORS
+
+    return COLORS.get(label, "#888888")
+
+
+def envelope(header: dict[str, Any], blobs: Sequence[bytes]) -> bytes:
+    """Header and blobs in one message: Streamlit sends bytes as they are, and bytes inside a dict not at all."""
+    text = json.dumps({**header, "sizes": [len(blob) for blob in blobs], "types": [_mime(blob) for blob in blobs]}).encode()
+    return struct.pack("<I", len(text)) + text + b"".join(blobs)
+
+
+def _mime(blob: bytes) -> str:
+    return "image/png" if blob.startswith(b"\x89PNG") else "image/jpeg"

@@ -1,0 +1,161 @@
+"""The Preprocess page's sliders in a real Chromium: picture, loupe, numbers and wall follow; undo and presets work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from core.data.demo import make_demo
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+PATIENCE = 60_000  # ms
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package `chromium`"),
+]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard in its own workspace with a small demo set."""
+    folder = tmp_path_factory.mktemp("live")
+    make_demo(folder / "data" / "demo", patients=8, _rows=400)
+    shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py")]
+    options = [f"--server.port={port}", "--server.headless=true", "--server.fileWatcherType=none"]
+    environment = os.environ | {"MAMMOLAB_HOME": str(folder / "home"), "MAMMOLAB_CACHE": str(folder / "cache")}
+    with (folder / "server.log").open("w", encoding="utf-8") as log:
+        server = subprocess.Popen([*command, *options], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            end = time.monotonic() + 60
+            while not _answers(port):
+                assert server.poll() is None and time.monotonic() < end, (folder / "server.log").read_text(encoding="utf-8")
+                time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def _answers(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def page(url: str) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        page.goto(f"{url}/preprocess")
+        page.wait_for_selector(".bench[data-recipe]", state="attached")
+        settle(page)
+        yield page
+        browser.close()
+
+
+def settle(page: Page) -> None:
+    """Wait until the page's script has finished and the model's input on it is that of the picture."""
+    page.wait_for_function(
+        """() => {
+          const app = document.querySelector("[data-testid=stApp]")
+          return app.dataset.testScriptState === "notRunning" && !window.mammolab.dirty
+        }"""
+    )
+
+
+def shown(page: Page) -> dict[str, str]:
+    """What the live parts show."""
+    return {
+        "picture": page.locator(".after img").get_attribute("src") or "",
+        "loupe": page.locator(".loupe img").nth(1).get_attribute("src") or "",
+        "contrast": page.locator(".numbers .contrast").inner_text(),
+        "recipe": page.locator(".bench").get_attribute("data-recipe") or "",
+    }
+
+
+def wait_for_recipe(page: Page, *, other_than: str = "", same_as: str = "") -> None:
+    wanted = "recipe === same" if same_as else "recipe && recipe !== other"
+    found = "const find = (root) => root.querySelector('.bench') ?? [...root.querySelectorAll('*')]"
+    found += ".filter((each) => each.shadowRoot).map((each) => find(each.shadowRoot)).find(Boolean)"
+    script = f"([other, same]) => {{ {found}; const recipe = find(document).dataset.recipe; return {wanted} }}"
+    page.wait_for_function(script, arg=[other_than, same_as])
+
+
+def test_picture_loupe_and_numbers_follow_the_hand_before_it_lets_go(page: Page) -> None:
+    before = shown(page)
+    box = page.get_by_role("slider", name="Clip limit", exact=True).bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, middle, steps=5)
+    page.mouse.move(box["x"] + box["width"] * 0.8, middle, steps=5)
+    wait_for_recipe(page, other_than=before["recipe"])  # the button is still down
+    page.wait_for_timeout(1000)
+    during = shown(page)
+    assert all(during[name] != before[name] for name in before)
+    assert page.get_by_role("button", name="Undo", exact=True).is_disabled()  # the page's script knows nothing yet
+    page.mouse.up()
+    expect(page.get_by_text(f"recipe {during['recipe']}")).to_be_visible()  # training would get what is shown
+
+    page.get_by_role("button", name="Undo", exact=True).click()
+    wait_for_recipe(page, same_as=before["recipe"])
+    expect(page.locator(".numbers .contrast")).to_have_text(before["contrast"])
+    expect(page.get_by_text(f"recipe {before['recipe']}")).to_be_visible()
+    page.get_by_role("button", name="Redo", exact=True).click()
+    wait_for_recipe(page, same_as=during["recipe"])
+    page.get_by_role("button", name="Reset", exact=True).click()
+    wait_for_recipe(page, same_as=before["recipe"])
+
+
+def test_a_preset_sets_sliders_and_picture_and_the_wall_follows(page: Page) -> None:
+    before = shown(page)
+    page.get_by_role("combobox", name="Preset").click()
+    page.get_by_role("option", name="Preset: Strong").click()
+    wait_for_recipe(page, other_than=before["recipe"])
+    expect(page.get_by_role("slider", name="Clip limit", exact=True)).to_have_value("4")
+    recipe = shown(page)["recipe"]
+    expect(page.locator(f".wall[data-recipe='{recipe}'][data-waiting='0']")).to_be_attached()
+    expect(page.locator(".wall .tile img:visible")).to_have_count(6)
+    page.get_by_role("button", name="Reset", exact=True).click()
+    wait_for_recipe(page, same_as=before["recipe"])
+
+
+def test_a_click_and_the_arrow_keys_place_the_loupe(page: Page) -> None:
+    compare = page.locator(".bench .compare")
+    before = shown(page)
+    box = compare.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.35, box["y"] + box["height"] * 0.4)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] + 60)  # away: what was clicked stays
+    expect(page.locator(".bench[data-spot]")).to_be_attached()
+    page.wait_for_timeout(1000)
+    clicked = page.locator(".bench").get_attribute("data-spot")
+    assert shown(page)["loupe"] != before["loupe"]
+    assert shown(page)["picture"] == before["picture"]  # the loupe alone was asked for
+    compare.focus()
+    page.keyboard.press("Shift+ArrowDown")
+    expect(page.locator(f".bench:not([data-spot='{clicked}'])")).to_be_attached()
+    assert page.get_by_role("slider", name="before and after").get_attribute("aria-valuenow") == "50"  # a click moves no bar
