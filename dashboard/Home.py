@@ -17,10 +17,12 @@ if __name__ == "__main__":
             "": [st.Page("views/home.py", title="Home", icon=":material/home:", default=True)],
             "Images": [
                 st.Page("views/data.py", title="Data", icon=":material/database:"),
+                st.Page("views/inspect.py", title="Inspector", icon=":material/frame_inspect:"),
                 st.Page("views/preprocess.py", title="Preprocess", icon=":material/tune:"),
             ],
             "Model": [
                 st.Page("views/train.py", title="Train", icon=":material/model_training:"),
+                st.Page("views/runs.py", title="Runs", icon=":material/stacked_line_chart:"),
                 st.Page("views/evaluate.py", title="Evaluate", icon=":material/query_stats:"),
                 st.Page("views/explain.py", title="Explain", icon=":material/blur_on:"),
                 st.Page("views/test_image.py", title="Test image", icon=":material/image_search:"),

@@ -1,4 +1,4 @@
-"""Pieces that several pages show: page frame, errors, empty states, pickers, images on black, figures, cards.
+"""Pieces that several pages show: page frame, errors, empty states, pickers, figures, cards. Images: dashboard.pictures.
 
 A page is `with components.page("Title", "What it is for"): ...`; the body of a fragment is decorated or wrapped with
 `components.errors_shown()`, because a fragment's own rerun does not pass through the page.
@@ -6,9 +6,7 @@ A page is `with components.page("Title", "What it is for"): ...`; the body of a 
 
 from __future__ import annotations
 
-import json
 import logging
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import server, services
-from dashboard.services import ImageRef, Task
+from dashboard import images, server, services
+from dashboard.images import ImageRef
+from dashboard.pictures import component
+from dashboard.services import Task
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -30,13 +30,15 @@ log = logging.getLogger(__name__)
 
 RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
 _GRID = "rgba(128, 132, 149, 0.22)"  # visible on a light and on a dark page
-_FRONTEND = Path(__file__).parent / "frontend"
+_plot = component("plot", isolate=False)  # Plotly puts its styles into the document
 
 PAGES = {
     "home": "views/home.py",
     "data": "views/data.py",
+    "inspect": "views/inspect.py",
     "preprocess": "views/preprocess.py",
     "train": "views/train.py",
+    "runs": "views/runs.py",
     "evaluate": "views/evaluate.py",
     "explain": "views/explain.py",
     "test_image": "views/test_image.py",
@@ -74,7 +76,7 @@ def errors_shown() -> Iterator[None]:
 def show_error(error: BaseException | str) -> None:
     """A LabError or a text as it is; another exception with a line that says it is our fault, details folded."""
     if isinstance(error, str | LabError):
-        st.error(_plain(str(error)), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         return
     st.error(
         f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details.", icon=":material/error:"
@@ -123,8 +125,10 @@ class Metric:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A figure as text: at most `digits` decimals, a dash when there is none."""
-    return "–" if value is None or value != value else f"{value:.{digits}f}"
+    """A figure as text: at most `digits` decimals (a huge one in powers of ten), a dash when there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:.1e}" if abs(value) >= 1e5 else f"{value:.{digits}f}"
 
 
 def duration(seconds: float) -> str:
@@ -171,8 +175,11 @@ def demo_button(*, primary: bool, label: str = "Write the demo set") -> None:
         st.rerun()
 
 
-def figure(chart: go.Figure, key: str, *, height: int | None = None, alt: str = "chart") -> None:
+def figure(chart: go.Figure, key: str, *, height: int | None = None, alt: str = "chart", subject: str = "") -> None:
     """A Plotly figure across its column, in the theme's colours, updated in place when it changes.
+
+    With a `subject` (what the figure is about: a run's name) what was zoomed to stays for that subject, also when the
+    page around the figure is built anew; a double click forgets it.
 
     Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a figure with
     one more point is built anew, which flickers and loses the zoom.
@@ -185,6 +192,7 @@ def figure(chart: go.Figure, key: str, *, height: int | None = None, alt: str = 
     chart.update_layout(legend_font_size=14, hoverlabel_font_size=14)
     shown = int(chart.layout.height or 380)
     data = {"figure": chart.to_json(), "height": shown, "script": server.plotly_url(), "alt": alt}
+    data["zoom"] = f"{key}:{subject}" if subject else ""
     _plot(data=data, key=key, height=shown)
 
 
@@ -252,7 +260,7 @@ def _typed_path(key: str) -> ImageRef | None:
     st.session_state.setdefault(f"{key}:path_widget", services.recall(f"{key}:path", ""))
     text = str(st.text_input("Path of an image on this machine", key=f"{key}:path_widget")).strip()
     services.remember(f"{key}:path", text or None)
-    return services.image_ref(Path(text).expanduser()) if text else None
+    return images.image_ref(Path(text).expanduser()) if text else None
 
 
 def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | None:
@@ -273,7 +281,7 @@ def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | No
         titles.__getitem__,
         lambda path: services.remember(f"{key}:image", path),
     )
-    return services.image_ref(choice, titles[choice])
+    return images.image_ref(choice, titles[choice])
 
 
 def image_title(row: Any) -> str:
@@ -286,7 +294,7 @@ def _uploaded(key: str) -> ImageRef | None:
     slot = f"{key}:uploaded"
     file = st.file_uploader("DICOM, PNG, JPEG, PGM or TIFF", key=f"{key}:upload_widget")
     if file is not None and (slot not in st.session_state or st.session_state[slot][0] != file.file_id):
-        st.session_state[slot] = (file.file_id, services.image_ref(file.getvalue(), file.name))
+        st.session_state[slot] = (file.file_id, images.image_ref(file.getvalue(), file.name))
     return st.session_state[slot][1] if slot in st.session_state else None
 
 
@@ -314,104 +322,7 @@ def choice_bar(label: str, options: Sequence[str], kept: str) -> str:
     return str(current if current in options else options[0])
 
 
-# ---------------------------------------------------------------- images on black
-
-
-def _component(name: str, *, isolate: bool = True) -> Callable[..., Any]:
-    html = f'<div class="{name}"></div>'
-    if name == "compare":
-        html = (
-            '<div class="compare"><div class="side before"><img alt="before"></div>'
-            '<div class="side after"><img alt="after"></div><div class="bar" role="slider" tabindex="0" '
-            'aria-label="before and after" aria-valuemin="0" aria-valuemax="100"></div>'
-            '<span class="tag left"></span><span class="tag right"></span></div>'
-        )
-    read = {kind: (_FRONTEND / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")}
-    return st.components.v2.component(f"mammolab_{name}", html=html, js=read["js"], css=read["css"], isolate_styles=isolate)
-
-
-_plot = _component("plot", isolate=False)  # Plotly puts its styles into the document
-_compare = _component("compare")
-_gallery = _component("gallery")
-
-
-def compare_slider(
-    before: bytes,
-    after: bytes,
-    *,
-    key: str,
-    height: int = 560,
-    labels: tuple[str, str] = ("before", "after"),
-    pixelated: bool = False,
-) -> None:
-    """Two encoded images of the same geometry on black, under one movable bar; wheel zooms, drag pans, double click resets."""
-    header = {"height": height, "labels": labels, "pixelated": pixelated}
-    _compare(data=_envelope(header, [before, after]), key=key, height=height)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One image of a gallery: encoded bytes, or b"" with the reason in `missing`. `detail` is a second line."""
-
-    image: bytes
-    caption: str = ""
-    label: str = ""
-    color: str = "#888888"
-    id: str = ""
-    missing: str = ""
-    detail: str = ""
-
-
-def gallery(
-    tiles: Sequence[Tile], *, key: str, columns: int = 6, height: int = 180, pixelated: bool = False, clickable: bool = False
-) -> str | None:
-    """Images on pure black in a grid, never stretched. With `clickable`: the id of the tile just clicked, else None."""
-    header = {
-        "columns": columns,
-        "height": height,
-        "pixelated": pixelated,
-        "clickable": clickable,
-        "tiles": [
-            {
-                "caption": t.caption,
-                "detail": t.detail,
-                "label": t.label,
-                "color": t.color,
-                "id": t.id,
-                "missing": t.missing,
-                "alt": t.caption or t.label or "image",
-            }
-            for t in tiles
-        ],
-    }
-    result = _gallery(data=_envelope(header, [t.image for t in tiles]), key=key, on_picked_change=lambda: None)
-    picked = getattr(result, "picked", None)
-    return str(picked) if picked else None
-
-
-def image_on_black(image: bytes, *, key: str, height: int = 400, caption: str = "", pixelated: bool = False) -> None:
-    """One encoded image on pure black, never stretched; `pixelated` shows each pixel as a crisp square."""
-    gallery([Tile(image, caption)], key=key, columns=1, height=height, pixelated=pixelated)
-
-
-def label_color(label: str) -> str:
-    """The colour that means this label (or split) everywhere."""
-    from core.plots import COLORS
-
-    return COLORS.get(label, "#888888")
-
-
-def _envelope(header: dict[str, Any], blobs: Sequence[bytes]) -> bytes:
-    """Header and blobs in one message: Streamlit sends bytes as they are, and bytes inside a dict not at all."""
-    text = json.dumps({**header, "sizes": [len(blob) for blob in blobs], "types": [_mime(blob) for blob in blobs]}).encode()
-    return struct.pack("<I", len(text)) + text + b"".join(blobs)
-
-
-def _mime(blob: bytes) -> str:
-    return "image/png" if blob.startswith(b"\x89PNG") else "image/jpeg"
-
-
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that Markdown shows as it is: file names have underscores, messages have lines."""
     for mark in "\\`*_[]$~<>:#":
         text = text.replace(mark, "\\" + mark)

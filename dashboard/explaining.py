@@ -43,6 +43,12 @@ def explain(model: Predictor, prepared: Prepared, image_warnings: tuple[str, ...
     return Explanation(prepared, score, model.threshold, model.decide(score), heat, warnings)
 
 
+def what_if(model: Predictor, prepared: Prepared) -> Explanation:
+    """Score and heatmap of an image that another recipe than the model's prepared: see Predictor.what_if."""
+    score, heat = model.what_if(prepared)
+    return Explanation(prepared, score, model.threshold, model.decide(score), heat, ())
+
+
 def pictures(found: Explanation, *, opacity: float, colormap: str, boxes: list[Box] | None = None) -> tuple[Picture, Picture]:
     """(model input, overlay), RGB uint8, both enlarged alike, with the boxes (prepared coordinates) drawn on both."""
     from core.gradcam import overlay

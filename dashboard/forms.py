@@ -109,16 +109,23 @@ def value_of(config: Config, path: str) -> Any:
 
 def changed(config: Config, base: Config) -> list[str]:
     """The dotted paths in which two configurations differ."""
+    return [path for path in all_paths() if value_of(config, path) != value_of(base, path)]
 
-    def flatten(node: BaseModel, prefix: str) -> dict[str, Any]:
-        flat: dict[str, Any] = {}
-        for name in type(node).model_fields:
-            value = getattr(node, name)
-            flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, BaseModel) else {f"{prefix}{name}": value})
-        return flat
 
-    ours, theirs = flatten(config, ""), flatten(base, "")
-    return [path for path in ours if ours[path] != theirs[path]]
+def all_paths(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """The dotted paths of all fields, in the order of config.yaml."""
+    found: list[str] = []
+    for name, info in model.model_fields.items():
+        kind = info.annotation
+        section = isinstance(kind, type) and issubclass(kind, BaseModel)
+        found += all_paths(kind, f"{prefix}{name}.") if section else [f"{prefix}{name}"]  # type: ignore[arg-type]
+    return found
+
+
+def title_of(path: str) -> str:
+    """What the field is called in a form."""
+    model, name = _locate(path)
+    return model.model_fields[name].title or name.replace("_", " ").capitalize()
 
 
 def reset(prefix: str = "") -> None:

@@ -88,3 +88,10 @@ def text(label: str, key: str, *, placeholder: str = "", help: str | None = None
     value = str(services.recall(key, ""))
     st.text_input(label, placeholder=placeholder, help=help, **_sync(key, value))
     return value
+
+
+def pills(label: str, options: Sequence[str], key: str, *, help: str | None = None) -> list[str]:
+    """Any number of a few options; what was kept and is no longer offered counts as not chosen, and comes back with it."""
+    value = [each for each in services.recall(key, []) if each in options]
+    st.pills(label, options, selection_mode="multi", help=help, **_sync(key, value))
+    return value

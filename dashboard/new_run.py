@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import Config
-from core.errors import BadRun
-from dashboard import components, forms, kept, results, services
+from dashboard import components, controls, forms, kept, results, services
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from core.training import Run
     from dashboard.preflight import Preflight
 
 ESSENTIAL = [
@@ -35,7 +33,7 @@ SECTIONS = {
 }
 
 
-def show(busy: Run | None) -> None:
+def show() -> None:
     """The form on the left, what will happen and the start button on the right."""
     manifest = services.current_manifest()
     if manifest is None:
@@ -56,7 +54,7 @@ def show(busy: Run | None) -> None:
         chosen = config.data.model_copy(update={"manifest": manifest})
         config = config.model_copy(update={"data": chosen, "checkpoints": services.checkpoints()})
     with right.container(border=True):
-        before_start(name, config, problems, manifest, busy)
+        before_start(name, config, problems, manifest)
 
 
 def form(base: Config) -> tuple[str, dict[str, object]]:
@@ -82,7 +80,7 @@ def form(base: Config) -> tuple[str, dict[str, object]]:
     return name, values
 
 
-def before_start(name: str, config: Config | None, problems: list[str], manifest: Path, busy: Run | None) -> None:
+def before_start(name: str, config: Config | None, problems: list[str], manifest: Path) -> None:
     """Data set, counts, everything that stands in the way, and the start button."""
     st.markdown("#### Before it starts", anchors=False)
     components.manifest_picker(key="train:manifest")
@@ -93,24 +91,21 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
         with st.spinner("Checking", show_time=False):
             found = results.preflight(config, manifest)
         summary(found, config, manifest)
-    ready = found is not None and found.ready and busy is None
+    launcher = controls.launcher_choice()
+    ahead = results.line(found.device) if found is not None else []
     if st.button(
-        "Start training",
+        "Start when it is its turn" if ahead else "Start training",
         type="primary",
-        icon=":material/play_arrow:",
+        icon=":material/hourglass_top:" if ahead else ":material/play_arrow:",
         width="stretch",
-        disabled=not ready,
+        disabled=found is None or not found.ready,
         key="train:start",
     ):
         assert config is not None
-        start(name, config, manifest)
-    if busy is not None:
-        st.info(
-            f"**{busy.name}** is {'paused' if busy.status().state == 'paused' else 'being trained'} on this machine. "
-            "One run at a time: stop it, or wait until it ends.",
-            icon=":material/hourglass_top:",
-        )
-        st.button("Show it", on_click=results.watch_run, args=(busy,), key="train:show_busy")
+        start(name, config, manifest, launcher)
+    if ahead and found is not None:
+        others = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+        st.info(f"Waits for **{ahead[0]}**{others} on {found.device}, and begins by itself.", icon=":material/hourglass_top:")
 
 
 def summary(found: Preflight, config: Config, manifest: Path) -> None:
@@ -135,16 +130,13 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
         components.show_error(problem)
 
 
-def start(name: str, config: Config, manifest: Path) -> None:
-    """Make the run, start it in the background, and show its progress."""
+def start(name: str, config: Config, manifest: Path, launcher: str) -> None:
+    """Make the run, start it or let it wait its turn, and show its progress."""
     from core.training import Run
 
     with components.errors_shown():
-        busy = results.busy_run()
-        if busy is not None:  # another tab was quicker
-            raise BadRun(f"{busy.name} is being trained on this machine. Stop it, or wait until it ends.")
         run = Run.create(config, services.manifest_frame(manifest), name=name.strip() or None)
-        services.start_training(run)
+        services.start_training(run, launcher)
         services.set_current_run(run.name)
         results.watch_run(run)
         services.remember("train:name", None)

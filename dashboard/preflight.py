@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preflight:
-    """`problems` forbid the start; `notes` are worth knowing; `counts` is {split: (images, malignant, patients)}."""
+    """`problems` forbid the start; `notes` are worth knowing; `counts` is {split: (images, malignant, patients)}.
+
+    `steps` are batches an epoch; `device` is what it will train on ("cpu", "cuda:0"), "" where that cannot be had.
+    """
 
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     counts: dict[str, tuple[int, int, int]]
     steps: int
+    device: str = ""
 
     @property
     def ready(self) -> bool:
@@ -33,6 +37,7 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     """Try everything that `Run.create` refuses for, so that it is said before the button is pressed."""
     from core.data import assign_splits, require_trainable
     from core.model import check_name, check_weights
+    from core.training.advice import about_classes
     from core.training.machine import pick_machine
 
     problems: list[str] = []
@@ -50,7 +55,8 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     if rows is not None:
         attempt(lambda: require_trainable(rows))
         notes.extend(_sentence(note) for note in rows.attrs.get("notes", []))
-    attempt(lambda: pick_machine(config.training))
+        notes.extend(message for _, message in about_classes(rows[rows["split"] == "train"], config.training))
+    machine = attempt(lambda: pick_machine(config.training))
     before = len(problems)
     attempt(lambda: check_name(config.model.name))
     if len(problems) == before:  # without a name there are no weights to look for
@@ -61,7 +67,8 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
             problems.append(f"Image files are missing, for example {missing[0]}. Import the data set again, or check the path.")
     counts = {} if rows is None else _counts(rows)
     images = counts.get("train", (0, 0, 0))[0]
-    return Preflight(tuple(problems), tuple(notes), counts, math.ceil(images / config.training.batch_size))
+    steps = math.ceil(images / config.training.batch_size)
+    return Preflight(tuple(problems), tuple(notes), counts, steps, str(machine.device) if machine else "")
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, tuple[int, int, int]]:

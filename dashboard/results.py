@@ -5,22 +5,22 @@ Everything is keyed by the files' times of change: what another process writes i
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.config import Config, Recipe
-from dashboard import services
-from dashboard.services import ImageRef, Report, Task
-from dashboard.services import _stamp as stamp
+from dashboard import images, services
+from dashboard.images import ImageRef
+from dashboard.services import Report, Task, stamp
 
 if TYPE_CHECKING:
     from core.evaluate import Evaluation
     from core.metrics import Roc, RocBand
     from core.training.run import Run
     from dashboard.explaining import Explanation
+    from dashboard.pictures import Tile
     from dashboard.preflight import Preflight
     from dashboard.watch import Watch
 
@@ -55,25 +55,44 @@ def _preflight(key: str, manifest: str, changed: int, _config: Config) -> Prefli
     return check(_config, services.manifest_frame(Path(manifest)))
 
 
-def busy_run() -> Run | None:
-    """The run that this machine is training or holding paused, started from anywhere."""
-    for run in services.runs():
-        status = run.status()
-        if (status.live and status.host == platform.node()) or job_alive(run):
-            return run
-    return None
+def line(device: str) -> list[str]:
+    """Names of the runs that are trained on this device or wait for it: one launched now comes after them."""
+    from core.training.turns import line as line_for
 
-
-def job_alive(run: Run) -> bool:
-    """Whether a thread of this server works on the run."""
-    job = services.job_of(run)
-    return job is not None and bool(job.alive)
+    return line_for(device) if device else []
 
 
 def watch_run(run: Run) -> None:
     """Show this run's progress from now on."""
     services.remember("train:run", run.name)
     services.remember("train:view", "Progress")
+
+
+def first_batch(run: Run) -> list[Tile]:
+    """The run's first training images as its model gets them; [] while they are not prepared. Raises LabError."""
+    try:
+        return _first_batch(str(run.path), stamp(run.path / "manifest.csv"), run)
+    except _NotPrepared:
+        return []
+
+
+class _NotPrepared(Exception):
+    """Not to be remembered: the next look may find them."""
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _first_batch(path: str, changed: int, _run: Run) -> list[Tile]:
+    from core.images.encode import encode_jpeg
+    from core.training.glance import first_batch as glance_at
+    from dashboard.pictures import Tile, label_color
+
+    found = glance_at(_run)
+    if found is None:
+        raise _NotPrepared
+    return [
+        Tile(encode_jpeg(pixels, quality=90), label=label, color=label_color(label))
+        for pixels, label in zip(found.pixels, found.labels, strict=True)
+    ]
 
 
 # ---------------------------------------------------------------- evaluations and heatmaps
@@ -150,17 +169,38 @@ def input_thumbnail(path: str, recipe: Recipe, side: int = 240) -> bytes:
 def _input_thumbnail(path: str, changed: int, recipe: Recipe, side: int) -> bytes:
     from core.data.cache import PreparedCache, cache_root
 
-    return services.preview_jpeg(PreparedCache(cache_root(), recipe).get(path).pixels, side)
+    return images.preview_jpeg(PreparedCache(cache_root(), recipe).get(path).pixels, side)
 
 
 def explanation(run: Run, image: ImageRef, method: str, target: str) -> Explanation:
     """Score and heatmap of one image by the run's model. Raises UnreadableImage, BadRun, BadConfig."""
-    return _explanation(str(run.path), stamp(run.path / "model.json"), image.key, method, target, run, image)
+    return _explanation(str(run.path), stamp(run.path / "model.json"), (image.key, image.frame), method, target, run, image)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
-def _explanation(path: str, changed: int, key: str, method: str, target: str, _run: Run, _image: ImageRef) -> Explanation:
+def _explanation(
+    path: str, changed: int, key: tuple[str, int | None], method: str, target: str, _run: Run, _image: ImageRef
+) -> Explanation:
     from dashboard.explaining import explain
 
     model = services.predictor(_run)
-    return explain(model, services.prepared(_image, model.recipe), services.mammogram(_image).warnings, method, target)
+    warnings = images.mammogram(_image, model.recipe).warnings
+    return explain(model, images.prepared(_image, model.recipe), warnings, method, target)
+
+
+def what_if(run: Run, image: ImageRef, recipe: Recipe) -> Explanation:
+    """What the run's model says of an image prepared by `recipe` at the model's size: not a result, see Predictor.what_if.
+
+    Raises UnreadableImage, BadRun, RecipeMismatch.
+    """
+    recipe = recipe.model_copy(update={"size": services.predictor(run).recipe.size})
+    return _what_if(str(run.path), stamp(run.path / "model.json"), (image.key, image.frame), recipe.hash, run, image, recipe)
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _what_if(
+    path: str, changed: int, key: tuple[str, int | None], recipe_hash: str, _run: Run, _image: ImageRef, _recipe: Recipe
+) -> Explanation:
+    from dashboard import explaining
+
+    return explaining.what_if(services.predictor(_run), images.prepared(_image, _recipe))

@@ -1,23 +1,25 @@
-"""What the pages share: settings, the current data set and model, caches, jobs. Pages hold no state of their own.
+"""What the pages share: settings, the current data set and model, jobs. Pages hold no state of their own.
 
-This is the only place that caches and the only place that holds live jobs and loaded models. Everything heavy
-(torch, gradio, decoders) is imported inside the functions, so that the first page answers before any of it.
+This is the only place that holds live jobs and loaded models. Everything heavy (torch, gradio, decoders) is imported
+inside the functions, so that the first page answers before any of it.
 
-Caches of what runs have produced (curves, evaluations, heatmaps) are in dashboard.results.
+Decoded and prepared images are cached in dashboard.images, what runs have produced (curves, evaluations, heatmaps) in
+dashboard.results.
 What a user chose (`recall`, `remember`) is in dashboard.choices, background work in dashboard.tasks; both are offered here.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
-from dataclasses import dataclass
+import platform
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from core.config import Config, Recipe, load_config
+from core.config import Config, load_config
 from core.errors import LabError
 from dashboard import machine
 from dashboard.choices import recall, remember, workspace
@@ -29,17 +31,12 @@ if TYPE_CHECKING:
 
     from core.data.checks import CheckReport
     from core.data.importers import ImportReport
-    from core.images.mammogram import Mammogram
     from core.predict import Predictor
-    from core.preprocessing import Analysis, Prepared
     from core.training.jobs import Job
     from core.training.run import Run
-    from dashboard.preview import Preview
+    from core.training.status import Status
 
 __all__ = ["Report", "Task", "forget_task", "recall", "remember", "start_task", "task", "warm_up", "workspace"]
-
-PREVIEW_SIDE = 1024  # px; previews sent to the browser are no longer than this
-
 
 # ---------------------------------------------------------------- workspace and settings
 
@@ -52,7 +49,7 @@ def config_path() -> Path:
 def settings() -> Config:
     """config.yaml (built-in defaults where there is none), re-read when the file changes. Raises BadConfig."""
     path = config_path()
-    return _settings(str(path), _stamp(path))
+    return _settings(str(path), stamp(path))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -85,9 +82,9 @@ def checkpoints() -> Path:
 
 def find_manifests() -> list[Path]:
     """Manifests below data/ (CSV files whose header has `path` and `label`) and config.yaml's own, sorted."""
-    found = {path for path in sorted((workspace() / "data").glob("**/*.csv")) if _is_manifest(str(path), _stamp(path))}
+    found = {path for path in sorted((workspace() / "data").glob("**/*.csv")) if _is_manifest(str(path), stamp(path))}
     for extra in (resolve(settings().data.manifest), Path(recall("manifest", "") or ".")):
-        if extra.is_file() and _is_manifest(str(extra), _stamp(extra)):
+        if extra.is_file() and _is_manifest(str(extra), stamp(extra)):
             found.add(extra.resolve() if extra.is_absolute() else resolve(extra))
     return sorted(found)
 
@@ -124,7 +121,7 @@ def manifest_frame(path: Path) -> pd.DataFrame:
 
     A copy: change it freely.
     """
-    return _manifest_frame(str(path), _stamp(path))
+    return _manifest_frame(str(path), stamp(path))
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -196,7 +193,7 @@ def start_check(path: Path) -> Task:
 
 def check_name(path: Path) -> str:
     """The name of the background check of this manifest in its present state."""
-    return f"check:{path}:{_stamp(path)}"
+    return f"check:{path}:{stamp(path)}"
 
 
 def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
@@ -224,99 +221,6 @@ def _free_name(path: Path) -> Path:
     return candidate
 
 
-# ---------------------------------------------------------------- images
-
-
-@dataclass(frozen=True)
-class ImageRef:
-    """An image the user points at: a file, or the bytes of an upload. Build it with `image_ref`.
-
-    `key` changes whenever the bytes may have changed; it is what caches are keyed by.
-    """
-
-    name: str
-    key: str
-    source: Path | bytes
-
-
-def image_ref(source: Path | str | bytes, name: str = "") -> ImageRef:
-    """Name a file or an upload for the caches."""
-    if isinstance(source, bytes):
-        return ImageRef(name or "upload", hashlib.sha256(source).hexdigest(), source)
-    path = Path(source)
-    return ImageRef(name or path.name, f"{path}:{_stamp(path)}", path)
-
-
-def mammogram(image: ImageRef) -> Mammogram:
-    """The decoded image; the last few are kept in memory. Raises UnreadableImage."""
-    return _mammogram(image.key, image.source)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _mammogram(key: str, _source: Path | bytes) -> Mammogram:
-    from core.images import read
-
-    return read(_source)
-
-
-def analysis(image: ImageRef, polarity: str) -> Analysis:
-    """Breast, chest wall, polarity and grey levels of an image: what no slider but `polarity` changes."""
-    return _analysis(image.key, polarity, image)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _analysis(key: str, polarity: str, _image: ImageRef) -> Analysis:
-    from core.preprocessing import analyse
-
-    return analyse(mammogram(_image), Recipe.model_validate({"polarity": polarity}))
-
-
-def prepared(image: ImageRef, recipe: Recipe) -> Prepared:
-    """What a model sees of this image: the very array of training and prediction. Raises UnreadableImage."""
-    return _prepared(image.key, recipe, image)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs={Recipe: lambda recipe: recipe.hash})
-def _prepared(key: str, recipe: Recipe, _image: ImageRef) -> Prepared:
-    from core.preprocessing import prepare
-
-    return prepare(mammogram(_image), recipe, analysis=analysis(_image, recipe.polarity))
-
-
-@st.cache_data(max_entries=4096, show_spinner=False)
-def _thumbnail(key: str, side: int, _image: ImageRef) -> bytes:
-    from core.images import read
-    from core.images.encode import encode_jpeg
-    from dashboard.preview import fit
-
-    return encode_jpeg(fit(read(_image.source).pixels, side), quality=85)
-
-
-def thumbnail(image: ImageRef, side: int = 240) -> bytes:
-    """The image as a file says it is, as JPEG bytes no longer than `side` px. Raises UnreadableImage."""
-    return _thumbnail(image.key, side, image)
-
-
-def preview(image: ImageRef, recipe: Recipe) -> Preview:
-    """Before, after and histograms of one image under one recipe, encoded. Raises UnreadableImage."""
-    return _preview(image.key, recipe, image)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs={Recipe: lambda recipe: recipe.hash})
-def _preview(key: str, recipe: Recipe, _image: ImageRef) -> Preview:
-    from dashboard.preview import make_preview
-
-    return make_preview(_image, recipe, prepared)
-
-
-def preview_jpeg(pixels: Any, side: int = PREVIEW_SIDE, quality: int = 88) -> bytes:
-    """Grey (uint8, or float in [0, 1]) or RGB uint8 as JPEG bytes, its longer side at most `side` px, never stretched."""
-    from core.images.encode import encode_jpeg
-    from dashboard.preview import fit
-
-    return encode_jpeg(fit(pixels, side), quality=quality)
-
-
 # ---------------------------------------------------------------- runs, jobs, models
 
 
@@ -324,6 +228,8 @@ def runs() -> list[Run]:
     """All runs, newest first."""
     from core.training.run import list_runs
 
+    if jobs := sys.modules.get("core.training.jobs"):
+        jobs.collect_children()  # a process that was killed is not taken for one at work
     return list_runs(checkpoints())
 
 
@@ -354,19 +260,23 @@ def set_current_run(name: str | None) -> None:
     remember("run", name)
 
 
-def start_training(run: Run) -> Job:
-    """Start (or return the already running) training job of this run in a background thread of the server.
+def start_training(run: Run, launcher: str = "thread") -> None:
+    """Train the run once its device is free, from its beginning or from its last checkpoint; returns at once.
 
-    A run that was started before goes on from its last checkpoint. Raises BadRun when somebody else trains it.
+    `launcher`: "thread" of this server, or a "process" of its own that outlives it. Does nothing when a thread of this
+    server is at it already. Raises BadRun when somebody else trains it.
     """
-    from core.training.jobs import start_thread
+    from core.training.jobs import start_process, start_thread
 
     registry = live()
     with registry.lock:
-        job = job_of(run)
-        if job is None or not job.alive:
-            job = registry.jobs[str(run.path)] = start_thread(run, resume=run.status().state != "queued")
-    return job
+        if job_alive(run):
+            return
+        _predictor.clear()  # what other models hold of the GPU is the training's
+        if launcher == "process":
+            start_process(run, resume=run.begun)
+        else:
+            registry.jobs[str(run.path)] = start_thread(run, resume=run.begun)
 
 
 def job_of(run: Run) -> Job | None:
@@ -375,22 +285,79 @@ def job_of(run: Run) -> Job | None:
     return job
 
 
-def active_jobs() -> list[Job]:
-    """Training jobs of this server that still run."""
-    return [job for job in list(live().jobs.values()) if job.alive]
+def job_alive(run: Run) -> bool:
+    """Whether a thread of this server works on the run, or waits with it."""
+    job = job_of(run)
+    return job is not None and bool(job.alive)
+
+
+def at_work(run: Run, status: Status) -> bool:
+    """Whether anybody trains the run, or waits with it: only then does its folder change."""
+    return status.live or status.waiting or job_alive(run)
+
+
+def active_runs() -> list[Run]:
+    """The runs that are trained, paused or waiting, wherever they were started: those at work first."""
+    found = [(run.status(), run) for run in runs()]
+    active = [(status, run) for status, run in found if at_work(run, status)]
+    return [run for _, run in sorted(active, key=lambda entry: not entry[0].live)]
+
+
+def rename_run(run: Run, name: str) -> Run:
+    """Give the run another name; what was chosen by its name follows. Raises BadRun."""
+    before = run.name
+    renamed = run.rename(name)
+    for key in ("run", "train:run"):
+        if recall(key) == before:
+            remember(key, renamed.name)
+    remember("runs:selected", [renamed.name if each == before else each for each in recall("runs:selected", [])])
+    return renamed
+
+
+def delete_run(run: Run) -> None:
+    """Delete the run's folder with everything in it. Raises BadRun while it is trained."""
+    run.delete()
+    for key in ("run", "train:run"):
+        if recall(key) == run.name:
+            remember(key, None)
+    remember("runs:selected", [each for each in recall("runs:selected", []) if each != run.name])
 
 
 def predictor(run: Run) -> Predictor:
     """The loaded model of a run, shared by all pages and sessions, reloaded when the model file changes. Raises BadRun."""
-    return _predictor(str(run.path), _stamp(Path(run.path) / "model.json"))
+    return _predictor(str(run.path), stamp(Path(run.path) / "model.json"), prediction_device())
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _predictor(path: str, stamp: int) -> Predictor:
+def _predictor(path: str, stamp: int, device: str) -> Predictor:
     from core.predict import Predictor
     from core.training.run import Run
 
-    return Predictor.from_run(Run.open(Path(path)))
+    return Predictor.from_run(Run.open(Path(path)), device=device)
+
+
+def prediction_device() -> str:
+    """Where a model scores: on the GPU where there is one, but on the processor while a run is trained on that GPU.
+
+    A prediction that took the last of its memory would end the training.
+    """
+    from core.model import pick_device
+
+    device = pick_device("auto")
+    if device.type != "cuda":
+        return str(device)
+    for run in runs():
+        status = run.status()
+        here = status.live and status.host == platform.node()
+        if here and _cuda_index(status.device) == (device.index or 0):
+            return "cpu"
+    return str(device)
+
+
+def _cuda_index(device: str) -> int | None:
+    """The number of the GPU in "cuda:1 (NVIDIA ...)"; None for another kind of device."""
+    found = re.match(r"cuda(?::(\d+))?", device)
+    return int(found.group(1) or 0) if found else None
 
 
 def device_label() -> str:
@@ -401,7 +368,7 @@ def device_label() -> str:
         return machine.device_label()
 
 
-def _stamp(path: Path) -> int:
+def stamp(path: Path) -> int:
     """Changes when the file does: its time of change in ns, 0 when it is not there."""
     try:
         return path.stat().st_mtime_ns

@@ -1,54 +1,81 @@
 """Following a training through its folder: what is new since the last look, and the figures it makes.
 
-One `Watch` a run, shared by all sessions (services.watch): a line of events.jsonl is read once, however many tabs look.
+One `Watch` a run, shared by all sessions (results.watch): a line of events.jsonl is read once, however many tabs look.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from core.plots import loss_figure, metric_figure
+from core.plots import History, loss_figure, metric_figure, rate_figure
 
 if TYPE_CHECKING:
+    from core.plots.training import Span
     from core.training import Event, Run, Status
 
 # What a run's state is called on a page, and the colour of its badge.
 STATES: dict[str, tuple[str, str]] = {
     "queued": ("not started", "gray"),
+    "waiting": ("waiting", "blue"),
     "running": ("training", "blue"),
     "paused": ("paused", "orange"),
     "stopped": ("stopped", "violet"),
     "done": ("finished", "green"),
     "failed": ("failed", "red"),
     "interrupted": ("interrupted", "orange"),
+    "damaged": ("damaged", "red"),
 }
-PHASES = {"head": "head only", "fine_tune": "fine-tuning", "scratch": "from scratch"}
+LAUNCHERS = {
+    "": "–",
+    "thread": "this dashboard",
+    "process": "own process",
+    "command line": "command line",
+    "torchrun": "torchrun",
+}
 
 
-@dataclass
+def state_of(status: Status) -> tuple[str, str]:
+    """The run's state in words, and the colour of its badge."""
+    if status.problem:
+        return STATES["damaged"]
+    return STATES["waiting" if status.waiting else status.state]
+
+
 class Watch:
-    """All events of a run so far, the last of each type, and figures made of them. Safe for several threads."""
+    """What a run's events say so far: its curves, the last event of each type, warnings. Safe for several threads."""
 
-    run: Run
-    events: list[Event] = field(default_factory=list)
-    last: dict[str, Event] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    excluded: int = 0
-    _figures: dict[str, tuple[int, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._reader = self.run.event_reader()
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._reader = run.event_reader()
         self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.history = History()
+        self.last: dict[str, Event] = {}
+        self._warnings: dict[str, str] = {}
+        self.excluded = 0
+        self.count = 0
+        self._figures: dict[tuple[str, int, Span], tuple[int, Any]] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the training warned of, the newest last; of the same thing only the last time."""
+        return [message for message in list(self._warnings.values()) if message]
+
+    @property
+    def held(self) -> threading.Lock:
+        """While it is held (`with watch.held:`) no session takes further events in: `history` stands still."""
+        return self._lock
 
     def refresh(self) -> None:
         """Read what the run has written since the last call."""
         with self._lock:
             new = self._reader.read()
             if self._reader.restarted:
-                self.events, self.last, self.warnings, self.excluded = [], {}, [], 0
-                self._figures.clear()
+                self._forget()
             for event in new:
                 self._take(event)
 
@@ -56,29 +83,36 @@ class Watch:
         kind = str(event.get("type", ""))
         if kind == "warning":
             message = str(event.get("message", ""))
-            if message and message not in self.warnings:
-                self.warnings.append(message)
+            if "epoch" in self.last and event.get("about"):  # it was so then, and may have changed
+                message = f"After epoch {self.last['epoch']['epoch']}. {message}"
+            about = str(event.get("about") or message)
+            self._warnings.pop(about, None)  # the newest of a kind stands for it, and last
+            self._warnings[about] = message
         elif kind == "excluded":
             self.excluded += 1
         self.last[kind] = event
-        self.events.append(event)
+        self.count += 1
+        self.history.take(event)
 
-    def loss(self, height: int) -> Any:
+    def loss(self, height: int, span: Span = "trained") -> Any:
         """The loss curves, made again only when there are new events."""
-        return self._figure("loss", lambda events: loss_figure(events, height=height))
+        return self._figure("loss", height, span, lambda: loss_figure(self.history, span=span, height=height))
 
-    def metric(self, monitor: str, height: int) -> Any:
+    def metric(self, monitor: str, height: int, span: Span = "trained") -> Any:
         """The monitored figure by epoch (ROC AUC where the loss is monitored)."""
-        name = "auc" if monitor in ("", "loss") else monitor
-        return self._figure(name, lambda events: metric_figure(events, [name], height=height))
+        name = monitored(monitor)
+        return self._figure(name, height, span, lambda: metric_figure(self.history, [name], span=span, height=height))
 
-    def _figure(self, name: str, make: Any) -> Any:
+    def rate(self, height: int, span: Span = "trained") -> Any:
+        """The learning rate by step."""
+        return self._figure("rate", height, span, lambda: rate_figure(self.history, span=span, height=height))
+
+    def _figure(self, name: str, height: int, span: Span, make: Callable[[], Any]) -> Any:
         with self._lock:
-            seq, figure = self._figures.get(name, (-1, None))
-            now = self.events[-1]["seq"] if self.events else 0
-            if seq != now:
-                figure = make(self.events)
-                self._figures[name] = (now, figure)
+            seen, figure = self._figures.get((name, height, span), (-1, None))
+            if seen != self.count:
+                figure = make()
+                self._figures[name, height, span] = (self.count, figure)
             return type(figure)(figure)  # a copy: pages style what they show
 
     @property
@@ -90,21 +124,35 @@ class Watch:
                 return float(value)
         return None
 
-    def figure_of_last_epoch(self, monitor: str) -> float | None:
-        """The monitored validation figure of the last epoch."""
-        value = self.last.get("epoch", {}).get("val", {}).get("auc" if monitor in ("", "loss") else monitor)
+    def figure_of_epoch(self, monitor: str, epoch: int | None = None) -> float | None:
+        """The monitored validation figure of an epoch; without one, of the last."""
+        event = self.last.get("epoch", {}) if epoch is None else self.history.epochs.get(epoch, {})
+        value = (event.get("val") or {}).get(monitored(monitor))
         return None if value is None else float(value)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on finished epochs; pauses and the time between a stop and a resume do not count."""
+        return sum(float(event.get("seconds") or 0) for event in list(self.history.epochs.values()))
+
+
+def monitored(monitor: str) -> str:
+    """The figure to show for what is monitored: ROC AUC where that is the loss, which has a chart of its own."""
+    return "auc" if monitor in ("", "loss") else monitor
 
 
 def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
     """(share done in [0, 1], the line that says so) of a run that is at work."""
     from dashboard.components import duration
 
+    if status.waiting:
+        return 0.0, status.reason or "Starting"
     step, prepare = last.get("step"), last.get("prepare")
+    if prepare is not None and int(prepare.get("total") or 0) > 0 and (step is None or prepare["seq"] > step["seq"]):
+        done, total = int(prepare["done"]), int(prepare["total"])
+        words = "Preparing images" if prepare.get("what") != "features" else "Images through the frozen network, once"
+        return (done / total if done < total else 0.0), f"{words} · {done:,} of {total:,}"
     if step is None:
-        if prepare is not None and int(prepare.get("total") or 0) > 0:
-            done, total = int(prepare["done"]), int(prepare["total"])
-            return (done / total if done < total else 0.0), f"Preparing images · {done:,} of {total:,}"
         return 0.0, "Starting"
     epochs = max(1, status.epochs)
     epoch, within = int(step["epoch"]), int(step["step"]) / max(1, int(step["steps"]))
@@ -114,12 +162,9 @@ def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
     else:
         share = (epoch - 1 + within) / epochs
         where = f"Epoch {epoch} of {epochs} · " + (f"step {step['step']} of {step['steps']}" if within < 1 else "validating")
+    if status.state == "paused":
+        return min(1.0, share), f"Paused · {where}"
     newest = max((last[kind] for kind in ("step", "epoch") if kind in last), key=lambda event: event["seq"])
     eta = newest.get("eta_seconds")
     left = "" if eta is None else f" · about {duration(float(eta))} left"
     return min(1.0, share), where + left
-
-
-def is_stale(status: Status, *, job_alive: bool) -> bool:
-    """Whether nobody works on the run though it is not finished: made and never started, or its trainer died."""
-    return status.state == "interrupted" or (status.state == "queued" and not job_alive)

@@ -1,18 +1,26 @@
 """Numbers to Plotly figures. Nothing here computes a figure of merit."""
 
+from core.plots.history import History
 from core.plots.scores import confusion_figure, precision_recall_figure, roc_figure, score_histogram
+from core.plots.side_by_side import losses_figure, metrics_figure, run_colors
 from core.plots.style import COLORS, CONFIG, empty_figure
-from core.plots.training import METRIC_TITLES, loss_figure, metric_figure
+from core.plots.training import METRIC_TITLES, PHASE_TITLES, loss_figure, metric_figure, rate_figure
 
 __all__ = [
     "COLORS",
     "CONFIG",
     "METRIC_TITLES",
+    "PHASE_TITLES",
+    "History",
     "confusion_figure",
     "empty_figure",
     "loss_figure",
+    "losses_figure",
     "metric_figure",
+    "metrics_figure",
     "precision_recall_figure",
+    "rate_figure",
     "roc_figure",
+    "run_colors",
     "score_histogram",
 ]

@@ -20,6 +20,8 @@ COLORS = {
     "threshold": "#808495",
     "neutral": "#808495",
 }
+# For runs side by side, in this order: no two neighbours are alike to the colour-blind.
+RUN_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#A6761D", "#7B68C8", "#808495", "#B8405E")
 # What a person reads for the words of the run folder.
 NAMES = {"train": "training", "val": "validation", "test": "test"}
 MAX_POINTS = 2000
@@ -61,19 +63,19 @@ def base_figure(x: str, y: str, *, height: int = 380, revision: str = "figure") 
 
     `revision` is constant for a kind of figure: what the person zoomed to is kept when numbers change.
     """
-    figure = go.Figure(layout={"template": _TEMPLATE})
-    figure.update_layout(
-        height=height,
-        margin={"l": 16, "r": 16, "t": 40, "b": 16, "pad": 2},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        uirevision=revision,
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": {"size": 13}},
-        xaxis={"title": {"text": x}, "automargin": True},
-        yaxis={"title": {"text": y}, "automargin": True},
-        font={"size": 14},
-    )
-    return figure
+    layout = {
+        "template": _TEMPLATE,
+        "height": height,
+        "margin": {"l": 16, "r": 16, "t": 40, "b": 16, "pad": 2},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "uirevision": revision,
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "font": {"size": 13}},
+        "xaxis": {"title": {"text": x}, "automargin": True},
+        "yaxis": {"title": {"text": y}, "automargin": True},
+        "font": {"size": 14},
+    }
+    return go.Figure(layout=layout)  # at once: Plotly takes several times as long to update a figure
 
 
 def empty_figure(message: str, *, height: int = 380) -> Any:

@@ -1,159 +1,153 @@
-"""Live curves from the events of a run: the same axes and colours on Train, Evaluate and in the report."""
+"""Live curves from the events of a run: the same axes and colours on Train, Runs and in the report."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from core.plots.style import COLORS, MAX_POINTS, base_figure, empty_figure, pick, tick_step
+import numpy as np
+
+from core.plots.history import SMOOTHING, History
+from core.plots.style import COLORS, MAX_POINTS, base_figure, empty_figure, tick_step
+from core.plots.thinning import evenly, extremes
 
 METRIC_TITLES = {
     "auc": "ROC AUC",
+    "partial_auc": "Partial AUC (sensitivity ≥ 80 %)",
     "average_precision": "Average precision",
     "sensitivity_at_90_specificity": "Sensitivity at 90 % specificity",
     "specificity_at_90_sensitivity": "Specificity at 90 % sensitivity",
 }
+PHASE_TITLES = {"head": "head only", "fine_tune": "fine-tuning", "scratch": "from scratch"}
 _METRIC_COLORS = (COLORS["val"], "#0072B2", "#E69F00", "#009E73")
 _METRIC_DASHES = ("solid", "dash", "dot", "dashdot")
-_PHASES = {"head": "head only", "fine_tune": "fine-tuning", "scratch": "from scratch"}
+_ROOM = 0.16  # share of the axis that a phase needs for its name
+# Points of a curve by step: as it came, and smoothed; of a curve by epoch.
+_RAW, _SMOOTH, _EPOCHS = MAX_POINTS // 2, MAX_POINTS // 4, MAX_POINTS // 4
+
+Events = Sequence[Mapping[str, Any]]
+Span = Literal["trained", "planned"]
 
 
-@dataclass
-class _History:
-    """What the events say, with anything that a resumed training did again counted once."""
-
-    steps: list[tuple[float, float]] = field(default_factory=list)  # (position in epochs, loss)
-    epochs: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    phases: dict[str, tuple[int, int]] = field(default_factory=dict)
-    total: int = 0
-    ended: bool = False
-
-    @classmethod
-    def of(cls, events: Iterable[Mapping[str, Any]]) -> _History:
-        history = cls()
-        for event in events:
-            kind = event.get("type")
-            if kind == "step":
-                history._add_step(event)
-            elif kind == "epoch":
-                history._add_epoch(event)
-            elif kind == "phase":
-                history.phases[str(event.get("phase", ""))] = (int(event["first_epoch"]), int(event["last_epoch"]))
-                history.total = max(history.total, int(event["last_epoch"]))
-            elif kind == "done":
-                history.ended = True
-            elif kind == "start":
-                history.ended = False
-        return history
-
-    def _add_step(self, event: Mapping[str, Any]) -> None:
-        loss = _number(event.get("loss"))
-        position = int(event["epoch"]) - 1 + int(event["step"]) / max(1, int(event["steps"]))
-        while self.steps and self.steps[-1][0] >= position:  # resumed from an earlier point
-            self.steps.pop()
-        if loss is not None:
-            self.steps.append((position, loss))
-
-    def _add_epoch(self, event: Mapping[str, Any]) -> None:
-        epoch = int(event["epoch"])
-        for later in [done for done in self.epochs if done >= epoch]:
-            del self.epochs[later]
-        self.epochs[epoch] = event
-        self.total = max(self.total, int(event.get("epochs") or 0))
-
-    @property
-    def best_epoch(self) -> int | None:
-        """The last epoch that was the best so far."""
-        marked = [epoch for epoch, event in self.epochs.items() if event.get("best")]
-        return marked[-1] if marked else None
-
-    @property
-    def reached(self) -> float:
-        return max([self.steps[-1][0] if self.steps else 0.0, *map(float, self.epochs)])
-
-
-def loss_figure(events: Sequence[Mapping[str, Any]], *, smoothing: float = 0.95, height: int = 380) -> Any:
+def loss_figure(source: History | Events, *, smoothing: float = SMOOTHING, span: Span = "trained", height: int = 380) -> Any:
     """Training loss by step (pale as it came, bold smoothed) and validation loss by epoch.
 
     Args:
-        events: lines of events.jsonl, in order; a resumed run's repeated steps replace the earlier ones.
+        source: lines of events.jsonl in order, or a History of them, which has a smoothing of its own.
         smoothing: weight of the past in the exponential mean of the step loss, in [0, 1).
+        span: how far the axis of a run at work goes: to the end of the epoch it is in, or of the last one planned.
     """
-    history = _History.of(events)
-    if not history.steps and not history.epochs:
-        return empty_figure("No step has been made yet: the curve starts with the first one.", height=height)
+    history = History.of(source, smoothing)
+    if not len(history.loss) and not history.epochs:
+        return empty_figure("No step has been made yet:<br>the curve starts with the first one.", height=height)
     figure = base_figure("Epoch", "Loss", height=height, revision="loss")
-    if history.steps:
-        _add_step_loss(figure, history.steps, smoothing)
+    if len(history.loss):
+        _add_step_loss(figure, history)
     else:
-        _add_epoch_line(figure, history, [e.get("train_loss") for e in history.epochs.values()], "training", COLORS["train"])
-    _add_epoch_line(figure, history, [e.get("val_loss") for e in history.epochs.values()], "validation", COLORS["val"])
-    _finish(figure, history)
+        add_epoch_line(figure, history, history.series("train_loss"), "training", color=COLORS["train"])
+    add_epoch_line(figure, history, history.series("val_loss"), "validation", color=COLORS["val"])
+    _finish(figure, history, span)
     return figure
 
 
-def metric_figure(events: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None, *, height: int = 380) -> Any:
+def metric_figure(
+    source: History | Events, names: Sequence[str] | None = None, *, span: Span = "trained", height: int = 380
+) -> Any:
     """Validation figures by epoch, each in [0, 1].
 
     Args:
-        events: lines of events.jsonl, in order.
+        source: lines of events.jsonl in order, or a History of them.
         names: which figures of the epochs' `val`; None shows those of METRIC_TITLES that are there.
+        span: as in `loss_figure`.
     """
-    history = _History.of(events)
-    values = [event.get("val") or {} for event in history.epochs.values()]
-    present = {name for figures in values for name in figures}
+    history = History.of(source)
+    present = {name for event in history.epochs.values() for name in event.get("val") or {}}
     chosen = [name for name in (names or METRIC_TITLES) if name in present]
     if not chosen:
-        return empty_figure("No epoch is complete yet: validation comes at the end of each.", height=height)
-    figure = base_figure("Epoch", "Validation figure", height=height, revision="metrics")
+        return empty_figure("No epoch is complete yet:<br>validation comes at the end of each.", height=height)
+    y = f"{METRIC_TITLES.get(chosen[0], chosen[0])}, validation" if len(chosen) == 1 else "Validation figure"
+    figure = base_figure("Epoch", y, height=height, revision="metrics")
     for index, name in enumerate(chosen):
         color, dash = _METRIC_COLORS[index % 4], _METRIC_DASHES[index % 4]
-        series = [figures.get(name) for figures in values]
-        _add_epoch_line(figure, history, series, METRIC_TITLES.get(name, name), color, dash, width=3 if index == 0 else 2)
+        width = 3.0 if index == 0 else 2.0
+        title = METRIC_TITLES.get(name, name)
+        add_epoch_line(figure, history, history.series(name), title, color=color, dash=dash, width=width)
     figure.update_yaxes(range=[-0.01, 1.01], dtick=0.2)
-    _finish(figure, history)
+    _finish(figure, history, span)
     return figure
 
 
-def _add_step_loss(figure: Any, steps: list[tuple[float, float]], smoothing: float) -> None:
-    positions, losses = [p for p, _ in steps], [loss for _, loss in steps]
-    smooth = _smoothed(losses, smoothing)
-    color = COLORS["train"]
-    raw = _extremes(losses, MAX_POINTS // 2)
+def rate_figure(source: History | Events, *, span: Span = "trained", height: int = 160) -> Any:
+    """The learning rate by step: warm-up, peak and decay of each phase."""
+    history = History.of(source)
+    if not len(history.rate):
+        return empty_figure("Learning rate", height=height)
+    figure = base_figure("Epoch", "Learning rate", height=height, revision="rate")
+    kept = extremes(history.rate.y, _RAW)
     figure.add_scatter(
-        x=[positions[i] for i in raw],
-        y=[losses[i] for i in raw],
+        x=np.array(history.rate.x)[kept],
+        y=np.array(history.rate.y, dtype=np.float32)[kept],
+        mode="lines",
+        name="learning rate",
+        line={"color": COLORS["neutral"], "width": 2.5},
+        hovertemplate="learning rate %{y:.2e}<extra></extra>",
+    )
+    figure.update_yaxes(rangemode="tozero", exponentformat="power", nticks=4)
+    _finish(figure, history, span, words=False)
+    figure.update_xaxes(dtick=None, nticks=5, tickangle=0)  # it stands in a narrow column
+    figure.update_layout(showlegend=False)
+    return figure
+
+
+def _add_step_loss(figure: Any, history: History) -> None:
+    color = COLORS["train"]
+    positions, losses = np.array(history.loss.x), np.array(history.loss.y)
+    raw = extremes(losses, _RAW)
+    figure.add_scatter(
+        x=positions[raw],
+        y=losses[raw].astype(np.float32),
         mode="lines",
         line={"color": color, "width": 1},
         opacity=0.28,
         hoverinfo="skip",
         showlegend=False,
     )
-    kept = pick(len(steps), MAX_POINTS // 4)
+    add_smooth_loss(figure, history, "training", color=color)
+
+
+def add_smooth_loss(figure: Any, history: History, name: str, *, color: str, dash: str = "solid", width: float = 2.5) -> None:
+    """The smoothed training loss by step."""
+    kept = evenly(len(history.loss), _SMOOTH)
     figure.add_scatter(
-        x=[positions[i] for i in kept],
-        y=[smooth[i] for i in kept],
+        x=np.array(history.loss.x)[kept],
+        y=np.array(history.smoothed(kept.tolist()), dtype=np.float32),
         mode="lines",
-        name="training",
-        line={"color": color, "width": 2.5},
-        hovertemplate="training %{y:.4f} (smoothed)<extra></extra>",
+        name=name,
+        line={"color": color, "width": width, "dash": dash},
+        hovertemplate=name + " %{y:.4f} (smoothed)<extra></extra>",
     )
 
 
-def _add_epoch_line(
-    figure: Any, history: _History, series: Sequence[Any], name: str, color: str, dash: str = "solid", width: float = 2.5
+def add_epoch_line(
+    figure: Any,
+    history: History,
+    series: Sequence[float | None],
+    name: str,
+    *,
+    color: str,
+    dash: str = "solid",
+    width: float = 2.5,
 ) -> None:
-    numbers = [_number(value) for value in series]
-    if all(number is None for number in numbers):
+    """A figure by epoch, with a star at the best one; nothing when no epoch has it."""
+    if all(value is None for value in series):
         return
     epochs = list(history.epochs)
     best = history.best_epoch
-    kept = sorted({*pick(len(epochs), MAX_POINTS // 4), *(i for i, epoch in enumerate(epochs) if epoch == best)})
+    kept = sorted({*evenly(len(epochs), _EPOCHS).tolist(), *(i for i, epoch in enumerate(epochs) if epoch == best)})
     figure.add_scatter(
         x=[epochs[i] for i in kept],
-        y=[numbers[i] for i in kept],
+        y=[series[i] for i in kept],
         mode="lines+markers",
         name=name,
         line={"color": color, "width": width, "dash": dash},
@@ -166,63 +160,42 @@ def _add_epoch_line(
     )
 
 
-def _finish(figure: Any, history: _History) -> None:
-    """Shade the phases, mark the best epoch, and hold the x axis still while the run goes on."""
-    end = history.reached if history.ended else max(history.total, history.reached)
+def set_epoch_axis(figure: Any, end: float, **layout: Any) -> None:
+    """An x axis from 0 to `end` epochs, with whole numbers, and one label for all curves; with more of a layout."""
+    title = {"text": "epoch %{x:.2f}"}
+    axis = {"range": [0, end * 1.02], "dtick": tick_step(end), "hoverformat": ".2f", "unifiedhovertitle": title}
+    figure.update_layout(hovermode="x unified", xaxis=axis, **layout)
+
+
+def _finish(figure: Any, history: History, span: Span, *, words: bool = True) -> None:
+    """Shade the phases, mark the best epoch, and set the axis: in one update, because Plotly checks each anew."""
+    end = _end(history, span)
+    over = {"yref": "y domain", "y0": 0, "y1": 1}
+    shapes: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
     for index, (phase, (first, last)) in enumerate(history.phases.items()):
         if first - 1 >= end or len(history.phases) < 2:
             continue
-        figure.add_vrect(
-            x0=first - 1,
-            x1=min(last, end),
-            layer="below",
-            line_width=0,
-            fillcolor=COLORS["neutral"],
-            opacity=0.05 + 0.08 * (index % 2),
-        )
-        words = {"text": _PHASES.get(phase, phase), "font": {"size": 13}, "showarrow": False}
-        figure.add_annotation(x=first - 1, y=0, yref="paper", xanchor="left", yanchor="bottom", xshift=4, **words)
+        look = {"fillcolor": COLORS["neutral"], "opacity": 0.05 + 0.08 * (index % 2), "line": {"width": 0}, "layer": "below"}
+        shapes.append({"type": "rect", "x0": first - 1, "x1": min(last, end), **over, **look})
+        place = {"x": first - 1, "y": 0, "xanchor": "left", "yanchor": "bottom", "xshift": 4}
+        if min(last, end) - first + 1 >= _ROOM * end:
+            notes.append({"text": PHASE_TITLES.get(phase, phase), **place})
     best = history.best_epoch
     if best is not None:
-        figure.add_vline(x=best, line={"color": COLORS["neutral"], "dash": "dot", "width": 1.5})
-        anchor = "right" if best > end / 2 else "left"
-        figure.add_annotation(
-            x=best,
-            y=1,
-            yref="paper",
-            xanchor=anchor,
-            yanchor="top",
-            text=f" best: epoch {best} ",
-            showarrow=False,
-            font={"size": 13},
-        )
-    figure.update_xaxes(
-        range=[0, end * 1.02], dtick=tick_step(end), hoverformat=".2f", unifiedhovertitle={"text": "epoch %{x:.2f}"}
-    )
-    figure.update_layout(hovermode="x unified")
+        look = {"line": {"color": COLORS["neutral"], "dash": "dot", "width": 1.5}}
+        shapes.append({"type": "line", "x0": best, "x1": best, **over, **look})
+        place = {"x": best, "y": 1, "xanchor": "right" if best > end / 2 else "left", "yanchor": "top"}
+        notes.append({"text": f" best: epoch {best} ", **place})
+    common = {"yref": "paper", "showarrow": False, "font": {"size": 13}}
+    set_epoch_axis(figure, end, shapes=shapes, annotations=[note | common for note in notes] if words else [])
 
 
-def _smoothed(values: Sequence[float], weight: float) -> list[float]:
-    """Exponential mean, corrected at the start so that it begins at the first value and not at 0."""
-    smooth, mean = [], 0.0
-    for count, value in enumerate(values, start=1):
-        mean = weight * mean + (1 - weight) * value
-        smooth.append(mean / (1 - weight**count))
-    return smooth
-
-
-def _extremes(values: Sequence[float], limit: int) -> list[int]:
-    """At most about `limit` indices that keep the lowest and highest of each stretch: peaks survive."""
-    if len(values) <= limit:
-        return list(range(len(values)))
-    width = math.ceil(len(values) / (limit // 2))
-    kept: set[int] = {len(values) - 1}
-    for start in range(0, len(values), width):
-        stretch = range(start, min(start + width, len(values)))
-        kept |= {min(stretch, key=values.__getitem__), max(stretch, key=values.__getitem__)}
-    return sorted(kept)
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, else None: JSON writes an undefined figure as null or NaN."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+def _end(history: History, span: Span) -> float:
+    """Where the axis ends. It moves once an epoch at most, so that a curve does not crawl while one looks at it."""
+    if history.ended:
+        return history.reached
+    if span == "planned":
+        return max(history.planned, history.reached)
+    next_epoch = math.floor(history.reached) + 1.0
+    return min(next_epoch, history.planned) if history.planned > history.reached else max(history.reached, history.planned)

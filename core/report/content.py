@@ -185,9 +185,10 @@ def _methods(material: _Material) -> dict[str, str]:
         "threshold": f"The threshold is the highest one with a sensitivity of at least {target:.0%} on the validation images. "
         "It was frozen with the model and applied to the test set as it is. Figures of the validation set at this threshold "
         "are therefore optimistic, and so are its other figures, since it chose the best epoch.",
-        "intervals": f"Intervals are {settings.confidence:.0%} percentile intervals of {settings.bootstrap_samples:,} "
-        "bootstrap resamples of patients (all images of a patient are drawn together); the threshold stays fixed. Where "
-        "every resample gives the same value, Wilson's interval with the number of patients stands instead and is marked. "
+        "intervals": f"Intervals are of {settings.confidence:.0%} and count patients, not images; the threshold stays fixed. "
+        "ROC AUC: Obuchowski's variance for clustered data on the logit scale (DeLong's where every patient has one row). "
+        "Sensitivity, specificity, precision, accuracy: Wilson's interval with the effective number of images. Others: "
+        f"percentiles of {settings.bootstrap_samples:,} bootstrap resamples of patients (all images of a patient together). "
         f"A figure about a class with fewer than {MIN_PATIENTS} patients is not told.",
         "levels": "At breast and patient level the score is the mean of the images' scores, the label is malignant when any "
         "image's is, and the threshold is the one chosen on images.",
@@ -249,8 +250,7 @@ def _level_table(evaluation: Evaluation) -> Table:
 def _cell(figure: Interval | str) -> str:
     if isinstance(figure, str):
         return "–"
-    text = str(figure).replace(" ", "\u00a0")  # an interval stays on one line
-    return f"{text} (Wilson)" if figure.method == "wilson" else text
+    return str(figure).replace(" ", "\u00a0")  # an interval stays on one line
 
 
 def _reasons(evaluation: Evaluation) -> list[str]:

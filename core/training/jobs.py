@@ -121,8 +121,15 @@ def start_process(run: Run, *, resume: bool = False) -> int:
     except OSError as error:
         raise BadRun(f"{run.name}: no process could be started for it ({error.strerror or error}).") from error
     _children.append(process)
+    # "queued" even where it is resumed: until the process has taken the run over it waits to begin.
     run.set_status(
-        pid=process.pid, host=platform.node(), process="", heartbeat=time.time(), launcher="process", reason="Starting."
+        state="queued",
+        pid=process.pid,
+        host=platform.node(),
+        process="",
+        heartbeat=time.time(),
+        launcher="process",
+        reason="Starting.",
     )
     return process.pid
 

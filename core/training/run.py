@@ -140,6 +140,11 @@ class Run:
         except BadConfig as error:
             raise BadRun(f"{self.name}: its configuration cannot be read. {error}") from error
 
+    @property
+    def begun(self) -> bool:
+        """Whether training it again has to be a resume. One that waits in line to be resumed is "queued" too."""
+        return self.status().state != "queued" or (self.path / LAST).is_file()
+
     def manifest(self) -> pd.DataFrame:
         """The rows it uses, as core.data.read_manifest gives them; `content_hash` is filled once images are prepared.
 
@@ -239,7 +244,7 @@ class Run:
         state = self.status().state
         if state == "done":
             raise BadRun(f"{self.name}: it is finished. Start a new run; its model can be the new one's starting weights.")
-        if not resume and state != "queued":
+        if not resume and self.begun:
             raise BadRun(f"{self.name}: it was started before (it is {state}). Resume it, or start a new run.")
 
     def acquire(self) -> FileLock:

@@ -32,14 +32,14 @@ class Place:
         Raises:
             TrainingFailed: the line's folder cannot be written to.
         """
-        self.folder = home() / "line" / _safe(platform.node() or "host") / _safe(device)
+        self.folder = _folder(device)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock", timeout=_LONG):
-                self.number = max(self._numbers(), default=0) + 1
-                self._lock = FileLock(self._file(self.number, "lock"), thread_local=False)
-                self._lock.acquire(timeout=0)
-                self._file(self.number, "json").write_text(json.dumps({"run": name}), encoding="utf-8")
+            with _changing(self.folder):
+                self.number = max(_numbers(self.folder), default=0) + 1
+                self._lock = FileLock(_file(self.folder, self.number, "lock"), thread_local=False)
+                self._lock.acquire(timeout=_LONG)  # who looks in on the line may hold it for a moment
+                _file(self.folder, self.number, "json").write_text(json.dumps({"run": name}), encoding="utf-8")
         except OSError as error:  # a Timeout is one too
             raise TrainingFailed(
                 f"{self.folder}: the line for {device} cannot be written to ({error.strerror or error}). "
@@ -48,14 +48,16 @@ class Place:
 
     def ahead(self) -> list[str]:
         """Names of the trainings that come first, the one at work foremost; [] when it is our turn."""
-        return [name for number in self._numbers() if number < self.number and (name := self._occupant(number)) is not None]
+        return [name for number in _numbers(self.folder) if number < self.number and (name := _occupant(self.folder, number))]
 
     def leave(self) -> None:
         """Give the place up; the next one in line moves up. Does nothing the second time."""
-        if self._lock.is_locked:
-            self._file(self.number, "json").unlink(missing_ok=True)
+        if not self._lock.is_locked:
+            return
+        try:
+            _remove(self.folder, self.number, self._lock)
+        finally:
             self._lock.release()
-            self._file(self.number, "lock").unlink(missing_ok=True)
 
     def __enter__(self) -> Place:
         return self
@@ -63,31 +65,59 @@ class Place:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.leave()
 
-    def _numbers(self) -> list[int]:
-        return sorted(int(path.stem) for path in self.folder.glob("*.json") if path.stem.isdigit())
 
-    def _occupant(self, number: int) -> str | None:
-        """Who holds the place; None, and the place removed, when nobody does any more."""
-        lock = FileLock(self._file(number, "lock"), thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return self._name(number)
-        self._file(number, "json").unlink(missing_ok=True)
+def line(device: str) -> list[str]:
+    """Names of the trainings that are at work or wait on `device` here, in their order; who comes now comes after them."""
+    folder = _folder(device)
+    return [name for number in _numbers(folder) if (name := _occupant(folder, number))]
+
+
+def _folder(device: str) -> Path:
+    return home() / "line" / _safe(platform.node() or "host") / _safe(device)
+
+
+def _numbers(folder: Path) -> list[int]:
+    return sorted(int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit())
+
+
+def _occupant(folder: Path, number: int) -> str | None:
+    """Who holds the place; None, and the place removed, when nobody does any more."""
+    lock = FileLock(_file(folder, number, "lock"), thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _name(folder, number)
+    try:
+        _remove(folder, number, lock)
+    finally:
         lock.release()
-        self._file(number, "lock").unlink(missing_ok=True)
-        return None
+    return None
 
-    def _name(self, number: int) -> str | None:
-        try:
-            return str(json.loads(self._file(number, "json").read_text(encoding="utf-8"))["run"])
-        except FileNotFoundError:
-            return None  # it left a moment ago
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another training"
 
-    def _file(self, number: int, kind: str) -> Path:
-        return self.folder / f"{number:08d}.{kind}"
+def _changing(folder: Path) -> FileLock:
+    """Held while places come and go: nobody takes a number whose files are just being removed."""
+    return FileLock(folder / ".lock", timeout=_LONG)
+
+
+def _remove(folder: Path, number: int, lock: FileLock) -> None:
+    """Remove the place whose lock is held here; leaves it unlocked."""
+    with _changing(folder):
+        _file(folder, number, "json").unlink(missing_ok=True)
+        lock.release()  # Windows removes no file that is open
+        _file(folder, number, "lock").unlink(missing_ok=True)
+
+
+def _name(folder: Path, number: int) -> str | None:
+    try:
+        return str(json.loads(_file(folder, number, "json").read_text(encoding="utf-8"))["run"])
+    except FileNotFoundError:
+        return None  # it left a moment ago
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another training"
+
+
+def _file(folder: Path, number: int, kind: str) -> Path:
+    return folder / f"{number:08d}.{kind}"
 
 
 def _safe(text: str) -> str:

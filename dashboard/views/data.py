@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, services
-from dashboard.components import Metric, Tile
+from dashboard import components, pictures, services
+from dashboard.components import Metric
+from dashboard.images import image_ref, thumbnail
+from dashboard.pictures import Tile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +132,7 @@ def images(frame: pd.DataFrame) -> None:
     with st.container(key="data-grid"):  # as high as its images before they are there: nothing jumps
         with st.spinner("Reading images", show_time=False), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             tiles = list(pool.map(_tile, shown))
-        picked = components.gallery(tiles, key="data:gallery", columns=COLUMNS, height=190, clickable=True)
+        picked = pictures.gallery(tiles, key="data:gallery", columns=COLUMNS, height=190, clickable=True)
     last = min(first + ROWS * COLUMNS, len(rows))
     st.caption(f"{first + 1}–{last} of {len(rows):,} images, as the files say they are. Click one to open it in Preprocess.")
     if picked:
@@ -144,11 +146,11 @@ def _tile(row: Any) -> Tile:
         "caption": f"{row.laterality} {row.view}".strip(),
         "detail": " · ".join(part for part in (str(row.patient_id), row.split) if part),
         "label": row.label,
-        "color": components.label_color(row.label),
+        "color": pictures.label_color(row.label),
         "id": row.path,
     }
     try:
-        return Tile(services.thumbnail(services.image_ref(row.path)), **common)
+        return Tile(thumbnail(image_ref(row.path)), **common)
     except LabError:
         return Tile(b"", missing="not readable: see Problems", **common)
 
@@ -180,7 +182,7 @@ def counts(frame: pd.DataFrame) -> None:
             x=[name or "no split" for name in order],
             y=values.tolist(),
             name=label,
-            marker_color=components.label_color(label),
+            marker_color=pictures.label_color(label),
             hovertemplate="%{x}: %{y} images<extra>" + label + "</extra>",
         )
     chart.update_layout(

@@ -9,8 +9,9 @@ import streamlit as st
 
 from core.config import Recipe
 from core.errors import LabError, NotEnoughData
-from dashboard import components, kept, results, services
-from dashboard.components import Metric, Tile, duration, number
+from dashboard import components, kept, pictures, results, services
+from dashboard.components import Metric, duration, number
+from dashboard.pictures import Tile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -219,9 +220,11 @@ def _card(title: str, figure: Interval | str, explored: float | None) -> Metric:
 
 
 def _interval_words(figure: Interval) -> str:
-    if figure.method == "wilson":
-        return "Wilson interval of that share of the patients (every resample gives the same value)."
-    return "Bootstrap interval: patients resampled, not images."
+    return {
+        "wilson": "Wilson's interval with the number of images that the patients are worth.",
+        "delong": "DeLong's interval, on the logit scale.",
+        "obuchowski": "Obuchowski's interval for several images a patient, on the logit scale.",
+    }.get(figure.method, "Bootstrap interval: patients resampled, not images.")
 
 
 def charts(found: Evaluation, summary: Summary, table: pd.DataFrame, threshold: float) -> None:
@@ -283,14 +286,14 @@ def mistakes(run: Run, found: Evaluation, threshold: float) -> None:
             st.markdown("None at this threshold.")
             continue
         tiles = [_tile(row, recipe) for row in rows.head(MISTAKES).itertuples()]
-        picked = components.gallery(tiles, key=f"evaluate:{key}", columns=MISTAKES, height=170, clickable=True)
+        picked = pictures.gallery(tiles, key=f"evaluate:{key}", columns=MISTAKES, height=170, clickable=True)
         if picked:
             explain(picked, found.split)
 
 
 def _tile(row: Any, recipe: Any) -> Tile:
     side = f"{row.laterality} {row.view}".strip()
-    label, caption, color = f"{row.score:.3f}", side or Path(row.path).name, components.label_color(row.label)
+    label, caption, color = f"{row.score:.3f}", side or Path(row.path).name, pictures.label_color(row.label)
     try:
         return Tile(results.input_thumbnail(row.path, recipe), caption, label, color, row.path)
     except LabError as error:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, kept, results, services
-from dashboard.components import Metric, Tile
-from dashboard.services import ImageRef
+from dashboard import components, images, kept, results, services
+from dashboard.components import Metric
+from dashboard.images import ImageRef
+from dashboard.pictures import Tile, gallery
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,7 @@ def uploaded() -> ImageRef | None:
     file = st.file_uploader("DICOM, PNG, JPEG, PGM or TIFF", key="explain:upload")
     slot = "explain:uploaded"
     if file is not None and (slot not in st.session_state or st.session_state[slot][0] != file.file_id):
-        st.session_state[slot] = (file.file_id, services.image_ref(file.getvalue(), file.name))
+        st.session_state[slot] = (file.file_id, images.image_ref(file.getvalue(), file.name))
     return st.session_state[slot][1] if slot in st.session_state else None
 
 
@@ -110,7 +111,7 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
             on_click=lambda to=to: services.remember("explain:image", paths[to]),
         )
     path = paths[index]
-    return services.image_ref(path), rows.iloc[index], rows
+    return images.image_ref(path), rows.iloc[index], rows
 
 
 def listing(run: Run, split: str) -> pd.DataFrame:
@@ -192,10 +193,10 @@ def picture(run: Run, image: ImageRef, row: Any, found: Explanation, boxes: list
     verdict(row, found)
     before, after = pictures(found, opacity=opacity, colormap=colormap, boxes=boxes)
     height, width = found.prepared.pixels.shape
-    components.gallery(
+    gallery(
         [
-            Tile(services.preview_jpeg(before, quality=92), f"Model input, {width} × {height} px"),
-            Tile(services.preview_jpeg(after, quality=92), f"Evidence for {found.heat.target}, {found.heat.method}"),
+            Tile(images.preview_jpeg(before, quality=92), f"Model input, {width} × {height} px"),
+            Tile(images.preview_jpeg(after, quality=92), f"Evidence for {found.heat.target}, {found.heat.method}"),
         ],
         key="explain:pictures",
         columns=2,
@@ -276,7 +277,7 @@ def save_many(run: Run, rows: pd.DataFrame, like: Explanation, opacity: float, c
     bar = st.progress(0.0, text="Saving")
     refused: list[str] = []
     for done, (_, row) in enumerate(rows.iterrows(), start=1):
-        image = services.image_ref(row["path"])
+        image = images.image_ref(row["path"])
         try:
             found = results.explanation(run, image, like.heat.method, like.heat.target)
         except LabError as error:

@@ -59,7 +59,7 @@ def _data_card() -> Metric:
 
 
 def _runs_card(total: int, trained: int) -> Metric:
-    active = len(services.active_jobs())
+    active = sum(run.status().live for run in services.runs())
     detail = f"{trained} with a model" + (f", {active} training now" if active else "")
     return Metric("Runs", str(total), detail if total else "nothing trained yet")
 
@@ -87,17 +87,18 @@ def _way() -> None:
     st.markdown("#### The way through", anchors=False)
     steps = [
         ("data", ":material/database: Data", "Import images, see counts, find leaks and duplicates."),
+        ("inspect", ":material/frame_inspect: Inspector", "One image after each step, from file to model input."),
         ("preprocess", ":material/tune: Preprocess", "Tune contrast on real images; see exactly what the model sees."),
         ("train", ":material/model_training: Train", "Live curves; stop and go on; runs outlive the page."),
         ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion, threshold, the worst mistakes."),
         ("explain", ":material/blur_on: Explain", "Heatmaps: where a score comes from."),
         ("test_image", ":material/image_search: Test image", "One file in, one score out."),
     ]
-    columns = st.columns(3)
-    for index, (page, title, text) in enumerate(steps):
-        with columns[index % 3].container(border=True, height="stretch"):
-            st.page_link(components.PAGES[page], label=f"**{title}**")
-            st.markdown(text)
+    for start in range(0, len(steps), 4):
+        for column, (page, title, text) in zip(st.columns(4), steps[start : start + 4], strict=False):
+            with column.container(border=True, height="stretch"):
+                st.page_link(components.PAGES[page], label=f"**{title}**")
+                st.markdown(text)
 
 
 with components.page(

@@ -1,4 +1,4 @@
-"""Train: set a run up, start it, watch it live, stop or pause it, and see how every run ended."""
+"""Train: set a run up, start it or let it wait its turn, and watch it live. All runs are on the Runs page."""
 
 from __future__ import annotations
 
@@ -7,47 +7,46 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.errors import LabError
-from dashboard import components, kept, new_run, results, services
+from dashboard import components, controls, kept, new_run, overview, pictures, results, services
 from dashboard.components import Metric, duration, number
 
 if TYPE_CHECKING:
+    from core.plots.training import Span
     from core.training import Run, Status
 
 VIEWS = ["New run", "Progress"]
-CHART_HEIGHT = 330
+SPANS = {"trained": "So far", "planned": "All epochs"}
+CHART_HEIGHT = 290
 REFRESH = 1.0  # seconds between looks at a run at work
+GALLERY_COLUMNS = 8
 
 
 def show() -> None:
-    """One of two views: a run at work (or ended), or the form of a new one; the table of runs below both."""
-    busy = results.busy_run()
+    """One of two views: a run at work (or ended), or the form of a new one."""
     if "train:entered" not in st.session_state:  # a new tab, a reload: what is at work comes first
         st.session_state["train:entered"] = True
-        if busy is not None:
-            results.watch_run(busy)
-    left, right = st.columns([1, 3])
+        if found := services.active_runs():
+            results.watch_run(found[0])
+    left, middle, right = st.columns([3, 6, 3], vertical_alignment="center")
     with left:
         view = kept.segmented("View", VIEWS, "train:view", hide_label=True)
-    if view == "Progress":
-        with right:
-            run = run_picker()
-        if run is None:
-            components.empty_state(
-                "Nothing has been trained yet",
-                "Set up a first run: it appears here as it learns.",
-                icon=":material/monitoring:",
-            )
-        else:
-            status = run.status()
-            live = status.live or results.job_alive(run)
-            st.fragment(progress, run_every=REFRESH if live else None)(run, live, status.state)
-    else:
-        new_run.show(busy)
-    runs_section()
-
-
-# ---------------------------------------------------------------- a run at work
+    if view != "Progress":
+        new_run.show()
+        return
+    with middle:
+        run = run_picker()
+    if run is None:
+        components.empty_state(
+            "Nothing has been trained yet", "Set up a first run: it appears here as it learns.", icon=":material/monitoring:"
+        )
+        return
+    with right.container(horizontal_alignment="right"):
+        kept.segmented("Epochs shown", SPANS, "train:span", hide_label=True)
+    status = run.status()
+    active = services.at_work(run, status)
+    st.fragment(progress, run_every=REFRESH if active else None)(run, active, state_key(status))
+    seen = bool(results.first_batch(run)) if not status.problem else False
+    st.fragment(first_batch, run_every=2 * REFRESH if active and not seen else None)(run, waited=active and not seen)
 
 
 def run_picker() -> Run | None:
@@ -59,31 +58,39 @@ def run_picker() -> Run | None:
     return found[name]
 
 
+# ---------------------------------------------------------------- a run at work
+
+
+def state_key(status: Status) -> tuple[str, bool]:
+    """Changes when another set of buttons fits."""
+    return status.state, status.waiting
+
+
 @components.errors_shown()
-def progress(run: Run, live: bool, state: str) -> None:
+def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
     """Where the run stands, from its folder alone; asks for the whole page when its state changes."""
     status = run.status()
-    if (status.live or results.job_alive(run), status.state) != (live, state):
+    if (services.at_work(run, status), state_key(status)) != (active, state):
         st.rerun()
     followed = results.watch(run)
     header(run, status)
-    if live:
+    if active:
         from dashboard.watch import progress as progress_of
 
         share, words = progress_of(status, followed.last)
-        if status.state == "paused":
-            words = "Paused · " + words.split(" · about")[0]
         st.progress(share, text=words)
     else:
         outcome(run, status)
     cards(run, status)
-    left, right = st.columns(2)
-    with left:
-        components.figure(followed.loss(CHART_HEIGHT), "train:loss")
-    with right:
-        chart = followed.metric(status.monitor, CHART_HEIGHT)
-        chart.update_yaxes(title_text=f"{_title(status)}, validation")
-        components.figure(chart, "train:metric")
+    span: Span = "planned" if services.recall("train:span") == "planned" else "trained"
+    charts = {
+        "loss": followed.loss(CHART_HEIGHT, span),
+        "metric": followed.metric(status.monitor, CHART_HEIGHT, span),
+        "rate": followed.rate(CHART_HEIGHT, span),
+    }
+    for column, (name, chart) in zip(st.columns([5, 5, 3]), charts.items(), strict=True):
+        with column:
+            components.figure(chart, f"train:{name}", subject=f"{run.name}, {span}", alt=f"{name} of {run.name}")
     for message in followed.warnings[-5:]:
         st.warning(message, icon=":material/warning:")
     if followed.excluded:
@@ -93,118 +100,84 @@ def progress(run: Run, live: bool, state: str) -> None:
 
 def header(run: Run, status: Status) -> None:
     """State in a badge, what the run is, and the buttons that fit its state."""
-    from dashboard.watch import STATES
+    from dashboard.watch import state_of
 
-    words, color = STATES[status.state]
+    words, color = state_of(status)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(words, color=color)
         if is_synthetic(run):
             st.badge("SYNTHETIC", color="orange", help="Trained on the synthetic demo set: not real mammograms.")
         st.markdown(what_it_is(run, status), width="stretch")
-        if status.live:
-            controls(run, status)
+        controls.requests(run, status, "train")
 
 
 def what_it_is(run: Run, status: Status) -> str:
     """Architecture, size, images and where it runs, in a line."""
+    from dashboard.watch import LAUNCHERS
+
     parts: list[str] = []
-    try:
-        config = run.config()
+    config = overview.config_of(run)
+    if config is not None:
         height, width = config.preprocessing.shape
         weights = "from scratch" if config.model.weights == "none" else "pretrained"
         parts = [f"{config.model.name}, {weights}", f"{width} × {height} px"]
-    except LabError:
+    else:
         parts = ["configuration not readable"]
-    start = results.watch(run).last.get("start", {})
-    images = start.get("images") or {}
+    images = results.watch(run).last.get("start", {}).get("images") or {}
     if images:
         parts.append(f"{images.get('train', 0):,} training images")
-    if status.live and status.host not in ("", platform.node()):
-        parts.append(f"on {status.host}")
-    if start.get("device"):
-        parts.append(f"{start['device']}, {start.get('precision', '')}".rstrip(", "))
+    if (status.live or status.waiting) and status.launcher:
+        parts.append(f"by {LAUNCHERS.get(status.launcher, status.launcher)}")
+        if status.host not in ("", platform.node()):
+            parts.append(f"on {status.host}")
+    elif note := run.note():
+        parts.append(f"*{components.plain(note.splitlines()[0])}*")
     return " · ".join(parts)
-
-
-def controls(run: Run, status: Status) -> None:
-    """Pause or go on, and stop; a request that is not answered yet shows as such."""
-    stopping = run.requested("stop")
-    if status.state == "paused" or run.requested("pause"):
-        st.button(
-            "Go on",
-            icon=":material/play_arrow:",
-            disabled=stopping,
-            key="train:go_on",
-            on_click=lambda: _shown(lambda: run.withdraw("pause")),
-        )
-    else:
-        st.button(
-            "Pause",
-            icon=":material/pause:",
-            disabled=stopping,
-            key="train:pause",
-            on_click=lambda: _shown(lambda: run.request("pause")),
-        )
-    st.button(
-        "Stopping …" if stopping else "Stop, keep the best",
-        icon=":material/stop:",
-        disabled=stopping,
-        key="train:stop",
-        help="Ends after the current step. The best model so far is kept, and the run can be resumed.",
-        on_click=lambda: _shown(lambda: run.request("stop")),
-    )
-
-
-def _shown(action: object) -> None:
-    with components.errors_shown():
-        action()  # type: ignore[operator]
 
 
 def cards(run: Run, status: Status) -> None:
     """The figures of the moment; the same six places whatever is known."""
-    from core.plots import METRIC_TITLES
-    from dashboard.watch import PHASES
+    from core.plots import METRIC_TITLES, PHASE_TITLES
+    from dashboard.watch import monitored
 
     followed = results.watch(run)
-    step, epoch, start = (followed.last.get(kind, {}) for kind in ("step", "epoch", "start"))
-    monitor = "auc" if status.monitor in ("", "loss") else status.monitor
+    step, epoch = followed.last.get("step", {}), followed.last.get("epoch", {})
+    start = followed.last.get("resume") or followed.last.get("start", {})
+    name = monitored(status.monitor)
     best = best_value(run, status)
     rate = step.get("images_per_second") or epoch.get("images_per_second")
     learning = step.get("learning_rate")
-    phase = PHASES.get(str(step.get("phase") or followed.last.get("phase", {}).get("phase", "")), "–")
-    done = int(epoch.get("epoch", 0))
+    phase = str(followed.last.get("phase", {}).get("phase", ""))
+    spent = f"{duration(followed.seconds)} of training" if followed.seconds else "no epoch finished yet"
     components.metric_cards(
         [
-            Metric("Epoch", f"{done} / {status.epochs}", phase),
+            Metric("Epoch", f"{int(epoch.get('epoch', 0))} / {status.epochs}", PHASE_TITLES.get(phase, phase or "–")),
             Metric("Loss, training", number(followed.train_loss), f"validation {number(epoch.get('val_loss'))}"),
             Metric(
-                f"{METRIC_TITLES.get(monitor, monitor)}",
-                number(followed.figure_of_last_epoch(monitor)),
+                METRIC_TITLES.get(name, name),
+                number(followed.figure_of_epoch(name)),
                 f"best {number(best)}, epoch {status.best_epoch}" if status.best_epoch else "best: none yet",
             ),
-            Metric("Images/s", "–" if rate is None else f"{float(rate):.1f}", _spent(run)),
+            Metric("Images/s", "–" if rate is None else f"{float(rate):.1f}", spent),
             Metric("Learning rate", "–" if learning is None else f"{float(learning):.1e}", "of the last step"),
-            Metric("Device", str(start.get("device") or status.device or "–").split(" (")[0], str(start.get("precision", "–"))),
+            Metric("Device", str(start.get("device") or status.device or "–").split(" (")[0], _device_detail(start, step)),
         ]
     )
 
 
+def _device_detail(start: dict[str, object], step: dict[str, object]) -> str:
+    """Precision, and the GPU memory that the training holds."""
+    parts = [str(start.get("precision") or "–")]
+    used, total = step.get("memory"), step.get("memory_total")
+    if isinstance(used, int) and isinstance(total, int):
+        parts.append(f"{used / 2**30:.1f} of {total / 2**30:.0f} GB")
+    return ", ".join(parts)
+
+
 def best_value(run: Run, status: Status) -> float | None:
     """The monitored figure (ROC AUC where the loss is monitored) at the best epoch."""
-    monitor = "auc" if status.monitor in ("", "loss") else status.monitor
-    for event in reversed(results.watch(run).events):
-        if event.get("type") == "epoch" and event.get("epoch") == status.best_epoch:
-            value = (event.get("val") or {}).get(monitor)
-            return None if value is None else float(value)
-    return status.best_value
-
-
-def _spent(run: Run) -> str:
-    """Time spent on finished epochs; pauses and the time between a stop and a resume do not count."""
-    epochs = [event for event in results.watch(run).events if event.get("type") == "epoch"]
-    if not epochs:
-        return "no epoch finished yet"
-    return f"{duration(sum(float(event.get('seconds') or 0) for event in epochs))} of training"
+    found = results.watch(run).figure_of_epoch(status.monitor, status.best_epoch) if status.best_epoch else None
+    return status.best_value if found is None and status.monitor != "loss" else found
 
 
 def outcome(run: Run, status: Status) -> None:
@@ -213,7 +186,7 @@ def outcome(run: Run, status: Status) -> None:
     best = f" The best model is of epoch {status.best_epoch}" if status.best_epoch else ""
     figure = f" ({_title(status)} {number(best_value(run, status))} on validation)." if best else ""
     reason = f" {_sentence(status.reason)}" if status.reason else ""
-    words, buttons = st.columns([4, 1] if has_model != status.resumable else [3, 1], vertical_alignment="center")
+    words, buttons = st.columns([4, 1], vertical_alignment="center")
     with words:
         if status.problem:
             components.show_error(f"This run's folder is damaged: {status.problem}")
@@ -227,31 +200,26 @@ def outcome(run: Run, status: Status) -> None:
         elif status.state == "interrupted":
             st.warning(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{figure}", icon=":material/warning:")
         else:
-            st.info("This run was set up but never started.", icon=":material/hourglass_empty:")
+            st.info(f"Nobody trains this run.{reason}", icon=":material/hourglass_empty:")
     with buttons:
         if has_model and st.button(
             "Evaluate", type="primary", icon=":material/query_stats:", key="train:evaluate", width="stretch"
         ):
             services.set_current_run(run.name)
             st.switch_page(components.PAGES["evaluate"])
-        if status.resumable or status.state == "queued":
-            resume_button(run, primary=not has_model, label="Start" if status.state == "queued" else "Resume")
+        controls.start_button(run, status, "train", primary=not has_model)
 
 
-def resume_button(run: Run, *, primary: bool, label: str) -> None:
-    """Go on with a run that has not reached its last epoch."""
-    busy = results.busy_run()
-    if st.button(
-        label,
-        icon=":material/resume:",
-        type="primary" if primary else "secondary",
-        key="train:resume",
-        width="stretch",
-        disabled=busy is not None,
-        help=f"{busy.name} is being trained on this machine." if busy else "Goes on from the last checkpoint.",
-    ):
-        services.start_training(run)
-        st.rerun()
+@components.errors_shown()
+def first_batch(run: Run, *, waited: bool) -> None:
+    """The first training images as the model gets them, once they are prepared."""
+    tiles = results.first_batch(run) if (run.path / "manifest.csv").is_file() else []
+    if not tiles:
+        return
+    if waited:
+        st.rerun()  # they are here: no more looking for them
+    st.markdown("#### The first batch as the model sees it", anchors=False)
+    pictures.gallery(tiles, key="train:first", columns=GALLERY_COLUMNS, height=110)
 
 
 def _title(status: Status) -> str:
@@ -263,60 +231,6 @@ def _title(status: Status) -> str:
 def _sentence(text: str) -> str:
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
-
-
-# ---------------------------------------------------------------- all runs
-
-
-def runs_section() -> None:
-    """Every run in the folder with its state; a row opens it."""
-    if not services.runs():
-        return
-    st.markdown("#### All runs", anchors=False)
-    active = any(run.status().live for run in services.runs())
-    st.fragment(runs_table, run_every=2.0 if active else None)()
-
-
-@components.errors_shown()
-def runs_table() -> None:
-    """Name, state, epochs, best figure, when and where; newest first."""
-    import pandas as pd
-
-    from dashboard.watch import STATES
-
-    rows = []
-    for run in services.runs():
-        status = run.status()
-        rows.append(
-            {
-                "Run": run.name,
-                "State": STATES[status.state][0],
-                "Epoch": f"{status.epoch} / {status.epochs}" if status.epochs else "–",
-                "Monitored": status.monitor.replace("_", " ") or "–",
-                "Best": status.best_value,
-                "Best epoch": status.best_epoch,
-                "Created": None if status.created is None else pd.Timestamp(status.created, unit="s", tz="UTC"),
-                "Note": status.reason,
-            }
-        )
-    st.dataframe(
-        pd.DataFrame(rows),
-        hide_index=True,
-        key="train:runs",
-        on_select=_open_row,
-        selection_mode="single-row",
-        column_config={
-            "Best": st.column_config.NumberColumn(format="%.3f"),
-            "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
-        },
-    )
-
-
-def _open_row() -> None:
-    chosen = st.session_state["train:runs"]["selection"]["rows"]
-    found = services.runs()
-    if chosen and chosen[0] < len(found):
-        results.watch_run(found[chosen[0]])
 
 
 def is_synthetic(run: Run) -> bool:

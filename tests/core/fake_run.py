@@ -48,7 +48,7 @@ class FakeRun:
 
 @dataclass
 class FakePredictor:
-    """Scores an image by the mean of its breast; remembers the batches it was given."""
+    """Scores an image by its pixels, anything between 0 and 1; remembers the batches it was given."""
 
     card: dict[str, Any]
     batches: list[int] = field(default_factory=list)
@@ -65,7 +65,7 @@ class FakePredictor:
     def score_pixels(self, pixels: np.ndarray) -> list[float]:
         assert pixels.dtype == np.uint8 and pixels.shape[1:] == (32, 32)
         self.batches.append(len(pixels))
-        return [float("nan") if self.nan else float(image[image > 0].mean() / 255) for image in pixels]
+        return [float("nan") if self.nan else int(image.sum()) % 997 / 996 for image in pixels]
 
 
 def card(**changes: Any) -> dict[str, Any]:

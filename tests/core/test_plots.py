@@ -18,14 +18,21 @@ from core.plots import (
     COLORS,
     CONFIG,
     METRIC_TITLES,
+    History,
     confusion_figure,
     empty_figure,
     loss_figure,
+    losses_figure,
     metric_figure,
+    metrics_figure,
     precision_recall_figure,
+    rate_figure,
     roc_figure,
+    run_colors,
     score_histogram,
 )
+from core.plots.style import RUN_COLORS
+from core.plots.thinning import evenly, extremes
 
 RANDOM = np.random.default_rng(0)
 Y = np.repeat(RANDOM.random(80) < 0.4, 3)
@@ -41,6 +48,9 @@ def every_figure() -> dict[str, Any]:
         "histogram": score_histogram(Y, S, 0.5),
         "loss": loss_figure(events()),
         "metrics": metric_figure(events()),
+        "rate": rate_figure(events()),
+        "losses": losses_figure({"a": History.of(events()), "b": History.of(events(epochs=5))}),
+        "one metric": metrics_figure({"a": History.of(events()), "b": History.of(events(epochs=5))}),
         "empty": empty_figure("Nothing yet."),
     }
 
@@ -56,9 +66,9 @@ def luminance(color: str) -> float:
 
 
 @pytest.mark.parametrize("page", ["#ffffff", "#12141a"])
-@pytest.mark.parametrize("name", COLORS)
-def test_every_colour_stands_out_on_a_light_and_a_dark_page(name: str, page: str) -> None:
-    bright, dark = sorted((luminance(COLORS[name]), luminance(page)), reverse=True)
+@pytest.mark.parametrize("color", sorted({*COLORS.values(), *RUN_COLORS}))
+def test_every_colour_stands_out_on_a_light_and_a_dark_page(color: str, page: str) -> None:
+    bright, dark = sorted((luminance(color), luminance(page)), reverse=True)
     assert (bright + 0.05) / (dark + 0.05) >= 3
 
 
@@ -204,13 +214,36 @@ def test_phases_are_shaded_and_named() -> None:
     assert {"head only", "fine-tuning"} <= {annotation.text for annotation in figure.layout.annotations}
 
 
-def test_the_axis_stands_still_while_training_and_ends_where_it_ended() -> None:
+def test_a_phase_too_narrow_for_its_name_is_only_shaded() -> None:
+    figure = loss_figure(events(epochs=20))
+    assert [(shape.x0, shape.x1) for shape in figure.layout.shapes if shape.type == "rect"] == [(0, 1), (1, 20)]
+    assert "head only" not in {annotation.text for annotation in figure.layout.annotations}
+
+
+def test_the_axis_spans_what_was_trained_and_stands_still_within_an_epoch() -> None:
     lines = events(epochs=10)
     running = [line for line in lines if line.get("epoch", 0) <= 4 and line["type"] != "done"]
-    assert loss_figure(running).layout.xaxis.range[1] == loss_figure(lines[:6]).layout.xaxis.range[1] > 10
+    ends = [loss_figure(running[:count]).layout.xaxis.range[1] for count in range(4, len(running) + 1)]
+    assert ends == sorted(ends) and len(set(ends)) == 5
+    assert 5 < ends[-1] < 5.5
     stopped = loss_figure([*running, lines[-1]])
     assert 4 < stopped.layout.xaxis.range[1] < 5
     assert max(shape.x1 for shape in stopped.layout.shapes if shape.type == "rect") == 4
+
+
+def test_the_axis_can_span_all_planned_epochs_from_the_beginning() -> None:
+    lines = events(epochs=10)
+    ends = {loss_figure(lines[:count], span="planned").layout.xaxis.range[1] for count in (6, 9, 20)}
+    assert len(ends) == 1 and ends.pop() > 10
+
+
+def test_the_learning_rate_is_drawn_by_step() -> None:
+    lines = events(epochs=2, steps=4)
+    for number, line in enumerate(line for line in lines if line["type"] == "step"):
+        line["learning_rate"] = number * 1e-4
+    (rate,) = rate_figure(lines).data
+    assert list(rate.x) == [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
+    assert list(rate.y) == pytest.approx([number * 1e-4 for number in range(8)])
 
 
 def test_what_a_resumed_run_did_again_is_drawn_once() -> None:
@@ -241,22 +274,56 @@ def test_metrics_can_be_chosen_and_unknown_ones_are_left_out() -> None:
     assert [trace.name for trace in metric_figure(events()).data] == [METRIC_TITLES["auc"], METRIC_TITLES["average_precision"]]
 
 
-def test_long_trainings_stay_light_and_keep_their_peaks() -> None:
-    steps = 30_000
-    lines = [
-        {"type": "step", "epoch": 1 + i // 100, "step": 1 + i % 100, "steps": 100, "loss": 9.0 if i == 12_345 else 0.5}
-        for i in range(steps)
-    ]
-    lines += [
-        {"type": "epoch", "epoch": e, "epochs": 300, "train_loss": 0.5, "val_loss": 0.5, "val": {"auc": 0.7}, "best": e == 17}
-        for e in range(1, 301)
-    ]
-    figure = loss_figure(lines)
+def long_training(steps: int) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    for i in range(steps):
+        loss = 9.0 if i == 12_345 else 0.01 if i == 23_456 else 0.5
+        place = {"epoch": 1 + i // 100, "step": 1 + i % 100, "steps": 100}
+        lines.append({"type": "step", **place, "loss": loss, "learning_rate": 1e-3})
+        if i % 100 == 99:
+            epoch = {"epoch": 1 + i // 100, "epochs": steps // 100, "best": i // 100 == 16}
+            lines.append({"type": "epoch", **epoch, "train_loss": 0.5, "val_loss": 0.5, "val": {"auc": 0.7}})
+    return lines
+
+
+def test_a_hundred_thousand_steps_stay_light_and_keep_extremes_and_ends() -> None:
+    history = History.of(long_training(100_000))
+    figure = loss_figure(history)
     assert sum(len(trace.x) for trace in figure.data) <= 2000
     raw, smooth = figure.data[0], named(figure, "training")
-    assert max(raw.y) == 9.0
+    assert max(raw.y) == 9.0 and min(raw.y) == pytest.approx(0.01)
+    assert raw.x[0] == smooth.x[0] == 0.01 and raw.x[-1] == smooth.x[-1] == 1000
     assert max(smooth.y) < 2 and smooth.y[0] == pytest.approx(0.5)
-    assert len(json.dumps(figure.to_plotly_json(), default=lambda value: value.tolist())) < 150_000
+    assert named(figure, "validation").marker.symbol.count("star") == 1
+    assert all(len(each.to_json()) < 60_000 for each in (figure, metric_figure(history), rate_figure(history)))
+
+
+def test_events_taken_one_by_one_give_the_same_curves_as_all_at_once() -> None:
+    lines = events(epochs=4)
+    cut = next(i for i, line in enumerate(lines) if line.get("epoch") == 4)
+    again = [*lines[:cut], *(line for line in lines if line.get("epoch") == 3), *lines[cut:]]  # resumed in between
+    history = History()
+    for line in again:
+        history.take(line)
+        json.loads(loss_figure(history).to_json())
+    assert loss_figure(history).to_json() == loss_figure(lines).to_json()
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1000, 1001, 4097, 100_000])
+@pytest.mark.parametrize("limit", [8, 1000])
+def test_thinned_curves_keep_ends_and_extremes_within_the_limit(count: int, limit: int) -> None:
+    values = np.random.default_rng(count).normal(size=count)
+    kept = extremes(values, limit)
+    assert len(kept) <= limit and (np.diff(kept) > 0).all()
+    assert {0, count - 1, int(values.argmin()), int(values.argmax())} <= set(kept.tolist())
+    even = evenly(count, limit)
+    assert len(even) <= limit and even[0] == 0 and even[-1] == count - 1
+
+
+def test_thinned_points_stay_while_the_curve_grows() -> None:
+    values = np.random.default_rng(0).normal(size=40_000)
+    before, after = (set(extremes(values[:count], 1000).tolist()) for count in (33_000, 40_000))
+    assert len(before - after) <= 3  # those of the unfinished stretch at the end
 
 
 def test_smoothing_none_draws_the_losses_themselves() -> None:
@@ -268,3 +335,27 @@ def test_smoothing_none_draws_the_losses_themselves() -> None:
 def test_epochs_without_steps_still_give_a_training_curve() -> None:
     lines = [line for line in events(epochs=3) if line["type"] != "step"]
     assert list(named(loss_figure(lines), "training").y) == pytest.approx([1, 1 / 2, 1 / 3])
+
+
+# ---------------------------------------------------------------- several runs
+
+
+def test_runs_side_by_side_have_a_colour_each_and_training_is_dashed() -> None:
+    histories = {"first": History.of(events(epochs=3)), "second": History.of(events(epochs=5))}
+    figure = losses_figure(histories)
+    colors = run_colors(["first", "second"])
+    assert colors["first"] != colors["second"]
+    for name in histories:
+        training, validation = (trace for trace in figure.data if trace.name.startswith(name))
+        assert (training.line.color, validation.line.color) == (colors[name], colors[name])
+        assert (training.line.dash, validation.line.dash) == ("dash", "solid")
+    assert [trace.name for trace in figure.data if trace.showlegend] == ["first", "second"]
+    assert figure.layout.xaxis.range[1] > 5
+
+
+def test_a_run_without_the_figure_is_left_out_and_the_others_keep_their_colours() -> None:
+    histories = {"empty": History(), "full": History.of(events())}
+    (line,) = metrics_figure(histories).data
+    assert (line.name, line.line.color) == ("full", run_colors(["empty", "full"])["full"])
+    assert metrics_figure({"empty": History()}).layout.annotations[0].text
+    assert losses_figure({"empty": History()}).layout.annotations[0].text

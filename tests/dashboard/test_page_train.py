@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_pages import HOME, figures, open_page, texts
+from lab_pages import HOME, figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 from tiny_run import config_yaml, write_split_images
 
 from core.training import Run
 from core.training.status import PROCESS
+from core.training.turns import Place
 from dashboard import services
 
 
@@ -67,7 +68,7 @@ def test_the_form_trains_a_run_and_the_page_says_how_it_ended(data: Path) -> Non
     assert run.name == "my-first"
     app.run()
     assert "Finished after 2 epochs." in app.success[0].value
-    assert set(figures(app)) == {"train:loss", "train:metric"}
+    assert set(figures(app)) == {"train:loss", "train:metric", "train:rate"}
     assert button(app, "train:evaluate").proto.type == "primary"
 
 
@@ -129,12 +130,91 @@ def test_pause_go_on_and_stop_leave_requests_in_the_run_folder(run: Run) -> None
     assert button(app, "train:stop").disabled
 
 
-def test_only_one_run_at_a_time_and_the_reason_is_said(run: Run) -> None:
+def wait_until(condition: Any) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that in time"
+        time.sleep(0.05)
+
+
+def test_a_run_launched_while_the_device_is_busy_waits_its_turn_and_then_trains(data: Path) -> None:
+    with Place("cpu", "the other"):
+        app = open_page("train")
+        start = button(app, "train:start")
+        assert start.label == "Start when it is its turn" and not start.disabled
+        assert "Waits for **the other** on cpu" in app.info[0].value
+        start.click().run()
+        assert not app.exception and not app.error
+        (run,) = services.runs()
+        wait_until(lambda: run.status().waiting)
+        app.run()
+        assert "Waits for the other on cpu." in app.get("progress")[0].proto.text
+        assert {"train:leave"} <= keys(app) and not {"train:pause", "train:stop", "train:resume"} & keys(app)
+    assert wait_for_job().status().state == "done"
+
+
+def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path) -> None:
+    with Place("cpu", "the other"):
+        app = open_page("train")
+        button(app, "train:start").click().run()
+        (run,) = services.runs()
+        wait_until(lambda: run.status().waiting)
+        app.run()
+        button(app, "train:leave").click().run()
+        assert wait_for_job().status().state == "stopped"
+        app.run()
+        assert "Taken out of the line" in app.info[0].value
+    button(app, "train:resume").click().run()
+    assert not app.exception and not app.error
+    assert wait_for_job().status().state == "done"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_can_be_started_in_a_process_of_its_own(data: Path, monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
+    started: list[tuple[str, bool]] = []
+    monkeypatch.setattr("core.training.jobs.start_process", lambda run, resume: started.append((run.name, resume)))
+    app = open_page("train")
+    app.button_group(key="train:launcher:widget").set_value("process").run()
+    app.text_input(key="train:name:widget").input("detached").run()
+    button(app, "train:start").click().run()
+    assert not app.exception and not app.error
+    assert started == [("detached", False)]
+    (run,) = services.runs()
+    if begun:
+        set_status(run, state="stopped", reason="as asked")
+        app.run()
+        button(app, "train:resume").click().run()
+        assert started[1:] == [("detached", True)]
+
+
+def test_a_run_of_another_host_is_shown_with_where_it_is_and_controlled_by_its_folder(run: Run) -> None:
+    set_status(run, state="running", heartbeat=time.time(), pid=1, host="node-7", launcher="torchrun", finished=None)
+    app = open_page("train")
+    assert "by torchrun · on node-7" in texts(app)
+    button(app, "train:stop").click().run()
+    assert run.requested("stop")
+
+
+def test_the_first_batch_is_shown_as_the_model_gets_it_once_it_is_prepared(
+    run: Run, _trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.remember("train:view", "Progress")
+    assert "train:first" not in galleries(open_page("train"))
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(_trained / "cache"))
+    tiles = galleries(open_page("train"))["train:first"]
+    assert len(tiles) == 8
+    assert {tile["label"] for tile in tiles} <= {"benign", "malignant"}
+
+
+def test_the_axis_shows_what_was_trained_or_all_planned_epochs(run: Run) -> None:
+    lines = (run.path / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    first_step = next(number for number, line in enumerate(lines) if json.loads(line)["type"] == "step")
+    (run.path / "events.jsonl").write_text("".join(lines[: first_step + 1]), encoding="utf-8")
     pretend_running(run)
     app = open_page("train")
-    app.button_group(key="train:view:widget").set_value("New run").run()
-    assert button(app, "train:start").disabled
-    assert "One run at a time" in app.info[0].value
+    assert figures(app)["train:loss"]["layout"]["xaxis"]["range"] == [0, pytest.approx(1.02)]
+    app.button_group(key="train:span:widget").set_value("planned").run()
+    assert figures(app)["train:loss"]["layout"]["xaxis"]["range"] == [0, pytest.approx(2.04)]
 
 
 @pytest.mark.parametrize(
@@ -156,13 +236,6 @@ def test_how_a_run_ended_is_said_with_its_reason_and_it_can_be_resumed(
     assert "train:resume" in keys(app)
 
 
-def test_all_runs_are_listed_with_state_and_best_figure(run: Run) -> None:
-    app = open_page("train")
-    table = app.dataframe[0].value
-    assert table["Run"].tolist() == ["tiny"]
-    assert table["State"].tolist() == ["finished"]
-
-
 def test_a_broken_run_folder_does_not_blank_the_page(run: Run) -> None:
     (run.path / "status.json").write_text("{", encoding="utf-8")
     (run.path / "config.yaml").unlink()
@@ -172,11 +245,21 @@ def test_a_broken_run_folder_does_not_blank_the_page(run: Run) -> None:
     assert "This run's folder is damaged: status.json" in texts(app).replace("\\", "")
 
 
+def test_warnings_are_shown_once_a_kind_with_the_epoch_they_were_given_after(run: Run) -> None:
+    for text in ("the loss rises", "the loss rises still"):
+        run.append_event({"type": "warning", "about": "overfitting", "message": text})
+    run.append_event({"type": "warning", "message": "3 images were prepared with a doubt"})
+    services.remember("train:view", "Progress")
+    app = open_page("train")
+    said = [warning.value for warning in app.warning]
+    assert said == ["After epoch 2. the loss rises still", "3 images were prepared with a doubt"]
+
+
 def test_a_resumed_run_starts_its_curves_anew(run: Run) -> None:
     from dashboard import results
 
-    before = len(results.watch(run).events)
+    before = results.watch(run).count
     lines = (run.path / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (run.path / "events.jsonl").write_text("".join(lines[:4]), encoding="utf-8")
     assert before > 4
-    assert len(results.watch(run).events) == 4
+    assert results.watch(run).count == 4

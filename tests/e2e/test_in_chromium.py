@@ -20,7 +20,9 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from core.config import Config, dump_config
+from core.data import read_manifest
 from core.data.demo import make_demo
+from core.training import Run
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -36,8 +38,10 @@ FLAGS = [
 PAGES = {
     "": "MammoLab",
     "data": "Data",
+    "inspect": "Inspector",
     "preprocess": "Preprocess",
     "train": "Train",
+    "runs": "Runs",
     "evaluate": "Evaluate",
     "explain": "Explain",
     "test_image": "Test image",
@@ -190,6 +194,48 @@ def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Brow
     expect(tab.get_by_text(re.compile(r"it decides (benign|malignant)"))).to_be_visible(timeout=PATIENCE)
     expect(tab.locator("img[src*='/gradio/']").first).to_be_visible()
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
+
+
+def test_a_chart_stays_zoomed_while_points_arrive_and_the_run_changes_its_state(lab: Lab, page: Page) -> None:
+    config = Config.model_validate({"preprocessing": {"size": 64}, "checkpoints": lab.folder / "checkpoints"})
+    run = Run.create(config, read_manifest(lab.folder / "data/demo/manifest.csv"), name="watched")
+
+    def step(number: int) -> None:
+        run.append_event(
+            {"type": "step", "epoch": 1 + number // 10, "step": 1 + number % 10, "steps": 10, "loss": 1 / (1 + number)}
+        )
+
+    def trained(state: str) -> None:  # elsewhere: all that this machine sees of it is its folder
+        run.set_status(state=state, host="elsewhere", pid=1, heartbeat=time.time() + 600, epochs=9)
+
+    for number in range(40):
+        step(number)
+    trained("running")
+    lab.open(page, "train")
+    plot = page.locator(".js-plotly-plot").first
+    area = plot.locator(".nsewdrag").first
+    area.wait_for()
+    box = area.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.7, steps=5)
+    page.mouse.up()
+    page.wait_for_function("window._mammolabZooms?.size")
+    shown = "plot => plot._fullLayout.xaxis.range"
+    zoomed = plot.evaluate(shown)
+    assert zoomed[0] > 0.5
+    for number in range(40, 45):
+        step(number)
+    trained("paused")
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    settle(page)
+    assert plot.evaluate(shown) == zoomed
+    trained("stopped")
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    settle(page)
+    assert plot.evaluate(shown) == zoomed
+    run.delete()
 
 
 def test_nothing_was_asked_of_outside_hosts(lab: Lab, page: Page) -> None:

@@ -87,6 +87,16 @@ def test_a_process_that_dies_before_it_begins_leaves_the_run_queued_with_the_rea
     assert status.state == "queued" and not status.waiting and "ended before it began" in status.reason
 
 
+def test_a_run_that_died_while_it_waited_to_be_resumed_is_not_begun_anew(make_run: MakeRun) -> None:
+    run = make_run()
+    assert not run.begun
+    (run.path / "last.pt").write_bytes(b"a checkpoint")
+    run.set_status(pid=2**22 + 1, host=platform.node(), heartbeat=time.time(), launcher="thread")
+    assert run.status().state == "queued" and run.begun
+    with pytest.raises(BadRun, match="started before"):
+        start_thread(run)
+
+
 def test_a_fork_starts_from_the_weights_and_the_split_of_its_parent(make_run: MakeRun) -> None:
     parent = make_run("parent", training__epochs=1)
     with pytest.raises(BadRun, match="no model yet"):

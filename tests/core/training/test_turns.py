@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import TrainingFailed
-from core.training.turns import Place
+from core.training.turns import Place, line
 
 
 def test_places_are_served_in_the_order_in_which_they_were_taken() -> None:
@@ -23,6 +23,14 @@ def test_places_are_served_in_the_order_in_which_they_were_taken() -> None:
     third.leave()
     third.leave()
     assert list(third.folder.glob("*.json")) == []
+
+
+def test_whoever_looks_sees_who_is_at_work_and_who_waits() -> None:
+    assert line("cpu") == []
+    with Place("cpu", "a"), Place("cpu", "b") as second:
+        assert line("cpu") == ["a", "b"]
+        assert second.ahead() == ["a"]
+    assert line("cpu") == []
 
 
 def test_each_device_has_a_line_of_its_own() -> None:

@@ -1,0 +1,93 @@
+"""What can be done to a run, as buttons: the same on Train and Runs, whoever trains it and wherever.
+
+A request is an empty file in the run's folder; who trains looks for it after each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard import components, kept, services
+
+if TYPE_CHECKING:
+    from core.training import Run, Status
+
+LAUNCHERS = {"thread": "In this server", "process": "In a process of its own"}
+_LAUNCHER = "train:launcher"
+
+
+def launcher_choice() -> str:
+    """Where a run is to be trained; kept on every page."""
+    return kept.segmented(
+        "Where it trains",
+        LAUNCHERS,
+        _LAUNCHER,
+        help="Both go on when you close the page. In this server, a run is interrupted when the server ends, and can be "
+        "resumed; a process of its own outlives the server.",
+    )
+
+
+def launcher() -> str:
+    """The choice made with `launcher_choice`, on whichever page."""
+    chosen = services.recall(_LAUNCHER)
+    return chosen if chosen in LAUNCHERS else "thread"
+
+
+def requests(run: Run, status: Status, prefix: str) -> None:
+    """Pause or go on and stop for a run at work, out of the line for one that waits; an open request shows as such."""
+    stopping = run.requested("stop")
+    if status.live:
+        asked = status.state == "paused" or run.requested("pause")
+        words, icon, action = ("Go on", "play_arrow", run.withdraw) if asked else ("Pause", "pause", run.request)
+        st.button(
+            words,
+            icon=f":material/{icon}:",
+            disabled=stopping,
+            key=f"{prefix}:go_on" if asked else f"{prefix}:pause",
+            on_click=lambda: shown(lambda: action("pause")),
+        )
+        st.button(
+            "Stopping …" if stopping else "Stop, keep the best",
+            icon=":material/stop:",
+            disabled=stopping,
+            key=f"{prefix}:stop",
+            help="Ends after the current step. The best model so far is kept, and the run can be resumed.",
+            on_click=lambda: shown(lambda: run.request("stop")),
+        )
+    elif status.waiting:
+        st.button(
+            "Leaving the line …" if stopping else "Take it out of the line",
+            icon=":material/logout:",
+            disabled=stopping,
+            key=f"{prefix}:leave",
+            help="It does not begin. It can be started again later.",
+            on_click=lambda: shown(lambda: run.request("stop")),
+        )
+
+
+def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> None:
+    """Start or resume a run that nobody trains; nothing for one that is finished or at work."""
+    if services.at_work(run, status) or not (status.resumable or status.state == "queued") or status.problem:
+        return
+    begun = run.begun
+    help = "Goes on from the last checkpoint" if begun else "Trains it from the beginning"
+    if st.button(
+        "Resume" if begun else "Start",
+        icon=":material/resume:" if begun else ":material/play_arrow:",
+        type="primary" if primary else "secondary",
+        key=f"{prefix}:resume",
+        width="stretch",
+        help=f"{help}, {LAUNCHERS[launcher()].lower()}. While its device is busy it waits its turn.",
+    ):
+        with components.errors_shown():
+            services.start_training(run, launcher())
+            st.rerun()
+
+
+def shown(action: Callable[[], object]) -> None:
+    """Do it; what goes wrong is shown on the page."""
+    with components.errors_shown():
+        action()
