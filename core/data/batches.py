@@ -30,19 +30,29 @@ _ORDER_STREAM = 0x6F726465
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """`images` float32 (N, 1, H, W) in [0, 1]; `labels` float32 (N,), 1 = malignant; `indices` int64 (N,), the frame's rows."""
+    """`images` float32 (N, 1, H, W) in [0, 1]; `labels` float32 (N,), 1 = malignant; `indices` int64 (N,), the frame's rows.
+
+    `counted` float32 (N,) is 1, or 0 for an image that only fills a rank's last batch up (see `batches`).
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
+    counted: torch.Tensor
+
+    def pin(self) -> Batch:
+        """The same in page-locked memory, from where a GPU fetches it while it computes."""
+        tensors = (self.images, self.labels, self.indices, self.counted)
+        return Batch(*(tensor.pin_memory() for tensor in tensors))
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """Rows to put in one batch, and how often each had come before in this epoch."""
+    """Rows to put in one batch, how often each had come before in this epoch, and whether it counts (1.0 or 0.0)."""
 
     indices: NDArray[np.int64]
     occurrences: NDArray[np.int64]
+    counted: NDArray[np.float32]
 
 
 def batch_count(images: int, batch_size: int, world: int = 1) -> int:
@@ -89,6 +99,7 @@ def batches(
     world: int = 1,
     workers: int = 1,
     prefetch: int = 3,
+    pin: bool = False,
 ) -> Generator[Batch, None, None]:
     """One epoch over the rows of `frame`, without its first `start` batches (to go on where a run was cut off).
 
@@ -97,8 +108,8 @@ def batches(
 
     With `world` ranks, `batch_size` is that of one rank and the ranks' batches together are the batches of one process
     with `batch_size * world`. In training orders every rank has equally many images in every batch (the last batch is
-    filled up with the epoch's first images, world - 1 at most); in "sequence" each image comes exactly once, so the last
-    batch of a rank may be smaller or missing.
+    filled up with the epoch's first images, world - 1 at most, which do not count); in "sequence" each image comes exactly
+    once, so the last batch of a rank may be smaller or missing. `pin` asks for page-locked memory.
 
     At most `prefetch` batches are prepared ahead by `workers` threads; they end with the iterator, also when it is
     closed early. What they raise is raised here, in its turn.
@@ -125,7 +136,8 @@ def batches(
     tasks = _tasks(epoch_order(labels, order, seed, epoch), batch_size, world, rank, equal=order != "sequence")[start:]
 
     def load(task: _Task) -> Batch:
-        return _load(task, paths, labels, cache, augmentation, (seed, epoch))
+        batch = _load(task, paths, labels, cache, augmentation, (seed, epoch))
+        return batch.pin() if pin else batch
 
     return _read_ahead(tasks, load, workers, prefetch)
 
@@ -133,13 +145,14 @@ def batches(
 def _tasks(rows: NDArray[np.int64], batch_size: int, world: int, rank: int, *, equal: bool) -> list[_Task]:
     step = batch_size * world
     missing = -len(rows) % world if equal else 0
+    counted = np.repeat(np.array([1, 0], dtype=np.float32), (len(rows), missing))
     rows = np.concatenate([rows, np.resize(rows, missing)])
     before = _occurrences(rows)
     tasks = []
     for first in range(0, len(rows), step):
         share = slice(first + rank, min(first + step, len(rows)), world)
         if len(rows[share]):
-            tasks.append(_Task(rows[share], before[share]))
+            tasks.append(_Task(rows[share], before[share], counted[share]))
     return tasks
 
 
@@ -170,8 +183,9 @@ def _load(
         else:
             change = augment.draw(augmentation, *stream, index, occurrence)
             images[position, 0] = augment.apply(pixels, change)
-    # `images` and the two copies are this batch's own and writable: torch shares them without a warning.
-    return Batch(torch.from_numpy(images), torch.from_numpy(labels[task.indices]), torch.from_numpy(task.indices.copy()))
+    # `images` and the copies are this batch's own and writable: torch shares them without a warning.
+    own = (images, labels[task.indices], task.indices.copy(), task.counted.copy())
+    return Batch(*map(torch.from_numpy, own))
 
 
 def _read_ahead(

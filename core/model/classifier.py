@@ -46,6 +46,7 @@ class Classifier(nn.Module):
         self.pretrained = pretrained
         self.dropout = dropout
         self.frozen = False
+        self.divisible = True  # whether `classify` of `embed` is `forward`; `check_input` finds out
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("std", torch.tensor(float(std)))
 
@@ -57,6 +58,10 @@ class Classifier(nn.Module):
         Raises:
             BadConfig: the architecture does not take images of this size.
         """
+        if self.frozen and self.training and self.divisible:
+            with torch.no_grad():
+                features = self.embed(images)
+            return self.classify(features)
         normalised = self._normalise(images)
         try:
             logits = self.backbone(normalised)
@@ -74,7 +79,10 @@ class Classifier(nn.Module):
             raise self._wrong_size(images, error) from error
 
     def classify(self, features: Tensor) -> Tensor:
-        """Features (N, features) from `embed` in eval mode -> logits (N,); drops out in training mode."""
+        """Features (N, features) from `embed` in eval mode -> logits (N,); drops out in training mode.
+
+        While the backbone is frozen, this alone is what trains: see core.training.features.
+        """
         dropped = functional.dropout(features, self.dropout, training=self.training)
         return cast(Tensor, self.head(dropped)).flatten()
 
@@ -87,22 +95,31 @@ class Classifier(nn.Module):
         return (images - self.mean) / self.std
 
     def check_input(self, height: int, width: int) -> None:
-        """Try one black image of this size, so that a training does not find out in its first step.
+        """Try one image of this size, so that a training does not find out in its first step.
+
+        Sets `divisible`, which a few architectures with a head of their own are not.
 
         Raises:
             BadConfig: the architecture does not take images of this size.
         """
         modes = [(module, module.training) for module in self.modules()]
-        images = torch.zeros(1, 1, height, width, device=self.mean.device)
+        images = torch.linspace(0, 1, height * width, device=self.mean.device).reshape(1, 1, height, width)
         try:
             self.eval()
             with torch.no_grad():
-                self(images)
+                logits = self(images)
+                self.divisible = self._divides(images, logits)
         except RuntimeError as error:  # a kernel larger than its map, tokens that do not divide
             raise self._wrong_size(images, error) from error
         finally:
             for module, training in modes:
                 module.training = training
+
+    def _divides(self, images: Tensor, logits: Tensor) -> bool:
+        try:
+            return torch.allclose(self.classify(self.embed(images)), logits, rtol=1e-3, atol=1e-5)
+        except (AttributeError, TypeError, RuntimeError):  # no such methods, other arguments, features of another shape
+            return False
 
     def _wrong_size(self, images: Tensor, error: Exception) -> BadConfig:
         height, width = images.shape[-2:]
@@ -137,25 +154,57 @@ class Classifier(nn.Module):
         head = {id(parameter) for parameter in self.head.parameters()}
         return [parameter for parameter in self.backbone.parameters() if id(parameter) not in head]
 
+    def stages(self) -> list[list[nn.Parameter]]:
+        """The backbone's parameters in the order of the forward pass: its stem, then each of its stages."""
+        named = dict(self.backbone.named_parameters())
+        head = {id(parameter) for parameter in self.head.parameters()}
+        groups: dict[int, list[nn.Parameter]] = {}
+        for name, number in self._layers(coarse=True).items():
+            if id(named[name]) not in head:
+                groups.setdefault(number, []).append(named[name])
+        return [groups[number] for number in sorted(groups)]
+
+    def distances(self) -> dict[str, int]:
+        """For each of the backbone's parameters by name, how many layers it is below the head; the head's own are 0."""
+        layers = self._layers(coarse=False)
+        top = max(layers.values())
+        return {name: top - number for name, number in layers.items()}
+
+    def _layers(self, *, coarse: bool) -> dict[str, int]:
+        """Parameter name -> number of its layer (or stage, `coarse`), as timm groups this architecture."""
+        from timm.models import group_parameters
+        from timm.optim import auto_group_layers
+
+        matcher = getattr(self.backbone, "group_matcher", None)
+        if matcher is None:
+            return dict(auto_group_layers(self.backbone))
+        return dict(group_parameters(self.backbone, matcher(coarse=coarse), reverse=True))
+
     def freeze_backbone(self) -> None:
-        """Train the head alone; the backbone's BatchNorm keeps its statistics, in train mode too."""
-        self._set_frozen(True)
+        """Train the head alone: the backbone computes as in eval mode, in train mode too."""
+        self.unfreeze_backbone(0)
 
-    def unfreeze_backbone(self) -> None:
-        """Train everything."""
-        self._set_frozen(False)
-
-    def _set_frozen(self, frozen: bool) -> None:
-        self.frozen = frozen
+    def unfreeze_backbone(self, stages: int | None = None) -> None:
+        """Train everything, or the head and the last so many `stages`; BatchNorm keeps its statistics where it is frozen."""
+        self.frozen = stages == 0
+        if stages is None:
+            trained = {id(parameter) for parameter in self.backbone.parameters()}
+        else:
+            groups = self.stages()
+            trained = {id(p) for group in groups[max(0, len(groups) - stages) :] for p in group}
         for parameter in self.backbone_parameters():
-            parameter.requires_grad_(not frozen)
+            parameter.requires_grad_(id(parameter) in trained)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Classifier:
-        """As nn.Module.train, but the norms of a frozen backbone stay in eval mode."""
+        """As nn.Module.train, but a frozen backbone, and frozen norms of another, stay in eval mode."""
         super().train(mode)
-        if self.frozen:
-            for module in self._backbone_norms():
+        if self.frozen and self.divisible:
+            self.backbone.eval()
+            self.head.train(mode)
+            return self
+        for module in self._backbone_norms():
+            if self.frozen or any(not parameter.requires_grad for parameter in module.parameters(recurse=False)):
                 module.eval()
         return self
 

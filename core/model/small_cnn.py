@@ -105,6 +105,10 @@ class SmallCnn(nn.Module):
         """The last layer."""
         return self.classifier
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Layers by parameter name, from the first to the last, as timm's models describe theirs."""
+        return {"stages": r"^stages\.(\d+)", "affine": r"^affine"}
+
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each block in the backward pass."""
         self.grad_checkpointing = enable

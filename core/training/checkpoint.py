@@ -7,7 +7,7 @@ training is a function of seed, epoch and step (see loop.py and core.data.batche
 from __future__ import annotations
 
 import pickle
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +16,7 @@ import torch
 from core.errors import BadRun
 from core.training.files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -26,7 +26,9 @@ class Progress:
     `epoch` is the epoch being trained (1-based), `step` the batches of it that are done, `update` the updates of the
     weights in its phase, `global_step` all batches so far. `loss_sum` and `loss_count` make the epoch's training loss.
     `best_epoch` 0 means: none yet. `stale` counts epochs of the phase without a new best. `sequence` is the last event
-    that belongs to this state; `seconds` the time spent training, pauses left out, `epoch_seconds` that of the epoch.
+    that belongs to this state; `seconds` the time spent training, pauses left out, `epoch_seconds` that of the epoch, of
+    which `wait_seconds` went by without a batch. `updates` are all updates so far, of which the averaged weights depend;
+    `train_losses` and `val_losses` have an entry a finished epoch. `precision` is what was chosen at the start.
     """
 
     epoch: int = 1
@@ -44,15 +46,35 @@ class Progress:
     seconds: float = 0.0
     epoch_seconds: float = 0.0
     validation_seconds: float = 0.0
+    wait_seconds: float = 0.0
+    wait_told: bool = False
+    updates: int = 0
+    precision: str = ""
+    train_losses: list[float] = field(default_factory=list)
+    val_losses: list[float] = field(default_factory=list)
     pretrained: bool = False
     finished: bool = False
 
+    def compare(self, monitor: str, figures: dict[str, float], threshold: float) -> bool:
+        """Whether this epoch is the best so far; of equal ones (AUC has few values on a small set) that of lower loss.
 
-_NAMES = {field.name for field in fields(Progress)}
+        Equal means to six decimals, as scores are kept: a loss that falls by less is no reason to go on.
+        """
+        value, loss = figures[monitor], figures["loss"]
+        gain = round(self.best_value - value if monitor == "loss" else value - self.best_value, 6)
+        improved = not self.best_epoch or gain > 0
+        self.stale = 0 if improved else self.stale + 1
+        if not improved and (gain < 0 or monitor == "loss" or loss >= self.best_loss):
+            return False
+        self.best_epoch, self.best_value, self.best_loss, self.best_threshold = self.epoch, value, loss, threshold
+        return True
+
+
+_NAMES = {each.name for each in fields(Progress)}
 
 
 def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> None:
-    """Write `progress` and `states` ("model", "optimizer", "scaler": state dicts), atomically.
+    """Write `progress` and `states` ("model", "optimizer", "scaler", "average": state dicts), atomically.
 
     Raises:
         OSError: the disk is full or cannot be written; the last checkpoint stays as it was.

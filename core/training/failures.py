@@ -24,6 +24,11 @@ def explain(error: BaseException) -> str:
         return f"The GPU ran out of memory. End what else uses it and resume, or: {_SMALLER} ({_first_line(text)})"
     if isinstance(error, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
         return f"The computer ran out of memory. End what else uses it and resume, or: {_SMALLER} ({_first_line(text)})"
+    if isinstance(error, torch.distributed.DistError) or "Connection closed by peer" in text:
+        return (
+            "Another process of this training ended or cannot be reached; what it printed says why. "
+            f"{_KEPT} ({_first_line(text)})"
+        )
     if isinstance(error, OSError):
         return _explain_os(error, text)
     if "Expected more than 1 value per channel" in text:

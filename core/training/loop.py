@@ -9,34 +9,37 @@ killed anywhere and resumed ends with the weights of one that was not.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
 from filelock import FileLock
+from torch import nn
 
 from core.config import Config
-from core.model import Classifier, build_model
+from core.errors import LabError
+from core.model import Classifier
+from core.training import advice, telling
 from core.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from core.training.events import Event
+from core.training.features import store_features
 from core.training.files import remove_leftovers
-from core.training.machine import Machine, pick_machine, thread_count
-from core.training.pace import Pace, seconds_left
+from core.training.machine import Machine, thread_count
+from core.training.opening import compile_model, open_machine, open_model, settle_precision
+from core.training.pace import Pace
 from core.training.phases import Phase, phase_of, plan_phases
-from core.training.preparation import prepare_rows
-from core.training.recorder import Recorder
+from core.training.preparation import Rows, prepare_rows
+from core.training.recorder import Recorder, Silent
 from core.training.run import LAST, Run
 from core.training.trainer import Trainer
 from core.training.validation import Validation, keep, validate
+from core.training.world import World
 
 STEP_SECONDS = 0.25  # at most so often a step is told
 CHECKPOINT_SECONDS = 30.0  # a kill costs at most about this much work
+LIGHT_CHECKPOINT_SECONDS = 2.0  # the same while epochs of the head alone take less time than a checkpoint
 _PAUSE_POLL = 0.2
-
-# Random starting weights come from torch's one generator for the whole process.
-_BUILDING = threading.Lock()
 
 
 def train(run: Run, *, resume: bool = False, shares_machine: bool = False, lock: FileLock | None = None) -> Iterator[Event]:
@@ -46,28 +49,45 @@ def train(run: Run, *, resume: bool = False, shares_machine: bool = False, lock:
     the caller has it already; it is released at the end. Closing the generator cuts the training off (state "stopped"),
     which a later resume makes good; `run.request("stop")` ends it in order.
 
+    Under torchrun every process calls it for the same run; only the first one writes the folder and yields events.
+
     Raises:
         BadRun: it is being trained elsewhere, or there is nothing to do. The run's state is left alone.
         LabError: the training failed; state, reason, an "error" event and train.log say why.
     """
-    lock = lock or run.acquire()
+    world = World.join()
     threads = torch.get_num_threads()
-    try:
+    held = [lock] if lock else []
+
+    def take() -> None:
+        if not held:
+            held.append(run.acquire())
         run.require_startable(resume=resume)
         remove_leftovers(run.path)
-        with Recorder(run) as recorder:
+
+    try:
+        world.share(take)
+        with Recorder(run) if world.first else Silent(run) as recorder:
             try:
-                yield from _Training(run, recorder, resume=resume, shares_machine=shares_machine).events()
+                events = _Training(run, recorder, world, resume=resume, shares_machine=shares_machine).events()
+                yield from events if world.first else _in_silence(events)
             except (GeneratorExit, KeyboardInterrupt, SystemExit):
                 recorder.cut_off()
                 raise
             except Exception as error:  # noqa: BLE001  recorded, then raised again as one of our own
-                events, failure = recorder.fail(error)
-                yield from events
+                last, failure = recorder.fail(error)
+                yield from last
                 raise failure from failure.__cause__
     finally:
         torch.set_num_threads(threads)
-        lock.release()
+        for each in held:
+            each.release()
+
+
+def _in_silence(events: Iterator[Event]) -> Iterator[Event]:
+    """Go through the events and give none."""
+    for _ in events:
+        yield from ()
 
 
 class _Training:
@@ -81,63 +101,87 @@ class _Training:
     phases: tuple[Phase, ...]
     trainer: Trainer
 
-    def __init__(self, run: Run, recorder: Recorder, *, resume: bool, shares_machine: bool) -> None:
+    def __init__(self, run: Run, recorder: Recorder, world: World, *, resume: bool, shares_machine: bool) -> None:
         self.run = run
         self.recorder = recorder
+        self.world = world
         self.resume = resume
         self.shares_machine = shares_machine
         self.pace = Pace()
+        self.saved = time.monotonic()
+        self.unsaved = False  # whether epochs have ended since the last checkpoint
 
     def events(self) -> Generator[Event, None, None]:
-        run, recorder = self.run, self.recorder
-        if self.resume:  # what was asked of the trainer that died
+        run, recorder, world = self.run, self.recorder, self.world
+        if self.resume and world.first:  # what was asked of the trainer that died
             run.withdraw("stop")
             run.withdraw("pause")
-        recorder.begin()
-        config = run.config()
+        recorder.begin(**({"launcher": "torchrun"} if world.size > 1 else {}))
+        config = self.config = run.config()
         self.progress, self.states = (self.resume and load_checkpoint(run.path / LAST)) or (Progress(), None)
         again = self.states is not None
-        recorder.events.truncate_after(self.progress.sequence)
-        self.config, self.machine = config, pick_machine(config.training)
-        self.threads = thread_count(config.training, shares_machine=self.shares_machine)
+        if world.first:
+            recorder.events.truncate_after(self.progress.sequence)
+        self.machine = open_machine(config, world)
+        self.threads = thread_count(config.training, shares_machine=self.shares_machine, processes=world.local_size)
         torch.set_num_threads(self.threads)
-        if self.machine.device.type == "cuda":
-            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-        model = self._model()
-        self.phases = plan_phases(config.training, pretrained=self.progress.pretrained)
-        yield self._opening(model, again=again)
-        rows = yield from prepare_rows(recorder, config.preprocessing, again=again)
+        model = open_model(config, self.progress, self.states, self.machine.device)
+        self.machine, rates = settle_precision(self.machine, model, config, self.progress, world)
+        self.phases = plan_phases(config.training, pretrained=self.progress.pretrained, stages=len(model.stages()))
+        yield self._opening(model, rates, again=again)
+        rows = yield from self._rows(again=again)
         if rows is None:
             yield self._done("stopped", "Stopped as asked, while images were prepared. Resume goes on from here.")
             return
-        self.trainer = Trainer(model, rows, config, self.machine, self.progress)
+        compiled = yield from self._compiled(model)
+        self.trainer = Trainer(model, rows, config, self.machine, self.progress, world, compiled)
+        if not again:
+            yield from self._warn(advice.about_classes(rows.train, config.training))
         yield from self._epochs()
 
     # ------------------------------------------------------------------ opening
 
-    def _model(self) -> Classifier:
-        config = self.config
-        if self.states is None:
-            with _BUILDING:
-                torch.manual_seed(config.training.seed)
-                model = build_model(config.model)
-            self.progress.pretrained = model.pretrained
-        else:
-            model = build_model(config.model.model_copy(update={"weights": "none"}))
-            model.pretrained = self.progress.pretrained
-            model.load_state_dict(self.states["model"])
-        height, width = config.preprocessing.shape
-        model.check_input(height, width)
-        return model.to(self.machine.device).to(memory_format=torch.channels_last)
-
-    def _opening(self, model: Classifier, *, again: bool) -> Event:
-        self.recorder.status.update(device=self.machine.name, started=self.run.status().started or time.time())
-        found = {"device": self.machine.name, "precision": self.machine.precision, "threads": self.threads}
+    def _opening(self, model: Classifier, rates: dict[str, float], *, again: bool) -> Event:
+        self.recorder.update(device=self.machine.name, started=self.run.status().started or time.time())
+        found: dict[str, Any] = {"device": self.machine.name, "precision": self.machine.precision, "threads": self.threads}
+        if self.world.size > 1:
+            found["processes"] = self.world.size
         if again:
             return self.recorder.event("resume", epoch=self.progress.epoch, step=self.progress.step, **found)
+        if rates:
+            found["measured"] = {name: round(rate, 2) for name, rate in rates.items()}
         counts = self.run.manifest()["split"].value_counts()
         images = {split: int(counts.get(split, 0)) for split in ("train", "val", "test")}
         return self.recorder.event("start", run=self.run.name, parameters=model.parameter_count, images=images, **found)
+
+    def _rows(self, *, again: bool) -> Generator[Event, None, Rows | None]:
+        """Prepared by the first process, for all."""
+        rows: Rows | None = None
+        problem: LabError | None = None
+        if self.world.first:
+            try:
+                rows = yield from prepare_rows(self.recorder, self.config.preprocessing, again=again)
+            except LabError as error:
+                problem = error
+
+        def tell() -> Rows | None:
+            if problem is not None:
+                raise problem
+            return rows
+
+        return self.world.share(tell)
+
+    def _compiled(self, model: Classifier) -> Generator[Event, None, nn.Module | None]:
+        if not self.config.training.compile:
+            return None
+        compiled, problem = compile_model(model, self.machine, self.config)
+        if problem:
+            yield from self._warn([("compile", f"The network could not be compiled and trains as it is. {problem}")])
+        return compiled
+
+    def _warn(self, told: list[advice.Advice]) -> Generator[Event, None, None]:
+        for about, message in told:
+            yield self.recorder.event("warning", about=about, message=message)
 
     # ------------------------------------------------------------------ epochs
 
@@ -146,7 +190,8 @@ class _Training:
         while not progress.finished:
             phase = phase_of(self.phases, progress.epoch)
             begins = progress.step == 0 and progress.epoch == phase.first_epoch
-            if trainer.phase != phase:
+            fresh = trainer.phase != phase
+            if fresh:
                 trainer.begin(phase)
                 if self.states is not None:
                     trainer.restore(self.states, optimizer=not begins)
@@ -161,8 +206,8 @@ class _Training:
                     last_epoch=phase.last_epoch,
                     learning_rate=phase.learning_rate,
                 )
-            self.recorder.status.update(phase=phase.name, epoch=progress.epoch - 1, epochs=epochs, steps=trainer.steps)
-            stopped = yield from self._steps()
+            self.recorder.update(phase=phase.name, epoch=progress.epoch - 1, epochs=epochs, steps=trainer.steps)
+            stopped = (fresh and (yield from self._features(phase))) or (yield from self._steps())
             if stopped:
                 yield from self._stop()
                 return
@@ -174,11 +219,35 @@ class _Training:
             )
         yield self._done("done", reason)
 
+    def _features(self, phase: Phase) -> Generator[Event, None, bool]:
+        """Let the head train on stored features, where that can be; True when a stop was asked for meanwhile."""
+        trainer = self.trainer
+        storing = store_features(trainer.model, trainer.rows, self.config, self.machine, phase, self.world)
+        told = float("-inf")
+        while True:
+            try:
+                done, total = next(storing)
+            except StopIteration as end:
+                trainer.features = end.value
+                break
+            last, due, stop = self.world.decide(
+                done == total, time.monotonic() - told >= STEP_SECONDS, self.run.requested("stop")
+            )
+            if last or due:
+                told = time.monotonic()
+                yield self.recorder.event("prepare", done=done, total=total, what="features")
+            if stop:
+                storing.close()
+                return True
+        if trainer.features is not None:
+            self.progress.seconds += trainer.features.seconds
+        return False
+
     def _steps(self) -> Generator[Event, None, bool]:
         """The rest of the epoch; True when a stop was asked for."""
-        trainer, progress, run = self.trainer, self.progress, self.run
+        trainer, progress, decide = self.trainer, self.progress, self.world.decide
         self.pace.restart()
-        clock = told = saved = time.monotonic()
+        clock = told = time.monotonic()
         told -= STEP_SECONDS
         if self._asked():
             return True
@@ -190,15 +259,19 @@ class _Training:
                 progress.seconds += now - clock
                 progress.epoch_seconds += now - clock
                 clock = now
-                last = progress.step >= trainer.steps
-                if last or now - told >= STEP_SECONDS:
+                (due,) = decide(progress.step >= trainer.steps or now - told >= STEP_SECONDS)
+                if due:
                     told = now
-                    yield self._step_event()
-                if now - saved >= CHECKPOINT_SECONDS or run.requested("stop") or run.requested("pause"):
+                    fields = telling.of_step(trainer, self.pace)
+                    self.recorder.note(step=progress.step, eta_seconds=fields["eta_seconds"])
+                    yield self.recorder.event("step", **fields)
+                (due,) = decide(
+                    now - self.saved >= CHECKPOINT_SECONDS or self.run.requested("stop") or self.run.requested("pause")
+                )
+                if due:
                     self._save()
                     if self._asked():
                         return True
-                    saved = time.monotonic()
                 # What a save, a pause or the reader of the events took is no training time.
                 clock = time.monotonic()
         finally:
@@ -207,122 +280,85 @@ class _Training:
 
     def _asked(self) -> bool:
         """Wait while a pause is asked for; then, whether a stop is."""
-        if self.run.requested("pause") and not self.run.requested("stop"):
-            self.recorder.status.update(state="paused", eta_seconds=None)
+        pause, stop = self._requests()
+        if pause and not stop:
+            self.recorder.update(state="paused", eta_seconds=None)
             self.recorder.log.info("paused")
-            while self.run.requested("pause") and not self.run.requested("stop"):
+            while pause and not stop:
                 time.sleep(_PAUSE_POLL)
+                pause, stop = self._requests()
             self.recorder.log.info("going on")
-            self.recorder.status.update(state="running")
+            self.recorder.update(state="running")
             self.pace.restart()
-        return self.run.requested("stop")
+        return stop
 
-    def _step_event(self) -> Event:
-        trainer, progress = self.trainer, self.progress
-        loss = trainer.mean_loss()
-        left = self._seconds_left()
-        self.recorder.status.note(step=progress.step, eta_seconds=left)
-        return self.recorder.event(
-            "step",
-            epoch=progress.epoch,
-            step=progress.step,
-            steps=trainer.steps,
-            global_step=progress.global_step,
-            loss=trainer.window_loss,
-            epoch_loss=loss,
-            learning_rate=trainer.learning_rate,
-            images_per_second=round(self.pace.images_per_second, 2),
-            eta_seconds=left,
-        )
-
-    def _seconds_left(self) -> float | None:
-        trainer, progress, epochs = self.trainer, self.progress, self.config.training.epochs
-        assert trainer.phase is not None
-        count = len(trainer.rows.train)
-        this_epoch = max(0, count - progress.loss_count)
-        same = trainer.phase.last_epoch - progress.epoch
-        other = epochs - trainer.phase.last_epoch
-        left = seconds_left(
-            self.pace.images_per_second,
-            images=this_epoch + same * count,
-            later_unfrozen_images=other * count,
-            validations=epochs - progress.epoch + 1,
-            validation_seconds=progress.validation_seconds,
-        )
-        return None if left is None else round(left, 1)
+    def _requests(self) -> tuple[bool, bool]:
+        pause, stop = self.world.decide(self.run.requested("pause"), self.run.requested("stop"))
+        return pause, stop
 
     # ------------------------------------------------------------------ ends
 
     def _end_epoch(self, phase: Phase) -> Generator[Event, None, None]:
         trainer, progress, training = self.trainer, self.progress, self.config.training
-        train_loss = trainer.mean_loss()
         began = time.monotonic()
-        result = validate(trainer.model, trainer.rows, self.config, self.machine.device, balanced=training.imbalance != "none")
-        best = self._compare(result)
-        if best:
-            keep(self.run.path, trainer.model, self.config, trainer.rows, result, progress.epoch)
+        result = self._validate()
+        best = progress.compare(training.monitor, result.figures, result.threshold)
+        if best and self.world.first:
+            keep(self.run.path, trainer.scored, self.config, trainer.rows, result, progress.epoch)
         progress.validation_seconds = time.monotonic() - began
         progress.seconds += progress.validation_seconds
-        images_per_second = progress.loss_count / progress.epoch_seconds if progress.epoch_seconds else 0.0
-        left = self._seconds_left()
-        event = self.recorder.event(
-            "epoch",
-            epoch=progress.epoch,
-            epochs=training.epochs,
-            phase=phase.name,
-            train_loss=train_loss,
-            val_loss=result.figures["loss"],
-            val=result.figures,
-            best=best,
-            best_epoch=progress.best_epoch,
-            seconds=round(progress.epoch_seconds + progress.validation_seconds, 2),
-            images_per_second=round(images_per_second, 2),
-            eta_seconds=left,
-        )
+        fields = telling.of_epoch(trainer, self.pace, result, best=best)
+        event = self.recorder.event("epoch", **fields)
+        progress.train_losses.append(fields["train_loss"])
+        progress.val_losses.append(fields["val_loss"])
+        told = advice.about_losses(progress, phase) + advice.about_waiting(progress, self.machine.readers)
+        warnings = list(self._warn(told))
         # Head training that no longer helps is no reason to leave out the fine-tuning that follows.
         early = 0 < training.patience <= progress.stale and phase.last_epoch == training.epochs
         progress.finished = early or progress.epoch == training.epochs
+        ends = progress.finished or progress.epoch == phase.last_epoch
         trainer.next_epoch()
-        self._save()
-        self.recorder.status.update(
-            epoch=progress.epoch - 1, step=0, eta_seconds=left, best_epoch=progress.best_epoch, best_value=progress.best_value
-        )
+        self.unsaved = True
+        light = min(CHECKPOINT_SECONDS, LIGHT_CHECKPOINT_SECONDS)
+        if trainer.features is None or ends or time.monotonic() - self.saved >= light:
+            self._save()
+        best_so_far = {"best_epoch": progress.best_epoch, "best_value": progress.best_value}
+        self.recorder.update(epoch=progress.epoch - 1, step=0, eta_seconds=fields["eta_seconds"], **best_so_far)
         yield event
+        yield from warnings
 
-    def _compare(self, result: Validation) -> bool:
-        """Whether this epoch is the best so far; of equal ones (AUC has few values on a small set) that of lower loss."""
-        progress, monitor = self.progress, self.config.training.monitor
-        value, loss = result.figures[monitor], result.figures["loss"]
-        gain = progress.best_value - value if monitor == "loss" else value - progress.best_value
-        improved = not progress.best_epoch or gain > 0
-        progress.stale = 0 if improved else progress.stale + 1
-        if not improved and not (gain == 0 and loss < progress.best_loss):
-            return False
-        progress.best_epoch, progress.best_value, progress.best_loss = progress.epoch, value, loss
-        progress.best_threshold = result.threshold
-        return True
+    def _validate(self) -> Validation:
+        trainer = self.trainer
+        trainer.align()
+        return validate(
+            trainer.scored,
+            trainer.rows,
+            self.config,
+            self.machine.device,
+            balanced=self.config.training.imbalance != "none",
+            world=self.world,
+            features=trainer.features,
+        )
 
     def _stop(self) -> Generator[Event, None, None]:
-        """The checkpoint is saved; make sure that there is a model to use."""
+        """The weights are in a checkpoint; make sure that there is a model to use."""
         progress, trainer = self.progress, self.trainer
+        if self.unsaved:
+            self._save()
         if not progress.best_epoch and progress.global_step:
-            result = validate(
-                trainer.model,
-                trainer.rows,
-                self.config,
-                self.machine.device,
-                balanced=self.config.training.imbalance != "none",
-            )
-            keep(self.run.path, trainer.model, self.config, trainer.rows, result, 0)
+            result = self._validate()
+            if self.world.first:
+                keep(self.run.path, trainer.scored, self.config, trainer.rows, result, 0)
             progress.best_threshold = result.threshold
             message = f"Stopped in the first epoch, after {progress.step} of {trainer.steps} steps: the model hardly learnt."
             yield self.recorder.event("warning", message=message)
         yield self._done("stopped", "Stopped as asked; the best model so far is kept. Resume goes on from here.")
 
     def _done(self, state: str, reason: str) -> Event:
-        self.run.withdraw("stop")
-        self.run.withdraw("pause")
         progress = self.progress
+        if self.world.first:
+            self.run.withdraw("stop")
+            self.run.withdraw("pause")
         event = self.recorder.event(
             "done",
             state=state,
@@ -332,10 +368,13 @@ class _Training:
             seconds=round(progress.seconds, 1),
         )
         self.recorder.end(state, reason)
+        self.world.wait()  # the others' launchers read what has become of the run
         return event
 
     def _save(self) -> None:
         self.trainer.mean_loss()  # refuses to keep weights that have diverged
-        self.recorder.events.sync()
-        self.progress.sequence = self.recorder.events.sequence
-        save_checkpoint(self.run.path / LAST, self.progress, self.trainer.states())
+        self.progress.sequence = self.recorder.settle()
+        if self.world.first:
+            save_checkpoint(self.run.path / LAST, self.progress, self.trainer.states())
+        self.saved = time.monotonic()
+        self.unsaved = False

@@ -39,9 +39,19 @@ class Pace:
 
 
 def seconds_left(
-    rate: float, *, images: int, later_unfrozen_images: int = 0, validations: int = 0, validation_seconds: float = 0.0
+    rate: float,
+    *,
+    images: int,
+    later_unfrozen_images: int = 0,
+    later_rate: float | None = None,
+    validations: int = 0,
+    validation_seconds: float = 0.0,
 ) -> float | None:
-    """Estimated seconds for `images` at `rate`, dearer ones of a later phase, and validations; None without a rate."""
+    """Estimated seconds for `images` at `rate`, dearer ones of a later phase, and validations; None without a rate.
+
+    `later_rate`: at which the frozen network goes through images, where `rate` is that of the head alone.
+    """
     if rate <= 0:
         return None
-    return (images + later_unfrozen_images * _UNFROZEN_COST) / rate + validations * validation_seconds
+    later = later_unfrozen_images * _UNFROZEN_COST / (later_rate or rate)
+    return images / rate + later + validations * validation_seconds

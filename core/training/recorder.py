@@ -67,6 +67,19 @@ class Recorder:
         """The training is ours from now on: heartbeat, state "running"."""
         self.status.start(state="running", reason="", finished=None, **changes)
 
+    def note(self, **changes: Any) -> None:
+        """Change fields of status.json with the next heartbeat: cheap enough for every step."""
+        self.status.note(**changes)
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of status.json now."""
+        self.status.update(**changes)
+
+    def settle(self) -> int:
+        """Wait until all events are on the disk; number of the last one."""
+        self.events.sync()
+        return self.events.sequence
+
     def end(self, state: str, reason: str) -> None:
         """The last word of a training that came to its end, or was stopped."""
         self.log.info("%s %s", state, reason)
@@ -102,3 +115,33 @@ class Recorder:
         except OSError as problem:
             # The heartbeat ends with this process or thread, so readers will find the run "interrupted".
             self.log.error("status.json could not be written: %s", problem)
+
+
+class Silent(Recorder):
+    """The pen of a process that is not the first of its training: everything is left to that one, but for the log's errors."""
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return
+
+    def event(self, kind: str, **fields: Any) -> Event:
+        """The event as it would be, for nobody."""
+        return {"type": kind, **fields}
+
+    def begin(self, **changes: Any) -> None:
+        """Nothing: see the class."""
+
+    def note(self, **changes: Any) -> None:
+        """Nothing: see the class."""
+
+    def update(self, **changes: Any) -> None:
+        """Nothing: see the class."""
+
+    def settle(self) -> int:
+        """Nothing is on its way to the disk."""
+        return 0
+
+    def end(self, state: str, reason: str) -> None:
+        """Nothing: see the class."""

@@ -23,8 +23,11 @@ from core.data.batches import batches
 from core.errors import TrainingFailed
 from core.model import Classifier, save_model
 from core.training.failures import diverged
+from core.training.features import Features
 from core.training.files import write_text
+from core.training.losses import Loss, class_weights
 from core.training.preparation import Rows
+from core.training.world import World
 
 DECIMALS = 6
 _COLUMNS = ["path", "patient_id", "laterality", "view", "label", "split"]
@@ -39,33 +42,39 @@ class Validation:
     threshold: float
 
 
-def class_weights(malignant: float, total: float) -> tuple[float, float]:
-    """(benign, malignant) weights with which both classes count the same in total, and an average image counts 1."""
-    return total / (2 * (total - malignant)), total / (2 * malignant)
-
-
-def validate(model: Classifier, rows: Rows, config: Config, device: torch.device, *, balanced: bool) -> Validation:
+def validate(
+    model: Classifier,
+    rows: Rows,
+    config: Config,
+    device: torch.device,
+    *,
+    balanced: bool,
+    world: World | None = None,
+    features: Features | None = None,
+) -> Validation:
     """Score the validation set; the model is back in its mode afterwards.
 
     `balanced` makes the loss count both classes the same, as the training loss then does, so the two can be compared.
+    Each process of `world` scores its share, and every one gets the whole. With `features` only the head has to compute.
 
     Raises:
         TrainingFailed: the model answers NaN.
     """
-    logits = _logits(model, rows, config.training.batch_size, device)
+    if features is None:
+        logits = _logits(model, rows, config.training.batch_size, device, world or World())
+    else:
+        logits = _head_logits(model, features)
     if not np.isfinite(logits).all():
         raise TrainingFailed(diverged(config.training.precision))
     labels = (rows.val["label"] == "malignant").to_numpy(dtype=np.float64)
-    # log(1 + e^x) - y x, which is the cross-entropy without overflow.
-    losses = np.logaddexp(0.0, logits) - labels * logits
-    if balanced:
-        benign, malignant = class_weights(labels.sum(), labels.size)
-        losses = losses * np.where(labels > 0, malignant, benign)
+    loss = Loss.of(config.training, class_weights(labels.sum(), labels.size) if balanced else (1.0, 1.0))
+    losses = loss(torch.from_numpy(logits), torch.from_numpy(labels), smooth=False)
     scores = np.asarray(np.round(np.exp(-np.logaddexp(0.0, -logits)), DECIMALS), dtype=np.float64)
     half = metrics.at_threshold(labels, scores, 0.5)
     figures = {
         "loss": float(losses.mean()),
         "auc": metrics.auc(labels, scores),
+        "partial_auc": metrics.partial_auc(labels, scores),
         "average_precision": metrics.average_precision(labels, scores),
         "sensitivity_at_90_specificity": metrics.sensitivity_at_specificity(labels, scores, 0.90),
         "specificity_at_90_sensitivity": metrics.specificity_at_sensitivity(labels, scores, 0.90),
@@ -101,18 +110,38 @@ def keep(folder: Path, model: Classifier, config: Config, rows: Rows, result: Va
     write_text(folder / "predictions" / "val.csv", stream.getvalue())
 
 
-def _logits(model: Classifier, rows: Rows, batch_size: int, device: torch.device) -> NDArray[np.float64]:
-    """float64 (N,), one a row of `rows.val`."""
-    result = np.empty(len(rows.val), dtype=np.float64)
+def _head_logits(model: Classifier, features: Features) -> NDArray[np.float64]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            return model.classify(features.val).cpu().double().numpy()
+    finally:
+        model.train(was_training)
+
+
+def _logits(model: Classifier, rows: Rows, batch_size: int, device: torch.device, world: World) -> NDArray[np.float64]:
+    """float64 (N,), one a row of `rows.val`: each process's own, and 0 elsewhere, added up."""
+    result = np.zeros(len(rows.val), dtype=np.float64)
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
             for batch in batches(
-                rows.val, rows.cache, rows.recipe, batch_size=batch_size, augmentation=None, seed=0, epoch=0, order="sequence"
+                rows.val,
+                rows.cache,
+                rows.recipe,
+                batch_size=batch_size,
+                augmentation=None,
+                seed=0,
+                epoch=0,
+                order="sequence",
+                rank=world.rank,
+                world=world.size,
+                pin=device.type == "cuda",
             ):
                 logits = model(batch.images.to(device, non_blocking=True))
-                result[batch.indices.numpy()] = logits.double().cpu().numpy() if device.type != "mps" else logits.cpu().numpy()
+                result[batch.indices.numpy()] = logits.cpu().double().numpy()
     finally:
         model.train(was_training)
-    return result
+    return world.sum(torch.from_numpy(result)).numpy()

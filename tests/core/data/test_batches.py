@@ -137,6 +137,20 @@ def test_ranks_together_are_one_process_with_the_larger_batch(material, world: i
             assert sum(map(len, shares)) == len(batch.indices) and together == set(batch.indices.tolist())
 
 
+@pytest.mark.parametrize("world", [1, 2, 3, 5, 30])
+def test_each_image_counts_once_and_what_fills_the_ranks_up_does_not(material, world: int) -> None:
+    ranks = [run(material, rank=rank, world=world) for rank in range(world)]
+    counted = [
+        index
+        for found in ranks
+        for batch in found
+        for index, counts in zip(batch.indices.tolist(), batch.counted.tolist(), strict=True)
+        if counts
+    ]
+    assert sorted(counted) == list(range(COUNT))
+    assert sum(len(batch.indices) for found in ranks for batch in found) == -(-COUNT // world) * world
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 30])
 def test_in_sequence_each_image_comes_exactly_once_over_all_ranks(material, world: int) -> None:
     everything = [index for rank in range(world) for index in rows(run(material, order="sequence", rank=rank, world=world))]

@@ -172,6 +172,51 @@ def test_a_frozen_backbone_learns_nothing_and_keeps_its_statistics() -> None:
     assert model.training and not any(m.training for m in model.backbone.modules() if isinstance(m, _BatchNorm))
 
 
+@pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_100", "densenet121", "vit_tiny_patch16_224", "convnext_atto"])
+def test_a_frozen_backbone_computes_as_in_eval_mode_and_only_its_head_drops_out(name: str) -> None:
+    model = build_model(ModelConfig(name=name, dropout=0.5, options={"drop_path_rate": 0.5} if "conv" in name else {}))
+    model.check_input(64, 64)
+    assert model.divisible
+    images = torch.rand(3, 1, 64, 64)
+    with torch.no_grad():
+        features = model.eval().embed(images)
+    model.freeze_backbone()
+    model.train()
+    torch.manual_seed(1)
+    logits = model(images)
+    torch.manual_seed(1)
+    torch.testing.assert_close(logits, model.classify(features))
+    assert not torch.allclose(logits, model(images)), "dropout is at work"
+    logits.sum().backward()
+    assert {id(p) for p in model.parameters() if p.grad is not None} == {id(p) for p in model.head_parameters()}
+
+
+def test_an_architecture_whose_head_cannot_be_told_apart_trains_its_head_through_the_whole_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = build_model(ModelConfig(name="resnet10t", dropout=0.0))
+    real = model.backbone.forward_head
+    monkeypatch.setattr(model.backbone, "forward_head", lambda x, pre_logits=False: real(x, pre_logits=pre_logits) + 0.5)
+    model.check_input(64, 64)
+    assert not model.divisible
+    model.freeze_backbone()
+    model.train()
+    before = copy.deepcopy(dict(model.named_buffers()))
+    model(torch.rand(4, 1, 64, 64)).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers()), "norms keep their statistics"
+    assert {id(p) for p in model.parameters() if p.grad is not None} == {id(p) for p in model.head_parameters()}
+
+
+def test_norms_keep_their_statistics_only_where_they_are_frozen() -> None:
+    model = build_model(ModelConfig(name="resnet10t"))
+    model.unfreeze_backbone(1)
+    model.train()
+    before = copy.deepcopy(dict(model.named_buffers()))
+    model(torch.rand(4, 1, 64, 64))
+    changed = {name.split(".")[1] for name, value in model.named_buffers() if not torch.equal(value, before[name])}
+    assert changed == {"layer4"}
+
+
 def test_unfreezing_gives_everything_back() -> None:
     model = build_model(ModelConfig(name="resnet10t"))
     model.freeze_backbone()

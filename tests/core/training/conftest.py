@@ -13,7 +13,14 @@ import pytest
 import torch
 
 from core.config import Config, load_config
+from core.data.cache import PreparedCache
+from core.model import build_model
 from core.training import Run
+from core.training.checkpoint import Progress
+from core.training.machine import Machine
+from core.training.phases import plan_phases
+from core.training.preparation import Rows
+from core.training.trainer import Trainer
 
 MakeConfig = Callable[..., Config]
 
@@ -76,6 +83,7 @@ def make_config(tmp_path: Path) -> MakeConfig:
             "training.batch_size": 4,
             "training.threads": 1,
             "training.device": "cpu",
+            "training.precision": "fp32",  # what is quicker is a matter of the moment
         } | {key.replace("__", "."): value for key, value in changes.items()}
         return load_config(None, [f"{key}={value}" for key, value in settings.items()])
 
@@ -86,6 +94,22 @@ def make_config(tmp_path: Path) -> MakeConfig:
 def make_run(make_config: MakeConfig, frame: pd.DataFrame) -> Callable[..., Run]:
     def make(name: str | None = None, rows: pd.DataFrame | None = None, **changes: Any) -> Run:
         return Run.create(make_config(**changes), frame if rows is None else rows, name=name)
+
+    return make
+
+
+@pytest.fixture
+def make_trainer(make_config: Callable[..., Config], frame: pd.DataFrame, tmp_path: Path) -> Callable[..., Trainer]:
+    def make(**changes: object) -> Trainer:
+        config = make_config(model__dropout=0.0, **changes)
+        torch.manual_seed(0)
+        model = build_model(config.model)
+        cache = PreparedCache(tmp_path / "cache", config.preprocessing)
+        splits = {name: frame[frame["split"] == name].reset_index(drop=True) for name in ("train", "val")}
+        rows = Rows(splits["train"], splits["val"], cache, config.preprocessing)
+        trainer = Trainer(model, rows, config, Machine(torch.device("cpu"), "fp32"), Progress())
+        trainer.begin(plan_phases(config.training, pretrained=False)[0])
+        return trainer
 
     return make
 

@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,18 +185,26 @@ def test_a_run_cut_off_anywhere_ends_as_if_it_had_not_been(
     assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
 
 
-def test_a_run_cut_off_again_and_again_ends_the_same_with_phases_sampler_and_accumulation(
-    make_run: MakeRun, every_step: None
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"training__freeze_epochs": 1, "training__imbalance": "sampler", "training__accumulation_steps": 2}
+        | {"training__schedule": "cosine"},
+        {"training__freeze_epochs": 2, "training__ema_decay": 0.9, "augmentation__mixup": 0.4, "model__dropout": 0.5},
+        {"training__freeze_epochs": 0, "training__schedule": "plateau", "training__plateau_patience": 0}
+        | {"training__stage_epochs": 1, "training__layer_decay": 0.7, "training__learning_rate": 0.3},
+    ],
+    ids=["sampler and accumulation", "features, average, mixup, dropout", "stages and plateau"],
+)
+def test_a_run_cut_off_again_and_again_ends_the_same_with_phases(
+    make_run: MakeRun, every_step: None, settings: dict[str, Any]
 ) -> None:
     start = make_run("start", training__epochs=1)
     list(train(start))
-    settings: dict[str, Any] = {
+    settings = settings | {
         "model__weights": (start.path / "model.safetensors").as_posix(),
         "training__epochs": 3,
-        "training__freeze_epochs": 1,
-        "training__imbalance": "sampler",
-        "training__accumulation_steps": 2,
-        "training__schedule": "cosine",
+        "training__patience": 0,
     }
     whole, cut = make_run("whole", **settings), make_run("cut", **settings)
     expected = timeless(list(train(whole)))
@@ -212,6 +221,50 @@ def test_a_run_cut_off_again_and_again_ends_the_same_with_phases_sampler_and_acc
     assert cut.status().state == "done"
     assert same_weights(whole, cut)
     assert timeless(cut.events())[1:] == expected[1:]
+    averages = [torch.load(run.path / "last.pt", weights_only=True)["average"] for run in (whole, cut)]
+    assert all(torch.equal(averages[0][name], averages[1][name]) for name in averages[0])
+    assert len(averages[0]) == ("training__ema_decay" in settings) * len(last_weights(whole))
+
+
+def test_the_plateau_schedule_cuts_the_rate_where_the_validation_loss_no_longer_falls(
+    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([0.7, 0.8, 0.9, 0.6, 0.7])
+    real = loop_module.validate
+
+    def validate(*arguments: Any, **options: Any) -> Any:
+        result = real(*arguments, **options)
+        return replace(result, figures={**result.figures, "loss": next(losses)})
+
+    monkeypatch.setattr(loop_module, "validate", validate)
+    run = make_run(training__epochs=5, training__schedule="plateau", training__plateau_patience=1, training__patience=0)
+    rates = {event["epoch"]: event["learning_rate"] for event in train(run) if event["type"] == "step"}
+    assert rates == pytest.approx({1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 1e-3 / 3, 5: 1e-3 / 3})
+
+
+def test_warnings_in_words_come_after_the_epoch_that_shows_them(
+    make_run: MakeRun, every_step: None, frame: pd.DataFrame
+) -> None:
+    frame.loc[frame["split"] == "train", "label"] = ["malignant"] * 3 + ["benign"] * 15
+    settings: dict[str, Any] = {"training__imbalance": "none", "training__learning_rate": 1e-9, "training__epochs": 10}
+    settings |= {"training__patience": 0, "model__dropout": 0, "augmentation__rotation": 0, "augmentation__zoom": 0}
+    settings |= {"augmentation__brightness": 0, "augmentation__contrast": 0, "augmentation__horizontal_flip": "false"}
+    whole, cut = make_run("whole", **settings), make_run("cut", **settings)
+    events = list(train(whole))
+    places = [(place, event["about"]) for place, event in enumerate(events) if event["type"] == "warning"]
+    assert [about for _, about in places] == ["imbalance", "plateau"]
+    assert events[places[0][0] + 1]["type"] == "phase"
+    assert (events[places[1][0] - 1]["type"], events[places[1][0] - 1]["epoch"]) == ("epoch", 6)
+    cut_after(cut, places[1][0])  # the epoch is told, the warning is not
+    list(train(cut, resume=True))
+    assert [event["about"] for event in cut.events() if event["type"] == "warning"] == ["imbalance", "plateau"]
+
+
+def test_a_wait_for_images_is_told(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.training.advice._WORTH_TELLING", 0.0)
+    monkeypatch.setattr("core.training.advice._WAITING", 0.0)
+    told = [event["about"] for event in train(make_run(training__epochs=3)) if event["type"] == "warning"]
+    assert told == ["data_wait"]
 
 
 def test_resuming_needs_no_starting_weights_any_more(make_run: MakeRun, every_step: None, tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from core.config import ModelConfig, TrainingConfig
 from core.model import build_model
-from core.training.phases import Phase, parameter_groups, phase_of, plan_phases, rate_factor
+from core.training.phases import Phase, parameter_groups, phase_of, plan_phases, rate_cuts, rate_factor
 
 
 def spans(config: TrainingConfig, pretrained: bool) -> list[tuple[str, int, int]]:
@@ -43,7 +45,7 @@ def test_fine_tuning_moves_the_backbone_more_slowly_than_the_head() -> None:
     assert (fine.learning_rate, fine.head_learning_rate) == (1e-4, 1e-2)
 
 
-@given(schedule=st.sampled_from(["one_cycle", "cosine", "constant"]), updates=st.integers(1, 500))
+@given(schedule=st.sampled_from(["one_cycle", "cosine", "plateau", "constant"]), updates=st.integers(1, 500))
 def test_the_rate_rises_to_its_peak_then_never_again(schedule: str, updates: int) -> None:
     factors = [rate_factor(schedule, update, updates) for update in range(updates)]
     top = factors.index(max(factors))
@@ -66,7 +68,7 @@ def test_a_phase_of_one_update_trains_at_its_full_rate() -> None:
 @pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_100"])
 def test_each_trained_parameter_is_in_one_group_and_norms_and_biases_do_not_decay(name: str, frozen: bool) -> None:
     model = build_model(ModelConfig(name=name, options={"width": 8} if name == "small_cnn" else {}))
-    phase = Phase("head" if frozen else "fine_tune", 1, 2, 1e-3 if frozen else 2e-4, 1e-3)
+    phase = Phase("head", 1, 2, 1e-3, 1e-3, 0) if frozen else Phase("fine_tune", 1, 2, 2e-4, 1e-3)
     if frozen:
         model.freeze_backbone()
     groups = parameter_groups(model, phase, 0.05)
@@ -83,3 +85,74 @@ def test_each_trained_parameter_is_in_one_group_and_norms_and_biases_do_not_deca
     assert groups[0]["peak"] == phase.learning_rate
     head = {id(parameter) for parameter in model.head_parameters()}
     assert all((group["peak"] == 1e-3) == (id(group["params"][0]) in head) for group in groups)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "freeze", "expected"),
+    [
+        (9, 2, [("head", 1, 2, 0), ("stage 1", 3, 4, 1), ("stage 2", 5, 6, 2), ("fine_tune", 7, 9, None)]),
+        (6, 2, [("head", 1, 2, 0), ("stage 1", 3, 4, 1), ("stage 2", 5, 6, 2)]),
+        (5, 2, [("head", 1, 2, 0), ("stage 1", 3, 4, 1), ("stage 2", 5, 5, 2)]),
+        (5, 0, [("stage 1", 1, 2, 1), ("stage 2", 3, 4, 2), ("fine_tune", 5, 5, None)]),
+    ],
+)
+def test_stages_join_the_head_one_after_the_other(epochs: int, freeze: int, expected: list) -> None:
+    config = TrainingConfig(epochs=epochs, freeze_epochs=freeze, stage_epochs=2)
+    phases = plan_phases(config, pretrained=True, stages=3)
+    assert [(phase.name, phase.first_epoch, phase.last_epoch, phase.stages) for phase in phases] == expected
+    assert [phase.frozen for phase in phases] == [phase.name == "head" for phase in phases]
+
+
+@pytest.mark.parametrize("name", ["small_cnn", "mobilenetv2_100", "resnet10t", "vit_tiny_patch16_224"])
+def test_a_stage_more_trains_what_lies_before_the_last_one(name: str) -> None:
+    model = build_model(ModelConfig(name=name))
+    stages = model.stages()
+    assert sum(map(len, stages)) == len(model.backbone_parameters())
+    assert stages[0][0] is next(iter(model.backbone.parameters())), "the stem comes first"
+    for count in range(len(stages) + 1):
+        model.unfreeze_backbone(count)
+        trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+        last = [parameter for stage in stages[len(stages) - count :] for parameter in stage]
+        assert trained == {id(parameter) for parameter in [*last, *model.head_parameters()]}
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_100", "resnet10t", "vit_tiny_patch16_224", "convnext_atto"])
+def test_lower_layers_learn_more_slowly_by_timms_own_grouping(name: str) -> None:
+    model = build_model(ModelConfig(name=name))
+    phase = Phase("fine_tune", 1, 2, 2e-4, 1e-3)
+    head = {id(parameter) for parameter in model.head_parameters()}
+    expected = {
+        id(parameter): 1e-3 if id(parameter) in head else 2e-4 * group["lr_scale"]
+        for group in param_groups_layer_decay(model.backbone, layer_decay=0.75)
+        for parameter in group["params"]
+    }
+    groups = parameter_groups(model, phase, 0.05, layer_decay=0.75)
+    found = {id(parameter): group["peak"] for group in groups for parameter in group["params"]}
+    assert found == pytest.approx(expected)
+    assert len(set(found.values())) > 3
+
+
+def test_small_cnn_has_layers_too() -> None:
+    model = build_model(ModelConfig(options={"width": 8}))
+    groups = parameter_groups(model, Phase("scratch", 1, 2, 1e-3, 1e-3), 0.05, layer_decay=0.5)
+    peaks = {id(parameter): group["peak"] for group in groups for parameter in group["params"]}
+    named = {name: peaks[id(parameter)] for name, parameter in model.backbone.named_parameters()}
+    assert named["classifier.weight"] == 1e-3
+    assert named["affine.weight"] == pytest.approx(5e-4)
+    assert [named[f"stages.{number}.conv1.weight"] for number in (2, 1, 0)] == pytest.approx([2.5e-4, 1.25e-4, 6.25e-5])
+
+
+@given(losses=st.lists(st.sampled_from([0.2, 0.5, 0.50001, 0.7, 1.0]), max_size=25), patience=st.integers(0, 4))
+def test_the_plateau_schedule_cuts_when_torchs_does(losses: list[float], patience: int) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    reference = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=1 / 3, patience=patience, eps=0.0)
+    for loss in losses:
+        reference.step(loss)
+    assert 3.0 ** -rate_cuts(losses, patience) == pytest.approx(optimizer.param_groups[0]["lr"])
+
+
+def test_the_plateau_schedule_follows_the_losses_and_never_ends_at_nothing() -> None:
+    assert rate_factor("plateau", 900, 1000, [0.5, 0.4, 0.3], 1) == 1.0
+    assert rate_factor("plateau", 900, 1000, [0.5, 0.6, 0.6], 1) == pytest.approx(1 / 3)
+    assert rate_factor("plateau", 0, 1000, [0.5, 0.6, 0.6], 1) < 0.1, "the warm-up comes first"
+    assert rate_factor("plateau", 900, 1000, [0.5] * 100, 0) == pytest.approx(1e-3)

@@ -13,33 +13,15 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from core.config import Config
 from core.data.batches import batches
-from core.data.cache import PreparedCache
 from core.errors import TrainingFailed
-from core.model import Classifier, build_model, load_model
-from core.training.checkpoint import Progress
-from core.training.machine import Machine, thread_count
+from core.model import Classifier, load_model
+from core.training.losses import class_weights
+from core.training.machine import thread_count
 from core.training.phases import plan_phases
-from core.training.preparation import Rows
 from core.training.trainer import Trainer
-from core.training.validation import class_weights, keep, validate
+from core.training.validation import keep, validate
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def make_trainer(make_config: Callable[..., Config], frame: pd.DataFrame, tmp_path: Path) -> Callable[..., Trainer]:
-    def make(**changes: object) -> Trainer:
-        config = make_config(model__dropout=0.0, **changes)
-        torch.manual_seed(0)
-        model = build_model(config.model)
-        cache = PreparedCache(tmp_path / "cache", config.preprocessing)
-        splits = {name: frame[frame["split"] == name].reset_index(drop=True) for name in ("train", "val")}
-        rows = Rows(splits["train"], splits["val"], cache, config.preprocessing)
-        trainer = Trainer(model, rows, config, Machine(CPU, "fp32"), Progress())
-        trainer.begin(plan_phases(config.training, pretrained=False)[0])
-        return trainer
-
-    return make
 
 
 def epoch(trainer: Trainer) -> tuple[dict[str, torch.Tensor], float]:
@@ -177,7 +159,7 @@ def test_gradients_are_clipped(make_trainer: Callable[..., Trainer], monkeypatch
 
 def test_the_sampler_draws_both_classes_as_often(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer(training__imbalance="sampler")
-    assert trainer.benign_weight == trainer.malignant_weight == 1.0
+    assert trainer.loss.benign_weight == trainer.loss.malignant_weight == 1.0
     seen: list[float] = []
     real = trainer._loss
     trainer._loss = lambda batch: (seen.extend(batch.labels.tolist()), real(batch))[1]  # type: ignore[method-assign]

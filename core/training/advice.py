@@ -1,0 +1,94 @@
+"""What a researcher should know about a training while it goes on, in words: its "warning" events.
+
+Each is a function of the figures so far, so that a resumed training says what the whole one would have said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.config import TrainingConfig
+from core.training.checkpoint import Progress
+from core.training.phases import Phase
+
+_RISING = 3  # epochs that the validation loss has been above its lowest
+_NOTICEABLE = 0.02  # relative
+_FLAT = 5  # epochs
+_MOVED = 0.005  # relative
+_RARE = 0.2  # share of the rarer class
+_WAITING = 0.2  # share of an epoch's time
+_WORTH_TELLING = 5.0  # seconds
+
+Advice = tuple[str, str]  # (what about, message)
+
+
+def about_classes(train: pd.DataFrame, training: TrainingConfig) -> list[Advice]:
+    """Before the first epoch: a class that is too rare to be learnt as things stand."""
+    told = []
+    count, malignant = len(train), int((train["label"] == "malignant").sum())
+    rarer = min(malignant, count - malignant)
+    if training.imbalance == "none" and rarer < _RARE * count:
+        name = "malignant" if rarer == malignant else "benign"
+        message = (
+            f"Only {rarer} of {count} training images are {name}, and nothing makes up for it: the network may learn to call "
+            "every image the same. Set training.imbalance to weights or sampler."
+        )
+        told.append(("imbalance", message))
+    return told
+
+
+def about_losses(progress: Progress, phase: Phase) -> list[Advice]:
+    """After an epoch, whose losses are the last ones in `progress`: overfitting, or a standstill."""
+    train, val = (losses[phase.first_epoch - 1 :] for losses in (progress.train_losses, progress.val_losses))
+    told = []
+    if _overfits(train, val) and not _overfitted_before(train, val):
+        best = phase.first_epoch + min(range(len(val)), key=val.__getitem__)
+        message = (
+            f"Overfitting: since epoch {best} the validation loss has risen from {min(val):.3f} to {val[-1]:.3f} while the "
+            "training loss still falls. The best epoch is kept; more augmentation, dropout, weight decay, or a smaller "
+            "network or learning rate may help."
+        )
+        told.append(("overfitting", message))
+    left = phase.last_epoch - progress.epoch
+    if left >= _RISING and _stands_still(train, val) and not _stands_still(train[:-1], val[:-1]):
+        message = (
+            f"Plateau: neither loss has moved by {_MOVED:.1%} in {_FLAT} epochs (training {train[-1]:.3f}, validation "
+            f"{val[-1]:.3f}), and {left} are left in this phase. A higher learning rate or a larger network may help."
+        )
+        told.append(("plateau", message))
+    return told
+
+
+def about_waiting(progress: Progress, workers: int) -> list[Advice]:
+    """After an epoch: time that went by without a batch to compute on. Told once a run."""
+    if progress.wait_told or progress.wait_seconds < max(_WORTH_TELLING, _WAITING * progress.epoch_seconds):
+        return []
+    progress.wait_told = True
+    share = progress.wait_seconds / max(progress.epoch_seconds, progress.wait_seconds)
+    message = (
+        f"{share:.0%} of the epoch's time went by waiting for images ({workers} thread{'s' if workers > 1 else ''} make "
+        "them). Is the cache on a slow or network disk (MAMMOLAB_CACHE), or the processor busy with something else?"
+    )
+    return [("data_wait", message)]
+
+
+def _overfits(train: Sequence[float], val: Sequence[float]) -> bool:
+    if len(val) <= _RISING:
+        return False
+    best = min(range(len(val)), key=val.__getitem__)
+    since = val[best + 1 :]
+    return len(since) >= _RISING and min(since[-_RISING:]) > val[best] * (1 + _NOTICEABLE) and train[-1] < train[best]
+
+
+def _overfitted_before(train: Sequence[float], val: Sequence[float]) -> bool:
+    """Whether it was said already, since the epoch with the lowest validation loss."""
+    best = min(range(len(val)), key=val.__getitem__)
+    return any(_overfits(train[:end], val[:end]) for end in range(best + 1, len(val)))
+
+
+def _stands_still(train: Sequence[float], val: Sequence[float]) -> bool:
+    if len(val) <= _FLAT:
+        return False
+    return all(max(part) - min(part) < _MOVED * abs(part[0]) for part in (train[-_FLAT - 1 :], val[-_FLAT - 1 :]))

@@ -1,0 +1,44 @@
+"""A moving average of the weights, which often generalises better than the last of them (Polyak & Juditsky 1992)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+
+from core.model import Classifier
+
+
+class Average:
+    """`model` in eval mode, each of whose floating-point values follows the trained model's."""
+
+    def __init__(self, model: Classifier, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+        self._values: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._counts: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def follow(self, trained: Classifier) -> None:
+        """Take note of what changes in this phase: parameters that learn, and BatchNorm's statistics unless all are frozen."""
+        ours = dict(self.model.named_parameters())
+        pairs = [(ours[name], value.detach()) for name, value in trained.named_parameters() if value.requires_grad]
+        if not trained.frozen:
+            buffers = dict(self.model.named_buffers())
+            pairs += [(buffers[name], value) for name, value in trained.named_buffers()]
+        self._values = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, updates: int) -> None:
+        """After update number `updates` (from 1) of the whole training; early on the average looks back less far."""
+        decay = min(self.decay, (1 + updates) / (10 + updates))
+        if self._values:
+            ours, theirs = (list(side) for side in zip(*self._values, strict=True))
+            torch._foreach_lerp_(ours, theirs, 1 - decay)
+        for mine, other in self._counts:
+            mine.copy_(other)
+
+    def state(self) -> dict[str, Any]:
+        """The averaged model's state dict."""
+        return self.model.state_dict()

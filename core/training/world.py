@@ -1,0 +1,119 @@
+"""One training in several processes (torchrun): who is who, and the few things that they tell each other.
+
+Every process runs the same loop on its share of each batch. The first one (rank 0) is the only one that writes the run's
+folder and reads what is asked of it; sums are taken over all, so every process knows the same figures and takes the same
+decisions from them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed
+
+from core.errors import LabError, TrainingFailed
+
+Result = TypeVar("Result")
+
+# The others wait this long for the first one, which may have a large archive to prepare.
+_PATIENCE = timedelta(hours=24)
+
+
+class World:
+    """The processes of this training: `size` of them, of which this one is number `rank`."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank = rank
+        self.size = size
+
+    @classmethod
+    def join(cls) -> World:
+        """The processes that torchrun started, or this one alone.
+
+        Raises:
+            TrainingFailed: they do not find each other.
+        """
+        if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+            return cls()
+        if not distributed.is_initialized():
+            # Images' gradients go through the GPUs, words through the processors.
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
+            try:
+                distributed.init_process_group(backend, timeout=_PATIENCE)
+            except (RuntimeError, ValueError) as error:
+                raise TrainingFailed(
+                    f"The processes of this training did not find each other: {error}. Start them with torchrun, or unset "
+                    "WORLD_SIZE to train in one process."
+                ) from error
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    @property
+    def local_rank(self) -> int:
+        """Number of this process on its own machine: which GPU is its own."""
+        return int(os.environ.get("LOCAL_RANK", "0")) if self.size > 1 else 0
+
+    @property
+    def local_size(self) -> int:
+        """Processes of this training on this machine, which share its processor."""
+        return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.size > 1 else 1
+
+    def share(self, call: Callable[[], Result]) -> Result:
+        """What `call` gives the first process, for all; the others do not call it. An error of ours is raised in all."""
+        if self.size == 1:
+            return call()
+        told: list[Any] = [None]
+        problem: BaseException | None = None
+        if self.first:
+            try:
+                told = [(True, call())]
+            except LabError as error:
+                told, problem = [(False, (type(error), str(error)))], error
+            except BaseException as error:  # noqa: BLE001  raised below, once the others know
+                told, problem = [(False, (TrainingFailed, f"the first process failed: {error}"))], error
+        distributed.broadcast_object_list(told)
+        good, content = told[0]
+        if problem is not None:
+            raise problem
+        if not good:
+            kind, message = content
+            raise kind(message)
+        return content
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """`tensor`, in place, becomes the sum of all processes' tensors."""
+        if self.size > 1:
+            distributed.all_reduce(tensor)
+        return tensor
+
+    def decide(self, *answers: bool) -> tuple[bool, ...]:
+        """The first process's answers, in all of them."""
+        if self.size == 1:
+            return answers
+        told = torch.tensor(answers, dtype=torch.uint8)
+        distributed.broadcast(told, 0)
+        return tuple(bool(answer) for answer in told)
+
+    def align(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give all processes the first one's values (BatchNorm's statistics are each process's own)."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
+
+    def wait(self) -> None:
+        """Until all processes have come this far."""
+        self.share(lambda: None)
+
+
+def leave() -> None:
+    """End the processes' connection, where there is one; for the end of the program."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
