@@ -286,10 +286,12 @@ def _headline(run: Run) -> dict[str, Any]:
 
 
 def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
+    # A table is UTF-8, and a name from another system may not be.
+    name = path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(result, tuple):
-        return {"file": path.as_posix(), "score": None, "decision": "", "note": result[1]}
+        return {"file": name, "score": None, "decision": "", "note": result[1]}
     return {
-        "file": path.as_posix(),
+        "file": name,
         "score": round(result.score, 6),
         "decision": result.decision,
         "note": "; ".join(result.warnings),

@@ -14,15 +14,18 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from core.config import DataConfig
+from core.config import DataConfig, Recipe
 from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
 from core.errors import BadManifest, Leakage, UnreadableImage
 from core.images import read
+from core.images.files import content_of
+from core.preprocessing import analyse
 
 Kind = Literal[
     "missing_file",
     "unreadable",
+    "no_breast",
     "duplicate",
     "duplicate_across_splits",
     "leakage",
@@ -64,11 +67,15 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class _File:
-    """What a look at one file gave: the hash of its bytes ("" when missing), and why it cannot be used ("" if it can)."""
+    """What a look at one file gave: the hash of its bytes ("" when there are none), and why it cannot be used ("" if it can).
+
+    `doubt` is why it may be no mammogram, although it can be read.
+    """
 
     content_hash: str = ""
     missing: str = ""
     unreadable: str = ""
+    doubt: str = ""
 
 
 def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
@@ -126,18 +133,20 @@ def _look(paths: Sequence[str], progress: Callable[[int, int], None] | None) -> 
 
 
 def _look_at(path: str) -> _File:
+    name = Path(path).name
     try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        return _File(missing="no such file")
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        return _File(unreadable=f"{Path(path).name}: {getattr(error, 'strerror', None) or error}")
+        content = content_of(path)
+    except UnreadableImage as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return _File(missing="no such file")
+        return _File(unreadable=f"{name}: {error}")
     digest = hashlib.sha256(content).hexdigest()
     try:
-        read(content)
+        mammogram = read(content)
     except UnreadableImage as error:
-        return _File(digest, unreadable=f"{Path(path).name}: {error.__cause__ or error}")
-    return _File(digest)
+        return _File(digest, unreadable=f"{name}: {error.__cause__ or error}")
+    breast = analyse(mammogram, Recipe()).breast
+    return _File(digest, doubt="" if breast.found else f"{name}: {breast.warning.partition(':')[0]}")
 
 
 def _file_problems(frame: pd.DataFrame, files: Sequence[_File]) -> list[Problem]:
@@ -149,6 +158,7 @@ def _file_problems(frame: pd.DataFrame, files: Sequence[_File]) -> list[Problem]
             Problem("missing_file", f"{len(missing)} of {len(files)} files are missing: {_list(paths, len(missing))}", missing)
         )
     problems += [Problem("unreadable", file.unreadable, (row,)) for row, file in enumerate(files) if file.unreadable]
+    problems += [Problem("no_breast", file.doubt, (row,)) for row, file in enumerate(files) if file.doubt]
     return problems
 
 

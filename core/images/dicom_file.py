@@ -45,6 +45,7 @@ _UNDEFINED = 0xFFFFFFFF
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _HEAD_BYTES = 64 * 2**20  # room for the header of a deflated file
 _MAX_ELEMENTS = 50_000
+_MAX_READS = 6 * _MAX_ELEMENTS
 _CHUNK = 2**18
 
 
@@ -94,7 +95,7 @@ def open_dicom(stream: BinaryIO) -> DicomFile:
         stream.seek(0)
         head = _inflate(stream, 0, _HEAD_BYTES) if deflated else b""
         source: BinaryIO = io.BytesIO(head) if deflated else stream
-        ds = read_partial(source, stop_when=_stop(), force=True, specific_tags=[Tag(name) for name in _TAGS])
+        ds = read_partial(_Counted(source), stop_when=_stop(), force=True, specific_tags=[Tag(name) for name in _TAGS])
         if not getattr(ds, "file_meta", None):
             ds.file_meta = FileMetaDataset()
         if deflated:
@@ -111,6 +112,24 @@ def open_dicom(stream: BinaryIO) -> DicomFile:
         raise got("a complete DICOM file", f"one that cannot be parsed ({type(error).__name__})", DAMAGED) from None
     cut = position > end or _short(ds)
     return DicomFile(ds, syntax, stream, keyword, offset, length, size, cut, head)
+
+
+class _Counted:
+    """A stream that gives up after more reads than any header takes.
+
+    pydicom takes zeros for empty command elements, 8 bytes each, before it asks `_stop`: minutes for a blank file.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._left = _MAX_READS
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, count: int = -1) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("more elements than any header has")
+        return self._stream.read(count)
 
 
 def _stop() -> Callable[[int, str | None, int], bool]:

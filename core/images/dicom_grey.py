@@ -60,14 +60,15 @@ def to_grey(
     voi, words = _choose(vois, window)
     parameters: dict[str, Any] = {}
     try:
-        modality = _modality(ds, warnings) if grey_levels else ("none", None)
-        parameters["modality"] = modality[0]
-        values = levels if modality[1] is None else modality[1](levels)
-        grey = (
-            _whole_range(values, _scale(stored, bits, modality), extent, modality, parameters)
-            if voi is None
-            else voi.apply(values)
-        )
+        with np.errstate(all="ignore"):  # what is not finite in the end is refused below
+            modality = _modality(ds, warnings) if grey_levels else ("none", None)
+            parameters["modality"] = modality[0]
+            values = levels if modality[1] is None else modality[1](levels)
+            grey = (
+                _whole_range(values, _scale(stored, bits, modality), extent, modality, parameters)
+                if voi is None
+                else voi.apply(values)
+            )
     except BROKEN as error:
         raise got("a usable modality LUT and VOI LUT or window", f"{type(error).__name__}", _REMEDY) from None
     if not np.isfinite(grey).all():

@@ -163,7 +163,9 @@ def _reason(error: Exception) -> str:
     words = " ".join(str(error).split())
     if "truncated" in words.lower():
         return "one that is cut short"
-    plain = isinstance(error, (OSError, SyntaxError, RuntimeError)) and not re.search(r"[_<>']|[a-z][A-Z]|index out|driver", words)
+    plain = isinstance(error, (OSError, SyntaxError, RuntimeError)) and not re.search(
+        r"[_<>']|[a-z][A-Z]|index out|driver", words
+    )
     return f"a damaged one ({words[:100]})" if words and plain else "a damaged one"
 
 

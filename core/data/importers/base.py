@@ -17,7 +17,7 @@ from core.data.manifest import STANDARD
 from core.errors import BadManifest, UnreadableImage
 from core.images import read
 from core.images.dicom import is_dicom, read_header
-from core.images.files import head_of, opened, refuse_unknown
+from core.images.files import head_of, opened, printable_name, refuse_unknown
 from core.images.mammogram import ImageMeta
 
 Progress = Callable[[int, int], None]
@@ -143,7 +143,8 @@ def look_at(paths: Sequence[Path], verify: str, progress: Progress | None) -> tu
         progress(0, len(paths))
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="import")
     try:
-        for looked in pool.map(_decode if verify == "all" else _look, paths):
+        look = _decode if verify == "all" else _look
+        for looked in pool.map(lambda path: _unwritable(path) or look(path), paths):
             found.append(looked)
             if progress is not None:
                 progress(len(found), len(paths))
@@ -178,6 +179,15 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def _unwritable(path: Path) -> Looked | None:
+    """A refusal where the path cannot stand in a manifest: names of another encoding have no UTF-8."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return Looked(reason=f"{printable_name(path)}: expected a name in UTF-8, got one of another encoding. Rename the file.")
+    return None
 
 
 def _decode(path: Path) -> Looked:

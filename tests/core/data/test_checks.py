@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -12,13 +13,19 @@ import pytest
 from core.data.checks import CheckReport, check_manifest
 
 
+def picture(level: int) -> np.ndarray:
+    """A half disc of one grey level on black: a breast."""
+    rows, columns = np.mgrid[:48, :36]
+    return np.where((rows - 24) ** 2 / 400 + columns**2 / 700 < 1, level, 0).astype(np.uint8)
+
+
 @pytest.fixture
 def frame(tmp_path: Path) -> pd.DataFrame:
     """Twenty patients of each label in each split, an image each, all different: nothing to complain of."""
     rows = []
     for number in range(120):
         path = tmp_path / f"{number}.png"
-        assert cv2.imwrite(str(path), np.full((4, 4 + number), 100, np.uint8))
+        assert cv2.imwrite(str(path), picture(100 + number))
         rows.append(
             {
                 "path": str(path),
@@ -54,6 +61,37 @@ def test_missing_and_unreadable_files_are_named_but_a_training_can_go_on_without
     assert [problem.rows for problem in report.problems] == [(3,), (5,), (7,)]
     assert "3.png" in report.problems[0].message and report.problems[1].message.startswith("5.png: ")
     assert (report.ok, report.leakage, report.usable) == (False, False, True)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.zeros((60, 50), np.uint8), "uniform"),
+        (np.full((60, 50), 255, np.uint8), "uniform"),
+        (np.full((1, 1), 9, np.uint8), "too small"),
+        (np.full((1, 900), 9, np.uint8), "too small"),
+        (np.tile(np.where(np.arange(300) % 30 < 3, 200, 0).astype(np.uint8), (200, 1)), "nothing large enough"),
+    ],
+)
+def test_readable_images_that_show_no_breast_are_listed(frame: pd.DataFrame, pixels: np.ndarray, reason: str) -> None:
+    assert cv2.imwrite(frame["path"].iloc[4], pixels)
+    report = check_manifest(frame)
+    assert [(problem.kind, problem.rows) for problem in report.problems] == [("no_breast", (4,))]
+    assert report.problems[0].message.startswith("4.png: ") and reason in report.problems[0].message
+    assert report.usable and not report.ok
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_regular_file_is_listed_and_never_waited_for(frame: pd.DataFrame) -> None:
+    for row in (2, 3, 4, 5):
+        Path(frame["path"].iloc[row]).unlink()
+    os.mkfifo(frame["path"].iloc[2])
+    Path(frame["path"].iloc[3]).mkdir()
+    Path(frame["path"].iloc[4]).symlink_to("nowhere.png")
+    Path(frame["path"].iloc[5]).symlink_to("5.png")
+    found = {problem.rows: (problem.kind, problem.message) for problem in check_manifest(frame).problems}
+    assert found[(4,)][0] == "missing_file" and {found[(row,)][0] for row in (2, 3, 5)} == {"unreadable"}
+    assert "pipe" in found[(2,)][1] and "folder" in found[(3,)][1] and found[(5,)][1].startswith("5.png: ")
 
 
 def test_no_file_at_all_is_not_usable(frame: pd.DataFrame) -> None:

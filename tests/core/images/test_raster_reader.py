@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
 from core.errors import UnreadableImage
 from core.images import encode_png, read
+from core.images.quiet import quiet
 
 GREY = np.arange(256, dtype=np.uint8).reshape(8, 32)
 
@@ -116,3 +120,145 @@ def test_pgm_parser_reads_or_refuses(tail: bytes, head: bytes) -> None:
     except UnreadableImage:
         return
     assert np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "TIFF of 16 bits", "TIFF with LZW"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_does(kind: str, orientation: int) -> None:
+    values = (np.random.default_rng(1).integers(0, 4, (24, 16)) * 80).astype(np.uint16 if "16" in kind else np.uint8)
+    image = Image.fromarray(np.kron(values, np.ones((8, 8), values.dtype)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    compression = {"compression": "tiff_lzw"} if "LZW" in kind else {}
+    content = saved(image, kind.split()[0], exif=exif, **compression)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    np.testing.assert_allclose(read(content).pixels, expected / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("kind, channels", [("png", 2), ("png", 3), ("png", 4), ("tiff", 3), ("tiff", 4)])
+def test_colour_of_sixteen_bits_keeps_all_of_them(bits: int, kind: str, channels: int) -> None:
+    grey = np.linspace(0, 2**bits - 1, 600).astype(np.uint16).reshape(20, 30)
+    opaque = np.full_like(grey, 65535)
+    planes = [grey] * (3 if channels > 2 else 1) + [opaque] * (channels % 2 == 0)
+    encode = {"png": imagecodecs.png_encode, "tiff": imagecodecs.tiff_encode}[kind]
+    mammogram = read(bytes(encode(np.ascontiguousarray(np.dstack(planes)))))
+    np.testing.assert_allclose(mammogram.pixels, grey / (2**bits - 1), atol=1e-6)
+    assert mammogram.meta.bits_stored == bits and not mammogram.warnings
+
+
+def test_half_transparent_pixels_of_sixteen_bits_are_half_as_bright() -> None:
+    grey = np.full((8, 8), 60000, np.uint16)
+    content = bytes(imagecodecs.png_encode(np.dstack([grey, np.full_like(grey, 32768)])))
+    np.testing.assert_allclose(read(content).pixels, 30000 / 65535, atol=1e-4)
+
+
+@pytest.mark.parametrize("encode", ["lossless", "12-bit"])
+def test_jpeg_of_more_than_eight_bits_is_read(encode: str) -> None:
+    values = np.linspace(0, 4095, 600).astype(np.uint16).reshape(20, 30)
+    if encode == "lossless":
+        mammogram = read(bytes(imagecodecs.ljpeg_encode(values, bitspersample=12)))
+        np.testing.assert_allclose(mammogram.pixels, values / 4095, atol=1e-6)
+    else:
+        mammogram = read(bytes(imagecodecs.jpeg8_encode(values, level=98, bitspersample=12)))
+        np.testing.assert_allclose(mammogram.pixels, values / 4095, atol=0.02)
+    assert mammogram.meta.bits_stored == 12
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "LA", "CMYK"])
+def test_compression_makes_no_difference(mode: str, compression: str) -> None:
+    content = saved(Image.fromarray(GREY).convert(mode), "TIFF", compression=compression)
+    np.testing.assert_allclose(read(content).pixels, GREY / 255, atol=2 / 255 if mode == "CMYK" else 1e-4)
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("dtype, turned_by_pillow", [(np.uint8, True), (np.uint16, False)])
+def test_white_as_zero_is_turned_in_every_depth(dtype: Any, turned_by_pillow: bool, compression: str) -> None:
+    values = np.linspace(0, np.iinfo(dtype).max, 64).astype(dtype).reshape(8, 8)
+    share = values / np.iinfo(dtype).max
+    mammogram = read(saved(Image.fromarray(values), "TIFF", compression=compression, tiffinfo={262: 0}))
+    # Pillow writes 8-bit values turned when told that 0 is white, and deeper ones as they are.
+    np.testing.assert_allclose(mammogram.pixels, share if turned_by_pillow else 1 - share, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floating_point_from_zero_to_one_is_taken_as_it_is(dtype: Any) -> None:
+    values = np.linspace(0, 1, 64).astype(dtype).reshape(8, 8)
+    mammogram = read(bytes(imagecodecs.tiff_encode(values)))
+    np.testing.assert_allclose(mammogram.pixels, values.astype(np.float32))
+    assert not mammogram.warnings
+
+
+@pytest.mark.parametrize(
+    "low, high, dtype",
+    [(0, 4095, np.float32), (-1000, 3000, np.float32), (-3.4e38, 3.4e38, np.float32), (-1e308, 1e308, np.float64)],
+)
+def test_other_floating_point_is_stretched_and_said(low: float, high: float, dtype: Any) -> None:
+    share = np.linspace(0, 1, 64).reshape(8, 8)
+    mammogram = read(bytes(imagecodecs.tiff_encode((low * (1 - share) + high * share).astype(dtype))))
+    np.testing.assert_allclose(mammogram.pixels, share, atol=1e-6)
+    assert "stretched" in mammogram.warnings[0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floating_point_that_is_not_finite_is_refused(value: float, dtype: Any) -> None:
+    values = np.full((8, 8), 0.5, dtype)
+    values[3, 4] = value
+    with pytest.raises(UnreadableImage, match="NaN or infinite"):
+        read(bytes(imagecodecs.tiff_encode(values)))
+
+
+@pytest.mark.parametrize("dtype, bits", [(np.int16, 16), (np.uint32, 32), (np.int32, 32)])
+def test_whole_numbers_of_other_types_are_read(dtype: Any, bits: int) -> None:
+    values = np.linspace(np.iinfo(dtype).min, np.iinfo(dtype).max, 64).astype(dtype).reshape(8, 8)
+    share = (values.astype(np.float64) - values.min()) / (float(values.max()) - float(values.min()))
+    np.testing.assert_allclose(read(bytes(imagecodecs.tiff_encode(values))).pixels, share, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind, options", [("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "group4"})])
+def test_one_bit_images_are_refused_as_masks(kind: str, options: dict[str, str]) -> None:
+    with pytest.raises(UnreadableImage, match="1-bit"):
+        read(saved(Image.fromarray(GREY).convert("1"), kind, **options))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "YCbCr"])
+def test_a_colour_photograph_is_warned_about(mode: str) -> None:
+    photograph = np.random.default_rng(3).integers(0, 256, (40, 30, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    warnings = read(saved(Image.fromarray(photograph).convert(mode), "JPEG")).warnings
+    assert any("is this a mammogram?" in warning for warning in warnings)
+
+
+def test_the_pages_stand_in_the_metadata() -> None:
+    pages = [Image.fromarray(np.full((6, 5), level, np.uint8)) for level in (10, 20, 30)]
+    content = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    assert [(m.meta.frames, m.meta.frame) for m in (read(content), read(content, frame=2))] == [(3, 0), (3, 2)]
+    with pytest.raises(UnreadableImage, match="frame from 0 to 2"):
+        read(content, frame=3)
+
+
+@pytest.mark.parametrize("gap", [b" ", b"\n", b"\r\n\t ", b"\n# a comment 77 \n", b" " * 3000])
+def test_text_pgm_is_read_piece_by_piece(gap: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.images.pgm._PIECE", 100)
+    values = np.random.default_rng(4).integers(0, 65536, (9, 11))
+    content = b"P2 11 9 65535" + gap + gap.join(str(value).encode() for value in values.ravel())
+    np.testing.assert_allclose(read(content).pixels, values / 65535, atol=1e-6)
+
+
+def test_a_damaged_exif_block_is_ignored_and_said() -> None:
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"
+    content = saved(Image.fromarray(GREY), "JPEG", quality=100)
+    content = content[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + content[2:]
+    mammogram = read(content)
+    assert mammogram.pixels.shape == GREY.shape and any("Exif" in warning for warning in mammogram.warnings)
+
+
+def test_reading_leaves_the_libraries_warnings_as_they_were() -> None:
+    before = list(warnings.filters)
+    level = logging.getLogger("pydicom").level
+    with quiet(), quiet():
+        warnings.warn_explicit("a broken tag", UserWarning, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")
+        with pytest.raises(RuntimeWarning):  # ours are not silenced
+            warnings.warn("ours", RuntimeWarning, stacklevel=1)
+    assert list(warnings.filters) == before and logging.getLogger("pydicom").level == level

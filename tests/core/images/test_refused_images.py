@@ -86,8 +86,8 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
 
 def test_a_file_over_the_size_limit_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "big.png"
-    path.write_bytes(bytes(2000))
-    monkeypatch.setattr("core.images.MAX_FILE_BYTES", 1000)
+    path.write_bytes(encode_png(GREY))
+    monkeypatch.setattr("core.images.files.MAX_RASTER_BYTES", 1000)
     with pytest.raises(UnreadableImage, match="at most"):
         read(path)
 
@@ -95,7 +95,7 @@ def test_a_file_over_the_size_limit_is_not_loaded(tmp_path: Path, monkeypatch: p
 def test_an_inflation_bomb_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     content = make_dicom(np.zeros((1000, 1000), np.uint16), syntax=UID("1.2.840.10008.1.2.1.99"))
     assert len(content) < 20_000 and read(content).pixels.shape == (1000, 1000)
-    monkeypatch.setattr("core.images.dicom.MAX_INFLATED_BYTES", 100_000)
+    monkeypatch.setattr("core.images.dicom_file.MAX_INFLATED_BYTES", 100_000)
     with pytest.raises(UnreadableImage, match="inflated"):
         read(content)
 
