@@ -236,6 +236,8 @@ def number_format(info: FieldInfo) -> tuple[str, float]:
     positive = any(getattr(mark, "gt", None) == 0 for mark in info.metadata)
     if positive and 0 < default < 0.01:
         return "%.1e", 10.0 ** math.floor(math.log10(default))
+    if any(getattr(mark, "lt", None) == 1 for mark in info.metadata) and default == 0:
+        return "%.4f", 0.001  # a share that may come very close to 1
     span = (high if high is not None else default) - (low if low is not None else 0.0)
     if span > 10:
         return "%.1f", 0.5

@@ -131,6 +131,8 @@ def is_synthetic(frame: pd.DataFrame) -> bool:
 
 
 def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a named pipe would be waited for without end
+        raise BadManifest(f"{path}: expected a CSV file, got a folder, pipe or device. Name the file.")
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:

@@ -61,7 +61,7 @@ def decode(frame: bytes, stream: Codestream, photometric: str) -> tuple[NDArray[
         try:
             return _by_pixel(np.asarray(codec(frame)), stream), name
         except (RuntimeError, ValueError, TypeError, NotImplementedError, MemoryError) as error:
-            reasons.append(f"{name}: {' '.join(str(error).split())[:120] or type(error).__name__}")
+            reasons.append(f"{name}: {' '.join(str(error).split())[:120] or 'no reason given'}")
     raise Undecodable("; ".join(reasons))
 
 

@@ -68,8 +68,8 @@ def read_header(source: BinaryIO) -> ImageMeta:
         ds = open_dicom(source).ds
         try:
             return read_meta(of_frame(ds, 0))
-        except BROKEN as error:
-            raise _unparsable(error) from None
+        except BROKEN:
+            raise _unparsable() from None
 
 
 def read_dicom(source: BinaryIO | bytes, *, frame: int | None = None, window: int = 1) -> Mammogram:
@@ -88,7 +88,7 @@ def read_dicom(source: BinaryIO | bytes, *, frame: int | None = None, window: in
         raise _without_pixels(file)
     layout, remarks = layout_of(file)
     if frame is not None and not 0 <= frame < layout.frames:
-        raise got(f"a frame from 0 to {layout.frames - 1}", str(frame), "Choose a frame that the file has")
+        raise got(f"one of the file's {layout.frames} frames", f"frame {frame + 1}", "Choose a frame that the file has")
     index = frame if frame is not None else layout.frames // 2 if layout.frames > 1 else 0
     stored = stored_values(file, layout, index)
     parameters: dict[str, Any] = {"format": "DICOM", "transfer syntax": syntax_name(file), "decoder": stored.decoder}
@@ -101,16 +101,16 @@ def read_dicom(source: BinaryIO | bytes, *, frame: int | None = None, window: in
         ds = of_frame(file.ds, index)
         pixels, grey, windows = to_grey(stored.values, ds, stored.bits, identity_of(ds), window)
         meta = replace(read_meta(ds), frames=layout.frames, frame=index, windows=windows)
-    except BROKEN as error:
-        raise _unparsable(error) from None
+    except BROKEN:
+        raise _unparsable() from None
     warnings = (*grey.warnings, *([_RAW] if meta.presentation_intent == "FOR PROCESSING" else []))
     steps.append(replace(grey, milliseconds=_since(started), warnings=warnings))
     return Mammogram(pixels, meta, tuple(steps))
 
 
-def _unparsable(error: BaseException) -> UnreadableImage:
-    # Only the kind of the error: pydicom's words quote elements, names among them.
-    return got("a readable header", f"one that cannot be parsed ({type(error).__name__})", DAMAGED)
+def _unparsable() -> UnreadableImage:
+    # Without the error's own words: pydicom's quote elements, names among them.
+    return got("a readable header", "one that cannot be parsed", DAMAGED)
 
 
 def _without_pixels(file: DicomFile) -> UnreadableImage:

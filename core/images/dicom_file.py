@@ -108,8 +108,8 @@ def open_dicom(stream: BinaryIO) -> DicomFile:
         keyword, offset, length = _pixel_element(source, ds)
     except UnreadableImage:
         raise
-    except BROKEN as error:
-        raise got("a complete DICOM file", f"one that cannot be parsed ({type(error).__name__})", DAMAGED) from None
+    except BROKEN:
+        raise got("a complete DICOM file", "one that cannot be parsed", DAMAGED) from None
     cut = position > end or _short(ds)
     return DicomFile(ds, syntax, stream, keyword, offset, length, size, cut, head)
 

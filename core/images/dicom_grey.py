@@ -69,8 +69,8 @@ def to_grey(
                 if voi is None
                 else voi.apply(values)
             )
-    except BROKEN as error:
-        raise got("a usable modality LUT and VOI LUT or window", f"{type(error).__name__}", _REMEDY) from None
+    except BROKEN:
+        raise got("a usable modality LUT and VOI LUT or window", "one that cannot be applied", _REMEDY) from None
     if not np.isfinite(grey).all():
         raise got("a usable rescale slope and window", "values that give no finite grey levels", _REMEDY)
     if voi is not None:

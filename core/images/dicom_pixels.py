@@ -90,8 +90,8 @@ def layout_of(file: DicomFile) -> tuple[Layout, list[str]]:
         signed, planar = bool(ds.get("PixelRepresentation")), bool(ds.get("PlanarConfiguration"))
     except UnreadableImage:
         raise
-    except BROKEN as error:
-        raise got("a readable image header", f"one that cannot be parsed ({type(error).__name__})", DAMAGED) from None
+    except BROKEN:
+        raise got("a readable image header", "one that cannot be parsed", DAMAGED) from None
     layout = Layout(int(ds.Rows), int(ds.Columns), samples, allocated, stored, high, signed, photometric, planar, 1)
     frames, remark = _frames(file, layout)
     return replace(layout, frames=frames), [remark] if remark else []
@@ -131,7 +131,7 @@ def stored_values(file: DicomFile, layout: Layout, index: int) -> Stored:
         raise
     except BROKEN as error:
         # Other errors' words may quote the header, names in it included.
-        reason = str(error) if isinstance(error, decoders.Undecodable) else f"an error ({type(error).__name__})"
+        reason = str(error) if isinstance(error, decoders.Undecodable) else "a damaged frame"
         raise got(f"pixels that decode ({syntax_name(file)})", reason, DAMAGED) from None
     return Stored(values, bits, decoder, (*remarks, *words))
 
@@ -194,7 +194,7 @@ def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[
         try:
             values = decoders.decode_rle(frame, shape, layout.samples, layout.allocated // 8)
         except BROKEN as error:
-            reason = str(error) if isinstance(error, decoders.Undecodable) else f"an error ({type(error).__name__})"
+            reason = str(error) if isinstance(error, decoders.Undecodable) else "a damaged frame"
             raise got(expected, truncated if cut else reason, DAMAGED) from None
         return values, layout.stored, decoders.DECODERS[syntax], []
     stream = inspect(frame)

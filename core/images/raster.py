@@ -341,7 +341,7 @@ def _require_frame(frame: int | None, frames: int) -> int:
     if frame is None:
         return 0
     if not 0 <= frame < frames:
-        raise got(f"a frame from 0 to {frames - 1}", str(frame), "Choose a frame that the file has")
+        raise got(f"one of the file's {frames} frames", f"frame {frame + 1}", "Choose a frame that the file has")
     return frame
 
 

@@ -91,7 +91,7 @@ def _settle(
         else:
             image = cache.get(path)
             hashes.append(image.content_hash)
-            doubtful += [f"{Path(path).name}: {warning}" for warning in image.warnings[:1]]
+            doubtful += [f"{Path(path).name}: {', '.join(image.warnings)}"] if image.warnings else []
     frame = frame.assign(content_hash=pd.Series(hashes, index=frame.index, dtype="str"))
     write_manifest(frame, run.path / MANIFEST)
     remaining = frame[~frame["path"].isin(list(rejected))].reset_index(drop=True)

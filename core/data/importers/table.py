@@ -50,7 +50,7 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     """A row of the table becomes a row of the manifest, or is left out with its line and the reason."""
     verify = options.choice("verify", ("auto", "all", "header"))
     if not source.is_file():
-        raise BadManifest(f"{source}: expected a CSV file, got a folder. Name the table inside it.")
+        raise BadManifest(f"{source}: expected a CSV file, got a folder, pipe or device. Name the table itself.")
     header, records = parse_table(decode(source.read_bytes(), source), source)
     columns = _columns(source, header, options)
     keep = _kept(source, header, columns, options)

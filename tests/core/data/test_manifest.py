@@ -99,7 +99,7 @@ def test_refuses_with_line_and_remedy(tmp_path: Path, content: str | bytes, word
 def test_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(BadManifest, match="no such manifest"):
         read_manifest(tmp_path / "nowhere.csv")
-    with pytest.raises(BadManifest, match="cannot be read"):
+    with pytest.raises(BadManifest, match="got a folder"):
         read_manifest(tmp_path)
 
 
