@@ -9,6 +9,7 @@ from importlib import import_module
 # A module of this package each, with a function `run`.
 BENCHMARKS = {
     "decode": "every DICOM transfer syntax against plain pydicom",
+    "epoch": "a warm epoch against the same model on tensors in memory, and against a plain PyTorch loop",
     "evaluate": "intervals and comparisons against scikit-learn in a loop",
     "fuzz": "thousands of damaged files: what is read, refused, crashes or hangs, in time and memory",
     "head": "the head phase on kept features against stepping the frozen network every epoch",
