@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from core.config import Recipe
-from core.errors import BadRun, LabError, RecipeMismatch
+from core.errors import BadRun, LabError, RecipeMismatch, UnreadableImage
 from core.gradcam import Heatmap, heatmap
 from core.images.mammogram import Mammogram
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
@@ -81,10 +81,10 @@ class Predictor:
         """Score one file, or the bytes of one; `frame` as in core.images.read.
 
         Raises:
-            UnreadableImage: it is not a mammogram we can decode.
+            UnreadableImage: it is not a mammogram we can decode, or there is no breast in it.
         """
         mammogram = load(source, self.recipe, frame=frame)
-        prepared = prepare(mammogram, self.recipe)
+        prepared = self._prepared(mammogram)
         return self._prediction(self.score_prepared(prepared), prepared, mammogram, source)
 
     def predict_many(
@@ -104,7 +104,7 @@ class Predictor:
             for path in map(Path, paths[start : start + BATCH_SIZE]):
                 try:
                     mammogram = load(path, self.recipe, frame=frame)
-                    results.append((path, mammogram, prepare(mammogram, self.recipe)))
+                    results.append((path, mammogram, self._prepared(mammogram)))
                 except LabError as error:
                     results.append((path, str(error)))
             scores = iter(self.score_prepared_many([result[2] for result in results if len(result) == 3]))
@@ -116,6 +116,17 @@ class Predictor:
                     yield result
                 if progress is not None:
                     progress(done, total)
+
+    def _prepared(self, mammogram: Mammogram) -> Prepared:
+        prepared = prepare(mammogram, self.recipe)
+        # A recipe that looks for no breast is one for images that need not hold a whole one.
+        if not prepared.breast_found and (self.recipe.crop or self.recipe.remove_background):
+            found = next((warning for warning in prepared.warnings if "no breast" in warning), "no breast was found")
+            raise UnreadableImage(
+                f"expected a mammogram, got an image whose score would mean nothing ({found.partition(':')[0]}). "
+                "Check the file."
+            )
+        return prepared
 
     def score_prepared(self, prepared: Prepared) -> float:
         """P(malignant) in [0, 1] of one prepared image.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DRAFT = "preprocess:recipe"
 OWN = "preprocess:presets"
 UNDO, REDO = "preprocess:history", "preprocess:undone"
-STEPS = 200  # changes that can be taken back
+STEPS = 50  # changes that can be taken back
 
 # What a preset sets: how grey levels are shown. Where the image is cut and which size the model gets is no matter of taste.
 TASTE = ("window_low", "window_high", "gamma", "clahe", "clip_limit", "tile_grid")
@@ -62,8 +62,8 @@ def change(**values: Any) -> None:
     before = draft()
     after = Recipe.model_validate({**before.model_dump(), **values})
     if after != before:
-        st.session_state[UNDO] = [*st.session_state.get(UNDO, []), _plain(before)][-STEPS:]
-        st.session_state[REDO] = []
+        services.remember(UNDO, [*services.recall(UNDO, []), _plain(before)][-STEPS:])
+        services.remember(REDO, None)
         _set(after)
 
 
@@ -79,16 +79,21 @@ def redo() -> None:
 
 def can(which: str) -> bool:
     """Whether there is something to undo (`UNDO`) or to redo (`REDO`)."""
-    return bool(st.session_state.get(which))
+    return bool(services.recall(which))
 
 
 def _step(source: str, target: str) -> None:
-    steps = list(st.session_state.get(source, []))
-    if steps:
-        wanted = steps.pop()
-        st.session_state[target] = [*st.session_state.get(target, []), _plain(draft())]
-        st.session_state[source] = steps
-        _set(Recipe.model_validate(wanted))
+    steps = list(services.recall(source, []))
+    if not steps:
+        return
+    try:
+        wanted = Recipe.model_validate(steps.pop())
+    except ValidationError:  # kept by another version, whose recipes had other fields
+        services.remember(source, None)
+        return
+    services.remember(target, [*services.recall(target, []), _plain(draft())])
+    services.remember(source, steps or None)
+    _set(wanted)
 
 
 def _set(recipe: Recipe) -> None:

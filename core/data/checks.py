@@ -19,6 +19,7 @@ from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
 from core.errors import BadManifest, Leakage, UnreadableImage
 from core.images import read
+from core.images.colour import COLOURED
 from core.images.files import content_of
 from core.preprocessing import analyse
 
@@ -26,6 +27,7 @@ Kind = Literal[
     "missing_file",
     "unreadable",
     "no_breast",
+    "colour",
     "duplicate",
     "duplicate_across_splits",
     "leakage",
@@ -69,13 +71,14 @@ class CheckReport:
 class _File:
     """What a look at one file gave: the hash of its bytes ("" when there are none), and why it cannot be used ("" if it can).
 
-    `doubt` is why it may be no mammogram, although it can be read.
+    `doubt` and `colour` are why it may be no mammogram, although it can be read.
     """
 
     content_hash: str = ""
     missing: str = ""
     unreadable: str = ""
     doubt: str = ""
+    colour: str = ""
 
 
 def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
@@ -146,7 +149,8 @@ def _look_at(path: str) -> _File:
     except UnreadableImage as error:
         return _File(digest, unreadable=f"{name}: {error.__cause__ or error}")
     breast = analyse(mammogram, Recipe()).breast
-    return _File(digest, doubt="" if breast.found else f"{name}: {breast.warning.partition(':')[0]}")
+    colour = next((f"{name}: {warning}" for warning in mammogram.warnings if warning.startswith(COLOURED)), "")
+    return _File(digest, doubt="" if breast.found else f"{name}: {breast.warning.partition(':')[0]}", colour=colour)
 
 
 def _file_problems(frame: pd.DataFrame, files: Sequence[_File]) -> list[Problem]:
@@ -159,6 +163,7 @@ def _file_problems(frame: pd.DataFrame, files: Sequence[_File]) -> list[Problem]
         )
     problems += [Problem("unreadable", file.unreadable, (row,)) for row, file in enumerate(files) if file.unreadable]
     problems += [Problem("no_breast", file.doubt, (row,)) for row, file in enumerate(files) if file.doubt]
+    problems += [Problem("colour", file.colour, (row,)) for row, file in enumerate(files) if file.colour]
     return problems
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 # JPEG's chroma rounding moves grey pixels by a few levels; burned-in coloured marks are a small share of the image.
 _CHROMA_TOLERANCE = 12 / 255
 _COLOURED_SHARE = 0.005
+COLOURED = "a colour image"  # how the warning about one begins
 
 
 def grey_from_colour(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
@@ -27,7 +28,7 @@ def grey_from_colour(values: NDArray[Any]) -> tuple[NDArray[Any], str]:
         grey = np.rint(values @ np.array([0.299, 0.587, 0.114])).astype(values.dtype)
     share = coloured_share(values)
     if share > _COLOURED_SHARE:
-        return grey, f"a colour image ({share:.0%} of it coloured) was turned to grey: is this a mammogram?"
+        return grey, f"{COLOURED} ({share:.0%} of it coloured) was turned to grey: is this a mammogram?"
     return grey, "the image is stored in colour; its grey was taken"
 
 

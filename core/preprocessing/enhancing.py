@@ -29,6 +29,7 @@ class Enhanced:
     outside: NDArray[np.uint8] | None
     matrix: Matrix
     chest_wall: Literal["left", "right"]
+    breast_found: bool
     steps: tuple[Step, ...]
 
 
@@ -66,7 +67,7 @@ def run(arranged: Arranged, recipe: Recipe, trace: list[Stage] | None) -> Enhanc
     if recipe.clahe:
         recorder.do("clahe", clahe)
     steps = (*arranged.steps, *recorder.steps)
-    return Enhanced(pixels, arranged.outside, arranged.matrix, arranged.chest_wall, steps)
+    return Enhanced(pixels, arranged.outside, arranged.matrix, arranged.chest_wall, arranged.analysis.breast.found, steps)
 
 
 def _curve(low: float, high: float, gamma: float) -> NDArray[np.uint16]:

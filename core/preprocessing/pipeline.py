@@ -32,7 +32,8 @@ class Prepared:
     """What the model sees, before mean and standard deviation.
 
     `pixels` uint8 (H, W), contiguous; `matrix` float64 (3, 3) maps original coordinates (x, y, 1) to prepared ones
-    (see geometry.py); `breast` (x0, y0, x1, y1) is the area of `pixels` that is image rather than padding.
+    (see geometry.py); `breast` (x0, y0, x1, y1) is the area of `pixels` that is image rather than padding;
+    `breast_found` is False where nothing in the image looks like a breast.
     """
 
     pixels: NDArray[np.uint8]
@@ -40,6 +41,7 @@ class Prepared:
     matrix: Matrix
     breast: tuple[int, int, int, int]
     steps: tuple[Step, ...] = ()
+    breast_found: bool = True
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -97,4 +99,4 @@ def _finish(enhanced: Enhanced, recipe: Recipe, trace: list[Stage] | None) -> Pr
     recorder = Recorder(picture, trace)
     recorder.do("resize", resize)
     steps = (*enhanced.steps, *recorder.steps)
-    return Prepared(result, recipe.hash, placement.matrix @ enhanced.matrix, placement.box, steps)
+    return Prepared(result, recipe.hash, placement.matrix @ enhanced.matrix, placement.box, steps, enhanced.breast_found)

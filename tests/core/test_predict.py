@@ -194,3 +194,21 @@ def test_scores_are_right_while_another_thread_draws_heatmaps(run: Path, films: 
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_an_image_without_a_breast_gets_no_score(run: Path, films: list[Path], tmp_path: Path, level: float) -> None:
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(encode_png(np.full((160, 120), level)))
+    predictor = Predictor.from_run(run, device="cpu")
+    with pytest.raises(UnreadableImage, match="no breast was found"):
+        predictor.predict(empty)
+    first, refused, last = predictor.predict_many([films[0], empty, films[1]])
+    assert isinstance(first, Prediction) and isinstance(last, Prediction)
+    assert isinstance(refused, tuple) and refused[0] == empty and "no breast" in refused[1]
+
+
+def test_a_recipe_that_looks_for_no_breast_scores_anything(tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"crop": False, "remove_background": False})
+    run = _save(tmp_path / "patches", recipe=recipe.model_dump(mode="json"), recipe_hash=recipe.hash)
+    assert 0 <= Predictor.from_run(run, device="cpu").predict(encode_png(np.full((64, 64), 0.5))).score <= 1

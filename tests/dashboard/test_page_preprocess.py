@@ -70,6 +70,14 @@ def test_a_change_can_be_undone_and_done_again(manifest: Path) -> None:
     assert next(button for button in app.button if button.label == "Redo").disabled
 
 
+def test_what_can_be_undone_outlives_a_reload(manifest: Path) -> None:
+    choose_preset(open_page("preprocess"), "Strong")
+    app = open_page("preprocess")  # a new session, as after a reload
+    assert draft_of(app).clip_limit == 4.0
+    press(app, "Undo")
+    assert draft_of(app) == Recipe()
+
+
 def test_reset_can_be_undone(manifest: Path) -> None:
     app = open_page("preprocess")
     choose_preset(app, "Strong")

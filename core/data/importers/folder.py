@@ -60,12 +60,18 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     labels |= {word.lower(): "malignant" for word in options.words("malignant", "malignant,cancer")}
     if not source.is_dir():
         raise BadManifest(f"{source}: {_LAYOUT}, got a file. Name the folder above those.")
-    files, ignored = _find(source, labels)
+    found_files, ignored = _find(source, labels)
+    files = [file for file in found_files if not _is_clutter(file.path)]
     looked, how = look_at([file.path for file in files], verify, progress)
     rejected = [(str(file.path), found.reason) for file, found in zip(files, looked, strict=True) if found.reason]
     kept = [(file, found) for file, found in zip(files, looked, strict=True) if not found.reason]
     rows, rules = _rows(kept, pattern)
     notes = [how, *_patient_notes(rules, len(rows))]
+    if len(files) < len(found_files):
+        count = len(found_files) - len(files)
+        notes.append(
+            f"{count} files that come with folders were passed over (hidden ones, readme, Thumbs.db, DICOMDIR)"
+        )
     if ignored:
         notes.append(f"folders that name neither a split nor a label were left alone: {', '.join(ignored)}")
     return ImportReport(rows_to_frame(rows), notes, rejected)
@@ -111,8 +117,12 @@ def _files(folder: Path) -> list[Path]:
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent) / name for name in names if not name.startswith(".") and name.lower() not in _CLUTTER]
+        found += [Path(parent) / name for name in names]
     return sorted(found)
+
+
+def _is_clutter(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in _CLUTTER
 
 
 def _rows(kept: Sequence[tuple[_File, Looked]], pattern: re.Pattern[str] | None) -> tuple[list[dict[str, Any]], Counter[str]]:

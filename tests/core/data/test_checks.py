@@ -81,6 +81,13 @@ def test_readable_images_that_show_no_breast_are_listed(frame: pd.DataFrame, pix
     assert report.usable and not report.ok
 
 
+def test_colour_pictures_are_listed(frame: pd.DataFrame) -> None:
+    grey = picture(120)
+    assert cv2.imwrite(frame["path"].iloc[4], np.dstack([grey // 3, grey // 2, grey]))
+    (problem,) = check_manifest(frame).problems
+    assert (problem.kind, problem.rows) == ("colour", (4,)) and "a colour image" in problem.message
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_what_is_no_regular_file_is_listed_and_never_waited_for(frame: pd.DataFrame) -> None:
     for row in (2, 3, 4, 5):

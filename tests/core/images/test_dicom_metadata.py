@@ -281,3 +281,33 @@ def test_the_header_alone_says_the_same_as_the_whole_file(tmp_path: Path) -> Non
         meta = read_header(stream)
     whole = read(path).meta
     assert (meta.view, meta.laterality, meta.pixel_spacing, meta.patient) == ("MLO", "R", (0.1, 0.1), whole.patient)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1943-12-17 hard", "17.12.1943", "12/17/1943", "17-12-43", "born 1943", "QUXVILLE soft", "seen at Quxville, 2025_01_02"],
+)
+def test_a_window_explained_with_a_date_or_a_place_keeps_its_numbers_only(text: str) -> None:
+    content = make_dicom(
+        GREY,
+        PatientBirthDate="19431217",
+        StudyDate="20250102",
+        InstitutionName="Quxville Hospital",
+        WindowCenter=1000,
+        WindowWidth=500,
+        WindowCenterWidthExplanation=text,
+    )
+    assert read(content).meta.windows == ("LINEAR 1000/500",)
+
+
+@pytest.mark.parametrize("text", ["HARD", "Hospital standard", "NORMAL 194", "contrast 12"])
+def test_a_harmless_explanation_is_kept(text: str) -> None:
+    content = make_dicom(
+        GREY,
+        PatientBirthDate="19431217",
+        InstitutionName="Quxville Hospital",
+        WindowCenter=1000,
+        WindowWidth=500,
+        WindowCenterWidthExplanation=text,
+    )
+    assert read(content).meta.windows == (f"LINEAR 1000/500 ({text})",)
