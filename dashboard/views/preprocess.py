@@ -150,7 +150,7 @@ def buttons(image: ImageRef, recipe: Recipe) -> None:
         width="stretch",
         help="Back to the recipe in config.yaml.",
     )
-    with st.popover("Crop, orientation, size …", icon=":material/tune:", width="stretch"):
+    with st.popover("Window, frame, crop, size …", icon=":material/tune:", width="stretch"):
         seldom(image, recipe)
     st.button(
         "Use for training",
@@ -257,6 +257,10 @@ def wall(recipe: Recipe) -> None:
     )
     rows = workbench.choose(frame, count, seed)
     picked = workbench.wall(workbench.refs_of(rows, components.image_title), rows, recipe, key="preprocess:wall")
+    st.caption(
+        f"On copies of at most {images.SMALL_SIDE} px, so that twelve keep up: fine texture looks coarser than in "
+        "training. Click one to tune on it at full resolution."
+    )
     if picked:
         services.remember("preprocess:source", "Data set")
         services.remember("preprocess:image", picked)

@@ -69,9 +69,7 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     notes = [how, *_patient_notes(rules, len(rows))]
     if len(files) < len(found_files):
         count = len(found_files) - len(files)
-        notes.append(
-            f"{count} files that come with folders were passed over (hidden ones, readme, Thumbs.db, DICOMDIR)"
-        )
+        notes.append(f"{count} files that come with folders were passed over (hidden ones, readme, Thumbs.db, DICOMDIR)")
     if ignored:
         notes.append(f"folders that name neither a split nor a label were left alone: {', '.join(ignored)}")
     return ImportReport(rows_to_frame(rows), notes, rejected)
