@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in, settle
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from core.config import Config, dump_config
@@ -24,17 +19,6 @@ from core.data import read_manifest
 from core.data.demo import make_demo
 from core.training import Run
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PAGES = {
     "": "MammoLab",
     "data": "Data",
@@ -46,12 +30,7 @@ PAGES = {
     "explain": "Explain",
     "test_image": "Test image",
 }
-PATIENCE = 60_000  # ms; two tests share two cores
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package `chromium`"),
-]
+pytestmark = MARKS
 
 
 @dataclass
@@ -80,11 +59,6 @@ class Lab:
         settle(page)
 
 
-def settle(page: Page) -> None:
-    """Wait until Streamlit's script has finished."""
-    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A server in its own workspace: a small demo set, a configuration that trains in seconds, no run yet."""
@@ -92,34 +66,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     make_demo(folder / "data" / "demo", patients=24, _rows=200)
     config = Config.model_validate({"preprocessing": {"size": 64}, "training": {"epochs": 2, "batch_size": 8}})
     (folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-    shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py")]
-    options = [f"--server.port={port}", "--server.headless=true", "--server.fileWatcherType=none"]
-    environment = os.environ | {"MAMMOLAB_HOME": str(folder / "home"), "MAMMOLAB_CACHE": str(folder / "cache")}
-    with (folder / "server.log").open("w", encoding="utf-8") as log:
-        server = subprocess.Popen([*command, *options], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_for(url, server, folder / "server.log")
-            yield Lab(url, folder)
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
-
-
-def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
-    """Until the server answers; its log if it never does."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"the dashboard did not start:\n{log.read_text(encoding='utf-8')}")
+    with dashboard_in(folder) as url:
+        yield Lab(url, folder)
 
 
 @pytest.fixture(scope="module")

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in
 from playwright.sync_api import Page, expect, sync_playwright
 
 from core.data.demo import make_demo
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-PATIENCE = 60_000  # ms
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package `chromium`"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
@@ -33,32 +18,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard in its own workspace with a small demo set."""
     folder = tmp_path_factory.mktemp("live")
     make_demo(folder / "data" / "demo", patients=8, _rows=400)
-    shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py")]
-    options = [f"--server.port={port}", "--server.headless=true", "--server.fileWatcherType=none"]
-    environment = os.environ | {"MAMMOLAB_HOME": str(folder / "home"), "MAMMOLAB_CACHE": str(folder / "cache")}
-    with (folder / "server.log").open("w", encoding="utf-8") as log:
-        server = subprocess.Popen([*command, *options], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            end = time.monotonic() + 60
-            while not _answers(port):
-                assert server.poll() is None and time.monotonic() < end, (folder / "server.log").read_text(encoding="utf-8")
-                time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
-
-
-def _answers(port: int) -> bool:
-    try:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).close()
-    except OSError:
-        return False
-    return True
+    with dashboard_in(folder) as url:
+        yield url
 
 
 @pytest.fixture
