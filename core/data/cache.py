@@ -16,6 +16,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Callable, Generator, Iterable
@@ -34,11 +35,14 @@ from core.config import Recipe
 from core.data.files import replacing
 from core.errors import LabError, UnreadableImage
 from core.images.files import content_of
-from core.preprocessing import load, prepare
+from core.preprocessing import analyse, has_objects, load, prepare
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of an entry; raise it when what is stored changes
+FORMAT = 2  # of an entry; raise it when what is stored changes
+# What is deleted when all is cleared: a user may have set MAMMOLAB_CACHE to a folder with other things in it.
+_RECIPE = re.compile(r"[0-9a-f]{12}")
+_ENTRY = re.compile(r"\.?[0-9a-f]{40}\.(npy|json)(\..*\.tmp)?")
 _BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
 
 
@@ -48,7 +52,8 @@ class CachedImage:
 
     `pixels` is a read-only uint8 memory map (H, W). `matrix` (3, 3) maps (x, y, 1) of the original image to it; `breast`
     is (x0, y0, x1, y1) of the part that is image rather than padding; `content_hash` is the SHA-256 of the file's bytes.
-    `warnings` are the reader's and the recipe's; `meta` are the fields of core.images.ImageMeta.
+    `warnings` are the reader's and the recipe's; `meta` are the fields of core.images.ImageMeta. `white_air` says whether air
+    is white in the file's stored values, `objects` whether something lies outside the breast (core.preprocessing.outside).
     """
 
     pixels: NDArray[np.uint8]
@@ -58,6 +63,8 @@ class CachedImage:
     breast: tuple[int, int, int, int]
     original_shape: tuple[int, int]
     meta: dict[str, Any]
+    white_air: bool = False
+    objects: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,29 @@ def size_of(root: Path) -> int:
             with contextlib.suppress(OSError):  # another process may be writing or clearing
                 total += (Path(folder) / name).stat().st_size
     return total
+
+
+def clear_all(root: Path) -> int:
+    """Delete the images of every recipe below `root` and nothing else that lies there; returns how many files.
+
+    Raises:
+        LabError: some files could not be deleted.
+    """
+    deleted = 0
+    try:
+        for folder in [each for each in root.glob("*") if _RECIPE.fullmatch(each.name) and each.is_dir()]:
+            for path in folder.glob("*/*"):
+                if _ENTRY.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+                    deleted += 1
+            for emptied in (*folder.glob("*"), folder):
+                with contextlib.suppress(OSError):  # it holds something that is not ours, or a writer's new entry
+                    emptied.rmdir()
+    except OSError as error:
+        raise LabError(
+            f"{root}: the cache cannot be deleted ({error.strerror or error}). Stop what uses it, then try again."
+        ) from error
+    return deleted
 
 
 class PreparedCache:
@@ -237,7 +267,10 @@ class PreparedCache:
         except UnreadableImage as error:
             # The reader calls bytes "uploaded data"; the reason beneath does not.
             raise UnreadableImage(f"{path.name}: {error.__cause__ or error}") from error
-        prepared = prepare(mammogram, self.recipe)
+        analysis = analyse(mammogram, self.recipe)
+        prepared = prepare(mammogram, self.recipe, analysis=analysis)
+        # The reader has turned what its file declares as inverted; what the picture says comes on top of that.
+        declared = mammogram.meta.photometric_interpretation == "MONOCHROME1"
         pixels = np.ascontiguousarray(prepared.pixels)
         info = {
             "content_hash": hashlib.sha256(content).hexdigest(),
@@ -247,6 +280,8 @@ class PreparedCache:
             "original_shape": [int(side) for side in mammogram.pixels.shape],
             "warnings": [*mammogram.warnings, *prepared.warnings],
             "meta": asdict(mammogram.meta),
+            "white_air": declared != analysis.polarity.inverted,
+            "objects": has_objects(analysis),
         }
         try:
             self._write(key, pixels, info)
@@ -283,6 +318,8 @@ def _image(pixels: NDArray[np.uint8], info: dict[str, Any]) -> CachedImage:
         breast=(x0, y0, x1, y1),
         original_shape=(height, width),
         meta=dict(info["meta"]),
+        white_air=bool(info["white_air"]),
+        objects=bool(info["objects"]),
     )
 
 

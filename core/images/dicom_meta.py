@@ -35,6 +35,7 @@ def read_meta(ds: Dataset) -> ImageMeta:
         bits_stored=int(number_of(ds, "BitsStored") or number_of(ds, "BitsAllocated") or 8),
         manufacturer=without_identity(text_of(ds, "Manufacturer"), identity),
         model_name=without_identity(text_of(ds, "ManufacturerModelName"), identity),
+        burned_in={"YES": True, "NO": False}.get(text_of(ds, "BurnedInAnnotation").upper()),
         presentation_intent=intent if intent in _INTENTS else "",
         photometric_interpretation=without_identity(text_of(ds, "PhotometricInterpretation"), identity),
         transfer_syntax=str(syntax),

@@ -32,6 +32,7 @@ class ImageMeta:
     `implant` is None where the file does not say.
     `frame` is the frame taken, from 0, of `frames`.
     `windows` describes, in order, the VOI LUTs and windows that `read(window=1, 2, ...)` chooses from.
+    `burned_in` is DICOM's Burned In Annotation (0028,0301), None where the file does not say.
     `presentation_intent` is "FOR PRESENTATION", "FOR PROCESSING" or "" (DICOM PresentationIntentType).
     """
 
@@ -46,6 +47,7 @@ class ImageMeta:
     manufacturer: str = ""
     model_name: str = ""
     presentation_intent: str = ""
+    burned_in: bool | None = None
     photometric_interpretation: str = ""
     transfer_syntax: str = ""
     synthetic: bool = False

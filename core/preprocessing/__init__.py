@@ -6,6 +6,7 @@ from core.preprocessing.analysis import Analysis, analyse
 from core.preprocessing.arranging import Arranged, arrange
 from core.preprocessing.enhancing import Enhanced, enhance
 from core.preprocessing.geometry import map_boxes, map_points, original_from_prepared
+from core.preprocessing.outside import has_objects
 from core.preprocessing.pipeline import Prepared, finish, load, prepare, stages
 from core.preprocessing.quality import Quality, quality
 from core.preprocessing.trace import Stage
@@ -21,6 +22,7 @@ __all__ = [
     "arrange",
     "enhance",
     "finish",
+    "has_objects",
     "load",
     "map_boxes",
     "map_points",

@@ -22,6 +22,7 @@ class _Film:
     abnormalities: list[str] = field(default_factory=list)
     severities: set[str] = field(default_factory=set)
     boxes: list[tuple[int, int, int, int]] = field(default_factory=list)
+    circles: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)  # by severity
     unplaced: int = 0  # abnormalities without a position
 
 
@@ -74,7 +75,9 @@ def _parse(info: Path) -> dict[str, _Film]:
         film.severities.add(severity)
         numbers = re.findall(r"[0-9]+", rest) if "NOTE" not in rest else []
         if len(numbers) == 3:
-            film.boxes.append(_box(*map(int, numbers)))
+            x, y_from_bottom, radius = map(int, numbers)
+            film.boxes.append(_box(x, y_from_bottom, radius))
+            film.circles.setdefault(severity, []).append((x + 0.5, _SIDE - y_from_bottom - 0.5, radius + 0.5))
         else:
             film.unplaced += 1
     if not films:
@@ -103,6 +106,8 @@ def _row(name: str, film: _Film, path: Path, odd: str) -> dict[str, Any]:
         "density": film.tissue,
         "abnormality": " ".join(dict.fromkeys(film.abnormalities)) or "NORM",
         "lesions": json.dumps(film.boxes) if film.boxes else "",
+        # Of what gave the film its label only: where a heatmap should look.
+        "lesion_circles": json.dumps(film.circles.get("M" if "M" in film.severities else "B", [])) if film.boxes else "",
     }
 
 

@@ -223,3 +223,20 @@ def test_root_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_rejected_is_a_plain_record() -> None:
     assert Rejected("a", "b") == Rejected("a", "b")
+
+
+def test_what_the_picture_gives_away_is_kept_with_it(tmp_path: Path) -> None:
+    plain = cv2.imread(str(picture(tmp_path / "plain.png")), cv2.IMREAD_GRAYSCALE)
+    labelled = plain.copy()
+    labelled[6:14, 46:54] = 255
+    files = {"plain": plain, "white": 255 - plain, "label": labelled}
+    for name, pixels in files.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+    cache = PreparedCache(tmp_path / "cache", RECIPE)
+    for _ in range(2):  # made, then read back
+        found = {name: cache.get(tmp_path / f"{name}.png") for name in files}
+        assert {name: (image.white_air, image.objects) for name, image in found.items()} == {
+            "plain": (False, False),
+            "white": (True, False),
+            "label": (False, True),
+        }

@@ -402,6 +402,9 @@ def test_mini_mias_labels_pairs_and_boxes(mias: Path) -> None:
     assert rows["mdb144.pgm"]["label"] == "malignant" and len(lesion_boxes(rows["mdb144.pgm"])) == 2
     assert lesion_boxes(rows["mdb144.pgm"])[0][1] == 0, "cut at the film's edge"
     assert lesion_boxes(rows["mdb059.pgm"]) == lesion_boxes(rows["mdb216.pgm"]) == []
+    assert rows["mdb001.pgm"]["lesion_circles"] == "[[535.5, 598.5, 197.5]]", "the circle that the box encloses"
+    assert rows["mdb144.pgm"]["lesion_circles"] == "[[313.5, 483.5, 27.5]]", "of the malignant finding only"
+    assert rows["mdb216.pgm"]["lesion_circles"] == ""
     assert rows["mdb216.pgm"]["label"] == "malignant" and rows["mdb059.pgm"]["label"] == "benign"
     assert [Path(path).name for path, _ in report.rejected] == ["mdb300", "mdb007.pgm"]
     assert said(report, "2 normal films are left out") and said(report, "2 films have an abnormality without a position")
