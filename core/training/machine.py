@@ -8,12 +8,14 @@ import os
 import time
 from dataclasses import dataclass, replace
 
+import psutil
 import torch
 
 from core.config import Config, TrainingConfig
 from core.errors import BadConfig
 from core.model import Classifier, pick_device
 from core.training.losses import Loss
+from core.training.memory import kept_memory
 from core.training.world import World
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -21,6 +23,7 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _CLEARLY = 1.25
 _TIMED_STEPS = 3
 _TIMED_SECONDS = 3.0  # no further step is timed after this long
+_FINE = 1e-6  # seconds
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,10 @@ class Machine:
         return str(self.device)
 
     def memory(self) -> dict[str, int]:
-        """Bytes of a GPU's memory that this training holds (`memory`) and that there are (`memory_total`); {} elsewhere."""
+        """Bytes that this training holds (`memory`) and that there are (`memory_total`): of a GPU's memory; else the
+        resident memory of this process, whatever else it does, and the computer's."""
         if self.device.type != "cuda":
-            return {}
+            return {"memory": psutil.Process().memory_info().rss, "memory_total": psutil.virtual_memory().total}
         total = torch.cuda.get_device_properties(self.device).total_memory
         return {"memory": torch.cuda.memory_reserved(self.device), "memory_total": total}
 
@@ -115,7 +119,8 @@ def choose_precision(machine: Machine, model: Classifier, config: Config) -> tup
 def images_per_second(model: Classifier, config: Config, machines: list[Machine]) -> dict[str, float]:
     """By precision, how fast a copy of `model` makes training steps on images in memory, without the update itself.
 
-    The machines take turns, so that other work on the processor slows all of them down; the quickest step counts.
+    The machines take turns, and the quickest step counts. On a processor it is timed by this thread's share of it, which
+    other work hardly touches, where the system counts that finely.
     """
     copied = copy.deepcopy(model).train()
     size = config.training.batch_size
@@ -124,18 +129,21 @@ def images_per_second(model: Classifier, config: Config, machines: list[Machine]
     labels = (torch.arange(size, device=images.device) % 2).float()
     loss = Loss.of(config.training)
     best = dict.fromkeys((machine.precision for machine in machines), math.inf)
+    fine = machines[0].device.type == "cpu" and time.get_clock_info("thread_time").resolution <= _FINE
+    clock = time.thread_time if fine else time.perf_counter
     end = time.perf_counter() + _TIMED_SECONDS
-    for turn in range(1 + _TIMED_STEPS):
-        for machine in machines:
-            began = time.perf_counter()
-            with machine.autocast():
-                logits = copied(images)
-            loss(logits.float(), labels).mean().backward()
-            copied.zero_grad(set_to_none=True)
-            if turn:  # the first one, slower, sets up memory and kernels
-                best[machine.precision] = min(best[machine.precision], time.perf_counter() - began)
-        if turn and time.perf_counter() > end:
-            break
+    with kept_memory(machines[0].device):
+        for turn in range(1 + _TIMED_STEPS):
+            for machine in machines:
+                began = clock()
+                with machine.autocast():
+                    logits = copied(images)
+                loss(logits.float(), labels).mean().backward()
+                copied.zero_grad(set_to_none=True)
+                if turn:  # the first one, slower, sets up memory and kernels
+                    best[machine.precision] = min(best[machine.precision], max(clock() - began, _FINE))
+            if turn and time.perf_counter() > end:
+                break
     return {precision: size / seconds for precision, seconds in best.items()}
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from core.config import Config
 from core.model import Classifier, build_model
 from core.training.checkpoint import Progress
+from core.training.depthwise import quicken
 from core.training.machine import Machine, choose_precision, keep_precision, own_machine, pick_machine
 from core.training.randomness import drawing
 from core.training.world import World
@@ -33,6 +34,7 @@ def open_model(config: Config, progress: Progress, states: dict[str, Any] | None
         model.pretrained = progress.pretrained
         model.load_state_dict(states["model"])
     model.check_input(*config.preprocessing.shape)
+    quicken(model)
     return model.to(device).to(memory_format=torch.channels_last)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,6 +69,16 @@ def test_a_resumed_run_computes_as_it_began_whatever_is_quicker_now(
     assert all(each is not None and each[0].precision == "bf16" for each in found)
     weights = [each[1]["model"] for each in found if each is not None]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.skipif(time.get_clock_info("thread_time").resolution > 1e-6, reason="this system counts no finer")
+def test_other_work_on_the_processor_does_not_decide(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = itertools.count(step=1000.0)  # a thousand seconds go by from one look at the clock to the next
+    clocks = SimpleNamespace(perf_counter=lambda: next(wall), thread_time=time.thread_time, get_clock_info=time.get_clock_info)
+    monkeypatch.setattr(machine, "time", clocks)
+    config = make_config()
+    rates = images_per_second(build_model(config.model), config, [Machine(CPU, name) for name in ("fp32", "bf16")])
+    assert min(rates.values()) > 1
 
 
 def test_a_measurement_leaves_the_model_as_it_is(make_config: MakeConfig) -> None:

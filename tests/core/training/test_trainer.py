@@ -115,6 +115,8 @@ def test_the_kept_model_gives_the_scores_that_stand_in_the_file(make_trainer: Ca
     assert table["path"].tolist() == trainer.rows.val["path"].tolist()
     assert list(table.columns) == ["path", "patient_id", "laterality", "view", "label", "split", "score"]
     assert (card["best_epoch"], card["threshold"]) == (3, result.threshold)
+    assert set(card["thresholds"]) == {"breast", "patient"} and card["threshold_rule"]["kind"] == "sensitivity"
+    assert card["calibration"]["method"] in ("temperature", "none")  # none, with its reason, where scores do not rise
     assert card["recipe_hash"] == trainer.config.preprocessing.hash
 
 
@@ -210,3 +212,24 @@ def test_a_core_is_left_to_the_dashboard(
 
     monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
     assert thread_count(make_config(training__threads=threads).training, shares_machine=shared) == expected
+
+
+def test_an_update_in_one_pass_is_adamws_own(make_trainer: Callable[..., Trainer]) -> None:
+    ours, plain = make_trainer(), make_trainer()
+    assert plain.optimizer is not None
+    plain.optimizer = torch.optim.AdamW(plain.optimizer.param_groups, foreach=False, fused=False)
+    (weights, loss), (expected, expected_loss) = epoch(ours), epoch(plain)
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(weights[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_a_run_begun_with_another_way_to_update_keeps_it(make_trainer: Callable[..., Trainer]) -> None:
+    old, resumed = make_trainer(), make_trainer()
+    assert old.optimizer is not None and resumed.optimizer is not None
+    for group in old.optimizer.param_groups:
+        group["fused"] = None
+    epoch(old)
+    assert any(group["fused"] for group in resumed.optimizer.param_groups)
+    resumed.restore(old.states(), optimizer=True)
+    assert not any(group["fused"] for group in resumed.optimizer.param_groups)
