@@ -8,7 +8,10 @@ read in the source.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OFFICIAL = "official test split"
 OWN = "the authors' own split"
@@ -136,3 +139,31 @@ def comparable(dataset: str, protocol: str, level: Level | None = None) -> tuple
 def known(dataset: str) -> tuple[Baseline, ...]:
     """Every row of a data set, comparable or not: to read, never to stand beside a run's figure."""
     return tuple(row for row in BASELINES if row.dataset == dataset.strip().lower())
+
+
+def for_rows(rows: pd.DataFrame) -> tuple[Baseline, ...] | str:
+    """The published figures that a run on these rows of a manifest may stand beside, or why there is none.
+
+    The manifest has to say which data set it is (`dataset`) and that its split is the one that the set came with
+    (`official_split`, true at every row); nothing is guessed from paths.
+    """
+    names = sorted({str(name).strip().lower() for name in rows["dataset"]} - {""}) if "dataset" in rows.columns else []
+    if len(names) != 1:
+        what = f"names several data sets ({', '.join(names)})" if names else "does not name its data set (column dataset)"
+        return f"none is comparable: the manifest {what}"
+    name = names[0]
+    read = known(name)
+    if not read:
+        return f"none is comparable: no published figure of {name} is in the table"
+    official = "official_split" in rows.columns and all(
+        str(value).strip().lower() in ("1", "true", "yes") for value in rows["official_split"]
+    )
+    found = comparable(name, OFFICIAL if official else OWN)
+    if found:
+        return found
+    if official:
+        return f"none is comparable: the {len(read)} published figures of {name} in the table are of other protocols"
+    return (
+        f"none is comparable: the split is not the one that {name} came with (column official_split), and a figure on one "
+        f"split says nothing about another's; {len(read)} published figures of {name} can be read in core/baselines.py"
+    )

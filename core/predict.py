@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from core.config import Recipe
 from core.errors import BadRun, LabError, RecipeMismatch, UnreadableImage
-from core.gradcam import Heatmap, heatmap
+from core.gradcam import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
 from core.images.mammogram import Mammogram
+from core.metrics.calibration import Calibration
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
 from core.preprocessing import Prepared, load, prepare
 
@@ -39,8 +40,9 @@ class RunLike(Protocol):
 class Prediction:
     """What the model says about one image.
 
-    `score` is P(malignant) in [0, 1]; `decision` is "malignant" when it reaches `threshold`, which was chosen on the
-    validation set. `path` is None for an image that came as bytes.
+    `score` is the model's own P(malignant) in [0, 1]; `decision` is "malignant" when it reaches `threshold`, which was chosen
+    on validation scores. `calibrated` is the score as a probability, by the calibration fitted on validation; None for a model
+    without one. `path` is None for an image that came as bytes.
     """
 
     score: float
@@ -50,6 +52,7 @@ class Prediction:
     mammogram: Mammogram
     warnings: tuple[str, ...] = ()
     path: Path | None = None
+    calibrated: float | None = None
 
 
 class Predictor:
@@ -60,7 +63,7 @@ class Predictor:
         self.card = dict(card)
         self.threshold = _threshold(card, source)
         self.recipe = _recipe(card, source)
-        self.calibration = _calibration(card, source)
+        self.calibration = Calibration.from_dict(card.get("calibration"))
         self.device = pick_device(device)
         self.model = model.to(self.device).eval()
         self._lock = model_lock(self.model)
@@ -148,13 +151,20 @@ class Predictor:
         """P(malignant) of pixels, uint8 (N, H, W), that the caller knows to be prepared by `self.recipe` (the cache)."""
         with self._lock, torch.inference_mode():
             logits = self.model(as_input(pixels, self.device)).double().cpu()
-            scores = self._calibrated(logits)
+            scores = torch.sigmoid(logits)
         if not torch.isfinite(scores).all():
             raise BadRun("the model gives a score that is no number (NaN): its weights are damaged. Train again")
         return [float(score) for score in scores]
 
     def explain(
-        self, prepared: Prepared, *, method: str = "auto", target: str = "malignant", layer: str | None = None
+        self,
+        prepared: Prepared,
+        *,
+        method: str = "auto",
+        target: str = "malignant",
+        layer: str | None = None,
+        channels: int = SCORE_CHANNELS,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Heatmap:
         """Where in the prepared image the evidence for `target` is; see `core.gradcam.heatmap`.
 
@@ -162,7 +172,24 @@ class Predictor:
             RecipeMismatch: it was prepared by another recipe than the model's.
         """
         self._check(prepared)
-        return heatmap(self.model, prepared, method=method, target=target, layer=layer)
+        return heatmap(self.model, prepared, method=method, target=target, layer=layer, channels=channels, progress=progress)
+
+    def evidence(
+        self,
+        prepared: Prepared,
+        *,
+        method: str = "auto",
+        layer: str | None = None,
+        channels: int = SCORE_CHANNELS,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Evidence:
+        """Malignant and benign evidence in the prepared image on one scale; see `core.gradcam.evidence`.
+
+        Raises:
+            RecipeMismatch: it was prepared by another recipe than the model's.
+        """
+        self._check(prepared)
+        return evidence(self.model, prepared, method=method, layer=layer, channels=channels, progress=progress)
 
     def what_if(
         self, prepared: Prepared, *, method: str = "auto", target: str = "malignant", layer: str | None = None
@@ -195,8 +222,9 @@ class Predictor:
                 "Prepare it with the recipe in the run's model.json"
             )
 
-    def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(logits / self.calibration)
+    def probability(self, score: float) -> float | None:
+        """The score as a probability; None where the model has no calibration."""
+        return None if self.calibration.method == "none" else float(self.calibration.apply([score])[0])
 
     def _prediction(self, score: float, prepared: Prepared, mammogram: Mammogram, source: Path | str | bytes) -> Prediction:
         warnings = [*mammogram.warnings, *prepared.warnings]
@@ -210,6 +238,7 @@ class Predictor:
             mammogram=mammogram,
             warnings=tuple(dict.fromkeys(warnings)),
             path=None if isinstance(source, bytes) else Path(source),
+            calibrated=self.probability(score),
         )
 
 
@@ -235,14 +264,3 @@ def _recipe(card: Mapping[str, Any], source: str) -> Recipe:
             "model, or train again"
         )
     return recipe
-
-
-def _calibration(card: Mapping[str, Any], source: str) -> float:
-    """The temperature that logits are divided by: 1 where the model is not calibrated."""
-    calibration = card.get("calibration")
-    if calibration is None:
-        return 1.0
-    temperature = calibration.get("temperature") if isinstance(calibration, Mapping) else None
-    if not isinstance(temperature, int | float) or not temperature > 0 or not math.isfinite(temperature):
-        raise BadRun(f"{source}: calibration: expected null or {{'temperature': a number above 0}}, got {calibration!r}")
-    return float(temperature)

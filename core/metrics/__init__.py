@@ -15,9 +15,19 @@ from core.metrics.confusion import Confusion, at_threshold, confusion
 from core.metrics.curves import PrecisionRecall, Roc, auc, average_precision, brier, partial_auc, precision_recall, roc
 from core.metrics.decision import DecisionCurve, decision_curve
 from core.metrics.delong import AucComparison, auc_interval, compare_auc
-from core.metrics.intervals import Interval, wilson
+from core.metrics.freezing import (
+    Frozen,
+    calibrate,
+    freeze,
+    frozen_thresholds,
+    rule_of,
+    threshold_fields,
+    thresholds_of,
+    with_room,
+)
+from core.metrics.intervals import Interval, plain_figure, read_figure, wilson
 from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
-from core.metrics.proportions import clustered_wilson
+from core.metrics.proportions import PairedShares, ShareDifference, clustered_wilson, paired_shares, share_difference
 from core.metrics.screening import OperatingPoint, Screening, operating_point
 from core.metrics.shortcuts import Shortcut, ShortcutAudit, columns_for_audit, shortcut_audit
 from core.metrics.subgroups import Subgroup, age_bands, subgroups
@@ -42,15 +52,18 @@ __all__ = [
     "Confusion",
     "DecisionCurve",
     "Difference",
+    "Frozen",
     "Interval",
     "Level",
     "OperatingPoint",
+    "PairedShares",
     "PrecisionRecall",
     "Reliability",
     "Roc",
     "RocBand",
     "RunComparison",
     "Screening",
+    "ShareDifference",
     "Shortcut",
     "ShortcutAudit",
     "Subgroup",
@@ -63,6 +76,7 @@ __all__ = [
     "auc_interval",
     "average_precision",
     "brier",
+    "calibrate",
     "calibration_summary",
     "clustered_wilson",
     "columns_for_audit",
@@ -72,21 +86,31 @@ __all__ = [
     "cost_threshold",
     "decision_curve",
     "fit_calibration",
+    "freeze",
+    "frozen_thresholds",
     "level_thresholds",
     "matched",
     "operating_point",
+    "paired_shares",
     "partial_auc",
+    "plain_figure",
     "point_figures",
     "precision_recall",
+    "read_figure",
     "reliability",
     "roc",
     "roc_band",
+    "rule_of",
     "sensitivity_at_specificity",
+    "share_difference",
     "shortcut_audit",
     "specificity_at_sensitivity",
     "subgroups",
     "summarize",
+    "threshold_fields",
     "threshold_for_sensitivity",
+    "thresholds_of",
     "wilson",
+    "with_room",
     "youden_threshold",
 ]

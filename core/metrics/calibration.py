@@ -24,7 +24,7 @@ from core.errors import BadRun, NotEnoughData
 from core.metrics.bootstrap import Patients, resamples
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.curves import brier
-from core.metrics.intervals import Interval, wilson
+from core.metrics.intervals import Interval, plain_figure, read_figure, wilson
 from core.metrics.proportions import effective_rows
 
 CalibrationMethod = Literal["none", "temperature", "logistic", "isotonic"]
@@ -148,6 +148,17 @@ class Reliability:
     ece: float
     confidence: float
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in self.__dict__.items()}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Reliability:
+        """What `as_dict` gave."""
+        arrays = {name: np.asarray(plain[name], dtype=np.float64) for name in ("score", "observed", "low", "high", "edges")}
+        count = np.asarray(plain["count"], dtype=np.int64)
+        return cls(**arrays, count=count, ece=plain["ece"], confidence=plain["confidence"])
+
 
 def reliability(
     y: ArrayLike,
@@ -193,6 +204,22 @@ class CalibrationSummary:
     chance: float
     slope: Interval | str
     intercept: Interval | str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a figure that is a note is {"note": ...}."""
+        figures = {name: plain_figure(getattr(self, name)) for name in ("brier", "ece", "slope", "intercept")}
+        return {**figures, "chance": self.chance}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> CalibrationSummary:
+        """What `as_dict` gave, read back equal."""
+        return cls(
+            brier=Interval(**plain["brier"]),
+            ece=Interval(**plain["ece"]),
+            chance=plain["chance"],
+            slope=read_figure(plain["slope"]),
+            intercept=read_figure(plain["intercept"]),
+        )
 
 
 def calibration_summary(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +35,16 @@ class Interval:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `Interval(**d)` reads them back equal."""
         return {"value": self.value, "low": self.low, "high": self.high, "method": self.method}
+
+
+def plain_figure(figure: Interval | str) -> dict[str, Any]:
+    """A figure, or the note why there is none, as plain values for JSON."""
+    return {"note": figure} if isinstance(figure, str) else figure.as_dict()
+
+
+def read_figure(plain: Mapping[str, Any]) -> Interval | str:
+    """What `plain_figure` gave, read back equal."""
+    return str(plain["note"]) if "note" in plain else Interval(**plain)
 
 
 def wilson(successes: float, total: float, confidence: float = 0.95) -> Interval:

@@ -5,14 +5,18 @@ between patients says how much less (the design effect); Wilson's interval then 
 Unlike percentiles of a bootstrap it does not shrink to nothing near 0 and 1.
 
 Sources: Wilson, J Am Stat Assoc 1927;22:209. Rao, Scott, Biometrics 1992;48:577 (effective sample size).
-Korn, Graubard, Surv Methodol 1998;24:193 (few clusters: t instead of z).
+Korn, Graubard, Surv Methodol 1998;24:193 (few clusters: t instead of z). Differences: Newcombe, Stat Med 1998;17:873 and
+17:2635 (from the two Wilson intervals, with their correlation). McNemar, Psychometrika 1947;12:153.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
@@ -49,3 +53,98 @@ def effective_rows(hits: NDArray[np.bool_], patients: Patients, confidence: floa
     tail = 0.5 + confidence / 2
     few = float(ndtri(tail) / stdtrit(patients.count - 1, tail)) ** 2
     return max(1.0, worth * few)
+
+
+@dataclass(frozen=True)
+class ShareDifference:
+    """Two shares and `difference`, the second minus the first, with its two-sided `p` (None where it cannot be told)."""
+
+    first: Interval
+    second: Interval
+    difference: Interval
+    p: float | None
+
+
+@dataclass(frozen=True)
+class PairedShares(ShareDifference):
+    """The same rows judged twice: `gained` hit only the second time, `lost` only the first."""
+
+    gained: int = 0
+    lost: int = 0
+
+
+def share_difference(
+    first: ArrayLike, first_groups: ArrayLike, second: ArrayLike, second_groups: ArrayLike, *, confidence: float = 0.95
+) -> ShareDifference:
+    """The share of True among `second` less that among `first`, whose rows (n,) and (m,) may share patients.
+
+    Newcombe's limits from the two clustered Wilson intervals; `p` from the clustered variance.
+
+    Raises:
+        NotEnoughData: a side has no row.
+    """
+    one, two = np.asarray(first, dtype=np.bool_), np.asarray(second, dtype=np.bool_)
+    patients = Patients.of(np.concatenate((np.asarray(first_groups), np.asarray(second_groups))))
+    index_one, index_two = patients.index[: one.size], patients.index[one.size :]
+    before = clustered_wilson(one, index_one, confidence=confidence)
+    after = clustered_wilson(two, index_two, confidence=confidence)
+
+    def moved(hits: NDArray[np.bool_], index: NDArray[np.int64], share: float) -> NDArray[np.float64]:
+        """What each patient moves the share by."""
+        return np.bincount(index, weights=(hits - share) / index.size, minlength=patients.count).astype(np.float64)
+
+    by_one, by_two = moved(one, index_one, before.value), moved(two, index_two, after.value)
+    fewest = min(np.unique(index_one).size, np.unique(index_two).size)
+    p = _t_test(after.value - before.value, by_two - by_one, fewest)
+    return ShareDifference(before, after, _newcombe(before, after, _correlation(by_one, by_two)), p)
+
+
+def paired_shares(first: ArrayLike, second: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95) -> PairedShares:
+    """As `share_difference` for the same rows judged twice, such as the malignant images by two models' decisions.
+
+    `p` is exact: were both as good, each patient's difference would be as likely the other way round. With one row a
+    patient that is McNemar's exact test.
+    """
+    one, two = np.asarray(first, dtype=np.bool_), np.asarray(second, dtype=np.bool_)
+    found = share_difference(one, groups, two, groups, confidence=confidence)
+    patients = Patients.of(groups)
+    moved = np.bincount(patients.index, weights=two.astype(np.float64) - one, minlength=patients.count).astype(np.int64)
+    gained, lost = int(np.count_nonzero(two & ~one)), int(np.count_nonzero(one & ~two))
+    return PairedShares(found.first, found.second, found.difference, _sign_flips(moved), gained, lost)
+
+
+def _newcombe(first: Interval, second: Interval, correlation: float) -> Interval:
+    """Limits of second - first by square-and-add."""
+
+    def distance(up: float, down: float) -> float:
+        return math.sqrt(max(0.0, up * up - 2 * correlation * up * down + down * down))
+
+    value = second.value - first.value
+    low = value - distance(second.value - second.low, first.high - first.value)
+    high = value + distance(second.high - second.value, first.value - first.low)
+    return Interval(value, max(-1.0, low), min(1.0, high), "wilson")
+
+
+def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Of two shares, from what each patient moves them by; 0 where one does not vary."""
+    spread = math.sqrt(float(first @ first) * float(second @ second))
+    return float(first @ second) / spread if spread > 0 else 0.0
+
+
+def _t_test(value: float, change: NDArray[np.float64], fewest: int) -> float | None:
+    variance = change.size / max(1, change.size - 1) * float(change @ change)
+    if variance <= 0 or fewest < 2:
+        return None
+    return float(2 * stdtr(fewest - 1, -abs(value) / math.sqrt(variance)))
+
+
+def _sign_flips(moved: NDArray[np.int64]) -> float:
+    """How often the sum of these whole numbers, each with either sign, is at least as far from 0 as it is; exact."""
+    steps = np.abs(moved[moved != 0])
+    reach = int(steps.sum())
+    chance = np.zeros(2 * reach + 1)  # of each sum from -reach to reach
+    chance[reach] = 1.0
+    for step in steps.tolist():
+        chance = (np.roll(chance, step) + np.roll(chance, -step)) / 2  # nothing wraps around: the ends are reached last
+    far = np.abs(np.arange(-reach, reach + 1)) >= abs(int(moved.sum()))
+    return min(1.0, float(chance[far].sum()))

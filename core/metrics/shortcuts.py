@@ -1,9 +1,12 @@
 """Shortcut audit: how far the label can be told from what is not the breast, and what the model tells beyond that.
 
 Where malignant images come from another scanner, or from older patients, a model can be right for the wrong reason. The
-audit predicts the label from metadata alone, each column by itself and all together, by cross-validation with patients kept
-apart. Pairs of images are compared within a fold only: scores of different folds' models are not on one scale, and pooling
-them would push the AUC of a useless column below 0.5. Beside it stands the model's AUC among images that share the value.
+audit predicts the label from metadata alone, each column by itself and all together, learned where the model learned: on the
+training images. Beside it stands the model's AUC among images that share the value.
+
+Without training metadata it cross-validates, with patients kept apart. Pairs of images are then compared within a fold only:
+scores of different folds' models are not on one scale, and pooling them would push the AUC of a useless column below 0.5. With
+few patients some of that remains, because a fold that has more of something leaves less of it to learn from.
 
 Sources: Zech et al., PLoS Med 2018;15:e1002683. DeGrave, Janizek, Lee, Nat Mach Intell 2021;3:610.
 Within strata: Janes, Pepe, Biometrika 2009;96:371. Folds: Parker, Günter, Bedo, BMC Bioinformatics 2007;8:326.
@@ -12,7 +15,7 @@ Within strata: Janes, Pepe, Biometrika 2009;96:371. Folds: Parker, Günter, Bedo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +27,7 @@ from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.delong import auc_parts, interval_of
-from core.metrics.intervals import Interval
+from core.metrics.intervals import Interval, plain_figure, read_figure
 from core.metrics.subgroups import UNKNOWN, categories
 from core.metrics.summary import why_not
 
@@ -36,6 +39,8 @@ _STRATA = 5  # of a number, by quantiles, for the model's AUC within
 _KNOTS = 4
 
 Design = NDArray[np.float64]
+Encoder = Callable[[pd.Series], Design]
+Kind = Literal["logistic", "boosting"]
 
 
 @dataclass(frozen=True)
@@ -54,17 +59,23 @@ class Shortcut:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a figure that is a note is {"note": ...}."""
-
-        def plain(figure: Interval | str | None) -> dict[str, Any] | None:
-            return {"note": figure} if isinstance(figure, str) else None if figure is None else figure.as_dict()
-
-        figures = {name: plain(getattr(self, name)) for name in ("auc", "within", "boosting")}
+        boosting = None if self.boosting is None else plain_figure(self.boosting)
+        figures = {"auc": plain_figure(self.auc), "within": plain_figure(self.within), "boosting": boosting}
         return {"feature": self.feature, **figures, "pairs": self.pairs}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Shortcut:
+        """What `as_dict` gave, read back equal."""
+        figures = {name: None if plain[name] is None else read_figure(plain[name]) for name in ("auc", "within", "boosting")}
+        return cls(feature=plain["feature"], pairs=plain["pairs"], **figures)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class ShortcutAudit:
-    """`model` is the model's own AUC on the same images; `features` one row a column, the strongest first, then ALL."""
+    """`model` is the model's own AUC on the same images; `features` one row a column, the strongest first, then ALL.
+
+    `learned_on` counts the training images that the predictions from metadata come from; 0: cross-validated in `folds`.
+    """
 
     model: Interval | str
     features: tuple[Shortcut, ...]
@@ -72,12 +83,26 @@ class ShortcutAudit:
     images: int
     patients: int
     folds: int
+    learned_on: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        model = {"note": self.model} if isinstance(self.model, str) else self.model.as_dict()
-        rest = {name: getattr(self, name) for name in ("images", "patients", "folds")}
-        return {"model": model, "features": [row.as_dict() for row in self.features], "left_out": list(self.left_out), **rest}
+        rest = {name: getattr(self, name) for name in ("images", "patients", "folds", "learned_on")}
+        rows = [row.as_dict() for row in self.features]
+        return {"model": plain_figure(self.model), "features": rows, "left_out": list(self.left_out), **rest}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> ShortcutAudit:
+        """What `as_dict` gave, read back equal."""
+        return cls(
+            model=read_figure(plain["model"]),
+            features=tuple(Shortcut.from_dict(row) for row in plain["features"]),
+            left_out=tuple(plain["left_out"]),
+            images=plain["images"],
+            patients=plain["patients"],
+            folds=plain["folds"],
+            learned_on=plain["learned_on"],
+        )
 
 
 def shortcut_audit(
@@ -86,6 +111,7 @@ def shortcut_audit(
     groups: ArrayLike,
     metadata: pd.DataFrame,
     *,
+    training: tuple[ArrayLike, pd.DataFrame] | None = None,
     folds: int = 5,
     confidence: float = 0.95,
     seed: int = 0,
@@ -94,6 +120,9 @@ def shortcut_audit(
 
     Numbers may be bent (linear and quantile steps), other columns are categories; a missing value is a value of its own.
     Columns that never vary, or that name nearly every image apart, are left out and listed. The same seed gives the same audit.
+
+    Args:
+        training: labels and metadata of the images that the model was trained on; None cross-validates in `folds`.
 
     Raises:
         NotEnoughData: one class only, too few patients of a class, NaN scores, lengths that differ.
@@ -106,9 +135,13 @@ def shortcut_audit(
     why = why_not("auc", of_class)
     if why:
         raise NotEnoughData(f"Shortcut audit: {why}.")
-    fold = _folds(labels, patients, min(folds, *of_class.values()), seed)
-    designs = {str(name): _design(metadata[name]) for name in metadata.columns}
-    used = {name: design for name, design in designs.items() if design is not None}
+    fold = np.zeros(labels.size, dtype=np.int64)
+    if training is None:
+        fold = _folds(labels, patients, min(folds, *of_class.values()), seed)
+        learner = _Learner(metadata, labels, metadata, fold, seed)
+    else:
+        taught, _ = checked(training[0], np.zeros(len(training[1])), both_classes=True)
+        learner = _Learner(training[1], taught, metadata, None, seed)
     model = auc_parts(labels, scores, patients)
 
     def told(predicted: Scores) -> Interval:
@@ -123,19 +156,18 @@ def shortcut_audit(
             return str(error), 0.0
 
     rows = []
-    for name, design in used.items():
+    for name in learner.encoders:
         figure, pairs = within(strata_of(metadata[name]))
-        rows.append(Shortcut(name, told(_predicted(design, labels, fold, "logistic", seed)), figure, pairs=pairs))
+        rows.append(Shortcut(name, told(learner.predict([name], "logistic")), figure, pairs=pairs))
     rows.sort(key=lambda row: -row.auc.value if isinstance(row.auc, Interval) else math.inf)
-    if len(used) > 1:
-        everything = np.column_stack(list(used.values()))
-        linear = _predicted(everything, labels, fold, "logistic", seed)
+    if len(rows) > 1:
+        linear = learner.predict(list(learner.encoders), "logistic")
         figure, pairs = within(_quantile_strata(linear, fold))
-        boosted = told(_predicted(everything, labels, fold, "boosting", seed))
+        boosted = told(learner.predict(list(learner.encoders), "boosting"))
         rows.append(Shortcut(ALL, told(linear), figure, boosted, pairs))
-    left_out = tuple(name for name, design in designs.items() if design is None)
     own = interval_of(model, labels.size, confidence)
-    return ShortcutAudit(own, tuple(rows), left_out, int(labels.size), patients.count, int(fold.max()) + 1)
+    counts = (int(labels.size), patients.count, 0 if training is not None else int(fold.max()) + 1)
+    return ShortcutAudit(own, tuple(rows), learner.left_out, *counts, 0 if training is None else len(training[1]))
 
 
 def strata_of(column: pd.Series) -> NDArray[Any]:
@@ -159,23 +191,62 @@ def _folds(labels: Labels, patients: Patients, folds: int, seed: int) -> NDArray
     return fold[patients.index]
 
 
-def _design(column: pd.Series) -> Design | None:
-    """Columns of numbers for a regression; None when the column cannot tell anything."""
+class _Learner:
+    """Predicts the label of `metadata`'s rows from some of its columns, learned from the rows of `taught`.
+
+    With `fold` (n,) both are the same rows, and each is predicted by a model that saw the other folds.
+    """
+
+    def __init__(
+        self, taught: pd.DataFrame, labels: Labels, metadata: pd.DataFrame, fold: NDArray[np.int64] | None, seed: int
+    ) -> None:
+        self.labels, self.fold, self.seed = labels, fold, seed
+        found = {str(name): _encoder(taught[name]) if name in taught.columns else None for name in metadata.columns}
+        self.encoders = {name: encode for name, encode in found.items() if encode is not None}
+        self.left_out = tuple(name for name, encode in found.items() if encode is None)
+        self._taught = {name: encode(taught[name]) for name, encode in self.encoders.items()}
+        self._asked = {name: encode(metadata[name]) for name, encode in self.encoders.items()}
+
+    def predict(self, names: Sequence[str], kind: Kind) -> Scores:
+        """Scores (n,)."""
+        taught, asked = (np.column_stack([designs[name] for name in names]) for designs in (self._taught, self._asked))
+        if self.fold is None:
+            return _fitted(taught, self.labels, asked, kind, self.seed)
+        predicted = np.zeros(len(asked))
+        for number in range(int(self.fold.max()) + 1):
+            inside = self.fold == number
+            predicted[inside] = _fitted(taught[~inside], self.labels[~inside], asked[inside], kind, self.seed)
+        return predicted
+
+
+def _encoder(column: pd.Series) -> Encoder | None:
+    """What turns a column into numbers for a regression, as learned from this one; None when it cannot tell anything."""
     numbers = _numbers(column)
     if numbers is not None and np.unique(numbers[np.isfinite(numbers)]).size > _STRATA:
-        known = np.isfinite(numbers)
-        filled = np.where(known, numbers, np.median(numbers[known]))
-        spread = filled.std() or 1.0
-        knots = np.unique(np.quantile(numbers[known], np.linspace(0, 1, _KNOTS + 2)[1:-1]))
-        steps = filled[:, None] > knots
-        missing = [] if known.all() else [~known]
-        return np.column_stack([(filled - filled.mean()) / spread, steps, *missing]).astype(np.float64)
+        return _number_encoder(numbers)
     values = categories(column)
     names, counts = np.unique(values.astype(str), return_counts=True)
     if names.size < 2 or (names.size > _MAX_VALUES and np.median(counts) < _MIN_IMAGES):
         return None
     common = names[counts >= _MIN_IMAGES] if (counts >= _MIN_IMAGES).any() else names
-    return np.column_stack([values == name for name in common]).astype(np.float64)
+    return lambda other: np.column_stack([categories(other) == name for name in common]).astype(np.float64)
+
+
+def _number_encoder(numbers: Scores) -> Encoder:
+    known = numbers[np.isfinite(numbers)]
+    middle, knots = float(np.median(known)), np.unique(np.quantile(known, np.linspace(0, 1, _KNOTS + 2)[1:-1]))
+    filled = np.where(np.isfinite(numbers), numbers, middle)
+    mean, spread, has_gaps = filled.mean(), filled.std() or 1.0, known.size < numbers.size
+
+    def encode(column: pd.Series) -> Design:
+        found = _numbers(column)
+        values = np.full(len(column), np.nan) if found is None else found
+        present = np.isfinite(values)
+        values = np.where(present, values, middle)
+        gaps = [~present] if has_gaps else []
+        return np.column_stack([(values - mean) / spread, values[:, None] > knots, *gaps]).astype(np.float64)
+
+    return encode
 
 
 def _numbers(column: pd.Series) -> Scores | None:
@@ -188,23 +259,17 @@ def _numbers(column: pd.Series) -> Scores | None:
     return numbers if known.any() and np.isfinite(numbers[known]).all() else None
 
 
-def _predicted(
-    design: Design, labels: Labels, fold: NDArray[np.int64], kind: Literal["logistic", "boosting"], seed: int
-) -> Scores:
-    """Scores (n,) of each image by a model that saw the other folds."""
+def _fitted(design: Design, labels: Labels, asked: Design, kind: Kind, seed: int) -> Scores:
+    """Scores of the rows of `asked` by a model of the labels of `design`'s."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
 
-    predicted = np.zeros(labels.size)
-    for number in range(int(fold.max()) + 1):
-        inside = fold == number
-        if kind == "logistic":
-            estimator: Any = LogisticRegression(C=1.0, solver="newton-cholesky")
-        else:
-            estimator = HistGradientBoostingClassifier(max_iter=60, max_depth=3, early_stopping=False, random_state=seed)
-        # Ties are ties: a last bit must not decide between images that look the same to the model.
-        predicted[inside] = np.round(estimator.fit(design[~inside], labels[~inside]).predict_proba(design[inside])[:, 1], 9)
-    return predicted
+    if kind == "logistic":
+        estimator: Any = LogisticRegression(C=1.0, max_iter=1000, tol=1e-6)
+    else:
+        estimator = HistGradientBoostingClassifier(max_iter=60, max_depth=3, early_stopping=False, random_state=seed)
+    # Ties are ties: a last bit must not decide between images that look the same to the model.
+    return np.round(estimator.fit(design, labels).predict_proba(asked)[:, 1], 9).astype(np.float64)
 
 
 def _quantile_strata(predicted: Scores, fold: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -230,13 +295,17 @@ _METADATA = (
     "density",
     "scanner",
     "machine_id",
+    "site",
     "site_id",
+    "manufacturer",
     "implant",
     "height",
     "width",
     "bits",
     "inverted",
     "burned_in",
+    "format",
+    "folder",
     "origin",
     "source",
 )

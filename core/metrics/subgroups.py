@@ -3,6 +3,7 @@
 Rules, so that nobody reads noise:
 - a figure needs MIN_PATIENTS patients of each class it is about, within the group; else it is a note, and no number is shown;
 - a group is tested against the rest only where both have an AUC; patients may have images in both, which the test knows;
+- kinds of lesions (`lesions`) are compared by sensitivity, among malignant images: benign ones have other lesions, or none;
 - p values are adjusted for all tests of the table (Holm). Two groups that make up a feature are one test, not two.
 
 Sources: Obuchowski, Biometrics 1997;53:567 (clustered AUC). Holm, Scand J Stat 1979;6:65.
@@ -12,7 +13,7 @@ Benjamini, Hochberg, J R Stat Soc B 1995;57:289.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -24,19 +25,20 @@ from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.delong import auc_parts, difference_of, interval_of
-from core.metrics.intervals import Interval
-from core.metrics.proportions import clustered_wilson
+from core.metrics.intervals import Interval, plain_figure, read_figure
+from core.metrics.proportions import clustered_wilson, share_difference
 from core.metrics.summary import why_not
 
 UNKNOWN = "unknown"
+_FIGURES = ("auc", "sensitivity", "specificity", "difference")
 
 
 @dataclass(frozen=True)
 class Subgroup:
     """One value of one feature. Each figure is an Interval, or a note that says why there is none.
 
-    `difference` is the group's AUC minus that of all other images; `p` its two-sided p value, `adjusted` the same adjusted for
-    all tests of the table (None where there was no test).
+    `difference` is the group's AUC (or sensitivity, as `compared` says) minus that of all other images; `p` its two-sided
+    p value, `adjusted` the same adjusted for all tests of the table (None where there was no test).
     """
 
     feature: str
@@ -53,14 +55,16 @@ class Subgroup:
     difference: Interval | str
     p: float | None = None
     adjusted: float | None = None
+    compared: Literal["auc", "sensitivity"] = "auc"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a figure that is a note is {"note": ...}."""
-        plain = dict(self.__dict__)
-        for name in ("auc", "sensitivity", "specificity", "difference"):
-            figure = plain[name]
-            plain[name] = {"note": figure} if isinstance(figure, str) else figure.as_dict()
-        return plain
+        return self.__dict__ | {name: plain_figure(getattr(self, name)) for name in _FIGURES}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Subgroup:
+        """What `as_dict` gave, read back equal."""
+        return cls(**{**plain, **{name: read_figure(plain[name]) for name in _FIGURES}})
 
 
 def subgroups(
@@ -70,6 +74,7 @@ def subgroups(
     groups: ArrayLike,
     features: pd.DataFrame,
     *,
+    lesions: Sequence[str] = (),
     confidence: float = 0.95,
     adjust: Literal["holm", "bh"] = "holm",
 ) -> tuple[Subgroup, ...]:
@@ -79,6 +84,7 @@ def subgroups(
         y, s, groups: labels, scores and patients of the images, each (n,).
         threshold: the frozen threshold, the same for all groups.
         features: n rows of categories (see `age_bands`); empty and missing values become "unknown", shown but not tested.
+        lesions: the columns of `features` that say what kind of lesion an image shows.
 
     Raises:
         NotEnoughData: nothing to score, NaN scores, lengths that differ.
@@ -91,13 +97,20 @@ def subgroups(
     tests: list[tuple[int, ...]] = []
     for feature in features.columns:
         values = categories(features[feature])
+        by_lesion = feature in lesions
         known = [value for value in sorted(set(values), key=_sorting) if value != UNKNOWN]
         start = len(rows)
         for value in [*known, *([UNKNOWN] if UNKNOWN in values else [])]:
             inside = values == value
             row = _row(str(feature), value, labels, scores, threshold, patients, inside, confidence)
             rest = ~inside & (values != UNKNOWN)
-            rows.append(row if value == UNKNOWN else _tested(row, labels, scores, patients, inside, rest, confidence))
+            if value != UNKNOWN and by_lesion:
+                row = _found_as_often(row, scores >= threshold, patients, inside & labels, rest & labels, confidence)
+            elif value != UNKNOWN:
+                row = _tested(row, labels, scores, patients, inside, rest, confidence)
+            rows.append(row)
+        if by_lesion:
+            known = [value for value in known if labels[values == value].any()]
         tested = [index for index in range(start, len(rows)) if rows[index].p is not None]
         # With two values, the first against the second is the second against the first.
         tests += [tuple(tested)] if len(known) == 2 and len(tested) == 2 else [(index,) for index in tested]
@@ -192,6 +205,21 @@ def _tested(
     except NotEnoughData as error:
         return replace(row, difference=str(error))
     return replace(row, difference=difference, p=p)
+
+
+def _found_as_often(
+    row: Subgroup, called: Labels, patients: Patients, inside: Labels, rest: Labels, confidence: float
+) -> Subgroup:
+    """The row with its sensitivity's difference from that for the other kinds of lesions; masks are of malignant images."""
+    row = replace(row, compared="sensitivity")
+    if isinstance(row.sensitivity, str):
+        return replace(row, difference="too few patients in the group")
+    of_rest = {"malignant": np.unique(patients.index[rest]).size, "benign": 0}
+    why = why_not("sensitivity", of_rest)
+    if why:
+        return replace(row, difference=f"of the rest: {why}")
+    found = share_difference(called[rest], patients.index[rest], called[inside], patients.index[inside], confidence=confidence)
+    return replace(row, difference=found.difference, p=found.p)
 
 
 def _sorting(value: str) -> tuple[int, float, str]:

@@ -14,7 +14,7 @@ from core.errors import BadRun
 from core.metrics.checks import checked
 from core.metrics.curves import roc
 
-Kind = Literal["sensitivity", "youden", "costs"]
+Kind = Literal["sensitivity", "youden", "cost"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ThresholdRule:
         """
         if self.kind == "youden":
             return youden_threshold(y, s)
-        if self.kind == "costs":
+        if self.kind == "cost":
             return cost_threshold(y, s, self.cost_ratio, self.prevalence)
         return threshold_for_sensitivity(y, s, self.target)
 

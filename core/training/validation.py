@@ -21,6 +21,7 @@ from core.config import Config
 from core.data import is_synthetic
 from core.data.batches import batches
 from core.errors import TrainingFailed
+from core.metrics.freezing import DECIMALS
 from core.model import Classifier, save_model
 from core.training.failures import diverged
 from core.training.features import Features
@@ -29,7 +30,6 @@ from core.training.losses import Loss, class_weights
 from core.training.preparation import Rows
 from core.training.world import World
 
-DECIMALS = 6
 _COLUMNS = ["path", "patient_id", "laterality", "view", "label", "split"]
 
 
@@ -81,30 +81,26 @@ def validate(
         "sensitivity": half["sensitivity"],
         "specificity": half["specificity"],
     }
-    chosen = metrics.threshold_for_sensitivity(labels, scores, config.evaluation.target_sensitivity)
-    # One unit of the last decimal below: another batch size or device moves a score by less, and the image that the
-    # threshold was taken from must not fall under it.
-    threshold = max(0.0, round(chosen - 10.0**-DECIMALS, DECIMALS))
+    threshold = metrics.with_room(metrics.rule_of(config.evaluation).choose(labels, scores))
     return Validation(scores, figures, threshold)
 
 
 def keep(folder: Path, model: Classifier, config: Config, rows: Rows, result: Validation, epoch: int) -> None:
-    """Save the model with its threshold, and predictions/val.csv. `epoch` 0: before the end of the first."""
+    """Save the model with its thresholds and calibration, and predictions/val.csv. `epoch` 0: before the end of the first."""
+    table: pd.DataFrame = rows.val[_COLUMNS].assign(score=result.scores)
+    frozen = metrics.freeze(table, metrics.rule_of(config.evaluation), config.evaluation.calibration)
     card: dict[str, Any] = {
         "run": folder.name,
         "recipe": config.preprocessing.model_dump(mode="json"),
         "recipe_hash": config.preprocessing.hash,
         "model": config.model.model_dump(mode="json"),
-        "threshold": result.threshold,
-        "target_sensitivity": config.evaluation.target_sensitivity,
         "best_epoch": epoch,
         "validation": result.figures,
-        "calibration": None,
         "synthetic": is_synthetic(rows.train) or is_synthetic(rows.val),
+        **frozen.to_card(),
     }
     save_model(folder, model, card)
     stream = io.StringIO()
-    table: pd.DataFrame = rows.val[_COLUMNS].assign(score=result.scores)
     table.to_csv(stream, index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
     (folder / "predictions").mkdir(exist_ok=True)
     write_text(folder / "predictions" / "val.csv", stream.getvalue())

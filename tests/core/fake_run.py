@@ -42,6 +42,9 @@ class FakeRun:
     def model_card(self) -> dict[str, Any]:
         return dict(self.card)
 
+    def excluded(self) -> dict[str, str]:
+        return {}
+
     def status(self) -> SimpleNamespace:
         return SimpleNamespace(state=self.state, reason=self.reason)
 
@@ -80,6 +83,8 @@ def card(**changes: Any) -> dict[str, Any]:
         "recipe_hash": recipe.hash,
         "model": {"name": "small_cnn", "weights": "none"},
         "threshold": 0.5,
+        "thresholds": {"breast": 0.5, "patient": 0.5},
+        "threshold_rule": {"kind": "sensitivity", "target": 0.9, "cost_ratio": 10.0, "prevalence": None},
         "target_sensitivity": 0.9,
         "best_epoch": 2,
         "validation": {"auc": 0.8},

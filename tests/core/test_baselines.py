@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
-from core.baselines import BASELINES, OFFICIAL, OWN, comparable, known
+from core.baselines import BASELINES, OFFICIAL, OWN, comparable, for_rows, known
 
 
 def test_the_same_data_set_and_the_official_split_compare() -> None:
@@ -28,3 +29,25 @@ def test_an_unknown_data_set_has_no_baseline() -> None:
 def test_every_row_names_its_source(row) -> None:
     assert row.link.startswith("https://") and row.source and row.task and row.model and 0 < row.value < 1
     assert row.dataset == row.dataset.lower()
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({}, "does not name its data set"),
+        ({"dataset": ["", ""]}, "does not name its data set"),
+        ({"dataset": ["rsna", "vindr"]}, "several data sets"),
+        ({"dataset": ["mine", "mine"]}, "no published figure of mine"),
+        ({"dataset": ["cbis-ddsm"] * 2}, "the split is not the one"),
+        ({"dataset": ["cbis-ddsm"] * 2, "official_split": ["true", ""]}, "the split is not the one"),
+        ({"dataset": ["rsna"] * 2, "official_split": ["1", "1"]}, "of other protocols"),
+    ],
+)
+def test_rows_that_do_not_say_so_compare_with_nothing(columns: dict, says: str) -> None:
+    found = for_rows(pd.DataFrame({"path": ["a", "b"], **columns}))
+    assert isinstance(found, str) and found.startswith("none is comparable") and says in found
+
+
+def test_rows_of_an_official_split_name_what_compares() -> None:
+    rows = pd.DataFrame({"dataset": ["CBIS-DDSM"] * 2, "official_split": ["True", "true"]})
+    assert for_rows(rows) == comparable("cbis-ddsm", OFFICIAL)

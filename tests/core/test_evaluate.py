@@ -34,7 +34,7 @@ def test_every_image_of_the_split_has_one_row_in_the_order_of_the_manifest(run: 
     evaluation = evaluate(run, "test", predictor=predictor_of(run))
     written = pd.read_csv(run.path / "predictions" / "test.csv", dtype={"patient_id": str})
     expected = run.manifest().query("split == 'test'")
-    assert tuple(written.columns) == COLUMNS
+    assert tuple(written.columns) == (*COLUMNS, *evaluation.columns)
     assert written["path"].tolist() == expected["path"].tolist()
     assert written["label"].tolist() == expected["label"].tolist()
     assert written["score"].between(0, 1).all()

@@ -142,8 +142,9 @@ def test_a_model_whose_preprocessing_has_changed_since_is_refused(run: Path, mon
         ({"threshold": "high"}, "no threshold"),
         ({"recipe": {"size": 64, "sharpen": True}}, "not one this version knows"),
         ({"recipe": None}, "not one this version knows"),
-        ({"calibration": {"isotonic": []}}, "calibration"),
-        ({"calibration": {"temperature": 0}}, "calibration"),
+        ({"calibration": {"method": "isotonic", "x": [], "y": []}}, "calibration"),
+        ({"calibration": {"method": "temperature", "slope": 0}}, "calibration"),
+        ({"calibration": {"temperature": 2.0}}, "calibration"),
     ],
 )
 def test_a_card_that_lacks_what_a_score_needs_is_refused(card: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -156,10 +157,13 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         Predictor.from_run(tmp_path)
 
 
-def test_temperature_moves_scores_towards_a_half(run: Path, films: list[Path], tmp_path: Path) -> None:
-    plain = Predictor.from_run(run, device="cpu").predict(films[0]).score
-    milder = Predictor.from_run(_save(tmp_path / "t", calibration={"temperature": 2.0}), device="cpu").predict(films[0]).score
-    assert np.log(milder / (1 - milder)) == pytest.approx(np.log(plain / (1 - plain)) / 2, rel=1e-4)
+def test_a_calibration_stands_beside_the_score_and_decides_nothing(run: Path, films: list[Path], tmp_path: Path) -> None:
+    plain = Predictor.from_run(run, device="cpu").predict(films[0])
+    calibration = {"method": "temperature", "slope": 0.5, "intercept": 0.0, "rows": 40}
+    milder = Predictor.from_run(_save(tmp_path / "t", calibration=calibration), device="cpu").predict(films[0])
+    assert (milder.score, milder.decision, milder.threshold) == (plain.score, plain.decision, plain.threshold)
+    odds = milder.calibrated / (1 - milder.calibrated)
+    assert plain.calibrated is None and np.log(odds) == pytest.approx(np.log(plain.score / (1 - plain.score)) / 2, rel=1e-4)
 
 
 def test_a_model_that_gives_no_number_says_so(run: Path, films: list[Path]) -> None:

@@ -16,7 +16,14 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from core.errors import BadRun, NotEnoughData
 from core.metrics import auc
-from core.metrics.calibration import Calibration, calibration_summary, fit_calibration, reliability
+from core.metrics.calibration import (
+    Calibration,
+    CalibrationSummary,
+    Reliability,
+    calibration_summary,
+    fit_calibration,
+    reliability,
+)
 
 METHODS = ("temperature", "logistic", "isotonic")
 
@@ -227,3 +234,13 @@ def test_scores_that_are_no_probabilities_are_refused() -> None:
         reliability([0, 1], [0.2, 3.0])
     with pytest.raises(NotEnoughData, match="all benign"):
         calibration_summary([0, 0], [0.2, 0.3], [1, 2])
+
+
+def test_summary_and_diagram_are_read_back_equal() -> None:
+    random = np.random.default_rng(0)
+    s = random.random(200)
+    y, groups = random.random(200) < s, np.arange(200) // 4
+    summary, diagram = calibration_summary(y, s, groups, samples=100), reliability(y, s, groups)
+    assert CalibrationSummary.from_dict(json.loads(json.dumps(summary.as_dict()))) == summary
+    again = Reliability.from_dict(json.loads(json.dumps(diagram.as_dict())))
+    assert again.as_dict() == diagram.as_dict() and again.count.dtype == diagram.count.dtype

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from core.errors import NotEnoughData
 from core.metrics import wilson
 from core.metrics.bootstrap import Patients
-from core.metrics.proportions import clustered_wilson, effective_rows
+from core.metrics.proportions import _newcombe, clustered_wilson, effective_rows, paired_shares, share_difference
 
 
 def test_many_patients_of_one_image_give_wilsons_interval() -> None:
@@ -70,3 +72,57 @@ def test_intervals_of_few_patients_cover_where_percentiles_do_not() -> None:
     assert found["AUC, Obuchowski"] > 0.93 and found["sensitivity, Wilson"] > 0.93
     assert found["AUC, bootstrap"] < found["AUC, Obuchowski"] - 0.03
     assert found["sensitivity, bootstrap"] < found["sensitivity, Wilson"] - 0.03
+
+
+def test_a_difference_has_newcombes_published_limits() -> None:
+    """56 of 70 against 48 of 80 (Newcombe 1998, 17:873, method 10): 0.2, 0.0524 to 0.3339."""
+    found = _newcombe(wilson(48, 80), wilson(56, 70), 0.0)
+    assert [round(value, 4) for value in (found.value, found.low, found.high)] == [0.2, 0.0524, 0.3339]
+
+
+def test_two_groups_of_single_rows_are_compared_nearly_as_independent_shares() -> None:
+    found = share_difference(np.arange(800) < 480, np.arange(800), np.arange(700) < 560, 1000 + np.arange(700))
+    expected = _newcombe(wilson(480, 800), wilson(560, 700), 0.0)
+    assert (found.difference.low, found.difference.high) == pytest.approx((expected.low, expected.high), abs=5e-4)
+    z = 0.2 / np.sqrt(0.6 * 0.4 / 800 + 0.8 * 0.2 / 700)
+    assert found.p == pytest.approx(2 * norm.sf(z), rel=0.05)
+
+
+def test_rows_of_one_patient_make_a_difference_less_sure() -> None:
+    first, second = np.tile([True, True, False], 20), np.tile([True, False, False], 20)
+    alone = share_difference(first, np.arange(60), second, 100 + np.arange(60))
+    groups = np.argsort(np.argsort(~first, kind="stable")) // 4  # patients who are all hits, or none
+    together = share_difference(first, groups, second, 100 + np.argsort(np.argsort(~second, kind="stable")) // 4)
+    assert together.difference.low < alone.difference.low < alone.difference.high < together.difference.high
+    assert together.p > alone.p
+
+
+def test_shares_without_spread_have_limits_but_no_p() -> None:
+    found = share_difference([True] * 10, range(10), [True] * 12, range(20, 32))
+    assert found.p is None and found.difference.low < 0 == found.difference.value < found.difference.high
+
+
+def test_the_exact_paired_test_of_single_rows_is_mcnemars() -> None:
+    """The approval ratings of Agresti, Categorical Data Analysis, 10.1: 794, 150, 86, 570."""
+    first = np.repeat([True, True, False, False], [794, 150, 86, 570])
+    second = np.repeat([True, False, True, False], [794, 150, 86, 570])
+    found = paired_shares(first, second, np.arange(first.size))
+    assert (found.gained, found.lost) == (86, 150)
+    assert found.p == pytest.approx(binomtest(86, 236).pvalue, rel=1e-9)
+    assert (found.difference.low, found.difference.high) == pytest.approx((-0.0587, -0.0213), abs=2e-4)
+
+
+def test_the_exact_paired_test_flips_whole_patients() -> None:
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(8), 3)
+    first, second = random.random(24) < 0.4, random.random(24) < 0.8
+    moved = np.bincount(groups, weights=second.astype(float) - first)
+    sums = [abs(sum(sign * step for sign, step in zip(signs, moved, strict=True))) for signs in product((-1, 1), repeat=8)]
+    expected = np.mean(np.array(sums) >= abs(moved.sum()) - 1e-9)
+    assert paired_shares(first, second, groups).p == pytest.approx(expected)
+
+
+def test_decisions_that_agree_are_not_different() -> None:
+    hits = np.arange(20) % 3 > 0
+    found = paired_shares(hits, hits, np.arange(20) // 2)
+    assert (found.p, found.gained, found.lost, found.difference.value) == (1.0, 0, 0, 0.0)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from core.errors import NotEnoughData
-from core.metrics.shortcuts import ALL, columns_for_audit, shortcut_audit, strata_of
+from core.metrics.shortcuts import ALL, ShortcutAudit, columns_for_audit, shortcut_audit, strata_of
 
 
 def cohort(patients: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
@@ -117,3 +117,48 @@ def test_only_columns_that_are_there_are_audited() -> None:
     frame = pd.DataFrame(columns=["path", "label", "view", "age", "vendor", "score"])
     assert columns_for_audit(frame) == ["age", "view"]
     assert columns_for_audit(frame, ["vendor", "age", "none"]) == ["age", "view", "vendor"]
+
+
+def test_what_the_training_images_teach_is_asked_of_the_others() -> None:
+    y, groups, metadata = cohort(400)
+    s = np.random.default_rng(1).random(y.size)
+    taught = groups < 200
+    audit = shortcut_audit(y[~taught], s[~taught], groups[~taught], metadata[~taught], training=(y[taught], metadata[taught]))
+    found = {row.feature: row for row in audit.features}
+    assert (audit.learned_on, audit.folds, audit.images) == (taught.sum(), 0, (~taught).sum())
+    assert found["scanner"].auc.low > 0.65 and found[ALL].auc.low > 0.7 and found[ALL].boosting.low > 0.65
+    assert audit.left_out == ("site",)
+
+
+def test_a_useless_column_is_not_below_chance_when_learned_elsewhere() -> None:
+    """Cross-validation of few patients errs below 0.5, because each fold leaves less of what it has more of."""
+    learned, crossed = [], []
+    for seed in range(25):
+        random = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(60), 2)
+        y, site = (np.arange(60) % 2 == 0)[groups], pd.DataFrame({"site": random.integers(0, 2, 60)[groups].astype(str)})
+        s, half = random.random(y.size), groups < 30
+        learned.append(shortcut_audit(y[half], s[half], groups[half], site[half], training=(y[~half], site[~half])))
+        crossed.append(shortcut_audit(y[half], s[half], groups[half], site[half]))
+    means = [np.mean([audit.features[0].auc.value for audit in audits]) for audits in (learned, crossed)]
+    assert means[0] == pytest.approx(0.5, abs=0.05)
+    assert means[1] < means[0] - 0.03
+
+
+def test_a_column_that_training_lacks_tells_nothing() -> None:
+    y, groups, metadata = cohort(60)
+    audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata, training=(y, metadata.drop(columns="age")))
+    assert "age" in audit.left_out and [row.feature for row in audit.features][-1] == ALL
+
+
+def test_values_that_training_never_saw_are_no_error() -> None:
+    y, groups, metadata = cohort(60)
+    other = metadata.assign(scanner="C", age=[""] * len(y))
+    audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, other, training=(y, metadata))
+    assert all(0 <= row.auc.value <= 1 for row in audit.features)
+
+
+def test_an_audit_is_read_back_equal() -> None:
+    y, groups, metadata = cohort(100)
+    audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata)
+    assert ShortcutAudit.from_dict(json.loads(json.dumps(audit.as_dict()))) == audit

@@ -12,8 +12,8 @@ from scipy.stats import false_discovery_control
 from core.errors import NotEnoughData
 from core.metrics.delong import auc_interval
 from core.metrics.intervals import Interval
-from core.metrics.proportions import clustered_wilson
-from core.metrics.subgroups import UNKNOWN, age_bands, benjamini_hochberg, holm, subgroups
+from core.metrics.proportions import clustered_wilson, share_difference
+from core.metrics.subgroups import UNKNOWN, Subgroup, age_bands, benjamini_hochberg, holm, subgroups
 
 
 def cohort(patients: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.DataFrame]:
@@ -124,3 +124,20 @@ def test_holms_worked_example() -> None:
 def test_benjamini_hochberg_is_scipys() -> None:
     p = np.random.default_rng(0).random(20) ** 2
     assert benjamini_hochberg(p) == pytest.approx(false_discovery_control(p))
+
+
+def test_kinds_of_lesions_are_compared_by_sensitivity_among_the_malignant() -> None:
+    y, s, groups, _ = cohort()
+    kind = np.where(y, np.where(groups % 2 == 0, "mass", "calcification"), np.where(groups % 5 == 0, "cyst", "none"))
+    rows = {row.value: row for row in subgroups(y, s, 0.5, groups, pd.DataFrame({"finding": kind}), lesions=["finding"])}
+    mass, calcification = y & (kind == "mass"), y & (kind == "calcification")
+    expected = share_difference((s >= 0.5)[calcification], groups[calcification], (s >= 0.5)[mass], groups[mass])
+    assert (rows["mass"].difference, rows["mass"].p) == (expected.difference, expected.p)
+    assert rows["mass"].compared == "sensitivity" and rows["mass"].adjusted == rows["mass"].p  # two sides of one test
+    assert isinstance(rows["mass"].auc, str) and rows["cyst"].p is None and isinstance(rows["cyst"].specificity, Interval)
+
+
+def test_groups_are_read_back_equal() -> None:
+    y, s, groups, features = cohort(30)
+    rows = subgroups(y, s, 0.5, groups, features)
+    assert tuple(Subgroup.from_dict(json.loads(json.dumps(row.as_dict()))) for row in rows) == rows

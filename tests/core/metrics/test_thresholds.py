@@ -120,7 +120,7 @@ def test_a_rule_chooses_what_its_function_chooses_and_survives_json() -> None:
     rules = {
         ThresholdRule(target=0.8): threshold_for_sensitivity(y, s, 0.8),
         ThresholdRule("youden"): youden_threshold(y, s),
-        ThresholdRule("costs", cost_ratio=20, prevalence=0.01): cost_threshold(y, s, 20, 0.01),
+        ThresholdRule("cost", cost_ratio=20, prevalence=0.01): cost_threshold(y, s, 20, 0.01),
     }
     for rule, threshold in rules.items():
         assert rule.choose(y, s) == threshold

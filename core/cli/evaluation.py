@@ -1,0 +1,272 @@
+"""Commands about figures: evaluate, compare, threshold."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from core.cli.output import note, print_json, print_table, progress_bar
+from core.cli.runs import open_run
+from core.errors import BadConfig
+
+if TYPE_CHECKING:
+    from core.config.schema import EvaluationConfig
+    from core.evaluate import Evaluation
+    from core.metrics import CalibrationSummary, Interval
+    from core.training import Run
+
+FIGURES = ("figure", "value", "interval", "note")
+# What an evaluation may be told; everything else of the section is frozen with the model.
+SETTABLE = ("bootstrap_samples", "confidence")
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Figures with intervals for one split of a run."""
+    from core.evaluate import evaluate as evaluate_run
+
+    run = open_run(arguments.run)
+    settings = _settings(run, arguments.set)
+    with progress_bar(f"scoring {arguments.split}") as progress:
+        evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
+    if arguments.json:
+        print_json(evaluation.to_dict())
+    else:
+        show(evaluation, full=arguments.full)
+    if arguments.report:
+        from core.report import report
+
+        note(f"written: {report(run).as_posix()}")
+    return 0
+
+
+def show(evaluation: Evaluation, *, full: bool = False) -> None:
+    """Print an evaluation: figures of images, then a line for everything else; `full` prints every table."""
+    print(f"{evaluation.run}, {evaluation.split}: {evaluation.images} images of {evaluation.patients} patients")
+    print_table(evaluation.table_rows(), FIGURES)
+    for level in ("breast", "patient"):
+        summary = evaluation.levels[level]
+        if isinstance(summary, str):
+            print(f"{level} level: {summary}")
+        else:
+            figures = ", ".join(f"{name} {_cell(summary[name])}" for name in ("auc", "sensitivity", "specificity"))
+            print(f"{level} level, {summary.rows} {level}s at their own threshold {summary.threshold:.3f}: {figures}")
+    if full:
+        _tables(evaluation)
+    else:
+        _lines(evaluation)
+    if evaluation.excluded:
+        first = evaluation.excluded[0]
+        print(f"left out: {len(evaluation.excluded)} images, the first {first.path}: {first.reason}")
+    print(f"baselines: {_baselines(evaluation)}")
+    for line in _looks(evaluation):
+        print(line)
+
+
+def _lines(evaluation: Evaluation) -> None:
+    report = evaluation.calibration
+    if isinstance(report, str):
+        print(f"calibration: {report}")
+    else:
+        print(f"calibration: as scored {_calibration(report.before)}; {report.frozen.method} {_calibration(report.after)}")
+    audit = evaluation.shortcuts
+    if isinstance(audit, str):
+        print(f"shortcut audit: {audit}")
+    elif audit.features:
+        last = audit.features[-1]
+        print(
+            f"shortcut audit: label from metadata ({last.feature}) AUC {_cell(last.auc)}; model {_cell(audit.model)}, "
+            f"among images alike in them {_cell(last.within)}"
+        )
+    tested = [row for row in evaluation.subgroups if row.adjusted is not None]
+    apart = [f"{row.feature} {row.value}" for row in tested if row.adjusted is not None and row.adjusted < 0.05]
+    print(
+        f"subgroups: {len(evaluation.subgroups)}, {len(tested)} tested against the rest; "
+        f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
+    )
+
+
+def _tables(evaluation: Evaluation) -> None:
+    _calibration_table(evaluation)
+    _subgroup_table(evaluation)
+    _shortcut_table(evaluation)
+    _decision_table(evaluation)
+    print()
+
+
+def _calibration_table(evaluation: Evaluation) -> None:
+    report = evaluation.calibration
+    if isinstance(report, str):
+        print(f"\ncalibration: {report}")
+        return
+    rows: list[tuple[str, ...]] = []
+    for method, found in report.summaries.items():
+        title = method + (" (the model's)" if method == report.frozen.method else "")
+        if isinstance(found, str):
+            rows.append((title, found, "", "", ""))
+        else:
+            rows.append((title, *(_cell(getattr(found, name)) for name in ("brier", "ece", "slope", "intercept"))))
+    print("\ncalibration")
+    print_table(rows, ("method", "Brier", "ECE", "slope", "intercept"))
+    if report.on_validation:
+        print("fitted on these very images: the test set shows what it is worth")
+
+
+def _subgroup_table(evaluation: Evaluation) -> None:
+    if not evaluation.subgroups:
+        print("\nsubgroups: no column makes any")
+        return
+    heads = (
+        "group",
+        "value",
+        "images (patients)",
+        "malignant",
+        "AUC",
+        "sensitivity",
+        "specificity",
+        "minus rest",
+        "p adjusted",
+    )
+    rows = []
+    for row in evaluation.subgroups:
+        figures = [_cell(getattr(row, name), "–") for name in ("auc", "sensitivity", "specificity", "difference")]
+        compared = " (sensitivity)" if row.compared == "sensitivity" and row.p is not None else ""
+        images = f"{row.images} ({row.patients})", f"{row.malignant_images} ({row.malignant_patients})"
+        p = "" if row.adjusted is None else f"{row.adjusted:.3f}"
+        rows.append((row.feature, row.value, *images, *figures[:3], figures[3] + compared, p))
+    print("\nsubgroups")
+    print_table(rows, heads)
+    print("–: too few patients of a class in the group or the rest; p adjusted for all tests of the table (Holm)")
+
+
+def _shortcut_table(evaluation: Evaluation) -> None:
+    audit = evaluation.shortcuts
+    if isinstance(audit, str):
+        print(f"\nshortcut audit: {audit}")
+        return
+    rows = [(row.feature, _cell(row.auc), _cell(row.boosting), _cell(row.within), f"{row.pairs:.0%}") for row in audit.features]
+    how = f"learned on {audit.learned_on} training images" if audit.learned_on else f"cross-validated in {audit.folds} folds"
+    print(f"\nshortcut audit, {how}; the model itself: AUC {_cell(audit.model)}")
+    heads = ("label told from", "AUC, linear", "AUC, boosting", "model's AUC among images alike in it", "pairs compared")
+    print_table(rows, heads)
+    if not audit.learned_on:
+        print("an AUC below 0.5 is chance too: with few patients, cross-validation errs to that side")
+    if audit.left_out:
+        print(f"tell nothing (never vary, or name nearly every image): {', '.join(audit.left_out)}")
+
+
+def _decision_table(evaluation: Evaluation) -> None:
+    decision = evaluation.decision
+    if isinstance(decision, str):
+        print(f"\nnet benefit: {decision}")
+        return
+    print(f"\nnet benefit, scores calibrated: {decision.calibration}; {decision.prevalence:.0%} malignant")
+    rows = [(f"{row.threshold:.0%}", _cell(row.model), f"{row.treat_all:.3f}", "0.000") for row in decision.rows]
+    print_table(rows, ("acting at a risk of", "the model", "everybody", "nobody"))
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Two runs on the same images: paired differences with intervals."""
+    from core.evaluate import compare as compare_them
+
+    first, second = open_run(arguments.run), open_run(arguments.other)
+    found = compare_them(first, second, arguments.split, arguments.level)
+    if arguments.json:
+        print_json(found.as_dict())
+        return 0
+    print(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}")
+    print(f"{found.figures.rows} {found.level} rows of {found.figures.patients} patients, compared in pairs")
+    print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "note"))
+    note("p values of several figures are not adjusted for one another: name the figure that counts before you look.")
+    return 0
+
+
+def threshold(arguments: argparse.Namespace) -> int:
+    """Choose the thresholds again, on validation predictions only."""
+    from core.evaluate import read_predictions, refreeze
+    from core.metrics import LEVELS, ThresholdRule, at_level, at_threshold, frozen_thresholds
+
+    run = open_run(arguments.run)
+    settings = run.config().evaluation
+    rule = ThresholdRule(
+        arguments.rule or settings.threshold_rule,
+        _within(arguments.target, settings.target_sensitivity, "--target", 1.0, closed=True),
+        _within(arguments.cost_ratio, settings.cost_ratio, "--cost-ratio", float("inf")),
+        _within(arguments.prevalence, settings.prevalence or None, "--prevalence", 1.0),
+    )
+    card = refreeze(run, rule, calibration=arguments.calibration, reopen=arguments.reopen)
+    rows: list[dict[str, Any]] = []
+    for level, value in frozen_thresholds(card).items():
+        row: dict[str, Any] = {"level": level, "threshold": value, "sensitivity": None, "specificity": None}
+        if not isinstance(value, str):
+            table = at_level(read_predictions(run, "val"), level)
+            row |= {key: at for key, at in at_threshold(table["label"], table["score"], value).items() if key in row}
+        rows.append(row)
+    assert len(rows) == len(LEVELS)
+    if arguments.json:
+        print_json({"run": run.name, "rule": rule.to_dict(), "calibration": card["calibration"], "thresholds": rows})
+        return 0
+    print(f"{run.name}: frozen in model.json by the rule {rule.kind}")
+    print_table(
+        [
+            (row["level"], row["threshold"], "", "")
+            if isinstance(row["threshold"], str)
+            else (row["level"], *(f"{row[name]:.3f}" for name in ("threshold", "sensitivity", "specificity")))
+            for row in rows
+        ],
+        ("level", "threshold", "sensitivity", "specificity"),
+    )
+    note("sensitivity and specificity are those of the validation set, on which the thresholds were chosen: too good.")
+    return 0
+
+
+def _within(given: float | None, default: Any, name: str, top: float, *, closed: bool = False) -> Any:
+    if given is None:
+        return default
+    if not (0 < given < top or (closed and given == top)):
+        raise BadConfig(f"{name} {given:g}: expected a number above 0 and {'at most' if closed else 'below'} {top:g}")
+    return given
+
+
+def _settings(run: Run, overrides: list[str]) -> EvaluationConfig:
+    """The run's evaluation settings with `evaluation.field=value` applied. Raises BadConfig for what is frozen."""
+    from core.config import load_config
+
+    for override in overrides:
+        section, _, field = override.partition("=")[0].strip().partition(".")
+        if section != "evaluation" or field not in SETTABLE:
+            raise BadConfig(
+                f"--set {override}: an evaluation can be told evaluation.{' and evaluation.'.join(SETTABLE)}; everything else "
+                "is frozen with the model. `python -m core threshold` chooses threshold and calibration again"
+            )
+    return load_config(run.path / "config.yaml", overrides).evaluation
+
+
+def _cell(figure: Interval | str | None, instead: str | None = None) -> str:
+    if isinstance(figure, str):
+        return figure if instead is None else instead
+    return "" if figure is None else str(figure)
+
+
+def _calibration(found: CalibrationSummary | str) -> str:
+    return found if isinstance(found, str) else f"ECE {found.ece} (chance alone {found.chance:.3f}), Brier {found.brier}"
+
+
+def _baselines(evaluation: Evaluation) -> str:
+    found = evaluation.baselines
+    if isinstance(found, str):
+        return found
+    return "; ".join(f"{row.metric} {row.value:g}{row.spread} ({row.level} level, {row.source})" for row in found)
+
+
+def _looks(evaluation: Evaluation) -> list[str]:
+    """How often this split has been looked at, and when, as far as it is known."""
+    times = "once" if evaluation.opened == 1 else f"{evaluation.opened} times"
+    earlier = evaluation.opened - len(evaluation.history)
+    known = [f"{look.when} at threshold {look.threshold:.3f}, weights {look.weights_sha256[:8]}" for look in evaluation.history]
+    lines = [f"opened {times}: {'; '.join((*([f'{earlier} not recorded'] if earlier else []), *known[-5:]))}"]
+    lines += [
+        f"warning: the threshold was chosen again ({change.before:.3f} to {change.after:.3f}, {change.rule}) on {change.when}, "
+        f"after this set had been opened {change.opened} times"
+        for change in evaluation.refrozen
+    ]
+    return lines

@@ -1,0 +1,49 @@
+"""A run's model on one of its splits: scores of every image, figures with intervals, and what was left out.
+
+    scoring      images -> scores            columns     what is known about each image besides its pixels
+    figures      scores -> figures           result      what an evaluation holds, to JSON and back
+    evaluating   all of it, counted          files       evaluation.json and predictions/<split>.csv
+    freezing     thresholds chosen again     comparing   two runs on the same images
+
+Thresholds and calibration are those frozen in model.json on validation; an evaluation chooses nothing. Every evaluation is
+counted: a test set that has been looked at many times is no longer one.
+"""
+
+from __future__ import annotations
+
+from core.evaluate.comparing import Comparison, compare, compare_evaluations
+from core.evaluate.evaluating import evaluate
+from core.evaluate.files import read_evaluation, read_predictions
+from core.evaluate.freezing import refreeze
+from core.evaluate.result import (
+    AGAIN,
+    COLUMNS,
+    CalibrationReport,
+    DecisionTable,
+    Evaluation,
+    Excluded,
+    NetBenefit,
+    Opening,
+    Refreeze,
+)
+from core.evaluate.scoring import Progress
+
+__all__ = [
+    "AGAIN",
+    "COLUMNS",
+    "CalibrationReport",
+    "Comparison",
+    "DecisionTable",
+    "Evaluation",
+    "Excluded",
+    "NetBenefit",
+    "Opening",
+    "Progress",
+    "Refreeze",
+    "compare",
+    "compare_evaluations",
+    "evaluate",
+    "read_evaluation",
+    "read_predictions",
+    "refreeze",
+]

@@ -1,0 +1,214 @@
+"""Two runs on the same images: who is better, by how much, and whether the comparison is fair at all.
+
+Images are matched by their path. A run that was trained or tuned on patients, or on identical files, that the other is tested
+on is not compared with it, even on the images that both have left: their test figures stand for different questions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from core.data import read_manifest
+from core.errors import BadRun, Leakage, NotEnoughData
+from core.evaluate.files import read_evaluation
+from core.evaluate.result import Evaluation
+from core.metrics import (
+    TITLES,
+    AucComparison,
+    Difference,
+    Level,
+    PairedShares,
+    RunComparison,
+    Summary,
+    at_level,
+    compare_runs,
+    matched,
+    paired_shares,
+)
+from core.metrics.summary import why_not
+
+if TYPE_CHECKING:
+    from core.training import Run
+
+_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs on the `images` that both have scored; differences are the second run less the first.
+
+    `figures` come from the patient bootstrap and from DeLong's paired test; `paired` compares the decisions on the same rows,
+    sensitivity and specificity, each run at its own frozen threshold. `only_first` and `only_second` images were not compared.
+    """
+
+    first: str
+    second: str
+    split: str
+    level: Level
+    images: int
+    only_first: int
+    only_second: int
+    thresholds: tuple[float, float]
+    figures: RunComparison
+    paired: dict[str, PairedShares | str]
+
+    @property
+    def matching(self) -> str:
+        """How many images were matched, in words."""
+        rest = [f"{count:,} only in {name}" for count, name in self._rest() if count]
+        return f"{self.images:,} images in both" + (f" ({', '.join(rest)}: left out)" if rest else "")
+
+    def _rest(self) -> tuple[tuple[int, str], ...]:
+        return (self.only_first, self.first), (self.only_second, self.second)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        kept = ("first", "second", "split", "level", "images", "only_first", "only_second")
+        paired = {name: {"note": value} if isinstance(value, str) else asdict(value) for name, value in self.paired.items()}
+        rest = {"thresholds": list(self.thresholds), "paired": paired}
+        return {name: getattr(self, name) for name in kept} | rest | self.figures.as_dict()
+
+    def table_rows(self) -> list[tuple[str, str, str, str, str, str]]:
+        """(title, first, second, difference with interval, p, note) as text, a row a figure."""
+        rows = []
+        for name, title in TITLES.items():
+            figure = self.figures.figures[name]
+            rows.append(_row(title, figure, "bootstrap over patients"))
+            if name == "auc":
+                rows.append(_row(f"{title}, DeLong", self.figures.auc, "paired test, clustered by patient"))
+            if name in self.paired:
+                change = self.paired[name]
+                counts = "" if isinstance(change, str) else f": {change.gained} gained, {change.lost} lost"
+                rows.append(_row(f"{title}, paired", change, f"exact test of changed decisions{counts}"))
+        return rows
+
+
+def _row(title: str, figure: Difference | AucComparison | PairedShares | str, note: str) -> tuple[str, str, str, str, str, str]:
+    if isinstance(figure, str):
+        return (title, "–", "–", "", "", figure)
+    first, second = (value if isinstance(value, float) else value.value for value in (figure.first, figure.second))
+    p = "" if figure.p is None else f"{figure.p:.3f}" if figure.p >= 0.001 else "<0.001"
+    return (title, f"{first:.3f}", f"{second:.3f}", f"{figure.difference:+.3f}", p, note)
+
+
+def compare(first: Run, second: Run, split: str = "test", level: Level = "image") -> Comparison:
+    """Compare what two runs' evaluations of a split have stored; nothing is scored and no set opened.
+
+    Raises:
+        BadRun: one of them has not been evaluated on this split.
+        Leakage, NotEnoughData: as `compare_evaluations`.
+    """
+
+    def stored(run: Run) -> Evaluation:
+        evaluation = read_evaluation(run, split)
+        if evaluation is None:
+            raise BadRun(f"{run.name}: not evaluated yet. First: `python -m core evaluate {run.name} --split {split}`")
+        return evaluation
+
+    return compare_evaluations(stored(first), stored(second), level)
+
+
+def compare_evaluations(
+    first: Evaluation,
+    second: Evaluation,
+    level: Level = "image",
+    *,
+    samples: int | None = None,
+    confidence: float | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two evaluations on the images that both have, by their path.
+
+    Args:
+        samples, confidence: of the intervals; by default as in the first evaluation.
+
+    Raises:
+        Leakage: one run was trained on patients, or on files, that the other is tested on.
+        NotEnoughData: no image in common, other labels or patients at the same image, or no figures at this level.
+        BadRun: a run's manifest cannot be read.
+    """
+    summaries = [_summary(evaluation, level) for evaluation in (first, second)]
+    _require_fair(first, second)
+    both, _ = matched(first.predictions, second.predictions)
+    table = at_level(both, level)
+    other = at_level(both.assign(score=both["other"]), level)
+    labels, groups = (table["label"] == "malignant").to_numpy(), table["patient_id"].to_numpy()
+    thresholds = (summaries[0].threshold, summaries[1].threshold)
+    level_of_confidence = summaries[0].confidence if confidence is None else confidence
+    figures = compare_runs(
+        labels,
+        table["score"],
+        other["score"],
+        groups,
+        thresholds,
+        samples=summaries[0].samples if samples is None else samples,
+        confidence=level_of_confidence,
+        seed=seed,
+    )
+    called = [np.asarray(scores["score"]) >= limit for scores, limit in zip((table, other), thresholds, strict=True)]
+    return Comparison(
+        first=first.run,
+        second=second.run,
+        split=first.split,
+        level=level,
+        images=len(both),
+        only_first=len(first.predictions) - len(both),
+        only_second=len(second.predictions) - len(both),
+        thresholds=thresholds,
+        figures=figures,
+        paired=_paired(labels, called, groups, level_of_confidence),
+    )
+
+
+def _paired(
+    labels: np.ndarray, called: list[np.ndarray], groups: np.ndarray, confidence: float
+) -> dict[str, PairedShares | str]:
+    of_class = {"malignant": np.unique(groups[labels]).size, "benign": np.unique(groups[~labels]).size}
+    found: dict[str, PairedShares | str] = {}
+    for name, rows, right in (("sensitivity", labels, True), ("specificity", ~labels, False)):
+        one, two = (decisions[rows] == right for decisions in called)
+        found[name] = why_not(name, of_class) or paired_shares(one, two, groups[rows], confidence=confidence)
+    return found
+
+
+def _summary(evaluation: Evaluation, level: Level) -> Summary:
+    summary = evaluation.levels[level]
+    if isinstance(summary, str):
+        raise NotEnoughData(f"{evaluation.run}, {level} level: {summary}")
+    return summary
+
+
+def _require_fair(first: Evaluation, second: Evaluation) -> None:
+    """Raises Leakage when one run has seen, in training or validation, patients or files that the other is tested on."""
+    if first.split != second.split:
+        raise NotEnoughData(f"Expected two evaluations of the same split, got {first.split} and {second.split}.")
+    for learner, tested in ((first, second), (second, first)):
+        seen, tests = _manifest(learner.folder), _manifest(tested.folder)
+        if seen.empty or tests.empty:
+            continue
+        seen = seen[seen["split"].isin({"train", "val"} - {learner.split})]
+        tests = tests[tests["split"] == tested.split]
+        patients = sorted(set(tests["patient_id"]) & set(seen["patient_id"]))
+        files = len(_hashes(tests) & _hashes(seen))
+        if patients or files:
+            named = ", ".join(patients[:_LISTED]) + (" ..." if len(patients) > _LISTED else "")
+            of_patients, of_files = tests["patient_id"].nunique(), len(tests)
+            raise Leakage(
+                f"{learner.run} was trained or tuned on {len(patients)} of the {of_patients} patients and {files} of the "
+                f"{of_files} files on which {tested.run} is tested{f' ({named})' if named else ''}: the two were not asked "
+                "the same question. Compare runs that share their split."
+            )
+
+
+def _hashes(rows: pd.DataFrame) -> set[str]:
+    return set(rows["content_hash"]) - {""} if "content_hash" in rows.columns else set()
+
+
+def _manifest(folder: Path | None) -> pd.DataFrame:
+    """The run's manifest; none where the evaluation was not read from a folder."""
+    return pd.DataFrame() if folder is None else read_manifest(folder / "manifest.csv")

@@ -1,0 +1,165 @@
+"""Evaluate a split: score it, tell everything about it, write it down and count it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from core.baselines import for_rows
+from core.config.schema import EvaluationConfig
+from core.data import is_synthetic
+from core.errors import BadRun, NotEnoughData
+from core.evaluate import figures
+from core.evaluate.columns import metadata
+from core.evaluate.files import lock, read_entries, read_predictions, write_evaluation
+from core.evaluate.freezing import complete
+from core.evaluate.result import COLUMNS, Evaluation, Opening, Refreeze
+from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_metadata
+from core.metrics import Calibration, ThresholdRule, frozen_thresholds
+from core.metrics.freezing import DECIMALS
+
+if TYPE_CHECKING:
+    from core.data.cache import PreparedCache
+    from core.predict import Predictor
+    from core.training import Run
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    run: Run,
+    split: str = "test",
+    *,
+    progress: Progress | None = None,
+    predictor: Predictor | None = None,
+    cache: PreparedCache | None = None,
+    settings: EvaluationConfig | None = None,
+) -> Evaluation:
+    """Score every image of a split of the run's manifest and write predictions/<split>.csv and evaluation.json.
+
+    Images that cannot be read, or whose file is no longer the one that was split, are left out and listed. A run of an earlier
+    version gets the thresholds and the calibration that it lacks when its validation split is evaluated, and only then.
+
+    Args:
+        split: train, val or test. Opening test is counted.
+        progress: called with (images done, images of the split).
+        predictor: the run's loaded model, where the caller has it; else it is loaded.
+        cache: of prepared images; by default the one in the user's cache folder.
+        settings: how many resamples, which confidence; by default the run's. What is frozen does not follow them.
+
+    Raises:
+        Leakage: a patient, or an identical file, stands in two splits: the figures would be worthless.
+        BadManifest: no such split.
+        NotEnoughData: the split has no image, or none that can be read.
+        BadRun: the run has no model, or `predictor` is another run's.
+    """
+    rows = rows_of(run, split)
+    predictor = predictor_of(run, predictor)
+    settings = settings or run.config().evaluation
+    if cache is None:
+        from core.data.cache import PreparedCache, cache_root
+
+        cache = PreparedCache(cache_root(), predictor.recipe)
+    scored = score(rows, predictor, cache, progress)
+    if not scored.scores:
+        first = scored.excluded[0]
+        raise NotEnoughData(
+            f"{split}: none of its {len(rows)} images can be scored; the first, {first.path}: {first.reason}. "
+            "Check the manifest with `python -m core data check`."
+        )
+    card = _card(run, predictor)
+    predictions = _predictions(rows, scored, card)
+    if split == "val":
+        card = complete(run, card, predictions, settings)
+        predictions = _predictions(rows, scored, card)
+    training = None if split == "train" else training_metadata(run.manifest(), cache)
+    parts = _parts(run, split, predictions, training, card, settings)
+    with lock(run):
+        before = read_entries(run.path).get(split) or {}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        weights = str(card.get("weights_sha256", ""))
+        target, rule = card.get("target_sensitivity"), card.get("threshold_rule")
+        evaluation = Evaluation(
+            run=run.name,
+            split=split,
+            predictions=predictions,
+            excluded=tuple(scored.excluded),
+            opened=int(before.get("opened", 0)) + 1,
+            last_opened=now,
+            target_sensitivity=None if target is None else float(target),
+            synthetic=bool(card.get("synthetic")) or is_synthetic(rows),
+            weights_sha256=weights,
+            rule=None if rule is None else ThresholdRule.from_dict(rule),
+            history=(*_known(before), Opening(now, float(card["threshold"]), weights)),
+            refrozen=tuple(Refreeze(**item) for item in before.get("refrozen", ())),
+            columns=tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated")),
+            baselines=for_rows(rows) if split == "test" else "published figures are of test sets",
+            folder=run.path,
+            **parts,
+        )
+        write_evaluation(run.path, evaluation)
+    left_out = len(scored.excluded)
+    log.info("%s: %s evaluated (opened %d times), %d images left out", run.name, split, evaluation.opened, left_out)
+    return evaluation
+
+
+def _card(run: Run, predictor: Predictor) -> dict[str, Any]:
+    """model.json as it is now: thresholds may have been chosen again since the model was loaded. Not if it has trained on."""
+    now = run.model_card()
+    same = now.get("weights_sha256") == predictor.card.get("weights_sha256")
+    return now if same else dict(predictor.card)
+
+
+def _predictions(rows: pd.DataFrame, scored: Scored, card: dict[str, Any]) -> pd.DataFrame:
+    """COLUMNS, the calibrated score (where the model is calibrated), then the metadata."""
+    frame = rows.loc[list(scored.scores), list(COLUMNS[:-1])].astype("str")
+    frame["score"] = np.round(list(scored.scores.values()), DECIMALS)
+    calibration = Calibration.from_dict(card.get("calibration"))
+    if calibration.method != "none":
+        frame["calibrated"] = [f"{value:.{DECIMALS}f}" for value in calibration.apply(frame["score"])]
+    known = metadata(rows, scored.facts)
+    return frame.join(known[[name for name in known.columns if name not in frame.columns]]).reset_index(drop=True)
+
+
+def _parts(
+    run: Run,
+    split: str,
+    predictions: pd.DataFrame,
+    training: pd.DataFrame | None,
+    card: dict[str, Any],
+    settings: EvaluationConfig,
+) -> dict[str, Any]:
+    on_validation = split == "val"
+    return {
+        "levels": figures.levels_of(predictions, frozen_thresholds(card), settings),
+        "calibration": figures.calibration_of(
+            predictions,
+            card,
+            predictions if on_validation else _validation(run),
+            settings,
+            on_validation=on_validation,
+        ),
+        "subgroups": figures.subgroups_of(predictions, float(card["threshold"]), settings),
+        "shortcuts": figures.shortcuts_of(predictions, training, settings),
+        "decision": figures.decision_of(predictions, card, settings),
+    }
+
+
+def _validation(run: Run) -> pd.DataFrame | str:
+    try:
+        return read_predictions(run, "val")
+    except BadRun:
+        return f"there are no validation scores to fit it on: `python -m core evaluate {run.name} --split val`"
+
+
+def _known(before: dict[str, Any]) -> tuple[Opening, ...]:
+    """The openings that are written down; an earlier version only counted them and kept the last."""
+    if "history" in before:
+        return tuple(Opening(**item) for item in before["history"])
+    if not before:
+        return ()
+    return (Opening(before["last_opened"], float(before["threshold"]), str(before["weights_sha256"])),)

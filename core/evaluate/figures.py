@@ -1,0 +1,163 @@
+"""Predictions of a split to everything that is told about them; where the data cannot carry a figure, a note says why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import pandas as pd
+
+from core.config.schema import EvaluationConfig
+from core.errors import NotEnoughData
+from core.evaluate.columns import LESIONS, OF_FILE, grouping
+from core.evaluate.result import CalibrationReport, DecisionTable, NetBenefit
+from core.metrics import (
+    LEVELS,
+    Calibration,
+    CalibrationMethod,
+    CalibrationSummary,
+    Interval,
+    Level,
+    Reliability,
+    ShortcutAudit,
+    Subgroup,
+    Summary,
+    at_level,
+    calibrate,
+    calibration_summary,
+    columns_for_audit,
+    decision_curve,
+    reliability,
+    shortcut_audit,
+    subgroups,
+    summarize,
+)
+from core.metrics.summary import why_not
+
+# Risks at which somebody may want to act, from screening (one cancer in fifty recalls is worth it) to biopsy and above.
+RISKS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+
+
+def levels_of(
+    predictions: pd.DataFrame, thresholds: Mapping[Level, float | str], settings: EvaluationConfig
+) -> dict[str, Summary | str]:
+    """Figures at each level, each at its own frozen threshold."""
+    levels: dict[str, Summary | str] = {}
+    for level in LEVELS:
+        threshold = thresholds[level]
+        if isinstance(threshold, str):
+            levels[level] = threshold
+            continue
+        try:
+            table = at_level(predictions, level)
+        except NotEnoughData as error:
+            levels[level] = str(error)
+            continue
+        levels[level] = summarize(
+            table["label"],
+            table["score"],
+            threshold,
+            table["patient_id"],
+            samples=settings.bootstrap_samples,
+            confidence=settings.confidence,
+            level=level,
+        )
+    return levels
+
+
+def calibration_of(
+    predictions: pd.DataFrame,
+    card: Mapping[str, Any],
+    validation: pd.DataFrame | str,
+    settings: EvaluationConfig,
+    *,
+    on_validation: bool,
+) -> CalibrationReport | str:
+    """Calibration as the scores come, with the model's own calibration, and with the others as fitted on `validation`."""
+    why = too_few(predictions)
+    if why:
+        return why
+    frozen = Calibration.from_dict(card.get("calibration"))
+    maps: dict[str, Calibration | str] = {"none": Calibration(), frozen.method: frozen}
+    for method in get_args(CalibrationMethod):
+        if method not in maps:
+            maps[method] = _fitted(validation, method)
+    labels, groups = predictions["label"], predictions["patient_id"]
+    summaries: dict[str, CalibrationSummary | str] = {}
+    bins: dict[str, Reliability] = {}
+    for method, calibration in maps.items():
+        if isinstance(calibration, str):
+            summaries[method] = calibration
+            continue
+        scores = calibration.apply(predictions["score"])
+        samples, confidence = settings.bootstrap_samples, settings.confidence
+        summaries[method] = calibration_summary(labels, scores, groups, samples=samples, confidence=confidence)
+        bins[method] = reliability(labels, scores, groups, confidence=confidence)
+    note = str((card.get("calibration") or {"note": "the model was never calibrated"}).get("note", ""))
+    return CalibrationReport(frozen, summaries, bins, on_validation, note)
+
+
+def _fitted(validation: pd.DataFrame | str, method: CalibrationMethod) -> Calibration | str:
+    if isinstance(validation, str):
+        return validation
+    calibration, note = calibrate(validation["label"], validation["score"], method)
+    return note or calibration
+
+
+def subgroups_of(predictions: pd.DataFrame, threshold: float, settings: EvaluationConfig) -> tuple[Subgroup, ...]:
+    """A row for each value of each column that makes groups, images counted, at the threshold of images."""
+    return subgroups(
+        predictions["label"],
+        predictions["score"],
+        threshold,
+        predictions["patient_id"],
+        grouping(predictions),
+        lesions=LESIONS,
+        confidence=settings.confidence,
+    )
+
+
+def shortcuts_of(predictions: pd.DataFrame, training: pd.DataFrame | None, settings: EvaluationConfig) -> ShortcutAudit | str:
+    """How far metadata alone tell the label, and what the model tells beyond them; or why that cannot be said.
+
+    `training` has the metadata and labels of training images; None cross-validates among the predictions.
+    """
+    columns = columns_for_audit(predictions, OF_FILE)
+    try:
+        return shortcut_audit(
+            predictions["label"],
+            predictions["score"],
+            predictions["patient_id"],
+            predictions[columns],
+            training=None if training is None else (training["label"], training),
+            confidence=settings.confidence,
+        )
+    except NotEnoughData as error:
+        return str(error)
+
+
+def decision_of(predictions: pd.DataFrame, card: Mapping[str, Any], settings: EvaluationConfig) -> DecisionTable | str:
+    """Net benefit at RISKS, with the scores as the model's own calibration has them."""
+    why = too_few(predictions)
+    if why:
+        return why
+    calibration = Calibration.from_dict(card.get("calibration"))
+    curve = decision_curve(
+        predictions["label"],
+        calibration.apply(predictions["score"]),
+        predictions["patient_id"],
+        thresholds=RISKS,
+        samples=settings.bootstrap_samples,
+        confidence=settings.confidence,
+    )
+    rows = (
+        NetBenefit(risk, Interval(float(model), float(low), float(high)), float(treat_all))
+        for risk, model, low, high, treat_all in zip(RISKS, curve.model, curve.low, curve.high, curve.treat_all, strict=True)
+    )
+    return DecisionTable(tuple(rows), curve.prevalence, calibration.method)
+
+
+def too_few(predictions: pd.DataFrame) -> str:
+    """Why a figure about both classes cannot be told; "" when it can."""
+    counts = predictions.groupby("label")["patient_id"].nunique()
+    return why_not("auc", {label: int(counts.get(label, 0)) for label in ("malignant", "benign")}) or ""

@@ -1,0 +1,277 @@
+"""What an evaluation holds, as plain values for JSON and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from core.baselines import Baseline
+from core.metrics import (
+    Calibration,
+    CalibrationSummary,
+    Interval,
+    Reliability,
+    ShortcutAudit,
+    Subgroup,
+    Summary,
+    ThresholdRule,
+    plain_figure,
+)
+
+VERSION = 2  # of an entry of evaluation.json
+COLUMNS = ("path", "patient_id", "laterality", "view", "label", "split", "score")
+# Stands in an evaluation that an earlier version wrote, wherever that version had no figure.
+AGAIN = "not told by the version that made this evaluation: evaluate the split again"
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """An image of the split that has no score, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One time that the split was scored: when (ISO 8601, UTC), at which threshold of images, with which weights."""
+
+    when: str
+    threshold: float
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
+class Refreeze:
+    """The thresholds were chosen again after the test set had been opened `opened` times; those of images, and the rule."""
+
+    when: str
+    before: float
+    after: float
+    rule: str
+    opened: int
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """Calibration on this split, by method: "none" is the score as it comes, the others were fitted on validation.
+
+    `frozen` is the model's own calibration; the other methods stand beside it to be compared and are never used. A method
+    that could not be fitted is a note. `on_validation`: this split is the one they were fitted on, so they look too good.
+    """
+
+    frozen: Calibration
+    summaries: dict[str, CalibrationSummary | str]
+    bins: dict[str, Reliability]
+    on_validation: bool
+    note: str = ""
+
+    @property
+    def before(self) -> CalibrationSummary | str:
+        return self.summaries["none"]
+
+    @property
+    def after(self) -> CalibrationSummary | str:
+        """With the model's own calibration."""
+        return self.summaries[self.frozen.method]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "frozen": self.frozen.to_dict(),
+            "summaries": {
+                name: {"note": value} if isinstance(value, str) else value.as_dict() for name, value in self.summaries.items()
+            },
+            "bins": {name: value.as_dict() for name, value in self.bins.items()},
+            "on_validation": self.on_validation,
+            "note": self.note,
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> CalibrationReport:
+        return cls(
+            frozen=Calibration.from_dict(plain["frozen"]),
+            summaries={
+                name: value["note"] if "note" in value else CalibrationSummary.from_dict(value)
+                for name, value in plain["summaries"].items()
+            },
+            bins={name: Reliability.from_dict(value) for name, value in plain["bins"].items()},
+            on_validation=plain["on_validation"],
+            note=plain["note"],
+        )
+
+
+@dataclass(frozen=True)
+class NetBenefit:
+    """Net benefit per person of acting at a risk of `threshold`: on the model, and on everybody (on nobody it is 0)."""
+
+    threshold: float
+    model: Interval
+    treat_all: float
+
+
+@dataclass(frozen=True)
+class DecisionTable:
+    """Net benefit at a few risks, with the scores calibrated as `calibration` names, at this split's share of malignant."""
+
+    rows: tuple[NetBenefit, ...]
+    prevalence: float
+    calibration: str
+
+    def as_dict(self) -> dict[str, Any]:
+        rows = [{"threshold": row.threshold, "model": row.model.as_dict(), "treat_all": row.treat_all} for row in self.rows]
+        return {"rows": rows, "prevalence": self.prevalence, "calibration": self.calibration}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> DecisionTable:
+        rows = (NetBenefit(row["threshold"], Interval(**row["model"]), row["treat_all"]) for row in plain["rows"])
+        return cls(tuple(rows), plain["prevalence"], plain["calibration"])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one split says about a run's model.
+
+    `levels` holds a Summary by level ("image", "breast", "patient"; scores of one breast or patient are averaged, and each
+    level has its own threshold, frozen on validation at that level), or a note where there is none. `opened` counts how often
+    this split has been evaluated for this run, this time included; `history` has the times that are known, `refrozen` what was
+    chosen again afterwards. `predictions` is predictions/<split>.csv: COLUMNS and `columns`, the metadata that subgroups and
+    shortcut audit rest on, all as text but the score; scores rounded as in the file.
+
+    What an evaluation by an earlier version lacks is AGAIN (a note), or empty.
+    """
+
+    run: str
+    split: str
+    levels: dict[str, Summary | str]
+    predictions: pd.DataFrame
+    excluded: tuple[Excluded, ...]
+    opened: int
+    last_opened: str
+    target_sensitivity: float | None
+    synthetic: bool
+    weights_sha256: str
+    rule: ThresholdRule | None = None
+    history: tuple[Opening, ...] = ()
+    refrozen: tuple[Refreeze, ...] = ()
+    columns: tuple[str, ...] = ()
+    calibration: CalibrationReport | str = AGAIN
+    subgroups: tuple[Subgroup, ...] = ()
+    shortcuts: ShortcutAudit | str = AGAIN
+    decision: DecisionTable | str = AGAIN
+    baselines: tuple[Baseline, ...] | str = AGAIN
+    version: int = VERSION
+    folder: Path | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """The figures at image level."""
+        summary = self.levels["image"]
+        assert isinstance(summary, Summary)
+        return summary
+
+    @property
+    def images(self) -> int:
+        return self.summary.rows
+
+    @property
+    def patients(self) -> int:
+        return self.summary.patients
+
+    @property
+    def threshold(self) -> float:
+        """That of images; the other levels' stand in their summaries."""
+        return self.summary.threshold
+
+    @property
+    def delong(self) -> Interval | str:
+        """AUC of images with DeLong's limits (Obuchowski's where patients have several images), or a note."""
+        return self.summary["auc"]
+
+    @property
+    def bootstrap(self) -> Interval | str:
+        """The same AUC with the limits of the patient bootstrap, or a note."""
+        figure, limits = self.summary["auc"], self.summary.bootstrap.get("auc")
+        return figure if isinstance(figure, str) or limits is None else Interval(figure.value, *limits)
+
+    def outdated(self, card: Mapping[str, Any]) -> str:
+        """In words, why these figures are not those of the model in `card` (model.json) as it is now; "" when they are."""
+        if self.weights_sha256 != str(card.get("weights_sha256", "")):
+            return "The run's model has changed since these figures were made: it trained on."
+        if self.threshold != card.get("threshold"):
+            return f"The threshold has been chosen again since these figures were made: it is {card.get('threshold')} now."
+        return ""
+
+    def table_rows(self) -> list[tuple[str, str, str, str]]:
+        """(title, value, interval, note) as text, a row a figure at image level."""
+        return self.summary.table_rows()
+
+    def to_dict(self) -> dict[str, Any]:
+        """This split's entry of evaluation.json; `metrics` are those at image level."""
+        return {
+            "version": self.version,
+            "run": self.run,
+            "split": self.split,
+            "opened": self.opened,
+            "last_opened": self.last_opened,
+            "history": [asdict(opening) for opening in self.history],
+            "refrozen": [asdict(change) for change in self.refrozen],
+            "images": self.images,
+            "patients": self.patients,
+            "threshold": self.threshold,
+            "threshold_rule": None if self.rule is None else self.rule.to_dict(),
+            "target_sensitivity": self.target_sensitivity,
+            "synthetic": self.synthetic,
+            "weights_sha256": self.weights_sha256,
+            "metrics": self.summary.as_dict()["metrics"],
+            "delong": plain_figure(self.delong),
+            "levels": {level: value if isinstance(value, str) else value.as_dict() for level, value in self.levels.items()},
+            "columns": list(self.columns),
+            "calibration": _plain(self.calibration),
+            "subgroups": [row.as_dict() for row in self.subgroups],
+            "shortcuts": _plain(self.shortcuts),
+            "decision": _plain(self.decision),
+            "baselines": self.baselines if isinstance(self.baselines, str) else [asdict(row) for row in self.baselines],
+            "excluded": [{"path": item.path, "reason": item.reason} for item in self.excluded],
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], predictions: pd.DataFrame, folder: Path | None = None) -> Evaluation:
+        """What `to_dict` gave, with its predictions.
+
+        Raises:
+            KeyError, TypeError, AttributeError, ValueError: it is not an entry of ours.
+        """
+        calibration, shortcuts, decision = (plain.get(name, AGAIN) for name in ("calibration", "shortcuts", "decision"))
+        baselines, rule = plain.get("baselines", AGAIN), plain.get("threshold_rule")
+        levels = plain["levels"].items()
+        return cls(
+            run=plain["run"],
+            split=plain["split"],
+            levels={level: value if isinstance(value, str) else Summary.from_dict(value) for level, value in levels},
+            predictions=predictions,
+            excluded=tuple(Excluded(**item) for item in plain["excluded"]),
+            opened=plain["opened"],
+            last_opened=plain["last_opened"],
+            target_sensitivity=plain["target_sensitivity"],
+            synthetic=plain["synthetic"],
+            weights_sha256=plain["weights_sha256"],
+            rule=None if rule is None else ThresholdRule.from_dict(rule),
+            history=tuple(Opening(**item) for item in plain.get("history", ())),
+            refrozen=tuple(Refreeze(**item) for item in plain.get("refrozen", ())),
+            columns=tuple(plain.get("columns", ())),
+            calibration=calibration if isinstance(calibration, str) else CalibrationReport.from_dict(calibration),
+            subgroups=tuple(Subgroup.from_dict(row) for row in plain.get("subgroups", ())),
+            shortcuts=shortcuts if isinstance(shortcuts, str) else ShortcutAudit.from_dict(shortcuts),
+            decision=decision if isinstance(decision, str) else DecisionTable.from_dict(decision),
+            baselines=baselines if isinstance(baselines, str) else tuple(Baseline(**row) for row in baselines),
+            version=plain.get("version", 1),
+            folder=folder,
+        )
+
+
+def _plain(part: CalibrationReport | ShortcutAudit | DecisionTable | str) -> dict[str, Any] | str:
+    return part if isinstance(part, str) else part.as_dict()

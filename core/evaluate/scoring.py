@@ -1,0 +1,126 @@
+"""Images of a split -> scores, and what the images themselves say; those without a score are listed with their reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.data import SPLITS, require_no_leakage
+from core.errors import BadManifest, BadRun, NotEnoughData, UnreadableImage
+from core.evaluate.columns import facts_of, metadata
+from core.evaluate.result import Excluded
+
+if TYPE_CHECKING:
+    from core.data.cache import CachedImage, PreparedCache
+    from core.predict import Predictor
+    from core.training import Run
+
+Progress = Callable[[int, int], None]
+
+_ENOUGH = 0.9  # of the training images: so many must be in the cache to be learned from
+_SHA256 = re.compile("[0-9a-f]{64}")
+# Small batches: 16 images of 256 px; fewer of larger ones, so that memory stays about the same.
+_BATCH_IMAGES, _BATCH_PIXELS = 16, 4_000_000
+
+
+@dataclass
+class Scored:
+    """By row index, in the order of the rows: `scores`, and `facts` of each scored image."""
+
+    scores: dict[Any, float] = field(default_factory=dict)
+    facts: dict[Any, dict[str, str]] = field(default_factory=dict)
+    excluded: list[Excluded] = field(default_factory=list)
+
+
+def rows_of(run: Run, split: str) -> pd.DataFrame:
+    """The split's rows of the run's manifest.
+
+    Raises:
+        BadManifest: no such split.
+        Leakage: a patient, or an identical file, stands in two splits.
+        NotEnoughData: the split has no image.
+    """
+    if split not in SPLITS:
+        raise BadManifest(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    frame = run.manifest().reset_index(drop=True)
+    require_no_leakage(frame)
+    rows = frame[frame["split"] == split]
+    if rows.empty:
+        there = ", ".join(f"{name} ({count})" for name, count in frame["split"].value_counts().sort_index().items())
+        raise NotEnoughData(f"{split}: the run's manifest has no image in this split; it has {there}. Evaluate one of those.")
+    return rows
+
+
+def predictor_of(run: Run, predictor: Predictor | None) -> Predictor:
+    """The run's model, loaded where the caller has none.
+
+    Raises:
+        BadRun: the run has no model, or the given one is another's.
+    """
+    if predictor is None:
+        from core.predict import Predictor
+
+        return Predictor.from_run(run)
+    ours, theirs = run.model_card().get("weights_sha256"), predictor.card.get("weights_sha256")
+    if ours != theirs:
+        raise BadRun(f"{run.name}: the model that was passed is not this run's saved one. Load it again from the run.")
+    return predictor
+
+
+def score(rows: pd.DataFrame, predictor: Predictor, cache: PreparedCache, progress: Progress | None) -> Scored:
+    """Score every row whose file can be read and is still the one that was split."""
+    result = Scored()
+    height, width = predictor.recipe.shape
+    size = max(1, min(_BATCH_IMAGES, _BATCH_PIXELS // (height * width)))
+    paths = rows["path"].astype("str").tolist()
+    hashes = rows["content_hash"].astype("str").tolist() if "content_hash" in rows.columns else [""] * len(rows)
+    batch: dict[Any, NDArray[np.uint8]] = {}
+    # The cache decodes ahead in its own threads while the model scores; closing ends them.
+    with closing(cache.iter_prepare(paths)) as prepared:
+        for done, (index, path, expected, rejected) in enumerate(
+            zip(rows.index, paths, hashes, prepared, strict=True), start=1
+        ):
+            image = rejected.reason if rejected is not None else _image(path, expected, cache)
+            if isinstance(image, str):
+                result.excluded.append(Excluded(path, image))
+            else:
+                batch[index] = image.pixels
+                result.facts[index] = facts_of(image)
+            if batch and (len(batch) == size or done == len(paths)):
+                result.scores |= zip(batch, predictor.score_pixels(np.stack(list(batch.values()))), strict=True)
+                batch = {}
+            if progress is not None:
+                progress(done, len(paths))
+    return result
+
+
+def training_metadata(manifest: pd.DataFrame, cache: PreparedCache) -> pd.DataFrame | None:
+    """Label and metadata of the training images, from the manifest and the cache alone: nothing is decoded for it.
+
+    None when the cache no longer has them (or one class of them), for what they look like is then not known.
+    """
+    rows = manifest[manifest["split"] == "train"]
+    facts = {index: facts_of(cache.get(path)) for index, path in rows["path"].items() if cache.has(path)}
+    found = rows.loc[list(facts)]
+    if len(found) < _ENOUGH * len(rows) or found["label"].nunique() < 2:
+        return None
+    known = metadata(rows, facts)
+    return found[["label", "view", "laterality"]].astype("str").join(known)
+
+
+def _image(path: str, expected: str, cache: PreparedCache) -> CachedImage | str:
+    """The prepared image, or why there is none."""
+    try:
+        image = cache.get(path)
+    except UnreadableImage as error:
+        return str(error)
+    if _SHA256.fullmatch(expected) and image.content_hash != expected:
+        return "the file is no longer the one that was put into this split: its content has changed"
+    return image

@@ -1,0 +1,81 @@
+"""`python -m core evaluate | compare | threshold`: what they print, what they refuse, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from saved_run import make_saved_run
+
+from core.cli import main
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with one run that has a model and validation predictions."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    make_saved_run(tmp_path / "checkpoints" / "one")
+    return tmp_path
+
+
+def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "one"]) == 0
+    out = capsys.readouterr().out
+    for words in ("ROC AUC", "breast level", "patient level", "calibration: as scored", "shortcut audit", "subgroups:"):
+        assert words in out
+    assert "baselines: none is comparable" in out and "opened once" in out
+    main(["evaluate", "one", "--full"])
+    out = capsys.readouterr().out
+    assert "opened 2 times" in out and "minus rest" in out and "net benefit" in out and "label told from" in out
+
+
+def test_resamples_are_set_and_what_is_frozen_is_not(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "one", "--split", "val", "--set", "evaluation.bootstrap_samples=123", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["levels"]["image"]["samples"] == 123
+    for frozen in ("evaluation.threshold_rule=youden", "evaluation.target_sensitivity=0.5", "training.epochs=1", "nonsense"):
+        assert main(["evaluate", "one", "--set", frozen]) != 0
+        assert "frozen with the model" in capsys.readouterr().err
+    assert "test" not in json.loads((lab / "checkpoints/one/evaluation.json").read_text(encoding="utf-8"))
+
+
+def test_a_threshold_is_chosen_until_the_test_set_is_opened(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["threshold", "one", "--rule", "youden", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["thresholds"]
+    assert [row["level"] for row in rows] == ["image", "breast", "patient"]
+    assert rows[0]["sensitivity"] + rows[0]["specificity"] > 1
+    main(["evaluate", "one"])
+    capsys.readouterr()
+    assert main(["threshold", "one", "--rule", "sensitivity", "--target", "0.8"]) != 0
+    assert "--reopen" in capsys.readouterr().err
+    assert main(["threshold", "one", "--rule", "sensitivity", "--target", "0.8", "--reopen"]) == 0
+    assert "validation set" in capsys.readouterr().err
+    main(["evaluate", "one"])
+    assert "warning: the threshold was chosen again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options", [["--target", "0"], ["--target", "1.5"], ["--cost-ratio", "-1"], ["--prevalence", "1"], ["--prevalence", "nan"]]
+)
+def test_impossible_rules_are_refused(lab: Path, capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
+    assert main(["threshold", "one", *options]) != 0
+    assert "expected a number above 0" in capsys.readouterr().err
+
+
+def test_two_runs_are_compared_in_pairs(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(lab / "checkpoints/one", lab / "checkpoints/two")
+    manifest = lab / "checkpoints/two/manifest.csv"
+    images = (lab / "checkpoints/one/images").as_posix()
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("images/", f"{images}/"), encoding="utf-8")
+    assert main(["compare", "one", "two"]) != 0
+    assert "evaluate one --split test" in capsys.readouterr().err
+    for run in ("one", "two"):
+        main(["evaluate", run])
+    capsys.readouterr()
+    assert main(["compare", "one", "two", "--level", "breast"]) == 0
+    out = capsys.readouterr().out
+    assert "28 images in both" in out and "14 breast rows of 14 patients" in out and "ROC AUC, DeLong" in out
+    assert main(["compare", "one", "two", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["figures"]["auc"]["difference"]["value"] == 0.0
