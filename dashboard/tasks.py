@@ -29,7 +29,7 @@ _REGISTRY = "mammolab_live_work"
 class Task:
     """One background task. Fields are written by its thread and read by any page.
 
-    `state` is running | done | failed; `done` of `total` items are finished (total 0: not known yet).
+    `state` is running | done | failed | stopped; `done` of `total` items are finished (total 0: not known yet).
     """
 
     name: str
@@ -41,6 +41,7 @@ class Task:
     total: int = 0
     result: Any = None
     error: str = ""
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
     def running(self) -> bool:
@@ -62,6 +63,10 @@ class Task:
         if not self.running or not self.total or self.done < 2:
             return None
         return self.seconds / self.done * (self.total - self.done)
+
+
+class Stopped(Exception):
+    """Raised by `report` in a task that was asked to stop."""
 
 
 class Live(types.ModuleType):
@@ -99,11 +104,15 @@ def start_task(name: str, title: str, work: Callable[[Report], Any]) -> Task:
 
     def report(done: int, total: int) -> None:
         task.done, task.total = done, total
+        if task.stopping.is_set():
+            raise Stopped
 
     def body() -> None:
         try:
             task.result = work(report)
             task.state = "done"
+        except Stopped:
+            task.state = "stopped"
         except LabError as error:
             task.error, task.state = str(error), "failed"
         except Exception as error:
@@ -119,6 +128,13 @@ def start_task(name: str, title: str, work: Callable[[Report], Any]) -> Task:
 def task(name: str) -> Task | None:
     """The task of this name, running or finished, or None."""
     return live().tasks.get(name)
+
+
+def stop_task(name: str) -> None:
+    """Ask a task to end the next time it reports; it is then `stopped`."""
+    existing = task(name)
+    if existing is not None:
+        existing.stopping.set()
 
 
 def forget_task(name: str) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from core.errors import BadConfig
 
 if TYPE_CHECKING:
     from core.model.classifier import Classifier
+
+Hook = Callable[[nn.Module, Any, Any], None]
 
 # (what the backbone must have, the layer), first match wins. Names are timm's.
 _FAMILIES: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -22,6 +28,26 @@ _FAMILIES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("stem", "stages"), "stages"),  # ConvNeXt
     (("stem", "s4"), "s4"),  # RegNet
 )
+# Share of a map's energy below 0 from which it counts as one of both signs; what SiLU and the like let through is less.
+_SIGNED = 0.25
+_PATCH = 16  # px; the probe image is made of squares of this size, so that early and late layers find something in it
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """A layer whose map a person may look at.
+
+    `name` is dotted ("layer3"), `title` is in plain words with the map's size ("stage 3 (14 × 9)", columns × rows);
+    `usual` marks the layer that is taken unless another is named, `signed` a map with values well below 0.
+    """
+
+    name: str
+    title: str
+    rows: int
+    columns: int
+    channels: int
+    usual: bool
+    signed: bool
 
 
 def find_cam_layer(model: Classifier) -> nn.Module:
@@ -38,6 +64,41 @@ def find_cam_layer(model: Classifier) -> nn.Module:
         if all(_has(backbone, part) for part in required):
             return _submodule(backbone, name)
     return _last_map(model)
+
+
+def layer_choices(model: Classifier, shape: tuple[int, int] | None = None) -> tuple[LayerChoice, ...]:
+    """The layers to choose from, first to last, ending with the usual one; found by one forward pass.
+
+    `shape` is the image's (height, width), which the maps' sizes follow; without it the architecture's own. Those are the
+    stages that timm's `feature_info` names, or the parts of the network where it names none. Left out are layers after
+    the usual one, those that give the same map as it, and maps of a single row or column.
+
+    Raises:
+        BadConfig: no layer of this architecture gives a feature map, or it does not take images of this size.
+    """
+    shape = shape or _own_size(model)
+    usual = find_cam_layer(model)
+    name = layer_name(model, usual)
+    maps = _maps(model, [*(each for each in _stage_names(model) if each != name), name], shape)
+    if name not in maps:
+        raise _no_map(model)
+    number = 0
+    choices = []
+    for each, found in maps.items():
+        rows, columns = found.shape[-2:]
+        if each != name:
+            if min(rows, columns) < 2 or found.data_ptr() == maps[name].data_ptr():
+                continue
+            number += 1
+        words = "last map" if each == name else f"{_word(model)} {number}"
+        choices.append(
+            LayerChoice(
+                each, f"{words} ({columns} × {rows})", rows, columns, found.shape[1], usual=each == name, signed=_signed(found)
+            )
+        )
+        if each == name:
+            break
+    return tuple(choices)
 
 
 def layer_name(model: Classifier, layer: nn.Module) -> str:
@@ -81,9 +142,81 @@ def _submodule(module: nn.Module, path: str) -> nn.Module:
     return module
 
 
+def _stage_names(model: Classifier) -> list[str]:
+    """Dotted names of the backbone's stages, where their last layers are known; else of its parts."""
+    backbone = cast(Any, model.backbone)
+    info = getattr(backbone, "feature_info", None)
+    named = [str(each["module"]) for each in getattr(info, "info", info) or () if each.get("module")]
+    if not named:
+        parts = getattr(backbone, "stages", None)
+        named = [f"stages.{index}" for index in range(len(parts))] if isinstance(parts, nn.Sequential) else []
+    if not named:
+        named = [name for name, _ in model.backbone.named_children()]
+    modules = dict(model.backbone.named_modules())
+    return [name for name in dict.fromkeys(named) if name in modules]
+
+
+def _word(model: Classifier) -> str:
+    return "block" if hasattr(model.backbone, "patch_embed") and hasattr(model.backbone, "blocks") else "stage"
+
+
+def _own_size(model: Classifier) -> tuple[int, int]:
+    """(height, width) of the images that the architecture was made for."""
+    patches = getattr(getattr(model.backbone, "patch_embed", None), "img_size", None)
+    if patches is not None:
+        return int(patches[0]), int(patches[1])
+    size = getattr(model.backbone, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
+    return int(size[-2]), int(size[-1])
+
+
+def _maps(model: Classifier, names: list[str], shape: tuple[int, int]) -> dict[str, Tensor]:
+    """What the named layers give for a probe image, as (1, C, h, w), in the order in which they come; others left out."""
+    modules = dict(model.backbone.named_modules())
+    found: dict[str, Tensor] = {}
+
+    def remember(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        found.pop(name, None)  # a layer that is used twice counts where it comes last
+        if not isinstance(output, Tensor):
+            return
+        try:
+            found[name] = as_feature_map(model, output, shape)
+        except BadConfig:
+            return
+
+    _probe(model, shape, [(modules[name], partial(remember, name)) for name in names])
+    return found
+
+
+def _probe(model: Classifier, shape: tuple[int, int], hooks: Iterable[tuple[nn.Module, Hook]]) -> None:
+    """One forward pass in eval mode, of an image that is the same every time; the model is as it was afterwards."""
+    from core.model.classifier import model_lock
+
+    squares = tuple(max(1, -(-side // _PATCH)) for side in shape)
+    image = torch.rand((1, 1, *squares), generator=torch.Generator().manual_seed(0))
+    image = functional.interpolate(image, size=shape).to(model.mean.device)
+    with model_lock(model):  # hooks hear of every thread's passes
+        modes = [(module, module.training) for module in model.modules()]
+        handles = [module.register_forward_hook(hook) for module, hook in hooks]
+        try:
+            model.eval()
+            with torch.no_grad():
+                model(image)
+        finally:
+            for handle in handles:
+                handle.remove()
+            for module, training in modes:
+                module.training = training
+
+
+def _signed(found: Tensor) -> bool:
+    energy = found.float().square()
+    return bool(energy[found < 0].sum() > _SIGNED * energy.sum())
+
+
 def _last_map(model: Classifier) -> nn.Module:
     """For architectures we do not know: the module that last gives a map with more than one cell."""
     found: list[nn.Module] = []
+    size = _own_size(model)
 
     def remember(module: nn.Module, _: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.ndim == 4:
@@ -91,19 +224,11 @@ def _last_map(model: Classifier) -> nn.Module:
             if min(cells) > 1:
                 found.append(module)
 
-    config = getattr(model.backbone, "pretrained_cfg", {})
-    size = tuple(config.get("input_size", (3, 224, 224))[-2:])
-    modes = {module: module.training for module in model.modules()}
-    handles = [module.register_forward_hook(remember) for module in model.backbone.modules()]
-    try:
-        model.eval()
-        with torch.no_grad():
-            model(torch.zeros(1, 1, *size, device=model.mean.device))
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, training in modes.items():
-            module.training = training
+    _probe(model, size, [(module, remember) for module in model.backbone.modules()])
     if not found:
-        raise BadConfig(f"heatmaps: no layer of {model.name} gives a feature map; choose a convolutional architecture")
+        raise _no_map(model)
     return found[-1]
+
+
+def _no_map(model: Classifier) -> BadConfig:
+    return BadConfig(f"heatmaps: no layer of {model.name} gives a feature map; choose a convolutional architecture")

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from core.errors import LabError
-from dashboard import components, images, kept, results, services
+from dashboard import auditing, components, kept, results, services
 from dashboard.components import Metric
+from dashboard.explaining import Explanation, View, choosing, panels
+from dashboard.explaining.comparing import Case, by_run, by_view, closed, other_runs, other_view
+from dashboard.explaining.saving import PICTURES, Look, colours, remember_look, saving, view_of
 from dashboard.images import ImageRef
-from dashboard.pictures import Tile, gallery
+from dashboard.results import Ask
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from core.training import Run
-    from dashboard.explaining import Box, Explanation
 
+LOOKS = {"image": "One image", "audit": "Audit of all"}
 SOURCES = {"val": "Validation", "test": "Test", "upload": "Upload"}
-FILTERS = ["All", "Missed cancers", "False alarms", "Malignant", "Benign", "Near the threshold"]
-PICTURE_WIDTH = 380  # px; about what a column of two pictures has at 1440 px
-PICTURE_HEIGHTS = (260, 560)  # px, least and most
-MANY = 24  # overlays that one press saves at most
+TARGETS = {"malignant": "malignant", "benign": "benign", "both": "both"}
+PLACES = {"input": "Model input", "original": "Original"}
+BESIDE = {"image": "Beside the image", "view": "Other view", "run": "Other run"}
+CHANNELS = {"32": "32", "128": "128", "512": "512", "0": "all"}
+SLOW = "explain:slow"  # in the session: names of the slow methods' tasks that this page has asked for
+PICTURE_WIDTH = 350  # px; about what a column of two pictures has at 1440 px
+PICTURE_HEIGHTS = (260, 440)  # px, least and most
 
 
 def show() -> None:
     """Run and image on top; pictures on the left, everything that changes them on the right."""
-    left, right = st.columns([5, 4])
+    left, middle, right = st.columns([4, 4, 5])
     with left:
         run = components.run_picker(with_model=True)
     if run is None:
+        return
+    with middle:
+        audit = kept.segmented("Look at", LOOKS, "explain:look") == "audit"
+    if audit:
+        auditing.show(run)
         return
     with right:
         source = source_picker(run)
@@ -51,14 +58,15 @@ def source_picker(run: Run) -> str:
 @st.fragment
 @components.errors_shown()
 def workbench(run: Run, source: str) -> None:
-    """Only this reruns when an image, the method or the opacity changes."""
-    pictures, controls = st.columns([7, 3], gap="medium")
+    """Only this reruns when an image, the method or the layer changes."""
+    pictures, controls = st.columns([2, 1], gap="medium")
     with controls:
         if source == "upload":
-            image, row, listed = uploaded(), None, None
+            image, row, listed = choosing.uploaded(), None, None
         else:
-            image, row, listed = from_split(run, source)
-        method, target, opacity, colormap, boxes_on = settings(row)
+            image, row, listed = choosing.from_split(run, source)
+        ask = asking(run)
+        boxes = boxes_shown(run, row)
     with pictures:
         if image is None:
             if source == "upload":
@@ -66,150 +74,145 @@ def workbench(run: Run, source: str) -> None:
                     "No image yet", "Upload a mammogram: DICOM, PNG, JPEG, PGM or TIFF.", icon=":material/add_photo_alternate:"
                 )
             return
-        with st.spinner("Computing the heatmap", show_time=False):
-            found = results.explanation(run, image, method, target)
-        boxes = lesions(row, found) if boxes_on else []
-        picture(run, image, row, found, boxes, opacity, colormap)
+        look = looking(run, row, boxes)
+        shown = cases(run, image, row, look)
+        found = explanations(shown, ask)
+        if found is None:
+            return
+        views = [view_of(case, each, look) for case, each in zip(shown, found, strict=True)]
+        verdicts(shown, found)
+        picture(shown, found, views, ask, look)
     with controls:
-        saving(run, image, found, boxes, opacity, colormap, listed)
+        saving(run, shown, found, views, look, ask, listed)
 
 
-def uploaded() -> ImageRef | None:
-    """The image that was uploaded in this session."""
-    file = st.file_uploader("DICOM, PNG, JPEG, PGM or TIFF", key="explain:upload")
-    slot = "explain:uploaded"
-    if file is not None and (slot not in st.session_state or st.session_state[slot][0] != file.file_id):
-        st.session_state[slot] = (file.file_id, images.image_ref(file.getvalue(), file.name))
-    return st.session_state[slot][1] if slot in st.session_state else None
+# ---------------------------------------------------------------- what is asked for
 
 
-def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame]:
-    """(image, its manifest row, the images listed): chosen by filter, then by name, or by stepping through."""
-    rows = listing(run, split)
-    filters = [name for name in FILTERS if "score" in rows.columns or name in ("All", "Malignant", "Benign")]
-    chosen = kept.select("Show", filters, "explain:filter")
-    rows = filtered(rows, chosen, services.predictor(run).threshold)
-    if rows.empty:
-        st.info("No image of this kind. Choose another kind.", icon=":material/filter_alt_off:")
-        return None, None, rows
-    paths = rows["path"].tolist()
-    current = services.recall("explain:image")
-    index = paths.index(current) if current in paths else 0
-    titles = {str(row.path): title(row) for row in rows.itertuples()}
-    kept.select(f"Image, {index + 1} of {len(paths)}", titles, "explain:image", default=paths[index])
-    before, after = st.columns(2)
-    for column, label, icon, to in (
-        (before, "Previous", ":material/chevron_left:", index - 1),
-        (after, "Next", ":material/chevron_right:", index + 1),
-    ):
-        column.button(
-            label,
-            icon=icon,
-            disabled=not 0 <= to < len(paths),
-            key=f"explain:{label}",
-            width="stretch",
-            on_click=lambda to=to: services.remember("explain:image", paths[to]),
-        )
-    path = paths[index]
-    return images.image_ref(path), rows.iloc[index], rows
+def asking(run: Run) -> Ask:
+    """Method, class and layer from their widgets."""
+    from core.gradcam import AUTO, CLASSLESS, METHODS, SLOW
+
+    layers = results.layer_choices(run)
+    usual = next(choice for choice in layers if choice.usual)
+    titles = {"": f"auto: {usual.title}"} | {choice.name: choice.title for choice in layers if not choice.usual}
+    kept_layer = services.recall("explain:layer", "")
+    refused = results.unfit_methods(run, kept_layer if kept_layer in titles else "")
+    methods = {AUTO: AUTO} | {name: name for name in METHODS if name not in refused}
+    methods |= {name: f"{name} (does not fit)" for name in METHODS if name in refused}
+    explained = [f"{AUTO}: what fits the architecture", *METHODS.values()]
+    explained += [f"Does not fit this network: {name}, because {reason}." for name, reason in refused.items()]
+    method = kept.select("Method", methods, "explain:method", help="\n\n".join(explained))
+    targets = {"malignant": "either class"} if method in CLASSLESS else TARGETS
+    target = kept.select("Evidence for", targets, "explain:target")
+    words = "The map's cells, columns × rows. Earlier layers are sharper and say less about the decision."
+    layer = kept.select("Layer", titles, "explain:layer", help=words)
+    if method not in SLOW:
+        return Ask(method, target, layer)
+    words = "Score-CAM masks the image with a layer's feature maps, one forward pass each: first those that vary most."
+    channels = kept.select("Feature maps tried", CHANNELS, "explain:channels", default="128", help=words)
+    return Ask(method, target, layer, int(channels))
 
 
-def listing(run: Run, split: str) -> pd.DataFrame:
-    """The run's images of a split, with scores where the split has been scored."""
-    manifest = services.manifest_frame(run.path / "manifest.csv")
-    rows = manifest[manifest["split"] == split]
-    found = results.evaluation(run, split)
-    if found is not None:
-        rows = rows.merge(found.predictions[["path", "score"]], on="path", how="inner")
-        rows = rows.sort_values(["score", "path"], ascending=[False, True])
-    return rows
-
-
-def filtered(rows: pd.DataFrame, name: str, threshold: float) -> pd.DataFrame:
-    """The rows of one kind, the most telling first."""
-    malignant = rows["label"] == "malignant"
-    if name == "Malignant":
-        return rows[malignant]
-    if name == "Benign":
-        return rows[~malignant]
-    if name == "Missed cancers":
-        return rows[malignant & (rows["score"] < threshold)].sort_values("score")
-    if name == "False alarms":
-        return rows[~malignant & (rows["score"] >= threshold)].sort_values("score", ascending=False)
-    if name == "Near the threshold":
-        return rows.loc[(rows["score"] - threshold).abs().sort_values().index[:50]]
-    return rows
-
-
-def title(row: Any) -> str:
-    """An image in a line: file, side and view, truth, score."""
-    score = f"{row.score:.3f}" if hasattr(row, "score") else ""
-    parts = [Path(row.path).stem, f"{row.laterality} {row.view}".strip(), row.label, score]
-    return " · ".join(part for part in parts if part)
-
-
-# ---------------------------------------------------------------- what is shown
-
-
-def settings(row: Any) -> tuple[str, str, float, str, bool]:
-    """(method, target, opacity, colour map, lesion boxes on) from their widgets."""
-    from core.gradcam import AUTO, COLORMAPS, METHODS
-
-    opacity = kept.slider("Opacity", 0.0, 1.0, 0.05, "explain:opacity", default=0.5)
-    explained = (f"{AUTO}: what fits the architecture", *METHODS.values())
-    method = kept.select("Method", [AUTO, *METHODS], "explain:method", help="\n\n".join(explained))
-    first, second = st.columns(2)
-    with first:
-        target = kept.select("Evidence for", ["malignant", "benign"], "explain:target")
-    with second:
-        colormap = kept.select("Colours", list(COLORMAPS), "explain:colormap")
-    there = bool(_boxes(row))
-    words = "Where the manifest says that a lesion is." if there else "The manifest has no lesion box for this image."
-    boxes_on = kept.toggle("Lesion boxes", "explain:boxes", default=True, help=words, disabled=not there)
-    return method, target, opacity, colormap, boxes_on
-
-
-def _boxes(row: Any) -> list[Box]:
+def boxes_shown(run: Run, row: Any) -> bool:
+    """Whether lesion boxes are drawn, from their switch; off where the manifest has none for this breast."""
     from core.data import lesion_boxes
 
-    return [] if row is None else lesion_boxes(row)
+    rows = [] if row is None else [each for each in (row, other_view(run, row)) if each is not None]
+    there = any(lesion_boxes(each) for each in rows)
+    words = "Where the manifest says that a lesion is." if there else "The manifest has no lesion box for this image."
+    return kept.toggle("Lesion boxes", "explain:boxes", default=True, help=words, disabled=not there)
 
 
-def lesions(row: Any, found: Explanation) -> list[Box]:
-    """The row's lesion boxes in the prepared image's coordinates."""
-    from core.preprocessing import map_boxes
-
-    return map_boxes(_boxes(row), found.prepared.matrix)
-
-
-def picture(run: Run, image: ImageRef, row: Any, found: Explanation, boxes: list[Box], opacity: float, colormap: str) -> None:
-    """Model input and overlay side by side on black, under score and decision."""
-    from dashboard.explaining import pictures
-
+def looking(run: Run, row: Any, boxes: bool) -> Look:
+    """Where the map is drawn and what stands beside it, from a row of buttons above the pictures."""
+    others = {each.name: each.name for each in other_runs(run)}
+    offered = {"image"} | ({"view"} if other_view(run, row) is not None else set()) | ({"run"} if others else set())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if run.model_card().get("synthetic") or is_synthetic(row):
             st.badge("SYNTHETIC", color="orange", help="Demo images, or a model trained on them.")
-        st.markdown(f"**{image.name}**", width="stretch")
-    verdict(row, found)
-    before, after = pictures(found, opacity=opacity, colormap=colormap, boxes=boxes)
-    height, width = found.prepared.pixels.shape
-    gallery(
-        [
-            Tile(images.preview_jpeg(before, quality=92), f"Model input, {width} × {height} px"),
-            Tile(images.preview_jpeg(after, quality=92), f"Evidence for {found.heat.target}, {found.heat.method}"),
-        ],
-        key="explain:pictures",
-        columns=2,
-        height=min(max(PICTURE_WIDTH * height // width, PICTURE_HEIGHTS[0]), PICTURE_HEIGHTS[1]),
-    )
-    if found.heat.flat:
-        st.warning(f"This heatmap is empty: {found.heat.reason}. Nothing is stretched into colour.", icon=":material/blur_off:")
-    for warning in found.warnings:
-        st.warning(warning, icon=":material/warning:")
-    st.caption(
-        f"Read from layer {found.heat.layer}. A heatmap shows where this network looked, not where a disease is. Colours are "
-        "scaled to each image's own peak: do not compare their strength between images."
-    )
+        place = kept.segmented("On", PLACES, "explain:place", hide_label=True)
+        words = {name: BESIDE[name] for name in BESIDE if name in offered}
+        beside = kept.segmented("Beside it", words, "explain:beside", hide_label=True) if len(offered) > 1 else "image"
+        if beside != "image" and row is not None:
+            st.badge(f"truth: {row['label']}", color="gray")
+    second = kept.select("Other run", others, "explain:second", hide_label=True) if beside == "run" else ""
+    return Look(place, beside, boxes, second)
+
+
+def cases(run: Run, image: ImageRef, row: Any, look: Look) -> list[Case]:
+    """What is explained: the image, or it and what stands beside it."""
+
+    alone = Case(run, image, row, image.name)
+    if look.beside == "view":
+        return by_view(run, row, other_view(run, row))
+    if look.beside != "run":
+        return [alone]
+    second = services.open_run(look.second)
+    if closed(second, image):
+        st.warning(
+            f"This image is in the test set of {second.name}, which has not been opened. Open it on Evaluate first.",
+            icon=":material/lock:",
+        )
+        return [alone]
+    return by_run(Case(run, image, row, run.name), second)
+
+
+def explanations(shown: list[Case], ask: Ask) -> list[Explanation] | None:
+    """One for each case; None while a slow method is at work, whose progress is then shown."""
+    from core.gradcam import SLOW as SLOW_METHODS
+
+    asked = [(case, ask_of(case, ask)) for case in shown]
+    if ask.method not in SLOW_METHODS:
+        forget_slow([])
+        with st.spinner("Computing the heatmap", show_time=False):
+            return [results.explanation(case.run, case.image, each.method, each.target, each.layer) for case, each in asked]
+    found = []
+    forget_slow([results.explanation_name(case.run, case.image, each) for case, each in asked])
+    for case, each in asked:
+        result = results.explanation_task(case.run, case.image, each)
+        if isinstance(result, services.Task):
+            working(result.name)
+            return None
+        found.append(result)
+    return found
+
+
+def ask_of(case: Case, ask: Ask) -> Ask:
+    """What this run's network can be asked: a layer that it does not have becomes its usual one."""
+    known = {choice.name for choice in results.layer_choices(case.run)}
+    return ask if ask.layer in known else ask._replace(layer="")
+
+
+def forget_slow(wanted: list[str]) -> None:
+    """Stop what this session had asked of a slow method and no longer looks at."""
+    for name in st.session_state.get(SLOW, []):
+        if name not in wanted:
+            services.stop_task(name)
+    st.session_state[SLOW] = wanted
+
+
+@st.fragment(run_every=0.5)
+def working(name: str) -> None:
+    """Progress of a slow method with a way to stop it; the page when it is done."""
+    task = services.task(name)
+    if task is None or task.state == "done":
+        st.rerun()
+    elif task.running:
+        components.task_progress(task)
+        st.caption("Score-CAM looks at the image through one feature map after another. The page can be left meanwhile.")
+        st.button("Stop", icon=":material/stop:", on_click=lambda: services.stop_task(name), key="explain:stop")
+    else:
+        if task.state == "failed":
+            components.show_error(task.error)
+        else:
+            st.info(f"Stopped after {task.done} of {task.total} feature maps.", icon=":material/stop_circle:")
+        if st.button("Compute it", icon=":material/play_arrow:", type="primary", key="explain:again"):
+            services.forget_task(name)
+            st.rerun()
+
+
+# ---------------------------------------------------------------- what is shown
 
 
 def is_synthetic(row: Any) -> bool:
@@ -217,80 +220,94 @@ def is_synthetic(row: Any) -> bool:
     return row is not None and str(row.get("synthetic", "")).lower() in ("true", "1", "yes")
 
 
-def verdict(row: Any, found: Explanation) -> None:
-    """Score, decision and truth as cards."""
+def verdicts(shown: list[Case], found: list[Explanation]) -> None:
+    """Score, decision and truth as cards: of one image, or of two side by side."""
+    row = shown[0].row
     truth = "" if row is None else str(row["label"])
-    right = "" if not truth else ("correct" if truth == found.decision else "wrong")
+    if len(shown) > 1:
+        scores = [
+            Metric(
+                f"{case.name}: P(malignant)",
+                f"{each.score:.3f}",
+                f"{each.decision} ({'≥' if each.decision == 'malignant' else '<'} {each.threshold:.3f})",
+            )
+            for case, each in zip(shown, found, strict=True)
+        ]
+        components.metric_cards(scores)
+        return
+    right = "" if not truth else ("correct" if truth == found[0].decision else "wrong")
     side = "" if row is None else f"{row['laterality']} {row['view']}".strip()
     components.metric_cards(
         [
-            Metric("Score, P(malignant)", f"{found.score:.3f}", f"threshold {found.threshold:.3f}"),
-            Metric("Decision", found.decision, right or "at the model's threshold"),
+            Metric("Score, P(malignant)", f"{found[0].score:.3f}", f"threshold {found[0].threshold:.3f}"),
+            Metric("Decision", found[0].decision, right or "at the model's threshold"),
             Metric("Truth", truth or "not known", side or "not in the manifest"),
         ]
     )
 
 
-# ---------------------------------------------------------------- saving
+def picture(shown: list[Case], found: list[Explanation], views: list[View], ask: Ask, look: Look) -> None:
+    """The panels on black, then what has to be known to read them."""
 
-
-def saving(
-    run: Run,
-    image: ImageRef,
-    found: Explanation,
-    boxes: list[Box],
-    opacity: float,
-    colormap: str,
-    listed: pd.DataFrame | None,
-) -> None:
-    """Save the overlay to the run, download it, or save those of the whole list."""
-    from core.images.encode import encode_png
-    from dashboard.explaining import file_name, pictures, save
-
-    name = file_name(image.name, found)
-    overlay = pictures(found, opacity=opacity, colormap=colormap, boxes=boxes)[1]
-    if st.button("Save overlay to the run", type="primary", icon=":material/save:", width="stretch", key="explain:save"):
-        path = save(run.path, name, overlay)
-        st.toast(f"Saved: {services.display_path(path)}", icon=":material/check_circle:")
-    st.download_button(
-        "Download PNG",
-        encode_png(overlay),
-        name,
-        "image/png",
-        icon=":material/download:",
-        width="stretch",
-        on_click="ignore",
-        key="explain:download",
+    height, width = views[0].image.shape
+    opacity, colormap = colours()
+    where = "Model input" if look.place == "input" else "Original"
+    alone = len(shown) == 1
+    pieces = [panels.Panel(views[0], f"{where}, {width} × {height} px", shown[0].image.name, bare=True)] if alone else []
+    for case, each, view in zip(shown, found, views, strict=True):
+        heat = each.heat
+        what = "Evidence for either class" if heat.target == "both" else f"Evidence for {heat.target}"
+        detail = f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
+        if look.beside == "view":
+            detail = f"{case.image.name} · {detail}"
+        if look.beside == "run":
+            rows, columns = each.prepared.pixels.shape
+            detail += f" · input {columns} × {rows} px, recipe {each.prepared.recipe_hash[:8]}"
+        name = what if alone else f"{case.name}: {what.lower()}"
+        pieces.append(panels.Panel(view, name, detail, note="Empty: no colour" if heat.flat else ""))
+    panels.show(
+        pieces,
+        key=PICTURES,
+        height=min(max(PICTURE_WIDTH * height // width, PICTURE_HEIGHTS[0]), PICTURE_HEIGHTS[1]),
+        opacity=opacity,
+        colormap=colormap,
+        scale=scale_words(ask),
+        subject=shown[0].image.key + look.place,
+        linked=look.beside != "view",
+        on_look=remember_look,
     )
-    if listed is not None and len(listed) > 1:
-        count = min(MANY, len(listed))
-        if st.button(
-            f"Save the first {count} of this list", icon=":material/photo_library:", width="stretch", key="explain:many"
-        ):
-            save_many(run, listed.head(count), found, opacity, colormap)
+    notes(shown, found)
 
 
-def save_many(run: Run, rows: pd.DataFrame, like: Explanation, opacity: float, colormap: str) -> None:
-    """Save the overlays of several images with a progress bar; what cannot be read is said."""
-    from dashboard.explaining import file_name, pictures, save
-
-    bar = st.progress(0.0, text="Saving")
-    refused: list[str] = []
-    for done, (_, row) in enumerate(rows.iterrows(), start=1):
-        image = images.image_ref(row["path"])
-        try:
-            found = results.explanation(run, image, like.heat.method, like.heat.target)
-        except LabError as error:
-            refused.append(str(error))
-            continue
-        overlay = pictures(found, opacity=opacity, colormap=colormap, boxes=lesions(row, found))[1]
-        save(run.path, file_name(image.name, found), overlay)
-        bar.progress(done / len(rows), text=f"Saving · {done} of {len(rows)}")
-    bar.empty()
-    st.success(f"Saved {len(rows) - len(refused)} overlays to {services.display_path(run.path / 'explain')}.")
-    for reason in refused[:3]:
-        components.show_error(reason)
+def scale_words(ask: Ask) -> tuple[str, str, str]:
+    """What the ends of the colour bar mean, and a line under it."""
+    if ask.target == "both":
+        return "benign", "malignant", "shares of the strongest in each image"
+    return "0: none", "1: strongest", "1 is each map's own peak"
 
 
-with components.page("Explain", "Where in an image a score comes from: heatmaps over what the model saw."):
+def notes(shown: list[Case], found: list[Explanation]) -> None:
+    """Empty maps with their reason, methods that do not fit, and what the preparation was unsure about."""
+    for case, each in zip(shown, found, strict=True):
+        heat, name = each.heat, f"{case.name}: " if len(shown) > 1 else ""
+        if heat.flat:
+            st.warning(
+                f"{name}This heatmap is empty: {heat.reason}. Nothing is stretched into colour.", icon=":material/blur_off:"
+            )
+        elif heat.reason:
+            st.info(f"{name}One class has no colour: {heat.reason}.", icon=":material/blur_off:")
+        layer = next((choice.name for choice in results.layer_choices(case.run) if choice.name == heat.layer), "")
+        if reason := results.unfit_methods(case.run, layer).get(heat.method):
+            st.warning(f"{name}{heat.method} does not fit this network: {reason}.", icon=":material/rule:")
+        for warning in (*each.warnings, *([case.warning] if case.warning else [])):
+            st.warning(f"{name}{warning}", icon=":material/warning:")
+    st.caption(
+        "A heatmap shows where this network looked, not where a disease is; strengths of two images do not compare. "
+        "Wheel zooms, drag pans, double click resets."
+    )
+
+
+with components.page(
+    "Explain", "Where in an image a score comes from: heatmaps over what the model saw, or over the original."
+):
     show()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from types import SimpleNamespace
 
 import cv2
@@ -12,8 +13,21 @@ from torch import nn
 
 from core.config import ModelConfig
 from core.errors import BadConfig
-from core.gradcam import COLORMAPS, METHODS, Heatmap, heatmap, overlay
-from core.model import Classifier, as_input, build_model
+from core.gradcam import (
+    COLORMAPS,
+    METHODS,
+    Heatmap,
+    evidence,
+    heatmap,
+    layers,
+    methods_for,
+    overlay,
+    two_colours,
+    unfit_methods,
+)
+from core.gradcam.passes import eigen_cam, feature_map, score_cam
+from core.model import Classifier, as_input, build_model, model_lock
+from core.model.cam_layers import as_feature_map, layer_choices, layer_name
 from core.model.small_cnn import SmallCnn
 
 
@@ -189,7 +203,7 @@ def test_two_threads_on_one_model_get_the_maps_they_would_get_alone(model: Class
 def test_another_layer_can_be_chosen(model: Classifier, pixels: NDArray[np.uint8]) -> None:
     heat = heatmap(model, pixels, layer="stages.2", method="hirescam")
     assert heat.layer == "stages.2" and not heat.flat
-    with pytest.raises(BadConfig, match=r"has no 'layer4'; top-level layers: stages, affine"):
+    with pytest.raises(BadConfig, match=r"has no 'layer4'; it has stages\.0, stages\.1, stages\.2, act"):
         heatmap(model, pixels, layer="layer4")
     with pytest.raises(BadConfig, match=r"cannot be laid over the image|no map"):
         heatmap(model, pixels, layer="classifier")
@@ -268,3 +282,194 @@ def test_map_of_the_small_network_adds_up_to_its_logit() -> None:
     logit = model.backbone.forward_head(features).sum()  # type: ignore[operator]
     (gradient,) = torch.autograd.grad(logit, features)
     assert float((gradient * features.detach()).sum()) == pytest.approx(float((logit - model.head.bias).detach()), rel=1e-4)  # type: ignore[arg-type, operator]
+
+
+def test_eigencam_is_the_package_s_up_to_its_sign() -> None:
+    """At a layer with more cells than channels, and at one with fewer."""
+    from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
+
+    random = torch.Generator().manual_seed(3)
+    for shape in ((5, 8, 6), (90, 4, 3)):
+        features = torch.randn(shape, generator=random)
+        expected = get_2d_projection(features.numpy()[None])[0]
+        expected = expected if expected.max() >= -expected.min() else -expected
+        np.testing.assert_allclose(eigen_cam(features), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("target", ["malignant", "benign"])
+@pytest.mark.parametrize("name", ["small_cnn", "resnet18", "vit_tiny_patch16_224"])
+def test_score_cam_over_all_feature_maps_is_the_package_s(name: str, target: str, pixels: NDArray[np.uint8]) -> None:
+    from pytorch_grad_cam import ScoreCAM
+    from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
+
+    torch.manual_seed(1)
+    model = build_model(ModelConfig(name=name)).eval()
+    with torch.no_grad():
+        model.head.weight.mul_(20)  # so that the masks' scores differ
+    targets = [BinaryClassifierOutputTarget(1 if target == "malignant" else 0)]
+    shape = partial(as_feature_map, model, image_shape=(64, 96))
+    with ScoreCAM(model, [model.cam_layer()], reshape_transform=shape) as cam:
+        expected = cam(as_input(pixels), targets)[0]
+    np.testing.assert_allclose(heatmap(model, pixels, method="scorecam", target=target, channels=0).values, expected, atol=2e-3)
+
+
+def test_score_cam_tries_the_feature_maps_that_vary_most(model: Classifier, pixels: NDArray[np.uint8]) -> None:
+    model.eval()
+    layer = model.cam_layer()
+    images = as_input(pixels)
+    features = feature_map(model, layer, images)
+    spread = features.flatten(1).numpy().var(axis=1)
+    best = np.argsort(-spread)[:3]
+    weights = []
+    for number in best:
+        mask = torch.nn.UpsamplingBilinear2d(size=(64, 96))(features[None, number : number + 1])
+        mask = (mask - mask.min()) / (mask.max() - mask.min())
+        with torch.no_grad():
+            weights.append(float(model(images * mask)))
+    weights = np.exp(weights) / np.exp(weights).sum()
+    expected = (weights[:, None, None] * features.numpy()[best]).sum(axis=0)
+    np.testing.assert_allclose(score_cam(model, images, features, "malignant", 3, None), expected, rtol=1e-4)
+
+
+def test_progress_of_score_cam_ends_at_the_number_of_feature_maps(model: Classifier, pixels: NDArray[np.uint8]) -> None:
+    told: list[tuple[int, int]] = []
+    heatmap(model, pixels, method="scorecam", channels=20, progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, 20) and told[-1] == (20, 20) and told == sorted(told) and len(told) > 2
+
+
+def test_score_cam_can_be_stopped_and_leaves_no_trace(model: Classifier, pixels: NDArray[np.uint8]) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise Stop
+
+    with pytest.raises(Stop):
+        heatmap(model, pixels, method="scorecam", progress=stop)
+    assert model.training and all(p.requires_grad for p in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_others_may_use_the_model_while_score_cam_is_at_work(model: Classifier, pixels: NDArray[np.uint8]) -> None:
+    free: list[bool] = []
+
+    def ask() -> None:
+        taken = model_lock(model).acquire(timeout=5)
+        free.append(taken)
+        if taken:
+            model_lock(model).release()
+
+    def progress(done: int, total: int) -> None:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+
+    heatmap(model, pixels, method="scorecam", channels=20, progress=progress)
+    assert len(free) > 2 and all(free)
+
+
+@pytest.mark.parametrize(
+    "name", ["small_cnn", "mobilenetv2_100", "resnet18", "densenet121", "convnext_atto", "vit_tiny_patch16_224"]
+)
+def test_every_layer_offered_gives_a_map_of_the_size_that_is_said(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(name=name)).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96), dtype=np.uint8)
+    choices = layer_choices(model, (64, 96))
+    assert [choice.usual for choice in choices] == [False] * (len(choices) - 1) + [True]
+    assert choices[-1].name == layer_name(model, model.cam_layer())
+    for choice in (choices[0], choices[-2], choices[-1]):
+        heat = heatmap(model, pixels, method="hirescam", layer=choice.name)
+        assert heat.cells == (choice.rows, choice.columns) and heat.layer == choice.name
+        assert f"({choice.columns} × {choice.rows})" in choice.title
+    assert [choice.rows for choice in choices] == sorted((choice.rows for choice in choices), reverse=True)
+    assert layers(model) == [choice.name for choice in layer_choices(model)]
+
+
+def test_layers_are_said_in_plain_words() -> None:
+    model = build_model(ModelConfig(name="resnet18"))
+    assert [choice.title for choice in layer_choices(model, (224, 160))] == [
+        "stage 1 (80 × 112)",
+        "stage 2 (40 × 56)",
+        "stage 3 (20 × 28)",
+        "stage 4 (10 × 14)",
+        "last map (5 × 7)",
+    ]
+
+
+def test_describing_layers_leaves_no_trace(model: Classifier) -> None:
+    model.train()
+    layer_choices(model)
+    assert model.training and not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "unfit"),
+    [
+        ("small_cnn", {"gradcam", "gradcam++"}),
+        ("resnet18", set()),
+        ("convnext_atto", {"gradcam++"}),
+        ("vit_tiny_patch16_224", {"gradcam++"}),
+    ],
+)
+def test_methods_whose_assumptions_the_network_breaks_are_named_with_the_reason(name: str, unfit: set[str]) -> None:
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(name=name)).eval()
+    assert set(unfit_methods(model)) == unfit
+    assert all(len(reason) > 20 for reason in unfit_methods(model).values())
+    assert methods_for(model) == tuple(method for method in METHODS if method not in unfit)
+
+
+def test_whether_a_method_fits_depends_on_the_layer() -> None:
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(name="mobilenetv2_100")).eval()
+    assert "gradcam++" in methods_for(model)
+    assert "both signs" in unfit_methods(model, "blocks.4")["gradcam++"]  # before an activation
+    with pytest.raises(BadConfig, match=r"got 'layer4'; mobilenetv2_100 has blocks\.0"):
+        unfit_methods(model, "layer4")
+
+
+def test_evidence_puts_both_classes_on_one_scale() -> None:
+    image = np.full((64, 48), 40, np.uint8)
+    image[40:48, 8:16] = 200
+    image[8:16, 8:16] = 0
+    model = _bright(mean=40 / 255)
+    both = evidence(model, image)
+    assert both.values[44, 12] == pytest.approx(1.0, abs=0.01)  # 160 above the mean
+    assert both.values[12, 12] == pytest.approx(-0.25, abs=0.01)  # 40 below it
+    assert abs(both.values[30, 40]) < 0.01
+    assert not both.flat and both.reason == "" and (both.method, both.layer, both.target) == ("gradcam", "conv", "both")
+
+
+def test_evidence_says_which_class_has_none() -> None:
+    both = evidence(_bright(), _dot())
+    assert both.reason == "nothing at this layer speaks for benign" and not both.flat
+    assert both.values.min() >= 0 and both.values[44, 12] == pytest.approx(1.0)
+    nothing = evidence(_bright(float("nan")), _dot())
+    assert nothing.flat and not nothing.values.any() and "no numbers" in nothing.reason
+
+
+def test_evidence_of_a_method_without_classes_is_refused(model: Classifier) -> None:
+    with pytest.raises(BadConfig, match="whatever the class"):
+        evidence(model, _dot(), method="eigencam")
+
+
+def test_progress_of_both_classes_runs_through_once(model: Classifier, pixels: NDArray[np.uint8]) -> None:
+    told: list[tuple[int, int]] = []
+    evidence(model, pixels, method="scorecam", channels=20, progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, 40) and told[-1] == (40, 40) and told == sorted(told)
+
+
+def test_two_classes_are_two_colours() -> None:
+    image = np.full((1, 3), 100, np.uint8)
+    out = overlay(image, np.array([[-1.0, 0.0, 0.5]], np.float32), 1.0, signed=True)[0]
+    assert tuple(out[0]) == tuple(two_colours()[0]) and tuple(out[1]) == (100, 100, 100)
+    expected = np.floor(0.5 * 100 + 0.5 * two_colours()[255].astype(float) + 0.5)
+    assert tuple(out[2]) == tuple(expected)
+    assert (overlay(image, np.array([[-1.0, -0.5, 0.0]], np.float32), 1.0) == 100).all()  # no sign asked for: below 0 is cold
+
+
+def test_a_number_of_feature_maps_below_zero_is_refused(model: Classifier) -> None:
+    with pytest.raises(BadConfig, match="got -1"):
+        heatmap(model, _dot(), method="scorecam", channels=-1)

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from lab_pages import draw_breast, galleries, open_page, texts
+from lab_pages import draw_breast, open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
 from core.predict import Predictor
 from core.training import Run
 from dashboard import services
+
+
+def pictures(app: AppTest) -> dict[str, Any]:
+    """What the page sends to the browser of its pictures."""
+    element = next(each for each in app.get("bidi_component") if each.proto.component_name == "mammolab_heat")
+    message = bytes(element.proto.bytes)
+    header: dict[str, Any] = json.loads(message[4 : 4 + int.from_bytes(message[:4], "little")])
+    return header
+
+
+def wait(app: AppTest, done: Callable[[], bool]) -> AppTest:
+    """Rerun until a background task has brought it about."""
+    end = time.monotonic() + 60
+    while not done() and time.monotonic() < end:
+        time.sleep(0.1)
+        app.run()
+    return app
 
 
 def button(app: AppTest, key: str) -> Any:
@@ -38,10 +60,11 @@ def test_the_score_is_the_predictor_s_own(run: Run) -> None:
     expected = Predictor.from_run(run).predict(path)
     assert metrics(app)["Score, P(malignant)"] == f"{expected.score:.3f}"
     assert metrics(app)["Decision"] == expected.decision
-    assert [tile["caption"] for tile in galleries(app)["explain:pictures"]] == [
-        "Model input, 32 × 32 px",
-        "Evidence for malignant, hirescam",
-    ]
+    shown = pictures(app)
+    assert [panel["title"] for panel in shown["panels"]] == ["Model input, 32 × 32 px", "Evidence for malignant"]
+    assert [panel["map"] for panel in shown["panels"]] == [-1, 2] and shown["panels"][1][
+        "detail"
+    ] == "hirescam at act, 2 × 2 cells"
 
 
 def test_the_test_set_is_offered_only_once_it_has_been_opened(run: Run) -> None:
@@ -76,7 +99,9 @@ def test_every_method_gives_a_picture(run: Run, method: str) -> None:
     services.remember("explain:method", method)
     app = open_page("explain")
     assert not app.exception and not app.error
-    assert galleries(app)["explain:pictures"][1]["caption"].endswith(method)
+    assert pictures(app)["panels"][1]["detail"].startswith(f"{method} at act")
+    unfit = [warning.value for warning in app.warning if "does not fit" in warning.value]
+    assert bool(unfit) == (method in ("gradcam", "gradcam++"))
 
 
 def test_a_flat_heatmap_is_said_not_stretched(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,3 +170,114 @@ def test_a_damaged_model_is_shown_as_its_text(run: Run) -> None:
     app = open_page("explain")
     assert not app.exception
     assert len(app.error) == 1
+
+
+def test_an_earlier_layer_is_offered_in_plain_words(run: Run) -> None:
+    app = open_page("explain")
+    layer = app.selectbox(key="explain:layer:widget")
+    assert layer.options == ["auto: last map (2 × 2)", "stage 1 (4 × 4)", "stage 2 (2 × 2)", "stage 3 (2 × 2)"]
+    layer.set_value("stages.0").run()
+    assert pictures(app)["panels"][1]["detail"] == "hirescam at stages.0, 4 × 4 cells"
+
+
+def test_the_map_can_lie_on_the_original_with_its_boxes(run: Run) -> None:
+    services.remember("explain:place", "original")
+    services.remember("explain:filter", "Malignant")
+    app = open_page("explain")
+    assert not app.exception and not app.error
+    panel = pictures(app)["panels"][1]
+    assert pictures(app)["panels"][0]["title"] == "Original, 48 × 64 px"
+    np.testing.assert_allclose(panel["boxes"], [[10, 27, 21, 38]])  # as the manifest has them
+    button(app, "explain:save").click().run()
+    (saved,) = (run.path / "explain").iterdir()
+    picture = cv2.imread(str(saved))
+    assert saved.name.endswith("-original.png") and picture is not None and picture.shape == (1024, 768, 3)
+
+
+def test_both_classes_are_shown_on_one_scale(run: Run) -> None:
+    services.remember("explain:target", "both")
+    app = open_page("explain")
+    assert not app.exception and not app.error
+    shown = pictures(app)
+    assert shown["signed"] and shown["panels"][1]["title"] == "Evidence for either class"
+    assert shown["scale"][:2] == ["benign", "malignant"]
+
+
+def test_both_views_of_a_breast_stand_side_by_side(run: Run) -> None:
+    app = open_page("explain")
+    app.button_group(key="explain:beside:widget").set_value("view").run()
+    assert not app.exception and not app.error
+    shown = pictures(app)["panels"]
+    assert [panel["title"] for panel in shown] == ["L CC: evidence for malignant", "L MLO: evidence for malignant"]
+    predictor, manifest = Predictor.from_run(run), run.manifest().set_index("path")
+    patient = manifest.loc[app.selectbox(key="explain:image:widget").value, "patient_id"]
+    for view in ("CC", "MLO"):
+        path = manifest.index[(manifest["patient_id"] == patient) & (manifest["view"] == view)][0]
+        assert metrics(app)[f"L {view}: P(malignant)"] == f"{predictor.predict(path).score:.3f}"
+    assert not pictures(app)["linked"]
+
+
+def test_two_runs_stand_side_by_side_each_with_its_own_score(run: Run, workspace: Path) -> None:
+    second = workspace / "checkpoints" / "other"
+    shutil.copytree(run.path, second)
+    card = json.loads((second / "model.json").read_text(encoding="utf-8"))
+    (second / "model.json").write_text(json.dumps(card | {"threshold": 0.999}), encoding="utf-8")
+    services.set_current_run("tiny")
+    services.remember("explain:beside", "run")
+    app = open_page("explain")
+    assert not app.exception and not app.error
+    assert {"tiny: P(malignant)", "other: P(malignant)"} <= set(metrics(app))
+    assert "benign (< 0.999)" in [metric.proto.delta_description for metric in app.metric]
+    assert any("chose its threshold on this image" in warning.value for warning in app.warning)
+
+
+def test_a_test_image_of_another_run_stays_closed_until_that_run_s_test_set_is_opened(run: Run, workspace: Path) -> None:
+    shutil.copytree(run.path, workspace / "checkpoints" / "other")
+    evaluate(run, "test")
+    for key, value in (("explain:source", "test"), ("explain:beside", "run"), ("explain:second", "other"), ("run", "tiny")):
+        services.remember(key, value)
+    app = open_page("explain")
+    assert any("test set of other, which has not been opened" in warning.value for warning in app.warning)
+    assert "other: P(malignant)" not in metrics(app)
+
+
+def test_score_cam_works_in_the_background_and_is_shown_when_it_is_done(run: Run) -> None:
+    services.remember("explain:method", "scorecam")
+    app = open_page("explain")
+    wait(app, lambda: any(each.proto.component_name == "mammolab_heat" for each in app.get("bidi_component")))
+    assert not app.exception and not app.error
+    assert pictures(app)["panels"][1]["detail"].startswith("scorecam at act")
+
+
+def test_score_cam_can_be_stopped_and_begun_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import core.predict
+
+    gate, compute = threading.Event(), core.predict.heatmap
+
+    def held(*args: Any, progress: Any = None, **options: Any) -> Any:
+        if progress is not None:
+            progress(1, 24)
+            gate.wait(30)
+        return compute(*args, progress=progress, **options)
+
+    monkeypatch.setattr("core.predict.heatmap", held)
+    services.remember("explain:method", "scorecam")
+    app = open_page("explain")
+    button(app, "explain:stop").click().run()
+    gate.set()
+    wait(app, lambda: any("Stopped after" in info.value for info in app.info))
+    assert any("of 24 feature maps" in info.value for info in app.info)
+    button(app, "explain:again").click().run()
+    wait(app, lambda: any(each.proto.component_name == "mammolab_heat" for each in app.get("bidi_component")))
+    assert pictures(app)["panels"][1]["detail"].startswith("scorecam at act")
+
+
+def test_opacity_and_colours_are_as_they_were_left(run: Run) -> None:
+    services.remember("explain:opacity", 0.8)
+    services.remember("explain:colormap", "viridis")
+    shown = pictures(open_page("explain"))
+    assert (shown["opacity"], shown["colormap"]) == (0.8, "viridis")
+    services.remember("explain:opacity", "much")
+    services.remember("explain:colormap", "pink")
+    shown = pictures(open_page("explain"))
+    assert (shown["opacity"], shown["colormap"]) == (0.5, "inferno")

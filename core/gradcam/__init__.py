@@ -1,0 +1,47 @@
+"""Where in an image a model's score comes from: class activation maps.
+
+    prepared pixels -> one forward, one short backward (from the logit to the chosen layer) -> map in [0, 1]
+
+A map that holds nothing (NaN, all zero, the same everywhere) is flagged `flat` and stays zero: stretched to full
+colour it would look like a finding.
+"""
+
+from core.gradcam.heat import SCORE_CHANNELS, Evidence, HasPixels, Heatmap, combine, evidence, heatmap
+from core.gradcam.methods import (
+    AUTO,
+    CLASSLESS,
+    METHODS,
+    SLOW,
+    TARGETS,
+    Method,
+    Target,
+    layers,
+    methods_for,
+    unfit_methods,
+)
+from core.gradcam.overlay import COLORMAPS, colours_of, levels, overlay, two_colours
+
+__all__ = [
+    "AUTO",
+    "CLASSLESS",
+    "COLORMAPS",
+    "METHODS",
+    "SCORE_CHANNELS",
+    "SLOW",
+    "TARGETS",
+    "Evidence",
+    "HasPixels",
+    "Heatmap",
+    "Method",
+    "Target",
+    "colours_of",
+    "combine",
+    "evidence",
+    "heatmap",
+    "layers",
+    "levels",
+    "methods_for",
+    "overlay",
+    "two_colours",
+    "unfit_methods",
+]

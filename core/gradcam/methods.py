@@ -1,0 +1,81 @@
+"""The methods there are, and which of them suit an architecture: each assumes something of the layer it reads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core.errors import BadConfig
+from core.model.cam_layers import LayerChoice, layer_choices
+from core.model.classifier import Classifier
+
+Method = Literal["gradcam", "gradcam++", "hirescam", "layercam", "eigencam", "scorecam"]
+Target = Literal["malignant", "benign"]
+
+AUTO = "auto"  # the method that fits the architecture
+TARGETS = ("malignant", "benign")
+METHODS: dict[str, str] = {
+    "gradcam": "Grad-CAM: feature maps weighted by their mean gradient; the usual choice",
+    "gradcam++": "Grad-CAM++: weights that favour several separate places",
+    "hirescam": "HiResCAM: gradient times feature, place by place; shows only what the score used",
+    "layercam": "LayerCAM: positive gradients only, place by place; finer, and the one for earlier layers",
+    "eigencam": "EigenCAM: the strongest pattern in the features, whatever the class",
+    "scorecam": "Score-CAM: what each feature map alone does to the score; no gradients, one forward pass a map, so slow",
+}
+SLOW = ("scorecam",)  # seconds to minutes: whoever calls these shows progress
+CLASSLESS = ("eigencam",)  # the same map for either class
+
+_MAXIMUM = "this network pools the maximum, which reads each feature map at one place; weights averaged over all places lose it"
+_SIGNED = "its weights are derived for feature maps that are not negative, and those of this layer have both signs"
+
+
+def auto_method(model: Classifier) -> str:
+    """The method that "auto" stands for."""
+    return str(getattr(model.backbone, "cam_method", "gradcam"))
+
+
+def layers(model: Classifier) -> list[str]:
+    """Dotted names of the layers one may choose, from the first to the last; see `core.model.cam_layers.layer_choices`.
+
+    Raises:
+        BadConfig: no layer of this architecture gives a feature map.
+    """
+    return [choice.name for choice in layer_choices(model)]
+
+
+def methods_for(model: Classifier, layer: str | None = None) -> tuple[str, ...]:
+    """The methods whose assumptions this architecture meets at `layer` (None: its usual one), in the order of METHODS.
+
+    Raises:
+        BadConfig: no layer of this architecture gives a feature map.
+    """
+    refused = unfit_methods(model, layer)
+    return tuple(method for method in METHODS if method not in refused)
+
+
+def unfit_methods(model: Classifier, layer: str | None = None) -> dict[str, str]:
+    """Method -> why its map would say less than it seems to. `heatmap` still computes it for whoever asks.
+
+    Raises:
+        BadConfig: no layer of this architecture gives a feature map, or not the one named.
+    """
+    choices = layer_choices(model)
+    found = next((choice for choice in choices if (choice.usual if layer is None else choice.name == layer)), None)
+    if found is None:
+        raise BadConfig(f"heatmap layer: got {layer!r}; {model.name} has {', '.join(choice.name for choice in choices)}")
+    return reasons_against(model, found)
+
+
+def reasons_against(model: Classifier, layer: LayerChoice) -> dict[str, str]:
+    """As `unfit_methods`, for a layer that `layer_choices` has described."""
+    reasons: dict[str, str] = {}
+    if _pools_maximum(model):
+        reasons |= {"gradcam": _MAXIMUM, "gradcam++": _MAXIMUM}
+    if layer.signed:
+        reasons.setdefault("gradcam++", _SIGNED)
+    return reasons
+
+
+def _pools_maximum(model: Classifier) -> bool:
+    """As small_cnn does, and timm's networks with another pooling than the mean."""
+    pooling = str(getattr(getattr(model.backbone, "global_pool", None), "pool_type", ""))
+    return auto_method(model) == "hirescam" or "max" in pooling

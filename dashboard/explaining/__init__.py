@@ -1,0 +1,161 @@
+"""A heatmap as a picture to look at: on what the model saw or on the original, with lesion boxes; the files it is saved to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from core.gradcam import Evidence, Heatmap
+    from core.predict import Predictor
+    from core.preprocessing import Prepared
+    from dashboard.results import Ask
+    from dashboard.services import Report
+
+Picture = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+
+BOTH = "both"  # malignant and benign evidence in one picture
+SHOWN_SIDE = 1024  # px; a small input is enlarged to about this before boxes are drawn, so that their lines are thin
+BOX_COLOR = (255, 255, 255)  # the one that is in no colour map's middle and in neither class's colour
+GAP = 16  # px between pictures that are saved side by side
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One image by one model: its prepared pixels, score, decision and heatmap (Evidence where both classes were asked for)."""
+
+    prepared: Prepared
+    score: float
+    threshold: float
+    decision: str
+    heat: Heatmap | Evidence
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """A map over the image it is shown on: `image` uint8 (H, W), `values` float32 (H, W), `boxes` in its pixels.
+
+    `signed`: values from -1 (benign) to 1 (malignant), else from 0 to 1.
+    """
+
+    image: Picture
+    values: NDArray[np.float32]
+    boxes: tuple[Box, ...] = ()
+    signed: bool = False
+
+
+def explain(
+    model: Predictor, prepared: Prepared, image_warnings: tuple[str, ...], ask: Ask, progress: Report | None = None
+) -> Explanation:
+    """Score and heatmap of a prepared image."""
+    score = model.score_prepared(prepared)
+    wanted: dict[str, Any] = {"method": ask.method, "layer": ask.layer or None, "channels": ask.channels, "progress": progress}
+    both = ask.target == BOTH
+    heat = model.evidence(prepared, **wanted) if both else model.explain(prepared, target=ask.target, **wanted)
+    warnings = tuple(dict.fromkeys((*image_warnings, *prepared.warnings)))
+    return Explanation(prepared, score, model.threshold, model.decide(score), heat, warnings)
+
+
+def what_if(model: Predictor, prepared: Prepared) -> Explanation:
+    """Score and heatmap of an image that another recipe than the model's prepared: see Predictor.what_if."""
+    score, heat = model.what_if(prepared)
+    return Explanation(prepared, score, model.threshold, model.decide(score), heat, ())
+
+
+def on_input(found: Explanation, boxes: list[Box]) -> View:
+    """The map on what the model saw; `boxes` in the original's pixels."""
+    from core.preprocessing import map_boxes
+
+    mapped = tuple(map_boxes(boxes, found.prepared.matrix))
+    return View(found.prepared.pixels, found.heat.values, mapped, found.heat.target == BOTH)
+
+
+def on_original(found: Explanation, original: Picture, shape: tuple[int, int], boxes: list[Box]) -> View:
+    """The map on the original image: `original` uint8 is a small copy of it, `shape` its real (height, width).
+
+    What the preparation cut away has no heat.
+    """
+    from core.preprocessing import map_boxes, original_from_prepared
+    from core.preprocessing.geometry import scaling
+
+    height, width = original.shape
+    enlarge = scaling(shape[1] / width, shape[0] / height)
+    there = replace(found.prepared, matrix=found.prepared.matrix @ enlarge)
+    values = original_from_prepared(found.heat.values, there, original.shape)
+    mapped = tuple(map_boxes(boxes, scaling(width / shape[1], height / shape[0])))
+    return View(original, values, mapped, found.heat.target == BOTH)
+
+
+def drawn(view: View, *, opacity: float, colormap: str) -> Picture:
+    """The view as RGB uint8, enlarged where it is small, with its boxes."""
+    from core.gradcam import overlay
+
+    tinted = overlay(view.image, view.values, opacity, colormap, signed=view.signed)
+    return _finish(tinted, view.boxes)
+
+
+def pictures(found: Explanation, *, opacity: float, colormap: str) -> tuple[Picture, Picture]:
+    """(model input, overlay), RGB uint8, both enlarged alike."""
+    view = on_input(found, [])
+    grey = np.repeat(view.image[..., None], 3, axis=2)
+    return _finish(grey, ()), drawn(view, opacity=opacity, colormap=colormap)
+
+
+def _finish(image: Picture, boxes: tuple[Box, ...]) -> Picture:
+    height, width = image.shape[:2]
+    factor = max(1, round(SHOWN_SIDE / max(height, width)))
+    shown: Any = image
+    if factor > 1:
+        shown = cv2.resize(image, (width * factor, height * factor), interpolation=cv2.INTER_CUBIC)
+    shown = np.ascontiguousarray(shown)
+    for box in boxes:
+        x0, y0, x1, y1 = (round(edge * factor) for edge in box)
+        for colour, thickness in (((0, 0, 0), 4), (BOX_COLOR, 2)):  # seen on white tissue, too
+            cv2.rectangle(shown, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
+    return shown
+
+
+def side_by_side(shown: list[Picture]) -> Picture:
+    """RGB pictures in a row on black, none of them stretched."""
+    height = max(picture.shape[0] for picture in shown)
+    width = sum(picture.shape[1] for picture in shown) + GAP * (len(shown) - 1)
+    row, left = np.zeros((height, width, 3), np.uint8), 0
+    for picture in shown:
+        row[: picture.shape[0], left : left + picture.shape[1]] = picture
+        left += picture.shape[1] + GAP
+    return row
+
+
+def file_name(image: str, found: Explanation, *, original: bool = False, more: str = "") -> str:
+    """A name for a saved overlay that every system accepts: `d0012_LCC-gradcam-malignant.png`.
+
+    It tells what was asked for, so that another layer or place does not overwrite it.
+    """
+    heat = found.heat
+    parts = [Path(image).stem, heat.method, heat.target, heat.layer, "original" if original else "", more]
+    words = (re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in parts)
+    return "-".join(word for word in words if word).replace("++", "pp") + ".png"
+
+
+def save(folder: Path, name: str, picture: Picture) -> Path:
+    """Write a picture as PNG into the run's explain/ folder; returns its path.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    from core.images.encode import encode_png
+
+    out = folder / "explain" / name
+    out.parent.mkdir(exist_ok=True)
+    temporary = out.with_name(f".{out.name}.tmp")
+    temporary.write_bytes(encode_png(picture))
+    temporary.replace(out)
+    return out
