@@ -1,0 +1,156 @@
+"""Where breast and lesions lie in a prepared image, as masks.
+
+A manifest names a lesion in pixels of the original image, origin top left, by any of three columns; the first of these
+that a row fills is used:
+
+    lesion_masks    image files, "|" between them, of the original's size, lesion above 0 (CBIS-DDSM draws them);
+                    a relative path starts at the image's own folder
+    lesion_circles  JSON list of [x, y, radius] (mini-MIAS); "[]" says that none is known, whatever the boxes
+    lesions         JSON list of boxes [x0, y0, x1, y1]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config import Recipe
+from core.data import lesion_boxes
+from core.errors import BadManifest
+from core.images import read
+from core.preprocessing.breast import find_breast
+from core.preprocessing.geometry import map_points
+
+Mask = NDArray[np.bool_]
+
+_SMALLEST = 0.01  # of the image: a smaller speck of light is no breast
+_SEARCH_SIDE = 512  # px, longer side of the copy in which a breast is looked for
+
+
+def has_lesion(row: Mapping[Any, Any]) -> bool:
+    """Whether the row says where a lesion is. Raises BadManifest where what it says cannot be read."""
+    if _text(row, "lesion_masks"):
+        return True
+    circles = _circles(row)
+    return bool(lesion_boxes(row) if circles is None else circles)
+
+
+def lesion_mask(row: Mapping[Any, Any], matrix: NDArray[np.float64], original: tuple[int, int], shape: tuple[int, int]) -> Mask:
+    """The row's lesions over the prepared image, bool (H, W); a lesion smaller than a pixel is one pixel.
+
+    Args:
+        row: of a manifest, see above.
+        matrix: (3, 3), original coordinates to prepared ones (core.preprocessing.geometry).
+        original: (height, width) of the original image.
+        shape: (height, width) of the prepared image.
+
+    Raises:
+        BadManifest: the row's lesions cannot be read, or a mask is of another size than the image.
+        UnreadableImage: a mask's file cannot be read.
+    """
+    x, y = _original_of_pixels(matrix, shape)
+    if files := _text(row, "lesion_masks"):
+        return _from_files(files, Path(str(row["path"])).parent, matrix, original, (x, y))
+    inside = np.zeros(shape, np.bool_)
+    centres = []
+    if (circles := _circles(row)) is not None:
+        for cx, cy, radius in circles:
+            inside |= (x[None, :] - cx) ** 2 + (y[:, None] - cy) ** 2 <= radius**2
+            centres.append((cx, cy))
+    else:
+        for x0, y0, x1, y1 in lesion_boxes(row):
+            inside |= np.outer((y >= y0) & (y < y1), (x >= x0) & (x < x1))
+            centres.append(((x0 + x1) / 2, (y0 + y1) / 2))
+    return inside | _marked(np.array(centres), matrix, shape)
+
+
+def breast_mask(pixels: NDArray[np.uint8], recipe: Recipe) -> Mask:
+    """Where the breast is in a prepared image, uint8 (H, W) -> bool (H, W), holes filled.
+
+    Where the recipe blackens the background, it is what was left; else it is looked for. Everything is breast where none
+    is found.
+    """
+    if not recipe.remove_background:
+        return _found(pixels)
+    contours, _ = cv2.findContours((pixels > 0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(pixels.shape, np.uint8)
+    large = [contour for contour in contours if cv2.contourArea(contour) >= _SMALLEST * pixels.size]
+    cv2.drawContours(filled, large, -1, 1, thickness=cv2.FILLED)
+    return filled > 0 if large else np.ones(pixels.shape, np.bool_)
+
+
+def _found(pixels: NDArray[np.uint8]) -> Mask:
+    height, width = pixels.shape
+    scale = min(1.0, _SEARCH_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    mask = find_breast(small).mask
+    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def _original_of_pixels(matrix: NDArray[np.float64], shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Original x of each prepared column's centre, and y of each row's: there is no rotation or shear."""
+    columns, rows = np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5
+    return (columns - matrix[0, 2]) / matrix[0, 0], (rows - matrix[1, 2]) / matrix[1, 1]
+
+
+def _marked(points: NDArray[np.float64], matrix: NDArray[np.float64], shape: tuple[int, int]) -> Mask:
+    """The prepared pixels that hold any of these original points (N, 2)."""
+    marked = np.zeros(shape, np.bool_)
+    if len(points):
+        x, y = np.floor(map_points(points, matrix)).astype(np.int64).T
+        there = (x >= 0) & (x < shape[1]) & (y >= 0) & (y < shape[0])
+        marked[y[there], x[there]] = True
+    return marked
+
+
+def _from_files(
+    files: str,
+    folder: Path,
+    matrix: NDArray[np.float64],
+    original: tuple[int, int],
+    centres: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> Mask:
+    x, y = centres
+    columns, rows = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    within = np.outer((rows >= 0) & (rows < original[0]), (columns >= 0) & (columns < original[1]))
+    columns, rows = columns.clip(0, original[1] - 1), rows.clip(0, original[0] - 1)
+    result = np.zeros(within.shape, np.bool_)
+    for name in files.split("|"):
+        drawn = read(folder / name.strip()).pixels > 0
+        if drawn.shape != original:
+            raise BadManifest(
+                f"{name.strip()}: expected a lesion mask of {original[0]} x {original[1]} px, the image's size, got "
+                f"{drawn.shape[0]} x {drawn.shape[1]} px. Give the mask of the whole image, not of a crop."
+            )
+        # Both ways, so that neither a small lesion falls between the prepared pixels nor a large one gets holes.
+        found_y, found_x = np.nonzero(drawn)
+        points = np.column_stack([found_x, found_y]).astype(np.float64) + 0.5
+        result |= (drawn[np.ix_(rows, columns)] & within) | _marked(points, matrix, result.shape)
+    return result
+
+
+def _circles(row: Mapping[Any, Any]) -> list[tuple[float, float, float]] | None:
+    content = _text(row, "lesion_circles")
+    if not content:
+        return None
+    wanted = "expected a JSON list of [x, y, radius] in pixels with a radius above 0"
+    try:
+        circles = [(float(x), float(y), float(radius)) for x, y, radius in json.loads(content)]
+    except (ValueError, TypeError) as error:
+        raise BadManifest(f"lesion_circles {content!r}: {wanted}") from error
+    if not all(math.isfinite(sum(circle)) and circle[2] > 0 for circle in circles):
+        raise BadManifest(f"lesion_circles {content!r}: {wanted}")
+    return circles
+
+
+def _text(row: Mapping[Any, Any], name: str) -> str:
+    value = row.get(name, "")
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value).strip()

@@ -1,0 +1,146 @@
+"""What an audit found, in plain words. It says "no better than" wherever an interval does not exclude it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Figure
+from core.metrics import Interval
+
+# A rank correlation from here on: the map of a network without learning tells much the same.
+TOO_ALIKE = 0.5
+
+
+def verdict_of(figures: Sequence[Figure], cases: Sequence[Case], shuffled_empty: int) -> tuple[str, ...]:
+    """Sentences, the most important first."""
+    by_key = {(figure.key, figure.group): figure for figure in figures}
+    sentences = [
+        *_pointing(by_key, cases),
+        *_energy(by_key.get(("energy", ALL))),
+        *_faithful(by_key),
+        *_sane(by_key.get(("shuffled_rank", ALL)), shuffled_empty),
+        *_shift(by_key.get(("shifted_rank", ALL))),
+        *_off(by_key.get(("off_breast", ALL))),
+        *_flagged(cases),
+    ]
+    return tuple(sentences)
+
+
+def _pointing(figures: dict[tuple[str, str], Figure], cases: Sequence[Case]) -> list[str]:
+    located = [case for case in cases if case.located]
+    if not located:
+        return ["Whether the maps find lesions cannot be told: no malignant image here has a known lesion and a map."]
+    hits = sum(case.values["hit"] > 0.5 for case in located)
+    figure = figures[("hit", ALL)]
+    patients = len({case.patient_id for case in located})
+    start = f"In {hits} of {len(located)} malignant images with a known lesion ({patients} patients) the map's peak lies in it"
+    if isinstance(figure.value, str):
+        return [f"{start}; these are too few patients for an interval, and for a conclusion."]
+    sentences = [f"{start} or within the tolerance: {_compared(figure, 'chance')}"]
+    sentences.append(f"Beside a point at the breast's middle: {_compared(figure, 'centre')}")
+    right, wrong = (figures.get(("hit", group)) for group in (CORRECT, WRONG))
+    if right and wrong and isinstance(right.value, Interval) and isinstance(wrong.value, Interval):
+        sentences.append(
+            f"The peak hits in {right.value.value:.0%} of the cancers that the model calls malignant ({right.images} images) "
+            f"and in {wrong.value.value:.0%} of those it misses ({wrong.images})."
+        )
+    return sentences
+
+
+def _energy(figure: Figure | None) -> list[str]:
+    if figure is None or isinstance(figure.value, str):
+        return []
+    return [f"Of the maps' energy {figure.value.value:.0%} lies in the lesion: {_compared(figure, 'chance')}"]
+
+
+def _faithful(figures: dict[tuple[str, str], Figure]) -> list[str]:
+    sentences = []
+    for key, better, words in (
+        ("deletion", -1, "Blurring first what the map marks lowers the score"),
+        ("insertion", 1, "Showing first what the map marks raises the score"),
+    ):
+        called = figures.get((key, CALLED))
+        group = CALLED if called and isinstance(called.value, Interval) else ALL
+        figure = figures.get((key, group))
+        if figure is None or "random" not in figure.references:
+            continue
+        difference = figure.references["random"].difference
+        if isinstance(difference, str):
+            continue
+        among = f"over {figure.images} images{' called malignant' if group == CALLED else ''}"
+        told = f"difference in AUC {difference:+.3f} {among}"
+        if (difference.high < 0) if better < 0 else (difference.low > 0):
+            sentences.append(f"{words} sooner than blurring or showing at random ({told}).{_but(figure, better)}")
+        elif (difference.low > 0) if better < 0 else (difference.high < 0):
+            sentences.append(f"{words} later than a random order would ({told}): it does not mark what the score rests on.")
+        else:
+            sentences.append(f"{words} no sooner than a random order, as far as can be told ({told}).")
+    return sentences
+
+
+def _but(figure: Figure, better: int) -> str:
+    """What takes away from it: that an order which has seen no tissue does as well."""
+    reference = figure.references.get("centre")
+    if reference is None or isinstance(reference.difference, str):
+        return ""
+    difference = reference.difference
+    if (difference.high < 0) if better < 0 else (difference.low > 0):
+        return ""
+    if (difference.low > 0) if better < 0 else (difference.high < 0):
+        return f" But later than from the breast's middle outwards (difference {difference:+.3f})."
+    return f" But no sooner than from the breast's middle outwards, as far as can be told (difference {difference:+.3f})."
+
+
+def _sane(figure: Figure | None, empty: int) -> list[str]:
+    emptied = f" ({empty} more became empty)" if empty else ""
+    if figure is None or isinstance(figure.value, str):
+        return [f"With shuffled weights {empty} maps became empty; too few remain to compare."] if empty else []
+    value = figure.value
+    told = f"rank correlation {value:+.2f} over {figure.images} images{emptied}"
+    if value.low >= TOO_ALIKE:
+        return [f"With shuffled weights the maps stay much the same ({told}): they show the image more than what was learned."]
+    if value.high < TOO_ALIKE:
+        return [f"With shuffled weights the maps become others ({told}): they depend on what was learned."]
+    return [f"Whether the maps depend on what was learned cannot be told ({told})."]
+
+
+def _shift(figure: Figure | None) -> list[str]:
+    if figure is None or isinstance(figure.value, str):
+        return []
+    told = f"rank correlation {figure.value:.2f}"
+    if figure.value.low >= TOO_ALIKE:
+        return [f"When the image moves by one pixel, the map moves with it ({told})."]
+    return [f"When the image moves by one pixel, the map becomes another ({told}): do not read much into one map."]
+
+
+def _off(figure: Figure | None) -> list[str]:
+    if figure is None or isinstance(figure.value, str):
+        return []
+    uniform = figure.references["uniform"].value
+    beside = "" if isinstance(uniform, str) else f"; of a map that is the same everywhere it would be {uniform.value:.1%}"
+    return [f"{figure.value.value:.1%} of the maps' energy lies off the breast{beside}."]
+
+
+def _flagged(cases: Sequence[Case]) -> list[str]:
+    count = sum(bool(case.flagged) for case in cases)
+    if not count:
+        return ["No map was empty, flat or not a number."]
+    return [
+        f"{count} of {len(cases)} maps hold nothing (empty, flat or not a number): they are named, and left out of every "
+        "figure."
+    ]
+
+
+def _compared(figure: Figure, name: str) -> str:
+    reference = figure.references[name]
+    if isinstance(reference.value, str) or isinstance(reference.difference, str):
+        return "not compared."
+    beside = {"chance": "chance gives", "centre": "that gives"}[name]
+    told = f"{beside} {reference.value.value:.0%}, difference {100 * reference.difference.value:+.0f} points " + (
+        f"[{100 * reference.difference.low:+.0f}, {100 * reference.difference.high:+.0f}]"
+    )
+    if reference.difference.low > 0:
+        return f"better ({told})."
+    if reference.difference.high < 0:
+        return f"worse ({told})."
+    return f"no better, as far as can be told ({told})."
