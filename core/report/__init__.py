@@ -1,14 +1,27 @@
-"""A run as one HTML file that opens anywhere, offline, and says what a reviewer asks."""
+"""A run as one HTML file that opens anywhere, offline, and says what a reviewer asks.
+
+material    the run folder, read        notes        report.yaml, what only the authors can say
+sections    material -> sections        checklists   TRIPOD+AI and CLAIM, item by item
+figures     numbers -> drawings         heatmaps     cases -> pictures
+document    what a report is made of    page         a document -> HTML
+"""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.data.files import write_text
-from core.report.content import gather
+from core.report.checklists import CLAIM, TRIPOD, checklist, numbers_for, open_questions
+from core.report.document import Block, Document, Numbers, Section, Text
+from core.report.heatmaps import cases
+from core.report.material import Material, read_material
+from core.report.notes import FILE, Notes, keep_notes, questions, write_questions
 from core.report.page import render
+from core.report.sections import checks, closing, data, front, results
+from core.report.sections.methods import methods, openness
 
 if TYPE_CHECKING:
     from core.predict import Predictor
@@ -16,24 +29,100 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-__all__ = ["report"]
+__all__ = ["Notes", "keep_notes", "questions", "report", "write_questions"]
 
 
 def report(run: Run, *, predictor: Predictor | None = None) -> Path:
     """Write the run's report.html and return its path.
 
-    The file holds everything it shows (figures, images, script); nothing is loaded from anywhere. The same run gives
-    the same bytes. It reads what `evaluate` has written and opens no split itself: a split that has not been
-    evaluated is said to be missing.
+    The file holds everything it shows (figures, images); nothing is loaded from anywhere and no script runs. The same run
+    gives the same bytes, whoever asks. It reads what `evaluate` and `audit` have written and opens no split itself: what is
+    not there is said to be missing, with the command that makes it. What only the authors can say comes from the run's
+    report.yaml.
 
     Args:
-        predictor: the run's loaded model, where the caller has it; else it is loaded, for the heatmaps.
+        predictor: the run's loaded model, where the caller has it; else it is loaded, when a picture has to be made.
 
     Raises:
         BadRun: the run has no model yet, or its files are damaged.
+        BadConfig: report.yaml is damaged.
         OSError: the file cannot be written.
     """
     path = run.path / "report.html"
     write_text(path, render(gather(run, predictor)))
     log.info("report written: %s", path)
     return path
+
+
+def gather(run: Run, predictor: Predictor | None = None) -> Document:
+    """The whole report of a run, before it is a page. Raises as `report` does."""
+    material = read_material(run)
+    parts = [
+        front.introduction(material),
+        methods(material),
+        openness(material),
+        Section(
+            "results",
+            "Results",
+            sections=(
+                data.participants(material),
+                results.development(material),
+                results.performance(material),
+                results.calibration(material),
+                results.utility(material),
+                checks.subgroups(material),
+                checks.shortcuts(material),
+                checks.heatmap_audit(material),
+                cases(material, predictor),
+                results.openings(material),
+                results.baselines(material),
+            ),
+        ),
+        closing.discussion(material),
+        closing.model_card(material),
+        closing.reproducibility(material),
+        closing.configuration(material),
+        Section("appendix-tripod", "TRIPOD+AI checklist"),
+        Section("appendix-claim", "CLAIM 2024 checklist"),
+        closing.references(),
+    ]
+    document = Document(
+        title=front.title(material),
+        authors=material.notes.authors,
+        run=material.name,
+        written=str(material.card.get("created", "–")).replace("T", " "),
+        synthetic=material.synthetic,
+        abstract=front.abstract(material),
+        headline=front.headline(material),
+        warnings=front.warnings(material),
+        sections=tuple(map(_with_items, parts)),
+    )
+    return _with_checklists(document, material)
+
+
+def _with_items(section: Section) -> Section:
+    """The section and all below it, with the guidelines' numbers beside their headings."""
+    return replace(section, items=numbers_for(section.id), sections=tuple(map(_with_items, section.sections)))
+
+
+def _with_checklists(document: Document, material: Material) -> Document:
+    """The document with both checklists filled in: they tell where everything else stands."""
+    everything, numbers = document.walk(), Numbers.of(document)
+    answered = {key for key in Notes.model_fields if material.notes.answer(key)}
+    waiting = open_questions(everything)
+    text = (
+        f"{len(waiting)} questions wait for the authors. {material.command('report {run} --questions')} writes an empty "
+        f"{FILE} into the run's folder; {material.command('report {run} --notes FILE')} takes a filled one. Marked rows are "
+        "open."
+        if waiting
+        else "Every question for the authors is answered."
+    )
+    tables: dict[str, tuple[Block, ...]] = {
+        "appendix-tripod": (
+            Text(text),
+            checklist(TRIPOD, "TRIPOD+AI, item by item (Collins et al. 2024).", everything, numbers, answered),
+        ),
+        "appendix-claim": (checklist(CLAIM, "CLAIM 2024, item by item (Tejani et al. 2024).", everything, numbers, answered),),
+    }
+    sections = tuple(replace(part, blocks=tables.get(part.id, part.blocks)) for part in document.sections)
+    return replace(document, sections=sections)

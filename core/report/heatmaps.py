@@ -1,65 +1,71 @@
-"""A few images with their heatmaps, chosen by rule: hits, misses and false alarms, never by looks."""
+"""A few images with their heatmaps, chosen by rule: hits, misses, false alarms, near the threshold; never by looks.
+
+A picture is made once and kept in the run's explain/report folder: another machine, or another number of threads, may move a
+heatmap by a last bit, and the same run must give the same report.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.errors import LabError
+from core.data.files import replacing
+from core.errors import BadRun, LabError
 from core.evaluate import Evaluation
-from core.report.page import Picture
+from core.report.document import Block, Picture, Pictures, Section, Text
+from core.report.material import SPLIT_WORDS, Material
 
 if TYPE_CHECKING:
     from core.predict import Predictor
-    from core.training import Run
 
 log = logging.getLogger(__name__)
 
-_SIDE = 480  # px, the longer side of an image in the report
+_SIDE = 420  # px, the longer side of an image in the report
+_GAP = 6  # px between an image and its heatmap
+_OUTLINE = (0, 255, 160)
+# Raise it when pictures are drawn otherwise: those that are kept are made anew.
+_VERSION = 1
 _TITLES = {
     "hit": "Malignant, called malignant",
     "miss": "Malignant, called benign",
     "alarm": "Benign, called malignant",
     "quiet": "Benign, called benign",
+    "near": "Near the threshold",
 }
+_RULE = (
+    "the two surest hits, the two worst misses, the two worst false alarms, the surest benign image, and the benign and the "
+    "malignant image nearest to the threshold, as far as there are such"
+)
 
 
-def heatmap_section(run: Run, evaluations: Mapping[str, Evaluation], predictor: Predictor | None) -> dict[str, Any]:
-    """The template's `heatmaps`: text, and pictures of the image beside the image with its heatmap."""
-    split = next((name for name in ("test", "val") if name in evaluations), None)
-    if split is None:
-        return {"text": "No split has been evaluated yet, so there is no case to show.", "images": []}
-    try:
-        if predictor is None:
-            from core.predict import Predictor
-
-            predictor = Predictor.from_run(run)
-    except LabError as error:
-        return {"text": f"Heatmaps cannot be made here: {error}", "images": []}
-    evaluation = evaluations[split]
-    pictures, missing = [], 0
-    for number, kind in choose_cases(evaluation.predictions, evaluation.threshold):
-        try:
-            pictures.append(_picture(predictor, evaluation.predictions, number, kind))
-        except LabError as error:
-            log.warning("%s: no heatmap for row %d of %s: %s", run.name, number + 1, split, error)
-            missing += 1
+def cases(material: Material, predictor: Predictor | None) -> Section:
+    """The report's section of cases: failure analysis by pictures."""
+    title, evaluation = "Cases and failures", material.shown
+    if evaluation is None:
+        return Section("cases", title, (Text("No split has been evaluated yet, so there is no case to show."),))
+    pictures, problems = _pictures(material, evaluation, predictor)
+    words = SPLIT_WORDS[evaluation.split]
     text = (
-        f"Grad-CAM for the malignant class on images of the {split} set: the two surest hits, the worst miss, the worst false "
-        "alarm and the surest benign image, as far as there are such. Left: what the model saw; right: with the heatmap. "
-        "A heatmap shows where evidence for the class was found, at the resolution of the last layer; it does not outline "
+        f"Images of the {words} set, chosen by rule and not by looks: {_RULE}. Nobody is named: a row is that of "
+        f"predictions/{evaluation.split}.csv in the run's folder, counted from 1 below its heading, where the file is found."
+    )
+    caption = (
+        "Left: what the model saw; right: with the evidence for malignant. Green: the lesion, where the manifest says where "
+        "it is. A heatmap shows where evidence was found, at the resolution of the layer it is read from; it does not outline "
         "a lesion."
     )
-    if missing:
-        text += f" {missing} of the chosen images could not be read or explained now."
-    return {"text": text, "images": pictures}
+    blocks: list[Block] = [Text(text)]
+    blocks += [Pictures(tuple(pictures), caption)] if pictures else []
+    blocks += [Text(problem) for problem in problems]
+    return Section("cases", title, tuple(blocks))
 
 
 def choose_cases(predictions: pd.DataFrame, threshold: float) -> list[tuple[int, str]]:
@@ -70,36 +76,114 @@ def choose_cases(predictions: pd.DataFrame, threshold: float) -> list[tuple[int,
     misses, quiet = ranked[~called & malignant], ranked[~called & ~malignant]
     chosen = [
         *((row, "hit") for row in hits.index[:2]),
-        *((row, "miss") for row in misses.index[-1:]),
-        *((row, "alarm") for row in alarms.index[:1]),
+        *((row, "miss") for row in misses.index[::-1][:2]),
+        *((row, "alarm") for row in alarms.index[:2]),
         *((row, "quiet") for row in quiet.index[-1:]),
     ]
+    taken = {row for row, _ in chosen}
+    for rows in (ranked[malignant], ranked[~malignant]):
+        rest = rows[~rows.index.isin(taken)]
+        nearest = (rest["score"] - threshold).abs().sort_values(kind="stable").index[:1]
+        chosen += [(row, "near") for row in nearest]
     return [(int(row), kind) for row, kind in chosen]
 
 
-def _picture(predictor: Predictor, predictions: pd.DataFrame, number: int, kind: str) -> Picture:
+def _pictures(material: Material, evaluation: Evaluation, predictor: Predictor | str | None) -> tuple[list[Picture], list[str]]:
+    found: list[Picture] = []
+    missing = 0
+    frame = evaluation.predictions
+    for number, kind in choose_cases(frame, evaluation.threshold):
+        row = frame.iloc[number]
+        kept = material.run.path / "explain" / "report" / f"{_key(material, str(row['path']))}.jpg"
+        note = kept.with_suffix(".txt")
+        try:
+            if not (kept.is_file() and note.is_file()):
+                predictor = predictor or _loaded(material)
+                if isinstance(predictor, str):
+                    return found, [predictor]
+                _draw(material, predictor, str(row["path"]), kept, note)
+            found.append(_picture(row, number, kind, kept, note))
+        except LabError as error:
+            log.warning("%s: no heatmap for row %d of %s: %s", material.name, number + 1, evaluation.split, error)
+            missing += 1
+    return found, [
+        f"{missing} of the chosen images could not be read or explained now, and have no picture."
+    ] if missing else []
+
+
+def _loaded(material: Material) -> Predictor | str:
+    """The run's model; why there are no pictures where it cannot be loaded."""
+    from core.predict import Predictor
+
+    try:
+        return Predictor.from_run(material.run)
+    except LabError as error:
+        return f"No pictures: {str(error).replace(str(material.run.path), material.name)}."
+
+
+def _key(material: Material, path: str) -> str:
+    """Changes whenever the picture may change."""
+    rows = material.rows[material.rows["path"] == path]
+    content = str(rows["content_hash"].iloc[0]) if len(rows) and "content_hash" in rows.columns else ""
+    parts = (_VERSION, content or path, material.card.get("weights_sha256", ""), material.card.get("recipe_hash", ""))
+    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _draw(material: Material, predictor: Predictor, path: str, target: Path, note: Path) -> None:
+    """Write the pair of pictures, and beside it why there is no heatmap ("" where there is one)."""
     from core.gradcam import overlay
     from core.images.encode import encode_jpeg
 
-    row = predictions.iloc[number]
-    where = " ".join(word for word in (str(row["laterality"]), str(row["view"])) if word)
-    caption = f"{_TITLES[kind]}: score {row['score']:.3f}{f', {where}' if where else ''} (row {number + 1} of the predictions)"
-    prediction = predictor.predict(Path(str(row["path"])))
+    prediction = predictor.predict(Path(path))
     prepared = prediction.prepared
     heat = predictor.explain(prepared)
-    if heat.flat:
-        caption += f". No heatmap: {heat.reason}" if heat.reason else ". The heatmap is flat"
     grey = np.repeat(prepared.pixels[:, :, None], 3, axis=2)
-    pair = np.hstack([_fit(grey), _fit(overlay(prepared, heat))])
-    source = "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(pair, quality=88)).decode("ascii")
-    return Picture(source, caption)
+    lesion = _lesion(material, path, prediction, prepared)
+    pair = [_outlined(image, lesion) for image in (grey, overlay(prepared, heat))]
+    gap = np.full((pair[0].shape[0], _GAP, 3), 255, np.uint8)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as stream:
+        stream.write(encode_jpeg(np.hstack([pair[0], gap, pair[1]]), quality=88))
+    with replacing(note) as stream:
+        stream.write((heat.reason or "it is flat" if heat.flat else "").encode("utf-8"))
 
 
-def _fit(image: NDArray[np.uint8]) -> NDArray[Any]:
-    import cv2
+def _lesion(material: Material, path: str, prediction: Any, prepared: Any) -> NDArray[np.bool_] | None:
+    """The row's lesions over the prepared image; None where the manifest does not say, or says it wrongly."""
+    from core.heatmap_audit.lesions import has_lesion, lesion_mask
 
+    rows = material.rows[material.rows["path"] == path]
+    if rows.empty:
+        return None
+    row = rows.iloc[0].to_dict()
+    if not has_lesion(row):
+        return None
+    return lesion_mask(row, prepared.matrix, prediction.mammogram.pixels.shape, prepared.pixels.shape)
+
+
+def _outlined(image: NDArray[np.uint8], lesion: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """The image at the report's size, with the lesion's outline."""
     scale = _SIDE / max(image.shape[:2])
-    if scale >= 1:
-        return image
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    if lesion is not None:
+        mask = cv2.resize(lesion.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        shown = np.ascontiguousarray(shown)
+        cv2.drawContours(shown, contours, -1, _OUTLINE, 2, cv2.LINE_8)  # one pixel would lose its colour in a JPEG
+    return np.asarray(shown, dtype=np.uint8)
+
+
+def _picture(row: pd.Series, number: int, kind: str, kept: Path, note: Path) -> Picture:
+    content = kept.read_bytes()
+    shown = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if shown is None:
+        raise BadRun(f"{kept}: damaged. Delete it, and write the report again.")
+    where = " ".join(word for word in (str(row["laterality"]), str(row["view"])) if word)
+    near = f", {row['label']}" if kind == "near" else ""
+    caption = f"{_TITLES[kind]}{near}: score {row['score']:.3f}{f', {where}' if where else ''} (row {number + 1})"
+    reason = note.read_text(encoding="utf-8")
+    if reason:
+        caption += f". No heatmap: {reason}"
+    source = "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
+    return Picture(source, caption, int(shown.shape[1]), int(shown.shape[0]))

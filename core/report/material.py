@@ -1,0 +1,169 @@
+"""What a report is made from: everything the run folder holds, read once. Opens no split and computes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from core.config import Config
+from core.data import is_synthetic
+from core.errors import BadRun
+from core.evaluate import Evaluation, read_evaluation
+from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
+from core.report.document import Author
+from core.report.notes import FILE, Notes, read_notes
+
+if TYPE_CHECKING:
+    from core.training import Run
+
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Left:
+    """An image that has no score: its row in the run's manifest.csv (from 1, 0 unknown), its set, and why."""
+
+    row: int
+    split: str
+    when: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Material:
+    """What was read from the run folder. `audits` of the heatmaps by split, in words where one cannot be read."""
+
+    run: Run
+    card: Mapping[str, Any]
+    config: Config
+    rows: pd.DataFrame
+    events: list[dict[str, Any]]
+    evaluations: dict[str, Evaluation]
+    audits: dict[str, HeatmapAudit | str]
+    notes: Notes
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def synthetic(self) -> bool:
+        return bool(self.card.get("synthetic")) or is_synthetic(self.rows)
+
+    @property
+    def test(self) -> Evaluation | None:
+        return self.evaluations.get("test")
+
+    @property
+    def shown(self) -> Evaluation | None:
+        """The evaluation that stands for the run: of the test set, else of validation."""
+        return self.test or self.evaluations.get("val")
+
+    @property
+    def architecture(self) -> str:
+        return str(self.card.get("model", {}).get("name", "a model"))
+
+    def command(self, words: str) -> str:
+        """A command about this run, to be shown as code."""
+        return f"`python -m core {words.format(run=self.name)}`"
+
+    def ask(self, key: str) -> Author:
+        """The question of report.yaml with its answer, if there is one."""
+        return Author(key, self.notes.question(key), self.notes.answer(key))
+
+    def event(self, kind: str) -> dict[str, Any]:
+        """The last event of this type; {} when there is none."""
+        return next((event for event in reversed(self.events) if event.get("type") == kind), {})
+
+    @cached_property
+    def epochs(self) -> list[dict[str, Any]]:
+        return [event for event in self.events if event.get("type") == "epoch"]
+
+    @cached_property
+    def left(self) -> tuple[Left, ...]:
+        """Every image without a score, once, in the order of the manifest."""
+        paths = self.rows["path"].astype("str").tolist()
+        rows = {path: number for number, path in enumerate(paths, start=1)}
+        reasons: dict[str, tuple[str, str]] = {
+            str(event.get("path")): ("before training", str(event.get("reason", "")))
+            for event in self.events
+            if event.get("type") == "excluded"
+        }
+        reasons |= {path: ("before training", reason) for path, reason in self.run.excluded().items()}
+        for evaluation in self.evaluations.values():
+            reasons |= {item.path: ("at evaluation", item.reason) for item in evaluation.excluded}
+        found = []
+        for path, (when, reason) in reasons.items():
+            row = rows.get(path, 0)
+            about: Mapping[Any, Any] = self.rows.iloc[row - 1].to_dict() if row else {}
+            split, patient = str(about.get("split", "")), str(about.get("patient_id", ""))
+            found.append(Left(row, split, when, anonymous(reason, path, patient)))
+        return tuple(sorted(found, key=lambda item: (item.row, item.reason)))
+
+
+def read_material(run: Run) -> Material:
+    """Read the run folder.
+
+    Raises:
+        BadRun: the run has no model yet, or its files are damaged.
+        BadConfig: report.yaml cannot be used.
+    """
+    card = run.model_card()
+    evaluations = {split: read_evaluation(run, split) for split in ("test", "val")}
+    audits = {split: _audit(run, split) for split in audited_splits(run)}
+    return Material(
+        run=run,
+        card=card,
+        config=run.config(),
+        rows=run.manifest(),
+        events=run.events(),
+        evaluations={split: found for split, found in evaluations.items() if found is not None},
+        audits={split: audit for split, audit in audits.items() if audit is not None},
+        notes=read_notes(run.path / FILE),
+    )
+
+
+def _audit(run: Run, split: str) -> HeatmapAudit | str | None:
+    """The audit of this split; in words where it cannot be read: it is easily made again, and hides nothing else."""
+    try:
+        return read_heatmap_audit(run, split)
+    except BadRun:
+        return "damaged or of another version"
+
+
+def anonymous(text: str, path: str, patient: str = "") -> str:
+    """The text without the file's path, name and folder, and without the patient: hospitals' file names often hold both."""
+    place = Path(path)
+    for word in (path, str(place), place.as_posix(), str(place.parent), place.name, place.stem):
+        if len(word) > 2:
+            text = text.replace(word, "the file")
+    return text.replace(patient, "the patient") if len(patient) > 2 else text
+
+
+def split_fingerprint(rows: pd.DataFrame, split: str) -> str:
+    """A SHA-256 (16 hex digits) of the split's images, patients and labels, whatever their order or folder.
+
+    Two runs with the same fingerprint were evaluated on the same images. Images count by content hash where the
+    manifest has one, else by file name.
+    """
+    part = rows[rows["split"] == split]
+    hashes = part["content_hash"] if "content_hash" in part.columns else pd.Series("", index=part.index)
+    lines = sorted(
+        f"{content or Path(str(path)).name}\0{patient}\0{label}"
+        for path, patient, label, content in zip(part["path"], part["patient_id"], part["label"], hashes, strict=True)
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16] if lines else "–"
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, in hex; in words where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"

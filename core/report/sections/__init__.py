@@ -1,0 +1,1 @@
+"""The report's sections, in the order of the guidelines; each module takes the material and gives sections."""

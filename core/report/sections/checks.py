@@ -1,0 +1,282 @@
+"""What could make the figures misleading: subgroups, shortcuts, and heatmaps that were audited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.evaluate import AGAIN
+from core.heatmap_audit import HeatmapAudit, MethodAudit
+from core.heatmap_audit.results import REFERENCES
+from core.metrics import Interval, ShortcutAudit, Subgroup
+from core.metrics.shortcuts import ALL, Shortcut
+from core.report import figures
+from core.report.document import Block, Figure, Missing, Points, Row, Section, Table, Text
+from core.report.material import SPLIT_WORDS, Material
+from core.report.sections.results import _absent
+from core.report.words import DASH, UNITS, feature_title, told, value_title
+
+_ROWS_A_FIGURE = 30
+
+
+def subgroups(material: Material) -> Section:
+    """The figures within groups, as a forest and as a table."""
+    title, evaluation = "Subgroups and fairness", material.shown
+    if evaluation is None or (evaluation.version < 2 and not evaluation.subgroups):
+        return Section("subgroups", title, (_absent(material, "Subgroups"),))
+    if not evaluation.subgroups:
+        text = "Neither the manifest nor the files tell of a feature with two values or more, so there are no subgroups."
+        return Section("subgroups", title, (Text(text),))
+    found = evaluation.subgroups
+    tested = [row for row in found if row.adjusted is not None]
+    small = [row for row in tested if row.adjusted is not None and row.adjusted < 0.05]
+    words = SPLIT_WORDS[evaluation.split]
+    text = (
+        f"{len(found)} groups on the {words} set. {len(tested)} were compared with all other images, p values adjusted for "
+        f"all of them (Holm); {len(small)} differ at 0.05 after that. A group that does not differ has not been shown to be "
+        "equal: most groups are small, and groups overlap in what else sets them apart."
+    )
+    blocks: list[Block] = [Text(text)]
+    if small:
+        blocks.append(Points(tuple(_gap(row) for row in small)))
+    blocks += _forests(found, evaluation.summary["auc"], words)
+    blocks.append(_subgroup_table(found, words))
+    return Section("subgroups", title, tuple(blocks))
+
+
+def _gap(row: Subgroup) -> str:
+    figure = "AUC" if row.compared == "auc" else "sensitivity"
+    return (
+        f"{feature_title(row.feature)} {value_title(row.feature, row.value)}: {figure} "
+        f"{told(row.auc if row.compared == 'auc' else row.sensitivity)}, difference {told(row.difference)} from the rest, "
+        f"adjusted p {_p(row.adjusted)}."
+    )
+
+
+def _forests(found: Sequence[Subgroup], whole: Interval | str, words: str) -> list[Block]:
+    rows: list[tuple[str, Interval | str]] = []
+    heads: list[bool] = []
+    before = ""
+    for row in found:
+        if row.compared != "auc" or not any(isinstance(other.auc, Interval) for other in found if other.feature == row.feature):
+            continue
+        if row.feature != before:
+            rows.append((feature_title(row.feature), ""))
+            heads.append(True)
+            before = row.feature
+        rows.append((f"{value_title(row.feature, row.value)} ({row.malignant_patients}/{row.patients})", row.auc))
+        heads.append(False)
+    reference = whole if isinstance(whole, Interval) else None
+    drawn: list[Block] = []
+    for number, (start, end) in enumerate(_pages(heads), start=1):
+        marks = frozenset(index for index, head in enumerate(heads[start:end]) if head)
+        caption = (
+            f"AUC of images in subgroups of the {words} set; in brackets patients with a malignant image of all patients. "
+            "Grey: the whole set with its interval; dotted: chance."
+        )
+        name = f"subgroups-{number}"
+        drawn.append(figures.forest(name, rows[start:end], caption, reference=reference, heads=marks))
+    return drawn
+
+
+def _pages(heads: Sequence[bool]) -> list[tuple[int, int]]:
+    """Stretches of rows that fit a page, cut before a heading where one is near."""
+    cuts, start = [], 0
+    while len(heads) - start > _ROWS_A_FIGURE:
+        end = start + _ROWS_A_FIGURE
+        near = [index for index in range(start + _ROWS_A_FIGURE // 2, end + 1) if heads[index]]
+        end = near[-1] if near else end
+        cuts.append((start, end))
+        start = end
+    return [*cuts, (start, len(heads))] if len(heads) > start else cuts
+
+
+def _subgroup_table(found: Sequence[Subgroup], words: str) -> Table:
+    rows: list[tuple[str, ...]] = []
+    marked: set[int] = set()
+    before = ""
+    for row in found:
+        if row.adjusted is not None and row.adjusted < 0.05:
+            marked.add(len(rows))
+        value = value_title(row.feature, row.value)
+        name = f"{feature_title(row.feature)}: {value}" if row.feature != before else f"   {value}"
+        before = row.feature
+        numbers = f"{row.malignant_images}/{row.images}", f"{row.malignant_patients}/{row.patients}"
+        shown = (told(row.auc), told(row.sensitivity), told(row.specificity))
+        difference = told(row.difference) if isinstance(row.difference, Interval) else DASH
+        star = " (sensitivity)" if row.compared == "sensitivity" and difference != DASH else ""
+        rows.append((name, *numbers, *shown, difference + star, _p(row.adjusted)))
+    note = (
+        "Malignant of all. A dash: fewer than five patients of a class in the group or in the rest. Kinds of lesions are "
+        "compared by sensitivity. Marked: adjusted p below 0.05."
+    )
+    head = ("Group", "Images", "Patients", "AUC", "Sensitivity", "Specificity", "Difference from the rest", "Adjusted p")
+    return Table(f"Subgroups of the {words} set, images.", head, tuple(rows), note=note, marked=frozenset(marked), small=True)
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def shortcuts(material: Material) -> Section:
+    """How far metadata alone predict the label, beside the model."""
+    title, evaluation = "Shortcut audit", material.shown
+    if evaluation is None or evaluation.shortcuts == AGAIN:
+        return Section("shortcuts", title, (_absent(material, "Shortcut audit"),))
+    audit = evaluation.shortcuts
+    if not isinstance(audit, ShortcutAudit):
+        return Section("shortcuts", title, (Text(f"The audit cannot be made: {audit}"),))
+    words = SPLIT_WORDS[evaluation.split]
+    if not audit.features:
+        return Section(
+            "shortcuts", title, (Text("No metadata are known that could tell the label. The model was not audited."),)
+        )
+    learned = (
+        f"learned on {audit.learned_on:,} training images"
+        if audit.learned_on
+        else f"{audit.folds}-fold cross-validation of patients"
+    )
+    text = (
+        f"How far the label can be predicted from metadata alone, without a pixel ({learned}; {audit.images:,} images of "
+        f"{audit.patients:,} patients of the {words} set), beside the model's AUC of {told(audit.model)}. What the metadata "
+        "tell, a model may have read off the images; its AUC among images that share the value cannot come from there."
+    )
+    blocks: list[Block] = [Text(text)]
+    named = [(feature_title(row.feature) if row.feature != ALL else "All together", row) for row in audit.features]
+    reference = audit.model if isinstance(audit.model, Interval) else None
+    caption = (
+        "Shortcuts: AUC of the label predicted from metadata (circles), and the model's AUC among images that share the value "
+        "(diamonds). Grey: the model on all images; dotted: chance."
+    )
+    rows = [(name, row.auc) for name, row in named]
+    both = ("from metadata alone", "model, among images that share it")
+    blocks.append(
+        figures.forest("shortcuts", rows, caption, reference=reference, second=[row.within for _, row in named], names=both)
+    )
+    table = tuple(
+        (name, _or_note(row.auc), _or_note(row.within), f"{row.pairs:.0%}", verdict(row, audit.model)) for name, row in named
+    )
+    boosted = next((row.boosting for row in audit.features if isinstance(row.boosting, Interval)), None)
+    note = "Pairs: share of the pairs of a malignant and a benign image that share the value, on which the third column rests."
+    note += f" Gradient boosting on all columns together: {told(boosted)}." if boosted else ""
+    note += (
+        f" Left out, since they never vary or name nearly every image: {', '.join(map(feature_title, audit.left_out))}."
+        if audit.left_out
+        else ""
+    )
+    head = ("Metadata", "AUC from it alone", "Model among equals", "Pairs", "In words")
+    blocks.append(Table(f"Shortcut audit, {words} set.", head, table, note=note, words=frozenset({4})))
+    return Section("shortcuts", title, tuple(blocks))
+
+
+def verdict(row: Shortcut, model: Interval | str) -> str:
+    """What a row says, with no more certainty than its intervals have."""
+    if isinstance(row.auc, str):
+        return "cannot be told"
+    said = []
+    if row.auc.low > 0.5:
+        said.append("tells the label better than chance")
+        if isinstance(model, Interval) and row.auc.value >= model.value:
+            said.append("and as well as the model or better")
+    else:
+        said.append("not shown to tell the label")
+    if isinstance(row.within, Interval):
+        said.append(
+            "; the model is better than chance among equals"
+            if row.within.low > 0.5
+            else "; among equals the model is not shown to be better than chance"
+        )
+    return " ".join(said).replace(" ;", ";")
+
+
+def worrying(audit: ShortcutAudit) -> list[str]:
+    """Features that tell the label as well as the model, or beyond which the model tells nothing for certain."""
+    found = []
+    for row in audit.features:
+        if not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
+            continue
+        beats = isinstance(audit.model, Interval) and row.auc.value >= audit.model.value
+        empty = isinstance(row.within, Interval) and row.within.low <= 0.5
+        if beats or empty:
+            found.append("all metadata together" if row.feature == ALL else feature_title(row.feature).lower())
+    return found
+
+
+def _or_note(figure: Interval | str) -> str:
+    return told(figure) if isinstance(figure, Interval) else figure
+
+
+def heatmap_audit(material: Material) -> Section:
+    """The audit of the heatmaps, for every split and data set that has one."""
+    title = "Audit of the heatmaps"
+    if not material.audits:
+        text = (
+            f"The heatmaps of this run have not been audited: {material.command('audit {run}')} compares them with "
+            "lesions and with chance."
+        )
+        return Section("heatmap-audit", title, (Missing(text),))
+    blocks: list[Block] = []
+    weights = material.card.get("weights_sha256")
+    for split, audit in material.audits.items():
+        where = f"--split {split}" if split in SPLIT_WORDS else "--manifest FILE"
+        again = material.command(f"audit {{run}} {where}")
+        if isinstance(audit, str):
+            blocks.append(Missing(f"The audit {split} is {audit}: {again} makes it anew."))
+            continue
+        if audit.weights_sha256 != weights:
+            blocks.append(Missing(f"The audit {split} is of earlier weights: {again} makes it anew."))
+        blocks += _audit(split, audit)
+    return Section("heatmap-audit", title, tuple(blocks))
+
+
+def _audit(split: str, audit: HeatmapAudit) -> list[Block]:
+    name = (
+        f"another data set ({split.removeprefix('external-')})"
+        if audit.external
+        else f"the {SPLIT_WORDS.get(split, split)} set"
+    )
+    blocks: list[Block] = [
+        Text(
+            f"On {name}: {audit.images:,} {UNITS['image']} of {audit.patients:,} "
+            f"patients{', synthetic' if audit.synthetic else ''}."
+        )
+    ]
+    for method in audit.methods:
+        blocks.append(Text(f"Method {method.method}, read from layer {method.layer or DASH}:"))
+        blocks.append(Points(method.verdict))
+        blocks.append(_audit_table(method, name))
+        curves = _curves(split, method)
+        blocks += [Row(curves)] if curves else []
+    blocks.append(Text(" ".join(audit.notes)))
+    return blocks
+
+
+def _audit_table(method: MethodAudit, name: str) -> Table:
+    rows = []
+    for figure in method.figures:
+        beside = [
+            f"{REFERENCES[key]} {reference.value.value:.3f}, difference {told(reference.difference)}"
+            for key, reference in figure.references.items()
+            if isinstance(reference.value, Interval)
+        ]
+        value = told(figure.value) if isinstance(figure.value, Interval) else figure.value
+        rows.append((figure.title, value, "; ".join(beside) or DASH, f"{figure.images} ({figure.patients})"))
+    head = ("Figure", "Value", "Beside", "Images (patients)")
+    return Table(f"Heatmap audit, {method.method}, {name}.", head, tuple(rows), words=frozenset({2}), small=True)
+
+
+def _curves(split: str, method: MethodAudit) -> tuple[Figure, ...]:
+    drawn = []
+    for kind in ("deletion", "insertion"):
+        curves = {order: method.curve(kind, order) for order in ("heatmap", "random", "centre")}
+        known = {order: curve for order, curve in curves.items() if curve is not None}
+        if "heatmap" in known:
+            caption = (
+                f"{kind.capitalize()}: mean score as the breast is {'blurred' if kind == 'deletion' else 'shown'} in "
+                f"the order of the map, {method.method}."
+            )
+            drawn.append(
+                figures.perturbation(f"{kind}-{split}-{method.method}".replace("+", "p").replace(".", "-"), known, caption)
+            )
+    return tuple(drawn)

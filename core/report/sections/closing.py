@@ -1,0 +1,304 @@
+"""Discussion, model card, reproducibility and the appendices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from core import __version__
+from core.config import Config
+from core.data import LABELS, SPLITS
+from core.evaluate import CalibrationReport, Evaluation
+from core.metrics import CalibrationSummary, Interval, ShortcutAudit
+from core.report.document import Facts, Points, Section, Table, Text
+from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerprint
+from core.report.sections.checks import worrying
+from core.report.sections.data import unverified
+from core.report.words import DASH, feature_title, plain, share, starting_weights, told
+
+_FEW_EVENTS = 100  # patients with the outcome; Collins, Ogundimu, Altman, Stat Med 2016;35:214
+_PLACES = ("site", "site_id", "origin", "source")
+
+
+def discussion(material: Material) -> Section:
+    """What it means, what limits it, what using it would take."""
+    return Section(
+        "discussion",
+        "Discussion",
+        sections=(
+            Section("interpretation", "Interpretation", (material.ask("interpretation"),)),
+            Section("limits", "Limitations", (Points(tuple(limits(material))), material.ask("limitations"))),
+            _usability(material),
+        ),
+    )
+
+
+def limits(material: Material) -> list[str]:
+    """Limits that follow from the run's own facts, the gravest first, then those of every such study."""
+    found = [
+        *_limits_of_data(material),
+        *(
+            _limits_of_test(material, material.shown)
+            if material.shown
+            else ["No split has been evaluated: there is no figure to believe."]
+        ),
+    ]
+    every = [
+        "One data set, split by patient: nothing here tells how the model does on another hospital's images, scanners or "
+        "population.",
+        "The share of malignant images is not that of screening: precision, accuracy and F1 do not carry over.",
+        "Heatmaps show where a score came from, not whether it is right.",
+        "Intervals tell the chance of drawing other patients from the same source; they do not cover training again with "
+        "another seed.",
+    ]
+    return found + every
+
+
+def _limits_of_data(material: Material) -> list[str]:
+    rows = material.rows
+    found = []
+    if material.synthetic:
+        found.append("The images are synthetic. No figure in this report says anything about real mammograms.")
+    test = rows[rows["split"] == "test"]
+    smallest = {label: test.loc[test["label"] == label, "patient_id"].nunique() for label in LABELS}
+    if len(test) and min(smallest.values()) < _FEW_EVENTS:
+        label, few = min(smallest.items(), key=lambda item: (item[1], item[0]))
+        found.append(
+            f"The test set is small: {few} patients with {label} images. With fewer than {_FEW_EVENTS} of either class, "
+            "estimates of performance are imprecise and may mislead."
+        )
+    places = [
+        name
+        for name in _PLACES
+        if name in rows.columns and rows[name].astype("str").str.strip().replace("nan", "").nunique() > 1
+    ]
+    if not places and not material.synthetic:
+        found.append("The manifest names no site: as far as the run can tell, all images are of one.")
+    unsure = unverified(rows)
+    if unsure:
+        found.append(
+            f"{share(unsure, int((rows['label'] == 'benign').sum()))} of the benign images were never biopsied, as the "
+            "manifest says: some may be missed cancers."
+        )
+    elif unsure is None and not material.synthetic:
+        found.append("The manifest does not say how labels were verified (biopsy, follow-up or reading).")
+    if material.left:
+        found.append(f"{share(len(material.left), len(rows))} of the images were left out because they could not be used.")
+    return found
+
+
+def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
+    found = []
+    if material.test is None:
+        found.append(
+            "The test set has not been opened: all figures are of validation, which chose the epoch and the threshold."
+        )
+    elif material.test.opened > 1:
+        found.append(f"The test set was opened {material.test.opened} times: its figures may be too good.")
+    if evaluation.refrozen:
+        found.append("The threshold was chosen again after the test set had been opened.")
+    auc = evaluation.summary["auc"]
+    if isinstance(auc, Interval) and auc.low <= 0.5:
+        found.append(f"The model cannot be told from chance on these images (AUC {told(auc)}).")
+    if isinstance(evaluation.shortcuts, ShortcutAudit):
+        names = worrying(evaluation.shortcuts)
+        if names:
+            found.append(
+                f"Shortcuts: {', '.join(names)} predict the label as well as the model, or leave it nothing that is surely "
+                "its own. The model may have learned what comes with the label instead of the disease."
+            )
+    else:
+        found.append("The run was not audited for shortcuts: the model may have learned what comes with the label.")
+    found += _limits_of_calibration(evaluation)
+    gaps = sorted(
+        {feature_title(row.feature).lower() for row in evaluation.subgroups if row.adjusted is not None and row.adjusted < 0.05}
+    )
+    if gaps:
+        found.append(f"Performance differs between subgroups by {', '.join(gaps)} (adjusted p below 0.05).")
+    if not material.audits:
+        found.append("The heatmaps were not audited: nothing is known about whether they mark lesions.")
+    return found
+
+
+def _limits_of_calibration(evaluation: Evaluation) -> list[str]:
+    report = evaluation.calibration
+    if not isinstance(report, CalibrationReport):
+        return ["Calibration was not assessed: a score of 0.8 need not mean that 8 in 10 are malignant."]
+    after = report.after
+    if not isinstance(after, CalibrationSummary):
+        return [f"Calibration cannot be told ({after})."]
+    off = []
+    if after.ece.low > 0:
+        off.append(f"ECE {told(after.ece)}, more than chance gives")
+    if isinstance(after.slope, Interval) and not after.slope.low <= 1 <= after.slope.high:
+        off.append(f"slope {told(after.slope)}")
+    if isinstance(after.intercept, Interval) and not after.intercept.low <= 0 <= after.intercept.high:
+        off.append(f"intercept {told(after.intercept)}")
+    return [f"Calibrated scores are off: {'; '.join(off)}. Do not read them as risks."] if off else []
+
+
+def _usability(material: Material) -> Section:
+    points = (
+        "Poor or unavailable input: files that cannot be read, are damaged or hold no breast are refused with a reason, never "
+        "scored; images prepared by another recipe are refused; doubts about polarity or the breast's outline are told as "
+        "warnings.",
+        "Interaction: none but giving the file. The user needs to know what a mammogram is, which view it shows, and that a "
+        "score is not a diagnosis.",
+    )
+    return Section("usability", "Usability and next steps", (Points(points), material.ask("usability")))
+
+
+def model_card(material: Material) -> Section:
+    """The model card's nine headings, short, with where to read more."""
+    rows, shown = material.rows, material.shown
+    groups = sorted({feature_title(row.feature) for row in shown.subgroups}) if shown else []
+    auc = shown.summary["auc"] if shown else None
+    quantitative = f"{SPLIT_WORDS[shown.split]} images: ROC AUC {told(auc)}" if shown else "not evaluated yet"
+    facts = (
+        (
+            "Model details",
+            f"{material.architecture}, {starting_weights(material.config)}; written {material.card.get('created', DASH)}; "
+            f"weights `{str(material.card.get('weights_sha256', DASH))[:16]}`",
+        ),
+        (
+            "Intended use",
+            "research on methods, by researchers. Out of scope: diagnosis, screening, triage, any decision "
+            "about a patient, images of other kinds than mammograms",
+        ),
+        ("Factors", f"{', '.join(groups) or 'none known'}; instrumentation as far as the manifest or the files tell"),
+        (
+            "Metrics",
+            "ROC AUC, sensitivity and specificity at a threshold frozen on validation, Brier score, ECE; intervals "
+            "count patients",
+        ),
+        ("Evaluation data", _count(material, "test")),
+        ("Training data", f"{_count(material, 'train')}; validation: {_count(material, 'val')}"),
+        ("Quantitative analyses", quantitative),
+        (
+            "Ethical considerations",
+            "scores may differ between groups (see subgroups) and rest on shortcuts (see shortcut audit); images and "
+            "identifiers stay with those who hold them: the model holds weights, this report names nobody",
+        ),
+        (
+            "Caveats and recommendations",
+            f"{limits(material)[0]} See limitations. Evaluate on patients of another source before anything else.",
+        ),
+    )
+    text = Text("In the headings of Mitchell et al. (2019).")
+    return Section(
+        "model-card", "Model card", (text, Facts(tuple((name, value) for name, value in facts if value and len(rows))))
+    )
+
+
+def _count(material: Material, split: str) -> str:
+    part = material.rows[material.rows["split"] == split]
+    return (
+        f"{len(part):,} images of {part['patient_id'].nunique():,} patients, "
+        f"{share(int((part['label'] == 'malignant').sum()), len(part))} malignant"
+    )
+
+
+def reproducibility(material: Material) -> Section:
+    """Hashes, versions and how to make it again."""
+    card, folder = material.card, material.run.path
+    hashes = (
+        ("Weights, SHA-256", f"`{card.get('weights_sha256', DASH)}`"),
+        ("Manifest of the run, SHA-256", f"`{sha256_of(folder / 'manifest.csv')}`"),
+        ("Configuration of the run, SHA-256", f"`{sha256_of(folder / 'config.yaml')}`"),
+        *(
+            (f"Predictions, {SPLIT_WORDS[split]}, SHA-256", f"`{sha256_of(folder / 'predictions' / f'{split}.csv')}`")
+            for split in material.evaluations
+        ),
+        *((f"Fingerprint of the {SPLIT_WORDS[split]} set", f"`{split_fingerprint(material.rows, split)}`") for split in SPLITS),
+        ("Recipe", f"`{card.get('recipe_hash', DASH)}`"),
+    )
+    versions = card.get("versions", {})
+    software = (
+        ("MammoLab", f"{__version__} (this report)"),
+        *((str(name), str(version)) for name, version in sorted(versions.items())),
+    )
+    text = (
+        "The model is specified by its weights (model.safetensors) and its card (model.json: architecture, recipe, "
+        f"normalisation, threshold, calibration). {material.command('evaluate {run} --split test')} makes the figures again "
+        "from the same files; the same run gives this report again, byte by byte. Versions are those that trained the model."
+    )
+    return Section("reproducibility", "Model specification and reproducibility", (Text(text), Facts(hashes), Facts(software)))
+
+
+def configuration(material: Material) -> Section:
+    """Every setting of the run, those that are not the default marked."""
+    rows: list[tuple[str, ...]] = []
+    marked = set()
+    for name, value, default in _settings(material.config, Config()):
+        if value != default:
+            marked.add(len(rows))
+        rows.append((name, value, default if value != default else ""))
+    note = "Marked: differs from the default. Of paths only the last part is shown."
+    caption = "Configuration of the run, nothing left to defaults."
+    table = Table(
+        caption,
+        ("Setting", "Value", "Default, where it differs"),
+        tuple(rows),
+        note=note,
+        marked=frozenset(marked),
+        words=frozenset({1, 2}),
+        small=True,
+    )
+    return Section("appendix-configuration", "Configuration", (table,))
+
+
+def _settings(ours: BaseModel, defaults: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
+    found: list[tuple[str, str, str]] = []
+    for name in type(ours).model_fields:
+        value, default = getattr(ours, name), getattr(defaults, name)
+        if isinstance(value, BaseModel):
+            found += _settings(value, default, f"{prefix}{name}.")
+        else:
+            found.append((prefix + name, _shown(prefix + name, value), _shown(prefix + name, default)))
+    return found
+
+
+def _shown(name: str, value: Any) -> str:
+    """A setting as text; a path by its last part, since the others are of somebody's machine."""
+    if isinstance(value, Path):
+        return value.name
+    if name == "model.weights" and str(value) not in ("none", "hub"):
+        return Path(str(value).replace("\\", "/")).name
+    return plain(value)
+
+
+REFERENCES = (
+    "Collins GS, Moons KGM, Dhiman P, et al. TRIPOD+AI statement. BMJ 2024;385:e078378. doi:10.1136/bmj-2023-078378",
+    "Tejani AS, Klontzas ME, Gatti AA, et al. Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 update. "
+    "Radiol Artif Intell 2024;6:e240300. doi:10.1148/ryai.240300",
+    "Mitchell M, Wu S, Zaldivar A, et al. Model cards for model reporting. FAT* 2019:220-229. doi:10.1145/3287560.3287596",
+    "Obuchowski NA. Nonparametric analysis of clustered ROC curve data. Biometrics 1997;53:567-578.",
+    "DeLong ER, DeLong DM, Clarke-Pearson DL. Comparing the areas under two or more correlated ROC curves. Biometrics "
+    "1988;44:837-845.",
+    "Wilson EB. Probable inference, the law of succession, and statistical inference. J Am Stat Assoc 1927;22:209-212.",
+    "Rao JNK, Scott AJ. A simple method for the analysis of clustered binary data. Biometrics 1992;48:577-585.",
+    "Van Calster B, McLernon DJ, van Smeden M, et al. Calibration: the Achilles heel of predictive analytics. BMC Med "
+    "2019;17:230.",
+    "Guo C, Pleiss G, Sun Y, Weinberger KQ. On calibration of modern neural networks. ICML 2017.",
+    "Vickers AJ, Elkin EB. Decision curve analysis. Med Decis Making 2006;26:565-574.",
+    "Riley RD, Debray TPA, Collins GS, et al. Minimum sample size for external validation of a clinical prediction model with "
+    "a binary outcome. Stat Med 2021;40:4230-4251.",
+    "Newcombe RG. Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Stat Med "
+    "2006;25:559-573.",
+    "Collins GS, Ogundimu EO, Altman DG. Sample size considerations for the external validation of a multivariable prognostic "
+    "model. Stat Med 2016;35:214-226.",
+    "Holm S. A simple sequentially rejective multiple test procedure. Scand J Stat 1979;6:65-70.",
+    "Zech JR, Badgeley MA, Liu M, et al. Variable generalization performance of a deep learning model to detect pneumonia. "
+    "PLoS Med 2018;15:e1002683.",
+    "DeGrave AJ, Janizek JD, Lee SI. AI for radiographic COVID-19 detection selects shortcuts over signal. Nat Mach Intell "
+    "2021;3:610-619.",
+    "Selvaraju RR, Cogswell M, Das A, et al. Grad-CAM. ICCV 2017:618-626.",
+    "Adebayo J, Gilmer J, Muelly M, et al. Sanity checks for saliency maps. NeurIPS 2018.",
+)
+
+
+def references() -> Section:
+    """Where the methods come from."""
+    return Section("appendix-references", "References", (Points(REFERENCES),))

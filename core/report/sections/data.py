@@ -1,0 +1,264 @@
+"""Methods about data, and the participants: sources, preparation, outcome, partition, flow and characteristics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from core.data import LABELS, SPLITS
+from core.inspection.words import recipe_facts
+from core.report.document import Box, Facts, Flow, Section, Table, Text
+from core.report.material import SPLIT_WORDS, Material, split_fingerprint
+from core.report.words import DASH, UNITS, feature_title, share, value_title, years
+
+_MOST_LEFT = 50
+_MOST_VALUES = 12
+# What the characteristics tell of: columns of a manifest, one value a patient or one an image.
+_OF_PATIENTS = ("site", "site_id", "implant")
+_OF_IMAGES = (
+    "view",
+    "laterality",
+    "density",
+    "scanner",
+    "machine_id",
+    "manufacturer",
+    "origin",
+    "source",
+    "finding",
+    "abnormality",
+)
+
+
+def source(material: Material) -> Section:
+    """Where the data come from."""
+    rows = material.rows
+    facts = [
+        ("Manifest", f"{Path(material.config.data.manifest).name}, copied into the run as manifest.csv"),
+        ("Images", f"{len(rows):,} of {rows['patient_id'].nunique():,} patients"),
+    ]
+    if material.synthetic:
+        facts.append(("Origin", "computer-made by MammoLab, with lesions drawn into them; no patient stands behind an image"))
+    asked = ("source", "dates", "setting", "eligibility", "treatments", "deidentification")
+    privacy = Text(
+        "This report names no patient, no file and no folder. MammoLab keeps patients apart by a keyed pseudonym where DICOM "
+        "names them, and by the manifest's patient_id otherwise."
+    )
+    return Section("source", "Source of data and participants", (Facts(tuple(facts)), privacy, *map(material.ask, asked)))
+
+
+def preparation(material: Material) -> Section:
+    """The recipe in words and as a table."""
+    recipe = material.config.preprocessing
+    text = (
+        "The same function prepared every image for training, validation, test and prediction, whoever is shown: "
+        f"{_in_words(material)} The only predictor is the image itself; no metadata enters the model, nobody reads or marks "
+        "the images for it, and none was selected beforehand. All images of the manifest were used but those listed as "
+        "excluded."
+    )
+    table = Table(
+        f"Preparation of the images: recipe {material.card.get('recipe_hash', DASH)}.",
+        ("Step", "Setting"),
+        tuple(recipe_facts(recipe)),
+        words=frozenset({1}),
+    )
+    return Section("preparation", "Preparation of images and predictors", (Text(text), table, material.ask("acquisition")))
+
+
+def _in_words(material: Material) -> str:
+    recipe = material.config.preprocessing
+    height, width = recipe.shape
+    steps = [
+        {"auto": "images stored inverted are found and turned", "invert": "every image is inverted", "keep": ""}[
+            recipe.polarity
+        ],
+        "everything outside the breast is blackened" if recipe.remove_background else "",
+        "the pectoral muscle is blackened where its edge is found" if recipe.pectoral else "",
+        "the image is cut to the breast" if recipe.crop else "",
+        "mirrored so that the chest wall is on the left" if recipe.orient else "",
+        f"windowed between the {recipe.window_low:g}th and {recipe.window_high:g}th percentile of the breast's grey levels",
+        f"raised to a gamma of {recipe.gamma:g}" if recipe.gamma != 1 else "",
+        f"enhanced by CLAHE (clip limit {recipe.clip_limit:g}, {recipe.tile_grid} × {recipe.tile_grid} tiles)"
+        if recipe.clahe
+        else "",
+        f"scaled to {width} × {height} px with its aspect ratio kept and black padding",
+    ]
+    return ", ".join(step for step in steps if step) + "."
+
+
+def outcome(material: Material) -> Section:
+    """What benign and malignant mean."""
+    text = (
+        "The outcome is the label of each image, benign or malignant, as the manifest gives it; a breast or patient is "
+        "malignant when any of its images is. MammoLab cannot know how labels were established."
+    )
+    checked = _verified(material.rows)
+    asked = map(material.ask, ("outcome", "assessors", "blinding"))
+    return Section("outcome", "Outcome and reference standard", (Text(text + (f" {checked}" if checked else "")), *asked))
+
+
+def unverified(rows: pd.DataFrame) -> int | None:
+    """Images whose benign label no biopsy stands behind; None where the manifest does not say."""
+    if "biopsy" not in rows.columns:
+        return None
+    sure = rows["biopsy"].astype("str").str.strip().str.lower().isin(("1", "1.0", "true", "yes"))
+    return int(((rows["label"] == "benign") & ~sure).sum())
+
+
+def _verified(rows: pd.DataFrame) -> str:
+    count = unverified(rows)
+    if not count:
+        return ""
+    benign = int((rows["label"] == "benign").sum())
+    return f"By the manifest's column biopsy, {share(count, benign)} of the benign images were never biopsied."
+
+
+def missing(material: Material) -> Section:
+    """What was left out, and why."""
+    left, total = material.left, len(material.rows)
+    if not left:
+        text = f"None of the {total:,} images was left out: all could be read. No value was imputed."
+        return Section("missing", "Missing data and excluded images", (Text(text),))
+    reasons = Counter(item.reason for item in left)
+    text = (
+        f"{share(len(left), total)} of the images could not be used and have no score; they were left out, not replaced. No "
+        f"value was imputed. {len(reasons)} different reasons were given."
+    )
+    rows = tuple(
+        (str(item.row or DASH), SPLIT_WORDS.get(item.split, DASH), item.when, item.reason) for item in left[:_MOST_LEFT]
+    )
+    more = f" The first {_MOST_LEFT} are listed." if len(left) > _MOST_LEFT else ""
+    caption = f"Excluded images. Rows count from 1 in the run's manifest.csv.{more}"
+    table = Table(caption, ("Row", "Set", "When", "Reason"), rows, words=frozenset({3}), small=True)
+    return Section("missing", "Missing data and excluded images", (Text(text), table))
+
+
+def partition(material: Material) -> Section:
+    """How patients were assigned to the sets."""
+    data = material.config.data
+    text = (
+        "Patients, not images, were assigned to the sets: every image of a patient is in one set only. That, and that no "
+        "identical file stands in two sets, was checked before training and again before each evaluation."
+    )
+    how = (
+        f"Where the manifest gives a split it was kept; else patients were drawn with seed {data.split_seed}, stratified by "
+        f"label: {data.val_fraction:.0%} for validation, {data.test_fraction:.0%} for the test. Training images fit the "
+        "weights; validation chooses the epoch, the threshold and the calibration; the test set is scored with all of these "
+        "frozen."
+    )
+    rows = []
+    for split in SPLITS:
+        part = material.rows[material.rows["split"] == split]
+        per_label = [part[part["label"] == label] for label in LABELS]
+        counts = (f"{len(some):,} ({some['patient_id'].nunique():,})" for some in per_label)
+        fingerprint = split_fingerprint(material.rows, split)
+        rows.append((SPLIT_WORDS[split], f"{part['patient_id'].nunique():,}", f"{len(part):,}", *counts, f"`{fingerprint}`"))
+    heads = (f"{label.capitalize()} images (patients)" for label in LABELS)
+    note = "Fingerprint: SHA-256 of the set's images, patients and labels. Runs with the same one used the same images."
+    table = Table("Partition of the data.", ("Set", "Patients", "Images", *heads, "Fingerprint"), tuple(rows), note=note)
+    return Section("partition", "Partition of the data", (Text(text), Text(how), table, material.ask("differences")))
+
+
+def participants(material: Material) -> Section:
+    """Flow and characteristics."""
+    return Section("participants", "Participants", (_flow(material), _characteristics(material)))
+
+
+def _flow(material: Material) -> Flow:
+    rows, left = material.rows, material.left
+    before = Counter(item.split for item in left if item.when == "before training")
+    after = Counter(item.split for item in left if item.when != "before training")
+    sets, scored = [], []
+    for split in SPLITS:
+        part = rows[rows["split"] == split]
+        counts = [f"{label} {int((part['label'] == label).sum()):,}" for label in LABELS]
+        lines = (f"{part['patient_id'].nunique():,} patients, {len(part):,} images", ", ".join(counts))
+        sets.append(Box(f"{SPLIT_WORDS[split].capitalize()} set", lines))
+        evaluation = material.evaluations.get(split)
+        if split == "train":
+            scored.append(Box("Fitted", (f"{len(part) - before['train']:,} images", "not evaluated")))
+        elif evaluation is None:
+            scored.append(Box("Not scored yet", ("",)))
+        else:
+            scored.append(
+                Box(
+                    "Scored",
+                    (
+                        f"{evaluation.patients:,} patients, {evaluation.images:,} images",
+                        _called(evaluation.images, evaluation.summary.counts),
+                    ),
+                )
+            )
+    out = [f"{SPLIT_WORDS[split]} {before[split]:,}" for split in SPLITS if before[split]]
+    gone = [f"{SPLIT_WORDS[split]} {after[split]:,}" for split in SPLITS if after[split]]
+    side = (
+        Box(f"Left out before training: {sum(before.values()):,}", tuple(out)) if out else None,
+        Box(f"No score at evaluation: {sum(after.values()):,}", tuple(gone)) if gone else None,
+        None,
+    )
+    first = Box("Manifest", (f"{rows['patient_id'].nunique():,} patients, {len(rows):,} images",))
+    caption = "Flow of patients and images. A patient with images of both labels counts once."
+    return Flow(((first,), tuple(sets), tuple(scored)), side, caption)
+
+
+def _called(images: int, counts: object) -> str:
+    called = getattr(counts, "tp", 0) + getattr(counts, "fp", 0)
+    return f"{called:,} of {images:,} called malignant"
+
+
+def _characteristics(material: Material) -> Table:
+    rows = material.rows
+    sets = [rows[rows["split"] == split] for split in SPLITS]
+    table: list[tuple[str, ...]] = [
+        ("Patients", *(f"{part['patient_id'].nunique():,}" for part in sets)),
+        *((f"   with a {label} image", *(_patients(part, label) for part in sets)) for label in LABELS),
+        ("Images", *(f"{len(part):,}" for part in sets)),
+        ("   malignant", *(share(int((part["label"] == "malignant").sum()), len(part)) for part in sets)),
+    ]
+    if "age" in rows.columns:
+        table.append(("Age, years: median (quartiles)", *map(_ages, sets)))
+        table.append(("   unknown", *(share(_unknown_ages(part), part["patient_id"].nunique()) for part in sets)))
+    for name in (*_OF_PATIENTS, *_OF_IMAGES):
+        if name in rows.columns:
+            table += _categories(name, sets, of_patients=name in _OF_PATIENTS)
+    note = "Numbers are counts with shares of their set. Values that the manifest leaves empty are unknown."
+    heads = tuple(SPLIT_WORDS[split].capitalize() for split in SPLITS)
+    return Table("Characteristics of the sets.", ("", *heads), tuple(table), note=note, small=True)
+
+
+def _patients(part: pd.DataFrame, label: str) -> str:
+    return share(part.loc[part["label"] == label, "patient_id"].nunique(), part["patient_id"].nunique())
+
+
+def _ages(part: pd.DataFrame) -> str:
+    ages = pd.to_numeric(part.drop_duplicates("patient_id")["age"], errors="coerce").dropna()
+    if ages.empty:
+        return DASH
+    low, middle, high = (years(value) for value in ages.quantile([0.25, 0.5, 0.75]))
+    return f"{middle} ({low} to {high})"
+
+
+def _unknown_ages(part: pd.DataFrame) -> int:
+    return int(pd.to_numeric(part.drop_duplicates("patient_id")["age"], errors="coerce").isna().sum())
+
+
+def _categories(name: str, sets: list[pd.DataFrame], *, of_patients: bool) -> list[tuple[str, ...]]:
+    columns = [(part.drop_duplicates("patient_id") if of_patients else part)[name].astype("str").str.strip() for part in sets]
+    cleaned = [column.where(~column.isin(("", "nan", "None")), "unknown") for column in columns]
+    everything = pd.concat(cleaned)
+    if everything.nunique() < 2:
+        return []
+    # The most frequent first, so that what is left out is rare; ties by name, so that the order is always the same.
+    ranked = sorted(everything.value_counts().items(), key=lambda item: (item[0] == "unknown", -item[1], str(item[0])))
+    kept = [str(value) for value, _ in ranked[:_MOST_VALUES]]
+    unit = "patients" if of_patients else UNITS["image"]
+    lines: list[tuple[str, ...]] = [(f"{feature_title(name)} ({unit})", *("" for _ in sets))]
+    lines += [
+        (f"   {value_title(name, value)}", *(share(int((column == value).sum()), len(column)) for column in cleaned))
+        for value in kept
+    ]
+    if len(ranked) > _MOST_VALUES:
+        rest = f"   {len(ranked) - _MOST_VALUES} rarer values"
+        lines.append((rest, *(share(int((~column.isin(kept)).sum()), len(column)) for column in cleaned)))
+    return lines

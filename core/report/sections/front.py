@@ -1,0 +1,160 @@
+"""Title, abstract, headline figures and warnings: what stands before the contents. Made from figures, said with care."""
+
+from __future__ import annotations
+
+from core.evaluate import Evaluation
+from core.metrics import Interval, Summary
+from core.report.document import Section
+from core.report.material import SPLIT_WORDS, Material
+from core.report.words import bracket, counts_of, starting_weights, told
+
+
+def title(material: Material) -> str:
+    """The authors' title, else a plain one."""
+    return material.notes.title or f"{material.architecture} on mammograms: development and internal evaluation"
+
+
+def abstract(material: Material) -> tuple[tuple[str, str], ...]:
+    """A structured abstract: (heading, text)."""
+    return (
+        (
+            "Objective",
+            material.notes.objectives
+            or "To develop a model that gives a mammogram a score for malignancy, and to "
+            "evaluate it on patients of the same source that it has not seen.",
+        ),
+        ("Data", _data(material)),
+        ("Model", _model(material)),
+        ("Results", _results(material)),
+        ("Conclusion", material.notes.interpretation or _conclusion(material)),
+    )
+
+
+def _data(material: Material) -> str:
+    rows = material.rows
+    parts = []
+    for split, words in SPLIT_WORDS.items():
+        part = rows[rows["split"] == split]
+        malignant = int((part["label"] == "malignant").sum())
+        parts.append(f"{words} {len(part):,} images of {part['patient_id'].nunique():,} patients ({malignant:,} malignant)")
+    kind = "Computer-made images" if material.synthetic else "Mammograms"
+    left = f" {len(material.left):,} images could not be used." if material.left else ""
+    return f"{kind} of one data set, split by patient: {'; '.join(parts)}.{left}"
+
+
+def _model(material: Material) -> str:
+    height, width = material.config.preprocessing.shape
+    return (
+        f"{material.architecture}, {starting_weights(material.config)}, input {width} × {height} px, one image at a time. "
+        "Checkpoint and threshold were chosen on validation and frozen before the test set was scored."
+    )
+
+
+def _results(material: Material) -> str:
+    evaluation = material.shown
+    if evaluation is None:
+        return f"No split has been evaluated yet: {material.command('evaluate {run}')} does it."
+    sentences = []
+    if material.test is None:
+        sentences.append(
+            "The test set has not been opened; what follows is of validation, which chose the model, and too good."
+        )
+    sentences.append(f"{SPLIT_WORDS[evaluation.split].capitalize()} set: {counts_of(evaluation.summary)}.")
+    summary = evaluation.summary
+    auc = summary["auc"]
+    if isinstance(auc, str):
+        sentences.append(f"The ROC AUC cannot be told: {auc}.")
+    else:
+        sentences.append(f"ROC AUC {told(auc)} for images{_of_patients(evaluation)}.")
+    both = [
+        f"{words} {told(figure)}"
+        for words, figure in (("sensitivity", summary["sensitivity"]), ("specificity", summary["specificity"]))
+        if isinstance(figure, Interval)
+    ]
+    if both:
+        sentences.append(f"At the frozen threshold of {summary.threshold:.3f}, {' and '.join(both)}.")
+    return " ".join(sentences)
+
+
+def _of_patients(evaluation: Evaluation) -> str:
+    patients = evaluation.levels.get("patient")
+    if isinstance(patients, Summary) and isinstance(patients["auc"], Interval):
+        return f" and {told(patients['auc'])} for patients"
+    return ""
+
+
+def _conclusion(material: Material) -> str:
+    if material.synthetic:
+        return "None about real mammograms: the images are synthetic."
+    evaluation = material.test
+    auc = evaluation.summary["auc"] if evaluation is not None else ""
+    if not isinstance(auc, Interval):
+        return "None yet: the figures do not carry one."
+    if auc.low <= 0.5:
+        said = "On these patients the scores cannot be told from chance."
+    elif auc.low < 0.7:
+        said = "On these patients the scores tell malignant from benign images better than chance, and not by much for certain."
+    else:
+        said = "On these patients the scores tell malignant from benign images clearly better than chance."
+    return f"{said} One internal test set says nothing about other sources, and nothing here supports use in patients."
+
+
+def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
+    """(name, value, interval) of the few figures that stand for the run."""
+    evaluation = material.shown
+    if evaluation is None:
+        return ()
+    split = SPLIT_WORDS[evaluation.split]
+    tiles = []
+    for level, name, words in (
+        ("image", "auc", "AUC, images"),
+        ("patient", "auc", "AUC, patients"),
+        ("image", "sensitivity", "Sensitivity, images"),
+        ("image", "specificity", "Specificity, images"),
+    ):
+        summary = evaluation.levels.get(level)
+        if not isinstance(summary, Summary):
+            continue
+        figure = summary[name]
+        if isinstance(figure, Interval):
+            tiles.append((f"{words}, {split}", f"{figure.value:.3f}", f"{summary.confidence:.0%} {bracket(figure)}"))
+    return tuple(tiles)
+
+
+def warnings(material: Material) -> tuple[str, ...]:
+    """What nobody should miss: an unfinished training, old figures, a test set that was used up."""
+    found = []
+    status = material.run.status()
+    if status.state != "done":
+        reason = f" ({status.reason})" if status.reason else ""
+        found.append(f"This training is not complete: its state is {status.state}{reason}.")
+    for split, evaluation in material.evaluations.items():
+        outdated = evaluation.outdated(material.card)
+        if outdated:
+            again = material.command(f"evaluate {{run}} --split {split}")
+            found.append(f"Figures of the {SPLIT_WORDS[split]} set: {outdated} Evaluate it again: {again}.")
+    test = material.test
+    if test is not None and test.opened > 1:
+        found.append(
+            f"The test set has been evaluated {test.opened} times for this run. Whatever was chosen after the first time was "
+            "chosen with the test set in view, and makes its figures too good."
+        )
+    if test is not None and test.refrozen:
+        found.append("The threshold was chosen again after the test set had been opened: see the openings of the test set.")
+    return tuple(found)
+
+
+def introduction(material: Material) -> Section:
+    """What the authors say of why and for whom."""
+    return Section(
+        "introduction",
+        "Introduction",
+        sections=(
+            Section(
+                "background",
+                "Background and intended use",
+                tuple(material.ask(key) for key in ("background", "intended_use", "inequalities")),
+            ),
+            Section("objectives", "Objectives and design", tuple(material.ask(key) for key in ("objectives", "design"))),
+        ),
+    )

@@ -1,0 +1,238 @@
+"""Methods about the model: sample size, architecture, training, output, how it was evaluated, ethics."""
+
+from __future__ import annotations
+
+from core.metrics import MIN_PATIENTS, Interval, Summary, frozen_thresholds
+from core.report.document import Facts, Points, Section, Text
+from core.report.material import Material
+from core.report.precision import WIDTH, participants_needed
+from core.report.sections import data
+from core.report.words import duration, plain, starting_weights, told
+
+_IMBALANCE = {
+    "weights": "The rarer class counts more in the loss, in proportion to how much rarer it is among the training images. That "
+    "pushes scores up: a score is not a risk until it is calibrated.",
+    "sampler": "Images of the rarer class are drawn more often. That pushes scores up: a score is not a risk until it is "
+    "calibrated.",
+    "none": "Nothing was done about class imbalance.",
+}
+
+
+def methods(material: Material) -> Section:
+    """Every section about methods."""
+    return Section(
+        "methods",
+        "Methods",
+        sections=(
+            data.source(material),
+            data.preparation(material),
+            data.outcome(material),
+            sample_size(material),
+            data.missing(material),
+            data.partition(material),
+            model(material),
+            training(material),
+            output(material),
+            evaluation_methods(material),
+            Section("ethics", "Ethical approval", (material.ask("ethics"),)),
+        ),
+    )
+
+
+def openness(material: Material) -> Section:
+    """Funding, conflicts, protocol and what is shared."""
+    asked = ("funding", "conflicts", "protocol", "registration", "data_sharing", "code_sharing", "involvement")
+    return Section("openness", "Open science and involvement", tuple(map(material.ask, asked)))
+
+
+def sample_size(material: Material) -> Section:
+    """How many events there are, and what that many can tell."""
+    rows = material.rows
+    test = rows[rows["split"] == "test"]
+    patients = test.groupby("patient_id")["label"].agg(lambda labels: bool((labels == "malignant").any()))
+    events = int(patients.sum())
+    blocks = [
+        Text(
+            f"All patients of the manifest were used; no sample size was calculated beforehand by MammoLab. The test set has "
+            f"{len(patients):,} patients, {events:,} of them with a malignant image (the events)."
+        )
+    ]
+    if 0 < events < len(patients):
+        prevalence = events / len(patients)
+        needed = ", ".join(f"{participants_needed(auc, prevalence):,} for an AUC of {auc:g}" for auc in (0.7, 0.8, 0.9))
+        blocks.append(
+            Text(
+                f"At this share of events ({prevalence:.1%}), patients needed so that the 95% interval of a patient-level AUC "
+                f"is expected to be at most {WIDTH:g} wide (Riley et al. 2021, with Newcombe's standard error): {needed}."
+                f"{_achieved(material)}"
+            )
+        )
+    return Section("sample-size", "Sample size", (*blocks, material.ask("sample_size")))
+
+
+def _achieved(material: Material) -> str:
+    summary = material.test.levels.get("patient") if material.test else None
+    figure = summary["auc"] if isinstance(summary, Summary) else None
+    if not isinstance(figure, Interval):
+        return ""
+    return f" The interval achieved is {figure.high - figure.low:.3f} wide ({told(figure)})."
+
+
+def model(material: Material) -> Section:
+    """The architecture and where it started."""
+    start = material.event("start")
+    height, width = material.config.preprocessing.shape
+    norm = material.card.get("normalisation") or {}
+    facts = [
+        ("Architecture", material.architecture),
+        ("Parameters", f"{start['parameters']:,}" if "parameters" in start else "–"),
+        ("Starting weights", starting_weights(material.config)),
+        ("Input", f"one grey image, {width} × {height} px"),
+        ("Output", "one logit; its logistic is the score, P(malignant)"),
+        ("Dropout before the last layer", f"{material.config.model.dropout:g}"),
+    ]
+    if norm:
+        facts.append(
+            ("Normalisation", f"mean {plain(norm.get('mean'))}, standard deviation {plain(norm.get('std'))}, inside the model")
+        )
+    if material.config.model.options:
+        facts.append(("Options", plain(material.config.model.options)))
+    return Section("model", "Model", (Facts(tuple(facts)),))
+
+
+def training(material: Material) -> Section:
+    """How the weights were found."""
+    settings, augmentation = material.config.training, material.config.augmentation
+    facts = [
+        ("Optimiser", f"AdamW, weight decay {settings.weight_decay:g}, {settings.schedule.replace('_', ' ')} schedule"),
+        (
+            "Learning rate",
+            f"{settings.learning_rate:g}; of an unfrozen pretrained network {settings.fine_tune_learning_rate:g}",
+        ),
+        ("Phases", _phases(material)),
+        ("Batch", f"{settings.batch_size} images, gradients of {settings.accumulation_steps} batches added up"),
+        ("Loss", _loss(material)),
+        (
+            "Augmentation, training images only",
+            f"horizontal flip {plain(augmentation.horizontal_flip)}, vertical flip {plain(augmentation.vertical_flip)}, "
+            f"rotation ±{augmentation.rotation:g}°, zoom ±{augmentation.zoom:.0%}, "
+            f"brightness ±{augmentation.brightness:.0%}, contrast ±{augmentation.contrast:.0%}, "
+            f"mixup {'off' if not augmentation.mixup else f'{augmentation.mixup:g}'}",
+        ),
+        ("Selection of the model", f"the epoch with the best validation {settings.monitor.replace('_', ' ')}"),
+        ("Early stopping", f"after {settings.patience} epochs without improvement" if settings.patience else "none"),
+        ("Averaging of weights", f"exponential, decay {settings.ema_decay:g}" if settings.ema_decay else "none"),
+        ("Ensembling", "none: one model"),
+        (
+            "Hyperparameter search",
+            "none by MammoLab within this run; settings that differ from the defaults are marked in appendix A",
+        ),
+        ("Seed", str(settings.seed)),
+        ("Machine", _machine(material)),
+    ]
+    imbalance = Text(f"Class imbalance: {_IMBALANCE[settings.imbalance][:1].lower()}{_IMBALANCE[settings.imbalance][1:]}")
+    return Section("training", "Training and selection of the model", (Facts(tuple(facts)), imbalance))
+
+
+def _phases(material: Material) -> str:
+    words = {"head": "head only", "fine_tune": "whole network", "scratch": "from scratch"}
+    told = []
+    for event in material.events:
+        if event.get("type") == "phase":
+            name = str(event.get("phase"))
+            told.append(f"{words.get(name, name)}: epochs {event.get('first_epoch')} to {event.get('last_epoch')}")
+    return "; ".join(dict.fromkeys(told)) or "–"
+
+
+def _loss(material: Material) -> str:
+    settings = material.config.training
+    name = "cross-entropy" if settings.loss == "bce" else f"focal loss, gamma {settings.focal_gamma:g}"
+    return f"{name}, label smoothing {settings.label_smoothing:g}" if settings.label_smoothing else name
+
+
+def _machine(material: Material) -> str:
+    start = material.event("start") | material.event("resume")
+    if not start:
+        return "–"
+    kind = "graphics processor" if str(start.get("device", "")).startswith("cuda") else str(start.get("device", "–"))
+    parts = [kind, f"precision {start.get('precision', '–')}"]
+    if "threads" in start:
+        parts.append(f"{start['threads']} threads")
+    if "processes" in start:
+        parts.append(f"{start['processes']} processes")
+    return ", ".join(parts)
+
+
+def output(material: Material) -> Section:
+    """What comes out, and how the threshold was found."""
+    text = (
+        "The model gives each image a score between 0 and 1; a score at or above the threshold is called malignant. At breast "
+        "and patient level the score is the mean of the images' scores, and the label is malignant when any image's is."
+    )
+    blocks = [
+        Text(text),
+        Text(f"{_rule(material)} Decisions use raw scores; calibration, where there is one, only turns a score into a risk."),
+    ]
+    blocks.append(
+        Text(f"A score is made by {material.command('predict {run} FILE')} or `core.predict.Predictor`, from the file alone.")
+    )
+    return Section("output", "Model output and threshold", (*blocks, Facts(thresholds(material))))
+
+
+def _rule(material: Material) -> str:
+    rule = material.card.get("threshold_rule") or {}
+    kind = rule.get("kind", "sensitivity")
+    if kind == "youden":
+        how = "the one with the highest sensitivity + specificity − 1 (Youden)"
+    elif kind == "cost":
+        prevalence = rule.get("prevalence")
+        at = f"a prevalence of {prevalence:.2%}" if prevalence else "the validation set's prevalence"
+        how = (
+            f"the one with the lowest expected cost, a missed malignancy weighing {rule.get('cost_ratio', 10):g} false "
+            f"alarms at {at}"
+        )
+    else:
+        target = rule.get("target") or material.card.get("target_sensitivity") or material.config.evaluation.target_sensitivity
+        how = f"the highest one with a sensitivity of at least {target:.0%}"
+    return f"The threshold was chosen on the validation set, {how}, and frozen with the model."
+
+
+def thresholds(material: Material) -> tuple[tuple[str, str], ...]:
+    """The frozen threshold of each level."""
+    return tuple(
+        (f"Threshold, {level} level", value if isinstance(value, str) else f"{value:.6f}")
+        for level, value in frozen_thresholds(material.card).items()
+    )
+
+
+def evaluation_methods(material: Material) -> Section:
+    """Measures, intervals, subgroups, shortcuts, heatmaps."""
+    settings = material.config.evaluation
+    points = (
+        "Discrimination: ROC AUC, average precision; at the frozen threshold sensitivity, specificity, precision, accuracy, "
+        "F1. Overall: Brier score. Figures are told at image, breast (CC and MLO together) and patient level, each with the "
+        "threshold frozen for that level.",
+        f"Intervals are of {settings.confidence:.0%} and count patients, not images; the threshold stays fixed. ROC AUC: "
+        "Obuchowski's variance for clustered data on the logit scale (DeLong's where every patient has one row). Shares: "
+        f"Wilson's interval with the effective number of images. Others: percentiles of {settings.bootstrap_samples:,} "
+        "bootstrap resamples of patients, all images of a patient together.",
+        f"A figure about a class, or a group, with fewer than {MIN_PATIENTS} patients is not told.",
+        "Calibration: reliability diagram, expected calibration error (ten bins of as many images), Brier score, calibration "
+        "slope and intercept. Temperature, logistic and isotonic calibration are fitted on validation; the one chosen in the "
+        f"configuration ({settings.calibration}) is frozen with the model, and no model was updated after the test.",
+        "Clinical utility: net benefit (decision curve) of calibrated scores, and predictive values at prevalences of "
+        "screening.",
+        "Heterogeneity and fairness: the AUC, sensitivity and specificity in every subgroup that the manifest or the files "
+        "tell of; each group is compared with all other images, p values adjusted for all tests of the table (Holm).",
+        "Robustness to shortcuts: how far the label can be predicted from metadata alone, by logistic regression and boosting "
+        "that saw other patients, beside the model's AUC among images that share the metadata.",
+        "Explainability: class activation maps, audited against lesions, against chance and against a network with "
+        "shuffled weights.",
+    )
+    return Section("evaluation-methods", "Evaluation methods", (Points(points), material.ask("fairness")))
+
+
+def training_time(material: Material) -> str:
+    """How long the training took, by its own clock; "" where the run does not say."""
+    seconds = material.event("done").get("seconds")
+    return duration(float(seconds)) if isinstance(seconds, (int, float)) else ""

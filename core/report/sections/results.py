@@ -1,0 +1,368 @@
+"""Results: development, performance, calibration, utility, the openings of the test set, published baselines."""
+
+from __future__ import annotations
+
+from core.baselines import known
+from core.evaluate import AGAIN, CalibrationReport, DecisionTable, Evaluation
+from core.metrics import (
+    TITLES,
+    CalibrationSummary,
+    Interval,
+    Summary,
+    at_level,
+    decision_curve,
+    operating_point,
+    precision_recall,
+    roc,
+    roc_band,
+)
+from core.report import figures
+from core.report.document import Block, Facts, Figure, Missing, Row, Section, Table, Text, Warn
+from core.report.material import SPLIT_WORDS, Material
+from core.report.sections.methods import training_time
+from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, told
+
+_BAND_SAMPLES = 500
+PREVALENCES = (0.005, 0.01, 0.05)
+
+
+def development(material: Material) -> Section:
+    """Training curves, phases, best epoch, time."""
+    card, epochs = material.card, material.epochs
+    if not epochs:
+        return Section("development", "Model development", (Text("The run has no recorded training curve."),))
+    last = epochs[-1]
+    best = next((event for event in epochs if event.get("epoch") == card.get("best_epoch")), {})
+    facts = [
+        ("Epochs", f"{last['epoch']} of {material.config.training.epochs} planned"),
+        ("Best epoch", f"{card.get('best_epoch', DASH)}: its weights were kept"),
+        ("Loss at the best epoch", f"training {_number(best.get('train_loss'))}, validation {_number(best.get('val_loss'))}"),
+        ("Loss at the last epoch", f"training {_number(last.get('train_loss'))}, validation {_number(last.get('val_loss'))}"),
+    ]
+    if training_time(material):
+        facts.append(("Time", training_time(material)))
+    curves = Row(
+        (
+            figures.loss(
+                "loss", material.events, "Loss by epoch. Training: each step pale, smoothed bold; validation after each epoch."
+            ),
+            figures.validation(
+                "validation", material.events, "Validation figures by epoch; stars mark the epoch whose weights were kept."
+            ),
+        )
+    )
+    return Section("development", "Model development", (Facts(tuple(facts)), curves))
+
+
+def _number(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, (int, float)) else DASH
+
+
+def performance(material: Material) -> Section:
+    """Every figure with its interval, at every level, on test and validation; curves."""
+    blocks: list[Block] = []
+    for split in ("test", "val"):
+        if split not in material.evaluations:
+            text = (
+                f"The {SPLIT_WORDS[split]} set has not been evaluated: "
+                f"{material.command(f'evaluate {{run}} --split {split}')} does it."
+            )
+            blocks.append(Missing(text))
+    evaluation = material.shown
+    if evaluation is None:
+        return Section("performance", "Model performance", tuple(blocks))
+    blocks += [Text(_intro(material)), _table(material)]
+    for split, found in material.evaluations.items():
+        blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in missing_figures(found.levels)]
+    blocks += _optimism(material)
+    blocks += _figures(material, evaluation)
+    return Section("performance", "Model performance", tuple(blocks))
+
+
+def _intro(material: Material) -> str:
+    sentences = [
+        f"{SPLIT_WORDS[split].capitalize()} set: {counts_of(evaluation.summary)}."
+        for split, evaluation in material.evaluations.items()
+    ]
+    sentences.append(
+        "Figures of validation are optimistic: it chose the epoch and the threshold. They stand here for comparison only."
+        if "val" in material.evaluations
+        else ""
+    )
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _table(material: Material) -> Table:
+    columns = []
+    for split, evaluation in material.evaluations.items():
+        for level, summary in evaluation.levels.items():
+            if isinstance(summary, Summary) and (split == "test" or level == "image" or "test" not in material.evaluations):
+                columns.append((f"{SPLIT_WORDS[split].capitalize()}, {UNITS[level]}", summary))
+    rows = [(title, *(told(summary[name]) for _, summary in columns)) for name, title in TITLES.items()]
+    rows.append(("True / false positive", *(f"{summary.counts.tp:,} / {summary.counts.fp:,}" for _, summary in columns)))
+    rows.append(("True / false negative", *(f"{summary.counts.tn:,} / {summary.counts.fn:,}" for _, summary in columns)))
+    rows.append(("Threshold", *(f"{summary.threshold:.4f}" for _, summary in columns)))
+    rows.append(
+        ("Number (malignant)", *(f"{summary.rows:,} ({summary.counts.tp + summary.counts.fn:,})" for _, summary in columns))
+    )
+    confidence = columns[0][1].confidence
+    note = "Sensitivity, specificity, precision, accuracy and F1 are at the frozen threshold of the level. A dash: see below."
+    boot = [
+        f"{heading}: {summary['auc'].value:.3f} [{summary.bootstrap['auc'][0]:.3f}, {summary.bootstrap['auc'][1]:.3f}]"
+        for heading, summary in columns
+        if isinstance(summary["auc"], Interval) and "auc" in summary.bootstrap
+    ]
+    note += f" ROC AUC with the limits of the bootstrap over patients instead: {'; '.join(boot)}." if boot else ""
+    caption = f"Performance with {confidence:.0%} intervals."
+    return Table(caption, ("Figure", *(heading for heading, _ in columns)), tuple(rows), note=note)
+
+
+def _optimism(material: Material) -> list[Block]:
+    test, val = material.test, material.evaluations.get("val")
+    if test is None or val is None:
+        return []
+    sentences = []
+    for name, words in (("auc", "AUC"), ("sensitivity", "sensitivity"), ("specificity", "specificity")):
+        ours, theirs = test.summary[name], val.summary[name]
+        if isinstance(ours, Interval) and isinstance(theirs, Interval):
+            sentences.append(f"{words} {ours.value - theirs.value:+.3f}".replace("-", "−"))
+    if not sentences:
+        return []
+    changes = ", ".join(sentences)
+    return [
+        Text(f"From validation to test, images: {changes}. The patients are others, and these differences have no interval.")
+    ]
+
+
+def _figures(material: Material, evaluation: Evaluation) -> list[Block]:
+    frame, threshold, words = evaluation.predictions, evaluation.threshold, SPLIT_WORDS[evaluation.split]
+    malignant = frame["label"] == "malignant"
+    counts = figures.confusion(
+        "confusion", evaluation.summary.counts, f"Confusion matrix at the frozen threshold, {words} images."
+    )
+    spread = figures.histogram(
+        "scores", malignant, frame["score"], threshold, f"Scores of benign and malignant images, {words} set."
+    )
+    below = Row((counts, spread))
+    # The same rule as for the figures: no curve of a class that is too small to tell about.
+    told_of = {
+        SPLIT_WORDS[split]: found for split, found in material.evaluations.items() if isinstance(found.summary["auc"], Interval)
+    }
+    if SPLIT_WORDS[evaluation.split] not in told_of:
+        return [below]
+    rocs = {name: roc(found.predictions["label"], found.predictions["score"]) for name, found in told_of.items()}
+    confidence = evaluation.summary.confidence
+    band = roc_band(frame["label"], frame["score"], frame["patient_id"], samples=_BAND_SAMPLES, confidence=confidence)
+    caption = (
+        f"ROC curves, images. Dots: the frozen threshold. Band: {confidence:.0%}, pointwise, patients resampled, {words} set."
+    )
+    curves = {name: precision_recall(found.predictions["label"], found.predictions["score"]) for name, found in told_of.items()}
+    lines = "Precision and recall, images. Dotted: the share of malignant images, what chance would give."
+    above = Row(
+        (
+            figures.roc_curve("roc", rocs, threshold, band, caption),
+            figures.precision_recall_curve("precision-recall", curves, threshold, lines),
+        )
+    )
+    return [above, below]
+
+
+def calibration(material: Material) -> Section:
+    """Whether a score of 0.3 means three in ten."""
+    title = "Calibration and model updating"
+    evaluation = material.shown
+    if evaluation is None or evaluation.calibration == AGAIN:
+        return Section("calibration", title, (_absent(material, "Calibration"),))
+    report = evaluation.calibration
+    if not isinstance(report, CalibrationReport):
+        return Section("calibration", title, (Text(f"Calibration cannot be told: {report}"),))
+    words, method = SPLIT_WORDS[evaluation.split], report.frozen.method
+    frozen = {
+        "none": "No calibration is frozen with the model.",
+        "temperature": f"Frozen with the model: temperature {1 / report.frozen.slope:.3f}, fitted on validation.",
+        "logistic": f"Frozen with the model: logistic, slope {report.frozen.slope:.3f} and intercept "
+        f"{report.frozen.intercept:.3f}, "
+        "fitted on validation.",
+        "isotonic": f"Frozen with the model: isotonic, {len(report.frozen.x)} points, fitted on validation.",
+    }[method]
+    blocks: list[Block] = [Text(f"{frozen} {report.note}".strip())]
+    if report.on_validation:
+        blocks.append(Warn("These are the images that the calibration was fitted on: it looks too good here."))
+    names = {"none": "scores as they come", **{name: name for name in report.summaries if name != "none"}}
+    rows: list[tuple[str, ...]] = []
+    marked: set[int] = set()
+    for index, (name, summary) in enumerate(report.summaries.items()):
+        mark = " (frozen)" if name == method and method != "none" else ""
+        if mark:
+            marked.add(index)
+        if isinstance(summary, CalibrationSummary):
+            cells: tuple[str, ...] = (
+                told(summary.brier),
+                told(summary.ece),
+                f"{summary.chance:.3f}",
+                _either(summary.slope),
+                _either(summary.intercept),
+            )
+        else:
+            cells = (summary, "", "", "", "")
+        rows.append((names[name] + mark, *cells))
+    note = (
+        "ECE: lower is better; beside it what as many patients of a perfectly calibrated model would show. A slope below 1: "
+        "scores too extreme; an intercept below 0: scores too high on the whole."
+    )
+    head = ("Method", "Brier score", "ECE", "ECE by chance", "Slope", "Intercept")
+    blocks.append(Table(f"Calibration on the {words} set, images.", head, tuple(rows), note=note, marked=frozenset(marked)))
+    shown = {names[name]: report.bins[name] for name in dict.fromkeys(("none", method)) if name in report.bins}
+    if shown:
+        caption = (
+            f"Reliability, {words} images: share of malignant by mean score in ten bins of as many images. Dotted: perfect."
+        )
+        blocks.append(Row((figures.reliability_diagram("reliability", shown, caption), *_decision_figure(evaluation, report))))
+    return Section("calibration", title, tuple(blocks))
+
+
+def _either(figure: Interval | str) -> str:
+    return told(figure) if isinstance(figure, Interval) else "undefined"
+
+
+def _decision_figure(evaluation: Evaluation, report: CalibrationReport) -> tuple[Figure, ...]:
+    if not isinstance(evaluation.decision, DecisionTable) or not isinstance(evaluation.summary["auc"], Interval):
+        return ()
+    frame = evaluation.predictions
+    curve = decision_curve(frame["label"], report.frozen.apply(frame["score"]), frame["patient_id"], samples=_BAND_SAMPLES)
+    caption = (
+        f"Decision curve at this set's prevalence of {curve.prevalence:.1%}, scores calibrated by "
+        f"{report.frozen.method if report.frozen.method != 'none' else 'nothing'}. Band: {curve.confidence:.0%}, pointwise."
+    )
+    return (figures.decision("decision", curve, None, caption),)
+
+
+def _absent(material: Material, what: str) -> Missing:
+    evaluation = material.shown
+    if evaluation is None:
+        return Missing(f"{what}: no split has been evaluated yet. {material.command('evaluate {run}')} does it.")
+    again = material.command(f"evaluate {{run}} --split {evaluation.split}")
+    return Missing(
+        f"{what}: not part of this evaluation, which an earlier version made. {again} adds it, and counts as an opening."
+    )
+
+
+def utility(material: Material) -> Section:
+    """Net benefit, and predictive values at prevalences of screening."""
+    evaluation, title = material.shown, "Clinical utility"
+    if evaluation is None or evaluation.decision == AGAIN:
+        return Section("utility", title, (_absent(material, "Net benefit"), *_predictive(evaluation)))
+    decision = evaluation.decision
+    if not isinstance(decision, DecisionTable):
+        return Section("utility", title, (Text(f"Net benefit cannot be told: {decision}"), *_predictive(evaluation)))
+    rows = tuple((f"{row.threshold:.0%}", told(row.model), f"{row.treat_all:.3f}", "0") for row in decision.rows)
+    note = (
+        f"Per person, at this set's prevalence of {decision.prevalence:.1%}, which is not that of screening; calibration: "
+        f"{decision.calibration}. Somebody who would examine 19 healthy people to find one cancer acts at a risk of 5%."
+    )
+    head = ("Acting at a risk of", "On the model", "On everybody", "On nobody")
+    table = Table(f"Net benefit, {SPLIT_WORDS[evaluation.split]} images.", head, rows, note=note)
+    return Section("utility", title, (table, *_predictive(evaluation)))
+
+
+def _predictive(evaluation: Evaluation | None) -> list[Block]:
+    """What the frozen threshold would mean at a prevalence; for patients where they can be told, else images."""
+    if evaluation is None:
+        return []
+    for level in ("patient", "image"):
+        summary = evaluation.levels.get(level)
+        if isinstance(summary, Summary) and all(isinstance(summary[name], Interval) for name in ("sensitivity", "specificity")):
+            break
+    else:
+        return [Text("Predictive values cannot be told: too few patients of a class.")]
+    table = at_level(evaluation.predictions, level)
+    point = operating_point(
+        table["label"], table["score"], summary.threshold, table["patient_id"], confidence=summary.confidence
+    )
+    own = (summary.counts.tp + summary.counts.fn) / summary.rows
+    rows = []
+    for prevalence, words in (*((value, f"{value:.1%}") for value in PREVALENCES), (own, f"{own:.1%} (this set)")):
+        found = point.at(prevalence)
+        people = (found.recalled, found.found, found.missed, found.false_alarms)
+        cells = (f"{figure.value:.1f} [{figure.low:.1f},\u00a0{figure.high:.1f}]" for figure in people)
+        rows.append((words, told(found.ppv), told(found.npv), *cells))
+    note = (
+        f"{LEVEL_TITLES[level]}, threshold {summary.threshold:.4f}, sensitivity {told(point.sensitivity)}, specificity "
+        f"{told(point.specificity)}. Holds only if the people screened resemble these patients in all but how many are ill."
+    )
+    head = ("Prevalence", "PPV", "NPV", "Recalled per 1,000", "Found", "Missed", "False alarms")
+    return [Table("What the frozen threshold would mean at other prevalences.", head, tuple(rows), note=note, small=True)]
+
+
+def openings(material: Material) -> Section:
+    """How often the test set was looked at, when, and what changed in between; external tests."""
+    test = material.test
+    asked = material.ask("external")
+    if test is None:
+        return Section(
+            "openings",
+            "Openings of the test set, external testing",
+            (Text("The test set has never been opened for this run."), asked),
+        )
+    times = "once" if test.opened == 1 else f"{test.opened} times"
+    blocks: list[Block] = [
+        Text(
+            f"The test set was evaluated {times} for this run, last on {test.last_opened[:10]}. MammoLab counts; nobody "
+            "can take one back."
+        )
+    ]
+    if test.history:
+        rows = tuple(
+            (
+                str(test.opened - len(test.history) + index),
+                opening.when.replace("T", " "),
+                f"{opening.threshold:.6f}",
+                f"`{opening.weights_sha256[:12]}`",
+            )
+            for index, opening in enumerate(test.history, start=1)
+        )
+        blocks.append(
+            Table("Openings of the test set that are on record.", ("No.", "When (UTC)", "Threshold", "Weights"), rows)
+        )
+    blocks += [
+        Warn(
+            f"On {change.when[:10]}, after {change.opened} openings, the threshold was chosen again ({change.rule}): "
+            f"{change.before:.6f} became {change.after:.6f}. What follows was chosen with the test set in view."
+        )
+        for change in test.refrozen
+    ]
+    return Section("openings", "Openings of the test set, external testing", (*blocks, asked))
+
+
+def baselines(material: Material) -> Section:
+    """Published results on the same data set and split, if there are such."""
+    title, evaluation = "Published results", material.test
+    if evaluation is None:
+        return Section("baselines", title, (Text("Nothing is compared before the test set has been evaluated."),))
+    if evaluation.baselines == AGAIN:
+        return Section("baselines", title, (_absent(material, "Published results"),))
+    if isinstance(evaluation.baselines, str) or not evaluation.baselines:
+        why = evaluation.baselines if isinstance(evaluation.baselines, str) and evaluation.baselines else "none is known"
+        return Section("baselines", title, (Text(f"{why[:1].upper()}{why[1:].rstrip('.')}."),))
+    rows = []
+    for row in evaluation.baselines:
+        summary = evaluation.levels.get(row.level)
+        own = summary.get(row.metric) if isinstance(summary, Summary) else None
+        value = f"{row.value:.3f} {row.spread}".strip()
+        rows.append(
+            (
+                row.model,
+                row.level,
+                TITLES.get(row.metric, row.metric),
+                value,
+                told(own),
+                f"{row.source}. {row.link.removeprefix('https://')}",
+            )
+        )
+    head = ("Published model", "Level", "Figure", "Published", "This run", "Source")
+    note = (
+        f"Same data set, same test split. {len(known(evaluation.baselines[0].dataset))} results on this set are known "
+        "to MammoLab."
+    )
+    table = Table("Published results on the same images.", head, tuple(rows), note=note, words=frozenset({5}), small=True)
+    return Section("baselines", title, (table,))
