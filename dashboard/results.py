@@ -5,24 +5,39 @@ Everything is keyed by the files' times of change: what another process writes i
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
 from core.config import Config, Recipe
+from core.errors import LabError
 from dashboard import images, services
 from dashboard.images import ImageRef
 from dashboard.services import Report, Task, stamp
 
 if TYPE_CHECKING:
-    from core.evaluate import Evaluation
-    from core.metrics import Roc, RocBand
+    from core.evaluate import Comparison, Evaluation
+    from core.metrics import ThresholdRule
+    from core.model.cam_layers import LayerChoice
+    from core.predict import Predictor
     from core.training.run import Run
-    from dashboard.explaining import Explanation
+    from dashboard.explaining import Explanation, Picture
     from dashboard.pictures import Tile
     from dashboard.preflight import Preflight
     from dashboard.watch import Watch
+
+SLOW_KEPT = 24  # heatmaps of slow methods
+
+
+class Ask(NamedTuple):
+    """What of an image is asked for: `layer` "" is the usual one; `channels` is what Score-CAM tries, 0 for all."""
+
+    method: str = "auto"
+    target: str = "malignant"
+    layer: str = ""
+    channels: int = 128
 
 
 # ---------------------------------------------------------------- training
@@ -129,18 +144,27 @@ def start_evaluation(run: Run, split: str) -> Task:
     return services.start_task(f"evaluate:{run.path}:{split}", f"Scoring {split}", work)
 
 
-def roc_curve(found: Evaluation, level: str) -> tuple[Roc, RocBand]:
-    """The ROC curve of an evaluation and the interval around it. Raises NotEnoughData."""
-    return _roc_curve(f"{found.run}:{found.split}:{found.opened}:{found.weights_sha256}", level, found)
+def freeze_threshold(run: Run, rule: ThresholdRule, *, reopen: bool = False) -> None:
+    """Choose the thresholds anew on validation, freeze them in the model, and score validation again so that its figures are
+    those of the new ones. Raises BadRun (the test set was opened and not `reopen`), NotEnoughData.
+    """
+    from core.evaluate import refreeze
+
+    refreeze(run, rule, reopen=reopen)
+    start_evaluation(run, "val")
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _roc_curve(key: str, level: str, _found: Evaluation) -> tuple[Roc, RocBand]:
-    from core.metrics import at_level, roc, roc_band
+def comparison(first: Run, second: Run, one: Evaluation, other: Evaluation, level: str) -> Comparison:
+    """Two runs on the same images of a split; second less first. Raises Leakage, NotEnoughData, BadRun."""
+    key = [(str(run.path), found.split, found.last_opened, found.threshold) for run, found in ((first, one), (second, other))]
+    return _comparison(str(key), level, one, other)
 
-    table = at_level(_found.predictions, level)  # type: ignore[arg-type]
-    band = roc_band(table["label"], table["score"], table["patient_id"], samples=1000)
-    return roc(table["label"], table["score"]), band
+
+@st.cache_resource(max_entries=16, show_spinner="Comparing")
+def _comparison(key: str, level: str, _one: Evaluation, _other: Evaluation) -> Comparison:
+    from core.evaluate import compare_evaluations
+
+    return compare_evaluations(_one, _other, level)  # type: ignore[arg-type]
 
 
 def report_task(run: Run) -> Task | None:
@@ -150,7 +174,9 @@ def report_task(run: Run) -> Task | None:
 
 def start_report(run: Run) -> Task:
     """Write report.html in the background; its result is the path."""
-    model = services.predictor(run)
+    model: Predictor | None = None
+    with contextlib.suppress(LabError):  # a model that cannot be loaded costs the report its pictures, and it says why
+        model = services.predictor(run)
 
     def work(report: Report) -> Path:
         from core.report import report as write
@@ -172,20 +198,97 @@ def _input_thumbnail(path: str, changed: int, recipe: Recipe, side: int) -> byte
     return images.preview_jpeg(PreparedCache(cache_root(), recipe).get(path).pixels, side)
 
 
-def explanation(run: Run, image: ImageRef, method: str, target: str) -> Explanation:
-    """Score and heatmap of one image by the run's model. Raises UnreadableImage, BadRun, BadConfig."""
-    return _explanation(str(run.path), stamp(run.path / "model.json"), (image.key, image.frame), method, target, run, image)
+def explanation(run: Run, image: ImageRef, method: str = "auto", target: str = "malignant", layer: str = "") -> Explanation:
+    """Score and heatmap of one image by the run's model. Raises UnreadableImage, BadRun, BadConfig.
+
+    For quick methods; a slow one is worked on by `explanation_task`.
+    """
+    return _explanation(*_explanation_key(run, image), Ask(method, target, layer), run, image)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
-def _explanation(
-    path: str, changed: int, key: tuple[str, int | None], method: str, target: str, _run: Run, _image: ImageRef
-) -> Explanation:
+def _explanation(path: str, changed: int, key: tuple[str, int | None], ask: Ask, _run: Run, _image: ImageRef) -> Explanation:
+    return _explain(_run, _image, ask, None)
+
+
+def _explanation_key(run: Run, image: ImageRef) -> tuple[str, int, tuple[str, int | None]]:
+    return str(run.path), stamp(run.path / "model.json"), (image.key, image.frame)
+
+
+def _explain(run: Run, image: ImageRef, ask: Ask, progress: Report | None) -> Explanation:
     from dashboard.explaining import explain
 
+    model = services.predictor(run)
+    warnings = images.mammogram(image, model.recipe).warnings
+    return explain(model, images.prepared(image, model.recipe), warnings, ask, progress)
+
+
+def explanation_name(run: Run, image: ImageRef, ask: Ask) -> str:
+    """The name of the background task that works on it."""
+    return f"explain:{':'.join(map(str, (*_explanation_key(run, image), *ask)))}"
+
+
+def explanation_task(run: Run, image: ImageRef, ask: Ask) -> Explanation | Task:
+    """As `explanation` by a slow method: what was found, or the task that works on it, was stopped or failed."""
+    name = explanation_name(run, image, ask)
+    found = _slow_explanations()
+    if name in found:
+        return found[name]
+    task = services.task(name)
+    if task is None:
+        task = services.start_task(name, "Masking the image", lambda report: _explain(run, image, ask, report))
+    if task.state != "done":
+        return task
+    services.forget_task(name)
+    while len(found) >= SLOW_KEPT:
+        found.pop(next(iter(found)), None)
+    found[name] = task.result
+    return found[name]
+
+
+@st.cache_resource(show_spinner=False)
+def _slow_explanations() -> dict[str, Explanation]:
+    return {}
+
+
+def layer_choices(run: Run) -> tuple[LayerChoice, ...]:
+    """The layers of the run's model that a heatmap may be read from, for images of its size. Raises BadRun, BadConfig."""
+    return _layer_choices(str(run.path), stamp(run.path / "model.json"), run)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _layer_choices(path: str, changed: int, _run: Run) -> tuple[LayerChoice, ...]:
+    from core.model.cam_layers import layer_choices as choices
+
     model = services.predictor(_run)
-    warnings = images.mammogram(_image, model.recipe).warnings
-    return explain(model, images.prepared(_image, model.recipe), warnings, method, target)
+    return choices(model.model, model.recipe.shape)
+
+
+def unfit_methods(run: Run, layer: str) -> dict[str, str]:
+    """Method -> why it does not fit the run's model at this layer ("" for the usual one). Raises BadRun, BadConfig."""
+    return _unfit_methods(str(run.path), stamp(run.path / "model.json"), layer, run)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _unfit_methods(path: str, changed: int, layer: str, _run: Run) -> dict[str, str]:
+    from core.gradcam.methods import reasons_against
+
+    chosen = next(choice for choice in layer_choices(_run) if choice.name == layer or (not layer and choice.usual))
+    return reasons_against(services.predictor(_run).model, chosen)
+
+
+def original(image: ImageRef, recipe: Recipe) -> tuple[Picture, tuple[int, int]]:
+    """(the image as it is in the file, uint8, at most `images.PREVIEW_SIDE` px long; its real height and width)."""
+    return _original(image.key, image.frame, recipe.voi, image, recipe)
+
+
+@st.cache_data(max_entries=48, show_spinner=False)
+def _original(key: str, frame: int | None, voi: int, _image: ImageRef, _recipe: Recipe) -> tuple[Picture, tuple[int, int]]:
+    from core.images.encode import to_uint8
+    from dashboard.preview import fit
+
+    pixels = images.mammogram(_image, _recipe).pixels
+    return to_uint8(fit(pixels, images.PREVIEW_SIDE)), (pixels.shape[0], pixels.shape[1])
 
 
 def what_if(run: Run, image: ImageRef, recipe: Recipe) -> Explanation:

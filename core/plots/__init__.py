@@ -1,7 +1,10 @@
 """Numbers to Plotly figures. Nothing here computes a figure of merit."""
 
+from core.plots.calibration import reliability_figure
+from core.plots.decision import decision_figure, prevalence_figure
+from core.plots.forest import forest_figure
 from core.plots.history import History
-from core.plots.scores import confusion_figure, precision_recall_figure, roc_figure, score_histogram
+from core.plots.scores import confusion_cells, confusion_figure, precision_recall_figure, roc_figure, score_histogram
 from core.plots.side_by_side import losses_figure, metrics_figure, run_colors
 from core.plots.style import COLORS, CONFIG, empty_figure
 from core.plots.training import METRIC_TITLES, PHASE_TITLES, loss_figure, metric_figure, rate_figure
@@ -12,14 +15,19 @@ __all__ = [
     "METRIC_TITLES",
     "PHASE_TITLES",
     "History",
+    "confusion_cells",
     "confusion_figure",
+    "decision_figure",
     "empty_figure",
+    "forest_figure",
     "loss_figure",
     "losses_figure",
     "metric_figure",
     "metrics_figure",
     "precision_recall_figure",
+    "prevalence_figure",
     "rate_figure",
+    "reliability_figure",
     "roc_figure",
     "run_colors",
     "score_histogram",

@@ -12,6 +12,8 @@ from core.metrics.decision import DecisionCurve
 from core.metrics.screening import Screening
 from core.plots.style import COLORS, base_figure, translucent
 
+_PREVALENCES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # ticks that do not crowd one another
+
 
 def decision_figure(curve: DecisionCurve, *, threshold: float | None = None, height: int = 380) -> Any:
     """Net benefit of the model, of calling everybody malignant and of calling nobody, by threshold probability."""
@@ -42,7 +44,8 @@ def prevalence_figure(points: Sequence[Screening], *, current: float | None = No
     if current is not None:
         # Plotly takes a shape's place on a logarithmic axis as it is written, not as a logarithm.
         figure.add_vline(x=current, line={"color": COLORS["threshold"], "dash": "dash", "width": 2})
-    figure.update_xaxes(type="log", tickformat=".1%")
+    marks = [mark for mark in _PREVALENCES if x.min() <= mark <= x.max()]
+    figure.update_xaxes(type="log", tickvals=marks, ticktext=[f"{100 * mark:g}%" for mark in marks])
     figure.update_yaxes(range=[-0.01, 1.01], tickformat=".0%")
     return figure
 

@@ -18,6 +18,7 @@ def forest_figure(
     reference: Interval | float | None = None,
     second: Sequence[Interval | str | None] = (),
     names: tuple[str, str] = ("", ""),
+    chance: float | None = None,
     height: int | None = None,
 ) -> Any:
     """A point with its interval for each row, the first on top; a row that has a note shows it in place of a number.
@@ -27,9 +28,12 @@ def forest_figure(
         reference: a line to compare with (chance, the whole set's AUC), with its interval shaded.
         second: a second figure a row (the model's AUC beside that of the metadata), None or a note where there is none.
         names: what the first and the second figures are, for the legend.
+        chance: a thin line where a figure says nothing.
     """
     labels = [label for label, _ in rows]
     figure = base_figure(title, "", height=height or 90 + 34 * max(1, len(rows)), revision="forest")
+    if chance is not None:
+        figure.add_vline(x=chance, line={"color": COLORS["neutral"], "width": 1})
     if isinstance(reference, Interval):
         figure.add_vrect(x0=reference.low, x1=reference.high, fillcolor=COLORS["neutral"], opacity=0.15, line_width=0)
     if reference is not None:

@@ -14,6 +14,8 @@ from core.plots.style import COLORS, MAX_POINTS, NAMES, base_figure, pick, trans
 
 Floats = NDArray[np.float64]
 _EXTRA_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#D55E00")
+_AT_ROC = "sensitivity %{y:.3f}<br>1 − specificity %{x:.3f}"
+_AT_PRECISION = "recall %{x:.3f}<br>precision %{y:.3f}"
 _UNIT = {"range": [-0.01, 1.01], "constrain": "domain", "dtick": 0.2, "zeroline": False}
 
 
@@ -47,9 +49,7 @@ def roc_figure(
             "<br>threshold %{customdata[1]:.3f}<extra></extra>",
         )
         if threshold is not None:
-            x, y = curve.at(threshold)
-            words = f"threshold {threshold:.3f}<br>sensitivity {y:.3f}<br>specificity {1 - x:.3f}"
-            figure.add_traces(_point(x, y, color, words))
+            figure.add_traces(_point(*curve.at(threshold), color, _AT_ROC, threshold))
     _square(figure)
     return figure
 
@@ -81,10 +81,9 @@ def precision_recall_figure(
             line={"color": color, "width": 2.5, "shape": "vh"},
             hovertemplate="precision %{y:.3f}<br>recall %{x:.3f}<br>threshold %{customdata:.3f}<extra></extra>",
         )
-        point = None if threshold is None else curve.at(threshold)
-        if point is not None:
-            words = f"threshold {threshold:.3f}<br>recall {point[0]:.3f}<br>precision {point[1]:.3f}"
-            figure.add_traces(_point(point[0], point[1], color, words))
+        if threshold is not None:  # where nothing is called malignant the point is there and shows nothing
+            x, y = curve.at(threshold) or (None, None)
+            figure.add_traces(_point(x, y, color, _AT_PRECISION, threshold))
     _square(figure)
     return figure
 
@@ -92,13 +91,8 @@ def precision_recall_figure(
 def confusion_figure(counts: Confusion, *, height: int = 340) -> Any:
     """The four counts, truth in rows, decision in columns, shaded by the share of the row."""
     figure = base_figure("Decision of the model", "Truth", height=height, revision="confusion")
-    cells = [[counts.tn, counts.fp], [counts.fn, counts.tp]]
     names = [["true negative", "false positive"], ["false negative", "true positive"]]
-    shares = [[value / max(1, sum(row)) for value in row] for row in cells]
-    texts = [
-        [f"<b>{value:,}</b><br>{share:.1%}" for value, share in zip(*pair, strict=True)]
-        for pair in zip(cells, shares, strict=True)
-    ]
+    shares, texts = confusion_cells(counts)
     figure.add_trace(
         go.Heatmap(
             z=shares,
@@ -121,6 +115,17 @@ def confusion_figure(counts: Confusion, *, height: int = 340) -> Any:
     figure.update_yaxes(showgrid=False, ticks="", scaleanchor="x", scaleratio=0.72, constrain="domain")
     figure.update_layout(margin={"t": 12})
     return figure
+
+
+def confusion_cells(counts: Confusion) -> tuple[list[list[float]], list[list[str]]]:
+    """Shares of the row, and texts, of the matrix's cells: what changes in it with the threshold."""
+    cells = [[counts.tn, counts.fp], [counts.fn, counts.tp]]
+    shares = [[value / max(1, sum(row)) for value in row] for row in cells]
+    texts = [
+        [f"<b>{value:,}</b><br>{share:.1%}" for value, share in zip(*pair, strict=True)]
+        for pair in zip(cells, shares, strict=True)
+    ]
+    return shares, texts
 
 
 def score_histogram(y: ArrayLike, s: ArrayLike, threshold: float | None = None, *, bins: int = 40, height: int = 340) -> Any:
@@ -180,9 +185,18 @@ def _band(band: RocBand, color: str) -> list[Any]:
     return [low, high]
 
 
-def _point(x: float, y: float, color: str, words: str) -> Any:
-    marker = {"size": 12, "color": color, "line": {"color": "white", "width": 2}}
-    return go.Scatter(x=[x], y=[y], mode="markers", marker=marker, hovertemplate=words + "<extra></extra>", showlegend=False)
+def _point(x: float | None, y: float | None, color: str, words: str, threshold: float) -> Any:
+    return go.Scatter(
+        x=[x],
+        y=[y],
+        customdata=[threshold],
+        mode="markers",
+        name="at the threshold",
+        marker={"size": 12, "color": color, "line": {"color": "white", "width": 2}},
+        hovertemplate=f"threshold %{{customdata:.3f}}<br>{words}<extra></extra>",
+        showlegend=False,
+        cliponaxis=False,
+    )
 
 
 def _square(figure: Any) -> None:

@@ -22,6 +22,7 @@ METRIC_TITLES = {
 PHASE_TITLES = {"head": "head only", "fine_tune": "fine-tuning", "scratch": "from scratch"}
 _METRIC_COLORS = (COLORS["val"], "#0072B2", "#E69F00", "#009E73")
 _METRIC_DASHES = ("solid", "dash", "dot", "dashdot")
+_DOTTED = 60  # epochs
 _ROOM = 0.16  # share of the axis that a phase needs for its name
 # Points of a curve by step: as it came, and smoothed; of a curve by epoch.
 _RAW, _SMOOTH, _EPOCHS = MAX_POINTS // 2, MAX_POINTS // 4, MAX_POINTS // 4
@@ -144,6 +145,7 @@ def add_epoch_line(
         return
     epochs = list(history.epochs)
     best = history.best_epoch
+    dot = 6 if len(epochs) <= _DOTTED else 0  # more of them would run together into a band
     kept = sorted({*evenly(len(epochs), _EPOCHS).tolist(), *(i for i, epoch in enumerate(epochs) if epoch == best)})
     figure.add_scatter(
         x=[epochs[i] for i in kept],
@@ -153,7 +155,7 @@ def add_epoch_line(
         line={"color": color, "width": width, "dash": dash},
         marker={
             "line": {"width": 0},
-            "size": [13 if epochs[i] == best else 6 for i in kept],
+            "size": [13 if epochs[i] == best else dot for i in kept],
             "symbol": ["star" if epochs[i] == best else "circle" for i in kept],
         },
         hovertemplate=name + " %{y:.4f}<extra></extra>",

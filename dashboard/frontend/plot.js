@@ -10,6 +10,7 @@ export default function (component) {
   root.setAttribute("aria-label", data.alt)
   root.style.height = data.height + "px"
   root._wanted = data
+  if (data.follow) hear(root, "threshold", ({ dial, index }) => dial === root._wanted.follow?.dial && follow(root, index))
   library(data.script).then(
     (Plotly) => root._wanted === data && draw(Plotly, root, data),
     () => (root.textContent = "The chart library could not be loaded. Reload the page."),
@@ -66,6 +67,8 @@ function draw(Plotly, root, data) {
       if (zoomed[axis]) layout[axis] = { ...layout[axis], range: zoomed[axis], autorange: false }
     }
   }
+  root._shown = { traces, layout }
+  if (data.follow && bus.dials?.[data.follow.dial] !== undefined) place(root, bus.dials[data.follow.dial])
   Plotly.react(root, traces, layout, CONFIG)
   if (!root._watched) {
     root.on("plotly_relayout", (change) => remember(root, change))
@@ -73,4 +76,31 @@ function draw(Plotly, root, data) {
     root._watched = new ResizeObserver(() => root.clientWidth && root._fullLayout && Plotly.Plots.resize(root))
     root._watched.observe(root)
   }
+}
+
+// A figure that follows a slider holds what changes with it for each of its steps: attributes of traces, places in the layout.
+function place(root, index) {
+  const { traces, layout } = root._shown
+  for (const [number, attributes] of Object.entries(root._wanted.follow.traces ?? {}))
+    for (const [name, values] of Object.entries(attributes)) traces[number][name] = values[index]
+  for (const [path, values] of Object.entries(root._wanted.follow.layout ?? {})) {
+    const names = path.split(".")
+    const last = names.pop()
+    names.reduce((part, name) => part[name], layout)[last] = values[index]
+  }
+}
+
+function follow(root, index) {
+  root._at = index
+  clearTimeout(root._later)
+  const { top, bottom } = root.getBoundingClientRect()
+  if (bottom < 0 || top > window.innerHeight) root._later = setTimeout(() => move(root), 200) // nobody sees it: others first
+  else root._frame ??= requestAnimationFrame(() => move(root))
+}
+
+function move(root) {
+  root._frame = null
+  if (!root._shown || !root._wanted.follow) return
+  place(root, root._at)
+  window.Plotly.react(root, root._shown.traces, root._shown.layout, CONFIG)
 }

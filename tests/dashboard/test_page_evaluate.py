@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -9,20 +11,46 @@ from lab_pages import figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
+from core.metrics import at_level, at_threshold, clustered_wilson
 from core.training import Run
 from dashboard import results, services
+from dashboard.studio import dial
+
+CURVES = {"evaluate:roc", "evaluate:precision_recall", "evaluate:confusion", "evaluate:histogram", "evaluate:decision"}
 
 
 def button(app: AppTest, key: str) -> Any:
     return next(each for each in app.button if each.key == key)
 
 
-def metrics(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
+def component(app: AppTest, name: str) -> dict[str, Any]:
+    """What the component of this name was given."""
+    return next(
+        json.loads(each.proto.json) for each in app.get("bidi_component") if each.proto.component_name == f"mammolab_{name}"
+    )
 
 
-def slider_key(run: Run) -> str:
-    return next(key for key in (f"evaluate:threshold:{run.name}:{run.model_card()['weights_sha256'][:8]}",))
+def cards(app: AppTest) -> dict[str, dict[str, Any]]:
+    """The cards above the tabs, by name, with the value where the slider stands."""
+    data = component(app, "dial")
+    at = {card["name"]: data["index"] if len(card["values"]) > 1 else 0 for card in data["cards"]}
+    return {card["name"]: card | {"value": card["values"][at[card["name"]]], "at": at[card["name"]]} for card in data["cards"]}
+
+
+def choice_of(run: Run, level: str = "image") -> str:
+    return f"evaluate:threshold:{run.name}:{run.model_card()['weights_sha256'][:8]}:{level}"
+
+
+def tables(app: AppTest) -> str:
+    return "".join(str(element.proto.body) for element in app.get("html"))
+
+
+def open_tab(name: str) -> AppTest:
+    services.remember("evaluate:tab", name)
+    app = open_page("evaluate")
+    assert not app.exception
+    assert not app.error
+    return app
 
 
 @pytest.fixture
@@ -31,9 +59,21 @@ def scored(run: Run) -> Run:
     return run
 
 
+@pytest.fixture
+def opened(scored: Run) -> Run:
+    """With the test set opened, and shown."""
+    evaluate(scored, "test")
+    services.remember("evaluate:split", "test")
+    return scored
+
+
+# ---------------------------------------------------------------- having it scored
+
+
 def test_without_a_model_the_page_leads_to_training(workspace: Any) -> None:
     app = open_page("evaluate")
-    assert not app.exception and not app.error
+    assert not app.exception
+    assert not app.error
     assert "Train a model first" in texts(app)
 
 
@@ -46,11 +86,12 @@ def test_scoring_the_validation_set_is_one_press(run: Run) -> None:
         pass
     assert task.error == ""
     app.run()
-    assert not app.exception and not app.error
-    assert set(figures(app)) == {"evaluate:roc", "evaluate:confusion", "evaluate:histogram"}
+    assert not app.exception
+    assert not app.error
+    assert set(figures(app)) == CURVES
 
 
-def test_the_test_set_is_opened_only_by_its_button_and_each_time_is_counted(scored: Run) -> None:
+def test_the_test_set_is_opened_only_by_its_button_and_each_time_is_counted_and_listed(scored: Run) -> None:
     app = open_page("evaluate")
     app.button_group(key="evaluate:split:widget").set_value("test").run()
     assert "has not been opened" in texts(app)
@@ -63,76 +104,12 @@ def test_the_test_set_is_opened_only_by_its_button_and_each_time_is_counted(scor
     assert "test set opened **once**" in texts(app)
     evaluate(scored, "test")
     app.run()
-    assert "test set opened **2 times**" in texts(app)
-
-
-def test_the_figures_at_the_frozen_threshold_are_the_evaluation_s_own(scored: Run) -> None:
-    summary = read_evaluation(scored, "val").summary
-    app = open_page("evaluate")
-    assert "frozen" in texts(app)
-    assert metrics(app)["Sensitivity"] == f"{summary['sensitivity'].value:.3f}"
-    assert metrics(app)["ROC AUC"] == f"{summary['auc'].value:.3f}"
-
-
-def test_moving_the_threshold_explores_and_reset_goes_back(scored: Run) -> None:
-    from core.metrics import at_threshold
-
-    predictions = read_evaluation(scored, "val").predictions
-    moved = round(float(predictions["score"].median()) + 0.002, 3)
-    services.remember(slider_key(scored), moved)
-    app = open_page("evaluate")
-    assert "exploring" in texts(app)
-    expected = at_threshold(predictions["label"], predictions["score"], moved)
-    assert metrics(app)["Specificity"] == f"{expected['specificity']:.3f}"
-    button(app, "evaluate:reset").click().run()
-    assert "exploring" not in texts(app)
-    assert scored.model_card()["threshold"] == read_evaluation(scored, "val").threshold
-
-
-def test_breasts_and_patients_are_counted_as_such(scored: Run) -> None:
-    app = open_page("evaluate")
-    images = sum(_counts(app))
-    app.button_group(key="evaluate:level:widget").set_value("patient").run()
-    assert not app.exception
-    assert images == 20 and sum(_counts(app)) == 10
-
-
-def _counts(app: AppTest) -> list[int]:
-    cells = figures(app)["evaluate:confusion"]["data"][0]["text"]
-    return [int(cell.split("</b>")[0].removeprefix("<b>").replace(",", "")) for row in cells for cell in row]
-
-
-def test_the_gallery_shows_the_mistakes_of_the_threshold(scored: Run) -> None:
-    predictions = read_evaluation(scored, "val").predictions
-    services.remember("evaluate:below", "Mistakes")
-    services.remember(slider_key(scored), round(float(predictions["score"].max()) + 0.005, 3))
-    app = open_page("evaluate")
-    assert not app.exception and not app.error
-    tiles = galleries(app)["evaluate:missed"]
-    malignant = predictions[predictions["label"] == "malignant"].sort_values("score")
-    assert [tile["id"] for tile in tiles] == malignant["path"].tolist()[: len(tiles)]
-    assert all(not tile["missing"] for tile in tiles)
-    assert "evaluate:alarms" not in galleries(app)
-
-
-def test_every_image_is_listed_with_score_and_outcome(scored: Run) -> None:
-    services.remember("evaluate:below", "Images")
-    app = open_page("evaluate")
-    table = app.dataframe[0].value
-    assert len(table) == 20
-    assert set(table["outcome"]) <= {"found", "missed cancer", "false alarm", "cleared"}
-
-
-def test_the_table_below_has_every_figure_with_its_interval(scored: Run) -> None:
-    app = open_page("evaluate")
-    table = "".join(str(element.proto.body) for element in app.get("html"))
-    for row in read_evaluation(scored, "val").table_rows():
-        assert f"<td>{row[0]}</td><td>{row[1]}</td><td>{row[2]}</td>" in table
+    assert "opened **2 times**" in texts(app)
+    for opening in read_evaluation(scored, "test").history:
+        assert opening.when.replace("T", " ")[:16] in tables(app)
 
 
 def test_a_model_that_changed_since_is_said(scored: Run) -> None:
-    import json
-
     path = scored.path / "model.json"
     path.write_text(json.dumps(scored.model_card() | {"weights_sha256": "0" * 64}), encoding="utf-8")
     app = open_page("evaluate")
@@ -144,3 +121,288 @@ def test_a_damaged_evaluation_is_shown_as_its_text(scored: Run) -> None:
     app = open_page("evaluate")
     assert not app.exception
     assert "damaged" in app.error[0].value
+
+
+# ---------------------------------------------------------------- the threshold
+
+
+def test_the_figures_at_the_frozen_threshold_are_the_evaluation_s_own(scored: Run) -> None:
+    summary = read_evaluation(scored, "val").summary
+    found = cards(open_page("evaluate"))
+    for name, stored in (("auc", "auc"), *dial.STORED.items()):
+        card, figure = found[name], summary[stored]
+        assert card["value"] == figure.value
+        assert (card["lows"][card["at"]], card["highs"][card["at"]]) == (figure.low, figure.high)
+
+
+def test_the_slider_starts_at_the_frozen_threshold_and_has_it_exactly(scored: Run) -> None:
+    data = component(open_page("evaluate"), "dial")
+    assert data["index"] == data["frozen"]
+    assert data["grid"][data["frozen"]] == scored.model_card()["threshold"]
+    assert "chosen on validation for a sensitivity of 0.90" in data["words"]
+
+
+def test_an_explored_threshold_moves_the_cards_and_not_the_model(scored: Run) -> None:
+    predictions = read_evaluation(scored, "val").predictions
+    services.remember(choice_of(scored), float(predictions["score"].median()))
+    app = open_page("evaluate")
+    data, found = component(app, "dial"), cards(app)
+    threshold = data["grid"][data["index"]]
+    assert data["index"] != data["frozen"]
+    expected = at_threshold(predictions["label"], predictions["score"], threshold)
+    assert found["specificity"]["value"] == pytest.approx(expected["specificity"], abs=1e-5)
+    benign = predictions[predictions["label"] == "benign"]
+    interval = clustered_wilson(benign["score"] < threshold, benign["patient_id"])
+    assert found["specificity"]["lows"][data["index"]] == pytest.approx(interval.low, abs=1e-5)
+    assert scored.model_card()["threshold"] == read_evaluation(scored, "val").threshold
+
+
+def test_every_figure_that_follows_has_a_value_for_each_step_of_the_slider(scored: Run) -> None:
+    app = open_page("evaluate")
+    data = component(app, "dial")
+    shown = figures(app)
+    following = [
+        json.loads(each.proto.json) for each in app.get("bidi_component") if each.proto.component_name == "mammolab_plot"
+    ]
+    assert len(following) == len(CURVES)
+    for each in following:
+        moves = each["follow"]
+        assert moves["dial"] == data["dial"]
+        columns = [*(column for trace in moves["traces"].values() for column in trace.values()), *moves["layout"].values()]
+        assert columns
+        assert {len(column) for column in columns} == {len(data["grid"])}
+    cells = shown["evaluate:confusion"]["data"][0]
+    confusion = next(
+        each["follow"] for each in following if "shapes" not in str(each["follow"]) and "text" in str(each["follow"])
+    )
+    assert confusion["traces"]["0"]["text"][data["frozen"]] == cells["text"]
+
+
+def test_the_mark_on_the_roc_curve_moves_along_the_curve(scored: Run) -> None:
+    app = open_page("evaluate")
+    plots = [json.loads(each.proto.json) for each in app.get("bidi_component") if "plot" in each.proto.component_name]
+    moves = plots[0]["follow"]["traces"]
+    ((_, mark),) = moves.items()
+    predictions = read_evaluation(scored, "val").predictions
+    data = component(app, "dial")
+    for index in (0, data["frozen"], len(data["grid"]) // 2, len(data["grid"]) - 1):
+        expected = at_threshold(predictions["label"], predictions["score"], data["grid"][index])
+        assert mark["y"][index][0] == pytest.approx(expected["sensitivity"], abs=1e-5)
+        assert mark["x"][index][0] == pytest.approx(1 - expected["specificity"], abs=1e-5)
+
+
+@pytest.mark.parametrize(("level", "rows"), [("image", 20), ("breast", 10), ("patient", 10)])
+def test_breasts_and_patients_are_counted_as_such_at_a_threshold_of_their_own(scored: Run, level: str, rows: int) -> None:
+    services.remember("evaluate:level", level)
+    app = open_page("evaluate")
+    assert not app.exception
+    cells = figures(app)["evaluate:confusion"]["data"][0]["text"]
+    counts = [int(cell.split("</b>")[0].removeprefix("<b>").replace(",", "")) for row in cells for cell in row]
+    assert sum(counts) == rows
+    data = component(app, "dial")
+    assert data["grid"][data["frozen"]] == read_evaluation(scored, "val").levels[level].threshold
+
+
+# ---------------------------------------------------------------- choosing one
+
+
+@pytest.mark.parametrize("kind", ["sensitivity", "youden", "cost"])
+def test_a_rule_says_what_it_would_choose_and_look_at_it_moves_only_the_slider(scored: Run, kind: str) -> None:
+    from core.metrics import ThresholdRule
+
+    services.remember("evaluate:rule", kind)
+    services.remember("evaluate:target", 0.7)
+    app = open_tab("Choose a threshold")
+    predictions = read_evaluation(scored, "val").predictions
+    expected = ThresholdRule(kind, target=0.7).choose(predictions["label"], predictions["score"])  # type: ignore[arg-type]
+    assert f"{expected:.3f}" in tables(app)
+    button(app, "evaluate:look").click().run()
+    data = component(app, "dial")
+    assert data["grid"][data["index"]] == pytest.approx(expected, abs=1e-6)
+    assert scored.model_card()["threshold"] == data["grid"][data["frozen"]]
+
+
+def test_freezing_changes_the_model_and_scores_validation_again(scored: Run) -> None:
+    before = scored.model_card()["threshold"]
+    services.remember("evaluate:target", 0.5)
+    app = open_tab("Choose a threshold")
+    button(app, "evaluate:freeze").click().run()
+    task = results.evaluation_task(scored, "val")
+    while task is not None and task.running:
+        pass
+    assert scored.model_card()["threshold"] > before
+    assert scored.model_card()["threshold_rule"]["target"] == 0.5
+    assert read_evaluation(scored, "val").threshold == scored.model_card()["threshold"]
+
+
+def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run) -> None:
+    services.remember("evaluate:split", "val")
+    services.remember("evaluate:target", 0.5)
+    before = opened.model_card()["threshold"]
+    app = open_tab("Choose a threshold")
+    assert "opened **once**" in texts(app)
+    assert button(app, "evaluate:freeze").disabled
+    app.checkbox(key="evaluate:reopen").check().run()
+    button(app, "evaluate:freeze").click().run()
+    task = results.evaluation_task(opened, "val")
+    while task is not None and task.running:
+        pass
+    assert opened.model_card()["threshold"] > before
+    (change,) = read_evaluation(opened, "test").refrozen
+    assert (change.before, change.opened) == (before, 1)
+
+
+def test_on_the_test_set_no_threshold_can_be_chosen(opened: Run) -> None:
+    app = open_tab("Choose a threshold")
+    assert "never here" in app.info[0].value
+    assert not [each for each in app.button if each.key == "evaluate:freeze"]
+
+
+# ---------------------------------------------------------------- the other tabs
+
+
+def test_calibration_shows_raw_and_calibrated_scores_with_their_figures(scored: Run) -> None:
+    app = open_tab("Calibration")
+    report = read_evaluation(scored, "val").calibration
+    names = [trace.get("name", "") for trace in figures(app)["evaluate:reliability"]["data"]]
+    assert any(name.startswith("raw score") for name in names)
+    for figure in (report.before.brier, report.after.ece):
+        assert f"{figure.value:.3f}<small>[{figure.low:.3f}, {figure.high:.3f}]</small>" in tables(app)
+    assert "fitted on these very images" in texts(app)
+
+
+def test_screening_says_it_in_whole_women_at_every_prevalence(scored: Run) -> None:
+    from core.metrics import operating_point
+    from dashboard.studio.screening import DEFAULT, PREVALENCES
+
+    app = open_tab("Screening")
+    data = component(app, "screening")
+    assert len(data["steps"]) == len(PREVALENCES)
+    assert data["index"] == PREVALENCES.index(DEFAULT)
+    assert all(sum(step["people"]) == 1000 and min(step["people"]) >= 0 for step in data["steps"])
+    predictions = read_evaluation(scored, "val").predictions
+    point = operating_point(
+        predictions["label"], predictions["score"], scored.model_card()["threshold"], predictions["patient_id"]
+    )
+    expected = point.at(0.1)
+    rows = {row[0]: row[1:] for row in data["steps"][PREVALENCES.index(10)]["rows"]}
+    assert rows["A recall is cancer (PPV)"][0] == f"{expected.ppv.value:.1%}"
+    assert rows["Recalled, of 1,000"][0] == f"{expected.recalled.value:,.0f}"
+    assert data["steps"][PREVALENCES.index(10)]["sentence"].startswith("Of 1,000 women screened, 100 have cancer.")
+
+
+def test_subgroups_have_numbers_or_say_that_they_are_too_small(scored: Run) -> None:
+    app = open_tab("Subgroups")
+    rows = read_evaluation(scored, "val").subgroups
+    assert {row.value for row in rows} >= {"CC", "MLO"}
+    assert "View: CC" in json.dumps(figures(app)["evaluate:forest"])
+    for row in rows:
+        assert (row.auc.split(":")[0] if isinstance(row.auc, str) else f"{row.auc:.3f}") in tables(app)
+    assert "adjusted" in texts(app)
+
+
+def test_shortcuts_show_metadata_beside_the_model_or_the_reason_why_not(scored: Run) -> None:
+    app = open_tab("Shortcuts")
+    audit = read_evaluation(scored, "val").shortcuts
+    if isinstance(audit, str):
+        assert audit in texts(app)
+        return
+    names = {trace.get("name") for trace in figures(app)["evaluate:shortcuts"]["data"]}
+    assert names >= {"from metadata alone", "the model, among equals"}
+    assert "The model, all images" in tables(app)
+
+
+def test_two_runs_are_compared_on_the_same_images(scored: Run, workspace: Any) -> None:
+    import shutil
+
+    shutil.copytree(scored.path, workspace / "checkpoints" / "twin")
+    services.set_current_run("tiny")
+    app = open_tab("Compare")
+    assert "Neither run is shown to be better" in texts(app)
+    assert "20 images in both" in texts(app)
+    names = [trace.get("name", "") for trace in figures(app)["evaluate:compare"]["data"]]
+    assert any(name.startswith("tiny") for name in names)
+    assert any(name.startswith("twin") for name in names)
+
+
+def test_runs_without_a_common_image_are_not_compared_and_the_reason_is_said(scored: Run, workspace: Any) -> None:
+    import shutil
+
+    twin = workspace / "checkpoints" / "twin"
+    shutil.copytree(scored.path, twin)
+    path = twin / "predictions" / "val.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("_CC.png", "_CC.jpg").replace("_MLO.png", "_MLO.jpg"), "utf-8")
+    services.set_current_run("tiny")
+    app = open_tab("Compare")
+    assert "no image in common" in app.warning[0].value.replace("\\", "")
+    assert "evaluate:compare" not in figures(app)
+
+
+def test_published_figures_stay_away_with_one_sentence_why(opened: Run) -> None:
+    app = open_tab("Compare")
+    assert "none is comparable" in texts(app).lower()
+
+
+def test_the_gallery_shows_the_mistakes_of_the_threshold_and_then_heatmaps(scored: Run) -> None:
+    from dashboard.studio import heat
+
+    predictions = read_evaluation(scored, "val").predictions
+    services.remember(choice_of(scored), 1.0)  # nobody is recalled: every malignant image is missed
+    app = open_tab("Mistakes")
+    malignant = predictions[predictions["label"] == "malignant"].sort_values("score")
+    tiles = galleries(app)["evaluate:missed"]
+    assert [tile["id"] for tile in tiles] == malignant["path"].tolist()[: len(tiles)]
+    assert all(not tile["missing"] for tile in tiles)
+    task = heat.task(scored)
+    assert task is not None
+    while task.running:
+        pass
+    assert task.error == ""
+    found = heat.ready(scored, malignant["path"].tolist())
+    assert set(found) == set(malignant["path"])
+    assert all(each.image.startswith(b"\xff\xd8") for each in found.values())
+    app.button_group(key="evaluate:cases:widget").set_value("alarms").run()
+    assert "None at this threshold" in texts(app)
+
+
+def test_mistakes_of_breasts_are_judged_by_the_breast(scored: Run) -> None:
+    services.remember("evaluate:level", "breast")
+    services.remember(choice_of(scored, "breast"), 1.0)
+    services.remember("evaluate:heatmaps", False)
+    app = open_tab("Mistakes")
+    breasts = at_level(read_evaluation(scored, "val").predictions, "breast")
+    missed = breasts[breasts["label"] == "malignant"].sort_values("score")
+    tiles = galleries(app)["evaluate:missed"]
+    assert [tile["label"] for tile in tiles] == [f"{score:.3f}" for score in missed["score"]]
+
+
+@pytest.mark.parametrize("key", ["evaluate:to_explain", "evaluate:to_preprocess", "evaluate:to_inspect"])
+def test_a_chosen_case_opens_on_the_other_pages(scored: Run, key: str) -> None:
+    path = read_evaluation(scored, "val").predictions["path"].iloc[3]
+    services.remember("evaluate:case", path)
+    services.remember("evaluate:heatmaps", False)
+    app = open_tab("Mistakes")
+    assert len(galleries(app)["evaluate:chosen"]) >= 1
+    button(app, key).click().run()
+    assert not app.exception
+    assert not app.error
+    page = key.removeprefix("evaluate:to_")
+    if page == "explain":
+        assert services.recall("explain:image") == path
+    else:  # the run's images are not those of the current data set
+        assert (services.recall(f"{page}:source"), services.recall(f"{page}:path")) == ("File path", path)
+        assert app.text_input(key=f"{page}:path_widget").value == path
+
+
+def test_every_image_is_listed_with_score_and_outcome(scored: Run) -> None:
+    app = open_tab("All images")
+    table = app.dataframe[0].value
+    assert len(table) == 20
+    assert set(table["outcome"]) <= {"found", "missed cancer", "false alarm", "cleared"}
+
+
+def test_the_table_has_every_figure_with_its_interval(scored: Run) -> None:
+    app = open_tab("Figures")
+    shown = re.sub(r"<td class='.'>", "<td>", tables(app))
+    for title, value, interval, _ in read_evaluation(scored, "val").table_rows():
+        assert f"<td>{title}</td><td>{value}</td><td>{interval}</td>" in shown

@@ -1,0 +1,139 @@
+"""Another run on the same images: paired differences, both curves; and published figures where they compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import LabError, NotEnoughData
+from core.metrics import Interval
+from dashboard import components, kept, results, services
+from dashboard.studio import paper
+from dashboard.studio.charts import curves
+from dashboard.studio.scene import SPLITS, Scene
+
+if TYPE_CHECKING:
+    from core.baselines import Baseline
+    from core.evaluate import Comparison
+
+HELP = """
+Scores of two models on one image go up and down together, so their difference is known far better than two intervals side by
+side suggest. **DeLong** tests the difference of the two AUCs; the **bootstrap** draws the same patients for both runs; the
+**exact test** looks only at images that the two runs decide differently. Sensitivity and specificity are each run's own, at its
+own frozen threshold.
+
+A p value says how surprising the difference would be if the runs were equally good. It does not say that a difference matters,
+and after trying many runs the best one looks better than it is.
+"""
+
+
+def comparing(scene: Scene) -> None:
+    """Choose a run; the paired comparison, or the reason why there is none. Below: published figures."""
+    others = [run for run in services.runs() if run.name != scene.run.name and services.has_model(run)]
+    if not others:
+        st.info("There is no other trained run to compare with.", icon=":material/info:")
+    else:
+        _other(scene, [run.name for run in others])
+    published(scene)
+
+
+def _other(scene: Scene, names: list[str]) -> None:
+    left, right = st.columns([4, 8], gap="medium")
+    with left:
+        name = kept.select("Compare with", names, f"evaluate:other:{scene.run.name}", default=_likely(scene, names))
+        with components.errors_shown():
+            other = results.evaluation(services.open_run(name), scene.found.split)
+            if other is None:
+                split = SPLITS[scene.found.split].lower()
+                st.info(
+                    f"{name} has not been scored on its {split} set yet. Choose it above and score it.", icon=":material/info:"
+                )
+                return
+            level = other.levels[scene.level]
+            if isinstance(level, str):
+                st.info(f"{name}: {level}", icon=":material/info:")
+                return
+            second = Scene(services.open_run(name), other, level)
+            try:
+                found = results.comparison(scene.run, second.run, scene.found, other, scene.level)
+            except LabError as error:
+                st.warning(components.plain(str(error)), icon=":material/block:")
+                return
+            _overlay(scene, second)
+    with right:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(verdict(found), width="stretch")
+            with st.popover("What is this?", icon=":material/help:"):
+                st.markdown(HELP)
+        rows = [[title, a, b, change, p or "–", note] for title, a, b, change, p, note in found.table_rows()]
+        paper.table(["Figure", found.first, found.second, "Difference", "p", "Test"], rows)
+        st.caption(f"{found.matching}. A difference is {found.second} less {found.first}, with its 95% interval.")
+
+
+def _likely(scene: Scene, names: list[str]) -> str:
+    """The first run that has scored an image of this one; the first of all where there is none."""
+    mine = set(scene.found.predictions["path"])
+    for name in names:
+        try:
+            other = results.evaluation(services.open_run(name), scene.found.split)
+        except LabError:
+            continue
+        if other is not None and mine & set(other.predictions["path"]):
+            return name
+    return names[0]
+
+
+def verdict(found: Comparison) -> str:
+    """Which run tells better, by DeLong's paired test."""
+    delong = found.figures.auc
+    if isinstance(delong, str):
+        return delong
+    change = delong.difference
+    words = f"AUC {delong.second.value:.3f} against {delong.first.value:.3f}: a difference of {change:+.3f}, p "
+    words += paper.p_value(delong.p).replace("0.", "= 0.", 1) if delong.p >= 0.001 else "< 0.001"
+    if change.low <= 0 <= change.high:
+        return f"{words}. **Neither run is shown to be better.**"
+    return f"{words}. **{components.plain(found.second if change.value > 0 else found.first)} is better** on these images."
+
+
+def _overlay(scene: Scene, second: Scene) -> None:
+    from core.plots import empty_figure, roc_figure
+
+    try:
+        band = curves(scene)[1]
+        chart = roc_figure({scene.run.name: curves(scene)[0], second.run.name: curves(second)[0]}, band=band, height=400)
+    except NotEnoughData as error:
+        chart = empty_figure(str(error).split(".")[0], height=400)
+    components.figure(chart, "evaluate:compare", alt="ROC curves of both runs")
+
+
+# ---------------------------------------------------------------- published figures
+
+
+def published(scene: Scene) -> None:
+    """Figures from papers, only where data set and split are the same; else one sentence why."""
+    found = scene.found.baselines
+    st.markdown("#### Published figures", anchors=False)
+    if isinstance(found, str):
+        st.markdown(f"{found[:1].upper()}{found[1:]}.".replace("..", "."))
+        return
+    rows = [_row(scene, each) for each in found]
+    paper.table(["Published", "Level", "Metric", "Value", "This run", "Source"], rows)
+    st.caption("On the same data set and the split that it came with. Other preprocessing, other exclusions: read the source.")
+
+
+def _row(scene: Scene, each: Baseline) -> list[Interval | str | None]:
+    summary = scene.found.levels.get(each.level)
+    own: Interval | str | None = None
+    if summary is not None and not isinstance(summary, str) and each.metric in summary.figures:
+        own = summary[each.metric]
+    value = f"{each.value:.3f} {each.spread}".strip()
+    return [
+        each.model,
+        each.level,
+        "ROC AUC" if each.metric == "auc" else each.metric,
+        value,
+        own,
+        f"{each.source} {each.link}",
+    ]

@@ -1,0 +1,243 @@
+"""The figures within groups, and how far the label can be told from what is not the breast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.metrics import Interval
+from dashboard import components, kept
+from dashboard.studio import paper
+from dashboard.studio.scene import Scene
+
+if TYPE_CHECKING:
+    from core.metrics import ShortcutAudit, Subgroup
+
+FEATURES = {
+    "view": "View",
+    "laterality": "Side",
+    "age": "Age",
+    "density": "Density",
+    "scanner": "Scanner",
+    "machine_id": "Scanner",
+    "site": "Site",
+    "site_id": "Site",
+    "manufacturer": "Manufacturer",
+    "implant": "Implant",
+    "origin": "Origin",
+    "source": "Source",
+    "format": "File format",
+    "finding": "Finding",
+    "abnormality": "Abnormality",
+    "abnormality_type": "Abnormality",
+    "lesion_type": "Lesion",
+    "invasive": "Invasive",
+    "height": "Image height",
+    "width": "Image width",
+    "bits": "Bits a pixel",
+    "inverted": "Stored inverted",
+    "burned_in": "Burned-in text or markers",
+    "folder": "Folder",
+    "all together": "All together",
+}
+SHOWN = {"auc": "ROC AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+GROUP_HELP = """
+**How to read it.** A dot with its line is a group's figure with its 95% interval; the shaded band is that of all images.
+With ten groups, one will stand out by chance alone. So each group is tested against all others, and the p values are
+**adjusted for the number of tests** (Holm): only an adjusted p below 0.05 is worth a second look.
+
+A group with fewer than five patients of a class gets no number: it would be noise. Groups are counted by images.
+Sensitivity and specificity are those at the frozen threshold, wherever the slider stands.
+"""
+SHORTCUT_HELP = """
+**Why.** Where malignant images come from another scanner, or from older women, a model can be right for the wrong reason.
+
+**From metadata alone** is how well the label can be told without looking at the breast: a small model of that one column,
+which learned where the model learned. 0.5 is chance.
+
+**The model, among equals** compares only images that share the value (the same scanner, the same age band). If the model's AUC
+falls there, part of what it knew was the scanner or the age.
+"""
+
+
+def _name(feature: str) -> str:
+    return FEATURES.get(feature, feature.replace("_", " ").capitalize())
+
+
+# ---------------------------------------------------------------- subgroups
+
+
+def subgroups(scene: Scene) -> None:
+    """A forest of groups, and a table with numbers, tests and notes."""
+    every = scene.found.subgroups
+    if not every:
+        st.info(
+            "No column of the manifest makes groups here, or the split was scored by an earlier version: score it again.",
+            icon=":material/info:",
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        shown = kept.segmented("Figure", SHOWN, "evaluate:subgroup_figure", hide_label=True)
+        st.markdown(_finding(every), width="stretch")
+        with st.popover("How to read it", icon=":material/help:"):
+            st.markdown(GROUP_HELP)
+    # A kind of lesion is one of malignant images: only how many of them are found can be told.
+    lesions = {row.feature for row in every if row.compared == "sensitivity"}
+    rows = tuple(row for row in every if row.feature not in lesions or (shown == "sensitivity" and row.malignant_images))
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        _forest(scene, rows, shown)
+    with right:
+        _table(rows, shown)
+    _caption(scene, every)
+
+
+def _finding(rows: tuple[Subgroup, ...]) -> str:
+    tests = sum(row.adjusted is not None for row in rows)
+    odd = [f"{_name(row.feature)} {row.value}" for row in rows if row.adjusted is not None and row.adjusted < 0.05]
+    if not tests:
+        return "No group has enough patients to be tested against the others."
+    if odd:
+        return f"**{', '.join(odd)}** differ{'s' if len(odd) == 1 else ''} from the rest, adjusted for {tests} tests."
+    return f"No group differs from the rest, adjusted for {tests} tests."
+
+
+def _forest(scene: Scene, rows: tuple[Subgroup, ...], shown: str) -> None:
+    from core.plots import forest_figure
+
+    told = [(f"{_name(row.feature)}: {row.value}", _short(getattr(row, shown))) for row in rows]
+    names: dict[str, int] = {}
+    unique = []
+    for name, figure in told:
+        names[name] = names.get(name, 0) + 1
+        unique.append((name if names[name] == 1 else f"{name} ({names[name]})", figure))
+    chart = forest_figure(
+        unique,
+        title=SHOWN[shown],
+        reference=_reference(scene, shown),
+        chance=0.5 if shown == "auc" else None,
+        height=70 + 27 * len(rows),
+    )
+    components.figure(chart, "evaluate:forest", alt=f"{SHOWN[shown]} by subgroup")
+
+
+def _reference(scene: Scene, shown: str) -> Interval | None:
+    figure = scene.found.summary[shown]
+    return figure if isinstance(figure, Interval) else None
+
+
+def _short(figure: Interval | str) -> Interval | str:
+    return "too few patients" if isinstance(figure, str) else figure
+
+
+def _table(rows: tuple[Subgroup, ...], shown: str) -> None:
+    lines: list[list[Interval | str | None]] = []
+    feature = ""
+    for row in rows:
+        if row.feature != feature:
+            feature = row.feature
+            lines.append([_name(feature)])
+        counts = f"{row.images:,} / {row.malignant_images:,}"
+        figure = getattr(row, shown)
+        p = row.adjusted if row.compared == shown else None
+        lines.append([row.value, counts, figure.split(":")[0] if isinstance(figure, str) else figure, paper.p_value(p)])
+    paper.table(["Group", "images / malignant", SHOWN[shown], "adjusted p"], lines)
+
+
+def _caption(scene: Scene, rows: tuple[Subgroup, ...]) -> None:
+    notes = [] if scene.level == "image" else ["By images, whatever the level above."]
+    if any(row.compared == "sensitivity" for row in rows):
+        notes.append("Kinds of lesions stand under Sensitivity and are compared by it, all other groups by AUC.")
+    notes.append(
+        "Shaded: all images. p values: two-sided, the group against all others, adjusted for all tests of the table (Holm)."
+    )
+    st.caption(" ".join(notes))
+
+
+# ---------------------------------------------------------------- shortcuts
+
+
+def shortcuts(scene: Scene) -> None:
+    """AUC of the label from metadata alone, beside the model's among images that share the metadata."""
+    audit = scene.found.shortcuts
+    if isinstance(audit, str):
+        st.info(audit, icon=":material/info:")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(verdict(audit), width="stretch")
+        with st.popover("How to read it", icon=":material/help:"):
+            st.markdown(SHORTCUT_HELP)
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        _bars(audit)
+    with right:
+        _audit_table(audit)
+    notes = [] if scene.level == "image" else ["By images, whatever the level above."]
+    if audit.left_out:
+        names = ", ".join(_name(name).lower() for name in audit.left_out)
+        notes.append(f"Left out, since they are the same everywhere or name nearly every image apart: {names}.")
+    if audit.learned_on:
+        how = f"metadata learned on the {audit.learned_on:,} training images"
+    else:
+        how = f"metadata cross-validated in {audit.folds} folds with patients kept apart"
+    notes.append(f"{audit.images:,} images of {audit.patients:,} patients; {how}.")
+    st.caption(" ".join(notes))
+
+
+def verdict(audit: ShortcutAudit) -> str:
+    """What the audit says, in words that do not go beyond the intervals."""
+    telling = [row for row in audit.features if isinstance(row.auc, Interval) and row.auc.low > 0.5]
+    if not telling or not isinstance(audit.model, Interval):
+        words = "**Metadata alone do not tell the label** as far as these images can say: no interval lies above 0.5."
+        return f"{words} {_below(audit)}"
+    strongest = max(telling, key=lambda row: row.auc.value if isinstance(row.auc, Interval) else 0.0)
+    assert isinstance(strongest.auc, Interval)
+    words = f"**{_name(strongest.feature)} alone tell{'s' if strongest.feature != 'all together' else ''} the label** with an "
+    words += f"AUC of {strongest.auc:.2f}; the model has {audit.model:.2f}. "
+    if strongest.auc.high >= audit.model.low:
+        words += "The two intervals meet: the model is not shown to know more than its metadata. "
+    within = strongest.within
+    if isinstance(within, str):
+        return words + "Too few images share it to say what the model knows beyond."
+    if within.low > 0.5:
+        return words + f"Among images that share it the model still has {within:.2f}, so it also sees something else."
+    return words + f"Among images that share it the model has {within:.2f}: **nothing beyond it is shown**."
+
+
+def _below(audit: ShortcutAudit) -> str:
+    """What tells the label the wrong way round."""
+    names = [_name(row.feature) for row in audit.features if isinstance(row.auc, Interval) and row.auc.high < 0.5]
+    if not names:
+        return ""
+    return (
+        f"({', '.join(names)}: below 0.5. What was learned of it elsewhere is the other way round here, which helps no model.)"
+    )
+
+
+def _bars(audit: ShortcutAudit) -> None:
+    from core.plots import forest_figure
+
+    rows = [(_name(row.feature), _short(row.auc)) for row in audit.features]
+    second = [_short(row.within) for row in audit.features]
+    chart = forest_figure(
+        rows,
+        title="ROC AUC",
+        reference=audit.model if isinstance(audit.model, Interval) else None,
+        second=second,
+        names=("from metadata alone", "the model, among equals"),
+        chance=0.5,
+        height=100 + 40 * len(rows),
+    )
+    components.figure(chart, "evaluate:shortcuts", alt="AUC from metadata, and of the model among equals")
+
+
+def _audit_table(audit: ShortcutAudit) -> None:
+    lines: list[list[Interval | str | None]] = []
+    for row in audit.features:
+        pairs = f"{row.pairs:.0%}"
+        lines.append([_name(row.feature), row.auc, row.within, pairs])
+        if row.boosting is not None:
+            lines.append(["with interactions (boosting)", row.boosting, None, ""])
+    lines.append(["The model, all images", audit.model, None, ""])
+    paper.table(["Known from", "AUC of metadata alone", "model's AUC among equals", "pairs"], lines)

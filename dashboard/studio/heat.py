@@ -1,0 +1,87 @@
+"""Heatmaps as small pictures, made in the background and kept: whoever asks gets what is there by now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard import images, services
+from dashboard.services import Report, Task, stamp
+
+if TYPE_CHECKING:
+    from core.training import Run
+
+SIDE = 300  # px
+OPACITY = 0.55
+
+
+@dataclass(frozen=True)
+class Heat:
+    """The image with the evidence for malignancy over it, as JPEG; `reason` says why there is none, or what is odd about it."""
+
+    image: bytes
+    reason: str = ""
+
+
+def ready(run: Run, paths: Sequence[str]) -> dict[str, Heat]:
+    """The heatmaps that are there by now, by path."""
+    store = _store(str(run.path), stamp(run.path / "model.json"))
+    return {path: store[path] for path in paths if path in store}
+
+
+def want(run: Run, paths: Sequence[str]) -> None:
+    """Have the missing ones of these heatmaps made in the background. Call it when the images themselves are on the page."""
+    store = _store(str(run.path), stamp(run.path / "model.json"))
+    missing = [path for path in paths if path not in store]
+    if missing and not failed(run):
+        _start(run, store, missing)
+
+
+def task(run: Run) -> Task | None:
+    """The background work on the heatmaps of the run's model, running or ended."""
+    return services.task(_name(run))
+
+
+def failed(run: Run) -> str:
+    """Why the model cannot make heatmaps at all; "" when it can. It is not tried again by itself."""
+    found = task(run)
+    return found.error if found is not None and found.state == "failed" else ""
+
+
+def again(run: Run) -> None:
+    """Forget a failure."""
+    services.forget_task(_name(run))
+
+
+def _name(run: Run) -> str:
+    return f"heat:{run.path}:{stamp(run.path / 'model.json')}"
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _store(path: str, changed: int) -> dict[str, Heat]:
+    return {}
+
+
+def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
+    """One thread a run; what is asked for while it works is asked for again at the next look."""
+
+    def work(report: Report) -> None:
+        model = services.predictor(run)
+        for done, path in enumerate(paths):
+            report(done, len(paths))
+            try:
+                prepared = images.prepared(images.image_ref(path), model.recipe)
+                found = model.explain(prepared, method="auto", target="malignant")
+            except LabError as error:
+                store[path] = Heat(b"", str(error))
+                continue
+            from core.gradcam import overlay
+
+            tinted = overlay(prepared, found, OPACITY, "inferno")
+            store[path] = Heat(images.preview_jpeg(tinted, SIDE), found.reason if found.flat else "")
+
+    services.start_task(_name(run), "Computing heatmaps", work)

@@ -1,0 +1,114 @@
+"""Having a split scored, and what is said of it: how many images, when, and how often the test set was looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard import components, results
+from dashboard.components import number
+from dashboard.studio import paper
+from dashboard.studio.scene import SPLITS
+
+if TYPE_CHECKING:
+    from core.evaluate import Evaluation
+    from core.metrics import Interval
+    from core.training import Run
+
+
+def not_scored(run: Run, split: str) -> None:
+    """What scoring means, and the button; opening the test set is said as such."""
+    images = int((run.manifest()["split"] == split).sum())
+    if not images:
+        components.empty_state(
+            f"This run has no {SPLITS[split].lower()} images",
+            "Its manifest puts no image into this split. Choose the other split.",
+            icon=":material/inbox:",
+        )
+        return
+    threshold = number(run.model_card().get("threshold"))
+    with st.container(border=True):
+        if split == "test":
+            st.markdown("### The test set has not been opened for this run", anchors=False)
+            st.markdown(
+                f"It tells the truth once. The threshold **{threshold}** is frozen on validation. Each opening is counted and "
+                "stands in the report: open it when you are done choosing between settings."
+            )
+            label, icon = "Open the test set", ":material/lock_open:"
+        else:
+            st.markdown("### The validation set has not been scored yet", anchors=False)
+            st.markdown(f"Scores {images:,} images with the run's best model; its threshold is **{threshold}**.")
+            label, icon = "Score the validation set", ":material/play_arrow:"
+        if st.button(label, type="primary", icon=icon, key="evaluate:start"):
+            score(run, split)
+
+
+def score(run: Run, split: str) -> None:
+    """Score the split in the background."""
+    with components.errors_shown():
+        with st.spinner("Loading the model", show_time=False):
+            results.start_evaluation(run, split)
+        st.rerun()
+
+
+@st.fragment(run_every=0.5)
+@components.errors_shown()
+def scoring(run: Run, split: str) -> None:
+    """Progress while a split is scored; the whole page when it is done."""
+    task = results.evaluation_task(run, split)
+    if task is None or not task.running:
+        st.rerun()
+        return
+    components.task_progress(task)
+
+
+def about(run: Run, found: Evaluation) -> None:
+    """What was scored, when and how often; and whether the model has changed since."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if found.synthetic:
+            st.badge("SYNTHETIC", color="orange", help="The demo set: a figure on it says nothing about real mammograms.")
+        parts = [f"{found.images:,} images of {found.patients:,} patients"]
+        if found.excluded:
+            parts.append(f"{len(found.excluded)} left out")
+        times = "once" if found.opened == 1 else f"{found.opened} times"
+        if found.split == "test":
+            parts.append(f"test set opened **{times}**, last {_day(found.last_opened)}")
+        else:
+            parts.append(f"scored {_day(found.last_opened)}")
+        st.markdown(" · ".join(parts), width="stretch")
+        if found.split == "test":
+            _history(found)
+            with st.popover("Open again", icon=":material/refresh:"):
+                st.markdown("Scores the test set anew. It is counted, and the count cannot be taken back.")
+                if st.button("Open it again", key="evaluate:again"):
+                    score(run, found.split)
+        elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
+            score(run, found.split)
+    outdated = found.outdated(run.model_card())
+    if outdated:
+        again = "Open the test set again" if found.split == "test" else "Score again"
+        st.warning(f"{outdated} {again} for figures of the model as it is.")
+    if found.excluded:
+        with st.expander("Images that were left out"):
+            st.dataframe([{"image": item.path, "reason": item.reason} for item in found.excluded], hide_index=True)
+
+
+def _history(found: Evaluation) -> None:
+    """How often the test set was looked at, in plain sight; when and with what, on demand."""
+    with st.popover("History", icon=":material/history:"):
+        st.markdown("Each look at the test set is a chance to choose with it in view. The report prints this history.")
+        rows: list[list[Interval | str | None]] = [
+            [_day(each.when), "scored", f"{each.threshold:.3f}", each.weights_sha256[:8]] for each in found.history
+        ]
+        rows += [
+            [_day(each.when), "threshold frozen anew", f"{each.before:.3f} to {each.after:.3f}", each.rule]
+            for each in found.refrozen
+        ]
+        paper.table(["When", "What", "Threshold", "Model or rule"], sorted(rows, key=lambda row: str(row[0])))
+        if found.opened > len(found.history):
+            st.caption("Earlier openings were only counted: an earlier version wrote no times.")
+
+
+def _day(iso: str) -> str:
+    return iso.replace("T", " ")[:16] + " UTC"

@@ -1,0 +1,137 @@
+"""Figures as a table, every image as a list, and what can be taken along: predictions and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard import components, results
+from dashboard.components import duration
+from dashboard.studio import paper
+from dashboard.studio.cases import explain, judged
+from dashboard.studio.scene import Scene
+
+if TYPE_CHECKING:
+    from core.training import Run
+
+
+def figures(scene: Scene) -> None:
+    """The table of figures at the frozen threshold, and what can be taken along."""
+    summary = scene.summary
+    rows = [[title, value, interval, note] for title, value, interval, note in summary.table_rows()]
+    paper.table(["Figure", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
+    st.caption(
+        f"At the frozen threshold {summary.threshold:.3f}, wherever the slider stands, by {scene.units}. "
+        f"Patients, never images, are resampled {summary.samples:,} times: {summary.patients:,} patients, "
+        f"{summary.malignant_patients:,} with a malignant and {summary.benign_patients:,} with a benign {summary.level}."
+    )
+    downloads(scene)
+
+
+def images(scene: Scene) -> None:
+    """Every scored image; click a heading to sort, a row to explain it."""
+    found, threshold = scene.found, scene.threshold
+    table = judged(scene)
+    called = table["unit_score"] >= threshold
+    malignant = table["unit_label"] == "malignant"
+    shown = table.assign(
+        image=[Path(path).name for path in table["path"]],
+        decision=called.map({True: "malignant", False: "benign"}),
+        outcome=[_outcome(*pair) for pair in zip(malignant, called, strict=True)],
+    )[["image", "patient_id", "laterality", "view", "label", "score", "unit_score", "decision", "outcome"]]
+    if scene.level == "image":
+        shown = shown.drop(columns="unit_score")
+    state = st.dataframe(
+        shown,
+        hide_index=True,
+        key=f"evaluate:table:{found.run}:{found.split}:{scene.level}",
+        on_select="rerun",
+        selection_mode="single-row",
+        height=420,
+        column_config={
+            "image": st.column_config.TextColumn("Image", width="medium"),
+            "patient_id": "Patient",
+            "laterality": "Side",
+            "view": "View",
+            "label": "Truth",
+            "score": st.column_config.NumberColumn("Score", format="%.3f"),
+            "unit_score": st.column_config.NumberColumn(f"Score of the {scene.level}", format="%.3f"),
+            "decision": "Decision",
+            "outcome": "Outcome",
+        },
+    )
+    rows = state["selection"]["rows"]
+    if st.button(
+        "Explain the selected image" if rows else "Select a row to explain its image",
+        icon=":material/blur_on:",
+        disabled=not rows,
+        key="evaluate:explain",
+    ):
+        explain(str(table["path"].iloc[rows[0]]), found.split)
+
+
+def _outcome(malignant: bool, called: bool) -> str:
+    if malignant:
+        return "found" if called else "missed cancer"
+    return "false alarm" if called else "cleared"
+
+
+def downloads(scene: Scene) -> None:
+    """The predictions as CSV, and the report as one HTML file."""
+    run, found = scene.run, scene.found
+    left, right = st.columns(2)
+    with left.container(border=True, height="stretch"):
+        st.markdown("#### Predictions", anchors=False)
+        st.markdown(f"{found.images:,} rows: path, patient, side, view, label, split, score, and what is known of each image.")
+        content = (run.path / "predictions" / f"{found.split}.csv").read_bytes()
+        st.download_button(
+            "Download CSV",
+            content,
+            f"{run.name}-{found.split}.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            key="evaluate:csv",
+        )
+    with right.container(border=True, height="stretch"):
+        st.markdown("#### Report", anchors=False)
+        st.markdown("One self-contained HTML file: data, recipe, curves, figures with intervals, heatmaps. Opens offline.")
+        report(run)
+
+
+@components.errors_shown()
+def report(run: Run) -> None:
+    """Make the report in the background, then offer it."""
+    task = results.report_task(run)
+    path = run.path / "report.html"
+    if task is not None and task.running:
+        st.fragment(_report_progress, run_every=1.0)(run)
+        return
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    with st.container(horizontal=True):
+        if path.is_file():
+            st.download_button(
+                "Download report",
+                path.read_bytes(),
+                f"{run.name}-report.html",
+                "text/html",
+                icon=":material/download:",
+                on_click="ignore",
+                key="evaluate:report",
+            )
+        if st.button(
+            "Make it again" if path.is_file() else "Make the report", icon=":material/description:", key="evaluate:make"
+        ):
+            results.start_report(run)
+            st.rerun()
+
+
+def _report_progress(run: Run) -> None:
+    task = results.report_task(run)
+    if task is None or not task.running:
+        st.rerun()
+        return
+    st.markdown(f":material/hourglass_top: Writing the report, {duration(task.seconds)} so far")
