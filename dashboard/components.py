@@ -7,7 +7,7 @@ A page is `with components.page("Title", "What it is for"): ...`; the body of a 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
 _GRID = "rgba(128, 132, 149, 0.22)"  # visible on a light and on a dark page
-_plot = component("plot", isolate=False)  # Plotly puts its styles into the document
+_plot = component("plot", uses=("live",), isolate=False)  # Plotly puts its styles into the document
 
 PAGES = {
     "home": "views/home.py",
@@ -141,6 +141,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def size(amount: int) -> str:
+    """Bytes as `0 MB`, `12 MB` or `3.4 GB`."""
+    return f"{amount / 1e9:.1f} GB" if amount >= 1e9 else f"{amount / 1e6:.0f} MB"
+
+
 def task_progress(task: Task) -> None:
     """One line for a background task: bar, count, rate and time left; or its error. Call it in a fragment with run_every."""
     if task.state == "failed":
@@ -175,11 +180,22 @@ def demo_button(*, primary: bool, label: str = "Write the demo set") -> None:
         st.rerun()
 
 
-def figure(chart: go.Figure, key: str, *, height: int | None = None, alt: str = "chart", subject: str = "") -> None:
+def figure(
+    chart: go.Figure,
+    key: str,
+    *,
+    height: int | None = None,
+    alt: str = "chart",
+    subject: str = "",
+    follow: Mapping[str, Any] | None = None,
+) -> None:
     """A Plotly figure across its column, in the theme's colours, updated in place when it changes.
 
     With a `subject` (what the figure is about: a run's name) what was zoomed to stays for that subject, also when the
     page around the figure is built anew; a double click forgets it.
+
+    `follow` is what changes with a slider (dashboard.studio.dial), a value for each of its steps, so that the browser needs
+    nobody: {"dial": name, "traces": {index: {attribute: [values]}}, "layout": {"shapes.0.x0": [values]}}.
 
     Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a figure with
     one more point is built anew, which flickers and loses the zoom.
@@ -191,8 +207,9 @@ def figure(chart: go.Figure, key: str, *, height: int | None = None, alt: str = 
     chart.update_yaxes(axis)
     chart.update_layout(legend_font_size=14, hoverlabel_font_size=14)
     shown = int(chart.layout.height or 380)
-    data = {"figure": chart.to_json(), "height": shown, "script": server.plotly_url(), "alt": alt}
+    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": server.plotly_url(), "alt": alt}
     data["zoom"] = f"{key}:{subject}" if subject else ""
+    data["follow"] = follow
     _plot(data=data, key=key, height=shown)
 
 

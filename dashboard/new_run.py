@@ -106,6 +106,36 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
     if ahead and found is not None:
         others = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
         st.info(f"Waits for **{ahead[0]}**{others} on {found.device}, and begins by itself.", icon=":material/hourglass_top:")
+    prepared_images()
+
+
+def prepared_images() -> None:
+    """How much the prepared images of all recipes take, and the button that deletes them."""
+    from core.training import prepared
+
+    shown = st.popover(
+        "Prepared images", icon=":material/photo_library:", type="tertiary", key="train:cache", on_change="rerun"
+    )
+    if not shown.open:  # a large cache takes a moment to count
+        return
+    with shown:
+        folder, size = services.cache_folder()
+        st.markdown(
+            f"**{components.size(size)}** in {components.plain(folder.as_posix())}. Each image is prepared once for each "
+            "recipe and kept, so that every later training begins at once."
+        )
+        with components.errors_shown():
+            names = prepared.users(services.checkpoints())
+        if names:
+            st.info(f"{components.plain(names[0])} trains on them: they can be deleted once it has ended.")
+        st.button(
+            "Delete all prepared images",
+            icon=":material/delete:",
+            key="train:clear_cache",
+            disabled=bool(names) or not size,
+            help="They are made again when they are needed. Your own files are not touched.",
+            on_click=lambda: controls.shown(services.clear_cache),
+        )
 
 
 def summary(found: Preflight, config: Config, manifest: Path) -> None:

@@ -19,6 +19,7 @@ from core.config import Config
 from core.errors import LabError
 from dashboard import forms, results, services
 from dashboard.services import stamp
+from dashboard.states import STATES, state_of
 
 if TYPE_CHECKING:
     from core.metrics import Interval
@@ -69,8 +70,6 @@ def rows() -> list[Row]:
 
 def row(run: Run) -> Row:
     """One run."""
-    from dashboard.watch import STATES, state_of
-
     status = run.status()
     config, problem = _config(str(run.path), stamp(run.path / "config.yaml"))
     problem = status.problem or problem

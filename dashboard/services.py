@@ -24,7 +24,7 @@ from core.errors import LabError
 from dashboard import machine
 from dashboard.choices import recall, remember, workspace
 from dashboard.machine import warm_up
-from dashboard.tasks import Report, Task, forget_task, live, start_task, task
+from dashboard.tasks import Report, Task, forget_task, live, start_task, stop_task, task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from core.training.run import Run
     from core.training.status import Status
 
-__all__ = ["Report", "Task", "forget_task", "recall", "remember", "start_task", "task", "warm_up", "workspace"]
+__all__ = ["Report", "Task", "forget_task", "recall", "remember", "start_task", "stop_task", "task", "warm_up", "workspace"]
 
 # ---------------------------------------------------------------- workspace and settings
 
@@ -321,6 +321,20 @@ def delete_run(run: Run) -> None:
         if recall(key) == run.name:
             remember(key, None)
     remember("runs:selected", [each for each in recall("runs:selected", []) if each != run.name])
+
+
+def cache_folder() -> tuple[Path, int]:
+    """Where prepared images are kept, and the bytes of all of them."""
+    from core.data.cache import cache_root, size_of
+
+    return cache_root(), size_of(cache_root())
+
+
+def clear_cache() -> None:
+    """Delete the prepared images of every recipe. Raises BadRun while a training uses them, LabError where it fails."""
+    from core.training import prepared
+
+    prepared.clear(checkpoints())
 
 
 def predictor(run: Run) -> Predictor:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.errors import LabError
 from dashboard import components, services
+from dashboard.states import in_a_line
 
 _FRONTEND = Path(__file__).parent / "frontend"
 # A file of ours: browsers would fetch a `:material/...:` page icon from an outside host.
@@ -58,6 +59,6 @@ def _data() -> str:
 def _model() -> str:
     try:
         run = services.current_run()
-        return "none yet" if run is None else f"{run.name} · {run.status().state}"
+        return "none yet" if run is None else f"{run.name} · {in_a_line(run.status())}"
     except LabError:
         return "not readable"

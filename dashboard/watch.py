@@ -15,33 +15,6 @@ if TYPE_CHECKING:
     from core.plots.training import Span
     from core.training import Event, Run, Status
 
-# What a run's state is called on a page, and the colour of its badge.
-STATES: dict[str, tuple[str, str]] = {
-    "queued": ("not started", "gray"),
-    "waiting": ("waiting", "blue"),
-    "running": ("training", "blue"),
-    "paused": ("paused", "orange"),
-    "stopped": ("stopped", "violet"),
-    "done": ("finished", "green"),
-    "failed": ("failed", "red"),
-    "interrupted": ("interrupted", "orange"),
-    "damaged": ("damaged", "red"),
-}
-LAUNCHERS = {
-    "": "–",
-    "thread": "this dashboard",
-    "process": "own process",
-    "command line": "command line",
-    "torchrun": "torchrun",
-}
-
-
-def state_of(status: Status) -> tuple[str, str]:
-    """The run's state in words, and the colour of its badge."""
-    if status.problem:
-        return STATES["damaged"]
-    return STATES["waiting" if status.waiting else status.state]
-
 
 class Watch:
     """What a run's events say so far: its curves, the last event of each type, warnings. Safe for several threads."""

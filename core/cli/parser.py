@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core import RESEARCH_NOTICE, __version__
-from core.cli import control, data, images, runs, system
+from core.cli import audit, control, data, evaluation, images, runs, system
 from core.config import DataConfig
 
 Command = Callable[[argparse.Namespace], int]
@@ -26,6 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     _control_commands(commands)
     doctor = _add(commands, "doctor", system.doctor, "versions, devices, decoders, weights, disk: what works here")
     _json_option(doctor)
+    cache = _add(commands, "cache", system.cache, "where prepared images are kept and how much they take; or delete them")
+    cache.add_argument("--clear", action="store_true", help="delete them all; refused while a training uses them")
+    _json_option(cache)
     return parser
 
 
@@ -85,10 +88,7 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--at-once", action="store_true", help="do not wait while another training uses the device")
     _json_option(train)
 
-    evaluate = _add(commands, "evaluate", runs.evaluate, "figures with intervals, written into the run folder")
-    _run_argument(evaluate)
-    evaluate.add_argument("--split", choices=("train", "val", "test"), default="test")
-    _json_option(evaluate)
+    _figure_commands(commands)
 
     predict = _add(commands, "predict", runs.predict, "scores and decisions for image files")
     _run_argument(predict)
@@ -97,26 +97,100 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
     predict.add_argument("--csv", type=Path, metavar="out.csv", help="write the table to this file")
     _json_option(predict)
 
-    explain = _add(commands, "explain", runs.explain, "heatmap over what the model saw")
+    explain = _add(commands, "explain", runs.explain, "heatmap over what the model saw, or over the original image")
     _run_argument(explain)
     explain.add_argument("file", type=Path)
     _frame_option(explain)
     explain.add_argument("--out", type=Path, required=True, metavar="overlay.png")
     explain.add_argument(
-        "--method", default="auto", help="auto (what fits the architecture), gradcam, gradcam++, hirescam, layercam, eigencam"
+        "--method",
+        default="auto",
+        help="auto (what fits the architecture), gradcam, gradcam++, hirescam, layercam, eigencam, scorecam (slow)",
     )
-    explain.add_argument("--target", choices=("malignant", "benign"), default="malignant", help="evidence for which class")
+    explain.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="read the map from this layer of the network (a wrong name lists them; default: its last map)",
+    )
+    explain.add_argument(
+        "--target",
+        choices=("malignant", "benign", "both"),
+        default="malignant",
+        help="evidence for which class; both: malignant in orange and benign in blue, on one scale",
+    )
+    explain.add_argument("--original", action="store_true", help="draw the map over the original image, at its full size")
+    explain.add_argument("--opacity", type=float, default=0.5, metavar="0..1", help="of the colours (default: 0.5)")
+    explain.add_argument("--colormap", default="inferno", help="inferno, turbo, magma, viridis, cividis, jet")
+    explain.add_argument(
+        "--channels", type=int, default=128, metavar="N", help="feature maps that scorecam tries, 0 for all (default: 128)"
+    )
+
+    audited = _add(commands, "audit", audit.audit, "whether the heatmaps can be believed: lesions, chance, shuffled weights")
+    _run_argument(audited)
+    audited.add_argument("--split", choices=("train", "val", "test"), default="test")
+    audited.add_argument(
+        "--method", action="append", default=[], metavar="NAME", help="a method as in explain (default: auto); repeatable"
+    )
+    audited.add_argument("--limit", type=int, metavar="N", help="at most N images, whole patients drawn by seed")
+    audited.add_argument("--manifest", type=Path, metavar="M.csv", help="another data set instead of the run's own split")
+    audited.add_argument("--again", action="store_true", help="start over whatever is written already")
+    _json_option(audited)
 
     listing = _add(commands, "runs", runs.list_, "what is in the runs folder, with state and headline figures")
     listing.add_argument("--checkpoints", type=Path, help="the runs folder (default: as in config.yaml)")
     _json_option(listing)
 
-    report = _add(commands, "report", runs.report, "one self-contained HTML file about a run")
+    report = _add(commands, "report", runs.report, "one self-contained HTML file about a run, along TRIPOD+AI and CLAIM")
     _run_argument(report)
+    answers = report.add_mutually_exclusive_group()
+    answers.add_argument(
+        "--notes",
+        type=Path,
+        metavar="FILE",
+        help="what only the authors can say (funding, ethics, setting ...): kept as report.yaml in the run's folder",
+    )
+    answers.add_argument("--questions", action="store_true", help="write an empty report.yaml to fill in, and no report")
 
     pipeline = _add(commands, "pipeline", runs.pipeline, "data check, train, evaluate, explain, report")
     _config_options(pipeline)
     pipeline.add_argument("--run", metavar="NAME", help="name of the run")
+
+
+def _figure_commands(commands: argparse._SubParsersAction) -> None:
+    evaluate = _add(commands, "evaluate", evaluation.evaluate, "figures with intervals, written into the run folder")
+    _run_argument(evaluate)
+    _split_option(evaluate)
+    _set_option(evaluate)
+    evaluate.add_argument(
+        "--full", action="store_true", help="print calibration, subgroups, shortcut audit and net benefit too"
+    )
+    evaluate.add_argument("--report", action="store_true", help="write the HTML report afterwards")
+    _json_option(evaluate)
+
+    compare = _add(commands, "compare", evaluation.compare, "two evaluated runs on the same images, in pairs")
+    _run_argument(compare)
+    compare.add_argument("other", metavar="RUN", help="the run to compare with the first")
+    _split_option(compare)
+    compare.add_argument("--level", choices=("image", "breast", "patient"), default="image")
+    _json_option(compare)
+
+    threshold = _add(
+        commands, "threshold", evaluation.threshold, "choose and freeze the thresholds again, on validation predictions"
+    )
+    _run_argument(threshold)
+    threshold.add_argument("--rule", choices=("sensitivity", "youden", "cost"), help="default: as the run was configured")
+    threshold.add_argument("--target", type=float, metavar="SHARE", help="with the rule sensitivity: the one to reach")
+    threshold.add_argument(
+        "--cost-ratio", type=float, metavar="N", help="with the rule cost: false alarms a missed cancer weighs"
+    )
+    threshold.add_argument("--prevalence", type=float, metavar="SHARE", help="with the rule cost: of those to be examined")
+    threshold.add_argument(
+        "--calibration", choices=("temperature", "logistic", "isotonic", "none"), help="also fit this calibration on validation"
+    )
+    threshold.add_argument(
+        "--reopen", action="store_true", help="although the test set was opened; it is written down and stands in the report"
+    )
+    _json_option(threshold)
 
 
 def _control_commands(commands: argparse._SubParsersAction) -> None:
@@ -159,6 +233,10 @@ def _frame_option(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="frame of a file with several, from 1 (default: the middle one of a DICOM stack, the first page of a TIFF)",
     )
+
+
+def _split_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: %(default)s")
 
 
 def _set_option(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Commands about models: train, evaluate, predict, explain, runs, report, pipeline."""
+"""Commands about models: train, predict, explain, runs, report, pipeline."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ STOPPED = 130  # a training that was asked to stop: what follows it in a script 
 
 if TYPE_CHECKING:
     from core.config import Config
+    from core.gradcam import Evidence, Heatmap
     from core.predict import Prediction
     from core.training import Run
 
@@ -66,21 +67,6 @@ def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
     return run.path, resume
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Figures with intervals for one split of a run."""
-    from core.evaluate import evaluate as evaluate_run
-
-    run = open_run(arguments.run)
-    with progress_bar(f"scoring {arguments.split}") as progress:
-        evaluation = evaluate_run(run, arguments.split, progress=progress)
-    if arguments.json:
-        print_json(evaluation.to_dict())
-    else:
-        print(f"{run.name}, {arguments.split}: {evaluation.images} images of {evaluation.patients} patients")
-        print_table(evaluation.table_rows(), ("figure", "value", "interval", "note"))
-    return 0
-
-
 def predict(arguments: argparse.Namespace) -> int:
     """Scores and decisions; a file that cannot be read is listed with its reason and makes the exit code 1."""
     from core.predict import Predictor
@@ -117,20 +103,40 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def explain(arguments: argparse.Namespace) -> int:
     """Write a heatmap overlay."""
-    from core.gradcam import overlay
-    from core.images.encode import encode_png
+    from core.gradcam import overlay, unfit_methods
+    from core.images.encode import encode_png, to_uint8
     from core.predict import Predictor
+    from core.preprocessing import original_from_prepared
 
     new_file(arguments.out, ".png", [arguments.file])
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
     prediction = predictor.predict(arguments.file, frame=arguments.frame)
-    heat = predictor.explain(prediction.prepared, method=arguments.method, target=arguments.target)
+    prepared = prediction.prepared
+    wanted: dict[str, Any] = {"method": arguments.method, "layer": arguments.layer, "channels": arguments.channels}
+    with progress_bar("masking the image", "map") as progress:
+        heat: Heatmap | Evidence
+        if arguments.target == "both":
+            heat = predictor.evidence(prepared, progress=progress, **wanted)
+        else:
+            heat = predictor.explain(prepared, target=arguments.target, progress=progress, **wanted)
+    if arguments.original:
+        original = prediction.mammogram.pixels
+        values = original_from_prepared(heat.values, prepared, original.shape)
+        picture = overlay(to_uint8(original), values, arguments.opacity, arguments.colormap, signed=arguments.target == "both")
+    else:
+        picture = overlay(prepared, heat, arguments.opacity, arguments.colormap)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_bytes(encode_png(overlay(prediction.prepared.pixels, heat)))
-    print(f"{arguments.out.as_posix()}: score {prediction.score:.3f} ({prediction.decision}), {heat.method} at {heat.layer}")
-    if heat.flat:
-        note("warning: the heatmap is flat: the model's score does not depend on any one place of this image")
+    arguments.out.write_bytes(encode_png(picture))
+    print(
+        f"{arguments.out.as_posix()}: score {prediction.score:.3f} ({prediction.decision}), evidence for {arguments.target}, "
+        f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
+    )
+    if heat.reason:
+        note(f"warning: {'the heatmap is empty' if heat.flat else 'one of the two maps is empty'}: {heat.reason}")
+    against = unfit_methods(predictor.model, heat.layer or None).get(heat.method)
+    if against:
+        note(f"warning: {heat.method} does not fit {predictor.model.name} here: {against}")
     for warning in prediction.warnings:
         note(f"warning: {warning}")
     return 0
@@ -140,7 +146,7 @@ def list_(arguments: argparse.Namespace) -> int:
     """List the runs."""
     from core.training import list_runs
 
-    root = arguments.checkpoints or _default_config().checkpoints
+    root = arguments.checkpoints or default_config().checkpoints
     rows: list[dict[str, Any]] = []
     for run in list_runs(root):
         status = run.status()
@@ -171,15 +177,24 @@ def list_(arguments: argparse.Namespace) -> int:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Write the HTML report of a run."""
+    """Write the HTML report of a run, or the questions that only its authors can answer."""
+    from core.report import keep_notes, write_questions
     from core.report import report as write_report
 
-    print(write_report(open_run(arguments.run)).as_posix())
+    run = open_run(arguments.run)
+    if arguments.questions:
+        print(write_questions(run).as_posix())
+        note("fill it in, then write the report: what is left empty is listed as open")
+        return 0
+    if arguments.notes:
+        keep_notes(run, arguments.notes)
+    print(write_report(run).as_posix())
     return 0
 
 
 def pipeline(arguments: argparse.Namespace) -> int:
     """Check the data, train, evaluate, explain, report."""
+    from core.cli.evaluation import show
     from core.data.checks import check_manifest
     from core.data.source import load_rows
     from core.evaluate import evaluate as evaluate_run
@@ -209,8 +224,7 @@ def pipeline(arguments: argparse.Namespace) -> int:
         note(f"3/5 evaluate {split}")
         with progress_bar(f"scoring {split}") as progress:
             evaluation = evaluate_run(run, split, progress=progress)
-        print(f"{split}: {evaluation.images} images of {evaluation.patients} patients")
-        print_table(evaluation.table_rows(), ("figure", "value", "interval", "note"))
+        show(evaluation)
     note("4/5 explain")
     for path in _explain_some(run):
         note(f"  {path.as_posix()}")
@@ -247,7 +261,7 @@ def _config(arguments: argparse.Namespace) -> Config:
     return load_config(arguments.config, arguments.set)
 
 
-def _default_config(path: Path | None = None) -> Config:
+def default_config(path: Path | None = None) -> Config:
     """The configuration that says where runs are: the given or the folder's config.yaml, else the built-in defaults."""
     from core.cli.parser import DEFAULT_CONFIG
     from core.config import load_config
@@ -260,10 +274,10 @@ def open_run(name: str, config: Path | None = None) -> Run:
     """The run of this name in the runs folder, or in the folder of this path. Raises BadRun."""
     from core.training import Run
 
-    for candidate in (Path(name), _default_config(config).checkpoints / name):
+    for candidate in (Path(name), default_config(config).checkpoints / name):
         if candidate.is_dir():
             return Run.open(candidate)
-    root = _default_config(config).checkpoints
+    root = default_config(config).checkpoints
     known = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     raise BadRun(
         f"{name}: no such run. Runs in {root}: {', '.join(known) or 'none'}. Give one of them, or the path of a run folder."
@@ -289,10 +303,11 @@ def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[s
     # A table is UTF-8, and a name from another system may not be.
     name = path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(result, tuple):
-        return {"file": name, "score": None, "decision": "", "note": result[1]}
+        return {"file": name, "score": None, "calibrated": None, "decision": "", "note": result[1]}
     return {
         "file": name,
         "score": round(result.score, 6),
+        "calibrated": None if result.calibrated is None else round(result.calibrated, 6),
         "decision": result.decision,
         "note": "; ".join(result.warnings),
     }

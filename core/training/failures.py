@@ -6,24 +6,26 @@ import errno
 
 import torch
 
-from core.errors import LabError
+from core.errors import LabError, UnreadableImage
 
 _KEPT = "Nothing before the last checkpoint is lost: resume the run afterwards."
 _SMALLER = (
-    "Start a new run with a smaller training.batch_size (raise training.accumulation_steps as much, and the result stays "
+    "start a new run with a smaller training.batch_size (raise training.accumulation_steps as much, and the result stays "
     "nearly the same), a smaller preprocessing.size, or model.gradient_checkpointing."
 )
 
 
 def explain(error: BaseException) -> str:
     """What happened and what to do. The text of our own errors as it is; for others class, message and advice."""
+    if isinstance(error, UnreadableImage):  # it could be read when the training began
+        return f"{error} Put the file back as it was. {_KEPT}"
     if isinstance(error, LabError):
         return str(error)
     text = f"{type(error).__name__}: {error}".strip(": ")
     if isinstance(error, torch.cuda.OutOfMemoryError):
-        return f"The GPU ran out of memory. End what else uses it and resume, or: {_SMALLER} ({_first_line(text)})"
+        return f"The GPU ran out of memory. End what else uses it and resume, or {_SMALLER} ({_first_line(text)})"
     if isinstance(error, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
-        return f"The computer ran out of memory. End what else uses it and resume, or: {_SMALLER} ({_first_line(text)})"
+        return f"The computer ran out of memory. End what else uses it and resume, or {_SMALLER} ({_first_line(text)})"
     if isinstance(error, torch.distributed.DistError) or "Connection closed by peer" in text:
         return (
             "Another process of this training ended or cannot be reached; what it printed says why. "

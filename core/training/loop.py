@@ -26,6 +26,7 @@ from core.training.events import Event
 from core.training.features import store_features
 from core.training.files import remove_leftovers
 from core.training.machine import Machine, thread_count
+from core.training.memory import kept_memory
 from core.training.opening import compile_model, open_machine, open_model, settle_precision
 from core.training.pace import Pace
 from core.training.phases import Phase, phase_of, plan_phases
@@ -137,7 +138,8 @@ class _Training:
         self.trainer = Trainer(model, rows, config, self.machine, self.progress, world, compiled)
         if not again:
             yield from self._warn(advice.about_classes(rows.train, config.training))
-        yield from self._epochs()
+        with kept_memory(self.machine.device):
+            yield from self._epochs()
 
     # ------------------------------------------------------------------ opening
 

@@ -106,8 +106,9 @@ def _settle(
 def _require_unchanged(frame: pd.DataFrame, cache: PreparedCache, rejected: dict[str, str]) -> None:
     remedy = "Put the files back as they were and resume, or start a new run."
     if rejected:
-        path, reason = next(iter(rejected.items()))
-        raise TrainingFailed(f"{len(rejected)} images of this run can no longer be read: {path}: {reason}. {remedy}")
+        reason = next(iter(rejected.values()))
+        count = f"{len(rejected)} images" if len(rejected) > 1 else "An image"
+        raise TrainingFailed(f"{count} of this run can no longer be read: {reason.rstrip('.')}. {remedy}")
     for path, split, expected in zip(frame["path"], frame["split"], frame.get("content_hash", ""), strict=True):
         if split != "test" and cache.get(path).content_hash != expected:
             raise TrainingFailed(f"{path}: the file has changed since this run began. {remedy}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from types import TracebackType
 from typing import Any
 
-from core.errors import LabError, TrainingFailed
+from core.errors import LabError, TrainingFailed, UnreadableImage
 from core.training.events import Event, EventLog
 from core.training.failures import explain
 from core.training.run import EVENTS, STATUS, Run
@@ -54,7 +55,8 @@ class Recorder:
         if self._handler is not None:
             logging.getLogger("core").removeHandler(self._handler)
             self.log.removeHandler(self._handler)
-            self._handler.close()
+            with contextlib.suppress(OSError):  # a full disk does not take the rest of the log: the run's state says why
+                self._handler.close()
 
     def event(self, kind: str, **fields: Any) -> Event:
         """Append an event and log it (steps and progress are too many for the log)."""
@@ -88,6 +90,8 @@ class Recorder:
 
     def fail(self, error: Exception) -> tuple[list[Event], LabError]:
         """Record a failure wherever that is still possible; returns the events written and the error to raise."""
+        if isinstance(error, OSError) and error.filename is None:  # a write says no name: most are into the run's folder
+            error.filename = str(self.run.path)
         reason = explain(error)
         self.log.error("%s", reason, exc_info=error)
         events: list[Event] = []
@@ -96,7 +100,7 @@ class Recorder:
         except OSError as problem:
             self.log.error("the error could not be appended to events.jsonl: %s", problem)
         self._end_if_possible("failed", reason)
-        if isinstance(error, LabError):
+        if isinstance(error, LabError) and not isinstance(error, UnreadableImage):
             return events, error
         failure = TrainingFailed(reason)
         failure.__cause__ = error
@@ -113,8 +117,8 @@ class Recorder:
         try:
             self.end(state, reason)
         except OSError as problem:
-            # The heartbeat ends with this process or thread, so readers will find the run "interrupted".
             self.log.error("status.json could not be written: %s", problem)
+            self.status.last_word(state=state, reason=reason, finished=time.time(), eta_seconds=None)
 
 
 class Silent(Recorder):

@@ -5,6 +5,7 @@ status.json     see status.py   events.jsonl   see events.py
 control/        empty files `stop` and `pause`: requests to whoever trains
 last.pt         see checkpoint.py
 model.safetensors, model.json   the best model so far (core.model.store)
+start.safetensors  the weights a fork begins with
 predictions/, excluded.csv, train.log, note.txt (what the user wrote about it)
 """
 
@@ -37,6 +38,7 @@ Request = Literal["stop", "pause"]
 
 CONFIG, MANIFEST, STATUS, EVENTS, LAST = "config.yaml", "manifest.csv", "status.json", "events.jsonl", "last.pt"
 EXCLUDED = "excluded.csv"
+START = "start.safetensors"
 NOTE = "note.txt"
 LONGEST_NOTE = 10_000  # characters
 _LOCK = ".lock"
@@ -136,9 +138,13 @@ class Run:
             BadRun: config.yaml is missing or damaged.
         """
         try:
-            return load_config(self.path / CONFIG)
+            config = load_config(self.path / CONFIG)
         except BadConfig as error:
             raise BadRun(f"{self.name}: its configuration cannot be read. {error}") from error
+        if config.model.weights != START:
+            return config
+        # A fork's own file: said without its folder, so that it is found again when the run is renamed or moved.
+        return config.model_copy(update={"model": config.model.model_copy(update={"weights": (self.path / START).as_posix()})})
 
     @property
     def begun(self) -> bool:

@@ -26,6 +26,9 @@ STALE_SECONDS = 30.0
 # Tells this process from an earlier one that had the same id (in a container, the server is always process 1).
 PROCESS = uuid.uuid4().hex
 
+# Last words of trainers of this process that no disk took: the file still says "running".
+_unwritten: dict[Path, Status] = {}
+
 
 @dataclass(frozen=True)
 class Status:
@@ -79,6 +82,7 @@ _SHAPE = TypeAdapter(Status)  # passes over fields it does not know
 
 def read_status(path: Path) -> Status:
     """The status with "interrupted" worked out. Never raises: a missing or broken file is said in `problem`."""
+    last_word = _unwritten.get(path)
     try:
         status = _SHAPE.validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -87,9 +91,14 @@ def read_status(path: Path) -> Status:
         return _broken(f"{path.name} cannot be read: {error.strerror or error}")
     except ValidationError as error:
         first = error.errors()[0]
-        return _broken(f"{path.name} is damaged: {'.'.join(map(str, first['loc']))} {first['msg']}")
+        return last_word or _broken(f"{path.name} is damaged: {'.'.join(map(str, first['loc']))} {first['msg']}")
+    if last_word and status.process == PROCESS and (status.heartbeat or 0.0) <= (last_word.heartbeat or 0.0):
+        return last_word
     if status.live and not _trainer_present(status, time.time()):
-        reason = status.reason or "The program that trained it ended without a word (killed, or the machine went down)."
+        reason = status.reason or (
+            "The program that trained it ended without a word: it was killed, the machine went down, or the run's folder "
+            "can no longer be written to. Nothing before its last checkpoint is lost: resume it."
+        )
         return dataclasses.replace(status, state="interrupted", reason=reason)
     if status.waiting and not _trainer_present(status, time.time()):
         reason = "The program that was to train it ended before it began; what it said is in the run's folder."
@@ -142,6 +151,20 @@ class StatusWriter:
             self._status = dataclasses.replace(self._status, **changes)
             self._write()
 
+    def last_word(self, **changes: Any) -> None:
+        """Say how it ended where `update` has failed: in place on a full disk, whose blocks the file has already; else
+        for this process alone, whose pages then still know.
+        """
+        with self._lock:
+            self._status = dataclasses.replace(self._status, heartbeat=time.time(), **changes)
+            content = _text(self._status).encode("utf-8")
+            try:
+                with self._path.open("r+b") as stream:
+                    stream.write(content)
+                    stream.truncate()
+            except OSError:
+                _unwritten[self._path] = self._status
+
     def stop(self) -> None:
         """End the heartbeat; what was last written stays."""
         self._ended.set()
@@ -163,5 +186,10 @@ class StatusWriter:
 
 def write_status(path: Path, status: Status) -> None:
     """Put `status` into status.json, atomically."""
+    write_text(path, _text(status))
+    _unwritten.pop(path, None)
+
+
+def _text(status: Status) -> str:
     content = {key: value for key, value in dataclasses.asdict(status).items() if key != "problem"}
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

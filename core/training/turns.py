@@ -68,12 +68,25 @@ class Place:
 
 def line(device: str) -> list[str]:
     """Names of the trainings that are at work or wait on `device` here, in their order; who comes now comes after them."""
-    folder = _folder(device)
+    return _line(_folder(device))
+
+
+def at_work() -> list[str]:
+    """Names of the trainings that are at work here, one a device at most."""
+    folders = sorted(each for each in _host().glob("*") if each.is_dir())
+    return [names[0] for folder in folders if (names := _line(folder))]
+
+
+def _line(folder: Path) -> list[str]:
     return [name for number in _numbers(folder) if (name := _occupant(folder, number))]
 
 
+def _host() -> Path:
+    return home() / "line" / _safe(platform.node() or "host")
+
+
 def _folder(device: str) -> Path:
-    return home() / "line" / _safe(platform.node() or "host") / _safe(device)
+    return _host() / _safe(device)
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import components, controls, fork_form, kept, overview, results, services
 from dashboard.components import duration, plain
 from dashboard.overview import Row, figure_text
+from dashboard.states import LAUNCHERS
 
 if TYPE_CHECKING:
     from core.training.run import Run
@@ -110,8 +111,6 @@ def filters(found: list[Row]) -> tuple[str, list[str]]:
 def table_frame(rows: list[Row]) -> object:
     """The rows as a data frame."""
     import pandas as pd
-
-    from dashboard.watch import LAUNCHERS
 
     return pd.DataFrame(
         [

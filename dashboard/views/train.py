@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import components, controls, kept, new_run, overview, pictures, results, services
 from dashboard.components import Metric, duration, number
+from dashboard.states import LAUNCHERS, state_of
 
 if TYPE_CHECKING:
     from core.plots.training import Span
@@ -19,6 +20,8 @@ SPANS = {"trained": "So far", "planned": "All epochs"}
 CHART_HEIGHT = 290
 REFRESH = 1.0  # seconds between looks at a run at work
 GALLERY_COLUMNS = 8
+MEMORY = "Numbers are computed in this precision. Memory: what the training holds of the GPU; on a processor what its process \
+holds of the computer, which for a training in this server is the whole dashboard."
 
 
 def show() -> None:
@@ -100,8 +103,6 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
 
 def header(run: Run, status: Status) -> None:
     """State in a badge, what the run is, and the buttons that fit its state."""
-    from dashboard.watch import state_of
-
     words, color = state_of(status)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(words, color=color)
@@ -113,8 +114,6 @@ def header(run: Run, status: Status) -> None:
 
 def what_it_is(run: Run, status: Status) -> str:
     """Architecture, size, images and where it runs, in a line."""
-    from dashboard.watch import LAUNCHERS
-
     parts: list[str] = []
     config = overview.config_of(run)
     if config is not None:
@@ -148,6 +147,7 @@ def cards(run: Run, status: Status) -> None:
     rate = step.get("images_per_second") or epoch.get("images_per_second")
     learning = step.get("learning_rate")
     phase = str(followed.last.get("phase", {}).get("phase", ""))
+    device = str(start.get("device") or status.device or "–")
     spent = f"{duration(followed.seconds)} of training" if followed.seconds else "no epoch finished yet"
     components.metric_cards(
         [
@@ -160,13 +160,13 @@ def cards(run: Run, status: Status) -> None:
             ),
             Metric("Images/s", "–" if rate is None else f"{float(rate):.1f}", spent),
             Metric("Learning rate", "–" if learning is None else f"{float(learning):.1e}", "of the last step"),
-            Metric("Device", str(start.get("device") or status.device or "–").split(" (")[0], _device_detail(start, step)),
+            Metric("Device", device.split(" (")[0], _device_detail(start, step), MEMORY),
         ]
     )
 
 
 def _device_detail(start: dict[str, object], step: dict[str, object]) -> str:
-    """Precision, and the GPU memory that the training holds."""
+    """Precision, and the memory that the training holds: of the GPU, or of the process it is in."""
     parts = [str(start.get("precision") or "–")]
     used, total = step.get("memory"), step.get("memory_total")
     if isinstance(used, int) and isinstance(total, int):
@@ -230,7 +230,10 @@ def _title(status: Status) -> str:
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
+    if not text:
+        return ""
+    begun = text[0].upper() + text[1:] if text.split()[0].isalpha() else text  # never the name of a file
+    return begun if begun.endswith((".", "!", "?")) else begun + "."
 
 
 def is_synthetic(run: Run) -> bool:

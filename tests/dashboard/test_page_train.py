@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lab_pages import HOME, figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 from tiny_run import config_yaml, write_split_images
 
-from core.training import Run
+from core.errors import TrainingFailed, UnreadableImage
+from core.training import Run, telling
+from core.training.failures import diverged
 from core.training.status import PROCESS
+from core.training.trainer import Trainer
 from core.training.turns import Place
 from dashboard import services
 
@@ -153,6 +160,48 @@ def test_a_run_launched_while_the_device_is_busy_waits_its_turn_and_then_trains(
     assert wait_for_job().status().state == "done"
 
 
+def test_the_sidebar_says_what_the_current_run_does_and_what_a_waiting_one_waits_for(run: Run) -> None:
+    def model() -> str:
+        return next(
+            str(element.proto.body) for element in open_page("home").get("html") if "<b>Model</b>" in element.proto.body
+        )
+
+    assert "tiny · finished" in model()
+    pretend_running(run)
+    assert "tiny · training" in model()
+    set_status(run, state="queued", reason="Waits for b0 and 2 more on cpu.")
+    assert "tiny · waiting for b0 and 2 more on cpu" in model()
+
+
+def test_prepared_images_are_counted_and_deleted_with_one_button_unless_a_training_uses_them(
+    run: Run, _trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = run.path.parents[1] / "cache"
+    shutil.copytree(_trained / "cache", cache)
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(cache))
+    app = open_page("train")
+    assert "train:clear_cache" not in keys(app)  # nothing is counted before it is asked for
+    app.session_state["train:cache"] = True
+    app.run()
+    files = [path for path in cache.rglob("*") if path.is_file()]
+    assert len(files) == 80 and f"**{sum(path.stat().st_size for path in files) / 1e6:.0f} MB** in" in texts(app)
+    with Place("cpu", "another one"):
+        app.run()
+        assert button(app, "train:clear_cache").disabled
+        assert "another one trains on them" in "\n".join(info.value for info in app.info)
+    app.run()
+    button(app, "train:clear_cache").click().run()
+    assert not app.exception and not app.error
+    assert not list(cache.iterdir())
+    assert "**0 MB**" in texts(app) and button(app, "train:clear_cache").disabled
+
+
+def test_the_memory_of_the_process_that_trains_is_shown(run: Run) -> None:
+    services.remember("train:view", "Progress")
+    card = open_page("train").metric[5].proto
+    assert card.label == "Device" and re.search(r"^(fp32|bf16), \d+\.\d of \d+ GB$", card.delta_description)
+
+
 def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path) -> None:
     with Place("cpu", "the other"):
         app = open_page("train")
@@ -234,6 +283,54 @@ def test_how_a_run_ended_is_said_with_its_reason_and_it_can_be_resumed(
     assert not app.exception
     assert said in "\n".join(each.value for each in app.get(kind))
     assert "train:resume" in keys(app)
+
+
+@pytest.mark.parametrize("writable", [True, False], ids=["the rest can be written", "nothing can be written"])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), ["The disk is full (", "Free some space", "resume the run"]),
+        (PermissionError(errno.EROFS, "Read-only file system"), ["cannot be written to (", "right to write", "resume the run"]),
+        (UnreadableImage("p01_CC.png: no such file."), ["p01_CC.png: no such file", "as it was", "resume the run"]),
+        (TrainingFailed(diverged("bf16")), ["NaN or infinite", "lower training.learning_rate", "training.precision=fp32"]),
+        (torch.cuda.OutOfMemoryError("Tried to allocate 20 MiB"), ["GPU ran out of memory", "smaller training.batch_size"]),
+        (MemoryError("can't allocate memory"), ["computer ran out of memory", "smaller training.batch_size"]),
+    ],
+    ids=["disk full", "read-only", "unreadable image", "diverged", "gpu memory", "memory"],
+)
+def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_lost(
+    data: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: list[str], writable: bool
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fail(trainer: Trainer, *arguments: Any) -> dict[str, Any]:
+        if trainer.progress.epoch < 2:
+            return of_step(trainer, *arguments)
+        if not writable:
+            monkeypatch.setattr("core.training.status.write_text", refuse)
+            monkeypatch.setattr("core.training.events._write_all", refuse)
+        raise error
+
+    of_step = telling.of_step
+    monkeypatch.setattr(telling, "of_step", fail)
+    app = open_page("train")
+    button(app, "train:start").click().run()
+    run = wait_for_job()
+    app.run()
+    words = app.error[0].value.replace("\\", "")
+    assert words.startswith("The training failed. ") and "It can still be used." in words
+    assert all(each in words for each in said), words
+    assert {"train:resume", "train:evaluate"} <= keys(app)
+    services.remember("runs:selected", [run.name])
+    runs = open_page("runs")
+    assert all(each in texts(runs).replace("\\", "") for each in said)
+    assert all(each in runs.dataframe[0].value["Note"].iloc[0] for each in said)
+    assert "runs:resume" in keys(runs)
+    monkeypatch.undo()
+    monkeypatch.chdir(data.parents[2])
+    services.start_training(run)
+    assert wait_for_job().status().state == "done"
 
 
 def test_a_broken_run_folder_does_not_blank_the_page(run: Run) -> None:

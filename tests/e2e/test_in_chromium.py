@@ -132,6 +132,15 @@ def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Brow
 
     lab.open(page, "explain")
     expect(page.get_by_role("button", name="Save overlay to the run")).to_be_visible()
+    look = page.locator(".heat")
+    expect(look).to_have_attribute("data-look", "0.5 inferno")
+    page.get_by_role("slider", name="Opacity").press("ArrowRight")
+    expect(look).to_have_attribute("data-look", "0.55 inferno")
+    page.get_by_label("Colours").select_option("viridis")
+    expect(look).to_have_attribute("data-look", "0.55 viridis")
+    settle(page)
+    page.reload()  # what was chosen in the browser is kept by the server
+    expect(page.locator(".heat")).to_have_attribute("data-look", "0.55 viridis")
 
     lab.open(page, "test_image")
     tab = page.frame_locator("iframe[src*='/gradio/']")

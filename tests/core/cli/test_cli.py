@@ -101,6 +101,45 @@ def test_explain_writes_an_overlay_of_the_model_input(call: Call, lab: Path, ima
     assert overlay.shape == (48, 48, 3)
 
 
+def test_explain_can_draw_both_classes_over_the_original_from_another_layer(call: Call, lab: Path, image: Path) -> None:
+    from core.images import read
+
+    original = read(lab / "data/demo" / image).pixels
+    wanted = ("--original", "--target", "both", "--layer", "stages.0", "--method", "layercam", "--opacity", 1)
+    code, out, _ = call("explain", "first", lab / "data/demo" / image, *wanted, "--out", "heat/original.png")
+    overlay = cv2.imread(str(lab / "heat/original.png"))
+    assert code == 0 and "layercam at stages.0" in out and "evidence for both" in out
+    assert overlay.shape[:2] == original.shape
+    assert (overlay.max(axis=2) != overlay.min(axis=2)).any()  # some of it is coloured
+
+
+def test_explain_by_score_cam_tries_as_many_feature_maps_as_asked(call: Call, lab: Path, image: Path) -> None:
+    path = lab / "data/demo" / image
+    code, out, _ = call("explain", "first", path, "--method", "scorecam", "--channels", 4, "--out", "heat/score.png")
+    assert code == 0 and "scorecam at act" in out
+
+
+def test_explain_warns_of_a_method_that_does_not_fit(call: Call, lab: Path, image: Path) -> None:
+    code, _, err = call("explain", "first", lab / "data/demo" / image, "--method", "gradcam", "--out", "heat/grad.png")
+    assert code == 0 and "gradcam does not fit small_cnn here: this network pools the maximum" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--layer", "layer4"), "small_cnn has no 'layer4'; it has stages.0, stages.1, stages.2, act"),
+        (("--method", "eigencam", "--target", "both"), "whatever the class"),
+        (("--opacity", "2"), "allowed: 0 to 1"),
+        (("--colormap", "pink"), "allowed: inferno"),
+        (("--method", "scorecam", "--channels", "-3"), "got -3"),
+    ],
+)
+def test_explain_says_what_it_cannot_do(call: Call, lab: Path, image: Path, arguments: tuple[str, ...], says: str) -> None:
+    code, _, err = call("explain", "first", lab / "data/demo" / image, *arguments, "--out", "heat/none.png")
+    assert code == 1 and says in err
+    assert not (lab / "heat/none.png").exists()
+
+
 def test_frame_of_a_stack_is_scored_like_the_same_image_alone(call: Call, lab: Path) -> None:
     whole = cv2.ellipse(np.zeros((120, 90), np.uint8), (0, 60), (60, 48), 0, -90, 90, 200, -1)
     cv2.circle(whole, (25, 50), 12, 255, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import time
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 
 from core.config import load_config
 from core.errors import BadRun
-from core.training import Run, fork, start_process, start_thread
+from core.training import Run, fork, list_runs, start_process, start_thread
 from core.training.jobs import collect_children
 from core.training.turns import Place
 
@@ -112,6 +113,43 @@ def test_a_fork_starts_from_the_weights_and_the_split_of_its_parent(make_run: Ma
     assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
     card = json.loads((child.path / "model.json").read_text(encoding="utf-8"))
     assert card["run"] == "child"
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_fork_keeps_its_first_weights_when_its_parent_and_itself_are_renamed_or_deleted(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    if not linked:
+
+        def refuse(source: object, target: object) -> None:
+            raise OSError(errno.EXDEV, "another disk")
+
+        monkeypatch.setattr("os.link", refuse)
+    parent = make_run("parent", training__epochs=1)
+    assert start_thread(parent).join(ENOUGH)
+    before = load_file(parent.path / "model.safetensors")
+    child = fork(parent, load_config(parent.path / "config.yaml", ["training.learning_rate=1e-9"]), name="child")
+    parent.rename("another name")
+    child.rename("grown up")
+    parent.delete()
+    assert start_thread(child).join(ENOUGH)
+    assert child.status().state == "done", child.status().reason
+    after = load_file(child.path / "model.safetensors")
+    assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
+
+
+def test_a_fork_that_cannot_have_the_weights_leaves_no_run_behind(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = make_run("parent", training__epochs=1)
+    assert start_thread(parent).join(ENOUGH)
+
+    def full(*paths: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.link", full)
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(BadRun, match="No space left"):
+        fork(parent, name="child")
+    assert [run.name for run in list_runs(parent.path.parent)] == ["parent"]
 
 
 def test_a_fork_of_another_architecture_is_refused(make_run: MakeRun) -> None:

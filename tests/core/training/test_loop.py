@@ -23,7 +23,7 @@ from core.training.trainer import Trainer
 MakeRun = Callable[..., Run]
 Event = dict[str, Any]
 
-_BY_THE_CLOCK = ("seq", "time", "images_per_second", "eta_seconds", "seconds")
+_BY_THE_CLOCK = ("seq", "time", "images_per_second", "eta_seconds", "seconds", "memory")
 
 
 def timeless(events: list[Event]) -> list[Event]:
@@ -151,6 +151,15 @@ def test_without_improvement_it_stops_early_and_says_so(make_run: MakeRun, monit
     assert run.status().reason == events[-1]["reason"]
 
 
+def test_a_network_of_depthwise_layers_goes_on_bit_for_bit_in_bf16(make_run: MakeRun, every_step: None) -> None:
+    settings = {"model__name": "mobilenetv2_035", "model__options": "{}", "training__precision": "bf16", "training__epochs": 1}
+    whole, cut = make_run("whole", **settings), make_run("cut", **settings)
+    list(train(whole))
+    cut_after(cut, 4)
+    list(train(cut, resume=True))
+    assert same_weights(whole, cut)
+
+
 def test_bf16_trains_on_the_processor(make_run: MakeRun) -> None:
     run = make_run(training__precision="bf16", training__epochs=1)
     events = list(train(run))
@@ -192,9 +201,10 @@ def test_a_run_cut_off_anywhere_ends_as_if_it_had_not_been(
         | {"training__schedule": "cosine"},
         {"training__freeze_epochs": 2, "training__ema_decay": 0.9, "augmentation__mixup": 0.4, "model__dropout": 0.5},
         {"training__freeze_epochs": 0, "training__schedule": "plateau", "training__plateau_patience": 0}
-        | {"training__stage_epochs": 1, "training__layer_decay": 0.7, "training__learning_rate": 0.3},
+        | {"training__stage_epochs": 1, "training__layer_decay": 0.7, "training__learning_rate": 0.3}
+        | {"training__frozen_share": 0.3, "augmentation__vertical_flip": "true"},
     ],
-    ids=["sampler and accumulation", "features, average, mixup, dropout", "stages and plateau"],
+    ids=["sampler and accumulation", "features, average, mixup, dropout", "stages, the first one frozen, and plateau"],
 )
 def test_a_run_cut_off_again_and_again_ends_the_same_with_phases(
     make_run: MakeRun, every_step: None, settings: dict[str, Any]

@@ -45,6 +45,21 @@ def test_fine_tuning_moves_the_backbone_more_slowly_than_the_head() -> None:
     assert (fine.learning_rate, fine.head_learning_rate) == (1e-4, 1e-2)
 
 
+@pytest.mark.parametrize(
+    ("frozen", "stage_epochs", "expected"),
+    [
+        (0, 0, [("head", 0), ("fine_tune", None)]),
+        (0.15, 0, [("head", 0), ("fine_tune", None)]),
+        (0.6, 0, [("head", 0), ("fine_tune", 2)]),
+        (0.7, 1, [("head", 0), ("stage 1", 1), ("fine_tune", 2)]),
+        (0.99, 1, [("head", 0), ("fine_tune", 1)]),
+    ],
+)
+def test_the_first_stages_can_stay_frozen(frozen: float, stage_epochs: int, expected: list) -> None:
+    config = TrainingConfig(epochs=9, freeze_epochs=1, stage_epochs=stage_epochs, frozen_share=frozen)
+    assert [(phase.name, phase.stages) for phase in plan_phases(config, pretrained=True, stages=5)] == expected
+
+
 @given(schedule=st.sampled_from(["one_cycle", "cosine", "plateau", "constant"]), updates=st.integers(1, 500))
 def test_the_rate_rises_to_its_peak_then_never_again(schedule: str, updates: int) -> None:
     factors = [rate_factor(schedule, update, updates) for update in range(updates)]
@@ -97,7 +112,7 @@ def test_each_trained_parameter_is_in_one_group_and_norms_and_biases_do_not_deca
     ],
 )
 def test_stages_join_the_head_one_after_the_other(epochs: int, freeze: int, expected: list) -> None:
-    config = TrainingConfig(epochs=epochs, freeze_epochs=freeze, stage_epochs=2)
+    config = TrainingConfig(epochs=epochs, freeze_epochs=freeze, stage_epochs=2, frozen_share=0)
     phases = plan_phases(config, pretrained=True, stages=3)
     assert [(phase.name, phase.first_epoch, phase.last_epoch, phase.stages) for phase in phases] == expected
     assert [phase.frozen for phase in phases] == [phase.name == "head" for phase in phases]

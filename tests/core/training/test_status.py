@@ -142,3 +142,60 @@ def test_the_heartbeat_outlives_a_disk_that_fails_for_a_moment(path: Path, monke
         writer.stop()
     assert len(failures) == 2
     assert read_status(path).step == 9
+
+
+# ---------------------------------------------------------------- where nothing can be written
+
+
+def refuse(*arguments: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_on_a_full_disk_the_last_word_takes_the_place_of_the_status_that_is_there(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = StatusWriter(path)
+    writer.start(state="running", reason="a longer reason than the one that comes after it, by far")
+    monkeypatch.setattr(status, "write_text", refuse)
+    with pytest.raises(OSError, match="No space"):
+        writer.update(state="failed", reason="full")
+    writer.last_word(state="failed", reason="full")
+    writer.stop()
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert (written["state"], written["reason"]) == ("failed", "full")
+    assert (read_status(path).state, read_status(path).reason) == ("failed", "full")
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_where_not_even_that_can_be_written_this_process_still_knows_until_somebody_writes(
+    path: Path, monkeypatch: pytest.MonkeyPatch, torn: bool
+) -> None:
+    writer = StatusWriter(path)
+    writer.start(state="running")
+    with monkeypatch.context() as full:
+        full.setattr(status, "write_text", refuse)
+        full.setattr(Path, "open", refuse)
+        writer.last_word(state="failed", reason="full")
+    writer.stop()
+    if torn:
+        path.write_text(path.read_text(encoding="utf-8")[:40], encoding="utf-8")
+    else:
+        assert json.loads(path.read_text(encoding="utf-8"))["state"] == "running"
+    assert (read_status(path).state, read_status(path).reason) == ("failed", "full")
+    write_status(path, here(heartbeat=time.time() + 1))  # somebody resumes it
+    assert read_status(path).state == "running"
+
+
+def test_the_last_word_of_another_training_of_the_same_folder_does_not_count(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = StatusWriter(path)
+    writer.start(state="running")
+    with monkeypatch.context() as full:
+        full.setattr(status, "write_text", refuse)
+        full.setattr(Path, "open", refuse)
+        writer.last_word(state="failed", reason="full")
+    writer.stop()
+    content = json.loads(path.read_text(encoding="utf-8")) | {"process": "another", "pid": os.getppid(), "state": "paused"}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert read_status(path).state == "paused"

@@ -1,0 +1,42 @@
+"""What a run is doing, in the words and colours that every page uses. Imports nothing heavy: the sidebar shows it first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.training.status import Status
+
+# What a run's state is called on a page, and the colour of its badge.
+STATES: dict[str, tuple[str, str]] = {
+    "queued": ("not started", "gray"),
+    "waiting": ("waiting", "blue"),
+    "running": ("training", "blue"),
+    "paused": ("paused", "orange"),
+    "stopped": ("stopped", "violet"),
+    "done": ("finished", "green"),
+    "failed": ("failed", "red"),
+    "interrupted": ("interrupted", "orange"),
+    "damaged": ("damaged", "red"),
+}
+LAUNCHERS = {
+    "": "–",
+    "thread": "this dashboard",
+    "process": "own process",
+    "command line": "command line",
+    "torchrun": "torchrun",
+}
+
+
+def state_of(status: Status) -> tuple[str, str]:
+    """The run's state in words, and the colour of its badge."""
+    if status.problem:
+        return STATES["damaged"]
+    return STATES["waiting" if status.waiting else status.state]
+
+
+def in_a_line(status: Status) -> str:
+    """The state, with what a waiting run waits for: "waiting for b0 on cpu"."""
+    if status.waiting and status.reason.startswith("Waits for "):
+        return "waiting for " + status.reason.removeprefix("Waits for ").rstrip(".")
+    return state_of(status)[0]
