@@ -9,13 +9,17 @@ from importlib import import_module
 # A module of this package each, with a function `run`.
 BENCHMARKS = {
     "decode": "every DICOM transfer syntax against plain pydicom",
-    "epoch": "a warm epoch against the same model on tensors in memory, and against a plain PyTorch loop",
+    "epoch": "a warm epoch against the same model on tensors in memory, a plain PyTorch loop and fastai",
     "evaluate": "intervals and comparisons against scikit-learn in a loop",
+    "explain": "heatmaps against a forward pass of the same image, and a model that stays loaded",
     "fuzz": "thousands of damaged files: what is read, refused, crashes or hangs, in time and memory",
     "head": "the head phase on kept features against stepping the frozen network every epoch",
     "prepare": "file to model input, images/s on 1 and 2 workers, against pydicom, scikit-image and PIL",
     "preview": "slider to picture, in the server and in Chromium, idle and while a training runs",
+    "quality": "AUC on real images at an equal budget of processor minutes, against fastai and a linear probe (hours)",
+    "resume": "what a kill costs: work lost, seconds to go on, checkpoints as a share of an epoch; and that it changes nothing",
     "sheets": "contact sheets of what the preprocessing does to every image of a manifest",
+    "ui": "interactions with the pages in Chromium, idle, while EfficientNet-B0 trains, and with 100,000 steps shown",
 }
 
 

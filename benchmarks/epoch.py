@@ -1,50 +1,119 @@
-"""A warm epoch of ours against its ceiling (the same model on tensors in memory) and against a plain PyTorch loop.
+"""A warm epoch of ours against its ceilings (tensors in memory), a plain PyTorch loop and fastai, in turns.
+
+Each contestant is a process of its own that rests while another one has its turn. In every round each trains for one
+epoch, in alternating order, and a ratio is the median of the rounds' ratios: other work on the machine, as long as it
+does not come and go within a round, cancels out. Ratios of processor seconds an image stand beside them, which other
+work hardly touches.
 
 The images are those of MAMMOLAB_EPOCH_MANIFEST (a manifest with labels and patients; the first 320 rows are taken), or
-without it the synthetic demo set.
+without it the synthetic demo set. MAMMOLAB_EPOCH_ROUNDS: how many rounds, 5.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+import subprocess
+import sys
 import tempfile
-import time
-from itertools import pairwise
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import cv2
-import numpy as np
-import pandas as pd
-import pydicom
-import torch
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
-
-from core.config import Config, ModelConfig, load_config
+from benchmarks.epoch_contestants import BATCH, CONTESTANTS, MODEL, SIZE, Task, Turn
+from core.config import Config, load_config
 from core.data import read_manifest
 from core.data.demo import make_demo
-from core.model import build_model
-from core.training import Run, train
-from core.training.machine import thread_count
+from core.training import Run
 
-MODEL, SIZE, BATCH, IMAGES, EPOCHS = "mobilenetv2_100", 224, 16, 320, 3
-MANIFEST = "MAMMOLAB_EPOCH_MANIFEST"
+IMAGES, ROUNDS = 320, 5
+MANIFEST, ROUNDS_SETTING = "MAMMOLAB_EPOCH_MANIFEST", "MAMMOLAB_EPOCH_ROUNDS"
 
 
 def run() -> None:
-    """Print images/s of the three, and the ratios."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Print images/s of each, and ours as a multiple of the others'."""
+    rounds = int(os.environ.get(ROUNDS_SETTING, ROUNDS))
+    names = list(CONTESTANTS)
+    if importlib.util.find_spec("fastai") is None:
+        names.remove("fastai")
+        print("fastai is not installed and left out; to have it: python -m pip install fastai")
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         base = Path(folder)
-        config = _config(base, _manifest(base))
+        config = _config(base, _manifest(base), epochs=rounds + 1)
         made = Run.create(config, read_manifest(config.data.manifest), name="ours")
-        ours, precision = _ours(made)
-        print(f"ours, {precision}: {ours:.1f} images/s (the best of the warm epochs)")
-        ceiling = _ceiling(config, precision)
-        print(f"ceiling, {precision}, the same batch again and again: {ceiling:.1f} images/s; ratio {ours / ceiling:.2f}")
-        frame = made.manifest()
-        plain = _plain(frame[frame["split"] == "train"])
-        print(f"plain loop, fp32, decoding and CLAHE each time: {plain:.1f} images/s; ratio {ours / plain:.1f}")
+        ours = stack.enter_context(_contestant("ours", Task(str(made.path), "")))
+        task = Task(str(made.path), ours.precision)
+        contestants = {"ours": ours}
+        for name in names:
+            if name != "ours":
+                contestants[name] = stack.enter_context(_contestant(name, task))
+        print(f"{MODEL}, {SIZE} px, batches of {BATCH}; ours computes in {ours.precision}")
+        results: dict[str, list[Turn]] = {name: [] for name in names}
+        for number in range(rounds):
+            for name in names if number % 2 == 0 else names[::-1]:
+                results[name].append(contestants[name].turn())
+            speeds = ", ".join(f"{name} {turns[-1].images / turns[-1].seconds:.1f}" for name, turns in results.items())
+            print(f"round {number + 1}, images/s: {speeds}", flush=True)
+    _tell(results)
+
+
+def _tell(results: dict[str, list[Turn]]) -> None:
+    for name, turns in results.items():
+        speeds = [turn.images / turn.seconds for turn in turns]
+        work = median(1000 * turn.processor / turn.images for turn in turns)
+        print(f"{name:>14}: {median(speeds):5.1f} images/s, {work:4.0f} ms of a processor an image   ({CONTESTANTS[name]})")
+    ours = results["ours"]
+    for name, turns in results.items():
+        if name == "ours":
+            continue
+        pairs = list(zip(ours, turns, strict=True))
+        speed = [our.images / our.seconds * their.seconds / their.images for our, their in pairs]
+        work = median(our.images / our.processor * their.processor / their.images for our, their in pairs)
+        spread = f"{min(speed):.2f} to {max(speed):.2f}"
+        print(f"ours / {name}: {median(speed):.2f} (rounds {spread}); by processor time {work:.2f}")
+
+
+# ---------------------------------------------------------------------- the contestants' processes
+
+
+@dataclass
+class _Contestant:
+    process: subprocess.Popen[str]
+    precision: str
+
+    def turn(self) -> Turn:
+        """One epoch, while all others rest."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return Turn(**_answer(self.process))
+
+
+@contextmanager
+def _contestant(name: str, task: Task) -> Iterator[_Contestant]:
+    """Started and warm."""
+    command = [sys.executable, "-m", "benchmarks.epoch_contestants", name, task.run, task.precision]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield _Contestant(process, _answer(process)["precision"])
+        finally:
+            process.kill()
+
+
+def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f"{' '.join(map(str, process.args[2:4]))} ended; what it said is above")  # type: ignore[index]
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+# ---------------------------------------------------------------------- the images
 
 
 def _manifest(base: Path) -> Path:
@@ -57,85 +126,14 @@ def _manifest(base: Path) -> Path:
     return path
 
 
-def _config(base: Path, manifest: Path) -> Config:
+def _config(base: Path, manifest: Path, epochs: int) -> Config:
     settings = {
         "checkpoints": (base / "runs").as_posix(),
         "data.manifest": manifest.as_posix(),
         "preprocessing.size": SIZE,
         "model.name": MODEL,
-        "training.epochs": EPOCHS,
+        "training.epochs": epochs,
         "training.batch_size": BATCH,
         "training.patience": 0,
     }
     return load_config(None, [f"{key}={value}" for key, value in settings.items()])
-
-
-def _ours(made: Run) -> tuple[float, str]:
-    """Images/s over the steps of the quickest warm epoch, and the precision that was chosen."""
-    rates: list[float] = []
-    precision = ""
-    for event in train(made):
-        if event["type"] == "start":
-            precision = event["precision"]
-        if event["type"] == "epoch":
-            rates.append(event["images_per_second"])
-    return max(rates[1:]), precision
-
-
-def _ceiling(config: Config, precision: str) -> float:
-    torch.set_num_threads(thread_count(config.training, shares_machine=False))
-    model = build_model(ModelConfig(name=MODEL)).to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    images = torch.rand(BATCH, 1, SIZE, SIZE)
-    labels = torch.arange(BATCH, dtype=torch.float32) % 2
-
-    def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            logits = model(images)
-        optimizer.zero_grad(set_to_none=True)
-        nn.functional.binary_cross_entropy_with_logits(logits.float(), labels).backward()
-        optimizer.step()
-
-    return _rate(step, BATCH)
-
-
-def _rate(step: Any, images: int, seconds: float = 15.0) -> float:
-    """Images/s: the best of five stretches, after two steps of warming up."""
-    step()
-    step()
-    marks = [time.perf_counter()]
-    while marks[-1] - marks[0] < seconds:
-        step()
-        marks.append(time.perf_counter())
-    durations = [later - earlier for earlier, later in pairwise(marks)]
-    return max(images * len(part) / float(part.sum()) for part in np.array_split(np.array(durations), 5))
-
-
-class _Plain(Dataset[tuple[torch.Tensor, float]]):
-    """What a user would write first."""
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.paths, self.labels = frame["path"].to_list(), (frame["label"] == "malignant").astype(float).to_list()
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, float]:
-        path = self.paths[index]
-        pixels = pydicom.dcmread(path).pixel_array if path.endswith(".dcm") else cv2.imread(path, cv2.IMREAD_UNCHANGED)
-        grey = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
-        clear = cv2.createCLAHE(2.0, (8, 8)).apply(grey)
-        return torch.from_numpy(cv2.resize(clear, (SIZE, SIZE)).astype(np.float32) / 255)[None], self.labels[index]
-
-
-def _plain(frame: pd.DataFrame) -> float:
-    model = build_model(ModelConfig(name=MODEL)).train()
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    loader = DataLoader(_Plain(frame), BATCH, shuffle=True)
-    started, done = time.perf_counter(), 0
-    for images, labels in loader:
-        optimizer.zero_grad()
-        nn.functional.binary_cross_entropy_with_logits(model(images), labels.float()).backward()
-        optimizer.step()
-        done += len(images)
-    return done / (time.perf_counter() - started)
