@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import os
@@ -22,12 +23,13 @@ import zlib
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import write_array
+from numpy.lib.format import write_array, write_array_header_1_0
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
@@ -243,9 +245,7 @@ class PreparedCache:
         pixel_file, info_file = self._files(key)
         try:
             info = json.loads(info_file.read_bytes())
-            pixels = np.load(pixel_file, mmap_mode="r", allow_pickle=False)
-            if pixels.dtype != np.uint8 or pixels.shape != self.recipe.shape:
-                raise ValueError(f"expected uint8 {self.recipe.shape}, got {pixels.dtype} {pixels.shape}")
+            pixels = _mapped(pixel_file, self.recipe.shape)
             if key not in self._checked:
                 if zlib.crc32(pixels.tobytes()) != info["crc32"]:
                     raise ValueError("the check sum differs")
@@ -326,3 +326,21 @@ def _image(pixels: NDArray[np.uint8], info: dict[str, Any]) -> CachedImage:
 def _read_only(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     pixels.flags.writeable = False
     return pixels
+
+
+def _mapped(file: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """The .npy file's pixels, mapped. Not by np.load, which parses the header with `ast`: in threads that can fail in
+    CPython before 3.12 (gh-106905). Raises ValueError when it holds anything else than uint8 of this shape.
+    """
+    header = _npy_header(shape)
+    with file.open("rb") as stream:
+        if stream.read(len(header)) != header:
+            raise ValueError(f"expected a .npy file of uint8 {shape}")
+        return np.memmap(stream, np.uint8, "r", len(header), shape)
+
+
+@cache
+def _npy_header(shape: tuple[int, int]) -> bytes:
+    stream = io.BytesIO()
+    write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
