@@ -32,7 +32,10 @@ SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("densenet121", "densenet121"),
     ),
     "model.weights": (("none", "none · from scratch"), ("hub", "hub · ImageNet weights")),
-    "preprocessing.size": tuple((str(side), f"{side} × {side}") for side in (128, 192, 224, 256, 384, 512, 768, 1024)),
+    "preprocessing.size": (
+        *((f"{height} × {width}",) * 2 for height, width in ((320, 192), (384, 240), (512, 320), (768, 480))),
+        *((str(side), f"{side} × {side}") for side in (128, 192, 224, 256, 384, 512, 768, 1024)),
+    ),
     "training.device": (("auto", "auto"), ("cpu", "cpu"), ("cuda", "cuda"), ("mps", "mps")),
 }
 

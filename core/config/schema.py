@@ -82,10 +82,10 @@ class Recipe(_Section):
         8, ge=1, le=64, title="CLAHE tile grid", description="Tiles along each side; more tiles follow smaller structures."
     )
     size: Side | tuple[Side, Side] = Field(
-        256,
+        (384, 240),
         title="Input size (px)",
-        description="What the model sees: one number for a square, or [height, width]. "
-        "The breast keeps its aspect ratio and is padded with black.",
+        description="What the model sees: [height, width], or one number for a square. The breast keeps its aspect ratio and "
+        "is padded with black; it is about 1.6 times as high as wide, so a square is a third padding.",
     )
 
     @property
@@ -130,10 +130,11 @@ class AugmentationConfig(_Section):
     """Random changes to training images. Never applied to validation or test images."""
 
     horizontal_flip: bool = Field(True, title="Horizontal flip", description="Mirror half of the training images.")
-    rotation: float = Field(10.0, ge=0.0, le=45.0, title="Rotation (degrees)", description="Largest rotation, either way.")
-    zoom: float = Field(0.1, ge=0.0, le=0.5, title="Zoom", description="Largest change of scale, either way: 0.1 is ±10 %.")
-    brightness: float = Field(0.1, ge=0.0, le=0.5, title="Brightness", description="Largest shift of grey levels, either way.")
-    contrast: float = Field(0.1, ge=0.0, le=0.5, title="Contrast", description="Largest change of contrast, either way.")
+    vertical_flip: bool = Field(False, title="Vertical flip", description="Turn half of the training images upside down.")
+    rotation: float = Field(15.0, ge=0.0, le=45.0, title="Rotation (degrees)", description="Largest rotation, either way.")
+    zoom: float = Field(0.15, ge=0.0, le=0.5, title="Zoom", description="Largest change of scale, either way: 0.1 is ±10 %.")
+    brightness: float = Field(0.15, ge=0.0, le=0.5, title="Brightness", description="Largest shift of grey levels, either way.")
+    contrast: float = Field(0.15, ge=0.0, le=0.5, title="Contrast", description="Largest change of contrast, either way.")
     mixup: float = Field(
         0.0,
         ge=0.0,
@@ -207,6 +208,14 @@ class TrainingConfig(_Section):
         description="After the head, unfreeze a pretrained network stage by stage, the last one first, each time for so many "
         "epochs. 0: the whole network at once.",
     )
+    frozen_share: float = Field(
+        0.5,
+        ge=0.0,
+        lt=1.0,
+        title="Share left frozen",
+        description="Share of a pretrained network's stages, the first ones, that keep their weights for good. They know edges "
+        "and textures, and work on the largest maps: a step that leaves them alone costs up to half.",
+    )
     batch_size: int = Field(16, ge=1, le=1024, title="Batch size", description="Images a step; 8-16 fit 6 GB of GPU memory.")
     accumulation_steps: int = Field(
         1,
@@ -223,7 +232,7 @@ class TrainingConfig(_Section):
         description="Peak rate of the head, and of everything when training from scratch.",
     )
     fine_tune_learning_rate: float = Field(
-        2e-4, gt=0.0, le=1.0, title="Fine-tuning rate", description="Peak rate of a pretrained backbone once it is unfrozen."
+        3e-4, gt=0.0, le=1.0, title="Fine-tuning rate", description="Peak rate of a pretrained backbone once it is unfrozen."
     )
     layer_decay: float = Field(
         1.0,
@@ -233,7 +242,7 @@ class TrainingConfig(_Section):
         description="Each layer of the backbone learns at so many times the rate of the layer above it; 1 is the same rate "
         "everywhere, 0.65-0.9 keeps early layers nearer to what they were.",
     )
-    weight_decay: float = Field(0.01, ge=0.0, le=1.0, title="Weight decay", description="AdamW's, not on norms and biases.")
+    weight_decay: float = Field(0.05, ge=0.0, le=1.0, title="Weight decay", description="AdamW's, not on norms and biases.")
     schedule: Literal["one_cycle", "cosine", "plateau", "constant"] = Field(
         "one_cycle",
         title="Schedule",
@@ -251,7 +260,7 @@ class TrainingConfig(_Section):
         1.0, ge=0.0, le=1000.0, title="Gradient clipping", description="Longest the gradient may be (its norm); 0: any length."
     )
     ema_decay: float = Field(
-        0.0,
+        0.99,
         ge=0.0,
         lt=1.0,
         title="Averaged weights",
@@ -328,12 +337,39 @@ class TrainingConfig(_Section):
 class EvaluationConfig(_Section):
     """How scores become figures."""
 
+    threshold_rule: Literal["sensitivity", "youden", "cost"] = Field(
+        "sensitivity",
+        title="Threshold rule",
+        description="How the threshold is chosen on the validation set. sensitivity: the highest one that reaches the target; "
+        "youden: the highest sensitivity + specificity; cost: the lowest expected cost.",
+    )
     target_sensitivity: float = Field(
         0.90,
         gt=0.0,
         le=1.0,
         title="Target sensitivity",
-        description="The threshold is the highest one that reaches this sensitivity on the validation set.",
+        description="With the rule sensitivity: the threshold is the highest one that reaches this on the validation set.",
+    )
+    cost_ratio: float = Field(
+        10.0,
+        gt=0.0,
+        le=10_000.0,
+        title="Cost of a missed cancer",
+        description="With the rule cost: how many false alarms one missed malignancy weighs.",
+    )
+    prevalence: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        title="Prevalence",
+        description="With the rule cost: share of malignant among those to be examined; 0 takes the validation set's, "
+        "which is far above that of screening.",
+    )
+    calibration: Literal["temperature", "logistic", "isotonic", "none"] = Field(
+        "temperature",
+        title="Calibration",
+        description="How scores become probabilities, fitted on the validation set. temperature: one number, centred on 0.5; "
+        "logistic: slope and shift; isotonic: steps; none. Decisions stay with the raw score.",
     )
     bootstrap_samples: int = Field(
         2000, ge=100, le=100_000, title="Bootstrap samples", description="Resamples of patients behind each interval."

@@ -18,13 +18,14 @@ _LEVELS = (np.arange(256, dtype=np.float32) / np.float32(255)).astype(np.float32
 
 @dataclass(frozen=True)
 class Change:
-    """What will be done to one image: mirrored or not, angle in degrees, scale, and shifts of grey levels (of 1)."""
+    """What will be done to one image: mirrored or not, angle in degrees, scale, shifts of grey levels (of 1), upside down."""
 
     flip: bool
     angle: float
     scale: float
     brightness: float
     contrast: float
+    upside_down: bool = False
 
 
 def draw(config: AugmentationConfig, seed: int, epoch: int, index: int, occurrence: int = 0) -> Change:
@@ -34,13 +35,14 @@ def draw(config: AugmentationConfig, seed: int, epoch: int, index: int, occurren
     number is drawn whether or not it is used: turning one setting off leaves the others' draws as they were.
     """
     key = (seed, epoch, index) if occurrence == 0 else (seed, epoch, index, occurrence)
-    flip, angle, scale, brightness, contrast = np.random.default_rng(np.random.SeedSequence(key)).random(5)
+    flip, angle, scale, brightness, contrast, turn = np.random.default_rng(np.random.SeedSequence(key)).random(6)
     return Change(
         flip=bool(config.horizontal_flip and flip < 0.5),
         angle=(2 * angle - 1) * config.rotation,
         scale=1 + (2 * scale - 1) * config.zoom,
         brightness=(2 * brightness - 1) * config.brightness,
         contrast=1 + (2 * contrast - 1) * config.contrast,
+        upside_down=bool(config.vertical_flip and turn < 0.5),
     )
 
 
@@ -61,7 +63,7 @@ def _look_up(pixels: NDArray[np.uint8], levels: NDArray[np.float32]) -> NDArray[
 
 
 def _move(pixels: NDArray[np.uint8], change: Change) -> NDArray[np.uint8]:
-    if not change.flip and change.angle == 0 and change.scale == 1:
+    if not (change.flip or change.upside_down) and change.angle == 0 and change.scale == 1:
         return pixels
     height, width = pixels.shape
     # Pixel centres: the middle of the image is at (width - 1) / 2, so a flip alone loses nothing.
@@ -70,6 +72,8 @@ def _move(pixels: NDArray[np.uint8], change: Change) -> NDArray[np.uint8]:
     if change.flip:
         mirror = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], dtype=np.float64)
         matrix = matrix @ mirror
+    if change.upside_down:
+        matrix = matrix @ np.array([[1, 0, 0], [0, -1, height - 1], [0, 0, 1]], dtype=np.float64)
     moved = cv2.warpAffine(
         np.asarray(pixels), matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
     )

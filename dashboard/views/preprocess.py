@@ -16,7 +16,7 @@ from dashboard.recipes import Difference
 if TYPE_CHECKING:
     from core.training.run import Run
 
-SIZES = (128, 192, 224, 256, 320, 384, 512, 768, 1024)
+SIZES: tuple[int | tuple[int, int], ...] = (128, 192, 224, 256, (320, 192), 384, (384, 240), 512, (512, 320), 768, 1024)
 SAVED, FAILED = "preprocess:saved", "preprocess:failed"
 PANEL = "preprocess:panel"
 CUSTOM = "Custom"
@@ -209,7 +209,7 @@ def seldom(image: ImageRef, recipe: Recipe) -> None:
     st.toggle(_title("remove_background"), **_widget("remove_background", recipe.remove_background))
     st.toggle(_title("pectoral"), **_widget("pectoral", recipe.pectoral))
     st.selectbox(_title("polarity"), ["auto", "keep", "invert"], **_widget("polarity", recipe.polarity))
-    sizes = sorted({*SIZES, recipe.size}) if isinstance(recipe.size, int) else [*SIZES, recipe.size]
+    sizes = sorted({*SIZES, recipe.size}, key=lambda size: Recipe(size=size).shape)
     st.selectbox("Input size", sizes, format_func=_size_text, **_widget("size", recipe.size))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -47,6 +49,10 @@ def test_all_of_the_range_is_used_and_half_are_flipped() -> None:
     angles = np.array([change.angle for change in changes])
     assert angles.min() < -9.5 and angles.max() > 9.5 and abs(angles.mean()) < 0.5
     assert 0.45 < np.mean([change.flip for change in changes]) < 0.55
+    turned = [draw(AugmentationConfig(vertical_flip=True), 0, 0, index) for index in range(2000)]
+    assert 0.45 < np.mean([change.upside_down for change in turned]) < 0.55
+    assert 0.2 < np.mean([change.upside_down and change.flip for change in turned]) < 0.3
+    assert [replace(change, upside_down=False) for change in turned] == changes
 
 
 def test_turning_one_setting_off_leaves_the_other_draws() -> None:
@@ -65,6 +71,14 @@ def test_a_flip_is_exact() -> None:
     pixels = breast(61, 40)
     flipped = apply(pixels, Change(flip=True, angle=0.0, scale=1.0, brightness=0.0, contrast=1.0))
     np.testing.assert_array_equal(flipped, to_float(pixels)[:, ::-1])
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_upside_down_is_exact(flip: bool) -> None:
+    pixels = breast(61, 40)
+    pixels[10:14, 5:9] = 0
+    turned = apply(pixels, replace(STILL, flip=flip, upside_down=True))
+    np.testing.assert_array_equal(turned, to_float(pixels)[::-1, :: -1 if flip else 1])
 
 
 @pytest.mark.parametrize("angle", [-9.0, 4.5, 10.0])
