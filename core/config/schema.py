@@ -82,7 +82,7 @@ class Recipe(_Section):
         8, ge=1, le=64, title="CLAHE tile grid", description="Tiles along each side; more tiles follow smaller structures."
     )
     size: Side | tuple[Side, Side] = Field(
-        (384, 240),
+        (320, 192),
         title="Input size (px)",
         description="What the model sees: [height, width], or one number for a square. The breast keeps its aspect ratio and "
         "is padded with black; it is about 1.6 times as high as wide, so a square is a third padding.",
