@@ -13,8 +13,8 @@ from core.baselines import for_rows
 from core.config.schema import EvaluationConfig
 from core.data import is_synthetic
 from core.errors import BadRun, NotEnoughData
-from core.evaluate import figures
 from core.evaluate.columns import metadata
+from core.evaluate.figures import calibration_of, decision_of, levels_of, shortcuts_of, subgroups_of
 from core.evaluate.files import lock, read_entries, read_predictions, write_evaluation
 from core.evaluate.freezing import complete
 from core.evaluate.result import COLUMNS, Evaluation, Opening, Refreeze
@@ -135,17 +135,17 @@ def _parts(
 ) -> dict[str, Any]:
     on_validation = split == "val"
     return {
-        "levels": figures.levels_of(predictions, frozen_thresholds(card), settings),
-        "calibration": figures.calibration_of(
+        "levels": levels_of(predictions, frozen_thresholds(card), settings),
+        "calibration": calibration_of(
             predictions,
             card,
             predictions if on_validation else _validation(run),
             settings,
             on_validation=on_validation,
         ),
-        "subgroups": figures.subgroups_of(predictions, float(card["threshold"]), settings),
-        "shortcuts": figures.shortcuts_of(predictions, training, settings),
-        "decision": figures.decision_of(predictions, card, settings),
+        "subgroups": subgroups_of(predictions, float(card["threshold"]), settings),
+        "shortcuts": shortcuts_of(predictions, training, settings),
+        "decision": decision_of(predictions, card, settings),
     }
 
 

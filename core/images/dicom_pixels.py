@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, convert_color_space
 
 from core.errors import UnreadableImage
-from core.images import decoders
 from core.images.codestream import Codestream, inspect
 from core.images.colour import grey_from_colour, is_grey
+from core.images.decoders import DECODERS, RLE, Undecodable, decode, decode_rle, decoder_of
 from core.images.dicom_elements import BROKEN, DAMAGED, number_of
 from core.images.dicom_file import DicomFile
 from core.images.dicom_fragments import compressed_frame
@@ -131,7 +131,7 @@ def stored_values(file: DicomFile, layout: Layout, index: int) -> Stored:
         raise
     except BROKEN as error:
         # Other errors' words may quote the header, names in it included.
-        reason = str(error) if isinstance(error, decoders.Undecodable) else "a damaged frame"
+        reason = str(error) if isinstance(error, Undecodable) else "a damaged frame"
         raise got(f"pixels that decode ({syntax_name(file)})", reason, DAMAGED) from None
     return Stored(values, bits, decoder, (*remarks, *words))
 
@@ -183,20 +183,20 @@ def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[
     """Values, the bits that the codestream says they have, the decoder, and remarks."""
     name, syntax = syntax_name(file), str(file.syntax)
     expected = f"pixels that decode ({name})"
-    if not decoders.decoder_of(syntax):
-        if syntax in decoders.DECODERS:
+    if not decoder_of(syntax):
+        if syntax in DECODERS:
             raise got("a decoder", f"none here for {name}", "Install the packages of requirements.txt")
         raise got("pixels in a transfer syntax known here", name, "Convert it to an uncompressed or JPEG 2000 file")
     frame, cut = compressed_frame(file, index, layout.frames)
     shape = (layout.rows, layout.columns)
     truncated = "a truncated file: it ends within its pixels"
-    if syntax == decoders.RLE:
+    if syntax == RLE:
         try:
-            values = decoders.decode_rle(frame, shape, layout.samples, layout.allocated // 8)
+            values = decode_rle(frame, shape, layout.samples, layout.allocated // 8)
         except BROKEN as error:
-            reason = str(error) if isinstance(error, decoders.Undecodable) else "a damaged frame"
+            reason = str(error) if isinstance(error, Undecodable) else "a damaged frame"
             raise got(expected, truncated if cut else reason, DAMAGED) from None
-        return values, layout.stored, decoders.DECODERS[syntax], []
+        return values, layout.stored, DECODERS[syntax], []
     stream = inspect(frame)
     if stream is None:
         raise got(expected, truncated if cut else "data without the header of any codec known here", DAMAGED)
@@ -207,7 +207,7 @@ def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[
         raise got(f"{layout.samples} sample a pixel as in the header", f"{stream.components} in the compressed data", DAMAGED)
     if stream.missing:
         raise got(expected, truncated if cut else f"a compressed frame without {stream.missing}: it is cut short", DAMAGED)
-    values, decoder = decoders.decode(frame, stream, layout.photometric)
+    values, decoder = decode(frame, stream, layout.photometric)
     if values.shape[:2] != shape:
         raise got(f"a frame of {layout.columns}×{layout.rows}", f"{values.shape[1]}×{values.shape[0]} decoded", DAMAGED)
     bits, remarks = _bits_of(stream, layout)

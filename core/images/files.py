@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from core.images import dicom, raster
+from core.images.dicom import looks_like_dicom
 from core.images.limits import MAX_FILE_BYTES, MAX_RASTER_BYTES, describe, got
+from core.images.raster import recognise
 
 _HEAD = 4096  # bytes that tell the format
 _LONGEST_NAME = 120  # characters of a name in a message
@@ -28,7 +29,7 @@ def content_of(path: Path | str) -> bytes:
     with opened(path) as (stream, size):
         head = stream.read(_HEAD)
         refuse_unknown(head)
-        limit = MAX_FILE_BYTES if dicom.looks_like_dicom(head) else MAX_RASTER_BYTES
+        limit = MAX_FILE_BYTES if looks_like_dicom(head) else MAX_RASTER_BYTES
         if size > limit:
             raise got(f"at most {limit / 2**30:.0f} GiB", f"{size / 2**30:.1f} GiB", "Split the file or export it again")
         stream.seek(0)
@@ -51,7 +52,7 @@ def refuse_unknown(head: bytes) -> None:
     Raises:
         UnreadableImage: they are something else, in words.
     """
-    if raster.recognise(head) is None and not dicom.looks_like_dicom(head):
+    if recognise(head) is None and not looks_like_dicom(head):
         what = describe(head)
         raise got("a DICOM, PNG, JPEG, PGM or TIFF image", what, "Export the image in one of these formats")
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from core.errors import UnreadableImage
-from core.images import pgm
 from core.images.colour import grey_from_colour
 from core.images.limits import check_size, got
 from core.images.mammogram import ImageMeta, Mammogram, Pixels, Step
+from core.images.pgm import decode as decode_pgm
 from core.images.structure import check_exif, check_jpeg, check_png, check_tiff
 
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
@@ -170,7 +170,7 @@ def _reason(error: Exception) -> str:
 
 
 def _decode_pgm(content: bytes, frame: int | None) -> _Raw:
-    image = pgm.decode(content)
+    image = decode_pgm(content)
     _require_frame(frame, 1)
     return _Raw(image.values, full_scale=image.full_scale, comment=image.comment)
 

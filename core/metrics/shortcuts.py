@@ -101,7 +101,7 @@ class ShortcutAudit:
             images=plain["images"],
             patients=plain["patients"],
             folds=plain["folds"],
-            learned_on=plain["learned_on"],
+            learned_on=plain.get("learned_on", 0),  # earlier versions always cross-validated
         )
 
 

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from core.config import Recipe
 from core.images import read
 from core.images.mammogram import Mammogram, Pixels, Step
-from core.preprocessing import arranging, enhancing
 from core.preprocessing.analysis import Analysis
-from core.preprocessing.enhancing import Enhanced
+from core.preprocessing.arranging import arrange
+from core.preprocessing.arranging import run as run_arranging
+from core.preprocessing.enhancing import Enhanced, enhance
+from core.preprocessing.enhancing import run as run_enhancing
 from core.preprocessing.geometry import Matrix
 from core.preprocessing.resize import fit, place
 from core.preprocessing.trace import Recorder, Stage
@@ -66,14 +68,14 @@ def prepare(mammogram: Mammogram, recipe: Recipe, *, analysis: Analysis | None =
     Raises:
         ValueError: the analysis belongs to another image or polarity.
     """
-    return finish(enhancing.enhance(arranging.arrange(mammogram, recipe, analysis=analysis), recipe), recipe)
+    return finish(enhance(arrange(mammogram, recipe, analysis=analysis), recipe), recipe)
 
 
 def stages(mammogram: Mammogram, recipe: Recipe, *, analysis: Analysis | None = None) -> list[Stage]:
     """The image as read, then after each step; the last is `prepare(...).pixels / 255`."""
     trace: list[Stage] = [Stage("original", mammogram.pixels, Step("original"))]
-    arranged = arranging.run(mammogram, recipe, analysis, trace)
-    _finish(enhancing.run(arranged, recipe, trace), recipe, trace)
+    arranged = run_arranging(mammogram, recipe, analysis, trace)
+    _finish(run_enhancing(arranged, recipe, trace), recipe, trace)
     return trace
 
 

@@ -36,7 +36,7 @@ def calibrating(scene: Scene) -> None:
         st.info(report, icon=":material/info:")
         return
     methods = [name for name in report.bins if name != "none"]
-    left, right = st.columns([5, 6], gap="medium")
+    left, right = paper.halves("calibration", (400, 560))
     with left:
         names = {name: METHODS[name] + (", the model's own" if name == report.frozen.method else "") for name in methods}
         own = report.frozen.method if report.frozen.method in methods else None
@@ -108,6 +108,7 @@ def _notes(scene: Scene, report: CalibrationReport) -> None:
     if report.note:
         notes.append(f"No calibration is frozen with this model: {report.note}.")
     if report.frozen.method == "temperature":
-        notes.append(f"The frozen temperature is {report.frozen.temperature:.2f}: above 1, scores were too sure of themselves.")
+        drawn = "scores were too sure of themselves" if report.frozen.temperature > 1 else "scores were too timid"
+        notes.append(f"The frozen temperature is {report.frozen.temperature:.2f}: {drawn}.")
     notes.append("Points with few images have long intervals; a bin off the diagonal within its interval says nothing.")
     st.caption(" ".join(notes))

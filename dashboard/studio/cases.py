@@ -124,7 +124,7 @@ def chosen(scene: Scene) -> None:
         return
     row: Any = next(rows.itertuples())
     with st.container(border=True):
-        left, right = st.columns([3, 2], gap="medium")
+        left, right = st.columns([4, 3], gap="medium")
         with left:
             recipe = Recipe.model_validate(scene.run.model_card()["recipe"])
             try:
@@ -155,7 +155,7 @@ def facts(scene: Scene, row: Any) -> None:
 
 def opening(scene: Scene, path: str) -> None:
     """The pages that can take the case from here."""
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="small"):
         if st.button("Explain", icon=":material/blur_on:", type="primary", key="evaluate:to_explain"):
             explain(path, scene.found.split)
         for page, title, icon in (("preprocess", "Preprocess", "tune"), ("inspect", "Inspector", "frame_inspect")):

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from core.metrics import Calibration, DecisionCurve, PrecisionRecall, Roc, RocBand
 
 HEIGHT = 340
-NARROWEST = 290  # px; below that charts go into another row
+# px; below that charts go into another row. Two wide ones have long legends.
+NARROWEST = {"roc": 290, "precision_recall": 290, "confusion": 290, "histogram": 400, "decision": 400}
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class Following:
 def charts(scene: Scene) -> None:
     """ROC, precision-recall and confusion matrix; below them histogram and decision curve."""
     made = once("charts", scene, lambda: _charts(scene))
-    st.html(f"<style>[class*='st-key-evaluate-'][class*='-box'] {{ min-width: {NARROWEST}px; }}</style>")
+    # The layout's own item, not the box in it, is what goes into another row.
+    rules = (f"div:has(> .st-key-evaluate-{name}-box) {{ min-width: {width}px; }}" for name, width in NARROWEST.items())
+    st.html(f"<style>{' '.join(rules)}</style>")
     row(made, ("roc", "precision_recall", "confusion"))
     row(made, ("histogram", "decision"))
     st.caption(

@@ -37,7 +37,7 @@ def choosing(scene: Scene) -> None:
             icon=":material/lock:",
         )
         return
-    left, right = st.columns([2, 3], gap="large")
+    left, right = paper.halves("choosing", (290, 290))
     with left:
         rule = chosen_rule()
         st.caption(HELP[rule.kind])
@@ -74,7 +74,7 @@ def outcome(scene: Scene, value: float) -> None:
         rows.append([title, *(_at(getattr(found, name), place) for place in places)])
     called = found.tp + found.fp
     rows.append(["Called malignant", *(f"{called[place]:,} of {scene.summary.rows:,}" for place in places)])
-    paper.table(["On validation", "by this rule", "frozen now"], rows)
+    paper.table(["On validation", "by this rule", "frozen now"], rows, stacked=True)
     st.caption(
         f"By {scene.units}. The rule was made to fit these very {scene.units}, so the first column flatters; "
         "the test set will tell."

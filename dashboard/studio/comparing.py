@@ -39,7 +39,7 @@ def comparing(scene: Scene) -> None:
 
 
 def _other(scene: Scene, names: list[str]) -> None:
-    left, right = st.columns([4, 8], gap="medium")
+    left, right = paper.halves("comparing", (300, 600))
     with left:
         name = kept.select("Compare with", names, f"evaluate:other:{scene.run.name}", default=_likely(scene, names))
         with components.errors_shown():

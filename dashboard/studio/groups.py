@@ -85,7 +85,7 @@ def subgroups(scene: Scene) -> None:
     # A kind of lesion is one of malignant images: only how many of them are found can be told.
     lesions = {row.feature for row in every if row.compared == "sensitivity"}
     rows = tuple(row for row in every if row.feature not in lesions or (shown == "sensitivity" and row.malignant_images))
-    left, right = st.columns([1, 1], gap="medium")
+    left, right = paper.halves("subgroups")
     with left:
         _forest(scene, rows, shown)
     with right:
@@ -168,7 +168,7 @@ def shortcuts(scene: Scene) -> None:
         st.markdown(verdict(audit), width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(SHORTCUT_HELP)
-    left, right = st.columns([1, 1], gap="medium")
+    left, right = paper.halves("shortcuts", (400, 480))
     with left:
         _bars(audit)
     with right:
@@ -193,16 +193,18 @@ def verdict(audit: ShortcutAudit) -> str:
         return f"{words} {_below(audit)}"
     strongest = max(telling, key=lambda row: row.auc.value if isinstance(row.auc, Interval) else 0.0)
     assert isinstance(strongest.auc, Interval)
-    words = f"**{_name(strongest.feature)} alone tell{'s' if strongest.feature != 'all together' else ''} the label** with an "
-    words += f"AUC of {strongest.auc:.2f}; the model has {audit.model:.2f}. "
+    everything = strongest.feature == "all together"
+    telling_apart = "All metadata together tell" if everything else f"{_name(strongest.feature)} alone tells"
+    it = "them" if everything else "it"
+    words = f"**{telling_apart} the label** with an AUC of {strongest.auc:.2f}; the model has {audit.model:.2f}. "
     if strongest.auc.high >= audit.model.low:
         words += "The two intervals meet: the model is not shown to know more than its metadata. "
     within = strongest.within
     if isinstance(within, str):
-        return words + "Too few images share it to say what the model knows beyond."
+        return words + f"Too few images share {it} to say what the model knows beyond."
     if within.low > 0.5:
-        return words + f"Among images that share it the model still has {within:.2f}, so it also sees something else."
-    return words + f"Among images that share it the model has {within:.2f}: **nothing beyond it is shown**."
+        return words + f"Among images that share {it} the model still has {within:.2f}, so it also sees something else."
+    return words + f"Among images that share {it} the model has {within:.2f}: **nothing beyond {it} is shown**."
 
 
 def _below(audit: ShortcutAudit) -> str:

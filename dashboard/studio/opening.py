@@ -12,6 +12,7 @@ from dashboard.studio import paper
 from dashboard.studio.scene import SPLITS
 
 if TYPE_CHECKING:
+    from core.errors import LabError
     from core.evaluate import Evaluation
     from core.metrics import Interval
     from core.training import Run
@@ -42,6 +43,17 @@ def not_scored(run: Run, split: str) -> None:
             label, icon = "Score the validation set", ":material/play_arrow:"
         if st.button(label, type="primary", icon=icon, key="evaluate:start"):
             score(run, split)
+
+
+def damaged(run: Run, split: str, error: LabError) -> None:
+    """Why the stored figures cannot be read, and the way to new ones."""
+    components.show_error(error)
+    again = "Score again"
+    if split == "test":
+        again = "Open the test set again"
+        st.markdown("Scoring the test set anew is counted as one more opening, as far as the count can still be read.")
+    if st.button(again, type="primary", icon=":material/refresh:", key="evaluate:again"):
+        score(run, split)
 
 
 def score(run: Run, split: str) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.metrics import Interval
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 _STYLE = (
     "<style>.lab-table{border-collapse:collapse;font-size:15px;line-height:22px;font-variant-numeric:tabular-nums;width:100%}"
@@ -49,6 +53,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Interval | str | None]], 
         f"{_STYLE}<div style='overflow-x:auto'><table class='lab-table'><thead><tr>{heads}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def halves(name: str, narrowest: tuple[int, int] = (380, 420)) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Two columns, or two rows where the page has no room for both at their `narrowest`, px. `name` is unique on the page."""
+    # The layout's own item, not the box in it, is what goes into another row.
+    rules = (f"div:has(> .st-key-{name}-{side}) {{ min-width: {width}px; }}" for side, width in enumerate(narrowest))
+    st.html(f"<style>{' '.join(rules)}</style>")
+    with st.container(horizontal=True, gap="medium"):
+        return st.container(width="stretch", key=f"{name}-0"), st.container(width="stretch", key=f"{name}-1")
 
 
 def _text(cell: Interval | str | None, stacked: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from core.errors import LabError
 from dashboard import components, kept, results
 from dashboard.studio import calibrating, cases, charts, choosing, comparing, dial, groups, opening, screening, tables
 from dashboard.studio.scene import LEVELS, SPLITS, Scene
@@ -37,9 +38,17 @@ def show() -> None:
         level = kept.segmented(
             "Scores by", LEVELS, "evaluate:level", help="Scores of one breast, or one patient, are averaged."
         )
-    found = results.evaluation(run, split)
     task = results.evaluation_task(run, split)
-    if task is not None and task.running:
+    scoring = task is not None and task.running
+    try:
+        found = results.evaluation(run, split)
+    except LabError as error:
+        if scoring:
+            opening.scoring(run, split)
+        else:
+            opening.damaged(run, split, error)
+        return
+    if scoring:
         opening.scoring(run, split)
     elif found is None:
         if task is not None and task.state == "failed":

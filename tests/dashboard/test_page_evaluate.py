@@ -91,6 +91,24 @@ def test_scoring_the_validation_set_is_one_press(run: Run) -> None:
     assert set(figures(app)) == CURVES
 
 
+def test_damaged_figures_are_named_and_one_press_makes_new_ones(scored: Run) -> None:
+    path = scored.path / "evaluation.json"
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    del entries["val"]["levels"]
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    app = open_page("evaluate")
+    assert not app.exception
+    assert "damaged" in app.error[0].value
+    button(app, "evaluate:again").click().run()
+    task = results.evaluation_task(scored, "val")
+    assert task is not None
+    while task.running:
+        pass
+    app.run()
+    assert not app.error
+    assert set(figures(app)) == CURVES
+
+
 def test_the_test_set_is_opened_only_by_its_button_and_each_time_is_counted_and_listed(scored: Run) -> None:
     app = open_page("evaluate")
     app.button_group(key="evaluate:split:widget").set_value("test").run()

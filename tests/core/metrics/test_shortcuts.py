@@ -162,3 +162,10 @@ def test_an_audit_is_read_back_equal() -> None:
     y, groups, metadata = cohort(100)
     audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata)
     assert ShortcutAudit.from_dict(json.loads(json.dumps(audit.as_dict()))) == audit
+
+
+def test_an_audit_of_an_earlier_version_is_read_as_cross_validated() -> None:
+    y, groups, metadata = cohort(100)
+    audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata)
+    earlier = {name: value for name, value in audit.as_dict().items() if name != "learned_on"}
+    assert ShortcutAudit.from_dict(earlier) == audit
