@@ -34,7 +34,7 @@ WHAT = (
 
 def show(run: Run, split: str = "val") -> None:
     """The audits of this run: choose one of those there are, or start another."""
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         chosen = audited(run, split)
     task = services.task(_name(run))
@@ -46,6 +46,9 @@ def show(run: Run, split: str = "val") -> None:
         return
     if task is not None and task.state == "failed":
         components.show_error(task.error)
+    if task is not None and task.state == "stopped":
+        words = f"Stopped after {task.done} of {task.total}. The next audit of the same images goes on from there."
+        st.info(words, icon=":material/stop_circle:")
     found = audit_of(run, chosen)
     if found is None:
         components.empty_state("These heatmaps have not been audited", WHAT, icon=":material/fact_check:")
@@ -227,7 +230,7 @@ def table(method: MethodAudit) -> None:
 
     few = [figure for figure in method.figures if figure.group != ALL and isinstance(figure.value, str)]
     rows: list[list[Any]] = [_row(figure) for figure in method.figures if figure not in few]
-    paper.table(("Figure", "Value", "Blindly", "Difference", "Beside", "Images", "Patients"), rows)
+    paper.table(("Figure", "Value", "Blindly", "Difference", "Images (patients)"), rows)
     if few:
         groups = ", ".join(dict.fromkeys(figure.group for figure in few))
         st.caption(f"Too few patients to be told apart: {groups}.")
@@ -239,12 +242,13 @@ def _row(figure: Figure) -> list[Any]:
 
     name = next((each for each in ("chance", "random", "uniform") if each in figure.references), "")
     beside = figure.references.get(name)
+    count = f"{figure.images} ({figure.patients})"
     if isinstance(figure.value, str) or beside is None:
-        return [figure.title, figure.value, None, None, None, str(figure.images), str(figure.patients)]
+        return [figure.title, figure.value, None, None, count]
     difference = beside.difference
     told = f"{difference:+.3f}" if isinstance(difference, Interval) else difference
-    blindly = f"{beside.value.value:.3f}" if isinstance(beside.value, Interval) else None
-    return [figure.title, figure.value, blindly, told, REFERENCES[name], str(figure.images), str(figure.patients)]
+    blindly = f"{beside.value.value:.3f}, {REFERENCES[name]}" if isinstance(beside.value, Interval) else None
+    return [figure.title, figure.value, blindly, told, count]
 
 
 def flagged(found: HeatmapAudit, method: MethodAudit) -> None:

@@ -211,13 +211,14 @@ def _method(method: str, findings: Sequence[Finding], settings: AuditSettings) -
     cases = [finding.case for finding in findings]
     figures = figures_of(cases, settings)
     empty = sum(finding.shuffled_empty for finding in findings)
+    curves = tuple(_curves(findings, settings))
     return MethodAudit(
         method=method,
         layer=findings[0].layer,
         figures=figures,
-        curves=tuple(_curves(findings, settings)),
+        curves=curves,
         cases=tuple(cases),
-        verdict=verdict_of(figures, cases, empty),
+        verdict=verdict_of(figures, cases, empty, curves),
     )
 
 

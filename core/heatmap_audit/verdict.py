@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Figure
+from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Curve, Figure
 from core.metrics import Interval
 
-# A rank correlation from here on: the map of a network without learning tells much the same.
+# A rank correlation from here on: the map of a network without learning tells much the same; below its negative it tells
+# the same turned round, which is no less bound to the image.
 TOO_ALIKE = 0.5
 
 
-def verdict_of(figures: Sequence[Figure], cases: Sequence[Case], shuffled_empty: int) -> tuple[str, ...]:
+def verdict_of(
+    figures: Sequence[Figure], cases: Sequence[Case], shuffled_empty: int, curves: Sequence[Curve] = ()
+) -> tuple[str, ...]:
     """Sentences, the most important first."""
     by_key = {(figure.key, figure.group): figure for figure in figures}
     sentences = [
         *_pointing(by_key, cases),
         *_energy(by_key.get(("energy", ALL))),
-        *_faithful(by_key),
+        *(_pointless(curves) or _faithful(by_key)),
         *_sane(by_key.get(("shuffled_rank", ALL)), shuffled_empty),
         *_shift(by_key.get(("shifted_rank", ALL))),
         *_off(by_key.get(("off_breast", ALL))),
@@ -51,6 +54,20 @@ def _energy(figure: Figure | None) -> list[str]:
     if figure is None or isinstance(figure.value, str):
         return []
     return [f"Of the maps' energy {figure.value.value:.0%} lies in the lesion: {_compared(figure, 'chance')}"]
+
+
+def _pointless(curves: Sequence[Curve]) -> list[str]:
+    """That deletion and insertion tell nothing here: taking away what can be seen does not lower the score.
+
+    With curves that rise where they should fall, "sooner than at random" would be praise for the wrong thing.
+    """
+    deleted = next((curve for curve in curves if curve.kind == "deletion"), None)
+    if deleted is None or deleted.mean[-1] < deleted.mean[0]:
+        return []
+    return [
+        f"Blurring the whole breast does not lower the mean score ({deleted.mean[0]:.3f}, then {deleted.mean[-1]:.3f}): "
+        "deletion and insertion cannot tell here whether a map marks what the score rests on."
+    ]
 
 
 def _faithful(figures: dict[tuple[str, str], Figure]) -> list[str]:
@@ -99,7 +116,9 @@ def _sane(figure: Figure | None, empty: int) -> list[str]:
     told = f"rank correlation {value:+.2f} over {figure.images} images{emptied}"
     if value.low >= TOO_ALIKE:
         return [f"With shuffled weights the maps stay much the same ({told}): they show the image more than what was learned."]
-    if value.high < TOO_ALIKE:
+    if value.high <= -TOO_ALIKE:
+        return [f"With shuffled weights the maps turn round ({told}): they show the image more than what was learned."]
+    if value.low > -TOO_ALIKE and value.high < TOO_ALIKE:
         return [f"With shuffled weights the maps become others ({told}): they depend on what was learned."]
     return [f"Whether the maps depend on what was learned cannot be told ({told})."]
 
@@ -110,7 +129,9 @@ def _shift(figure: Figure | None) -> list[str]:
     told = f"rank correlation {figure.value:.2f}"
     if figure.value.low >= TOO_ALIKE:
         return [f"When the image moves by one pixel, the map moves with it ({told})."]
-    return [f"When the image moves by one pixel, the map becomes another ({told}): do not read much into one map."]
+    if figure.value.high < TOO_ALIKE:
+        return [f"When the image moves by one pixel, the map becomes another ({told}): do not read much into one map."]
+    return [f"Whether the map stays when the image moves by one pixel cannot be told ({told}): do not read much into one map."]
 
 
 def _off(figure: Figure | None) -> list[str]:

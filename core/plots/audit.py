@@ -81,5 +81,7 @@ def perturbation_figure(kind: str, curves: Mapping[str, tuple[Points, Points, Po
             line={"color": color, "width": 2.5, "dash": dash},
             hovertemplate=f"{title} %{{y:.3f}} at %{{x:.0%}}<extra></extra>",
         )
-    figure.update_xaxes(range=[0, 1], tickformat=".0%")
+    # A little beyond the end, or the last label has no room and is left out.
+    figure.update_xaxes(range=[0, 1.03], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%")
+    figure.update_layout(legend_traceorder="normal")
     return figure

@@ -32,7 +32,7 @@ _SIDE = 420  # px, the longer side of an image in the report
 _GAP = 6  # px between an image and its heatmap
 _OUTLINE = (0, 255, 160)
 # Raise it when pictures are drawn otherwise: those that are kept are made anew.
-_VERSION = 1
+_VERSION = 2
 _TITLES = {
     "hit": "Malignant, called malignant",
     "miss": "Malignant, called benign",
@@ -130,7 +130,7 @@ def _key(material: Material, path: str) -> str:
 
 
 def _draw(material: Material, predictor: Predictor, path: str, target: Path, note: Path) -> None:
-    """Write the pair of pictures, and beside it why there is no heatmap ("" where there is one)."""
+    """Write the pair of pictures, and beside it how its heatmap was made, or why there is none."""
     from core.gradcam import overlay
     from core.images.encode import encode_jpeg
 
@@ -145,7 +145,8 @@ def _draw(material: Material, predictor: Predictor, path: str, target: Path, not
     with replacing(target) as stream:
         stream.write(encode_jpeg(np.hstack([pair[0], gap, pair[1]]), quality=88))
     with replacing(note) as stream:
-        stream.write((heat.reason or "it is flat" if heat.flat else "").encode("utf-8"))
+        made = f"no heatmap: {heat.reason or 'it is flat'}" if heat.flat else f"{heat.method} at {heat.layer}"
+        stream.write(made.encode("utf-8"))
 
 
 def _lesion(material: Material, path: str, prediction: Any, prepared: Any) -> NDArray[np.bool_] | None:
@@ -182,8 +183,6 @@ def _picture(row: pd.Series, number: int, kind: str, kept: Path, note: Path) -> 
     where = " ".join(word for word in (str(row["laterality"]), str(row["view"])) if word)
     near = f", {row['label']}" if kind == "near" else ""
     caption = f"{_TITLES[kind]}{near}: score {row['score']:.3f}{f', {where}' if where else ''} (row {number + 1})"
-    reason = note.read_text(encoding="utf-8")
-    if reason:
-        caption += f". No heatmap: {reason}"
+    caption += f"; {note.read_text(encoding='utf-8')}"
     source = "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
     return Picture(source, caption, int(shown.shape[1]), int(shown.shape[0]))

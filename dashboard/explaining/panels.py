@@ -39,6 +39,7 @@ def show(
     *,
     key: str,
     height: int,
+    ratio: float,
     opacity: float,
     colormap: str,
     scale: tuple[str, str, str],
@@ -48,6 +49,7 @@ def show(
 ) -> None:
     """The panels in a row, under opacity, colours and a bar: `scale` is what its ends mean, and the line under it.
 
+    A panel is `ratio` times as wide as high, and at most `height` px high.
     `linked`: they show the same places, so they are zoomed together, and stay so while `subject` is the same. What the
     user makes of opacity and colours is in `st.session_state[key]["look"]` when `on_look` is called.
     """
@@ -65,6 +67,7 @@ def show(
         "panels": shown,
         "columns": len(shown),
         "height": height,
+        "ratio": ratio,
         "opacity": opacity,
         "colormap": colormap,
         "signed": signed,

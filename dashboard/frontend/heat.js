@@ -8,6 +8,7 @@ export default function (component) {
   const [opacity, output, colours] = ["input", "output", "select"].map((name) => root.querySelector(name))
   root.style.setProperty("--columns", header.columns)
   root.style.setProperty("--height", header.height + "px")
+  root.style.setProperty("--ratio", header.ratio)
   if (!state.dirty) state.look = { opacity: header.opacity, colormap: header.colormap }
 
   const table = () => {

@@ -15,22 +15,24 @@ from dashboard.images import ImageRef
 from dashboard.results import Ask
 
 if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
     from core.training import Run
 
 LOOKS = {"image": "One image", "audit": "Audit of all"}
 SOURCES = {"val": "Validation", "test": "Test", "upload": "Upload"}
 TARGETS = {"malignant": "malignant", "benign": "benign", "both": "both"}
 PLACES = {"input": "Model input", "original": "Original"}
-BESIDE = {"image": "Beside the image", "view": "Other view", "run": "Other run"}
+BESIDE = {"image": "Alone", "view": "CC and MLO", "run": "Two runs"}
 CHANNELS = {"32": "32", "128": "128", "512": "512", "0": "all"}
 SLOW = "explain:slow"  # in the session: names of the slow methods' tasks that this page has asked for
-PICTURE_WIDTH = 350  # px; about what a column of two pictures has at 1440 px
-PICTURE_HEIGHTS = (260, 440)  # px, least and most
+PICTURE_HEIGHT = 440  # px, at most
+PICTURE_RATIOS = (0.6, 1.35)  # width to height of a picture's frame, least and most
 
 
 def show() -> None:
     """Run and image on top; pictures on the left, everything that changes them on the right."""
-    left, middle, right = st.columns([4, 4, 5])
+    left, middle, right = st.columns([3, 4, 5])
     with left:
         run = components.run_picker(with_model=True)
     if run is None:
@@ -74,7 +76,7 @@ def workbench(run: Run, source: str) -> None:
                     "No image yet", "Upload a mammogram: DICOM, PNG, JPEG, PGM or TIFF.", icon=":material/add_photo_alternate:"
                 )
             return
-        look = looking(run, row, boxes)
+        look = looking(run, row, boxes, controls)
         shown = cases(run, image, row, look)
         found = explanations(shown, ask)
         if found is None:
@@ -124,8 +126,8 @@ def boxes_shown(run: Run, row: Any) -> bool:
     return kept.toggle("Lesion boxes", "explain:boxes", default=True, help=words, disabled=not there)
 
 
-def looking(run: Run, row: Any, boxes: bool) -> Look:
-    """Where the map is drawn and what stands beside it, from a row of buttons above the pictures."""
+def looking(run: Run, row: Any, boxes: bool, controls: DeltaGenerator) -> Look:
+    """Where the map is drawn and what stands beside it, from buttons above the pictures; the other run from `controls`."""
     others = {each.name: each.name for each in other_runs(run)}
     offered = {"image"} | ({"view"} if other_view(run, row) is not None else set()) | ({"run"} if others else set())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -136,7 +138,8 @@ def looking(run: Run, row: Any, boxes: bool) -> Look:
         beside = kept.segmented("Beside it", words, "explain:beside", hide_label=True) if len(offered) > 1 else "image"
         if beside != "image" and row is not None:
             st.badge(f"truth: {row['label']}", color="gray")
-    second = kept.select("Other run", others, "explain:second", hide_label=True) if beside == "run" else ""
+    with controls:
+        second = kept.select("Other run", others, "explain:second") if beside == "run" else ""
     return Look(place, beside, boxes, second)
 
 
@@ -268,7 +271,8 @@ def picture(shown: list[Case], found: list[Explanation], views: list[View], ask:
     panels.show(
         pieces,
         key=PICTURES,
-        height=min(max(PICTURE_WIDTH * height // width, PICTURE_HEIGHTS[0]), PICTURE_HEIGHTS[1]),
+        height=PICTURE_HEIGHT,
+        ratio=min(max(width / height, PICTURE_RATIOS[0]), PICTURE_RATIOS[1]),
         opacity=opacity,
         colormap=colormap,
         scale=scale_words(ask),

@@ -24,6 +24,7 @@ from core.report.notes import Notes, questions, read_notes
 from core.report.page import prose
 from core.report.precision import auc_standard_error, participants_needed
 from core.report.sections.checks import heatmap_audit, verdict, worrying
+from core.report.sections.closing import limits
 from core.report.words import told, value_title, years
 
 
@@ -202,6 +203,27 @@ def test_an_audit_of_the_heatmaps_stands_with_verdict_table_and_curves(run: Fake
     table = next(block for block in section.blocks if block.kind == "table")
     assert table.rows[0][1:3] == (told(interval(0.3)), f"chance 0.100, difference {told(interval(0.2))}")
     assert table.rows[1][1] == "too few"
+
+
+@pytest.mark.parametrize(("better", "said"), [(0.2, False), (0.02, True), (-0.2, True)])
+def test_maps_that_are_not_shown_to_find_lesions_are_a_limit(run: FakeRun, better: float, said: bool) -> None:
+    evaluate(run, "test", predictor=FakePredictor(run.card))
+    found = audit(run)
+    (method,) = found.methods
+    hit = replace(method.figures[0], references={"chance": Reference(interval(0.1), interval(better))})
+    told_of = replace(found, methods=(replace(method, figures=(hit,)),))
+    lines = limits(replace(read_material(run), audits={"test": told_of}))
+    assert any("not shown to lie in lesions" in line for line in lines) == said
+
+
+def test_groups_that_are_too_small_stand_below_the_table_of_an_audit(run: FakeRun) -> None:
+    found = audit(run)
+    (method,) = found.methods
+    few = replace(method.figures[1], group="called benign, wrongly")
+    told_of = replace(found, methods=(replace(method, figures=(method.figures[0], few)),))
+    blocks = heatmap_audit(replace(read_material(run), audits={"test": told_of})).blocks
+    table = next(block for block in blocks if block.kind == "table")
+    assert len(table.rows) == 1 and "Too few patients to be told apart: called benign, wrongly" in table.caption
 
 
 def test_an_audit_of_other_weights_or_data_is_called_so(run: FakeRun) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from core.evaluate import AGAIN
 from core.heatmap_audit import HeatmapAudit, MethodAudit
+from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
 from core.metrics import Interval, ShortcutAudit, Subgroup
 from core.metrics.shortcuts import ALL, Shortcut
@@ -236,10 +237,11 @@ def _audit(split: str, audit: HeatmapAudit) -> list[Block]:
         if audit.external
         else f"the {SPLIT_WORDS.get(split, split)} set"
     )
+    synthetic = "; images or model are synthetic" if audit.external else ", synthetic"
     blocks: list[Block] = [
         Text(
             f"On {name}: {audit.images:,} {UNITS['image']} of {audit.patients:,} "
-            f"patients{', synthetic' if audit.synthetic else ''}."
+            f"patients{synthetic if audit.synthetic else ''}."
         )
     ]
     for method in audit.methods:
@@ -254,7 +256,10 @@ def _audit(split: str, audit: HeatmapAudit) -> list[Block]:
 
 def _audit_table(method: MethodAudit, name: str) -> Table:
     rows = []
+    few = [figure for figure in method.figures if figure.group != EVERY_IMAGE and isinstance(figure.value, str)]
     for figure in method.figures:
+        if figure in few:
+            continue
         beside = [
             f"{REFERENCES[key]} {reference.value.value:.3f}, difference {told(reference.difference)}"
             for key, reference in figure.references.items()
@@ -263,7 +268,9 @@ def _audit_table(method: MethodAudit, name: str) -> Table:
         value = told(figure.value) if isinstance(figure.value, Interval) else figure.value
         rows.append((figure.title, value, "; ".join(beside) or DASH, f"{figure.images} ({figure.patients})"))
     head = ("Figure", "Value", "Beside", "Images (patients)")
-    return Table(f"Heatmap audit, {method.method}, {name}.", head, tuple(rows), words=frozenset({2}), small=True)
+    groups = ", ".join(dict.fromkeys(figure.group for figure in few))
+    caption = f"Heatmap audit, {method.method}, {name}." + (f" Too few patients to be told apart: {groups}." if few else "")
+    return Table(caption, head, tuple(rows), words=frozenset({2}), small=True)
 
 
 def _curves(split: str, method: MethodAudit) -> tuple[Figure, ...]:

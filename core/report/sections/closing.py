@@ -119,6 +119,22 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
         found.append(f"Performance differs between subgroups by {', '.join(gaps)} (adjusted p below 0.05).")
     if not material.audits:
         found.append("The heatmaps were not audited: nothing is known about whether they mark lesions.")
+    return found + _limits_of_heatmaps(material)
+
+
+def _limits_of_heatmaps(material: Material) -> list[str]:
+    """That the maps' peaks are not shown to find lesions, for every audit that could have shown it."""
+    found = []
+    for split, audit in material.audits.items():
+        for method in () if isinstance(audit, str) else audit.methods:
+            figure = method.figure("hit")
+            chance = None if figure is None else figure.references.get("chance")
+            if chance is not None and isinstance(chance.difference, Interval) and chance.difference.low <= 0:
+                where = SPLIT_WORDS.get(split, split.removeprefix("external-"))
+                found.append(
+                    f"The peaks of the heatmaps ({method.method}, {where}) are not shown to lie in lesions more often than "
+                    f"chance puts them there (difference {told(chance.difference)})."
+                )
     return found
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from core.heatmap_audit.figures import curve_of, figures_of
-from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Figure
+from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Curve, Figure
 from core.heatmap_audit.sampling import sample, spread
 from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.verdict import verdict_of
@@ -129,8 +129,8 @@ def test_spreading_takes_one_image_a_patient_first_and_malignant_ones() -> None:
 # ---------------------------------------------------------------- words
 
 
-def words(cases: list[Case], empty: int = 0) -> str:
-    return " ".join(verdict_of(figures_of(cases, SETTINGS), cases, empty))
+def words(cases: list[Case], empty: int = 0, curves: tuple[Curve, ...] = ()) -> str:
+    return " ".join(verdict_of(figures_of(cases, SETTINGS), cases, empty, curves))
 
 
 def test_what_an_interval_does_not_exclude_is_no_better() -> None:
@@ -180,11 +180,39 @@ def test_sooner_than_at_random_is_not_yet_sooner_than_from_the_middle() -> None:
     assert "But no sooner than from the breast's middle outwards" in words(cases)
 
 
-@pytest.mark.parametrize(("value", "says"), [(0.9, "stay much the same"), (0.1, "become others"), (0.5, "cannot be told")])
+@pytest.mark.parametrize(("last", "tells"), [(0.3, True), (0.6, False), (0.7, False)])
+def test_curves_of_a_score_that_does_not_fall_are_not_taken_for_a_good_map(last: float, tells: bool) -> None:
+    noise = 0.01 * np.random.default_rng(0).normal(size=40)
+    cases = [case(number, deletion=0.3 + noise[number], **{"deletion:random": 0.5}) for number in range(40)]
+    mean = (0.6, 0.5, last)
+    said = words(cases, curves=(Curve("deletion", "heatmap", (0.0, 0.5, 1.0), mean, mean, mean),))
+    assert ("sooner than blurring or showing at random" in said) == tells
+    assert ("cannot tell here whether a map marks" in said) != tells
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (0.9, "stay much the same"),
+        (0.5, "cannot be told"),
+        (0.1, "become others"),
+        (-0.3, "become others"),
+        (-0.5, "cannot be told"),
+        (-0.9, "turn round"),
+    ],
+)
 def test_maps_that_survive_shuffled_weights_are_said(value: float, says: str) -> None:
     generator = np.random.default_rng(0)
     cases = [case(number, shuffled_rank=value + 0.05 * generator.normal()) for number in range(30)]
     assert says in words(cases, empty=3) and "(3 more became empty)" in words(cases, empty=3)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [(0.9, "the map moves with it"), (0.5, "cannot be told"), (0.1, "the map becomes another")]
+)
+def test_whether_maps_move_with_the_image_is_said(value: float, says: str) -> None:
+    generator = np.random.default_rng(0)
+    assert says in words([case(number, shifted_rank=value + 0.05 * generator.normal()) for number in range(30)])
 
 
 def test_flagged_maps_are_counted() -> None:
