@@ -89,7 +89,29 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
     _json_option(train)
 
     _figure_commands(commands)
+    _picture_commands(commands)
 
+    listing = _add(commands, "runs", runs.list_, "what is in the runs folder, with state and headline figures")
+    listing.add_argument("--checkpoints", type=Path, help="the runs folder (default: as in config.yaml)")
+    _json_option(listing)
+
+    report = _add(commands, "report", runs.report, "one self-contained HTML file about a run, along TRIPOD+AI and CLAIM")
+    _run_argument(report)
+    answers = report.add_mutually_exclusive_group()
+    answers.add_argument(
+        "--notes",
+        type=Path,
+        metavar="FILE",
+        help="what only the authors can say (funding, ethics, setting ...): kept as report.yaml in the run's folder",
+    )
+    answers.add_argument("--questions", action="store_true", help="write an empty report.yaml to fill in, and no report")
+
+    pipeline = _add(commands, "pipeline", runs.pipeline, "data check, train, evaluate, explain, report")
+    _config_options(pipeline)
+    pipeline.add_argument("--run", metavar="NAME", help="name of the run")
+
+
+def _picture_commands(commands: argparse._SubParsersAction) -> None:
     predict = _add(commands, "predict", runs.predict, "scores and decisions for image files")
     _run_argument(predict)
     predict.add_argument("files", type=Path, nargs="+", metavar="FILE")
@@ -135,25 +157,6 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
     audited.add_argument("--manifest", type=Path, metavar="M.csv", help="another data set instead of the run's own split")
     audited.add_argument("--again", action="store_true", help="start over whatever is written already")
     _json_option(audited)
-
-    listing = _add(commands, "runs", runs.list_, "what is in the runs folder, with state and headline figures")
-    listing.add_argument("--checkpoints", type=Path, help="the runs folder (default: as in config.yaml)")
-    _json_option(listing)
-
-    report = _add(commands, "report", runs.report, "one self-contained HTML file about a run, along TRIPOD+AI and CLAIM")
-    _run_argument(report)
-    answers = report.add_mutually_exclusive_group()
-    answers.add_argument(
-        "--notes",
-        type=Path,
-        metavar="FILE",
-        help="what only the authors can say (funding, ethics, setting ...): kept as report.yaml in the run's folder",
-    )
-    answers.add_argument("--questions", action="store_true", help="write an empty report.yaml to fill in, and no report")
-
-    pipeline = _add(commands, "pipeline", runs.pipeline, "data check, train, evaluate, explain, report")
-    _config_options(pipeline)
-    pipeline.add_argument("--run", metavar="NAME", help="name of the run")
 
 
 def _figure_commands(commands: argparse._SubParsersAction) -> None:
