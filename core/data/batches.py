@@ -179,10 +179,10 @@ def _load(
     for position, (index, occurrence) in enumerate(zip(task.indices.tolist(), task.occurrences.tolist(), strict=True)):
         pixels = cache.read_pixels(paths[index])
         if augmentation is None:
-            images[position, 0] = augment.to_float(pixels)
+            augment.to_float(pixels, images[position, 0])
         else:
             change = augment.draw(augmentation, *stream, index, occurrence)
-            images[position, 0] = augment.apply(pixels, change)
+            augment.apply(pixels, change, images[position, 0])
     # `images` and the copies are this batch's own and writable: torch shares them without a warning.
     own = (images, labels[task.indices], task.indices.copy(), task.counted.copy())
     return Batch(*map(torch.from_numpy, own))

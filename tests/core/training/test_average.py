@@ -42,6 +42,25 @@ def test_the_average_is_that_of_a_plain_loop(frozen: bool) -> None:
     assert not average.model.training
 
 
+def test_after_many_updates_every_fourth_counts_for_four() -> None:
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(name="resnet10t"))
+    average = Average(model, 0.99)
+    average.follow(model)
+    weight = model.head_parameters()[0]
+    kept = average.model.head_parameters()[0]
+    before, moved = kept.clone(), weight.detach() + 1
+    weight.data.copy_(moved)
+    seen = []
+    for update in range(2001, 2009):
+        average.update(update)
+        seen.append(kept.clone())
+    assert all(torch.equal(value, before) for value in seen[:3])
+    torch.testing.assert_close(seen[3], moved - 0.99**4)
+    assert all(torch.equal(value, seen[3]) for value in seen[4:7])
+    torch.testing.assert_close(seen[7], moved - 0.99**8)
+
+
 def test_the_averaged_weights_are_validated_kept_and_in_the_checkpoint(make_run: MakeRun, every_step: None) -> None:
     run = make_run("run", training__ema_decay=0.9, training__patience=0)
     validated: list[dict[str, torch.Tensor]] = []
