@@ -175,6 +175,8 @@ def compare(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}")
     print(f"{found.figures.rows} {found.level} rows of {found.figures.patients} patients, compared in pairs")
+    for warning in found.warnings:
+        print(f"warning: {warning}")
     print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "note"))
     note("p values of several figures are not adjusted for one another: name the figure that counts before you look.")
     return 0

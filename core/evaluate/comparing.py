@@ -31,6 +31,7 @@ from core.metrics import (
     paired_shares,
 )
 from core.metrics.summary import why_not
+from core.model import has_model, read_card
 
 if TYPE_CHECKING:
     from core.training import Run
@@ -44,6 +45,7 @@ class Comparison:
 
     `figures` come from the patient bootstrap and from DeLong's paired test; `paired` compares the decisions on the same rows,
     sensitivity and specificity, each run at its own frozen threshold. `only_first` and `only_second` images were not compared.
+    `warnings` name a run whose model or threshold has changed since it was evaluated.
     """
 
     first: str
@@ -56,6 +58,7 @@ class Comparison:
     thresholds: tuple[float, float]
     figures: RunComparison
     paired: dict[str, PairedShares | str]
+    warnings: tuple[str, ...] = ()
 
     @property
     def matching(self) -> str:
@@ -70,7 +73,7 @@ class Comparison:
         """Plain values for JSON."""
         kept = ("first", "second", "split", "level", "images", "only_first", "only_second")
         paired = {name: {"note": value} if isinstance(value, str) else asdict(value) for name, value in self.paired.items()}
-        rest = {"thresholds": list(self.thresholds), "paired": paired}
+        rest = {"thresholds": list(self.thresholds), "paired": paired, "warnings": list(self.warnings)}
         return {name: getattr(self, name) for name in kept} | rest | self.figures.as_dict()
 
     def table_rows(self) -> list[tuple[str, str, str, str, str, str]]:
@@ -162,7 +165,17 @@ def compare_evaluations(
         thresholds=thresholds,
         figures=figures,
         paired=_paired(labels, called, groups, level_of_confidence),
+        warnings=tuple(filter(None, map(_outdated, (first, second)))),
     )
+
+
+def _outdated(evaluation: Evaluation) -> str:
+    """In words, that the run's model is no longer the one that was evaluated; "" when it is, or when no folder says so."""
+    if evaluation.folder is None or not has_model(evaluation.folder):
+        return ""
+    why = evaluation.outdated(read_card(evaluation.folder))
+    again = f"`python -m core evaluate {evaluation.run} --split {evaluation.split}`"
+    return f"{evaluation.run}: {why} For figures of the model as it is: {again}." if why else ""
 
 
 def _paired(

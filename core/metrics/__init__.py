@@ -25,7 +25,7 @@ from core.metrics.freezing import (
     thresholds_of,
     with_room,
 )
-from core.metrics.intervals import Interval, plain_figure, read_figure, wilson
+from core.metrics.intervals import Interval, plain_figure, read_figure, square_and_add, wilson
 from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
 from core.metrics.proportions import PairedShares, ShareDifference, clustered_wilson, paired_shares, share_difference
 from core.metrics.screening import OperatingPoint, Screening, operating_point
@@ -105,6 +105,7 @@ __all__ = [
     "share_difference",
     "shortcut_audit",
     "specificity_at_sensitivity",
+    "square_and_add",
     "subgroups",
     "summarize",
     "threshold_fields",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,3 +68,21 @@ def wilson(successes: float, total: float, confidence: float = 0.95) -> Interval
     half = z / denominator * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5
     # At the ends the formula is exact up to rounding; the interval must contain its own value.
     return Interval(share, max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share)), "wilson")
+
+
+def square_and_add(first: Interval, second: Interval, correlation: float = 0.0) -> Interval:
+    """Limits of `second - first` from the limits of both: shares and AUCs, or anything else within [0, 1].
+
+    Source: Newcombe, Stat Med 1998;17:873 for shares; Zou and Donner, Stat Med 2008;27:1693 for any figure.
+
+    Args:
+        correlation: of the two figures, -1 to 1; 0 when they come from different patients.
+    """
+
+    def distance(up: float, down: float) -> float:
+        return math.sqrt(max(0.0, up * up - 2 * correlation * up * down + down * down))
+
+    value = second.value - first.value
+    low = value - distance(second.value - second.low, first.high - first.value)
+    high = value + distance(second.high - second.value, first.value - first.low)
+    return Interval(value, max(-1.0, low), min(1.0, high), second.method)

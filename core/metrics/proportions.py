@@ -20,7 +20,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
-from core.metrics.intervals import Interval, wilson
+from core.metrics.intervals import Interval, square_and_add, wilson
 
 
 def clustered_wilson(hits: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95) -> Interval:
@@ -96,7 +96,7 @@ def share_difference(
     by_one, by_two = moved(one, index_one, before.value), moved(two, index_two, after.value)
     fewest = min(np.unique(index_one).size, np.unique(index_two).size)
     p = _t_test(after.value - before.value, by_two - by_one, fewest)
-    return ShareDifference(before, after, _newcombe(before, after, _correlation(by_one, by_two)), p)
+    return ShareDifference(before, after, square_and_add(before, after, _correlation(by_one, by_two)), p)
 
 
 def paired_shares(first: ArrayLike, second: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95) -> PairedShares:
@@ -111,18 +111,6 @@ def paired_shares(first: ArrayLike, second: ArrayLike, groups: ArrayLike, *, con
     moved = np.bincount(patients.index, weights=two.astype(np.float64) - one, minlength=patients.count).astype(np.int64)
     gained, lost = int(np.count_nonzero(two & ~one)), int(np.count_nonzero(one & ~two))
     return PairedShares(found.first, found.second, found.difference, _sign_flips(moved), gained, lost)
-
-
-def _newcombe(first: Interval, second: Interval, correlation: float) -> Interval:
-    """Limits of second - first by square-and-add."""
-
-    def distance(up: float, down: float) -> float:
-        return math.sqrt(max(0.0, up * up - 2 * correlation * up * down + down * down))
-
-    value = second.value - first.value
-    low = value - distance(second.value - second.low, first.high - first.value)
-    high = value + distance(second.high - second.value, first.value - first.low)
-    return Interval(value, max(-1.0, low), min(1.0, high), "wilson")
 
 
 def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

@@ -66,6 +66,8 @@ def _other(scene: Scene, names: list[str]) -> None:
             st.markdown(verdict(found), width="stretch")
             with st.popover("What is this?", icon=":material/help:"):
                 st.markdown(HELP)
+        for warning in found.warnings:
+            st.warning(components.plain(warning), icon=":material/update:")
         rows = [[title, a, b, change, p or "–", note] for title, a, b, change, p, note in found.table_rows()]
         paper.table(["Figure", found.first, found.second, "Difference", "p", "Test"], rows)
         st.caption(f"{found.matching}. A difference is {found.second} less {found.first}, with its 95% interval.")

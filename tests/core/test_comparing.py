@@ -106,6 +106,19 @@ def test_other_labels_of_the_same_images_are_refused(first: FakeRun) -> None:
         compare(first, second)
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"threshold": 0.6}, "threshold has been chosen again"), ({"weights_sha256": "ef" * 32}, "trained on")],
+)
+def test_a_model_that_changed_since_its_evaluation_is_named(first: FakeRun, changed: dict, words: str) -> None:
+    second = other_run(first)
+    assert compare(first, second).warnings == ()
+    (second.path / "model.safetensors").touch()
+    (second.path / "model.json").write_text(json.dumps(second.card | changed), encoding="utf-8")
+    (warning,) = compare(first, second).warnings
+    assert warning.startswith("second: ") and words in warning and "evaluate second --split test" in warning
+
+
 def test_two_splits_are_not_compared(first: FakeRun) -> None:
     evaluate(first, "val", predictor=FakePredictor(first.card))
     with pytest.raises(NotEnoughData, match="same split"):

@@ -103,6 +103,7 @@ def _row(name: str, film: _Film, path: Path, odd: str) -> dict[str, Any]:
         "laterality": odd if number % 2 else "LR".replace(odd, ""),
         "view": "MLO",
         "split": "",
+        "dataset": "mini-mias",
         "density": film.tissue,
         "abnormality": " ".join(dict.fromkeys(film.abnormalities)) or "NORM",
         "lesions": json.dumps(film.boxes) if film.boxes else "",

@@ -106,6 +106,7 @@ def _row(path: Path, record: dict[str, str]) -> dict[str, Any]:
         "laterality": side if side in ("L", "R") else "",
         "view": record["view"].upper(),
         "split": "",
+        "dataset": "rsna",
     }
     extra = {new: record.get(old, "") for old, new in _KEPT.items()}
     extra["birads"] = extra["birads"].removesuffix(".0")

@@ -43,7 +43,10 @@ _SPLITS = {
     "": "",
 }
 # Columns that hold nothing personal and that the lab knows what to do with; others need `keep`.
-_KNOWN = ("age", "density", "scanner", "birads", "implant", "biopsy", "lesions", "synthetic", "manufacturer", "site")
+_KNOWN = (
+    *("age", "density", "scanner", "birads", "implant", "biopsy", "synthetic", "manufacturer", "site"),
+    *("lesions", "lesion_circles", "lesion_masks", "dataset", "official_split"),
+)
 
 
 def import_csv(source: Path, options: Options, progress: Progress | None) -> ImportReport:

@@ -15,6 +15,7 @@ from core.metrics import (
     precision_recall,
     roc,
     roc_band,
+    square_and_add,
 )
 from core.report import figures
 from core.report.document import Block, Facts, Figure, Missing, Row, Section, Table, Text, Warn
@@ -125,13 +126,16 @@ def _optimism(material: Material) -> list[Block]:
     for name, words in (("auc", "AUC"), ("sensitivity", "sensitivity"), ("specificity", "specificity")):
         ours, theirs = test.summary[name], val.summary[name]
         if isinstance(ours, Interval) and isinstance(theirs, Interval):
-            sentences.append(f"{words} {ours.value - theirs.value:+.3f}".replace("-", "−"))
+            change = square_and_add(theirs, ours)
+            limits = f"[{change.low:+.3f}, {change.high:+.3f}]"
+            sentences.append(f"{words} {change.value:+.3f} {limits}".replace("-", "−"))
     if not sentences:
         return []
-    changes = ", ".join(sentences)
-    return [
-        Text(f"From validation to test, images: {changes}. The patients are others, and these differences have no interval.")
-    ]
+    note = (
+        "The patients are others, so chance alone moves these figures, and those of the validation set flatter: it chose the "
+        "epoch and the threshold. Limits by square-and-add from those of both sets."
+    )
+    return [Text(f"From validation to test, images: {', '.join(sentences)}. {note}")]
 
 
 def _figures(material: Material, evaluation: Evaluation) -> list[Block]:

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from core.errors import NotEnoughData
-from core.metrics import wilson
+from core.metrics import square_and_add, wilson
 from core.metrics.bootstrap import Patients
-from core.metrics.proportions import _newcombe, clustered_wilson, effective_rows, paired_shares, share_difference
+from core.metrics.proportions import clustered_wilson, effective_rows, paired_shares, share_difference
 
 
 def test_many_patients_of_one_image_give_wilsons_interval() -> None:
@@ -76,13 +76,13 @@ def test_intervals_of_few_patients_cover_where_percentiles_do_not() -> None:
 
 def test_a_difference_has_newcombes_published_limits() -> None:
     """56 of 70 against 48 of 80 (Newcombe 1998, 17:873, method 10): 0.2, 0.0524 to 0.3339."""
-    found = _newcombe(wilson(48, 80), wilson(56, 70), 0.0)
+    found = square_and_add(wilson(48, 80), wilson(56, 70), 0.0)
     assert [round(value, 4) for value in (found.value, found.low, found.high)] == [0.2, 0.0524, 0.3339]
 
 
 def test_two_groups_of_single_rows_are_compared_nearly_as_independent_shares() -> None:
     found = share_difference(np.arange(800) < 480, np.arange(800), np.arange(700) < 560, 1000 + np.arange(700))
-    expected = _newcombe(wilson(480, 800), wilson(560, 700), 0.0)
+    expected = square_and_add(wilson(480, 800), wilson(560, 700), 0.0)
     assert (found.difference.low, found.difference.high) == pytest.approx((expected.low, expected.high), abs=5e-4)
     z = 0.2 / np.sqrt(0.6 * 0.4 / 800 + 0.8 * 0.2 / 700)
     assert found.p == pytest.approx(2 * norm.sf(z), rel=0.05)
