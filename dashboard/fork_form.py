@@ -18,7 +18,10 @@ SCHEDULE = [
     "training.freeze_epochs",
     "training.learning_rate",
     "training.fine_tune_learning_rate",
+    "training.frozen_share",
     "training.batch_size",
+    "training.weight_decay",
+    "training.patience",
     "training.seed",
 ]
 SECTIONS = {"augmentation": "Augmentation", "preprocessing": "Recipe"}

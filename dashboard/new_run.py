@@ -22,7 +22,7 @@ ESSENTIAL = [
     "training.batch_size",
     "training.learning_rate",
 ]
-PRETRAINED = ["training.freeze_epochs", "training.fine_tune_learning_rate"]
+PRETRAINED = ["training.freeze_epochs", "training.fine_tune_learning_rate", "training.frozen_share"]
 SECTIONS = {
     "training": "Optimisation",
     "model": "Model",

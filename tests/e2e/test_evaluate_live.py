@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in, settle
-from playwright.sync_api import Page, expect, sync_playwright
+from chromium import MARKS, dashboard_in, open_page, settle
+from playwright.sync_api import Page, expect
 
 from core.config import Config, dump_config
 from core.data import read_manifest
@@ -50,17 +50,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(url: str) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
+    with open_page() as page:
         page.goto(f"{url}/evaluate")
         page.get_by_role("radio", name="Curves", exact=True).click()  # the tab of the test before is kept
         page.locator(".js-plotly-plot").nth(4).wait_for()
         settle(page)
         yield page
-        browser.close()
 
 
 def marked(page: Page) -> list[float]:

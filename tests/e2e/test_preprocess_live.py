@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in
-from playwright.sync_api import Page, expect, sync_playwright
+from chromium import MARKS, dashboard_in, open_page
+from playwright.sync_api import Page, expect
 
 from core.data.demo import make_demo
 
@@ -24,16 +24,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(url: str) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
+    with open_page() as page:
         page.goto(f"{url}/preprocess")
         page.wait_for_selector(".bench[data-recipe]", state="attached")
         settle(page)
         yield page
-        browser.close()
 
 
 def settle(page: Page) -> None:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in, settle
-from playwright.sync_api import Page, expect, sync_playwright
+from chromium import MARKS, dashboard_in, open_page, settle
+from playwright.sync_api import Page, expect
 
 from core.config import Config
 from core.data import read_manifest
@@ -77,13 +77,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
+    with open_page() as page:
         yield page
-        browser.close()
 
 
 def test_the_zoom_into_a_run_of_100_000_steps_stays_while_new_ones_arrive_and_nothing_is_drawn_anew(

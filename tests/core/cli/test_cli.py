@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 
 from core.cli import main
 from core.cli.parser import build_parser
+from core.data.cache import cache_root
 from core.data.demo import make_demo
 from core.training import Run, Status
 
@@ -54,6 +58,34 @@ def call(lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 @pytest.fixture
 def image(lab: Path) -> Path:
     return Path(str(pd.read_csv(lab / "data/demo/manifest.csv")["path"][0]))
+
+
+def test_prepared_images_are_counted_then_deleted_and_made_again(call: Call) -> None:
+    images = cache_root()
+    call("evaluate", "first", "--split", "val")
+    code, out, _ = call("cache", "--json")
+    told = json.loads(out)
+    assert code == 0 and Path(told["folder"]) == images and told["bytes"] > 0 and told["deleted_files"] == 0
+    files = len(list(images.rglob("*.npy")))
+    code, out, _ = call("cache", "--clear")
+    assert code == 0 and f"{2 * files} files deleted" in out and not list(images.rglob("*.npy"))
+    assert json.loads(call("cache", "--json")[1])["bytes"] == 0
+    assert call("evaluate", "first", "--split", "val")[0] == 0
+    assert len(list(images.rglob("*.npy"))) == files
+
+
+def test_prepared_images_in_use_are_kept(call: Call, lab: Path) -> None:
+    call("evaluate", "first", "--split", "val")
+    files = sorted(cache_root().rglob("*.npy"))
+    run = Run(lab / "checkpoints" / "first")
+    before = run.status()
+    run.set_status(state="running", heartbeat=time.time(), pid=os.getpid(), host=platform.node())
+    try:
+        code, _, err = call("cache", "--clear")
+    finally:
+        run.set_status(state=before.state, heartbeat=before.heartbeat, pid=before.pid, host=before.host)
+    assert code == 1 and "first: it trains on the prepared images" in err
+    assert files and sorted(cache_root().rglob("*.npy")) == files
 
 
 def test_training_leaves_a_run_that_is_listed_with_its_figures(call: Call, lab: Path) -> None:
