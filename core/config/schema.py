@@ -82,10 +82,11 @@ class Recipe(_Section):
         8, ge=1, le=64, title="CLAHE tile grid", description="Tiles along each side; more tiles follow smaller structures."
     )
     size: Side | tuple[Side, Side] = Field(
-        (320, 192),
+        (512, 320),
         title="Input size (px)",
         description="What the model sees: [height, width], or one number for a square. The breast keeps its aspect ratio and "
-        "is padded with black; it is about 1.6 times as high as wide, so a square is a third padding.",
+        "is padded with black; it is about 1.6 times as high as wide, so a square is a third padding. [320, 192] is 2.6 times "
+        "quicker, and shows a centimetre with some 18 pixels instead of 28.",
     )
 
     @property

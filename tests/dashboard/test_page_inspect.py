@@ -81,7 +81,7 @@ def test_every_stage_of_an_image_is_there_in_order_with_its_size(manifest: Path)
     tiles = galleries(app)["inspect:strip"]
     assert [tile["id"] for tile in tiles] == STEPS
     assert tiles[0]["detail"] == "100 × 120"
-    assert tiles[-1]["detail"].startswith("192 × 320 · ")
+    assert tiles[-1]["detail"].startswith("320 × 512 · ")
     assert "no change" in tiles[STEPS.index("polarity")]["detail"]
     assert recipe_hash(app) == Recipe().hash
     assert "ms** from file to model input" in texts(app)
