@@ -44,7 +44,7 @@ from core.config import Config, load_config
 from core.data import read_manifest
 from core.data.batches import batches
 from core.data.cache import PreparedCache, cache_root
-from core.metrics import auc, auc_interval, compare_auc
+from core.metrics import Interval, at_level, auc, auc_interval, compare_auc
 from core.model import build_model
 from core.predict import Predictor
 from core.training import Run, train
@@ -315,22 +315,24 @@ def _probe(rows: pd.DataFrame, budget: Budget) -> NDArray[np.float64]:
 
 
 def table(results: Path, frame: pd.DataFrame) -> str:
-    """A line a method: AUC within folds with its patients' interval, against ours, and what it cost."""
+    """A line a method: AUC within folds with its patients' interval, of images and of breasts (mean of the views); of images
+    against ours; and what it cost.
+    """
     found = pd.DataFrame([json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*-[0-9].json"))])
     if found.empty:
         return "no results yet"
     ours = found[found["method"] == "ours"]
     lines = [
-        "| method | folds | AUC | against ours, same folds | processor minutes a fold | epochs |",
-        "| --- |" + " --- |" * 5,
+        "| method | folds | AUC, images | against ours, same folds | AUC, breasts | processor minutes a fold | epochs |",
+        "| --- |" + " --- |" * 6,
     ]
     for name, group in found.groupby("method"):
         scored = _scored(group, frame)
         area = auc_interval(scored["malignant"], scored["score"], scored["patient_id"], strata=scored["fold"])
+        breasts = _breasts(scored)
         against = "" if name == "ours" else _against(group, ours, frame)
         epochs = ", ".join(dict.fromkeys(str(value) for value in group.get("epochs", pd.Series(dtype=object)).dropna()))
-        numbers = f"{area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
-        lines.append(f"| {name} | {len(group)} | {numbers} | {against} | {group['minutes'].mean():.1f} | {epochs} |")
+        lines.append(f"| {name} | {len(group)} | {area} | {against} | {breasts} | {group['minutes'].mean():.1f} | {epochs} |")
     return "\n".join(lines)
 
 
@@ -339,6 +341,12 @@ def _scored(group: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     scores = {path: score for scores in group["scores"] for path, score in scores.items()}
     rows = frame[frame["fold"].isin(group["fold"])]
     return rows.assign(score=rows["path"].map(scores), malignant=rows["label"] == "malignant")
+
+
+def _breasts(scored: pd.DataFrame) -> Interval:
+    tables = [at_level(rows, "breast").assign(fold=fold) for fold, rows in scored.groupby("fold")]
+    rows = pd.concat(tables, ignore_index=True)
+    return auc_interval(rows["label"] == "malignant", rows["score"], rows["patient_id"], strata=rows["fold"])
 
 
 def _against(group: pd.DataFrame, ours: pd.DataFrame, frame: pd.DataFrame) -> str:
