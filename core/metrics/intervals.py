@@ -28,7 +28,8 @@ class Interval:
 
     def __format__(self, spec: str) -> str:
         spec = spec or ".3f"
-        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+        value, low, high = (_formatted(each, spec) for each in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
 
     def __str__(self) -> str:
         return format(self)
@@ -36,6 +37,12 @@ class Interval:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `Interval(**d)` reads them back equal."""
         return {"value": self.value, "low": self.low, "high": self.high, "method": self.method}
+
+
+def _formatted(value: float, spec: str) -> str:
+    """As format() has it, but for "-0.000"."""
+    text = format(value, spec)
+    return format(0.0, spec) if text.startswith("-") and not text.strip("-0.%") else text
 
 
 def plain_figure(figure: Interval | str) -> dict[str, Any]:

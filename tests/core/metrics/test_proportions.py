@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from core.errors import NotEnoughData
-from core.metrics import square_and_add, wilson
+from core.metrics import Interval, square_and_add, wilson
 from core.metrics.bootstrap import Patients
 from core.metrics.proportions import clustered_wilson, effective_rows, paired_shares, share_difference
 
@@ -126,3 +126,16 @@ def test_decisions_that_agree_are_not_different() -> None:
     hits = np.arange(20) % 3 > 0
     found = paired_shares(hits, hits, np.arange(20) // 2)
     assert (found.p, found.gained, found.lost, found.difference.value) == (1.0, 0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("interval", "spec", "text"),
+    [
+        (Interval(-0.0001, -0.2, 0.0), "", "0.000 [-0.200, 0.000]"),
+        (Interval(-0.0001, -0.2, 0.0), "+.3f", "+0.000 [-0.200, +0.000]"),
+        (Interval(-0.004, -0.0006, 0.5), ".0%", "0% [0%, 50%]"),
+        (Interval(float("nan"), float("-inf"), 0.5), "", "nan [-inf, 0.500]"),
+    ],
+)
+def test_nothing_is_shown_as_minus_zero(interval: Interval, spec: str, text: str) -> None:
+    assert format(interval, spec) == text
