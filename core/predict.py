@@ -122,6 +122,11 @@ class Predictor:
 
     def _prepared(self, mammogram: Mammogram) -> Prepared:
         prepared = prepare(mammogram, self.recipe)
+        self.require_breast(prepared)
+        return prepared
+
+    def require_breast(self, prepared: Prepared) -> None:
+        """Raises UnreadableImage where no breast was found: a score would mean nothing."""
         # A recipe that looks for no breast is one for images that need not hold a whole one.
         if not prepared.breast_found and (self.recipe.crop or self.recipe.remove_background):
             found = next((warning for warning in prepared.warnings if "no breast" in warning), "no breast was found")
@@ -129,7 +134,6 @@ class Predictor:
                 f"expected a mammogram, got an image whose score would mean nothing ({found.partition(':')[0]}). "
                 "Check the file."
             )
-        return prepared
 
     def score_prepared(self, prepared: Prepared) -> float:
         """P(malignant) in [0, 1] of one prepared image.

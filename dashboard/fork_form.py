@@ -32,11 +32,14 @@ def show(run: Run) -> None:
     if not services.has_model(run):
         st.info("A fork starts from a run's best weights: this one has none yet.", icon=":material/info:")
         return
-    base = run.config()
+    from core.training.forking import starting_point
+
+    base = starting_point(run)
     st.markdown(
         "A fork is a new run that **starts from this one's best weights**, on the **same patients in the same splits** "
         "(with another split its test set would hold patients that the weights have learnt from). "
-        "Architecture and data stay; change what you want to try. This run is left as it is."
+        "Architecture and data stay; change what you want to try. This run is left as it is. How often its test set has been "
+        "opened counts for the fork too."
     )
     name = st.text_input("Name of the new run", key="fork:name", placeholder="date, architecture and a number")
     values = forms.fields(SCHEDULE, base, prefix=PREFIX)

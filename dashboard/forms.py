@@ -186,6 +186,7 @@ def _help(model: type[BaseModel], name: str, info: FieldInfo) -> str:
 
 
 def _draw(path: str, info: FieldInfo, label: str, common: dict[str, Any]) -> Any:
+    # No bounds for the browser: it keeps what is outside to itself, and the form would go on with the value before it.
     kind = info.annotation
     if path in SUGGESTIONS:
         words = dict(SUGGESTIONS[path])
@@ -205,18 +206,10 @@ def _draw(path: str, info: FieldInfo, label: str, common: dict[str, Any]) -> Any
     if kind is bool:
         return st.toggle(label, **common)
     if kind is int:
-        low, high = bounds(info)
-        return st.number_input(
-            label,
-            min_value=None if low is None else math.ceil(low),
-            max_value=None if high is None else math.floor(high),
-            step=1,
-            **common,
-        )
+        return st.number_input(label, step=1, **common)
     if kind is float:
-        low, high = bounds(info)
         form, step = number_format(info)
-        return st.number_input(label, min_value=low, max_value=high, step=step, format=form, **common)
+        return st.number_input(label, step=step, format=form, **common)
     return st.text_input(label, **common)
 
 

@@ -38,6 +38,11 @@ class ImageRef:
     source: Path | bytes
     frame: int | None = None
 
+    @property
+    def file(self) -> str:
+        """What an error calls it: an upload's name. A path says its own, where `name` may be a row's title."""
+        return self.name if isinstance(self.source, bytes) else ""
+
 
 def image_ref(source: Path | str | bytes, name: str = "", frame: int | None = None) -> ImageRef:
     """Name a file or an upload for the caches."""
@@ -56,7 +61,7 @@ def mammogram(image: ImageRef, recipe: Recipe) -> Mammogram:
 def _mammogram(key: str, frame: int | None, voi: int, _image: ImageRef) -> Mammogram:
     from core.preprocessing import load
 
-    return load(_image.source, Recipe.model_validate({"voi": voi}), frame=frame)
+    return load(_image.source, Recipe.model_validate({"voi": voi}), frame=frame, name=_image.file)
 
 
 def analysis(image: ImageRef, recipe: Recipe) -> Analysis:
@@ -133,7 +138,7 @@ def _small(key: str, frame: int | None, voi: int, _image: ImageRef, _recipe: Rec
     from core.preprocessing import load
     from dashboard.preview import shrunk
 
-    return shrunk(load(_image.source, _recipe, frame=_image.frame), SMALL_SIDE)
+    return shrunk(load(_image.source, _recipe, frame=_image.frame, name=_image.file), SMALL_SIDE)
 
 
 def small_arranged(image: ImageRef, recipe: Recipe) -> Arranged:
@@ -159,7 +164,7 @@ def thumbnail(image: ImageRef, side: int = 240) -> bytes:
 def _thumbnail(key: str, frame: int | None, side: int, _image: ImageRef) -> bytes:
     from core.preprocessing import load
 
-    return preview_jpeg(load(_image.source, Recipe(), frame=frame).pixels, side, quality=85)
+    return preview_jpeg(load(_image.source, Recipe(), frame=frame, name=_image.file).pixels, side, quality=85)
 
 
 def preview_jpeg(pixels: Any, side: int = PREVIEW_SIDE, quality: int = 88) -> bytes:

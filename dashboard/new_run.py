@@ -46,7 +46,8 @@ def show() -> None:
         )
         return
     base = services.settings()
-    left, right = st.columns([5, 3], gap="medium")
+    with st.container(key="narrow_stack"):
+        left, right = st.columns([5, 3], gap="medium")
     with left.container(border=True):
         name, values = form(base)
     config, problems = forms.check(values, base)
@@ -148,11 +149,7 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
             for split, title in (("train", "Training"), ("val", "Validation"), ("test", "Test"))
             if (counts := found.counts.get(split))
         )
-        st.html(
-            "<table style='width:100%;border-collapse:collapse;font-size:15px;line-height:1.7;text-align:right'>"
-            "<style>td:first-child,th:first-child{text-align:left}th{font-weight:500;opacity:.7}</style>"
-            f"<tr><th></th><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>"
-        )
+        st.html(f"<table class='lab-counts'><tr><th></th><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
         st.markdown(f"{found.steps:,} step{'' if found.steps == 1 else 's'} an epoch, {config.training.epochs} epochs at most.")
     for note in found.notes:
         st.caption(note)

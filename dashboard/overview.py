@@ -77,13 +77,13 @@ def row(run: Run) -> Row:
     return Row(
         run=run,
         status=status,
-        state=(STATES["damaged"] if problem else state_of(status))[0],
+        state=(STATES["damaged"] if problem else state_of(status, run))[0],
         problem=problem,
         model=config.model.name if config else "",
-        size=f"{width} × {height}" if config else "",
+        size=f"{height} × {width}" if config else "",
         data=_data(config) if config else "",
         validation=_validation(str(run.path), stamp(run.path / "predictions" / "val.csv")),
-        test=_test(str(run.path), stamp(run.path / "evaluation.json")),
+        test=_test(str(run.path), stamp(run.path / "evaluation.json"), stamp(run.path / "model.json")),
         note=run.note(),
     )
 
@@ -125,10 +125,14 @@ def _validation(path: str, changed: int) -> Figure | None:
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)
-def _test(path: str, changed: int) -> Figure | None:
-    """ROC AUC of the last evaluation on the test set."""
+def _test(path: str, changed: int, model_changed: int) -> Figure | None:
+    """ROC AUC of the last evaluation on the test set, if it is of the model as it is now."""
     try:
-        figure = json.loads((Path(path) / "evaluation.json").read_text(encoding="utf-8"))["test"]["metrics"]["auc"]
+        test = json.loads((Path(path) / "evaluation.json").read_text(encoding="utf-8"))["test"]
+        card = json.loads((Path(path) / "model.json").read_text(encoding="utf-8"))
+        if test["weights_sha256"] != card["weights_sha256"]:
+            return None
+        figure = test["metrics"]["auc"]
         return float(figure["value"]), float(figure["low"]), float(figure["high"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -219,9 +223,10 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
         for run in runs:
             try:
                 evaluation = results.evaluation(run, split)
+                current = evaluation is not None and not evaluation.outdated(run.model_card())
             except LabError:
                 continue  # the Evaluate page says what is wrong with it
-            if evaluation is not None:
+            if evaluation is not None and current:
                 found[run.name] = evaluation.summary
         for name, words in TITLES.items():
             if not found or (split == "val" and name == "auc"):

@@ -17,10 +17,8 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 from starlette.requests import Request
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-
-from dashboard import tuner
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_UPLOAD = "300mb"
+PREVIEWS = "tune"  # first part of the path of the live previews
 
 
 def base_path() -> str:
@@ -54,6 +53,18 @@ async def _plotly(request: Request) -> FileResponse:
 
     path = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     return FileResponse(path, media_type="text/javascript", headers={"cache-control": "public, max-age=31536000, immutable"})
+
+
+async def _preview(request: Request) -> Response:
+    # Not above: what its modules keep (st.cache_data) wants a server that runs, and this one is about to.
+    from dashboard import tuner
+
+    return await tuner.answer(request)
+
+
+def preview_route(base: str) -> Route:
+    """Where dashboard.tuner answers."""
+    return Route(f"{base}/{PREVIEWS}/{{token}}/{{what}}", _preview)
 
 
 class LateGradio:
@@ -143,7 +154,7 @@ def routes() -> list[BaseRoute]:
     """What the dashboard serves beside its pages."""
     tab = LateGradio()
     _tabs.append(tab)
-    return [Mount(f"{base_path()}/gradio", app=tab), Route(plotly_url(), _plotly), tuner.route(base_path())]
+    return [Mount(f"{base_path()}/gradio", app=tab), Route(plotly_url(), _plotly), preview_route(base_path())]
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ _FRONTEND = Path(__file__).parent / "frontend"
 ICON = str(_FRONTEND / "icon.png")
 
 # 14 px is the smallest text anywhere; figures keep their columns, and nothing fades, while they change.
+# Containers named narrow_... break their columns into rows where a window leaves them no room.
 _STYLE = """<style>
 [data-testid="stCaptionContainer"], [data-testid="stWidgetLabel"] p, [data-testid="stMetricLabel"] p,
 [data-testid="stSidebarNav"] span,
@@ -27,7 +28,21 @@ _STYLE = """<style>
 .lab-status { font-size: 14px; line-height: 20px; display: grid; gap: 10px; }
 .lab-status div { min-width: 0; }
 .lab-status b { display: block; font-weight: 500; opacity: .7; }
+.lab-counts { width: 100%; border-collapse: collapse; font-size: 15px; line-height: 1.7; text-align: right; }
+.lab-counts td, .lab-counts th { padding: 0 0 0 8px; }
+.lab-counts :is(td, th):first-child { text-align: left; padding: 0; }
+.lab-counts th { font-weight: 500; opacity: .7; }
 .lab-status span { display: block; overflow-wrap: anywhere; }
+@media (max-width: 1400px) {
+  [data-testid="stMainBlockContainer"] { padding-left: 2rem; padding-right: 2rem; }
+  [class*="st-key-narrow_"] > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+  .st-key-narrow_cards [data-testid="stColumn"] { flex: 1 1 30%; }
+  .st-key-narrow_charts [data-testid="stColumn"] { flex: 1 1 45%; }
+  .st-key-narrow_charts [data-testid="stColumn"]:last-child { flex-basis: 100%; }
+}
+@media (max-width: 1270px) {
+  .st-key-narrow_stack > * > * > [data-testid="stColumn"] { flex: 1 1 100%; }
+}
 </style>"""
 
 
@@ -59,6 +74,6 @@ def _data() -> str:
 def _model() -> str:
     try:
         run = services.current_run()
-        return "none yet" if run is None else f"{run.name} · {in_a_line(run.status())}"
+        return "none yet" if run is None else f"{run.name} · {in_a_line(run.status(), run)}"
     except LabError:
         return "not readable"

@@ -26,7 +26,6 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from core.config import Recipe
 from core.errors import LabError
@@ -37,7 +36,6 @@ from dashboard.preview import LOUPE, SIDE, fit, histogram, loupe
 
 log = logging.getLogger(__name__)
 
-PATH = "tune"
 WALL_SIDE = 320  # px; longer side of a picture on the wall
 KEPT = 8  # images and walls that can be asked for at a time: an upload is held in memory as long as it is one of them
 QUIET = 0.4  # seconds without a request for the main picture before the wall goes on reading
@@ -273,11 +271,6 @@ async def answer(request: Request) -> Response:
         log.exception("a preview failed")
         return _refused(500, "The preview failed. The server's log has the details.")
     return Response(content, media_type="application/octet-stream", headers={"cache-control": "no-store"})
-
-
-def route(base: str) -> Route:
-    """Where `answer` listens."""
-    return Route(f"{base}/{PATH}/{{token}}/{{what}}", answer)
 
 
 def _share(text: str | None) -> float:

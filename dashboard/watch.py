@@ -123,7 +123,11 @@ def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
     step, prepare = last.get("step"), last.get("prepare")
     if prepare is not None and int(prepare.get("total") or 0) > 0 and (step is None or prepare["seq"] > step["seq"]):
         done, total = int(prepare["done"]), int(prepare["total"])
-        words = "Preparing images" if prepare.get("what") != "features" else "Images through the frozen network, once"
+        features = prepare.get("what") == "features"
+        if status.state == "paused":  # a pause takes hold between steps: what came before them has ended
+            ready = "the features are stored" if features else "the images are prepared"
+            return 0.0, f"Paused before the first step · {ready}"
+        words = "Images through the frozen network, once" if features else "Preparing images"
         return (done / total if done < total else 0.0), f"{words} · {done:,} of {total:,}"
     if step is None:
         return 0.0, "Starting"

@@ -145,4 +145,4 @@ def refs_of(rows: pd.DataFrame, titles: Callable[[Any], str]) -> list[ImageRef]:
 
 
 def _url(token: str) -> str:
-    return f"{server.base_path()}/{tuner.PATH}/{token}/"
+    return f"{server.base_path()}/{server.PREVIEWS}/{token}/"

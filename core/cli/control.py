@@ -24,8 +24,16 @@ def go_on(arguments: argparse.Namespace) -> int:
     run = open_run(arguments.run)
     run.withdraw("pause")
     status = run.status()
-    print(f"{run.name}: goes on" if status.live else f"{run.name}: is {status.state}; start it with `train --resume`")
-    return 0
+    if status.live:
+        print(f"{run.name}: goes on")
+        return 0
+    if status.waiting:
+        raise BadRun(f"{run.name}: it waits for its turn and begins by itself; there is nothing to go on with.")
+    run.require_startable(resume=True)
+    raise BadRun(
+        f"{run.name}: nobody trains it (it is {status.state}); there is nothing to go on with. "
+        f"{'Resume' if run.begun else 'Start'} it with `python -m core run start {run.name}`."
+    )
 
 
 def stop(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import note, print_json, print_table, progress_bar
@@ -12,7 +13,7 @@ from core.errors import BadConfig
 if TYPE_CHECKING:
     from core.config.schema import EvaluationConfig
     from core.evaluate import Evaluation
-    from core.metrics import CalibrationSummary, Interval
+    from core.metrics import CalibrationSummary, Interval, ThresholdRule
     from core.training import Run
 
 FIGURES = ("figure", "value", "interval", "note")
@@ -185,16 +186,10 @@ def compare(arguments: argparse.Namespace) -> int:
 def threshold(arguments: argparse.Namespace) -> int:
     """Choose the thresholds again, on validation predictions only."""
     from core.evaluate import read_predictions, refreeze
-    from core.metrics import LEVELS, ThresholdRule, at_level, at_threshold, frozen_thresholds
+    from core.metrics import LEVELS, at_level, at_threshold, frozen_thresholds
 
     run = open_run(arguments.run)
-    settings = run.config().evaluation
-    rule = ThresholdRule(
-        arguments.rule or settings.threshold_rule,
-        _within(arguments.target, settings.target_sensitivity, "--target", 1.0, closed=True),
-        _within(arguments.cost_ratio, settings.cost_ratio, "--cost-ratio", float("inf")),
-        _within(arguments.prevalence, settings.prevalence or None, "--prevalence", 1.0),
-    )
+    rule = _rule(run, arguments)
     card = refreeze(run, rule, calibration=arguments.calibration, reopen=arguments.reopen)
     rows: list[dict[str, Any]] = []
     for level, value in frozen_thresholds(card).items():
@@ -221,10 +216,37 @@ def threshold(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _within(given: float | None, default: Any, name: str, top: float, *, closed: bool = False) -> Any:
-    if given is None:
-        return default
-    if not (0 < given < top or (closed and given == top)):
+def _rule(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
+    """The rule that is frozen now with what was asked for changed; another rule starts from the run's configuration.
+
+    Raises:
+        BadConfig: an option out of range, or one that says nothing with this rule.
+    """
+    from core.evaluate.freezing import OPTIONS, frozen_rule
+    from core.metrics import rule_of
+
+    tops = {"target": 1.0, "cost_ratio": float("inf"), "prevalence": 1.0}
+    given = {name: _within(getattr(arguments, name), f"--{name.replace('_', '-')}", tops[name]) for name in tops}
+    asked = {name: value for name, value in given.items() if value is not None}
+    configured = rule_of(run.config().evaluation)
+    frozen = frozen_rule(run.model_card()) or configured
+    kind = arguments.rule or frozen.kind
+    for name, value in asked.items():
+        if name not in OPTIONS[kind]:
+            option = f"--{name.replace('_', '-')}"
+            owner = next(rule for rule, names in OPTIONS.items() if name in names)
+            now = "asked for" if arguments.rule else "frozen now"
+            raise BadConfig(
+                f"{option} {value:g}: expected with the rule {owner} only, got the rule {kind} ({now}). "
+                f"Leave {option} out, or say --rule {owner}."
+            )
+    return replace(frozen if kind == frozen.kind else configured, kind=kind, **asked)
+
+
+def _within(given: float | None, name: str, top: float) -> float | None:
+    """`given` where it is None or allowed: above 0 and below `top`, a target sensitivity also at it. Raises BadConfig."""
+    closed = name == "--target"
+    if given is not None and not (0 < given < top or (closed and given == top)):
         raise BadConfig(f"{name} {given:g}: expected a number above 0 and {'at most' if closed else 'below'} {top:g}")
     return given
 
@@ -262,10 +284,16 @@ def _baselines(evaluation: Evaluation) -> str:
 
 def _looks(evaluation: Evaluation) -> list[str]:
     """How often this split has been looked at, and when, as far as it is known."""
+    from core.training.lineage import read_parent
+
     times = "once" if evaluation.opened == 1 else f"{evaluation.opened} times"
     earlier = evaluation.opened - len(evaluation.history)
     known = [f"{look.when} at threshold {look.threshold:.3f}, weights {look.weights_sha256[:8]}" for look in evaluation.history]
     lines = [f"opened {times}: {'; '.join((*([f'{earlier} not recorded'] if earlier else []), *known[-5:]))}"]
+    parent = read_parent(evaluation.folder) if evaluation.folder is not None and evaluation.split == "test" else None
+    if parent is not None and parent.opened:
+        before = f"before this run was forked from {parent.run}"
+        lines.append(f"warning: {before}, the same test set had been opened {parent.opened} times")
     lines += [
         f"warning: the threshold was chosen again ({change.before:.3f} to {change.after:.3f}, {change.rule}) on {change.when}, "
         f"after this set had been opened {change.opened} times"

@@ -181,7 +181,7 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
         commands, "threshold", evaluation.threshold, "choose and freeze the thresholds again, on validation predictions"
     )
     _run_argument(threshold)
-    threshold.add_argument("--rule", choices=("sensitivity", "youden", "cost"), help="default: as the run was configured")
+    threshold.add_argument("--rule", choices=("sensitivity", "youden", "cost"), help="default: the one that is frozen now")
     threshold.add_argument("--target", type=float, metavar="SHARE", help="with the rule sensitivity: the one to reach")
     threshold.add_argument(
         "--cost-ratio", type=float, metavar="N", help="with the rule cost: false alarms a missed cancer weighs"

@@ -285,7 +285,7 @@ def open_run(name: str, config: Path | None = None) -> Run:
 
 
 def _headline(run: Run) -> dict[str, Any]:
-    """The figures that stand for a run: AUC on validation (at training's end) and on test (once evaluated)."""
+    """The figures that stand for a run: AUC on validation (at training's end) and on test (once its model is evaluated)."""
     figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None}
     if run.has_model:
         card = run.model_card()
@@ -294,7 +294,7 @@ def _headline(run: Run) -> dict[str, Any]:
     path = run.path / "evaluation.json"
     if path.exists():
         test = json.loads(path.read_text(encoding="utf-8")).get("test")
-        if test:
+        if test and run.has_model and test.get("weights_sha256") == card.get("weights_sha256"):  # not an earlier model's
             figures["test_auc"] = test["metrics"]["auc"]["value"]
     return figures
 

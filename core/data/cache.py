@@ -262,11 +262,7 @@ class PreparedCache:
             content = content_of(path)
         except UnreadableImage as error:
             raise UnreadableImage(f"{path.name}: {error}") from error
-        try:
-            mammogram = load(content, self.recipe)  # the very bytes that are hashed
-        except UnreadableImage as error:
-            # The reader calls bytes "uploaded data"; the reason beneath does not.
-            raise UnreadableImage(f"{path.name}: {error.__cause__ or error}") from error
+        mammogram = load(content, self.recipe, name=path.name)  # the very bytes that are hashed
         analysis = analyse(mammogram, self.recipe)
         prepared = prepare(mammogram, self.recipe, analysis=analysis)
         # The reader has turned what its file declares as inverted; what the picture says comes on top of that.

@@ -44,8 +44,9 @@ class Comparison:
     """Two runs on the `images` that both have scored; differences are the second run less the first.
 
     `figures` come from the patient bootstrap and from DeLong's paired test; `paired` compares the decisions on the same rows,
-    sensitivity and specificity, each run at its own frozen threshold. `only_first` and `only_second` images were not compared.
-    `warnings` name a run whose model or threshold has changed since it was evaluated.
+    sensitivity and specificity, each run at its own frozen threshold, by an exact test and limits that agree with it.
+    `only_first` and `only_second` images were not compared. `warnings` name a run whose model or threshold has changed since
+    it was evaluated.
     """
 
     first: str
@@ -87,7 +88,7 @@ class Comparison:
             if name in self.paired:
                 change = self.paired[name]
                 counts = "" if isinstance(change, str) else f": {change.gained} gained, {change.lost} lost"
-                rows.append(_row(f"{title}, paired", change, f"exact test of changed decisions{counts}"))
+                rows.append(_row(f"{title}, paired", change, f"exact test of changed decisions, and its interval{counts}"))
         return rows
 
 
@@ -103,9 +104,15 @@ def compare(first: Run, second: Run, split: str = "test", level: Level = "image"
     """Compare what two runs' evaluations of a split have stored; nothing is scored and no set opened.
 
     Raises:
-        BadRun: one of them has not been evaluated on this split.
+        BadRun: both are the same run, or one of them has not been evaluated on this split.
         Leakage, NotEnoughData: as `compare_evaluations`.
     """
+
+    if first.path.resolve() == second.path.resolve():
+        raise BadRun(
+            f"Expected two runs to compare, got {first.name} twice: a run does not differ from itself. Name another run that "
+            "was evaluated on the same images."
+        )
 
     def stored(run: Run) -> Evaluation:
         evaluation = read_evaluation(run, split)

@@ -55,9 +55,14 @@ def evaluate(
         Leakage: a patient, or an identical file, stands in two splits: the figures would be worthless.
         BadManifest: no such split.
         NotEnoughData: the split has no image, or none that can be read.
-        BadRun: the run has no model, or `predictor` is another run's.
+        BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained.
     """
     rows = rows_of(run, split)
+    if split == "test" and run.status().live:
+        raise BadRun(
+            f"{run.name}: it is still being trained. A test set opened now would be opened for weights and a threshold that "
+            "may yet change. Wait until it has ended or stop it, or evaluate val."
+        )
     predictor = predictor_of(run, predictor)
     settings = settings or run.config().evaluation
     if cache is None:
@@ -160,6 +165,6 @@ def _known(before: dict[str, Any]) -> tuple[Opening, ...]:
     """The openings that are written down; an earlier version only counted them and kept the last."""
     if "history" in before:
         return tuple(Opening(**item) for item in before["history"])
-    if not before:
+    if "last_opened" not in before:
         return ()
     return (Opening(before["last_opened"], float(before["threshold"]), str(before["weights_sha256"])),)

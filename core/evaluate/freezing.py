@@ -13,10 +13,51 @@ from core.config.schema import EvaluationConfig
 from core.errors import BadRun, NotEnoughData
 from core.evaluate.files import lock, read_entries, read_predictions, write_entries
 from core.evaluate.result import Refreeze
-from core.metrics import CalibrationMethod, ThresholdRule, freeze, rule_of, threshold_fields, thresholds_of
+from core.metrics import (
+    CalibrationMethod,
+    ThresholdRule,
+    freeze,
+    frozen_thresholds,
+    rule_of,
+    threshold_fields,
+    thresholds_of,
+)
+from core.metrics.freezing import DECIMALS
+from core.training.lineage import openings, read_parent
 
 if TYPE_CHECKING:
     from core.training import Run
+
+# What each rule goes by; the other fields of a ThresholdRule say nothing with it.
+OPTIONS: dict[str, tuple[str, ...]] = {"sensitivity": ("target",), "youden": (), "cost": ("cost_ratio", "prevalence")}
+
+
+def frozen_rule(card: Mapping[str, Any]) -> ThresholdRule | None:
+    """The rule by which the thresholds of model.json were chosen; None where an earlier version did not write it down.
+
+    Raises:
+        BadRun: the card has a rule that is none of ours.
+    """
+    stored, target = card.get("threshold_rule"), card.get("target_sensitivity")
+    if stored:
+        return ThresholdRule.from_dict(stored)
+    return None if target is None else ThresholdRule("sensitivity", float(target))
+
+
+def is_frozen(card: Mapping[str, Any], rule: ThresholdRule, validation: pd.DataFrame) -> bool:
+    """Whether freezing this rule on these validation predictions would leave the rule and every threshold as they are."""
+    now = frozen_rule(card)
+    if now is None or now.kind != rule.kind or any(getattr(now, name) != getattr(rule, name) for name in OPTIONS[rule.kind]):
+        return False
+    frozen, chosen = frozen_thresholds(card), thresholds_of(validation, rule)
+    return all(_same(frozen[level], value) for level, value in chosen.items())
+
+
+def _same(one: float | str, other: float | str) -> bool:
+    """Thresholds that differ in the last decimal of the scores alone are one; so are two notes that there is none."""
+    if isinstance(one, str) or isinstance(other, str):
+        return isinstance(one, str) and isinstance(other, str)
+    return abs(one - other) < 2.5 * 10.0**-DECIMALS
 
 
 def refreeze(
@@ -39,12 +80,12 @@ def refreeze(
     try:
         with lock(run):
             card, entries = run.model_card(), read_entries(run.path)
-            opened = int((entries.get("test") or {}).get("opened", 0))
+            opened = openings(run.path)
             if opened and not reopen:
                 times = "once" if opened == 1 else f"{opened} times"
                 raise BadRun(
-                    f"{run.name}: its test set has been opened {times}; a threshold chosen now would be chosen with the test "
-                    "set in view. Start a new run, or say --reopen: it is then written down and stands in the report."
+                    f"{run.name}: its test set has been opened {times}{_before(run)}; a threshold chosen now would be chosen "
+                    "with the test set in view. Start a new run, or say --reopen: it is written down and stands in the report."
                 )
             validation = _validation(run)
             chosen = _changes(validation, rule, calibration)
@@ -52,11 +93,16 @@ def refreeze(
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 change = Refreeze(now, float(card["threshold"]), float(chosen["threshold"]), rule.kind, opened)
                 # Written down first: a choice that nobody recorded must not happen.
-                entries["test"].setdefault("refrozen", []).append(asdict(change))
+                entries.setdefault("test", {}).setdefault("refrozen", []).append(asdict(change))
                 write_entries(run.path, entries)
             return update_card(run.path, chosen)
     finally:
         training.release()
+
+
+def _before(run: Run) -> str:
+    parent = read_parent(run.path)
+    return f", {parent.opened} of these before it was forked from {parent.run}" if parent is not None and parent.opened else ""
 
 
 def _validation(run: Run) -> pd.DataFrame:
@@ -94,8 +140,7 @@ def complete(run: Run, card: Mapping[str, Any], validation: pd.DataFrame, settin
 
     if "thresholds" in card:
         return dict(card)
-    target = card.get("target_sensitivity")
-    rule = rule_of(settings) if target is None else ThresholdRule("sensitivity", float(target))
+    rule = frozen_rule(card) or rule_of(settings)
     chosen = freeze(validation, rule, settings.calibration).to_card() | {"threshold": card["threshold"]}
     training = run.acquire()
     try:

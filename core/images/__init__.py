@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-def read(source: Path | str | bytes, *, frame: int | None = None, window: int = 1) -> Mammogram:
+def read(source: Path | str | bytes, *, frame: int | None = None, window: int = 1, name: str = "") -> Mammogram:
     """Read one mammogram from a file or from the bytes of one.
 
     `frame` counts from 0 and only matters in files with several frames or pages; None takes the middle frame of a
@@ -43,13 +43,16 @@ def read(source: Path | str | bytes, *, frame: int | None = None, window: int = 
     0 takes none of them but the whole range of the image. A file with fewer takes its last and says so in the steps;
     a file without any, and every other format, ignores it.
 
+    `name` is what a refusal calls the image: of bytes, the file that they came from. A path has its own.
+
     Returns pixels float32 (height, width) in [0, 1], 0 = air; the steps that led there; and what the file says about
     itself, without names, identifiers or dates.
 
     Raises:
         UnreadableImage: missing, unreadable, not an image, broken, too large, coloured, or without a decoder here.
     """
-    name = "uploaded data" if isinstance(source, bytes | bytearray | memoryview) else printable_name(source)
+    unnamed = "uploaded data" if isinstance(source, bytes | bytearray | memoryview) else source
+    name = printable_name(name or unnamed)
     try:
         with quiet():
             if isinstance(source, bytes | bytearray | memoryview):

@@ -140,6 +140,9 @@ def _difference(first: float, second: float, drawn: Scores, confidence: float) -
         return f"undefined in {1 - defined.size / drawn.size:.0%} of the resamples: too few images are called malignant"
     tail = (1 - confidence) / 2
     low, high = (float(limit) for limit in np.quantile(defined, (tail, 1 - tail)))
+    # A resample without a difference speaks for neither side: at breast or patient level many are such, and counted for both
+    # they would make p a 1 whatever the others say.
+    sides = int(np.count_nonzero(defined < 0)), int(np.count_nonzero(defined > 0))
+    smaller = min(sides) + (defined.size - sum(sides)) / 2
     # Counting the data themselves as one more resample keeps p above 0: it cannot be smaller than the resamples can tell.
-    smaller = min(np.count_nonzero(defined <= 0), np.count_nonzero(defined >= 0))
-    return Difference(first, second, Interval(second - first, low, high), min(1.0, 2 * (int(smaller) + 1) / (defined.size + 1)))
+    return Difference(first, second, Interval(second - first, low, high), min(1.0, 2 * (smaller + 1) / (defined.size + 1)))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from scipy.special import ndtri
 
-Method = Literal["bootstrap", "wilson", "delong", "obuchowski", "sandwich"]
+Method = Literal["bootstrap", "wilson", "delong", "obuchowski", "sandwich", "exact"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Interval:
 
     `method` says where the limits come from: "bootstrap" (patients resampled, percentiles), "wilson" (a proportion,
     with the number of images that the patients are worth), "delong" and "obuchowski" (variance of an AUC, the second
-    with several images a patient), "sandwich" (cluster-robust variance of a regression).
+    with several images a patient), "sandwich" (cluster-robust variance of a regression), "exact" (a paired difference of
+    proportions, limits that agree with the exact test).
     """
 
     value: float

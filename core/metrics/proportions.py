@@ -6,7 +6,8 @@ Unlike percentiles of a bootstrap it does not shrink to nothing near 0 and 1.
 
 Sources: Wilson, J Am Stat Assoc 1927;22:209. Rao, Scott, Biometrics 1992;48:577 (effective sample size).
 Korn, Graubard, Surv Methodol 1998;24:193 (few clusters: t instead of z). Differences: Newcombe, Stat Med 1998;17:873 and
-17:2635 (from the two Wilson intervals, with their correlation). McNemar, Psychometrika 1947;12:153.
+17:2635 (from the two Wilson intervals, with their correlation). McNemar, Psychometrika 1947;12:153. Limits that agree with
+its exact test: Fay, Lumbard, Stat Med 2021;40:1147 (one row a patient; here whole patients move, as in the test).
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import betaincinv, ndtri, stdtr, stdtrit
+from scipy.stats import binom
 
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
 from core.metrics.intervals import Interval, square_and_add, wilson
+
+# Places where chances and shares are looked up for the limits of a paired difference; odd, so that a half is one of them.
+_CHANCES, _SHARES, _HALVINGS = 513, 1000, 40
 
 
 def clustered_wilson(hits: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95) -> Interval:
@@ -103,14 +108,63 @@ def paired_shares(first: ArrayLike, second: ArrayLike, groups: ArrayLike, *, con
     """As `share_difference` for the same rows judged twice, such as the malignant images by two models' decisions.
 
     `p` is exact: were both as good, each patient's difference would be as likely the other way round. With one row a
-    patient that is McNemar's exact test.
+    patient that is McNemar's exact test. `difference` has limits that agree with it: they leave out 0 where p is below
+    1 - `confidence`, and only there.
     """
     one, two = np.asarray(first, dtype=np.bool_), np.asarray(second, dtype=np.bool_)
     found = share_difference(one, groups, two, groups, confidence=confidence)
     patients = Patients.of(groups)
     moved = np.bincount(patients.index, weights=two.astype(np.float64) - one, minlength=patients.count).astype(np.int64)
     gained, lost = int(np.count_nonzero(two & ~one)), int(np.count_nonzero(one & ~two))
-    return PairedShares(found.first, found.second, found.difference, _sign_flips(moved), gained, lost)
+    tail = (1 - confidence) / 2
+    low, high = _lower_limit(moved, patients, tail, confidence), -_lower_limit(-moved, patients, tail, confidence)
+    value = found.difference.value
+    difference = Interval(value, min(low, value), max(high, value), "exact")
+    return PairedShares(found.first, found.second, difference, _sign_flips(moved), gained, lost)
+
+
+def _lower_limit(moved: NDArray[np.int64], patients: Patients, tail: float, confidence: float) -> float:
+    """The lower limit of `moved`, whole rows by patient, as a share of all rows (Fay and Lumbard's melded limit).
+
+    The difference is (2 * chance - 1) * changed: the chance that a patient's change is one for the better, and the share of
+    rows that changed. The first is as uncertain as the sign-flip test says, the second as Clopper and Pearson say of as many
+    rows as the patients are worth; the limit is the `tail` quantile of their product.
+    """
+    steps = np.abs(moved)
+    chances = np.linspace(0, 1, _CHANCES)
+    known = _at_least(moved, chances)
+    owner = np.sort(patients.index)
+    changed = np.arange(owner.size) - np.searchsorted(owner, owner) < steps[owner]  # as many of a patient's as moved
+    share = float(changed.mean())
+    worth = effective_rows(changed, Patients(owner, patients.count), confidence)
+    levels = (np.arange(_SHARES) + 0.5) / _SHARES
+    few = betaincinv(share * worth, (1 - share) * worth + 1, levels) if share > 0 else np.full(_SHARES, 1e-12)
+    many = betaincinv(share * worth + 1, (1 - share) * worth, levels) if share < 1 else np.ones(_SHARES)
+
+    def below(limit: float) -> float:
+        """How sure it is that the difference is at most `limit`."""
+        chance = (1 + limit / (few if limit >= 0 else many)) / 2
+        return float(np.interp(chance, chances, known, left=0.0, right=1.0).mean())
+
+    low, high = -1.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if below(middle) > tail else (middle, high)
+    return low
+
+
+def _at_least(moved: NDArray[np.int64], chances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How likely the sum is at least that of `moved` where each number is positive with each of the `chances` (k,): (k,)."""
+    steps = np.abs(moved[moved != 0])
+    reach = int(steps.sum())
+    spectrum = np.ones((chances.size, reach + 1), dtype=np.complex128)
+    for size, count in zip(*np.unique(steps, return_counts=True), strict=True):
+        of_size = np.zeros((chances.size, reach + 1))  # of each sum of the positive ones
+        of_size[:, : size * count + 1 : size] = binom.pmf(np.arange(count + 1), count, chances[:, None])
+        spectrum *= np.fft.fft(of_size, axis=1)
+    chance = np.fft.ifft(spectrum, axis=1).real
+    # Rounding must not make it fall.
+    return np.maximum.accumulate(np.clip(chance[:, int(moved[moved > 0].sum()) :].sum(axis=1), 0.0, 1.0))
 
 
 def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

@@ -84,7 +84,15 @@ def rate_figure(source: History | Events, *, span: Span = "trained", height: int
     history = History.of(source)
     if not len(history.rate):
         return empty_figure("Learning rate", height=height)
-    figure = base_figure("Epoch", "Learning rate", height=height, revision="rate")
+    # Named above, not beside, the axis: in a narrow column Plotly has no room left of the ticks.
+    figure = base_figure("Epoch", "", height=height, revision="rate")
+    figure.update_layout(
+        title={"text": "Learning rate", "font": {"size": 14}, "x": 0, "xref": "paper"},
+        title_y=1,
+        title_yref="paper",
+        title_yanchor="bottom",
+        title_pad_b=10,
+    )
     kept = extremes(history.rate.y, _RAW)
     figure.add_scatter(
         x=np.array(history.rate.x)[kept],
@@ -97,7 +105,6 @@ def rate_figure(source: History | Events, *, span: Span = "trained", height: int
     figure.update_yaxes(rangemode="tozero", exponentformat="power", nticks=4)
     _finish(figure, history, span, words=False)
     figure.update_xaxes(dtick=None, nticks=5, tickangle=0)  # it stands in a narrow column
-    figure.update_layout(showlegend=False)
     return figure
 
 
@@ -186,10 +193,11 @@ def _finish(figure: Any, history: History, span: Span, *, words: bool = True) ->
     best = history.best_epoch
     if best is not None:
         look = {"line": {"color": COLORS["neutral"], "dash": "dot", "width": 1.5}}
-        shapes.append({"type": "line", "x0": best, "x1": best, **over, **look})
-        place = {"x": best, "y": 1, "xanchor": "right" if best > end / 2 else "left", "yanchor": "top"}
-        notes.append({"text": f" best: epoch {best} ", **place})
+        # Named in the legend: within the axes there is no place that no curve ever comes to.
+        named = {"name": f"best: epoch {best}", "showlegend": words}
+        shapes.append({"type": "line", "x0": best, "x1": best, **named, **over, **look})
     common = {"yref": "paper", "showarrow": False, "font": {"size": 13}}
+    figure.update_layout(showlegend=words)
     set_epoch_axis(figure, end, shapes=shapes, annotations=[note | common for note in notes] if words else [])
 
 

@@ -51,13 +51,15 @@ class Prepared:
         return tuple(warning for step in self.steps for warning in step.warnings)
 
 
-def load(source: Path | str | bytes, recipe: Recipe, *, frame: int | None = None) -> Mammogram:
+def load(source: Path | str | bytes, recipe: Recipe, *, frame: int | None = None, name: str = "") -> Mammogram:
     """Read a mammogram the way this recipe wants it read. Everything that goes from a file to a model starts here.
+
+    `frame` and `name` as in core.images.read.
 
     Raises:
         UnreadableImage: see core.images.read.
     """
-    return read(source, frame=frame, window=recipe.voi)
+    return read(source, frame=frame, window=recipe.voi, name=name)
 
 
 def prepare(mammogram: Mammogram, recipe: Recipe, *, analysis: Analysis | None = None) -> Prepared:

@@ -18,6 +18,7 @@ from core.evaluate import Evaluation, read_evaluation
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
+from core.training.lineage import Parent, read_parent
 
 if TYPE_CHECKING:
     from core.training import Run
@@ -37,7 +38,9 @@ class Left:
 
 @dataclass(frozen=True)
 class Material:
-    """What was read from the run folder. `audits` of the heatmaps by split, in words where one cannot be read."""
+    """What was read from the run folder. `audits` of the heatmaps by split, in words where one cannot be read; `parent`: the
+    run that a fork began with.
+    """
 
     run: Run
     card: Mapping[str, Any]
@@ -47,6 +50,7 @@ class Material:
     evaluations: dict[str, Evaluation]
     audits: dict[str, HeatmapAudit | str]
     notes: Notes
+    parent: Parent | None = None
 
     @property
     def name(self) -> str:
@@ -126,6 +130,7 @@ def read_material(run: Run) -> Material:
         evaluations={split: found for split, found in evaluations.items() if found is not None},
         audits={split: audit for split, audit in audits.items() if audit is not None},
         notes=read_notes(run.path / FILE),
+        parent=read_parent(run.path),
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.config import Config
 from core.metrics import TITLES, Interval, Summary
+
+if TYPE_CHECKING:
+    from core.training.lineage import Parent
 
 LEVEL_TITLES = {"image": "Image level", "breast": "Breast level", "patient": "Patient level"}
 UNITS = {"image": "images", "breast": "breasts", "patient": "patients"}
@@ -121,8 +124,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def starting_weights(config: Config) -> str:
+def times(count: int) -> str:
+    """`once`, `2 times`."""
+    return "once" if count == 1 else f"{count} times"
+
+
+def starting_weights(config: Config, parent: Parent | None = None) -> str:
     """Where training started; a file by its name only, since its folder is of somebody's machine."""
+    if parent is not None:
+        return f"weights of the run {parent.run} (epoch {parent.epoch}), trained on the same patients"
     weights = config.model.weights
     if weights == "none":
         return "random initialisation (trained from scratch)"

@@ -5,20 +5,38 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
-from core.config import Config, dump_config
+from core.config import Config, dump_config, load_config
 from core.errors import BadRun
 from core.training.files import write_text
+from core.training.lineage import Parent, openings, write_parent
 from core.training.run import CONFIG, START, Run
 
 
+def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
+    """The settings of a fork of `run` that trains on as `run` did, with `overrides` ("training.epochs=5") on top.
+
+    A run from scratch trained all of its network at one rate. Its fork has weights to start from, and would be taken for a
+    pretrained network: head first, half of the stages never, another rate. So these are set to what the run had.
+    """
+    path = run.path / CONFIG
+    before = load_config(path)
+    as_before = []
+    if before.model.weights == "none":
+        rate = before.training.learning_rate
+        as_before = ["freeze_epochs=0", "stage_epochs=0", "frozen_share=0", f"fine_tune_learning_rate={rate}"]
+    return load_config(path, [*(f"training.{setting}" for setting in as_before), *overrides])
+
+
 def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> Run:
-    """Make a run, in state "queued", that begins with the best weights of `run` and with `config` (None: the same).
+    """Make a run, in state "queued", that begins with the best weights of `run` and with `config` (None: `starting_point`).
 
     It keeps the rows and the split of `run`: with another split it would be tested on patients that its weights have
     learnt from. Architecture and timm options stay those of `run` too, because the weights are of them. It has the weights
-    in its own folder: `run` may be trained on, renamed or deleted before the fork begins.
+    in its own folder: `run` may be trained on, renamed or deleted before the fork begins. Its parent.json says whose they are,
+    and how often the test set had been opened.
 
     Raises:
         BadRun: there is no model yet, or `config` names another architecture.
@@ -27,12 +45,14 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
     if not run.has_model:
         raise BadRun(f"{run.name}: it has no model yet to start from. Wait for its first epoch, or start a new run.")
     before = run.config()
-    chosen = config or before
+    chosen = config or starting_point(run)
     if (chosen.model.name, chosen.model.options) != (before.model.name, before.model.options):
         raise BadRun(
             f"{run.name}: its weights are those of {before.model.name}; a fork cannot have {chosen.model.name}. "
             "Keep model.name and model.options, or start a new run."
         )
+    card = run.model_card()
+    parent = Parent(run.name, int(card.get("best_epoch") or 0), str(card.get("weights_sha256", "")), openings(run.path))
     weights = (run.path / "model.safetensors").as_posix()
     model = chosen.model.model_copy(update={"weights": weights})
     frame = run.manifest().drop(columns="content_hash", errors="ignore")
@@ -40,6 +60,7 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
     try:
         _link(Path(weights), child.path / START)
         own = chosen.model.model_copy(update={"weights": START})
+        write_parent(child.path, parent)
         write_text(child.path / CONFIG, dump_config(child.config().model_copy(update={"model": own})))
     except OSError as error:
         child.delete()

@@ -249,7 +249,10 @@ class Run:
         """Raises BadRun when there is nothing to start (`resume` False: it was started before) or to resume (finished)."""
         state = self.status().state
         if state == "done":
-            raise BadRun(f"{self.name}: it is finished. Start a new run; its model can be the new one's starting weights.")
+            raise BadRun(
+                f"{self.name}: it is finished and cannot be resumed. To train its model further, fork it into a new run: "
+                f"`python -m core run fork {self.name}`, or Fork on the Runs page."
+            )
         if not resume and self.begun:
             raise BadRun(f"{self.name}: it was started before (it is {state}). Resume it, or start a new run.")
 

@@ -55,7 +55,8 @@ class View:
 def explain(
     model: Predictor, prepared: Prepared, image_warnings: tuple[str, ...], ask: Ask, progress: Report | None = None
 ) -> Explanation:
-    """Score and heatmap of a prepared image."""
+    """Score and heatmap of a prepared image. Raises UnreadableImage where it holds no breast."""
+    model.require_breast(prepared)
     score = model.score_prepared(prepared)
     wanted: dict[str, Any] = {"method": ask.method, "layer": ask.layer or None, "channels": ask.channels, "progress": progress}
     both = ask.target == BOTH

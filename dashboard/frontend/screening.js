@@ -1,4 +1,5 @@
-// What an operating point means for 1,000 women at a prevalence that a slider sets. All steps are here already.
+// What an operating point means for 1,000 women (breasts, images: as `words` says) at a prevalence that a slider sets. All steps
+// are here already.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".screening")
@@ -12,6 +13,11 @@ export default function (component) {
     range.value = state.index
     range.style.setProperty("--filled", (state.index / (state.data.steps.length - 1)) * 100 + "%")
     range.setAttribute("aria-valuetext", step.prevalence)
+    const { share, picture, dot, kinds } = state.data.words
+    root.querySelector(".share").textContent = share
+    root.querySelector(".dot").textContent = dot
+    root.querySelector("canvas").setAttribute("aria-label", picture)
+    root.querySelectorAll(".key .kind").forEach((each, kind) => (each.textContent = kinds[kind]))
     root.querySelector(".prevalence").textContent = step.prevalence
     root.querySelector(".sentence").textContent = step.sentence
     const rows = step.rows.map((cells) => {
@@ -37,7 +43,7 @@ export default function (component) {
 
 const COLORS = ["#D55E00", "", "#E69F00", "#56B4E9"] // found, missed, recalled for nothing, left alone
 
-// A dot a woman, 50 in a row: found, missed, false alarms, the rest.
+// A dot for each, 50 in a row: found, missed, false alarms, the rest.
 function paint(canvas, people, style) {
   const ratio = window.devicePixelRatio || 1
   const [wide, high, step] = [50, 20, 12]

@@ -9,6 +9,7 @@ import streamlit as st
 from core.metrics import Interval
 from dashboard import components, kept
 from dashboard.studio import paper
+from dashboard.studio.charts import calibration
 from dashboard.studio.scene import Scene
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def calibrating(scene: Scene) -> None:
     if isinstance(report, str):
         st.info(report, icon=":material/info:")
         return
+    if scene.same_weights and calibration(scene).to_dict() != report.frozen.to_dict():
+        st.warning(
+            f"The calibration has been fitted again since this split was scored: frozen now is {calibration(scene).method}. "
+            "What is called frozen below is the earlier one; score again for figures of the model as it is."
+        )
     methods = [name for name in report.bins if name != "none"]
     left, right = paper.halves("calibration", (400, 560))
     with left:

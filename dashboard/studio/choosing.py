@@ -67,30 +67,37 @@ def chosen_rule() -> ThresholdRule:
 
 def outcome(scene: Scene, value: float) -> None:
     """What this threshold does on validation, beside the frozen one."""
-    found = scene.sweep
-    places = found.nearest(value), found.nearest(scene.frozen)
+    from core.metrics.sweep import sweep
+
+    table, confidence = scene.table, scene.summary.confidence
+    both = [
+        sweep(table["label"], table["score"], table["patient_id"], [threshold], confidence=confidence)
+        for threshold in (value, scene.frozen)
+    ]
     rows: list[list[Interval | str | None]] = [["Threshold", number(value), number(scene.frozen)]]
     for name, title in (("sensitivity", "Sensitivity"), ("specificity", "Specificity"), ("ppv", "PPV"), ("npv", "NPV")):
-        rows.append([title, *(_at(getattr(found, name), place) for place in places)])
-    called = found.tp + found.fp
-    rows.append(["Called malignant", *(f"{called[place]:,} of {scene.summary.rows:,}" for place in places)])
+        rows.append([title, *(_only(getattr(found, name)) for found in both)])
+    rows.append(["Called malignant", *(f"{int(found.tp[0] + found.fp[0]):,} of {scene.summary.rows:,}" for found in both)])
     paper.table(["On validation", "by this rule", "frozen now"], rows, stacked=True)
     st.caption(
-        f"By {scene.units}. The rule was made to fit these very {scene.units}, so the first column flatters; "
-        "the test set will tell."
+        f"By {scene.units}. Both thresholds were chosen on validation, the very {scene.units} that are counted here, so both "
+        "columns flatter; the test set will tell."
     )
 
 
-def _at(shares: Shares, place: int) -> Interval | str:
-    value = float(shares.value[place])
-    return "–" if value != value else Interval(value, float(shares.low[place]), float(shares.high[place]))
+def _only(shares: Shares) -> Interval | str:
+    value = float(shares.value[0])
+    return "–" if value != value else Interval(value, float(shares.low[0]), float(shares.high[0]))
 
 
 def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
     """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
+    from core.evaluate.freezing import is_frozen
+
     run = scene.run
     opened = _opened(scene)
-    frozen = scene.found.rule
+    already = scene.same_weights and is_frozen(scene.card, rule, scene.found.predictions)
+    press = False
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Look at it",
@@ -100,7 +107,9 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
             on_click=lambda: explore(scene, value),
         )
         sure = True
-        if opened:
+        if already:
+            st.badge("This is what is frozen now", icon=":material/lock:")
+        elif opened:
             with st.popover("Freeze it all the same", icon=":material/warning:"):
                 times = "once" if opened == 1 else f"{opened} times"
                 st.markdown(
@@ -113,7 +122,7 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
             press = st.button("Freeze this threshold", type="primary", icon=":material/lock:", key="evaluate:freeze")
     st.caption(
         "Freezing chooses a threshold by this rule for images, breasts and patients, each on validation, and puts them into "
-        "the model. " + (f"Frozen now: {_words(frozen)}." if frozen else "")
+        "the model. " + (f"Frozen now: {_words(scene.rule)}." if scene.rule else "")
     )
     if press:
         with components.errors_shown():
@@ -123,8 +132,9 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
 
 
 def _opened(scene: Scene) -> int:
-    test = results.evaluation(scene.run, "test")
-    return 0 if test is None else test.opened
+    from core.training.lineage import openings
+
+    return openings(scene.run.path)
 
 
 def _words(rule: ThresholdRule) -> str:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 HELP = """
 Scores of two models on one image go up and down together, so their difference is known far better than two intervals side by
 side suggest. **DeLong** tests the difference of the two AUCs; the **bootstrap** draws the same patients for both runs; the
-**exact test** looks only at images that the two runs decide differently. Sensitivity and specificity are each run's own, at its
+**exact test** looks only at images that the two runs decide differently, and the interval beside it leaves out 0 only where the
+test does (Fay and Lumbard, 2021). Sensitivity and specificity are each run's own, at its
 own frozen threshold.
 
 A p value says how surprising the difference would be if the runs were equally good. It does not say that a difference matters,
@@ -52,13 +53,13 @@ def _other(scene: Scene, names: list[str]) -> None:
                 return
             level = other.levels[scene.level]
             if isinstance(level, str):
-                st.info(f"{name}: {level}", icon=":material/info:")
+                st.info(paper.said(f"{name}: {level}"), icon=":material/info:")
                 return
             second = Scene(services.open_run(name), other, level)
             try:
                 found = results.comparison(scene.run, second.run, scene.found, other, scene.level)
             except LabError as error:
-                st.warning(components.plain(str(error)), icon=":material/block:")
+                st.warning(paper.said(str(error)), icon=":material/block:")
                 return
             _overlay(scene, second)
     with right:
@@ -67,7 +68,7 @@ def _other(scene: Scene, names: list[str]) -> None:
             with st.popover("What is this?", icon=":material/help:"):
                 st.markdown(HELP)
         for warning in found.warnings:
-            st.warning(components.plain(warning), icon=":material/update:")
+            st.warning(paper.said(warning), icon=":material/update:")
         rows = [[title, a, b, change, p or "–", note] for title, a, b, change, p, note in found.table_rows()]
         paper.table(["Figure", found.first, found.second, "Difference", "p", "Test"], rows)
         st.caption(f"{found.matching}. A difference is {found.second} less {found.first}, with its 95% interval.")

@@ -40,9 +40,9 @@ STORED = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "pr
 
 def dial(scene: Scene) -> None:
     """The slider with its cards. What was chosen is kept; the frozen threshold is no choice."""
-    data = once("dial", scene, lambda: {"dial": KEY, "words": _words(scene)} | steps(scene))
+    data = once("dial", scene, lambda: {"dial": KEY} | steps(scene))
     index = scene.sweep.nearest(scene.threshold)
-    _dial(data=data | {"index": index}, key=KEY, on_changed_change=lambda: _moved(scene))
+    _dial(data=data | {"words": _words(scene), "index": index}, key=KEY, on_changed_change=lambda: _moved(scene))
 
 
 def _moved(scene: Scene) -> None:
@@ -56,13 +56,16 @@ def explore(scene: Scene, threshold: float | None) -> None:
 
 
 def _words(scene: Scene) -> str:
-    rule = scene.run.model_card().get("threshold_rule") or {}
-    target = scene.found.target_sensitivity
-    how = {
-        "youden": ", where sensitivity + specificity is highest",
-        "cost": f", with a missed cancer as {rule.get('cost_ratio', 0):g} false alarms",
-    }.get(str(rule.get("kind")), "" if target is None else f" for a sensitivity of {target:.2f}")
-    return f"The model's own, chosen on validation{how}."
+    rule = scene.rule
+    how = ""
+    if rule is not None:
+        how = {
+            "sensitivity": f" for a sensitivity of {rule.target:.2f}",
+            "youden": ", where sensitivity + specificity is highest",
+            "cost": f", with a missed cancer as {rule.cost_ratio:g} false alarms",
+        }[rule.kind]
+    whose = "The model's own" if scene.same_weights else "That of the model that made these scores"
+    return f"{whose}, chosen on validation{how}."
 
 
 def steps(scene: Scene) -> dict[str, Any]:
@@ -87,7 +90,8 @@ def steps(scene: Scene) -> dict[str, Any]:
         values, lows, highs = (rounded(column) for column in (shares.value, shares.low, shares.high))
         note = _note(scene, name)
         stored = summary[STORED[name]] if name in STORED else None
-        if isinstance(stored, Interval):  # at the frozen threshold the page says what evaluation.json says
+        # At the frozen threshold the page says what evaluation.json says, if that is what it was made with.
+        if isinstance(stored, Interval) and summary.threshold == scene.frozen:
             values[frozen], lows[frozen], highs[frozen] = stored.value, stored.low, stored.high
         card = {"name": name, "title": title, "help": help.format(units=scene.units)}
         cards.append(card | {"values": values, "lows": lows, "highs": highs, "note": note})

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.metrics import frozen_thresholds
+from core.training.lineage import read_parent
 from dashboard import components, results
 from dashboard.components import number
 from dashboard.studio import paper
-from dashboard.studio.scene import SPLITS
+from dashboard.studio.scene import SPLITS, UNITS
 
 if TYPE_CHECKING:
     from core.errors import LabError
@@ -75,6 +77,15 @@ def scoring(run: Run, split: str) -> None:
     components.task_progress(task)
 
 
+def _inherited(run: Run, split: str) -> list[str]:
+    """That the same test set was opened before this run was forked."""
+    parent = read_parent(run.path) if split == "test" else None
+    if parent is None or not parent.opened:
+        return []
+    times = "once" if parent.opened == 1 else f"{parent.opened} times"
+    return [f"{times} more before it was forked from {components.plain(parent.run)}"]
+
+
 def about(run: Run, found: Evaluation) -> None:
     """What was scored, when and how often; and whether the model has changed since."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -88,7 +99,7 @@ def about(run: Run, found: Evaluation) -> None:
             parts.append(f"test set opened **{times}**, last {_day(found.last_opened)}")
         else:
             parts.append(f"scored {_day(found.last_opened)}")
-        st.markdown(" · ".join(parts), width="stretch")
+        st.markdown(" · ".join(parts + _inherited(run, found.split)), width="stretch")
         if found.split == "test":
             _history(found)
             with st.popover("Open again", icon=":material/refresh:"):
@@ -97,13 +108,34 @@ def about(run: Run, found: Evaluation) -> None:
                     score(run, found.split)
         elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
             score(run, found.split)
-    outdated = found.outdated(run.model_card())
-    if outdated:
-        again = "Open the test set again" if found.split == "test" else "Score again"
-        st.warning(f"{outdated} {again} for figures of the model as it is.")
+    _outdated(run, found)
     if found.excluded:
         with st.expander("Images that were left out"):
             st.dataframe([{"image": item.path, "reason": item.reason} for item in found.excluded], hide_index=True)
+
+
+def _outdated(run: Run, found: Evaluation) -> None:
+    """That the model is no longer the one behind the stored figures, where those stand on this page, and what to do."""
+    card = run.model_card()
+    if found.weights_sha256 != str(card.get("weights_sha256", "")):
+        why = found.outdated(card)
+    else:
+        told = {level: summary for level, summary in found.levels.items() if not isinstance(summary, str)}
+        moved = [
+            f"{value:.3f} for {UNITS[level]}"
+            for level, value in frozen_thresholds(card).items()
+            if level in told and not isinstance(value, str) and value != told[level].threshold
+        ]
+        if not moved:
+            return
+        why = (
+            f"The threshold has been chosen again since this split was scored: {', '.join(moved)} now. The slider and all that "
+            "follows it go by that; Subgroups, Compare and Figures still tell of the earlier one."
+        )
+    task = results.evaluation_task(run, found.split)
+    again = "Open the test set again" if found.split == "test" else "Score again"
+    doing = task is not None and task.running
+    st.warning(f"{why} {'They are being made anew.' if doing else f'{again} for figures of the model as it is.'}")
 
 
 def _history(found: Evaluation) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.metrics import Interval
+from dashboard import components
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -34,6 +35,14 @@ def p_value(p: float | None) -> str:
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def said(text: str) -> str:
+    """A message of ours as Markdown: what stands between backticks is code, all else is shown as it is."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return components.plain(text)
+    return "`".join(part if place % 2 else components.plain(part) for place, part in enumerate(parts))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Interval | str | None]], *, stacked: bool = False) -> None:

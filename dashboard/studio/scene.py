@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from core.evaluate import Evaluation
-    from core.metrics import Summary
+    from core.metrics import Summary, ThresholdRule
     from core.metrics.sweep import Sweep
     from core.training import Run
 
@@ -43,17 +43,44 @@ class Scene:
         """What is counted, in words."""
         return UNITS[self.level]
 
-    @property
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """model.json as it is now. Raises BadRun."""
+        return self.run.model_card()
+
+    @cached_property
     def frozen(self) -> float:
-        """The threshold that the model decides with at this level."""
-        return self.summary.threshold
+        """The threshold that the model decides with at this level now, whatever the stored figures were made with.
+
+        Scores of other weights are judged at the threshold that was frozen with them.
+        """
+        return self.now(self.summary)
+
+    def now(self, summary: Summary) -> float:
+        """The threshold at this summary's level as it is frozen now; as `frozen`."""
+        from core.metrics import frozen_thresholds
+
+        found = frozen_thresholds(self.card).get(summary.level, "") if self.same_weights else ""  # type: ignore[call-overload]
+        return summary.threshold if isinstance(found, str) else float(found)
+
+    @property
+    def same_weights(self) -> bool:
+        """Whether the model as it is made these scores."""
+        return self.found.weights_sha256 == str(self.card.get("weights_sha256", ""))
+
+    @cached_property
+    def rule(self) -> ThresholdRule | None:
+        """The rule behind `frozen`; None where nobody wrote it down. Raises BadRun."""
+        from core.evaluate.freezing import frozen_rule
+
+        return frozen_rule(self.card) if self.same_weights else self.found.rule
 
     @property
     def key(self) -> str:
         """Changes when anything that can be computed of the scene does."""
         found = self.found
-        parts = (self.run.path, found.split, found.opened, found.last_opened, found.weights_sha256, self.level, self.frozen)
-        return ":".join(map(str, parts))
+        scored = (self.run.path, found.split, found.opened, found.last_opened, found.weights_sha256)
+        return ":".join(map(str, (*scored, self.level, self.frozen, hash(str(self.card.get("calibration"))))))
 
     @property
     def choice(self) -> str:

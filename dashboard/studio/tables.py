@@ -22,8 +22,11 @@ def figures(scene: Scene) -> None:
     summary = scene.summary
     rows = [[title, value, interval, note] for title, value, interval, note in summary.table_rows()]
     paper.table(["Figure", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
+    made = f"the frozen threshold {summary.threshold:.3f}"
+    if summary.threshold != scene.frozen:
+        made = f"the earlier threshold {summary.threshold:.3f} (frozen now: {scene.frozen:.3f})"
     st.caption(
-        f"At the frozen threshold {summary.threshold:.3f}, wherever the slider stands, by {scene.units}. "
+        f"At {made}, wherever the slider stands, by {scene.units}. "
         f"Patients, never images, are resampled {summary.samples:,} times: {summary.patients:,} patients, "
         f"{summary.malignant_patients:,} with a malignant and {summary.benign_patients:,} with a benign {summary.level}."
     )

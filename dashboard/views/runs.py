@@ -79,6 +79,7 @@ def table() -> None:
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [names.index(name) for name in selected() if name in names]}},
         column_config={
+            "Input size": st.column_config.TextColumn(help="Height × width of what the model sees, in pixels."),
             "Duration": st.column_config.TextColumn(help="From its first start to its end; pauses count."),
             "Validation AUC": st.column_config.TextColumn(
                 width=INTERVAL,
@@ -118,7 +119,7 @@ def table_frame(rows: list[Row]) -> object:
                 "Run": each.name,
                 "State": each.state,
                 "Model": each.model,
-                "Size": each.size,
+                "Input size": each.size,
                 "Data set": each.data,
                 "Validation AUC": figure_text(each.validation),
                 "Test AUC": figure_text(each.test),

@@ -30,21 +30,21 @@ def show() -> None:
         st.session_state["train:entered"] = True
         if found := services.active_runs():
             results.watch_run(found[0])
-    left, middle, right = st.columns([3, 6, 3], vertical_alignment="center")
-    with left:
+    bar = st.container(horizontal=True, vertical_alignment="center")
+    with bar:
         view = kept.segmented("View", VIEWS, "train:view", hide_label=True)
     if view != "Progress":
         new_run.show()
         return
-    with middle:
+    with bar:
         run = run_picker()
+        if run is not None:
+            kept.segmented("Epochs shown", SPANS, "train:span", hide_label=True)
     if run is None:
         components.empty_state(
             "Nothing has been trained yet", "Set up a first run: it appears here as it learns.", icon=":material/monitoring:"
         )
         return
-    with right.container(horizontal_alignment="right"):
-        kept.segmented("Epochs shown", SPANS, "train:span", hide_label=True)
     status = run.status()
     active = services.at_work(run, status)
     st.fragment(progress, run_every=REFRESH if active else None)(run, active, state_key(status))
@@ -91,7 +91,9 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
         "metric": followed.metric(status.monitor, CHART_HEIGHT, span),
         "rate": followed.rate(CHART_HEIGHT, span),
     }
-    for column, (name, chart) in zip(st.columns([5, 5, 3]), charts.items(), strict=True):
+    with st.container(key="narrow_charts"):
+        columns = st.columns([5, 5, 3])
+    for column, (name, chart) in zip(columns, charts.items(), strict=True):
         with column:
             components.figure(chart, f"train:{name}", subject=f"{run.name}, {span}", alt=f"{name} of {run.name}")
     for message in followed.warnings[-5:]:
@@ -103,12 +105,12 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
 
 def header(run: Run, status: Status) -> None:
     """State in a badge, what the run is, and the buttons that fit its state."""
-    words, color = state_of(status)
+    words, color = state_of(status, run)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(words, color=color)
         if is_synthetic(run):
             st.badge("SYNTHETIC", color="orange", help="Trained on the synthetic demo set: not real mammograms.")
-        st.markdown(what_it_is(run, status), width="stretch")
+        st.markdown(what_it_is(run, status), width="stretch", help="Input: height × width of what the model sees, in pixels.")
         controls.requests(run, status, "train")
 
 
@@ -119,7 +121,7 @@ def what_it_is(run: Run, status: Status) -> str:
     if config is not None:
         height, width = config.preprocessing.shape
         weights = "from scratch" if config.model.weights == "none" else "pretrained"
-        parts = [f"{config.model.name}, {weights}", f"{width} × {height} px"]
+        parts = [f"{config.model.name}, {weights}", f"input {height} × {width}"]
     else:
         parts = ["configuration not readable"]
     images = results.watch(run).last.get("start", {}).get("images") or {}
@@ -149,20 +151,21 @@ def cards(run: Run, status: Status) -> None:
     phase = str(followed.last.get("phase", {}).get("phase", ""))
     device = str(start.get("device") or status.device or "–")
     spent = f"{duration(followed.seconds)} of training" if followed.seconds else "no epoch finished yet"
-    components.metric_cards(
-        [
-            Metric("Epoch", f"{int(epoch.get('epoch', 0))} / {status.epochs}", PHASE_TITLES.get(phase, phase or "–")),
-            Metric("Loss, training", number(followed.train_loss), f"validation {number(epoch.get('val_loss'))}"),
-            Metric(
-                METRIC_TITLES.get(name, name),
-                number(followed.figure_of_epoch(name)),
-                f"best {number(best)}, epoch {status.best_epoch}" if status.best_epoch else "best: none yet",
-            ),
-            Metric("Images/s", "–" if rate is None else f"{float(rate):.1f}", spent),
-            Metric("Learning rate", "–" if learning is None else f"{float(learning):.1e}", "of the last step"),
-            Metric("Device", device.split(" (")[0], _device_detail(start, step), MEMORY),
-        ]
-    )
+    with st.container(key="narrow_cards"):
+        components.metric_cards(
+            [
+                Metric("Epoch", f"{int(epoch.get('epoch', 0))} / {status.epochs}", PHASE_TITLES.get(phase, phase or "–")),
+                Metric("Loss, training", number(followed.train_loss), f"validation {number(epoch.get('val_loss'))}"),
+                Metric(
+                    METRIC_TITLES.get(name, name),
+                    number(followed.figure_of_epoch(name)),
+                    f"best {number(best)}, epoch {status.best_epoch}" if status.best_epoch else "best: none yet",
+                ),
+                Metric("Images/s", "–" if rate is None else f"{float(rate):.1f}", spent),
+                Metric("Learning rate", "–" if learning is None else f"{float(learning):.1e}", "of the last step"),
+                Metric("Device", device.split(" (")[0], _device_detail(start, step), MEMORY),
+            ]
+        )
 
 
 def _device_detail(start: dict[str, object], step: dict[str, object]) -> str:

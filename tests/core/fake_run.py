@@ -46,7 +46,7 @@ class FakeRun:
         return {}
 
     def status(self) -> SimpleNamespace:
-        return SimpleNamespace(state=self.state, reason=self.reason)
+        return SimpleNamespace(state=self.state, reason=self.reason, live=self.state in ("running", "paused"))
 
 
 @dataclass

@@ -127,7 +127,21 @@ def test_two_splits_are_not_compared(first: FakeRun) -> None:
 
 def test_a_run_without_figures_says_how_to_get_them(first: FakeRun) -> None:
     with pytest.raises(BadRun, match="evaluate first --split val"):
-        compare(first, first, "val")
+        compare(first, other_run(first), "val")
+
+
+def test_comparing_a_run_with_itself_is_refused(first: FakeRun) -> None:
+    with pytest.raises(BadRun, match=r"Expected two runs to compare, got first twice.*Name another run"):
+        compare(first, first)
+
+
+def test_the_intervals_and_p_values_of_a_row_agree(first: FakeRun) -> None:
+    found = compare(first, other_run(first))
+    for name in ("sensitivity", "specificity"):
+        change = found.paired[name]
+        assert (change.difference.low > 0 or change.difference.high < 0) == (change.p < 0.05)
+    notes = {row[0]: row[5] for row in found.table_rows()}
+    assert notes["Specificity, paired"].startswith("exact test of changed decisions, and its interval: ")
 
 
 def test_the_table_has_every_figure_and_plain_json_no_nan(first: FakeRun) -> None:

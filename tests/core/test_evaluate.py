@@ -50,6 +50,15 @@ def test_the_threshold_is_the_models_and_not_chosen_again(run: FakeRun) -> None:
     assert evaluation.summary.counts.tp + evaluation.summary.counts.fp == called.sum()
 
 
+@pytest.mark.parametrize("state", ["running", "paused"])
+def test_the_test_set_stays_closed_while_the_run_is_being_trained(run: FakeRun, state: str) -> None:
+    run.state = state
+    with pytest.raises(BadRun, match="still being trained"):
+        evaluate(run, "test", predictor=predictor_of(run))
+    assert read_evaluation(run, "test") is None
+    assert evaluate(run, "val", predictor=predictor_of(run)).images == 28
+
+
 def test_openings_are_counted_per_split_and_survive_the_process(run: FakeRun) -> None:
     for expected in (1, 2, 3):
         assert evaluate(run, "test", predictor=predictor_of(run)).opened == expected

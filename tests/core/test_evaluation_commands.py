@@ -64,6 +64,56 @@ def test_impossible_rules_are_refused(lab: Path, capsys: pytest.CaptureFixture[s
     assert "expected a number above 0" in capsys.readouterr().err
 
 
+def frozen(lab: Path) -> dict[str, object]:
+    return json.loads((lab / "checkpoints/one/model.json").read_text(encoding="utf-8"))
+
+
+def test_without_a_rule_the_frozen_one_stays(lab: Path) -> None:
+    assert main(["threshold", "one", "--rule", "youden"]) == 0
+    before = frozen(lab)
+    assert before["threshold_rule"]["kind"] == "youden"
+    assert main(["threshold", "one", "--calibration", "isotonic"]) == 0
+    changed = {name for name, value in frozen(lab).items() if before[name] != value}
+    assert changed == {"calibration"} and frozen(lab)["calibration"]["method"] == "isotonic"
+
+
+def test_only_the_options_asked_for_change(lab: Path) -> None:
+    assert main(["threshold", "one", "--rule", "cost", "--cost-ratio", "20"]) == 0
+    assert main(["threshold", "one", "--prevalence", "0.01"]) == 0
+    rule = frozen(lab)["threshold_rule"]
+    assert (rule["kind"], rule["cost_ratio"], rule["prevalence"]) == ("cost", 20, 0.01)
+    assert main(["threshold", "one", "--rule", "cost", "--cost-ratio", "5"]) == 0
+    assert frozen(lab)["threshold_rule"]["prevalence"] == 0.01
+    assert main(["threshold", "one", "--rule", "sensitivity"]) == 0  # another rule: as the run is configured
+    assert frozen(lab)["threshold_rule"]["target"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rule", "youden", "--target", "0.8"], "--target 0.8: expected with the rule sensitivity only, got the rule youden"),
+        (["--rule", "youden", "--cost-ratio", "5"], "--cost-ratio 5: expected with the rule cost only, got the rule youden"),
+        (["--rule", "sensitivity", "--prevalence", "0.1"], "--prevalence 0.1: expected with the rule cost only"),
+        (["--rule", "cost", "--target", "0.8"], "or say --rule sensitivity"),
+        (["--cost-ratio", "5"], "got the rule sensitivity (frozen now). Leave --cost-ratio out, or say --rule cost"),
+    ],
+)
+def test_an_option_of_another_rule_is_refused(
+    lab: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    before = frozen(lab)
+    assert main(["threshold", "one", *options]) != 0
+    assert words in capsys.readouterr().err and frozen(lab) == before
+
+
+def test_a_run_is_not_compared_with_itself(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["evaluate", "one"])
+    capsys.readouterr()
+    assert main(["compare", "one", "one"]) != 0
+    printed = capsys.readouterr()
+    assert "got one twice" in printed.err and printed.out == ""
+
+
 def test_two_runs_are_compared_in_pairs(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(lab / "checkpoints/one", lab / "checkpoints/two")
     manifest = lab / "checkpoints/two/manifest.csv"

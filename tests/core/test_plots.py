@@ -204,7 +204,11 @@ def test_loss_has_both_curves_on_one_axis_of_epochs() -> None:
 def test_the_best_epoch_is_marked() -> None:
     figure = metric_figure(events(epochs=5))
     assert named(figure, "ROC AUC").marker.symbol == ("circle", "circle", "circle", "star", "circle")
-    assert any("epoch 4" in annotation.text for annotation in figure.layout.annotations)
+    (line,) = (shape for shape in figure.layout.shapes if shape.type == "line")
+    assert (line.x0, line.name) == (4, "best: epoch 4")
+    # In the legend, outside the axes, where no curve runs over it.
+    assert line.showlegend and figure.layout.showlegend
+    assert not any("best" in annotation.text for annotation in figure.layout.annotations)
 
 
 def test_phases_are_shaded_and_named() -> None:

@@ -10,8 +10,10 @@ from saved_run import make_saved_run, validation_of
 
 from core.errors import BadRun, NotEnoughData
 from core.evaluate import evaluate, read_evaluation, refreeze
+from core.evaluate.freezing import frozen_rule, is_frozen
 from core.metrics import ThresholdRule, at_level, cost_threshold, frozen_thresholds, youden_threshold
 from core.training import Run
+from core.training.lineage import Parent, write_parent
 
 
 @pytest.fixture
@@ -42,6 +44,42 @@ def test_a_calibration_is_fitted_only_when_asked_for(run: Run) -> None:
     kept = run.model_card()["calibration"]
     assert refreeze(run, ThresholdRule("youden"))["calibration"] == kept
     assert refreeze(run, ThresholdRule("youden"), calibration="isotonic")["calibration"]["method"] == "isotonic"
+
+
+@pytest.mark.parametrize(
+    ("rule", "frozen"),
+    [
+        (ThresholdRule("youden"), True),
+        (ThresholdRule("youden", target=0.5, cost_ratio=3), True),  # what Youden's rule does not go by
+        (ThresholdRule("sensitivity"), False),
+        (ThresholdRule("cost"), False),
+    ],
+)
+def test_a_rule_is_frozen_when_freezing_it_would_change_nothing(run: Run, rule: ThresholdRule, frozen: bool) -> None:
+    card = refreeze(run, ThresholdRule("youden"))
+    assert frozen_rule(card) == ThresholdRule("youden")
+    assert is_frozen(card, rule, validation_of(run)) is frozen
+    for level in ("breast", "patient"):
+        moved = card | {"thresholds": card["thresholds"] | {level: 0.123}}
+        assert not is_frozen(moved, rule, validation_of(run))
+
+
+def test_a_card_of_an_earlier_version_has_the_rule_of_its_target(run: Run) -> None:
+    card = {name: value for name, value in run.model_card().items() if name != "threshold_rule"}
+    assert frozen_rule(card) == ThresholdRule("sensitivity", 0.9)
+    assert frozen_rule(card | {"target_sensitivity": None}) is None
+    assert not is_frozen(card | {"target_sensitivity": None}, ThresholdRule(), validation_of(run))
+
+
+def test_the_openings_of_a_fork_s_parent_count(run: Run) -> None:
+    write_parent(run.path, Parent("elder", 1, "ab" * 32, 2))
+    with pytest.raises(BadRun, match="opened 2 times, 2 of these before it was forked from elder"):
+        refreeze(run, ThresholdRule("youden"))
+    refreeze(run, ThresholdRule("youden"), reopen=True)
+    assert read_evaluation(run, "test") is None
+    found = evaluate(run, "test")
+    (change,) = found.refrozen
+    assert (found.opened, change.opened, change.rule, len(found.history)) == (1, 2, "youden", 1)
 
 
 def test_after_the_test_set_was_opened_it_is_refused(run: Run) -> None:

@@ -26,6 +26,7 @@ from core.report.heatmaps import choose_cases
 from core.report.material import anonymous, split_fingerprint
 from core.report.notes import Notes
 from core.report.words import told
+from core.training.lineage import Parent, write_parent
 
 VOID = {"meta", "br", "img", "link", "hr", "input", "path", "use"}
 LARGEST = 6_000_000  # bytes: what still passes by mail
@@ -353,6 +354,25 @@ def test_writing_a_report_is_not_an_opening_of_the_test_set(evaluated: FakeRun) 
     before = (evaluated.path / "evaluation.json").read_bytes()
     written(evaluated)
     assert (evaluated.path / "evaluation.json").read_bytes() == before
+
+
+def test_a_fork_names_its_parent_and_the_openings_before_it(evaluated: FakeRun) -> None:
+    assert "frozen before the test set was scored" in written(evaluated)
+    write_parent(evaluated.path, Parent("elder", 3, "ab" * 32, 2))
+    text = written(evaluated)
+    assert "weights of the run elder (epoch 3), trained on the same patients" in text
+    assert "after the test set, which is the same, had been opened 2 times" in text
+    assert "Before this run was forked from elder, the same test set had been opened 2 times." in text
+    assert "frozen before the test set was scored" not in text
+
+
+@pytest.mark.parametrize("changed", [{"threshold": 0.9}, {"weights_sha256": "ef" * 32}], ids=["chosen again", "trained on"])
+def test_nothing_is_called_frozen_that_changed_after_the_test(evaluated: FakeRun, changed: dict) -> None:
+    assert "No model was updated after the test." in written(evaluated)
+    evaluated.card |= changed
+    text = written(evaluated)
+    assert "frozen before the test set was scored" not in text and "No model was updated after the test." not in text
+    assert "What changed after the test: see its openings." in text
 
 
 def test_a_test_set_opened_twice_is_a_warning_and_a_limit(evaluated: FakeRun) -> None:

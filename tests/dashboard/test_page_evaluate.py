@@ -253,6 +253,62 @@ def test_freezing_changes_the_model_and_scores_validation_again(scored: Run) -> 
     assert read_evaluation(scored, "val").threshold == scored.model_card()["threshold"]
 
 
+@pytest.mark.parametrize("level", ["image", "patient"])
+def test_what_is_frozen_now_is_shown_before_validation_is_scored_again(
+    scored: Run, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    monkeypatch.setattr(results, "start_evaluation", lambda run, split: None)  # it never ends
+    stored = read_evaluation(scored, "val")
+    services.remember("evaluate:target", 0.5)
+    services.remember("evaluate:level", level)
+    app = open_tab("Choose a threshold")
+    assert "Frozen now: a target sensitivity of 0.90" in texts(app)
+    button(app, "evaluate:freeze").click().run()
+    assert not app.exception
+    card = scored.model_card()
+    now = {"image": card["threshold"], **card["thresholds"]}[level]
+    assert now > stored.levels[level].threshold
+    data = component(app, "dial")
+    assert data["index"] == data["frozen"] and data["grid"][data["frozen"]] == now
+    assert "for a sensitivity of 0.50" in data["words"]
+    assert "Frozen now: a target sensitivity of 0.50" in texts(app)
+    assert f"<td>Threshold</td><td>{now:.3f}</td><td>{now:.3f}</td>" in re.sub(r"<td class='.'>", "<td>", tables(app))
+    assert "both columns flatter" in texts(app)
+    table = at_level(stored.predictions, level)
+    at = at_threshold(table["label"], table["score"], now)
+    assert cards(app)["sensitivity"]["value"] == pytest.approx(at["sensitivity"], abs=1e-5)
+    (banner,) = app.warning
+    assert f"{now:.3f} for {level}s" in banner.value and "Score again" in banner.value
+    app = open_tab("Figures")
+    captions = " ".join(each.value for each in app.caption)
+    assert f"earlier threshold {stored.levels[level].threshold:.3f} (frozen now: {now:.3f})" in captions
+
+
+def test_what_is_frozen_already_is_not_offered_again(scored: Run) -> None:
+    app = open_tab("Choose a threshold")
+    assert not [each for each in app.button if each.key == "evaluate:freeze"]
+    assert "This is what is frozen now" in texts(app)
+    app.slider(key="evaluate:target:widget").set_value(0.5).run()
+    assert "This is what is frozen now" not in texts(app)
+    button(app, "evaluate:freeze").click().run()
+    task = results.evaluation_task(scored, "val")
+    while task is not None and task.running:
+        pass
+    app.run()
+    assert not app.warning
+    assert not [each for each in app.button if each.key == "evaluate:freeze"]
+
+
+def test_a_calibration_fitted_since_is_said(scored: Run) -> None:
+    from core.evaluate import refreeze
+    from core.evaluate.freezing import frozen_rule
+
+    method = "none" if scored.model_card()["calibration"]["method"] != "none" else "logistic"
+    refreeze(scored, frozen_rule(scored.model_card()), calibration=method)
+    app = open_tab("Calibration")
+    assert f"frozen now is {method}" in app.warning[0].value
+
+
 def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run) -> None:
     services.remember("evaluate:split", "val")
     services.remember("evaluate:target", 0.5)
@@ -293,20 +349,41 @@ def test_screening_says_it_in_whole_women_at_every_prevalence(scored: Run) -> No
     from core.metrics import operating_point
     from dashboard.studio.screening import DEFAULT, PREVALENCES
 
+    services.remember("evaluate:level", "patient")
     app = open_tab("Screening")
     data = component(app, "screening")
     assert len(data["steps"]) == len(PREVALENCES)
     assert data["index"] == PREVALENCES.index(DEFAULT)
     assert all(sum(step["people"]) == 1000 and min(step["people"]) >= 0 for step in data["steps"])
-    predictions = read_evaluation(scored, "val").predictions
-    point = operating_point(
-        predictions["label"], predictions["score"], scored.model_card()["threshold"], predictions["patient_id"]
-    )
+    women = at_level(read_evaluation(scored, "val").predictions, "patient")
+    point = operating_point(women["label"], women["score"], scored.model_card()["thresholds"]["patient"], women["patient_id"])
     expected = point.at(0.1)
     rows = {row[0]: row[1:] for row in data["steps"][PREVALENCES.index(10)]["rows"]}
     assert rows["A recall is cancer (PPV)"][0] == f"{expected.ppv.value:.1%}"
     assert rows["Recalled, of 1,000"][0] == f"{expected.recalled.value:,.0f}"
     assert data["steps"][PREVALENCES.index(10)]["sentence"].startswith("Of 1,000 women screened, 100 have cancer.")
+    assert data["words"]["dot"].startswith("A dot is a woman")
+    assert not [each for each in app.button if each.key == "evaluate:women"]
+
+
+@pytest.mark.parametrize(
+    ("level", "sentence"),
+    [("image", "Of 1,000 images scored, 100 show cancer."), ("breast", "Of 1,000 breasts scored, 100 have cancer.")],
+)
+def test_screening_by_images_or_breasts_never_counts_women_and_leads_to_them(scored: Run, level: str, sentence: str) -> None:
+    from dashboard.studio.screening import PREVALENCES
+
+    services.remember("evaluate:level", level)
+    app = open_tab("Screening")
+    data = component(app, "screening")
+    assert data["steps"][PREVALENCES.index(10)]["sentence"].startswith(sentence)
+    assert "wom" not in json.dumps(data) and "recall" not in json.dumps(data).lower()
+    captions = " ".join(each.value for each in app.caption)
+    assert f"{level}s scored" in captions and "women" not in captions
+    assert f"counts **{level}s**, not women" in texts(app)
+    button(app, "evaluate:women").click().run()
+    assert not app.exception
+    assert component(app, "screening")["steps"][0]["sentence"].startswith("Of 1,000 women screened")
 
 
 def test_subgroups_have_numbers_or_say_that_they_are_too_small(scored: Run) -> None:
@@ -341,6 +418,21 @@ def test_two_runs_are_compared_on_the_same_images(scored: Run, workspace: Any) -
     names = [trace.get("name", "") for trace in figures(app)["evaluate:compare"]["data"]]
     assert any(name.startswith("tiny") for name in names)
     assert any(name.startswith("twin") for name in names)
+
+
+def test_a_run_that_changed_since_shows_its_command_as_code(scored: Run, workspace: Any) -> None:
+    import shutil
+
+    twin = workspace / "checkpoints" / "twin_1"
+    shutil.copytree(scored.path, twin)
+    (twin / "model.json").write_text(json.dumps(scored.model_card() | {"threshold": 0.9}), encoding="utf-8")
+    stored = json.loads((twin / "evaluation.json").read_text(encoding="utf-8"))
+    (twin / "evaluation.json").write_text(json.dumps({"val": stored["val"] | {"run": "twin_1"}}), encoding="utf-8")
+    services.set_current_run("tiny")
+    app = open_tab("Compare")
+    (warning,) = app.warning
+    assert "`python -m core evaluate twin_1 --split val`" in warning.value
+    assert "\\`" not in warning.value and warning.value.startswith("twin\\_1")
 
 
 def test_runs_without_a_common_image_are_not_compared_and_the_reason_is_said(scored: Run, workspace: Any) -> None:

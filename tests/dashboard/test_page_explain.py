@@ -165,6 +165,15 @@ def test_an_unreadable_upload_is_shown_as_its_text(run: Run) -> None:
     assert len(app.error) == 1
 
 
+def test_an_upload_without_a_breast_gets_no_score(run: Run) -> None:
+    app = open_page("explain")
+    app.button_group(key="explain:source:widget").set_value("upload").run()
+    content = cv2.imencode(".png", np.zeros((800, 1000, 3), dtype=np.uint8))[1].tobytes()
+    app.file_uploader[0].upload("nothing.png", content, "image/png").run()
+    assert not app.exception
+    assert "whose score would mean nothing" in app.error[0].value and not metrics(app)
+
+
 def test_a_damaged_model_is_shown_as_its_text(run: Run) -> None:
     (run.path / "model.safetensors").write_bytes(b"damaged")
     app = open_page("explain")

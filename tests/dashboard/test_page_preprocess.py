@@ -141,7 +141,7 @@ def test_an_upload_that_is_no_image_is_refused_in_words(workspace: Path) -> None
     app = open_page("preprocess")
     app.file_uploader[0].upload("note.txt", b"hello there", "text/plain").run()
     assert not app.exception
-    assert app.error
+    assert app.error[0].value.replace("\\", "").startswith("note.txt: expected a DICOM, PNG")
 
 
 def test_an_uploaded_png_is_prepared(workspace: Path) -> None:

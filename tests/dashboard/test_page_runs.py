@@ -255,6 +255,20 @@ def test_runs_validated_on_different_images_are_said_not_to_compare(run: Run) ->
     assert "do not compare" in app.warning[0].value
 
 
+def test_test_figures_of_an_earlier_model_are_not_shown_as_the_run_s(run: Run) -> None:
+    from core.cli.runs import _headline
+    from core.evaluate import evaluate
+
+    evaluate(run, "test")
+    assert overview.row(run).test is not None and _headline(run)["test_auc"] is not None
+    path = run.path / "evaluation.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["test"]["weights_sha256"] = "ab" * 32
+    path.write_text(json.dumps(content), encoding="utf-8")
+    os.utime(path, (1, 1))
+    assert overview.row(run).test is None and _headline(run)["test_auc"] is None
+
+
 def test_evaluated_runs_show_their_test_figures_with_intervals(run: Run) -> None:
     from core.evaluate import evaluate
 

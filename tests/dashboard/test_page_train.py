@@ -16,17 +16,24 @@ from lab_pages import HOME, figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 from tiny_run import config_yaml, write_split_images
 
+from core.config import dump_config
 from core.errors import TrainingFailed, UnreadableImage
 from core.training import Run, telling
 from core.training.failures import diverged
-from core.training.status import PROCESS
+from core.training.status import PROCESS, Status
 from core.training.trainer import Trainer
 from core.training.turns import Place
-from dashboard import services
+from dashboard import forms, overview, services
+from dashboard.watch import progress
 
 
 def button(app: AppTest, key: str) -> Any:
     return next(each for each in app.button if each.key == key)
+
+
+def badges(app: AppTest) -> list[str]:
+    """The words of the badge that says what the run does."""
+    return [words for each in app.markdown for words in re.findall(r":(?:blue|orange|violet|green)-badge\[(\w+)\]", each.value)]
 
 
 def keys(app: AppTest) -> set[str | None]:
@@ -94,11 +101,14 @@ def test_what_will_be_trained_on_is_counted_before_the_start(data: Path) -> None
         ("model.name", "resnet51", "resnet50"),
         ("preprocessing.size", "huge", "Input size"),
         ("training.device", "tpu", "Device"),
+        ("training.epochs", 99_999, "Epochs"),
+        ("training.learning_rate", -1.0, "Learning rate"),
     ],
 )
-def test_what_would_fail_is_said_before_the_start_and_the_button_is_off(data: Path, key: str, value: str, said: str) -> None:
+def test_what_would_fail_is_said_before_the_start_and_the_button_is_off(data: Path, key: str, value: Any, said: str) -> None:
     defaults = {"model.weights": "none", "model.name": "small_cnn", "preprocessing.size": "32", "training.device": "cpu"}
-    services.remember("form:", {key: [defaults[key], value]})
+    base = forms.value_of(services.settings(), key)
+    services.remember("form:", {key: [defaults.get(key, base), value]})
     app = AppTest.from_file(str(HOME), default_timeout=60)
     app.switch_page("views/train.py")
     app.run()
@@ -128,13 +138,40 @@ def test_a_run_started_elsewhere_is_shown_by_itself_in_a_new_tab(run: Run) -> No
 def test_pause_go_on_and_stop_leave_requests_in_the_run_folder(run: Run) -> None:
     pretend_running(run)
     app = open_page("train")
+    assert badges(app) == ["training"]
     button(app, "train:pause").click().run()
     assert run.requested("pause")
+    assert badges(app) == ["pausing"]  # until the trainer has taken note
+    set_status(run, state="paused")
+    assert badges(app.run()) == ["paused"]
     button(app, "train:go_on").click().run()
     assert not run.requested("pause")
     button(app, "train:stop").click().run()
     assert run.requested("stop")
+    assert badges(app) == ["stopping"]
     assert button(app, "train:stop").disabled
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [({}, "the images are prepared"), ({"what": "features"}, "the features are stored")],
+)
+def test_a_pause_before_the_first_step_is_not_called_preparing(run: Run, what: dict[str, str], said: str) -> None:
+    last = {"prepare": {"seq": 9, "done": 256, "total": 256} | what}
+    share, words = progress(Status(state="paused", epochs=3), last)
+    assert (share, words) == (0.0, f"Paused before the first step · {said}")
+    assert not progress(Status(state="running", epochs=3), last)[1].startswith("Paused")
+
+
+def test_the_input_size_is_height_by_width_as_in_config_yaml(run: Run) -> None:
+    config = run.config()
+    recipe = config.preprocessing.model_copy(update={"size": (64, 48)})
+    dump = dump_config(config.model_copy(update={"preprocessing": recipe}))
+    (run.path / "config.yaml").write_text(dump, encoding="utf-8")
+    assert overview.row(run).size == "64 × 48"
+    pretend_running(run)
+    app = open_page("train")
+    assert "input 64 × 48" in next(text for text in texts(app).splitlines() if "small_cnn" in text)
 
 
 def wait_until(condition: Any) -> None:

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from core.config import Recipe
 from core.preprocessing import enhance, finish
-from dashboard import images, preview, recipes, tuner, workbench
+from dashboard import images, preview, recipes, server, tuner, workbench
 
 FULL = 65_535
 
@@ -46,7 +46,7 @@ def image(workspace: Path) -> images.ImageRef:
 
 @pytest.fixture
 def client(workspace: Path) -> TestClient:
-    return TestClient(Starlette(routes=[tuner.route("/base")]))
+    return TestClient(Starlette(routes=[server.preview_route("/base")]))
 
 
 # ---------------------------------------------------------------- pieces

@@ -121,10 +121,10 @@ def test_arrow_keys_move_the_threshold_by_a_step_and_tabs_keep_it(page: Page) ->
 def test_the_prevalence_slider_turns_the_threshold_into_women(page: Page) -> None:
     page.get_by_role("radio", name="Screening", exact=True).click()
     slider = page.get_by_role("slider", name="Prevalence")
-    expect(page.locator(".screening .sentence")).to_contain_text("Of 1,000 women screened, 5 have cancer.")
+    expect(page.locator(".screening .sentence")).to_contain_text("Of 1,000 images scored, 5 show cancer.")
     slider.focus()
     page.keyboard.press("End")
-    expect(page.locator(".screening .sentence")).to_contain_text("Of 1,000 women screened, 500 have cancer.")
+    expect(page.locator(".screening .sentence")).to_contain_text("Of 1,000 images scored, 500 show cancer.")
     mark = page.locator(".js-plotly-plot").first
     page.wait_for_function("() => document.querySelector('.js-plotly-plot').layout.shapes[0].x0 === 0.5")
     assert mark.evaluate("plot => plot.layout.shapes[0].x1") == 0.5

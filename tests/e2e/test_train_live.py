@@ -25,6 +25,15 @@ ENDED = 3
 TICKED = """() => [...document.querySelectorAll("[data-testid=stDataFrame] [role=grid] tbody tr")]
   .filter(row => row.ariaSelected === "true").map(row => row.children[0].innerText).sort().join()"""
 
+# What is wider than the place it has: words with an ellipsis or cut, and what reaches beyond the page's column.
+CUT_OFF = """() => {
+  const edge = document.querySelector("[data-testid=stMainBlockContainer] > div").getBoundingClientRect().right + 1;
+  const words = "[data-testid^=stMetric] *, [role=radiogroup], [role=radio], .lab-counts, [data-testid=stSelectbox] input";
+  return [...document.querySelectorAll(words)]
+    .filter(each => each.scrollWidth > each.clientWidth + 1 && each.clientWidth || each.getBoundingClientRect().right > edge)
+    .map(each => `${each.tagName} ${each.innerText || each.value}`);
+}"""
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -92,6 +101,31 @@ def test_the_zoom_into_a_run_of_100_000_steps_stays_while_new_ones_arrive_and_no
     before = plot.evaluate("plot => plot._fullData[0].x.at(-1)")
     page.wait_for_function("before => document.querySelector('.js-plotly-plot')._fullData[0].x.at(-1) > before", arg=before)
     assert plot.evaluate("plot => [plot.seen, ...plot._fullLayout.xaxis.range]") == [True, 40, 41]
+
+
+def test_nothing_is_cut_off_or_leaves_its_card_on_a_small_screen(lab: Lab, page: Page) -> None:
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto(f"{lab.url}/train")
+    page.locator("[data-testid=stMetric]").first.wait_for()
+    settle(page)
+    assert page.evaluate(CUT_OFF) == []
+    page.get_by_role("radio", name="New run", exact=True).click()
+    page.locator(".lab-counts").wait_for()
+    settle(page)
+    assert page.evaluate(CUT_OFF) == []
+
+
+def test_a_number_out_of_its_range_is_said_and_nothing_else_is_started(lab: Lab, page: Page) -> None:
+    page.goto(f"{lab.url}/train")
+    page.get_by_role("radio", name="New run", exact=True).click()
+    start = page.get_by_role("button", name="Start when it is its turn").or_(page.get_by_role("button", name="Start training"))
+    expect(start).to_be_enabled()
+    epochs = page.get_by_role("spinbutton", name="Epochs", exact=True)
+    epochs.fill("99999")
+    epochs.press("Tab")
+    expect(page.get_by_text("Epochs: got 99999; allowed: a whole number, at least 1, at most 1000")).to_be_visible()
+    expect(epochs).to_have_value("99999")
+    expect(start).to_be_disabled()
 
 
 def test_no_click_in_the_table_is_lost_while_it_is_refreshed(lab: Lab, page: Page) -> None:

@@ -172,10 +172,11 @@ def model_card(material: Material) -> Section:
     groups = sorted({feature_title(row.feature) for row in shown.subgroups}) if shown else []
     auc = shown.summary["auc"] if shown else None
     quantitative = f"{SPLIT_WORDS[shown.split]} images: ROC AUC {told(auc)}" if shown else "not evaluated yet"
+    started = starting_weights(material.config, material.parent)
     facts = (
         (
             "Model details",
-            f"{material.architecture}, {starting_weights(material.config)}; written {material.card.get('created', DASH)}; "
+            f"{material.architecture}, {started}; written {material.card.get('created', DASH)}; "
             f"weights `{str(material.card.get('weights_sha256', DASH))[:16]}`",
         ),
         (

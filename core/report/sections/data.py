@@ -82,7 +82,7 @@ def _in_words(material: Material) -> str:
         f"enhanced by CLAHE (clip limit {recipe.clip_limit:g}, {recipe.tile_grid} × {recipe.tile_grid} tiles)"
         if recipe.clahe
         else "",
-        f"scaled to {width} × {height} px with its aspect ratio kept and black padding",
+        f"scaled to {height} × {width} px (height × width) with its aspect ratio kept and black padding",
     ]
     return ", ".join(step for step in steps if step) + "."
 

@@ -6,7 +6,7 @@ from core.evaluate import Evaluation
 from core.metrics import Interval, Summary
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
-from core.report.words import bracket, counts_of, starting_weights, told
+from core.report.words import bracket, counts_of, starting_weights, times, told
 
 
 def title(material: Material) -> str:
@@ -45,9 +45,20 @@ def _data(material: Material) -> str:
 def _model(material: Material) -> str:
     height, width = material.config.preprocessing.shape
     return (
-        f"{material.architecture}, {starting_weights(material.config)}, input {width} × {height} px, one image at a time. "
-        "Checkpoint and threshold were chosen on validation and frozen before the test set was scored."
+        f"{material.architecture}, {starting_weights(material.config, material.parent)}, input {height} × {width} px, "
+        f"one image at a time. {_order(material)}"
     )
+
+
+def _order(material: Material) -> str:
+    """Whether everything was chosen before the test set was seen."""
+    test = material.test
+    chosen = "Checkpoint and threshold were chosen on validation"
+    if test is None:
+        return f"{chosen}."
+    if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.opened):
+        return f"{chosen}, but not all of it before the test set had been opened: see the warnings."
+    return f"{chosen} and frozen before the test set was scored."
 
 
 def _results(material: Material) -> str:
@@ -133,6 +144,12 @@ def warnings(material: Material) -> tuple[str, ...]:
         if outdated:
             again = material.command(f"evaluate {{run}} --split {split}")
             found.append(f"Figures of the {SPLIT_WORDS[split]} set: {outdated} Evaluate it again: {again}.")
+    parent = material.parent
+    if parent is not None and parent.opened:
+        found.append(
+            f"This run was forked from {parent.run}, after the test set, which is the same, had been opened "
+            f"{times(parent.opened)}. It was set up with the test set in view, which makes its figures too good."
+        )
     test = material.test
     if test is not None and test.opened > 1:
         found.append(

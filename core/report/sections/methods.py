@@ -86,8 +86,8 @@ def model(material: Material) -> Section:
     facts = [
         ("Architecture", material.architecture),
         ("Parameters", f"{start['parameters']:,}" if "parameters" in start else "–"),
-        ("Starting weights", starting_weights(material.config)),
-        ("Input", f"one grey image, {width} × {height} px"),
+        ("Starting weights", starting_weights(material.config, material.parent)),
+        ("Input", f"one grey image, {height} × {width} px (height × width)"),
         ("Output", "one logit; its logistic is the score, P(malignant)"),
         ("Dropout before the last layer", f"{material.config.model.dropout:g}"),
     ]
@@ -103,14 +103,17 @@ def model(material: Material) -> Section:
 def training(material: Material) -> Section:
     """How the weights were found."""
     settings, augmentation = material.config.training, material.config.augmentation
+    scratch = material.config.model.weights == "none"
+    added = f", gradients of {settings.accumulation_steps} batches added up" if settings.accumulation_steps > 1 else ""
     facts = [
         ("Optimiser", f"AdamW, weight decay {settings.weight_decay:g}, {settings.schedule.replace('_', ' ')} schedule"),
         (
             "Learning rate",
-            f"{settings.learning_rate:g}; of an unfrozen pretrained network {settings.fine_tune_learning_rate:g}",
+            f"{settings.learning_rate:g}"
+            + ("" if scratch else f"; of an unfrozen pretrained network {settings.fine_tune_learning_rate:g}"),
         ),
         ("Phases", _phases(material)),
-        ("Batch", f"{settings.batch_size} images, gradients of {settings.accumulation_steps} batches added up"),
+        ("Batch", f"{settings.batch_size} images{added}"),
         ("Loss", _loss(material)),
         (
             "Augmentation, training images only",
@@ -135,7 +138,9 @@ def training(material: Material) -> Section:
 
 
 def _phases(material: Material) -> str:
-    words = {"head": "head only", "fine_tune": "whole network", "scratch": "from scratch"}
+    frozen = material.config.training.frozen_share
+    tuned = f"network without the first {frozen:.0%} of its stages" if frozen else "whole network"
+    words = {"head": "head only", "fine_tune": tuned, "scratch": "from scratch"}
     told = []
     for event in material.events:
         if event.get("type") == "phase":
@@ -157,7 +162,7 @@ def _machine(material: Material) -> str:
     kind = "graphics processor" if str(start.get("device", "")).startswith("cuda") else str(start.get("device", "–"))
     parts = [kind, f"precision {start.get('precision', '–')}"]
     if "threads" in start:
-        parts.append(f"{start['threads']} threads")
+        parts.append(f"{start['threads']} thread{'' if start['threads'] == 1 else 's'}")
     if "processes" in start:
         parts.append(f"{start['processes']} processes")
     return ", ".join(parts)
@@ -208,6 +213,9 @@ def thresholds(material: Material) -> tuple[tuple[str, str], ...]:
 def evaluation_methods(material: Material) -> Section:
     """Measures, intervals, subgroups, shortcuts, heatmaps."""
     settings = material.config.evaluation
+    test = material.test
+    same = test is None or not (test.refrozen or test.outdated(material.card))
+    updated = " No model was updated after the test." if same else " What changed after the test: see its openings."
     points = (
         "Discrimination: ROC AUC, average precision; at the frozen threshold sensitivity, specificity, precision, accuracy, "
         "F1. Overall: Brier score. Figures are told at image, breast (CC and MLO together) and patient level, each with the "
@@ -219,7 +227,7 @@ def evaluation_methods(material: Material) -> Section:
         f"A figure about a class, or a group, with fewer than {MIN_PATIENTS} patients is not told.",
         "Calibration: reliability diagram, expected calibration error (ten bins of as many images), Brier score, calibration "
         "slope and intercept. Temperature, logistic and isotonic calibration are fitted on validation; the one chosen in the "
-        f"configuration ({settings.calibration}) is frozen with the model, and no model was updated after the test.",
+        f"configuration ({settings.calibration}) is frozen with the model.{updated}",
         "Clinical utility: net benefit (decision curve) of calibrated scores, and predictive values at prevalences of "
         "screening.",
         "Heterogeneity and fairness: the AUC, sensitivity and specificity in every subgroup that the manifest or the files "

@@ -21,7 +21,7 @@ from core.report import figures
 from core.report.document import Block, Facts, Figure, Missing, Row, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections.methods import training_time
-from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, told
+from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, times, told
 
 _BAND_SAMPLES = 500
 PREVALENCES = (0.005, 0.01, 0.05)
@@ -308,13 +308,15 @@ def openings(material: Material) -> Section:
             "Openings of the test set, external testing",
             (Text("The test set has never been opened for this run."), asked),
         )
-    times = "once" if test.opened == 1 else f"{test.opened} times"
     blocks: list[Block] = [
         Text(
-            f"The test set was evaluated {times} for this run, last on {test.last_opened[:10]}. MammoLab counts; nobody "
-            "can take one back."
+            f"The test set was evaluated {times(test.opened)} for this run, last on {test.last_opened[:10]}. MammoLab counts; "
+            "nobody can take one back."
         )
     ]
+    if material.parent is not None:
+        before = f"had been opened {times(material.parent.opened)}" if material.parent.opened else "had not been opened"
+        blocks.append(Text(f"Before this run was forked from {material.parent.run}, the same test set {before}."))
     if test.history:
         rows = tuple(
             (

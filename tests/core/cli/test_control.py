@@ -87,6 +87,31 @@ def test_nothing_is_asked_of_a_run_that_nobody_trains(run: Run, call: Call, acti
     assert not run.requested(action)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("state", "begun", "advice"),
+    [
+        ("done", True, "run fork one"),
+        ("stopped", True, "Resume it with `python -m core run start one`"),
+        ("queued", False, "Start it with `python -m core run start one`"),
+    ],
+)
+def test_go_on_with_a_run_that_nobody_trains_is_an_error_that_says_what_can_be_done(
+    run: Run, call: Call, state: str, begun: bool, advice: str
+) -> None:
+    run.set_status(state=state)
+    if begun:
+        (run.path / "last.pt").touch()
+    code, out, err = call("go-on", "one")
+    assert code == 1 and not out
+    assert err.startswith("error: one: ") and advice in err
+
+
+def test_go_on_with_a_run_in_line_says_that_it_begins_by_itself(run: Run, call: Call) -> None:
+    pretend_running(run, state="queued")
+    code, _, err = call("go-on", "one")
+    assert code == 1 and "begins by itself" in err
+
+
 def test_a_waiting_run_can_be_taken_out_of_the_line(run: Run, call: Call) -> None:
     pretend_running(run, state="queued")
     assert run.status().waiting

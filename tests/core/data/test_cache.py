@@ -36,9 +36,9 @@ def picture(path: Path, seed: int = 0) -> Path:
 def count_decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
 
-    def counting(content, recipe):
+    def counting(content, recipe, *, name):
         calls.append(len(content))
-        return read(content)
+        return read(content, name=name)
 
     monkeypatch.setattr(cache_module, "load", counting)
     return calls
@@ -121,8 +121,8 @@ def test_two_writers_of_one_entry_both_get_it(tmp_path: Path, monkeypatch: pytes
     expected = prepare(read(path), RECIPE).pixels
     together = threading.Barrier(4, timeout=20)
 
-    def meet(content, recipe):
-        mammogram = read(content)
+    def meet(content, recipe, *, name):
+        mammogram = read(content, name=name)
         together.wait()  # all four are past the look-up and will write
         return mammogram
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -162,3 +163,9 @@ def test_mutated_files_are_read_or_refused(name: str) -> None:
 
 def test_the_limits_leave_room_for_the_largest_films() -> None:
     limits.check_size(12_000, 9_600)  # 24 × 30 cm at 25 µm
+
+
+@pytest.mark.parametrize(("name", "called"), [("", "uploaded data"), ("left/note.txt", "note.txt"), ("a\nb.png", "a?b.png")])
+def test_bytes_are_called_by_the_name_of_the_file_they_came_from(name: str, called: str) -> None:
+    with pytest.raises(UnreadableImage, match=rf"^{re.escape(called)}: expected a DICOM"):
+        read(b"hello there", name=name)

@@ -42,9 +42,8 @@ def test_differences_are_those_of_the_plain_paired_loop() -> None:
         assert isinstance(result, Difference)
         assert result.difference.value == pytest.approx(figure(y, second, 0.6) - figure(y, first, 0.5))
         assert (result.difference.low, result.difference.high) == pytest.approx(tuple(np.quantile(differences, (0.025, 0.975))))
-        assert result.p == pytest.approx(
-            min(1, 2 * (min((differences <= 0).sum(), (differences >= 0).sum()) + 1) / (len(differences) + 1))
-        )
+        below, above, ties = (differences < 0).sum(), (differences > 0).sum(), (differences == 0).sum()
+        assert result.p == pytest.approx(min(1, 2 * (min(below, above) + ties / 2 + 1) / (len(differences) + 1)))
 
 
 @pytest.mark.parametrize(("gain", "differs"), [(1.2, True), (0.0, False)])
@@ -70,6 +69,19 @@ def test_a_run_compared_with_itself_does_not_differ() -> None:
     found = compare_runs(y, first, first, groups, (0.5, 0.5), samples=100)
     for figure in found.figures.values():
         assert (figure.difference.value, figure.difference.low, figure.difference.high, figure.p) == (0, 0, 0, 1)
+
+
+def test_resamples_without_a_difference_speak_for_neither_side() -> None:
+    """The second run tells one malignant patient of 60 better: a third of the resamples lack it and differ by nothing."""
+    groups = np.arange(60)
+    y, first = groups < 20, np.linspace(0.9, 0.1, 60)
+    second = first.copy()
+    first[19], second[19] = 0.05, 0.85
+    found = compare_runs(y, first, second, groups, (0.5, 0.5), samples=2000).figures["auc"]
+    drawn = np.random.default_rng(0).integers(0, 60, size=(2000, 60))
+    without = np.mean((drawn != 19).all(axis=1))
+    assert 0.3 < without < 0.45 and found.difference.low == 0
+    assert found.p == pytest.approx(without, abs=0.002)
 
 
 def test_p_is_never_zero() -> None:

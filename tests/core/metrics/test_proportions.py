@@ -109,7 +109,47 @@ def test_the_exact_paired_test_of_single_rows_is_mcnemars() -> None:
     found = paired_shares(first, second, np.arange(first.size))
     assert (found.gained, found.lost) == (86, 150)
     assert found.p == pytest.approx(binomtest(86, 236).pvalue, rel=1e-9)
-    assert (found.difference.low, found.difference.high) == pytest.approx((-0.0587, -0.0213), abs=2e-4)
+    newcombe = share_difference(first, np.arange(first.size), second, np.arange(first.size)).difference
+    assert (newcombe.low, newcombe.high) == pytest.approx((-0.0587, -0.0213), abs=2e-4)
+    assert (found.difference.low, found.difference.high) == pytest.approx((-0.0587, -0.0213), abs=1e-3)
+
+
+def test_limits_of_single_rows_are_those_of_fay_and_lumbard() -> None:
+    """Stat Med 2021;40:1147: quantiles of the product of two melded Beta distributions, here drawn."""
+    random = np.random.default_rng(0)
+    n, gained, lost = 2000, 21, 9
+    first, second = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+    second[:gained], first[gained : gained + lost] = True, True
+    found = paired_shares(first, second, np.arange(n)).difference
+    changed = gained + lost
+    few, many = random.beta(changed, n - changed + 1, 400_000), random.beta(changed + 1, n - changed, 400_000)
+    low = 2 * random.beta(gained, lost + 1, few.size) - 1
+    high = 2 * random.beta(gained + 1, lost, few.size) - 1
+    expected = (
+        np.quantile(np.where(low > 0, low * few, low * many), 0.025),
+        np.quantile(np.where(high > 0, high * many, high * few), 0.975),
+    )
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-4) and found.method == "exact"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("gained", range(3, 10))
+def test_a_paired_interval_leaves_out_zero_only_where_the_exact_test_does(gained: int, size: int) -> None:
+    """Of 8 rows a square-and-add interval leaves out 0 at p = 0.25; with rows of one patient likewise."""
+    rows = np.arange(8 * size + gained)
+    first, second = np.zeros(rows.size, dtype=bool), rows < gained
+    first[-1] = True
+    for groups in (rows, rows // size):
+        for one, two in ((first, second), (second, first)):
+            found = paired_shares(one, two, groups)
+            assert (found.difference.low > 0 or found.difference.high < 0) == (found.p < 0.05)
+            assert found.difference.low <= found.difference.value <= found.difference.high
+
+
+def test_decisions_that_never_change_leave_the_difference_open_by_the_number_of_patients() -> None:
+    hits = np.arange(40) % 3 > 0
+    few, many = (paired_shares(hits, hits, np.arange(40) // each).difference for each in (4, 1))
+    assert few.low < many.low < 0 < many.high < few.high and few.low == pytest.approx(-few.high)
 
 
 def test_the_exact_paired_test_flips_whole_patients() -> None:

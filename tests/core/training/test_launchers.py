@@ -15,7 +15,10 @@ from safetensors.torch import load_file
 from core.config import load_config
 from core.errors import BadRun
 from core.training import Run, fork, list_runs, start_process, start_thread
+from core.training.forking import starting_point
 from core.training.jobs import collect_children
+from core.training.lineage import Parent, openings, read_parent
+from core.training.phases import plan_phases
 from core.training.turns import Place
 
 MakeRun = Callable[..., Run]
@@ -113,6 +116,44 @@ def test_a_fork_starts_from_the_weights_and_the_split_of_its_parent(make_run: Ma
     assert all(torch.allclose(before[name], after[name], atol=1e-5) for name in before)
     card = json.loads((child.path / "model.json").read_text(encoding="utf-8"))
     assert card["run"] == "child"
+
+
+def test_a_fork_knows_its_parent_and_how_often_the_test_set_had_been_opened(make_run: MakeRun) -> None:
+    parent = make_run("parent", training__epochs=1)
+    assert start_thread(parent).join(ENOUGH)
+    assert read_parent(parent.path) is None and openings(parent.path) == 0
+    (parent.path / "evaluation.json").write_text('{"val": {"opened": 5}, "test": {"opened": 2}}', encoding="utf-8")
+    child = fork(parent, name="child")
+    card = parent.model_card()
+    assert read_parent(child.path) == Parent("parent", card["best_epoch"], card["weights_sha256"], 2)
+    assert start_thread(child).join(ENOUGH)
+    (child.path / "evaluation.json").write_text('{"test": {"opened": 1}}', encoding="utf-8")
+    grandchild = fork(child.rename("renamed"), name="grandchild")
+    found = read_parent(grandchild.path)
+    assert found is not None and (found.run, found.opened) == ("renamed", 3) and openings(grandchild.path) == 3
+
+
+@pytest.mark.parametrize("damaged", ["parent.json", "evaluation.json"])
+def test_a_fork_whose_openings_cannot_be_counted_is_refused(make_run: MakeRun, damaged: str) -> None:
+    parent = make_run("parent", training__epochs=1)
+    assert start_thread(parent).join(ENOUGH)
+    (parent.path / damaged).write_text("{", encoding="utf-8")
+    with pytest.raises(BadRun, match=f"{damaged}: damaged"):
+        fork(parent, name="child")
+    assert [run.name for run in list_runs(parent.path.parent)] == ["parent"]
+
+
+def test_a_fork_of_a_run_from_scratch_trains_the_whole_network_at_the_rate_it_had(make_run: MakeRun) -> None:
+    settings = {"training__freeze_epochs": 2, "training__frozen_share": 0.5, "training__learning_rate": 0.002}
+    parent = make_run("parent", training__epochs=1, **settings)
+    assert start_thread(parent).join(ENOUGH)
+    (phase,) = plan_phases(starting_point(parent).training, pretrained=True, stages=4)
+    assert (phase.first_epoch, phase.stages, phase.learning_rate, phase.head_learning_rate) == (1, None, 0.002, 0.002)
+    assert starting_point(parent, ["training.freeze_epochs=1"]).training.freeze_epochs == 1
+    child = fork(parent, name="child")
+    assert start_thread(child).join(ENOUGH)
+    assert [event["phase"] for event in child.events() if event["type"] == "phase"] == ["fine_tune"]
+    assert starting_point(child) == load_config(child.path / "config.yaml")
 
 
 @pytest.mark.parametrize("linked", [True, False])
