@@ -34,7 +34,7 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
         BadRun: evaluation.json or the predictions are damaged.
     """
     entry = read_entries(run.path).get(split)
-    if not entry or "opened" not in entry:  # a fork's threshold may be chosen again before its own test
+    if not entry or set(entry) == {"refrozen"}:  # a fork's threshold may be chosen again before its own test
         return None
     try:
         found = Evaluation.from_dict(entry, pd.DataFrame(), run.path)
