@@ -31,7 +31,6 @@ from core.metrics import (
     paired_shares,
 )
 from core.metrics.summary import why_not
-from core.model import has_model, read_card
 
 if TYPE_CHECKING:
     from core.training import Run
@@ -178,6 +177,8 @@ def compare_evaluations(
 
 def _outdated(evaluation: Evaluation) -> str:
     """In words, that the run's model is no longer the one that was evaluated; "" when it is, or when no folder says so."""
+    from core.model import has_model, read_card  # torch with it: figures can be read without
+
     if evaluation.folder is None or not has_model(evaluation.folder):
         return ""
     why = evaluation.outdated(read_card(evaluation.folder))

@@ -15,12 +15,13 @@ from core.data import is_synthetic
 from core.errors import BadRun, NotEnoughData
 from core.evaluate.columns import metadata
 from core.evaluate.figures import calibration_of, decision_of, levels_of, shortcuts_of, subgroups_of
-from core.evaluate.files import lock, read_entries, read_predictions, write_evaluation
+from core.evaluate.files import lock, read_predictions, write_evaluation
 from core.evaluate.freezing import complete
 from core.evaluate.result import COLUMNS, Evaluation, Opening, Refreeze
 from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_metadata
 from core.metrics import Calibration, ThresholdRule, frozen_thresholds
 from core.metrics.freezing import DECIMALS
+from core.training.lineage import read_entries
 
 if TYPE_CHECKING:
     from core.data.cache import PreparedCache

@@ -15,11 +15,10 @@ from core.data.files import write_text
 from core.errors import BadRun
 from core.evaluate.result import COLUMNS, Evaluation
 from core.metrics.freezing import DECIMALS
+from core.training.lineage import EVALUATION, read_entries
 
 if TYPE_CHECKING:
     from core.training import Run
-
-NAME = "evaluation.json"
 
 
 def lock(run: Run) -> FileLock:
@@ -40,7 +39,7 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
         found = Evaluation.from_dict(entry, pd.DataFrame(), run.path)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadRun(
-            f"{run.path / NAME}: the entry of {split} is damaged or of another version ({error}). "
+            f"{run.path / EVALUATION}: the entry of {split} is damaged or of another version ({error}). "
             f"Evaluate again: `python -m core evaluate {run.name} --split {split}`."
         ) from error
     return replace(found, predictions=read_predictions(run, split))
@@ -65,27 +64,6 @@ def read_predictions(run: Run, split: str) -> pd.DataFrame:
         ) from error
 
 
-def read_entries(folder: Path) -> dict[str, Any]:
-    """evaluation.json as it is; {} when there is none.
-
-    Raises:
-        BadRun: it is damaged.
-    """
-    path = folder / NAME
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise BadRun(
-            f"{path}: damaged: {error}. It counts how often the test set was opened: restore it from a copy, or move it away "
-            "and say in your report that the count was lost."
-        ) from error
-    if not isinstance(content, dict):
-        raise BadRun(f"{path}: expected an object with an entry a split, got {type(content).__name__}. Restore it from a copy.")
-    return content
-
-
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """Predictions first: an entry in evaluation.json always has its file."""
     stream = io.StringIO()
@@ -97,4 +75,4 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
 
 def write_entries(folder: Path, entries: dict[str, Any]) -> None:
     """Replace evaluation.json."""
-    write_text(folder / NAME, json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(folder / EVALUATION, json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

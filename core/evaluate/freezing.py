@@ -11,7 +11,7 @@ import pandas as pd
 
 from core.config.schema import EvaluationConfig
 from core.errors import BadRun, NotEnoughData
-from core.evaluate.files import lock, read_entries, read_predictions, write_entries
+from core.evaluate.files import lock, read_predictions, write_entries
 from core.evaluate.result import Refreeze
 from core.metrics import (
     CalibrationMethod,
@@ -23,7 +23,7 @@ from core.metrics import (
     thresholds_of,
 )
 from core.metrics.freezing import DECIMALS
-from core.training.lineage import openings, read_parent
+from core.training.lineage import openings, read_entries, read_parent
 
 if TYPE_CHECKING:
     from core.training import Run

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from core.errors import BadRun
 from core.training.files import write_text
 
 PARENT = "parent.json"
-_EVALUATION = "evaluation.json"
+EVALUATION = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,26 @@ def openings(folder: Path) -> int:
         BadRun: evaluation.json or parent.json is damaged.
     """
     parent = read_parent(folder)
-    return own_openings(folder) + (parent.opened if parent is not None else 0)
+    own = int((read_entries(folder).get("test") or {}).get("opened", 0))
+    return own + (parent.opened if parent is not None else 0)
 
 
-def own_openings(folder: Path) -> int:
-    """How often the test set has been opened for the run in this folder. Raises BadRun: evaluation.json is damaged."""
-    path = folder / _EVALUATION
+def read_entries(folder: Path) -> dict[str, Any]:
+    """evaluation.json as it is; {} when there is none.
+
+    Raises:
+        BadRun: it is damaged.
+    """
+    path = folder / EVALUATION
     try:
-        return int((json.loads(path.read_text(encoding="utf-8")).get("test") or {}).get("opened", 0))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return 0
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        return {}
+    except (OSError, ValueError) as error:
         raise BadRun(
             f"{path}: damaged: {error}. It counts how often the test set was opened: restore it from a copy, or move it away "
             "and say in your report that the count was lost."
         ) from error
+    if not isinstance(content, dict):
+        raise BadRun(f"{path}: expected an object with an entry a split, got {type(content).__name__}. Restore it from a copy.")
+    return content
