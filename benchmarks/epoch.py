@@ -25,6 +25,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.epoch_contestants import BATCH, CONTESTANTS, MODEL, SIZE, Task, Turn
+from benchmarks.images import taken
 from core.config import Config, load_config
 from core.data import read_manifest
 from core.data.demo import make_demo
@@ -43,7 +44,8 @@ def run() -> None:
         print("fastai is not installed and left out; to have it: python -m pip install fastai")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         base = Path(folder)
-        config = _config(base, _manifest(base), epochs=rounds + 1)
+        manifest = taken(MANIFEST, base, IMAGES) or make_demo(base / "demo", patients=80)
+        config = _config(base, manifest, epochs=rounds + 1)
         made = Run.create(config, read_manifest(config.data.manifest), name="ours")
         ours = stack.enter_context(_contestant("ours", Task(str(made.path), "")))
         task = Task(str(made.path), ours.precision)
@@ -114,16 +116,6 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------- the images
-
-
-def _manifest(base: Path) -> Path:
-    given = os.environ.get(MANIFEST)
-    if not given:
-        return make_demo(base / "demo", patients=80)
-    frame = read_manifest(Path(given)).head(IMAGES)
-    path = base / "manifest.csv"
-    frame.drop(columns="split").to_csv(path, index=False)
-    return path
 
 
 def _config(base: Path, manifest: Path, epochs: int) -> Config:

@@ -32,7 +32,7 @@ from core.training.run import LAST
 
 KILLS = 5
 LONGEST = 6.0  # seconds between the first step after a start and the kill
-EPOCHS = 12
+EPOCHS = 60
 TIMED_EPOCHS, TURNS = 4, 2
 
 

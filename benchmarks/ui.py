@@ -223,6 +223,7 @@ def _measure(page: Any, url: str, state: str, shown: str) -> tuple[float, float]
     everything = [each for times in drive.times.values() for each in times]
     p50, p95 = (float(each) for each in np.percentile(everything, (50, 95)))
     print(f"{state}: p50 {p50:.0f} ms, p95 {p95:.0f} ms, longest {max(everything):.0f} ms ({len(everything)} interactions)")
+    print(f"    the longest: {drive.slowest[1]}, {drive.slowest[2]}")
     for kind, times in drive.times.items():
         print(f"    {kind}: median {np.median(times):.0f}, longest {max(times):.0f} ms ({len(times)})")
     return p50, p95
@@ -236,6 +237,7 @@ class _Drive:
     url: str
     shown: str  # the run that is watched
     times: dict[str, list[float]] = field(default_factory=dict)
+    slowest: tuple[float, str, str] = (0.0, "", "")  # milliseconds, what was done, on which page
 
     def all(self) -> None:
         """Every interaction once."""
@@ -248,18 +250,19 @@ class _Drive:
         self.preprocess()
         self.go("Home")
 
-    def timed(self, kind: str, act: Callable[[], object], shown: str = CHANGED) -> None:
+    def timed(self, kind: str, act: Callable[[], object], shown: str = CHANGED, what: str = "") -> None:
         """Do it, wait until it is shown, note how long that took; the next one waits as a person would."""
         self.page.evaluate("window.timer.arm()")
         act()
         took = self.page.evaluate("shown => window.timer.settle(shown)", shown)
         self.times.setdefault(kind, []).append(float(took))
+        self.slowest = max(self.slowest, (float(took), f"{kind} {what}".strip(), self.page.url.rpartition("/")[2] or "home"))
         self.page.wait_for_timeout(400)
 
     def go(self, title: str) -> None:
         """Another page, by the navigation."""
         link = self.page.locator("[data-testid=stSidebarNavLink]").filter(has_text=title).first
-        self.timed("switch page", link.click, HEADING.format(json.dumps(PAGES[title])))
+        self.timed("switch page", link.click, HEADING.format(json.dumps(PAGES[title])), title)
 
     def train(self) -> None:
         """The run's progress, its other axis, the form of a new run with everything unfolded."""
@@ -328,7 +331,7 @@ class _Drive:
         """Press one of a row of buttons."""
         button = self.page.locator("[data-testid=stButtonGroup] button").filter(has_text=words).first
         if button.get_attribute("aria-checked") != "true":
-            self.timed("switch tabs", button.click, shown)
+            self.timed("switch tabs", button.click, shown, words)
 
     def select(self, label: str, option: str | int, shown: str) -> None:
         """Another entry of a select box, by its text or its number."""
@@ -342,7 +345,7 @@ class _Drive:
         if chosen.get_attribute("aria-selected") == "true":
             self.page.keyboard.press("Escape")
             return
-        self.timed("change a select", chosen.click, shown)
+        self.timed("change a select", chosen.click, shown, f"{label} {option}")
 
     def _at_rest(self) -> None:
         self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")

@@ -141,7 +141,7 @@ def prepared_images() -> None:
 
 def summary(found: Preflight, config: Config, manifest: Path) -> None:
     """Images by split, steps, notes; or what forbids the start."""
-    if services.is_synthetic(services.manifest_frame(manifest)):
+    if services.is_synthetic(manifest):
         st.badge("SYNTHETIC", color="orange", help="The demo set: not real mammograms.")
     if found.counts:
         rows = "".join(

@@ -18,6 +18,8 @@ from dashboard.images import ImageRef
 from dashboard.services import Report, Task, stamp
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from core.evaluate import Comparison, Evaluation
     from core.metrics import ThresholdRule
     from core.model.cam_layers import LayerChoice
@@ -85,8 +87,9 @@ def watch_run(run: Run) -> None:
 
 def first_batch(run: Run) -> list[Tile]:
     """The run's first training images as its model gets them; [] while they are not prepared. Raises LabError."""
+    stamps = tuple(stamp(run.path / name) for name in ("config.yaml", "manifest.csv", "excluded.csv"))
     try:
-        return _first_batch(str(run.path), stamp(run.path / "manifest.csv"), run)
+        return _first_batch(str(run.path), stamps, run)
     except _NotPrepared:
         return []
 
@@ -96,18 +99,26 @@ class _NotPrepared(Exception):
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _first_batch(path: str, changed: int, _run: Run) -> list[Tile]:
+def _first_batch(path: str, stamps: tuple[int, ...], _run: Run) -> list[Tile]:
     from core.images.encode import encode_jpeg
     from core.training.glance import first_batch as glance_at
     from dashboard.pictures import Tile, label_color
 
-    found = glance_at(_run)
+    found = glance_at(*_setup(path, stamps, _run))
     if found is None:
         raise _NotPrepared
     return [
         Tile(encode_jpeg(pixels, quality=90), label=label, color=label_color(label))
         for pixels, label in zip(found.pixels, found.labels, strict=True)
     ]
+
+
+# Of its own, so that looks for images which are not there yet do not read a long manifest each time.
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _setup(path: str, stamps: tuple[int, ...], _run: Run) -> tuple[Config, pd.DataFrame]:
+    from core.training.glance import used_rows
+
+    return _run.config(), used_rows(_run)
 
 
 # ---------------------------------------------------------------- evaluations and heatmaps

@@ -131,16 +131,24 @@ def _manifest_frame(path: str, stamp: int) -> pd.DataFrame:
     return read_manifest(Path(path))
 
 
-def is_synthetic(frame: pd.DataFrame) -> bool:
-    """Whether the manifest says that its images are synthetic."""
-    return "synthetic" in frame and bool(frame["synthetic"].astype(str).str.lower().isin(["true", "1", "yes"]).any())
+def is_synthetic(manifest: Path) -> bool:
+    """Whether the manifest says that its images are synthetic. Raises BadManifest."""
+    return _is_synthetic(str(manifest), stamp(manifest))
+
+
+# Of its own: pages ask at each look, and a copy of a long table takes a while.
+@st.cache_data(max_entries=64, show_spinner=False)
+def _is_synthetic(path: str, stamp: int) -> bool:
+    from core.data import manifest
+
+    return manifest.is_synthetic(_manifest_frame(path, stamp))
 
 
 def current_is_synthetic() -> bool:
     """Whether the current data set is synthetic; False without one, or with one that cannot be read."""
     try:
         path = current_manifest()
-        return path is not None and is_synthetic(manifest_frame(path))
+        return path is not None and is_synthetic(path)
     except LabError:
         return False
 

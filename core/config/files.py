@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -72,6 +73,7 @@ def save_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
     temporary.replace(path)
 
 
+@functools.cache  # the JSON schema of a whole model takes a form's sixty fields longer than everything else
 def describe_allowed(model: type[BaseModel], name: str) -> str:
     """In words, what a field accepts: 'a whole number, at least 1, at most 1000'."""
     field = model.model_fields.get(name)

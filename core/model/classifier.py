@@ -46,6 +46,7 @@ class Classifier(nn.Module):
         self.pretrained = pretrained
         self.dropout = dropout
         self.frozen = False
+        self.gradient_checkpointing = False  # whether activations are computed again in the backward pass to save memory
         self.divisible = True  # whether `classify` of `embed` is `forward`; `check_input` finds out
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("std", torch.tensor(float(std)))
@@ -214,11 +215,6 @@ class Classifier(nn.Module):
 
     # ------------------------------------------------------------------ gradient checkpointing
 
-    @property
-    def gradient_checkpointing(self) -> bool:
-        """Whether activations are recomputed in the backward pass to save memory."""
-        return any(getattr(module, "grad_checkpointing", False) for module in self.backbone.modules())
-
     def set_gradient_checkpointing(self, enable: bool) -> None:
         """Trade time for memory in training.
 
@@ -236,6 +232,8 @@ class Classifier(nn.Module):
                     f"model.gradient_checkpointing: {self.name} does not support it ({error}). Set it to false, and save "
                     "memory with a smaller training.batch_size and more training.accumulation_steps"
                 ) from error
+            return
+        self.gradient_checkpointing = enable
 
     # ------------------------------------------------------------------ heatmaps
 

@@ -6,8 +6,10 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from core.config import Config
 from core.data.batches import Order, batches, epoch_order
 from core.data.cache import PreparedCache, cache_root
 from core.data.manifest import LABELS
@@ -23,18 +25,23 @@ class Glance:
     paths: tuple[str, ...]
 
 
-def first_batch(run: Run, limit: int = 16) -> Glance | None:
-    """The first images (at most `limit`) of epoch 1 with the run's own order, augmentation and seed.
-
-    None while they are not prepared: nothing is decoded here. Images that were blended (mixup) are shown before that.
+def used_rows(run: Run) -> pd.DataFrame:
+    """The run's manifest without the images that were left out.
 
     Raises:
-        BadRun: config.yaml is missing or damaged.
-        BadManifest: manifest.csv is.
+        BadManifest: manifest.csv is missing or damaged.
     """
-    config = run.config()
     rows = run.manifest()
-    rows = rows[(rows["split"] == "train") & ~rows["path"].isin(list(run.excluded()))].reset_index(drop=True)
+    return rows[~rows["path"].isin(list(run.excluded()))]
+
+
+def first_batch(config: Config, rows: pd.DataFrame, limit: int = 16) -> Glance | None:
+    """The first images (at most `limit`) of epoch 1 with the run's own order, augmentation and seed.
+
+    `rows` are those it uses (`used_rows`). None while the images are not prepared: nothing is decoded here. Images that
+    were blended (mixup) are shown before that.
+    """
+    rows = rows[rows["split"] == "train"].reset_index(drop=True)
     if rows.empty:
         return None
     training = config.training

@@ -39,7 +39,7 @@ def show() -> None:
     if manifest is None:
         return
     frame = services.manifest_frame(manifest)
-    if services.is_synthetic(frame):
+    if services.is_synthetic(manifest):
         components.synthetic_notice()
     _cards(frame)
     if view == "Images":

@@ -242,7 +242,7 @@ def _sentence(text: str) -> str:
 def is_synthetic(run: Run) -> bool:
     """Whether the run's images are synthetic."""
     path = run.path / "manifest.csv"
-    return path.is_file() and services.is_synthetic(services.manifest_frame(path))
+    return path.is_file() and services.is_synthetic(path)
 
 
 with components.page("Train", "Set up a run, start it, and watch it learn. A run lives in its folder: it outlives this page."):

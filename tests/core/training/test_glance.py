@@ -11,7 +11,7 @@ import pytest
 from core.data.batches import batches
 from core.data.cache import PreparedCache, cache_root
 from core.training import Run
-from core.training.glance import first_batch
+from core.training.glance import first_batch, used_rows
 
 
 @pytest.mark.parametrize("imbalance", ["weights", "sampler"])
@@ -19,9 +19,9 @@ def test_the_images_are_those_of_the_first_training_batch_with_its_augmentation(
     make_run: Callable[..., Run], imbalance: str
 ) -> None:
     run = make_run(training__imbalance=imbalance, training__batch_size=6, training__seed=3)
-    assert first_batch(run) is None  # nothing is prepared yet, and a look prepares nothing
+    assert first_batch(run.config(), run.manifest()) is None  # nothing is prepared yet, and a look prepares nothing
     config = run.config()
-    rows = run.manifest()
+    rows = used_rows(run)
     train = rows[rows["split"] == "train"].reset_index(drop=True)
     cache = PreparedCache(cache_root(), config.preprocessing)
     assert cache.prepare_all(train["path"]) == []
@@ -38,7 +38,7 @@ def test_the_images_are_those_of_the_first_training_batch_with_its_augmentation(
     with closing(source):
         expected = next(source)
     for limit in (6, 4, 16):
-        seen = first_batch(run, limit)
+        seen = first_batch(config, rows, limit)
         assert seen is not None
         count = min(limit, 6)
         np.testing.assert_array_equal(seen.pixels, np.round(expected.images[:count, 0].numpy() * 255).astype(np.uint8))
@@ -51,5 +51,5 @@ def test_images_that_were_left_out_are_not_shown(make_run: Callable[..., Run]) -
     train = run.manifest().query("split == 'train'")
     (run.path / "excluded.csv").write_text(f"path,reason\n{train['path'].iloc[0]},damaged\n", encoding="utf-8")
     assert PreparedCache(cache_root(), run.config().preprocessing).prepare_all(train["path"].iloc[1:]) == []
-    seen = first_batch(run)
+    seen = first_batch(run.config(), used_rows(run))
     assert seen is not None and train["path"].iloc[0] not in seen.paths
