@@ -87,7 +87,7 @@ class Predictor:
             UnreadableImage: it is not a mammogram we can decode, or there is no breast in it.
         """
         mammogram = load(source, self.recipe, frame=frame)
-        prepared = self._prepared(mammogram)
+        prepared = self._prepared(mammogram, source)
         return self._prediction(self.score_prepared(prepared), prepared, mammogram, source)
 
     def predict_many(
@@ -107,7 +107,7 @@ class Predictor:
             for path in map(Path, paths[start : start + BATCH_SIZE]):
                 try:
                     mammogram = load(path, self.recipe, frame=frame)
-                    results.append((path, mammogram, self._prepared(mammogram)))
+                    results.append((path, mammogram, self._prepared(mammogram, path)))
                 except LabError as error:
                     results.append((path, str(error)))
             scores = iter(self.score_prepared_many([result[2] for result in results if len(result) == 3]))
@@ -120,18 +120,19 @@ class Predictor:
                 if progress is not None:
                     progress(done, total)
 
-    def _prepared(self, mammogram: Mammogram) -> Prepared:
+    def _prepared(self, mammogram: Mammogram, source: Path | str | bytes) -> Prepared:
         prepared = prepare(mammogram, self.recipe)
-        self.require_breast(prepared)
+        self.require_breast(prepared, "" if isinstance(source, bytes) else Path(source).name)
         return prepared
 
-    def require_breast(self, prepared: Prepared) -> None:
-        """Raises UnreadableImage where no breast was found: a score would mean nothing."""
+    def require_breast(self, prepared: Prepared, name: str = "") -> None:
+        """Raises UnreadableImage, with the file's `name`, where no breast was found: a score would mean nothing."""
         # A recipe that looks for no breast is one for images that need not hold a whole one.
         if not prepared.breast_found and (self.recipe.crop or self.recipe.remove_background):
             found = next((warning for warning in prepared.warnings if "no breast" in warning), "no breast was found")
+            which = f"{name}: " if name else ""
             raise UnreadableImage(
-                f"expected a mammogram, got an image whose score would mean nothing ({found.partition(':')[0]}). "
+                f"{which}expected a mammogram, got an image whose score would mean nothing ({found.partition(':')[0]}). "
                 "Check the file."
             )
 

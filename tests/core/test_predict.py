@@ -205,7 +205,7 @@ def test_an_image_without_a_breast_gets_no_score(run: Path, films: list[Path], t
     empty = tmp_path / "empty.png"
     empty.write_bytes(encode_png(np.full((160, 120), level)))
     predictor = Predictor.from_run(run, device="cpu")
-    with pytest.raises(UnreadableImage, match="no breast was found"):
+    with pytest.raises(UnreadableImage, match=f"^{empty.name}: .*no breast was found"):
         predictor.predict(empty)
     first, refused, last = predictor.predict_many([films[0], empty, films[1]])
     assert isinstance(first, Prediction) and isinstance(last, Prediction)
