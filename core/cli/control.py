@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from core.cli.runs import open_run
 from core.errors import BadConfig, BadRun
@@ -43,7 +44,7 @@ def stop(arguments: argparse.Namespace) -> int:
     if not (status.live or status.waiting):
         raise BadRun(f"{run.name}: nobody trains it (it is {status.state}); there is nothing to stop.")
     run.request("stop")
-    print(f"{run.name}: will stop after its step and keep the best model")
+    print(f"{run.name}: will {'stop after its step and keep the best model' if status.live else 'leave the line'}")
     return 0
 
 
@@ -59,12 +60,13 @@ def start(arguments: argparse.Namespace) -> int:
 
 def fork(arguments: argparse.Namespace) -> int:
     """Make a new run from another one's weights, with changed settings; `run start` or `train --resume` trains it."""
-    from core.config import load_config
     from core.training import fork as fork_run
+    from core.training.forking import starting_point
 
     parent = open_run(arguments.run)
-    child = fork_run(parent, load_config(parent.path / "config.yaml", arguments.set), name=arguments.name)
-    print(f"{child.path.as_posix()}: queued; train it with `python -m core train --resume {child.name}`")
+    child = fork_run(parent, starting_point(parent, arguments.set), name=arguments.name)
+    which = child.name if Path(arguments.run).name == arguments.run else child.path.as_posix()  # said as the parent was
+    print(f"{child.path.as_posix()}: queued; train it with `python -m core train --resume {which}`")
     return 0
 
 

@@ -19,7 +19,8 @@ def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
     """The settings of a fork of `run` that trains on as `run` did, with `overrides` ("training.epochs=5") on top.
 
     A run from scratch trained all of its network at one rate. Its fork has weights to start from, and would be taken for a
-    pretrained network: head first, half of the stages never, another rate. So these are set to what the run had.
+    pretrained network: head first, half of the stages never, another rate. So these are set to what the run had. It stands
+    beside `run`, wherever that was moved to, unless the overrides name a folder.
     """
     path = run.path / CONFIG
     before = load_config(path)
@@ -27,7 +28,11 @@ def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
     if before.model.weights == "none":
         rate = before.training.learning_rate
         as_before = ["freeze_epochs=0", "stage_epochs=0", "frozen_share=0", f"fine_tune_learning_rate={rate}"]
-    return load_config(path, [*(f"training.{setting}" for setting in as_before), *overrides])
+    overrides = list(overrides)
+    config = load_config(path, [*(f"training.{setting}" for setting in as_before), *overrides])
+    if any(override.partition("=")[0].strip() == "checkpoints" for override in overrides):
+        return config
+    return config.model_copy(update={"checkpoints": run.path.parent})
 
 
 def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> Run:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from filelock import FileLock
 
@@ -68,7 +69,7 @@ class Job:
                     for _ in train(Run(self.run.path), lock=self._lock, **self._options):
                         pass
         except LabError as error:
-            self.error = error  # the run folder has it too
+            self.error = error  # `train` and `_turn` have put it into the run's folder
         except Exception as error:  # noqa: BLE001  nobody else would hear of it: this is a thread's last frame
             # Outside the loop's own care: its log could not be opened, for instance. Never die silently.
             self.error = TrainingFailed(explain(error))
@@ -91,7 +92,9 @@ def start_thread(run: Run, *, resume: bool = False, shares_machine: bool = True,
         BadRun: somebody trains this run already, it is finished, or it was started before and `resume` is False.
     """
     run.require_startable(resume=resume)
-    return Job(run, run.acquire(), resume=resume, shares_machine=shares_machine, queue=queue)
+    lock = run.acquire()
+    _withdraw_all(run)
+    return Job(run, lock, resume=resume, shares_machine=shares_machine, queue=queue)
 
 
 def start_process(run: Run, *, resume: bool = False) -> int:
@@ -104,6 +107,8 @@ def start_process(run: Run, *, resume: bool = False) -> int:
     """
     run.require_startable(resume=resume)
     run.acquire().release()  # nobody else has it
+    _withdraw_all(run)
+    before = run.status()
     command = [sys.executable, "-m", "core", "train", "--resume", str(run.path)]
     # Of its own session (group on Windows): it is not ended with the terminal or the server that started it.
     try:
@@ -123,7 +128,7 @@ def start_process(run: Run, *, resume: bool = False) -> int:
     _children.append(process)
     # "queued" even where it is resumed: until the process has taken the run over it waits to begin.
     run.set_status(
-        state="queued",
+        **_queued(before),
         pid=process.pid,
         host=platform.node(),
         process="",
@@ -159,6 +164,8 @@ def run_to_end(
 
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks > 1:  # the loop itself knows who may write the folder
+        if os.environ.get("RANK") == "0":
+            _withdraw_all(run)
         with _stop_on_signals(run):
             for event in train(run, resume=resume):
                 if on_event is not None:
@@ -168,6 +175,8 @@ def run_to_end(
     try:
         run.require_startable(resume=resume)
         launcher = os.environ.get(_LAUNCHER, "command line")
+        if _LAUNCHER not in os.environ:  # else `start_process` has, and what was asked since then counts
+            _withdraw_all(run)
         with _stop_on_signals(run), _turn(run, launcher, queue=queue, on_event=on_event) as ours:
             if ours:
                 for event in train(run, resume=resume, lock=lock):
@@ -190,31 +199,33 @@ def _turn(run: Run, launcher: str, *, queue: bool, on_event: Callable[[Event], N
         return
     from core.training.machine import pick_machine
 
-    device = str(pick_machine(run.config().training).device)
-    with Place(device, run.name) as place:
+    try:
+        device = str(pick_machine(run.config().training).device)
+        place = Place(device, run.name)
+    except LabError as error:  # before `train`, which would have recorded it
+        run.set_status(state="failed", reason=str(error), launcher=launcher)
+        raise
+    with place:
         yield _wait(run, place, device, launcher, on_event)
 
 
 def _wait(run: Run, place: Place, device: str, launcher: str, on_event: Callable[[Event], None] | None) -> bool:
     ahead = place.ahead()
-    if not ahead:
+    if not (ahead or run.requested("stop")):
         run.set_status(launcher=launcher)
         return True
-    before = run.status()
     writer = StatusWriter(run.path / STATUS)
-    writer.start(state="queued", launcher=launcher, reason=_waits_for(ahead, device))
+    before = run.status()
+    writer.start(**_queued(before), launcher=launcher, reason=_waits_for(ahead, device) if ahead else before.reason)
     told: list[str] = []
     try:
-        while ahead:
+        while True:
             if run.requested("stop"):
                 run.withdraw("stop")
-                again = before.resumable
-                writer.update(
-                    state=before.state if again else "stopped",
-                    reason=before.reason if again else "Taken out of the line before it began.",
-                    finished=time.time(),
-                )
+                writer.update(**_out_of_line(run.status()))
                 return False
+            if not ahead:
+                return True
             if ahead != told:
                 told = ahead
                 writer.update(reason=_waits_for(ahead, device))
@@ -224,7 +235,28 @@ def _wait(run: Run, place: Place, device: str, launcher: str, on_event: Callable
             ahead = place.ahead()
     finally:
         writer.stop()
-    return True
+
+
+def _queued(before: Status) -> dict[str, Any]:
+    """What makes a run wait to begin; what it was before is kept."""
+    return (
+        {"state": "queued"}
+        if before.state == "queued"
+        else {"state": "queued", "was": before.state, "was_reason": before.reason}
+    )
+
+
+def _out_of_line(status: Status) -> dict[str, Any]:
+    """What a run is that has left the line: what it was before, or one that never began."""
+    if status.was:
+        return {"state": status.was, "reason": status.was_reason, "was": "", "was_reason": ""}
+    return {"state": "stopped", "reason": "Taken out of the line before it began.", "finished": time.time()}
+
+
+def _withdraw_all(run: Run) -> None:
+    """Forget what was asked of an earlier trainer of the run: what is asked from now on counts."""
+    run.withdraw("stop")
+    run.withdraw("pause")
 
 
 def _waits_for(ahead: list[str], device: str) -> str:

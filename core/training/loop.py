@@ -48,7 +48,8 @@ def train(run: Run, *, resume: bool = False, shares_machine: bool = False, lock:
 
     `resume` goes on from last.pt. `shares_machine` leaves a processor core to others. `lock`: from `run.acquire()`, when
     the caller has it already; it is released at the end. Closing the generator cuts the training off (state "stopped"),
-    which a later resume makes good; `run.request("stop")` ends it in order.
+    which a later resume makes good; `run.request("stop")` ends it in order. A request that is there already counts: it is
+    for launchers to withdraw what was asked of an earlier trainer.
 
     Under torchrun every process calls it for the same run; only the first one writes the folder and yields events.
 
@@ -114,9 +115,6 @@ class _Training:
 
     def events(self) -> Generator[Event, None, None]:
         run, recorder, world = self.run, self.recorder, self.world
-        if self.resume and world.first:  # what was asked of the trainer that died
-            run.withdraw("stop")
-            run.withdraw("pause")
         recorder.begin(**({"launcher": "torchrun"} if world.size > 1 else {}))
         config = self.config = run.config()
         self.progress, self.states = (self.resume and load_checkpoint(run.path / LAST)) or (Progress(), None)
@@ -354,7 +352,8 @@ class _Training:
             progress.best_threshold = result.threshold
             message = f"Stopped in the first epoch, after {progress.step} of {trainer.steps} steps: the model hardly learnt."
             yield self.recorder.event("warning", message=message)
-        yield self._done("stopped", "Stopped as asked; the best model so far is kept. Resume goes on from here.")
+        kept = "the best model so far is kept" if self.run.has_model else "there is no model yet, it had made no step"
+        yield self._done("stopped", f"Stopped as asked; {kept}. Resume goes on from here.")
 
     def _done(self, state: str, reason: str) -> Event:
         progress = self.progress

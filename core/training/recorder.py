@@ -67,7 +67,7 @@ class Recorder:
 
     def begin(self, **changes: Any) -> None:
         """The training is ours from now on: heartbeat, state "running"."""
-        self.status.start(state="running", reason="", finished=None, **changes)
+        self.status.start(state="running", reason="", finished=None, was="", was_reason="", **changes)
 
     def note(self, **changes: Any) -> None:
         """Change fields of status.json with the next heartbeat: cheap enough for every step."""

@@ -22,6 +22,8 @@ State = Literal["queued", "running", "paused", "stopped", "done", "failed", "int
 HEARTBEAT_SECONDS = 2.0
 # A trainer that has not written for this long is taken for dead: a host that lost power, a killed container.
 STALE_SECONDS = 30.0
+# A process of its own writes nothing until its libraries are loaded, which a cold disk makes long.
+STARTING_SECONDS = 300.0
 
 # Tells this process from an earlier one that had the same id (in a container, the server is always process 1).
 PROCESS = uuid.uuid4().hex
@@ -36,6 +38,7 @@ class Status:
 
     `state` is as written in the file, but for "interrupted": the file says running or paused and nobody is there.
     `launcher` is "thread" (of the dashboard), "process", "command line" or "torchrun".
+    `was` and `was_reason` are what a run that waits to be resumed goes back to when it is taken out of the line.
     `problem` says, in words, what is wrong with the folder; "" when nothing is.
     """
 
@@ -59,6 +62,8 @@ class Status:
     best_value: float | None = None
     eta_seconds: float | None = None
     device: str = ""
+    was: State | Literal[""] = ""
+    was_reason: str = ""
     problem: str = ""
 
     @property
@@ -111,7 +116,8 @@ def _broken(problem: str) -> Status:
 
 
 def _trainer_present(status: Status, now: float) -> bool:
-    if status.heartbeat is None or now - status.heartbeat > STALE_SECONDS:
+    starting = status.waiting and not status.process
+    if status.heartbeat is None or now - status.heartbeat > (STARTING_SECONDS if starting else STALE_SECONDS):
         return False
     if status.host != platform.node():
         return True  # another host: its heartbeat is all we can see

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from core.cli import main
 from core.config import dump_config, load_config
 from core.model import build_model, save_model
 from core.training import Run
+from core.training.forking import starting_point
 from core.training.status import PROCESS
 
 Call = Callable[..., tuple[int, str, str]]
@@ -74,8 +76,8 @@ def test_pause_go_on_and_stop_are_requests_in_the_runs_folder(run: Run, call: Ca
     assert code == 0 and run.requested("pause") and "go-on one" in out
     code, out, _ = call("go-on", "one")
     assert code == 0 and not run.requested("pause") and "goes on" in out
-    code, _, _ = call("stop", "one")
-    assert code == 0 and run.requested("stop")
+    code, out, _ = call("stop", "one")
+    assert code == 0 and run.requested("stop") and "keep the best model" in out
 
 
 @pytest.mark.parametrize("action", ["pause", "stop"])
@@ -115,8 +117,8 @@ def test_go_on_with_a_run_in_line_says_that_it_begins_by_itself(run: Run, call: 
 def test_a_waiting_run_can_be_taken_out_of_the_line(run: Run, call: Call) -> None:
     pretend_running(run, state="queued")
     assert run.status().waiting
-    code, _, _ = call("stop", "one")
-    assert code == 0 and run.requested("stop")
+    code, out, _ = call("stop", "one")
+    assert code == 0 and run.requested("stop") and "leave the line" in out
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
@@ -137,6 +139,13 @@ def test_start_trains_in_a_process_from_the_beginning_or_from_the_checkpoint(
     assert started == [("one", checkpoint)]
 
 
+def test_a_fork_of_a_run_that_was_named_by_its_path_is_said_by_its_path(run: Run, call: Call, tmp_path: Path) -> None:
+    give_model(run)
+    elsewhere = Path(shutil.move(run.path, tmp_path / "elsewhere" / "one"))
+    code, out, _ = call("fork", elsewhere.as_posix(), "--name", "two")
+    assert code == 0 and f"--resume {(elsewhere.parent / 'two').as_posix()}`" in out
+
+
 def test_a_fork_takes_the_weights_and_the_changed_settings(run: Run, call: Call) -> None:
     code, _, err = call("fork", "one", "--name", "two")
     assert code == 1 and "no model yet" in err
@@ -145,6 +154,7 @@ def test_a_fork_takes_the_weights_and_the_changed_settings(run: Run, call: Call)
     child = Run.open(run.path.with_name("two"))
     assert code == 0 and "--resume two" in out
     assert child.status().state == "queued"
+    assert child.config().training == starting_point(run, ["training.epochs=3"]).training  # what the dashboard's fork has
     assert child.config().training.epochs == 3
     held = Path(child.config().model.weights)  # its own, so that the parent may be renamed or deleted
     assert held.parent == child.path and held.read_bytes() == (run.path / "model.safetensors").read_bytes()

@@ -33,8 +33,8 @@ def test_a_job_trains_in_the_background_and_leaves_all_in_the_folder(make_run: M
 
 def test_a_run_is_not_trained_twice_at_once(make_run: MakeRun, every_step: None) -> None:
     run = make_run()
-    run.request("pause")
     job = start_thread(run)
+    run.request("pause")
     with pytest.raises(BadRun, match=r"being trained already|started before"):
         start_thread(Run.open(run.path))
     with pytest.raises(BadRun, match="being trained already"):

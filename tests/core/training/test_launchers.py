@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import platform
+import shutil
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.config import load_config
+from core.config import dump_config, load_config
 from core.errors import BadRun
-from core.training import Run, fork, list_runs, start_process, start_thread
+from core.training import Run, fork, list_runs, run_to_end, start_process, start_thread
 from core.training.forking import starting_point
 from core.training.jobs import collect_children
 from core.training.lineage import Parent, openings, read_parent
@@ -47,19 +51,90 @@ def test_a_run_waits_while_the_device_is_taken_and_says_for_whom(make_run: MakeR
     assert (status.state, status.launcher, status.waiting) == ("done", "thread", False)
 
 
+@pytest.mark.parametrize("launcher", ["thread", "process"])
 @pytest.mark.parametrize("started_before", [False, True])
-def test_a_waiting_run_that_is_stopped_leaves_the_line(make_run: MakeRun, started_before: bool) -> None:
+def test_a_waiting_run_that_is_stopped_leaves_the_line_as_it_was(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, started_before: bool, launcher: str
+) -> None:
     run = make_run()
     if started_before:
-        run.set_status(state="stopped", reason="as asked")
+        run.set_status(state="failed", reason="The memory is full.", finished=1000.0)
     with Place("cpu", "the other") as other:
-        job = start_thread(run, resume=started_before)
-        wait_until(lambda: run.status().waiting)
+        stopped = begin(run, launcher, monkeypatch, resume=started_before)
+        wait_until(lambda: run.status().reason.startswith("Waits for"))
         run.request("stop")
-        assert job.join(ENOUGH)
+        wait_until(stopped)
         assert len(list(other.folder.glob("*.json"))) == 1
-    assert run.status().state == "stopped" and not run.requested("stop")
-    assert ("as asked" if started_before else "before it began") in run.status().reason
+    status = run.status()
+    assert not run.requested("stop") and not status.was
+    if started_before:
+        assert (status.state, status.reason, status.finished) == ("failed", "The memory is full.", 1000.0)
+    else:
+        assert status.state == "stopped" and "before it began" in status.reason and status.finished is not None
+
+
+@pytest.mark.parametrize("launcher", ["thread", "process"])
+def test_what_was_asked_of_an_earlier_trainer_is_forgotten(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    run = make_run()
+    run.request("stop")
+    run.request("pause")
+    wait_until(begin(run, launcher, monkeypatch))
+    assert run.status().state == "done"
+
+
+def test_a_stop_that_is_asked_for_while_the_process_loads_its_libraries_counts(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    ended = begin(run, "process", monkeypatch, meanwhile=lambda: run.request("stop"))
+    wait_until(ended)
+    assert run.status().state == "stopped" and "before it began" in run.status().reason
+
+
+@pytest.mark.parametrize("started_before", [False, True])
+def test_what_keeps_a_training_from_beginning_is_in_the_runs_folder(make_run: MakeRun, started_before: bool) -> None:
+    run = make_run()
+    settings = load_config(run.path / "config.yaml", ["training.device=cuda:99"])  # set up on another machine
+    (run.path / "config.yaml").write_text(dump_config(settings), encoding="utf-8")
+    if started_before:
+        run.set_status(state="interrupted", reason="")
+    job = start_thread(run, resume=started_before)
+    assert job.join(ENOUGH)
+    assert job.error is not None
+    assert run.status().state == "failed" and run.status().reason == str(job.error)
+
+
+def begin(
+    run: Run,
+    launcher: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    resume: bool = False,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Callable[[], bool]:
+    """Launch it; gives what says whether it has ended. The process of its own is a thread here: it loads nothing anew."""
+    if launcher == "thread":
+        job = start_thread(run, resume=resume)
+        return lambda: not job.alive
+
+    class Child:
+        pid = os.getppid()
+
+        def __init__(self, command: list[str], env: dict[str, str], **others: object) -> None:
+            self.env = {"MAMMOLAB_LAUNCHER": env["MAMMOLAB_LAUNCHER"]}
+
+        def poll(self) -> int:
+            return 0
+
+    monkeypatch.setattr("core.training.jobs.subprocess.Popen", Child)
+    start_process(run, resume=resume)
+    monkeypatch.setenv("MAMMOLAB_LAUNCHER", "process")
+    meanwhile()
+    thread = threading.Thread(target=run_to_end, args=(run,), kwargs={"resume": resume})
+    thread.start()
+    return lambda: not thread.is_alive()
 
 
 def test_two_trainings_run_one_after_the_other(make_run: MakeRun) -> None:
@@ -89,6 +164,13 @@ def test_a_process_that_dies_before_it_begins_leaves_the_run_queued_with_the_rea
     run.set_status(pid=2**22 + 1, host=platform.node(), heartbeat=time.time(), launcher="process")
     status = run.status()
     assert status.state == "queued" and not status.waiting and "ended before it began" in status.reason
+
+
+@pytest.mark.parametrize(("seconds", "loads"), [(100.0, True), (1000.0, False)])
+def test_a_process_may_take_its_time_to_load(make_run: MakeRun, seconds: float, loads: bool) -> None:
+    run = make_run()
+    run.set_status(pid=os.getppid(), host=platform.node(), heartbeat=time.time() - seconds, launcher="process", process="")
+    assert run.status().waiting is loads
 
 
 def test_a_run_that_died_while_it_waited_to_be_resumed_is_not_begun_anew(make_run: MakeRun) -> None:
@@ -154,6 +236,15 @@ def test_a_fork_of_a_run_from_scratch_trains_the_whole_network_at_the_rate_it_ha
     assert start_thread(child).join(ENOUGH)
     assert [event["phase"] for event in child.events() if event["type"] == "phase"] == ["fine_tune"]
     assert starting_point(child) == load_config(child.path / "config.yaml")
+
+
+def test_a_fork_stands_beside_its_parent_wherever_that_was_moved_to(make_run: MakeRun, tmp_path: Path) -> None:
+    parent = make_run("parent", training__epochs=1)
+    assert start_thread(parent).join(ENOUGH)
+    moved = Run.open(shutil.move(parent.path, tmp_path / "elsewhere" / "parent"))
+    assert fork(moved, name="child").path == tmp_path / "elsewhere" / "child"
+    named = starting_point(moved, [f"checkpoints={(tmp_path / 'named').as_posix()}"])
+    assert fork(moved, named, name="child").path == tmp_path / "named" / "child"
 
 
 @pytest.mark.parametrize("linked", [True, False])

@@ -357,6 +357,10 @@ def test_a_run_stopped_before_it_began_has_no_model_and_says_so(make_run: MakeRu
     assert events[-1]["state"] == "stopped"
     assert events[-1]["threshold"] is None
     assert not run.has_model
+    for event in train(run, resume=True):
+        if event["type"] == "phase":
+            run.request("stop")
+    assert not run.has_model and "there is no model yet" in run.status().reason
     assert list(train(run, resume=True))[-1]["state"] == "done"
 
 
