@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pydicom
+
+from benchmarks.timing import processor_seconds
 
 MODEL, SIZE, BATCH, WORKERS = "mobilenetv2_100", 224, 16, 1
 
@@ -42,7 +43,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Turn:
-    """An epoch: its images, seconds, and processor seconds of all threads and loader processes."""
+    """An epoch: its images, seconds, and processor seconds of all threads and, but on Windows, loader processes."""
 
     images: int
     seconds: float
@@ -53,15 +54,10 @@ class _Clock:
     """From its making to `turn`."""
 
     def __init__(self) -> None:
-        self._began, self._used = time.perf_counter(), _processor_seconds()
+        self._began, self._used = time.perf_counter(), processor_seconds()
 
     def turn(self, images: int) -> Turn:
-        return Turn(images, time.perf_counter() - self._began, _processor_seconds() - self._used)
-
-
-def _processor_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+        return Turn(images, time.perf_counter() - self._began, processor_seconds() - self._used)
 
 
 def main() -> None:

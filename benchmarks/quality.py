@@ -1,7 +1,11 @@
-"""AUC at an equal budget of processor minutes: our default recipe, fastai's `fine_tune`, a linear probe on frozen features.
+"""AUC at an equal budget of processor minutes: our default recipe and fastai's `fine_tune`; beside them a linear probe.
+
+The probe, a logistic regression on frozen features, looks at each image once and has no use for a budget: it takes what it
+takes, and the table says how long that was.
 
 Five folds of the manifest's patients; each method trains on the same images and scores the same fold it has not seen.
-Hours long, so results are added to a file fold by fold, and a later call goes on. Settings, all from the environment:
+Hours long, so each fold is kept in a file, with the settings that it was made with, and a later call goes on; one with other
+settings is refused. Settings, all from the environment:
 
     MAMMOLAB_QUALITY_MANIFEST   CSV of real images (`python -m core data import`); its own splits are not used
     MAMMOLAB_QUALITY_WEIGHTS    ImageNet weights of the architecture, as .safetensors
@@ -10,7 +14,7 @@ Hours long, so results are added to a file fold by fold, and a later call goes o
     MAMMOLAB_QUALITY_METHODS    of "ours fastai probe"; fastai is in benchmarks/requirements.txt
     MAMMOLAB_QUALITY_FOLDS      of "0 1 2 3 4"
     MAMMOLAB_QUALITY_SET        settings of ours beyond the defaults, for an ablation: "training.ema_decay=0 ..."
-    MAMMOLAB_QUALITY_NAME       what to call ours then
+    MAMMOLAB_QUALITY_NAME       what to call ours then (and with any other settings beside those of before)
     MAMMOLAB_QUALITY_RESULTS    folder, benchmarks/results/quality
 
 Processor time, not the clock's, so that other work on the machine does not decide.
@@ -21,10 +25,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import resource
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +42,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.quality_settings import EPOCH, FILES, PREFIX, called, check, decisive, of_epoch, setting
+from benchmarks.timing import processor_seconds
 from core.config import Config, load_config
 from core.data import read_manifest
 from core.data.batches import batches
@@ -52,8 +56,6 @@ from core.training import Run, train
 FOLDS, SEED = 5, 0
 VALIDATION = 8  # one patient in so many of those that train validates
 PROBE_C = 0.001  # the best of 1e-4, 1e-3, 1e-2 on these very folds
-RESULTS = "benchmarks/results/quality"
-PREFIX = "MAMMOLAB_QUALITY_"
 
 
 def run() -> None:
@@ -62,20 +64,22 @@ def run() -> None:
     if missing:
         print(f"set {' and '.join(PREFIX + name for name in missing)}; benchmarks/quality.py says what else there is")
         return
-    results = Path(_setting("RESULTS", RESULTS))
+    results = Path(setting("RESULTS"))
     results.mkdir(parents=True, exist_ok=True)
-    frame = folded(read_manifest(Path(_setting("MANIFEST"))))
+    frame = folded(read_manifest(Path(setting("MANIFEST"))))
+    wanted = {called(name): decisive(name, frame) for name in setting("METHODS").split()}
+    check(results, wanted, frame)
     methods: dict[str, Callable[[pd.DataFrame, Budget], NDArray[np.float64]]] = {
         "ours": _ours,
         "fastai": _fastai,
         "probe": _probe,
     }
-    for name in _setting("METHODS", "probe ours fastai").split():
-        for fold in map(int, _setting("FOLDS", "0 1 2 3 4").split()):
-            called = _setting("NAME", name) if name == "ours" else name
-            done = results / f"{called}-{fold}.json"
+    for name in setting("METHODS").split():
+        for fold in map(int, setting("FOLDS").split()):
+            title = called(name)
+            done = results / f"{title}-{fold}.json"
             if not done.exists():
-                _measure(done, called, methods[name], frame, fold)
+                _measure(done, methods[name], frame, fold, {"method": title, "fold": fold, "settings": wanted[title]})
     print(table(results, frame))
 
 
@@ -118,27 +122,22 @@ class Budget:
             self.spent += processor_seconds() - began
 
 
-def processor_seconds() -> float:
-    """Of this process, its threads and its ended children."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
-def _setting(name: str, default: str = "") -> str:
-    return os.environ.get(PREFIX + name, "") or default
-
-
 def _measure(
-    done: Path, name: str, method: Callable[[pd.DataFrame, Budget], NDArray[np.float64]], frame: pd.DataFrame, fold: int
+    done: Path,
+    method: Callable[[pd.DataFrame, Budget], NDArray[np.float64]],
+    frame: pd.DataFrame,
+    fold: int,
+    about: dict[str, Any],
 ) -> None:
     rows = with_splits(frame, fold)
-    budget = Budget(60 * float(_setting("MINUTES", "15")))
+    budget = Budget(60 * float(setting("MINUTES")))
     torch.manual_seed(SEED)
     scores = method(rows, budget)
     test = rows[rows["split"] == "test"]
     area = auc((test["label"] == "malignant").to_numpy(), scores)
-    print(f"{name}, fold {fold}: AUC {area:.3f} after {budget.spent / 60:.1f} processor minutes {budget.notes}", flush=True)
-    result = {"method": name, "fold": fold, "auc": area, "minutes": budget.spent / 60, **budget.notes}
+    cost = f"{budget.spent / 60:.1f} processor minutes {budget.notes}"
+    print(f"{about['method']}, fold {fold}: AUC {area:.3f} after {cost}", flush=True)
+    result = {**about, "auc": area, "minutes": budget.spent / 60, **budget.notes}
     content = json.dumps({**result, "scores": dict(zip(test["path"], scores.tolist(), strict=True))})
     draft = done.with_suffix(".part")
     draft.write_text(content, encoding="utf-8")
@@ -152,7 +151,7 @@ def _fastai(rows: pd.DataFrame, budget: Budget) -> NDArray[np.float64]:
     """`vision_learner(...).fine_tune` with its defaults at 256 px, for as many epochs as the budget allows."""
     from fastai.vision.all import set_seed
 
-    frozen, whole = _fastai_epoch_seconds(rows, Path(_setting("RESULTS", RESULTS)) / "fastai-epoch.txt")
+    frozen, whole = _fastai_epoch_seconds(rows, Path(setting("RESULTS")) / EPOCH)
     epochs = max(1, int((budget.seconds - frozen) / whole))
     set_seed(SEED, reproducible=True)
     learner = _learner(rows)
@@ -190,14 +189,14 @@ def _learner(rows: pd.DataFrame) -> Any:
     loaders = block.dataloaders(table, num_workers=0)  # its processor time is then all in this process
     name, options = _architecture()
     mean, std = (options.pop(key) for key in ("mean", "std")) if "mean" in options else (None, None)
-    overlay = {"file": _setting("WEIGHTS")} | ({"mean": (mean,) * 3, "std": (std,) * 3} if mean is not None else {})
+    overlay = {"file": setting("WEIGHTS")} | ({"mean": (mean,) * 3, "std": (std,) * 3} if mean is not None else {})
     return vision_learner(loaders, name, pretrained_cfg_overlay=overlay, **options)
 
 
 def _fastai_epoch_seconds(rows: pd.DataFrame, known: Path) -> tuple[float, float]:
     """Processor seconds of a frozen epoch and of a whole one, validation included, measured once over a few batches."""
     if known.exists():
-        frozen, whole = map(float, known.read_text(encoding="utf-8").split())
+        frozen, whole = map(float, known.read_text(encoding="utf-8").partition("\n")[0].split())
         return frozen, whole
     part, share = _part(rows, train=192, val=64)  # in batches of 64
     learner = _learner(part)
@@ -210,7 +209,8 @@ def _fastai_epoch_seconds(rows: pd.DataFrame, known: Path) -> tuple[float, float
             began = processor_seconds()
             learner.fit_one_cycle(1)
             seconds.append((processor_seconds() - began) * share)
-    known.write_text(" ".join(map(str, seconds)), encoding="utf-8")
+    made_with = json.dumps(of_epoch(decisive("fastai", rows)))
+    known.write_text(" ".join(map(str, seconds)) + "\n" + made_with, encoding="utf-8")
     return seconds[0], seconds[1]
 
 
@@ -223,7 +223,7 @@ def _part(rows: pd.DataFrame, **counts: int) -> tuple[pd.DataFrame, float]:
 
 
 def _architecture() -> tuple[str, dict[str, Any]]:
-    name, *options = _setting("MODEL", "mobilenetv2_100 pad_type=same mean=0.5 std=0.5").split()
+    name, *options = setting("MODEL").split()
     texts = dict(option.split("=", 1) for option in options)
     return name, {key: float(text) if key in ("mean", "std") else text for key, text in texts.items()}
 
@@ -233,7 +233,7 @@ def _architecture() -> tuple[str, dict[str, Any]]:
 
 def _ours(rows: pd.DataFrame, budget: Budget) -> NDArray[np.float64]:
     """A run as `python -m core train` makes it, from an empty image cache, for as many epochs as the budget allows."""
-    results = Path(_setting("RESULTS", RESULTS))
+    results = Path(setting("RESULTS"))
     with tempfile.TemporaryDirectory(dir=results) as folder, _image_cache(Path(folder) / "cache"):
         epochs = _epochs_within(rows, budget.seconds, Path(folder))
         config = _config(Path(folder), [f"training.epochs={epochs}"])
@@ -287,10 +287,10 @@ def _config(folder: Path, settings: list[str]) -> Config:
     ours = [
         f"checkpoints={folder.as_posix()}",
         f"model.name={name}",
-        f"model.weights={_setting('WEIGHTS')}",
+        f"model.weights={setting('WEIGHTS')}",
         f"model.options={json.dumps(options)}",
     ]
-    return load_config(None, [*ours, *_setting("SET").split(), *settings])
+    return load_config(None, [*ours, *setting("SET").split(), *settings])
 
 
 # ---------------------------------------------------------------------- the probe
@@ -318,7 +318,7 @@ def table(results: Path, frame: pd.DataFrame) -> str:
     """A line a method: AUC within folds with its patients' interval, of images and of breasts (mean of the views); of images
     against ours; and what it cost.
     """
-    found = pd.DataFrame([json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*-[0-9].json"))])
+    found = pd.DataFrame([json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob(FILES))])
     if found.empty:
         return "no results yet"
     ours = found[found["method"] == "ours"]

@@ -14,6 +14,8 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from core.atomic import replacing
+
 log = logging.getLogger(__name__)
 
 _STATE_FILE = Path(".mammolab") / "workspace.json"
@@ -55,9 +57,8 @@ def remember(key: str, value: Any) -> None:
         path = workspace() / _STATE_FILE
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(path.name + ".tmp")
-            temporary.write_text(json.dumps(state, indent=1), encoding="utf-8")
-            temporary.replace(path)
+            with replacing(path) as stream:
+                stream.write(json.dumps(state, indent=1).encode("utf-8"))
         except OSError as error:  # a read-only workspace: the session still knows
             log.warning("cannot keep choices in %s: %s", path, error)
 

@@ -50,10 +50,12 @@ def field(path: str, default: Any, *, prefix: str = "", disabled: bool = False) 
     info = model.model_fields[name]
     key = f"{prefix}{path}"
     start = _to_widget(path, info, default)
-    _recall(key, start)
+    written = _recall(key, start)
     common: dict[str, Any] = {"key": key, "help": _help(model, name, info), "disabled": disabled}
     label = info.title or name.replace("_", " ").capitalize()
-    raw = _draw(path, info, label, common)
+    # What a browser shows that has not met the widget: where one run follows another at once, it never sees the first one,
+    # in which the value was written. (Streamlit does not want both in the same run.)
+    raw = _draw(path, info, label, common | ({} if written else {"value": st.session_state[key]}))
     _keep(key, start, raw)
     return _from_widget(path, info, raw)
 
@@ -148,14 +150,15 @@ def _kept(key: str) -> dict[str, Any]:
     return dict(services.recall(_slot(key), {}))
 
 
-def _recall(key: str, default: Any) -> None:
+def _recall(key: str, default: Any) -> bool:
+    """Write the widget's value where it has none yet, or its default is another one by now; whether that was so."""
     seen, value = _kept(key).get(key, (default, default))
-    fresh_default = seen != default or st.session_state.get(f"{key}:default", default) != default
-    if fresh_default:
-        st.session_state[key] = default
-    elif key not in st.session_state:
-        st.session_state[key] = value
+    other = seen != default or st.session_state.get(f"{key}:default", default) != default
+    written = other or key not in st.session_state
+    if written:
+        st.session_state[key] = default if other else value
     st.session_state[f"{key}:default"] = default
+    return written
 
 
 def _keep(key: str, default: Any, value: Any) -> None:
@@ -196,13 +199,14 @@ def _draw(path: str, info: FieldInfo, label: str, common: dict[str, Any]) -> Any
         return st.selectbox(
             label,
             list(words),
+            **_chosen(list(words), common),
             format_func=lambda value: words.get(value, value),
             accept_new_options=True,
             placeholder="Choose or type",
-            **common,
         )
     if get_origin(kind) is Literal:
-        return st.selectbox(label, list(get_args(kind)), format_func=lambda value: str(value).replace("_", " "), **common)
+        options = list(get_args(kind))
+        return st.selectbox(label, options, format_func=lambda value: str(value).replace("_", " "), **_chosen(options, common))
     if kind is bool:
         return st.toggle(label, **common)
     if kind is int:
@@ -211,6 +215,15 @@ def _draw(path: str, info: FieldInfo, label: str, common: dict[str, Any]) -> Any
         form, step = number_format(info)
         return st.number_input(label, step=step, format=form, **common)
     return st.text_input(label, **common)
+
+
+def _chosen(options: list[Any], common: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a select box, which is told its value by its place among the options."""
+    others = dict(common)
+    if "value" in others:
+        value = others.pop("value")
+        others["index"] = options.index(value) if value in options else None if value is None else 0
+    return others
 
 
 def bounds(info: FieldInfo) -> tuple[float | None, float | None]:

@@ -127,14 +127,16 @@ def _validation(path: str, changed: int) -> Figure | None:
 @st.cache_data(max_entries=1024, show_spinner=False)
 def _test(path: str, changed: int, model_changed: int) -> Figure | None:
     """ROC AUC of the last evaluation on the test set, if it is of the model as it is now."""
+    from core.training.run import Run
+
     try:
         test = json.loads((Path(path) / "evaluation.json").read_text(encoding="utf-8"))["test"]
-        card = json.loads((Path(path) / "model.json").read_text(encoding="utf-8"))
+        card = Run(Path(path)).model_card()
         if test["weights_sha256"] != card["weights_sha256"]:
             return None
         figure = test["metrics"]["auc"]
         return float(figure["value"]), float(figure["low"]), float(figure["high"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (LabError, OSError, ValueError, KeyError, TypeError):
         return None
 
 

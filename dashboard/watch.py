@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from core.plots.training import Span
     from core.training import Event, Run, Status
 
+# What comes before the first step, by a "prepare" event's `what`; without one, images are prepared.
+_PREPARING = {
+    "hashes": "Looking for the same image in two splits",
+    "features": "Images through the frozen network, once",
+}
+
 
 class Watch:
     """What a run's events say so far: its curves, the last event of each type, warnings. Safe for several threads."""
@@ -123,12 +129,11 @@ def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
     step, prepare = last.get("step"), last.get("prepare")
     if prepare is not None and int(prepare.get("total") or 0) > 0 and (step is None or prepare["seq"] > step["seq"]):
         done, total = int(prepare["done"]), int(prepare["total"])
-        features = prepare.get("what") == "features"
+        what = str(prepare.get("what", ""))
         if status.state == "paused":  # a pause takes hold between steps: what came before them has ended
-            ready = "the features are stored" if features else "the images are prepared"
+            ready = "the features are stored" if what == "features" else "the images are prepared"
             return 0.0, f"Paused before the first step · {ready}"
-        words = "Images through the frozen network, once" if features else "Preparing images"
-        return (done / total if done < total else 0.0), f"{words} · {done:,} of {total:,}"
+        return (done / total if done < total else 0.0), f"{_PREPARING.get(what, 'Preparing images')} · {done:,} of {total:,}"
     if step is None:
         return 0.0, "Starting"
     epochs = max(1, status.epochs)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.follow import follow
 from core.cli.output import figure, new_file, note, print_json, print_table, progress_bar
-from core.errors import BadConfig, BadRun
+from core.errors import BadConfig, BadRun, LabError
 
 STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
 
@@ -40,9 +40,9 @@ def train(arguments: argparse.Namespace) -> int:
     status = follow(run, resume=resume, queue=not arguments.at_once)
     leave()
     if arguments.json:
-        print_json(
-            {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason, **_headline(run)}
-        )
+        figures, _ = _headline(run)
+        said = {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason}
+        print_json(said | figures)
     else:
         print(f"{run.path.as_posix()}: {status.state}{f' ({status.reason})' if status.reason else ''}")
     return 0 if status.state == "done" else STOPPED
@@ -143,16 +143,17 @@ def explain(arguments: argparse.Namespace) -> int:
 
 
 def list_(arguments: argparse.Namespace) -> int:
-    """List the runs."""
+    """List the runs; a damaged one with what is wrong with it as its reason."""
     from core.training import list_runs
 
     root = arguments.checkpoints or default_config().checkpoints
     rows: list[dict[str, Any]] = []
     for run in list_runs(root):
         status = run.status()
+        figures, problems = _headline(run)
+        reason = "; ".join(dict.fromkeys(part for part in (status.reason, _unusable(run), *problems) if part))
         rows.append(
-            {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": status.reason}
-            | _headline(run)
+            {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason} | figures
         )
     if arguments.json:
         print_json(rows)
@@ -284,19 +285,50 @@ def open_run(name: str, config: Path | None = None) -> Run:
     )
 
 
-def _headline(run: Run) -> dict[str, Any]:
-    """The figures that stand for a run: AUC on validation (at training's end) and on test (once its model is evaluated)."""
+def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
+    """The figures that stand for a run, and why some cannot be read: AUC on validation (at training's end) and on test
+    (once its model is evaluated)."""
+    from core.training.lineage import EVALUATION, read_entries
+
     figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None}
-    if run.has_model:
-        card = run.model_card()
-        figures["val_auc"] = card["validation"].get("auc")
-        figures["threshold"] = card["threshold"]
-    path = run.path / "evaluation.json"
-    if path.exists():
-        test = json.loads(path.read_text(encoding="utf-8")).get("test")
-        if test and run.has_model and test.get("weights_sha256") == card.get("weights_sha256"):  # not an earlier model's
-            figures["test_auc"] = test["metrics"]["auc"]["value"]
-    return figures
+    problems = []
+    card: dict[str, Any] = {}
+    try:
+        if run.has_model:
+            card = run.model_card()
+            figures["val_auc"] = _number(card["validation"].get("auc"))
+            figures["threshold"] = _number(card["threshold"])
+    except LabError as error:
+        problems.append(str(error))
+    except (AttributeError, KeyError, TypeError) as error:
+        problems.append(f"{run.path / 'model.json'}: not as training writes it ({type(error).__name__}: {error}).")
+    try:
+        test = read_entries(run.path).get("test")
+        if test and card and test.get("weights_sha256") == card["weights_sha256"]:  # not an earlier model's
+            figures["test_auc"] = _number(test["metrics"]["auc"]["value"])
+    except LabError as error:
+        problems.append(str(error))
+    except (AttributeError, KeyError, TypeError) as error:
+        problems.append(f"{run.path / EVALUATION}: the entry of test is damaged ({type(error).__name__}: {error}).")
+    return figures, problems
+
+
+def _number(value: Any) -> float | None:
+    """A figure as JSON has it. Raises TypeError for what is none."""
+    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
+        return value
+    raise TypeError(f"expected a number, got {value!r}")
+
+
+def _unusable(run: Run) -> str:
+    """What is wrong with the folder itself, in words and one line; "" when nothing is."""
+    problem = run.problem
+    if not problem:
+        try:
+            run.config()
+        except LabError as error:
+            problem = str(error)
+    return " ".join(problem.split())
 
 
 def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:

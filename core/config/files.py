@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from core.atomic import write_text
 from core.config.schema import Config
 from core.errors import BadConfig
 
@@ -68,9 +69,7 @@ def save_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
         raise BadConfig("\n".join(_explain(detail, document, str(path)) for detail in error.errors())) from error
     stream = io.StringIO()
     _yaml().dump(document, stream)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(stream.getvalue(), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, stream.getvalue())
 
 
 @functools.cache  # the JSON schema of a whole model takes a form's sixty fields longer than everything else

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from core.atomic import replace, replacing, write_text
 from core.config import ModelConfig
 from core.errors import BadRun, LabError
 from core.model.build import build_model
@@ -61,11 +62,11 @@ def save_model(folder: Path, model: Classifier, card: Mapping[str, Any]) -> dict
     }
     text = _to_json(folder, complete)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / (WEIGHTS + ".tmp")
-    _write(partial, content)
-    _write_text(folder, _WAITING_CARD, text)
-    _replace(partial, folder / WEIGHTS)
-    _replace(folder / _WAITING_CARD, folder / CARD)
+    with replacing(folder / WEIGHTS, durable=True) as stream:
+        stream.write(content)
+        stream.flush()  # a disk that has no room for the weights gets no card for them either
+        write_text(folder / _WAITING_CARD, text)
+    replace(folder / _WAITING_CARD, folder / CARD)
     return complete
 
 
@@ -79,7 +80,7 @@ def update_card(folder: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
     if fixed:
         raise BadRun(f"{folder / CARD}: {', '.join(fixed)} belong to the weights and cannot be changed alone")
     card = {**_matching_card(folder, _digest(_read_weights(folder))), **changes}
-    _write_text(folder, CARD, _to_json(folder, card))
+    write_text(folder / CARD, _to_json(folder, card))
     return card
 
 
@@ -125,6 +126,11 @@ def read_card(folder: Path) -> dict[str, Any]:
     Raises:
         BadRun: it is missing or not a card of ours.
     """
+    waiting = folder / _WAITING_CARD
+    if has_model(folder) and not (folder / CARD).is_file():
+        # The very first save was cut between its two renames: the weights there are can only be this card's.
+        with suppress(BadRun):  # or that save goes on, and has just renamed it
+            return _read_card(waiting)
     return _read_card(folder / CARD)
 
 
@@ -212,28 +218,3 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_text(folder: Path, name: str, text: str) -> None:
-    partial = folder / (name + ".tmp")
-    _write(partial, text.encode("utf-8"))
-    _replace(partial, folder / name)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(source: Path, target: Path) -> None:
-    """Rename over `target`; Windows refuses for as long as someone reads it, so it is tried for a while."""
-    for attempt in range(20):
-        try:
-            source.replace(target)
-            return
-        except PermissionError:
-            if attempt == 19:
-                raise
-            time.sleep(0.05)

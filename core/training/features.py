@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, zip_longest
 
 import pandas as pd
 import torch
 
 from core.config import AugmentationConfig, Config
-from core.data.batches import Batch, Order, batches, epoch_order
+from core.data.batches import Batch, Order, batch_count, batches, epoch_order
 from core.model import Classifier
 from core.training.machine import Machine
 from core.training.phases import Phase
@@ -63,24 +63,31 @@ def store_features(
 ) -> Generator[tuple[int, int], None, Features | None]:
     """Run the frozen backbone over all images; yields (done, total) of this process after each batch.
 
+    Every process yields equally often, also where the others have a batch and it has none: what is agreed on after each
+    batch comes in the same order in all of them. `total` is that of the first process, whose share is never the smaller one.
+
     None: it does not pay or does not fit, so the network is to be stepped as in any other phase.
     """
     views = _view_count(model, rows, config, phase)
     if not views:
         return None
     began, done = time.monotonic(), 0
-    total = -(-(views * len(rows.train) + len(rows.val)) // world.size)
+    total = views * -(-len(rows.train) // world.size) - (-len(rows.val) // world.size)
     passes = [(rows.train, None if view == 0 else config.augmentation, view) for view in range(views)]
     stored: list[torch.Tensor] = []
     for frame, augmentation, view in chain(passes, [(rows.val, None, 0)]):
         autocast = machine.autocast() if frame is rows.train else None  # validation is always in full precision
         result = torch.zeros(0)
-        for indices, features in _embed(model, frame, rows, config, machine, augmentation, view, world, autocast):
-            if not result.numel():
-                result = torch.zeros((len(frame), features.shape[1]), device=machine.device)
-            result[indices] = features
-            done += len(indices)
-            yield min(done, total), total
+        turns = range(batch_count(len(frame), config.training.batch_size, world.size))
+        share = _embed(model, frame, rows, config, machine, augmentation, view, world, autocast)
+        for _, found in zip_longest(turns, share):
+            if found is not None:
+                indices, features = found
+                if not result.numel():
+                    result = torch.zeros((len(frame), features.shape[1]), device=machine.device)
+                result[indices] = features
+                done += len(indices)
+            yield done, total
         if not result.numel():  # fewer images than processes: this one had none
             result = torch.zeros((len(frame), model_features(model, config, machine)), device=machine.device)
         stored.append(world.sum(result))

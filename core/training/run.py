@@ -18,7 +18,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from core.config import Config, dump_config, load_config
 from core.data import assign_splits, read_manifest, require_trainable, write_manifest
 from core.errors import BadConfig, BadRun
 from core.training.events import Event, EventLog, EventReader, read_events
-from core.training.files import write_text
+from core.training.files import remove_folder, write_text
 from core.training.names import clean_name, default_names
 from core.training.status import Status, read_status, write_status
 
@@ -43,7 +43,8 @@ NOTE = "note.txt"
 LONGEST_NOTE = 10_000  # characters
 _LOCK = ".lock"
 _MARKS = (CONFIG, STATUS, EVENTS, "model.json")  # a folder with one of these is, or was, a run
-_DELETED = ".deleted-"
+_DRAFT, _DELETED = ".new-", ".deleted-"  # folders that are no run yet, and none any more; lists pass over them
+_DRAFT_SECONDS = 3600.0  # a draft that is older belongs to a program that was killed
 
 
 class Run:
@@ -91,7 +92,8 @@ class Run:
         check_weights(config.model)
         names = iter([clean_name(name)]) if name else default_names(config.model.name, date.today())
         root = Path(config.checkpoints).absolute()
-        draft = root / f".new-{uuid.uuid4().hex[:12]}"
+        draft = root / f"{_DRAFT}{uuid.uuid4().hex[:12]}"
+        _sweep(root)
         try:
             draft.mkdir(parents=True)
             _fill(draft, config, rows)
@@ -305,17 +307,24 @@ class Run:
         """Delete the folder with everything in it.
 
         Raises:
-            BadRun: it is being trained, or the system refuses.
+            BadRun: it is being trained, or the system refuses: the message says whether it, or only its files, are still there.
         """
         Run.open(self.path)  # never a folder that is no run
         with self._at_rest("deleted"):
             pass
+        _sweep(self.path.parent)
         grave = self.path.with_name(f"{_DELETED}{uuid.uuid4().hex[:12]}")
         try:
             self.path.rename(grave)  # gone at once for everybody, whatever happens while its files are removed
-            shutil.rmtree(grave)
         except OSError as error:
             raise BadRun(f"{self.name}: it cannot be deleted ({error.strerror or error}). Close what has it open.") from error
+        try:
+            remove_folder(grave)
+        except OSError as error:
+            raise BadRun(
+                f"{self.name}: it is deleted, but not all of its files could be removed ({error.strerror or error}). The rest "
+                f"is in {grave}: close what has it open; the next run that is made or deleted here removes it too."
+            ) from error
 
     @contextmanager
     def _at_rest(self, action: str) -> Iterator[None]:
@@ -345,6 +354,17 @@ def _created(run: Run) -> float:
         return float(json.loads((run.path / STATUS).read_text(encoding="utf-8"))["created"])
     except (OSError, ValueError, TypeError, KeyError):
         return 0.0
+
+
+def _sweep(root: Path) -> None:
+    """Remove what deleted runs and killed programs left in a folder of runs, as far as the system lets go of it by now."""
+    ours = "[0-9a-f]" * 12  # a run may lie anywhere, beside another program's `.new-project`
+    for grave in root.glob(_DELETED + ours):
+        shutil.rmtree(grave, ignore_errors=True)
+    for draft in root.glob(_DRAFT + ours):
+        with suppress(OSError):  # another program has just removed it, or made a run of it
+            if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def _fill(folder: Path, config: Config, rows: pd.DataFrame) -> None:

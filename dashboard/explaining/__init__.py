@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from core.atomic import replacing
+
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
     from core.predict import Predictor
@@ -156,7 +158,6 @@ def save(folder: Path, name: str, picture: Picture) -> Path:
 
     out = folder / "explain" / name
     out.parent.mkdir(exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    temporary.write_bytes(encode_png(picture))
-    temporary.replace(out)
+    with replacing(out) as stream:
+        stream.write(encode_png(picture))
     return out

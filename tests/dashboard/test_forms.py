@@ -53,6 +53,18 @@ def test_an_untouched_form_gives_the_configuration_it_was_made_from(form: AppTes
     assert config == Config()
 
 
+@pytest.mark.parametrize("earlier", [0, 1, 2])
+def test_a_browser_that_meets_the_form_in_a_later_run_shows_its_values(form: AppTest, earlier: int) -> None:
+    form.number_input(key="training.epochs").set_value(7).run()
+    for _ in range(earlier):
+        form.run()
+    number, switch = form.number_input(key="training.epochs").proto, form.toggle(key="augmentation.horizontal_flip").proto
+    assert (number.default, switch.default) == (7, True)
+    rate, rule = form.number_input(key="training.learning_rate").proto, form.selectbox(key="training.imbalance").proto
+    assert rate.default == Config().training.learning_rate and rule.options[rule.default] == Config().training.imbalance
+    assert form.text_input(key="data.manifest").proto.default == Config().data.manifest.as_posix()
+
+
 def test_every_field_has_its_title_and_its_description(form: AppTest) -> None:
     titles = {widget.label for kind in ("selectbox", "number_input", "toggle", "text_input") for widget in form.get(kind)}
     for name in ("preprocessing", "augmentation", "model", "training", "evaluation", "data"):

@@ -154,13 +154,30 @@ def test_pause_go_on_and_stop_leave_requests_in_the_run_folder(run: Run) -> None
 
 @pytest.mark.parametrize(
     ("what", "said"),
-    [({}, "the images are prepared"), ({"what": "features"}, "the features are stored")],
+    [
+        ({}, "the images are prepared"),
+        ({"what": "hashes"}, "the images are prepared"),
+        ({"what": "features"}, "the features are stored"),
+    ],
 )
 def test_a_pause_before_the_first_step_is_not_called_preparing(run: Run, what: dict[str, str], said: str) -> None:
     last = {"prepare": {"seq": 9, "done": 256, "total": 256} | what}
     share, words = progress(Status(state="paused", epochs=3), last)
     assert (share, words) == (0.0, f"Paused before the first step · {said}")
     assert not progress(Status(state="running", epochs=3), last)[1].startswith("Paused")
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ({}, "Preparing images"),
+        ({"what": "hashes"}, "Looking for the same image in two splits"),
+        ({"what": "features"}, "Images through the frozen network, once"),
+    ],
+)
+def test_what_comes_before_the_first_step_is_said_with_its_progress(what: dict[str, str], said: str) -> None:
+    last = {"prepare": {"seq": 9, "done": 1024, "total": 4096} | what}
+    assert progress(Status(state="running", epochs=3), last) == (0.25, f"{said} · 1,024 of 4,096")
 
 
 def test_the_input_size_is_height_by_width_as_in_config_yaml(run: Run) -> None:
@@ -345,16 +362,17 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
         if trainer.progress.epoch < 2:
             return of_step(trainer, *arguments)
         if not writable:
-            monkeypatch.setattr("core.training.status.write_text", refuse)
-            monkeypatch.setattr("core.training.events._write_all", refuse)
+            broken.setattr("core.training.status.write_text", refuse)
+            broken.setattr("core.training.events._write_all", refuse)
         raise error
 
     of_step = telling.of_step
-    monkeypatch.setattr(telling, "of_step", fail)
-    app = open_page("train")
-    button(app, "train:start").click().run()
-    run = wait_for_job()
-    app.run()
+    with monkeypatch.context() as broken:
+        broken.setattr(telling, "of_step", fail)
+        app = open_page("train")
+        button(app, "train:start").click().run()
+        run = wait_for_job()
+        app.run()
     words = app.error[0].value.replace("\\", "")
     assert words.startswith("The training failed. ") and "It can still be used." in words
     assert all(each in words for each in said), words
@@ -364,8 +382,6 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
     assert all(each in texts(runs).replace("\\", "") for each in said)
     assert all(each in runs.dataframe[0].value["Note"].iloc[0] for each in said)
     assert "runs:resume" in keys(runs)
-    monkeypatch.undo()
-    monkeypatch.chdir(data.parents[2])
     services.start_training(run)
     assert wait_for_job().status().state == "done"
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +28,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 60_000  # ms; two tests share two cores
+expect.set_options(timeout=PATIENCE)
 MARKS = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package `chromium`"),
@@ -74,7 +75,6 @@ def open_page() -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
         yield page
         browser.close()
 
@@ -82,3 +82,11 @@ def open_page() -> Iterator[Page]:
 def settle(page: Page) -> None:
     """Wait until Streamlit's script has finished."""
     expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE)
+
+
+def wait_until(page: Page, true: Callable[[], bool]) -> None:
+    """Wait for what the server does with what the browser told it, at most as long as for the browser."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not true():
+        assert time.monotonic() < end, "it did not come to that in time"
+        page.wait_for_timeout(50)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in, settle
+from chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in, settle, wait_until
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from core.config import Config, dump_config
@@ -138,7 +138,7 @@ def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Brow
     expect(look).to_have_attribute("data-look", "0.55 inferno")
     page.get_by_label("Colours").select_option("viridis")
     expect(look).to_have_attribute("data-look", "0.55 viridis")
-    settle(page)
+    wait_until(page, lambda: "viridis" in (lab.folder / ".mammolab/workspace.json").read_text(encoding="utf-8"))
     page.reload()  # what was chosen in the browser is kept by the server
     expect(page.locator(".heat")).to_have_attribute("data-look", "0.55 viridis")
 

@@ -273,6 +273,28 @@ def test_a_device_that_is_not_here_is_refused(name: str) -> None:
         pick_device(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "current", "expected"),
+    [
+        ("auto", 0, "cuda:0"),
+        ("cuda", 0, "cuda:0"),
+        ("cuda:0", 0, "cuda:0"),
+        ("auto", 1, "cuda:1"),
+        ("cuda", 1, "cuda:1"),
+        ("cuda:0", 1, "cuda:0"),
+        ("cpu", 0, "cpu"),
+    ],
+)
+def test_a_gpu_has_one_name_however_it_was_asked_for(
+    name: str, current: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: current > 0)  # not before somebody has chosen one
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: current)
+    assert str(pick_device(name)) == expected
+
+
 def test_auto_finds_a_device_that_computes() -> None:
     assert torch.ones(2, device=pick_device("auto")).sum().item() == 2
     assert pick_device("cpu").type == "cpu"

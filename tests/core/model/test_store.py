@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from core import atomic
 from core.config import ModelConfig
 from core.errors import BadRun
-from core.model import Classifier, build_model, has_model, load_model, read_card, save_model, store, update_card
+from core.model import Classifier, build_model, has_model, load_model, read_card, save_model, update_card
 
 CONFIG = ModelConfig(options={"width": 8})
 
@@ -75,9 +77,10 @@ def test_a_mismatched_pair_is_refused(tmp_path: Path) -> None:
         load_model(tmp_path / "b")
 
 
-@pytest.mark.parametrize("stop_at", range(5))
+@pytest.mark.parametrize("killed", [False, True], ids=["interrupted", "killed"])
+@pytest.mark.parametrize("stop_at", range(8))
 def test_a_save_cut_short_anywhere_leaves_one_complete_model(
-    stop_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop_at: int, killed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = _model(0).eval(), _model(1).eval()
     save_model(tmp_path, old, _card(best_epoch=1))
@@ -91,14 +94,20 @@ def test_a_save_cut_short_anywhere_leaves_one_complete_model(
 
         return call
 
+    def gone(*_: object, **__: object) -> None:
+        raise OSError("a killed process cleans nothing up")
+
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_write", counted(store._write))
-        patch.setattr(store, "_replace", counted(store._replace))
+        patch.setattr(atomic.os, "fsync", counted(os.fsync))
+        patch.setattr(Path, "replace", counted(Path.replace))
+        if killed:
+            patch.setattr(Path, "unlink", gone)
         try:
             save_model(tmp_path, new, _card(best_epoch=2))
             finished = True
         except KeyboardInterrupt:
             finished = False
+    assert killed or not list(tmp_path.glob("*.tmp"))
     loaded, card = load_model(tmp_path)
     expected = {1: old, 2: new}[card["best_epoch"]]
     assert torch.equal(loaded.head.weight, expected.head.weight)
@@ -107,33 +116,62 @@ def test_a_save_cut_short_anywhere_leaves_one_complete_model(
     assert load_model(tmp_path)[1]["best_epoch"] == 3
 
 
-def test_a_full_disk_leaves_the_last_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_save_cut_between_its_renames_has_its_card_already(tmp_path: Path) -> None:
     save_model(tmp_path, _model(0), _card(best_epoch=1))
+    (tmp_path / "model.json").rename(tmp_path / "model.json.new")
+    assert has_model(tmp_path)
+    assert read_card(tmp_path) == load_model(tmp_path)[1]
+    assert read_card(tmp_path)["best_epoch"] == 1
 
-    def full(path: Path, content: bytes) -> None:
-        path.write_bytes(content[:100])
-        raise OSError(28, "No space left on device")
+
+def test_a_card_that_waits_without_weights_is_no_model(tmp_path: Path) -> None:
+    save_model(tmp_path, _model(0), _card())
+    (tmp_path / "model.json").rename(tmp_path / "model.json.new")
+    (tmp_path / "model.safetensors").unlink()
+    assert not has_model(tmp_path)
+    with pytest.raises(BadRun, match=r"model\.json: missing"):
+        read_card(tmp_path)
+
+
+@pytest.mark.parametrize("call", [1, 2], ids=["the card", "the weights"])
+@pytest.mark.parametrize("first", [True, False], ids=["first save", "a later one"])
+def test_a_full_disk_leaves_the_last_model_and_nothing_that_holds_its_last_bytes(
+    first: bool, call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not first:
+        save_model(tmp_path, _model(0), _card(best_epoch=1))
+    before = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    full_at = {1: ".json.", 2: ".safetensors."}[call]
+    real = Path.open
+
+    class Full:
+        """A file on a disk that takes a hundred bytes."""
+
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        def __enter__(self) -> Full:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.stream.close()
+
+        def write(self, content: bytes) -> None:
+            self.stream.write(content[:100])
+            raise OSError(28, "No space left on device")
+
+    def opened(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        stream = real(self, mode, *args, **kwargs)
+        return Full(stream) if "w" in mode and full_at in self.name else stream
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "_write", full)
+        patch.setattr(Path, "open", opened)
         with pytest.raises(OSError, match="No space left"):
             save_model(tmp_path, _model(1), _card(best_epoch=2))
-    assert load_model(tmp_path)[1]["best_epoch"] == 1
-
-
-def test_a_file_that_someone_reads_is_replaced_when_they_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store.time, "sleep", lambda seconds: None)
-    refusals = iter([True, True, False])
-    replace = Path.replace
-
-    def busy(self: Path, target: Path) -> Path:
-        if next(refusals, False):
-            raise PermissionError(13, "used by another process")
-        return replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", busy)
-    save_model(tmp_path, _model(0), _card())
-    assert has_model(tmp_path)
+    assert {path.name: path.stat().st_size for path in tmp_path.iterdir()} == before
+    assert has_model(tmp_path) is not first
+    if not first:
+        assert load_model(tmp_path)[1]["best_epoch"] == 1
 
 
 @pytest.mark.parametrize(

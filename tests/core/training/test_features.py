@@ -15,6 +15,10 @@ from core.model import Classifier
 from core.training import Run, features, train
 from core.training import loop as loop_module
 from core.training.checkpoint import Progress
+from core.training.phases import plan_phases
+from core.training.preparation import Rows
+from core.training.trainer import Trainer
+from core.training.world import World
 
 MakeRun = Callable[..., Run]
 
@@ -111,6 +115,50 @@ def test_features_that_do_not_fit_are_fewer_views_or_none(make_head_run: MakeRun
     monkeypatch.setattr(features, "LARGEST", numbers * 40)
     list(train(make_head_run("none")))
     assert sum(count for count in counts if count > 1) == 3 * 18, "each epoch steps the network"
+
+
+class Recorded(World):
+    """One of several processes, alone: what the processes do together is written down."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        super().__init__(rank, size)
+        self.together: list[str] = []
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.together.append("sum")
+        return tensor
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("images", [1, 2, 3, 5, 8, 9, 13, 16, 17])
+def test_processes_meet_equally_often_whoever_has_an_image_less(
+    make_trainer: Callable[..., Trainer], size: int, images: int
+) -> None:
+    """The loop agrees on something after each batch: a process that skipped one would wait for ever for the others."""
+    trainer = make_trainer(**PLAIN, training__epochs=3, training__freeze_epochs=3, training__head_features="true")
+    rows = trainer.rows
+    rows = Rows(rows.train.iloc[:images], rows.val.iloc[: max(1, images // 2)], rows.cache, rows.recipe)
+    phase = plan_phases(trainer.config.training, pretrained=True)[0]
+
+    def stored(world: Recorded) -> features.Features:
+        storing = features.store_features(trainer.model, rows, trainer.config, trainer.machine, phase, world)
+        while True:
+            try:
+                done, total = next(storing)
+            except StopIteration as end:
+                return end.value
+            world.together.append("end" if done == total else "step")
+
+    alone = stored(Recorded(0, 1))
+    worlds = [Recorded(rank, size) for rank in range(size)]
+    shares = [stored(world) for world in worlds]
+    course = worlds[0].together
+    assert course.count("sum") == 2 and course[-2:] == ["end", "sum"] and course.count("end") == 1
+    for world in worlds:
+        assert [each == "sum" for each in world.together] == [each == "sum" for each in course]
+    for name in ("train", "val"):
+        together = sum(getattr(share, name) for share in shares)
+        torch.testing.assert_close(together, getattr(alone, name), rtol=1e-4, atol=1e-5)
 
 
 def test_other_phases_and_a_single_epoch_step_the_network(make_head_run: MakeRun) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -26,47 +28,12 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_pa
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_text_is_written_as_it_is(tmp_path: Path) -> None:
-    files.write_text(tmp_path / "a", "ä\r\nb\n")
-    assert (tmp_path / "a").read_bytes() == "ä\r\nb\n".encode()
-
-
 def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Path) -> None:
     kept = {tmp_path / ".lock", tmp_path / "last.pt", tmp_path / "notes.tmp"}
     for path in kept | {tmp_path / ".last.pt.77.abcdef01.tmp"}:
         path.touch()
     files.remove_leftovers(tmp_path)
     assert set(tmp_path.iterdir()) == kept
-
-
-def test_a_target_held_by_a_reader_on_windows_is_replaced_once_it_lets_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tries: list[int] = []
-    real = Path.replace
-
-    def held_twice(self: Path, target: Path) -> Path:
-        tries.append(1)
-        if len(tries) < 3:
-            raise PermissionError(errno.EACCES, "in use")
-        return real(self, target)
-
-    monkeypatch.setattr(files, "_WINDOWS", True)
-    monkeypatch.setattr(files, "_REPLACE_PAUSE", 0.0)
-    monkeypatch.setattr(Path, "replace", held_twice)
-    files.write_text(tmp_path / "a", "new")
-    assert (tmp_path / "a").read_text(encoding="utf-8") == "new"
-    assert len(tries) == 3
-
-
-def test_a_folder_that_may_not_be_written_is_no_reason_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(self: Path, target: Path) -> Path:
-        raise PermissionError(errno.EACCES, "denied")
-
-    monkeypatch.setattr(Path, "replace", refused)
-    monkeypatch.setattr(files.time, "sleep", lambda seconds: pytest.fail("it waited"))
-    with pytest.raises(PermissionError):
-        files.write_text(tmp_path / "a", "new")
 
 
 def test_processes_are_seen_alive_and_gone() -> None:
@@ -81,6 +48,35 @@ def test_processes_are_seen_alive_and_gone() -> None:
         assert not files.process_alive(child.pid), "a killed process that nobody has collected counts as alive"
     child.communicate()
     assert not files.process_alive(child.pid)
+
+
+@pytest.mark.parametrize(
+    ("handle", "exit_code", "error", "alive"),
+    [(7, 259, 0, True), (7, 1, 0, False), (0, 0, 87, False), (0, 0, 5, True)],
+    ids=["at work", "ended", "no such process", "another user's"],
+)
+def test_processes_are_seen_on_windows(
+    handle: int, exit_code: int, error: int, alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    kept: list[bool] = []
+
+    def exit_code_of(_: int, code: Any) -> int:
+        code._obj.value = exit_code
+        return 1
+
+    def load(name: str, *, use_last_error: bool = False) -> SimpleNamespace:
+        kept.append(use_last_error)
+        return SimpleNamespace(
+            OpenProcess=lambda access, inherit, pid: handle, GetExitCodeProcess=exit_code_of, CloseHandle=closed.append
+        )
+
+    monkeypatch.setattr(files, "_WINDOWS", True)
+    monkeypatch.setattr(ctypes, "WinDLL", load, raising=False)
+    # Without `use_last_error` ctypes keeps no error: it always says 0.
+    monkeypatch.setattr(ctypes, "get_last_error", lambda: error if kept[-1] else 0, raising=False)
+    assert files.process_alive(4711) is alive
+    assert closed == ([handle] if handle else [])
 
 
 @pytest.mark.parametrize("pid", [0, -1])

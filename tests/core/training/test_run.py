@@ -292,6 +292,71 @@ def test_a_deleted_run_is_gone(make_run: MakeRun) -> None:
         run.delete()
 
 
+def refuse_to_remove(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """As Windows does while somebody has the file open."""
+    real = os.unlink
+
+    def unlink(path: object, **keywords: int | None) -> None:
+        if os.fspath(path).endswith(name):  # type: ignore[call-overload]
+            raise PermissionError(13, "used by another process")
+        real(path, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "unlink", unlink)
+
+
+@pytest.mark.parametrize("next_is", ["a delete", "a new run"])
+def test_files_that_a_deletion_could_not_remove_are_named_and_go_with_the_next(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, next_is: str
+) -> None:
+    run, other = make_run("one"), make_run("two")
+    root = run.path.parent
+    with monkeypatch.context() as patch:
+        refuse_to_remove(patch, "events.jsonl")
+        with pytest.raises(BadRun, match="is deleted, but not all of its files") as caught:
+            run.delete()
+    assert [found.name for found in list_runs(root)] == ["two"]
+    (grave,) = root.glob(".deleted-*")
+    assert str(grave) in str(caught.value)
+    assert [path.name for path in grave.iterdir()] == ["events.jsonl"], "what could be removed was kept"
+    if next_is == "a delete":
+        other.delete()
+        assert list(root.iterdir()) == []
+    else:
+        make_run("three")
+        assert {path.name for path in root.iterdir()} == {"two", "three"}
+
+
+def test_a_run_that_cannot_be_moved_away_is_not_deleted(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run("one")
+
+    def refused(self: Path, target: Path) -> Path:
+        raise PermissionError(13, "used by another process")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refused)
+        with pytest.raises(BadRun, match="it cannot be deleted"):
+            run.delete()
+    assert list_runs(run.path.parent) == [run]
+
+
+@pytest.mark.parametrize("next_is", ["a delete", "a new run"])
+def test_drafts_of_killed_programs_are_removed_and_those_in_the_making_are_not(make_run: MakeRun, next_is: str) -> None:
+    run = make_run("one")
+    root = run.path.parent
+    old, recent, foreign = ".new-0123456789ab", ".new-ba9876543210", (".new-project", ".deleted-items")
+    for name in (old, recent, *foreign):
+        (root / name).mkdir()
+        (root / name / "config.yaml").touch()
+        os.utime(root / name, (time.time() - (60 if name == recent else 3700),) * 2)
+    if next_is == "a delete":
+        run.delete()
+    else:
+        make_run("two")
+    assert not (root / old).exists()
+    for name in (recent, *foreign):
+        assert (root / name / "config.yaml").exists()
+
+
 def test_a_folder_that_is_no_run_is_never_deleted(tmp_path: Path) -> None:
     (tmp_path / "thesis.docx").touch()
     with pytest.raises(BadRun, match="not a run"):
