@@ -125,10 +125,12 @@ class Metric:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A figure as text: at most `digits` decimals (a huge one in powers of ten), a dash when there is none."""
+    """A figure as text: at most `digits` decimals (in powers of ten where it is huge, or would read as 0), a dash when there
+    is none."""
     if value is None or value != value:
         return "–"
-    return f"{value:.1e}" if abs(value) >= 1e5 else f"{value:.{digits}f}"
+    far = abs(value) >= 1e5 or 0 < abs(value) < 0.5 * 10.0**-digits
+    return f"{value:.1e}" if far else f"{value:.{digits}f}"
 
 
 def duration(seconds: float) -> str:

@@ -151,7 +151,8 @@ def list_(arguments: argparse.Namespace) -> int:
     for run in list_runs(root):
         status = run.status()
         figures, problems = _headline(run)
-        reason = "; ".join(dict.fromkeys(part for part in (status.reason, _unusable(run), *problems) if part))
+        said = (" ".join(status.reason.split()), _unusable(run), *problems)
+        reason = "; ".join(dict.fromkeys(part for part in said if part))
         rows.append(
             {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason} | figures
         )

@@ -248,8 +248,15 @@ class Run:
             return log.append(event)
 
     def require_startable(self, *, resume: bool) -> None:
-        """Raises BadRun when there is nothing to start (`resume` False: it was started before) or to resume (finished)."""
-        state = self.status().state
+        """Raises BadRun when there is nothing to start (`resume` False: it was started before) or to resume (finished), or its
+        status is damaged: training would write over what can still be mended."""
+        status = self.status()
+        state = status.state
+        if status.problem:
+            raise BadRun(
+                f"{self.name}: {' '.join(status.problem.split())}. Put the file back as it was, or fork the run into a new "
+                f"one: `python -m core run fork {self.name}`."
+            )
         if state == "done":
             raise BadRun(
                 f"{self.name}: it is finished and cannot be resumed. To train its model further, fork it into a new run: "

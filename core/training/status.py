@@ -106,7 +106,9 @@ def read_status(path: Path) -> Status:
         )
         return dataclasses.replace(status, state="interrupted", reason=reason)
     if status.waiting and not _trainer_present(status, time.time()):
-        reason = "The program that was to train it ended before it began; what it said is in the run's folder."
+        if status.was:
+            return dataclasses.replace(status, state=status.was, reason=status.was_reason, pid=None, was="", was_reason="")
+        reason = "The program that was to train it ended before it began; what it said is in process.log in the run's folder."
         return dataclasses.replace(status, pid=None, reason=reason)
     return status
 

@@ -109,6 +109,12 @@ def filters(found: list[Row]) -> tuple[str, list[str]]:
     return words, states
 
 
+def what_to_know(row: Row) -> str:
+    """The note column: what is wrong first, then what the user wrote, else how it ended."""
+    failed = row.status.reason if row.status.state == "failed" else ""
+    return row.problem or " · ".join(filter(None, (failed, row.note))) or row.status.reason
+
+
 def table_frame(rows: list[Row]) -> object:
     """The rows as a data frame."""
     import pandas as pd
@@ -125,7 +131,10 @@ def table_frame(rows: list[Row]) -> object:
                 "Test AUC": figure_text(each.test),
                 "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
                 "Duration": "–" if each.seconds is None else duration(each.seconds),
-                "Note": each.problem or each.note or each.status.reason,
+                "Note": each.problem
+                or (each.status.reason if each.status.resumable else "")
+                or each.note
+                or each.status.reason,
                 "Created": None if each.status.created is None else pd.Timestamp(each.status.created, unit="s", tz="UTC"),
                 "Trained by": LAUNCHERS.get(each.status.launcher, each.status.launcher),
             }

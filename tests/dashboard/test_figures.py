@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
-from dashboard import server
+from dashboard import components, server
 
 
 def _page() -> None:
@@ -37,3 +38,19 @@ def test_the_chart_library_is_served_from_our_own_origin_and_kept_by_the_browser
     assert "javascript" in answer.headers["content-type"]
     assert "immutable" in answer.headers["cache-control"]
     assert len(answer.content) > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.000"),
+        (1.12e-7, "1.1e-07"),
+        (-0.0004, "-4.0e-04"),
+        (0.0005, "0.001"),
+        (0.25, "0.250"),
+        (2e6, "2.0e+06"),
+        (None, "–"),
+    ],
+)
+def test_no_figure_reads_as_zero_that_is_none(value: float | None, text: str) -> None:
+    assert components.number(value) == text

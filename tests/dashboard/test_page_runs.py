@@ -217,6 +217,12 @@ def test_a_note_is_saved_and_shown_in_the_table(run: Run) -> None:
     assert table(app)["Note"].tolist() == ["with *stars*"]
 
 
+def test_why_a_run_failed_is_in_the_table_whatever_was_written_about_it(run: Run) -> None:
+    run.set_note("Forked from another.")
+    set_status(run, state="failed", reason="The memory is full.")
+    assert table(open_page("runs"))["Note"].tolist() == ["The memory is full. · Forked from another."]
+
+
 def test_delete_wants_the_name_typed(run: Run) -> None:
     services.set_current_run("tiny")
     app = open_with("tiny", part="Delete")

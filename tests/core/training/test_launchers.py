@@ -173,6 +173,25 @@ def test_a_process_may_take_its_time_to_load(make_run: MakeRun, seconds: float, 
     assert run.status().waiting is loads
 
 
+def test_a_run_whose_process_dies_while_it_waits_to_be_resumed_is_what_it_was(make_run: MakeRun) -> None:
+    run = make_run()
+    waits = {"pid": 2**22 + 1, "host": platform.node(), "heartbeat": time.time(), "launcher": "process"}
+    run.set_status(state="queued", was="interrupted", was_reason="The power went.", **waits)
+    status = run.status()
+    assert (status.state, status.reason, status.waiting, status.was) == ("interrupted", "The power went.", False, "")
+    run.set_status(epoch=3)  # what is written from then on is that too
+    assert (run.status().state, run.status().reason) == ("interrupted", "The power went.")
+
+
+def test_a_run_with_a_damaged_status_is_not_started(make_run: MakeRun) -> None:
+    run = make_run()
+    (run.path / "status.json").write_text("{", encoding="utf-8")
+    for resume in (False, True):
+        with pytest.raises(BadRun, match=r"status\.json is damaged.*run fork"):
+            start_process(run, resume=resume)
+    assert (run.path / "status.json").read_text(encoding="utf-8") == "{"
+
+
 def test_a_run_that_died_while_it_waited_to_be_resumed_is_not_begun_anew(make_run: MakeRun) -> None:
     run = make_run()
     assert not run.begun
