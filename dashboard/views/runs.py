@@ -131,10 +131,7 @@ def table_frame(rows: list[Row]) -> object:
                 "Test AUC": figure_text(each.test),
                 "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
                 "Duration": "–" if each.seconds is None else duration(each.seconds),
-                "Note": each.problem
-                or (each.status.reason if each.status.resumable else "")
-                or each.note
-                or each.status.reason,
+                "Note": what_to_know(each),
                 "Created": None if each.status.created is None else pd.Timestamp(each.status.created, unit="s", tz="UTC"),
                 "Trained by": LAUNCHERS.get(each.status.launcher, each.status.launcher),
             }
