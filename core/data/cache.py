@@ -33,8 +33,8 @@ from numpy.lib.format import write_array, write_array_header_1_0
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from core.atomic import replacing
 from core.config import Recipe
-from core.data.files import replacing
 from core.errors import LabError, UnreadableImage
 from core.images.files import content_of
 from core.preprocessing import analyse, has_objects, load, prepare

@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.data.files import write_text
+from core.atomic import write_text
 from core.errors import BadManifest
 
 LABELS = ("benign", "malignant")

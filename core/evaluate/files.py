@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from filelock import FileLock
 
-from core.data.files import write_text
+from core.atomic import write_text
 from core.errors import BadRun
 from core.evaluate.result import COLUMNS, Evaluation
 from core.metrics.freezing import DECIMALS

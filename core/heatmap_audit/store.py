@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from core.atomic import write_text
 from core.data import SPLITS
-from core.data.files import write_text
 from core.errors import BadManifest, BadRun
 from core.heatmap_audit.results import VERSION, Finding, HeatmapAudit
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.data.files import write_text
+from core.atomic import write_text
 from core.report.checklists import CLAIM, TRIPOD, checklist, numbers_for, open_questions
 from core.report.document import Block, Document, Numbers, Section, Text
 from core.report.heatmaps import cases

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data.files import replacing
+from core.atomic import replacing
 from core.errors import BadRun, LabError
 from core.evaluate import Evaluation
 from core.report.document import Block, Picture, Pictures, Section, Text

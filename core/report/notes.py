@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from core.data.files import write_text
+from core.atomic import write_text
 from core.errors import BadConfig
 
 if TYPE_CHECKING:

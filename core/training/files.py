@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from core.atomic import TEMPORARY, replacing, write_text
 
-__all__ = ["process_alive", "remove_folder", "remove_leftovers", "write_atomically", "write_text"]
+__all__ = ["process_alive", "remove_folder", "remove_leftovers", "remove_strays", "write_atomically", "write_text"]
 
 _WINDOWS = os.name == "nt"
 
@@ -32,6 +34,14 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # another program may be removing it at the same time
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def remove_strays(root: Path, prefix: str, older_than: float = 0.0) -> None:
+    """Remove our folders of that prefix and this age in seconds, as far as the system lets go of them by now."""
+    for stray in root.glob(prefix + "[0-9a-f]" * 12):  # not another program's `.new-project`
+        with suppress(OSError):  # another program has just removed it, or made a run of it
+            if time.time() - stray.stat().st_mtime >= older_than:
+                shutil.rmtree(stray, ignore_errors=True)
 
 
 def process_alive(pid: int) -> bool:

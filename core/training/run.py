@@ -18,7 +18,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from core.config import Config, dump_config, load_config
 from core.data import assign_splits, read_manifest, require_trainable, write_manifest
 from core.errors import BadConfig, BadRun
 from core.training.events import Event, EventLog, EventReader, read_events
-from core.training.files import remove_folder, write_text
+from core.training.files import remove_folder, remove_strays, write_text
 from core.training.names import clean_name, default_names
 from core.training.status import Status, read_status, write_status
 
@@ -364,14 +364,9 @@ def _created(run: Run) -> float:
 
 
 def _sweep(root: Path) -> None:
-    """Remove what deleted runs and killed programs left in a folder of runs, as far as the system lets go of it by now."""
-    ours = "[0-9a-f]" * 12  # a run may lie anywhere, beside another program's `.new-project`
-    for grave in root.glob(_DELETED + ours):
-        shutil.rmtree(grave, ignore_errors=True)
-    for draft in root.glob(_DRAFT + ours):
-        with suppress(OSError):  # another program has just removed it, or made a run of it
-            if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
-                shutil.rmtree(draft, ignore_errors=True)
+    """Remove what deleted runs and killed programs left in a folder of runs."""
+    remove_strays(root, _DELETED)
+    remove_strays(root, _DRAFT, older_than=_DRAFT_SECONDS)
 
 
 def _fill(folder: Path, config: Config, rows: pd.DataFrame) -> None:

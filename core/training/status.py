@@ -108,7 +108,8 @@ def read_status(path: Path) -> Status:
     if status.waiting and not _trainer_present(status, time.time()):
         if status.was:
             return dataclasses.replace(status, state=status.was, reason=status.was_reason, pid=None, was="", was_reason="")
-        reason = "The program that was to train it ended before it began; what it said is in process.log in the run's folder."
+        said = "; what it said is in process.log in the run's folder" if status.launcher == "process" else ""
+        reason = f"The program that was to train it ended before it began{said}."
         return dataclasses.replace(status, pid=None, reason=reason)
     return status
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from fake_run import SETTINGS, card, make_run
 
+from core.atomic import write_text
 from core.config import ModelConfig, dump_config, load_config
-from core.data.files import write_text
 from core.metrics import ThresholdRule, freeze
 from core.model import build_model, save_model
 from core.training import Run

@@ -9,7 +9,6 @@ import pytest
 
 from core import atomic
 from core.config import ModelConfig
-from core.data import files as data_files
 from core.model import build_model, save_model
 from core.training import files as training_files
 
@@ -21,7 +20,7 @@ def save(path: Path) -> None:
 
 
 def put_into_the_cache(path: Path) -> None:
-    with data_files.replacing(path) as stream:
+    with atomic.replacing(path) as stream:
         stream.write(b"new")
 
 
@@ -29,13 +28,12 @@ WRITERS = pytest.mark.parametrize(
     ("write", "name"),
     [
         (lambda path: atomic.write_text(path, "new"), "a.txt"),
-        (lambda path: data_files.write_text(path, "new"), "a.txt"),
         (lambda path: training_files.write_text(path, "new"), "a.txt"),
         (lambda path: training_files.write_atomically(path, lambda stream: None), "a.txt"),
         (put_into_the_cache, "a.txt"),
         (save, "model.safetensors"),
     ],
-    ids=["text", "data", "run folder", "checkpoint", "cache", "model"],
+    ids=["text", "run folder", "checkpoint", "cache", "model"],
 )
 
 

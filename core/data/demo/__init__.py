@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.atomic import write_text
 from core.data.demo import anatomy, files, lesions, render
 from core.data.demo.files import NOTICE, Shot
 from core.data.demo.plan import SIDES, VIEWS, Patient, plan_patients
-from core.data.files import write_text
 from core.data.manifest import write_manifest
 from core.errors import BadConfig, BadManifest
 

@@ -14,9 +14,9 @@ from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, JPEGLSLossless, generate_uid
 
+from core.atomic import replacing
 from core.data.demo.plan import Storage
 from core.data.demo.render import GREY_MAX
-from core.data.files import replacing
 
 NOTICE = "SYNTHETIC - not a patient"
 

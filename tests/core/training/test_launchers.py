@@ -163,7 +163,13 @@ def test_a_process_that_dies_before_it_begins_leaves_the_run_queued_with_the_rea
     run = make_run()
     run.set_status(pid=2**22 + 1, host=platform.node(), heartbeat=time.time(), launcher="process")
     status = run.status()
-    assert status.state == "queued" and not status.waiting and "ended before it began" in status.reason
+    assert (
+        status.state == "queued"
+        and not status.waiting
+        and "ended before it began; what it said is in process.log" in status.reason
+    )
+    run.set_status(launcher="thread", pid=2**22 + 1, heartbeat=time.time(), reason="")
+    assert "ended before it began." in run.status().reason  # it has no such file
 
 
 @pytest.mark.parametrize(("seconds", "loads"), [(100.0, True), (1000.0, False)])
