@@ -35,4 +35,4 @@ if __name__ == "__main__":
 else:
     from dashboard import server
 
-    app = st.App(__file__, routes=server.routes(), lifespan=server.lifespan)
+    app = st.App(__file__, routes=server.routes(), lifespan=server.lifespan, middleware=server.middleware())

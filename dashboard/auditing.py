@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.errors import LabError
 from dashboard import components, images, kept, pictures, results, services
+from dashboard.access.paths import require_allowed
 from dashboard.pictures import Tile
 from dashboard.services import Report, Task, stamp
 from dashboard.studio import paper
@@ -307,7 +308,7 @@ def _tile(run: Run, method: str, case: Case, row: dict[str, Any]) -> Tile:
     detail = Path(case.path).name
     lesions = tuple((key, str(row[key])) for key in ("path", "lesions", "lesion_circles", "lesion_masks") if key in row)
     try:
-        stamps = stamp(run.path / "model.json"), stamp(Path(case.path))
+        stamps = stamp(run.path / "model.json"), stamp(require_allowed(case.path))
         picture = _picture(str(run.path), stamps, method, case.path, lesions, run)
     except LabError as error:
         return Tile(b"", caption, label, color, case.path, str(error), detail)

@@ -19,8 +19,9 @@ import streamlit as st
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from core.config import Config, describe_allowed
+from core.config import Config, DashboardConfig, describe_allowed
 from dashboard import services
+from dashboard.access.paths import NotAllowed, require_allowed_config
 
 # What a text field offers beside free text: (value, words shown).
 SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -93,7 +94,11 @@ def check(values: Mapping[str, Any], base: Config) -> tuple[Config | None, list[
             node = node[parent]
         node[last] = value
     try:
-        return Config.model_validate(nested), []
+        config = Config.model_validate(nested)
+        require_allowed_config(config)
+        return config, []
+    except NotAllowed as error:
+        return None, [str(error)]
     except ValidationError as error:
         return None, list(dict.fromkeys(_explain(detail) for detail in error.errors()))
 
@@ -121,6 +126,8 @@ def all_paths(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
     """The dotted paths of all fields, in the order of config.yaml."""
     found: list[str] = []
     for name, info in model.model_fields.items():
+        if info.annotation is DashboardConfig:  # no part of a run
+            continue
         kind = info.annotation
         section = isinstance(kind, type) and issubclass(kind, BaseModel)
         found += all_paths(kind, f"{prefix}{name}.") if section else [f"{prefix}{name}"]  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.config import Recipe
+from dashboard.access.paths import require_allowed
 from dashboard.services import stamp
 
 if TYPE_CHECKING:
@@ -45,10 +46,14 @@ class ImageRef:
 
 
 def image_ref(source: Path | str | bytes, name: str = "", frame: int | None = None) -> ImageRef:
-    """Name a file or an upload for the caches."""
+    """Name a file or an upload for the caches.
+
+    Raises:
+        NotAllowed: a visitor may not name this file (see dashboard.access.paths).
+    """
     if isinstance(source, bytes):
         return ImageRef(name or "upload", hashlib.sha256(source).hexdigest(), source, frame)
-    path = Path(source)
+    path = require_allowed(source)
     return ImageRef(name or path.name, f"{path}:{stamp(path)}", path, frame)
 
 

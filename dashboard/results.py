@@ -14,6 +14,7 @@ import streamlit as st
 from core.config import Config, Recipe
 from core.errors import LabError
 from dashboard import images, services
+from dashboard.access.paths import require_allowed
 from dashboard.images import ImageRef
 from dashboard.services import Report, Task, stamp
 
@@ -199,7 +200,7 @@ def start_report(run: Run) -> Task:
 
 def input_thumbnail(path: str, recipe: Recipe, side: int = 240) -> bytes:
     """What the model saw of a file, as JPEG bytes, from the cache of prepared images. Raises UnreadableImage."""
-    return _input_thumbnail(path, stamp(Path(path)), recipe, side)
+    return _input_thumbnail(path, stamp(require_allowed(path)), recipe, side)
 
 
 @st.cache_data(max_entries=2048, show_spinner=False, hash_funcs={Recipe: lambda recipe: recipe.hash})

@@ -1,4 +1,5 @@
-"""The ASGI side, on the dashboard's own origin and port: Gradio at /gradio, live previews (see dashboard.tuner).
+"""The ASGI side, on the dashboard's own origin and port: Gradio at /gradio, live previews (see dashboard.tuner), and the
+guard in front of everything (see dashboard.access).
 
 Gradio is imported and built at the first request for it (or when the dashboard has warmed up), so that the first page
 does not wait for it. Its own lifespan, without which its events never run, lives in a task of its own: what a task
@@ -8,17 +9,25 @@ group opens in one task cannot be closed in another.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
-from collections.abc import AsyncIterator, MutableMapping
+import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
+
+from core.errors import LabError
+from dashboard.access import settings, uploads
+from dashboard.access.gradio_gate import GradioGate
+from dashboard.access.guard import Guard
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -28,6 +37,8 @@ log = logging.getLogger(__name__)
 
 MAX_UPLOAD = "300mb"
 PREVIEWS = "tune"  # first part of the path of the live previews
+SWEEP_EVERY = 600.0  # seconds between two looks for uploads to delete
+OPEN_FILES = 65_536  # file descriptors to ask for; each page holds three for two minutes after it is closed
 
 
 def base_path() -> str:
@@ -81,7 +92,6 @@ class LateGradio:
             async with self._lock:
                 if self._app is None:
                     self._app = await self._start()
-        with_scheme(scope)
         await self._app(scope, receive, send)
 
     async def _start(self) -> ASGIApp:
@@ -89,13 +99,16 @@ class LateGradio:
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._life = asyncio.create_task(self._live(host, ready))
         await ready
-        return host
+        return GradioGate(host, _uploads)
 
     async def _live(self, host: FastAPI, ready: asyncio.Future[None]) -> None:
         try:
             async with host.router.lifespan_context(host):
                 ready.set_result(None)
-                await self._stop.wait()
+                while not self._stop.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._stop.wait(), SWEEP_EVERY)
+                    await asyncio.to_thread(uploads.sweep, _uploads())
         except Exception as error:
             if ready.done():
                 log.exception("the Gradio tab did not shut down cleanly")
@@ -109,15 +122,25 @@ class LateGradio:
             await self._life
 
 
+@functools.cache
+def _uploads() -> Path:
+    """This server's folder of uploads; made once."""
+    return uploads.open_folder()
+
+
 def _build() -> FastAPI:
+    _uploads()  # some of Gradio's modules look at its folder when they are imported
     import gradio as gr
     from fastapi import FastAPI
 
     from dashboard import gradio_tab
 
+    blocks = gradio_tab.build()
+    # Set by launch() alone; without it Gradio takes any path on this machine for an uploaded file.
+    blocks.has_launched = True
     return gr.mount_gradio_app(
         FastAPI(),
-        gradio_tab.build(),
+        blocks,
         path="/",
         root_path=gradio_url().rstrip("/"),
         ssr_mode=False,
@@ -131,22 +154,6 @@ def _build() -> FastAPI:
     )
 
 
-def with_scheme(scope: MutableMapping[str, Any]) -> None:
-    """Tell Gradio the scheme the browser used where a tunnel or proxy ended TLS without saying so.
-
-    Gradio builds absolute addresses; `http:` ones inside an `https:` page are refused by the browser. The page's own
-    Origin or Referer has the scheme. A proxy's `x-forwarded-proto` is left alone.
-    """
-    if scope["type"] not in ("http", "websocket"):
-        return
-    headers = dict(scope["headers"])
-    if b"x-forwarded-proto" in headers:
-        return
-    came_from = urlsplit((headers.get(b"origin") or headers.get(b"referer") or b"").decode("latin-1"))
-    if came_from.scheme == "https" and came_from.netloc.encode() == headers.get(b"host"):
-        scope["headers"] = [*scope["headers"], (b"x-forwarded-proto", b"https")]
-
-
 _tabs: list[LateGradio] = []
 
 
@@ -157,9 +164,36 @@ def routes() -> list[BaseRoute]:
     return [Mount(f"{base_path()}/gradio", app=tab), Route(plotly_url(), _plotly), preview_route(base_path())]
 
 
+def middleware() -> list[Middleware]:
+    """The guard; see dashboard.access. Ends the process, with the reason, where the settings forbid to start."""
+    try:
+        settings.require_protected(settings.current())
+    except LabError as error:
+        sys.exit(f"MammoLab does not start. {error}")
+    _uploads()  # before anything imports Gradio
+    raise_file_limit()
+    return [Middleware(Guard, access=settings.current, port=int(st.get_option("server.port") or 0))]
+
+
+def raise_file_limit() -> None:
+    """Ask the system for as many open files as it grants (macOS gives 256 unasked). Windows has no such limit."""
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # macOS refuses more than OPEN_MAX, whatever its hard limit says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
     """Start-up does nothing (the first page should not wait); shut-down closes what was started."""
     yield {}
     for tab in _tabs:
         await tab.close()
+    if _uploads.cache_info().currsize:
+        uploads.close_folder(_uploads())
+        _uploads.cache_clear()

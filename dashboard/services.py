@@ -22,6 +22,7 @@ import streamlit as st
 from core.config import Config, load_config
 from core.errors import LabError
 from dashboard import machine
+from dashboard.access.paths import require_allowed, require_allowed_import
 from dashboard.choices import recall, remember, workspace
 from dashboard.machine import warm_up
 from dashboard.tasks import Report, Task, forget_task, live, start_task, stop_task, task
@@ -205,7 +206,14 @@ def check_name(path: Path) -> str:
 
 
 def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
-    """Import a data set in the background into data/<name of the source>.csv; its result is (that path, ImportReport)."""
+    """Import a data set in the background into data/<name of the source>.csv; its result is (that path, ImportReport).
+
+    Raises:
+        NotAllowed: a visitor may not name this source (see dashboard.access.paths).
+    """
+    require_allowed(source)
+    if "root" in options:
+        require_allowed(Path(options["root"]).expanduser())
     out = _free_name(workspace() / "data" / f"{source.stem or name}.csv")
 
     def work(report: Report) -> tuple[Path, ImportReport]:
@@ -213,6 +221,7 @@ def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
         from core.data.manifest import write_manifest
 
         found = import_data(name, source, progress=report, **options)
+        require_allowed_import(found)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(found.frame, out)
         return out, found

@@ -29,6 +29,10 @@ def build_parser() -> argparse.ArgumentParser:
     cache = _add(commands, "cache", system.cache, "where prepared images are kept and how much they take; or delete them")
     cache.add_argument("--clear", action="store_true", help="delete them all; refused while a training uses them")
     _json_option(cache)
+    password = _add(commands, "password", system.password, "set the password that the dashboard asks for, or remove it")
+    password.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="file to write it to (default: %(default)s)")
+    password.add_argument("--stdin", action="store_true", help="read the password from standard input, one line, unasked")
+    password.add_argument("--remove", action="store_true", help="ask for no password any more")
     return parser
 
 

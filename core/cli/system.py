@@ -1,10 +1,12 @@
-"""`doctor`: what works on this machine."""
+"""`doctor`, `cache`, `password`: this machine and this installation."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 
-from core.cli.output import print_json
+from core.cli.output import note, print_json
+from core.errors import BadConfig
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -35,4 +37,23 @@ def cache(arguments: argparse.Namespace) -> int:
     else:
         freed = f": {deleted:,} files deleted; they are made again when they are needed" if arguments.clear else ""
         print(f"{root.as_posix()}: {size / 1e6:,.1f} MB of prepared images{freed}")
+    return 0
+
+
+def password(arguments: argparse.Namespace) -> int:
+    """Write a password's hash into the configuration; the password itself is kept nowhere."""
+    from getpass import getpass
+
+    from core.config import save_section
+    from core.passwords import hash_password
+
+    hashed = ""
+    if not arguments.remove:
+        typed = sys.stdin.readline().rstrip("\r\n") if arguments.stdin else getpass("Password: ")
+        hashed = hash_password(typed)
+        if not arguments.stdin and getpass("Again: ") != typed:
+            raise BadConfig("The two passwords differ; nothing was changed. Try again.")
+    save_section(arguments.config, "dashboard", {"password": hashed})
+    print(f"{arguments.config.as_posix()}: the dashboard asks for {'a' if hashed else 'no'} password.")
+    note("Start the dashboard again: it reads this once.")
     return 0

@@ -45,9 +45,14 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
         raise BadConfig("\n".join(dict.fromkeys(lines))) from error
 
 
-def dump_config(config: Config) -> str:
-    """The configuration as YAML, each field under its description; `load_config` reads it back equal."""
+def dump_config(config: Config, *, skip: Collection[str] = ()) -> str:
+    """The configuration as YAML, each field under its description; `load_config` reads it back equal.
+
+    `skip` are sections to leave out: who may reach the dashboard is no part of a run.
+    """
     document = _commented(config, indent=0)
+    for section in skip:
+        del document[section]
     stream = io.StringIO()
     _yaml().dump(document, stream)
     return stream.getvalue()
@@ -147,6 +152,8 @@ def _explain(detail: Any, document: CommentedMap, source: str, set_here: Collect
     where = "--set" if name in set_here else f"{source} line {line}" if line else source
     if detail["type"] == "extra_forbidden":
         return f"{where}: {name}: unknown field; allowed here: {', '.join(model.model_fields)}"
+    if name == "dashboard.password":  # what came may be the password itself: it is shown nowhere
+        return f"{where}: {name}: expected the hash that `python -m core password` writes here, got something else"
     allowed = describe_allowed(model, known[-1]) if known and known[-1] in model.model_fields else "a section of fields"
     return f"{where}: {name}: got {detail['input']!r}; allowed: {allowed}"
 

@@ -378,8 +378,36 @@ class EvaluationConfig(_Section):
     confidence: float = Field(0.95, gt=0.5, lt=1.0, title="Confidence", description="Level of the intervals.")
 
 
+class DashboardConfig(_Section):
+    """Who may reach the dashboard, and which files its visitors may name. A run does not depend on it."""
+
+    hosts: tuple[str, ...] = Field(
+        (),
+        title="Host names",
+        description="Names under which browsers reach the dashboard, besides localhost: a reverse proxy's or a tunnel's "
+        "(lab.example.org, *.example.org). Requests for any other name are refused.",
+    )
+    roots: tuple[Path, ...] = Field(
+        (),
+        title="Folders for visitors",
+        description="Folders from which files may be named on the pages, besides data and checkpoints. Empty: any file "
+        "of this machine, as long as only this machine can reach the dashboard.",
+    )
+    password: str = Field(
+        "",
+        pattern=r"^(scrypt\$[0-9A-Za-z$_-]+)?$",
+        title="Password",
+        description="The hash that `python -m core password` writes here; empty: no password.",
+    )
+    allow_without_password: bool = Field(
+        False,
+        title="Allow everyone",
+        description="Let the dashboard listen on an address that other machines reach although there is no password.",
+    )
+
+
 class Config(_Section):
-    """Everything a run depends on."""
+    """Everything a run depends on, and how the dashboard is reached."""
 
     checkpoints: Path = Field(Path("checkpoints"), title="Runs", description="Folder that holds one folder a run.")
     data: DataConfig = DataConfig()
@@ -388,3 +416,4 @@ class Config(_Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    dashboard: DashboardConfig = DashboardConfig()

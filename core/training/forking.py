@@ -66,7 +66,7 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
         _link(Path(weights), child.path / START)
         own = chosen.model.model_copy(update={"weights": START})
         write_parent(child.path, parent)
-        write_text(child.path / CONFIG, dump_config(child.config().model_copy(update={"model": own})))
+        write_text(child.path / CONFIG, dump_config(child.config().model_copy(update={"model": own}), skip=("dashboard",)))
     except OSError as error:
         child.delete()
         raise BadRun(f"{run.name}: its weights cannot be copied ({error.strerror or error}). Free some space.") from error

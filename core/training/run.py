@@ -375,7 +375,7 @@ def _fill(folder: Path, config: Config, rows: pd.DataFrame) -> None:
         # The run may be started from another folder than it was made in.
         model = config.model.model_copy(update={"weights": Path(weights).absolute().as_posix()})
         config = config.model_copy(update={"model": model})
-    write_text(folder / CONFIG, dump_config(config))
+    write_text(folder / CONFIG, dump_config(config, skip=("dashboard",)))
     write_manifest(rows, folder / MANIFEST)
     (folder / "control").mkdir()
     (folder / EVENTS).touch()

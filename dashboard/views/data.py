@@ -291,8 +291,9 @@ def import_form(*, primary: bool = True) -> None:
         "Import", type="primary" if primary else "secondary", icon=":material/input:", key="import:go", disabled=not source
     ):
         services.forget_task("import")
-        services.start_import(name, Path(source).expanduser(), options)
-        st.rerun()
+        with components.errors_shown():
+            services.start_import(name, Path(source).expanduser(), options)
+            st.rerun()
 
 
 def _options(importer: Importer) -> dict[str, str]:

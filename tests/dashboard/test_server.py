@@ -10,23 +10,6 @@ from starlette.testclient import TestClient
 from dashboard import server
 
 
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ([(b"host", b"lab.example"), (b"origin", b"https://lab.example")], b"https"),
-        ([(b"host", b"lab.example"), (b"referer", b"https://lab.example/test_image")], b"https"),
-        ([(b"host", b"lab.example"), (b"origin", b"http://lab.example")], None),
-        ([(b"host", b"lab.example"), (b"origin", b"https://elsewhere.example")], None),
-        ([(b"host", b"lab.example"), (b"origin", b"https://lab.example"), (b"x-forwarded-proto", b"http")], b"http"),
-        ([(b"host", b"lab.example")], None),
-    ],
-)
-def test_the_scheme_the_browser_used_is_passed_on(headers: list[tuple[bytes, bytes]], expected: bytes | None) -> None:
-    scope = {"type": "http", "headers": headers}
-    server.with_scheme(scope)
-    assert dict(scope["headers"]).get(b"x-forwarded-proto") == expected
-
-
 @pytest.mark.filterwarnings("default")  # of Gradio's own imports
 def test_gradio_answers_below_its_path_and_names_no_outside_host(workspace: Path) -> None:
     import contextlib

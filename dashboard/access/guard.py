@@ -1,0 +1,116 @@
+"""The one ASGI middleware in front of pages, Gradio, previews and websockets: who is answered at all."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request, cookie_parser
+from starlette.responses import PlainTextResponse, Response
+
+from dashboard.access import hosts
+from dashboard.access.login import Login
+from dashboard.access.settings import LOCAL, Access
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+# Streamlit's own addresses that no page of ours needs: numbers about the server, and an interface for programs.
+CLOSED = ("metrics", "agent", "script-health-check")
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+_FRAMES = (b"content-security-policy", b"frame-ancestors 'self'")
+
+
+class Guard:
+    """Answers requests whose Host is ours, that no foreign page sent, of browsers that are logged in where there is a
+    password; everything else gets 403, 404 or the login form, and nothing behind it hears of it."""
+
+    def __init__(self, app: ASGIApp, access: Callable[[], Access], port: int | None = None) -> None:
+        self._app = app
+        self._access = access()
+        self._names = (*LOCAL, *self._access.hosts)
+        self._login = Login(self._access.password, port) if self._access.password else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = scope["headers"]
+        reason = hosts.refusal(headers, scope.get("method", "GET"), self._names, self._own_address(scope))
+        if reason:
+            log.warning("refused %s %s: %s", scope["type"], scope["path"][:200], reason)
+            await self._refuse(scope, receive, send, f"Refused: {reason}.\n", 403)
+            return
+        scope["headers"] = hosts.as_the_browser_sees(headers, self._access.hosts)
+        if _closed(scope["path"]):
+            await self._refuse(scope, receive, send, "Not found.\n", 404)
+            return
+        if self._login is not None:
+            answered = await self._at_the_door(scope, receive, self._login)
+            if answered is not None:
+                await self._send(answered, scope, receive, send)
+                return
+        await self._app(scope, receive, _with_headers(send))
+
+    def _own_address(self, scope: Scope) -> str:
+        """The IP address at which this connection arrived, where the server listens on all of them."""
+        if self._access.address not in ("", "0.0.0.0", "::", "*"):
+            return ""
+        server = scope.get("server")
+        address = str(server[0]).removeprefix("::ffff:") if server else ""
+        return hosts.hostname(f"[{address}]" if ":" in address else address) if hosts.is_address(address) else ""
+
+    async def _at_the_door(self, scope: Scope, receive: Receive, login: Login) -> Response | None:
+        """What is answered instead of what was asked for; None for whoever is logged in."""
+        names = [part for part in scope["path"].split("/") if part]
+        if names[-2:] == ["_stcore", "health"]:  # whether the server lives is no secret
+            return None
+        cookies = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
+        inside = login.accepts(cookie_parser("; ".join(cookies)))
+        if inside and names[-1:] == ["logout"]:
+            return login.goodbye()
+        if inside:
+            return None
+        if scope["type"] == "websocket":
+            return Response(status_code=401)
+        return await login.answer(Request(scope, receive))
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, text: str, status: int) -> None:
+        await self._send(PlainTextResponse(text, status), scope, receive, send)
+
+    async def _send(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()  # websocket.connect; closing before accepting is answered with 403
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await response(scope, receive, _with_headers(send))
+
+
+def _closed(path: str) -> bool:
+    """Whether the path is one of CLOSED below `_stcore`, whatever a proxy put before it."""
+    names = [part for part in path.split("/") if part]
+    return any(first == "_stcore" and second in CLOSED for first, second in itertools.pairwise(names))
+
+
+def _with_headers(send: Send) -> Send:
+    """Let every answer say what browsers may do with it; none is for pages of another origin."""
+
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers: list[Any] = [
+                each for each in message.get("headers", []) if not each[0].lower().startswith(b"access-control-")
+            ]
+            present = {name.lower() for name, _ in headers}
+            headers += [each for each in (*HEADERS, _FRAMES) if each[0] not in present]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return wrapped

@@ -1,0 +1,122 @@
+"""The password form, and the signed cookie that a browser gets for the right password.
+
+The form stands at whatever address was asked for and posts to it, so that it works behind any path that a proxy adds. The
+cookie is signed with a key made of the password's hash: it survives a restart of the server, and ends when the password
+changes. Guesses are taken one at a time, a wrong one costs a second, and few may wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import html
+import secrets
+import time
+from urllib.parse import parse_qs, quote
+
+from itsdangerous import BadData, TimestampSigner
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from core.passwords import verify_password
+
+FIELD = "mammolab_password"
+LASTS = 12 * 3600  # seconds after which the password is asked for again
+PENALTY = 1.0  # seconds that a wrong password costs whoever waits
+WAITING = 10  # guesses that may wait; further ones are told to come back
+LARGEST_FORM = 8192  # bytes
+
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MammoLab: log in</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid; place-items: center; }}
+form {{ width: min(22rem, 90vw); display: grid; gap: 12px; }}
+h1 {{ font-size: 1.6rem; margin: 0; }} p {{ margin: 0; }}
+input, button {{ font: inherit; padding: 10px 12px; border-radius: 8px; border: 1px solid #8a90a0; }}
+button {{ background: #5146c9; border-color: #5146c9; color: #fff; cursor: pointer; }}
+[role=alert] {{ color: #b3261e; }} @media (prefers-color-scheme: dark) {{ [role=alert] {{ color: #ffb4ab; }} }}
+</style></head><body><form method="post" action="{action}">
+<h1>MammoLab</h1><p>This dashboard asks for a password.</p>{message}
+<label for="p">Password</label>
+<input id="p" name="{field}" type="password" autocomplete="current-password" required autofocus maxlength="1024">
+<button>Log in</button>
+<p><small>For research only. Not a medical device, not for diagnosis.</small></p></form></body></html>"""
+
+
+class Login:
+    """Decides who has given the password whose scrypt hash is `hashed`."""
+
+    def __init__(self, hashed: str, port: int | None) -> None:
+        self._hashed = hashed
+        self._signer = TimestampSigner(hashlib.sha256(f"mammolab\0{hashed}".encode()).digest(), salt="session")
+        self.cookie = f"mammolab_{port or 0}"  # cookies do not know ports: two dashboards of one host keep theirs apart
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    def accepts(self, cookies: dict[str, str]) -> bool:
+        """Whether the browser has a cookie that was given for this password less than LASTS seconds ago."""
+        try:
+            self._signer.unsign(cookies.get(self.cookie, ""), max_age=LASTS)
+        except BadData:
+            return False
+        return True
+
+    async def answer(self, request: Request) -> Response:
+        """The form, or what becomes of a filled-in one, for a request without a valid cookie."""
+        path = request.scope["path"]
+        here = "./" + quote(path.rpartition("/")[2], safe="")
+        if path.rstrip("/").rpartition("/")[2] == "logout":
+            here = "./"
+        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return self._form(here, 401)
+        if request.method != "POST" or "application/x-www-form-urlencoded" not in request.headers.get("content-type", ""):
+            return Response("Log in first: open the dashboard in a browser.\n", 401, media_type="text/plain")
+        given = await self._given(request)
+        if given is None:
+            return self._form(here, 400, "Type the password.")
+        if self._waiting >= WAITING:
+            return self._form(here, 429, "Too many attempts at once. Wait a moment, then try again.")
+        if not await self._check(given):
+            return self._form(here, 401, "This is not the password.")
+        query = request.scope["query_string"].decode("latin-1")
+        response = Response(status_code=303, headers={"location": here + (f"?{query}" if query else "")})
+        secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto", "").startswith("https")
+        token = self._signer.sign(secrets.token_urlsafe(16)).decode("ascii")
+        response.set_cookie(self.cookie, token, max_age=LASTS, httponly=True, samesite="lax", secure=secure, path="/")
+        return response
+
+    def goodbye(self) -> Response:
+        """The form, and the end of the browser's cookie."""
+        response = self._form("./", 200, "You are logged out.")
+        response.delete_cookie(self.cookie, path="/")
+        return response
+
+    async def _check(self, password: str) -> bool:
+        self._waiting += 1
+        try:
+            async with self._turn:
+                started = time.monotonic()
+                right = await asyncio.to_thread(verify_password, password, self._hashed)
+                if not right:
+                    await asyncio.sleep(max(0.0, PENALTY - (time.monotonic() - started)))
+                return right
+        finally:
+            self._waiting -= 1
+
+    async def _given(self, request: Request) -> str | None:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > LARGEST_FORM:
+                return None
+        try:
+            fields = parse_qs(body.decode("utf-8"), max_num_fields=4, strict_parsing=True)
+        except ValueError:
+            return None
+        return fields.get(FIELD, [None])[0]
+
+    def _form(self, action: str, status: int, message: str = "") -> HTMLResponse:
+        said = f'<p role="alert">{html.escape(message)}</p>' if message else ""
+        page = _PAGE.format(action=html.escape(action), field=FIELD, message=said)
+        policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
+        return HTMLResponse(page, status, headers={"content-security-policy": policy, "cache-control": "no-store"})

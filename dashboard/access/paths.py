@@ -1,0 +1,73 @@
+"""From which folders a visitor may name files on the pages: see `Access.roots`.
+
+The check comes before the file is looked at: that a file exists elsewhere is nobody's business either.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.config import Config
+from core.errors import LabError
+from dashboard.access import settings
+
+if TYPE_CHECKING:
+    from core.data.importers import ImportReport
+
+
+class NotAllowed(LabError):
+    """A path outside of the folders that visitors may name files from."""
+
+
+def require_allowed(path: Path | str) -> Path:
+    """The path, when visitors may name it.
+
+    Raises:
+        NotAllowed: it is, or leads through a symbolic link, outside of the allowed folders. Said alike of files that exist
+            and of those that do not.
+    """
+    path = Path(path)
+    if not is_allowed(path):
+        raise NotAllowed(
+            f"{path}: this dashboard does not open files from there. Expected a file in data/ or checkpoints/, or in a folder "
+            "that whoever runs the dashboard has allowed: dashboard.roots in config.yaml, or `-- --allow-root FOLDER`."
+        )
+    return path
+
+
+def is_allowed(path: Path) -> bool:
+    """Whether visitors may name this path."""
+    roots = settings.current().roots
+    if roots is None:
+        return True
+    try:
+        real = path.expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):  # a circle of links, a NUL, no such home
+        return False
+    return any(real == root or root in real.parents for root in roots)
+
+
+def require_allowed_import(found: ImportReport) -> None:
+    """Raises NotAllowed when an import that a visitor asked for names files (images, masks) outside of the allowed folders.
+
+    Nothing of it is shown then: what was wrong with a file there tells about it, too.
+    """
+    named = [Path(path) for path in found.frame["path"]]
+    if "lesion_masks" in found.frame:
+        masks = zip(named, found.frame["lesion_masks"], strict=True)
+        named += [image.parent / name.strip() for image, names in masks for name in str(names).split("|") if name.strip()]
+    named += [Path(name) for name, _ in found.rejected if Path(name).is_absolute()]
+    outside = sum(not is_allowed(path) for path in named)
+    if outside:
+        raise NotAllowed(
+            f"{outside} of the files that it names lie outside of the folders that this dashboard opens files from: data/, "
+            "checkpoints/ and those that whoever runs it has allowed (dashboard.roots in config.yaml, or `-- --allow-root "
+            "FOLDER`)."
+        )
+
+
+def require_allowed_config(config: Config) -> None:
+    """Raises NotAllowed when the weights that a visitor's training is to start from lie outside of the allowed folders."""
+    if config.model.weights not in ("none", "hub"):
+        require_allowed(config.model.weights)

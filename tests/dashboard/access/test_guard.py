@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from core.passwords import hash_password
+from dashboard.access import login
+from dashboard.access.guard import Guard
+from dashboard.access.settings import Access
+
+PASSWORD = "correct horse"
+HASHED = hash_password(PASSWORD)
+reached: list[str] = []
+
+
+async def _page(request: Request) -> PlainTextResponse:
+    reached.append(request.url.path)
+    return PlainTextResponse("inside", headers={"access-control-allow-origin": "*"})
+
+
+async def _socket(websocket: WebSocket) -> None:
+    reached.append("socket")
+    await websocket.accept()
+    await websocket.send_text("inside")
+    await websocket.close()
+
+
+def _client(access: Access, host: str = "localhost:8501", **options: object) -> TestClient:
+    routes = [WebSocketRoute("/_stcore/stream", _socket), Route("/{path:path}", _page, methods=["GET", "POST", "OPTIONS"])]
+    app = Starlette(routes=routes, middleware=[Middleware(Guard, access=lambda: access, port=8501)])
+    return TestClient(app, base_url=f"http://{host}", follow_redirects=False, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_reached(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(login, "PENALTY", 0.01)
+    reached.clear()
+    yield
+
+
+@pytest.mark.parametrize("path", ["/", "/train", "/gradio/gradio_api/upload", "/tune/token/main", "/_stcore/upload_file/x"])
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example:8501"},
+        {"host": "evil.example:8501", "origin": "http://evil.example:8501"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+    ],
+)
+def test_a_foreign_host_or_page_reaches_nothing(path: str, method: str, headers: dict[str, str]) -> None:
+    answer = _client(Access()).request(method, path, headers=headers)
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+    assert reached == []
+
+
+@pytest.mark.parametrize(
+    "headers", [{"origin": "http://evil.example"}, {"host": "evil.example", "origin": "http://evil.example"}]
+)
+def test_a_websocket_of_a_foreign_page_is_closed_before_it_opens(headers: dict[str, str]) -> None:
+    with pytest.raises(WebSocketDisconnect), _client(Access()).websocket_connect("/_stcore/stream", headers=headers):
+        pass
+    assert reached == []
+
+
+def test_our_own_pages_and_websockets_get_through() -> None:
+    client = _client(Access())
+    assert client.get("/train", headers={"origin": "http://localhost:8501"}).text == "inside"
+    with client.websocket_connect("ws://localhost:8501/_stcore/stream", headers={"origin": "http://localhost:8501"}) as socket:
+        assert socket.receive_text() == "inside"
+
+
+def test_answers_are_for_pages_of_this_origin_only() -> None:
+    headers = _client(Access()).get("/").headers
+    assert headers["content-security-policy"] == "frame-ancestors 'self'"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "access-control-allow-origin" not in headers
+
+
+@pytest.mark.parametrize(
+    "path", ["/_stcore/metrics", "/_stcore/metrics/", "/lab//_stcore//metrics", "/lab/_stcore/metrics", "/_stcore/agent/mcp"]
+)
+def test_addresses_that_no_page_needs_are_closed(path: str) -> None:
+    assert _client(Access()).get(path).status_code == 404
+    assert reached == []
+
+
+def test_a_refusal_says_how_to_allow_the_host() -> None:
+    answer = _client(Access(), host="lab.example.org").get("/")
+    assert answer.status_code == 403
+    assert "lab.example.org" in answer.text and "dashboard.hosts" in answer.text and "--allow-host" in answer.text
+    assert _client(Access(hosts=("lab.example.org",)), host="lab.example.org").get("/").text == "inside"
+
+
+# ---------------------------------------------------------------- the password
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/train", "/gradio/", "/gradio/config", "/plotly-7.1.0.min.js", "/tune/t/main", "/media/x"]
+)
+def test_without_the_password_no_page_no_picture_and_no_event_is_answered(path: str) -> None:
+    client = _client(Access(password=HASHED))
+    assert client.get(path).status_code == 401
+    assert client.get(path, headers={"accept": "text/html"}).status_code == 401
+    assert client.post(path, content=b"{}").status_code == 401
+    assert reached == []
+
+
+def test_without_the_password_no_websocket_opens() -> None:
+    with pytest.raises(WebSocketDisconnect), _client(Access(password=HASHED)).websocket_connect("/_stcore/stream"):
+        pass
+    assert reached == []
+
+
+def test_the_right_password_leads_to_the_page_that_was_asked_for() -> None:
+    client = _client(Access(password=HASHED))
+    form = client.get("/lab/train?run=a%20b", headers={"accept": "text/html"})
+    assert 'type="password"' in form.text and "frame-ancestors" in form.headers["content-security-policy"]
+    answer = client.post("/lab/train?run=a%20b", data={login.FIELD: PASSWORD}, headers={"origin": "http://localhost:8501"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "./train?run=a%20b")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=lax" in cookie and "secure" not in cookie
+    assert client.get("/lab/train").text == "inside"
+    with client.websocket_connect("ws://localhost:8501/_stcore/stream") as socket:
+        assert socket.receive_text() == "inside"
+
+
+def test_the_cookie_is_secure_where_the_browser_used_https() -> None:
+    client = _client(Access(password=HASHED, hosts=("lab.example.org",)), host="lab.example.org")
+    answer = client.post("/", data={login.FIELD: PASSWORD}, headers={"origin": "https://lab.example.org"})
+    assert "secure" in answer.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize("given", ["", "wrong", PASSWORD + " ", "x" * 5000, "\x00"])
+def test_a_wrong_password_opens_nothing(given: str) -> None:
+    client = _client(Access(password=HASHED))
+    answer = client.post("/", data={login.FIELD: given})
+    assert answer.status_code in (400, 401) and "set-cookie" not in answer.headers
+    assert client.get("/").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "/\\evil.example", "/http://evil.example", "/x%0d%0aset-cookie:a=b", "/%2f%2fevil.example"]
+)
+def test_logging_in_never_leads_to_another_site(path: str) -> None:
+    location = _client(Access(password=HASHED)).post(path, data={login.FIELD: PASSWORD}).headers["location"]
+    assert location.startswith("./") and "\r" not in location and "//" not in location
+
+
+def test_a_foreign_page_cannot_log_a_browser_in() -> None:
+    answer = _client(Access(password=HASHED)).post("/", data={login.FIELD: PASSWORD}, headers={"origin": "http://evil.example"})
+    assert answer.status_code == 403
+
+
+def test_cookies_that_we_did_not_sign_or_that_are_old_count_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = _client(Access(password=HASHED))
+    client.post("/", data={login.FIELD: PASSWORD})
+    token = client.cookies["mammolab_8501"]
+    for forged in ("", "x", token[:-1], token[:-1] + ("a" if token[-1] != "a" else "b"), quote("ä")):
+        assert _client(Access(password=HASHED), cookies={"mammolab_8501": forged}).get("/").status_code == 401
+    other = _client(Access(password=hash_password(PASSWORD)), cookies={"mammolab_8501": token})
+    assert other.get("/").status_code == 401  # a new password, even of the same letters, ends every log-in
+    assert _client(Access(password=HASHED), cookies={"mammolab_8501": token}).get("/").text == "inside"
+    monkeypatch.setattr(login, "LASTS", -1)
+    assert client.get("/").status_code == 401
+
+
+def test_logging_out_ends_it() -> None:
+    client = _client(Access(password=HASHED))
+    client.post("/", data={login.FIELD: PASSWORD})
+    assert client.get("/").text == "inside"
+    assert "logged out" in client.get("/logout").text
+    assert client.get("/").status_code == 401
+
+
+def test_whether_the_server_lives_is_told_to_everyone() -> None:
+    assert _client(Access(password=HASHED)).get("/_stcore/health").text == "inside"
+
+
+def test_guesses_are_taken_one_at_a_time_and_few_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    monkeypatch.setattr(login, "WAITING", 3)
+    monkeypatch.setattr(login, "PENALTY", 0.3)
+    with _client(Access(password=HASHED)) as client, ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda number: client.post("/", data={login.FIELD: f"guess {number}"}).status_code, range(12)))
+    assert set(answers) == {401, 429}
+    assert answers.count(401) <= 4
