@@ -8,7 +8,8 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, services
+from dashboard import components, server, services
+from dashboard.access import settings
 from dashboard.states import in_a_line
 
 _FRONTEND = Path(__file__).parent / "frontend"
@@ -56,6 +57,8 @@ def show() -> None:
         rows = {"Data set": _data(), "Model": _model(), "Device": services.device_label()}
         body = "".join(f"<div><b>{name}</b><span>{html.escape(value)}</span></div>" for name, value in rows.items())
         st.html(f'<div class="lab-status">{body}</div>')
+        if settings.current().password:
+            st.html(f'<a href="{server.base_path()}/logout" target="_self">Log out</a>')
         st.caption(components.RESEARCH_ONLY)
 
 

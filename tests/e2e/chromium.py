@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,18 +36,24 @@ MARKS = [
 
 
 @contextmanager
-def dashboard_in(folder: Path) -> Iterator[str]:
-    """The address of a server whose workspace is `folder`; it ends with the context."""
+def dashboard_in(folder: Path, *, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()) -> Iterator[str]:
+    """The address of a server whose workspace is `folder`; it ends with the context.
+
+    `environment` adds to ours; `arguments` are options of streamlit and, behind `--`, of the dashboard.
+    """
     shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py")]
     options = [f"--server.port={port}", "--server.headless=true", "--server.fileWatcherType=none"]
-    environment = os.environ | {"MAMMOLAB_HOME": str(folder / "home"), "MAMMOLAB_CACHE": str(folder / "cache")}
+    own = {"MAMMOLAB_HOME": str(folder / "home"), "MAMMOLAB_CACHE": str(folder / "cache")}
+    variables = os.environ | own | (environment or {})
     url, path = f"http://127.0.0.1:{port}", folder / "server.log"
     with path.open("w", encoding="utf-8") as log:
-        server = subprocess.Popen([*command, *options], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            [*command, *options, *arguments], cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT
+        )
         try:
             _wait_for(url, server, path)
             yield url
