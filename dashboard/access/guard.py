@@ -46,7 +46,7 @@ class Guard:
         headers = scope["headers"]
         reason = hosts.refusal(headers, scope.get("method", "GET"), self._names, self._own_address(scope))
         if reason:
-            log.warning("refused %s %s: %s", scope["type"], scope["path"][:200], reason)
+            log.warning("refused %s %r: %s", scope["type"], scope["path"][:200], reason)
             await self._refuse(scope, receive, send, f"Refused: {reason}.\n", 403)
             return
         scope["headers"] = hosts.as_the_browser_sees(headers, self._access.hosts)
