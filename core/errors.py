@@ -10,6 +10,8 @@
     +-- RecipeMismatch     an image prepared by another recipe than the model's
     +-- BadRun             a run folder that is missing, incomplete or in the wrong state
     +-- TrainingFailed     a training that had to end (NaN loss, out of memory, disk full)
+    +-- Sealed             an image of a test set that has not been opened
+    +-- NotRecorded        an access to a test set that cannot be written down, and so is not given
 
 Every message says what was expected, what came, and what to do.
 """
@@ -55,3 +57,11 @@ class BadRun(LabError):
 
 class TrainingFailed(LabError):
     """A training ended for a reason that the user can act on."""
+
+
+class Sealed(LabError):
+    """An image that belongs to a test set which has not been opened."""
+
+
+class NotRecorded(LabError):
+    """An access to a test set that cannot be written down, and therefore is not given."""

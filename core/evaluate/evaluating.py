@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,8 @@ from core.evaluate.result import COLUMNS, Evaluation, Opening, Refreeze
 from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_metadata
 from core.metrics import Calibration, ThresholdRule, frozen_thresholds
 from core.metrics.freezing import DECIMALS
+from core.training.accesses import SCORED, record_for_run
+from core.training.accesses import now as time_now
 from core.training.lineage import read_entries
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def evaluate(
     predictor: Predictor | None = None,
     cache: PreparedCache | None = None,
     settings: EvaluationConfig | None = None,
+    where: str = "evaluate",
 ) -> Evaluation:
     """Score every image of a split of the run's manifest and write predictions/<split>.csv and evaluation.json.
 
@@ -51,12 +53,14 @@ def evaluate(
         predictor: the run's loaded model, where the caller has it; else it is loaded.
         cache: of prepared images; by default the one in the user's cache folder.
         settings: how many resamples, which confidence; by default the run's. What is frozen does not follow them.
+        where: the page or command, for the record of accesses to the test set.
 
     Raises:
         Leakage: a patient, or an identical file, stands in two splits: the figures would be worthless.
         BadManifest: no such split.
         NotEnoughData: the split has no image, or none that can be read.
         BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained.
+        NotRecorded: the opening of the test set cannot be written down.
     """
     rows = rows_of(run, split)
     if split == "test" and run.status().live:
@@ -86,7 +90,7 @@ def evaluate(
     parts = _parts(run, split, predictions, training, card, settings)
     with lock(run):
         before = read_entries(run.path).get(split) or {}
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = time_now()
         weights = str(card.get("weights_sha256", ""))
         target, rule = card.get("target_sensitivity"), card.get("threshold_rule")
         evaluation = Evaluation(
@@ -107,6 +111,9 @@ def evaluate(
             folder=run.path,
             **parts,
         )
+        if split == "test":
+            # Written down first: figures that nobody recorded must not be.
+            record_for_run(run.path, SCORED, where, evaluation.images, when=now)
         write_evaluation(run.path, evaluation)
     left_out = len(scored.excluded)
     log.info("%s: %s evaluated (opened %d times), %d images left out", run.name, split, evaluation.opened, left_out)

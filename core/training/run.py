@@ -7,6 +7,7 @@ last.pt         see checkpoint.py
 model.safetensors, model.json   the best model so far (core.model.store)
 start.safetensors  the weights a fork begins with
 predictions/, excluded.csv, train.log, note.txt (what the user wrote about it)
+test_accesses.jsonl  see accesses.py
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from filelock import FileLock, Timeout
 from core.config import Config, dump_config, load_config
 from core.data import assign_splits, read_manifest, require_trainable, write_manifest
 from core.errors import BadConfig, BadRun
+from core.training.accesses import adopt
 from core.training.events import Event, EventLog, EventReader, read_events
 from core.training.files import remove_folder, remove_strays, write_text
 from core.training.names import clean_name, default_names
@@ -80,6 +82,7 @@ class Run:
             BadConfig: no such architecture, or a device or precision this machine does not have.
             MissingWeights: the pretrained weights cannot be had here.
             BadRun: the name is taken or impossible, or the folder cannot be written to.
+            NotRecorded: what its test images were used for before cannot be written into its folder.
         """
         from core.model import check_name, check_weights
         from core.training.machine import pick_machine
@@ -97,6 +100,7 @@ class Run:
         try:
             draft.mkdir(parents=True)
             _fill(draft, config, rows)
+            adopt(draft, root)
             return cls(_settle(draft, names))
         except OSError as error:
             raise BadRun(
