@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +16,21 @@ import gradio as gr
 import numpy as np
 import streamlit as st
 
-from core.errors import LabError
-from dashboard import images, services
+from core.errors import LabError, NotRecorded
+from dashboard import images, sealing, services
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from core.predict import Prediction
+    from core.training.run import Run
 
 log = logging.getLogger(__name__)
 
 # (frame taken and number of frames, verdict, prepared image, overlay); see `score`.
 Result = tuple[tuple[int, int] | None, str, Any, Any]
 
+PAGE = "Test image"  # as records of accesses to test images name it
 EXAMPLES = 6
 CLEAN_EVERY, KEEP_UPLOADS = 600, 3600  # seconds
 
@@ -60,6 +62,7 @@ footer { display: none !important; }
 """
 
 WAIT = '<div class="verdict"><p class="hint">Scoring …</p></div>'
+SEALED = "Hidden, as are files of a test set that was not opened. That they are shown or scored is recorded, for the report."
 HINT = '<div class="verdict"><p class="hint">Drop a mammogram on the left, or click an example.</p></div>'
 
 
@@ -128,6 +131,7 @@ def build() -> gr.Blocks:
                 upload = gr.File(show_label=False, type="filepath", height=120, elem_classes=["upload"])
                 frame = gr.Slider(1, 2, value=1, step=1, label="Frame", visible=False, interactive=True)
                 gr.Markdown("Examples of the current data set")
+                unsealed = gr.Checkbox(False, label=sealing.SHOW, info=SEALED, visible=False, interactive=True)
                 examples = gr.Gallery(
                     show_label=False,
                     columns=3,
@@ -164,11 +168,12 @@ def build() -> gr.Blocks:
 
         def then_score(event: Any) -> None:
             """Score what was chosen, then show it if it is still what is chosen: a slow file may be overtaken."""
-            event.then(scored, inputs, result, trigger_mode="multiple", **private).then(
+            event.then(scored, [*inputs, unsealed], result, trigger_mode="multiple", **private).then(
                 shown, [*inputs, result], [frame, *outputs], trigger_mode="multiple", **private
             )
 
-        blocks.load(on_load, None, [run, examples, paths], **private)
+        blocks.load(on_load, None, [run, examples, paths, unsealed], **private)
+        then_score(unsealed.input(unseal, [unsealed, chosen], [unsealed, examples, paths, *outputs], **private))
         then_score(upload.upload(lambda file: (file or "", *anew(WAIT)), upload, fresh, **private))
         upload.clear(lambda: ("", *anew(HINT)), None, fresh, **private)
         then_score(examples.select(pick_example, paths, [upload, *fresh], **private))
@@ -177,8 +182,10 @@ def build() -> gr.Blocks:
     return blocks
 
 
-def on_load(request: gr.Request) -> tuple[Any, Any, list[str]]:
-    """The runs that have a model (the page's `?run=` first) and example images, each time the tab is opened."""
+def on_load(request: gr.Request) -> tuple[Any, Any, list[str], Any]:
+    """The runs that have a model (the page's `?run=` first), example images, and the switch for those of the test set, off,
+    each time the tab is opened.
+    """
     try:
         names = [run.name for run in services.runs() if services.has_model(run)]
     except LabError:
@@ -186,20 +193,42 @@ def on_load(request: gr.Request) -> tuple[Any, Any, list[str]]:
     wanted = request.query_params.get("run") or services.recall("run")
     value = wanted if wanted in names else (names[0] if names else None)
     items, paths = example_images()
-    return gr.Dropdown(choices=names, value=value), gr.Gallery(value=items, visible=bool(items)), paths
+    switch = gr.Checkbox(False, visible=any(each.images and not each.opened for each in sealing.test_sets()))
+    return gr.Dropdown(choices=names, value=value), gr.Gallery(value=items, visible=bool(items)), paths, switch
 
 
-def example_images() -> tuple[list[tuple[Any, str]], list[str]]:
-    """Small images of the current data set (test split first, labels in turn), with captions, and their paths."""
+def unseal(on: bool, chosen: str) -> tuple[Any, Any, list[str], str, None, None]:
+    """Other examples, with or without test images; what is chosen is scored anew. Off again, with the reason in the verdict's
+    place, where it cannot be recorded.
+    """
+    words = WAIT if chosen else HINT
+    try:
+        items, paths = example_images(test_images=on)
+    except NotRecorded as error:
+        on, words = False, _error(str(error))
+        items, paths = example_images()
+    return gr.Checkbox(value=on), gr.Gallery(value=items, visible=bool(items)), paths, words, None, None
+
+
+def example_images(*, test_images: bool = False) -> tuple[list[tuple[Any, str]], list[str]]:
+    """Small images of the current data set (labels in turn), with captions, and their paths. With `test_images` of the test
+    split first, which is recorded.
+
+    Raises:
+        NotRecorded: that cannot be written down.
+    """
     import cv2
 
     try:
         manifest = services.current_manifest()
         if manifest is None:
             return [], []
-        rows = example_rows(services.manifest_frame(manifest))
+        frame, marks = services.manifest_frame(manifest), sealing.sealed(manifest)
+        rows = example_rows(frame if test_images else frame[~marks], first=frame.index[marks])
     except LabError:
         return [], []
+    if test_images:
+        _record_examples(manifest, rows.index[rows.index.isin(frame.index[marks])])
     items: list[tuple[Any, str]] = []
     paths: list[str] = []
     for row in rows.itertuples():
@@ -213,10 +242,20 @@ def example_images() -> tuple[list[tuple[Any, str]], list[str]]:
     return items, paths
 
 
-def example_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Up to EXAMPLES rows: of the test split where there is one, labels in turn, one image a patient where possible."""
-    pool = frame[frame["split"] == "test"]
-    pool = frame if pool.empty else pool
+def _record_examples(manifest: Path, shown: pd.Index) -> None:
+    from core.training.accesses import IMAGES
+
+    keys = sealing.keys_of(manifest)
+    if len(shown):
+        sealing.record(IMAGES, PAGE, [keys[row] for row in shown], manifest=manifest)
+
+
+def example_rows(frame: pd.DataFrame, first: Collection[Any] = ()) -> pd.DataFrame:
+    """Up to EXAMPLES rows: those of index `first` where there are such, else of validation, else any; labels in turn, one
+    image a patient where possible.
+    """
+    pools = (frame[frame.index.isin(first)], frame[frame["split"] == "val"], frame)
+    pool = next((pool for pool in pools if len(pool)), frame)
     pool = pool.drop_duplicates("patient_id") if pool["patient_id"].nunique() >= EXAMPLES else pool
     turn = pool.groupby("label").cumcount()
     return pool.assign(_turn=turn).sort_values(["_turn", "label"], kind="stable").head(EXAMPLES).drop(columns="_turn")
@@ -233,9 +272,11 @@ def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
     return None, (paths[index] if 0 <= index < len(paths) else ""), *anew(WAIT)
 
 
-def scored(run_name: str | None, path: str, frame: int | None) -> tuple[tuple[str | None, str, int | None], Result]:
+def scored(
+    run_name: str | None, path: str, frame: int | None, test_images: bool = False
+) -> tuple[tuple[str | None, str, int | None], Result]:
     """What was scored (run, path, frame), and its result."""
-    return (run_name, path, frame), score(run_name, path, frame)
+    return (run_name, path, frame), score(run_name, path, frame, test_images=test_images)
 
 
 def shown(
@@ -258,10 +299,11 @@ def frame_choice(frames: tuple[int, int] | None) -> Any:
     return gr.Slider(minimum=1, maximum=max(2, count), value=taken + 1, label=label, visible=count > 1)
 
 
-def score(run_name: str | None, path: str, frame: int | None = None) -> Result:
+def score(run_name: str | None, path: str, frame: int | None = None, *, test_images: bool = False) -> Result:
     """(frame taken and number of frames, verdict as HTML, prepared image, overlay), the images uint8, the overlay RGB.
 
-    Errors are text in the verdict's place. `frame` as in core.images.read.
+    Errors are text in the verdict's place. `frame` as in core.images.read. `test_images`: whether a file of a test set that
+    was not opened may be scored; that is recorded.
     """
     if not path:
         return None, HINT, None, None
@@ -270,7 +312,9 @@ def score(run_name: str | None, path: str, frame: int | None = None) -> Result:
     if not run_name:
         return None, _error("There is no trained model yet. Train one on the Train page, then open this tab again."), None, None
     try:
-        predictor = services.predictor(services.open_run(run_name))
+        run = services.open_run(run_name)
+        _admit(run, Path(path), test_images=test_images)
+        predictor = services.predictor(run)
         prediction = predictor.predict(Path(path), frame=frame)
         heat = predictor.explain(prediction.prepared)
     except LabError as error:
@@ -282,6 +326,21 @@ def score(run_name: str | None, path: str, frame: int | None = None) -> Result:
     verdict = verdict_html(prediction, predictor.card, name=Path(path).name, no_map=heat.reason)
     meta = prediction.mammogram.meta
     return (meta.frame, meta.frames), verdict, prediction.prepared.pixels, overlay(prediction.prepared, heat)
+
+
+def _admit(run: Run, path: Path, *, test_images: bool) -> None:
+    """Record the scoring of a test file. Raises Sealed where its test set was not opened and the switch is off, NotRecorded."""
+    from core.training.accesses import PREDICTION
+    from core.training.test_sets import file_keys, refusal, sealed_by
+
+    sets = sealing.test_sets()
+    keys = file_keys(path)
+    found = sealed_by(keys, sets, run.path)
+    if found is not None and not test_images:
+        raise refusal(path.name, found, f"Switch on “{sealing.SHOW}”")
+    own = any(each.folder == run.path and each.keys & set(keys) for each in sets)
+    if own or found is not None:
+        sealing.record(PREDICTION, PAGE, [keys], run=run if own else None)
 
 
 def verdict_html(prediction: Prediction, card: Mapping[str, Any], *, name: str = "", no_map: str = "") -> str:

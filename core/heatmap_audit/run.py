@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,8 @@ from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.store import Partial, external_name, read_heatmap_audit, write_heatmap_audit
 from core.heatmap_audit.verdict import verdict_of
 from core.metrics import MIN_PATIENTS
+from core.training.accesses import AUDIT, record, record_for_run
+from core.training.test_sets import all_test_sets, frame_keys, sealed_by, sealed_rows
 
 if TYPE_CHECKING:
     from core.data.cache import CachedImage, PreparedCache
@@ -48,6 +50,7 @@ def audit_heatmaps(
     progress: Progress | None = None,
     predictor: Predictor | None = None,
     cache: PreparedCache | None = None,
+    where: str = "audit",
 ) -> HeatmapAudit:
     """Audit the heatmaps of a split of the run, or of another data set, and write explain/audit-<split>.json.
 
@@ -64,12 +67,14 @@ def audit_heatmaps(
         progress: called with (done, in all): images are prepared once, then looked at once a method.
         predictor: the run's loaded model, where the caller has it; else it is loaded.
         cache: of prepared images; by default the one in the user's cache folder.
+        where: the page or command, for the record of accesses to test sets.
 
     Raises:
         BadRun: no model, another run's predictor, or a test set that was not opened yet (evaluating opens it).
         BadConfig: no method, or one that does not exist or does not fit the architecture.
         BadManifest, Leakage: the manifest cannot be used, there is no such split.
         NotEnoughData: the split has no image, or none that can be read.
+        NotRecorded: the images are test images, and that they are looked at cannot be written down.
     """
     from core.gradcam import METHODS
     from core.heatmap_audit.images import Look
@@ -91,6 +96,7 @@ def audit_heatmaps(
     share = _Share(progress, len(rows), 1 + len(waiting))
     readable, excluded = _readable(run, rows, _cache(cache, predictor), foreign=manifest is not None, share=share)
     audit = before
+    _record(run, rows, readable, manifest, where)
     for method in waiting:
         partial = Partial(run, name, method, _key(predictor, rows, settings), again=again)
         findings = _findings(readable, rows, Look(predictor, method, settings), partial, share)
@@ -144,11 +150,33 @@ def _rows(run: Run, split: str, manifest: Path | None) -> tuple[str, pd.DataFram
     return split, rows
 
 
+def _closed(run: Run, rows: pd.DataFrame) -> dict[str, str]:
+    """The images of another data set that runs beside this one have in a test set that was not opened: {path: the run}."""
+    sets, keys = all_test_sets(run.path.parent), frame_keys(rows)
+    marks = sealed_rows(keys, rows["patient_id"].tolist(), [""] * len(rows), sets)
+    found = {}
+    for path, each, mark in zip(rows["path"].astype("str"), keys, marks, strict=True):
+        if mark:
+            by = sealed_by(each, sets)
+            found[path] = by.name if by is not None else "another run, or of the same patient as one"
+    return found
+
+
+def _record(run: Run, rows: pd.DataFrame, readable: Mapping[str, CachedImage], manifest: Path | None, where: str) -> None:
+    """Write down that test images are looked at: the run's, or those of the other data set's own test split."""
+    looked = rows[rows["path"].isin(list(readable)) & (rows["split"] == "test")]
+    if manifest is None and len(looked):
+        record_for_run(run.path, AUDIT, where, len(looked))
+    elif len(looked):
+        record(run.path.parent, AUDIT, where, frame_keys(looked), manifest=Path(manifest or "").absolute())
+
+
 def _readable(
     run: Run, rows: pd.DataFrame, cache: PreparedCache, *, foreign: bool, share: _Share
 ) -> tuple[dict[str, CachedImage], list[tuple[str, str]]]:
     """Prepared images by path, in the order of the rows, and (path, reason) of those left out."""
     own = _contents(run) if foreign else frozenset()
+    closed = _closed(run, rows) if foreign else {}
     images: dict[str, CachedImage] = {}
     excluded: list[tuple[str, str]] = []
     paths = rows["path"].astype("str").tolist()
@@ -166,6 +194,8 @@ def _readable(
                 reason = "the file is no longer the one that was put into the manifest: its content has changed"
             if not reason and (image.content_hash in own or path in own):
                 reason = "it belongs to the run's own data: audit its split"
+            if not reason and path in closed:
+                reason = f"it is a test image of {closed[path]}, whose test set has not been opened"
             if reason:
                 excluded.append((path, reason))
             else:

@@ -56,11 +56,11 @@ _LONGEST = {"run": 200, "where": 100, "manifest": 1000, "detail": 300, "inherite
 class Access:
     """One access to test images, or (see NOTES) what was decided after one.
 
-    `when`: UTC, ISO 8601, "" where an early version kept no time. `kind`: of KINDS or NOTES. `where`: page or command. `images`:
-    how many of the test set. `run`: by which run, or `manifest`: of which data set. `before_threshold`: whether the threshold
-    of the run that is asked had not been frozen yet. `inherited`: the run that it was copied from when this one was forked.
-    `times`: how many lines it stands for, the last of them at `last`. `keys` or `test_set` (a file in SETS) say which images;
-    only the folder of runs needs them.
+    `when`: UTC, ISO 8601, "" where an early version kept no time. `kind`: of KINDS or NOTES. `where`: page or command.
+    `images`: how many of the test set. `run`: by which run, or `manifest`: of which data set. `before_threshold`: whether
+    the threshold of the run that is asked had not been frozen yet. `inherited`: the run that it was copied from when this one
+    was forked. `times`: how many lines it stands for, the last of them at `last`. `keys` or `test_set` (a file in SETS) say
+    which images; only the folder of runs needs them.
     """
 
     when: str

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, images, results, services
+from core.training.accesses import HEATMAPS
+from dashboard import components, images, results, sealing, services
 from dashboard.explaining import Box, Explanation, Picture, View, drawn, file_name, on_input, on_original, save, side_by_side
 from dashboard.explaining.comparing import Case
 from dashboard.results import Ask
@@ -106,6 +107,7 @@ def save_many(run: Run, rows: pd.DataFrame, ask: Ask, look: Look) -> None:
     for done, (_, row) in enumerate(rows.iterrows(), start=1):
         case = Case(run, images.image_ref(row["path"]), row, "")
         try:
+            sealing.of_run(HEATMAPS, "Explain", run, [str(row["path"])])
             found = results.explanation(run, case.image, ask.method, ask.target, ask.layer)
             overlay = saved_picture([view_of(case, found, look)])
         except LabError as error:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import components, results
+from core.training.accesses import LABELS
+from dashboard import components, results, sealing
 from dashboard.components import duration
 from dashboard.studio import paper
 from dashboard.studio.cases import explain, judged
@@ -37,6 +38,7 @@ def images(scene: Scene) -> None:
     """Every scored image; click a heading to sort, a row to explain it."""
     found, threshold = scene.found, scene.threshold
     table = judged(scene)
+    sealing.of_run(LABELS, "Evaluate", scene.run, table["path"])
     called = table["unit_score"] >= threshold
     malignant = table["unit_label"] == "malignant"
     shown = table.assign(

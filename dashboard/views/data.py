@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, pictures, services
+from dashboard import components, pictures, sealing, services
 from dashboard.components import Metric
 from dashboard.images import image_ref, thumbnail
 from dashboard.pictures import Tile
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.data.checks import CheckReport
     from core.data.importers import Importer
 
+PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
 ROWS, COLUMNS = 3, 6
 
@@ -43,7 +44,8 @@ def show() -> None:
         components.synthetic_notice()
     _cards(frame)
     if view == "Images":
-        images(frame)
+        sealing.switch(PAGE, manifest)
+        images(manifest)
     elif view == "Counts":
         counts(frame)
     elif view == "Problems":
@@ -99,8 +101,9 @@ def _sides(frame: pd.DataFrame) -> str:
 
 @st.fragment
 @components.errors_shown()
-def images(frame: pd.DataFrame) -> None:
+def images(manifest: Path) -> None:
     """A page of thumbnails on black with label and filter; a click opens the image in Preprocess."""
+    frame = sealing.visible(PAGE, manifest)
     labels, splits, search, pager = st.columns([2, 3, 3, 2], vertical_alignment="bottom")
     label = labels.segmented_control("Label", ["benign", "malignant"], key="data:label", label_visibility="collapsed")
     present = [name for name in ("train", "val", "test") if (frame["split"] == name).any()]
@@ -129,6 +132,7 @@ def images(frame: pd.DataFrame) -> None:
         page = int(st.number_input("Page", 1, pages, key="data:page", label_visibility="collapsed")) if pages > 1 else 1
     first = (page - 1) * ROWS * COLUMNS
     shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
+    sealing.shown(PAGE, manifest, [row.path for row in shown])
     with st.container(key="data-grid"):  # as high as its images before they are there: nothing jumps
         with st.spinner("Reading images", show_time=False), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             tiles = list(pool.map(_tile, shown))
@@ -217,7 +221,8 @@ def problems(manifest: Path) -> None:
     if task is not None and task.state == "failed":
         components.show_error(task.error)
     if task is not None and task.state == "done":
-        report(task.result)
+        sealing.switch(PAGE, manifest)
+        report(task.result, manifest)
     else:
         st.markdown("Reads every file: missing or unreadable ones, duplicates, patients in two splits, imbalance.")
     if st.button(
@@ -237,8 +242,8 @@ def _check_progress(name: str) -> None:
         components.task_progress(task)
 
 
-def report(found: CheckReport) -> None:
-    """What check_manifest found: a line a problem, the worst first, each with its rows."""
+def report(found: CheckReport, manifest: Path) -> None:
+    """What check_manifest found: a line a problem, the worst first, each with its rows; test images only where switched on."""
     if found.ok and not found.problems:
         st.success(
             "Nothing found: every file is readable, no duplicates, no patient in two splits.", icon=":material/check_circle:"
@@ -253,7 +258,7 @@ def report(found: CheckReport) -> None:
         with st.container(border=True):
             count = f"{len(problem.rows)} row{'s' if len(problem.rows) != 1 else ''}"
             st.markdown(f"**{problem.kind.replace('_', ' ').capitalize()}** · {count}")
-            st.text(problem.message)
+            st.text(problem.message if sealing.is_on(PAGE, manifest) else sealing.redacted(problem, manifest))
 
 
 def _left_out(manifest: Path) -> None:

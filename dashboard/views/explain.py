@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import auditing, components, kept, results, services
+from dashboard import auditing, components, kept, results, sealing, services
 from dashboard.components import Metric
 from dashboard.explaining import Explanation, View, choosing, panels
 from dashboard.explaining.comparing import Case, by_run, by_view, closed, other_runs, other_view
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from core.training import Run
 
+PAGE = "Explain"  # as records of accesses to test images name it
 LOOKS = {"image": "One image", "audit": "Audit of all"}
 SOURCES = {"val": "Validation", "test": "Test", "upload": "Upload"}
 TARGETS = {"malignant": "malignant", "benign": "benign", "both": "both"}
@@ -76,8 +77,12 @@ def workbench(run: Run, source: str) -> None:
                     "No image yet", "Upload a mammogram: DICOM, PNG, JPEG, PGM or TIFF.", icon=":material/add_photo_alternate:"
                 )
             return
+        if source == "upload" and not sealing.allowed(image, PAGE, run):
+            return
         look = looking(run, row, boxes, controls)
         shown = cases(run, image, row, look)
+        for case in shown:
+            seen(case)
         found = explanations(shown, ask)
         if found is None:
             return
@@ -86,6 +91,16 @@ def workbench(run: Run, source: str) -> None:
         picture(shown, found, views, ask, look)
     with controls:
         saving(run, shown, found, views, look, ask, listed)
+
+
+def seen(case: Case) -> None:
+    """Record a test image with its heatmap before they are shown."""
+    from core.training.accesses import HEATMAPS
+
+    if case.row is None:
+        sealing.predicted(case.run, case.image, PAGE)
+    else:
+        sealing.of_run(HEATMAPS, PAGE, case.run, [str(case.row["path"])])
 
 
 # ---------------------------------------------------------------- what is asked for

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.config import Recipe
 from core.errors import LabError
-from dashboard import components, images, kept, pictures, recipes, results, services, workbench
+from dashboard import components, images, kept, pictures, recipes, results, sealing, services, workbench
 from dashboard.images import ImageRef
 from dashboard.recipes import Difference
 
@@ -176,6 +176,7 @@ def _foreign(run: Run, recipe: Recipe) -> list[Difference]:
 
 def _use_for_training() -> None:
     try:
+        sealing.recipe_saved(recipes.draft().hash)
         st.session_state[SAVED] = recipes.use_for_training()
     except (LabError, OSError) as error:
         st.session_state[FAILED] = f"The recipe was not saved: {error}"
@@ -240,7 +241,7 @@ def wall(recipe: Recipe) -> None:
     path = services.current_manifest()
     if path is None:
         return
-    frame = services.manifest_frame(path)
+    frame = sealing.visible(components.TITLES["preprocess"], path)
     if len(frame) < 2:
         return
     title, many, again = st.columns([6, 2, 2], vertical_alignment="bottom")
@@ -256,6 +257,7 @@ def wall(recipe: Recipe) -> None:
         disabled=len(frame) <= count,
     )
     rows = workbench.choose(frame, count, seed)
+    sealing.shown(components.TITLES["preprocess"], path, rows["path"])
     picked = workbench.wall(workbench.refs_of(rows, components.image_title), rows, recipe, key="preprocess:wall")
     st.caption(
         f"On copies of at most {images.SMALL_SIDE} px, so that twelve keep up: fine texture looks coarser than in "
@@ -305,6 +307,7 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
     """Score and heatmap under the recipe of the sliders, beside the score under the model's own."""
     from dashboard.explaining import pictures as draw
 
+    sealing.predicted(run, image, components.TITLES["preprocess"])
     found = results.what_if(run, image, recipe)
     own = results.explanation(run, image, "auto", "malignant")
     first, second, third = st.columns(3)

@@ -78,7 +78,7 @@ def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Pat
         assert prepared is None and overlay is None
 
 
-def test_examples_take_labels_in_turn_and_prefer_the_test_split(manifest: Path) -> None:
+def test_examples_take_labels_in_turn_and_prefer_what_was_switched_on_then_validation(manifest: Path) -> None:
     from dashboard import gradio_tab
 
     frame = services.manifest_frame(manifest)
@@ -86,7 +86,9 @@ def test_examples_take_labels_in_turn_and_prefer_the_test_split(manifest: Path) 
     assert len(rows) == gradio_tab.EXAMPLES and rows["patient_id"].is_unique
     assert list(rows["label"][:2]) == ["benign", "malignant"]
     frame.loc[:5, "split"] = "test"
-    assert set(gradio_tab.example_rows(frame)["split"]) == {"test"}
+    frame.loc[6:11, "split"] = "val"
+    assert set(gradio_tab.example_rows(frame, frame.index[:6])["split"]) == {"test"}
+    assert set(gradio_tab.example_rows(frame)["split"]) == {"val"}
 
 
 def test_an_example_outside_the_list_is_not_a_path() -> None:
