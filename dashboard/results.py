@@ -151,7 +151,7 @@ def start_evaluation(run: Run, split: str) -> Task:
     def work(report: Report) -> Evaluation:
         from core.evaluate import evaluate
 
-        return evaluate(run, split, progress=report, predictor=model)
+        return evaluate(run, split, progress=report, predictor=model, where="Evaluate")
 
     return services.start_task(f"evaluate:{run.path}:{split}", f"Scoring {split}", work)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.cli.output import note, print_json, print_table, progress_bar
 from core.cli.runs import open_run
-from core.errors import BadConfig
+from core.errors import BadConfig, LabError
+from core.training.accesses import counts_in_words
 
 if TYPE_CHECKING:
     from core.config.schema import EvaluationConfig
@@ -27,17 +28,49 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
     run = open_run(arguments.run)
     settings = _settings(run, arguments.set)
+    if arguments.split == "test":
+        note(opening_words(run))
     with progress_bar(f"scoring {arguments.split}") as progress:
         evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
+    counts = test_accesses(run) if arguments.split == "test" else None
     if arguments.json:
-        print_json(evaluation.to_dict())
+        print_json(evaluation.to_dict() | ({} if counts is None else {"test_accesses": counts}))
     else:
         show(evaluation, full=arguments.full)
+        if isinstance(counts, dict):
+            print(f"test set, in all: {counts_in_words(counts)}")
+    if isinstance(counts, str):
+        note(f"warning: {counts}")
     if arguments.report:
         from core.report import report
 
         note(f"written: {report(run).as_posix()}")
     return 0
+
+
+def opening_words(run: Run) -> str:
+    """What it means that the test set is about to be opened; for standard error."""
+    from core.training.lineage import openings
+
+    try:
+        before = openings(run.path)
+    except LabError:  # said by the evaluation itself
+        before = 0
+    times = "for the first time" if not before else f"after {before} opening{'s' if before > 1 else ''}"
+    return (
+        f"note: this opens the test set of {run.name} {times}: recorded, and in the report. Its figures are worth what they "
+        "say only if nothing is chosen after seeing them"
+    )
+
+
+def test_accesses(run: Run) -> dict[str, int] | str:
+    """How often each kind of access to the run's test set was made; in words what is wrong with the record."""
+    from core.training.accesses import access_counts
+
+    try:
+        return access_counts(run.path)
+    except LabError as error:
+        return str(error)
 
 
 def show(evaluation: Evaluation, *, full: bool = False) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import new_file, note, print_json, print_table
-from core.errors import BadConfig
+from core.cli.sealing import admit
+from core.errors import BadConfig, Sealed
 
 if TYPE_CHECKING:
     from core.config import Recipe
@@ -24,6 +25,7 @@ def frame_index(text: str) -> int:
 
 def inspect(arguments: argparse.Namespace) -> int:
     """Show every step from file to model input."""
+    from core.cli.runs import default_config
     from core.config import load_config
     from core.inspection import SIDE, inspect, to_html
 
@@ -35,6 +37,11 @@ def inspect(arguments: argparse.Namespace) -> int:
     if arguments.out and arguments.out.exists() and not arguments.out.is_dir():
         raise BadConfig(f"{arguments.out}: expected a folder, got a file. Name a folder to write the pictures to")
     recipe = load_config(arguments.recipe, arguments.set).preprocessing
+    lab = default_config()
+    manifest = lab.data.manifest if lab.data.manifest.is_file() else None
+    sealed = admit([file], "inspect", test_images=arguments.test_images, root=lab.checkpoints.absolute(), manifest=manifest)
+    if sealed:
+        raise Sealed(sealed[file])
     if arguments.window is not None:
         recipe = _with_window(recipe, arguments.window)
     found = inspect(file, recipe, frame=arguments.frame, side=None if arguments.out else SIDE)

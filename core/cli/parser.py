@@ -79,6 +79,7 @@ def _image_commands(commands: argparse._SubParsersAction) -> None:
     inspect.add_argument(
         "--html", type=Path, metavar="report.html", help="write everything as one file that opens offline and names no patient"
     )
+    _test_images_option(inspect)
     inspect.add_argument("--pseudonym", action="store_true", help="also tell the patient's pseudonym (not in the HTML)")
     _json_option(inspect)
 
@@ -120,6 +121,7 @@ def _picture_commands(commands: argparse._SubParsersAction) -> None:
     _run_argument(predict)
     predict.add_argument("files", type=Path, nargs="+", metavar="FILE")
     _frame_option(predict)
+    _test_images_option(predict)
     predict.add_argument("--csv", type=Path, metavar="out.csv", help="write the table to this file")
     _json_option(predict)
 
@@ -127,6 +129,7 @@ def _picture_commands(commands: argparse._SubParsersAction) -> None:
     _run_argument(explain)
     explain.add_argument("file", type=Path)
     _frame_option(explain)
+    _test_images_option(explain)
     explain.add_argument("--out", type=Path, required=True, metavar="overlay.png")
     explain.add_argument(
         "--method",
@@ -231,6 +234,12 @@ def _add(commands: argparse._SubParsersAction, name: str, command: Command, text
 
 def _json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _test_images_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--test-images", action="store_true", help="also files of a test set that was not opened; recorded, and in the report"
+    )
 
 
 def _frame_option(parser: argparse.ArgumentParser) -> None:

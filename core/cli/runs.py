@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.cli.follow import follow
 from core.cli.output import figure, new_file, note, print_json, print_table, progress_bar
-from core.errors import BadConfig, BadRun, LabError
+from core.cli.sealing import admit
+from core.errors import BadConfig, BadRun, LabError, Sealed
 
 STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
 
@@ -74,13 +75,13 @@ def predict(arguments: argparse.Namespace) -> int:
     if arguments.csv:
         new_file(arguments.csv, ".csv", arguments.files)
     run = open_run(arguments.run)
+    refused = admit(arguments.files, "predict", test_images=arguments.test_images, root=run.path.parent, run=run.path)
+    files = [path for path in arguments.files if path not in refused]
     predictor = Predictor.from_run(run.path)
-    rows: list[dict[str, Any]] = []
+    results: dict[Path, Any] = {path: (path, reason) for path, reason in refused.items()}
     with progress_bar("predicting") as progress:
-        for path, result in zip(
-            arguments.files, predictor.predict_many(arguments.files, progress, frame=arguments.frame), strict=True
-        ):
-            rows.append(_prediction_row(path, result))
+        results |= dict(zip(files, predictor.predict_many(files, progress, frame=arguments.frame), strict=True))
+    rows = [_prediction_row(path, results[path]) for path in arguments.files]
     if arguments.csv:
         import pandas as pd
 
@@ -110,6 +111,10 @@ def explain(arguments: argparse.Namespace) -> int:
 
     new_file(arguments.out, ".png", [arguments.file])
     run = open_run(arguments.run)
+    file: Path = arguments.file
+    sealed = admit([file], "explain", test_images=arguments.test_images, root=run.path.parent, run=run.path)
+    if sealed:
+        raise Sealed(sealed[file])
     predictor = Predictor.from_run(run.path)
     prediction = predictor.predict(arguments.file, frame=arguments.frame)
     prepared = prediction.prepared
@@ -144,6 +149,7 @@ def explain(arguments: argparse.Namespace) -> int:
 
 def list_(arguments: argparse.Namespace) -> int:
     """List the runs; a damaged one with what is wrong with it as its reason."""
+    from core.cli.evaluation import test_accesses
     from core.training import list_runs
 
     root = arguments.checkpoints or default_config().checkpoints
@@ -151,10 +157,14 @@ def list_(arguments: argparse.Namespace) -> int:
     for run in list_runs(root):
         status = run.status()
         figures, problems = _headline(run)
+        used = test_accesses(run)
+        problems += [used] if isinstance(used, str) else []
         said = (" ".join(status.reason.split()), _unusable(run), *problems)
         reason = "; ".join(dict.fromkeys(part for part in said if part))
         rows.append(
-            {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason} | figures
+            {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason}
+            | figures
+            | {"test_accesses": None if isinstance(used, str) else used}
         )
     if arguments.json:
         print_json(rows)
@@ -196,7 +206,7 @@ def report(arguments: argparse.Namespace) -> int:
 
 def pipeline(arguments: argparse.Namespace) -> int:
     """Check the data, train, evaluate, explain, report."""
-    from core.cli.evaluation import show
+    from core.cli.evaluation import opening_words, show
     from core.data.checks import check_manifest
     from core.data.source import load_rows
     from core.evaluate import evaluate as evaluate_run
@@ -224,8 +234,10 @@ def pipeline(arguments: argparse.Namespace) -> int:
         return 1
     for split in ("val", "test"):
         note(f"3/5 evaluate {split}")
+        if split == "test":
+            note(f"  {opening_words(run)}")
         with progress_bar(f"scoring {split}") as progress:
-            evaluation = evaluate_run(run, split, progress=progress)
+            evaluation = evaluate_run(run, split, progress=progress, where="pipeline")
         show(evaluation)
     note("4/5 explain")
     for path in _explain_some(run):
@@ -242,10 +254,12 @@ def _explain_some(run: Run, count: int = 4) -> list[Path]:
     from core.gradcam import overlay
     from core.images.encode import encode_png
     from core.predict import Predictor
+    from core.training.accesses import HEATMAPS, record_for_run
 
     scored = pd.read_csv(run.path / "predictions" / "test.csv", dtype={"patient_id": str})
     chosen = scored[scored["label"] == "malignant"].sort_values(["score", "path"], ascending=[False, True]).head(count)
     predictor = Predictor.from_run(run.path)
+    record_for_run(run.path, HEATMAPS, "pipeline", len(chosen))
     folder = run.path / "explain"
     folder.mkdir(exist_ok=True)
     written = []

@@ -18,10 +18,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.atomic import replacing
-from core.errors import BadRun, LabError
+from core.errors import BadRun, LabError, NotRecorded
 from core.evaluate import Evaluation
 from core.report.document import Block, Picture, Pictures, Section, Text
 from core.report.material import SPLIT_WORDS, Material
+from core.training.accesses import HEATMAPS, record_for_run
 
 if TYPE_CHECKING:
     from core.predict import Predictor
@@ -91,8 +92,10 @@ def choose_cases(predictions: pd.DataFrame, threshold: float) -> list[tuple[int,
 def _pictures(material: Material, evaluation: Evaluation, predictor: Predictor | str | None) -> tuple[list[Picture], list[str]]:
     found: list[Picture] = []
     missing = 0
+    drawn = False
     frame = evaluation.predictions
-    for number, kind in choose_cases(frame, evaluation.threshold):
+    cases_chosen = choose_cases(frame, evaluation.threshold)
+    for number, kind in cases_chosen:
         row = frame.iloc[number]
         kept = material.run.path / "explain" / "report" / f"{_key(material, str(row['path']))}.jpg"
         note = kept.with_suffix(".txt")
@@ -101,8 +104,13 @@ def _pictures(material: Material, evaluation: Evaluation, predictor: Predictor |
                 predictor = predictor or _loaded(material)
                 if isinstance(predictor, str):
                     return found, [predictor]
+                if evaluation.split == "test" and not drawn:
+                    record_for_run(material.run.path, HEATMAPS, "report", len(cases_chosen))
+                drawn = True
                 _draw(material, predictor, str(row["path"]), kept, note)
             found.append(_picture(row, number, kind, kept, note))
+        except NotRecorded:
+            raise
         except LabError as error:
             log.warning("%s: no heatmap for row %d of %s: %s", material.name, number + 1, evaluation.split, error)
             missing += 1

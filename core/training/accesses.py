@@ -57,10 +57,10 @@ class Access:
     """One access to test images, or (see NOTES) what was decided after one.
 
     `when`: UTC, ISO 8601, "" where an early version kept no time. `kind`: of KINDS or NOTES. `where`: page or command.
-    `images`: how many of the test set. `run`: by which run, or `manifest`: of which data set. `before_threshold`: whether
-    the threshold of the run that is asked had not been frozen yet. `inherited`: the run that it was copied from when this one
-    was forked. `times`: how many lines it stands for, the last of them at `last`. `keys` or `test_set` (a file in SETS) say
-    which images; only the folder of runs needs them.
+    `images`: how many of the test set. `run`: by which run ("" in a run's own record: by itself), or `manifest`: of which data
+    set. `before_threshold`: whether the threshold of the run that is asked had not been frozen yet. `inherited`: the run that
+    it was copied from when this one was forked. `times`: how many lines it stands for, the last of them at `last`. `keys` or
+    `test_set` (a file in SETS) say which images; only the folder of runs needs them.
     """
 
     when: str
@@ -91,11 +91,6 @@ class Access:
     def words(self) -> str:
         """The kind in words."""
         return KINDS.get(self.kind) or NOTES[self.kind]
-
-    @property
-    def source(self) -> str:
-        """The run it was an access by, or else the data set's file name."""
-        return self.run or Path(self.manifest).name
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON output: without what identifies images."""
@@ -153,7 +148,7 @@ def record(
         id=uuid.uuid4().hex[:16],
     )
     if run is not None:  # its own record comes first, and has to succeed
-        _append(run, [_judged(access, run)])
+        _append(run, [_judged(replace(access, run=""), run)])
     try:
         _append(root, [_with_keys(root, access, flat)])
     except NotRecorded:
@@ -180,7 +175,7 @@ def record_for_run(folder: Path, kind: str, where: str, images: int | None = Non
 def note_threshold(folder: Path, detail: str) -> None:
     """The threshold is chosen again: what came before it came before the threshold. Raises NotRecorded."""
     if (folder / FILE).exists():
-        _append(folder, [Access(now(), THRESHOLD, "threshold", 0, folder.name, detail=detail, id=uuid.uuid4().hex[:16])])
+        _append(folder, [Access(now(), THRESHOLD, "threshold", 0, detail=detail, id=uuid.uuid4().hex[:16])])
 
 
 def adopt(folder: Path, root: Path) -> None:
@@ -430,7 +425,7 @@ def _same(mine: Access, other: Access) -> bool:
     """Whether a line, which may have been folded, holds the other."""
     if mine.id == other.id:
         return True
-    alike = (mine.kind, mine.where, mine.run, mine.manifest) == (other.kind, other.where, other.run, other.manifest)
+    alike = (mine.kind, mine.where, mine.manifest) == (other.kind, other.where, other.manifest) and mine.run in ("", other.run)
     return bool(mine.last) and alike and mine.when <= other.when and other.latest <= mine.last
 
 
@@ -447,7 +442,7 @@ def _read_set(path: Path) -> frozenset[str]:
 def _openings(folder: Path) -> list[Access]:
     """The openings in evaluation.json; an earlier version wrote them there only."""
     test = read_entries(folder).get("test") or {}
-    name, found = folder.name, list[Access]()
+    found: list[Access] = []
     try:
         count = int(test.get("opened", 0))
         times = [str(each["when"]) for each in test.get("history", ())] or ([str(test.get("last_opened", ""))] if count else [])
@@ -458,6 +453,6 @@ def _openings(folder: Path) -> list[Access]:
         # Earlier ones were only counted: the first that is known stands for them too. A first version kept no time at all.
         more = count - len(times) if number == 0 else 0
         found.append(
-            Access(when, SCORED, "evaluate", images, name, times=1 + max(0, more), before_threshold=False, id=f"opening:{when}")
+            Access(when, SCORED, "evaluate", images, times=1 + max(0, more), before_threshold=False, id=f"opening:{when}")
         )
     return found

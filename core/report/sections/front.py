@@ -6,6 +6,7 @@ from core.evaluate import Evaluation
 from core.metrics import Interval, Summary
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
+from core.report.sections import test_set
 from core.report.words import bracket, counts_of, starting_weights, times, told
 
 
@@ -58,6 +59,8 @@ def _order(material: Material) -> str:
         return f"{chosen}."
     if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.opened):
         return f"{chosen}, but not all of it before the test set had been opened: see the warnings."
+    if test_set.seen_early(material):
+        return f"{chosen} and frozen before the test set was scored, but not before test images were seen: see the warnings."
     return f"{chosen} and frozen before the test set was scored."
 
 
@@ -158,7 +161,7 @@ def warnings(material: Material) -> tuple[str, ...]:
         )
     if test is not None and test.refrozen:
         found.append("The threshold was chosen again after the test set had been opened: see the openings of the test set.")
-    return tuple(found)
+    return (*found, *test_set.warnings(material))
 
 
 def introduction(material: Material) -> Section:
