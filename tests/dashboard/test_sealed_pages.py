@@ -1,4 +1,4 @@
-"""Every page with a run whose test set was not opened: no test image, file name or label; after the switch all of it, recorded."""
+"""Each page with a run whose test set was not opened: no test image, no file name, no label; after the switch all, recorded."""
 
 from __future__ import annotations
 
@@ -53,9 +53,8 @@ def lab(run: Run) -> Iterator[Run]:
     tuner._known.clear()
     services.set_current_manifest(TINY.absolute())
     rows = run.manifest()
-    write_manifest(
-        rows.assign(path=[str(TINY.parent.absolute() / Path(path).name) for path in rows["path"]]), run.path / "manifest.csv"
-    )
+    here = [str(TINY.parent.absolute() / Path(path).name) for path in rows["path"]]
+    write_manifest(rows.assign(path=here), run.path / "manifest.csv")
     yield run
     tuner._known.clear()
 
