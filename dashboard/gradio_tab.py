@@ -62,7 +62,7 @@ footer { display: none !important; }
 """
 
 WAIT = '<div class="verdict"><p class="hint">Scoring …</p></div>'
-SEALED = "Hidden, as are files of a test set that was not opened. That they are shown or scored is recorded, for the report."
+SEALED = f"{sealing.SHOW}, and score such files: recorded, and in the report"
 HINT = '<div class="verdict"><p class="hint">Drop a mammogram on the left, or click an example.</p></div>'
 
 
@@ -131,7 +131,7 @@ def build() -> gr.Blocks:
                 upload = gr.File(show_label=False, type="filepath", height=120, elem_classes=["upload"])
                 frame = gr.Slider(1, 2, value=1, step=1, label="Frame", visible=False, interactive=True)
                 gr.Markdown("Examples of the current data set")
-                unsealed = gr.Checkbox(False, label=sealing.SHOW, info=SEALED, visible=False, interactive=True)
+                unsealed = gr.Checkbox(False, label=SEALED, visible=False, container=False, interactive=True)
                 examples = gr.Gallery(
                     show_label=False,
                     columns=3,

@@ -132,7 +132,7 @@ def images(manifest: Path) -> None:
         page = int(st.number_input("Page", 1, pages, key="data:page", label_visibility="collapsed")) if pages > 1 else 1
     first = (page - 1) * ROWS * COLUMNS
     shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
-    sealing.shown(PAGE, manifest, [row.path for row in shown])
+    sealing.shown(PAGE, manifest, [str(row.path) for row in shown])
     with st.container(key="data-grid"):  # as high as its images before they are there: nothing jumps
         with st.spinner("Reading images", show_time=False), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             tiles = list(pool.map(_tile, shown))
