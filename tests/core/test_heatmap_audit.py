@@ -17,6 +17,7 @@ from torch import nn
 
 import core.heatmap_audit.images as images_module
 from core.config import load_config
+from core.data import write_manifest
 from core.data.cache import PreparedCache
 from core.errors import BadConfig, BadManifest, BadRun, NotEnoughData
 from core.evaluate import evaluate
@@ -26,11 +27,13 @@ from core.heatmap_audit.results import ALL
 from core.heatmap_audit.store import audit_path, external_name
 from core.model import Classifier
 from core.predict import Predictor
+from core.training.accesses import accesses
 
 RECIPE = load_config(
     None,
     ["preprocessing.size=64", "preprocessing.clahe=false", "preprocessing.window_low=0", "preprocessing.window_high=100"],
 ).preprocessing
+
 SETTINGS = AuditSettings(perturbed=10, steps=4, samples=100)
 
 
@@ -262,6 +265,24 @@ def test_the_test_set_is_audited_only_once_it_has_been_opened(run: FakeRun, pred
         audit_heatmaps(run, predictor=predictor, settings=SETTINGS)
     evaluate(run, "test", predictor=predictor, cache=PreparedCache(run.path / "cache", RECIPE))
     assert audit_heatmaps(run, predictor=predictor, settings=SETTINGS).images == 12
+    assert [(each.kind, each.images) for each in accesses(run.path)] == [("scored", 12), ("audit", 12)]
+
+
+def test_another_data_set_s_audit_leaves_out_what_another_run_has_in_an_unopened_test_set(
+    run: FakeRun, predictor: Predictor, tmp_path: Path
+) -> None:
+    rows = write(tmp_path / "films", 12, "", 4)
+    pd.DataFrame(rows).to_csv(tmp_path / "films" / "films.csv", index=False)
+    other = run.path.parent / "other-run"
+    other.mkdir()
+    first = str(rows[0]["patient_id"])
+    split = ["test" if str(row["patient_id"]) == first else "train" for row in rows]
+    write_manifest(pd.DataFrame(rows).assign(split=split), other / "manifest.csv")
+    found = audit(run, predictor, manifest=tmp_path / "films" / "films.csv")
+    hidden = split.count("test")
+    assert hidden and found.images == len(rows) - hidden
+    assert {reason for _, reason in found.excluded} == {"it is a test image of other-run, whose test set has not been opened"}
+    assert accesses(other) == ()
 
 
 def test_another_data_set_is_audited_whole_but_for_the_runs_own_images(
