@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,9 +41,26 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
 
 
+def printable(text: str, longest: int | None = None) -> str:
+    """Text from a file on its way to a terminal: control characters are shown escaped, and what is too long is cut.
+
+    A run's name, note or reason may come from somebody else, and a terminal obeys what it prints: colours, a cleared screen,
+    text that runs from right to left.
+    """
+    shown = "".join(_escaped(each) if unicodedata.category(each) in _UNPRINTABLE else each for each in text)
+    return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
     """Print aligned columns; numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     widths = [max(len(head), *(len(row[i]) for row in cells)) if cells else len(head) for i, head in enumerate(header)]
     print("  ".join(head.ljust(width) for head, width in zip(header, widths, strict=True)).rstrip())
     for row, raw in zip(cells, rows, strict=True):

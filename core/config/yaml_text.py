@@ -21,7 +21,7 @@ DEEPEST = 20  # lists and mappings inside one another: ours have 4
 MOST_VALUES = 5_000  # keys and values: a config.yaml has about 200
 _LONGEST = 200  # characters of a refusal: a parser may quote a whole line
 
-# What ruamel raises for scalars and tags that it cannot make a value of (2001-99-99, a number of 5,000 digits, !!binary x, %YAML 9.9).
+# What ruamel raises for scalars and tags that it cannot make a value of (2001-99-99, a number of 5,000 digits, !!binary x).
 _REFUSED = (
     YAMLError,
     ValueError,

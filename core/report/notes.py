@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from core.atomic import write_text
 from core.errors import BadConfig
 from core.small_files import read_text
+from core.training.folder import require_regular
 
 if TYPE_CHECKING:
     from core.training import Run
@@ -116,8 +117,10 @@ def write_questions(run: Run) -> Path:
     """Put a report.yaml with every question and no answer into the run's folder, unless there is one; returns its path.
 
     Raises:
+        BadRun: the run's folder has entries that lead elsewhere.
         OSError: the folder cannot be written to.
     """
+    require_regular(run.path)
     path = run.path / FILE
     if not path.exists():
         write_text(path, questions())
@@ -140,6 +143,7 @@ def keep_notes(run: Run, source: Path) -> Notes:
         BadConfig: there is no such file, or it is not what `read_notes` takes.
         OSError: the folder cannot be written to.
     """
+    require_regular(run.path)
     if not source.is_file():  # also a named pipe, which would be waited for without end
         raise BadConfig(f"{source}: no such file. Make an empty one with `python -m core report {run.name} --questions`.")
     notes = read_notes(source.resolve())  # a link that the user names is the user's; one in a run's folder is not followed
@@ -150,4 +154,3 @@ def keep_notes(run: Run, source: Path) -> Notes:
 def _text(value: object) -> object:
     """Numbers and dates that YAML made of plain words, as words again; anything else is for pydantic to refuse."""
     return value if isinstance(value, (str, list, dict)) else str(value)
-

@@ -33,10 +33,11 @@ _LARGEST_NUMBER = 1e15
 _MOST_FIGURES = 100  # names in "val" and in "images"
 # These are numbers, or null, wherever they stand; and these are texts, and objects of numbers.
 _NUMBERS = frozenset(
-    "epoch epochs step steps global_step epoch_loss first_epoch last_epoch best_epoch done total loss learning_rate train_loss val_loss "
-    "images_per_second eta_seconds seconds threshold memory memory_total parameters threads processes time".split()
+    {"epoch", "epochs", "step", "steps", "global_step", "first_epoch", "last_epoch", "best_epoch", "done", "total"}
+    | {"loss", "epoch_loss", "train_loss", "val_loss", "learning_rate", "images_per_second", "eta_seconds", "seconds"}
+    | {"threshold", "memory", "memory_total", "parameters", "threads", "processes", "time"}
 )
-_TEXTS = frozenset("type message about phase what state reason path device precision run".split())
+_TEXTS = frozenset({"type", "message", "about", "phase", "what", "state", "reason", "path", "device", "precision", "run"})
 _FIGURES = frozenset(("val", "images", "measured"))
 
 

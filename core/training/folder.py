@@ -1,7 +1,7 @@
 """What a run folder may hold: regular files and real folders. Looked at before anything is read from it or written into it.
 
-A folder that somebody sent may hold `train.log` as a link to a file of ours, or `predictions` as a link to another folder: what is
-written to them would land there. A named pipe would be waited for without end.
+A folder that somebody sent may hold `train.log` as a link to a file of ours, or `predictions` as a link to another folder: what
+is written to them would land there. A named pipe would be waited for without end.
 """
 
 from __future__ import annotations

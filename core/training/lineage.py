@@ -15,8 +15,8 @@ from core.training.files import write_text
 
 PARENT = "parent.json"
 EVALUATION = "evaluation.json"
-_LONGEST = 500  # characters
-_MOST = 10**9
+LONGEST = 500  # characters
+MOST = 10**9
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Parent:
     `opened` counts how often the test set, which is the fork's too, had been opened by then: for the parent and all before it.
     """
 
-    run: Annotated[str, Field(max_length=_LONGEST)]
-    epoch: Annotated[int, Field(ge=0, le=_MOST)]
-    weights_sha256: Annotated[str, Field(max_length=_LONGEST)]
-    opened: Annotated[int, Field(ge=0, le=_MOST)]
+    run: Annotated[str, Field(max_length=LONGEST)]
+    epoch: Annotated[int, Field(ge=0, le=MOST)]
+    weights_sha256: Annotated[str, Field(max_length=LONGEST)]
+    opened: Annotated[int, Field(ge=0, le=MOST)]
 
 
 _PARENT = TypeAdapter(Parent)
-_OPENED = TypeAdapter(Annotated[int, Field(ge=0, le=_MOST)])
+_OPENED = TypeAdapter(Annotated[int, Field(ge=0, le=MOST)])
 
 
 def read_parent(folder: Path) -> Parent | None:
@@ -49,7 +49,7 @@ def read_parent(folder: Path) -> Parent | None:
         return None
     except (OSError, ValueError) as error:
         raise BadRun(
-            f"{path}: damaged: {_words(error)}. It says which run this one was forked from: restore it from a copy, or fork again."
+            f"{path}: damaged: {_words(error)}. It says which run this one was forked from: restore a copy, or fork again."
         ) from error
 
 
@@ -95,8 +95,8 @@ def read_entries(folder: Path) -> dict[str, Any]:
 
 
 _COUNTS = (
-    "It counts how often the test set was opened: restore it from a copy, or move it away and say in your report that the count "
-    "was lost."
+    "It counts how often the test set was opened: restore it from a copy, or move it away and say in your report that the "
+    "count was lost."
 )
 
 

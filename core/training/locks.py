@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from core.errors import BadRun
 from core.small_files import irregular
-from core.training.folder import is_run, was_deleted
+from core.training.folder import was_deleted
 
 TRAINING = ".lock"  # held while it is trained, or its model changed
 EVALUATION = ".evaluation.lock"  # held while figures are written
@@ -33,10 +33,13 @@ def take(folder: Path, name: str, timeout: float = -1.0) -> FileLock:
         raise BadRun(f"{folder.name}: {name} is {kind}, where a lock is a regular file. Take that entry out of {folder}.")
     lock = FileLock(path, thread_local=False)
     lock.acquire(timeout=timeout)
-    if is_run(folder):  # the library makes a missing folder anew; such a one has nothing of a run in it
+    # The library makes a missing folder anew: such a one has nothing in it but locks.
+    if not _only_locks(folder):
         return lock
     lock.release()
-    _remove_remains(path)
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+        folder.rmdir()
     raise was_deleted(folder)
 
 
@@ -53,12 +56,11 @@ def holding(folder: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
-def _remove_remains(path: Path) -> None:
-    """Take away the lock, and the folder that locking has made in place of a run's, if there is nothing else in it."""
-    with contextlib.suppress(OSError):
-        if [each.name for each in path.parent.iterdir()] in ([path.name], []):
-            path.unlink(missing_ok=True)
-            path.parent.rmdir()
+def _only_locks(folder: Path) -> bool:
+    try:
+        return {entry.name for entry in folder.iterdir()} <= {TRAINING, EVALUATION}
+    except OSError:
+        return True
 
 
 __all__ = ["EVALUATION", "TRAINING", "Timeout", "holding", "take"]

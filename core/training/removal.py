@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from core.errors import BadRun
@@ -48,8 +49,8 @@ def require_removable(path: Path, action: str, keep: Iterable[Path] = ()) -> Non
     reason = _is_more(real, keep)
     if reason:
         raise BadRun(
-            f"{path}: it is not {action}: {reason}. Nothing was changed. If it is a run all the same, move what does not belong "
-            "to it elsewhere first, or do it by hand."
+            f"{path}: it is not {action}: {reason}. Nothing was changed. If it is a run all the same, move what does not "
+            "belong to it elsewhere first, or do it by hand."
         )
 
 
@@ -62,8 +63,8 @@ def _require_evidence(path: Path, action: str) -> None:
     if not os.path.lexists(path / _MANIFEST):
         lacking.append(_MANIFEST)
     raise BadRun(
-        f"{path}: it is not {action}: it lacks {', '.join(lacking)}, so it may be something else than a run. Nothing was changed. "
-        "If it is the rest of a run, remove the folder by hand."
+        f"{path}: it is not {action}: it lacks {', '.join(lacking)}, so it may be something else than a run. Nothing was "
+        "changed. If it is the rest of a run, remove the folder by hand."
     )
 
 
@@ -78,20 +79,16 @@ def _is_more(folder: Path, keep: Iterable[Path]) -> str:
 
 
 def _places(keep: Iterable[Path]) -> Iterable[tuple[Path, str]]:
-    try:
+    with suppress(OSError):  # it was deleted
         yield Path.cwd(), "the current folder"
-    except OSError:  # it was deleted
-        pass
-    try:
+    with suppress(RuntimeError):  # this system does not say where it is
         yield Path.home(), "your home folder"
-    except RuntimeError:  # this system does not say where it is
-        pass
     for place in keep:
         yield place, "the runs folder"
 
 
 def _holds(folder: Path, place: Path) -> bool:
-    """Whether `place` is `folder` or lies below it, by any name: links, and on some systems upper and lower case, do not count."""
+    """Whether `place` is `folder` or lies below it, by any name: links, and case on some systems, do not count."""
     try:
         place = place.absolute().resolve()
     except (OSError, RuntimeError, ValueError):

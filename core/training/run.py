@@ -364,8 +364,8 @@ class Run:
             keep: folders that must not be deleted with it, the configured runs folder for one.
 
         Raises:
-            BadRun: it is being trained or scored, it may be more than a run, or the system refuses: the message says whether it,
-                or only its files, are still there.
+            BadRun: it is being trained or scored, it may be more than a run, or the system refuses: the message says whether
+                it, or only its files, are still there.
         """
         Run.open(self.path)  # never a folder that is no run
         require_removable(self.path, "deleted", keep)
@@ -398,16 +398,14 @@ class Run:
                     locks.pop().release()
             self.path.rename(target)
         except OSError as error:
-            raise BadRun(
-                f"{self.name}: it cannot be {action} ({error.strerror or error}). Close what has it open."
-            ) from error
+            raise BadRun(f"{self.name}: it cannot be {action} ({error.strerror or error}). Close what has it open.") from error
         finally:
             for lock in locks:
                 lock.release()
 
     def _at_rest(self, action: str) -> list[FileLock]:
-        """Locks that keep others from training and from writing figures. One that is no regular file keeps nobody from it: whoever
-        trains or scores refuses such a run."""
+        """Locks that keep others from training and from writing figures. One that is no regular file keeps nobody from it:
+        whoever trains or scores refuses such a run."""
         locks: list[FileLock] = []
         try:
             if not irregular(self.path / TRAINING):

@@ -47,8 +47,8 @@ class Status:
     `state` is as written in the file, but for "interrupted": the file says running or paused and nobody is there.
     `launcher` is "thread" (of the dashboard), "process", "command line" or "torchrun".
     `was` and `was_reason` are what a run that waits to be resumed goes back to when it is taken out of the line.
-    `problem` says, in words, what is wrong with the folder; "" when nothing is. `read_status` gives no number beyond its bounds:
-    counts are 0 to 10^9, times lie before the year 2200, texts have at most 4,000 characters.
+    `problem` says, in words, what is wrong with the folder; "" when nothing is. `read_status` gives no number beyond its
+    bounds: counts are 0 to 10^9, times lie before the year 2200, texts have at most 4,000 characters.
     """
 
     state: State = "queued"
