@@ -85,7 +85,7 @@ class EventLog:
             if dropped <= 0:
                 return 0
             with open_regular(self._path) as reader:
-                offset = _offset_after(reader, sequence)
+                offset = _offset_after(reader, sequence, self._path)
             stream.truncate(offset)
             stream.seek(offset)
             os.fsync(stream.fileno())
@@ -113,7 +113,7 @@ class EventLog:
             self._path.touch()
             stream = FileIO(self._path, "r+")  # no buffer: what is written is at once visible
             try:
-                end, self._sequence = _last_event(stream)
+                end, self._sequence = _last_event(stream, self._path)
             except BadRun:
                 stream.close()
                 raise
@@ -163,7 +163,7 @@ class EventReader:
                 self._offset, self._last_line = 0, b""
             stream.seek(self._offset)
             events: list[Event] = []
-            for line in _whole_lines(stream):
+            for line in _whole_lines(stream, self._path):
                 if limit is not None and len(events) >= limit:
                     break
                 event = _decode(line)
@@ -196,8 +196,8 @@ def read_events(path: Path, after: int = 0) -> list[Event]:
     events: list[Event] = []
     with stream:
         if after > 0:
-            stream.seek(_offset_after(stream, after))
-        for line in _whole_lines(stream):
+            stream.seek(_offset_after(stream, after, path))
+        for line in _whole_lines(stream, path):
             event = _decode(line)
             if event is not None and event["seq"] > after:
                 events.append(event)
@@ -228,18 +228,18 @@ def _require_few(count: int, path: Path) -> None:
         raise BadRun(f"{path}: expected at most {MOST_EVENTS:,} events, got more: no training writes so many. {_MEND}")
 
 
-def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
+def _whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
     """The lines from here on, without a torn last one."""
-    while line := _line(stream):
+    while line := _line(stream, path):
         if line.endswith(b"\n"):
             yield line
 
 
-def _line(stream: BinaryIO) -> bytes:
+def _line(stream: BinaryIO, path: Path) -> bytes:
     """The next line, whole or torn; b"" at the end."""
     line = stream.readline(LONGEST_LINE + 1)
     if len(line) > LONGEST_LINE:
-        raise BadRun(f"{stream.name}: damaged: expected lines of at most {LONGEST_LINE:,} bytes, got a longer one. {_MEND}")
+        raise BadRun(f"{path}: damaged: expected lines of at most {LONGEST_LINE:,} bytes, got a longer one. {_MEND}")
     return line
 
 
@@ -301,7 +301,7 @@ def _are_figures(value: object) -> bool:
     return all(each is None or _is_number(each) for each in value.values())
 
 
-def _last_event(stream: BinaryIO) -> tuple[int, int]:
+def _last_event(stream: BinaryIO, path: Path) -> tuple[int, int]:
     """(offset behind the last whole line, seq of the last event), reading backwards from the end."""
     start = stream.seek(0, os.SEEK_END)
     end, ended = 0, False
@@ -317,7 +317,7 @@ def _last_event(stream: BinaryIO) -> tuple[int, int]:
             lines.pop()  # torn
         head = lines[0]
         if len(head) > LONGEST_LINE:
-            raise BadRun(f"{stream.name}: damaged: expected lines of at most {LONGEST_LINE:,} bytes, got a longer one. {_MEND}")
+            raise BadRun(f"{path}: damaged: expected lines of at most {LONGEST_LINE:,} bytes, got a longer one. {_MEND}")
         if not ended:
             continue
         for line in reversed(lines if start == 0 else lines[1:]):
@@ -327,17 +327,17 @@ def _last_event(stream: BinaryIO) -> tuple[int, int]:
     return end, 0
 
 
-def _offset_after(stream: BinaryIO, sequence: int) -> int:
+def _offset_after(stream: BinaryIO, sequence: int, path: Path) -> int:
     """Offset of the first line whose seq is above `sequence` (the end of the file when there is none)."""
     low, high = 0, stream.seek(0, os.SEEK_END)
     while high - low > _BLOCK:
         middle = (low + high) // 2
         stream.seek(middle)
-        _line(stream)  # the rest of a line
+        _line(stream, path)  # the rest of a line
         position = stream.tell()
         event = None
         while position < high and event is None:
-            line = _line(stream)
+            line = _line(stream, path)
             event = _decode(line)
             if event is None:
                 position += len(line)
@@ -347,7 +347,7 @@ def _offset_after(stream: BinaryIO, sequence: int) -> int:
             low = position
     stream.seek(low)
     offset = low
-    while line := _line(stream):
+    while line := _line(stream, path):
         event = _decode(line)
         if event is not None and event["seq"] > sequence:
             break

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.errors import BadRun
 from core.small_files import irregular
+from core.training.status import created_at
 
 MARKS = ("status.json", "events.jsonl", "model.json")  # by name: with one of these a folder is, or was, a run
 _FOLDERS = ("control", "predictions", "explain", "explain/report")  # those of a run; what lies in others is never touched
@@ -82,12 +83,13 @@ class Presence:
             raise was_deleted(self._folder)
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _identity(folder: Path) -> tuple[int, int, float] | None:
     try:
         found = folder.stat()
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
+    # The number of a deleted folder may be given to the next one.
+    return found.st_dev, found.st_ino, created_at(folder / MARKS[0])
 
 
 def was_deleted(folder: Path) -> BadRun:

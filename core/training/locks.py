@@ -32,7 +32,10 @@ def take(folder: Path, name: str, timeout: float = -1.0) -> FileLock:
     if kind:
         raise BadRun(f"{folder.name}: {name} is {kind}, where a lock is a regular file. Take that entry out of {folder}.")
     lock = FileLock(path, thread_local=False)
-    lock.acquire(timeout=timeout)
+    try:
+        lock.acquire(timeout=timeout)
+    except FileNotFoundError as error:  # the folder was moved away while we waited
+        raise was_deleted(folder) from error
     # The library makes a missing folder anew: such a one has nothing in it but locks.
     if not _only_locks(folder):
         return lock

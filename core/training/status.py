@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from core.small_files import parse_json, read_bytes, read_json
+from core.small_files import read_bytes, read_json
 from core.training.files import process_alive, write_text
 
 State = Literal["queued", "running", "paused", "stopped", "done", "failed", "interrupted"]
@@ -38,6 +38,10 @@ PROCESS = uuid.uuid4().hex
 
 # Last words of trainers of this process that no disk took: the file still says "running".
 _unwritten: dict[Path, Status] = {}
+
+# When runs were made, by their file and its time of change: pages list all of them every other second.
+_created: dict[Path, tuple[tuple[int, int, int], float]] = {}
+_MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True)
@@ -98,9 +102,7 @@ def read_status(path: Path) -> Status:
     """The status with "interrupted" worked out. Never raises: a missing or broken file is said in `problem`."""
     last_word = _unwritten.get(path)
     try:
-        content = read_bytes(path)
-        parse_json(content)
-        status = _within_bounds(_SHAPE.validate_json(content))
+        status = _within_bounds(_SHAPE.validate_json(read_bytes(path)))
     except FileNotFoundError:
         return _broken(f"{path.name} is missing")
     except OSError as error:
@@ -130,11 +132,17 @@ def read_status(path: Path) -> Status:
 def created_at(path: Path) -> float:
     """When the run was made, for putting runs in order: 0 where status.json does not say, or says a time to come."""
     try:
-        created = read_json(path)["created"]
+        found = os.lstat(path)
+        stamp = found.st_mtime_ns, found.st_size, found.st_ino
+        known = _created.get(path)
+        if known is None or known[0] != stamp:
+            if len(_created) >= _MOST_KNOWN:
+                _created.clear()
+            said = read_json(path)["created"]
+            known = _created[path] = stamp, float(said) if isinstance(said, int | float) and said >= 0 else 0.0
     except (OSError, ValueError, TypeError, LookupError):
         return 0.0
-    said = isinstance(created, int | float) and 0 <= created <= time.time() + CLOCK_SKEW
-    return float(created) if said else 0.0
+    return known[1] if known[1] <= time.time() + CLOCK_SKEW else 0.0
 
 
 def _broken(problem: str) -> Status:

@@ -84,7 +84,10 @@ DAMAGED: dict[str, tuple[Spoil, str]] = {
     "config huge number": (put("config.yaml", "training: {epochs: " + "9" * 5000 + "}"), "config.yaml"),
     "model too deep": (put("model.json", DEEP), "model.json"),
     "predictions no table": (put("predictions/val.csv", "a,b\n1\n"), "val.csv"),
-    "predictions of scores beyond 1": (put("predictions/val.csv", "path,patient_id,laterality,view,label,split,score\na,b,L,CC,benign,val,9\n"), "val.csv"),
+    "predictions of scores beyond 1": (
+        put("predictions/val.csv", "path,patient_id,laterality,view,label,split,score\na,b,L,CC,benign,val,9\n"),
+        "val.csv",
+    ),
 }
 # Entries that lead elsewhere, or would be waited for: everything but listing and deleting refuses the run.
 IRREGULAR: dict[str, tuple[Spoil, str]] = {

@@ -57,12 +57,18 @@ def test_one_bad_run_is_a_row_with_its_reason_and_can_be_deleted(run: Run, bad: 
 
 
 SOME = ["status of 401 digits", "evaluation too deep", "config of aliases", "model too deep", "predictions no table"]
-SOME_IRREGULAR = ["note is a device", "status is a pipe", "events is a pipe", "manifest is a pipe", "predictions lead elsewhere"]
+SOME_IRREGULAR = [
+    "note is a device",
+    "status is a pipe",
+    "events is a pipe",
+    "manifest is a pipe",
+    "predictions lead elsewhere",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens_with_a_dozen_bad_runs_among_which_is_the_newest(run: Run, bad: Run, page: str) -> None:
-    for number, (name, (spoil, _)) in enumerate([*DAMAGED.items(), *IRREGULAR.items()]):
+    for number, (_, (spoil, _)) in enumerate([*DAMAGED.items(), *IRREGULAR.items()]):
         copy = bad.path.with_name(f"bad-{number}")
         shutil.copytree(bad.path, copy)
         newest(spoil)(copy)
@@ -115,7 +121,9 @@ def test_a_run_at_work_for_ever_elsewhere_is_interrupted_and_can_be_deleted(run:
     assert not bad.path.exists()
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../..", "/", "tiny/..", "tiny/../../data", "a\\b", "C:", "x\0y", ".new-0123456789ab"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../..", "/", "tiny/..", "tiny/../../data", "a\\b", "C:", "x\0y", ".new-0123456789ab"]
+)
 def test_a_name_from_an_address_never_leads_out_of_the_runs_folder(run: Run, name: str) -> None:
     with pytest.raises(BadRun, match="expected the name of a run"):
         services.open_run(name)

@@ -65,7 +65,7 @@ def test_a_damaged_run_with_the_evidence_goes(tmp_path: Path, action: str, writt
     (folder / written).write_bytes(b"\x00\xff")
     (folder / "manifest.csv").mkdir()  # of a bad kind
     if action == "rename":  # a folder in a file's place is what nothing but deleting takes
-        with pytest.raises(BadRun, match="manifest.csv is a folder"):
+        with pytest.raises(BadRun, match=r"manifest\.csv is a folder"):
             act(action, Run.open(folder))
         return
     act(action, Run.open(folder))
@@ -185,7 +185,9 @@ def test_of_a_run_that_is_a_link_only_the_link_is_deleted(make_run: MakeRun, tmp
     assert Run.open(run.path).problem == ""
 
 
-def test_a_link_to_a_workspace_can_be_deleted_and_nothing_of_the_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_to_a_workspace_can_be_deleted_and_nothing_of_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = looks_like_a_run(tmp_path / "ws").path
     (workspace / "data").mkdir()
     monkeypatch.chdir(workspace)
