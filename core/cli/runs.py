@@ -12,6 +12,7 @@ from core.cli.output import figure, new_file, note, print_json, print_table, pri
 from core.errors import BadConfig, BadRun, LabError
 
 LONGEST_REASON = 1000  # characters in the list of runs; --json has all
+_CSV_HEAD = b"file,score,calibrated,decision,note"  # of the table that `predict` writes
 STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def predict(arguments: argparse.Namespace) -> int:
     from core.predict import Predictor
 
     if arguments.csv:
-        new_file(arguments.csv, ".csv", arguments.files)
+        new_file(arguments.csv, ".csv", arguments.files, lambda head: head.startswith(_CSV_HEAD))
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
     rows: list[dict[str, Any]] = []
@@ -110,7 +111,7 @@ def explain(arguments: argparse.Namespace) -> int:
     from core.predict import Predictor
     from core.preprocessing import original_from_prepared
 
-    new_file(arguments.out, ".png", [arguments.file])
+    new_file(arguments.out, ".png", [arguments.file], _is_overlay)
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
     prediction = predictor.predict(arguments.file, frame=arguments.frame)
@@ -142,6 +143,11 @@ def explain(arguments: argparse.Namespace) -> int:
     for warning in prediction.warnings:
         note(f"warning: {warning}")
     return 0
+
+
+def _is_overlay(head: bytes) -> bool:
+    """Whether a PNG is in colour, as overlays are and mammograms are not."""
+    return head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR" and head[25:26] == b"\x02"
 
 
 def list_(arguments: argparse.Namespace) -> int:

@@ -14,8 +14,8 @@ from core.small_files import irregular
 from core.training.status import created_at
 
 MARKS = ("status.json", "events.jsonl", "model.json")  # by name: with one of these a folder is, or was, a run
-_FOLDERS = ("control", "predictions", "explain", "explain/report")  # those of a run; what lies in others is never touched
-_FILES = ("config.yaml", "manifest.csv", "excluded.csv", "last.pt", "model.safetensors", "train.log", *MARKS)
+_FOLDERS = {"control", "predictions", "explain", "explain/report"}  # those of a run; what lies in others is never touched
+_FILES = {"config.yaml", "manifest.csv", "excluded.csv", "last.pt", "model.safetensors", "train.log", *MARKS}
 
 
 def is_run(folder: Path) -> bool:
@@ -25,25 +25,24 @@ def is_run(folder: Path) -> bool:
 
 def irregular_entry(folder: Path) -> str:
     """The first entry that a run does not have: "predictions is a symbolic link"; "" when all are as they should be."""
-    for inner in ("", *_FOLDERS):
-        found = _irregular_in(folder, inner)
-        if found:
-            return found
+    waiting = [""]
+    for inner in waiting:
+        prefix = f"{inner}/" if inner else ""
+        wrong = []
+        try:
+            with os.scandir(f"{folder}/{inner}") as entries:
+                for entry in entries:  # the kinds come with the listing: no file is asked for its own
+                    name = prefix + entry.name
+                    if not _fits(entry, name):
+                        wrong.append(name)
+                    elif name.lower() in _FOLDERS:  # on some systems it is one, whatever its case
+                        waiting.append(name)
+        except (OSError, ValueError):  # not there, or its reader says what is wrong with it
+            continue
+        if wrong:
+            first = min(wrong)
+            return f"{first} is {irregular(folder / first) or 'a file'}"
     return ""
-
-
-def _irregular_in(folder: Path, inner: str) -> str:
-    prefix = f"{inner}/" if inner else ""
-    try:
-        with os.scandir(folder / inner) as entries:
-            # The kinds come with the listing: no file is asked for its own.
-            wrong = sorted(entry.name for entry in entries if not _fits(entry, prefix + entry.name))
-    except (OSError, ValueError):  # not there, or its reader says what is wrong with it
-        return ""
-    if not wrong:
-        return ""
-    name = prefix + wrong[0]
-    return f"{name} is {irregular(folder / name) or 'a file'}"
 
 
 def _fits(entry: os.DirEntry[str], name: str) -> bool:
