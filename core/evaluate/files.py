@@ -16,6 +16,7 @@ from core.atomic import write_text
 from core.errors import BadRun
 from core.evaluate.result import COLUMNS, Evaluation
 from core.metrics.freezing import DECIMALS
+from core.shapes import require_types
 from core.small_files import read_bytes
 from core.training.folder import was_deleted
 from core.training.lineage import EVALUATION, read_entries
@@ -50,6 +51,9 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
         return None
     try:
         found = Evaluation.from_dict(entry, pd.DataFrame(), run.path)
+        require_types(found, Evaluation)
+        if {"image"} - found.levels.keys():
+            raise ValueError("it has no figures by image")
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise BadRun(
             f"{run.path / EVALUATION}: the entry of {split} is damaged or of another version ({error}). "

@@ -11,6 +11,7 @@ from core.atomic import write_text
 from core.data import SPLITS
 from core.errors import BadManifest, BadRun
 from core.heatmap_audit.results import VERSION, Finding, HeatmapAudit
+from core.shapes import require_types
 from core.small_files import LARGE, parse_json, read_json, read_text
 from core.training.folder import was_deleted
 
@@ -40,7 +41,9 @@ def read_heatmap_audit(run: Run, split: str = "test") -> HeatmapAudit | None:
     """
     path = audit_path(run, split)
     try:
-        return HeatmapAudit.from_dict(read_json(path, LARGE))
+        found = HeatmapAudit.from_dict(read_json(path, LARGE))
+        require_types(found, HeatmapAudit)
+        return found
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
