@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 def require_types(value: Any, expected: Any, where: str = "") -> None:
-    """Check a value, and all that is in it, against an annotation: dataclasses, unions, literals, tuples, mappings, plain types.
+    """Check a value, and all that is in it, against an annotation: dataclasses, unions, literals, tuples, mappings.
 
     A whole number passes for a float; a bool passes for neither. Of other classes only the class itself is looked at.
 

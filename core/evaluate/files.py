@@ -51,15 +51,31 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
         return None
     try:
         found = Evaluation.from_dict(entry, pd.DataFrame(), run.path)
-        require_types(found, Evaluation)
-        if {"image"} - found.levels.keys():
-            raise ValueError("it has no figures by image")
+        _require_whole(found)
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise BadRun(
             f"{run.path / EVALUATION}: the entry of {split} is damaged or of another version ({error}). "
             f"Evaluate again: `python -m core evaluate {run.name} --split {split}`."
         ) from error
     return replace(found, predictions=read_predictions(run, split))
+
+
+def _require_whole(found: Evaluation) -> None:
+    """Raises TypeError or ValueError when a value is of another type than ours, or what everybody shows is missing."""
+    require_types(found, Evaluation)
+    if isinstance(found.levels["image"], str):
+        raise ValueError("it has no figures by image")
+    for level, summary in found.levels.items():
+        if not isinstance(summary, str) and not {"auc", "sensitivity", "specificity"} <= summary.figures.keys():
+            raise ValueError(f"its figures by {level} lack some of AUC, sensitivity and specificity")
+    if isinstance(found.calibration, str):
+        return
+    for name, bins in found.calibration.bins.items():
+        curves = [bins.score, bins.observed, bins.low, bins.high]
+        if any(curve.shape != bins.count.shape or curve.ndim != 1 or not np.isfinite(curve).all() for curve in curves):
+            raise ValueError(f"its calibration curve {name} is no curve")
+        if bins.edges.ndim != 1 or not np.isfinite(bins.edges).all():
+            raise ValueError(f"its calibration curve {name} has bins without edges")
 
 
 def read_predictions(run: Run, split: str) -> pd.DataFrame:

@@ -15,9 +15,8 @@ import io
 import os
 import platform
 import shutil
-import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +24,13 @@ from typing import Any, Literal
 import pandas as pd
 from filelock import FileLock
 
-from core.config import Config, dump_config, load_config
-from core.data import assign_splits, read_manifest, require_trainable, write_manifest
+from core.config import Config, load_config
+from core.data import assign_splits, read_manifest, require_trainable
 from core.errors import BadConfig, BadManifest, BadRun
 from core.small_files import LARGE, irregular, read_bytes
+from core.training.drafts import DELETED, DRAFT, fill, settle, sweep
 from core.training.events import Event, EventLog, EventReader, read_events
-from core.training.files import remove_folder, remove_strays, write_text
+from core.training.files import remove_folder, write_text
 from core.training.folder import MARKS, irregular_entry, is_run, require_regular, was_deleted
 from core.training.locks import EVALUATION as EVALUATION_LOCK
 from core.training.locks import TRAINING, Timeout, take
@@ -48,8 +48,6 @@ LONGEST_NOTE = 10_000  # characters
 LARGEST_MANIFEST = 1 << 29  # bytes; two million images
 _LOCK_SECONDS = 0.5
 _WINDOWS = os.name == "nt"
-_DRAFT, _DELETED = ".new-", ".deleted-"  # folders that are no run yet, and none any more; lists pass over them
-_DRAFT_SECONDS = 3600.0  # a draft that is older belongs to a program that was killed
 
 
 class Run:
@@ -97,12 +95,12 @@ class Run:
         check_weights(config.model)
         names = iter([clean_name(name)]) if name else default_names(config.model.name, date.today())
         root = Path(config.checkpoints).absolute()
-        draft = root / f"{_DRAFT}{uuid.uuid4().hex[:12]}"
-        _sweep(root)
+        draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"
+        sweep(root)
         try:
             draft.mkdir(parents=True)
-            _fill(draft, config, rows)
-            return cls(_settle(draft, names))
+            fill(draft, config, rows)
+            return cls(settle(draft, names))
         except OSError as error:
             raise BadRun(
                 f"{root}: the run's folder cannot be made ({error.strerror or error}). Set checkpoints to a folder that can "
@@ -369,11 +367,11 @@ class Run:
         """
         Run.open(self.path)  # never a folder that is no run
         require_removable(self.path, "deleted", keep)
-        grave = self.path.with_name(f"{_DELETED}{uuid.uuid4().hex[:12]}")
+        grave = self.path.with_name(f"{DELETED}{uuid.uuid4().hex[:12]}")
         if is_link(self.path):
             self._unlink()
             return
-        _sweep(self.path.parent)
+        sweep(self.path.parent)
         self._move(grave, "deleted")  # gone at once for everybody, whatever happens while its files are removed
         try:
             remove_folder(grave)
@@ -433,40 +431,3 @@ def list_runs(root: Path | str) -> list[Run]:
         return []
     runs = [Run(folder) for folder in folders if is_run(folder)]
     return sorted(runs, key=lambda run: (created_at(run.path / STATUS), run.name), reverse=True)
-
-
-def _sweep(root: Path) -> None:
-    """Remove what deleted runs and killed programs left in a folder of runs."""
-    remove_strays(root, _DELETED)
-    remove_strays(root, _DRAFT, older_than=_DRAFT_SECONDS)
-
-
-def _fill(folder: Path, config: Config, rows: pd.DataFrame) -> None:
-    weights = config.model.weights
-    if weights not in ("none", "hub"):
-        # The run may be started from another folder than it was made in.
-        model = config.model.model_copy(update={"weights": Path(weights).absolute().as_posix()})
-        config = config.model_copy(update={"model": model})
-    write_text(folder / CONFIG, dump_config(config))
-    write_manifest(rows, folder / MANIFEST)
-    (folder / "control").mkdir()
-    (folder / EVENTS).touch()
-    status = Status(created=time.time(), epochs=config.training.epochs, monitor=config.training.monitor)
-    write_status(folder / STATUS, status)
-
-
-def _settle(draft: Path, names: Iterator[str]) -> Path:
-    """Move the finished draft to the first free name."""
-    taken = ""
-    for name in names:
-        target = draft.with_name(name)
-        if target.exists():
-            taken = name
-            continue
-        try:
-            return draft.rename(target)
-        except OSError:
-            if not target.exists():
-                raise
-            taken = name  # somebody took it in between
-    raise BadRun(f"there is already a run named {taken}; choose another name, or leave it out")

@@ -157,3 +157,22 @@ def test_what_was_chosen_is_read_within_bounds(workspace: Path) -> None:
         assert not app.exception and UNEXPECTED not in texts(app)
         app = open_page("preprocess")
         assert not app.exception and UNEXPECTED not in texts(app)
+
+
+def test_a_file_of_a_run_that_has_gone_is_said_and_not_unexpected(run: Run) -> None:
+    from dashboard.studio.tables import content_of
+
+    run.delete()
+    with pytest.raises(BadRun, match="deleted or renamed"):
+        content_of(run.path / "predictions" / "val.csv")
+
+
+def test_a_run_that_is_a_link_is_deleted_as_a_link_from_the_page(run: Run) -> None:
+    link = run.path.with_name("linked")
+    link.symlink_to(run.path, target_is_directory=True)
+    services.remember("runs:selected", ["linked"])
+    services.remember("runs:part", "Delete")
+    app = open_page("runs")
+    assert "is a link to another folder" in texts(app)
+    services.delete_run(Run(link))
+    assert not os.path.lexists(link) and Run.open(run.path).problem == ""

@@ -221,3 +221,32 @@ def test_leftovers_of_writers_are_told_from_other_hidden_files(make_run: MakeRun
     (run.path / ".mine.tmp").touch()
     remove_leftovers(run.path)
     assert {each.name for each in run.path.glob(".*")} == {".mine.tmp"}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_windows_moves_a_run_after_its_locks_are_let_go(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """There a folder in which a file is open cannot be moved."""
+    from filelock import FileLock
+
+    from core.training import run as module
+
+    made = make_run("one")
+    held: list[FileLock] = []
+    taking, moving = module.take, Path.rename
+
+    def take(*arguments: object) -> FileLock:
+        lock = taking(*arguments)  # type: ignore[arg-type]
+        held.append(lock)
+        return lock
+
+    def move(self: Path, target: Path) -> Path:
+        assert len(held) == 2 and not any(lock.is_locked for lock in held)
+        return moving(self, target)
+
+    monkeypatch.setattr(module, "_WINDOWS", True)
+    monkeypatch.setattr(module, "take", take)
+    monkeypatch.setattr(Path, "rename", move)
+    act(action, made)
+    assert not (made.path.parent / "one").exists()
