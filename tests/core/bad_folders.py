@@ -53,7 +53,7 @@ def link(name: str, target: str) -> Spoil:
 
 
 def pipe(name: str) -> Spoil:
-    return instead(name, os.mkfifo)
+    return instead(name, lambda path: os.mkfifo(path))  # looked up when it is made: Windows has none
 
 
 def newest(spoil: Spoil) -> Spoil:
