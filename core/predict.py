@@ -23,6 +23,7 @@ from core.images.mammogram import Mammogram
 from core.metrics.calibration import Calibration
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
 from core.preprocessing import Prepared, load, prepare
+from core.training.folder import require_regular
 
 Decision = Literal["benign", "malignant"]
 # Small: until a batch is scored, its images are held at full size (up to 50 MB each).
@@ -73,10 +74,11 @@ class Predictor:
         """Load a run's best model, from its folder or from anything with a `.path`.
 
         Raises:
-            BadRun: the run has no complete model, or one that does not load.
+            BadRun: the run has no complete model, or one that does not load; its folder has entries that lead elsewhere.
             RecipeMismatch: it was trained on images prepared by another version of the preprocessing.
         """
         folder = Path(run) if isinstance(run, Path | str) else run.path
+        require_regular(folder)
         model, card = load_model(folder)
         return cls(model, card, device=device, source=str(folder))
 

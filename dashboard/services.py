@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.config import Config, load_config
-from core.errors import LabError
+from core.errors import BadRun, LabError
 from dashboard import machine
 from dashboard.access.paths import require_allowed, require_allowed_import
 from dashboard.choices import recall, remember, workspace
@@ -69,7 +69,7 @@ def display_path(path: Path | str) -> str:
     path = Path(path)
     try:
         return path.resolve().relative_to(workspace().resolve()).as_posix()
-    except ValueError:
+    except (ValueError, OSError, RuntimeError):  # elsewhere; or no path at all, links in a circle
         return path.as_posix()
 
 
@@ -256,10 +256,14 @@ def has_model(run: Run) -> bool:
 
 
 def open_run(name: str) -> Run:
-    """The run of this name. Raises BadRun."""
+    """The run of this name in the runs folder. Names come from addresses too (`?run=`): none leads out of it. Raises BadRun."""
     from core.training.run import Run
 
-    return Run.open(checkpoints() / name)
+    if not name or name != Path(name).name or name.startswith(".") or any(each in name for each in "/\\:\0"):
+        raise BadRun(f"{name[:80]!r}: expected the name of a run. The Runs page has them all.")
+    run = Run.open(checkpoints() / name)
+    run.require_regular()
+    return run
 
 
 def current_run(*, with_model: bool = False) -> Run | None:
@@ -322,8 +326,9 @@ def active_runs() -> list[Run]:
 
 def rename_run(run: Run, name: str) -> Run:
     """Give the run another name; what was chosen by its name follows. Raises BadRun."""
+    _require_idle(run, "renamed")
     before = run.name
-    renamed = run.rename(name)
+    renamed = run.rename(name, keep=[checkpoints()])
     for key in ("run", "train:run"):
         if recall(key) == before:
             remember(key, renamed.name)
@@ -332,12 +337,21 @@ def rename_run(run: Run, name: str) -> Run:
 
 
 def delete_run(run: Run) -> None:
-    """Delete the run's folder with everything in it. Raises BadRun while it is trained."""
-    run.delete()
+    """Delete the run's folder with everything in it. Raises BadRun while it is trained or scored."""
+    _require_idle(run, "deleted")
+    run.delete(keep=[checkpoints()])
     for key in ("run", "train:run"):
         if recall(key) == run.name:
             remember(key, None)
     remember("runs:selected", [each for each in recall("runs:selected", []) if each != run.name])
+
+
+def _require_idle(run: Run, action: str) -> None:
+    """Raises BadRun while this server scores the run, audits its heatmaps or writes its report: the result would be lost."""
+    ours = tuple(f"{kind}:{run.path}:" for kind in ("evaluate", "audit", "report"))
+    busy = [each for name, each in list(live().tasks.items()) if each.running and f"{name}:".startswith(ours)]
+    if busy:
+        raise BadRun(f"{run.name}: it cannot be {action} now ({busy[0].title.lower()}). Wait until that has ended, or stop it.")
 
 
 def cache_folder() -> tuple[Path, int]:

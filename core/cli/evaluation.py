@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.cli.output import note, print_json, print_table, progress_bar
+from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.runs import open_run
 from core.errors import BadConfig
 
@@ -42,7 +42,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def show(evaluation: Evaluation, *, full: bool = False) -> None:
     """Print an evaluation: figures of images, then a line for everything else; `full` prints every table."""
-    print(f"{evaluation.run}, {evaluation.split}: {evaluation.images} images of {evaluation.patients} patients")
+    print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.images} images of {evaluation.patients} patients")
     print_table(evaluation.table_rows(), FIGURES)
     for level in ("breast", "patient"):
         summary = evaluation.levels[level]
@@ -57,10 +57,10 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
         _lines(evaluation)
     if evaluation.excluded:
         first = evaluation.excluded[0]
-        print(f"left out: {len(evaluation.excluded)} images, the first {first.path}: {first.reason}")
+        print(printable(f"left out: {len(evaluation.excluded)} images, the first {first.path}: {first.reason}"))
     print(f"baselines: {_baselines(evaluation)}")
     for line in _looks(evaluation):
-        print(line)
+        print(printable(line))
 
 
 def _lines(evaluation: Evaluation) -> None:
@@ -174,10 +174,10 @@ def compare(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found.as_dict())
         return 0
-    print(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}")
+    print(printable(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}"))
     print(f"{found.figures.rows} {found.level} rows of {found.figures.patients} patients, compared in pairs")
     for warning in found.warnings:
-        print(f"warning: {warning}")
+        print(printable(f"warning: {warning}"))
     print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "note"))
     note("p values of several figures are not adjusted for one another: name the figure that counts before you look.")
     return 0

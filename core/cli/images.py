@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from core.inspection import InspectedStage, Inspection
 
 
+_HTML_TITLE = b"<title>Inspection, recipe "  # of the files that `inspect --html` writes
+
+
 def frame_index(text: str) -> int:
     """A frame as a person counts, from 1 -> as `core.images.read` counts, from 0. For argparse."""
     number = int(text)
@@ -31,7 +34,7 @@ def inspect(arguments: argparse.Namespace) -> int:
         raise BadConfig(f"inspect takes one file, got {len(arguments.files)}: call it once for each")
     file: Path = arguments.files[0]
     if arguments.html:
-        new_file(arguments.html, ".html", [file])
+        new_file(arguments.html, ".html", [file], lambda head: _HTML_TITLE in head)
     if arguments.out and arguments.out.exists() and not arguments.out.is_dir():
         raise BadConfig(f"{arguments.out}: expected a folder, got a file. Name a folder to write the pictures to")
     recipe = load_config(arguments.recipe, arguments.set).preprocessing
@@ -124,7 +127,7 @@ def _write_pictures(folder: Path, found: Inspection, file: Path) -> list[str]:
     }
     pictures["model-input.png"] = found.prepared.pixels
     for name in pictures:
-        new_file(folder / name, ".png", [file])
+        new_file(folder / name, ".png", [file], lambda head: head.startswith(b"\x89PNG"))  # names that only we give
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         (folder / name).write_bytes(encode_png(picture))

@@ -50,6 +50,7 @@ def _data_commands(commands: argparse._SubParsersAction) -> None:
     imports.add_argument("name", help="folder, csv, rsna or mini-mias (`data importers` describes them)")
     imports.add_argument("path", type=Path, help="the data set's folder or file")
     imports.add_argument("--out", type=Path, required=True, metavar="M.csv", help="the manifest to write")
+    imports.add_argument("--overwrite", action="store_true", help="replace the manifest that is there already")
     imports.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the importer; repeatable"
     )

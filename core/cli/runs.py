@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.follow import follow
-from core.cli.output import figure, new_file, note, print_json, print_table, progress_bar
+from core.cli.output import figure, new_file, note, print_json, print_table, printable, progress_bar
 from core.errors import BadConfig, BadRun, LabError
 
+LONGEST_REASON = 1000  # characters in the list of runs; --json has all
+_CSV_HEAD = b"file,score,calibrated,decision,note"  # of the table that `predict` writes
 STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ def train(arguments: argparse.Namespace) -> int:
         said = {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason}
         print_json(said | figures)
     else:
-        print(f"{run.path.as_posix()}: {status.state}{f' ({status.reason})' if status.reason else ''}")
+        reason = f" ({printable(status.reason)})" if status.reason else ""
+        print(f"{printable(run.path.as_posix())}: {status.state}{reason}")
     return 0 if status.state == "done" else STOPPED
 
 
@@ -53,7 +56,7 @@ def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
     from core.data.source import load_rows
     from core.training import Run
 
-    if arguments.resume:
+    if arguments.resume is not None:  # also "", which a script has with an unset variable: never a new training
         if arguments.run or arguments.set:
             raise BadConfig("--resume goes on with a run as it is: leave out --run and --set, or start a new run")
         run = open_run(arguments.resume, arguments.config)
@@ -72,7 +75,7 @@ def predict(arguments: argparse.Namespace) -> int:
     from core.predict import Predictor
 
     if arguments.csv:
-        new_file(arguments.csv, ".csv", arguments.files)
+        new_file(arguments.csv, ".csv", arguments.files, lambda head: head.startswith(_CSV_HEAD))
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
     rows: list[dict[str, Any]] = []
@@ -108,7 +111,7 @@ def explain(arguments: argparse.Namespace) -> int:
     from core.predict import Predictor
     from core.preprocessing import original_from_prepared
 
-    new_file(arguments.out, ".png", [arguments.file])
+    new_file(arguments.out, ".png", [arguments.file], _is_overlay)
     run = open_run(arguments.run)
     predictor = Predictor.from_run(run.path)
     prediction = predictor.predict(arguments.file, frame=arguments.frame)
@@ -142,6 +145,11 @@ def explain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _is_overlay(head: bytes) -> bool:
+    """Whether a PNG is in colour, as overlays are and mammograms are not."""
+    return head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR" and head[25:26] == b"\x02"
+
+
 def list_(arguments: argparse.Namespace) -> int:
     """List the runs; a damaged one with what is wrong with it as its reason."""
     from core.training import list_runs
@@ -169,7 +177,7 @@ def list_(arguments: argparse.Namespace) -> int:
                     f"{r['epoch'] or 0}/{r['epochs'] or 0}",
                     figure(r["val_auc"]),
                     figure(r["test_auc"]),
-                    r["reason"] or "",
+                    printable(r["reason"] or "", LONGEST_REASON),
                 )
                 for r in rows
             ],
@@ -237,13 +245,12 @@ def pipeline(arguments: argparse.Namespace) -> int:
 
 def _explain_some(run: Run, count: int = 4) -> list[Path]:
     """Overlays of the malignant test images with the highest scores, into the run's `explain` folder."""
-    import pandas as pd
-
+    from core.evaluate import read_predictions
     from core.gradcam import overlay
     from core.images.encode import encode_png
     from core.predict import Predictor
 
-    scored = pd.read_csv(run.path / "predictions" / "test.csv", dtype={"patient_id": str})
+    scored = read_predictions(run, "test")
     chosen = scored[scored["label"] == "malignant"].sort_values(["score", "path"], ascending=[False, True]).head(count)
     predictor = Predictor.from_run(run.path)
     folder = run.path / "explain"
@@ -272,18 +279,40 @@ def default_config(path: Path | None = None) -> Config:
     return load_config(chosen if chosen.exists() else None)
 
 
-def open_run(name: str, config: Path | None = None) -> Run:
-    """The run of this name in the runs folder, or in the folder of this path. Raises BadRun."""
+def open_run(name: str, config: Path | None = None, *, damaged: bool = False) -> Run:
+    """The run of this name in the runs folder, or in the folder of this path.
+
+    A bare name is looked for among the runs first, then as a folder here; a path is taken as it is, then below the runs folder.
+    `damaged`: also one whose folder has entries that lead elsewhere (links, named pipes), to delete it.
+
+    Raises:
+        BadRun: there is none, or it cannot be used; `name` is empty, or says a folder by its place alone ("." or "..").
+    """
     from core.training import Run
 
-    for candidate in (Path(name), default_config(config).checkpoints / name):
-        if candidate.is_dir():
-            return Run.open(candidate)
     root = default_config(config).checkpoints
-    known = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    raise BadRun(
-        f"{name}: no such run. Runs in {root}: {', '.join(known) or 'none'}. Give one of them, or the path of a run folder."
-    )
+    path = Path(name)
+    # A script whose variable is not set gives "" or "./": never the folder that it happens to be in.
+    if not name.strip() or not path.name or path.name == ".." or "\0" in name:
+        raise BadRun(
+            f"{name!r}: expected the name of a run, or the path of its folder that ends in its name. {_known_runs(root)} "
+            "If it comes from a script, its variable may not be set."
+        )
+    bare = path.name == name
+    for candidate in (root / name, path) if bare else (path, root / name):
+        if candidate.is_dir():
+            run = Run.open(candidate)
+            if not damaged:
+                run.require_regular()
+            return run
+    raise BadRun(f"{printable(name)}: no such run. {_known_runs(root)} Give one of them, or the path of a run folder.")
+
+
+def _known_runs(root: Path) -> str:
+    from core.training import list_runs
+
+    known = sorted(printable(run.name) for run in list_runs(root))
+    return f"Runs in {root}: {', '.join(known) or 'none'}."
 
 
 def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:

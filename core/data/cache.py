@@ -18,7 +18,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import zlib
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +43,7 @@ log = logging.getLogger(__name__)
 FORMAT = 2  # of an entry; raise it when what is stored changes
 # What is deleted when all is cleared: a user may have set MAMMOLAB_CACHE to a folder with other things in it.
 _RECIPE = re.compile(r"[0-9a-f]{12}")
+_SHELF = re.compile(r"[0-9a-f]{2}")
 _ENTRY = re.compile(r"\.?[0-9a-f]{40}\.(npy|json)(\..*\.tmp)?")
 _BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
 
@@ -84,13 +84,37 @@ def cache_root() -> Path:
 
 
 def size_of(root: Path) -> int:
-    """Bytes in all files below a folder; 0 when it does not exist."""
-    total = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            with contextlib.suppress(OSError):  # another process may be writing or clearing
-                total += (Path(folder) / name).stat().st_size
-    return total
+    """Bytes of the prepared images below a folder; 0 when there are none."""
+    return sum(_size(path) for folder in _recipes(root) for path in _entries(folder))
+
+
+def _recipes(root: Path) -> list[Path]:
+    """The folders of recipes: ours by name, and no links to others."""
+    return [each for each in root.glob("*") if _RECIPE.fullmatch(each.name) and each.is_dir() and not each.is_symlink()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The files of a recipe's folder that are ours by name."""
+    inner = [each for each in folder.glob("*") if _SHELF.fullmatch(each.name) and each.is_dir() and not each.is_symlink()]
+    return [path for each in inner for path in each.glob("*") if _ENTRY.fullmatch(path.name)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:  # another process may be writing or clearing
+        return 0
+
+
+def _clear(folder: Path) -> int:
+    """Delete a recipe's images and nothing else that lies there; how many files."""
+    entries = _entries(folder)
+    for path in entries:
+        path.unlink(missing_ok=True)
+    for emptied in (*folder.glob("*"), folder):
+        with contextlib.suppress(OSError):  # it holds something that is not ours, or a writer's new entry
+            emptied.rmdir()
+    return len(entries)
 
 
 def clear_all(root: Path) -> int:
@@ -99,21 +123,12 @@ def clear_all(root: Path) -> int:
     Raises:
         LabError: some files could not be deleted.
     """
-    deleted = 0
     try:
-        for folder in [each for each in root.glob("*") if _RECIPE.fullmatch(each.name) and each.is_dir()]:
-            for path in folder.glob("*/*"):
-                if _ENTRY.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
-                    deleted += 1
-            for emptied in (*folder.glob("*"), folder):
-                with contextlib.suppress(OSError):  # it holds something that is not ours, or a writer's new entry
-                    emptied.rmdir()
+        return sum(map(_clear, _recipes(root)))
     except OSError as error:
         raise LabError(
             f"{root}: the cache cannot be deleted ({error.strerror or error}). Stop what uses it, then try again."
         ) from error
-    return deleted
 
 
 class PreparedCache:
@@ -202,18 +217,18 @@ class PreparedCache:
 
     def size_bytes(self) -> int:
         """Bytes on disk of this recipe's images."""
-        return size_of(self.folder)
+        return sum(map(_size, _entries(self.folder)))
 
     def clear(self) -> None:
-        """Delete this recipe's images.
+        """Delete this recipe's images, and nothing else that lies in its folder.
 
         Raises:
             LabError: some files could not be deleted.
         """
         self._checked.clear()
         try:
-            if self.folder.exists():
-                shutil.rmtree(self.folder)
+            if not self.folder.is_symlink():
+                _clear(self.folder)
         except OSError as error:
             raise LabError(
                 f"{self.folder}: the cache cannot be deleted ({error.strerror or error}). Stop what uses it, then try again."

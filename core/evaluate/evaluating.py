@@ -21,7 +21,8 @@ from core.evaluate.result import COLUMNS, Evaluation, Opening, Refreeze
 from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_metadata
 from core.metrics import Calibration, ThresholdRule, frozen_thresholds
 from core.metrics.freezing import DECIMALS
-from core.training.lineage import read_entries
+from core.training.folder import Presence, require_regular
+from core.training.lineage import EVALUATION, read_entries
 
 if TYPE_CHECKING:
     from core.data.cache import PreparedCache
@@ -56,8 +57,11 @@ def evaluate(
         Leakage: a patient, or an identical file, stands in two splits: the figures would be worthless.
         BadManifest: no such split.
         NotEnoughData: the split has no image, or none that can be read.
-        BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained.
+        BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained; the run
+            was deleted or renamed meanwhile; its folder has entries that lead elsewhere.
     """
+    require_regular(run.path)
+    presence = Presence(run.path)
     rows = rows_of(run, split)
     if split == "test" and run.status().live:
         raise BadRun(
@@ -71,6 +75,7 @@ def evaluate(
 
         cache = PreparedCache(cache_root(), predictor.recipe)
     scored = score(rows, predictor, cache, progress)
+    presence.require()
     if not scored.scores:
         first = scored.excluded[0]
         raise NotEnoughData(
@@ -85,7 +90,9 @@ def evaluate(
     training = None if split == "train" else training_metadata(run.manifest(), cache)
     parts = _parts(run, split, predictions, training, card, settings)
     with lock(run):
+        presence.require()
         before = read_entries(run.path).get(split) or {}
+        history, refrozen = _earlier(run, split, before)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         weights = str(card.get("weights_sha256", ""))
         target, rule = card.get("target_sensitivity"), card.get("threshold_rule")
@@ -100,8 +107,8 @@ def evaluate(
             synthetic=bool(card.get("synthetic")) or is_synthetic(rows),
             weights_sha256=weights,
             rule=None if rule is None else ThresholdRule.from_dict(rule),
-            history=(*_known(before), Opening(now, float(card["threshold"]), weights)),
-            refrozen=tuple(Refreeze(**item) for item in before.get("refrozen", ())),
+            history=(*history, Opening(now, float(card["threshold"]), weights)),
+            refrozen=refrozen,
             columns=tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated")),
             baselines=for_rows(rows) if split == "test" else "published figures are of test sets",
             folder=run.path,
@@ -160,6 +167,17 @@ def _validation(run: Run) -> pd.DataFrame | str:
         return read_predictions(run, "val")
     except BadRun:
         return f"there are no validation scores to fit it on: `python -m core evaluate {run.name} --split val`"
+
+
+def _earlier(run: Run, split: str, before: dict[str, Any]) -> tuple[tuple[Opening, ...], tuple[Refreeze, ...]]:
+    """What is written down of this split's earlier openings and choices of a threshold: nothing of it may be lost."""
+    try:
+        return _known(before), tuple(Refreeze(**item) for item in before.get("refrozen", ()))
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise BadRun(
+            f"{run.path / EVALUATION}: damaged: what it says of earlier looks at {split} cannot be read ({error}). Restore it "
+            "from a copy, or move it away and say in your report that the count was lost."
+        ) from error
 
 
 def _known(before: dict[str, Any]) -> tuple[Opening, ...]:

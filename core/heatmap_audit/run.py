@@ -23,6 +23,7 @@ from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.store import Partial, external_name, read_heatmap_audit, write_heatmap_audit
 from core.heatmap_audit.verdict import verdict_of
 from core.metrics import MIN_PATIENTS
+from core.training.folder import Presence, require_regular
 
 if TYPE_CHECKING:
     from core.data.cache import CachedImage, PreparedCache
@@ -66,7 +67,8 @@ def audit_heatmaps(
         cache: of prepared images; by default the one in the user's cache folder.
 
     Raises:
-        BadRun: no model, another run's predictor, or a test set that was not opened yet (evaluating opens it).
+        BadRun: no model, another run's predictor, or a test set that was not opened yet (evaluating opens it); the run was
+            deleted or renamed meanwhile; its folder has entries that lead elsewhere.
         BadConfig: no method, or one that does not exist or does not fit the architecture.
         BadManifest, Leakage: the manifest cannot be used, there is no such split.
         NotEnoughData: the split has no image, or none that can be read.
@@ -77,6 +79,8 @@ def audit_heatmaps(
     settings = settings or AuditSettings()
     settings = settings if limit is None else replace(settings, limit=limit)
     _check(settings, methods)
+    require_regular(run.path)
+    presence = Presence(run.path)
     name, every = _rows(run, split, manifest)
     if settings.limit is not None and settings.limit >= len(every):
         settings = replace(settings, limit=None)  # the same audit, whoever asked for it
@@ -92,6 +96,7 @@ def audit_heatmaps(
     readable, excluded = _readable(run, rows, _cache(cache, predictor), foreign=manifest is not None, share=share)
     audit = before
     for method in waiting:
+        presence.require()
         partial = Partial(run, name, method, _key(predictor, rows, settings), again=again)
         findings = _findings(readable, rows, Look(predictor, method, settings), partial, share)
         done[method] = _method(method, findings, settings)
@@ -111,6 +116,7 @@ def audit_heatmaps(
             excluded=tuple(excluded),
             notes=_notes(len(every), len(rows), settings, external=manifest is not None),
         )
+        presence.require()
         write_heatmap_audit(run, audit)
         partial.remove()
     assert audit is not None

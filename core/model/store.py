@@ -27,6 +27,7 @@ from core.config import ModelConfig
 from core.errors import BadRun, LabError
 from core.model.build import build_model
 from core.model.classifier import Classifier
+from core.small_files import read_json
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -177,14 +178,15 @@ def _matching_card(folder: Path, digest: str) -> dict[str, Any]:
 
 def _read_card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except FileNotFoundError as error:
         raise BadRun(f"{path}: missing. The run has no saved model yet; train it first") from error
     except (OSError, ValueError) as error:
-        raise BadRun(f"{path}: damaged: {error}. Restore it, or train again") from error
+        words = getattr(error, "strerror", None) or error
+        raise BadRun(f"{path}: damaged: {words}. Restore it, or train again") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        got = card.get("format") if isinstance(card, dict) else type(card).__name__
-        raise BadRun(f"{path}: expected a model card of format {FORMAT}, got {got!r}. Was it written by another version?")
+        got = repr(card.get("format") if isinstance(card, dict) else type(card).__name__)[:40]
+        raise BadRun(f"{path}: expected a model card of format {FORMAT}, got {got}. Was it written by another version?")
     lacking = [key for key in ("model", "weights_sha256") if not card.get(key)]
     if lacking or not isinstance(card["model"], dict):
         raise BadRun(f"{path}: the card lacks {', '.join(lacking) or 'a valid model'}. Restore it, or train again")

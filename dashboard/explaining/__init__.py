@@ -152,10 +152,15 @@ def save(folder: Path, name: str, picture: Picture) -> Path:
     """Write a picture as PNG into the run's explain/ folder; returns its path.
 
     Raises:
+        BadRun: the run was deleted, or its folder has entries that lead elsewhere.
         OSError: the folder cannot be written to.
     """
     from core.images.encode import encode_png
+    from core.training.folder import require_regular, was_deleted
 
+    if not folder.is_dir():
+        raise was_deleted(folder)
+    require_regular(folder)
     out = folder / "explain" / name
     out.parent.mkdir(exist_ok=True)
     with replacing(out) as stream:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.errors import LabError
+from core.small_files import irregular
 from dashboard import components, controls, kept, new_run, overview, pictures, results, services
 from dashboard.components import Metric, duration, number
 from dashboard.states import LAUNCHERS, state_of
@@ -48,7 +50,7 @@ def show() -> None:
     status = run.status()
     active = services.at_work(run, status)
     st.fragment(progress, run_every=REFRESH if active else None)(run, active, state_key(status))
-    seen = bool(results.first_batch(run)) if not status.problem else False
+    seen = bool(results.first_batch(run)) if active and not run.problem else False
     st.fragment(first_batch, run_every=2 * REFRESH if active and not seen else None)(run, waited=active and not seen)
 
 
@@ -216,7 +218,8 @@ def outcome(run: Run, status: Status) -> None:
 @components.errors_shown()
 def first_batch(run: Run, *, waited: bool) -> None:
     """The first training images as the model gets them, once they are prepared."""
-    tiles = results.first_batch(run) if (run.path / "manifest.csv").is_file() else []
+    there = (run.path / "manifest.csv").is_file() and not run.problem
+    tiles = results.first_batch(run) if there else []
     if not tiles:
         return
     if waited:
@@ -242,7 +245,10 @@ def _sentence(text: str) -> str:
 def is_synthetic(run: Run) -> bool:
     """Whether the run's images are synthetic."""
     path = run.path / "manifest.csv"
-    return path.is_file() and services.is_synthetic(path)
+    try:
+        return not irregular(path) and path.is_file() and services.is_synthetic(path)
+    except LabError:  # the run's other parts are shown all the same
+        return False
 
 
 with components.page("Train", "Set up a run, start it, and watch it learn. A run lives in its folder: it outlives this page."):
