@@ -77,7 +77,7 @@ def read_bytes(path: Path, limit: int = SMALL) -> bytes:
         TooLarge: it has more than `limit` bytes.
     """
     with open_regular(path) as stream:
-        content = stream.read(limit + 1)
+        content = stream.read(limit + 1) or b""  # None: a file of the system's own that would have to be waited for
     if len(content) > limit:
         raise TooLarge(f"expected at most {limit:,} bytes, got more")
     return content

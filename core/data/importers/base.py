@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from core.data.manifest import STANDARD
+from core.data.importers.patterns import PatientPattern
+from core.data.manifest import STANDARD, number
 from core.errors import BadManifest, UnreadableImage
 from core.images import read
 from core.images.dicom import is_dicom, read_header
@@ -65,32 +65,14 @@ class Options:
             raise BadManifest(f"importer {self.importer}: option {name}: expected one of {', '.join(allowed)}, got {value!r}")
         return value
 
-    def pattern(self, name: str) -> re.Pattern[str] | None:
+    def pattern(self, name: str) -> PatientPattern | None:
         """The option as a regular expression with a group `patient` or a first group; None when it is not given.
 
         Raises:
             BadManifest: not a regular expression, or one without a group.
         """
         text = self.text(name)
-        if not text:
-            return None
-        try:
-            pattern = re.compile(text)
-        except re.error as error:
-            raise BadManifest(f"importer {self.importer}: option {name} {text!r}: not a regular expression: {error}") from error
-        if not pattern.groups:
-            raise BadManifest(
-                f"importer {self.importer}: option {name} {text!r}: expected a group around the patient, such as ^(P[0-9]+)_"
-            )
-        return pattern
-
-
-def matched_patient(matched: re.Match[str] | None) -> str:
-    """What a patient pattern found: its group `patient`, else its first group; "" when it did not match."""
-    if matched is None:
-        return ""
-    groups = matched.groupdict()
-    return str((groups["patient"] if "patient" in groups else matched.group(1)) or "")
+        return PatientPattern(text, f"importer {self.importer}: option {name}") if text else None
 
 
 _SOURCES = {
@@ -163,7 +145,7 @@ def rows_to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if name == "synthetic":
             frame[name] = [str(value).lower() in ("true", "1", "yes") for value in frame[name]]
         elif name == "age":
-            frame[name] = pd.to_numeric(frame[name], errors="coerce").astype("float64")
+            frame[name] = pd.Series([number(str(value)) for value in frame[name]], dtype="float64")
         else:
             frame[name] = frame[name].astype("str")
     return frame

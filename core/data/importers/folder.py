@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +17,11 @@ from core.data.importers.base import (
     Options,
     Progress,
     look_at,
-    matched_patient,
     mixed_sources_notes,
     rows_to_frame,
 )
 from core.data.importers.names import split_name
+from core.data.importers.patterns import PatientPattern
 from core.errors import BadManifest
 
 _SPLITS = {
@@ -123,14 +122,14 @@ def _is_clutter(path: Path) -> bool:
     return path.name.startswith(".") or path.name.lower() in _CLUTTER
 
 
-def _rows(kept: Sequence[tuple[_File, Looked]], pattern: re.Pattern[str] | None) -> tuple[list[dict[str, Any]], Counter[str]]:
+def _rows(kept: Sequence[tuple[_File, Looked]], pattern: PatientPattern | None) -> tuple[list[dict[str, Any]], Counter[str]]:
     names = {file.path: split_name(file.path.stem) for file, _ in kept}
     shared = {parts.patient for parts in names.values() if parts.stripped and parts.patient}
     rules: Counter[str] = Counter()
     rows = []
-    for file, found in kept:
+    patients = pattern.find([file.inside for file, _ in kept]) if pattern else [""] * len(kept)
+    for (file, found), matched in zip(kept, patients, strict=True):
         parts, meta = names[file.path], found.meta
-        matched = matched_patient(pattern.search(file.inside) if pattern else None)
         if matched:
             rule, patient = "pattern", matched
         elif meta.patient:

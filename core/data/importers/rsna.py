@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.importers.base import VERIFY, Importer, ImportReport, Options, Progress, look_at, rows_to_frame
-from core.data.manifest import decode, parse_table
+from core.data.tables import read_table, shown
 from core.errors import BadManifest
 
 _NEEDED = ("patient_id", "image_id", "laterality", "view", "cancer")
@@ -31,7 +31,8 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
     """Rows of train.csv whose image is there: <patient>/<image>.dcm or <patient>_<image>.jpg|png, in any folder below."""
     verify = options.choice("verify", ("auto", "all", "header"))
     table = _table(source)
-    header, records = parse_table(decode(table.read_bytes(), table), table)
+    found = read_table(table)
+    header, records = found.header, found.rows
     missing = [name for name in _NEEDED if name not in header]
     if missing:
         raise BadManifest(
@@ -46,7 +47,7 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
         record = dict(zip(header, fields, strict=True))
         key = (record["patient_id"], record["image_id"])
         if record["cancer"] not in _LABELS:
-            rejected.append((f"{table.name} line {line}", f"cancer {record['cancer']!r}: expected 0 or 1"))
+            rejected.append((f"{table.name} line {line}", f"cancer {shown(record['cancer'])}: expected 0 or 1"))
         elif key not in files:
             absent[key[0]] += 1
             rejected.append((f"{key[0]}/{key[1]}", f"no image {key[0]}/{key[1]}.dcm or {key[0]}_{key[1]}.jpg|png found"))
@@ -110,14 +111,7 @@ def _row(path: Path, record: dict[str, str]) -> dict[str, Any]:
     }
     extra = {new: record.get(old, "") for old, new in _KEPT.items()}
     extra["birads"] = extra["birads"].removesuffix(".0")
-    return row | extra | {"age": _age(extra["age"])}
-
-
-def _age(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    return row | extra
 
 
 IMPORTER = Importer(

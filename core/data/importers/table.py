@@ -17,12 +17,13 @@ from core.data.importers.base import (
     Options,
     Progress,
     look_at,
-    matched_patient,
     mixed_sources_notes,
     rows_to_frame,
 )
 from core.data.importers.names import split_name
-from core.data.manifest import absolute, decode, parse_table
+from core.data.importers.patterns import PatientPattern
+from core.data.manifest import absolute
+from core.data.tables import listed, read_table, shown
 from core.errors import BadManifest
 
 # How the columns of published tables are called; compared without case, blanks, dashes and underscores.
@@ -54,20 +55,22 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     verify = options.choice("verify", ("auto", "all", "header"))
     if not source.is_file():
         raise BadManifest(f"{source}: expected a CSV file, got a folder, pipe or device. Name the table itself.")
-    header, records = parse_table(decode(source.read_bytes(), source), source)
+    found = read_table(source)
+    header, records = found.header, found.rows
     columns = _columns(source, header, options)
     keep = _kept(source, header, columns, options)
     root = Path(options.text("root") or source.parent).expanduser().absolute()
     pattern = options.pattern("patient_pattern")
     labels = {word.lower(): "benign" for word in options.words("benign", _BENIGN)}
     labels |= {word.lower(): "malignant" for word in options.words("malignant", _MALIGNANT)}
+    matched = _matched(pattern, [fields[header.index(columns["path"])] for _, fields in records])
     rows: list[dict[str, Any]] = []
     sources: list[str] = []  # of each row's patient
     rejected: list[tuple[str, str]] = []
     seen: dict[str, int] = {}
     for line, fields in records:
         record = dict(zip(header, fields, strict=True))
-        row, rule, reason = _row(record, columns, labels, root, pattern)
+        row, rule, reason = _row(record, columns, labels, root, matched.get(record[columns["path"]], ""))
         if not reason and os.path.normcase(row["path"]) in seen:
             reason = f"the same image as line {seen[os.path.normcase(row['path'])]}"
         if reason:
@@ -85,6 +88,11 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     return ImportReport(rows_to_frame([row for row, _ in kept]), notes, rejected)
 
 
+def _matched(pattern: PatientPattern | None, paths: Sequence[str]) -> dict[str, str]:
+    """The patient that the pattern finds in each path."""
+    return dict(zip(paths, pattern.find(paths), strict=True)) if pattern else {}
+
+
 def _columns(source: Path, header: Sequence[str], options: Options) -> dict[str, str]:
     """Which column of the table holds what; "" where none does."""
     plain = {re.sub(r"[\s_\-]", "", name).lower(): name for name in reversed(header)}
@@ -93,13 +101,13 @@ def _columns(source: Path, header: Sequence[str], options: Options) -> dict[str,
         named = options.text(f"{role}_column")
         if named and named not in header:
             raise BadManifest(
-                f"{source}: option {role}_column: expected one of its columns ({', '.join(header)}), got {named!r}"
+                f"{source}: option {role}_column: expected one of its columns ({listed(list(header))}), got {named!r}"
             )
         found[role] = named or next((plain[name] for name in usual if name in plain), "")
     for role in ("path", "label"):
         if not found[role]:
             raise BadManifest(
-                f"{source}: which column holds the {role}? None of {', '.join(header)} is named so. "
+                f"{source}: which column holds the {role}? None of {listed(list(header))} is named so. "
                 f"Say it with the option {role}_column."
             )
     return found
@@ -109,14 +117,14 @@ def _kept(source: Path, header: Sequence[str], columns: dict[str, str], options:
     wanted = options.words("keep")
     missing = [name for name in wanted if name not in header]
     if missing:
-        raise BadManifest(f"{source}: option keep: no column {', '.join(missing)}; there are {', '.join(header)}")
+        raise BadManifest(f"{source}: option keep: no column {', '.join(missing)}; there are {listed(list(header))}")
     used = set(columns.values())
     names = [name for name in header if name not in used and (name.lower() in _KNOWN or name in wanted)]
     return [name for name in names if name.lower() not in ("path", "label", "patient_id", "laterality", "view", "split")]
 
 
 def _row(
-    record: dict[str, str], columns: dict[str, str], labels: dict[str, str], root: Path, pattern: re.Pattern[str] | None
+    record: dict[str, str], columns: dict[str, str], labels: dict[str, str], root: Path, matched: str
 ) -> tuple[dict[str, Any], str, str]:
     """The manifest's row, where its patient comes from ("" for nowhere yet), and why it cannot be one ("" when it can)."""
     value = {role: record[column] if column else "" for role, column in columns.items()}
@@ -125,11 +133,10 @@ def _row(
     if not value["path"]:
         return {}, "", "no path"
     if label is None:
-        reason = f"label {value['label']!r} is mapped to neither benign nor malignant (options benign=..., malignant=...)"
+        reason = f"label {shown(value['label'])} is mapped to neither benign nor malignant (options benign=..., malignant=...)"
         return {}, "", reason
     if split is None:
-        return {}, "", f"split {value['split']!r}: expected train, val, test or nothing"
-    matched = matched_patient(pattern.search(value["path"]) if pattern else None)
+        return {}, "", f"split {shown(value['split'])}: expected train, val, test or nothing"
     rule = "table" if value["patient"] else "pattern" if matched else ""
     side = value["laterality"][:1].upper()
     row = {
