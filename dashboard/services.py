@@ -92,7 +92,10 @@ def find_manifests() -> list[Path]:
 def _is_manifest(path: str, stamp: int) -> bool:
     from core.data.tables import header_of
 
-    return {"path", "label"} <= {name.lower() for name in header_of(Path(path))}
+    def wanted(fields: list[str]) -> bool:
+        return {"path", "label"} <= {name.lower() for name in fields}
+
+    return wanted(header_of(Path(path), wanted))
 
 
 def current_manifest() -> Path | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import math
 import ntpath
 import numbers
@@ -25,6 +26,8 @@ from core.atomic import write_text
 from core.data.tables import Problems, listed, read_table, repeated, shown, table_text
 from core.errors import BadManifest
 from core.small_files import parse_json
+
+log = logging.getLogger(__name__)
 
 LABELS = ("benign", "malignant")
 SPLITS = ("train", "val", "test")
@@ -149,13 +152,19 @@ def is_synthetic(frame: pd.DataFrame) -> bool:
     return any(_TRUTH.get(str(value).strip().lower(), True) for value in frame["synthetic"])
 
 
+def _is_header(fields: list[str]) -> bool:
+    return set(REQUIRED) <= {name.lower() for name in fields}
+
+
 def _parse(path: Path) -> tuple[list[_Row], list[str]]:
     try:
-        table = read_table(path)
+        table = read_table(path, _is_header)
     except FileNotFoundError as error:
         raise BadManifest(
             f"{path}: no such manifest. Write one with `python -m core data import NAME FOLDER --out {path.name}`."
         ) from error
+    for note in table.notes:
+        log.info("%s: %s", path, note)
     header, rows = table.header, table.rows
     known = {*STANDARD, "age", "lesions", "synthetic", "content_hash"}
     names = [name.lower() if name.lower() in known else name for name in header]

@@ -195,3 +195,102 @@ def test_an_age_that_is_no_finite_number_is_named(tmp_path: Path, text: str) -> 
 )
 def test_ages_as_people_write_them_are_numbers(text: str, value: float) -> None:
     assert number(text) == value
+
+
+BODY = [[f"P{number}", f"a{number}.png", ("benign", "malignant")[number % 2]] for number in range(4)]
+NAMES = ["patient_id", "path", "label"]
+
+
+def text_of(separator: str, *, before: str = "", header: list[str] | None = None, rows: list[list[str]] | None = None) -> str:
+    return before + "".join(separator.join(row) + "\n" for row in [header or NAMES, *(rows or BODY)])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "\ufeff",
+        "sep={0}\r\n",
+        '\ufeff"sep={0}"\n',
+        "SEP={0}{0}{0}\n",
+        "Export of 2024\n",
+        "Export of 2024{0}{0}\n\n",
+        "Hospital{0}12{0}\nfrom, to; 3\n",
+        "\n\n{0}{0}\n",
+    ],
+    ids=["plain", "mark", "sep", "quoted sep", "sep and columns", "title", "wide title", "two titles", "blank"],
+)
+def test_the_header_is_found_below_what_programs_put_above_it(tmp_path: Path, separator: str, before: str) -> None:
+    path = written(tmp_path, text_of(separator, before=before.format(separator)))
+    assert read_manifest(path)["patient_id"].tolist() == ["P0", "P1", "P2", "P3"]
+    assert header_of(path, lambda fields: "path" in fields) == NAMES
+    table = parse_table(path.read_text(encoding="utf-8-sig"), path, lambda fields: "path" in fields)
+    assert bool(table.notes) == ("Export" in before or "Hospital" in before)
+
+
+@pytest.mark.parametrize(
+    ("separator", "cells"),
+    [
+        (";", ["0,5", "1,5", "a,b"]),
+        (",", ["a;b;c;d", "a;b", "x"]),
+        ("\t", ["a,b", "a;b", "a|b,c,d"]),
+        ("|", ["a,b", "1;2", ""]),
+    ],
+)
+def test_separators_inside_cells_do_not_decide(separator: str, cells: list[str]) -> None:
+    rows = [[*row, cell] for row, cell in zip(BODY, cells, strict=False)]
+    assert parse_table(text_of(separator, header=[*NAMES, "note"], rows=rows), Path("t.csv")).rows[1][1][3] == cells[1]
+
+
+@pytest.mark.parametrize("rows_too", [True, False])
+def test_empty_columns_at_the_end_are_nothing(tmp_path: Path, rows_too: bool) -> None:
+    rows = [[*row, "", ""] for row in BODY] if rows_too else BODY
+    text = text_of(";", header=[*NAMES, "", ""], rows=[[*row, "", ""] for row in BODY]) if rows_too else text_of(";", rows=rows)
+    assert list(read_manifest(written(tmp_path, text)).columns)[:3] == ["path", "label", "patient_id"]
+    assert parse_table(text_of(";", rows=[[*row, ""] for row in BODY]), Path("t.csv")).header == NAMES
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_values_under_no_name_are_a_question_and_an_index_is_none(at: int) -> None:
+    def with_column(cells: list[str]) -> str:
+        header = [*NAMES[:at], "", *NAMES[at:]]
+        return text_of(",", header=header, rows=[[*row[:at], cell, *row[at:]] for row, cell in zip(BODY, cells, strict=True)])
+
+    assert parse_table(with_column([""] * 4), Path("t.csv")).header == NAMES
+    for cells in (["a", "b", "c", "d"], ["1", "1", "2", "3"], ["0", "1", "", "3"], ["0.5", "1", "2", "3"]):
+        with pytest.raises(BadManifest, match="has no name but values|too many"):
+            parse_table(with_column(cells), Path("t.csv"))
+    if at == 0:
+        table = parse_table(with_column(["0", "1", "2", "3"]), Path("t.csv"))
+        assert table.header == NAMES and table.rows[0] == (2, BODY[0]) and "numbers the rows" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04\x14\0", "Excel \\(.xlsx\\)"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0", "old Excel workbook \\(.xls\\)"),
+        (b"\n <!DOCTYPE HTML><html>", "a web page"),
+        (b"<?xml version='1.0'?><Workbook/>", "Excel workbook in XML"),
+        (b"<TABLE><tr>", "a table in HTML"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"\x1f\x8b\x08", "a gzip archive"),
+        (b"PAR1\x15\x04", "a Parquet file"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+    ],
+)
+def test_another_format_under_the_name_of_a_csv_is_named(tmp_path: Path, content: bytes, words: str) -> None:
+    with pytest.raises(BadManifest, match=rf"expected a CSV, got .*{words}"):
+        read_manifest(written(tmp_path, content))
+
+
+def test_a_sep_line_that_names_no_separator_is_refused_or_a_title(tmp_path: Path) -> None:
+    with pytest.raises(BadManifest, match="one character after sep="):
+        read_manifest(written(tmp_path, f"sep=a\n{text_of(',')}"))
+    for told in ('"', "12", ""):
+        assert len(read_manifest(written(tmp_path, f"sep={told}\n{text_of(',')}"))) == 4
+
+
+def test_a_bad_row_does_not_hide_the_header_from_a_look(tmp_path: Path) -> None:
+    assert header_of(written(tmp_path, "path,label\nonly one\n,,,,\n")) == ["path", "label"]
