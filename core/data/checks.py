@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig, Recipe
+from core.data.identity import patient_doubts
 from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
 from core.errors import BadManifest, Leakage, UnreadableImage
@@ -31,6 +32,7 @@ Kind = Literal[
     "duplicate",
     "duplicate_across_splits",
     "leakage",
+    "patients",
     "imbalance",
     "missing_split",
     "few_patients",
@@ -88,7 +90,7 @@ def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] 
     """
     files = _look(frame["path"].astype("str").to_list(), progress)
     bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
-    problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame)]
+    problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame), *_patients(frame)]
     rest = frame[~bad]
     problems += [*_split_problems(rest), *_balance(rest)]
     leakage = any(problem.kind in ("leakage", "duplicate_across_splits") for problem in problems)
@@ -202,6 +204,11 @@ def _leakage(frame: pd.DataFrame) -> list[Problem]:
         )
         for patient, splits in leaking_patients(frame).items()
     ]
+
+
+def _patients(frame: pd.DataFrame) -> list[Problem]:
+    doubts = patient_doubts(frame["patient_id"].astype("str").to_list(), frame["split"].astype("str").to_list())
+    return [Problem("patients", doubt.message, doubt.rows) for doubt in doubts]
 
 
 def _split_problems(frame: pd.DataFrame) -> list[Problem]:

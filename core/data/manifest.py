@@ -35,7 +35,7 @@ REQUIRED = ("path", "label", "patient_id")
 STANDARD = (*REQUIRED, "laterality", "view", "split")
 
 _SIDES = {"": "", "l": "L", "r": "R", "left": "L", "right": "R"}
-_TRUTH = {"": False, "false": False, "0": False, "no": False, "true": True, "1": True, "yes": True}
+TRUTH = {"": False, "false": False, "0": False, "no": False, "true": True, "1": True, "yes": True}
 _MEANT = {
     "validation": "val",
     "valid": "val",
@@ -149,7 +149,7 @@ def is_synthetic(frame: pd.DataFrame) -> bool:
     """Whether any row says that its image is synthetic."""
     if "synthetic" not in frame.columns:
         return False
-    return any(_TRUTH.get(str(value).strip().lower(), True) for value in frame["synthetic"])
+    return any(TRUTH.get(str(value).strip().lower(), True) for value in frame["synthetic"])
 
 
 def _is_header(fields: list[str]) -> bool:
@@ -202,9 +202,9 @@ def _record(row: _Row, folder: Path, problems: Problems) -> dict[str, Any]:
         if record["age"] is None:
             problems.add(f"{where}: age {shown(row.values['age'])}: expected a number of years or nothing")
     if "synthetic" in record:
-        if record["synthetic"].lower() not in _TRUTH:
+        if record["synthetic"].lower() not in TRUTH:
             problems.add(f"{where}: synthetic {shown(record['synthetic'])}: expected true or false")
-        record["synthetic"] = _TRUTH.get(record["synthetic"].lower(), True)
+        record["synthetic"] = TRUTH.get(record["synthetic"].lower(), True)
     try:
         lesion_boxes(row.values)
     except BadManifest as error:

@@ -260,7 +260,10 @@ def _left_out(manifest: Path) -> None:
     """What the import of this manifest had to say, and the files it left out."""
     kept = services.recall(f"left_out:{manifest}", {})
     for note in kept.get("notes", []):
-        st.info(note, icon=":material/info:")
+        if note.startswith("warning: "):
+            st.warning(note.removeprefix("warning: "), icon=":material/warning:")
+        else:
+            st.info(note, icon=":material/info:")
     if kept.get("rejected"):
         st.markdown(f"#### Left out by the import: {kept['count']}", anchors=False)
         rows = [{"file": path, "reason": reason} for path, reason in kept["rejected"]]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from core.data.identity import patient_doubts
 from core.data.importers import folder, mini_mias, rsna, table
 from core.data.importers.base import Importer, ImportReport, Options
 from core.data.tables import shown
@@ -55,7 +56,12 @@ def import_data(
         raise BadManifest(
             f"{path}: no usable image found" + (f" ({len(report.rejected)} left out, the first: {reasons})" if reasons else "")
         )
-    return replace(report, notes=[*report.notes, *_formula_notes(report.frame)])
+    return replace(report, notes=[*report.notes, *_patient_notes(report.frame), *_formula_notes(report.frame)])
+
+
+def _patient_notes(frame: pd.DataFrame) -> list[str]:
+    doubts = patient_doubts(frame["patient_id"].astype("str").to_list(), frame["split"].astype("str").to_list())
+    return [f"warning: {doubt.message}" for doubt in doubts]
 
 
 def _formula_notes(frame: pd.DataFrame) -> list[str]:

@@ -42,6 +42,10 @@ class Options:
         self.importer = importer
         self._values = dict(values)
 
+    def given(self, name: str) -> bool:
+        """Whether the option was given at all, be it empty."""
+        return self._values.get(name) is not None
+
     def text(self, name: str, default: str = "") -> str:
         """The option as text."""
         value = self._values.get(name)

@@ -259,7 +259,7 @@ def test_values_under_no_name_are_a_question_and_an_index_is_none(at: int) -> No
 
     assert parse_table(with_column([""] * 4), Path("t.csv")).header == NAMES
     for cells in (["a", "b", "c", "d"], ["1", "1", "2", "3"], ["0", "1", "", "3"], ["0.5", "1", "2", "3"]):
-        with pytest.raises(BadManifest, match="has no name but values|too many"):
+        with pytest.raises(BadManifest, match=r"has no name but values|too many"):
             parse_table(with_column(cells), Path("t.csv"))
     if at == 0:
         table = parse_table(with_column(["0", "1", "2", "3"]), Path("t.csv"))
