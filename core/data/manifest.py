@@ -261,7 +261,8 @@ def _relative(text: str, folder: Path) -> str:
     if not path.is_absolute():
         return path.as_posix()
     try:
-        return path.relative_to(folder).as_posix()
+        relative = path.relative_to(folder).as_posix()
+        return relative if relative == relative.lstrip() else f"./{relative}"  # blanks at the ends of cells are not read
     except ValueError:
         return str(path)
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from core.data.importers.patterns import PatientPattern
 from core.data.manifest import STANDARD, number
@@ -24,6 +26,8 @@ Progress = Callable[[int, int], None]
 
 VERIFY = "auto (default): decode every file when they are at most 1 GB together, else look at headers only; all; header"
 _AUTO_BYTES = 10**9
+_LEVEL_MARGIN = 0.04  # of the range, around black and around white
+_LEVEL_SHARE = 0.995  # of the pixels
 
 
 @dataclass(frozen=True)
@@ -114,10 +118,14 @@ class Importer:
 
 @dataclass(frozen=True)
 class Looked:
-    """What a look at a file found: a reason to leave it out, or what it says about itself."""
+    """What a look at a file found: a reason to leave it out, or what it says about itself.
+
+    `two_levels`: its pixels are black and white only, as a mask's are; known where it was decoded.
+    """
 
     reason: str = ""
     meta: ImageMeta = field(default_factory=ImageMeta)
+    two_levels: bool = False
 
 
 def look_at(paths: Sequence[Path], verify: str, progress: Progress | None) -> tuple[list[Looked], str]:
@@ -168,19 +176,35 @@ def _size(path: Path) -> int:
 
 
 def _unwritable(path: Path) -> Looked | None:
-    """A refusal where the path cannot stand in a manifest: names of another encoding have no UTF-8."""
+    """A refusal where the path cannot stand in a manifest: it would be read back as another one."""
+    text = str(path)
+    wanted = ""
     try:
-        str(path).encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError:
-        return Looked(reason=f"{printable_name(path)}: expected a name in UTF-8, got one of another encoding. Rename the file.")
-    return None
+        wanted = "a name in UTF-8, got one of another encoding"
+    if text != text.rstrip():
+        wanted = "a name without blanks at its end, which a manifest does not keep"
+    if os.sep == "/" and "\\" in text:
+        wanted = "a name without backslashes, which separate folders in a manifest from Windows"
+    return Looked(reason=f"{printable_name(path)}: expected {wanted}. Rename the file.") if wanted else None
 
 
 def _decode(path: Path) -> Looked:
     try:
-        return Looked(meta=read(path).meta)
+        image = read(path)
     except UnreadableImage as error:
         return Looked(reason=str(error))
+    return Looked(meta=image.meta, two_levels=has_two_levels(image.pixels))
+
+
+def has_two_levels(pixels: NDArray[np.float32]) -> bool:
+    """Whether an image (H, W) holds black and white only, up to what JPEG adds at edges."""
+    low, high = float(pixels.min()), float(pixels.max())
+    if not high > low:
+        return False
+    margin = _LEVEL_MARGIN * (high - low)
+    return float(np.mean((pixels - low <= margin) | (high - pixels <= margin))) >= _LEVEL_SHARE
 
 
 def _look(path: Path) -> Looked:

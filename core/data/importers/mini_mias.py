@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.importers.base import Importer, ImportReport, Options, Progress, look_at, rows_to_frame
+from core.data.importers.walking import walk
 from core.errors import BadManifest
 from core.small_files import read_bytes
 
@@ -34,13 +35,13 @@ def import_mini_mias(source: Path, options: Options, progress: Progress | None) 
     odd = options.choice("odd", ("left", "right"))[0].upper()
     info = source if source.is_file() else _info_file(source)
     films = _parse(info)
-    images = {
-        path.stem.lower(): path for path in sorted(info.parent.rglob("*")) if path.suffix.lower() in (".pgm", ".png", ".jpg")
-    }
+    walked = walk(info.parent, (lambda: progress(0, 0)) if progress is not None else None)
+    images = {path.stem.lower(): path for path in walked.files if path.suffix.lower() in (".pgm", ".png", ".jpg")}
     abnormal = {name: film for name, film in films.items() if film.severities}
     chosen = films if normals == "benign" else abnormal
     present = [(name, film) for name, film in chosen.items() if name in images]
-    rejected = [(name, f"{name}.pgm: listed in {info.name}, no such file here") for name in chosen if name not in images]
+    rejected = walked.rejected()
+    rejected += [(name, f"{name}.pgm: listed in {info.name}, no such file here") for name in chosen if name not in images]
     rejected += [
         (str(path), f"not listed in {info.name}") for name, path in images.items() if name not in films and name[:3] == "mdb"
     ]
@@ -51,7 +52,7 @@ def import_mini_mias(source: Path, options: Options, progress: Progress | None) 
             rejected.append((str(images[name]), found.reason))
         else:
             rows.append(_row(name, film, images[name], odd))
-    return ImportReport(rows_to_frame(rows), [how, *_notes(films, images, normals, odd)], rejected)
+    return ImportReport(rows_to_frame(rows), [how, *walked.notes(), *_notes(films, images, normals, odd)], rejected)
 
 
 def _info_file(source: Path) -> Path:

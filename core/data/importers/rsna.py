@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from core.data.importers.base import VERIFY, Importer, ImportReport, Options, Progress, look_at, rows_to_frame
+from core.data.importers.walking import Walk, walk
 from core.data.tables import read_table, shown
 from core.errors import BadManifest
 
@@ -31,17 +33,17 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
     """Rows of train.csv whose image is there: <patient>/<image>.dcm or <patient>_<image>.jpg|png, in any folder below."""
     verify = options.choice("verify", ("auto", "all", "header"))
     table = _table(source)
-    found = read_table(table)
-    header, records = found.header, found.rows
+    read = read_table(table, lambda fields: set(_NEEDED) <= set(fields))
+    header, records = read.header, read.rows
     missing = [name for name in _NEEDED if name not in header]
     if missing:
         raise BadManifest(
             f"{table}: expected the columns of RSNA's train.csv ({', '.join(_NEEDED)}, ...), {', '.join(missing)} missing. "
             "RSNA's test.csv has no labels and cannot be imported."
         )
-    files = _index(table.parent)
+    files, walked = _index(table.parent, (lambda: progress(0, 0)) if progress is not None else None)
     candidates: list[tuple[Path, dict[str, Any]]] = []
-    rejected: list[tuple[str, str]] = []
+    rejected: list[tuple[str, str]] = walked.rejected()
     absent: Counter[str] = Counter()
     for line, fields in records:
         record = dict(zip(header, fields, strict=True))
@@ -58,6 +60,7 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
     rows = [row for (_, row), found in zip(candidates, looked, strict=True) if not found.reason]
     notes = [
         how,
+        *walked.notes(),
         "benign means cancer = 0 here: no cancer found; most of these were never biopsied",
         "no split is given: the patients are split when a training starts, or fill the split column",
     ]
@@ -76,21 +79,17 @@ def _table(source: Path) -> Path:
     return table
 
 
-def _index(root: Path) -> dict[tuple[str, str], Path]:
+def _index(root: Path, tick: Callable[[], None] | None) -> tuple[dict[tuple[str, str], Path], Walk]:
     """Every image below `root` by (patient, image); a DICOM wins over a copy of it."""
     found: dict[tuple[str, str], Path] = {}
-    for parent, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names, key=lambda name: (_rank(name), name)):
-            stem, suffix = os.path.splitext(name)  # noqa: PTH122  a Path a name is slow for 50,000 names
-            if suffix.lower() not in _SUFFIXES:
-                continue
-            patient, separator, image = stem.partition("_")
-            key = (patient, image) if separator else (os.path.basename(parent), stem)  # noqa: PTH119
-            path = Path(parent) / name
-            if key not in found or _rank(name) < _rank(found[key].name):
-                found[key] = path
-    return found
+    walked = walk(root, tick)
+    for path in sorted(walked.files, key=lambda path: (_rank(path.name), path)):
+        stem, suffix = os.path.splitext(path.name)  # noqa: PTH122  a Path a name is slow for 50,000 names
+        if suffix.lower() not in _SUFFIXES:
+            continue
+        patient, separator, image = stem.partition("_")
+        found.setdefault((patient, image) if separator else (path.parent.name, stem), path)
+    return found, walked
 
 
 def _rank(name: str) -> int:

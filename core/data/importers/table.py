@@ -80,6 +80,7 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     ]
     kept = [_completed(row, found) for row, found in zip(merged.rows, looked, strict=True) if not found.reason]
     notes = [
+        *_two_level_notes([look for look in looked if not look.reason]),
         *(how, *table.notes, *columns.notes, *labels.notes(), *splits.notes, *kept_notes, *patient_notes, *merged.notes),
         *_notes(Counter(rule for _, rule in kept), [row["path"] for row, rule in kept if rule == "alone"]),
         *(f"{count} cells of column {name} are no {name} and were left empty" for name, count in spoiled.items()),
@@ -267,6 +268,13 @@ def _notes(rules: Counter[str], alone: Sequence[str]) -> list[str]:
     }
     notes = [f"{rules[rule]} images: {text}" for rule, text in texts.items() if rules[rule]]
     return [*notes, *patient_offers(alone), *mixed_sources_notes(rules)]
+
+
+def _two_level_notes(looked: Sequence[Looked]) -> list[str]:
+    count = sum(look.two_levels for look in looked)
+    if not count:
+        return []
+    return [f"warning: {count} images have two grey levels only, as masks have: is it the images that path_column names?"]
 
 
 def _dropped(header: Sequence[str], keep: Sequence[str], columns: dict[str, str]) -> list[str]:
