@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.data import looks
 from core.data.importers.patterns import PatientPattern
+from core.data.looks import KeptLooks, look_closely
 from core.data.manifest import STANDARD, number
 from core.errors import BadManifest, UnreadableImage
-from core.images import read
 from core.images.dicom import is_dicom, read_header
 from core.images.files import head_of, opened, printable_name, refuse_unknown
 from core.images.mammogram import ImageMeta
@@ -137,11 +138,14 @@ def look_at(paths: Sequence[Path], verify: str, progress: Progress | None) -> tu
         progress(0, len(paths))
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="import")
     try:
-        look = _decode if verify == "all" else _look
-        for looked in pool.map(lambda path: _unwritable(path) or look(path), paths):
-            found.append(looked)
-            if progress is not None:
-                progress(len(found), len(paths))
+        with KeptLooks() as kept:
+            look = _decode if verify == "all" else _look
+            for path, (looked, close) in zip(paths, pool.map(look, paths), strict=True):
+                if close is not None:
+                    kept.put(str(path), close)  # a check need not read the file again
+                found.append(looked)
+                if progress is not None:
+                    progress(len(found), len(paths))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     if verify == "all":
@@ -190,12 +194,15 @@ def _unwritable(path: Path) -> Looked | None:
     return Looked(reason=f"{printable_name(path)}: expected {wanted}. Rename the file.") if wanted else None
 
 
-def _decode(path: Path) -> Looked:
-    try:
-        image = read(path)
-    except UnreadableImage as error:
-        return Looked(reason=str(error))
-    return Looked(meta=image.meta, two_levels=has_two_levels(image.pixels))
+def _decode(path: Path) -> tuple[Looked, looks.Looked | None]:
+    refused = _unwritable(path)
+    if refused is not None:
+        return refused, None
+    close = look_closely(path)
+    if close.image is None:
+        return Looked(reason=close.look.reason), replace(close, image=None)
+    looked = Looked(meta=close.image.meta, two_levels=has_two_levels(close.image.pixels))
+    return looked, replace(close, image=None)  # of many files waiting in line, the pixels would fill the memory
 
 
 def has_two_levels(pixels: NDArray[np.float32]) -> bool:
@@ -207,13 +214,16 @@ def has_two_levels(pixels: NDArray[np.float32]) -> bool:
     return float(np.mean((pixels - low <= margin) | (high - pixels <= margin))) >= _LEVEL_SHARE
 
 
-def _look(path: Path) -> Looked:
+def _look(path: Path) -> tuple[Looked, None]:
+    refused = _unwritable(path)
+    if refused is not None:
+        return refused, None
     try:
         head = head_of(path)
         refuse_unknown(head)
         if not is_dicom(head):
-            return Looked()
+            return Looked(), None
         with opened(path) as (stream, _):
-            return Looked(meta=read_header(stream))
+            return Looked(meta=read_header(stream)), None
     except UnreadableImage as error:
-        return Looked(reason=f"{path.name}: {error}")
+        return Looked(reason=f"{printable_name(path)}: {error}"), None

@@ -110,13 +110,13 @@ def _find(source: Path, labels: dict[str, str], tick: Callable[[], None] | None)
         there = ", ".join(found.alone[:10]) or "no folder at all"
         raise BadManifest(f"{source}: {_LAYOUT}, got {there}. {_meant(source, found.alone, labels)}")
     found.folders = above or top
-    for folder, outer, label in found.folders:
-        walked = walk(folder, tick)
+    for class_folder, outer, label in found.folders:
+        walked = walk(class_folder, tick)
         found.walks.append(walked)
         for path in walked.files:
-            inside = path.relative_to(folder)
-            inner = next((split for part in inside.parent.parts if (split := split_of(part))), "")
-            found.files.append(_File(path, inside.as_posix(), outer, inner, label))
+            inside = path.relative_to(class_folder)
+            below = next(filter(None, map(split_of, inside.parent.parts)), "")
+            found.files.append(_File(path, inside.as_posix(), outer, below, label))
     return found
 
 

@@ -68,7 +68,7 @@ def walk(root: Path, tick: Callable[[], None] | None = None) -> Walk:
         except OSError as error:
             found.unreadable.append((folder, error.strerror or str(error)))
             continue
-        folders = []
+        folders: list[Path] = []
         for path, leads_to_folder in there:
             if is_clutter(path, folder=leads_to_folder):
                 found.clutter += 1
