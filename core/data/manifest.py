@@ -47,8 +47,8 @@ _MEANT = {
     "cancer": "malignant",
     "normal": "benign",
 }
-# As people write years: float() would also take 1_0, the digits of other scripts, and words such as nan.
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,3})?")
+# As people write years, with a decimal point or comma. float() would also take 1_0, the digits of other scripts, and nan.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:[.,][0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,3})?")
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ def number(text: str) -> float | None:
     """A cell's finite number; NaN for an empty cell, None for anything else."""
     if not text:
         return math.nan
-    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    value = float(text.replace(",", ".")) if _NUMBER.fullmatch(text) else math.nan
     return value if math.isfinite(value) else None
 
 

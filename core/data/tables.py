@@ -146,7 +146,7 @@ def decode(content: bytes, path: Path) -> str:
     if lines > MOST_LINES:
         raise BadManifest(f"{path}: expected at most {MOST_LINES:,} lines, got {lines:,}. Split the table.")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig").rstrip("\x1a")  # the mark that DOS programs put at the end
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise BadManifest(f"{path} line {line}: byte 0x{content[error.start]:02x} is not UTF-8. {_UTF8}") from error

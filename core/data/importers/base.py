@@ -153,6 +153,11 @@ def look_at(paths: Sequence[Path], verify: str, progress: Progress | None) -> tu
     return found, f"{len(paths)} files were judged by their headers only; `python -m core data check` decodes them all"
 
 
+def ticking(progress: Progress | None) -> Callable[[], None] | None:
+    """A function to call while nothing can be counted yet, so that the work can be ended then too."""
+    return None if progress is None else lambda: progress(0, 0)
+
+
 def rows_to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as a manifest's frame, typed as read_manifest does: the standard columns, then those that have any value."""
     names = _columns(rows)

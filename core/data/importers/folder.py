@@ -20,17 +20,19 @@ from core.data.importers.base import (
     look_at,
     mixed_sources_notes,
     rows_to_frame,
+    ticking,
 )
 from core.data.importers.masks import says_mask, with_their_image
 from core.data.importers.merging import same_file
 from core.data.importers.names import patient_offers, split_name
-from core.data.importers.patterns import PatientPattern
 from core.data.importers.walking import Walk, is_clutter, is_folder, walk
 from core.data.importers.words import split_of
+from core.data.manifest import LABELS
 from core.errors import BadManifest, UnreadableImage
 from core.images.files import head_of, refuse_unknown
 
 _LAYOUT = "expected {train,val,test}/{benign,malignant}/ (any of the splits) or {benign,malignant}/"
+_USUAL = {"benign": ("benign",), "malignant": ("malignant", "cancer")}
 _MOST_COUNTED = 10_000  # files of a folder that is left alone
 
 
@@ -55,6 +57,7 @@ class _Found:
     walks: list[Walk] = field(default_factory=list)
     alone: list[str] = field(default_factory=list)  # folders that are left alone
     loose: list[Path] = field(default_factory=list)  # files in folders where class folders are
+    splits: dict[str, str] = field(default_factory=dict)  # by the name of the folder, where that is another
     folders: list[tuple[Path, str, str]] = field(default_factory=list)  # class folder, split above it, label
 
 
@@ -63,25 +66,38 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     pattern = options.pattern("patient_pattern")
     verify = options.choice("verify", ("auto", "all", "header"))
     masks = options.choice("masks", ("leave", "import"))
-    labels = {word.lower(): "benign" for word in options.words("benign", "benign")}
-    labels |= {word.lower(): "malignant" for word in options.words("malignant", "malignant,cancer")}
+    labels = _labels(options)
     if not source.is_dir():
         raise BadManifest(f"{source}: {_LAYOUT}, got a file. Name the folder above those.")
-    tick = (lambda: progress(0, 0)) if progress is not None else None
+    tick = ticking(progress)
     found = _find(source, labels, tick)
     files, rejected = _once(found.files)
     looked, how = look_at([file.path for file in files], verify, progress)
     rejected += [(str(file.path), look.reason) for file, look in zip(files, looked, strict=True) if look.reason]
     kept = [(file, look) for file, look in zip(files, looked, strict=True) if not look.reason]
     kept, mask_notes = _without_masks(kept, rejected, masks)
-    rows, rules = _rows(kept, pattern)
+    patients = pattern.find([file.inside for file, _ in kept], tick) if pattern else [""] * len(kept)
+    rows, rules = _rows(kept, patients)
     notes = [how, *_split_notes([file for file, _ in kept]), *_patient_notes(rules, len(rows))]
     alone = [_without_split(file) for (file, _), row in zip(kept, rows, strict=True) if row["patient_id"] == _alone(file)]
     notes += patient_offers(alone) if rules["alone"] else []
+    if found.splits:
+        notes.append(f"splits: {', '.join(f'{name} is {split}' for name, split in found.splits.items())}")
     notes += [*mask_notes, *_beside(found, rejected), *_unused(options, labels, found)]
     if pattern is not None:
-        notes.append(f"patient_pattern matches {rules['pattern']} of {len(rows)} images")
+        doubt = "" if rules["pattern"] else "warning: "
+        notes.append(f"{doubt}patient_pattern matches {rules['pattern']} of {len(rows)} images")
     return ImportReport(rows_to_frame(rows), notes, sorted(rejected))
+
+
+def _labels(options: Options) -> dict[str, str]:
+    """Label by name of folder, in lower case; what an option names wins over what is usual."""
+    given = {label: [word.lower() for word in options.words(label)] for label in LABELS}
+    both = sorted(set(given["benign"]) & set(given["malignant"]))
+    if both:
+        raise BadManifest(f"importer folder: options benign and malignant both name {', '.join(both)}")
+    usual = {word: label for label, words in _USUAL.items() if not given[label] for word in words}
+    return usual | {word: label for label, words in given.items() for word in words}
 
 
 def _find(source: Path, labels: dict[str, str], tick: Callable[[], None] | None) -> _Found:
@@ -94,6 +110,8 @@ def _find(source: Path, labels: dict[str, str], tick: Callable[[], None] | None)
         if name in labels:
             top.append((child, "", labels[name]))
         elif split:
+            if child.name.lower() != split:
+                found.splits[child.name] = split
             for inner in _folders(child, found):
                 if inner.name.lower() in labels:
                     above.append((inner, split, labels[inner.name.lower()]))
@@ -181,11 +199,12 @@ def _without_masks(
     """The images without what is a mask of one; what is left out goes to `rejected`."""
     paths = [PurePath(file.inside) for file, _ in kept]
     paired = with_their_image(paths)
+    some = any(not look.two_levels for _, look in kept)  # where all are so, they are what there is to learn from
     reasons = [
         "its name says that it is a mask, and the image it belongs to is there"
         if is_paired
         else "it has two grey levels only, as a mask has"
-        if look.two_levels
+        if look.two_levels and some
         else ""
         for is_paired, (_, look) in zip(paired, kept, strict=True)
     ]
@@ -198,6 +217,8 @@ def _without_masks(
         if reason
     ]
     notes = [f"warning: {count} files look like masks and were left out (masks=import takes them in)"] if count else []
+    if kept and not some:
+        notes.append(f"warning: all {len(kept)} images have two grey levels only, as masks have: are they mammograms?")
     doubtful = [path.name for path, reason in zip(paths, reasons, strict=True) if not reason and says_mask(path)]
     if doubtful:
         more = f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else ""
@@ -208,12 +229,11 @@ def _without_masks(
     return [pair for pair, reason in zip(kept, reasons, strict=True) if not reason], notes
 
 
-def _rows(kept: Sequence[tuple[_File, Looked]], pattern: PatientPattern | None) -> tuple[list[dict[str, Any]], Counter[str]]:
+def _rows(kept: Sequence[tuple[_File, Looked]], patients: Sequence[str]) -> tuple[list[dict[str, Any]], Counter[str]]:
     names = {file.path: split_name(file.path.stem) for file, _ in kept}
     shared = {parts.patient for parts in names.values() if parts.stripped and parts.patient}
     rules: Counter[str] = Counter()
     rows = []
-    patients = pattern.find([file.inside for file, _ in kept]) if pattern else [""] * len(kept)
     for (file, found), matched in zip(kept, patients, strict=True):
         parts, meta = names[file.path], found.meta
         if matched:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.data.importers.base import Importer, ImportReport, Options, Progress, look_at, rows_to_frame
+from core.data.importers.base import Importer, ImportReport, Options, Progress, look_at, rows_to_frame, ticking
 from core.data.importers.walking import walk
 from core.errors import BadManifest
 from core.small_files import read_bytes
@@ -35,7 +35,7 @@ def import_mini_mias(source: Path, options: Options, progress: Progress | None) 
     odd = options.choice("odd", ("left", "right"))[0].upper()
     info = source if source.is_file() else _info_file(source)
     films = _parse(info)
-    walked = walk(info.parent, (lambda: progress(0, 0)) if progress is not None else None)
+    walked = walk(info.parent, ticking(progress))
     images = {path.stem.lower(): path for path in walked.files if path.suffix.lower() in (".pgm", ".png", ".jpg")}
     abnormal = {name: film for name, film in films.items() if film.severities}
     chosen = films if normals == "benign" else abnormal

@@ -10,11 +10,13 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from core.errors import BadManifest
 
 LIMIT = 30.0  # seconds for all names of an import; a sound expression needs one for a million
+_TICK = 0.2  # seconds
 LONGEST = 1_000  # characters of an expression
 
 _WORK = """
@@ -47,8 +49,8 @@ class PatientPattern:
         if not groups:
             raise BadManifest(f"{where} {text!r}: expected a group around the patient, such as ^(P[0-9]+)_")
 
-    def find(self, names: Sequence[str]) -> list[str]:
-        """The patient in each name; "" where the expression does not match.
+    def find(self, names: Sequence[str], tick: Callable[[], None] | None = None) -> list[str]:
+        """The patient in each name; "" where the expression does not match. `tick` is called meanwhile; it may raise.
 
         Raises:
             BadManifest: it takes longer than LIMIT.
@@ -57,19 +59,34 @@ class PatientPattern:
             return []
         # Names of another encoding hold half surrogates, which JSON carries as escapes.
         asked = json.dumps({"pattern": self._text, "names": list(names)}).encode("ascii")
+        with subprocess.Popen(
+            [sys.executable, "-I", "-c", _WORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            try:
+                found, said = _communicate(process, asked, tick)
+            except subprocess.TimeoutExpired as error:
+                raise BadManifest(
+                    f"{self._where} {self._text!r}: took more than {LIMIT:.0f} s on {len(names):,} names. A repeat inside a "
+                    "repeat, such as (a+)+, can take for ever: write it without, for example ^(P[0-9]+)_"
+                ) from error
+            finally:
+                process.kill()
+        if process.returncode:
+            lines = said.decode("utf-8", "replace").strip().splitlines()
+            reason = lines[-1] if lines else f"exit {process.returncode}"
+            raise BadManifest(f"{self._where} {self._text!r}: could not be used: {reason}")
+        return [str(patient) for patient in json.loads(found)]
+
+
+def _communicate(process: subprocess.Popen[bytes], asked: bytes, tick: Callable[[], None] | None) -> tuple[bytes, bytes]:
+    end = time.monotonic() + LIMIT
+    given: bytes | None = asked
+    while True:
         try:
-            done = subprocess.run(
-                [sys.executable, "-I", "-c", _WORK], input=asked, capture_output=True, timeout=LIMIT, check=True
-            )
-        except subprocess.TimeoutExpired as error:
-            raise BadManifest(
-                f"{self._where} {self._text!r}: took more than {LIMIT:.0f} s on {len(names):,} names. A repeat inside a "
-                "repeat, such as (a+)+, can take for ever: write it without, for example ^(P[0-9]+)_"
-            ) from error
-        except subprocess.CalledProcessError as error:
-            said = error.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise BadManifest(
-                f"{self._where} {self._text!r}: could not be used: {said[-1] if said else f'exit {error.returncode}'}"
-            ) from error
-        found = json.loads(done.stdout)
-        return [str(patient) for patient in found]
+            return process.communicate(given, timeout=_TICK)
+        except subprocess.TimeoutExpired:
+            given = None  # communicate goes on with what it was given
+            if tick is not None:
+                tick()
+            if time.monotonic() > end:
+                raise

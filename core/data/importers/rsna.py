@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.data.importers.base import VERIFY, Importer, ImportReport, Options, Progress, look_at, rows_to_frame
+from core.data.importers.base import VERIFY, Importer, ImportReport, Options, Progress, look_at, rows_to_frame, ticking
 from core.data.importers.walking import Walk, walk
+from core.data.importers.words import cell_word
 from core.data.tables import read_table, shown
 from core.errors import BadManifest
 
@@ -41,26 +42,33 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
             f"{table}: expected the columns of RSNA's train.csv ({', '.join(_NEEDED)}, ...), {', '.join(missing)} missing. "
             "RSNA's test.csv has no labels and cannot be imported."
         )
-    files, walked = _index(table.parent, (lambda: progress(0, 0)) if progress is not None else None)
-    candidates: list[tuple[Path, dict[str, Any]]] = []
+    files, walked = _index(table.parent, ticking(progress))
     rejected: list[tuple[str, str]] = walked.rejected()
     absent: Counter[str] = Counter()
+    rows_of: dict[Path, dict[str, Any]] = {}
     for line, fields in records:
         record = dict(zip(header, fields, strict=True))
+        for name in ("patient_id", "image_id", "cancer"):
+            record[name] = cell_word(record[name])  # pandas writes 5.0 for 5 beside empty cells
         key = (record["patient_id"], record["image_id"])
         if record["cancer"] not in _LABELS:
             rejected.append((f"{table.name} line {line}", f"cancer {shown(record['cancer'])}: expected 0 or 1"))
         elif key not in files:
             absent[key[0]] += 1
             rejected.append((f"{key[0]}/{key[1]}", f"no image {key[0]}/{key[1]}.dcm or {key[0]}_{key[1]}.jpg|png found"))
+        elif files[key] in rows_of:
+            first = rows_of[files[key]]
+            first["label"] = "malignant" if "malignant" in (first["label"], _LABELS[record["cancer"]]) else "benign"
+            rejected.append((f"{table.name} line {line}", f"the same image as a row above, which is {first['label']} now"))
         else:
-            candidates.append((files[key], _row(files[key], record)))
+            rows_of[files[key]] = _row(files[key], record)
+    candidates = list(rows_of.items())
     looked, how = look_at([path for path, _ in candidates], verify, progress)
     rejected += [(str(path), found.reason) for (path, _), found in zip(candidates, looked, strict=True) if found.reason]
     rows = [row for (_, row), found in zip(candidates, looked, strict=True) if not found.reason]
     notes = [
         how,
-        *walked.notes(),
+        *(*read.notes, *walked.notes()),
         "benign means cancer = 0 here: no cancer found; most of these were never biopsied",
         "no split is given: the patients are split when a training starts, or fill the split column",
     ]

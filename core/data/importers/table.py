@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from core.data.importers.base import (
     look_at,
     mixed_sources_notes,
     rows_to_frame,
+    ticking,
 )
 from core.data.importers.columns import BENIGN, MALIGNANT, Labels, Splits
 from core.data.importers.merging import TableRow, merge, sound
@@ -68,7 +69,7 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     splits = Splits(options, columns.of["split"], "split" in columns.guessed, cells["split"])
     if columns.of["split"] and not splits.used and columns.of["split"].lower() not in _RESERVED:
         keep = [*keep, columns.of["split"]]
-    patients, patient_notes = _patients(options, columns, cells)
+    patients, patient_notes = _patients(options, columns, cells, ticking(progress))
     root = Path(options.text("root") or source.parent).expanduser().absolute()
     rows, rejected, spoiled = _rows(table, cells, labels, splits, patients, keep, root)
     merged = merge(rows)
@@ -159,14 +160,16 @@ def _cells(table: Table, column: str) -> list[str]:
     return [fields[index] for _, fields in table.rows]
 
 
-def _patients(options: Options, columns: _Columns, cells: dict[str, list[str]]) -> tuple[list[tuple[str, str]], list[str]]:
+def _patients(
+    options: Options, columns: _Columns, cells: dict[str, list[str]], tick: Callable[[], None] | None
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Each row's patient and where it comes from ("table", "pattern" or "" for nowhere yet), and what to say of it.
 
     A pattern that the user gave wins over a column that was guessed; a column that the user named wins over the pattern.
     """
     pattern = options.pattern("patient_pattern")
     column, guessed = columns.of["patient"], "patient" in columns.guessed
-    matched = pattern.find(cells["path"]) if pattern else [""] * len(cells["path"])
+    matched = pattern.find(cells["path"], tick) if pattern else [""] * len(cells["path"])
     named = ["" if is_placeholder(cell) else cell for cell in cells["patient"]]
     notes = []
     nobody = Counter(cell for cell in cells["patient"] if cell and is_placeholder(cell))
@@ -182,7 +185,8 @@ def _patients(options: Options, columns: _Columns, cells: dict[str, list[str]]) 
         result.append(first if first[0] else second if second[0] else ("", ""))
     if pattern:
         used = sum(rule == "pattern" for _, rule in result)
-        notes.append(f"patient_pattern matches {sum(map(bool, matched))} of {len(matched)} rows and gives {used} patients")
+        doubt = "" if any(matched) else "warning: "
+        notes.append(f"{doubt}patient_pattern matches {sum(map(bool, matched))} of {len(matched)} rows and is used in {used}")
         if any(named):
             which = (
                 f"it wins over the column {column}, which was guessed; patient_column={column} would make the column win"

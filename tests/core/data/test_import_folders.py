@@ -249,6 +249,13 @@ def test_masks_without_telling_names_are_left_out_by_their_grey_levels(tmp_path:
     assert names(report) == ["1.png"] and "two grey levels only" in report.rejected[0][1]
 
 
+def test_a_set_of_nothing_but_two_levels_is_imported_with_a_warning(tmp_path: Path) -> None:
+    mask(tmp_path / "benign" / "1.png")
+    mask(tmp_path / "malignant" / "2.png")
+    report = imported(tmp_path)
+    assert len(report.frame) == 2 and said(report, "warning: all 2 images have two grey levels only")
+
+
 def test_images_whose_names_only_sound_like_masks_are_imported_with_a_word(tmp_path: Path) -> None:
     picture(tmp_path / "benign" / "ROI_1.png")
     picture(tmp_path / "malignant" / "roi_2.png")
@@ -288,3 +295,35 @@ def test_other_importers_follow_links_and_end(tmp_path: Path) -> None:
     (tmp_path / "mias" / "films").symlink_to(tmp_path / "films")
     (tmp_path / "mias" / "Info.txt").write_text("mdb001 G CIRC B 535 425 197\n", encoding="utf-8")
     assert len(import_data("mini-mias", tmp_path / "mias").frame) == 1
+
+
+# ---------------------------------------------------------------- options
+
+
+def test_a_word_that_an_option_names_wins_over_its_usual_meaning(tmp_path: Path) -> None:
+    picture(tmp_path / "cancer" / "1.png")
+    picture(tmp_path / "malignant" / "2.png")
+    report = imported(tmp_path, benign="cancer")
+    assert sorted(report.frame["label"]) == ["benign", "malignant"]
+    with pytest.raises(BadManifest, match="both name cancer"):
+        import_data("folder", tmp_path, benign="cancer", malignant="Cancer")
+
+
+def test_a_pattern_that_matches_nothing_is_a_warning_and_other_names_for_splits_are_told(tmp_path: Path) -> None:
+    picture(tmp_path / "Training Set" / "benign" / "1.png")
+    picture(tmp_path / "test" / "malignant" / "2.png")
+    report = imported(tmp_path, patient_pattern="(never)")
+    assert said(report, "warning: patient_pattern matches 0 of 2 images") and said(report, "splits: Training Set is train")
+
+
+def test_rsna_tables_as_pandas_writes_them_and_with_a_row_twice(tmp_path: Path) -> None:
+    picture(tmp_path / "5_100.png")
+    picture(tmp_path / "6_101.png")
+    (tmp_path / "train.csv").write_text(
+        ",patient_id,image_id,laterality,view,cancer\n0,5.0,100.0,L,CC,0.0\n1,5,100,L,CC,1\n2,6.0,101,R,CC,0.0\n",
+        encoding="utf-8",
+    )
+    report = import_data("rsna", tmp_path)
+    assert report.frame[["patient_id", "label"]].to_numpy().tolist() == [["5", "malignant"], ["6", "benign"]]
+    assert report.rejected == [("train.csv line 3", "the same image as a row above, which is malignant now")]
+    assert said(report, "numbers the rows")

@@ -225,7 +225,7 @@ def test_a_pattern_wins_over_a_guessed_column_and_a_named_column_over_the_patter
     assert said(report, "wins over the column case, which was guessed")
     report = imported(folder, text, patient_pattern="(.).png", patient_column="case")
     assert report.frame["patient_id"].tolist() == ["7", "7"]
-    assert said(report, "patient_column names, wins over it") and said(report, "matches 2 of 2 rows and gives 0 patients")
+    assert said(report, "patient_column names, wins over it") and said(report, "matches 2 of 2 rows and is used in 0")
     assert said(imported(folder, text, patient_pattern="(never)"), "matches 0 of 2 rows")
 
 

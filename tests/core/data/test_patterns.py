@@ -48,3 +48,14 @@ def test_an_expression_that_would_not_end_is_ended(monkeypatch: pytest.MonkeyPat
 def test_what_is_no_usable_expression_is_refused(text: str, words: str) -> None:
     with pytest.raises(BadManifest, match=words):
         PatientPattern(text, "option p")
+
+
+def test_waiting_for_a_pattern_can_be_ended() -> None:
+    class Enough(Exception):
+        pass
+
+    def tick() -> None:
+        raise Enough
+
+    with pytest.raises(Enough):
+        PatientPattern("^(a+)+$", "option p").find(["a" * 60 + "!"], tick)

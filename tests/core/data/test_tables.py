@@ -191,7 +191,7 @@ def test_an_age_that_is_no_finite_number_is_named(tmp_path: Path, text: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("61", 61.0), ("61.5", 61.5), ("6.1e1", 61.0), (".5", 0.5), ("61.", 61.0), ("+3", 3.0)]
+    ("text", "value"), [("61", 61.0), ("61.5", 61.5), ("6.1e1", 61.0), (".5", 0.5), ("61.", 61.0), ("+3", 3.0), ("61,5", 61.5)]
 )
 def test_ages_as_people_write_them_are_numbers(text: str, value: float) -> None:
     assert number(text) == value
@@ -294,3 +294,7 @@ def test_a_sep_line_that_names_no_separator_is_refused_or_a_title(tmp_path: Path
 
 def test_a_bad_row_does_not_hide_the_header_from_a_look(tmp_path: Path) -> None:
     assert header_of(written(tmp_path, "path,label\nonly one\n,,,,\n")) == ["path", "label"]
+
+
+def test_the_mark_that_dos_programs_put_at_the_end_is_nothing(tmp_path: Path) -> None:
+    assert len(read_manifest(written(tmp_path, text_of(",") + "\x1a"))) == 4
