@@ -46,7 +46,8 @@ def spelling(patient: str) -> str:
     100 and 100.0, 007 and 7, P01 and p1, P-1 and P 1, 1.5E+3 and 1500, full-width and invisible characters.
     """
     plain = unicodedata.normalize("NFKC", patient).translate(_DASHES)
-    plain = "".join(letter for letter in plain if unicodedata.category(letter) not in ("Cf", "Cc")).strip().casefold()
+    plain = "".join(letter for letter in plain if unicodedata.category(letter) not in ("Cf", "Cc"))
+    plain = plain.strip(" \t='\"").casefold()  # '007 and ="007" are how spreadsheets are told to take text
     if _EXPONENT.fullmatch(plain):
         value = Decimal(plain.replace(",", "."))
         return str(int(value)) if value == int(value) and value.adjusted() < 40 else plain

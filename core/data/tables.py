@@ -291,7 +291,7 @@ class _Builder:
             line = next((line for line, fields in self._rows if fields[index]), None)
             if line is None:
                 continue
-            if index == 0 and all(map(str.isdecimal, cells)) and len(set(cells)) == len(cells):
+            if index == 0 and _numbers_rows(cells):
                 self.notes.append("the first column has no name and numbers the rows: it was left out")
                 continue
             raise BadManifest(
@@ -303,6 +303,16 @@ class _Builder:
         kept = [index for index, name in enumerate(self._header) if name]
         rows = [(line, [fields[index] for index in kept]) for line, fields in self._rows]
         return Table([self._header[index] for index in kept], rows, self.notes)
+
+
+def _numbers_rows(cells: Sequence[str]) -> bool:
+    """Whether cells are an index: whole numbers, each once, or counted up from 0 or 1 once or several times (joined tables)."""
+    cells = [cell.removesuffix(".0") for cell in cells]
+    if not all(cell.isascii() and cell.isdecimal() and len(cell) < 16 for cell in cells):
+        return False
+    numbers = list(map(int, cells))
+    counted = all(number in (0, 1, before + 1) for before, number in zip([-1, *numbers], numbers, strict=False))
+    return counted or len(set(numbers)) == len(numbers)
 
 
 def table_text(rows: Iterable[Sequence[str]]) -> str:

@@ -16,6 +16,7 @@ BENIGN = "benign,benign_without_callback,0,negative,false,no,b"
 MALIGNANT = "malignant,1,cancer,positive,true,yes,m"
 _DEFAULTS = {"benign": BENIGN, "malignant": MALIGNANT}
 _NAMED = 8
+_FEW = 3  # different numbers that are most likely grades of one thing
 
 
 class Labels:
@@ -77,10 +78,13 @@ class Labels:
         first = [*odd, *(word for word, _ in self._counts.most_common() if word not in odd)][:_NAMED]
         there = ", ".join(f"{shown(word)} ({self._counts[word]} rows)" for word in first)
         numbers = sorted((word for word in self._counts if is_number(word)), key=lambda word: float(word.replace(",", ".")))
+        example = "benign=... malignant=..."
+        if len(numbers) <= _FEW:
+            example = f"benign={','.join(numbers[:-1]) or '...'} malignant={numbers[-1]} if that is so"
         raise BadManifest(
             f"importer {options.importer}: what do the labels in column {self._column} mean? It holds {there}, and without "
-            "both options only 0 is known to mean benign and 1 malignant. Say it, for example benign="
-            f"{','.join(numbers[:-1]) or '...'} malignant={numbers[-1]} if that is so; what stands in neither is left out"
+            f"both options only 0 is known to mean benign and 1 malignant. Say it, for example {example}; what stands in "
+            "neither is left out"
         )
 
 
@@ -120,7 +124,8 @@ class Splits:
     def _drop(self, options: Options, column: str, guessed: bool, words: Counter[str], numbers: bool) -> None:
         there = ", ".join(f"{shown(word)} ({count})" for word, count in sorted(words.items())[:_NAMED])
         what = "numbers, as of cross-validation folds" if numbers else "no word for a split"
-        how = f"To use it, say which are which, for example val={min(words)} test={max(words)} (the others become train)"
+        example = f"val={min(words)} test={max(words)}" if len(words) > 1 else f"test={min(words)}"
+        how = f"To use it, say which are which, for example {example} (with numbers the others become train)"
         if not guessed:
             raise BadManifest(f"importer {options.importer}: column {column} holds {what}: {there}. {how}")
         self.used = False

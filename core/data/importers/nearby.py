@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path, PureWindowsPath
 
 from core.data.tables import shown
@@ -18,6 +19,8 @@ class Nearby:
         """ " (...)" with what was probably meant, or "" where nothing is like it, or the file is there."""
         if os.sep == "/" and PureWindowsPath(path).drive:
             return " (a path of a Windows machine: name the folder with the option root, and make the paths relative)"
+        if re.search(r"(?:^|/)(?:https?|ftp|s3|gs):/", path):
+            return " (an address in a network: download the images, and name their files)"
         folder, name = os.path.split(path)
         if os.path.lexists(path):
             return ""

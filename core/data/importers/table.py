@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ _KNOWN = (
     *("age", "density", "scanner", "birads", "implant", "biopsy", "synthetic", "manufacturer", "site"),
     *("lesions", "lesion_circles", "lesion_masks", "dataset", "official_split"),
 )
+_LONGEST_PATH = 4_096  # characters; no system takes more
 _RESERVED = ("path", "label", "patient_id", "laterality", "view", "split", "content_hash")
 
 
@@ -65,8 +67,10 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     columns = _columns(source, table.header, options)
     keep, kept_notes = _kept(source, table.header, columns.of, options)
     cells = {role: _cells(table, column) for role, column in columns.of.items()}
-    labels = Labels(options, columns.of["label"], cells["label"])
-    splits = Splits(options, columns.of["split"], "split" in columns.guessed, cells["split"])
+    # Rows without an image (totals, notes below the table) have no say in what the words mean.
+    told = {role: list(itertools.compress(column, cells["path"])) for role, column in cells.items()}
+    labels = Labels(options, columns.of["label"], told["label"])
+    splits = Splits(options, columns.of["split"], "split" in columns.guessed, told["split"])
     if columns.of["split"] and not splits.used and columns.of["split"].lower() not in _RESERVED:
         keep = [*keep, columns.of["split"]]
     patients, patient_notes = _patients(options, columns, cells, ticking(progress))
@@ -216,6 +220,9 @@ def _rows(
         split = splits.of(value["split"])
         if not value["path"]:
             rejected.append((line, "no path"))
+            continue
+        if len(value["path"]) > _LONGEST_PATH:
+            rejected.append((line, f"path {shown(value['path'])}: expected at most {_LONGEST_PATH:,} characters"))
             continue
         if split is None:
             rejected.append((line, f"split {shown(value['split'])}: expected train, val, test or nothing"))

@@ -63,6 +63,7 @@ def test_names_that_only_look_alike_are_patients(text: str) -> None:
         *(("100", "100.0"), ("100", "100.00"), ("100", "100,0"), ("7", "007"), ("p1", "P1"), ("P1", "P01"), ("P-1", "P1")),
         *(("P 1", "P_1"), ("P_001_a", "P_1_A"), ("1.5E+3", "1500"), ("1,5e+3", "1500.0"), ("１２", "12"), ("P1\u200b", "P1")),
         *(("a b", "a  b"), ("P1", "P1\u00a0"), ("A–1", "A-1"), ("straße", "STRASSE")),
+        *(("007", "'007"), ("007", '="007"')),
     ],
 )
 def test_one_patient_written_in_two_ways_is_named_before_it_leaks(one: str, other: str) -> None:

@@ -114,6 +114,7 @@ def column(values: list[str]) -> str:
     [
         (["0", "1", "2"], {}, "benign=0,1 malignant=2"),
         (["1", "2"], {}, "benign=1 malignant=2"),
+        (["1", "2", "3", "4"], {}, "for example benign=... malignant=...;"),
         (["1.0", "2.0"], {}, "'2' (1 rows)"),
         (["-1", "1"], {}, "benign=-1 malignant=1"),
         (["0", "1", "0.5"], {}, "'0.5'"),
@@ -156,6 +157,11 @@ def test_labels_mean_what_the_options_say_and_else_the_usual(
     assert "".join(found.get(SHADES[index], "-")[0] for index in range(len(values))) == expected
     assert len(report.rejected) == expected.count("-")
     assert said(report, "labels of column label", "as benign")
+
+
+def test_a_row_of_totals_has_no_say(folder: Path) -> None:
+    report = imported(folder, column(["0", "1"]) + ",17,\n")
+    assert labels(report) == {"a": "benign", "b": "malignant"} and report.rejected == [("t.csv line 4", "no path")]
 
 
 def test_words_that_were_left_out_or_never_came_are_counted(folder: Path) -> None:
@@ -314,6 +320,8 @@ def test_the_offer_stands_in_the_report_and_works(folder: Path) -> None:
         ("a.jpg", "'a.png' is there"),
         ("C:\\data\\a.png", "a path of a Windows machine"),
         ("nowhere.png", "Check the path."),
+        ("https://example.org/a.png", "download the images"),
+        ("x" * 5000, "expected at most 4,096 characters"),
     ],
 )
 def test_a_missing_file_is_named_with_what_was_probably_meant(folder: Path, path: str, words: str) -> None:

@@ -258,10 +258,12 @@ def test_values_under_no_name_are_a_question_and_an_index_is_none(at: int) -> No
         return text_of(",", header=header, rows=[[*row[:at], cell, *row[at:]] for row, cell in zip(BODY, cells, strict=True)])
 
     assert parse_table(with_column([""] * 4), Path("t.csv")).header == NAMES
-    for cells in (["a", "b", "c", "d"], ["1", "1", "2", "3"], ["0", "1", "", "3"], ["0.5", "1", "2", "3"]):
+    for cells in (["a", "b", "c", "d"], ["7", "7", "2", "3"], ["0", "1", "", "3"], ["0.5", "1", "2", "3"]):
         with pytest.raises(BadManifest, match=r"has no name but values|too many"):
             parse_table(with_column(cells), Path("t.csv"))
     if at == 0:
+        for cells in (["0.0", "1.0", "2.0", "3.0"], ["0", "1", "0", "1"], ["1", "2", "1", "2"], ["9", "4", "7", "5"]):
+            assert parse_table(with_column(cells), Path("t.csv")).header == NAMES
         table = parse_table(with_column(["0", "1", "2", "3"]), Path("t.csv"))
         assert table.header == NAMES and table.rows[0] == (2, BODY[0]) and "numbers the rows" in table.notes[0]
 
