@@ -10,7 +10,6 @@ What a user chose (`recall`, `remember`) is in dashboard.choices, background wor
 
 from __future__ import annotations
 
-import csv
 import platform
 import re
 import sys
@@ -92,12 +91,12 @@ def find_manifests() -> list[Path]:
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _is_manifest(path: str, stamp: int) -> bool:
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return False
-    return {"path", "label"} <= {name.strip() for name in header}
+    from core.data.tables import header_of
+
+    def wanted(fields: list[str]) -> bool:
+        return {"path", "label"} <= {name.lower() for name in fields}
+
+    return wanted(header_of(Path(path), wanted))
 
 
 def current_manifest() -> Path | None:

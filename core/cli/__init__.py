@@ -25,9 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # Windows consoles default to a code page without "–" or "≥"
             stream.reconfigure(encoding="utf-8", errors="replace")
-    arguments = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
+        arguments = build_parser().parse_args(argv)
         return int(arguments.command(arguments))
     except LabError as error:
         print("\n".join(map(printable, f"error: {error}".split("\n"))), file=sys.stderr)

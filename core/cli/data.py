@@ -41,7 +41,7 @@ def import_(arguments: argparse.Namespace) -> int:
     for path, reason in report.rejected:
         note(f"left out: {path}: {reason}")
     for text in report.notes:
-        note(f"note: {text}")
+        note(text if text.startswith("warning: ") else f"note: {text}")
     summary = {
         "manifest": arguments.out.as_posix(),
         "images": len(report.frame),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core import RESEARCH_NOTICE, __version__
 from core.cli import audit, control, data, evaluation, images, runs, system
+from core.cli.inputs import ImageFiles
 from core.config import DataConfig
 
 Command = Callable[[argparse.Namespace], int]
@@ -119,7 +120,14 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
 def _picture_commands(commands: argparse._SubParsersAction) -> None:
     predict = _add(commands, "predict", runs.predict, "scores and decisions for image files")
     _run_argument(predict)
-    predict.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    predict.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        action=ImageFiles,
+        help="images, folders, or patterns such as '*.png'",
+    )
     _frame_option(predict)
     predict.add_argument("--csv", type=Path, metavar="out.csv", help="write the table to this file")
     _json_option(predict)

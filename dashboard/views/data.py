@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 VIEWS = ["Images", "Counts", "Problems", "Import"]
 ROWS, COLUMNS = 3, 6
+STOPPED = ":material/cancel:"
 
 
 def show() -> None:
@@ -212,10 +213,12 @@ def problems(manifest: Path) -> None:
     """The check of the data set: start, progress, and what it found with reasons."""
     task = services.task(services.check_name(manifest))
     if task is not None and task.running:
-        _check_progress(services.check_name(manifest))
+        _progress(services.check_name(manifest), "data:check:cancel")
         return
     if task is not None and task.state == "failed":
         components.show_error(task.error)
+    if task is not None and task.state == "stopped":
+        st.info("The check was cancelled. What was read by then is kept: checking again goes on from there.", icon=STOPPED)
     if task is not None and task.state == "done":
         report(task.result)
     else:
@@ -229,12 +232,22 @@ def problems(manifest: Path) -> None:
 
 
 @st.fragment(run_every=0.5)
-def _check_progress(name: str) -> None:
+def _progress(name: str, key: str) -> None:
+    """A running task's progress, and a button that cancels it; the page anew when it has ended."""
     task = services.task(name)
     if task is None or not task.running:
         st.rerun()
-    else:
-        components.task_progress(task)
+        return
+    components.task_progress(task)
+    stopping = task.stopping.is_set()
+    st.button(
+        "Cancelling" if stopping else "Cancel",
+        icon=":material/cancel:",
+        key=key,
+        disabled=stopping,
+        on_click=services.stop_task,
+        args=(name,),
+    )
 
 
 def report(found: CheckReport) -> None:
@@ -260,7 +273,10 @@ def _left_out(manifest: Path) -> None:
     """What the import of this manifest had to say, and the files it left out."""
     kept = services.recall(f"left_out:{manifest}", {})
     for note in kept.get("notes", []):
-        st.info(note, icon=":material/info:")
+        if note.startswith("warning: "):
+            st.warning(note.removeprefix("warning: "), icon=":material/warning:")
+        else:
+            st.info(note, icon=":material/info:")
     if kept.get("rejected"):
         st.markdown(f"#### Left out by the import: {kept['count']}", anchors=False)
         rows = [{"file": path, "reason": reason} for path, reason in kept["rejected"]]
@@ -283,8 +299,10 @@ def import_form(*, primary: bool = True) -> None:
     options = _options(IMPORTERS[name])
     task = services.task("import")
     if task is not None and task.running:
-        _import_progress()
+        _progress("import", "import:cancel")
         return
+    if task is not None and task.state == "stopped":
+        st.info("The import was cancelled. Nothing was written.", icon=STOPPED)
     if task is not None and task.state == "failed":
         components.show_error(task.error)
     if st.button(
@@ -306,15 +324,6 @@ def _options(importer: Importer) -> dict[str, str]:
             for name, words in importer.options.items()
         }
     return {name: text for name, text in typed.items() if text}
-
-
-@st.fragment(run_every=0.5)
-def _import_progress() -> None:
-    task = services.task("import")
-    if task is None or not task.running:
-        st.rerun()
-    else:
-        components.task_progress(task)
 
 
 with components.page(

@@ -6,11 +6,16 @@ One file an importer. To add one: write a function (source, options, progress) -
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from core.data.identity import patient_doubts
 from core.data.importers import folder, mini_mias, rsna, table
 from core.data.importers.base import Importer, ImportReport, Options
+from core.data.tables import shown
 from core.errors import BadManifest
 
 __all__ = ["IMPORTERS", "ImportReport", "Importer", "import_data"]
@@ -18,6 +23,9 @@ __all__ = ["IMPORTERS", "ImportReport", "Importer", "import_data"]
 IMPORTERS: dict[str, Importer] = {
     importer.name: importer for importer in (folder.IMPORTER, table.IMPORTER, rsna.IMPORTER, mini_mias.IMPORTER)
 }
+
+# A number with a sign is no formula.
+_FORMULA = r"(?![+-]?[0-9.]+$)[=+\-@]"
 
 
 def import_data(
@@ -48,4 +56,23 @@ def import_data(
         raise BadManifest(
             f"{path}: no usable image found" + (f" ({len(report.rejected)} left out, the first: {reasons})" if reasons else "")
         )
-    return report
+    return replace(report, notes=[*report.notes, *_patient_notes(report.frame), *_formula_notes(report.frame)])
+
+
+def _patient_notes(frame: pd.DataFrame) -> list[str]:
+    doubts = patient_doubts(frame["patient_id"].astype("str").to_list(), frame["split"].astype("str").to_list())
+    return [f"warning: {doubt.message}" for doubt in doubts]
+
+
+def _formula_notes(frame: pd.DataFrame) -> list[str]:
+    """A warning of cells that a spreadsheet would run. They stay as they are: a manifest says what its source said."""
+    columns = [name for name in frame.columns if pd.api.types.is_string_dtype(frame[name])]
+    found = {name: frame.loc[frame[name].str.match(_FORMULA), name] for name in columns}
+    count = sum(map(len, found.values()))
+    if not count:
+        return []
+    name, first = next((name, cells.iloc[0]) for name, cells in found.items() if len(cells))
+    return [
+        f"{count} cells begin with =, +, - or @ (the first: {name} {shown(first)}): a spreadsheet that opens the manifest "
+        "would take them for formulas. They are kept as they are; import the file there with its columns as text"
+    ]
