@@ -5,7 +5,6 @@ What the Gradio tab, the command line, the pages and the evaluation all call, so
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,8 +248,13 @@ class Predictor:
 
 def _threshold(card: Mapping[str, Any], source: str) -> float:
     value = card.get("threshold")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadRun(f"{source}: the model has no threshold (got {value!r}). Let its training finish, or train again")
+    if value is None:
+        raise BadRun(f"{source}: the model has no threshold. Let its training finish, or train again")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # nor NaN
+        raise BadRun(
+            f"{source}: the threshold in model.json: expected a number from 0 to 1, got {repr(value)[:40]}. "
+            "Restore the file, or train again"
+        )
     return float(value)
 
 
