@@ -18,7 +18,7 @@ from core.config import DataConfig, Recipe
 from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
 from core.errors import BadManifest, Leakage, UnreadableImage
-from core.images import read
+from core.images import one_large_at_a_time, read
 from core.images.colour import COLOURED
 from core.images.files import content_of
 from core.preprocessing import analyse
@@ -136,6 +136,11 @@ def _look(paths: Sequence[str], progress: Callable[[int, int], None] | None) -> 
 
 
 def _look_at(path: str) -> _File:
+    with one_large_at_a_time():
+        return _looked_at(path)
+
+
+def _looked_at(path: str) -> _File:
     name = Path(path).name
     try:
         content = content_of(path)

@@ -6,6 +6,7 @@ The largest mammograms are digitised films of about 115 megapixels; a decompress
 from __future__ import annotations
 
 from core.errors import UnreadableImage
+from core.images.turn import take
 
 MAX_SIDE = 20_000
 MAX_PIXELS = 150_000_000
@@ -20,7 +21,9 @@ def got(expected: str, came: str, remedy: str) -> UnreadableImage:
 
 
 def check_size(height: int, width: int, samples: int = 1) -> None:
-    """Refuse impossible and dangerous dimensions; `samples` a pixel: 1 for grey, 3 or 4 for colour.
+    """Refuse impossible and dangerous dimensions; wait for the turn of a large image (core.images.turn).
+
+    `samples` a pixel: 1 for grey, 3 or 4 for colour.
 
     Raises:
         UnreadableImage: a side below 1 or above MAX_SIDE, or more than MAX_PIXELS pixels, in colour MAX_PIXELS samples.
@@ -34,6 +37,7 @@ def check_size(height: int, width: int, samples: int = 1) -> None:
             f"{width}×{height}",
             f"If it is a real mammogram, export it {'in grey' if colour else 'at a lower resolution'}",
         )
+    take(height * width * samples)
 
 
 def describe(content: bytes) -> str:

@@ -219,7 +219,23 @@ def _read_card(path: Path) -> dict[str, Any]:
     lacking = [key for key in ("model", "weights_sha256") if not card.get(key)]
     if lacking or not isinstance(card["model"], dict):
         raise BadRun(f"{path}: the card lacks {', '.join(lacking) or 'a valid model'}. Restore it, or train again")
+    _check_thresholds(path, card)
     return card
+
+
+def _check_thresholds(path: Path, card: Mapping[str, Any]) -> None:
+    """Raises BadRun for a threshold that no score can be compared with: then every image would be of one class."""
+    levels = card.get("thresholds") or {}
+    if not isinstance(levels, dict):
+        raise BadRun(f"{path}: thresholds: expected one a level, got {repr(levels)[:40]}. Restore the file, or train again")
+    found = {"threshold": card.get("threshold")} | {f"thresholds.{level}": value for level, value in levels.items()}
+    for name, value in found.items():
+        plain = value is None or (isinstance(value, str) and name != "threshold")  # the reason why a level has none
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+        if not plain and not number:
+            raise BadRun(
+                f"{path}: {name[:40]}: expected a number from 0 to 1, got {repr(value)[:40]}. Restore the file, or train again"
+            )
 
 
 @contextmanager

@@ -15,11 +15,12 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ _DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in _STORAGES.value
 # What damaged bytes raise in a pickle machine, and in the ones below it.
 _ANYTHING = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
-    *(RecursionError, AssertionError, NotImplementedError, RuntimeError, zipfile.BadZipFile),
+    *(RecursionError, AssertionError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile),
 )
 
 
@@ -65,6 +66,10 @@ class Foreign:
         """The pickle machine fills what it takes for a list, a dictionary or a set; nothing is kept."""
 
     extend = add = update = __setitem__ = append
+
+    def __call__(self, *_: Any, **__: Any) -> Foreign:
+        """What a function that is not known here gives is not known either."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def _guarded(step: Callable[[], Any]) -> Any:
 class _Unpickler(pickle._Unpickler):
     """In Python, not in C: the C one makes a table as long as the largest number by which a file remembers a value."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, stream: Any, storage: Callable[[Any], Any]) -> None:
         super().__init__(stream, encoding="utf-8", errors="replace")

@@ -7,7 +7,6 @@ training is a function of seed, epoch and step (see loop.py and core.data.batche
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -158,7 +157,7 @@ def _is_like(value: Any, default: Any) -> bool:
     if isinstance(default, int):
         return type(value) is int and 0 <= value < 2**63
     if isinstance(default, float):
-        return type(value) in (int, float) and abs(value) <= sys.float_info.max or type(value) is float
+        return type(value) is float or (type(value) is int and abs(value) < 2**63)
     return isinstance(value, list) and all(_is_like(each, 0.0) for each in value)
 
 
