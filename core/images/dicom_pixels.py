@@ -73,8 +73,7 @@ def layout_of(file: DicomFile) -> tuple[Layout, list[str]]:
             raise got("an image header", f"one without {', '.join(missing)}", DAMAGED)
         check_size(int(ds.Rows), int(ds.Columns))
         allocated, samples = int(ds.BitsAllocated), int(ds.get("SamplesPerPixel") or 1)
-        if allocated > 16:  # computed in double precision: as much memory as in colour
-            check_size(int(ds.Rows), int(ds.Columns), 3)
+        check_size(int(ds.Rows), int(ds.Columns), bits=allocated)
         if allocated == 1:
             raise got("grey levels", "a binary mask (1 bit a pixel)", "Name the mammogram, not its segmentation")
         if allocated not in (8, 16, 32, 64):

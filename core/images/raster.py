@@ -214,7 +214,7 @@ def _decode_tiff(content: bytes, frame: int | None) -> _Raw:
     index = _require_frame(frame, len(pages))
     tags = pages[index]
     shape = (tags.get(_TIFF_HEIGHT, 0), tags.get(_TIFF_WIDTH, 0))
-    check_size(*shape, tags.get(_TIFF_SAMPLES, 1))
+    check_size(*shape, tags.get(_TIFF_SAMPLES, 1), tags.get(_TIFF_BITS, 8))
     check_size(tags.get(_TIFF_TILE_HEIGHT, 1), tags.get(_TIFF_TILE_WIDTH, 1), tags.get(_TIFF_SAMPLES, 1))
     try:
         with _tiff_file(content) as image:

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from core.config import Config
 from core.data.batches import Batch, Order, batch_count, batches
-from core.errors import TrainingFailed
+from core.errors import BadRun, TrainingFailed
 from core.model import Classifier
 from core.training.average import Average
 from core.training.checkpoint import Progress
@@ -107,12 +107,22 @@ class Trainer:
         }
 
     def restore(self, states: dict[str, Any], *, optimizer: bool) -> None:
-        """Take over the states of a checkpoint; the optimizer's only when its phase goes on."""
-        self.scaler.load_state_dict(states["scaler"])
-        if self.average is not None:
-            self.average.model.load_state_dict(states["average"])
-        if optimizer and self.optimizer is not None:
-            self.optimizer.load_state_dict(states["optimizer"])
+        """Take over the states of a checkpoint; the optimizer's only when its phase goes on.
+
+        Raises:
+            BadRun: they are not those of this network and optimizer.
+        """
+        try:
+            self.scaler.load_state_dict(states["scaler"])
+            if self.average is not None:
+                self.average.model.load_state_dict(states["average"])
+            if optimizer and self.optimizer is not None:
+                self.optimizer.load_state_dict(states["optimizer"])
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            words = " ".join(str(error).split())[:200]
+            raise BadRun(
+                f"last.pt: its optimizer or average is not that of this network ({words}). Start a new run."
+            ) from error
 
     # ------------------------------------------------------------------ an epoch
 
