@@ -14,7 +14,16 @@ from contextlib import contextmanager
 
 LARGE = 30_000_000  # pixels, in colour samples; or bytes of a file. Digital mammograms have up to 28 million pixels
 _turn = threading.Lock()
-_own = threading.local()  # depth: blocks this thread is in; holds: whether it has the turn
+
+
+class _Own(threading.local):
+    """Of each thread: how many blocks it is in, and whether it has the turn."""
+
+    depth = 0
+    holds = False
+
+
+_own = _Own()
 
 
 @contextmanager
@@ -24,12 +33,12 @@ def one_large_at_a_time() -> Iterator[None]:
     Nothing in it may wait for another thread that decodes, and no generator may yield from inside it: the one would wait
     for ever, the other keeps everybody waiting.
     """
-    _own.depth = getattr(_own, "depth", 0) + 1
+    _own.depth += 1
     try:
         yield
     finally:
         _own.depth -= 1
-        if _own.depth == 0 and getattr(_own, "holds", False):
+        if _own.depth == 0 and _own.holds:
             _own.holds = False
             _turn.release()
 
@@ -39,6 +48,6 @@ def take(size: int) -> None:
 
     Outside of any block it does nothing.
     """
-    if size > LARGE and getattr(_own, "depth", 0) and not getattr(_own, "holds", False):
+    if size > LARGE and _own.depth and not _own.holds:
         _turn.acquire()
         _own.holds = True

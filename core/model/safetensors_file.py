@@ -100,7 +100,8 @@ def _entry(name: str, entry: Any) -> tuple[tuple[int, ...], torch.dtype, int, in
     dtype = _DTYPES.get(entry["dtype"]) if isinstance(entry.get("dtype"), str) else None
     if dtype is None:
         raise DamagedFile(f"{name[:200]}: values of type {str(entry.get('dtype'))[:20]!r} are not known here")
-    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    shape: Any = entry.get("shape")
+    offsets: Any = entry.get("data_offsets")
     if not _whole(shape) or not _whole(offsets) or len(offsets) != 2:
         raise DamagedFile(f"{name[:200]}: its shape and place are no whole numbers")
     if math.prod(shape) * dtype.itemsize != offsets[1] - offsets[0]:

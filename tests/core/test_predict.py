@@ -13,9 +13,9 @@ import torch
 
 from core.config import ModelConfig, Recipe
 from core.errors import BadRun, RecipeMismatch, UnreadableImage
-from core.images import encode_png, read
+from core.images import encode_png, read, turn
 from core.model import build_model, load_model, read_card, save_model
-from core.predict import Prediction, Predictor
+from core.predict import BATCH_SIZE, Prediction, Predictor
 from core.preprocessing import prepare
 
 CONFIG = ModelConfig(options={"width": 8})
@@ -95,6 +95,33 @@ def test_files_that_cannot_be_scored_keep_their_place_and_reason(run: Path, film
     assert all(r[1] for r in results if not isinstance(r, Prediction))
     assert seen == [(i, 7) for i in range(1, 8)]
     assert list(Predictor.from_run(run, device="cpu").predict_many([])) == []
+
+
+@pytest.mark.parametrize("largest", [0, 10**9], ids=["all large", "none large"])
+def test_large_images_are_scored_one_by_one_and_give_the_same(
+    largest: int, run: Path, films: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.from_run(run, device="cpu")
+    expected = [predictor.predict(path).score for path in films]
+    sizes: list[int] = []
+    real = predictor.score_prepared_many
+    monkeypatch.setattr(predictor, "score_prepared_many", lambda each: sizes.append(len(each)) or real(each))
+    for module in ("core.predict.LARGE", "core.images.turn.LARGE"):
+        monkeypatch.setattr(module, largest)
+    found = list(predictor.predict_many(films))
+    assert [each.score for each in found if isinstance(each, Prediction)] == pytest.approx(expected, abs=1e-5)
+    assert sum(sizes) == len(films) and max(sizes) == (1 if largest == 0 else BATCH_SIZE)
+
+
+def test_scoring_that_is_given_up_half_way_keeps_nobody_waiting(
+    run: Path, films: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.images.turn.LARGE", 0)
+    results = Predictor.from_run(run, device="cpu").predict_many(films)
+    next(results)
+    assert not turn._turn.locked()  # nor while its reader takes its time
+    results.close()
+    assert not turn._turn.locked()
 
 
 def test_an_unreadable_file_alone_raises(run: Path, tmp_path: Path) -> None:
