@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from core.config import Config
-from core.data.batches import Batch, Order, batch_count, batches
+from core.data.batches import ORDERS, Batch, batch_count, batches, malignant_draws
 from core.errors import BadRun, TrainingFailed
 from core.model import Classifier
 from core.training.average import Average
@@ -64,12 +64,17 @@ class Trainer:
         weights = (1.0, 1.0)
         if config.training.imbalance == "weights":
             malignant = int((rows.train["label"] == "malignant").sum())
-            weights = class_weights(malignant, len(rows.train))
+            weights = class_weights(malignant_draws(malignant, len(rows.train), self.together), len(rows.train))
         self.loss = Loss.of(config.training, weights)
         self._compiled = model if compiled is None else compiled
         self._network: nn.Module = self._compiled
         self._loss_sum = self._scalar(progress.loss_sum)
         self._window_loss = self._scalar(0.0)
+
+    @property
+    def together(self) -> int:
+        """Images whose gradients make one update of the weights."""
+        return self.batch_size * self.config.training.accumulation_steps
 
     # ------------------------------------------------------------------ phases and state
 
@@ -143,10 +148,15 @@ class Trainer:
 
     def _source(self) -> Iterator[Batch]:
         training, progress = self.config.training, self.progress
-        order: Order = "sampler" if training.imbalance == "sampler" else "shuffle"
+        order = ORDERS[training.imbalance]
         if self.features is not None:  # every process makes the whole batch: it is a matter of microseconds
             return self.features.batches(
-                batch_size=self.batch_size, seed=training.seed, epoch=progress.epoch, order=order, start=progress.step
+                batch_size=self.batch_size,
+                seed=training.seed,
+                epoch=progress.epoch,
+                order=order,
+                start=progress.step,
+                together=self.together,
             )
         if self.world.size > 1 and not isinstance(self._network, DistributedDataParallel):
             self._network = DistributedDataParallel(self._compiled)
@@ -160,6 +170,7 @@ class Trainer:
             epoch=progress.epoch,
             order=order,
             start=progress.step,
+            together=self.together,
             rank=self.world.rank,
             world=self.world.size,
             workers=self.machine.readers,
