@@ -175,7 +175,9 @@ def batches(
         raise BadManifest("no images to make batches of: this split is empty. Check the split column of the manifest.")
     paths = frame["path"].astype("str").to_list()
     labels = (frame["label"] == LABELS[1]).to_numpy().astype(np.float32)
-    tasks = _tasks(epoch_order(labels, order, seed, epoch, together), batch_size, world, rank, equal=order != "sequence")[start:]
+    tasks = _tasks(epoch_order(labels, order, seed, epoch, together), batch_size, world, rank, equal=order != "sequence")[
+        start:
+    ]
 
     def load(task: _Task) -> Batch:
         batch = _load(task, paths, labels, cache, augmentation, (seed, epoch))

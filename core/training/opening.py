@@ -140,7 +140,7 @@ def compile_model(model: Classifier, machine: Machine, config: Config) -> tuple[
     try:
         compiled = cast(nn.Module, torch.compile(model))
         with machine.autocast():
-            logits = compiled(images)
+            logits = compiled(images if len(images) > 1 else images.repeat(2, 1, 1, 1))
         logits.float().sum().backward()
     except Exception as error:  # noqa: BLE001  compilers fail in as many ways as there are; training goes on without
         _log.warning("torch.compile failed", exc_info=error)

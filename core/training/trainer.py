@@ -26,6 +26,7 @@ from core.training.average import Average
 from core.training.checkpoint import Progress
 from core.training.failures import diverged
 from core.training.features import Features
+from core.training.lone import lone_image
 from core.training.losses import Loss, class_weights
 from core.training.machine import Machine
 from core.training.phases import Phase, parameter_groups, rate_factor
@@ -225,7 +226,7 @@ class Trainer:
         seed = step_seed(self.config.training.seed, progress.epoch, progress.step, self.world.rank)
         # Gradients go from process to process once a window.
         alone = isinstance(network, DistributedDataParallel) and not last
-        with network.no_sync() if alone else nullcontext():
+        with network.no_sync() if alone else nullcontext(), lone_image(self.model, batch.images):
             with drawing(seed):
                 loss = self._loss(batch)
                 scaled = self.scaler.scale(loss * scale)
@@ -247,8 +248,12 @@ class Trainer:
             # The order is random already, so whoever stands opposite is.
             images, labels = (torch.lerp(tensor.flip(0), tensor, share) for tensor in (images, labels))
         with self.machine.autocast():
-            logits = self._network(images) if self.features is None else self.model.classify(images)
+            logits = self._network_for(images)(images) if self.features is None else self.model.classify(images)
         return (self.loss(logits.float(), labels) * counted).sum()
+
+    def _network_for(self, images: torch.Tensor) -> nn.Module:
+        """What makes the step: a compiled network has been compiled without what `lone_image` does to its layers."""
+        return self.model if images.shape[0] == 1 and self._network is self._compiled else self._network
 
     def _set_rates(self, optimizer: torch.optim.Optimizer, phase: Phase) -> None:
         training = self.config.training
