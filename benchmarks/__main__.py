@@ -14,6 +14,7 @@ BENCHMARKS = {
     "explain": "heatmaps against a forward pass of the same image, and a model that stays loaded",
     "fuzz": "thousands of damaged files: what is read, refused, crashes or hangs, in time and memory",
     "head": "the head phase on kept features against stepping the frozen network every epoch",
+    "memory": "peak memory from a file to the model's input, in bytes a pixel, at the largest size that is read",
     "prepare": "file to model input, images/s on 1 and 2 workers, against pydicom, scikit-image and PIL",
     "preview": "slider to picture, in the server and in Chromium, idle and while a training runs",
     "quality": "AUC on real images at an equal budget of processor minutes, against fastai and a linear probe (hours)",

@@ -5,7 +5,7 @@ What the Gradio tab, the command line, the pages and the evaluation all call, so
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from core.config import Recipe
 from core.errors import BadRun, LabError, RecipeMismatch, UnreadableImage
 from core.gradcam import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
 from core.images.mammogram import Mammogram
+from core.images.turn import LARGE, one_large_at_a_time
 from core.metrics.calibration import Calibration
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
 from core.preprocessing import Prepared, load, prepare
@@ -88,8 +89,9 @@ class Predictor:
         Raises:
             UnreadableImage: it is not a mammogram we can decode, or there is no breast in it.
         """
-        mammogram = load(source, self.recipe, frame=frame)
-        prepared = self._prepared(mammogram, source)
+        with one_large_at_a_time():
+            mammogram = load(source, self.recipe, frame=frame)
+            prepared = self._prepared(mammogram, source)
         return self._prediction(self.score_prepared(prepared), prepared, mammogram, source)
 
     def predict_many(
@@ -103,24 +105,40 @@ class Predictor:
 
         `progress(done, total)` is called as images are finished; `frame` as in core.images.read, for every file.
         """
-        total = len(paths)
-        for start in range(0, total, BATCH_SIZE):
-            results: list[tuple[Path, Mammogram, Prepared] | tuple[Path, str]] = []
-            for path in map(Path, paths[start : start + BATCH_SIZE]):
-                try:
-                    mammogram = load(path, self.recipe, frame=frame)
-                    results.append((path, mammogram, self._prepared(mammogram, path)))
-                except LabError as error:
-                    results.append((path, str(error)))
+        done = 0
+        waiting = deque(map(Path, paths))
+        while waiting:
+            results = self._read_batch(waiting, frame)
             scores = iter(self.score_prepared_many([result[2] for result in results if len(result) == 3]))
-            for done, result in enumerate(results, start + 1):
+            while results:  # each is let go of before the next is asked for
+                result = results.popleft()
+                done += 1
                 if len(result) == 3:
                     path, mammogram, prepared = result
                     yield self._prediction(next(scores), prepared, mammogram, path)
+                    del mammogram
                 else:
                     yield result
+                del result
                 if progress is not None:
-                    progress(done, total)
+                    progress(done, len(paths))
+
+    def _read_batch(
+        self, waiting: deque[Path], frame: int | None
+    ) -> deque[tuple[Path, Mammogram, Prepared] | tuple[Path, str]]:
+        """The next files, taken from `waiting`: at most BATCH_SIZE, and no other beside a large one."""
+        results: deque[tuple[Path, Mammogram, Prepared] | tuple[Path, str]] = deque()
+        pixels = 0
+        while waiting and len(results) < BATCH_SIZE and pixels <= LARGE:
+            path = waiting.popleft()
+            try:
+                with one_large_at_a_time():
+                    mammogram = load(path, self.recipe, frame=frame)
+                    results.append((path, mammogram, self._prepared(mammogram, path)))
+                pixels += mammogram.pixels.size
+            except LabError as error:
+                results.append((path, str(error)))
+        return results
 
     def _prepared(self, mammogram: Mammogram, source: Path | str | bytes) -> Prepared:
         prepared = prepare(mammogram, self.recipe)
@@ -251,8 +269,13 @@ class Predictor:
 
 def _threshold(card: Mapping[str, Any], source: str) -> float:
     value = card.get("threshold")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadRun(f"{source}: the model has no threshold (got {value!r}). Let its training finish, or train again")
+    if value is None:
+        raise BadRun(f"{source}: the model has no threshold. Let its training finish, or train again")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # nor NaN
+        raise BadRun(
+            f"{source}: the threshold in model.json: expected a number from 0 to 1, got {repr(value)[:40]}. "
+            "Restore the file, or train again"
+        )
     return float(value)
 
 

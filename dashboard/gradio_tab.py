@@ -17,6 +17,7 @@ import numpy as np
 import streamlit as st
 
 from core.errors import LabError
+from core.images import one_large_at_a_time
 from dashboard import images, services
 
 if TYPE_CHECKING:
@@ -271,8 +272,9 @@ def score(run_name: str | None, path: str, frame: int | None = None) -> Result:
         return None, _error("There is no trained model yet. Train one on the Train page, then open this tab again."), None, None
     try:
         predictor = services.predictor(services.open_run(run_name))
-        prediction = predictor.predict(Path(path), frame=frame)
-        heat = predictor.explain(prediction.prepared)
+        with one_large_at_a_time():  # the prediction holds the image at full size
+            prediction = predictor.predict(Path(path), frame=frame)
+            heat = predictor.explain(prediction.prepared)
     except LabError as error:
         return None, _error(str(error)), None, None
     except Exception as error:

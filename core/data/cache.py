@@ -36,7 +36,9 @@ from core.atomic import replacing
 from core.config import Recipe
 from core.errors import LabError, UnreadableImage
 from core.images.files import content_of
+from core.images.turn import one_large_at_a_time
 from core.preprocessing import analyse, has_objects, load, prepare
+from core.small_files import open_regular, read_bytes, read_json
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ FORMAT = 2  # of an entry; raise it when what is stored changes
 _RECIPE = re.compile(r"[0-9a-f]{12}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
 _ENTRY = re.compile(r"\.?[0-9a-f]{40}\.(npy|json)(\..*\.tmp)?")
-_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
+_BROKEN = (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, EOFError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,8 @@ class PreparedCache:
         path, key = self._locate(path)
         if key in self._checked:
             height, width = self.recipe.shape
-            with contextlib.suppress(OSError):
-                content = self._files(key)[0].read_bytes()
+            with contextlib.suppress(OSError, ValueError):
+                content = read_bytes(self._files(key)[0], height * width + 256)
                 # A header of version 1 is padded to a multiple of 64; anything else takes the careful way below.
                 if content[:8] == b"\x93NUMPY\x01\x00" and 0 < len(content) - height * width <= 256:
                     return np.frombuffer(content, np.uint8, offset=len(content) - height * width).reshape(height, width)
@@ -259,7 +261,7 @@ class PreparedCache:
         """The entry, or None when it is absent or damaged."""
         pixel_file, info_file = self._files(key)
         try:
-            info = json.loads(info_file.read_bytes())
+            info = read_json(info_file)
             pixels = _mapped(pixel_file, self.recipe.shape)
             if key not in self._checked:
                 if zlib.crc32(pixels.tobytes()) != info["crc32"]:
@@ -273,6 +275,10 @@ class PreparedCache:
             return None
 
     def _make(self, path: Path, key: str) -> CachedImage:
+        with one_large_at_a_time():
+            return self._make_now(path, key)
+
+    def _make_now(self, path: Path, key: str) -> CachedImage:
         try:
             content = content_of(path)
         except UnreadableImage as error:
@@ -344,7 +350,7 @@ def _mapped(file: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
     CPython before 3.12 (gh-106905). Raises ValueError when it holds anything else than uint8 of this shape.
     """
     header = _npy_header(shape)
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         if stream.read(len(header)) != header:
             raise ValueError(f"expected a .npy file of uint8 {shape}")
         return np.memmap(stream, np.uint8, "r", len(header), shape)

@@ -26,7 +26,7 @@ import core
 from core.config import Recipe
 from core.data.cache import cache_root
 from core.errors import UnreadableImage
-from core.images import read
+from core.images import one_large_at_a_time, read
 from core.images.colour import COLOURED
 from core.images.files import content_of, opened, printable_name
 from core.images.mammogram import Mammogram
@@ -85,7 +85,12 @@ class Looked:
 
 
 def look_closely(path: Path) -> Looked:
-    """Read, hash and decode one file, and look for a breast in it."""
+    """Read, hash and decode one file, and look for a breast in it; large images one at a time in a process."""
+    with one_large_at_a_time():
+        return _looked_closely(path)
+
+
+def _looked_closely(path: Path) -> Looked:
     name = printable_name(path)
     before = _settled_stamp(path)
     try:

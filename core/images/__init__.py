@@ -18,6 +18,7 @@ from core.images.limits import MAX_FILE_BYTES, got
 from core.images.mammogram import ImageMeta, Mammogram, Pixels, Step
 from core.images.pseudonym import pseudonym
 from core.images.quiet import quiet
+from core.images.turn import one_large_at_a_time
 
 __all__ = [
     "ImageMeta",
@@ -27,6 +28,7 @@ __all__ = [
     "UnreadableImage",
     "encode_jpeg",
     "encode_png",
+    "one_large_at_a_time",
     "pseudonym",
     "read",
     "to_uint8",
@@ -45,6 +47,9 @@ def read(source: Path | str | bytes, *, frame: int | None = None, window: int = 
 
     `name` is what a refusal calls the image: of bytes, the file that they came from. A path has its own.
 
+    Large images are decoded one at a time in a process. Whoever makes something small of one and lets go of it does so
+    within `one_large_at_a_time()`, and others wait until then.
+
     Returns pixels float32 (height, width) in [0, 1], 0 = air; the steps that led there; and what the file says about
     itself, without names, identifiers or dates.
 
@@ -54,7 +59,7 @@ def read(source: Path | str | bytes, *, frame: int | None = None, window: int = 
     unnamed = "uploaded data" if isinstance(source, bytes | bytearray | memoryview) else source
     name = printable_name(name or unnamed)
     try:
-        with quiet():
+        with one_large_at_a_time(), quiet():
             if isinstance(source, bytes | bytearray | memoryview):
                 content = bytes(source)
                 refuse_unknown(content)

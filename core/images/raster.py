@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from core.errors import UnreadableImage
+from core.images.bands import in_bands
 from core.images.colour import grey_from_colour
 from core.images.limits import check_size, got
 from core.images.mammogram import ImageMeta, Mammogram, Pixels, Step
@@ -117,18 +118,21 @@ def scale_grey_levels(values: NDArray[Any], full_scale: int | None = None) -> tu
         if low < 0 or high > 1:
             warnings.append(f"floating-point grey levels {low:g}..{high:g}: stretched to the full range")
             # The range of float32 levels may not fit float32; that of float64 is halved first.
-            halved = (values.astype(np.float64) / 2 - float(low) / 2) / max(float(high) / 2 - float(low) / 2, 1e-300)
-            return np.clip(halved, 0, 1).astype(np.float32), 32, {"from": float(low), "to": float(high)}, warnings
+            half, range_ = float(low) / 2, max(float(high) / 2 - float(low) / 2, 1e-300)
+
+            def stretched(part: NDArray[Any]) -> Pixels:
+                return np.clip((part.astype(np.float64) / 2 - half) / range_, 0, 1).astype(np.float32)
+
+            return in_bands(stretched, values, np.float32), 32, {"from": float(low), "to": float(high)}, warnings
         return values.astype(np.float32), 32, {"from": 0.0, "to": 1.0}, warnings
     if low < 0:
         warnings.append(f"negative grey levels down to {low}: the range {low}..{high} was stretched to black..white")
         span = max(int(high) - int(low), 1)
-        return (
-            ((values.astype(np.float64) - float(low)) / span).astype(np.float32),
-            span.bit_length(),
-            {"from": int(low), "to": int(high)},
-            warnings,
-        )
+
+        def raised(part: NDArray[Any]) -> Pixels:
+            return ((part.astype(np.float64) - float(low)) / span).astype(np.float32)
+
+        return in_bands(raised, values, np.float32), span.bit_length(), {"from": int(low), "to": int(high)}, warnings
     if full_scale is None:
         bits = next((bits for bits in _BIT_DEPTHS if int(high) < 2**bits), 32)
         full_scale = 2**bits - 1 if bits < 32 else int(high)
@@ -210,7 +214,7 @@ def _decode_tiff(content: bytes, frame: int | None) -> _Raw:
     index = _require_frame(frame, len(pages))
     tags = pages[index]
     shape = (tags.get(_TIFF_HEIGHT, 0), tags.get(_TIFF_WIDTH, 0))
-    check_size(*shape, tags.get(_TIFF_SAMPLES, 1))
+    check_size(*shape, tags.get(_TIFF_SAMPLES, 1), tags.get(_TIFF_BITS, 8))
     check_size(tags.get(_TIFF_TILE_HEIGHT, 1), tags.get(_TIFF_TILE_WIDTH, 1), tags.get(_TIFF_SAMPLES, 1))
     try:
         with _tiff_file(content) as image:

@@ -25,6 +25,7 @@ from core.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from core.training.events import Event
 from core.training.features import store_features
 from core.training.files import remove_leftovers
+from core.training.lone import has_batch_norm
 from core.training.machine import Machine, thread_count
 from core.training.memory import kept_memory
 from core.training.opening import compile_model, open_machine, open_model, settle_precision
@@ -136,6 +137,7 @@ class _Training:
         self.trainer = Trainer(model, rows, config, self.machine, self.progress, world, compiled)
         if not again:
             yield from self._warn(advice.about_classes(rows.train, config.training))
+            yield from self._warn(advice.about_batches(config.training, batch_norm=has_batch_norm(model)))
         with kept_memory(self.machine.device):
             yield from self._epochs()
 

@@ -1,0 +1,366 @@
+"""What torch.save wrote, read without running anything: the same values as torch's own reader, and no harm from others."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.config import ModelConfig
+from core.errors import MissingWeights
+from core.model import build_model, check_weights
+from core.model.stored import DamagedFile, StoredTensor
+from core.model.torch_file import Foreign, loaded, read_torch_file
+
+NAME = "resnet10t"
+
+
+def _saved(content: Any, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    torch.save(content, stream, **options)
+    return stream.getvalue()
+
+
+def _read(content: bytes) -> Any:
+    return loaded(read_torch_file(io.BytesIO(content)))
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    if isinstance(theirs, torch.Tensor):
+        return ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+    if isinstance(theirs, dict):
+        return list(ours) == list(theirs) and all(_same(ours[key], theirs[key]) for key in theirs)
+    if isinstance(theirs, list | tuple):
+        return len(ours) == len(theirs) and all(map(_same, ours, theirs))
+    return bool(ours == theirs)
+
+
+def _trained() -> dict[str, Any]:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(36, 1))
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.rand(2, 1, 5, 5)).sum().backward()
+    optimizer.step()
+    return {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "epoch": 3,
+        "best": 0.5,
+        "name": "x",
+        "none": None,
+    }
+
+
+CONTENTS = {
+    "a training": _trained(),
+    "types": [torch.ones(2, dtype=each) for each in (torch.float64, torch.half, torch.bfloat16, torch.int8, torch.bool)],
+    "parts of one storage": (lambda t: [t, t[2:5], t.reshape(3, 4).T, t[::3]])(torch.arange(12.0)),
+    "channels last": torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    "no elements": torch.zeros(0, 3),
+    "one number": torch.tensor(2.5),
+    "a parameter": torch.nn.Parameter(torch.rand(3)),
+    "an ordered dictionary": OrderedDict(a=torch.ones(1), b=(1, [2.5, True, None])),
+    "a size": torch.Size([1, 2]),
+    "large and negative integers": [2**40, -(2**70), 0, -1],
+}
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())
+def test_it_gives_what_torch_gives(content: Any, zipped: bool) -> None:
+    saved = _saved(content, _use_new_zipfile_serialization=zipped)
+    assert _same(_read(saved), torch.load(io.BytesIO(saved), weights_only=True))
+
+
+def test_the_layout_in_memory_is_kept() -> None:
+    assert _read(_saved(CONTENTS["channels last"])).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_every_protocol_of_pickle_is_read(protocol: int) -> None:
+    content = {"a": torch.ones(2), "b": OrderedDict(c=1), "d": "x" * 300, "e": {1, 2}, "f": b"bytes"}
+    found = _read(_saved(content, pickle_protocol=protocol))
+    assert torch.equal(found["a"], torch.ones(2)) and found["b"] == {"c": 1} and found["d"] == "x" * 300
+
+
+def test_other_objects_become_foreign_and_leave_the_tensors_readable() -> None:
+    others = {
+        "hyper": {"lr": np.float64(1e-3), "array": np.ones(3)},
+        "arguments": argparse.Namespace(epochs=3),
+        "groups": defaultdict(list, a=[1]),
+        "path": Path("x"),
+        "module": torch.nn.Linear(2, 2),
+        "error": ValueError("x"),
+    }
+    found = _read(_saved({"state_dict": {"w": torch.ones(2)}, **others}))
+    assert torch.equal(found["state_dict"]["w"], torch.ones(2))
+    assert found["module"] == Foreign("torch.nn.modules.linear.Linear")
+    assert isinstance(found["hyper"]["lr"], Foreign) and found["groups"] == {"a": [1]}
+
+
+def test_nothing_is_read_before_it_is_asked_for() -> None:
+    content = _saved({"w": torch.rand(1000)})
+    found = read_torch_file(io.BytesIO(content))["w"]
+    assert isinstance(found, StoredTensor) and found.shape == (1000,) and found.nbytes == 4000
+
+
+def test_a_flipped_byte_of_the_values_is_noticed() -> None:
+    content = bytearray(_saved({"w": torch.full((1000,), 7.0)}))
+    place = content.index(torch.full((100,), 7.0).numpy().tobytes())
+    content[place + 50] ^= 1
+    with pytest.raises(DamagedFile, match="check sum"):
+        _read(bytes(content))
+
+
+# ---------------------------------------------------------------------- attacks
+
+
+class _Call:
+    """Pickled as a call of any function."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return self.function, self.arguments
+
+
+def _rezipped(content: bytes, change: Any = None, **options: Any) -> bytes:
+    """The same archive with members changed by `change(name, content)`, or compressed."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(stream, "w", **options) as target:
+        for name in source.namelist():
+            member = source.read(name)
+            target.writestr(name, change(name, member) if change else member)
+    return stream.getvalue()
+
+
+def _with_pickle(program: bytes) -> bytes:
+    """An archive whose data.pkl is `program`."""
+    return _rezipped(_saved({"w": torch.ones(4)}), lambda name, member: program if name.endswith("data.pkl") else member)
+
+
+def _claiming(old: bytes, new: bytes) -> bytes:
+    def change(name: str, member: bytes) -> bytes:
+        if not name.endswith("data.pkl"):
+            return member
+        assert old in member
+        return member.replace(old, new, 1)
+
+    return _rezipped(_saved({"w": torch.ones(4)}), change)
+
+
+_LEGACY = _saved({"w": torch.ones(4)}, _use_new_zipfile_serialization=False)
+_NESTED_TUPLES = b"\x80\x02N" + b"\x85" * 1_000_000
+ATTACKS = {
+    "deflated members": _rezipped(_saved({"w": torch.zeros(1 << 22)}), compression=zipfile.ZIP_DEFLATED),
+    "more values than the storage": _claiming(b"K\x04t", b"J\x00\x00\x00\x10t"),
+    "a shape beyond the storage": _claiming(b"K\x04\x85", b"J\x00\x00\x00\x10\x85"),
+    "an offset beyond the storage": _claiming(b"QK\x00K\x04", b"QK\x05K\x04"),
+    "a negative shape": _claiming(b"K\x04\x85", b"J\xff\xff\xff\xff\x85"),
+    "a huge shape of stride 0": _claiming(b"K\x04\x85", b"\x8a\x08" + struct.pack("<q", 2**60) + b"\x85").replace(
+        b"K\x01\x85", b"K\x00\x85", 1
+    ),
+    "a huge bytearray": _with_pickle(b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"."),
+    "a huge text": _with_pickle(b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"."),
+    "a huge frame": _with_pickle(b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"."),
+    "a memo of 2^32": _with_pickle(b"\x80\x02Nr\xff\xff\xff\xff" * 1000),
+    "deep lists": _with_pickle(b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."),
+    "a list in itself": _with_pickle(b"\x80\x02]q\x00h\x00a."),
+    "nested tuples as a key": _with_pickle(b"\x80\x02}" + _NESTED_TUPLES[2:] + b"Ns."),
+    "nested tuples in a set": _with_pickle(b"\x80\x04\x8f(" + _NESTED_TUPLES[2:] + b"\x90."),
+    "nested tuples in a frozen set": _with_pickle(b"\x80\x04(" + _NESTED_TUPLES[2:] + b"\x91."),
+    "a long number": _with_pickle(b"\x80\x02I" + b"9" * 100_000 + b"\n."),
+    "extensions": _with_pickle(b"\x80\x02\x82\x01."),
+    "no stop": _with_pickle(b"\x80\x02}"),
+    "an empty stack": _with_pickle(b"\x80\x02R."),
+    "a missing storage": _claiming(b"X\x01\x00\x00\x000", b"X\x01\x00\x00\x009"),
+    "a huge pickle": _with_pickle(b"\x80\x02" + b"N" * (9 << 20) + b"."),
+    "legacy: more values than the file": _LEGACY.replace(b"K\x04Nt", b"J\x00\x00\x00\x70Nt", 1),
+    "legacy: cut short": _LEGACY[:-3],
+    "legacy: a pickle only": pickle.dumps({"w": 1}),
+    "legacy: keys that are nested tuples": _LEGACY[: _LEGACY.rindex(b"\x80\x02]")] + b"\x80\x02](" + _NESTED_TUPLES[2:] + b"e.",
+    "no torch archive": _rezipped(_saved(1), lambda name, member: member).replace(b"data.pkl", b"data.pkm"),
+}
+
+
+@pytest.mark.parametrize("content", ATTACKS.values(), ids=ATTACKS.keys())
+@pytest.mark.timeout(60)
+def test_an_attack_ends_in_words_and_costs_little(content: bytes) -> None:
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(DamagedFile):
+        _read(content)
+    assert psutil.Process().memory_info().rss - before < 600 << 20
+
+
+def test_entangled_values_are_read_once() -> None:
+    knot: Any = [1]
+    for _ in range(40):
+        knot = [knot, knot]
+    assert _read(_saved(knot))[0] is not None
+
+
+def test_many_views_of_one_storage_are_refused_where_they_would_multiply_it() -> None:
+    values = torch.zeros(1 << 16)
+    assert len(_read(_saved([values[:] for _ in range(3)]))) == 3
+    with pytest.raises(DamagedFile, match="many times"):
+        _read(_saved([values[index:] for index in range(500)]))
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        _Call(os.system, "echo executed > executed.txt"),
+        _Call(eval, "open('executed.txt', 'w').close()"),
+        _Call(exec, "open('executed.txt', 'w').close()"),
+        _Call(open, "executed.txt", "w"),
+        _Call(torch.load, "executed.txt"),
+        _Call(torch.save, 1, "executed.txt"),
+        _Call(bytearray, 1 << 42),
+        _Call(torch.zeros, 1 << 42),
+        _Call(getattr, _Call(__import__, "os"), "getcwd"),
+    ],
+    ids=["system", "eval", "exec", "open", "load", "save", "bytearray", "zeros", "import"],
+)
+def test_no_call_in_a_file_is_made(call: _Call, zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = _read(_saved({"w": torch.ones(1), "call": call}, _use_new_zipfile_serialization=zipped))
+    assert isinstance(found["call"], Foreign)
+    Path("evil.pth").write_bytes(_saved(call, _use_new_zipfile_serialization=zipped))
+    with pytest.raises(MissingWeights, match="whole object"):
+        check_weights(ModelConfig(name=NAME, weights="evil.pth"))
+    assert not Path("executed.txt").exists()
+
+
+def test_objects_of_this_process_cannot_be_changed_by_a_file() -> None:
+    """BUILD sets attributes: also of functions, where a reader hands them out."""
+    program = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0e\x00\x00\x00__kwdefaults__}s\x86b."
+    before = vars(read_torch_file)
+    assert _read(_with_pickle(program)) is not None
+    assert vars(read_torch_file) == before
+
+
+def test_a_torchscript_program_is_named_and_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "scripted.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("data.pkl", "constants.pkl", "code/__torch__.py"):
+            archive.writestr(f"scripted/{name}", b"\x80\x02}.")
+    with pytest.raises(MissingWeights, match="TorchScript"):
+        check_weights(ModelConfig(name=NAME, weights=str(path)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.integers(0, 10**9), value=st.integers(0, 255), zipped=st.booleans(), cut=st.booleans())
+def test_damage_anywhere_is_one_kind_of_error(place: int, value: int, zipped: bool, cut: bool) -> None:
+    content = bytearray(_ZIPPED if zipped else _UNZIPPED)
+    place %= len(content)
+    content[place] = value
+    try:
+        _read(bytes(content[:place] if cut else content))
+    except DamagedFile as error:
+        assert "weights_only" not in str(error)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_program_ends_in_values_or_one_kind_of_error(program: bytes) -> None:
+    try:
+        _read(_with_pickle(b"\x80\x04" + program))
+    except DamagedFile:
+        return
+
+
+_ZIPPED = _saved(_trained())
+_UNZIPPED = _saved(_trained(), _use_new_zipfile_serialization=False)
+
+
+# ---------------------------------------------------------------------- weights files
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(1)
+    return dict(build_model(ModelConfig(name=NAME)).backbone.state_dict())
+
+
+def _prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "name"),
+    [
+        (lambda s: {"net": s, "acc": 91.0}, "w.pth"),
+        (lambda s: {"model": {"state_dict": _prefixed("module.", s)}}, "w.pth"),
+        (lambda s: {"checkpoint": {"weights": {"network": _prefixed("student.module.encoder.", s)}}}, "w.pth"),
+        (lambda s: _prefixed("resnet.", s), "w.pth"),
+        (lambda s: {**_prefixed("cnn.", s), "head.weight": torch.zeros(2, 512)}, "w.pth"),
+        (lambda s: {**_prefixed("0.", s), "1.weight": torch.zeros(2, 4)}, "w.pth"),
+        (lambda s: {"state_dict": _prefixed("model.", s), "hyper_parameters": {"lr": np.float64(1)}}, "w.ckpt"),
+        (lambda s: {"state_dict": _prefixed("module.", s), "best": torch.tensor(3.0)}, "best.pth.tar"),
+        (lambda s: {"optimizer": {"state": {0: {"m": torch.ones(9)}}}, "model": s, "args": argparse.Namespace(a=1)}, "w.pt"),
+        (lambda s: {"state_dict": s, "state_dict_ema": {n: t * 0 for n, t in s.items()}}, "w.pth"),
+    ],
+    ids=["net", "nested", "deep", "own class", "with head", "sequential", "lightning", "tar", "whole training", "average"],
+)
+def test_what_trainers_put_around_a_network_is_taken_off(
+    wrap: Any, name: str, state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    torch.save(wrap(state), tmp_path / name)
+    built = build_model(ModelConfig(name=NAME, weights=str(tmp_path / name))).backbone.state_dict()
+    assert torch.equal(built["layer4.0.conv2.weight"], state["layer4.0.conv2.weight"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"mean": torch.tensor(0.5), "std": torch.tensor(0.2)}, "only 0 of"),
+        ({"model.": torch.ones(1)}, "only 0 of"),
+        ({"module.": torch.ones(1), "module.module.": torch.ones(1)}, "only 0 of"),
+        ({"." * 5000: torch.ones(1)}, "only 0 of"),
+        ({"": torch.ones(1)}, "only 0 of"),
+        ({1: torch.ones(1)}, "holds no named tensors"),
+        ({"optimizer": {"state": {}}, "epoch": 3}, "got a dictionary of optimizer, epoch"),
+        ([{"w": torch.ones(1)}] * 2, "got a list of 2 values"),
+        (torch.ones(2, 3), r"one tensor without a name, of shape \[2, 3\]"),
+        (torch.nn.Linear(2, 2), r"a whole object \(torch\.nn\.modules\.linear\.Linear\)"),
+        ({"model": torch.nn.Linear(2, 2)}, r"among them a whole object \(torch\.nn\.modules\.linear\.Linear\)"),
+        ({"conv1.0.weight": torch.zeros(1).expand(10**6)}, "does not fit its storage"),
+        ({"big": torch.zeros(60 << 20)}, "holds 240 MiB of tensors"),
+    ],
+    ids=range(13),
+)
+@pytest.mark.timeout(60)
+def test_odd_dictionaries_are_refused_for_what_they_are(content: Any, said: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(MissingWeights, match=said) as caught:
+        build_model(ModelConfig(name=NAME, weights=str(tmp_path / "odd.pth")))
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="named pipes and devices of POSIX")
+@pytest.mark.timeout(30)
+def test_weights_may_be_behind_a_link_but_only_in_a_regular_file(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "blob")
+    (tmp_path / "link.pth").symlink_to(tmp_path / "blob")
+    check_weights(ModelConfig(name=NAME, weights=str(tmp_path / "link.pth")))
+    os.mkfifo(tmp_path / "pipe.pth")
+    (tmp_path / "zero.pth").symlink_to("/dev/zero")
+    (tmp_path / "circle.pth").symlink_to(tmp_path / "circle.pth")
+    for name in ("pipe.pth", "zero.pth", "circle.pth"):
+        with pytest.raises(MissingWeights, match=r"cannot be read|no such file"):
+            check_weights(ModelConfig(name=NAME, weights=str(tmp_path / name)))
