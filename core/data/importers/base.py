@@ -19,6 +19,7 @@ from core.data.importers.patterns import PatientPattern
 from core.data.looks import KeptLooks, look_closely
 from core.data.manifest import STANDARD, number
 from core.errors import BadManifest, UnreadableImage
+from core.images import one_large_at_a_time
 from core.images.dicom import is_dicom, read_header
 from core.images.files import head_of, opened, printable_name, refuse_unknown
 from core.images.mammogram import ImageMeta
@@ -203,10 +204,11 @@ def _decode(path: Path) -> tuple[Looked, looks.Looked | None]:
     refused = _unwritable(path)
     if refused is not None:
         return refused, None
-    close = look_closely(path)
-    if close.image is None:
-        return Looked(reason=close.look.reason), replace(close, image=None)
-    looked = Looked(meta=close.image.meta, two_levels=has_two_levels(close.image.pixels))
+    with one_large_at_a_time():
+        close = look_closely(path)
+        if close.image is None:
+            return Looked(reason=close.look.reason), replace(close, image=None)
+        looked = Looked(meta=close.image.meta, two_levels=has_two_levels(close.image.pixels))
     return looked, replace(close, image=None)  # of many files waiting in line, the pixels would fill the memory
 
 
