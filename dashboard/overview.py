@@ -66,12 +66,15 @@ class Row:
 
 def rows() -> list[Row]:
     """All runs, newest first; one with a damaged folder has a `problem`."""
-    return [row(run) for run in services.runs()]
+    return [row(run) for run in services.all_runs()]
 
 
 def row(run: Run) -> Row:
     """One run."""
     status = run.status()
+    if not run.readable_name:  # no cache of a page takes its path
+        empty: dict[str, Any] = {"model": "", "size": "", "data": "", "validation": None, "test": None, "note": "", "doubt": ""}
+        return Row(run=run, status=status, state=STATES["damaged"][0], problem=run.problem, **empty)
     config, problem = _config(str(run.path), stamp(run.path / "config.yaml"))
     problem = _irregular(run) or status.problem or problem
     validation, wrong_validation = _validation(str(run.path), stamp(run.path / "predictions" / "val.csv"))

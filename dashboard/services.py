@@ -241,7 +241,12 @@ def _free_name(path: Path) -> Path:
 
 
 def runs() -> list[Run]:
-    """All runs, newest first."""
+    """The runs that pages can work with, newest first."""
+    return [run for run in all_runs() if run.readable_name]
+
+
+def all_runs() -> list[Run]:
+    """All runs, newest first; also those whose name no page can hold (see Run.problem)."""
     from core.training.run import list_runs
 
     if jobs := sys.modules.get("core.training.jobs"):

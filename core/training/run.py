@@ -67,7 +67,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        """The folder's name; what is no UTF-8 in it (an archive of another system's) is shown as `\\xff`."""
+        return os.fsencode(self.path.name).decode("utf-8", "backslashreplace")
+
+    @property
+    def readable_name(self) -> bool:
+        """Whether the name can be written anywhere: a browser, a table and a cache take UTF-8 only."""
+        return self.name == self.path.name
 
     # ------------------------------------------------------------------ make and find
 
@@ -126,6 +132,8 @@ class Run:
     @property
     def problem(self) -> str:
         """What is wrong with the folder, in words; "" when nothing is."""
+        if not self.readable_name:
+            return "its name is no UTF-8: rename the folder, or delete the run"
         found = irregular_entry(self.path)
         if found:
             return f"{found}, where a run has regular files and folders only: take it out, or delete the run"
@@ -426,8 +434,8 @@ def list_runs(root: Path | str) -> list[Run]:
     """All runs in a folder, newest first; [] when it does not exist. A damaged one is listed too: see Run.problem."""
     root = Path(root)
     try:
-        folders = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith(".")]
+        names = [entry.name for entry in os.scandir(root) if not entry.name.startswith(".")]
     except OSError:
         return []
-    runs = [Run(folder) for folder in folders if is_run(folder)]
+    runs = [Run(root / name) for name in names if is_run(root / name)]
     return sorted(runs, key=lambda run: (created_at(run.path / STATUS), run.name), reverse=True)

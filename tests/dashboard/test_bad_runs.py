@@ -176,3 +176,32 @@ def test_a_run_that_is_a_link_is_deleted_as_a_link_from_the_page(run: Run) -> No
     assert "is a link to another folder" in texts(app)
     services.delete_run(Run(link))
     assert not os.path.lexists(link) and Run.open(run.path).problem == ""
+
+
+ODD_NAMES = [b"\xff", b"run-\xe9t\xe9", b"new\nline", b"tab\t", b"\x1b[31mred", "‮evil".encode(), "ümlaut".encode(), b"a" * 200]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take UTF-8 names only")
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_with_runs_of_odd_names(run: Run, page: str) -> None:
+    for name in ODD_NAMES:
+        target = os.path.join(os.fsencode(run.path.parent), name)  # noqa: PTH118  pathlib takes no bytes
+        shutil.copytree(os.fsencode(run.path), target)
+        newest(status())(Path(os.fsdecode(target)))
+    app = open_page(page)
+    assert not app.exception
+    assert UNEXPECTED not in texts(app)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take UTF-8 names only")
+def test_a_run_whose_name_is_no_utf8_is_a_row_with_its_reason_and_can_be_deleted(run: Run) -> None:
+    shutil.copytree(os.fsencode(run.path), os.path.join(os.fsencode(run.path.parent), b"old\xff"))  # noqa: PTH118
+    found = {row.name: row for row in overview.rows()}
+    assert "no UTF-8" in found["old\\xff"].problem
+    services.delete_run(found["old\\xff"].run)
+    assert [row.name for row in overview.rows()] == ["tiny"]
+
+
+def test_a_link_that_leads_to_itself_hides_no_run(run: Run) -> None:
+    (run.path.parent / "circle").symlink_to(run.path.parent / "circle")
+    assert [row.name for row in overview.rows()] == ["tiny"]
