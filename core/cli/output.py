@@ -42,7 +42,7 @@ def print_json(value: Any) -> None:
 
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
     """Print aligned columns; numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[_on_one_line(str(cell)) for cell in row] for row in rows]
     widths = [max(len(head), *(len(row[i]) for row in cells)) if cells else len(head) for i, head in enumerate(header)]
     print("  ".join(head.ljust(width) for head, width in zip(header, widths, strict=True)).rstrip())
     for row, raw in zip(cells, rows, strict=True):
@@ -51,6 +51,11 @@ def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None
             for cell, value, width in zip(row, raw, widths, strict=True)
         ]
         print("  ".join(aligned).rstrip())
+
+
+def _on_one_line(text: str) -> str:
+    """A cell without what would break the table: file names may hold line breaks."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def new_file(path: Path, suffix: str, inputs: Sequence[Path]) -> None:

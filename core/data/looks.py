@@ -41,7 +41,7 @@ _LARGE = 1 << 28  # bytes: a stack of gigabytes is hashed from the disk, not hel
 _PIECE = 1 << 20  # bytes
 _FRESH = 0.02  # seconds: a change this soon after another can have the same time
 _COARSE = 2.1  # seconds, on disks that keep whole seconds (FAT)
-_COMMIT_EVERY = 200
+_COMMIT_SECONDS = 0.5
 _TOLD_EVERY = 500
 _PACKAGES = ("pydicom", "imagecodecs", "opencv-python-headless", "numpy")
 
@@ -143,7 +143,7 @@ class KeptLooks:
 
     def __init__(self) -> None:
         self._base: sqlite3.Connection | None = None
-        self._waiting = 0
+        self._committed = time.monotonic()
 
     def __enter__(self) -> KeptLooks:
         root = cache_root()
@@ -184,9 +184,9 @@ class KeptLooks:
         with self._forgiving():
             row = (os.fsencode(path), _stamp_text(looked.stamp), _program(), json.dumps(asdict(looked.look)))
             self._base.execute("INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?)", row)
-            self._waiting += 1
-            if self._waiting % _COMMIT_EVERY == 0:
+            if time.monotonic() - self._committed > _COMMIT_SECONDS:  # others wait to write meanwhile
                 self._base.commit()
+                self._committed = time.monotonic()
 
     @contextlib.contextmanager
     def _forgiving(self) -> Iterator[None]:

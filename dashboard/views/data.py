@@ -312,7 +312,7 @@ def import_form(*, primary: bool = True) -> None:
         "Import", type="primary" if primary else "secondary", icon=":material/input:", key="import:go", disabled=not source
     ):
         services.forget_task("import")
-        services.start_import(name, Path(source).expanduser(), options)
+        services.start_import(name, Path(source), options)
         st.rerun()
 
 
