@@ -38,9 +38,12 @@ def image_files(given: Sequence[Path]) -> list[Path]:
     A name that exists is taken as it is, whatever characters it has. What is nowhere stays in the list, so that the command
     lists it with the reason; what folders hold besides images is noted. A file that was named already is not found again.
     """
+    from core.data.importers.walking import with_home
+
     found: list[Path] = []
-    named = {_key(path.expanduser()) for path in given}
-    for path in (path.expanduser() for path in given):
+    given = [with_home(path) for path in given]
+    named = {_key(path) for path in given}
+    for path in given:
         matches = [path]
         if not os.path.lexists(path) and glob.has_magic(str(path)):
             matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))] or [path]  # noqa: PTH207

@@ -125,6 +125,8 @@ def read_text(path: Path) -> str:
         if error.errno == errno.EINVAL:  # a folder, a pipe, a device: it would be waited for without end
             raise BadManifest(f"{path}: expected a CSV file: {error.strerror}. Name the file itself.") from error
         raise BadManifest(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL in the name
+        raise BadManifest(f"{str(path)!r}: not a file name: {error}") from error
     return decode(content, path)
 
 
@@ -164,7 +166,7 @@ def header_of(path: Path, wanted: Wanted | None = None) -> list[str]:
             _Lines(text, path, said.end() if said else 0), delimiter=_told_separator(said, path) if said else separator(text)
         )
         first = list(itertools.islice(filter(any, reader), _TITLES + 1))
-    except (OSError, BadManifest, csv.Error):
+    except (OSError, ValueError, BadManifest, csv.Error):
         return []
     rows = [[field.strip() for field in fields] for fields in first]
     return rows[_header_at(rows, wanted)] if rows else []

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 VIEWS = ["Images", "Counts", "Problems", "Import"]
 ROWS, COLUMNS = 3, 6
+SHOWN = 200  # problems: a browser takes no more at once
 STOPPED = ":material/cancel:"
 
 
@@ -262,11 +263,13 @@ def report(found: CheckReport) -> None:
             "Patients or images stand in more than one split: training refuses this manifest until that is mended.",
             icon=":material/error:",
         )
-    for problem in found.problems:
+    for problem in found.problems[:SHOWN]:
         with st.container(border=True):
             count = f"{len(problem.rows)} row{'s' if len(problem.rows) != 1 else ''}"
             st.markdown(f"**{problem.kind.replace('_', ' ').capitalize()}** · {count}")
             st.text(problem.message)
+    if len(found.problems) > SHOWN:
+        st.markdown(f"And {len(found.problems) - SHOWN:,} more: `python -m core data check` lists them all.")
 
 
 def _left_out(manifest: Path) -> None:
@@ -310,7 +313,7 @@ def import_form(*, primary: bool = True) -> None:
     ):
         services.forget_task("import")
         with components.errors_shown():
-            services.start_import(name, Path(source).expanduser(), options)
+            services.start_import(name, Path(source), options)
             st.rerun()
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 from core.data.identity import patient_doubts
 from core.data.importers import folder, mini_mias, rsna, table
 from core.data.importers.base import Importer, ImportReport, Options
+from core.data.importers.walking import with_home
 from core.data.tables import shown
 from core.errors import BadManifest
 
@@ -47,12 +48,14 @@ def import_data(
     unknown = sorted(set(options) - set(importer.options))
     if unknown:
         raise BadManifest(f"importer {name}: unknown option {', '.join(unknown)}; it takes {', '.join(importer.options)}")
-    path = Path(source).expanduser().absolute()
+    path = with_home(Path(source)).absolute()
     if not path.exists():
         raise BadManifest(f"{path}: expected a data set to import, got a path where there is none. Check the path.")
     report = importer.function(path, Options(name, options), progress)
     if report.frame.empty:
-        reasons = "; ".join(f"{rejected}: {reason}" for rejected, reason in report.rejected[:3])
+        # That two rows are one image is no reason why there is none.
+        telling = [entry for entry in report.rejected if not entry[1].startswith("the same image")] or report.rejected
+        reasons = "; ".join(f"{rejected}: {reason}" for rejected, reason in telling[:3])
         raise BadManifest(
             f"{path}: no usable image found" + (f" ({len(report.rejected)} left out, the first: {reasons})" if reasons else "")
         )

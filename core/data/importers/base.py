@@ -150,7 +150,7 @@ def look_at(paths: Sequence[Path], verify: str, progress: Progress | None) -> tu
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     if verify == "all":
-        return found, f"{len(paths)} files were decoded to see that they can be read"
+        return found, f"{len(paths)} files were decoded to see that they can be read; a check need not read them again"
     return found, f"{len(paths)} files were judged by their headers only; `python -m core data check` decodes them all"
 
 

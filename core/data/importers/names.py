@@ -61,6 +61,23 @@ _OFFERS = {
     "the name up to the first blank": r"(?:^|[/\\])([^/\\ ]+) [^/\\]*$",
     "the second part of the name": r"(?:^|[/\\])[^/\\_]+_([^/\\_]+)_[^/\\]*$",
     "the folder": r"(?:^|[/\\])([^/\\]+)[/\\][^/\\]+$",
+    "the folder above": r"(?:^|[/\\])([^/\\]+)[/\\][^/\\]+[/\\][^/\\]+$",
+}
+# What stands at these places in names that hold no patient.
+_NOBODY = {
+    "benign",
+    "malignant",
+    "normal",
+    "cancer",
+    "benigno",
+    "maligno",
+    "left",
+    "right",
+    "mlo",
+    "cc",
+    "train",
+    "val",
+    "test",
 }
 _MOST_IMAGES = 16  # of one patient on average; more are a site, a scanner or a label
 _MOST_OFFERS = 2
@@ -78,6 +95,8 @@ def patient_offers(paths: Sequence[str]) -> list[str]:
         several = sum(count for count in counts.values() if count > 1)
         matched = len(paths) - without
         key = tuple(sorted(counts.values()))
+        if any(name.casefold() in _NOBODY for name in counts):
+            continue
         if len(counts) < 2 or key in seen or 2 * several < len(paths) or matched > _MOST_IMAGES * len(counts):
             continue
         seen.add(key)

@@ -25,6 +25,7 @@ from core.data.importers.columns import BENIGN, MALIGNANT, Labels, Splits
 from core.data.importers.merging import TableRow, merge, sound
 from core.data.importers.names import patient_offers, split_name
 from core.data.importers.nearby import Nearby
+from core.data.importers.walking import with_home
 from core.data.importers.words import plain
 from core.data.manifest import absolute
 from core.data.tables import Table, listed, read_table, shown
@@ -74,7 +75,7 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     if columns.of["split"] and not splits.used and columns.of["split"].lower() not in _RESERVED:
         keep = [*keep, columns.of["split"]]
     patients, patient_notes = _patients(options, columns, cells, ticking(progress))
-    root = Path(options.text("root") or source.parent).expanduser().absolute()
+    root = with_home(Path(options.text("root") or source.parent)).absolute()
     rows, rejected, spoiled = _rows(table, cells, labels, splits, patients, keep, root)
     merged = merge(rows)
     rejected = sorted([*rejected, *merged.rejected])

@@ -51,7 +51,9 @@ def walk(root: Path, tick: Callable[[], None] | None = None) -> Walk:
     `tick` is called for each folder, and may raise to end it.
     """
     found = Walk()
-    seen = {_identity(parent) for parent in root.absolute().parents}  # a link upwards would bring in everything else
+    # A link upwards would bring in everything else; `root` may itself be a link.
+    above = (*root.absolute().parents, *Path(os.path.realpath(root)).parents)
+    seen = {_identity(parent) for parent in above}
     waiting = [root]
     while waiting:
         folder = waiting.pop()
@@ -83,6 +85,14 @@ def walk(root: Path, tick: Callable[[], None] | None = None) -> Walk:
 def is_clutter(path: Path, *, folder: bool) -> bool:
     """Whether a file or folder is none of the user's own: hidden, or put there by a system or program."""
     return path.name.startswith(".") or path.name.lower() in (_CLUTTER_FOLDERS if folder else _CLUTTER)
+
+
+def with_home(path: Path) -> Path:
+    """`path` with ~ and ~user as that user's folder; as it is where it exists so, or there is no such user."""
+    try:
+        return path if os.path.lexists(path) else path.expanduser()
+    except (RuntimeError, ValueError):
+        return path
 
 
 def is_folder(path: Path) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from core.cli.inputs import image_files
+from core.cli.output import print_table
 from core.cli.parser import build_parser
 
 
@@ -71,8 +72,14 @@ def test_the_users_folder_is_known(images: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HOME", str(images))
     monkeypatch.setenv("USERPROFILE", str(images))
     assert image_files([Path("~/b.png")]) == [images / "b.png"]
+    assert image_files([Path("~nobody-of-this-name.png")]) == [Path("~nobody-of-this-name.png")]
 
 
 def test_predict_takes_them_all(images: Path) -> None:
     arguments = build_parser().parse_args(["predict", "run", str(images), str(images / "gone.png")])
     assert names(arguments.files, images)[-1] == "gone.png" and len(arguments.files) == 6
+
+
+def test_a_name_with_a_line_break_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([("a\nb.png", 1), ("ä 乳.png", 2)], ("file", "score"))
+    assert capsys.readouterr().out.splitlines()[1:] == ["a?b.png      1", "ä 乳.png      2"]

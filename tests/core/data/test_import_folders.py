@@ -138,6 +138,17 @@ def test_a_file_in_two_label_folders_is_left_out_with_the_contradiction(tmp_path
 
 
 @posix
+def test_a_label_folder_that_is_a_link_does_not_lead_above_its_target(tmp_path: Path) -> None:
+    for label in ("benign", "malignant"):
+        picture(tmp_path / "far" / label / f"{label}.png")
+        (tmp_path / "far" / label / "up").symlink_to(tmp_path / "far")
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / label).symlink_to(tmp_path / "far" / label)
+    report = imported(tmp_path / "data")
+    assert sorted(report.frame["label"]) == ["benign", "malignant"] and report.rejected == []
+
+
+@posix
 def test_many_links_to_many_links_end(tmp_path: Path) -> None:
     below = tmp_path / "l0"
     picture(below / "1.png")

@@ -283,6 +283,7 @@ def test_patients_that_may_be_one_are_a_warning(folder: Path) -> None:
         ([f"{p}_{i}.png" for p in (101, 102, 103) for i in (7001, 7002)], r"(?:^|[/\\])([^/\\_]+)_[^/\\]*$", "3 different"),
         ([f"x/{p} ({i}).jpg" for p in (20586900, 20586901) for i in (1, 2)], r"(?:^|[/\\])([^/\\ ]+) [^/\\]*$", "2 different"),
         ([f"P{p}/IM{i}.png" for p in range(5) for i in range(4)], r"(?:^|[/\\])([^/\\]+)[/\\][^/\\]+$", "5 different"),
+        ([f"P{i // 2}/study/IM{i}.png" for i in range(8)], r"(?:^|[/\\])([^/\\]+)[/\\][^/\\]+[/\\][^/\\]+$", "4 different"),
         ([f"{p}{i}_{'ab'[p % 2]}{p}_MG.dcm" for p in range(4) for i in (1, 2)], r"[^/\\_]+_([^/\\_]+)_", "4 different"),
     ],
 )
@@ -292,7 +293,15 @@ def test_names_that_hold_the_patient_are_offered_with_counts(names: list[str], p
 
 
 @pytest.mark.parametrize(
-    "names", [[], ["a.png"], [f"{i}.png" for i in range(20)], [f"scan_{i}.png" for i in range(20)], ["benign/a", "benign/b"]]
+    "names",
+    [
+        [],
+        ["a.png"],
+        [f"{i}.png" for i in range(20)],
+        [f"scan_{i}.png" for i in range(20)],
+        ["benign/a", "benign/b"],
+        [f"{label} ({i}).png" for label in ("benign", "Malignant") for i in range(4)],
+    ],
 )
 def test_names_that_hold_no_patient_are_not_offered(names: list[str]) -> None:
     assert patient_offers(names) == []

@@ -443,8 +443,9 @@ def test_the_registry_describes_every_importer_and_option() -> None:
 def test_unknown_importers_and_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadManifest, match="expected one of folder, csv, rsna, mini-mias"):
         import_data("inbreast", tmp_path)
-    with pytest.raises(BadManifest, match="Check the path"):
-        import_data("folder", tmp_path / "nowhere")
+    for nowhere in (tmp_path / "nowhere", "~nobody-of-this-name/x", "a\0b"):
+        with pytest.raises(BadManifest, match="Check the path"):
+            import_data("folder", nowhere)
 
 
 def test_cells_that_a_spreadsheet_would_run_are_kept_and_named(tmp_path: Path) -> None:

@@ -300,3 +300,9 @@ def test_a_bad_row_does_not_hide_the_header_from_a_look(tmp_path: Path) -> None:
 
 def test_the_mark_that_dos_programs_put_at_the_end_is_nothing(tmp_path: Path) -> None:
     assert len(read_manifest(written(tmp_path, text_of(",") + "\x1a"))) == 4
+
+
+def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadManifest, match="not a file name"):
+        read_manifest("a\0b.csv")
+    assert header_of(Path("a\0b.csv")) == []
