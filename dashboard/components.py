@@ -17,7 +17,6 @@ import streamlit as st
 
 from core.errors import LabError
 from dashboard import images, server, services
-from dashboard.access.paths import require_allowed
 from dashboard.images import ImageRef
 from dashboard.pictures import component
 from dashboard.services import Task
@@ -280,7 +279,11 @@ def _typed_path(key: str) -> ImageRef | None:
     st.session_state.setdefault(f"{key}:path_widget", services.recall(f"{key}:path", ""))
     text = str(st.text_input("Path of an image on this machine", key=f"{key}:path_widget")).strip()
     services.remember(f"{key}:path", text or None)
-    return images.image_ref(require_allowed(Path(text).expanduser())) if text else None
+    if not text:
+        return None
+    from core.data.importers.walking import with_home
+
+    return images.image_ref(with_home(Path(text)))
 
 
 def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | None:

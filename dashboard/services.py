@@ -21,7 +21,7 @@ import streamlit as st
 from core.config import Config, load_config
 from core.errors import BadRun, LabError
 from dashboard import machine
-from dashboard.access.paths import require_allowed, require_allowed_import
+from dashboard.access.paths import require_all_allowed, require_allowed, require_allowed_import
 from dashboard.choices import recall, remember, workspace
 from dashboard.machine import warm_up
 from dashboard.tasks import Report, Task, forget_task, live, start_task, stop_task, task
@@ -212,14 +212,14 @@ def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
     """
     require_allowed(source)
     if "root" in options:
-        require_allowed(Path(options["root"]).expanduser())
+        require_allowed(Path(options["root"]))
     out = _free_name(workspace() / "data" / f"{source.stem or name}.csv")
 
     def work(report: Report) -> tuple[Path, ImportReport]:
         from core.data.importers import import_data
         from core.data.manifest import write_manifest
 
-        found = import_data(name, source, progress=report, **options)
+        found = import_data(name, source, progress=report, require=require_all_allowed, **options)
         require_allowed_import(found)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(found.frame, out)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from core.data.identity import patient_doubts
 from core.data.importers import folder, mini_mias, rsna, table
-from core.data.importers.base import Importer, ImportReport, Options
+from core.data.importers.base import Importer, ImportReport, Options, Require
 from core.data.importers.walking import with_home
 from core.data.tables import shown
 from core.errors import BadManifest
@@ -30,7 +30,12 @@ _FORMULA = r"(?![+-]?[0-9.]+$)[=+\-@]"
 
 
 def import_data(
-    name: str, source: Path | str, *, progress: Callable[[int, int], None] | None = None, **options: Any
+    name: str,
+    source: Path | str,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    require: Require | None = None,
+    **options: Any,
 ) -> ImportReport:
     """Describe the images below `source` as a manifest's rows (see core.data.manifest; write it with write_manifest).
 
@@ -38,6 +43,7 @@ def import_data(
         name: one of IMPORTERS.
         options: see the importer's `options`; text as from the command line, or Python values.
         progress: called with (files looked at, files).
+        require: called with the paths of all files before any of them is looked at; what it raises ends the import.
 
     Raises:
         BadManifest: no such importer or option, a layout that is not the importer's, or no usable image.
@@ -51,7 +57,7 @@ def import_data(
     path = with_home(Path(source)).absolute()
     if not path.exists():
         raise BadManifest(f"{path}: expected a data set to import, got a path where there is none. Check the path.")
-    report = importer.function(path, Options(name, options), progress)
+    report = importer.function(path, Options(name, options, require), progress)
     if report.frame.empty:
         # That two rows are one image is no reason why there is none.
         telling = [entry for entry in report.rejected if not entry[1].startswith("the same image")] or report.rejected

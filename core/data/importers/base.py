@@ -25,6 +25,7 @@ from core.images.files import head_of, opened, printable_name, refuse_unknown
 from core.images.mammogram import ImageMeta
 
 Progress = Callable[[int, int], None]
+Require = Callable[[Sequence[Path]], None]
 
 VERIFY = "auto (default): decode every file when they are at most 1 GB together, else look at headers only; all; header"
 _AUTO_BYTES = 10**9
@@ -42,10 +43,14 @@ class ImportReport:
 
 
 class Options:
-    """The options of one import, read with checks. Values may be text from a command line."""
+    """The options of one import, read with checks. Values may be text from a command line.
 
-    def __init__(self, importer: str, values: Mapping[str, Any]) -> None:
+    `require` is called with the paths of all files before any of them is looked at, and may raise.
+    """
+
+    def __init__(self, importer: str, values: Mapping[str, Any], require: Require | None = None) -> None:
         self.importer = importer
+        self.require = require
         self._values = dict(values)
 
     def given(self, name: str) -> bool:
@@ -130,8 +135,15 @@ class Looked:
     two_levels: bool = False
 
 
-def look_at(paths: Sequence[Path], verify: str, progress: Progress | None) -> tuple[list[Looked], str]:
-    """Look at each file, in order; `verify` is auto, all or header. Also returns a note that says what was done."""
+def look_at(
+    paths: Sequence[Path], verify: str, progress: Progress | None, require: Require | None = None
+) -> tuple[list[Looked], str]:
+    """Look at each file, in order; `verify` is auto, all or header. Also returns a note that says what was done.
+
+    `require` is asked first: it raises where one of the paths may not be looked at.
+    """
+    if require is not None:
+        require(paths)
     if verify == "auto":
         verify = "all" if sum(_size(path) for path in paths) <= _AUTO_BYTES else "header"
     found: list[Looked] = []

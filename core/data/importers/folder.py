@@ -72,7 +72,7 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     tick = ticking(progress)
     found = _find(source, labels, tick)
     files, rejected = _once(found.files)
-    looked, how = look_at([file.path for file in files], verify, progress)
+    looked, how = look_at([file.path for file in files], verify, progress, options.require)
     rejected += [(str(file.path), look.reason) for file, look in zip(files, looked, strict=True) if look.reason]
     kept = [(file, look) for file, look in zip(files, looked, strict=True) if not look.reason]
     kept, mask_notes = _without_masks(kept, rejected, masks)

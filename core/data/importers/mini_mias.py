@@ -45,7 +45,7 @@ def import_mini_mias(source: Path, options: Options, progress: Progress | None) 
     rejected += [
         (str(path), f"not listed in {info.name}") for name, path in images.items() if name not in films and name[:3] == "mdb"
     ]
-    looked, how = look_at([images[name] for name, _ in present], "all", progress)
+    looked, how = look_at([images[name] for name, _ in present], "all", progress, options.require)
     rows = []
     for (name, film), found in zip(present, looked, strict=True):
         if found.reason:

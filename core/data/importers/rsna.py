@@ -63,7 +63,7 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
         else:
             rows_of[files[key]] = _row(files[key], record)
     candidates = list(rows_of.items())
-    looked, how = look_at([path for path, _ in candidates], verify, progress)
+    looked, how = look_at([path for path, _ in candidates], verify, progress, options.require)
     rejected += [(str(path), found.reason) for (path, _), found in zip(candidates, looked, strict=True) if found.reason]
     rows = [row for (_, row), found in zip(candidates, looked, strict=True) if not found.reason]
     notes = [

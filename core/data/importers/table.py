@@ -79,7 +79,7 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     rows, rejected, spoiled = _rows(table, cells, labels, splits, patients, keep, root)
     merged = merge(rows)
     rejected = sorted([*rejected, *merged.rejected])
-    looked, how = look_at([Path(row.path) for row in merged.rows], verify, progress)
+    looked, how = look_at([Path(row.path) for row in merged.rows], verify, progress, options.require)
     nearby = Nearby()
     unread = [
         (row.path, found.reason + nearby.hint(row.path)) for row, found in zip(merged.rows, looked, strict=True) if found.reason
