@@ -35,6 +35,7 @@ _LOADING = threading.Lock()  # what torch's reader knows besides is common to al
 _ANYTHING = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
     *(RecursionError, AssertionError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile),
+    Warning,  # about odd names and numbers, where warnings are errors
 )
 
 

@@ -10,6 +10,7 @@ import re
 import struct
 import zipfile
 from collections import Counter, OrderedDict, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,21 @@ def test_a_flipped_byte_of_the_values_is_noticed() -> None:
     content[place + 50] ^= 1
     with pytest.raises(DamagedFile, match="check sum"):
         _read(bytes(content))
+
+
+def test_several_threads_read_at_once() -> None:
+    saved = _saved({"w": torch.ones(2), "arguments": argparse.Namespace(a=1), "numbers": [np.float64(1)] * 50})
+    with ThreadPoolExecutor(4) as pool:
+        assert all(torch.equal(each["w"], torch.ones(2)) for each in pool.map(_read, [saved] * 40))
+
+
+def test_a_file_larger_than_the_memory_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.pth"
+    path.write_bytes(_saved({"w": torch.ones(2)}))
+    with path.open("r+b") as stream:
+        stream.truncate(1 << 43)
+    with pytest.raises(MissingWeights, match=r"GiB of memory.*Close other programs"):
+        check_weights(ModelConfig(name=NAME, weights=str(path)))
 
 
 # ---------------------------------------------------------------------- attacks
