@@ -66,12 +66,14 @@ _CALL = ("REDUCE", "NEWOBJ")
 class _Value:
     """What would be on the stack: levels inside, values and characters inside, and itself where it is a constant.
 
-    Of a tuple or a list, `constant` is a list of its elements' constants.
+    Of a tuple or a list, `constant` is a list of its elements' constants. What is `placed` in another value is complete:
+    depth and weight of that one rely on it.
     """
 
     depth: int = 0
     weight: int = 1
     constant: Any = None
+    placed: bool = False
 
 
 class PickleCheck:
@@ -121,15 +123,23 @@ class PickleCheck:
             stack.append(self._memo[argument])
         elif name in _FILL:
             *parts, target = self._taken(opcode)
+            if target.placed and not self._unknown:
+                raise DamagedFile("values in it lie in themselves")
             target.depth = max(target.depth, 1 + max((each.depth for each in parts), default=0))
             target.weight += sum(each.weight for each in parts)
             if name == "BUILD":
                 self._copied += parts[0].weight
+            elif name.startswith("SETITEM"):
+                self._copied += sum(each.weight for each in parts[1::2])  # keys: Python looks through all that is in them
             elif isinstance(target.constant, list):
                 target.constant += _constants(parts)
+            for part in parts:
+                part.placed = True
             stack.append(target)
         else:
             parts = self._taken(opcode)
+            for part in parts:
+                part.placed = True
             made = _Value(1 + max((each.depth for each in parts), default=-1), 1 + sum(each.weight for each in parts))
             if made.depth > _DEEPEST_TUPLE:
                 raise DamagedFile(f"its values lie more than {_DEEPEST_TUPLE} deep in one another")

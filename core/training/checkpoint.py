@@ -6,6 +6,7 @@ training is a function of seed, epoch and step (see loop.py and core.data.batche
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -143,7 +144,7 @@ def _progress(saved: Any) -> Progress:
         raise ValueError("its progress does not have the fields of this version")
     for name, default in _DEFAULTS.items():
         if not _is_like(saved[name], default):
-            raise ValueError(f"progress.{name}: expected {_WORDS[type(default)]}, got {repr(saved[name])[:40]}")
+            raise ValueError(f"progress.{name}: expected {_WORDS[type(default)]}, got {reprlib.repr(saved[name])[:40]}")
     return Progress(**saved)
 
 

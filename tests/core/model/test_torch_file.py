@@ -323,6 +323,12 @@ ATTACKS = {
     "a tensor of a number": _with_pickle(b"\x80\x02ctorch\nFloatTensor\n\x8a\x06\0\0\0\0\0\x01\x85R."),
     "a dictionary in itself": _with_pickle(b"\x80\x02}q\x00K\x01h\x00s."),
     "deep dictionaries": _with_pickle(b"\x80\x02" + b"}K\x01" * 100_000 + b"N" + b"s" * 100_000 + b"."),
+    "entangled tuples as a key": _with_pickle(b"\x80\x02}K\x01" + b"q\x00h\x00\x86" * 45 + b"Ns."),
+    "entangled tuples in a set": _with_pickle(b"\x80\x02cbuiltins\nset\n]K\x01" + b"q\x00h\x00\x86" * 45 + b"a\x85R."),
+    "entangled tuples in a message": _with_pickle(
+        b"\x80\x02ctorch._utils\n_rebuild_parameter_with_state\n(ctorch\nSize\n)RN}K\x01" + b"q\x00h\x00\x86" * 45 + b"tR."
+    ),
+    "lists that are filled afterwards": _with_pickle(b"\x80\x02]q\x00" + b"]q\x01h\x00h\x01ah\x01a0h\x01q\x00" * 45 + b"."),
     "more behind the archive": _saved({"w": torch.ones(4)}) + b"more",
     "two archives": _saved({"w": torch.ones(4)}) + _rezipped(_saved({"w": torch.ones(4)})),
     "a comment": _saved({"w": torch.ones(4)})[:-2] + b"\x04\x00more",
