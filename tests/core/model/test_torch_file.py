@@ -68,7 +68,7 @@ def _trained() -> dict[str, Any]:
 
 
 def _marked(parameter: torch.nn.Parameter) -> torch.nn.Parameter:
-    parameter.lr_scale = 0.5  # type: ignore[attr-defined]
+    parameter.lr_scale = 0.5
     return parameter
 
 
@@ -142,7 +142,7 @@ def test_other_objects_are_named(content: Any, said: str, zipped: bool) -> None:
 
 
 def test_what_is_taken_for_known_torchs_reader_knows_too() -> None:
-    known = torch._weights_only_unpickler._get_allowed_globals()  # type: ignore[attr-defined]
+    known = torch._weights_only_unpickler._get_allowed_globals()
     assert known.keys() >= CONSTRUCTORS and not STAND_INS.keys() & known.keys()
 
 
