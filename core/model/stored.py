@@ -1,4 +1,4 @@
-"""Tensors that still lie in a file: what they are is known, their values are read when they are asked for.
+"""Tensors of a file: what they are is known, their values are given when they are asked for (safetensors: read then).
 
 So names, shapes and types can be compared with a network before anything large is in memory.
 """

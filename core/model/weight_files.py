@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from torch import Tensor
+
 from core.errors import MissingWeights
 from core.images.limits import describe
 from core.model.safetensors_file import SafetensorsFile
 from core.model.stored import DamagedFile, StoredTensor
-from core.model.torch_file import Foreign, read_torch_file
+from core.model.torch_file import HoldsObjects, read_torch_file
 from core.small_files import open_regular
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
@@ -54,14 +56,24 @@ def state_dicts(path: Path) -> Iterator[list[Stored]]:
     with stream:
         try:
             found = _found(stream)
+        except HoldsObjects as error:
+            raise MissingWeights(f"model.weights: {path}: cannot be read as tensors alone: {error}. {_ALONE}") from error
         except DamagedFile as error:
             raise MissingWeights(f"model.weights: {path}: {error}. {_REMEDY}") from error
+        except MemoryError as error:
+            raise MissingWeights(
+                f"model.weights: {path}: {error or 'too large for the memory'}. Close other programs"
+            ) from error
         except OSError as error:
             raise MissingWeights(f"model.weights: {path}: cannot be read: {error.strerror or error}") from error
         yield found
 
 
 _REMEDY = "Fetch it again, or save it as safetensors or with torch.save(model.state_dict(), path)"
+_ALONE = (
+    "In the program that wrote it, save the network's state dict alone: torch.save(model.state_dict(), path), or "
+    "torch.save(checkpoint['state_dict'], path)"
+)
 
 
 def _found(stream: BinaryIO) -> list[Stored]:
@@ -80,6 +92,8 @@ def _found(stream: BinaryIO) -> list[Stored]:
         raise DamagedFile(f"expected weights (safetensors, or what torch.save writes), got {describe(head)}")
     try:
         content = read_torch_file(stream)
+    except HoldsObjects:
+        raise
     except DamagedFile as error:
         raise DamagedFile(f"cannot be read as tensors alone: {error}") from error
     found = _candidates(content)
@@ -98,7 +112,7 @@ def _candidates(content: Any) -> list[Stored]:
         if not isinstance(value, Mapping) or id(value) in seen:
             continue
         seen.add(id(value))
-        tensors = {key: each for key, each in value.items() if isinstance(key, str) and isinstance(each, StoredTensor)}
+        tensors = {key: _stored(each) for key, each in value.items() if isinstance(key, str) and isinstance(each, Tensor)}
         if tensors:
             found.append((rank, tensors))
         if depth < _DEEPEST_WRAPPER:
@@ -106,16 +120,16 @@ def _candidates(content: Any) -> list[Stored]:
     return [tensors for _, tensors in sorted(found, key=lambda each: each[0])]
 
 
+def _stored(tensor: Tensor) -> StoredTensor:
+    return StoredTensor(tuple(tensor.shape), tensor.dtype, lambda: tensor)
+
+
 def _in_words(content: Any) -> str:
-    if isinstance(content, Foreign):
-        return f"a whole object ({content.kind}), not its tensors"
-    if isinstance(content, StoredTensor):
+    if isinstance(content, Tensor):
         return f"one tensor without a name, of shape {list(content.shape)}"
     if isinstance(content, Mapping):
         keys = ", ".join(str(key)[:30] for key in list(content)[:8])
-        foreign = next((each for each in content.values() if isinstance(each, Foreign)), None)
-        whole = f", among them a whole object ({foreign.kind})" if foreign else ""
-        return f"a dictionary of {keys}{whole}" if keys else "an empty dictionary"
+        return f"a dictionary of {keys}" if keys else "an empty dictionary"
     if isinstance(content, list | tuple):
         return f"a {type(content).__name__} of {len(content)} values: choose one network and save its state dict"
     return f"a value of type {type(content).__name__}"

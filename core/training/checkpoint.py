@@ -6,7 +6,7 @@ training is a function of seed, epoch and step (see loop.py and core.data.batche
 
 from __future__ import annotations
 
-import os
+import reprlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,8 +14,7 @@ from typing import Any, BinaryIO
 import torch
 
 from core.errors import BadRun
-from core.model.stored import require_memory
-from core.model.torch_file import loaded, read_torch_file
+from core.model.torch_file import read_torch_file
 from core.small_files import open_regular
 from core.training.files import write_atomically
 
@@ -106,14 +105,12 @@ def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
     """
     try:
         with open_regular(path) as stream:
-            require_memory(os.fstat(stream.fileno()).st_size, "the checkpoint's tensors")
-            content = read_torch_file(stream)
-            kind, progress, states = _parts(content)
+            kind, progress, states = _parts(read_torch_file(stream))
             if kind != FORMAT:
                 raise BadRun(
                     f"{path}: expected a checkpoint of format {FORMAT}; it was written by another version. Start a new run."
                 )
-            return _progress(progress), loaded(states)
+            return _progress(progress), states
     except FileNotFoundError:
         return None
     except (OSError, ValueError, MemoryError) as error:
@@ -147,7 +144,7 @@ def _progress(saved: Any) -> Progress:
         raise ValueError("its progress does not have the fields of this version")
     for name, default in _DEFAULTS.items():
         if not _is_like(saved[name], default):
-            raise ValueError(f"progress.{name}: expected {_WORDS[type(default)]}, got {repr(saved[name])[:40]}")
+            raise ValueError(f"progress.{name}: expected {_WORDS[type(default)]}, got {reprlib.repr(saved[name])[:40]}")
     return Progress(**saved)
 
 

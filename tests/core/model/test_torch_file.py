@@ -6,9 +6,11 @@ import argparse
 import io
 import os
 import pickle
+import re
 import struct
 import zipfile
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,9 @@ from hypothesis import strategies as st
 from core.config import ModelConfig
 from core.errors import MissingWeights
 from core.model import build_model, check_weights
-from core.model.stored import DamagedFile, StoredTensor
-from core.model.torch_file import Foreign, loaded, read_torch_file
+from core.model.stored import DamagedFile
+from core.model.torch_file import read_torch_file
+from core.model.torch_pickle import CONSTRUCTORS, STAND_INS, PickleCheck, Unread
 
 NAME = "resnet10t"
 
@@ -35,7 +38,7 @@ def _saved(content: Any, **options: Any) -> bytes:
 
 
 def _read(content: bytes) -> Any:
-    return loaded(read_torch_file(io.BytesIO(content)))
+    return read_torch_file(io.BytesIO(content))
 
 
 def _same(ours: Any, theirs: Any) -> bool:
@@ -64,6 +67,11 @@ def _trained() -> dict[str, Any]:
     }
 
 
+def _marked(parameter: torch.nn.Parameter) -> torch.nn.Parameter:
+    parameter.lr_scale = 0.5
+    return parameter
+
+
 CONTENTS = {
     "a training": _trained(),
     "types": [torch.ones(2, dtype=each) for each in (torch.float64, torch.half, torch.bfloat16, torch.int8, torch.bool)],
@@ -75,6 +83,8 @@ CONTENTS = {
     "an ordered dictionary": OrderedDict(a=torch.ones(1), b=(1, [2.5, True, None])),
     "a size": torch.Size([1, 2]),
     "large and negative integers": [2**40, -(2**70), 0, -1],
+    "counts, sets and bytes": [Counter({30: 1}), {1, 2}, b"bytes \xff", 1 + 2j, torch.device("cpu")],
+    "a parameter with attributes": _marked(torch.nn.Parameter(torch.rand(3))),
 }
 
 
@@ -89,32 +99,63 @@ def test_the_layout_in_memory_is_kept() -> None:
     assert _read(_saved(CONTENTS["channels last"])).is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_every_protocol_of_pickle_is_read(protocol: int) -> None:
-    content = {"a": torch.ones(2), "b": OrderedDict(c=1), "d": "x" * 300, "e": {1, 2}, "f": b"bytes"}
-    found = _read(_saved(content, pickle_protocol=protocol))
-    assert torch.equal(found["a"], torch.ones(2)) and found["b"] == {"c": 1} and found["d"] == "x" * 300
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_other_protocols_of_pickle_than_torchs_own_are_named(protocol: int) -> None:
+    with pytest.raises(DamagedFile, match=f"pickle_protocol={protocol}: save it again"):
+        _read(_saved({"a": torch.ones(2)}, pickle_protocol=protocol))
 
 
-def test_other_objects_become_foreign_and_leave_the_tensors_readable() -> None:
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_plain_objects_of_trainers_leave_the_tensors_readable(zipped: bool) -> None:
     others = {
-        "hyper": {"lr": np.float64(1e-3), "array": np.ones(3)},
-        "arguments": argparse.Namespace(epochs=3),
+        "hyper": {"lr": np.float64(1e-3), "array": np.ones(3), "type": np.dtype("f4"), "whole": np.int64(3)},
+        "arguments": argparse.Namespace(epochs=3, more=argparse.Namespace(a=[1])),
         "groups": defaultdict(list, a=[1]),
         "path": Path("x"),
-        "module": torch.nn.Linear(2, 2),
-        "error": ValueError("x"),
     }
-    found = _read(_saved({"state_dict": {"w": torch.ones(2)}, **others}))
+    found = _read(_saved({"state_dict": {"w": torch.ones(2)}, **others}, _use_new_zipfile_serialization=zipped))
     assert torch.equal(found["state_dict"]["w"], torch.ones(2))
-    assert found["module"] == Foreign("torch.nn.modules.linear.Linear")
-    assert isinstance(found["hyper"]["lr"], Foreign) and found["groups"] == {"a": [1]}
+    assert isinstance(found["hyper"]["lr"], Unread) and isinstance(found["arguments"], Unread) and found["groups"] == {"a": [1]}
+    assert not vars(found["arguments"])
+    assert not any(isinstance(each, tuple) for each in torch.serialization.get_safe_globals())  # no other reader knows them
 
 
-def test_nothing_is_read_before_it_is_asked_for() -> None:
-    content = _saved({"w": torch.rand(1000)})
-    found = read_torch_file(io.BytesIO(content))["w"]
-    assert isinstance(found, StoredTensor) and found.shape == (1000,) and found.nbytes == 4000
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"w": torch.ones(2), "module": torch.nn.Linear(2, 2)}, r"\(torch\.nn\.modules\.linear\.Linear\)"),
+        ({"w": torch.ones(2), "error": ValueError("x")}, r"\(\w+\.ValueError\)"),
+        (
+            [torch.nn.Linear, torch.nn.ReLU, torch.nn.GELU, torch.nn.SELU, torch.nn.Mish, torch.nn.SiLU],
+            r"ReLU, .* and 2 more\)",
+        ),
+        ({"w": torch.ones(2).to_sparse()}, r"\(torch\._utils\._rebuild_sparse_tensor"),
+        (bytearray(b"x"), r"\(builtins\.bytearray\)"),
+        (torch.ones(2, dtype=torch.complex64), r"\(torch\.ComplexFloatStorage\)"),
+    ],
+    ids=range(6),
+)
+def test_other_objects_are_named(content: Any, said: str, zipped: bool) -> None:
+    with pytest.raises(DamagedFile, match="it holds objects besides tensors and plain values .*" + said):
+        _read(_saved(content, _use_new_zipfile_serialization=zipped))
+
+
+def test_what_is_taken_for_known_torchs_reader_knows_too() -> None:
+    known = torch._weights_only_unpickler._get_allowed_globals()
+    assert known.keys() >= CONSTRUCTORS and not STAND_INS.keys() & known.keys()
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())
+def test_names_and_storages_are_found_as_torch_finds_them(content: Any) -> None:
+    saved = _saved({"content": content, "other": torch.nn.Linear(2, 2), "numbers": np.ones(2)})
+    with zipfile.ZipFile(io.BytesIO(saved)) as archive:
+        check = PickleCheck()
+        check.read(io.BytesIO(archive.read("archive/data.pkl")))
+        members = {name.rpartition("/")[2] for name in archive.namelist() if "/data/" in name}
+    unsafe = set(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(saved)))
+    assert set(check.unknown) == unsafe - STAND_INS.keys()
+    assert check.storages.keys() == members
 
 
 def test_a_flipped_byte_of_the_values_is_noticed() -> None:
@@ -123,6 +164,21 @@ def test_a_flipped_byte_of_the_values_is_noticed() -> None:
     content[place + 50] ^= 1
     with pytest.raises(DamagedFile, match="check sum"):
         _read(bytes(content))
+
+
+def test_several_threads_read_at_once() -> None:
+    saved = _saved({"w": torch.ones(2), "arguments": argparse.Namespace(a=1), "numbers": [np.float64(1)] * 50})
+    with ThreadPoolExecutor(4) as pool:
+        assert all(torch.equal(each["w"], torch.ones(2)) for each in pool.map(_read, [saved] * 40))
+
+
+def test_a_file_larger_than_the_memory_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.pth"
+    path.write_bytes(_saved({"w": torch.ones(2)}))
+    with path.open("r+b") as stream:
+        stream.truncate(1 << 43)
+    with pytest.raises(MissingWeights, match=r"GiB of memory.*Close other programs"):
+        check_weights(ModelConfig(name=NAME, weights=str(path)))
 
 
 # ---------------------------------------------------------------------- attacks
@@ -153,27 +209,75 @@ def _with_pickle(program: bytes) -> bytes:
     return _rezipped(_saved({"w": torch.ones(4)}), lambda name, member: program if name.endswith("data.pkl") else member)
 
 
-def _claiming(old: bytes, new: bytes) -> bytes:
+def _claiming(*claims: tuple[bytes, bytes]) -> bytes:
+    """An archive of four ones whose pickle says something else."""
+
     def change(name: str, member: bytes) -> bytes:
         if not name.endswith("data.pkl"):
             return member
-        assert old in member
-        return member.replace(old, new, 1)
+        for old, new in claims:
+            assert old in member
+            member = member.replace(old, new, 1)
+        return member
 
     return _rezipped(_saved({"w": torch.ones(4)}), change)
 
 
+def _legacy_claiming(old: bytes, new: bytes) -> bytes:
+    assert old in _LEGACY
+    return _LEGACY.replace(old, new, 1)
+
+
+def _with_member(name: str) -> bytes:
+    stream = io.BytesIO(_rezipped(_saved({"w": torch.ones(4)})))
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.writestr(name, b"\x80\x02N.")
+    return stream.getvalue()
+
+
+def _many_members(count: int) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02}.")
+        for index in range(count):
+            archive.writestr(f"archive/data/{index:020}", b"")
+    return stream.getvalue()
+
+
 _LEGACY = _saved({"w": torch.ones(4)}, _use_new_zipfile_serialization=False)
+
+
+def _twice_in_the_list() -> bytes:
+    """Of two storages, the second is never read: it would hold what the process has had in its memory."""
+    saved = _saved([torch.ones(4), torch.zeros(4)], _use_new_zipfile_serialization=False)
+    place = saved.rindex(b"\x80\x02]")
+    first, second = (bytes(each) for each in re.findall(rb"X\x0f?.\0\0\0(\d+)", saved[place:])[:2])
+    return saved[:place] + saved[place:].replace(second, first)
+
+
 _NESTED_TUPLES = b"\x80\x02N" + b"\x85" * 1_000_000
+_HUGE = b"\x8a\x08" + struct.pack("<q", 2**60)
+_ENCODE = b"c_codecs\nencode\n"
+
+
+def _memorised(value: bytes, again: bytes) -> bytes:
+    """A pickle that makes `value` once, and `again` of it (memo 0) very often."""
+    return b"\x80\x02" + value + b"q\x000" + b"(" + again * 100_000 + b"t."
+
+
+def _list_of(count: int) -> bytes:
+    return b"](" + b"K\x01" * count + b"e"
+
+
 ATTACKS = {
     "deflated members": _rezipped(_saved({"w": torch.zeros(1 << 22)}), compression=zipfile.ZIP_DEFLATED),
-    "more values than the storage": _claiming(b"K\x04t", b"J\x00\x00\x00\x10t"),
-    "a shape beyond the storage": _claiming(b"K\x04\x85", b"J\x00\x00\x00\x10\x85"),
-    "an offset beyond the storage": _claiming(b"QK\x00K\x04", b"QK\x05K\x04"),
-    "a negative shape": _claiming(b"K\x04\x85", b"J\xff\xff\xff\xff\x85"),
-    "a huge shape of stride 0": _claiming(b"K\x04\x85", b"\x8a\x08" + struct.pack("<q", 2**60) + b"\x85").replace(
-        b"K\x01\x85", b"K\x00\x85", 1
-    ),
+    "more values than the storage": _claiming((b"K\x04t", b"J\x00\x00\x00\x10t")),
+    "a shape beyond the storage": _claiming((b"K\x04\x85", b"J\x00\x00\x00\x10\x85")),
+    "an offset beyond the storage": _claiming((b"QK\x00K\x04", b"QK\x05K\x04")),
+    "a negative shape": _claiming((b"K\x04\x85", b"J\xff\xff\xff\xff\x85")),
+    "a huge shape of stride 0": _claiming((b"K\x04\x85", _HUGE + b"\x85"), (b"K\x01\x85", b"K\x00\x85")),
+    "a larger shape of stride 0": _claiming((b"K\x04\x85", b"K\x05\x85"), (b"K\x01\x85", b"K\x00\x85")),
+    "a shape whose product overflows": _claiming((b"K\x04\x85", (_HUGE * 2) + b"\x86"), (b"K\x01\x85", b"K\x00K\x00\x86")),
     "a huge bytearray": _with_pickle(b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"."),
     "a huge text": _with_pickle(b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"."),
     "a huge frame": _with_pickle(b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"."),
@@ -187,12 +291,58 @@ ATTACKS = {
     "extensions": _with_pickle(b"\x80\x02\x82\x01."),
     "no stop": _with_pickle(b"\x80\x02}"),
     "an empty stack": _with_pickle(b"\x80\x02R."),
-    "a missing storage": _claiming(b"X\x01\x00\x00\x000", b"X\x01\x00\x00\x009"),
+    "a missing storage": _claiming((b"X\x01\x00\x00\x000", b"X\x01\x00\x00\x009")),
     "a huge pickle": _with_pickle(b"\x80\x02" + b"N" * (9 << 20) + b"."),
-    "legacy: more values than the file": _LEGACY.replace(b"K\x04Nt", b"J\x00\x00\x00\x70Nt", 1),
+    "legacy: more values than the file": _legacy_claiming(b"K\x04Nt", b"J\x00\x00\x00\x70Nt"),
     "legacy: cut short": _LEGACY[:-3],
     "legacy: a pickle only": pickle.dumps({"w": 1}),
     "legacy: keys that are nested tuples": _LEGACY[: _LEGACY.rindex(b"\x80\x02]")] + b"\x80\x02](" + _NESTED_TUPLES[2:] + b"e.",
+    "copies of a list as sets": _with_pickle(_memorised(_list_of(50_000), b"cbuiltins\nset\nh\x00\x85R")),
+    "copies of a list as sizes": _with_pickle(_memorised(_list_of(50_000), b"ctorch\nSize\nh\x00\x85R")),
+    "copies of a list by NEWOBJ": _with_pickle(_memorised(_list_of(50_000), b"ctorch\nSize\nh\x00\x85\x81")),
+    "copies of a dictionary": _with_pickle(
+        _memorised(
+            b"}(" + b"".join(b"M" + struct.pack("<H", n) + b"N" for n in range(50_000)) + b"u",
+            b"ccollections\nCounter\nh\x00\x85R",
+        )
+    ),
+    "copies as attributes": _with_pickle(
+        _memorised(
+            b"}(" + b"".join(b"X\x02\0\0\0%02dN" % (n % 100) for n in range(50_000)) + b"u",
+            b"ccollections\nOrderedDict\n)Rh\x00b",
+        )
+    ),
+    "copies of a text": _with_pickle(
+        _memorised(b"X" + struct.pack("<I", 1 << 20) + b"x" * (1 << 20), _ENCODE + b"h\x00X\x06\0\0\0latin1\x86R")
+    ),
+    "a slow encoding": _with_pickle(
+        b"\x80\x02" + _ENCODE + b"X" + struct.pack("<I", 1 << 20) + "äö".encode() * (1 << 18) + b"X\x04\0\0\0idna\x86R."
+    ),
+    "a bytearray of a number": _with_pickle(b"\x80\x02cbuiltins\nbytearray\n\x8a\x06\0\0\0\0\0\x01\x85R."),
+    "a storage of a number": _with_pickle(b"\x80\x02ctorch.storage\nUntypedStorage\n\x8a\x06\0\0\0\0\0\x01\x85R."),
+    "a tensor of a number": _with_pickle(b"\x80\x02ctorch\nFloatTensor\n\x8a\x06\0\0\0\0\0\x01\x85R."),
+    "a dictionary in itself": _with_pickle(b"\x80\x02}q\x00K\x01h\x00s."),
+    "deep dictionaries": _with_pickle(b"\x80\x02" + b"}K\x01" * 100_000 + b"N" + b"s" * 100_000 + b"."),
+    "entangled tuples as a key": _with_pickle(b"\x80\x02}K\x01" + b"q\x00h\x00\x86" * 45 + b"Ns."),
+    "entangled tuples in a set": _with_pickle(b"\x80\x02cbuiltins\nset\n]K\x01" + b"q\x00h\x00\x86" * 45 + b"a\x85R."),
+    "entangled tuples in a message": _with_pickle(
+        b"\x80\x02ctorch._utils\n_rebuild_parameter_with_state\n(ctorch\nSize\n)RN}K\x01" + b"q\x00h\x00\x86" * 45 + b"tR."
+    ),
+    "lists that are filled afterwards": _with_pickle(b"\x80\x02]q\x00" + b"]q\x01h\x00h\x01ah\x01a0h\x01q\x00" * 45 + b"."),
+    "more behind the archive": _saved({"w": torch.ones(4)}) + b"more",
+    "two archives": _saved({"w": torch.ones(4)}) + _rezipped(_saved({"w": torch.ones(4)})),
+    "a comment": _saved({"w": torch.ones(4)})[:-2] + b"\x04\x00more",
+    "names that differ in case": _with_member("archive/DATA.PKL"),
+    "names with a NUL": _with_member("archive/data.pkl_more").replace(b"data.pkl_more", b"data.pkl\0more"),
+    "many members": _many_members(60_000),
+    "an archive cut short": _saved({"w": torch.ones(4)})[:-30],
+    "legacy: a storage of 2^40 values": _legacy_claiming(b"K\x04Nt", b"\x8a\x06\0\0\0\0\0\x01Nt"),
+    "legacy: a shape beyond the storage": _legacy_claiming(b"K\x04\x85", b"J\x00\x00\x00\x10\x85"),
+    "legacy: a huge shape of stride 0": _legacy_claiming(b"K\x04\x85q\x08K\x01\x85", _HUGE + b"\x85q\x08K\x00\x85"),
+    "legacy: a storage that is not in the list": _LEGACY[: _LEGACY.rindex(b"\x80\x02]")] + b"\x80\x02].",
+    "legacy: a storage twice in the list": _twice_in_the_list(),
+    "legacy: a class of modules": _legacy_claiming(b"(X\x07\0\0\0storage", b"(X\x06\0\0\0module"),
+    "legacy: a storage of -1 values": _legacy_claiming(b"K\x04Nt", b"J\xff\xff\xff\xffNt"),
     "no torch archive": _rezipped(_saved(1), lambda name, member: member).replace(b"data.pkl", b"data.pkm"),
 }
 
@@ -201,8 +351,9 @@ ATTACKS = {
 @pytest.mark.timeout(60)
 def test_an_attack_ends_in_words_and_costs_little(content: bytes) -> None:
     before = psutil.Process().memory_info().rss
-    with pytest.raises(DamagedFile):
+    with pytest.raises(DamagedFile) as caught:
         _read(content)
+    assert "weights_only" not in str(caught.value) and "safe_globals" not in str(caught.value)
     assert psutil.Process().memory_info().rss - before < 600 << 20
 
 
@@ -238,20 +389,33 @@ def test_many_views_of_one_storage_are_refused_where_they_would_multiply_it() ->
 )
 def test_no_call_in_a_file_is_made(call: _Call, zipped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = _read(_saved({"w": torch.ones(1), "call": call}, _use_new_zipfile_serialization=zipped))
-    assert isinstance(found["call"], Foreign)
-    Path("evil.pth").write_bytes(_saved(call, _use_new_zipfile_serialization=zipped))
-    with pytest.raises(MissingWeights, match="whole object"):
-        check_weights(ModelConfig(name=NAME, weights="evil.pth"))
+    places: list[Any] = [
+        call,
+        {"w": torch.ones(1), "call": call},
+        {"w": call},
+        [{1: (call,)}],
+        torch.nn.Parameter(torch.ones(1)),
+    ]
+    places[-1].attribute = call
+    for place in places:
+        Path("evil.pth").write_bytes(_saved(place, _use_new_zipfile_serialization=zipped))
+        with pytest.raises(MissingWeights, match=r"besides tensors and plain values \([\w.]+") as caught:
+            check_weights(ModelConfig(name=NAME, weights="evil.pth"))
+        assert "weights_only" not in str(caught.value)
     assert not Path("executed.txt").exists()
 
 
 def test_objects_of_this_process_cannot_be_changed_by_a_file() -> None:
     """BUILD sets attributes: also of functions, where a reader hands them out."""
-    program = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0e\x00\x00\x00__kwdefaults__}s\x86b."
-    before = vars(read_torch_file)
-    assert _read(_with_pickle(program)) is not None
-    assert vars(read_torch_file) == before
+    from torch._utils import _rebuild_tensor_v2
+
+    for name in ("__dict__", "__defaults__", "__kwdefaults__"):
+        text = name.encode()
+        program = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X" + struct.pack("<I", len(text)) + text + b"}s\x86b."
+        before = (dict(vars(_rebuild_tensor_v2)), _rebuild_tensor_v2.__defaults__, _rebuild_tensor_v2.__kwdefaults__)
+        with pytest.raises(DamagedFile):
+            _read(_with_pickle(program))
+        assert before == (vars(_rebuild_tensor_v2), _rebuild_tensor_v2.__defaults__, _rebuild_tensor_v2.__kwdefaults__)
 
 
 def test_a_torchscript_program_is_named_and_not_run(tmp_path: Path) -> None:
@@ -279,7 +443,7 @@ def test_damage_anywhere_is_one_kind_of_error(place: int, value: int, zipped: bo
 @given(st.binary(max_size=200))
 def test_any_program_ends_in_values_or_one_kind_of_error(program: bytes) -> None:
     try:
-        _read(_with_pickle(b"\x80\x04" + program))
+        _read(_with_pickle(b"\x80\x02" + program))
     except DamagedFile:
         return
 
@@ -337,8 +501,11 @@ def test_what_trainers_put_around_a_network_is_taken_off(
         ({"optimizer": {"state": {}}, "epoch": 3}, "got a dictionary of optimizer, epoch"),
         ([{"w": torch.ones(1)}] * 2, "got a list of 2 values"),
         (torch.ones(2, 3), r"one tensor without a name, of shape \[2, 3\]"),
-        (torch.nn.Linear(2, 2), r"a whole object \(torch\.nn\.modules\.linear\.Linear\)"),
-        ({"model": torch.nn.Linear(2, 2)}, r"among them a whole object \(torch\.nn\.modules\.linear\.Linear\)"),
+        (
+            torch.nn.Linear(2, 2),
+            r"objects besides .* \(torch\.nn\.modules\.linear\.Linear\).*save the network's state dict alone",
+        ),
+        ({"model": torch.nn.Linear(2, 2)}, r"objects besides .* \(torch\.nn\.modules\.linear\.Linear\)"),
         ({"conv1.0.weight": torch.zeros(1).expand(10**6)}, "does not fit its storage"),
         ({"big": torch.zeros(60 << 20)}, "holds 240 MiB of tensors"),
     ],

@@ -14,6 +14,14 @@ STATES: dict[str, Any] = {"model": {"w": torch.ones(2)}, "optimizer": {"state": 
 STATES |= {"average": {}}
 
 
+def _knot() -> Any:
+    """A few lists that would fill the memory when they are written out."""
+    knot: Any = [1]
+    for _ in range(40):
+        knot = [knot, knot]
+    return knot
+
+
 def _content(**progress: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -51,6 +59,7 @@ def test_no_checkpoint_is_none(tmp_path: Path) -> None:
         (_content(epoch=2.0), "progress.epoch"),
         (_content(epoch=True), "progress.epoch"),
         (_content(epoch=10**400), "progress.epoch"),
+        (_content(epoch=_knot()), "progress.epoch"),
         (_content(seconds="long"), "progress.seconds: expected a number"),
         (_content(seconds=10**400), "progress.seconds"),
         (_content(finished=1), "progress.finished: expected true or false"),
@@ -59,9 +68,9 @@ def test_no_checkpoint_is_none(tmp_path: Path) -> None:
         (_content(train_losses=[1.0, "x"]), "progress.train_losses"),
         (_content(train_losses=torch.ones(2)), "progress.train_losses"),
         (None, "got a NoneType"),
-        (torch.nn.Linear(2, 2), "got a Foreign"),
+        (torch.nn.Linear(2, 2), r"holds objects besides tensors and plain values \(torch\.nn\.modules\.linear\.Linear\)"),
     ],
-    ids=range(22),
+    ids=range(23),
 )
 def test_a_checkpoint_of_another_shape_is_refused_in_words(content: Any, said: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "last.pt")
@@ -78,7 +87,7 @@ class _Evil:
 def test_nothing_in_a_checkpoint_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({**_content(), "progress": _Evil()}, "last.pt")
-    with pytest.raises(BadRun, match="does not have the fields"):
+    with pytest.raises(BadRun, match=r"holds objects besides tensors and plain values \(\w+\.system\)"):
         load_checkpoint(Path("last.pt"))
     assert not Path("executed.txt").exists()
 
