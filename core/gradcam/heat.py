@@ -130,9 +130,9 @@ def heatmap(
             with model_lock(model), untouched(model), torch.enable_grad():
                 try:
                     raw = _by_gradient(model, module, images, method, target)
-                except torch.OutOfMemoryError:
-                    raise
                 except RuntimeError as error:
+                    if "memory" in str(error):  # no matter of the layer
+                        raise
                     first = str(error).partition("\n")[0]
                     raise BadConfig(
                         f"heatmap: {method} gives no map for {model.name} at the chosen layer ({first}); choose another layer "

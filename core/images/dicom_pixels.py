@@ -123,8 +123,7 @@ def stored_values(file: DicomFile, layout: Layout, index: int) -> Stored:
         compressed = file.length is None
     try:
         if compressed:
-            values, bits, decoder, remarks, signed = _decompressed(file, layout, index)
-            layout = replace(layout, signed=signed)
+            values, bits, decoder, remarks, layout = _decompressed(file, layout, index)
         else:
             values, remarks = _native(file, layout, index)
             bits, decoder = layout.stored, "none needed"
@@ -184,8 +183,8 @@ def _is_word(file: DicomFile) -> bool:
     return file.stream.read(2) == b"OW"
 
 
-def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[Any], int, str, list[str], bool]:
-    """Values, the bits that the codestream says they have, the decoder, remarks, and whether the values are signed."""
+def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[Any], int, str, list[str], Layout]:
+    """Values, the bits that the codestream says they have, the decoder, remarks, and the layout as it turned out."""
     name, syntax = syntax_name(file), str(file.syntax)
     expected = f"pixels that decode ({name})"
     if not decoder_of(syntax):
@@ -201,7 +200,7 @@ def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[
         except BROKEN as error:
             reason = str(error) if isinstance(error, Undecodable) else "a damaged frame"
             raise got(expected, truncated if cut else reason, DAMAGED) from None
-        return values, layout.stored, DECODERS[syntax], [], layout.signed
+        return values, layout.stored, DECODERS[syntax], [], layout
     stream = inspect(frame)
     if stream is None:
         raise got(expected, truncated if cut else "data without the header of any codec known here", DAMAGED)
@@ -216,10 +215,11 @@ def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[
     if values.shape[:2] != shape:
         raise got(f"a frame of {layout.columns}×{layout.rows}", f"{values.shape[1]}×{values.shape[0]} decoded", DAMAGED)
     if stream.kind == "JPEG 2000" and layout.samples == 1 and stream.signed != layout.signed:
-        values, remark = _settle_sign(values, stream, layout)
-        return values, stream.bits, decoder, [remark], values.dtype.kind == "i"
+        values, bits, remark = _settle_sign(values, stream, layout)
+        settled = replace(layout, stored=bits, high_bit=bits - 1, signed=values.dtype.kind == "i")
+        return values, bits, decoder, [remark], settled
     bits, remarks = _bits_of(stream, layout)
-    return values, bits, decoder, remarks, layout.signed
+    return values, bits, decoder, remarks, layout
 
 
 def _bits_of(stream: Codestream, layout: Layout) -> tuple[int, list[str]]:
@@ -232,16 +232,19 @@ def _bits_of(stream: Codestream, layout: Layout) -> tuple[int, list[str]]:
     return layout.stored, []
 
 
-def _settle_sign(values: NDArray[Any], stream: Codestream, layout: Layout) -> tuple[NDArray[Any], str]:
-    """The values of a JPEG 2000 stream that contradicts the header about whether they are signed, and a remark.
+def _settle_sign(values: NDArray[Any], stream: Codestream, layout: Layout) -> tuple[NDArray[Any], int, str]:
+    """The values of a JPEG 2000 stream that contradicts the header about whether they are signed, their bits, and a remark.
 
     Some encoders were told nothing of the sign and encoded its bits (two's complement), others were right and the header is
     not. The two readings differ by 2**bits wherever the top bit is set. A picture is smooth, so the wrong one shows: it
     breaks where values cross the middle. Where neither is clearly smoother, the header's is taken.
     """
     size = values.dtype.itemsize
-    bits = min(stream.bits, 8 * size)
     values = np.ascontiguousarray(values)
+    # Some encoders always write whole words: then the bits are the header's, where the values keep to them.
+    bits = min(stream.bits, layout.stored, 8 * size)
+    if values.min() < -(2 ** (bits - 1)) or values.max() >= 2**bits:
+        bits = min(stream.bits, 8 * size)
     unsigned = values.view(f"u{size}") & np.array(2**bits - 1, f"u{size}")
     shift = 8 * size - bits
     signed = (unsigned.view(f"i{size}") << shift) >> shift
@@ -254,7 +257,7 @@ def _settle_sign(values: NDArray[Any], stream: Codestream, layout: Layout) -> tu
         f"the compressed data are {words[stream.signed]}, the header says {words[layout.signed]}: the values were taken as "
         f"{words[taken]}, {'with which the picture is smooth' if taken == other else 'as the header says'}"
     )
-    return readings[taken], remark
+    return readings[taken], bits, remark
 
 
 def _variation(values: NDArray[Any]) -> float:

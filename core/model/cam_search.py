@@ -133,7 +133,8 @@ def _qualifies(
         after = [(rows, columns, as_feature_map(model, outputs[id(module)], shape)) for rows, columns, outputs in quarters]
     except (BadConfig, KeyError):
         return False
-    if min(before.shape[-2:]) < 2 or not bool(slopes.any()):
+    rows, columns = before.shape[-2:]
+    if min(rows, columns) < 2 or not lies_over(rows, columns, shape) or not bool(slopes.any()):
         return False
     return all(_stays_in_place(before, changed, rows, columns) for rows, columns, changed in after)
 
