@@ -1,13 +1,15 @@
 """How far an image is from the training images: Mahalanobis' distance with a shrunken covariance (Ledoit & Wolf 2004).
 
-Two of them, in what the network's head saw and in the figures of the picture (see `features`); each in units of what 90 % of
-validation images have, and the larger one counts. The limit is the one below which all but 2 % of validation images lie, with
-room above it: another scanner's mammograms are farther away than one's own, and should be judged with a warning.
+Two of them: in what the network's head saw, scaled to length 1 so that it tells what was seen and not how much of it, and in
+the figures of the picture (see `features`). Each is in units of what 90 % of validation images have; the square root of the sum
+of their squares counts. The limit is the distance below which all but 2 % of validation images lie, with room above it: another
+source's mammograms are farther away than one's own, and are to be judged with a warning. `python -m benchmarks gate` tells what
+lies beyond it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 FALSE_ALARMS = 0.02  # of validation images, at most so many beyond the limit, before the room
-ROOM = 1.3  # what is refused lies so much farther away than what is warned of
+ROOM = 1.5  # what is refused lies so many times as far away as what is warned of
 FEWEST_TRAIN, FEWEST_VALIDATION = 40, 50  # images; with fewer, nothing is refused, for 2 % of them is less than one image
-ROOM_OF_FEW = 1.5
 MOST_AXES = 64
+_FEATURE_AXES = 16  # of features; more follow the training images' own chances
 _TYPICAL = 0.9  # quantile of validation distances that is 1 in each part
-_STEADY = 0.1  # of a figure's spread that is added to each: what hardly varies in training tells little when it does
+# A spread that is added to each feature's (in shares of their mean one) and to each figure's: what hardly varies in training
+# tells little when it does.
+_STEADY_FEATURES, _STEADY_FIGURES = 0.1, 0.3
 _SHRINKAGE = 0.05  # at least
 
 
@@ -37,7 +41,7 @@ class Part:
     typical: float = 1.0
 
     @classmethod
-    def fit(cls, rows: Floats, steady: float) -> Part:
+    def fit(cls, rows: Floats, steady: float, most_axes: int = MOST_AXES) -> Part:
         """Learn from rows (n, F), n > 1; `steady` is a spread in their units."""
         from sklearn.covariance import ledoit_wolf_shrinkage
 
@@ -49,12 +53,16 @@ class Part:
         _, lengths, axes = np.linalg.svd(standard, full_matrices=False)
         spread = lengths**2 / len(rows)
         average = max(float(spread.sum()) / standard.shape[1], 1e-12)
-        kept = min(MOST_AXES, len(spread))
+        kept = min(most_axes, len(spread))
         rest = float(spread[kept:].sum()) / max(1, standard.shape[1] - kept)
         variances = (1 - shrinkage) * spread[:kept] + shrinkage * average
         floor = (1 - shrinkage) * rest + shrinkage * average
         arrays = [each.astype(np.float32) for each in (mean, scale, axes[:kept], variances)]
         return cls(arrays[0], arrays[1], arrays[2], arrays[3], floor)
+
+    def scaled_to(self, rows: Floats) -> Part:
+        """The same with the distance that 90 % of these rows (n, F) have as 1."""
+        return replace(self, typical=max(float(np.quantile(self(rows), _TYPICAL)), 1e-6))
 
     def __call__(self, rows: Floats) -> NDArray[np.float64]:
         """Distances (n,) of rows (n, F)."""
@@ -79,34 +87,32 @@ class Distance:
     @classmethod
     def fit(cls, train: tuple[Floats | None, Floats], validation: tuple[Floats | None, Floats]) -> Distance:
         """Learn from (features (n, F) or None, figures (n, COUNT)) of training images and of validation images, two or more."""
-        parts: list[Part | None] = []
-        far = np.zeros(len(validation[1]))
-        for rows, others, own in ((train[0], validation[0], True), (train[1], validation[1], False)):
-            if rows is None or others is None:
-                parts.append(None)
-                continue
-            steady = _STEADY * (float(np.sqrt(rows.var(axis=0).mean())) if own else 1.0)
-            fitted = Part.fit(rows, max(steady, 1e-6))
-            distances = fitted(others)
-            typical = max(float(np.quantile(distances, _TYPICAL)), 1e-6)
-            parts.append(Part(fitted.mean, fitted.scale, fitted.axes, fitted.variances, fitted.floor, typical))
-            far = np.maximum(far, distances / typical)
-        enough = len(train[1]) >= FEWEST_TRAIN and len(far) >= FEWEST_VALIDATION
-        limit = float(np.quantile(far, 1 - FALSE_ALARMS)) * ROOM if enough else float(far.max()) * ROOM_OF_FEW
-        picture = parts[1]
-        assert picture is not None
-        return cls(parts[0], picture, max(limit, 1e-6), enough, len(train[1]), len(far))
+        picture = Part.fit(train[1], _STEADY_FIGURES).scaled_to(validation[1])
+        features = None
+        if train[0] is not None and validation[0] is not None:
+            rows = _directions(train[0])
+            steady = max(_STEADY_FEATURES * float(np.sqrt(rows.var(axis=0).mean())), 1e-6)
+            features = Part.fit(rows, steady, _FEATURE_AXES).scaled_to(_directions(validation[0]))
+        counts = len(train[1]), len(validation[1])
+        fitted = cls(features, picture, 1.0, True, *counts)
+        far = fitted._far(*validation)
+        enough = counts[0] >= FEWEST_TRAIN and counts[1] >= FEWEST_VALIDATION
+        most = float(np.quantile(far, 1 - FALSE_ALARMS)) if enough else float(far.max())
+        return replace(fitted, limit=max(most * ROOM, 1e-6), refuses=enough)
 
     def relative(self, features: Floats | None, figures: Floats) -> float | None:
         """How far one image is, 1 being the limit; `features` (F,) and `figures` (COUNT,). None where they do not fit."""
-        found = []
         for part, row in ((self.features, features), (self.picture, figures)):
-            if part is None:
-                continue
-            if row is None or row.shape != part.mean.shape or not np.isfinite(row).all():
+            if part is not None and (row is None or row.shape != part.mean.shape or not np.isfinite(row).all()):
                 return None
-            found.append(float(part(row[None])[0]))
-        return max(found) / self.limit
+        return float(self._far(None if features is None else features[None], figures[None])[0]) / self.limit
+
+    def _far(self, features: Floats | None, figures: Floats) -> NDArray[np.float64]:
+        """Distances (n,) of images, not yet in shares of the limit."""
+        squares = np.square(self.picture(figures))
+        if self.features is not None and features is not None:
+            squares = squares + np.square(self.features(_directions(features)))
+        return np.sqrt(squares)
 
     def words(self, relative: float | None) -> str:
         """What there is to say of such a distance; "" for an image like those of training."""
@@ -117,7 +123,12 @@ class Distance:
             return (
                 f"it is unlike the images the model was trained on ({relative:.1f} times as far from them as it may be){more}"
             )
-        room = ROOM if self.refuses else ROOM_OF_FEW
-        if relative > 1 / room:
+        if relative > 1 / ROOM:
             return "the image differs from those the model was trained on, as mammograms of another source do"
         return ""
+
+
+def _directions(features: Floats) -> Floats:
+    """Features (n, F) at length 1."""
+    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(lengths, 1e-12), np.float32)

@@ -11,7 +11,6 @@ from core.images.mammogram import ImageMeta
 UNKNOWN_ORIGIN = ("", "OT", "SC")
 # Words for the breast in headers, as they are written in practice: BREAST, L BREAST, MAMMA, Brust, seno, mama, sein, borst.
 _BREAST = re.compile(r"BREAST|MAMM|MAMA|BRUST|\bSENO|\bSEIN|BORST|BRÖST|\bBRYST|AXILLA", re.IGNORECASE)
-_FEWEST_LEVELS = 8  # a picture with fewer grey levels is a mask, a map of labels or a diagram
 
 
 def refusal_of_origin(meta: ImageMeta, *, breast_found: bool, recipe: Recipe, why_no_breast: str = "") -> str:
@@ -25,8 +24,8 @@ def refusal_of_origin(meta: ImageMeta, *, breast_found: bool, recipe: Recipe, wh
         return f"its header says that it shows another part of the body ({meta.body_part[:40]})"
     if meta.coloured:
         return "it is a colour image, and mammograms are grey"
-    if 1 < meta.grey_levels < _FEWEST_LEVELS:
-        return f"it has only {meta.grey_levels} grey levels, as a mask or a drawing has"
+    if meta.grey_levels == 2:
+        return "it is a binary mask: it has two grey levels"
     # A recipe that looks for no breast is one for images that need not hold a whole one.
     if not breast_found and (recipe.crop or recipe.remove_background):
         return why_no_breast or "no breast was found in it"

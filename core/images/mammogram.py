@@ -36,8 +36,8 @@ class ImageMeta:
     `presentation_intent` is "FOR PRESENTATION", "FOR PROCESSING" or "" (DICOM PresentationIntentType).
     `modality` is DICOM's (0008,0060), such as "MG"; where the file does not say, that of its SOP class as far as it has one;
     else "". `body_part` is what the file says was examined, in its own words, "" where it does not say.
-    `coloured` says whether the file's pixels have colour; `grey_levels` is how many of 256 evenly spaced levels the picture
-    really uses (see core.images.levels): a mask has two.
+    `coloured` says whether the file's pixels have colour; `grey_levels` is how many the picture really uses, 256 at most (see
+    core.images.levels): a mask has two.
     """
 
     format: str = ""
