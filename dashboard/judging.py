@@ -38,10 +38,21 @@ def no_verdict(prediction: Prediction, page: str, image: str, *, about: str = ""
 
 
 def chance_notice(run: Run) -> str:
-    """That a run's model has not shown on validation to be better than chance, as a warning; returns the reason, "" for none."""
+    """Warn that a run's model has not shown on validation to be better than chance; returns the reason, "" for none."""
     reason = services.chance(run)
     if reason:
         from core.metrics.chance import warning_of
 
         st.warning(plain(warning_of(reason)), icon=":material/casino:")
     return reason
+
+
+def decided(prediction: Prediction, about: str = "") -> str:
+    """The decision with its threshold in a few words, and the calibrated probability where there is one."""
+    if prediction.decision is None:
+        words = "scored anyway: no decision" if prediction.scored_anyway else "no verdict"
+    else:
+        side = "≥" if prediction.decision == "malignant" else "<"
+        calibrated = "" if prediction.calibrated is None else f", calibrated {prediction.calibrated:.3f}"
+        words = f"{prediction.decision} ({side} {prediction.threshold:.3f}){calibrated}"
+    return f"{about}: {words}" if about else words

@@ -43,6 +43,7 @@ class Row:
     validation: Figure | None
     test: Figure | None
     note: str
+    chance: str = ""  # why its model has not shown to be better than chance
 
     @property
     def name(self) -> str:
@@ -85,6 +86,7 @@ def row(run: Run) -> Row:
         validation=_validation(str(run.path), stamp(run.path / "predictions" / "val.csv")),
         test=_test(str(run.path), stamp(run.path / "evaluation.json"), stamp(run.path / "model.json")),
         note=run.note(),
+        chance=services.chance(run),
     )
 
 

@@ -228,7 +228,9 @@ def explanation(
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
-def _explanation(path: str, changed: tuple[int, int], key: tuple[str, int | None], ask: Ask, _run: Run, _image: ImageRef) -> Explained:
+def _explanation(
+    path: str, changed: tuple[int, int], key: tuple[str, int | None], ask: Ask, _run: Run, _image: ImageRef
+) -> Explained:
     return _explain(_run, _image, ask, None)
 
 

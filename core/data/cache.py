@@ -78,8 +78,8 @@ class CachedImage:
         return ImageMeta(**values)
 
     def prepared(self, recipe: Recipe) -> Prepared:
-        """As core.preprocessing.prepare gave it under the cache's `recipe`, its steps apart, which are not kept."""
-        return Prepared(self.pixels, recipe.hash, self.matrix, self.breast, breast_found=self.breast_found)
+        """As core.preprocessing.prepare gave it under the cache's `recipe`, its steps apart, which are not kept; in memory."""
+        return Prepared(np.array(self.pixels), recipe.hash, self.matrix, self.breast, breast_found=self.breast_found)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from dashboard.results import Ask
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-    from core.predict import Prediction
     from core.training import Run
 
 LOOKS = {"image": "One image", "audit": "Audit of all"}
@@ -175,9 +174,7 @@ def explanations(shown: list[Case], ask: Ask) -> list[Explained] | None:
         forget_slow([])
         with st.spinner("Computing the heatmap", show_time=False):
             return [
-                results.explanation(
-                    case.run, case.image, each.method, each.target, each.layer, score_anyway=each.anyway
-                )
+                results.explanation(case.run, case.image, each.method, each.target, each.layer, score_anyway=each.anyway)
                 for case, each in asked
             ]
     found = []
@@ -259,7 +256,7 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
             judging.no_verdict(prediction, "explain", case.image.key, about=about)
     if len(shown) > 1:
         scores = [
-            Metric(f"{case.name}: P(malignant)", f"{prediction.score:.3f}", decided(prediction))
+            Metric(f"{case.name}: P(malignant)", f"{prediction.score:.3f}", judging.decided(prediction))
             for case, prediction in zip(shown, predictions, strict=True)
         ]
         components.metric_cards(scores)
@@ -277,15 +274,6 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
             Metric("Truth", truth or "not known", side or "not in the manifest"),
         ]
     )
-
-
-def decided(prediction: Prediction) -> str:
-    """The decision with its threshold in a few words, and the calibrated probability where there is one."""
-    if prediction.decision is None:
-        return "scored anyway: no decision"
-    side = "≥" if prediction.decision == "malignant" else "<"
-    calibrated = "" if prediction.calibrated is None else f", calibrated {prediction.calibrated:.3f}"
-    return f"{prediction.decision} ({side} {prediction.threshold:.3f}){calibrated}"
 
 
 def picture(shown: list[Case], found: list[Explained], views: list[View], ask: Ask, look: Look) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import components, controls, fork_form, kept, overview, results, services
+from dashboard import components, controls, fork_form, judging, kept, overview, results, services
 from dashboard.components import duration, plain
 from dashboard.overview import Row, figure_text
 from dashboard.states import LAUNCHERS
@@ -111,8 +111,11 @@ def filters(found: list[Row]) -> tuple[str, list[str]]:
 
 def what_to_know(row: Row) -> str:
     """The note column: what is wrong first, then what the user wrote, else how it ended."""
+    from core.metrics.chance import warning_of
+
     failed = row.status.reason if row.status.state == "failed" else ""
-    return row.problem or " · ".join(filter(None, (failed, row.note))) or row.status.reason
+    chance = warning_of(row.chance)
+    return row.problem or " · ".join(filter(None, (failed, chance, row.note))) or row.status.reason
 
 
 def table_frame(rows: list[Row]) -> object:
@@ -163,6 +166,7 @@ def one(row: Row) -> None:
         components.show_error(f"This run's folder is damaged: {row.problem}")
     elif status.reason:
         st.markdown(plain(status.reason))
+    judging.chance_notice(run)
     if row.note:
         st.caption(plain(row.note))
     part = kept.segmented("Part", PARTS, "runs:part", hide_label=True)
