@@ -152,6 +152,7 @@ def _written(folder: Path, made: list[Picture]) -> list[Path]:
 def _bare(files: list[Path]) -> Iterator[Picture]:
     """The pixels of what can be read, several frames of a stack, each picture once."""
     seen: set[bytes] = set()
+    unreadable = 0
     for path in files:
         try:
             frames = read(path).meta.frames
@@ -160,8 +161,9 @@ def _bare(files: list[Path]) -> Iterator[Picture]:
                 if picture.tobytes() not in seen:
                     seen.add(picture.tobytes())
                     yield picture
-        except LabError as error:
-            print(f"left out: {error}"[:120])
+        except LabError:
+            unreadable += 1
+    print(f"{unreadable} of {len(files)} DICOM files cannot be read (colour, 1-bit masks, damage): a refusal of its own")
 
 
 def _grey(pixels: Pixels) -> Picture:

@@ -24,6 +24,7 @@ from core.gradcam import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
 from core.images.mammogram import ImageMeta, Mammogram
 from core.metrics.calibration import Calibration
 from core.metrics.chance import chance_of_model, warning_of
+from core.metrics.freezing import DECIMALS
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
 from core.preprocessing import Prepared, load, prepare
 
@@ -376,7 +377,8 @@ class Predictor:
                 f"{prepared.pixels.shape[0]} x {prepared.pixels.shape[1]} px. Prepare it at the model's size"
             )
         subject = _Subject(prepared, mammogram.meta, mammogram.warnings, mammogram)
-        return self._judge([subject], score_anyway=score_anyway, own=False)[0]
+        own = prepared.recipe_hash == self.recipe.hash
+        return self._judge([subject], score_anyway=score_anyway, own=own)[0]
 
     def decide(self, score: float) -> Decision:
         """ "malignant" when the score reaches the model's threshold."""
@@ -392,8 +394,10 @@ class Predictor:
             )
 
     def probability(self, score: float) -> float | None:
-        """The score as a probability; None where the model has no calibration."""
-        return None if self.calibration.method == "none" else float(self.calibration.apply([score])[0])
+        """The score, rounded as in predictions/<split>.csv, as a probability; None where the model has no calibration."""
+        if self.calibration.method == "none":
+            return None
+        return float(self.calibration.apply([round(score, DECIMALS)])[0])
 
 
 def _all_doubts(subject: _Subject) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from core.images.mammogram import Pixels
 
 _SAMPLES = 65_536
 _SHARE = 0.99  # of the pixels that are not background
-_END = 0.03  # of the grey range: this near to black or white is black or white, for JPEG does not keep a mask's two values
-_ENDS = 0.98  # of all pixels: what lies between is the soft edges that JPEG or scaling gives a mask
+_END = 0.06  # of the grey range: this near to black or white is black or white, for JPEG does not keep a mask's two values
+_ENDS = 0.97  # of all pixels: what lies between is the soft edges that JPEG or scaling gives a mask
 _SMALLEST = 0.002  # of all pixels: less white than this is a few hot pixels, in an image that is nearly black
 
 
