@@ -18,7 +18,7 @@ from core.config import Recipe
 from core.images import read
 from core.preprocessing import prepare
 from core.training import Run
-from dashboard import images, inspecting
+from dashboard import images, inspecting, services
 
 STEPS = ["original", "polarity", "background", "crop", "orientation", "window", "clahe", "resize"]
 
@@ -214,6 +214,7 @@ def test_the_gate_says_what_speaks_against_a_verdict(run: Run) -> None:
     breast = draw_breast(3, height=64, width=48)
     coloured = np.repeat(breast[..., None], 3, axis=2)
     coloured[..., 0] //= 3
+    services.remember("inspect:source", "Upload")
     app = upload(cv2.imencode(".png", coloured)[1].tobytes(), "colour.png")
     assert not app.exception
     assert ["colour image" in error.value for error in app.error] == [True]
