@@ -156,10 +156,11 @@ def side_by_side(shown: list[Picture]) -> Picture:
 def file_name(image: str, found: Explained, *, original: bool = False, more: str = "") -> str:
     """A name for a saved overlay that every system accepts: `d0012_LCC-gradcam-malignant.png`.
 
-    It tells what was asked for, so that another layer or place does not overwrite it.
+    It tells what was asked for, so that another layer or place does not overwrite it, and that there was no verdict.
     """
     heat = found.drawn
-    parts = [Path(image).stem, heat.method, heat.target, heat.layer, "original" if original else "", more]
+    anyway = "scored-anyway" if found.prediction.scored_anyway else ""
+    parts = [Path(image).stem, anyway, heat.method, heat.target, heat.layer, "original" if original else "", more]
     words = (re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in parts)
     return "-".join(word for word in words if word).replace("++", "pp") + ".png"
 
