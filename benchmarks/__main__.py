@@ -13,6 +13,7 @@ BENCHMARKS = {
     "evaluate": "intervals and comparisons against scikit-learn in a loop",
     "explain": "heatmaps against a forward pass of the same image, and a model that stays loaded",
     "fuzz": "thousands of damaged files: what is read, refused, crashes or hangs, in time and memory",
+    "gate": "what gets no verdict: pictures that are no mammograms, own mammograms, those of another source",
     "head": "the head phase on kept features against stepping the frozen network every epoch",
     "memory": "peak memory from a file to the model's input, in bytes a pixel, at the largest size that is read",
     "prepare": "file to model input, images/s on 1 and 2 workers, against pydicom, scikit-image and PIL",

@@ -2,6 +2,7 @@
 
     LabError
     +-- UnreadableImage    a file that is not a greyscale image we can decode
+    |   +-- Refused        one that a model should not judge, asked about all the same
     +-- BadConfig          config.yaml or --set: unknown field, impossible value
     +-- BadManifest        a manifest that lacks columns, rows or labels it needs
     |   +-- Leakage        one patient (or one identical image) in two splits
@@ -23,6 +24,10 @@ class LabError(Exception):
 
 class UnreadableImage(LabError):
     """The bytes are not a greyscale image that this installation can decode."""
+
+
+class Refused(UnreadableImage):
+    """An image without a verdict, of which something was asked that only a judged one has."""
 
 
 class BadConfig(LabError):

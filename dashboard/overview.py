@@ -44,6 +44,7 @@ class Row:
     validation: Figure | None
     test: Figure | None
     note: str
+    chance: str = ""  # why its model has not shown to be better than chance
 
     @property
     def name(self) -> str:
@@ -92,6 +93,7 @@ def row(run: Run) -> Row:
         validation=validation,
         test=test,
         note=run.note(),
+        chance=services.chance(run),
     )
 
 

@@ -374,15 +374,38 @@ def clear_cache() -> None:
 
 def predictor(run: Run) -> Predictor:
     """The loaded model of a run, shared by all pages and sessions, reloaded when the model file changes. Raises BadRun."""
-    return _predictor(str(run.path), stamp(Path(run.path) / "model.json"), prediction_device())
+    return _predictor(str(run.path), model_stamp(run), prediction_device())
+
+
+def model_stamp(run: Run) -> tuple[int, int]:
+    """Changes when the run's model does, its threshold, or what it was taught not to judge."""
+    return stamp(Path(run.path) / "model.json"), stamp(Path(run.path) / "gate.safetensors")
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _predictor(path: str, stamp: int, device: str) -> Predictor:
+def _predictor(path: str, stamps: tuple[int, int], device: str) -> Predictor:
     from core.predict import Predictor
     from core.training.run import Run
 
     return Predictor.from_run(Run.open(Path(path)), device=device)
+
+
+def chance(run: Run) -> str:
+    """Why the run's model has not shown to be better than chance; "" when it has, or has no model. See core.metrics.chance."""
+    if not has_model(run):
+        return ""
+    path = Path(run.path)
+    return _chance(str(path), (stamp(path / "model.json"), stamp(path / "predictions" / "val.csv")), run)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _chance(path: str, stamps: tuple[int, int], _run: Run) -> str:
+    from core.metrics.chance import chance_of_model
+
+    try:
+        return chance_of_model(_run.model_card(), Path(path))
+    except LabError:  # whoever uses the model is told what is wrong with its card
+        return ""
 
 
 def prediction_device() -> str:

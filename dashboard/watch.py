@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _PREPARING = {
     "hashes": "Looking for the same image in two splits",
     "features": "Images through the frozen network, once",
+    "gate": "Learning which images the model should not judge",
 }
 
 

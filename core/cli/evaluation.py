@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from core.training import Run
 
 FIGURES = ("figure", "value", "interval", "note")
+NAMED = 5  # images left out that are named before "and 12 more"
 # What an evaluation may be told; everything else of the section is frozen with the model.
 SETTABLE = ("bootstrap_samples", "confidence")
 
@@ -42,6 +43,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def show(evaluation: Evaluation, *, full: bool = False) -> None:
     """Print an evaluation: figures of images, then a line for everything else; `full` prints every table."""
+    from core.evaluate import excluded_words
+
     print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.images} images of {evaluation.patients} patients")
     print_table(evaluation.table_rows(), FIGURES)
     for level in ("breast", "patient"):
@@ -56,11 +59,26 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
     else:
         _lines(evaluation)
     if evaluation.excluded:
-        first = evaluation.excluded[0]
-        print(printable(f"left out: {len(evaluation.excluded)} images, the first {first.path}: {first.reason}"))
+        print(printable(excluded_words(evaluation.excluded)))
+        for item in evaluation.excluded[: None if full else NAMED]:
+            print(printable(f"  {item.path}: {item.reason}"))
+        if not full and len(evaluation.excluded) > NAMED:
+            print(f"  and {len(evaluation.excluded) - NAMED} more (--full names all)")
     print(f"baselines: {_baselines(evaluation)}")
+    if chance := _chance(evaluation):
+        print(f"warning: {chance}")
     for line in _looks(evaluation):
         print(printable(line))
+
+
+def _chance(evaluation: Evaluation) -> str:
+    """That the model has not shown on validation to be better than chance; "" when it has."""
+    from core.metrics.chance import chance_of_model, warning_of
+    from core.model import has_model, read_card
+
+    if evaluation.folder is None or not has_model(evaluation.folder):
+        return ""
+    return warning_of(chance_of_model(read_card(evaluation.folder), evaluation.folder))
 
 
 def _lines(evaluation: Evaluation) -> None:

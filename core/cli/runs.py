@@ -1,4 +1,4 @@
-"""Commands about models: train, predict, explain, runs, report, pipeline."""
+"""Commands about models: train, runs, report, pipeline."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.follow import follow
-from core.cli.output import figure, new_file, note, print_json, print_table, printable, progress_bar
+from core.cli.output import figure, note, print_json, print_table, printable, progress_bar
 from core.errors import BadConfig, BadRun, LabError
 
 LONGEST_REASON = 1000  # characters in the list of runs; --json has all
-_CSV_HEAD = b"file,score,calibrated,decision,note"  # of the table that `predict` writes
 STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
 
 if TYPE_CHECKING:
     from core.config import Config
-    from core.gradcam import Evidence, Heatmap
-    from core.predict import Prediction
     from core.training import Run
 
 
@@ -48,6 +45,8 @@ def train(arguments: argparse.Namespace) -> int:
     else:
         reason = f" ({printable(status.reason)})" if status.reason else ""
         print(f"{printable(run.path.as_posix())}: {status.state}{reason}")
+        if chance := _headline(run)[0]["chance"]:
+            print(chance_words(chance))
     return 0 if status.state == "done" else STOPPED
 
 
@@ -70,86 +69,6 @@ def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
     return run.path, resume
 
 
-def predict(arguments: argparse.Namespace) -> int:
-    """Scores and decisions; a file that cannot be read is listed with its reason and makes the exit code 1."""
-    from core.predict import Predictor
-
-    if arguments.csv:
-        new_file(arguments.csv, ".csv", arguments.files, lambda head: head.startswith(_CSV_HEAD))
-    run = open_run(arguments.run)
-    predictor = Predictor.from_run(run.path)
-    rows: list[dict[str, Any]] = []
-    with progress_bar("predicting") as progress:
-        for path, result in zip(
-            arguments.files, predictor.predict_many(arguments.files, progress, frame=arguments.frame), strict=True
-        ):
-            rows.append(_prediction_row(path, result))
-    if arguments.csv:
-        import pandas as pd
-
-        arguments.csv.parent.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(rows).to_csv(arguments.csv, index=False)
-        note(f"written: {arguments.csv}")
-    if arguments.json:
-        print_json({"run": run.name, "threshold": predictor.threshold, "predictions": rows})
-    else:
-        print_table(
-            [
-                (row["file"], "" if row["score"] is None else f"{row['score']:.3f}", row["decision"], row["note"])
-                for row in rows
-            ],
-            ("file", "score", "decision", "note"),
-        )
-        note(f"score: P(malignant); threshold {predictor.threshold:.3f}, chosen on validation. Research use only.")
-    return 0 if all(row["score"] is not None for row in rows) else 1
-
-
-def explain(arguments: argparse.Namespace) -> int:
-    """Write a heatmap overlay."""
-    from core.gradcam import overlay, unfit_methods
-    from core.images.encode import encode_png, to_uint8
-    from core.predict import Predictor
-    from core.preprocessing import original_from_prepared
-
-    new_file(arguments.out, ".png", [arguments.file], _is_overlay)
-    run = open_run(arguments.run)
-    predictor = Predictor.from_run(run.path)
-    prediction = predictor.predict(arguments.file, frame=arguments.frame)
-    prepared = prediction.prepared
-    wanted: dict[str, Any] = {"method": arguments.method, "layer": arguments.layer, "channels": arguments.channels}
-    with progress_bar("masking the image", "map") as progress:
-        heat: Heatmap | Evidence
-        if arguments.target == "both":
-            heat = predictor.evidence(prepared, progress=progress, **wanted)
-        else:
-            heat = predictor.explain(prepared, target=arguments.target, progress=progress, **wanted)
-    if arguments.original:
-        original = prediction.mammogram.pixels
-        values = original_from_prepared(heat.values, prepared, original.shape)
-        picture = overlay(to_uint8(original), values, arguments.opacity, arguments.colormap, signed=arguments.target == "both")
-    else:
-        picture = overlay(prepared, heat, arguments.opacity, arguments.colormap)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_bytes(encode_png(picture))
-    print(
-        f"{arguments.out.as_posix()}: score {prediction.score:.3f} ({prediction.decision}), evidence for {arguments.target}, "
-        f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
-    )
-    if heat.reason:
-        note(f"warning: {'the heatmap is empty' if heat.flat else 'one of the two maps is empty'}: {heat.reason}")
-    against = unfit_methods(predictor.model, heat.layer or None).get(heat.method)
-    if against:
-        note(f"warning: {heat.method} does not fit {predictor.model.name} here: {against}")
-    for warning in prediction.warnings:
-        note(f"warning: {warning}")
-    return 0
-
-
-def _is_overlay(head: bytes) -> bool:
-    """Whether a PNG is in colour, as overlays are and mammograms are not."""
-    return head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR" and head[25:26] == b"\x02"
-
-
 def list_(arguments: argparse.Namespace) -> int:
     """List the runs; a damaged one with what is wrong with it as its reason."""
     from core.training import list_runs
@@ -159,7 +78,7 @@ def list_(arguments: argparse.Namespace) -> int:
     for run in list_runs(root):
         status = run.status()
         figures, problems = _headline(run)
-        said = (" ".join(status.reason.split()), _unusable(run), *problems)
+        said = (" ".join(status.reason.split()), _unusable(run), *problems, chance_words(figures["chance"]))
         reason = "; ".join(dict.fromkeys(part for part in said if part))
         rows.append(
             {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason} | figures
@@ -258,8 +177,11 @@ def _explain_some(run: Run, count: int = 4) -> list[Path]:
     written = []
     for source in map(Path, chosen["path"]):
         prediction = predictor.predict(source)
+        if prediction.score is None:
+            note(f"  {source.name}: no heatmap. {prediction.verdict}")
+            continue
         target = folder / f"{source.stem}.png"
-        target.write_bytes(encode_png(overlay(prediction.prepared.pixels, predictor.explain(prediction.prepared))))
+        target.write_bytes(encode_png(overlay(prediction.prepared.pixels, predictor.explain(prediction))))
         written.append(target)
     return written
 
@@ -318,9 +240,10 @@ def _known_runs(root: Path) -> str:
 def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     """The figures that stand for a run, and why some cannot be read: AUC on validation (at training's end) and on test
     (once its model is evaluated)."""
+    from core.metrics.chance import chance_of_model
     from core.training.lineage import EVALUATION, read_entries
 
-    figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None}
+    figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
     problems = []
     card: dict[str, Any] = {}
     try:
@@ -328,6 +251,7 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
             card = run.model_card()
             figures["val_auc"] = _number(card["validation"].get("auc"))
             figures["threshold"] = _number(card["threshold"])
+            figures["chance"] = chance_of_model(card, run.path) or None
     except LabError as error:
         problems.append(str(error))
     except (AttributeError, KeyError, TypeError) as error:
@@ -341,6 +265,13 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     except (AttributeError, KeyError, TypeError) as error:
         problems.append(f"{run.path / EVALUATION}: the entry of test is damaged ({type(error).__name__}: {error}).")
     return figures, problems
+
+
+def chance_words(chance: str | None) -> str:
+    """The sentence for what core.metrics.chance says of a model."""
+    from core.metrics.chance import warning_of
+
+    return warning_of(chance or "")
 
 
 def _number(value: Any) -> float | None:
@@ -359,17 +290,3 @@ def _unusable(run: Run) -> str:
         except LabError as error:
             problem = str(error)
     return " ".join(problem.split())
-
-
-def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
-    # A table is UTF-8, and a name from another system may not be.
-    name = path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(result, tuple):
-        return {"file": name, "score": None, "calibrated": None, "decision": "", "note": result[1]}
-    return {
-        "file": name,
-        "score": round(result.score, 6),
-        "calibrated": None if result.calibrated is None else round(result.calibrated, 6),
-        "decision": result.decision,
-        "note": "; ".join(result.warnings),
-    }

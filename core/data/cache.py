@@ -36,13 +36,14 @@ from core.atomic import replacing
 from core.config import Recipe
 from core.errors import LabError, UnreadableImage
 from core.images.files import content_of
+from core.images.mammogram import ImageMeta
 from core.images.turn import one_large_at_a_time
-from core.preprocessing import analyse, has_objects, load, prepare
+from core.preprocessing import Prepared, analyse, has_objects, load, prepare
 from core.small_files import open_regular, read_bytes, read_json
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # of an entry; raise it when what is stored changes
+FORMAT = 3  # of an entry; raise it when what is stored changes
 # What is deleted when all is cleared: a user may have set MAMMOLAB_CACHE to a folder with other things in it.
 _RECIPE = re.compile(r"[0-9a-f]{12}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
@@ -57,7 +58,8 @@ class CachedImage:
     `pixels` is a read-only uint8 memory map (H, W). `matrix` (3, 3) maps (x, y, 1) of the original image to it; `breast`
     is (x0, y0, x1, y1) of the part that is image rather than padding; `content_hash` is the SHA-256 of the file's bytes.
     `warnings` are the reader's and the recipe's; `meta` are the fields of core.images.ImageMeta. `white_air` says whether air
-    is white in the file's stored values, `objects` whether something lies outside the breast (core.preprocessing.outside).
+    is white in the file's stored values, `objects` whether something lies outside the breast (core.preprocessing.outside);
+    `breast_found` is False where nothing in the image looks like a breast.
     """
 
     pixels: NDArray[np.uint8]
@@ -69,6 +71,17 @@ class CachedImage:
     meta: dict[str, Any]
     white_air: bool = False
     objects: bool = False
+    breast_found: bool = True
+
+    @property
+    def image_meta(self) -> ImageMeta:
+        """`meta` as what the reader gives: sequences are tuples again."""
+        values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in self.meta.items()}
+        return ImageMeta(**values)
+
+    def prepared(self, recipe: Recipe) -> Prepared:
+        """As core.preprocessing.prepare gave it under the cache's `recipe`, its steps apart, which are not kept; in memory."""
+        return Prepared(np.array(self.pixels), recipe.hash, self.matrix, self.breast, breast_found=self.breast_found)
 
 
 @dataclass(frozen=True)
@@ -299,6 +312,7 @@ class PreparedCache:
             "meta": asdict(mammogram.meta),
             "white_air": declared != analysis.polarity.inverted,
             "objects": has_objects(analysis),
+            "breast_found": prepared.breast_found,
         }
         try:
             self._write(key, pixels, info)
@@ -337,6 +351,7 @@ def _image(pixels: NDArray[np.uint8], info: dict[str, Any]) -> CachedImage:
         meta=dict(info["meta"]),
         white_air=bool(info["white_air"]),
         objects=bool(info["objects"]),
+        breast_found=bool(info["breast_found"]),
     )
 
 

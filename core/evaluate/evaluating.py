@@ -43,7 +43,8 @@ def evaluate(
 ) -> Evaluation:
     """Score every image of a split of the run's manifest and write predictions/<split>.csv and evaluation.json.
 
-    Images that cannot be read, or whose file is no longer the one that was split, are left out and listed. A run of an earlier
+    Images that cannot be read, whose file is no longer the one that was split, or that get no verdict (see core.gate) are left
+    out and listed with their reasons. A run of an earlier
     version gets the thresholds and the calibration that it lacks when its validation split is evaluated, and only then.
 
     Args:
@@ -74,6 +75,7 @@ def evaluate(
         from core.data.cache import PreparedCache, cache_root
 
         cache = PreparedCache(cache_root(), predictor.recipe)
+    _fit_gate(run, predictor, cache, progress)
     scored = score(rows, predictor, cache, progress)
     presence.require()
     if not scored.scores:
@@ -118,6 +120,21 @@ def evaluate(
     left_out = len(scored.excluded)
     log.info("%s: %s evaluated (opened %d times), %d images left out", run.name, split, evaluation.opened, left_out)
     return evaluation
+
+
+def _fit_gate(run: Run, predictor: Predictor, cache: PreparedCache, progress: Progress | None) -> None:
+    """Fit the gate of a run that has none for its present weights: of an earlier version, or stopped before it was fitted."""
+    if not isinstance(predictor.gate, str) or run.status().live:
+        return
+
+    def told(done: int, total: int) -> None:
+        if progress is not None:
+            progress(0, total)  # nothing of the split is scored yet; what this raises ends the work
+
+    try:
+        predictor.fit_gate(run.path, run.manifest(), cache, told)
+    except NotEnoughData as error:
+        log.warning("%s: %s", run.name, error)
 
 
 def _card(run: Run, predictor: Predictor) -> dict[str, Any]:

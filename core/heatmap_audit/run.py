@@ -28,7 +28,7 @@ from core.training.folder import Presence, require_regular
 if TYPE_CHECKING:
     from core.data.cache import CachedImage, PreparedCache
     from core.heatmap_audit.images import Look
-    from core.predict import Predictor
+    from core.predict import Prediction, Predictor
     from core.training import Run
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def audit_heatmaps(
     if before is not None and not waiting:
         return before
     share = _Share(progress, len(rows), 1 + len(waiting))
-    readable, excluded = _readable(run, rows, _cache(cache, predictor), foreign=manifest is not None, share=share)
+    readable, excluded = _judged(run, rows, _cache(cache, predictor), predictor, foreign=manifest is not None, share=share)
     audit = before
     for method in waiting:
         presence.require()
@@ -150,12 +150,13 @@ def _rows(run: Run, split: str, manifest: Path | None) -> tuple[str, pd.DataFram
     return split, rows
 
 
-def _readable(
-    run: Run, rows: pd.DataFrame, cache: PreparedCache, *, foreign: bool, share: _Share
-) -> tuple[dict[str, CachedImage], list[tuple[str, str]]]:
-    """Prepared images by path, in the order of the rows, and (path, reason) of those left out."""
+def _judged(
+    run: Run, rows: pd.DataFrame, cache: PreparedCache, predictor: Predictor, *, foreign: bool, share: _Share
+) -> tuple[dict[str, tuple[CachedImage, Prediction]], list[tuple[str, str]]]:
+    """Prepared images with what the model says of them, by path, in the order of the rows; and (path, reason) of those left
+    out: unreadable, without a verdict, or not to be asked about."""
     own = _contents(run) if foreign else frozenset()
-    images: dict[str, CachedImage] = {}
+    images: dict[str, tuple[CachedImage, Prediction]] = {}
     excluded: list[tuple[str, str]] = []
     paths = rows["path"].astype("str").tolist()
     hashes = rows["content_hash"].astype("str").tolist() if "content_hash" in rows.columns else [""] * len(rows)
@@ -172,10 +173,13 @@ def _readable(
                 reason = "the file is no longer the one that was put into the manifest: its content has changed"
             if not reason and (image.content_hash in own or path in own):
                 reason = "it belongs to the run's own data: audit its split"
+            if not reason:
+                prediction = predictor.predict_cached([image])[0]
+                reason = prediction.refusal and prediction.verdict
             if reason:
                 excluded.append((path, reason))
             else:
-                images[path] = image
+                images[path] = (image, prediction)
     if not images:
         raise NotEnoughData(
             f"none of the {len(rows)} images can be audited; the first, {excluded[0][0]}: {excluded[0][1]}. "
@@ -194,7 +198,9 @@ def _contents(run: Run) -> frozenset[str]:
 # ---------------------------------------------------------------- images to figures
 
 
-def _findings(images: dict[str, CachedImage], rows: pd.DataFrame, look: Look, partial: Partial, share: _Share) -> list[Finding]:
+def _findings(
+    images: dict[str, tuple[CachedImage, Prediction]], rows: pd.DataFrame, look: Look, partial: Partial, share: _Share
+) -> list[Finding]:
     """A finding an image, in the order of the rows."""
     readable = rows[rows["path"].isin(images)]
     perturbed = set(spread(readable, look.settings.perturbed, look.settings.seed)["path"])
@@ -206,7 +212,7 @@ def _findings(images: dict[str, CachedImage], rows: pd.DataFrame, look: Look, pa
         for row in rows.to_dict(orient="records"):
             path = str(row["path"])
             if path in images and path not in found:
-                subject = subject_of({str(name): value for name, value in row.items()}, images[path], recipe)
+                subject = subject_of({str(name): value for name, value in row.items()}, *images[path], recipe)
                 found[path] = look(subject, perturbed=path in perturbed)
                 partial.add(found[path])
             share.step()

@@ -136,7 +136,7 @@ def _draw(material: Material, predictor: Predictor, path: str, target: Path, not
 
     prediction = predictor.predict(Path(path))
     prepared = prediction.prepared
-    heat = predictor.explain(prepared)
+    heat = predictor.explain(prediction)
     grey = np.repeat(prepared.pixels[:, :, None], 3, axis=2)
     lesion = _lesion(material, path, prediction, prepared)
     pair = [_outlined(image, lesion) for image in (grey, overlay(prepared, heat))]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import components, controls, fork_form, kept, overview, results, services
+from dashboard import components, controls, fork_form, judging, kept, overview, results, services
 from dashboard.components import duration, plain
 from dashboard.overview import Row, figure_text
 from dashboard.states import LAUNCHERS
@@ -112,8 +112,11 @@ def filters(found: list[Row]) -> tuple[str, list[str]]:
 
 def what_to_know(row: Row) -> str:
     """The note column: what is wrong first, then what the user wrote, else how it ended."""
+    from core.metrics.chance import warning_of
+
     failed = row.status.reason if row.status.state == "failed" else ""
-    said = row.problem or " · ".join(filter(None, (row.doubt, failed, row.note))) or row.status.reason
+    chance = warning_of(row.chance)
+    said = row.problem or " · ".join(filter(None, (row.doubt, failed, chance, row.note))) or row.status.reason
     return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
 
 
@@ -167,6 +170,7 @@ def one(row: Row) -> None:
         st.markdown(plain(status.reason))
     if row.doubt:
         components.show_error(row.doubt)
+    judging.chance_notice(run)
     if row.note:
         st.caption(plain(row.note))
     part = kept.segmented("Part", PARTS, "runs:part", hide_label=True)

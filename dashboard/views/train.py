@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.errors import LabError
 from core.small_files import irregular
-from dashboard import components, controls, kept, new_run, overview, pictures, results, services
+from dashboard import components, controls, judging, kept, new_run, overview, pictures, results, services
 from dashboard.components import Metric, duration, number
 from dashboard.states import LAUNCHERS, state_of
 
@@ -87,6 +87,8 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
     else:
         outcome(run, status)
     cards(run, status)
+    if active:
+        judging.chance_notice(run)
     span: Span = "planned" if services.recall("train:span") == "planned" else "trained"
     charts = {
         "loss": followed.loss(CHART_HEIGHT, span),
@@ -188,6 +190,7 @@ def best_value(run: Run, status: Status) -> float | None:
 def outcome(run: Run, status: Status) -> None:
     """How it ended, in words, and the one thing to do next."""
     has_model = services.has_model(run)
+    chance = judging.chance_notice(run)
     best = f" The best model is of epoch {status.best_epoch}" if status.best_epoch else ""
     figure = f" ({_title(status)} {number(best_value(run, status))} on validation)." if best else ""
     reason = f" {_sentence(status.reason)}" if status.reason else ""
@@ -196,7 +199,11 @@ def outcome(run: Run, status: Status) -> None:
         if status.problem:
             components.show_error(f"This run's folder is damaged: {status.problem}")
         elif status.state == "done":
-            st.success(f"Finished after {status.epoch} epochs.{reason}{best}{figure}", icon=":material/check_circle:")
+            finished = f"Finished after {status.epoch} epochs.{reason}{best}{figure}"
+            if chance:  # a green box would say that there is something to use
+                st.info(finished, icon=":material/flag:")
+            else:
+                st.success(finished, icon=":material/check_circle:")
         elif status.state == "stopped":
             st.info(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{figure}", icon=":material/stop_circle:")
         elif status.state == "failed":

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core.config import ModelConfig, Recipe
-from core.errors import BadRun, RecipeMismatch, UnreadableImage
+from core.errors import BadRun, RecipeMismatch, Refused, UnreadableImage
 from core.images import encode_png, read, turn
 from core.model import build_model, load_model, read_card, save_model
 from core.predict import BATCH_SIZE, Prediction, Predictor
@@ -242,11 +242,31 @@ def test_an_image_without_a_breast_gets_no_score(run: Path, films: list[Path], t
     empty = tmp_path / "empty.png"
     empty.write_bytes(encode_png(np.full((160, 120), level)))
     predictor = Predictor.from_run(run, device="cpu")
-    with pytest.raises(UnreadableImage, match=f"^{empty.name}: .*no breast was found"):
-        predictor.predict(empty)
+    alone = predictor.predict(empty)
+    assert (alone.score, alone.decision, alone.calibrated) == (None, None, None)
+    assert "no breast was found" in alone.refusal and alone.verdict == f"No verdict: {alone.refusal}."
     first, refused, last = predictor.predict_many([films[0], empty, films[1]])
-    assert isinstance(first, Prediction) and isinstance(last, Prediction)
-    assert isinstance(refused, tuple) and refused[0] == empty and "no breast" in refused[1]
+    assert first.decision and last.decision and not first.refusal
+    assert (refused.path, refused.score, refused.refusal) == (empty, None, alone.refusal)
+    with pytest.raises(Refused, match="no breast"):
+        predictor.explain(alone)
+    anyway = predictor.predict(empty, score_anyway=True)
+    assert 0 <= anyway.score <= 1 and anyway.scored_anyway and anyway.decision is None and anyway.refusal == alone.refusal
+    assert predictor.explain(anyway).values.shape == RECIPE.shape
+
+
+def test_a_model_without_a_gate_says_that_it_cannot_check(run: Path, films: list[Path]) -> None:
+    prediction = Predictor.from_run(run, device="cpu").predict(films[0])
+    assert prediction.decision and prediction.distance is None
+    assert any("cannot be checked" in warning and "python -m core gate" in warning for warning in prediction.warnings)
+
+
+def test_a_model_no_better_than_chance_says_so_with_every_verdict(films: list[Path], tmp_path: Path) -> None:
+    for name, card in (("a", {"chance": "the AUC on validation is 0.5"}), ("b", {"chance": "", "threshold": 0.0})):
+        warnings = Predictor.from_run(_save(tmp_path / name, **card), device="cpu").predict(films[0]).warnings
+        assert any(warning.startswith("Not better than chance so far: ") for warning in warnings)
+    warnings = Predictor.from_run(_save(tmp_path / "c", chance=""), device="cpu").predict(films[0]).warnings
+    assert not any("chance" in warning for warning in warnings)
 
 
 def test_a_recipe_that_looks_for_no_breast_scores_anything(tmp_path: Path) -> None:
