@@ -134,7 +134,7 @@ def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[s
     row: dict[str, Any] = {"file": name, "score": None, "calibrated": None, "decision": None, "refusal": None, "note": ""}
     if isinstance(result, tuple):
         return row | {"refusal": result[1], "note": result[1]}
-    notes = [result.verdict, *(["scored anyway"] if result.scored_anyway else [])] if result.refusal else []
+    notes = [result.verdict.rstrip("."), *(["scored anyway"] if result.scored_anyway else [])] if result.refusal else []
     return row | {
         "score": None if result.score is None else round(result.score, 6),
         "calibrated": None if result.calibrated is None else round(result.calibrated, 6),

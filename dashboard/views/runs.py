@@ -87,6 +87,9 @@ def table() -> None:
                 help="ROC AUC of the kept model on its validation images, with the 95 % interval over patients. "
                 "The best epoch was chosen on these very images: a little flattering.",
             ),
+            "Better than chance": st.column_config.TextColumn(
+                help="Whether its validation scores show that; the note says why not.",
+            ),
             "Test AUC": st.column_config.TextColumn(
                 width=INTERVAL, help="Of the last evaluation on the test set, with its 95 % interval."
             ),
@@ -133,6 +136,7 @@ def table_frame(rows: list[Row]) -> object:
                 "Input size": each.size,
                 "Data set": each.data,
                 "Validation AUC": figure_text(each.validation),
+                "Better than chance": "not so far" if each.chance else "–" if each.validation is None else "yes",
                 "Test AUC": figure_text(each.test),
                 "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
                 "Duration": "–" if each.seconds is None else duration(each.seconds),

@@ -110,6 +110,8 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
 def header(run: Run, status: Status) -> None:
     """State in a badge, what the run is, and the buttons that fit its state."""
     words, color = state_of(status, run)
+    if color == "green" and services.chance(run):  # it has finished, and there is nothing yet to be glad of
+        color = "gray"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(words, color=color)
         if is_synthetic(run):
