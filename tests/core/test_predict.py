@@ -104,8 +104,8 @@ def test_large_images_are_scored_one_by_one_and_give_the_same(
     predictor = Predictor.from_run(run, device="cpu")
     expected = [predictor.predict(path).score for path in films]
     sizes: list[int] = []
-    real = predictor.score_prepared_many
-    monkeypatch.setattr(predictor, "score_prepared_many", lambda each: sizes.append(len(each)) or real(each))
+    real = predictor._forward
+    monkeypatch.setattr(predictor, "_forward", lambda pixels: sizes.append(len(pixels)) or real(pixels))
     for module in ("core.predict.LARGE", "core.images.turn.LARGE"):
         monkeypatch.setattr(module, largest)
     found = list(predictor.predict_many(films))
