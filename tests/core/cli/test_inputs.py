@@ -82,4 +82,4 @@ def test_predict_takes_them_all(images: Path) -> None:
 
 def test_a_name_with_a_line_break_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     print_table([("a\nb.png", 1), ("ä 乳.png", 2)], ("file", "score"))
-    assert capsys.readouterr().out.splitlines()[1:] == ["a?b.png      1", "ä 乳.png      2"]
+    assert capsys.readouterr().out.splitlines()[1:] == ["a\\nb.png      1", "ä 乳.png       2"]

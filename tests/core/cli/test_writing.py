@@ -12,7 +12,7 @@ import pytest
 
 from core.cli.images import _HTML_TITLE
 from core.cli.output import new_file
-from core.cli.runs import _CSV_HEAD, _is_overlay
+from core.cli.verdicts import _CSV_HEADS, _is_overlay
 from core.data.demo import make_demo
 from core.errors import BadConfig, BadManifest
 from core.images.encode import encode_png
@@ -24,7 +24,7 @@ def png(channels: int) -> bytes:
 
 
 EARLIER: dict[str, tuple[str, Callable[[bytes], bool], bytes]] = {
-    "predict": (".csv", lambda head: head.startswith(_CSV_HEAD), _CSV_HEAD + b"\na.png,0.5,,benign,\n"),
+    "predict": (".csv", lambda head: head.startswith(_CSV_HEADS), _CSV_HEADS[0] + b"\na.png,0.5,,benign,\n"),
     "explain": (".png", _is_overlay, png(3)),
     "inspect": (".html", lambda head: _HTML_TITLE in head, b"<!doctype html>" + _HTML_TITLE + b"ab</title>"),
 }
