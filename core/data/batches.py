@@ -100,9 +100,9 @@ def epoch_order(labels: NDArray[np.float32], order: Order, seed: int, epoch: int
         raise BadManifest(
             "training.imbalance=sampler needs benign and malignant images, got one label only. Use weights or none."
         )
-    malignant = generator.random(count) < 0.5
+    chosen_malignant = generator.random(count) < 0.5
     drawn = np.empty(count, dtype=np.int64)
-    for group, chosen in zip(groups, (~malignant, malignant), strict=True):
+    for group, chosen in zip(groups, (~chosen_malignant, chosen_malignant), strict=True):
         drawn[chosen] = generator.choice(group, size=int(chosen.sum()))
     return drawn
 

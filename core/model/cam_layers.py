@@ -143,7 +143,11 @@ def as_feature_map(model: Classifier, activation: Tensor, image_shape: tuple[int
         if getattr(backbone, "output_fmt", "NCHW") == "NHWC":
             return activation.permute(0, 3, 1, 2)
         last = lies_over(activation.shape[1], activation.shape[2], image_shape)
-        return activation.permute(0, 3, 1, 2) if last and not lies_over(*activation.shape[2:], image_shape) else activation
+        return (
+            activation.permute(0, 3, 1, 2)
+            if last and not lies_over(activation.shape[2], activation.shape[3], image_shape)
+            else activation
+        )
     if activation.ndim == 3:
         grid = _grid(model, activation.shape[1], image_shape)
         if grid is not None:

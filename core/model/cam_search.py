@@ -1,8 +1,8 @@
 """The last layer that still knows where things are, of an architecture that nobody has described: found by trying.
 
 A layer qualifies when its output lies over the image (as a map, or as tokens in the order of its patches), the logit depends
-on it there, and a change in one part of the image changes that part of it most. So are left out what comes after pooling,
-the patch tokens that only a class token was read beside of, windows and mask units in an order of their own.
+on it there, and, of tokens, a change in one part of the image changes that part of them most. So are left out what comes
+after pooling, the patch tokens that only a class token was read beside of, windows and mask units in an order of their own.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def _qualifies(
     rows, columns = before.shape[-2:]
     if min(rows, columns) < 2 or not lies_over(rows, columns, shape) or not bool(slopes.any()):
         return False
-    return all(_stays_in_place(before, changed, rows, columns) for rows, columns, changed in after)
+    # Maps of convolutions lie as the image does; of tokens only their number is known.
+    return output.ndim == 4 or all(_stays_in_place(before, changed, down, across) for down, across, changed in after)
 
 
 def _stays_in_place(before: Tensor, after: Tensor, rows: int, columns: int) -> bool:
