@@ -314,7 +314,7 @@ def _tile(run: Run, method: str, case: Case, row: dict[str, Any]) -> Tile:
     detail = Path(case.path).name
     lesions = tuple((key, str(row[key])) for key in ("path", "lesions", "lesion_circles", "lesion_masks") if key in row)
     try:
-        stamps = stamp(run.path / "model.json"), stamp(require_allowed(case.path))
+        stamps = (*services.model_stamp(run), stamp(require_allowed(case.path)))
         picture = _picture(str(run.path), stamps, method, case.path, lesions, run)
     except LabError as error:
         return Tile(b"", caption, label, color, case.path, str(error), detail)
@@ -323,17 +323,17 @@ def _tile(run: Run, method: str, case: Case, row: dict[str, Any]) -> Tile:
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _picture(
-    run_path: str, changed: tuple[int, int], method: str, path: str, lesions: tuple[tuple[str, str], ...], _run: Run
+    run_path: str, changed: tuple[int, ...], method: str, path: str, lesions: tuple[tuple[str, str], ...], _run: Run
 ) -> bytes:
     """The overlay with the lesion's outline and the map's peak, JPEG."""
     from core.data.cache import PreparedCache, cache_root
-    from core.gradcam import heatmap, overlay
+    from core.gradcam import overlay
     from core.heatmap_audit.lesions import has_lesion, lesion_mask
 
     model = services.predictor(_run)
     image = PreparedCache(cache_root(), model.recipe).get(path)
+    heat = model.explain(model.predict_cached([image])[0], method=method)
     pixels = np.array(image.pixels)
-    heat = heatmap(model.model, pixels, method=method)
     shown: Any = overlay(pixels, heat, OPACITY, "inferno")
     factor = max(1, round(SIDE / max(pixels.shape)))
     shown = cv2.resize(shown, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)

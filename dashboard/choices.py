@@ -15,6 +15,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.atomic import replacing
+from core.small_files import LARGE, read_json
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +34,19 @@ def recall(key: str, default: Any = None) -> Any:
     Outside a page (the Gradio tab, a thread) there is no session, and the workspace's value counts.
     """
     if get_script_run_ctx(suppress_warning=True) is None:
-        value = _read().get(key)
-        return default if value is None else value
+        return _fitting(_read().get(key), default)
     slot = f"chosen:{key}"
     if slot not in st.session_state:
         st.session_state[slot] = _read().get(key)
-    value = st.session_state[slot]
-    return default if value is None else value
+    return _fitting(st.session_state[slot], default)
+
+
+def _fitting(value: Any, default: Any) -> Any:
+    """The value, or `default` where there is none, or something else than a list, object or text where one is expected."""
+    if value is None:
+        return default
+    expected = next((kind for kind in (list, dict, str) if isinstance(default, kind)), object)
+    return value if isinstance(value, expected) else default
 
 
 def remember(key: str, value: Any) -> None:
@@ -65,7 +72,7 @@ def remember(key: str, value: Any) -> None:
 
 def _read() -> dict[str, Any]:
     try:
-        state = json.loads((workspace() / _STATE_FILE).read_text(encoding="utf-8"))
+        state = read_json(workspace() / _STATE_FILE, LARGE)
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}

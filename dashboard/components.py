@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
+from core.training.accesses import IMAGES
 from dashboard import images, sealing, server, services
-from dashboard.access.paths import require_allowed
 from dashboard.images import ImageRef
 from dashboard.pictures import component
 from dashboard.services import Task
@@ -276,7 +276,9 @@ def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -
         else:
             image = _uploaded(key) if source == "Upload" else _typed_path(key)
     if source != "Data set":
-        return image if image is None or sealing.allowed(image, TITLES[key]) else None
+        if image is not None:
+            sealing.named(image, TITLES[key], IMAGES)
+        return image
     if path is not None:
         sealing.switch(TITLES[key], path)
     if path is not None and image is not None:
@@ -288,7 +290,11 @@ def _typed_path(key: str) -> ImageRef | None:
     st.session_state.setdefault(f"{key}:path_widget", services.recall(f"{key}:path", ""))
     text = str(st.text_input("Path of an image on this machine", key=f"{key}:path_widget")).strip()
     services.remember(f"{key}:path", text or None)
-    return images.image_ref(require_allowed(Path(text).expanduser())) if text else None
+    if not text:
+        return None
+    from core.data.importers.walking import with_home
+
+    return images.image_ref(with_home(Path(text)))
 
 
 def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ import gradio as gr
 import numpy as np
 import streamlit as st
 
-from core.errors import LabError, NotRecorded
+from core.errors import LabError
+from core.images import one_large_at_a_time
 from dashboard import images, sealing, services
 
 if TYPE_CHECKING:
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# (frame taken and number of frames, verdict, prepared image, overlay); see `score`.
-Result = tuple[tuple[int, int] | None, str, Any, Any]
+# (frame taken and number of frames, verdict, prepared image, overlay, whether to offer "Score anyway"); see `score`.
+Result = tuple[tuple[int, int] | None, str, Any, Any, bool]
+# What is scored: run, path, frame asked for, and whether also without a verdict.
+Asked = tuple[str | None, str, int | None, bool]
 
 PAGE = "Test image"  # as records of accesses to test images name it
 EXAMPLES = 6
@@ -62,7 +66,6 @@ footer { display: none !important; }
 """
 
 WAIT = '<div class="verdict"><p class="hint">Scoring …</p></div>'
-SEALED = f"{sealing.SHOW}, and score such files: recorded, and in the report"
 HINT = '<div class="verdict"><p class="hint">Drop a mammogram on the left, or click an example.</p></div>'
 
 
@@ -124,6 +127,7 @@ def build() -> gr.Blocks:
         paths = gr.State([])
         chosen = gr.State("")
         asked = gr.State(None)  # the frame asked for, from 0; None: the one that the reader takes
+        anyway = gr.State(False)  # whether a score is wanted although there is no verdict; of this image and model only
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
                 run = gr.Dropdown(label="Model", choices=[], interactive=True)
@@ -131,7 +135,6 @@ def build() -> gr.Blocks:
                 upload = gr.File(show_label=False, type="filepath", height=120, elem_classes=["upload"])
                 frame = gr.Slider(1, 2, value=1, step=1, label="Frame", visible=False, interactive=True)
                 gr.Markdown("Examples of the current data set")
-                unsealed = gr.Checkbox(False, label=SEALED, visible=False, container=False, interactive=True)
                 examples = gr.Gallery(
                     show_label=False,
                     columns=3,
@@ -145,6 +148,7 @@ def build() -> gr.Blocks:
                 )
             with gr.Column(scale=3, min_width=420):
                 verdict = gr.HTML(HINT, min_height=168)
+                insist = gr.Button("Score anyway", visible=False, size="sm")
                 with gr.Row():
                     common: dict[str, Any] = {
                         "interactive": False,
@@ -160,32 +164,32 @@ def build() -> gr.Blocks:
                     with gr.Column(min_width=160):
                         gr.Markdown("Where the score comes from")
                         heat = gr.Image(**common)
-        outputs = [verdict, seen, heat]
+        outputs = [verdict, seen, heat, insist]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
         result = gr.State(None)
-        inputs = [run, chosen, asked]
-        fresh = [chosen, asked, frame, *outputs]
+        inputs = [run, chosen, asked, anyway]
+        fresh = [chosen, asked, anyway, frame, *outputs]
 
         def then_score(event: Any) -> None:
             """Score what was chosen, then show it if it is still what is chosen: a slow file may be overtaken."""
-            event.then(scored, [*inputs, unsealed], result, trigger_mode="multiple", **private).then(
+            event.then(scored, inputs, result, trigger_mode="multiple", **private).then(
                 shown, [*inputs, result], [frame, *outputs], trigger_mode="multiple", **private
             )
 
-        blocks.load(on_load, None, [run, examples, paths, unsealed], **private)
-        then_score(unsealed.input(unseal, [unsealed, chosen], [unsealed, examples, paths, *outputs], **private))
+        blocks.load(on_load, None, [run, examples, paths], **private)
         then_score(upload.upload(lambda file: (file or "", *anew(WAIT)), upload, fresh, **private))
         upload.clear(lambda: ("", *anew(HINT)), None, fresh, **private)
         then_score(examples.select(pick_example, paths, [upload, *fresh], **private))
-        then_score(frame.release(lambda number: (number - 1, WAIT, None, None), frame, [asked, *outputs], **private))
-        then_score(run.input(lambda path: (WAIT if path else HINT, None, None), chosen, outputs, **private))
+        then_score(
+            frame.release(lambda number: (number - 1, False, *cleared(WAIT)), frame, [asked, anyway, *outputs], **private)
+        )
+        then_score(run.input(lambda path: (False, *cleared(WAIT if path else HINT)), chosen, [anyway, *outputs], **private))
+        then_score(insist.click(lambda: (True, *cleared(WAIT)), None, [anyway, *outputs], **private))
     return blocks
 
 
-def on_load(request: gr.Request) -> tuple[Any, Any, list[str], Any]:
-    """The runs that have a model (the page's `?run=` first), example images, and the switch for those of the test set, off,
-    each time the tab is opened.
-    """
+def on_load(request: gr.Request) -> tuple[Any, Any, list[str]]:
+    """The runs that have a model (the page's `?run=` first) and example images, each time the tab is opened."""
     try:
         names = [run.name for run in services.runs() if services.has_model(run)]
     except LabError:
@@ -193,42 +197,21 @@ def on_load(request: gr.Request) -> tuple[Any, Any, list[str], Any]:
     wanted = request.query_params.get("run") or services.recall("run")
     value = wanted if wanted in names else (names[0] if names else None)
     items, paths = example_images()
-    switch = gr.Checkbox(False, visible=any(each.images and not each.opened for each in sealing.test_sets()))
-    return gr.Dropdown(choices=names, value=value), gr.Gallery(value=items, visible=bool(items)), paths, switch
+    return gr.Dropdown(choices=names, value=value), gr.Gallery(value=items, visible=bool(items)), paths
 
 
-def unseal(on: bool, chosen: str) -> tuple[Any, Any, list[str], str, None, None]:
-    """Other examples, with or without test images; what is chosen is scored anew. Off again, with the reason in the verdict's
-    place, where it cannot be recorded.
-    """
-    words = WAIT if chosen else HINT
-    try:
-        items, paths = example_images(test_images=on)
-    except NotRecorded as error:
-        on, words = False, _error(str(error))
-        items, paths = example_images()
-    return gr.Checkbox(value=on), gr.Gallery(value=items, visible=bool(items)), paths, words, None, None
-
-
-def example_images(*, test_images: bool = False) -> tuple[list[tuple[Any, str]], list[str]]:
-    """Small images of the current data set (labels in turn), with captions, and their paths. With `test_images` of the test
-    split first, which is recorded.
-
-    Raises:
-        NotRecorded: that cannot be written down.
-    """
+def example_images() -> tuple[list[tuple[Any, str]], list[str]]:
+    """Small images of the current data set (validation first, labels in turn, none that is sealed), with captions, and their
+    paths."""
     import cv2
 
     try:
         manifest = services.current_manifest()
         if manifest is None:
             return [], []
-        frame, marks = services.manifest_frame(manifest), sealing.sealed(manifest)
-        rows = example_rows(frame if test_images else frame[~marks], first=frame.index[marks])
+        rows = example_rows(services.manifest_frame(manifest)[~sealing.sealed(manifest)])
     except LabError:
         return [], []
-    if test_images:
-        _record_examples(manifest, rows.index[rows.index.isin(frame.index[marks])])
     items: list[tuple[Any, str]] = []
     paths: list[str] = []
     for row in rows.itertuples():
@@ -242,28 +225,23 @@ def example_images(*, test_images: bool = False) -> tuple[list[tuple[Any, str]],
     return items, paths
 
 
-def _record_examples(manifest: Path, shown: pd.Index) -> None:
-    from core.training.accesses import IMAGES
-
-    keys = sealing.keys_of(manifest)
-    if len(shown):
-        sealing.record(IMAGES, PAGE, [keys[row] for row in shown], manifest=manifest)
-
-
-def example_rows(frame: pd.DataFrame, first: Collection[Any] = ()) -> pd.DataFrame:
-    """Up to EXAMPLES rows: those of index `first` where there are such, else of validation, else any; labels in turn, one
-    image a patient where possible.
-    """
-    pools = (frame[frame.index.isin(first)], frame[frame["split"] == "val"], frame)
-    pool = next((pool for pool in pools if len(pool)), frame)
+def example_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Up to EXAMPLES rows: of validation where there is such, labels in turn, one image a patient where possible."""
+    pool = frame[frame["split"] == "val"]
+    pool = frame if pool.empty else pool
     pool = pool.drop_duplicates("patient_id") if pool["patient_id"].nunique() >= EXAMPLES else pool
     turn = pool.groupby("label").cumcount()
     return pool.assign(_turn=turn).sort_values(["_turn", "label"], kind="stable").head(EXAMPLES).drop(columns="_turn")
 
 
-def anew(words: str) -> tuple[None, Any, str, None, None]:
-    """For another file: no frame asked for, no choice of frames yet, and no result."""
-    return None, gr.Slider(visible=False), words, None, None
+def cleared(words: str) -> tuple[str, None, None, Any]:
+    """No result: `words` stand in the verdict's place."""
+    return words, None, None, gr.Button(visible=False)
+
+
+def anew(words: str) -> tuple[Any, ...]:
+    """For another file: no frame asked for, no score wanted against a refusal, no choice of frames yet, and no result."""
+    return None, False, gr.Slider(visible=False), *cleared(words)
 
 
 def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
@@ -272,22 +250,18 @@ def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
     return None, (paths[index] if 0 <= index < len(paths) else ""), *anew(WAIT)
 
 
-def scored(
-    run_name: str | None, path: str, frame: int | None, test_images: bool = False
-) -> tuple[tuple[str | None, str, int | None], Result]:
-    """What was scored (run, path, frame), and its result."""
-    return (run_name, path, frame), score(run_name, path, frame, test_images=test_images)
+def scored(run_name: str | None, path: str, frame: int | None, anyway: bool) -> tuple[Asked, Result]:
+    """What was scored, and its result."""
+    return (run_name, path, frame, anyway), score(run_name, path, frame, anyway=anyway)
 
 
-def shown(
-    run_name: str | None, path: str, frame: int | None, result: tuple[tuple[str | None, str, int | None], Result] | None
-) -> Any:
+def shown(run_name: str | None, path: str, frame: int | None, anyway: bool, result: tuple[Asked, Result] | None) -> Any:
     """The frames to choose from, and the result if it is that of what is chosen now; else nothing changes: its own
     result is on its way."""
-    if result is None or tuple(result[0]) != (run_name, path, frame):
-        return (gr.skip(),) * 4
-    frames, *rest = result[1]
-    return frame_choice(frames), *rest
+    if result is None or tuple(result[0]) != (run_name, path, frame, anyway):
+        return (gr.skip(),) * 5
+    frames, *rest, offered = result[1]
+    return frame_choice(frames), *rest, gr.Button(visible=offered)
 
 
 def frame_choice(frames: tuple[int, int] | None) -> Any:
@@ -299,68 +273,103 @@ def frame_choice(frames: tuple[int, int] | None) -> Any:
     return gr.Slider(minimum=1, maximum=max(2, count), value=taken + 1, label=label, visible=count > 1)
 
 
-def score(run_name: str | None, path: str, frame: int | None = None, *, test_images: bool = False) -> Result:
-    """(frame taken and number of frames, verdict as HTML, prepared image, overlay), the images uint8, the overlay RGB.
+def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: bool = False) -> Result:
+    """(frame taken and number of frames, verdict as HTML, prepared image, overlay, whether to offer "Score anyway"), the
+    images uint8, the overlay RGB.
 
-    Errors are text in the verdict's place. `frame` as in core.images.read. `test_images`: whether a file of a test set that
-    was not opened may be scored; that is recorded.
+    Errors, and the reason why there is no verdict, are text in the verdict's place. `frame` as in core.images.read.
     """
     if not path:
-        return None, HINT, None, None
+        return None, HINT, None, None, False
     from core.gradcam import overlay
 
     if not run_name:
-        return None, _error("There is no trained model yet. Train one on the Train page, then open this tab again."), None, None
+        return _failed("There is no trained model yet. Train one on the Train page, then open this tab again.")
     try:
         run = services.open_run(run_name)
-        _admit(run, Path(path), test_images=test_images)
         predictor = services.predictor(run)
-        prediction = predictor.predict(Path(path), frame=frame)
-        heat = predictor.explain(prediction.prepared)
+        sealed = _recorded(run, Path(path))
+        with one_large_at_a_time():  # the prediction holds the image at full size
+            prediction = predictor.predict(Path(path), frame=frame, score_anyway=anyway)
+            heat = None if prediction.score is None else predictor.explain(prediction)
     except LabError as error:
-        return None, _error(str(error)), None, None
+        return _failed(str(error))
     except Exception as error:
         log.exception("scoring failed")
-        words = f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details."
-        return None, _error(words), None, None
-    verdict = verdict_html(prediction, predictor.card, name=Path(path).name, no_map=heat.reason)
-    meta = prediction.mammogram.meta
-    return (meta.frame, meta.frames), verdict, prediction.prepared.pixels, overlay(prediction.prepared, heat)
+        return _failed(f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details.")
+    if sealed:
+        prediction = replace(prediction, warnings=(sealed, *prediction.warnings))
+    pixels = prediction.prepared.pixels
+    taken = prediction.meta.frame, prediction.meta.frames
+    name = Path(path).name
+    if heat is None:
+        return taken, refusal_html(prediction, name=name), pixels, None, True
+    verdict = verdict_html(prediction, predictor.card, name=name, no_map=heat.reason)
+    return taken, verdict, pixels, overlay(prediction.prepared, heat), False
 
 
-def _admit(run: Run, path: Path, *, test_images: bool) -> None:
-    """Record the scoring of a test file. Raises Sealed where its test set was not opened and the switch is off, NotRecorded."""
+def refusal_html(prediction: Prediction, *, name: str = "") -> str:
+    """Why there is no verdict, where it would be; then what else there is to know."""
+    lines = [
+        f'<div class="small">{html.escape(name)}</div>',
+        f'<div class="error"><b>{html.escape(prediction.verdict)}</b></div>',
+        _notes(prediction.warnings),
+    ]
+    return f'<div class="verdict">{"".join(lines)}</div>'
+
+
+def _recorded(run: Run, path: Path) -> str:
+    """Record the scoring of a test file; what to say of one whose test set has not been opened. Raises NotRecorded."""
     from core.training.accesses import PREDICTION
-    from core.training.test_sets import file_keys, refusal, sealed_by
+    from core.training.test_sets import file_keys, sealed_by, warning_of
 
     sets = sealing.test_sets()
     keys = file_keys(path)
     found = sealed_by(keys, sets, run.path)
-    if found is not None and not test_images:
-        raise refusal(path.name, found, f"Switch on “{sealing.SHOW}”")
-    own = any(each.folder == run.path and each.keys & set(keys) for each in sets)
+    own = any(each.folder == run.path and not each.keys.isdisjoint(keys) for each in sets)
     if own or found is not None:
         sealing.record(PREDICTION, PAGE, [keys], run=run if own else None)
+    return warning_of(found) if found is not None else ""
 
 
 def verdict_html(prediction: Prediction, card: Mapping[str, Any], *, name: str = "", no_map: str = "") -> str:
-    """Score, threshold, decision in words, warnings; `no_map`: why there is no heatmap."""
+    """Score, threshold, decision in words, warnings; `no_map`: why there is no heatmap. The score of an image that gets no
+    verdict is marked as such."""
+    assert prediction.score is not None
     value, threshold = prediction.score, prediction.threshold
-    side = "above" if prediction.decision == "malignant" else "below"
     target = card.get("target_sensitivity")
     chosen = f" chosen for {target:.2f} sensitivity on validation" if isinstance(target, int | float) else ""
+    if prediction.decision is None:
+        said = f'<div class="error"><b>Scored anyway.</b> {html.escape(prediction.verdict)}</div>'
+    else:
+        side = "above" if prediction.decision == "malignant" else "below"
+        said = (
+            f"<div>The score is <b>{side} the model's threshold</b> ({threshold:.3f}{chosen}): "
+            f"it decides <b>{prediction.decision}</b>.{_calibrated(prediction)}</div>"
+        )
     lines = [
         f'<div class="small">{html.escape(name)}</div>',
         f'<div class="score">{value:.3f}</div>',
-        f"<div>The score is <b>{side} the model's threshold</b> ({threshold:.3f}{chosen}): "
-        f"it decides <b>{prediction.decision}</b>.</div>",
+        said,
         f'<div class="scale"><div class="fill" style="width:{value:.1%}"></div>'
         f'<div class="mark" style="left:{threshold:.1%}"><span>threshold {threshold:.3f}</span></div></div>',
+        _notes([*prediction.warnings, *([f"No heatmap: {no_map}."] if no_map else [])]),
     ]
-    notes = [*prediction.warnings, *([f"No heatmap: {no_map}."] if no_map else [])]
-    if notes:
-        lines.append("<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in notes) + "</ul>")
     return f'<div class="verdict">{"".join(lines)}</div>'
+
+
+def _calibrated(prediction: Prediction) -> str:
+    if prediction.calibrated is None:
+        return ""
+    return f" As a probability, calibrated on validation: <b>{prediction.calibrated:.3f}</b>."
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in notes) + "</ul>" if notes else ""
+
+
+def _failed(text: str) -> Result:
+    return None, _error(text), None, None, False
 
 
 def _error(text: str) -> str:

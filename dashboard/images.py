@@ -140,10 +140,12 @@ def small(image: ImageRef, recipe: Recipe) -> Mammogram:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _small(key: str, frame: int | None, voi: int, _image: ImageRef, _recipe: Recipe) -> Mammogram:
+    from core.images import one_large_at_a_time
     from core.preprocessing import load
     from dashboard.preview import shrunk
 
-    return shrunk(load(_image.source, _recipe, frame=_image.frame, name=_image.file), SMALL_SIDE)
+    with one_large_at_a_time():
+        return shrunk(load(_image.source, _recipe, frame=_image.frame, name=_image.file), SMALL_SIDE)
 
 
 def small_arranged(image: ImageRef, recipe: Recipe) -> Arranged:
@@ -167,9 +169,11 @@ def thumbnail(image: ImageRef, side: int = 240) -> bytes:
 
 @st.cache_data(max_entries=4096, show_spinner=False)
 def _thumbnail(key: str, frame: int | None, side: int, _image: ImageRef) -> bytes:
+    from core.images import one_large_at_a_time
     from core.preprocessing import load
 
-    return preview_jpeg(load(_image.source, Recipe(), frame=frame, name=_image.file).pixels, side, quality=85)
+    with one_large_at_a_time():
+        return preview_jpeg(load(_image.source, Recipe(), frame=frame, name=_image.file).pixels, side, quality=85)
 
 
 def preview_jpeg(pixels: Any, side: int = PREVIEW_SIDE, quality: int = 88) -> bytes:

@@ -212,36 +212,34 @@ def recipe_saved(recipe_hash: str) -> None:
 # ---------------------------------------------------------------- files that are no row of a data set
 
 
-def allowed(image: ImageRef, page: str, run: Run | None = None) -> bool:
-    """Whether an upload or a typed path may be shown: where it is a test image, only by a switch of its own, and recorded.
+def named(image: ImageRef, page: str, kind: str, runs: Sequence[Run] = ()) -> None:
+    """Before an upload or a typed path is shown: record it where it is a test image, and say so where that is sealed.
 
-    With a `run`, for a page about it.
+    `runs`: those that look at it, on a page about runs: the split of each decides about its own images.
+
+    Raises:
+        NotRecorded: it cannot be written down; show nothing then.
     """
-    from core.training.accesses import IMAGES, PREDICTION
+    from core.training.test_sets import warning_of
 
-    keys, found = sealed_file(image.source, image.key, run)
-    if found is None:
-        if run is not None:
-            predicted(run, image, page)
-        return True
-    key = f"test_file:{page}:{image.key}"
-    name = _plain(found.name)
-    whose = f"the run {name}" if found.folder is not None else f"the data set {name}"
-    st.warning(f"This file is a test image of {whose}, whose test set has not been opened.", icon=":material/lock:")
-    if not st.toggle("Show this test image", key=key, help=WHY):
-        return False
-    _once(page, IMAGES if run is None else PREDICTION, {image.key: keys}, run=_owner(run, found))
-    return True
+    told: list[str] = []
+    for run in runs or (None,):
+        keys, found = sealed_file(image.source, image.key, run)
+        if found is not None:
+            _once(page, kind, {image.key: keys}, run=_owner(run, found))
+            told.append(_plain(warning_of(found)))
+        elif run is not None:
+            of_file(run, image, page, kind)
+    for words in dict.fromkeys(told):
+        st.warning(words, icon=":material/lock_open:")
 
 
-def predicted(run: Run, image: ImageRef, page: str) -> None:
-    """Before a model scores this image: record it where it is one of the run's test images. Raises NotRecorded."""
-    from core.training.accesses import PREDICTION
-
+def of_file(run: Run, image: ImageRef, page: str, kind: str) -> None:
+    """Before a model looks at this image: record it where it is one of the run's test images. Raises NotRecorded."""
     own = _of_run(str(run.path), stamp(run.path / "manifest.csv"), stamp(run.path / "evaluation.json"))
     keys = _file_keys(image.key, image.source)
     if own.keys & set(keys):
-        _once(page, PREDICTION, {image.key: keys}, run=run)
+        _once(page, kind, {image.key: keys}, run=run)
 
 
 def sealed_file(source: Path | bytes, key: str, run: Run | None) -> tuple[tuple[str, ...], TestSet | None]:

@@ -12,7 +12,7 @@ from core.config import Config, dump_config, load_config
 from core.errors import BadRun, LabError
 from core.training.accesses import inherit
 from core.training.files import write_text
-from core.training.lineage import Parent, openings, write_parent
+from core.training.lineage import LONGEST, MOST, Parent, openings, write_parent
 from core.training.run import CONFIG, START, Run
 
 
@@ -48,6 +48,7 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
         BadRun: there is no model yet, or `config` names another architecture.
         LabError: as `Run.create`.
     """
+    run.require_regular()
     if not run.has_model:
         raise BadRun(f"{run.name}: it has no model yet to start from. Wait for its first epoch, or start a new run.")
     before = run.config()
@@ -58,7 +59,13 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
             "Keep model.name and model.options, or start a new run."
         )
     card = run.model_card()
-    parent = Parent(run.name, int(card.get("best_epoch") or 0), str(card.get("weights_sha256", "")), openings(run.path))
+    epoch = card.get("best_epoch")
+    parent = Parent(
+        run=run.name,
+        epoch=epoch if isinstance(epoch, int) and 0 <= epoch <= MOST else 0,
+        weights_sha256=str(card.get("weights_sha256", ""))[:LONGEST],
+        opened=openings(run.path),
+    )
     weights = (run.path / "model.safetensors").as_posix()
     model = chosen.model.model_copy(update={"weights": weights})
     frame = run.manifest().drop(columns="content_hash", errors="ignore")

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.manifest import absolute
-from core.errors import LabError, Sealed
+from core.errors import LabError
 from core.small_files import LARGE, read_bytes
 from core.training.lineage import read_entries
 
@@ -192,9 +192,11 @@ def sealed_by(keys: Iterable[str], sets: Iterable[TestSet], run: Path | None = N
     return next((each for each in every if not each.opened and each.keys & wanted), None)
 
 
-def refusal(name: str, found: TestSet, how: str) -> Sealed:
-    """The error that says why an image is not shown. `how`: the way to see it all the same."""
-    whose = f"the run {found.name}" if found.folder is not None else f"the data set {found.name}"
-    return Sealed(
-        f"{name}: a test image of {whose}, whose test set has not been opened, is not shown. {how}, which is recorded."
-    )
+def owner(found: TestSet) -> str:
+    """Whose test set it is, in words: "the run first"."""
+    return f"the run {found.name}" if found.folder is not None else f"the data set {found.name}"
+
+
+def warning_of(found: TestSet) -> str:
+    """What to say beside an image of a test set that has not been opened, once it is recorded."""
+    return f"This is a test image of {owner(found)}, whose test set has not been opened. That it was looked at was recorded."

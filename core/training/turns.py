@@ -19,7 +19,11 @@ from filelock import FileLock, Timeout
 
 from core.errors import TrainingFailed
 from core.images.pseudonym import home
+from core.small_files import read_json
 
+_NUMBER = re.compile(r"[0-9]{8,15}")
+_UNNAMED = "another training"  # who holds a place whose ticket cannot be read
+_LONGEST_NAME = 200  # characters
 _LONG = 10.0  # seconds; to join a line takes milliseconds
 
 
@@ -90,7 +94,7 @@ def _folder(device: str) -> Path:
 
 
 def _numbers(folder: Path) -> list[int]:
-    return sorted(int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit())
+    return sorted(int(path.stem) for path in folder.glob("*.json") if _NUMBER.fullmatch(path.stem))
 
 
 def _occupant(folder: Path, number: int) -> str | None:
@@ -122,11 +126,12 @@ def _remove(folder: Path, number: int, lock: FileLock) -> None:
 
 def _name(folder: Path, number: int) -> str | None:
     try:
-        return str(json.loads(_file(folder, number, "json").read_text(encoding="utf-8"))["run"])
+        name = read_json(_file(folder, number, "json"))["run"]
     except FileNotFoundError:
         return None  # it left a moment ago
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another training"
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return _UNNAMED
+    return name[:_LONGEST_NAME] if isinstance(name, str) and name else _UNNAMED
 
 
 def _file(folder: Path, number: int, kind: str) -> Path:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.evaluate.result import excluded_words
 from core.metrics import frozen_thresholds
 from core.training.lineage import read_parent
-from dashboard import components, results
+from dashboard import components, judging, results
 from dashboard.components import number
 from dashboard.studio import access_list, paper
 from dashboard.studio.scene import SPLITS, UNITS
@@ -108,7 +110,7 @@ def about(run: Run, found: Evaluation) -> None:
             st.badge("SYNTHETIC", color="orange", help="The demo set: a figure on it says nothing about real mammograms.")
         parts = [f"{found.images:,} images of {found.patients:,} patients"]
         if found.excluded:
-            parts.append(f"{len(found.excluded)} left out")
+            parts.append(excluded_words(found.excluded))
         times = "once" if found.opened == 1 else f"{found.opened} times"
         if found.split == "test":
             parts.append(f"test set opened **{times}**, last {_day(found.last_opened)}")
@@ -124,9 +126,14 @@ def about(run: Run, found: Evaluation) -> None:
         elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
             score(run, found.split)
     _outdated(run, found)
+    judging.chance_notice(run)
     if found.excluded:
-        with st.expander("Images that were left out"):
-            st.dataframe([{"image": item.path, "reason": item.reason} for item in found.excluded], hide_index=True)
+        with st.expander(f"Images that were left out: {len(found.excluded)}"):
+            rows = [
+                {"image": Path(item.path).name, "truth": item.label, "reason": item.reason, "path": item.path}
+                for item in found.excluded
+            ]
+            st.dataframe(rows, hide_index=True)
 
 
 def _outdated(run: Run, found: Evaluation) -> None:

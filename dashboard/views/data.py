@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
 ROWS, COLUMNS = 3, 6
+SHOWN = 200  # problems: a browser takes no more at once
+STOPPED = ":material/cancel:"
 
 
 def show() -> None:
@@ -216,10 +218,12 @@ def problems(manifest: Path) -> None:
     """The check of the data set: start, progress, and what it found with reasons."""
     task = services.task(services.check_name(manifest))
     if task is not None and task.running:
-        _check_progress(services.check_name(manifest))
+        _progress(services.check_name(manifest), "data:check:cancel")
         return
     if task is not None and task.state == "failed":
         components.show_error(task.error)
+    if task is not None and task.state == "stopped":
+        st.info("The check was cancelled. What was read by then is kept: checking again goes on from there.", icon=STOPPED)
     if task is not None and task.state == "done":
         sealing.switch(PAGE, manifest)
         report(task.result, manifest)
@@ -234,12 +238,22 @@ def problems(manifest: Path) -> None:
 
 
 @st.fragment(run_every=0.5)
-def _check_progress(name: str) -> None:
+def _progress(name: str, key: str) -> None:
+    """A running task's progress, and a button that cancels it; the page anew when it has ended."""
     task = services.task(name)
     if task is None or not task.running:
         st.rerun()
-    else:
-        components.task_progress(task)
+        return
+    components.task_progress(task)
+    stopping = task.stopping.is_set()
+    st.button(
+        "Cancelling" if stopping else "Cancel",
+        icon=":material/cancel:",
+        key=key,
+        disabled=stopping,
+        on_click=services.stop_task,
+        args=(name,),
+    )
 
 
 def report(found: CheckReport, manifest: Path) -> None:
@@ -254,18 +268,23 @@ def report(found: CheckReport, manifest: Path) -> None:
             "Patients or images stand in more than one split: training refuses this manifest until that is mended.",
             icon=":material/error:",
         )
-    for problem in found.problems:
+    for problem in found.problems[:SHOWN]:
         with st.container(border=True):
             count = f"{len(problem.rows)} row{'s' if len(problem.rows) != 1 else ''}"
             st.markdown(f"**{problem.kind.replace('_', ' ').capitalize()}** · {count}")
             st.text(problem.message if sealing.is_on(PAGE, manifest) else sealing.redacted(problem, manifest))
+    if len(found.problems) > SHOWN:
+        st.markdown(f"And {len(found.problems) - SHOWN:,} more: `python -m core data check` lists them all.")
 
 
 def _left_out(manifest: Path) -> None:
     """What the import of this manifest had to say, and the files it left out."""
     kept = services.recall(f"left_out:{manifest}", {})
     for note in kept.get("notes", []):
-        st.info(note, icon=":material/info:")
+        if note.startswith("warning: "):
+            st.warning(note.removeprefix("warning: "), icon=":material/warning:")
+        else:
+            st.info(note, icon=":material/info:")
     if kept.get("rejected"):
         st.markdown(f"#### Left out by the import: {kept['count']}", anchors=False)
         rows = [{"file": path, "reason": reason} for path, reason in kept["rejected"]]
@@ -288,8 +307,10 @@ def import_form(*, primary: bool = True) -> None:
     options = _options(IMPORTERS[name])
     task = services.task("import")
     if task is not None and task.running:
-        _import_progress()
+        _progress("import", "import:cancel")
         return
+    if task is not None and task.state == "stopped":
+        st.info("The import was cancelled. Nothing was written.", icon=STOPPED)
     if task is not None and task.state == "failed":
         components.show_error(task.error)
     if st.button(
@@ -297,7 +318,7 @@ def import_form(*, primary: bool = True) -> None:
     ):
         services.forget_task("import")
         with components.errors_shown():
-            services.start_import(name, Path(source).expanduser(), options)
+            services.start_import(name, Path(source), options)
             st.rerun()
 
 
@@ -311,15 +332,6 @@ def _options(importer: Importer) -> dict[str, str]:
             for name, words in importer.options.items()
         }
     return {name: text for name, text in typed.items() if text}
-
-
-@st.fragment(run_every=0.5)
-def _import_progress() -> None:
-    task = services.task("import")
-    if task is None or not task.running:
-        st.rerun()
-    else:
-        components.task_progress(task)
 
 
 with components.page(

@@ -68,6 +68,8 @@ def show() -> None:
 @components.errors_shown()
 def studio(scene: Scene) -> None:
     """The threshold and everything below it; only this runs again when the slider has moved or another tab is chosen."""
+    if not scene.run.path.is_dir():  # deleted or renamed meanwhile: the page knows what there is now
+        st.rerun()
     dial.dial(scene)
     tab = kept.segmented("What to look at", list(TABS), "evaluate:tab", hide_label=True)
     with components.errors_shown():

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import auditing, components, kept, results, sealing, services
+from dashboard import auditing, components, judging, kept, results, sealing, services
 from dashboard.components import Metric
-from dashboard.explaining import Explanation, View, choosing, panels
+from dashboard.explaining import Explained, View, choosing, panels, without_map
 from dashboard.explaining.comparing import Case, by_run, by_view, closed, other_runs, other_view
 from dashboard.explaining.saving import PICTURES, Look, colours, remember_look, saving, view_of
 from dashboard.images import ImageRef
@@ -77,14 +77,15 @@ def workbench(run: Run, source: str) -> None:
                     "No image yet", "Upload a mammogram: DICOM, PNG, JPEG, PGM or TIFF.", icon=":material/add_photo_alternate:"
                 )
             return
-        if source == "upload" and not sealing.allowed(image, PAGE, run):
-            return
         look = looking(run, row, boxes, controls)
         shown = cases(run, image, row, look)
-        for case in shown:
-            seen(case)
-        found = explanations(shown, ask)
+        seen(shown)
+        anyway = judging.wants_score_anyway("explain", [case.image.key for case in shown])
+        found = explanations(shown, ask._replace(anyway=anyway))
         if found is None:
+            return
+        if any(each.heat is None for each in found):
+            unjudged(shown, found)
             return
         views = [view_of(case, each, look) for case, each in zip(shown, found, strict=True)]
         verdicts(shown, found)
@@ -93,13 +94,14 @@ def workbench(run: Run, source: str) -> None:
         saving(run, shown, found, views, look, ask, listed)
 
 
-def seen(case: Case) -> None:
-    """Record a test image with its heatmap before they are shown."""
+def seen(shown: list[Case]) -> None:
+    """Record test images with their heatmaps before they are shown; of an upload say so."""
     from core.training.accesses import HEATMAPS
 
-    if case.row is None:
-        sealing.predicted(case.run, case.image, PAGE)
-    else:
+    if shown[0].row is None:
+        sealing.named(shown[0].image, PAGE, HEATMAPS, [case.run for case in shown])
+        return
+    for case in shown:
         sealing.of_run(HEATMAPS, PAGE, case.run, [str(case.row["path"])])
 
 
@@ -167,7 +169,7 @@ def cases(run: Run, image: ImageRef, row: Any, look: Look) -> list[Case]:
     if look.beside != "run":
         return [alone]
     second = services.open_run(look.second)
-    if closed(second, image):
+    if row is not None and closed(second, image):  # an upload is shown as it is everywhere: recorded, with a warning
         st.warning(
             f"This image is in the test set of {second.name}, which has not been opened. Open it on Evaluate first.",
             icon=":material/lock:",
@@ -176,7 +178,7 @@ def cases(run: Run, image: ImageRef, row: Any, look: Look) -> list[Case]:
     return by_run(Case(run, image, row, run.name), second)
 
 
-def explanations(shown: list[Case], ask: Ask) -> list[Explanation] | None:
+def explanations(shown: list[Case], ask: Ask) -> list[Explained] | None:
     """One for each case; None while a slow method is at work, whose progress is then shown."""
     from core.gradcam import SLOW as SLOW_METHODS
 
@@ -184,7 +186,10 @@ def explanations(shown: list[Case], ask: Ask) -> list[Explanation] | None:
     if ask.method not in SLOW_METHODS:
         forget_slow([])
         with st.spinner("Computing the heatmap", show_time=False):
-            return [results.explanation(case.run, case.image, each.method, each.target, each.layer) for case, each in asked]
+            return [
+                results.explanation(case.run, case.image, each.method, each.target, each.layer, score_anyway=each.anyway)
+                for case, each in asked
+            ]
     found = []
     forget_slow([results.explanation_name(case.run, case.image, each) for case, each in asked])
     for case, each in asked:
@@ -238,51 +243,80 @@ def is_synthetic(row: Any) -> bool:
     return row is not None and str(row.get("synthetic", "")).lower() in ("true", "1", "yes")
 
 
-def verdicts(shown: list[Case], found: list[Explanation]) -> None:
+def unjudged(shown: list[Case], found: list[Explained]) -> None:
+    """Why there is no verdict, where it would be; then the image without a map."""
+    for case, each in zip(shown, found, strict=True):
+        if each.heat is None:
+            about = f"{case.name}: " if len(shown) > 1 else ""
+            judging.no_verdict(each.prediction, "explain", case.image.key, about=about)
+    notes(shown, found)
+    pieces = []
+    for case, each in zip(shown, found, strict=True):
+        height, width = each.prediction.prepared.pixels.shape
+        view = without_map(each)
+        pieces.append(panels.Panel(view, f"Model input, {width} × {height} px", case.image.name, bare=True))
+    show_panels(pieces, Ask(), subject=shown[0].image.key, linked=False)
+
+
+def verdicts(shown: list[Case], found: list[Explained]) -> None:
     """Score, decision and truth as cards: of one image, or of two side by side."""
     row = shown[0].row
     truth = "" if row is None else str(row["label"])
+    predictions = [each.prediction for each in found]
+    for case, prediction in zip(shown, predictions, strict=True):
+        if prediction.scored_anyway:
+            about = f"{case.name}: " if len(shown) > 1 else ""
+            judging.no_verdict(prediction, "explain", case.image.key, about=about)
     if len(shown) > 1:
         scores = [
-            Metric(
-                f"{case.name}: P(malignant)",
-                f"{each.score:.3f}",
-                f"{each.decision} ({'≥' if each.decision == 'malignant' else '<'} {each.threshold:.3f})",
-            )
-            for case, each in zip(shown, found, strict=True)
+            Metric(f"{case.name}: P(malignant)", f"{prediction.score:.3f}", judging.decided(prediction))
+            for case, prediction in zip(shown, predictions, strict=True)
         ]
         components.metric_cards(scores)
         return
-    right = "" if not truth else ("correct" if truth == found[0].decision else "wrong")
+    prediction = predictions[0]
+    right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
     side = "" if row is None else f"{row['laterality']} {row['view']}".strip()
+    calibrated = prediction.calibrated
+    probability = "" if calibrated is None else f" · calibrated {calibrated:.3f}"
+    decision = prediction.decision or "none"
     components.metric_cards(
         [
-            Metric("Score, P(malignant)", f"{found[0].score:.3f}", f"threshold {found[0].threshold:.3f}"),
-            Metric("Decision", found[0].decision, right or "at the model's threshold"),
+            Metric("Score, P(malignant)", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{probability}"),
+            Metric("Decision", decision, "scored anyway" if prediction.refusal else right or "at the model's threshold"),
             Metric("Truth", truth or "not known", side or "not in the manifest"),
         ]
     )
 
 
-def picture(shown: list[Case], found: list[Explanation], views: list[View], ask: Ask, look: Look) -> None:
+def picture(shown: list[Case], found: list[Explained], views: list[View], ask: Ask, look: Look) -> None:
     """The panels on black, then what has to be known to read them."""
 
     height, width = views[0].image.shape
-    opacity, colormap = colours()
     where = "Model input" if look.place == "input" else "Original"
     alone = len(shown) == 1
     pieces = [panels.Panel(views[0], f"{where}, {width} × {height} px", shown[0].image.name, bare=True)] if alone else []
     for case, each, view in zip(shown, found, views, strict=True):
-        heat = each.heat
+        heat = each.drawn
         what = "Evidence for either class" if heat.target == "both" else f"Evidence for {heat.target}"
         detail = f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
         if look.beside == "view":
             detail = f"{case.image.name} · {detail}"
         if look.beside == "run":
-            rows, columns = each.prepared.pixels.shape
-            detail += f" · input {columns} × {rows} px, recipe {each.prepared.recipe_hash[:8]}"
+            prepared = each.prediction.prepared
+            rows, columns = prepared.pixels.shape
+            detail += f" · input {columns} × {rows} px, recipe {prepared.recipe_hash[:8]}"
         name = what if alone else f"{case.name}: {what.lower()}"
         pieces.append(panels.Panel(view, name, detail, note="Empty: no colour" if heat.flat else ""))
+    subject = shown[0].image.key + look.place
+    show_panels(pieces, ask, subject=subject, linked=look.beside != "view")
+    notes(shown, found)
+
+
+def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: bool) -> None:
+    """Pictures in a row, at the size and in the colours of this page."""
+    height, width = pieces[0].view.image.shape
+    opacity, colormap = colours()
     panels.show(
         pieces,
         key=PICTURES,
@@ -291,11 +325,10 @@ def picture(shown: list[Case], found: list[Explanation], views: list[View], ask:
         opacity=opacity,
         colormap=colormap,
         scale=scale_words(ask),
-        subject=shown[0].image.key + look.place,
-        linked=look.beside != "view",
+        subject=subject,
+        linked=linked,
         on_look=remember_look,
     )
-    notes(shown, found)
 
 
 def scale_words(ask: Ask) -> tuple[str, str, str]:
@@ -305,10 +338,14 @@ def scale_words(ask: Ask) -> tuple[str, str, str]:
     return "0: none", "1: strongest", "1 is each map's own peak"
 
 
-def notes(shown: list[Case], found: list[Explanation]) -> None:
+def notes(shown: list[Case], found: list[Explained]) -> None:
     """Empty maps with their reason, methods that do not fit, and what the preparation was unsure about."""
     for case, each in zip(shown, found, strict=True):
         heat, name = each.heat, f"{case.name}: " if len(shown) > 1 else ""
+        for warning in (*each.prediction.warnings, *([case.warning] if case.warning else [])):
+            st.warning(f"{name}{warning}", icon=":material/warning:")
+        if heat is None:
+            continue
         if heat.flat:
             st.warning(
                 f"{name}This heatmap is empty: {heat.reason}. Nothing is stretched into colour.", icon=":material/blur_off:"
@@ -318,8 +355,8 @@ def notes(shown: list[Case], found: list[Explanation]) -> None:
         layer = next((choice.name for choice in results.layer_choices(case.run) if choice.name == heat.layer), "")
         if reason := results.unfit_methods(case.run, layer).get(heat.method):
             st.warning(f"{name}{heat.method} does not fit this network: {reason}.", icon=":material/rule:")
-        for warning in (*each.warnings, *([case.warning] if case.warning else [])):
-            st.warning(f"{name}{warning}", icon=":material/warning:")
+    if all(each.heat is None for each in found):
+        return
     st.caption(
         "A heatmap shows where this network looked, not where a disease is; strengths of two images do not compare. "
         "Wheel zooms, drag pans, double click resets."

@@ -9,7 +9,8 @@ import streamlit as st
 
 from core.config import Recipe
 from core.errors import LabError
-from dashboard import components, images, kept, pictures, recipes, results, sealing, services, workbench
+from core.training.accesses import PREDICTION
+from dashboard import components, images, judging, kept, pictures, recipes, results, sealing, services, workbench
 from dashboard.images import ImageRef
 from dashboard.recipes import Difference
 
@@ -307,15 +308,28 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
     """Score and heatmap under the recipe of the sliders, beside the score under the model's own."""
     from dashboard.explaining import pictures as draw
 
-    sealing.predicted(run, image, components.TITLES["preprocess"])
+    sealing.of_file(run, image, components.TITLES["preprocess"], PREDICTION)
     found = results.what_if(run, image, recipe)
     own = results.explanation(run, image, "auto", "malignant")
     first, second, third = st.columns(3)
-    first.metric("With these settings" if foreign else "Score", components.number(found.score))
-    second.metric("With its own recipe", components.number(own.score))
-    third.metric("Threshold", components.number(found.threshold))
-    _, overlay = draw(found, opacity=0.4, colormap="turbo")
-    pictures.image_on_black(images.preview_jpeg(overlay), key="preprocess:heat", height=300, caption="Evidence for malignant")
+    refusal = own.prediction.refusal or found.prediction.refusal
+    here = None if refusal else found.prediction.score
+    first.metric("With these settings" if foreign else "Score", components.number(here))
+    second.metric("With its own recipe", components.number(own.prediction.score))
+    third.metric("Threshold", components.number(found.prediction.threshold))
+    if refusal:
+        refused = own.prediction if own.prediction.refusal else found.prediction
+        st.error(components.plain(f"{refused.verdict} The Explain page gives its score anyway."), icon=":material/block:")
+    else:
+        st.caption(components.plain(judging.decided(own.prediction, "With its own recipe")))
+    for warning in own.prediction.warnings:
+        if warning not in images.mammogram(image, recipe).warnings:
+            st.warning(components.plain(warning), icon=":material/warning:")
+    if found.heat is not None and not refusal:
+        _, overlay = draw(found, opacity=0.4, colormap="turbo")
+        pictures.image_on_black(
+            images.preview_jpeg(overlay), key="preprocess:heat", height=300, caption="Evidence for malignant"
+        )
     if foreign:
         st.caption(
             "A what-if: the model never saw images prepared like this, and its threshold was not chosen for them. "

@@ -25,7 +25,7 @@ def show() -> None:
     if services.current_is_synthetic():
         components.synthetic_notice()
     query = urlencode({"run": run.name, "__theme": st.context.theme.type or "light"})
-    st.iframe(f"{server.gradio_url()}?{query}", height=660)  # with the switch and two rows of examples
+    st.iframe(f"{server.gradio_url()}?{query}", height=630)
 
 
 with components.page(

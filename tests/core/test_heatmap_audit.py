@@ -16,6 +16,7 @@ from fake_run import FakeRun, card
 from torch import nn
 
 import core.heatmap_audit.images as images_module
+import core.predict as predict_module
 from core.config import load_config
 from core.data import write_manifest
 from core.data.cache import PreparedCache
@@ -59,6 +60,12 @@ class _Spots(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.last(self.act(self.mix(x)).amax((2, 3)))
+
+
+def draw(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:
+    """Every map, of the image as it is and of changed ones, comes from this function."""
+    for module in (predict_module, images_module):
+        monkeypatch.setattr(module, "heatmap", function)
 
 
 def breast(seed: int, spot: tuple[int, int] | None) -> np.ndarray:
@@ -145,7 +152,7 @@ def test_empty_maps_are_named_and_left_out(run: FakeRun, predictor: Predictor) -
 def test_maps_off_the_breast_are_found_out(run: FakeRun, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     corner = np.zeros((64, 64), np.float32)
     corner[:6, 58:] = 1.0
-    monkeypatch.setattr(images_module, "heatmap", lambda *_, **__: Heatmap(corner, False, "hirescam", "act"))
+    draw(monkeypatch, lambda *_, **__: Heatmap(corner, False, "hirescam", "act"))
     method = audit(run, predictor).method("hirescam")
     assert method.figure("off_breast").value.value == 1.0
     assert method.figure("hit").value.value == method.figure("energy").value.value == 0.0
@@ -162,9 +169,8 @@ def test_the_lesion_itself_as_map_gets_everything(run: FakeRun, predictor: Predi
         return masks[-1]
 
     monkeypatch.setattr(images_module, "lesion_mask", remembered)
-    monkeypatch.setattr(
-        images_module,
-        "heatmap",
+    draw(
+        monkeypatch,
         lambda *_, **__: Heatmap((masks[-1] if masks else np.eye(64)).astype(np.float32), False, "hirescam", "act"),
     )
     method = audit(run, predictor, settings=replace(SETTINGS, perturbed=0)).method("hirescam")
@@ -191,7 +197,7 @@ def test_another_method_joins_and_nothing_is_computed_twice(
     both = audit(run, predictor, methods=("gradcam", "auto"))
     assert [method.method for method in both.methods] == ["gradcam", "hirescam"]
     assert both.method("hirescam") == first.method("hirescam")
-    monkeypatch.setattr(images_module, "heatmap", None)
+    draw(monkeypatch, None)
     assert audit(run, predictor, methods=("gradcam",)) == both, "nothing is left to do"
 
 

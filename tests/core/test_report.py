@@ -91,8 +91,9 @@ class ExplainingPredictor(FakePredictor):
 
         return Result
 
-    def explain(self, prepared) -> Heatmap:
-        values = np.linspace(0, 1, prepared.pixels.size, dtype=np.float32).reshape(prepared.pixels.shape)
+    def explain(self, prediction) -> Heatmap:
+        pixels = prediction.prepared.pixels
+        values = np.linspace(0, 1, pixels.size, dtype=np.float32).reshape(pixels.shape)
         return Heatmap(values, False, "gradcam", "layer4")
 
 

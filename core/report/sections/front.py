@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.evaluate import Evaluation
 from core.metrics import Interval, Summary
+from core.metrics.chance import chance_of_model, warning_of
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import test_set
@@ -136,8 +137,10 @@ def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
 
 
 def warnings(material: Material) -> tuple[str, ...]:
-    """What nobody should miss: an unfinished training, old figures, a test set that was used up."""
+    """What nobody should miss: a model no better than chance, an unfinished training, old figures, a used-up test set."""
     found = []
+    if chance := warning_of(chance_of_model(material.card, material.run.path)):
+        found.append(chance)
     status = material.run.status()
     if status.state != "done":
         reason = f" ({status.reason})" if status.reason else ""
