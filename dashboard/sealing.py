@@ -147,12 +147,12 @@ def record(
     detail: str = "",
 ) -> None:
     """Write down an access to these images. Raises NotRecorded: then give none."""
-    from core.training import accesses
+    from core.training import recording
 
     root = services.checkpoints() if run is None else run.path.parent
     folder = None if run is None else run.path
     where = services.display_path(manifest) if manifest is not None else ""
-    accesses.record(root, kind, page, keys, run=folder, manifest=where, detail=detail, sets=test_sets())
+    recording.record(root, kind, page, keys, run=folder, manifest=where, detail=detail, sets=test_sets())
 
 
 def shown(page: str, manifest: Path, paths: Iterable[str]) -> None:

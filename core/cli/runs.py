@@ -175,7 +175,8 @@ def _explain_some(run: Run, count: int = 4) -> list[Path]:
     from core.gradcam import overlay
     from core.images.encode import encode_png
     from core.predict import Predictor
-    from core.training.accesses import HEATMAPS, record_for_run
+    from core.training.accesses import HEATMAPS
+    from core.training.recording import record_for_run
 
     scored = read_predictions(run, "test")
     chosen = scored[scored["label"] == "malignant"].sort_values(["score", "path"], ascending=[False, True]).head(count)

@@ -24,7 +24,7 @@ def record_files(
     Raises:
         NotRecorded: that test images are looked at cannot be written down. Give no result then.
     """
-    from core.training.accesses import record
+    from core.training.recording import record
     from core.training.test_sets import all_test_sets, file_keys, owner, sealed_by, test_set_of_manifest
 
     every = list(dict.fromkeys(files))

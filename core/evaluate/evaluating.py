@@ -20,10 +20,11 @@ from core.evaluate.result import COLUMNS, Evaluation, Opening, Refreeze
 from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_metadata
 from core.metrics import Calibration, ThresholdRule, frozen_thresholds
 from core.metrics.freezing import DECIMALS
-from core.training.accesses import SCORED, record_for_run
-from core.training.accesses import now as time_now
+from core.training.accesses import SCORED
 from core.training.folder import Presence, require_regular
 from core.training.lineage import EVALUATION, read_entries
+from core.training.recording import now as time_now
+from core.training.recording import record_for_run
 
 if TYPE_CHECKING:
     from core.data.cache import PreparedCache

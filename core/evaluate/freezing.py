@@ -23,8 +23,8 @@ from core.metrics import (
     thresholds_of,
 )
 from core.metrics.freezing import DECIMALS
-from core.training.accesses import note_threshold
 from core.training.lineage import openings, read_entries, read_parent
+from core.training.recording import note_threshold
 
 if TYPE_CHECKING:
     from core.training import Run

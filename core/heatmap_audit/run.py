@@ -23,8 +23,9 @@ from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.store import Partial, external_name, read_heatmap_audit, write_heatmap_audit
 from core.heatmap_audit.verdict import verdict_of
 from core.metrics import MIN_PATIENTS
-from core.training.accesses import AUDIT, record, record_for_run
+from core.training.accesses import AUDIT
 from core.training.folder import Presence, require_regular
+from core.training.recording import record, record_for_run
 from core.training.test_sets import all_test_sets, frame_keys, sealed_by, sealed_rows
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def audit_heatmaps(
     share = _Share(progress, len(rows), 1 + len(waiting))
     readable, excluded = _judged(run, rows, _cache(cache, predictor), predictor, foreign=manifest is not None, share=share)
     audit = before
+    presence.require()
     _record(run, rows, readable, manifest, where)
     for method in waiting:
         presence.require()

@@ -23,7 +23,8 @@ from core.evaluate import Evaluation
 from core.report.document import Block, Picture, Pictures, Section, Text
 from core.report.material import SPLIT_WORDS, Material
 from core.small_files import LARGE, read_bytes, read_text
-from core.training.accesses import HEATMAPS, record_for_run
+from core.training.accesses import HEATMAPS
+from core.training.recording import record_for_run
 
 if TYPE_CHECKING:
     from core.predict import Predictor

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from core.config import Config, dump_config, load_config
 from core.errors import BadRun, LabError
-from core.training.accesses import inherit
 from core.training.files import write_text
 from core.training.lineage import LONGEST, MOST, Parent, openings, write_parent
+from core.training.recording import inherit
 from core.training.run import CONFIG, START, Run
 
 

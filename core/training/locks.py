@@ -15,6 +15,7 @@ from core.training.folder import was_deleted
 
 TRAINING = ".lock"  # held while it is trained, or its model changed
 EVALUATION = ".evaluation.lock"  # held while figures are written
+ACCESSES = ".test_accesses.lock"  # held while an access to its test set is written down
 
 
 def take(folder: Path, name: str, timeout: float = -1.0) -> FileLock:
@@ -61,9 +62,9 @@ def holding(folder: Path, name: str) -> Iterator[None]:
 
 def _only_locks(folder: Path) -> bool:
     try:
-        return {entry.name for entry in folder.iterdir()} <= {TRAINING, EVALUATION}
+        return {entry.name for entry in folder.iterdir()} <= {TRAINING, EVALUATION, ACCESSES}
     except OSError:
         return True
 
 
-__all__ = ["EVALUATION", "TRAINING", "Timeout", "holding", "take"]
+__all__ = ["ACCESSES", "EVALUATION", "TRAINING", "Timeout", "holding", "take"]

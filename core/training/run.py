@@ -30,13 +30,13 @@ from core.data import assign_splits, read_manifest, require_trainable
 from core.errors import BadConfig, BadManifest, BadRun
 from core.small_files import LARGE, irregular, read_bytes
 from core.training.drafts import DELETED, DRAFT, fill, settle, sweep
-from core.training.accesses import adopt
 from core.training.events import Event, EventLog, EventReader, read_events
 from core.training.files import remove_folder, write_text
 from core.training.folder import MARKS, irregular_entry, is_run, require_regular, was_deleted
 from core.training.locks import EVALUATION as EVALUATION_LOCK
 from core.training.locks import TRAINING, Timeout, take
 from core.training.names import clean_name, default_names
+from core.training.recording import adopt
 from core.training.removal import is_link, require_removable
 from core.training.status import Status, created_at, read_status, write_status
 

@@ -7,9 +7,7 @@ it (the SHA-256 of its file, once it was prepared). One that was converted to an
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -20,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.manifest import absolute
+from core.data.manifest import REQUIRED, absolute
+from core.data.tables import decode, parse_table, read_text
 from core.errors import LabError
 from core.small_files import LARGE, read_bytes
 from core.training.lineage import read_entries
@@ -128,7 +127,7 @@ def _read(path: Path, name: str, folder: Path | None, *, opened: bool) -> TestSe
     test: set[str] = set()
     known: set[str] = set()
     images = 0
-    for place, patient, split, content in _rows(path):
+    for place, patient, split, content in _rows(path, of_run=folder is not None):
         keys = image_keys(place, patient if split == "test" else "", content)
         known.update(keys)
         if split == "test":
@@ -137,24 +136,23 @@ def _read(path: Path, name: str, folder: Path | None, *, opened: bool) -> TestSe
     return TestSet(name, folder, images, frozenset(test), frozenset(known), opened)
 
 
-def _rows(path: Path) -> Iterable[tuple[str, str, str, str]]:
-    """(path, patient, split, content hash) of each row."""
-    from core.data.manifest import separator
-
+def _rows(path: Path, *, of_run: bool) -> Iterable[tuple[str, str, str, str]]:
+    """(path, patient, split, content hash) of each row, read as core.data.read_manifest reads it, unchecked."""
     try:
-        text = read_bytes(path, LARGE).decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator(text))
-        header = [name.strip().lower() for name in next(reader, [])]
-        at = {name: header.index(name) for name in ("path", "patient_id", "split", "content_hash") if name in header}
-        if not {"path", "patient_id", "split"} <= set(at):
-            return
-        for fields in reader:
-            if len(fields) == len(header):
-                place, patient, split = (fields[at[name]].strip() for name in ("path", "patient_id", "split"))
-                content = fields[at["content_hash"]].strip() if "content_hash" in at else ""
-                yield absolute(place, path.parent), patient, split.lower(), content
-    except (OSError, ValueError, csv.Error) as error:
+        # A data set's manifest may be a link: the user named it. A run's is a regular file.
+        text = decode(read_bytes(path, LARGE), path) if of_run else read_text(path)
+        table = parse_table(text, path, lambda fields: set(REQUIRED) <= {name.lower() for name in fields})
+    except (OSError, ValueError, LabError) as error:
         log.warning("%s: its test images are not known: %s", path, error)
+        return
+    header = [name.lower() for name in table.header]
+    if not {"path", "patient_id", "split"} <= set(header):
+        return
+    place, patient, split = (header.index(name) for name in ("path", "patient_id", "split"))
+    content = header.index("content_hash") if "content_hash" in header else None
+    for _, fields in table.rows:
+        known = "" if content is None else fields[content]
+        yield absolute(fields[place], path.parent), fields[patient], fields[split].lower(), known
 
 
 # ---------------------------------------------------------------- what is sealed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pandas as pd
 import pytest
 from fake_run import FakeRun, make_run
 
-from core.data import write_manifest
+from core.data import read_manifest, write_manifest
 from core.errors import BadRun, NotRecorded
-from core.training import accesses as record_of
-from core.training.accesses import FILE, access_counts, accesses, adopt, inherit, read_record, record, record_for_run
-from core.training.test_sets import frame_keys
+from core.training import recording as record_of
+from core.training.accesses import FILE, Access, access_counts, accesses, read_record
+from core.training.recording import adopt, inherit, record, record_for_run
+from core.training.test_sets import all_test_sets, file_keys, frame_keys
 from core.training.test_sets import test_set_of as set_of
+from core.training.test_sets import test_set_of_manifest as set_of_manifest
 
 
 @pytest.fixture
@@ -232,10 +235,10 @@ def test_a_run_that_cannot_be_written_to_keeps_nobody_from_recording_beside_it(
 ) -> None:
     append = record_of._append
 
-    def only_the_root(folder: Path, lines: object) -> None:
-        if folder != runs:
+    def only_the_root(folder: Path, lines: Sequence[Access], *, of_all: bool = False) -> None:
+        if not of_all:
             raise NotRecorded("read-only")
-        append(folder, lines)  # type: ignore[arg-type]
+        append(folder, lines, of_all=of_all)
 
     monkeypatch.setattr(record_of, "_append", only_the_root)
     seen(run, runs)
@@ -282,3 +285,43 @@ def test_a_run_without_a_readable_manifest_has_no_test_images_and_breaks_nothing
     seen(run, runs)
     assert set_of(broken).images == 0
     assert len(accesses(run.path)) == 1
+
+
+def test_a_run_that_was_deleted_meanwhile_does_not_come_back(run: FakeRun, runs: Path) -> None:
+    sets = all_test_sets(runs)
+    keys = [tuple(set_of(run.path).keys)]
+    shutil.rmtree(run.path)
+    record(runs, "images", "Preprocess", keys, sets=sets)
+    assert not run.path.exists() and (runs / FILE).exists()
+    with pytest.raises(NotRecorded, match="deleted or renamed"):
+        record(runs, "prediction", "predict", keys, run=run.path, sets=sets)
+    assert not run.path.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="named pipes are of POSIX")
+@pytest.mark.parametrize("name", [FILE, ".test_accesses.lock"])
+@pytest.mark.parametrize("place", ["run", "root"])
+def test_a_record_that_would_be_waited_for_is_refused(run: FakeRun, runs: Path, name: str, place: str) -> None:
+    os.mkfifo((run.path if place == "run" else runs) / name)
+    with pytest.raises(NotRecorded):
+        if place == "run":
+            record_for_run(run.path, "scored", "evaluate")
+        else:
+            seen(run, runs)
+
+
+@pytest.mark.parametrize("form", ["sep=;\n{}", "The study's images\n\n{}", "{}"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_test_split_of_a_manifest_is_known_in_every_form_that_can_be_read(tmp_path: Path, form: str, linked: bool) -> None:
+    if linked and os.name == "nt":
+        pytest.skip("links take rights on Windows")
+    rows = "Path;label;patient_id;split\na.png;benign;p1;train\nb.png;malignant;p2;Test\n"
+    path = tmp_path / "manifest.csv"
+    path.write_text(form.format(rows), encoding="utf-8")
+    assert list(read_manifest(path)["split"]) == ["train", "test"]
+    if linked:
+        (tmp_path / "link.csv").symlink_to(path)
+        path = tmp_path / "link.csv"
+    found = set_of_manifest(path)
+    assert found.images == 1 and set(file_keys(tmp_path / "b.png")) <= found.keys
+    assert not found.keys & set(file_keys(tmp_path / "a.png"))

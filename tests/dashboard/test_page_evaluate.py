@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 from core.evaluate import evaluate, read_evaluation
 from core.metrics import at_level, at_threshold, clustered_wilson
 from core.training import Run
-from core.training.accesses import accesses, record_for_run
+from core.training.accesses import accesses
+from core.training.recording import record_for_run
 from dashboard import results, services
 from dashboard.studio import dial
 

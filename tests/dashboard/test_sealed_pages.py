@@ -17,8 +17,8 @@ from core.data import write_manifest
 from core.errors import NotRecorded
 from core.evaluate import evaluate
 from core.training import Run
-from core.training import accesses as record_of
-from core.training.accesses import accesses, read_record
+from core.training import recording as record_of
+from core.training.accesses import access_counts, accesses, read_record
 from dashboard import images, sealing, services, tuner
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
@@ -57,6 +57,10 @@ def lab(run: Run) -> Iterator[Run]:
     write_manifest(rows.assign(path=here), run.path / "manifest.csv")
     yield run
     tuner._known.clear()
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise NotRecorded("test_accesses.jsonl: read-only; so it is not given.")
 
 
 def toggle(app: AppTest) -> Any:
@@ -161,9 +165,6 @@ def test_pictures_are_recorded_once_a_session_and_their_number_is_right(lab: Run
 
 @pytest.mark.parametrize("view", ["data images", "preprocess", "inspect"])
 def test_where_it_cannot_be_recorded_nothing_is_shown(lab: Run, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise NotRecorded("test_accesses.jsonl: read-only; so it is not given.")
-
     app = PAGES[view]()
     monkeypatch.setattr(record_of, "_append", refuse)
     toggle(app).set_value(True).run()
@@ -218,20 +219,57 @@ def test_a_problem_names_no_test_file_until_it_is_switched_on(lab: Run) -> None:
 
 
 @pytest.mark.parametrize("view", ["preprocess", "inspect"])
-@pytest.mark.parametrize("link", [False, True])
-def test_a_typed_path_or_a_copy_of_a_test_file_asks_first(lab: Run, view: str, link: bool) -> None:
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_typed_path_or_a_copy_of_a_test_file_is_recorded_and_shown_with_a_warning(lab: Run, view: str, copied: bool) -> None:
     path = Path(rows_of(lab, "test")["path"].iloc[0])
-    named = shutil.copy(path, Path("copy.png")) if link else path
+    named = shutil.copy(path, Path("copy.png")) if copied else path
     services.remember(f"{view}:source", "File path")
     services.remember(f"{view}:path", str(Path(named).absolute()))
     app = open_page(view)
+    assert not app.exception
+    assert not app.error
+    assert "test image of the run tiny" in app.warning[0].value and "recorded" in app.warning[0].value
+    assert tuner._known or galleries(app)
+    app.run()
+    found = [each for each in accesses(lab.path) if each.kind == "images"]
+    assert [each.images for each in found] == [1]
+
+
+@pytest.mark.parametrize("view", ["preprocess", "inspect"])
+def test_a_typed_path_is_not_shown_where_it_cannot_be_recorded(lab: Run, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_of, "_append", refuse)
+    services.remember(f"{view}:source", "File path")
+    services.remember(f"{view}:path", rows_of(lab, "test")["path"].iloc[0])
+    app = open_page(view)
+    assert not app.exception
+    assert "read-only" in app.error[0].value
+    assert not tuner._known and not galleries(app) and not app.warning and accesses(lab.path) == ()
+
+
+def uploaded(path: str) -> AppTest:
+    """Explain with this file as an upload of the session."""
+    services.remember("explain:look", "image")
+    services.remember("explain:source", "upload")
+    app = open_page("explain")
+    app.session_state["explain:uploaded"] = ("1", images.image_ref(Path(path).read_bytes(), "scan.png"))
+    return app.run()
+
+
+def test_an_upload_on_explain_is_recorded_and_explained_with_a_warning(lab: Run) -> None:
+    app = uploaded(rows_of(lab, "test")["path"].iloc[0])
+    assert not app.exception
     assert not app.error
     assert "test image of the run tiny" in app.warning[0].value
-    assert not tuner._known and "Show this test image" in [each.label for each in app.toggle]
-    next(each for each in app.toggle if each.label == "Show this test image").set_value(True).run()
-    assert not app.error
     (found,) = accesses(lab.path)
-    assert (found.kind, found.images) == ("images", 1)
+    assert (found.kind, found.where, found.images) == ("heatmaps", "Explain", 1)
+
+
+def test_an_upload_on_explain_is_not_explained_where_it_cannot_be_recorded(lab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_of, "_append", refuse)
+    app = uploaded(rows_of(lab, "test")["path"].iloc[0])
+    assert not app.exception
+    assert "read-only" in app.error[0].value
+    assert not tuner._known and accesses(lab.path) == ()
 
 
 def test_a_validation_file_is_shown_without_a_word(lab: Run) -> None:
@@ -244,46 +282,33 @@ def test_a_validation_file_is_shown_without_a_word(lab: Run) -> None:
 # ---------------------------------------------------------------- the Gradio tab
 
 
-def test_the_tab_s_examples_are_of_validation_until_it_is_switched_on(lab: Run) -> None:
+def test_the_tab_s_examples_are_of_validation(lab: Run) -> None:
     from dashboard import gradio_tab
 
-    names = {Path(path).name for path in rows_of(lab, "test")["path"]}
     _, paths = gradio_tab.example_images()
-    assert len(paths) == gradio_tab.EXAMPLES and not names & {Path(path).name for path in paths}
-    assert set(paths) <= set(rows_of(lab, "val")["path"])
+    assert len(paths) == gradio_tab.EXAMPLES and set(paths) <= set(rows_of(lab, "val")["path"])
     assert accesses(lab.path) == ()
-    on, _, paths, *_ = gradio_tab.unseal(True, "")
-    assert on.value is True and names >= {Path(path).name for path in paths}
-    (found,) = accesses(lab.path)
-    assert (found.kind, found.where, found.images) == ("images", "Test image", gradio_tab.EXAMPLES)
 
 
-def test_the_tab_scores_no_test_file_until_it_is_switched_on(lab: Run, tmp_path: Path) -> None:
+def test_the_tab_scores_a_test_file_with_a_warning_and_records_it(lab: Run, tmp_path: Path) -> None:
     from dashboard import gradio_tab
 
     upload = tmp_path / "upload.png"
     shutil.copy(rows_of(lab, "test")["path"].iloc[0], upload)
-    _, words, seen, _ = gradio_tab.score("tiny", str(upload))
-    assert seen is None and "test image of the run tiny" in words
-    assert accesses(lab.path) == ()
-    _, words, seen, _ = gradio_tab.score("tiny", str(upload), test_images=True)
-    assert seen is not None
+    _, words, seen, _, _ = gradio_tab.score("tiny", str(upload), anyway=True)
+    assert seen is not None and "test image of the run tiny" in words and "recorded" in words
     (found,) = accesses(lab.path)
     assert (found.kind, found.where, found.images) == ("prediction", "Test image", 1)
-    _, _, seen, _ = gradio_tab.score("tiny", rows_of(lab, "val")["path"].iloc[0])
-    assert seen is not None and len(accesses(lab.path)) == 1
+    _, words, seen, _, _ = gradio_tab.score("tiny", rows_of(lab, "val")["path"].iloc[0], anyway=True)
+    assert seen is not None and "test image" not in words and len(accesses(lab.path)) == 1
 
 
-def test_the_tab_s_switch_stays_off_where_it_cannot_be_recorded(lab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tab_scores_no_test_file_where_it_cannot_be_recorded(lab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from dashboard import gradio_tab
 
-    def refuse(*_: object) -> None:
-        raise NotRecorded("read-only")
-
     monkeypatch.setattr(record_of, "_append", refuse)
-    on, _, paths, words, *_ = gradio_tab.unseal(True, "x.png")
-    assert on.value is False and "read-only" in words
-    assert not set(paths) & set(rows_of(lab, "test")["path"])
+    _, words, *pictures, _ = gradio_tab.score("tiny", rows_of(lab, "test")["path"].iloc[0])
+    assert "read-only" in words and pictures == [None, None]
 
 
 # ---------------------------------------------------------------- after the opening, and recipes
@@ -310,4 +335,4 @@ def test_a_recipe_that_is_saved_after_test_images_were_shown_is_recorded(lab: Ru
     next(each for each in app.button if each.label == "Use for training").click().run()
     saved = [each for each in accesses(lab.path) if each.kind == "recipe"]
     assert [each.detail for each in saved] == [services.settings().preprocessing.hash]
-    assert "recipe" not in record_of.access_counts(lab.path)
+    assert "recipe" not in access_counts(lab.path)

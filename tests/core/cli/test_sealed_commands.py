@@ -1,8 +1,9 @@
-"""Commands on files of a test set that was not opened: refused, or recorded; and what evaluate and runs say of it."""
+"""Commands on files of a test set that was not opened: recorded, then as ever; and what evaluate and runs say of it."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 
 from core.cli import main
 from core.data.demo import make_demo
-from core.training import Run
-from core.training.accesses import FILE, accesses
+from core.errors import NotRecorded
+from core.training import Run, recording
+from core.training.accesses import FILE, accesses, read_record
 
 ROOT = Path(__file__).parents[3]
 Call = Callable[..., tuple[int, str, str]]
@@ -75,49 +77,64 @@ def found(lab: Path) -> list[tuple[str, str, int]]:
     return [(each.kind, each.where, each.images) for each in accesses(lab / "checkpoints" / "first")]
 
 
-def test_predict_refuses_test_files_and_scores_the_others(call: Call, lab: Path) -> None:
-    val, test = of_split(lab, "val")[0], of_split(lab, "test")[0]
-    code, out, _ = call("predict", "first", test, val, "--json")
-    rows = json.loads(out)["predictions"]
-    assert code == 1
-    assert rows[0]["score"] is None and "test image of the run first" in rows[0]["note"] and "--test-images" in rows[0]["note"]
-    assert rows[1]["score"] is not None
-    assert found(lab) == []
-
-
-def test_predict_with_the_switch_is_one_recorded_access(call: Call, lab: Path) -> None:
+def test_predict_scores_test_files_as_ever_and_records_them_once(call: Call, lab: Path) -> None:
     files = of_split(lab, "test")[:3]
-    code, out, err = call("predict", "first", *files, of_split(lab, "val")[0], "--json", "--test-images")
+    code, out, err = call("predict", "first", *files, of_split(lab, "val")[0], "--json")
     assert code == 0 and all(row["score"] is not None for row in json.loads(out)["predictions"])
-    assert "3 test images" in err
+    assert err.count("note: ") == 1
+    assert "of 4 files, 3 in the unopened test set of the run first: recorded" in err
     assert found(lab) == [("prediction", "predict", 3)]
 
 
-def test_a_copy_under_another_name_is_refused_too(call: Call, lab: Path, tmp_path: Path) -> None:
+def test_predict_says_nothing_of_files_of_validation(call: Call, lab: Path) -> None:
+    code, _, err = call("predict", "first", *of_split(lab, "val")[:2], "--json")
+    assert code == 0 and "test set" not in err and found(lab) == []
+    assert not (lab / "checkpoints" / FILE).exists()
+
+
+def test_a_copy_under_another_name_is_recorded_too(call: Call, lab: Path, tmp_path: Path) -> None:
     copy = tmp_path / "a.dcm"
     copy.write_bytes(Path(of_split(lab, "test")[0]).read_bytes())
-    assert json.loads(call("predict", "first", copy, "--json")[1])["predictions"][0]["score"] is None
+    assert json.loads(call("predict", "first", copy, "--json")[1])["predictions"][0]["score"] is not None
+    assert found(lab) == [("prediction", "predict", 1)]
 
 
-def test_explain_refuses_a_test_file_and_writes_nothing(call: Call, lab: Path, tmp_path: Path) -> None:
+def test_explain_records_a_heatmap(call: Call, lab: Path, tmp_path: Path) -> None:
     target = tmp_path / "heat.png"
     code, _, err = call("explain", "first", of_split(lab, "test")[0], "--out", target)
-    assert code != 0 and "test image of the run first" in err and not target.exists() and found(lab) == []
-    assert call("explain", "first", of_split(lab, "test")[0], "--out", target, "--test-images")[0] == 0
-    assert target.exists() and found(lab) == [("prediction", "explain", 1)]
+    assert code == 0 and target.exists() and "unopened test set of the run first" in err
+    assert found(lab) == [("heatmaps", "explain", 1)]
 
 
-def test_inspect_refuses_a_file_of_any_unopened_test_set(call: Call, lab: Path, tmp_path: Path) -> None:
-    code, out, err = call("inspect", of_split(lab, "test")[0], "--out", tmp_path / "steps")
-    assert code != 0 and out == "" and "test image of the run first" in err and not (tmp_path / "steps").exists()
+def test_inspect_records_a_file_of_any_unopened_test_set(call: Call, lab: Path) -> None:
     assert call("inspect", of_split(lab, "val")[0])[0] == 0
     assert found(lab) == []
-    assert call("inspect", of_split(lab, "test")[0], "--test-images")[0] == 0
+    code, out, err = call("inspect", of_split(lab, "test")[0])
+    assert code == 0 and "model input" in out and "of 1 file, 1 in the unopened test set of the run first" in err
     assert found(lab) == [("images", "inspect", 1)]
 
 
+@pytest.mark.parametrize("command", ["predict", "explain", "inspect"])
+def test_where_it_cannot_be_recorded_no_result_is_given(
+    call: Call, lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotRecorded("test_accesses.jsonl: read-only; so it is not given.")
+
+    monkeypatch.setattr(recording, "_append", refuse)
+    table, picture, steps = tmp_path / "out.csv", tmp_path / "heat.png", tmp_path / "steps"
+    file = of_split(lab, "test")[0]
+    code, out, err = {
+        "predict": lambda: call("predict", "first", file, "--csv", table),
+        "explain": lambda: call("explain", "first", file, "--out", picture),
+        "inspect": lambda: call("inspect", file, "--out", steps),
+    }[command]()
+    assert code != 0 and out == "" and "read-only" in err
+    assert not (table.exists() or picture.exists() or steps.exists())
+
+
 def test_runs_and_evaluate_count_the_accesses_and_evaluate_says_what_it_means(call: Call, lab: Path) -> None:
-    call("inspect", of_split(lab, "test")[0], "--test-images")
+    call("inspect", of_split(lab, "test")[0])
     assert json.loads(call("runs", "--json")[1])[0]["test_accesses"] == {"images": 1}
     code, out, err = call("evaluate", "first", "--split", "val", "--json")
     assert code == 0 and "test_accesses" not in json.loads(out) and "opens the test set" not in err
@@ -127,8 +144,9 @@ def test_runs_and_evaluate_count_the_accesses_and_evaluate_says_what_it_means(ca
     code, out, err = call("evaluate", "first", "--split", "test")
     assert "after 1 opening" in err and "scored 2 times" in out
     assert found(lab)[-1] == ("scored", "evaluate", len(of_split(lab, "test")))
-    # opened: its files are scored without a switch, and recorded all the same
-    assert call("predict", "first", of_split(lab, "test")[0])[0] == 0
+    # opened: its files are recorded all the same
+    code, _, err = call("predict", "first", of_split(lab, "test")[0])
+    assert code == 0 and "1 in the test set of the run first" in err and "unopened" not in err
     assert found(lab)[-1] == ("prediction", "predict", 1)
     (lab / "checkpoints" / "first" / "evaluation.json").unlink()
 
@@ -139,12 +157,14 @@ def test_a_damaged_record_is_named_and_is_not_no_access(call: Call, lab: Path) -
     assert row["test_accesses"] is None and "test_accesses.jsonl: damaged" in row["reason"]
 
 
-def test_a_file_of_the_manifest_s_own_test_split_is_sealed_before_there_is_a_run(call: Call, lab: Path) -> None:
+def test_a_file_of_the_manifest_s_own_test_split_is_recorded_before_there_is_a_run(call: Call, lab: Path) -> None:
     (lab / "checkpoints").rename(lab / "away")
     try:
         rows = pd.read_csv(lab / "data" / "demo" / "manifest.csv")
         test = lab / "data" / "demo" / rows.loc[rows["split"] == "test", "path"].iloc[0]
         code, _, err = call("inspect", test)
-        assert code != 0 and "test image of the data set manifest.csv" in err
+        assert code == 0 and "unopened test set of the data set manifest.csv" in err
+        assert [each.kind for each in read_record(lab / "checkpoints")] == ["images"]
     finally:
+        shutil.rmtree(lab / "checkpoints", ignore_errors=True)
         (lab / "away").rename(lab / "checkpoints")
