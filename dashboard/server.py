@@ -166,13 +166,14 @@ def routes() -> list[BaseRoute]:
 
 def middleware() -> list[Middleware]:
     """The guard; see dashboard.access. Ends the process, with the reason, where the settings forbid to start."""
+    settings.serve()
     try:
         settings.require_protected(settings.current())
     except LabError as error:
         sys.exit(f"MammoLab does not start. {error}")
     _uploads()  # before anything imports Gradio
     raise_file_limit()
-    return [Middleware(Guard, access=settings.current, port=int(st.get_option("server.port") or 0))]
+    return [Middleware(Guard, access=settings.current, port=int(st.get_option("server.port") or 0), base=base_path())]
 
 
 def raise_file_limit() -> None:

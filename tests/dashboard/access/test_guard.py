@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -83,7 +84,8 @@ def test_our_own_pages_and_websockets_get_through() -> None:
 
 def test_answers_are_for_pages_of_this_origin_only() -> None:
     headers = _client(Access()).get("/").headers
-    assert headers["content-security-policy"] == "frame-ancestors 'self'"
+    policy = headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in policy and "img-src 'self' data: blob:;" in policy
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert headers["x-content-type-options"] == "nosniff"
     assert "access-control-allow-origin" not in headers
@@ -185,8 +187,40 @@ def test_logging_out_ends_it() -> None:
     assert client.get("/").status_code == 401
 
 
-def test_whether_the_server_lives_is_told_to_everyone() -> None:
-    assert _client(Access(password=HASHED)).get("/_stcore/health").text == "inside"
+def test_whether_the_server_lives_is_told_to_everyone_at_one_address_only() -> None:
+    client = _client(Access(password=HASHED))
+    assert client.get("/_stcore/health").text == "inside"
+    reached.clear()
+    for path in (
+        "/x/_stcore/health",
+        "/tune/_stcore/health",
+        "/_stcore/upload_file/_stcore/health",
+        "/_stcore/health/",
+        "//_stcore/health",
+    ):
+        assert client.get(f"http://localhost:8501{path}").status_code in (401, 404)
+    assert client.post("/_stcore/health").status_code == 401 and client.put("/_stcore/health").status_code == 401
+    assert reached == []
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"])
+def test_a_connection_from_outside_needs_a_password_however_the_application_was_started(address: str) -> None:
+    """As `uvicorn dashboard.Home:app --host 0.0.0.0` would take it, with a Host header that says localhost."""
+
+    def ask(access: Access) -> int:
+        app = Starlette(routes=[Route("/", _page)], middleware=[Middleware(Guard, access=lambda: access)])
+        return TestClient(_arriving(app, address), base_url="http://localhost").get("/").status_code
+
+    assert ask(Access()) == 403
+    assert ask(Access(without_password=True)) == 200
+    assert ask(Access(password=HASHED)) == 401
+
+
+def _arriving(app: Starlette, address: str) -> Any:
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "server": (address, 8501)}, receive, send)
+
+    return wrapped
 
 
 def test_guesses_of_one_address_are_taken_one_at_a_time_and_few_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
