@@ -26,7 +26,7 @@ from core.small_files import read_text
 from dashboard.access.hosts import hostname
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
-DEFAULT_ROOTS = ("data", "checkpoints")  # of the workspace, where a visitor may name files when no root is configured
+DATA = "data"  # folder of the workspace in which a visitor may name files, as in that of the runs, whatever is configured
 _SCRIPT = "Home.py"
 
 
@@ -88,7 +88,7 @@ def _current(arguments: tuple[str, ...] | None, workspace: str) -> Access:
     configured = (
         [str(st.get_option("browser.serverAddress") or "")] if st.config.is_manually_set("browser.serverAddress") else []
     )
-    return read(config.dashboard, arguments or (), os.environ, address, configured, Path(workspace))
+    return read(config.dashboard, arguments or (), os.environ, address, configured, Path(workspace), config.checkpoints)
 
 
 def read(
@@ -98,6 +98,7 @@ def read(
     address: str,
     configured_hosts: Sequence[str],
     workspace: Path,
+    runs: Path = Path("checkpoints"),
 ) -> Access:
     """The settings that these sources add up to.
 
@@ -114,7 +115,7 @@ def read(
     chosen = [*config.roots, *options.allow_root]
     roots = None
     if chosen or shared:
-        folders = [*DEFAULT_ROOTS, *chosen]
+        folders = [Path(DATA), runs, *chosen]
         roots = tuple(dict.fromkeys(_root(workspace, folder, must_exist=folder in chosen) for folder in folders))
     return Access(hosts, roots, password, address, config.allow_without_password or options.without_password)
 

@@ -80,6 +80,13 @@ def test_files_anywhere_may_be_named_only_while_nobody_else_can_come_in(tmp_path
     assert _read(tmp_path, password=hash_password("correct horse")).roots is not None
 
 
+def test_the_folder_of_runs_is_the_configured_one(tmp_path: Path) -> None:
+    found = read(
+        DashboardConfig(), ("--allow-host", "lab.example.org"), {}, "127.0.0.1", [], tmp_path, tmp_path / "disk" / "runs"
+    )
+    assert found.roots == (tmp_path / "data", tmp_path / "disk" / "runs")
+
+
 def test_the_server_does_not_start_on_every_address_without_a_password(tmp_path: Path) -> None:
     shutil.copytree(ROOT / ".streamlit", tmp_path / ".streamlit")
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py"), "--server.headless=true"]
