@@ -6,6 +6,7 @@ file; for a while it holds the file's bytes, the decoded values and the float32 
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import sys
 import tempfile
@@ -84,9 +85,8 @@ def _peak() -> int:
     """The highest resident memory of this process so far, in bytes."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    resource = importlib.import_module("resource")  # Windows has none
+    highest = int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return highest if sys.platform == "darwin" else highest * 1024
 
 

@@ -174,7 +174,7 @@ def _timm(config: ModelConfig, options: dict[str, Any]) -> nn.Module:
                     _logger.warning("%s has no dropout before its head: model.dropout is not used", config.name)
                 continue
             raise _refused(config, options, error) from error
-        except (MemoryError, BadConfig):  # BadConfig: it grew beyond its limits
+        except MemoryError:
             raise
         except Exception as error:
             # timm hands options to hundreds of constructors, which refuse in as many ways.

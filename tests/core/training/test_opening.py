@@ -126,8 +126,8 @@ def test_a_compiler_that_fails_is_a_warning_and_the_training_goes_on(
     with monkeypatch.context() as broken:
         broken.setattr(torch, "compile", no_compiler)
         events = list(train(failing))
-    (warning,) = [event for event in events if event["type"] == "warning"]
-    assert warning["about"] == "compile" and warning["message"].endswith("RuntimeError: Compiler: cl is not found.")
+    (warning,) = [event for event in events if event["type"] == "warning" and event["about"] == "compile"]
+    assert warning["message"].endswith("RuntimeError: Compiler: cl is not found.")
     assert events[-1]["state"] == "done"
     ends = [torch.load(run.path / "last.pt", weights_only=True)["model"] for run in (plain, failing)]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
