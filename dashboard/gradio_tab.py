@@ -17,7 +17,7 @@ import numpy as np
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import images, services
+from dashboard import frames, images, services
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,20 +183,19 @@ def on_load(request: gr.Request) -> tuple[Any, Any, list[str]]:
         names = [run.name for run in services.runs() if services.has_model(run)]
     except LabError:
         names = []
-    wanted = request.query_params.get("run") or services.recall("run")
+    wanted = request.query_params.get("run")
     value = wanted if wanted in names else (names[0] if names else None)
-    items, paths = example_images()
+    items, paths = example_images(frames.manifest_of(request.query_params.get("of", "")))
     return gr.Dropdown(choices=names, value=value), gr.Gallery(value=items, visible=bool(items)), paths
 
 
-def example_images() -> tuple[list[tuple[Any, str]], list[str]]:
-    """Small images of the current data set (test split first, labels in turn), with captions, and their paths."""
+def example_images(manifest: Path | None) -> tuple[list[tuple[Any, str]], list[str]]:
+    """Small images of a data set (test split first, labels in turn), with captions, and their paths."""
     import cv2
 
+    if manifest is None:
+        return [], []
     try:
-        manifest = services.current_manifest()
-        if manifest is None:
-            return [], []
         rows = example_rows(services.manifest_frame(manifest))
     except LabError:
         return [], []

@@ -28,6 +28,7 @@ from core.errors import LabError
 from dashboard.access import settings, uploads
 from dashboard.access.gradio_gate import GradioGate
 from dashboard.access.guard import Guard
+from dashboard.choices import GiveBrowsersAName
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -172,7 +173,8 @@ def middleware() -> list[Middleware]:
         sys.exit(f"MammoLab does not start. {error}")
     _uploads()  # before anything imports Gradio
     raise_file_limit()
-    return [Middleware(Guard, access=settings.current, port=int(st.get_option("server.port") or 0))]
+    port = int(st.get_option("server.port") or 0)
+    return [Middleware(Guard, access=settings.current, port=port), Middleware(GiveBrowsersAName)]
 
 
 def raise_file_limit() -> None:

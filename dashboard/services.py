@@ -163,26 +163,31 @@ def start_demo() -> Task:
 
         return make_demo(out, progress=report)
 
-    return start_task("demo", "Writing the demo set", work)
+    return _mine(start_task("demo", "Writing the demo set", work))
+
+
+def _mine(started: Task) -> Task:
+    """Note that this browser started the task: what it writes becomes the current data set here, and nowhere else."""
+    remember(f"started:{started.name}", started.started)
+    return started
 
 
 def adopt_finished() -> str:
-    """Make what a finished demo or import task wrote the current data set, once. Called before every page.
+    """Make what a finished demo or import task wrote the current data set of who started it, once. Called before every page.
 
     Returns what to tell the user, or "". What an import left out is kept under `left_out:<manifest>`.
     """
     for name in ("demo", "import"):
         finished = task(name)
-        if finished is None or finished.state != "done":
+        if finished is None or finished.state != "done" or recall(f"started:{name}") != finished.started:
             continue
         forget_task(name)
+        remember(f"started:{name}", None)
         if name == "demo":
             set_current_manifest(finished.result)
             return "The demo set is written."
         path, found = finished.result
         set_current_manifest(path)
-        kept = [[str(file), reason] for file, reason in found.rejected[:500]]
-        remember(f"left_out:{path}", {"notes": list(found.notes), "rejected": kept, "count": len(found.rejected)})
         remember("data:view", "Problems" if found.rejected else "Images")
         return f"{len(found.frame):,} images imported, {len(found.rejected):,} left out."
     return ""
@@ -224,9 +229,11 @@ def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
         require_allowed_import(found)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(found.frame, out)
+        kept = [[str(file), reason] for file, reason in found.rejected[:500]]
+        remember(f"left_out:{out}", {"notes": list(found.notes), "rejected": kept, "count": len(found.rejected)})
         return out, found
 
-    return start_task("import", "Importing", work)
+    return _mine(start_task("import", "Importing", work))
 
 
 def _free_name(path: Path) -> Path:

@@ -57,9 +57,16 @@ def show() -> None:
         rows = {"Data set": _data(), "Model": _model(), "Device": services.device_label()}
         body = "".join(f"<div><b>{name}</b><span>{html.escape(value)}</span></div>" for name, value in rows.items())
         st.html(f'<div class="lab-status">{body}</div>')
-        if settings.current().password:
+        if _has_password():
             st.html(f'<a href="{server.base_path()}/logout" target="_self">Log out</a>')
         st.caption(components.RESEARCH_ONLY)
+
+
+def _has_password() -> bool:
+    try:
+        return bool(settings.current().password)
+    except LabError:  # a broken config.yaml: the page below says so
+        return False
 
 
 def _data() -> str:

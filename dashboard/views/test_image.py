@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from dashboard import components, server, services
+from dashboard import components, frames, server, services
 
 
 def show() -> None:
@@ -24,7 +24,8 @@ def show() -> None:
         return
     if services.current_is_synthetic():
         components.synthetic_notice()
-    query = urlencode({"run": run.name, "__theme": st.context.theme.type or "light"})
+    manifest = services.current_manifest()
+    query = urlencode({"run": run.name, "of": frames.token(manifest), "__theme": st.context.theme.type or "light"})
     st.iframe(f"{server.gradio_url()}?{query}", height=630)
 
 
