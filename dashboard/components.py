@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import images, server, services
+from dashboard import images, server, services, uploaded
 from dashboard.access.paths import require_allowed
 from dashboard.images import ImageRef
 from dashboard.pictures import component
 from dashboard.services import Task
+from dashboard.services import plain as plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -265,12 +266,13 @@ def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -
             "No data yet", "Write the demo set or import your images.", icon=":material/database:", page="data", action="Data"
         )
         return None
+    uploaded.forget_lost(f"{key}:source", key, sources[0])
     left, right = st.columns([4, 11], vertical_alignment="bottom")
     with left:
         source = choice_bar("Source", sources, f"{key}:source")
     with right:
         if source == "Upload":
-            return _uploaded(key)
+            return uploaded.uploaded(key)
         if source == "File path":
             return _typed_path(key)
         return _from_manifest(services.current_manifest(), key, label)
@@ -310,14 +312,6 @@ def image_title(row: Any) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _uploaded(key: str) -> ImageRef | None:
-    slot = f"{key}:uploaded"
-    file = st.file_uploader("DICOM, PNG, JPEG, PGM or TIFF", key=f"{key}:upload_widget")
-    if file is not None and (slot not in st.session_state or st.session_state[slot][0] != file.file_id):
-        st.session_state[slot] = (file.file_id, images.image_ref(file.getvalue(), file.name))
-    return st.session_state[slot][1] if slot in st.session_state else None
-
-
 def _picker(
     label: str, options: list[Any], current: Any, key: str, text: Callable[[Any], str], choose: Callable[[Any], None]
 ) -> None:
@@ -340,10 +334,3 @@ def choice_bar(label: str, options: Sequence[str], kept: str) -> str:
         on_change=lambda: services.remember(kept, st.session_state[widget]),
     )
     return str(current if current in options else options[0])
-
-
-def plain(text: str) -> str:
-    """Text that Markdown shows as it is: file names have underscores, messages have lines."""
-    for mark in "\\`*_[]$~<>:#":
-        text = text.replace(mark, "\\" + mark)
-    return text.replace("\n", "  \n")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 MAX_UPLOAD = "300mb"
 PREVIEWS = "tune"  # first part of the path of the live previews
 SWEEP_EVERY = 600.0  # seconds between two looks for uploads to delete
+SESSIONS_EVERY = 30.0  # seconds between two looks for sessions that have ended
 OPEN_FILES = 65_536  # file descriptors to ask for; each page holds three for two minutes after it is closed
 
 
@@ -190,10 +192,32 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+async def _sweep_sessions() -> None:
+    while True:
+        await asyncio.sleep(SESSIONS_EVERY)
+        if expire_sessions():
+            await asyncio.to_thread(gc.collect)  # a session is a knot of references: its uploads go with the knot
+
+
+def expire_sessions() -> int:
+    """Give up the sessions whose browsers have been gone for `server.disconnectedSessionTTL` seconds; how many there were.
+
+    Streamlit keeps what they uploaded until it next has to do with another browser, which on a quiet evening is the next day.
+    """
+    from streamlit import runtime
+
+    if not runtime.exists():
+        return 0
+    kept = runtime.get_instance()._session_mgr._session_storage._cache  # no public way; requirements pin the version
+    return len(kept.expire())
+
+
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
-    """Start-up does nothing (the first page should not wait); shut-down closes what was started."""
+    """Start-up makes nothing (the first page should not wait); shut-down closes what was started."""
+    sweeping = asyncio.create_task(_sweep_sessions())
     yield {}
+    sweeping.cancel()
     for tab in _tabs:
         await tab.close()
     if _uploads.cache_info().currsize:

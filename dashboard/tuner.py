@@ -37,7 +37,7 @@ from dashboard.preview import LOUPE, SIDE, fit, histogram, loupe
 log = logging.getLogger(__name__)
 
 WALL_SIDE = 320  # px; longer side of a picture on the wall
-KEPT = 8  # images and walls that can be asked for at a time: an upload is held in memory as long as it is one of them
+KEPT = 512  # images and walls that can be asked for at a time; an upload goes with its session (dashboard.uploaded)
 QUIET = 0.4  # seconds without a request for the main picture before the wall goes on reading
 
 
@@ -91,6 +91,13 @@ def open_image(image: ImageRef) -> str:
 def open_wall(refs: Sequence[ImageRef]) -> str:
     """The token of these images as a wall."""
     return _keep(_token(*refs), lambda: Wall(tuple(refs)))
+
+
+def close(key: str) -> None:
+    """No longer answer for the image of this key."""
+    with _lock:
+        for token in [token for token, known in _known.items() if isinstance(known, ImageRef) and known.key == key]:
+            del _known[token]
 
 
 def _token(*refs: ImageRef) -> str:
@@ -248,7 +255,7 @@ async def answer(request: Request) -> Response:
     what = request.path_params["what"]
     wanted = Wall if what == "wall" else ImageRef
     if not isinstance(known, wanted) or what not in ("picture", "loupe", "wall"):
-        return _refused(404, "This image is no longer open here: reload the page.")
+        return _refused(404, "This image is no longer open here.")
     try:
         recipe = Recipe.model_validate_json(request.query_params.get("recipe", "{}"))
         spot = _share(request.query_params.get("x")), _share(request.query_params.get("y"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import auditing, components, kept, results, services
+from dashboard import auditing, components, kept, results, services, uploaded
 from dashboard.components import Metric
 from dashboard.explaining import Explanation, View, choosing, panels
 from dashboard.explaining.comparing import Case, by_run, by_view, closed, other_runs, other_view
@@ -49,6 +49,7 @@ def show() -> None:
 
 def source_picker(run: Run) -> str:
     """Where images come from; the test set only once it has been opened on Evaluate."""
+    uploaded.forget_lost("explain:source", "explain", "val")
     opened = results.evaluation(run, "test") is not None
     options = [name for name in SOURCES if name != "test" or opened]
     return kept.segmented("Images from", {name: SOURCES[name] for name in options}, "explain:source")
@@ -64,7 +65,7 @@ def workbench(run: Run, source: str) -> None:
     pictures, controls = st.columns([2, 1], gap="medium")
     with controls:
         if source == "upload":
-            image, row, listed = choosing.uploaded(), None, None
+            image, row, listed = uploaded.uploaded("explain"), None, None
         else:
             image, row, listed = choosing.from_split(run, source)
         ask = asking(run)

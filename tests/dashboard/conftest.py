@@ -11,7 +11,7 @@ from lab_pages import write_images
 from tiny_run import make_run
 
 from core.training import Run
-from dashboard import choices, tasks
+from dashboard import choices, held, tasks
 
 
 @pytest.fixture
@@ -25,6 +25,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     registry.once.add("warm-up")
     st.cache_data.clear()
     st.cache_resource.clear()
+    held.clear()
     return tmp_path
 
 

@@ -157,8 +157,8 @@ def test_a_picture_is_answered_to_who_has_the_token_and_kept_by_nobody(client: T
         ("picture", {"recipe": "{"}, 422, "Invalid JSON"),
         ("picture", {"x": "2"}, 422, "between 0 and 1"),
         ("picture", {"x": "nan"}, 422, "between 0 and 1"),
-        ("wall", {}, 404, "reload"),
-        ("other", {}, 404, "reload"),
+        ("wall", {}, 404, "no longer open"),
+        ("other", {}, 404, "no longer open"),
     ],
 )
 def test_a_wrong_request_is_refused_in_words(
@@ -182,8 +182,9 @@ def test_an_unreadable_file_is_said(client: TestClient, workspace: Path) -> None
     assert answer.status_code == 422 and answer.json()["reason"]
 
 
-def test_only_the_last_images_stay_open(workspace: Path) -> None:
-    tokens = [tuner.open_image(images.image_ref(bytes([number]))) for number in range(tuner.KEPT + 1)]
+def test_only_the_last_images_stay_open(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuner, "KEPT", 8)
+    tokens = [tuner.open_image(images.image_ref(bytes([number]))) for number in range(9)]
     assert tokens[0] not in tuner._known and set(tokens[1:]) <= set(tuner._known)
 
 
