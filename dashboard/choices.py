@@ -113,7 +113,8 @@ class GiveBrowsersAName:
         if scope["type"] != "http" or scope["method"] != "GET" or not self._asks_for_page(scope):
             await self._app(scope, receive, send)
             return
-        secure = "; Secure" if scope.get("scheme") == "https" or _header(scope, b"x-forwarded-proto").startswith("https") else ""
+        schemes = (str(scope.get("scheme")), _header(scope, b"x-forwarded-proto"))
+        secure = "; Secure" if any(scheme.startswith("https") for scheme in schemes) else ""
         cookie = f"{cookie_name()}={secrets.token_urlsafe(24)}; Max-Age={_LASTS}; Path=/; HttpOnly; SameSite=Lax{secure}"
 
         async def named(message: Message) -> None:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
 _GRID = "rgba(128, 132, 149, 0.22)"  # visible on a light and on a dark page
-_plot = component("plot", uses=("live",), isolate=False)  # Plotly puts its styles into the document
+_plot = component("plot", uses=("here", "live"), isolate=False)  # Plotly puts its styles into the document
 
 PAGES = {
     "home": "views/home.py",
@@ -211,7 +211,7 @@ def figure(
     chart.update_yaxes(axis)
     chart.update_layout(legend_font_size=14, hoverlabel_font_size=14)
     shown = int(chart.layout.height or 380)
-    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": server.plotly_url(), "alt": alt}
+    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": server.plotly_name(), "alt": alt}
     data["zoom"] = f"{key}:{subject}" if subject else ""
     data["follow"] = follow
     _plot(data=data, key=key, height=shown)

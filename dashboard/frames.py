@@ -1,4 +1,4 @@
-"""What the Gradio tab may know of the session that shows it: its data set, behind a token that cannot be guessed.
+"""The Gradio tab inside a page, and what it may know of the session that shows it: its data set, behind a secret token.
 
 The tab is a page of its own inside a frame, without Streamlit's session. The address of the frame carries the token; what
 it stands for stays on the server.
@@ -15,8 +15,11 @@ from pathlib import Path
 
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from dashboard.pictures import component
+
 KEPT = 1024  # tokens; of a session that is still looked at the page makes it anew each time it is drawn
 _secret = secrets.token_bytes(32)
+_frame = component("frame", uses=("here",))
 _lock = threading.Lock()
 _known: OrderedDict[str, Path] = OrderedDict()
 
@@ -40,3 +43,8 @@ def manifest_of(token: str) -> Path | None:
     """The data set of the session that was given this token; None for another token."""
     with _lock:
         return _known.get(token)
+
+
+def gradio(query: str, *, height: int) -> None:
+    """The tab in a frame, at least `height` px high, in the theme of the page."""
+    _frame(data={"query": query, "height": height, "title": "Score one image"}, key="gradio")

@@ -102,12 +102,12 @@ def theme() -> gr.themes.Base:
     )
 
 
-def css(base: str) -> str:
-    """The tab's styles. The font is the one that Streamlit serves below `base`, on this origin."""
+def css() -> str:
+    """The tab's styles. The font is the one that Streamlit serves, one folder above the tab."""
     media = Path(st.__file__).parent / "static" / "static" / "media"
     faces = [
         f"@font-face {{ font-family: 'Source Sans'; font-weight: 200 900; font-display: swap; "
-        f"src: url('{base}/static/media/{file.name}') format('woff2'); }}"
+        f"src: url('../static/media/{file.name}') format('woff2'); }}"
         for file in sorted(media.glob("SourceSansVF-Upright*.woff2"))
     ]
     return "\n".join([*faces, CSS])

@@ -37,17 +37,17 @@ def held(kind: str, image: str, parts: Hashable, make: Callable[[], T]) -> T:
         making = _making.setdefault(key, threading.Lock())
     with making:
         with _lock:
-            if key in _entries:
+            if key in _entries:  # another thread has just made it
                 _entries.move_to_end(key)
-                value = _entries[key][0]
-                return value
+                found: T = _entries[key][0]
+                return found
         try:
             value = make()
             _keep(key, image, value)
+            return value
         finally:
             with _lock:
                 _making.pop(key, None)
-    return value
 
 
 def _keep(key: Hashable, image: str, value: Any) -> None:

@@ -50,16 +50,11 @@ def base_path() -> str:
     return f"/{base}" if base else ""
 
 
-def gradio_url() -> str:
-    """Where the Gradio tab is, on the dashboard's own origin."""
-    return f"{base_path()}/gradio/"
-
-
-def plotly_url() -> str:
-    """Where the pages' chart library is: the one that came with plotly, on our own origin."""
+def plotly_name() -> str:
+    """Where the pages' chart library is, below the dashboard: the one that came with plotly, on our own origin."""
     from importlib.metadata import version
 
-    return f"{base_path()}/plotly-{version('plotly')}.min.js"
+    return f"plotly-{version('plotly')}.min.js"
 
 
 async def _plotly(request: Request) -> FileResponse:
@@ -145,7 +140,6 @@ def _build() -> FastAPI:
         FastAPI(),
         blocks,
         path="/",
-        root_path=gradio_url().rstrip("/"),
         ssr_mode=False,
         run_history=False,
         footer_links=[],
@@ -153,7 +147,7 @@ def _build() -> FastAPI:
         show_error=True,
         enable_monitoring=False,
         theme=gradio_tab.theme(),
-        css=gradio_tab.css(base_path()),
+        css=gradio_tab.css(),
     )
 
 
@@ -164,7 +158,11 @@ def routes() -> list[BaseRoute]:
     """What the dashboard serves beside its pages."""
     tab = LateGradio()
     _tabs.append(tab)
-    return [Mount(f"{base_path()}/gradio", app=tab), Route(plotly_url(), _plotly), preview_route(base_path())]
+    return [
+        Mount(f"{base_path()}/gradio", app=tab),
+        Route(f"{base_path()}/{plotly_name()}", _plotly),
+        preview_route(base_path()),
+    ]
 
 
 def middleware() -> list[Middleware]:

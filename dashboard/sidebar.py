@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, server, services
+from dashboard import components, services
 from dashboard.access import settings
 from dashboard.states import in_a_line
 
@@ -58,7 +58,7 @@ def show() -> None:
         body = "".join(f"<div><b>{name}</b><span>{html.escape(value)}</span></div>" for name, value in rows.items())
         st.html(f'<div class="lab-status">{body}</div>')
         if _has_password():
-            st.html(f'<a href="{server.base_path()}/logout" target="_self">Log out</a>')
+            st.html('<a href="./logout" target="_self">Log out</a>')
         st.caption(components.RESEARCH_ONLY)
 
 

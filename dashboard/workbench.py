@@ -39,7 +39,7 @@ _bench = component(
     '<polyline class="now"/><polyline class="old"/></svg>'
     '<div class="axis"><span>black</span><span class="key">before</span><span class="key solid">after</span>'
     "<span>white</span></div></figure></div></div></div>",
-    uses=("envelope", "live", "swipe"),
+    uses=("envelope", "here", "live", "swipe"),
 )
 _panel = component(
     "panel",
@@ -49,7 +49,7 @@ _panel = component(
     '<div><dt>server</dt><dd class="ms">–</dd></div></dl></div>',
     uses=("envelope", "live"),
 )
-_wall = component("wall", uses=("envelope", "live"))
+_wall = component("wall", uses=("envelope", "here", "live"))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,11 @@ LIVE = ("clahe", *(slide.name for slide in SLIDES))
 
 def bench(image: ImageRef, recipe: Recipe, *, key: str) -> None:
     """Picture before and after under a movable bar, a loupe on both at native resolution, histograms; all live."""
-    _bench(data={"url": _url(tuner.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT}, key=key)
+    _bench(
+        data={"url": _url(tuner.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT},
+        key=key,
+        on_lost_change=lambda: None,
+    )
 
 
 def panel(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:
@@ -113,7 +117,7 @@ def wall(refs: list[ImageRef], rows: pd.DataFrame, recipe: Recipe, *, key: str) 
         for ref, row in zip(refs, rows.itertuples(), strict=True)
     ]
     data = {"url": _url(tuner.open_wall(refs)), "recipe": recipe.model_dump(mode="json"), "tiles": tiles}
-    result = _wall(data=data, key=key, on_picked_change=lambda: None)
+    result = _wall(data=data, key=key, on_picked_change=lambda: None, on_lost_change=lambda: None)
     picked = getattr(result, "picked", None)
     return str(picked) if picked else None
 
@@ -145,4 +149,4 @@ def refs_of(rows: pd.DataFrame, titles: Callable[[Any], str]) -> list[ImageRef]:
 
 
 def _url(token: str) -> str:
-    return f"{server.base_path()}/{server.PREVIEWS}/{token}/"
+    return f"{server.PREVIEWS}/{token}/"  # below the dashboard

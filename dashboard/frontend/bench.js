@@ -1,7 +1,7 @@
 // The picture before and after, a loupe on both at native resolution, and their histograms. Follows the sliders through
 // `bus`; pictures come from the server by HTTP, so that nothing waits for the page's script.
 export default function (component) {
-  const { data, parentElement } = component
+  const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".bench")
   const compare = root.querySelector(".compare")
   const state = (root._bench ??= { pinned: [0.4, 0.5], hover: null, geometry: "", lens: "", asked: "", recipe: {}, side: 320 })
@@ -44,6 +44,14 @@ export default function (component) {
     note.hidden = !text
   }
 
+  // what others have pushed out of the server's memory is opened again by the page's script, which then draws this anew
+  const failed = (error) => {
+    state.asked = ""
+    if (!error.lost || Date.now() - (state.reopened ?? 0) < 5000) return problem(error.message)
+    state.reopened = Date.now()
+    setTriggerValue("lost", String(state.reopened))
+  }
+
   // functions of the first call stay in use: they read everything from `state`
   state.picture ??= latest(async (recipe) => {
     const { url, geometry, lens } = state
@@ -66,8 +74,7 @@ export default function (component) {
       if (String(at) !== String(spot())) look()
       say("result", { ...header, full: recipe, current: JSON.stringify(recipe) === state.asked })
     } catch (error) {
-      state.asked = ""
-      problem(error.message)
+      failed(error)
     }
   })
   state.loupe ??= latest(async (at) => {
@@ -78,7 +85,7 @@ export default function (component) {
       state.lens = header.lens
       root.dataset.spot = at.map((value) => value.toFixed(4)).join(" ")
     } catch (error) {
-      problem(error.message)
+      failed(error)
     }
   })
   const look = () => {

@@ -38,7 +38,7 @@ function forget(Plotly, root) {
 function library(address) {
   window._mammolabPlotly ??= new Promise((resolve, reject) => {
     const script = document.createElement("script")
-    script.src = address
+    script.src = here(address)
     script.onload = () => resolve(window.Plotly)
     script.onerror = () => {
       window._mammolabPlotly = undefined

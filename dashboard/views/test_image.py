@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-import streamlit as st
-
-from dashboard import components, frames, server, services
+from dashboard import components, frames, services
 
 
 def show() -> None:
@@ -25,8 +23,7 @@ def show() -> None:
     if services.current_is_synthetic():
         components.synthetic_notice()
     manifest = services.current_manifest()
-    query = urlencode({"run": run.name, "of": frames.token(manifest), "__theme": st.context.theme.type or "light"})
-    st.iframe(f"{server.gradio_url()}?{query}", height=630)
+    frames.gradio(urlencode({"run": run.name, "of": frames.token(manifest)}), height=630)
 
 
 with components.page(

@@ -16,7 +16,7 @@ from dashboard import choices, held, tasks
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder and one browser; nothing cached or running from another test; heavy libraries are not warmed up."""
+    """An empty current folder and one browser; nothing cached or running from before; heavy libraries are not warmed up."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(choices, "_cookie", lambda: "t" * 32)  # what a test chooses, the page that it opens knows
     registry = tasks.live()

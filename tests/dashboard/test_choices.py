@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from lab_pages import write_images
@@ -182,13 +183,12 @@ def test_the_frame_shows_the_data_set_of_the_session_that_opened_it(workspace: P
     assert len(tokens) == 3 and frames.token(first) in tokens, "stable: the frame is not loaded again"
     choices.remember("manifest", str(second))
 
-    class Request:
-        query_params = {"of": frames.token(first)}
+    def examples(token: str) -> list[str]:
+        return gradio_tab.on_load(SimpleNamespace(query_params={"of": token}))[2]
 
-    _, _, paths = gradio_tab.on_load(Request())
+    paths = examples(frames.token(first))
     assert paths and all(Path(path).parent.name == "first" for path in paths)
-    Request.query_params = {"of": "0" * 40}
-    assert gradio_tab.on_load(Request())[2] == []
+    assert examples("0" * 40) == []
 
 
 def test_tokens_are_bounded_and_say_no_path(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,9 @@ def test_an_upload_goes_from_memory_with_the_last_session_that_shows_it(workspac
     assert held.total() == 0 and not uploaded._holders
 
 
-PAGE = "import streamlit as st\nfrom dashboard import uploaded\nref = uploaded.uploaded('p')\nst.text(ref.name if ref else 'none')"
+PAGE = (
+    "import streamlit as st\nfrom dashboard import uploaded\nref = uploaded.uploaded('p')\nst.text(ref.name if ref else 'none')"
+)
 
 
 def test_a_removed_upload_is_no_longer_shown(workspace: Path) -> None:
@@ -165,7 +167,9 @@ def test_a_removed_upload_is_no_longer_shown(workspace: Path) -> None:
 
 
 def test_an_upload_stays_over_a_look_at_another_page_and_can_be_removed_then(workspace: Path) -> None:
-    app = AppTest.from_string("import streamlit as st\nif not st.toggle('away', key='away'):\n " + PAGE.replace("\n", "\n ")).run()
+    app = AppTest.from_string(
+        "import streamlit as st\nif not st.toggle('away', key='away'):\n " + PAGE.replace("\n", "\n ")
+    ).run()
     app.file_uploader[0].set_value(("f.png", png(1), "image/png")).run()
     app.toggle[0].set_value(True).run()
     app.toggle[0].set_value(False).run()
