@@ -68,11 +68,30 @@ def errors_shown() -> Iterator[None]:
     """
     try:
         yield
+    except RunGone as error:
+        st.toast(str(error), icon=":material/drive_file_rename_outline:")
+        st.warning(plain(str(error)), icon=":material/drive_file_rename_outline:")
+        if st.button("Show what is there", key="run_gone", icon=":material/refresh:"):
+            st.rerun()
     except LabError as error:
         show_error(error)
     except Exception as error:
         log.exception("unexpected error on a page")
         show_error(error)
+
+
+class RunGone(LabError):
+    """The run that a page shows was renamed or deleted meanwhile, elsewhere."""
+
+
+def require_there(run: Run) -> None:
+    """For a part of a page that is drawn again by itself: go on only while the run that it was drawn for is there.
+
+    Raises:
+        RunGone: it was renamed or deleted; the message says which.
+    """
+    if words := services.gone(run):
+        raise RunGone(words)
 
 
 def show_error(error: BaseException | str) -> None:

@@ -280,10 +280,31 @@ def current_run(*, with_model: bool = False) -> Run | None:
     """The chosen run; without a choice the newest (with `with_model`: the newest that has a model)."""
     found = [run for run in runs() if has_model(run) or not with_model]
     chosen = recall("run")
-    for run in found:
-        if run.name == chosen:
-            return run
+    for name in (chosen, now_called(str(chosen))):
+        for run in found:
+            if run.name == name:
+                return run
     return found[0] if found else None
+
+
+def now_called(name: str) -> str:
+    """The name that a run of this name has now: another page, or another person, may have renamed it since."""
+    renamed, seen = live().renamed, {str(checkpoints() / name)}
+    path = renamed.get(str(checkpoints() / name))
+    while path in renamed and path not in seen:
+        seen.add(path)
+        path = renamed[path]
+    return Path(path).name if path else name
+
+
+def gone(run: Run) -> str:
+    """Why the run is no longer there, in words; "" while it is."""
+    if run.path.is_dir():
+        return ""
+    name = now_called(run.name)
+    if name != run.name and (run.path.parent / name).is_dir():
+        return f"The run {run.name} is called {name} now: it was renamed."
+    return f"The run {run.name} is no longer there: it was deleted, or its folder was renamed."
 
 
 def set_current_run(name: str | None) -> None:
@@ -291,8 +312,8 @@ def set_current_run(name: str | None) -> None:
     remember("run", name)
 
 
-def start_training(run: Run, launcher: str = "thread") -> None:
-    """Train the run once its device is free, from its beginning or from its last checkpoint; returns at once.
+def start_training(run: Run, launcher: str = "thread", *, queue: bool = True) -> None:
+    """Train the run once its device is free (`queue`), from its beginning or from its last checkpoint; returns at once.
 
     `launcher`: "thread" of this server, or a "process" of its own that outlives it. Does nothing when a thread of this
     server is at it already. Raises BadRun when somebody else trains it.
@@ -305,9 +326,9 @@ def start_training(run: Run, launcher: str = "thread") -> None:
             return
         _predictor.clear()  # what other models hold of the GPU is the training's
         if launcher == "process":
-            start_process(run, resume=run.begun)
+            start_process(run, resume=run.begun, queue=queue)
         else:
-            registry.jobs[str(run.path)] = start_thread(run, resume=run.begun)
+            registry.jobs[str(run.path)] = start_thread(run, resume=run.begun, queue=queue)
 
 
 def job_of(run: Run) -> Job | None:
@@ -338,10 +359,11 @@ def rename_run(run: Run, name: str) -> Run:
     """Give the run another name; what was chosen by its name follows. Raises BadRun."""
     before = run.name
     renamed = run.rename(name)
+    with live().lock:
+        live().renamed[str(run.path)] = str(renamed.path)
     for key in ("run", "train:run"):
         if recall(key) == before:
             remember(key, renamed.name)
-    remember("runs:selected", [renamed.name if each == before else each for each in recall("runs:selected", [])])
     return renamed
 
 
@@ -351,7 +373,6 @@ def delete_run(run: Run) -> None:
     for key in ("run", "train:run"):
         if recall(key) == run.name:
             remember(key, None)
-    remember("runs:selected", [each for each in recall("runs:selected", []) if each != run.name])
 
 
 def cache_folder() -> tuple[Path, int]:

@@ -145,6 +145,7 @@ def picture(image: ImageRef, recipe: Recipe, spot: tuple[float, float], seen: st
         "recipe": recipe.hash,
         "geometry": geometry,
         "lens": lens_at,
+        "spot": before.spot,
         "width": width,
         "height": height,
         "contrast": _finite(numbers.local_contrast_gain),

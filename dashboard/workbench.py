@@ -23,7 +23,7 @@ HEIGHT = 600  # px of the picture
 
 _HELP = "Click, or move with the arrow keys, to place the loupe; plus and minus zoom, 0 resets"
 _LOUPES = "".join(
-    f'<figure class="loupe"><img alt="{side}, enlarged"><span class="tag">{side}, pixel by pixel</span></figure>'
+    f'<figure class="loupe"><img alt="{side}, enlarged"><span class="tag">{side} (100 %)</span></figure>'
     for side in ("before", "after")
 )
 _bench = component(
@@ -43,10 +43,9 @@ _bench = component(
 )
 _panel = component(
     "panel",
-    html='<div class="panel"><div class="fields"></div><dl class="numbers" title="Inside the breast, after against before; '
-    'time of the last picture in the server">'
+    html='<div class="panel"><div class="fields"></div><dl class="numbers" title="Inside the breast, after against before">'
     '<div><dt>local contrast</dt><dd class="contrast">–</dd></div><div><dt>noise</dt><dd class="noise">–</dd></div>'
-    '<div><dt>server</dt><dd class="ms">–</dd></div></dl></div>',
+    "</dl></div>",
     uses=("envelope", "live"),
 )
 _wall = component("wall", uses=("envelope", "here", "live"))

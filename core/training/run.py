@@ -34,7 +34,7 @@ from core.training.files import remove_folder, remove_strays, write_text
 from core.training.names import clean_name, default_names
 from core.training.status import Status, read_status, write_status
 
-Request = Literal["stop", "pause"]
+Request = Literal["stop", "pause", "begin"]  # "begin": of a run that waits its turn, without waiting further
 
 CONFIG, MANIFEST, STATUS, EVENTS, LAST = "config.yaml", "manifest.csv", "status.json", "events.jsonl", "last.pt"
 EXCLUDED = "excluded.csv"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -19,15 +20,25 @@ from filelock import FileLock, Timeout
 
 from core.errors import TrainingFailed
 from core.images.pseudonym import home
+from core.small_files import parse_json, read_bytes
 
 _LONG = 10.0  # seconds; to join a line takes milliseconds
+
+
+@dataclass(frozen=True)
+class Occupant:
+    """Who holds a place: the run's name, and its folder where it is known; the run may belong to another lab."""
+
+    name: str
+    folder: Path | None = None
 
 
 class Place:
     """A place in the line for a device, held from its making until `leave`. A context."""
 
-    def __init__(self, device: str, name: str) -> None:
-        """Join the end of the line for `device` ("cpu", "cuda:0"); `name` is what others read who wait behind.
+    def __init__(self, device: str, name: str, run_folder: Path | None = None) -> None:
+        """Join the end of the line for `device` ("cpu", "cuda:0"); `name` and `run_folder` are what others read who wait
+        behind.
 
         Raises:
             TrainingFailed: the line's folder cannot be written to.
@@ -39,7 +50,10 @@ class Place:
                 self.number = max(_numbers(self.folder), default=0) + 1
                 self._lock = FileLock(_file(self.folder, self.number, "lock"), thread_local=False)
                 self._lock.acquire(timeout=_LONG)  # who looks in on the line may hold it for a moment
-                _file(self.folder, self.number, "json").write_text(json.dumps({"run": name}), encoding="utf-8")
+                _file(self.folder, self.number, "json").write_text(
+                    json.dumps({"run": name, "folder": None if run_folder is None else str(run_folder.absolute())}),
+                    encoding="utf-8",
+                )
         except OSError as error:  # a Timeout is one too
             raise TrainingFailed(
                 f"{self.folder}: the line for {device} cannot be written to ({error.strerror or error}). "
@@ -48,7 +62,8 @@ class Place:
 
     def ahead(self) -> list[str]:
         """Names of the trainings that come first, the one at work foremost; [] when it is our turn."""
-        return [name for number in _numbers(self.folder) if number < self.number and (name := _occupant(self.folder, number))]
+        before = (number for number in _numbers(self.folder) if number < self.number)
+        return [found.name for number in before if (found := _occupant(self.folder, number))]
 
     def leave(self) -> None:
         """Give the place up; the next one in line moves up. Does nothing the second time."""
@@ -68,17 +83,22 @@ class Place:
 
 def line(device: str) -> list[str]:
     """Names of the trainings that are at work or wait on `device` here, in their order; who comes now comes after them."""
+    return [each.name for each in occupants(device)]
+
+
+def occupants(device: str) -> list[Occupant]:
+    """As `line`, with where each run is."""
     return _line(_folder(device))
 
 
 def at_work() -> list[str]:
     """Names of the trainings that are at work here, one a device at most."""
     folders = sorted(each for each in _host().glob("*") if each.is_dir())
-    return [names[0] for folder in folders if (names := _line(folder))]
+    return [found[0].name for folder in folders if (found := _line(folder))]
 
 
-def _line(folder: Path) -> list[str]:
-    return [name for number in _numbers(folder) if (name := _occupant(folder, number))]
+def _line(folder: Path) -> list[Occupant]:
+    return [found for number in _numbers(folder) if (found := _occupant(folder, number))]
 
 
 def _host() -> Path:
@@ -93,13 +113,13 @@ def _numbers(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit())
 
 
-def _occupant(folder: Path, number: int) -> str | None:
+def _occupant(folder: Path, number: int) -> Occupant | None:
     """Who holds the place; None, and the place removed, when nobody does any more."""
     lock = FileLock(_file(folder, number, "lock"), thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return _name(folder, number)
+        return _read(folder, number)
     try:
         _remove(folder, number, lock)
     finally:
@@ -120,13 +140,15 @@ def _remove(folder: Path, number: int, lock: FileLock) -> None:
         _file(folder, number, "lock").unlink(missing_ok=True)
 
 
-def _name(folder: Path, number: int) -> str | None:
+def _read(folder: Path, number: int) -> Occupant | None:
     try:
-        return str(json.loads(_file(folder, number, "json").read_text(encoding="utf-8"))["run"])
+        found = parse_json(read_bytes(_file(folder, number, "json")))
+        place = found.get("folder")
+        return Occupant(str(found["run"]), Path(place) if isinstance(place, str) and place else None)
     except FileNotFoundError:
         return None  # it left a moment ago
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another training"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Occupant("another training")
 
 
 def _file(folder: Path, number: int, kind: str) -> Path:

@@ -4,16 +4,16 @@ export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".bench")
   const compare = root.querySelector(".compare")
-  const state = (root._bench ??= { pinned: [0.4, 0.5], hover: null, geometry: "", lens: "", asked: "", recipe: {}, side: 320 })
+  const state = (root._bench ??= { pinned: null, hover: null, geometry: "", lens: "", asked: "", recipe: {}, side: 320 })
   const [before, after] = compare.querySelectorAll(".side img")
   const lenses = [...root.querySelectorAll(".loupe img")]
   const frame = root.querySelector(".frame")
   root.style.setProperty("--height", data.height + "px")
   root.querySelector(".tag.left").textContent = "before"
   root.querySelector(".tag.right").textContent = "after"
-  if (state.url !== data.url) Object.assign(state, { url: data.url, geometry: "", lens: "", asked: "" })
+  if (state.url !== data.url) Object.assign(state, { url: data.url, geometry: "", lens: "", asked: "", pinned: null })
 
-  const spot = () => state.hover ?? state.pinned
+  const spot = () => state.hover ?? state.pinned ?? [0.4, 0.5]
   const view = swipe(compare, {
     onSpot: (share, kind) => {
       if (kind === "click") state.pinned = share
@@ -68,6 +68,7 @@ export default function (component) {
       await swap([after, before, ...lenses], blobs, () => url === state.url)
       Object.assign(state, { geometry: header.geometry, lens: header.lens })
       root.dataset.recipe = header.recipe
+      state.pinned ??= header.spot // until somebody places it, the loupe is where there is something to see
       problem("")
       view.draw()
       histogram(root.querySelector(".histogram"), header)
@@ -104,6 +105,7 @@ export default function (component) {
   hear(root, "values", show)
 
   compare.onkeydown = (event) => {
+    state.pinned ??= spot()
     const step = (event.shiftKey ? 160 : 16) / (view.width || 1000)
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
     const box = compare.getBoundingClientRect()

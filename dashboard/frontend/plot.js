@@ -7,6 +7,7 @@ const ZOOMS = (window._mammolabZooms ??= new Map())
 export default function (component) {
   const { data, parentElement } = component
   const root = parentElement.querySelector(".plot")
+  root.setAttribute("role", "img")
   root.setAttribute("aria-label", data.alt)
   root.style.height = data.height + "px"
   root._wanted = data

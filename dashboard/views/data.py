@@ -134,7 +134,7 @@ def images(frame: pd.DataFrame) -> None:
             tiles = list(pool.map(_tile, shown))
         picked = pictures.gallery(tiles, key="data:gallery", columns=COLUMNS, height=190, clickable=True)
     last = min(first + ROWS * COLUMNS, len(rows))
-    st.caption(f"{first + 1}–{last} of {len(rows):,} images, as the files say they are. Click one to open it in Preprocess.")
+    st.caption(f"Images {first + 1}–{last} of {len(rows):,}, as stored in the files. Click one to open it in Preprocess.")
     if picked:
         services.remember("preprocess:source", "Data set")
         services.remember("preprocess:image", picked)
@@ -202,7 +202,7 @@ def counts(frame: pd.DataFrame) -> None:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
         per = frame.groupby("patient_id").size()
-        st.markdown(f"Images a patient: {per.median():.0f} in the middle, {per.min()} to {per.max()}.")
+        st.markdown(f"Images per patient: median {per.median():.0f} (range {per.min()}–{per.max()}).")
 
 
 # ---------------------------------------------------------------- problems
@@ -275,7 +275,7 @@ def import_form(*, primary: bool = True) -> None:
     from core.data.importers import IMPORTERS
 
     st.markdown("### Import your images", anchors=False)
-    st.markdown("Writes a manifest below `data/`: one row an image. Your files stay where they are.")
+    st.markdown("Creates a list of your images (CSV) in `data/`. Nothing is copied or changed.")
     name = st.selectbox(
         "Layout", list(IMPORTERS), format_func=lambda key: f"{key} · {IMPORTERS[key].description}", key="import:name"
     )

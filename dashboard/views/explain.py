@@ -62,6 +62,7 @@ def source_picker(run: Run) -> str:
 @components.errors_shown()
 def workbench(run: Run, source: str) -> None:
     """Only this reruns when an image, the method or the layer changes."""
+    components.require_there(run)
     pictures, controls = st.columns([2, 1], gap="medium")
     with controls:
         if source == "upload":
@@ -83,7 +84,9 @@ def workbench(run: Run, source: str) -> None:
         if found is None:
             return
         views = [view_of(case, each, look) for case, each in zip(shown, found, strict=True)]
-        verdicts(shown, found)
+        notes(shown, found)
+        with st.container(key="verdict"):
+            verdicts(shown, found)
         picture(shown, found, views, ask, look)
     with controls:
         saving(run, shown, found, views, look, ask, listed)
@@ -102,7 +105,7 @@ def asking(run: Run) -> Ask:
     kept_layer = services.recall("explain:layer", "")
     refused = results.unfit_methods(run, kept_layer if kept_layer in titles else "")
     methods = {AUTO: AUTO} | {name: name for name in METHODS if name not in refused}
-    methods |= {name: f"{name} (does not fit)" for name in METHODS if name in refused}
+    methods |= {name: f"{name} (unsuitable here)" for name in METHODS if name in refused}
     explained = [f"{AUTO}: what fits the architecture", *METHODS.values()]
     explained += [f"Does not fit this network: {name}, because {reason}." for name, reason in refused.items()]
     method = kept.select("Method", methods, "explain:method", help="\n\n".join(explained))
@@ -281,18 +284,21 @@ def picture(shown: list[Case], found: list[Explanation], views: list[View], ask:
         linked=look.beside != "view",
         on_look=remember_look,
     )
-    notes(shown, found)
+    st.caption(
+        "A heatmap shows where this network looked, not where a disease is; strengths of two images do not compare. "
+        "Wheel zooms, drag pans, double click resets. With the keyboard: + and − zoom, arrows pan, 0 resets."
+    )
 
 
 def scale_words(ask: Ask) -> tuple[str, str, str]:
     """What the ends of the colour bar mean, and a line under it."""
     if ask.target == "both":
         return "benign", "malignant", "shares of the strongest in each image"
-    return "0: none", "1: strongest", "1 is each map's own peak"
+    return "0: none", "1: strongest", "Colours are relative to this image"
 
 
 def notes(shown: list[Case], found: list[Explanation]) -> None:
-    """Empty maps with their reason, methods that do not fit, and what the preparation was unsure about."""
+    """Above the picture: empty maps with their reason, methods that do not fit, what the preparation was unsure about."""
     for case, each in zip(shown, found, strict=True):
         heat, name = each.heat, f"{case.name}: " if len(shown) > 1 else ""
         if heat.flat:
@@ -306,10 +312,6 @@ def notes(shown: list[Case], found: list[Explanation]) -> None:
             st.warning(f"{name}{heat.method} does not fit this network: {reason}.", icon=":material/rule:")
         for warning in (*each.warnings, *([case.warning] if case.warning else [])):
             st.warning(f"{name}{warning}", icon=":material/warning:")
-    st.caption(
-        "A heatmap shows where this network looked, not where a disease is; strengths of two images do not compare. "
-        "Wheel zooms, drag pans, double click resets."
-    )
 
 
 with components.page(

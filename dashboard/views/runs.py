@@ -50,7 +50,7 @@ def what_is_shown(found: list[Row]) -> object:
 
 def selected() -> list[str]:
     """Names of the runs that are selected, in the table's order."""
-    return list(services.recall(SELECTED, []))
+    return [services.now_called(name) for name in services.recall(SELECTED, [])]
 
 
 # ---------------------------------------------------------------- the table
@@ -89,7 +89,9 @@ def table() -> None:
             "Test AUC": st.column_config.TextColumn(
                 width=INTERVAL, help="Of the last evaluation on the test set, with its 95 % interval."
             ),
-            "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+            "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", width=150),
+            "State detail": st.column_config.TextColumn(width="medium"),
+            "Note": st.column_config.TextColumn(width="medium"),
         },
     )
     if st.session_state.get(_PAGE) != what_is_shown(found):
@@ -110,9 +112,13 @@ def filters(found: list[Row]) -> tuple[str, list[str]]:
 
 
 def what_to_know(row: Row) -> str:
-    """The note column: what is wrong first, then what the user wrote, else how it ended."""
-    failed = row.status.reason if row.status.state == "failed" else ""
-    return row.problem or " · ".join(filter(None, (failed, row.note))) or row.status.reason
+    """The detail column: what is wrong, else what it waits for or how it ended."""
+    return row.problem or row.status.reason
+
+
+def row_note(row: Row) -> str:
+    """What the user wrote of the run, on a line."""
+    return " ".join(row.note.split())
 
 
 def table_frame(rows: list[Row]) -> object:
@@ -131,7 +137,8 @@ def table_frame(rows: list[Row]) -> object:
                 "Test AUC": figure_text(each.test),
                 "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
                 "Duration": "–" if each.seconds is None else duration(each.seconds),
-                "Note": what_to_know(each),
+                "State detail": what_to_know(each),
+                "Note": row_note(each),
                 "Created": None if each.status.created is None else pd.Timestamp(each.status.created, unit="s", tz="UTC"),
                 "Trained by": LAUNCHERS.get(each.status.launcher, each.status.launcher),
             }

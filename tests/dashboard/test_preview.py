@@ -247,3 +247,25 @@ def test_a_sliders_range_grows_to_the_recipes_bound_only_for_a_value_beyond_it()
 def test_differences_name_the_fields_and_both_values() -> None:
     (found,) = recipes.differences(Recipe(clahe=False), Recipe())
     assert (found.field, found.ours, found.theirs) == ("clahe", "off", "on")
+
+
+def test_the_loupe_opens_where_there_is_something_to_see() -> None:
+    from dashboard.preview import telling_spot
+
+    levels = np.zeros((400, 300), np.uint8)
+    inside = np.zeros_like(levels)
+    cv2.ellipse(inside, (0, 200), (220, 180), 0, -90, 90, 255, -1)
+    levels[inside > 0] = 120
+    rng = np.random.default_rng(0)
+    for dx, dy in rng.integers(-12, 12, (12, 2)):
+        cv2.circle(levels, (110 + int(dx), 260 + int(dy)), 2, 230, -1)  # calcifications
+    x, y = telling_spot(levels, inside)
+    assert abs(x * 300 - 110) < 25 and abs(y * 400 - 260) < 25
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 300), (400, 3)])
+def test_a_picture_without_room_has_a_spot_as_well(shape: tuple[int, int]) -> None:
+    from dashboard.preview import telling_spot
+
+    for inside in (np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)):
+        assert all(0 <= value <= 1 for value in telling_spot(np.zeros(shape, np.uint8), inside))

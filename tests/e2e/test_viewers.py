@@ -90,15 +90,15 @@ def choose(page: Page, label: str, option: str) -> None:
     settle(page)
 
 
-def clip_limit(page: Page) -> str:
+def gamma(page: Page) -> str:
     page.wait_for_selector(".bench[data-recipe]", state="attached")
-    return page.get_by_role("slider", name=re.compile("clip limit", re.I)).first.input_value()
+    return page.get_by_role("slider", name=re.compile("gamma", re.I)).first.input_value()
 
 
 def test_a_slider_survives_a_reload_and_is_nobody_elses(lab: Lab, page: Page, another: Page) -> None:
     page.goto(f"{lab.url}/preprocess")
-    before = clip_limit(page)
-    slider = page.get_by_role("slider", name=re.compile("clip limit", re.I)).first
+    before = gamma(page)
+    slider = page.get_by_role("slider", name=re.compile("gamma", re.I)).first
     for _ in range(5):
         slider.press("ArrowRight")
     moved = slider.input_value()
@@ -106,9 +106,9 @@ def test_a_slider_survives_a_reload_and_is_nobody_elses(lab: Lab, page: Page, an
     page.wait_for_function("!window.mammolab.dirty")
     settle(page)
     page.reload()
-    assert clip_limit(page) == moved
+    assert gamma(page) == moved
     another.goto(f"{lab.url}/preprocess")
-    assert clip_limit(another) == before
+    assert gamma(another) == before
 
 
 def test_the_tab_shows_the_data_set_and_the_badge_of_its_own_session(lab: Lab, page: Page, another: Page) -> None:

