@@ -25,13 +25,15 @@ _STYLE = """<style>
 [data-testid="stMetricValue"], table { font-variant-numeric: tabular-nums; }
 .block-container, [data-testid="stMainBlockContainer"] { padding: 2.5rem 3rem 2rem; max-width: 1500px; }
 .st-key-data-grid { min-height: 500px; }
-[data-testid="stCaptionContainer"], .lab-status b, [data-testid="stMetricDeltaDescription"] { opacity: 1 !important; color: var(--lab-quiet) !important; }
+[data-testid="stCaptionContainer"], .lab-status b, [data-testid="stMetricDeltaDescription"] {
+  opacity: 1 !important; color: var(--lab-quiet) !important; }
 :root { --lab-quiet: light-dark(#5d6170, #a9adbb); }
 [data-testid="stStatusWidget"] { display: none !important; }
 a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:focus-visible, summary:focus-visible {
   outline: 2px solid var(--lab-focus, #6257e0) !important; outline-offset: 2px; }
 [data-testid="stButtonGroup"] > div, [data-testid="stButtonGroup"] [role="radiogroup"] { flex-wrap: wrap; max-width: 100%; }
-[data-testid="stMetricValue"] > div, [data-testid="stMetricLabel"] p { white-space: normal; overflow: visible; overflow-wrap: anywhere; text-overflow: clip; }
+[data-testid="stMetricValue"] > div, [data-testid="stMetricLabel"] p {
+  white-space: normal; overflow: visible; overflow-wrap: anywhere; text-overflow: clip; }
 [data-testid="stCheckbox"] label p { white-space: normal; }
 .st-key-verdict [data-testid="stMetric"] { padding: 8px 14px; }
 .st-key-verdict [data-testid="stMetricValue"] { font-size: 1.25rem; line-height: 1.6rem; }
