@@ -286,7 +286,8 @@ def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -
         )
         return None
     uploaded.forget_lost(f"{key}:source", key, sources[0])
-    left, right = st.columns([4, 11], vertical_alignment="bottom")
+    with st.container(key=f"narrow_fit_{key}"):
+        left, right = st.columns([4, 11], vertical_alignment="bottom")
     with left:
         source = choice_bar("Source", sources, f"{key}:source")
     with right:

@@ -35,7 +35,6 @@ a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:
 [data-testid="stMetricValue"] > div, [data-testid="stMetricLabel"] p {
   white-space: normal; overflow: visible; overflow-wrap: anywhere; text-overflow: clip; }
 [data-testid="stCheckbox"] label p { white-space: normal; }
-.st-key-verdict [data-testid="stMetric"] { padding: 8px 14px; }
 .st-key-verdict [data-testid="stMetricValue"] { font-size: 1.25rem; line-height: 1.6rem; }
 @media (max-width: 1100px) { .st-key-verdict [data-testid="stMetricValue"] { font-size: 1.05rem; } }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
@@ -52,6 +51,13 @@ a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:
 .lab-counts :is(td, th):first-child { text-align: left; padding: 0; }
 .lab-counts th { font-weight: 500; opacity: .7; }
 .lab-status span { display: block; overflow-wrap: anywhere; }
+[data-testid="stMetricDelta"] * { white-space: normal; overflow: visible; }
+@media (max-width: 1270px) {
+  [class*="st-key-narrow_fit"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] {
+    flex: 1 1 345px; min-width: 345px; }
+  .st-key-narrow_filter > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] {
+    flex: 1 1 220px; min-width: 220px; }
+}
 @media (max-width: 1400px) {
   [data-testid="stMainBlockContainer"] { padding-left: 2rem; padding-right: 2rem; }
   [class*="st-key-narrow_"] > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
@@ -60,7 +66,8 @@ a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:
   .st-key-narrow_charts [data-testid="stColumn"]:last-child { flex-basis: 100%; }
 }
 @media (max-width: 1270px) {
-  .st-key-narrow_stack > * > * > [data-testid="stColumn"] { flex: 1 1 100%; }
+  [class*="st-key-narrow_stack"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { flex: 1 1 100%; }
+  .st-key-narrow_fit_save [data-testid="stColumn"] { flex: 1 1 160px !important; min-width: 160px !important; }
 }
 </style>"""
 

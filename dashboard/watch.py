@@ -23,6 +23,7 @@ _PREPARING = {
 
 
 PHASES = ("Queue", "Start", "Prepare images", "Train", "Validate")
+AT_WORK = ("running", "paused")
 VALIDATION = 0.1  # of an epoch's part of the bar: it takes less time than training, and is not done before
 
 
@@ -127,7 +128,7 @@ def monitored(monitor: str) -> str:
 def current_epoch(status: Status, last: dict[str, Event]) -> int:
     """The epoch that a run is in, from 1; of one that has ended the last that it finished. The one count of all pages."""
     finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
-    if not status.live:
+    if status.state not in AT_WORK:
         return finished
     begun = int(last["step"]["epoch"]) if "step" in last else 0
     return min(max(1, status.epochs), max(finished + 1, begun))
@@ -152,7 +153,7 @@ def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
 
     if status.waiting:
         return 0.0, status.reason or "Starting"
-    if not status.live:
+    if status.state not in AT_WORK:  # its folder says so already, while the thread is still closing its files
         return 1.0, "Finishing"
     step, prepare = last.get("step"), last.get("prepare")
     if prepare is not None and int(prepare.get("total") or 0) > 0 and (step is None or prepare["seq"] > step["seq"]):

@@ -31,7 +31,8 @@ def show() -> None:
     if not manifests:
         _no_data()
         return
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with st.container(key="narrow_fit_data"):
+        left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         manifest = components.manifest_picker()
     with right:
@@ -101,7 +102,8 @@ def _sides(frame: pd.DataFrame) -> str:
 @components.errors_shown()
 def images(frame: pd.DataFrame) -> None:
     """A page of thumbnails on black with label and filter; a click opens the image in Preprocess."""
-    labels, splits, search, pager = st.columns([2, 3, 3, 2], vertical_alignment="bottom")
+    with st.container(key="narrow_filter"):
+        labels, splits, search, pager = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
     label = labels.segmented_control("Label", ["benign", "malignant"], key="data:label", label_visibility="collapsed")
     present = [name for name in ("train", "val", "test") if (frame["split"] == name).any()]
     split = splits.segmented_control("Split", present, key="data:split", label_visibility="collapsed") if present else None

@@ -246,7 +246,7 @@ def verdicts(shown: list[Case], found: list[Explanation]) -> None:
     side = "" if row is None else f"{row['laterality']} {row['view']}".strip()
     components.metric_cards(
         [
-            Metric("Score, P(malignant)", f"{found[0].score:.3f}", f"threshold {found[0].threshold:.3f}"),
+            Metric("Score", f"{found[0].score:.3f}", f"threshold {found[0].threshold:.3f}"),
             Metric("Decision", found[0].decision, right or "at the model's threshold"),
             Metric("Truth", truth or "not known", side or "not in the manifest"),
         ]

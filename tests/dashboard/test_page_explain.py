@@ -58,7 +58,7 @@ def test_the_score_is_the_predictor_s_own(run: Run) -> None:
     assert not app.exception and not app.error
     path = app.selectbox(key="explain:image:widget").value
     expected = Predictor.from_run(run).predict(path)
-    assert metrics(app)["Score, P(malignant)"] == f"{expected.score:.3f}"
+    assert metrics(app)["Score"] == f"{expected.score:.3f}"
     assert metrics(app)["Decision"] == expected.decision
     shown = pictures(app)
     assert [panel["title"] for panel in shown["panels"]] == ["Model input, 32 × 32 px", "Evidence for malignant"]

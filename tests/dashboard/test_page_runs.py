@@ -84,7 +84,7 @@ def test_every_run_is_listed_with_its_state_and_a_damaged_one_with_its_problem(r
         "killed": "interrupted",
         "broken": "damaged",
     }
-    notes = dict(zip(table(app)["Run"], table(app)["Note"], strict=True))
+    notes = dict(zip(table(app)["Run"], table(app)["State detail"], strict=True))
     assert "status.json is damaged" in notes["broken"] and "Waits for at-work" in notes["in-line"]
     assert "Select a run" in app.info[0].value
 
@@ -214,7 +214,7 @@ def test_a_note_is_saved_and_shown_in_the_table(run: Run) -> None:
     app.text_area(key="runs:note:tiny").input("with *stars*").run()
     button(app, "runs:save_note").click().run()
     assert run.note() == "with *stars*"
-    assert table(app)["Note"].tolist() == ["with *stars*"]
+    assert table(app)["State detail"].tolist() == ["with *stars*"]
 
 
 def test_why_a_run_failed_is_in_the_table_whatever_was_written_about_it(run: Run) -> None:

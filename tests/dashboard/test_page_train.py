@@ -90,7 +90,7 @@ def test_what_will_be_trained_on_is_counted_before_the_start(data: Path) -> None
     app = open_page("train")
     table = "".join(str(element.proto.body) for element in app.get("html"))
     assert "<td>Training</td><td>20</td><td>10</td><td>10</td>" in table
-    assert "3 steps an epoch, 2 epochs at most." in texts(app)
+    assert "3 steps per epoch, up to 2 epochs." in texts(app)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
     services.remember("runs:selected", [run.name])
     runs = open_page("runs")
     assert all(each in texts(runs).replace("\\", "") for each in said)
-    assert all(each in runs.dataframe[0].value["Note"].iloc[0] for each in said)
+    assert all(each in runs.dataframe[0].value["State detail"].iloc[0] for each in said)
     assert "runs:resume" in keys(runs)
     services.start_training(run)
     assert wait_for_job().status().state == "done"
