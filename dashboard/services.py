@@ -289,6 +289,8 @@ def current_run(*, with_model: bool = False) -> Run | None:
 
 def now_called(name: str) -> str:
     """The name that a run of this name has now: another page, or another person, may have renamed it since."""
+    if (checkpoints() / name).is_dir():
+        return name
     renamed, seen = live().renamed, {str(checkpoints() / name)}
     path = renamed.get(str(checkpoints() / name))
     while path in renamed and path not in seen:
@@ -357,10 +359,10 @@ def active_runs() -> list[Run]:
 
 def rename_run(run: Run, name: str) -> Run:
     """Give the run another name; what was chosen by its name follows. Raises BadRun."""
-    before = run.name
+    before, was = run.name, str(run.path)
     renamed = run.rename(name)
     with live().lock:
-        live().renamed[str(run.path)] = str(renamed.path)
+        live().renamed[was] = str(renamed.path)
     for key in ("run", "train:run"):
         if recall(key) == before:
             remember(key, renamed.name)

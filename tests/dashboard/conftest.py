@@ -22,6 +22,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     registry = tasks.live()
     registry.tasks.clear()
     registry.jobs.clear()
+    registry.renamed.clear()
     registry.once.add("warm-up")
     st.cache_data.clear()
     st.cache_resource.clear()

@@ -214,13 +214,14 @@ def test_a_note_is_saved_and_shown_in_the_table(run: Run) -> None:
     app.text_area(key="runs:note:tiny").input("with *stars*").run()
     button(app, "runs:save_note").click().run()
     assert run.note() == "with *stars*"
-    assert table(app)["State detail"].tolist() == ["with *stars*"]
+    assert table(app)["Note"].tolist() == ["with *stars*"]
 
 
 def test_why_a_run_failed_is_in_the_table_whatever_was_written_about_it(run: Run) -> None:
     run.set_note("Forked from another.")
     set_status(run, state="failed", reason="The memory is full.")
-    assert table(open_page("runs"))["Note"].tolist() == ["The memory is full. · Forked from another."]
+    shown = table(open_page("runs"))
+    assert shown["State detail"].tolist() == ["The memory is full."] and shown["Note"].tolist() == ["Forked from another."]
 
 
 def test_delete_wants_the_name_typed(run: Run) -> None:

@@ -275,7 +275,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_can_be_started_in_a_process_of_its_own(data: Path, monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
     started: list[tuple[str, bool]] = []
-    monkeypatch.setattr("core.training.jobs.start_process", lambda run, resume: started.append((run.name, resume)))
+    monkeypatch.setattr("core.training.jobs.start_process", lambda run, resume, queue: started.append((run.name, resume)))
     app = open_page("train")
     app.button_group(key="train:launcher:widget").set_value("process").run()
     app.text_input(key="train:name:widget").input("detached").run()
