@@ -39,6 +39,7 @@ _STATE_FILE = _FOLDER / "workspace.json"
 _LASTS = 400 * 24 * 3600  # seconds that a cookie lives; browsers cut it there
 _NAME = re.compile(r"[A-Za-z0-9_-]{32,64}")
 _LOADED = "chosen:"  # in the session: what this browser had chosen when the session began
+_BEGUN = "begun"  # in a browser's file: it has its own data set and run, or none
 _lock = threading.RLock()
 
 
@@ -58,8 +59,9 @@ def recall(key: str, default: Any = None) -> Any:
     elif _in_session() and slot in st.session_state:
         value = st.session_state[slot]
     else:
-        value = _of_browser().get(key)
-        if value is None and key in DEFAULTS:
+        mine = _of_browser()
+        value = mine.get(key)
+        if value is None and key in DEFAULTS and _BEGUN not in mine:
             value = _read(_STATE_FILE).get(key)
         if _in_session():
             st.session_state[slot] = value
@@ -156,8 +158,18 @@ def _of_browser() -> dict[str, Any]:
         return _read(file)
     if _LOADED not in st.session_state:
         st.session_state[_LOADED] = _read(file)
+        if _BEGUN not in st.session_state[_LOADED]:
+            _begin(file, st.session_state[_LOADED])
     loaded: dict[str, Any] = st.session_state[_LOADED]
     return loaded
+
+
+def _begin(file: Path, mine: dict[str, Any]) -> None:
+    """A new browser takes the lab's defaults over, and goes its own way from then on: a reload brings nobody else's choice."""
+    lab = _read(_STATE_FILE)
+    for key, value in {**{key: lab[key] for key in DEFAULTS if key in lab and key not in mine}, _BEGUN: True}.items():
+        mine[key] = value
+        _put(file, key, value)
 
 
 # ---------------------------------------------------------------- files

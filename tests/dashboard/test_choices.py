@@ -65,13 +65,28 @@ def test_a_new_browser_begins_with_the_data_set_and_run_chosen_last_and_old_ones
     assert choices.recall(key) == "of b"
 
 
+@pytest.mark.parametrize("key", choices.DEFAULTS)
+@pytest.mark.parametrize("first", ["of the lab", None])
+def test_who_looked_on_without_choosing_keeps_what_was_seen_over_a_reload(
+    workspace: Path, be, key: str, first: str | None
+) -> None:
+    be("")
+    choices.remember(key, first)
+    be(A)
+    assert session(f"choices.recall({key!r})") == first
+    be(B)
+    session(f"choices.remember({key!r}, 'of b')")
+    be(A)
+    assert session(f"choices.recall({key!r})") == first
+
+
 def test_none_forgets_a_choice(workspace: Path, be) -> None:
     be(A)
     session("choices.remember('colour', 'green')")
     session("choices.remember('colour', None)")
     assert session("choices.recall('colour', 'default')") == "default"
     files = list((workspace / ".mammolab" / "browsers").iterdir())
-    assert [json.loads(file.read_text(encoding="utf-8")) for file in files] == [{}]
+    assert [json.loads(file.read_text(encoding="utf-8")) for file in files] == [{"begun": True}]
     assert A not in files[0].name, "who may list the folder can be nobody else's browser"
 
 
