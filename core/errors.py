@@ -2,6 +2,7 @@
 
     LabError
     +-- UnreadableImage    a file that is not a greyscale image we can decode
+    |   +-- Refused        one that a model should not judge, asked about all the same
     +-- BadConfig          config.yaml or --set: unknown field, impossible value
     +-- BadManifest        a manifest that lacks columns, rows or labels it needs
     |   +-- Leakage        one patient (or one identical image) in two splits
@@ -10,6 +11,7 @@
     +-- RecipeMismatch     an image prepared by another recipe than the model's
     +-- BadRun             a run folder that is missing, incomplete or in the wrong state
     +-- TrainingFailed     a training that had to end (NaN loss, out of memory, disk full)
+    +-- NotRecorded        an access to a test set that cannot be written down, and so is not given
 
 Every message says what was expected, what came, and what to do.
 """
@@ -23,6 +25,10 @@ class LabError(Exception):
 
 class UnreadableImage(LabError):
     """The bytes are not a greyscale image that this installation can decode."""
+
+
+class Refused(UnreadableImage):
+    """An image without a verdict, of which something was asked that only a judged one has."""
 
 
 class BadConfig(LabError):
@@ -55,3 +61,7 @@ class BadRun(LabError):
 
 class TrainingFailed(LabError):
     """A training ended for a reason that the user can act on."""
+
+
+class NotRecorded(LabError):
+    """An access to a test set that cannot be written down, and therefore is not given."""

@@ -1,15 +1,16 @@
-"""One trained model, ready to score: file -> Mammogram -> Prepared -> score -> decision.
+"""One trained model, ready to judge images: file -> Mammogram -> Prepared -> verdict, or the reason why there is none.
 
-What the Gradio tab, the command line, the pages and the evaluation all call, so that they cannot disagree.
+What the Gradio tab, the command line, the pages, the evaluation, the audit and the report all call, so that they cannot
+disagree: score, decision, refusal, calibrated probability, warnings and heatmap of an image are made here and nowhere else.
 """
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -17,16 +18,28 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from core.config import Recipe
-from core.errors import BadRun, LabError, RecipeMismatch, UnreadableImage
+from core.errors import BadRun, LabError, RecipeMismatch, Refused
+from core.gate import Distance, doubts_of_origin, fit_gate, forward, read_gate, refusal_of_origin, statistics_of, write_gate
 from core.gradcam import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
-from core.images.mammogram import Mammogram
+from core.images.mammogram import ImageMeta, Mammogram
+from core.images.turn import LARGE, one_large_at_a_time
 from core.metrics.calibration import Calibration
+from core.metrics.chance import chance_of_model, warning_of
+from core.metrics.freezing import DECIMALS
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
 from core.preprocessing import Prepared, load, prepare
+from core.training.folder import require_regular
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.cache import CachedImage, PreparedCache
 
 Decision = Literal["benign", "malignant"]
 # Small: until a batch is scored, its images are held at full size (up to 50 MB each).
 BATCH_SIZE = 4
+BOTH = "both"  # as `target` of a heatmap: malignant and benign evidence on one scale
+_SYNTHETIC = "The model was trained on synthetic images only: its score says nothing about a real mammogram."
 
 
 class RunLike(Protocol):
@@ -38,32 +51,81 @@ class RunLike(Protocol):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says about one image.
+    """What the model says about one image, or why it says nothing.
+
+    `refusal` is "" for an image that the model judges. Otherwise it says in words why there is no verdict: `decision` and
+    `calibrated` are None then, and so is `score` unless "score anyway" was asked for (`scored_anyway`).
 
     `score` is the model's own P(malignant) in [0, 1]; `decision` is "malignant" when it reaches `threshold`, which was chosen
     on validation scores. `calibrated` is the score as a probability, by the calibration fitted on validation; None for a model
-    without one. `path` is None for an image that came as bytes.
+    without one. `distance` is how far the image is from those the model was trained on, 1 being as far as it may be; None
+    where that cannot be told. `warnings` are to be shown with the verdict, wherever it is shown.
+    `mammogram` is the image as it was read, None for one that was prepared before; `path` is None for one from bytes.
     """
 
-    score: float
+    score: float | None
     threshold: float
-    decision: Decision
+    decision: Decision | None
     prepared: Prepared
-    mammogram: Mammogram
+    meta: ImageMeta
     warnings: tuple[str, ...] = ()
-    path: Path | None = None
+    refusal: str = ""
     calibrated: float | None = None
+    distance: float | None = None
+    mammogram: Mammogram | None = None
+    path: Path | None = None
+
+    @property
+    def scored_anyway(self) -> bool:
+        """Whether the score is of an image that the model should not judge: to be marked wherever it is shown."""
+        return bool(self.refusal) and self.score is not None
+
+    @property
+    def verdict(self) -> str:
+        """The decision; or, where there is none, the reason in a sentence."""
+        return self.decision or no_verdict(self.refusal)
+
+
+def no_verdict(refusal: str) -> str:
+    """The sentence that stands where the verdict would be."""
+    return f"No verdict: {refusal.rstrip('.')}."
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """An image on its way to a Prediction; `images` are the reader's and the preparation's own warnings."""
+
+    prepared: Prepared
+    meta: ImageMeta
+    doubts: tuple[str, ...]
+    mammogram: Mammogram | None = None
+    path: Path | None = None
 
 
 class Predictor:
     """A loaded model with its recipe and threshold. Safe to share between threads: one image at a time is computed."""
 
-    def __init__(self, model: Classifier, card: Mapping[str, Any], *, device: str = "auto", source: str = "model") -> None:
-        """Raises BadRun when the card lacks what a score needs, RecipeMismatch when this version prepares differently."""
+    def __init__(
+        self,
+        model: Classifier,
+        card: Mapping[str, Any],
+        *,
+        device: str = "auto",
+        source: str = "model",
+        gate: Distance | str = "",
+        chance: str = "",
+    ) -> None:
+        """`gate` is what tells how far an image is from the training images, or in words why that cannot be told; `chance`
+        why the model has not shown to be better than chance (see core.metrics.chance).
+
+        Raises BadRun when the card lacks what a score needs, RecipeMismatch when this version prepares differently.
+        """
         self.card = dict(card)
         self.threshold = _threshold(card, source)
         self.recipe = _recipe(card, source)
         self.calibration = Calibration.from_dict(card.get("calibration"))
+        self.gate: Distance | str = gate or "it was never fitted"
+        self.chance = chance
         self.device = pick_device(device)
         self.model = model.to(self.device).eval()
         self._lock = model_lock(self.model)
@@ -73,22 +135,43 @@ class Predictor:
         """Load a run's best model, from its folder or from anything with a `.path`.
 
         Raises:
-            BadRun: the run has no complete model, or one that does not load.
+            BadRun: the run has no complete model, or one that does not load; its folder has entries that lead elsewhere.
             RecipeMismatch: it was trained on images prepared by another version of the preprocessing.
         """
         folder = Path(run) if isinstance(run, Path | str) else run.path
+        require_regular(folder)
         model, card = load_model(folder)
-        return cls(model, card, device=device, source=str(folder))
+        gate, chance = read_gate(folder, card), chance_of_model(card, folder)
+        return cls(model, card, device=device, source=str(folder), gate=gate, chance=chance)
 
-    def predict(self, source: Path | str | bytes, *, frame: int | None = None) -> Prediction:
-        """Score one file, or the bytes of one; `frame` as in core.images.read.
+    def fit_gate(
+        self, folder: Path, rows: pd.DataFrame, cache: PreparedCache, progress: Callable[[int, int], None] | None = None
+    ) -> Distance:
+        """Learn how far is too far from the training and validation images among `rows`, keep it in the run's folder, use it.
 
         Raises:
-            UnreadableImage: it is not a mammogram we can decode, or there is no breast in it.
+            NotEnoughData: too few of the images can be read.
+            BadRun: the folder cannot be written to.
         """
-        mammogram = load(source, self.recipe, frame=frame)
-        prepared = self._prepared(mammogram, source)
-        return self._prediction(self.score_prepared(prepared), prepared, mammogram, source)
+        gate = fit_gate(self.model, cache, rows, progress=progress)
+        assert gate is not None  # only a time limit gives none
+        write_gate(folder, gate, self.card)
+        self.gate = gate
+        return gate
+
+    # ------------------------------------------------------------------ images to predictions
+
+    def predict(self, source: Path | str | bytes, *, frame: int | None = None, score_anyway: bool = False) -> Prediction:
+        """Judge one file, or the bytes of one; `frame` as in core.images.read.
+
+        `score_anyway`: give a score, and no decision, also where there is a refusal.
+
+        Raises:
+            UnreadableImage: it is not an image that we can decode.
+        """
+        with one_large_at_a_time():
+            subject = self._subject(load(source, self.recipe, frame=frame), source)
+        return self._judge([subject], score_anyway=score_anyway)[0]
 
     def predict_many(
         self,
@@ -96,45 +179,179 @@ class Predictor:
         progress: Callable[[int, int], None] | None = None,
         *,
         frame: int | None = None,
+        score_anyway: bool = False,
     ) -> Iterator[Prediction | tuple[Path, str]]:
-        """Score files in order, yielding for each a Prediction, or (path, reason) where it could not be scored.
+        """Judge files in order, yielding for each a Prediction, or (path, reason) where it could not be read.
 
-        `progress(done, total)` is called as images are finished; `frame` as in core.images.read, for every file.
+        `progress(done, total)` is called as images are finished; `frame` as in core.images.read, for every file;
+        `score_anyway` as in `predict`.
         """
-        total = len(paths)
-        for start in range(0, total, BATCH_SIZE):
-            results: list[tuple[Path, Mammogram, Prepared] | tuple[Path, str]] = []
-            for path in map(Path, paths[start : start + BATCH_SIZE]):
-                try:
-                    mammogram = load(path, self.recipe, frame=frame)
-                    results.append((path, mammogram, self._prepared(mammogram, path)))
-                except LabError as error:
-                    results.append((path, str(error)))
-            scores = iter(self.score_prepared_many([result[2] for result in results if len(result) == 3]))
-            for done, result in enumerate(results, start + 1):
-                if len(result) == 3:
-                    path, mammogram, prepared = result
-                    yield self._prediction(next(scores), prepared, mammogram, path)
-                else:
-                    yield result
+        done = 0
+        waiting = deque(map(Path, paths))
+        while waiting:
+            results = self._read_batch(waiting, frame)
+            judged = deque(self._judge([each for each in results if isinstance(each, _Subject)], score_anyway=score_anyway))
+            while results:  # each is let go of before the next is asked for
+                result = results.popleft()
+                done += 1
+                yield judged.popleft() if isinstance(result, _Subject) else result
+                del result
                 if progress is not None:
-                    progress(done, total)
+                    progress(done, len(paths))
 
-    def _prepared(self, mammogram: Mammogram, source: Path | str | bytes) -> Prepared:
-        prepared = prepare(mammogram, self.recipe)
-        self.require_breast(prepared, "" if isinstance(source, bytes) else Path(source).name)
-        return prepared
+    def _read_batch(self, waiting: deque[Path], frame: int | None) -> deque[_Subject | tuple[Path, str]]:
+        """The next files, taken from `waiting`: at most BATCH_SIZE, and no other beside a large one."""
+        results: deque[_Subject | tuple[Path, str]] = deque()
+        pixels = 0
+        while waiting and len(results) < BATCH_SIZE and pixels <= LARGE:
+            path = waiting.popleft()
+            try:
+                with one_large_at_a_time():
+                    mammogram = load(path, self.recipe, frame=frame)
+                    results.append(self._subject(mammogram, path))
+                pixels += mammogram.pixels.size
+                del mammogram
+            except LabError as error:
+                results.append((path, str(error)))
+        return results
 
-    def require_breast(self, prepared: Prepared, name: str = "") -> None:
-        """Raises UnreadableImage, with the file's `name`, where no breast was found: a score would mean nothing."""
-        # A recipe that looks for no breast is one for images that need not hold a whole one.
-        if not prepared.breast_found and (self.recipe.crop or self.recipe.remove_background):
-            found = next((warning for warning in prepared.warnings if "no breast" in warning), "no breast was found")
-            which = f"{name}: " if name else ""
-            raise UnreadableImage(
-                f"{which}expected a mammogram, got an image whose score would mean nothing ({found.partition(':')[0]}). "
-                "Check the file."
-            )
+    def predict_prepared(
+        self, prepared: Prepared, mammogram: Mammogram, *, path: Path | None = None, score_anyway: bool = False
+    ) -> Prediction:
+        """As `predict` for an image that the caller has read and prepared already, by the model's recipe.
+
+        Raises:
+            RecipeMismatch: it was prepared by another recipe than the model's.
+        """
+        self._check(prepared)
+        subject = _Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, path)
+        return self._judge([subject], score_anyway=score_anyway)[0]
+
+    def predict_cached(self, images: Sequence[CachedImage], *, score_anyway: bool = False) -> list[Prediction]:
+        """As `predict` for images from the cache of the model's recipe, in one batch: the caller keeps it small."""
+        subjects = [_Subject(image.prepared(self.recipe), image.image_meta, image.warnings) for image in images]
+        return self._judge(subjects, score_anyway=score_anyway)
+
+    def _subject(self, mammogram: Mammogram, source: Path | str | bytes) -> _Subject:
+        path = None if isinstance(source, bytes) else Path(source)
+        return _Subject(prepare(mammogram, self.recipe), mammogram.meta, mammogram.warnings, mammogram, path)
+
+    def _judge(self, subjects: Sequence[_Subject], *, score_anyway: bool, own: bool = True) -> list[Prediction]:
+        """The one place where an image becomes a verdict, or gets none. `own`: they were prepared by the model's recipe."""
+        refusals = [self._refusal(subject) for subject in subjects]
+        wanted = [number for number, refusal in enumerate(refusals) if score_anyway or not refusal]
+        scored: dict[int, tuple[float, NDArray[np.float32] | None]] = {}
+        if wanted:
+            scores, features = self._forward(np.stack([subjects[number].prepared.pixels for number in wanted]))
+            rows = [None] * len(wanted) if features is None else list(features)
+            scored = {number: (scores[place], rows[place]) for place, number in enumerate(wanted)}
+        return [
+            self._prediction(subject, refusal, *scored.get(number, (None, None)), score_anyway=score_anyway, own=own)
+            for number, (subject, refusal) in enumerate(zip(subjects, refusals, strict=True))
+        ]
+
+    def _refusal(self, subject: _Subject) -> str:
+        found = next((warning for warning in _all_doubts(subject) if "no breast" in warning), "")
+        return refusal_of_origin(
+            subject.meta,
+            breast_found=subject.prepared.breast_found,
+            recipe=self.recipe,
+            why_no_breast=found.partition(":")[0],
+        )
+
+    def _prediction(
+        self,
+        subject: _Subject,
+        refusal: str,
+        score: float | None,
+        features: NDArray[np.float32] | None,
+        *,
+        score_anyway: bool,
+        own: bool,
+    ) -> Prediction:
+        distance: float | None = None
+        doubts: list[str] = []
+        if not own:
+            pass  # the distance is one between images of the model's own recipe
+        elif not isinstance(self.gate, Distance):
+            doubts.append(f"Whether this image is like those the model was trained on cannot be checked: {self.gate}.")
+        elif score is not None:
+            distance = self.gate.relative(features, statistics_of(subject.prepared.pixels, subject.prepared.breast))
+            said = self.gate.words(distance)
+            if distance is not None and distance > 1 and self.gate.refuses:
+                refusal = refusal or said
+            elif said:
+                doubts.append(said[0].upper() + said[1:] + ".")
+        shown = score if score_anyway or not refusal else None
+        judged = None if refusal else shown
+        return Prediction(
+            score=shown,
+            threshold=self.threshold,
+            decision=None if judged is None else self.decide(judged),
+            prepared=subject.prepared,
+            meta=subject.meta,
+            warnings=self._warnings(subject, doubts),
+            refusal=refusal,
+            calibrated=None if judged is None else self.probability(judged),
+            distance=distance,
+            mammogram=subject.mammogram,
+            path=subject.path,
+        )
+
+    def _warnings(self, subject: _Subject, doubts: Sequence[str]) -> tuple[str, ...]:
+        warnings = [*_all_doubts(subject), *doubts_of_origin(subject.meta)]
+        if self.card.get("synthetic") and not subject.meta.synthetic:
+            warnings.append(_SYNTHETIC)
+        if self.chance:
+            warnings.append(warning_of(self.chance))
+        return tuple(dict.fromkeys([*warnings, *doubts]))
+
+    # ------------------------------------------------------------------ heatmaps
+
+    def explain(
+        self,
+        image: Prediction | Prepared,
+        *,
+        method: str = "auto",
+        target: str = "malignant",
+        layer: str | None = None,
+        channels: int = SCORE_CHANNELS,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Heatmap:
+        """Where in the image the evidence for `target` is; see `core.gradcam.heatmap`.
+
+        Raises:
+            Refused: it is a prediction without a score: what the model should not judge, it does not explain either.
+            RecipeMismatch: it was prepared by another recipe than the model's.
+        """
+        prepared = self._explainable(image)
+        return heatmap(self.model, prepared, method=method, target=target, layer=layer, channels=channels, progress=progress)
+
+    def evidence(
+        self,
+        image: Prediction | Prepared,
+        *,
+        method: str = "auto",
+        layer: str | None = None,
+        channels: int = SCORE_CHANNELS,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Evidence:
+        """Malignant and benign evidence in the image on one scale; see `core.gradcam.evidence`.
+
+        Raises: as `explain`.
+        """
+        prepared = self._explainable(image)
+        return evidence(self.model, prepared, method=method, layer=layer, channels=channels, progress=progress)
+
+    def _explainable(self, image: Prediction | Prepared) -> Prepared:
+        if isinstance(image, Prepared):
+            self._check(image)
+            return image
+        if image.score is None:
+            raise Refused(f"{image.verdict} So there is no heatmap either. Ask for the score anyway to see one.")
+        return image.prepared
+
+    # ------------------------------------------------------------------ scores alone
 
     def score_prepared(self, prepared: Prepared) -> float:
         """P(malignant) in [0, 1] of one prepared image.
@@ -154,52 +371,19 @@ class Predictor:
 
     def score_pixels(self, pixels: NDArray[np.uint8]) -> list[float]:
         """P(malignant) of pixels, uint8 (N, H, W), that the caller knows to be prepared by `self.recipe` (the cache)."""
+        return self._forward(pixels)[0]
+
+    def _forward(self, pixels: NDArray[np.uint8]) -> tuple[list[float], NDArray[np.float32] | None]:
+        """Scores, and what the network's head saw (N, features) to make them; None where it has no such features."""
         with self._lock, torch.inference_mode():
-            logits = self.model(as_input(pixels, self.device)).double().cpu()
-            scores = torch.sigmoid(logits)
+            logits, features = forward(self.model, as_input(pixels, self.device))
+            scores = torch.sigmoid(logits.double().cpu())
         if not torch.isfinite(scores).all():
             raise BadRun("the model gives a score that is no number (NaN): its weights are damaged. Train again")
-        return [float(score) for score in scores]
+        return [float(score) for score in scores], None if features is None else features.float().cpu().numpy()
 
-    def explain(
-        self,
-        prepared: Prepared,
-        *,
-        method: str = "auto",
-        target: str = "malignant",
-        layer: str | None = None,
-        channels: int = SCORE_CHANNELS,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Heatmap:
-        """Where in the prepared image the evidence for `target` is; see `core.gradcam.heatmap`.
-
-        Raises:
-            RecipeMismatch: it was prepared by another recipe than the model's.
-        """
-        self._check(prepared)
-        return heatmap(self.model, prepared, method=method, target=target, layer=layer, channels=channels, progress=progress)
-
-    def evidence(
-        self,
-        prepared: Prepared,
-        *,
-        method: str = "auto",
-        layer: str | None = None,
-        channels: int = SCORE_CHANNELS,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Evidence:
-        """Malignant and benign evidence in the prepared image on one scale; see `core.gradcam.evidence`.
-
-        Raises:
-            RecipeMismatch: it was prepared by another recipe than the model's.
-        """
-        self._check(prepared)
-        return evidence(self.model, prepared, method=method, layer=layer, channels=channels, progress=progress)
-
-    def what_if(
-        self, prepared: Prepared, *, method: str = "auto", target: str = "malignant", layer: str | None = None
-    ) -> tuple[float, Heatmap]:
-        """Score and heatmap of an image that *another* recipe prepared: for whoever tunes a recipe and asks "what if".
+    def what_if(self, prepared: Prepared, mammogram: Mammogram, *, score_anyway: bool = False) -> Prediction:
+        """As `predict_prepared` for an image that *another* recipe prepared: for whoever tunes a recipe and asks "what if".
 
         The weights, the calibration and the threshold belong to `self.recipe`: such a score is never a result.
 
@@ -211,8 +395,9 @@ class Predictor:
                 f"expected {self.recipe.shape[0]} x {self.recipe.shape[1]} px, the size of the model's images, got "
                 f"{prepared.pixels.shape[0]} x {prepared.pixels.shape[1]} px. Prepare it at the model's size"
             )
-        score = self.score_pixels(prepared.pixels[None])[0]
-        return score, heatmap(self.model, prepared, method=method, target=target, layer=layer)
+        subject = _Subject(prepared, mammogram.meta, mammogram.warnings, mammogram)
+        own = prepared.recipe_hash == self.recipe.hash
+        return self._judge([subject], score_anyway=score_anyway, own=own)[0]
 
     def decide(self, score: float) -> Decision:
         """ "malignant" when the score reaches the model's threshold."""
@@ -228,29 +413,26 @@ class Predictor:
             )
 
     def probability(self, score: float) -> float | None:
-        """The score as a probability; None where the model has no calibration."""
-        return None if self.calibration.method == "none" else float(self.calibration.apply([score])[0])
+        """The score, rounded as in predictions/<split>.csv, as a probability; None where the model has no calibration."""
+        if self.calibration.method == "none":
+            return None
+        return float(self.calibration.apply([round(score, DECIMALS)])[0])
 
-    def _prediction(self, score: float, prepared: Prepared, mammogram: Mammogram, source: Path | str | bytes) -> Prediction:
-        warnings = [*mammogram.warnings, *prepared.warnings]
-        if self.card.get("synthetic") and not mammogram.meta.synthetic:
-            warnings.append("The model was trained on synthetic images only: its score says nothing about a real mammogram.")
-        return Prediction(
-            score=score,
-            threshold=self.threshold,
-            decision=self.decide(score),
-            prepared=prepared,
-            mammogram=mammogram,
-            warnings=tuple(dict.fromkeys(warnings)),
-            path=None if isinstance(source, bytes) else Path(source),
-            calibrated=self.probability(score),
-        )
+
+def _all_doubts(subject: _Subject) -> tuple[str, ...]:
+    """What reader and preparation were unsure about: of an image from the cache both are in `doubts`."""
+    return (*subject.doubts, *subject.prepared.warnings)
 
 
 def _threshold(card: Mapping[str, Any], source: str) -> float:
     value = card.get("threshold")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadRun(f"{source}: the model has no threshold (got {value!r}). Let its training finish, or train again")
+    if value is None:
+        raise BadRun(f"{source}: the model has no threshold. Let its training finish, or train again")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # nor NaN
+        raise BadRun(
+            f"{source}: the threshold in model.json: expected a number from 0 to 1, got {repr(value)[:40]}. "
+            "Restore the file, or train again"
+        )
     return float(value)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, images, kept, pictures, results, services
+from core.training.accesses import HEATMAPS
+from dashboard import components, images, kept, pictures, results, sealing, services
 from dashboard.access.paths import require_allowed
 from dashboard.pictures import Tile
 from dashboard.services import Report, Task, stamp
@@ -122,7 +123,9 @@ def start(run: Run, split: str, methods: tuple[str, ...], limit: int | None, man
 
         own = "val" if split.startswith("external-") and manifest is None else split
         source = manifest if manifest is not None or own == split else Path(_manifest_of(run, split))
-        return audit_heatmaps(run, own, methods=methods, limit=limit, manifest=source, progress=report, predictor=model)
+        return audit_heatmaps(
+            run, own, methods=methods, limit=limit, manifest=source, progress=report, predictor=model, where="Explain"
+        )
 
     return services.start_task(_name(run), "Auditing the heatmaps", work)
 
@@ -181,7 +184,7 @@ def told(run: Run, found: HeatmapAudit) -> None:
     pictured = st.container()  # filled last: its maps are computed anew, and nothing else waits for them
     st.markdown("#### All figures", anchors=False)
     table(method)
-    flagged(found, method)
+    flagged(run, found, method)
     with st.expander("How it was done"):
         st.markdown("\n".join(f"- {components.plain(note)}" for note in found.notes))
     with pictured:
@@ -252,8 +255,8 @@ def _row(figure: Figure) -> list[Any]:
     return [figure.title, figure.value, blindly, told, count]
 
 
-def flagged(found: HeatmapAudit, method: MethodAudit) -> None:
-    """Maps that hold nothing, lesions that could not be used, and images that could not be read, by name."""
+def flagged(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
+    """Maps that hold nothing, lesions that could not be used, and images that could not be read; by name where not sealed."""
     unusable = [case for case in method.cases if case.lesion and case.label == "malignant"]
     for title, lines in (
         ("Maps that hold nothing, left out of every figure", [(case.path, case.flagged) for case in method.flagged]),
@@ -262,7 +265,9 @@ def flagged(found: HeatmapAudit, method: MethodAudit) -> None:
     ):
         if lines:
             with st.expander(f"{title}: {len(lines)}"):
-                st.dataframe([{"image": Path(path).name, "why": why, "path": path} for path, why in lines], hide_index=True)
+                named = [("", why) if sealing.is_sealed(path, run) else (path, why) for path, why in lines]
+                rows = [{"image": Path(path).name or "a test image", "why": why, "path": path} for path, why in named]
+                st.dataframe(rows, hide_index=True)
 
 
 # ---------------------------------------------------------------- the worst cases
@@ -270,7 +275,7 @@ def flagged(found: HeatmapAudit, method: MethodAudit) -> None:
 
 def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
     """Lesions that the map missed, the worst first; a click opens the image above."""
-    cases = [case for case in method.worst if case.values["hit"] < 1.0]
+    cases = [case for case in method.worst if case.values["hit"] < 1.0 and not sealing.is_sealed(case.path, run)]
     if not method.located:
         return
     missed = f"{len(cases)} of {len(method.located)}"
@@ -280,6 +285,7 @@ def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
         st.markdown("None.")
         return
     rows = _rows(run, found)
+    sealing.of_run(HEATMAPS, "Explain", run, [case.path for case in cases[:WORST]])
     with st.spinner("Computing the heatmaps", show_time=False):
         tiles = [_tile(run, method.method, case, rows.get(case.path, {})) for case in cases[:WORST]]
     picked = pictures.gallery(tiles, key="audit:worst", columns=4, height=230, clickable=not found.external)
@@ -308,7 +314,7 @@ def _tile(run: Run, method: str, case: Case, row: dict[str, Any]) -> Tile:
     detail = Path(case.path).name
     lesions = tuple((key, str(row[key])) for key in ("path", "lesions", "lesion_circles", "lesion_masks") if key in row)
     try:
-        stamps = stamp(run.path / "model.json"), stamp(require_allowed(case.path))
+        stamps = (*services.model_stamp(run), stamp(require_allowed(case.path)))
         picture = _picture(str(run.path), stamps, method, case.path, lesions, run)
     except LabError as error:
         return Tile(b"", caption, label, color, case.path, str(error), detail)
@@ -317,17 +323,17 @@ def _tile(run: Run, method: str, case: Case, row: dict[str, Any]) -> Tile:
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _picture(
-    run_path: str, changed: tuple[int, int], method: str, path: str, lesions: tuple[tuple[str, str], ...], _run: Run
+    run_path: str, changed: tuple[int, ...], method: str, path: str, lesions: tuple[tuple[str, str], ...], _run: Run
 ) -> bytes:
     """The overlay with the lesion's outline and the map's peak, JPEG."""
     from core.data.cache import PreparedCache, cache_root
-    from core.gradcam import heatmap, overlay
+    from core.gradcam import overlay
     from core.heatmap_audit.lesions import has_lesion, lesion_mask
 
     model = services.predictor(_run)
     image = PreparedCache(cache_root(), model.recipe).get(path)
+    heat = model.explain(model.predict_cached([image])[0], method=method)
     pixels = np.array(image.pixels)
-    heat = heatmap(model.model, pixels, method=method)
     shown: Any = overlay(pixels, heat, OPACITY, "inferno")
     factor = max(1, round(SIDE / max(pixels.shape)))
     shown = cv2.resize(shown, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)

@@ -24,7 +24,7 @@ from starlette.requests import cookie_parser
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.atomic import replacing
-from core.small_files import SMALL, parse_json, read_bytes
+from core.small_files import LARGE, SMALL, read_json
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -65,7 +65,15 @@ def recall(key: str, default: Any = None) -> Any:
             value = _read(_STATE_FILE).get(key)
         if _in_session():
             st.session_state[slot] = value
-    return default if value is None else value
+    return _fitting(value, default)
+
+
+def _fitting(value: Any, default: Any) -> Any:
+    """The value, or `default` where there is none, or something else than a list, object or text where one is expected."""
+    if value is None:
+        return default
+    expected = next((kind for kind in (list, dict, str) if isinstance(default, kind)), object)
+    return value if isinstance(value, expected) else default
 
 
 def remember(key: str, value: Any) -> None:
@@ -175,9 +183,14 @@ def _begin(file: Path, mine: dict[str, Any]) -> None:
 # ---------------------------------------------------------------- files
 
 
+def _limit(file: Path) -> int:
+    """Bytes that the file may have; the lab's holds what the imports of all data sets left out."""
+    return LARGE if file == _STATE_FILE else SMALL
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
-        state = parse_json(read_bytes(workspace() / file))
+        state = read_json(workspace() / file, _limit(file))
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}
@@ -194,7 +207,7 @@ def _put(file: Path, key: str, value: Any) -> None:
             return
         state[key] = value
         content = json.dumps({each: kept for each, kept in state.items() if kept is not None}, indent=1).encode("utf-8")
-        if len(content) > SMALL:
+        if len(content) > _limit(file):
             log.warning("%s would have %d bytes: %s is kept for this session only", path, len(content), key)
             return
         try:

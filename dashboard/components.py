@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import images, server, services, uploaded
-from dashboard.access.paths import require_allowed
+from core.training.accesses import IMAGES
+from dashboard import images, sealing, server, services, uploaded
 from dashboard.images import ImageRef
 from dashboard.pictures import component
 from dashboard.services import Task
@@ -34,6 +34,7 @@ RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
 _GRID = "rgba(128, 132, 149, 0.22)"  # visible on a light and on a dark page
 _plot = component("plot", uses=("here", "live"), isolate=False)  # Plotly puts its styles into the document
 
+TITLES = {"preprocess": "Preprocess", "inspect": "Inspector"}  # pages with an image picker, as records name them
 PAGES = {
     "home": "views/home.py",
     "data": "views/data.py",
@@ -276,7 +277,8 @@ def manifest_picker(*, label: str = "Data set", key: str = "manifest_picker") ->
 def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -> ImageRef | None:
     """Choose an image: of the current manifest, an uploaded file, or a path on this machine. None until there is one.
 
-    The manifest image chosen is kept under `key` across pages and reloads; shows its own empty state.
+    The manifest image chosen is kept under `key` (of TITLES) across pages and reloads; shows its own empty state. Test images
+    are offered once they are switched on.
     """
     path = services.current_manifest()
     sources = (["Data set"] if path else []) + (["Upload", "File path"] if allow_upload else [])
@@ -291,26 +293,42 @@ def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -
     with left:
         source = choice_bar("Source", sources, f"{key}:source")
     with right:
-        if source == "Upload":
-            return uploaded.uploaded(key)
-        if source == "File path":
-            return _typed_path(key)
-        return _from_manifest(services.current_manifest(), key, label)
+        if source == "Data set":
+            image = _from_manifest(services.current_manifest(), key, label)
+        else:
+            image = uploaded.uploaded(key) if source == "Upload" else _typed_path(key)
+    if source != "Data set":
+        if image is not None:
+            sealing.named(image, TITLES[key], IMAGES)
+        return image
+    if path is not None:
+        sealing.switch(TITLES[key], path)
+    if path is not None and image is not None:
+        sealing.shown(TITLES[key], path, [str(image.source)])
+    return image
 
 
 def _typed_path(key: str) -> ImageRef | None:
     st.session_state.setdefault(f"{key}:path_widget", services.recall(f"{key}:path", ""))
     text = str(st.text_input("Path of an image on this machine", key=f"{key}:path_widget")).strip()
     services.remember(f"{key}:path", text or None)
-    return images.image_ref(require_allowed(Path(text).expanduser())) if text else None
+    if not text:
+        return None
+    from core.data.importers.walking import with_home
+
+    return images.image_ref(with_home(Path(text)))
 
 
 def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | None:
     if manifest is None:
         return None
-    frame = services.manifest_frame(manifest)
+    frame = sealing.visible(TITLES[key], manifest)
     if frame.empty:
-        empty_state("This data set has no image", "Pick or import another one.", page="data", action="Data")
+        empty_state(
+            "All images of this data set belong to test patients",
+            f"Switch them on with “{sealing.SHOW}”, which is recorded, or choose another data set.",
+            icon=":material/lock:",
+        )
         return None
     titles = {row.path: image_title(row) for row in frame.itertuples()}
     kept = services.recall(f"{key}:image")

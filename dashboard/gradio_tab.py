@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +18,23 @@ import numpy as np
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import frames, images, services
+from core.images import one_large_at_a_time
+from dashboard import frames, images, sealing, services
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from core.predict import Prediction
+    from core.training.run import Run
 
 log = logging.getLogger(__name__)
 
-# (frame taken and number of frames, verdict, prepared image, overlay); see `score`.
-Result = tuple[tuple[int, int] | None, str, Any, Any]
+# (frame taken and number of frames, verdict, prepared image, overlay, whether to offer "Score anyway"); see `score`.
+Result = tuple[tuple[int, int] | None, str, Any, Any, bool]
+# What is scored: run, path, frame asked for, and whether also without a verdict.
+Asked = tuple[str | None, str, int | None, bool]
 
+PAGE = "Test image"  # as records of accesses to test images name it
 EXAMPLES = 6
 CLEAN_EVERY, KEEP_UPLOADS = 600, 3600  # seconds
 
@@ -121,6 +127,7 @@ def build() -> gr.Blocks:
         paths = gr.State([])
         chosen = gr.State("")
         asked = gr.State(None)  # the frame asked for, from 0; None: the one that the reader takes
+        anyway = gr.State(False)  # whether a score is wanted although there is no verdict; of this image and model only
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
                 run = gr.Dropdown(label="Model", choices=[], interactive=True)
@@ -141,6 +148,7 @@ def build() -> gr.Blocks:
                 )
             with gr.Column(scale=3, min_width=420):
                 verdict = gr.HTML(HINT, min_height=168)
+                insist = gr.Button("Score anyway", visible=False, size="sm")
                 with gr.Row():
                     common: dict[str, Any] = {
                         "interactive": False,
@@ -156,11 +164,11 @@ def build() -> gr.Blocks:
                     with gr.Column(min_width=160):
                         gr.Markdown("Where the score comes from")
                         heat = gr.Image(**common)
-        outputs = [verdict, seen, heat]
+        outputs = [verdict, seen, heat, insist]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
         result = gr.State(None)
-        inputs = [run, chosen, asked]
-        fresh = [chosen, asked, frame, *outputs]
+        inputs = [run, chosen, asked, anyway]
+        fresh = [chosen, asked, anyway, frame, *outputs]
 
         def then_score(event: Any) -> None:
             """Score what was chosen, then show it if it is still what is chosen: a slow file may be overtaken."""
@@ -172,8 +180,11 @@ def build() -> gr.Blocks:
         then_score(upload.upload(lambda file: (file or "", *anew(WAIT)), upload, fresh, **private))
         upload.clear(lambda: ("", *anew(HINT)), None, fresh, **private)
         then_score(examples.select(pick_example, paths, [upload, *fresh], **private))
-        then_score(frame.release(lambda number: (number - 1, WAIT, None, None), frame, [asked, *outputs], **private))
-        then_score(run.input(lambda path: (WAIT if path else HINT, None, None), chosen, outputs, **private))
+        then_score(
+            frame.release(lambda number: (number - 1, False, *cleared(WAIT)), frame, [asked, anyway, *outputs], **private)
+        )
+        then_score(run.input(lambda path: (False, *cleared(WAIT if path else HINT)), chosen, [anyway, *outputs], **private))
+        then_score(insist.click(lambda: (True, *cleared(WAIT)), None, [anyway, *outputs], **private))
     return blocks
 
 
@@ -190,13 +201,13 @@ def on_load(request: gr.Request) -> tuple[Any, Any, list[str]]:
 
 
 def example_images(manifest: Path | None) -> tuple[list[tuple[Any, str]], list[str]]:
-    """Small images of a data set (test split first, labels in turn), with captions, and their paths."""
+    """Small images of a data set (validation first, labels in turn, none that is sealed), with captions, and their paths."""
     import cv2
 
     if manifest is None:
         return [], []
     try:
-        rows = example_rows(services.manifest_frame(manifest))
+        rows = example_rows(services.manifest_frame(manifest)[~sealing.sealed(manifest)])
     except LabError:
         return [], []
     items: list[tuple[Any, str]] = []
@@ -213,17 +224,22 @@ def example_images(manifest: Path | None) -> tuple[list[tuple[Any, str]], list[s
 
 
 def example_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Up to EXAMPLES rows: of the test split where there is one, labels in turn, one image a patient where possible."""
-    pool = frame[frame["split"] == "test"]
+    """Up to EXAMPLES rows: of validation where there is such, labels in turn, one image a patient where possible."""
+    pool = frame[frame["split"] == "val"]
     pool = frame if pool.empty else pool
     pool = pool.drop_duplicates("patient_id") if pool["patient_id"].nunique() >= EXAMPLES else pool
     turn = pool.groupby("label").cumcount()
     return pool.assign(_turn=turn).sort_values(["_turn", "label"], kind="stable").head(EXAMPLES).drop(columns="_turn")
 
 
-def anew(words: str) -> tuple[None, Any, str, None, None]:
-    """For another file: no frame asked for, no choice of frames yet, and no result."""
-    return None, gr.Slider(visible=False), words, None, None
+def cleared(words: str) -> tuple[str, None, None, Any]:
+    """No result: `words` stand in the verdict's place."""
+    return words, None, None, gr.Button(visible=False)
+
+
+def anew(words: str) -> tuple[Any, ...]:
+    """For another file: no frame asked for, no score wanted against a refusal, no choice of frames yet, and no result."""
+    return None, False, gr.Slider(visible=False), *cleared(words)
 
 
 def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
@@ -232,20 +248,18 @@ def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
     return None, (paths[index] if 0 <= index < len(paths) else ""), *anew(WAIT)
 
 
-def scored(run_name: str | None, path: str, frame: int | None) -> tuple[tuple[str | None, str, int | None], Result]:
-    """What was scored (run, path, frame), and its result."""
-    return (run_name, path, frame), score(run_name, path, frame)
+def scored(run_name: str | None, path: str, frame: int | None, anyway: bool) -> tuple[Asked, Result]:
+    """What was scored, and its result."""
+    return (run_name, path, frame, anyway), score(run_name, path, frame, anyway=anyway)
 
 
-def shown(
-    run_name: str | None, path: str, frame: int | None, result: tuple[tuple[str | None, str, int | None], Result] | None
-) -> Any:
+def shown(run_name: str | None, path: str, frame: int | None, anyway: bool, result: tuple[Asked, Result] | None) -> Any:
     """The frames to choose from, and the result if it is that of what is chosen now; else nothing changes: its own
     result is on its way."""
-    if result is None or tuple(result[0]) != (run_name, path, frame):
-        return (gr.skip(),) * 4
-    frames, *rest = result[1]
-    return frame_choice(frames), *rest
+    if result is None or tuple(result[0]) != (run_name, path, frame, anyway):
+        return (gr.skip(),) * 5
+    frames, *rest, offered = result[1]
+    return frame_choice(frames), *rest, gr.Button(visible=offered)
 
 
 def frame_choice(frames: tuple[int, int] | None) -> Any:
@@ -257,50 +271,103 @@ def frame_choice(frames: tuple[int, int] | None) -> Any:
     return gr.Slider(minimum=1, maximum=max(2, count), value=taken + 1, label=label, visible=count > 1)
 
 
-def score(run_name: str | None, path: str, frame: int | None = None) -> Result:
-    """(frame taken and number of frames, verdict as HTML, prepared image, overlay), the images uint8, the overlay RGB.
+def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: bool = False) -> Result:
+    """(frame taken and number of frames, verdict as HTML, prepared image, overlay, whether to offer "Score anyway"), the
+    images uint8, the overlay RGB.
 
-    Errors are text in the verdict's place. `frame` as in core.images.read.
+    Errors, and the reason why there is no verdict, are text in the verdict's place. `frame` as in core.images.read.
     """
     if not path:
-        return None, HINT, None, None
+        return None, HINT, None, None, False
     from core.gradcam import overlay
 
     if not run_name:
-        return None, _error("There is no trained model yet. Train one on the Train page, then open this tab again."), None, None
+        return _failed("There is no trained model yet. Train one on the Train page, then open this tab again.")
     try:
-        predictor = services.predictor(services.open_run(run_name))
-        prediction = predictor.predict(Path(path), frame=frame)
-        heat = predictor.explain(prediction.prepared)
+        run = services.open_run(run_name)
+        predictor = services.predictor(run)
+        sealed = _recorded(run, Path(path))
+        with one_large_at_a_time():  # the prediction holds the image at full size
+            prediction = predictor.predict(Path(path), frame=frame, score_anyway=anyway)
+            heat = None if prediction.score is None else predictor.explain(prediction)
     except LabError as error:
-        return None, _error(str(error)), None, None
+        return _failed(str(error))
     except Exception as error:
         log.exception("scoring failed")
-        words = f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details."
-        return None, _error(words), None, None
-    verdict = verdict_html(prediction, predictor.card, name=Path(path).name, no_map=heat.reason)
-    meta = prediction.mammogram.meta
-    return (meta.frame, meta.frames), verdict, prediction.prepared.pixels, overlay(prediction.prepared, heat)
+        return _failed(f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details.")
+    if sealed:
+        prediction = replace(prediction, warnings=(sealed, *prediction.warnings))
+    pixels = prediction.prepared.pixels
+    taken = prediction.meta.frame, prediction.meta.frames
+    name = Path(path).name
+    if heat is None:
+        return taken, refusal_html(prediction, name=name), pixels, None, True
+    verdict = verdict_html(prediction, predictor.card, name=name, no_map=heat.reason)
+    return taken, verdict, pixels, overlay(prediction.prepared, heat), False
+
+
+def refusal_html(prediction: Prediction, *, name: str = "") -> str:
+    """Why there is no verdict, where it would be; then what else there is to know."""
+    lines = [
+        f'<div class="small">{html.escape(name)}</div>',
+        f'<div class="error"><b>{html.escape(prediction.verdict)}</b></div>',
+        _notes(prediction.warnings),
+    ]
+    return f'<div class="verdict">{"".join(lines)}</div>'
+
+
+def _recorded(run: Run, path: Path) -> str:
+    """Record the scoring of a test file; what to say of one whose test set has not been opened. Raises NotRecorded."""
+    from core.training.accesses import PREDICTION
+    from core.training.test_sets import file_keys, sealed_by, warning_of
+
+    sets = sealing.test_sets()
+    keys = file_keys(path)
+    found = sealed_by(keys, sets, run.path)
+    own = any(each.folder == run.path and not each.keys.isdisjoint(keys) for each in sets)
+    if own or found is not None:
+        sealing.record(PREDICTION, PAGE, [keys], run=run if own else None)
+    return warning_of(found) if found is not None else ""
 
 
 def verdict_html(prediction: Prediction, card: Mapping[str, Any], *, name: str = "", no_map: str = "") -> str:
-    """Score, threshold, decision in words, warnings; `no_map`: why there is no heatmap."""
+    """Score, threshold, decision in words, warnings; `no_map`: why there is no heatmap. The score of an image that gets no
+    verdict is marked as such."""
+    assert prediction.score is not None
     value, threshold = prediction.score, prediction.threshold
-    side = "above" if prediction.decision == "malignant" else "below"
     target = card.get("target_sensitivity")
     chosen = f" chosen for {target:.2f} sensitivity on validation" if isinstance(target, int | float) else ""
+    if prediction.decision is None:
+        said = f'<div class="error"><b>Scored anyway.</b> {html.escape(prediction.verdict)}</div>'
+    else:
+        side = "above" if prediction.decision == "malignant" else "below"
+        said = (
+            f"<div>The score is <b>{side} the model's threshold</b> ({threshold:.3f}{chosen}): "
+            f"it decides <b>{prediction.decision}</b>.{_calibrated(prediction)}</div>"
+        )
     lines = [
         f'<div class="small">{html.escape(name)}</div>',
         f'<div class="score">{value:.3f}</div>',
-        f"<div>The score is <b>{side} the model's threshold</b> ({threshold:.3f}{chosen}): "
-        f"it decides <b>{prediction.decision}</b>.</div>",
+        said,
         f'<div class="scale"><div class="fill" style="width:{value:.1%}"></div>'
         f'<div class="mark" style="left:{threshold:.1%}"><span>threshold {threshold:.3f}</span></div></div>',
+        _notes([*prediction.warnings, *([f"No heatmap: {no_map}."] if no_map else [])]),
     ]
-    notes = [*prediction.warnings, *([f"No heatmap: {no_map}."] if no_map else [])]
-    if notes:
-        lines.append("<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in notes) + "</ul>")
     return f'<div class="verdict">{"".join(lines)}</div>'
+
+
+def _calibrated(prediction: Prediction) -> str:
+    if prediction.calibrated is None:
+        return ""
+    return f" As a probability, calibrated on validation: <b>{prediction.calibrated:.3f}</b>."
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in notes) + "</ul>" if notes else ""
+
+
+def _failed(text: str) -> Result:
+    return None, _error(text), None, None, False
 
 
 def _error(text: str) -> str:

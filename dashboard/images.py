@@ -116,11 +116,13 @@ def prepared(image: ImageRef, recipe: Recipe) -> Prepared:
 
 def small(image: ImageRef, recipe: Recipe) -> Mammogram:
     """A copy of the decoded image, at most `SMALL_SIDE` px long, kept apart from the large ones. Raises UnreadableImage."""
+    from core.images import one_large_at_a_time
     from core.preprocessing import load
     from dashboard.preview import shrunk
 
     def make() -> Mammogram:
-        return shrunk(load(image.source, recipe, frame=image.frame, name=image.file), SMALL_SIDE)
+        with one_large_at_a_time():
+            return shrunk(load(image.source, recipe, frame=image.frame, name=image.file), SMALL_SIDE)
 
     return held.held("small", image.key, (image.frame, recipe.voi), make)
 
@@ -134,10 +136,12 @@ def small_arranged(image: ImageRef, recipe: Recipe) -> Arranged:
 
 def thumbnail(image: ImageRef, side: int = 240) -> bytes:
     """The image as a file says it is, as JPEG bytes no longer than `side` px. Raises UnreadableImage."""
+    from core.images import one_large_at_a_time
     from core.preprocessing import load
 
     def make() -> bytes:
-        return preview_jpeg(load(image.source, Recipe(), frame=image.frame, name=image.file).pixels, side, quality=85)
+        with one_large_at_a_time():
+            return preview_jpeg(load(image.source, Recipe(), frame=image.frame, name=image.file).pixels, side, quality=85)
 
     return held.held("thumbnail", image.key, (image.frame, side), make)
 

@@ -15,6 +15,7 @@ from dashboard.images import ImageRef
 
 if TYPE_CHECKING:
     from core.inspection import Inspection
+    from core.training.run import Run
 
 DRAFT = "preprocess:recipe"  # where the Preprocess page keeps a recipe that is not saved yet
 _THUMBNAIL = 420  # px
@@ -72,6 +73,16 @@ def recipe(name: str) -> Recipe:
             f"{name.removeprefix('run:')}: the model's recipe is not one this version knows. Choose another recipe"
         ) from error
     return services.settings().preprocessing
+
+
+def run_of(name: str) -> Run | None:
+    """The run whose recipe `recipes` lists under this name; None for one that is no model's, or gone."""
+    if not name.startswith("run:"):
+        return None
+    try:
+        return services.open_run(name.removeprefix("run:"))
+    except BadRun:
+        return None
 
 
 def window_words(windows: Sequence[str], taken: int) -> dict[int, str]:

@@ -5,7 +5,6 @@ Each part is read once and again when its file changes, so that a hundred runs c
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from core.training.status import Status
 
 Figure = tuple[float, float, float]  # value, and the ends of its 95 % interval
+LONGEST = 300  # characters of what a run's files say, in a cell
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,14 @@ class Row:
     status: Status
     state: str
     problem: str
+    doubt: str  # figures that cannot be read, and why
     model: str
     size: str
     data: str
     validation: Figure | None
     test: Figure | None
     note: str
+    chance: str = ""  # why its model has not shown to be better than chance
 
     @property
     def name(self) -> str:
@@ -60,32 +62,47 @@ class Row:
     @property
     def text(self) -> str:
         """What a search looks through."""
-        return " ".join((self.name, self.state, self.model, self.size, self.data, self.note, self.problem)).lower()
+        return " ".join((self.name, self.state, self.model, self.size, self.data, self.note, self.problem, self.doubt)).lower()
 
 
 def rows() -> list[Row]:
     """All runs, newest first; one with a damaged folder has a `problem`."""
-    return [row(run) for run in services.runs()]
+    return [row(run) for run in services.all_runs()]
 
 
 def row(run: Run) -> Row:
     """One run."""
     status = run.status()
+    if not run.readable_name:  # no cache of a page takes its path
+        empty: dict[str, Any] = {"model": "", "size": "", "data": "", "validation": None, "test": None, "note": "", "doubt": ""}
+        return Row(run=run, status=status, state=STATES["damaged"][0], problem=run.problem, **empty)
     config, problem = _config(str(run.path), stamp(run.path / "config.yaml"))
-    problem = status.problem or problem
+    problem = _irregular(run) or status.problem or problem
+    validation, wrong_validation = _validation(str(run.path), stamp(run.path / "predictions" / "val.csv"))
+    test, wrong_test = _test(str(run.path), stamp(run.path / "evaluation.json"), stamp(run.path / "model.json"))
     height, width = config.preprocessing.shape if config else (0, 0)
     return Row(
         run=run,
         status=status,
         state=(STATES["damaged"] if problem else state_of(status, run))[0],
         problem=problem,
+        doubt=" ".join(dict.fromkeys(filter(None, (wrong_validation, wrong_test)))),
         model=config.model.name if config else "",
         size=f"{height} × {width}" if config else "",
         data=_data(config) if config else "",
-        validation=_validation(str(run.path), stamp(run.path / "predictions" / "val.csv")),
-        test=_test(str(run.path), stamp(run.path / "evaluation.json"), stamp(run.path / "model.json")),
+        validation=validation,
+        test=test,
         note=run.note(),
+        chance=services.chance(run),
     )
+
+
+def _irregular(run: Run) -> str:
+    """What of the folder leads elsewhere, in words; "" when nothing does."""
+    from core.training.folder import irregular_entry
+
+    found = irregular_entry(run.path)
+    return f"{found}, where a run has regular files and folders only. Take it out, or delete the run." if found else ""
 
 
 def config_of(run: Run) -> Config | None:
@@ -95,7 +112,7 @@ def config_of(run: Run) -> Config | None:
 
 def _data(config: Config) -> str:
     manifest = config.data.manifest
-    return services.display_path(manifest.parent if manifest.name == "manifest.csv" else manifest)
+    return services.display_path(manifest.parent if manifest.name == "manifest.csv" else manifest)[:LONGEST]
 
 
 @st.cache_resource(max_entries=1024, show_spinner=False)
@@ -105,39 +122,54 @@ def _config(path: str, changed: int) -> tuple[Config | None, str]:
     try:
         return Run(Path(path)).config(), ""
     except LabError as error:
-        return None, str(error)
+        return None, _short(str(error))
+
+
+def _short(text: str) -> str:
+    """A line of at most LONGEST characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)
-def _validation(path: str, changed: int) -> Figure | None:
-    """ROC AUC of the kept model on validation; patients, not images, make the interval."""
+def _validation(path: str, changed: int) -> tuple[Figure | None, str]:
+    """ROC AUC of the kept model on validation, where there is one, and what keeps it from being read; patients, not images,
+    make the interval."""
     if not changed:
-        return None
-    import pandas as pd
-
+        return None, ""
+    from core.evaluate import read_predictions
     from core.metrics.delong import auc_interval
-
-    try:
-        scored = pd.read_csv(Path(path) / "predictions" / "val.csv", dtype={"patient_id": "str"})
-        return _figure(auc_interval(scored["label"], scored["score"], scored["patient_id"]))
-    except (OSError, ValueError, KeyError, LabError):  # too few patients, or not ours to read: the table has a dash
-        return None
-
-
-@st.cache_data(max_entries=1024, show_spinner=False)
-def _test(path: str, changed: int, model_changed: int) -> Figure | None:
-    """ROC AUC of the last evaluation on the test set, if it is of the model as it is now."""
     from core.training.run import Run
 
     try:
-        test = json.loads((Path(path) / "evaluation.json").read_text(encoding="utf-8"))["test"]
-        card = Run(Path(path)).model_card()
-        if test["weights_sha256"] != card["weights_sha256"]:
-            return None
+        scored = read_predictions(Run(Path(path)), "val")
+    except LabError as error:
+        return None, _short(str(error))
+    try:
+        return _figure(auc_interval(scored["label"], scored["score"], scored["patient_id"])), ""
+    except (ValueError, LabError):  # too few patients: the table has a dash
+        return None, ""
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _test(path: str, changed: int, model_changed: int) -> tuple[Figure | None, str]:
+    """ROC AUC of the last evaluation on the test set, if it is of the model as it is now, and what keeps it from being read."""
+    from core.training.lineage import read_entries
+    from core.training.run import Run
+
+    run = Run(Path(path))
+    try:
+        card = run.model_card() if model_changed else {}
+        test = read_entries(run.path).get("test") if changed else None
+    except LabError as error:
+        return None, _short(str(error))
+    if not test or not card or test.get("weights_sha256") != card["weights_sha256"]:
+        return None, ""
+    try:
         figure = test["metrics"]["auc"]
-        return float(figure["value"]), float(figure["low"]), float(figure["high"])
-    except (LabError, OSError, ValueError, KeyError, TypeError):
-        return None
+        return (float(figure["value"]), float(figure["low"]), float(figure["high"])), ""
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        return None, _short(f"evaluation.json: the entry of test is damaged ({type(error).__name__}: {error}).")
 
 
 def _figure(interval: Interval) -> Figure:
@@ -248,8 +280,10 @@ def same_validation(runs: Sequence[Run]) -> bool:
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _validated_on(path: str, changed: int) -> int:
+    from core.training.run import Run
+
     try:
-        frame = services.manifest_frame(Path(path) / "manifest.csv")
+        frame = Run(Path(path)).manifest()
     except LabError:
         return 0
     return hash(tuple(sorted(frame.loc[frame["split"] == "val", "path"])))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from core.config import Recipe, save_section
+from core.small_files import read_json
 from dashboard import choices, services
 
 if TYPE_CHECKING:
@@ -208,6 +208,6 @@ def recipe_of(run: Run) -> Recipe | None:
 @st.cache_data(max_entries=32, show_spinner=False)
 def _recipe_of(path: str, stamp: int) -> Recipe | None:
     try:
-        return Recipe.model_validate(json.loads(Path(path).read_text(encoding="utf-8"))["recipe"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return Recipe.model_validate(read_json(Path(path))["recipe"])
+    except (OSError, ValueError, LookupError, TypeError):
         return None

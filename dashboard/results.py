@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core.predict import Predictor
     from core.training.run import Run
     from core.training.turns import Occupant
-    from dashboard.explaining import Explanation, Picture
+    from dashboard.explaining import Explained, Picture
     from dashboard.pictures import Tile
     from dashboard.preflight import Preflight
     from dashboard.watch import Watch
@@ -36,12 +36,14 @@ SLOW_KEPT = 24  # heatmaps of slow methods
 
 
 class Ask(NamedTuple):
-    """What of an image is asked for: `layer` "" is the usual one; `channels` is what Score-CAM tries, 0 for all."""
+    """What of an image is asked for: `layer` "" is the usual one; `channels` is what Score-CAM tries, 0 for all; `anyway`
+    wants a score also where there is no verdict."""
 
     method: str = "auto"
     target: str = "malignant"
     layer: str = ""
     channels: int = 128
+    anyway: bool = False
 
 
 # ---------------------------------------------------------------- training
@@ -152,7 +154,7 @@ def start_evaluation(run: Run, split: str) -> Task:
     def work(report: Report) -> Evaluation:
         from core.evaluate import evaluate
 
-        return evaluate(run, split, progress=report, predictor=model)
+        return evaluate(run, split, progress=report, predictor=model, where="Evaluate")
 
     return services.start_task(f"evaluate:{run.path}:{split}", f"Scoring {split}", work)
 
@@ -211,29 +213,39 @@ def _input_thumbnail(path: str, changed: int, recipe: Recipe, side: int) -> byte
     return images.preview_jpeg(PreparedCache(cache_root(), recipe).get(path).pixels, side)
 
 
-def explanation(run: Run, image: ImageRef, method: str = "auto", target: str = "malignant", layer: str = "") -> Explanation:
-    """Score and heatmap of one image by the run's model. Raises UnreadableImage, BadRun, BadConfig.
+def explanation(
+    run: Run,
+    image: ImageRef,
+    method: str = "auto",
+    target: str = "malignant",
+    layer: str = "",
+    *,
+    score_anyway: bool = False,
+) -> Explained:
+    """Prediction and heatmap of one image by the run's model. Raises UnreadableImage, BadRun, BadConfig.
 
     For quick methods; a slow one is worked on by `explanation_task`.
     """
-    return _explanation(*_explanation_key(run, image), Ask(method, target, layer), run, image)
+    return _explanation(*_explanation_key(run, image), Ask(method, target, layer, anyway=score_anyway), run, image)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
-def _explanation(path: str, changed: int, key: tuple[str, int | None], ask: Ask, _run: Run, _image: ImageRef) -> Explanation:
+def _explanation(
+    path: str, changed: tuple[int, int], key: tuple[str, int | None], ask: Ask, _run: Run, _image: ImageRef
+) -> Explained:
     return _explain(_run, _image, ask, None)
 
 
-def _explanation_key(run: Run, image: ImageRef) -> tuple[str, int, tuple[str, int | None]]:
-    return str(run.path), stamp(run.path / "model.json"), (image.key, image.frame)
+def _explanation_key(run: Run, image: ImageRef) -> tuple[str, tuple[int, int], tuple[str, int | None]]:
+    return str(run.path), services.model_stamp(run), (image.key, image.frame)
 
 
-def _explain(run: Run, image: ImageRef, ask: Ask, progress: Report | None) -> Explanation:
+def _explain(run: Run, image: ImageRef, ask: Ask, progress: Report | None) -> Explained:
     from dashboard.explaining import explain
 
     model = services.predictor(run)
-    warnings = images.mammogram(image, model.recipe).warnings
-    return explain(model, images.prepared(image, model.recipe), warnings, ask, progress)
+    mammogram, prepared = images.mammogram(image, model.recipe), images.prepared(image, model.recipe)
+    return explain(model, prepared, mammogram, ask, progress, score_anyway=ask.anyway)
 
 
 def explanation_name(run: Run, image: ImageRef, ask: Ask) -> str:
@@ -241,7 +253,7 @@ def explanation_name(run: Run, image: ImageRef, ask: Ask) -> str:
     return f"explain:{':'.join(map(str, (*_explanation_key(run, image), *ask)))}"
 
 
-def explanation_task(run: Run, image: ImageRef, ask: Ask) -> Explanation | Task:
+def explanation_task(run: Run, image: ImageRef, ask: Ask) -> Explained | Task:
     """As `explanation` by a slow method: what was found, or the task that works on it, was stopped or failed."""
     name = explanation_name(run, image, ask)
     found = _slow_explanations()
@@ -260,7 +272,7 @@ def explanation_task(run: Run, image: ImageRef, ask: Ask) -> Explanation | Task:
 
 
 @st.cache_resource(show_spinner=False)
-def _slow_explanations() -> dict[str, Explanation]:
+def _slow_explanations() -> dict[str, Explained]:
     return {}
 
 
@@ -304,7 +316,7 @@ def _original(key: str, frame: int | None, voi: int, _image: ImageRef, _recipe: 
     return to_uint8(fit(pixels, images.PREVIEW_SIDE)), (pixels.shape[0], pixels.shape[1])
 
 
-def what_if(run: Run, image: ImageRef, recipe: Recipe) -> Explanation:
+def what_if(run: Run, image: ImageRef, recipe: Recipe) -> Explained:
     """What the run's model says of an image prepared by `recipe` at the model's size: not a result, see Predictor.what_if.
 
     Raises UnreadableImage, BadRun, RecipeMismatch.
@@ -316,7 +328,7 @@ def what_if(run: Run, image: ImageRef, recipe: Recipe) -> Explanation:
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _what_if(
     path: str, changed: int, key: tuple[str, int | None], recipe_hash: str, _run: Run, _image: ImageRef, _recipe: Recipe
-) -> Explanation:
+) -> Explained:
     from dashboard import explaining
 
-    return explaining.what_if(services.predictor(_run), images.prepared(_image, _recipe))
+    return explaining.what_if(services.predictor(_run), images.prepared(_image, _recipe), images.mammogram(_image, _recipe))

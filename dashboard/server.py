@@ -167,6 +167,7 @@ def routes() -> list[BaseRoute]:
 
 def middleware() -> list[Middleware]:
     """The guard; see dashboard.access. Ends the process, with the reason, where the settings forbid to start."""
+    settings.serve()
     try:
         settings.require_protected(settings.current())
     except LabError as error:
@@ -174,7 +175,8 @@ def middleware() -> list[Middleware]:
     _uploads()  # before anything imports Gradio
     raise_file_limit()
     port = int(st.get_option("server.port") or 0)
-    return [Middleware(Guard, access=settings.current, port=port), Middleware(GiveBrowsersAName)]
+    guard = Middleware(Guard, access=settings.current, port=port, base=base_path())
+    return [guard, Middleware(GiveBrowsersAName)]
 
 
 def raise_file_limit() -> None:

@@ -10,7 +10,6 @@ What a user chose (`recall`, `remember`) is in dashboard.choices, background wor
 
 from __future__ import annotations
 
-import csv
 import platform
 import re
 import sys
@@ -20,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.config import Config, load_config
-from core.errors import LabError
+from core.errors import BadRun, LabError
 from dashboard import machine
-from dashboard.access.paths import require_allowed, require_allowed_import
+from dashboard.access.paths import require_all_allowed, require_allowed, require_allowed_import
 from dashboard.choices import recall, remember, workspace
 from dashboard.machine import warm_up
 from dashboard.tasks import Report, Task, forget_task, live, start_task, stop_task, task
@@ -69,7 +68,7 @@ def display_path(path: Path | str) -> str:
     path = Path(path)
     try:
         return path.resolve().relative_to(workspace().resolve()).as_posix()
-    except ValueError:
+    except (ValueError, OSError, RuntimeError):  # elsewhere; or no path at all, links in a circle
         return path.as_posix()
 
 
@@ -99,12 +98,12 @@ def find_manifests() -> list[Path]:
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _is_manifest(path: str, stamp: int) -> bool:
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return False
-    return {"path", "label"} <= {name.strip() for name in header}
+    from core.data.tables import header_of
+
+    def wanted(fields: list[str]) -> bool:
+        return {"path", "label"} <= {name.lower() for name in fields}
+
+    return wanted(header_of(Path(path), wanted))
 
 
 def current_manifest() -> Path | None:
@@ -225,14 +224,14 @@ def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
     """
     require_allowed(source)
     if "root" in options:
-        require_allowed(Path(options["root"]).expanduser())
+        require_allowed(Path(options["root"]))
     out = _free_name(workspace() / "data" / f"{source.stem or name}.csv")
 
     def work(report: Report) -> tuple[Path, ImportReport]:
         from core.data.importers import import_data
         from core.data.manifest import write_manifest
 
-        found = import_data(name, source, progress=report, **options)
+        found = import_data(name, source, progress=report, require=require_all_allowed, **options)
         require_allowed_import(found)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(found.frame, out)
@@ -256,7 +255,12 @@ def _free_name(path: Path) -> Path:
 
 
 def runs() -> list[Run]:
-    """All runs, newest first."""
+    """The runs that pages can work with, newest first."""
+    return [run for run in all_runs() if run.readable_name]
+
+
+def all_runs() -> list[Run]:
+    """All runs, newest first; also those whose name no page can hold (see Run.problem)."""
     from core.training.run import list_runs
 
     if jobs := sys.modules.get("core.training.jobs"):
@@ -270,10 +274,14 @@ def has_model(run: Run) -> bool:
 
 
 def open_run(name: str) -> Run:
-    """The run of this name. Raises BadRun."""
+    """The run of this name in the runs folder. Names come from addresses too (`?run=`): none leads out of it. Raises BadRun."""
     from core.training.run import Run
 
-    return Run.open(checkpoints() / name)
+    if not name or name != Path(name).name or name.startswith(".") or any(each in name for each in "/\\:\0"):
+        raise BadRun(f"{name[:80]!r}: expected the name of a run. The Runs page has them all.")
+    run = Run.open(checkpoints() / name)
+    run.require_regular()
+    return run
 
 
 def current_run(*, with_model: bool = False) -> Run | None:
@@ -359,8 +367,9 @@ def active_runs() -> list[Run]:
 
 def rename_run(run: Run, name: str) -> Run:
     """Give the run another name; what was chosen by its name follows. Raises BadRun."""
+    _require_idle(run, "renamed")
     before, was = run.name, str(run.path)
-    renamed = run.rename(name)
+    renamed = run.rename(name, keep=[checkpoints()])
     with live().lock:
         live().renamed[was] = str(renamed.path)
     for key in ("run", "train:run"):
@@ -370,11 +379,20 @@ def rename_run(run: Run, name: str) -> Run:
 
 
 def delete_run(run: Run) -> None:
-    """Delete the run's folder with everything in it. Raises BadRun while it is trained."""
-    run.delete()
+    """Delete the run's folder with everything in it. Raises BadRun while it is trained or scored."""
+    _require_idle(run, "deleted")
+    run.delete(keep=[checkpoints()])
     for key in ("run", "train:run"):
         if recall(key) == run.name:
             remember(key, None)
+
+
+def _require_idle(run: Run, action: str) -> None:
+    """Raises BadRun while this server scores the run, audits its heatmaps or writes its report: the result would be lost."""
+    ours = tuple(f"{kind}:{run.path}:" for kind in ("evaluate", "audit", "report"))
+    busy = [each for name, each in list(live().tasks.items()) if each.running and f"{name}:".startswith(ours)]
+    if busy:
+        raise BadRun(f"{run.name}: it cannot be {action} now ({busy[0].title.lower()}). Wait until that has ended, or stop it.")
 
 
 def cache_folder() -> tuple[Path, int]:
@@ -393,15 +411,38 @@ def clear_cache() -> None:
 
 def predictor(run: Run) -> Predictor:
     """The loaded model of a run, shared by all pages and sessions, reloaded when the model file changes. Raises BadRun."""
-    return _predictor(str(run.path), stamp(Path(run.path) / "model.json"), prediction_device())
+    return _predictor(str(run.path), model_stamp(run), prediction_device())
+
+
+def model_stamp(run: Run) -> tuple[int, int]:
+    """Changes when the run's model does, its threshold, or what it was taught not to judge."""
+    return stamp(Path(run.path) / "model.json"), stamp(Path(run.path) / "gate.safetensors")
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _predictor(path: str, stamp: int, device: str) -> Predictor:
+def _predictor(path: str, stamps: tuple[int, int], device: str) -> Predictor:
     from core.predict import Predictor
     from core.training.run import Run
 
     return Predictor.from_run(Run.open(Path(path)), device=device)
+
+
+def chance(run: Run) -> str:
+    """Why the run's model has not shown to be better than chance; "" when it has, or has no model. See core.metrics.chance."""
+    if not has_model(run):
+        return ""
+    path = Path(run.path)
+    return _chance(str(path), (stamp(path / "model.json"), stamp(path / "predictions" / "val.csv")), run)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _chance(path: str, stamps: tuple[int, int], _run: Run) -> str:
+    from core.metrics.chance import chance_of_model
+
+    try:
+        return chance_of_model(_run.model_card(), Path(path))
+    except LabError:  # whoever uses the model is told what is wrong with its card
+        return ""
 
 
 def prediction_device() -> str:

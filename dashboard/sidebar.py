@@ -82,16 +82,9 @@ def show() -> None:
         rows = {"Data set": _data(), "Model": _model(), "Device": services.device_label()}
         body = "".join(f"<div><b>{name}</b><span>{html.escape(value)}</span></div>" for name, value in rows.items())
         st.html(f'<div class="lab-status">{body}</div>')
-        if _has_password():
+        if _asks_for_a_password():
             st.html('<a href="./logout" target="_self">Log out</a>')
         st.caption(components.RESEARCH_ONLY)
-
-
-def _has_password() -> bool:
-    try:
-        return bool(settings.current().password)
-    except LabError:  # a broken config.yaml: the page below says so
-        return False
 
 
 def _data() -> str:
@@ -112,3 +105,10 @@ def _model() -> str:
         return "none yet" if run is None else f"{run.name} · {in_a_line(run.status(), run)}"
     except LabError:
         return "not readable"
+
+
+def _asks_for_a_password() -> bool:
+    try:
+        return bool(settings.current().password)
+    except LabError:  # config.yaml was damaged after the server had read it; the page says so
+        return False

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from core.plots import History, loss_figure, metric_figure, rate_figure
+from core.plots.history import is_complete
 
 if TYPE_CHECKING:
     from core.plots.training import Span
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _PREPARING = {
     "hashes": "Looking for the same image in two splits",
     "features": "Images through the frozen network, once",
+    "gate": "Learning which images the model should not judge",
 }
 
 
@@ -64,6 +66,8 @@ class Watch:
                 self._take(event)
 
     def _take(self, event: Event) -> None:
+        if not is_complete(event):
+            return
         kind = str(event.get("type", ""))
         if kind == "warning":
             message = str(event.get("message", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from core.cli.output import note, print_json, print_table, progress_bar
+from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.runs import open_run
 
 NAMED = 10  # flagged or unreadable images that are listed
@@ -29,21 +29,21 @@ def audit(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found.as_dict())
         return 0
-    print(f"{found.run}, {found.split}: heatmaps of {found.images} images of {found.patients} patients")
+    print(f"{printable(found.run)}, {found.split}: heatmaps of {found.images} images of {found.patients} patients")
     for method in found.methods:
         print(f"\n{method.method}, read from {method.layer}")
         print_table(method.table_rows(), ("figure", "value", "interval", "note"))
         for sentence in method.verdict:
-            print(f"- {sentence}")
+            print(printable(f"- {sentence}"))
         for case in method.flagged[:NAMED]:
-            note(f"flagged: {case.path}: {case.flagged}")
+            note(printable(f"flagged: {case.path}: {case.flagged}"))
         if len(method.flagged) > NAMED:
             note(f"flagged: {len(method.flagged) - NAMED} more (--json names all)")
     print()
     for sentence in found.notes:
-        print(sentence)
+        print(printable(sentence))
     for path, reason in found.excluded[:NAMED]:
-        note(f"left out: {path}: {reason}")
+        note(printable(f"left out: {path}: {reason}"))
     if len(found.excluded) > NAMED:
         note(f"left out: {len(found.excluded) - NAMED} more (--json names all)")
     note(f"written: {audit_path(run, found.split).as_posix()}")

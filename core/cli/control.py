@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from core.cli.runs import open_run
+from core.cli.output import printable
+from core.cli.runs import default_config, open_run
 from core.errors import BadConfig, BadRun
 
 
@@ -73,7 +74,7 @@ def fork(arguments: argparse.Namespace) -> int:
 def rename(arguments: argparse.Namespace) -> int:
     """Give it another name."""
     run = open_run(arguments.run)
-    print(run.rename(arguments.name).path.as_posix())
+    print(run.rename(arguments.name, keep=[default_config().checkpoints]).path.as_posix())
     return 0
 
 
@@ -82,20 +83,32 @@ def note(arguments: argparse.Namespace) -> int:
     run = open_run(arguments.run)
     if arguments.text is not None:
         run.set_note(arguments.text)
-    print(run.note())
+    for line in run.note().splitlines() or [""]:
+        print(printable(line))
     return 0
 
 
 def delete(arguments: argparse.Namespace) -> int:
     """Delete the folder with everything in it, after the name has been typed again or with --yes."""
-    run = open_run(arguments.run)
+    from core.training.removal import is_link, require_removable
+
+    run = open_run(arguments.run, damaged=True)
+    keep = [default_config().checkpoints]
+    require_removable(run.path, "deleted", keep)
+    link, shown = is_link(run.path), printable(str(run.path))
     if not arguments.yes:
         if not sys.stdin.isatty():
             raise BadConfig(f"deleting {run.name} cannot be undone: say --yes where nobody can be asked")
-        typed = input(f"Delete {run.path} with its model and results? This cannot be undone. Type its name to go on: ")
+        what = (
+            f"{shown} is a link to {printable(str(run.path.resolve()))}: delete the link, and leave what it leads to?"
+            if link
+            else f"Delete {shown} with its model and results? This cannot be undone."
+        )
+        typed = input(f"{what} Type its name to go on: ")
         if typed.strip() != run.name:
             print("nothing was deleted")
             return 1
-    run.delete()
-    print(f"{run.name}: deleted")
+    leads = printable(str(run.path.resolve()))
+    run.delete(keep)
+    print(f"{printable(run.name)}: {f'the link is deleted; what it led to is still in {leads}' if link else 'deleted'}")
     return 0

@@ -27,7 +27,8 @@ def import_(arguments: argparse.Namespace) -> int:
     from core.data.importers import import_data
     from core.data.manifest import write_manifest
 
-    new_file(arguments.out, ".csv", [arguments.path])
+    # A manifest that is there may hold splits and corrections that somebody made by hand.
+    new_file(arguments.out, ".csv", [arguments.path], (lambda head: True) if arguments.overwrite else None)
     options = {}
     for option in arguments.option:
         key, separator, value = option.partition("=")
@@ -40,7 +41,7 @@ def import_(arguments: argparse.Namespace) -> int:
     for path, reason in report.rejected:
         note(f"left out: {path}: {reason}")
     for text in report.notes:
-        note(f"note: {text}")
+        note(text if text.startswith("warning: ") else f"note: {text}")
     summary = {
         "manifest": arguments.out.as_posix(),
         "images": len(report.frame),

@@ -6,9 +6,10 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.cli.output import note, print_json, print_table, progress_bar
+from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.runs import open_run
-from core.errors import BadConfig
+from core.errors import BadConfig, LabError
+from core.training.accesses import counts_in_words
 
 if TYPE_CHECKING:
     from core.config.schema import EvaluationConfig
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from core.training import Run
 
 FIGURES = ("figure", "value", "interval", "note")
+NAMED = 5  # images left out that are named before "and 12 more"
 # What an evaluation may be told; everything else of the section is frozen with the model.
 SETTABLE = ("bootstrap_samples", "confidence")
 
@@ -27,12 +29,19 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
     run = open_run(arguments.run)
     settings = _settings(run, arguments.set)
+    if arguments.split == "test":
+        note(opening_words(run))
     with progress_bar(f"scoring {arguments.split}") as progress:
         evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
+    counts = test_accesses(run) if arguments.split == "test" else None
     if arguments.json:
-        print_json(evaluation.to_dict())
+        print_json(evaluation.to_dict() | ({} if counts is None else {"test_accesses": counts}))
     else:
         show(evaluation, full=arguments.full)
+        if isinstance(counts, dict):
+            print(f"test set, in all: {counts_in_words(counts)}")
+    if isinstance(counts, str):
+        note(f"warning: {counts}")
     if arguments.report:
         from core.report import report
 
@@ -40,9 +49,36 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def opening_words(run: Run) -> str:
+    """What it means that the test set is about to be opened; for standard error."""
+    from core.training.lineage import openings
+
+    try:
+        before = openings(run.path)
+    except LabError:  # said by the evaluation itself
+        before = 0
+    times = "for the first time" if not before else f"after {before} opening{'s' if before > 1 else ''}"
+    return (
+        f"note: this opens the test set of {run.name} {times}: recorded, and in the report. Its figures are worth what they "
+        "say only if nothing is chosen after seeing them"
+    )
+
+
+def test_accesses(run: Run) -> dict[str, int] | str:
+    """How often each kind of access to the run's test set was made; in words what is wrong with the record."""
+    from core.training.accesses import access_counts
+
+    try:
+        return access_counts(run.path)
+    except LabError as error:
+        return str(error)
+
+
 def show(evaluation: Evaluation, *, full: bool = False) -> None:
     """Print an evaluation: figures of images, then a line for everything else; `full` prints every table."""
-    print(f"{evaluation.run}, {evaluation.split}: {evaluation.images} images of {evaluation.patients} patients")
+    from core.evaluate import excluded_words
+
+    print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.images} images of {evaluation.patients} patients")
     print_table(evaluation.table_rows(), FIGURES)
     for level in ("breast", "patient"):
         summary = evaluation.levels[level]
@@ -56,11 +92,26 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
     else:
         _lines(evaluation)
     if evaluation.excluded:
-        first = evaluation.excluded[0]
-        print(f"left out: {len(evaluation.excluded)} images, the first {first.path}: {first.reason}")
+        print(printable(excluded_words(evaluation.excluded)))
+        for item in evaluation.excluded[: None if full else NAMED]:
+            print(printable(f"  {item.path}: {item.reason}"))
+        if not full and len(evaluation.excluded) > NAMED:
+            print(f"  and {len(evaluation.excluded) - NAMED} more (--full names all)")
     print(f"baselines: {_baselines(evaluation)}")
+    if chance := _chance(evaluation):
+        print(f"warning: {chance}")
     for line in _looks(evaluation):
-        print(line)
+        print(printable(line))
+
+
+def _chance(evaluation: Evaluation) -> str:
+    """That the model has not shown on validation to be better than chance; "" when it has."""
+    from core.metrics.chance import chance_of_model, warning_of
+    from core.model import has_model, read_card
+
+    if evaluation.folder is None or not has_model(evaluation.folder):
+        return ""
+    return warning_of(chance_of_model(read_card(evaluation.folder), evaluation.folder))
 
 
 def _lines(evaluation: Evaluation) -> None:
@@ -174,10 +225,10 @@ def compare(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found.as_dict())
         return 0
-    print(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}")
+    print(printable(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}"))
     print(f"{found.figures.rows} {found.level} rows of {found.figures.patients} patients, compared in pairs")
     for warning in found.warnings:
-        print(f"warning: {warning}")
+        print(printable(f"warning: {warning}"))
     print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "note"))
     note("p values of several figures are not adjusted for one another: name the figure that counts before you look.")
     return 0

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import new_file, note, print_json, print_table
+from core.cli.sealing import record_files
 from core.errors import BadConfig
 
 if TYPE_CHECKING:
     from core.config import Recipe
     from core.inspection import InspectedStage, Inspection
+
+
+_HTML_TITLE = b"<title>Inspection, recipe "  # of the files that `inspect --html` writes
 
 
 def frame_index(text: str) -> int:
@@ -24,19 +28,24 @@ def frame_index(text: str) -> int:
 
 def inspect(arguments: argparse.Namespace) -> int:
     """Show every step from file to model input."""
+    from core.cli.runs import default_config
     from core.config import load_config
     from core.inspection import SIDE, inspect, to_html
+    from core.training.accesses import IMAGES
 
     if len(arguments.files) != 1:
         raise BadConfig(f"inspect takes one file, got {len(arguments.files)}: call it once for each")
     file: Path = arguments.files[0]
     if arguments.html:
-        new_file(arguments.html, ".html", [file])
+        new_file(arguments.html, ".html", [file], lambda head: _HTML_TITLE in head)
     if arguments.out and arguments.out.exists() and not arguments.out.is_dir():
         raise BadConfig(f"{arguments.out}: expected a folder, got a file. Name a folder to write the pictures to")
     recipe = load_config(arguments.recipe, arguments.set).preprocessing
     if arguments.window is not None:
         recipe = _with_window(recipe, arguments.window)
+    lab = default_config()
+    manifest = lab.data.manifest if lab.data.manifest.is_file() else None
+    record_files([file], IMAGES, "inspect", root=lab.checkpoints.absolute(), manifest=manifest)
     found = inspect(file, recipe, frame=arguments.frame, side=None if arguments.out else SIDE)
     written = _write_pictures(arguments.out, found, file) if arguments.out else []
     if arguments.html:
@@ -124,7 +133,7 @@ def _write_pictures(folder: Path, found: Inspection, file: Path) -> list[str]:
     }
     pictures["model-input.png"] = found.prepared.pixels
     for name in pictures:
-        new_file(folder / name, ".png", [file])
+        new_file(folder / name, ".png", [file], lambda head: head.startswith(b"\x89PNG"))  # names that only we give
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         (folder / name).write_bytes(encode_png(picture))

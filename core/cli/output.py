@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from core.errors import BadConfig
+from core.small_files import open_regular
 
 
 def open_bar(description: str, unit: str) -> tqdm:
@@ -40,9 +42,27 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
 
 
+def printable(text: str, longest: int | None = None) -> str:
+    """Text from a file on its way to a terminal: control characters are shown escaped, and what is too long is cut.
+
+    A run's name, note or reason may come from somebody else, and a terminal obeys what it prints: colours, a cleared screen,
+    text that runs from right to left.
+    """
+    shown = "".join(_escaped(each) if unicodedata.category(each) in _UNPRINTABLE else each for each in text)
+    return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
     """Print aligned columns; numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    header = [printable(head) for head in header]
     widths = [max(len(head), *(len(row[i]) for row in cells)) if cells else len(head) for i, head in enumerate(header)]
     print("  ".join(head.ljust(width) for head, width in zip(header, widths, strict=True)).rstrip())
     for row, raw in zip(cells, rows, strict=True):
@@ -53,16 +73,45 @@ def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None
         print("  ".join(aligned).rstrip())
 
 
-def new_file(path: Path, suffix: str, inputs: Sequence[Path]) -> None:
-    """Refuse to write a result over one of its inputs, or under an ending that would lie about it.
+def new_file(path: Path, suffix: str, inputs: Sequence[Path], earlier: Callable[[bytes], bool] | None = None) -> None:
+    """Refuse to write a result over one of its inputs or anything else than an earlier result, or under an ending that lies.
+
+    Args:
+        earlier: whether the first 4,096 bytes of a file that is there already are those of an earlier result, which may be
+            replaced; None: no file is replaced.
 
     Raises:
-        BadConfig: `path` is one of `inputs`, or does not end in `suffix`.
+        BadConfig: `path` is one of `inputs`, is something else than an earlier result, or does not end in `suffix`.
     """
+    from core.training.folder import is_run
+
     if path.suffix.lower() != suffix:
         raise BadConfig(f"{path}: expected a file name that ends in {suffix}")
-    if any(path.resolve() == given.resolve() for given in inputs):
+    if any(_same(path, given) for given in inputs):
         raise BadConfig(f"{path}: this is the file to read, it would be overwritten. Name another file to write")
+    try:
+        with open_regular(path.resolve()) as stream:
+            head = stream.read(4096)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BadConfig(f"{path}: cannot be written to ({error.strerror or error}). Name another file to write") from error
+    owner = next((folder for folder in path.resolve().parents if is_run(folder)), None)
+    if owner is not None:
+        raise BadConfig(f"{path}: it belongs to the run {owner.name}, and would be overwritten. Name another file to write")
+    if earlier is None or not earlier(head):
+        raise BadConfig(
+            f"{path}: there is such a file already, and it is not an earlier result of this command. Name another file to "
+            "write, or move it away"
+        )
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, also by links of either kind."""
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):  # one is not there
+        return one.resolve() == other.resolve()
 
 
 def note(text: str) -> None:

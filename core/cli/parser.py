@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core import RESEARCH_NOTICE, __version__
-from core.cli import audit, control, data, evaluation, images, runs, system
+from core.cli import audit, control, data, evaluation, images, runs, system, verdicts
+from core.cli.inputs import ImageFiles
 from core.config import DataConfig
 
 Command = Callable[[argparse.Namespace], int]
@@ -50,6 +51,7 @@ def _data_commands(commands: argparse._SubParsersAction) -> None:
     imports.add_argument("name", help="folder, csv, rsna or mini-mias (`data importers` describes them)")
     imports.add_argument("path", type=Path, help="the data set's folder or file")
     imports.add_argument("--out", type=Path, required=True, metavar="M.csv", help="the manifest to write")
+    imports.add_argument("--overwrite", action="store_true", help="replace the manifest that is there already")
     imports.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the importer; repeatable"
     )
@@ -116,17 +118,26 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _picture_commands(commands: argparse._SubParsersAction) -> None:
-    predict = _add(commands, "predict", runs.predict, "scores and decisions for image files")
+    predict = _add(commands, "predict", verdicts.predict, "scores and decisions for image files")
     _run_argument(predict)
-    predict.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    predict.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        action=ImageFiles,
+        help="images, folders, or patterns such as '*.png'",
+    )
     _frame_option(predict)
+    _anyway_option(predict)
     predict.add_argument("--csv", type=Path, metavar="out.csv", help="write the table to this file")
     _json_option(predict)
 
-    explain = _add(commands, "explain", runs.explain, "heatmap over what the model saw, or over the original image")
+    explain = _add(commands, "explain", verdicts.explain, "heatmap over what the model saw, or over the original image")
     _run_argument(explain)
     explain.add_argument("file", type=Path)
     _frame_option(explain)
+    _anyway_option(explain)
     explain.add_argument("--out", type=Path, required=True, metavar="overlay.png")
     explain.add_argument(
         "--method",
@@ -150,6 +161,10 @@ def _picture_commands(commands: argparse._SubParsersAction) -> None:
     explain.add_argument(
         "--channels", type=int, default=128, metavar="N", help="feature maps that scorecam tries, 0 for all (default: 128)"
     )
+
+    gate = _add(commands, "gate", verdicts.gate, "learn again which images a run's model should not judge")
+    _run_argument(gate)
+    _json_option(gate)
 
     audited = _add(commands, "audit", audit.audit, "whether the heatmaps can be believed: lesions, chance, shuffled weights")
     _run_argument(audited)
@@ -239,6 +254,14 @@ def _frame_option(parser: argparse.ArgumentParser) -> None:
         type=images.frame_index,
         metavar="N",
         help="frame of a file with several, from 1 (default: the middle one of a DICOM stack, the first page of a TIFF)",
+    )
+
+
+def _anyway_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--score-anyway",
+        action="store_true",
+        help="give a score, but no decision, also to an image that the model should not judge (a CT, a photograph, no breast)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Commands about models: train, predict, explain, runs, report, pipeline."""
+"""Commands about models: train, runs, report, pipeline."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.follow import follow
-from core.cli.output import figure, new_file, note, print_json, print_table, progress_bar
+from core.cli.output import figure, note, print_json, print_table, printable, progress_bar
 from core.errors import BadConfig, BadRun, LabError
 
+LONGEST_REASON = 1000  # characters in the list of runs; --json has all
 STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
 
 if TYPE_CHECKING:
     from core.config import Config
-    from core.gradcam import Evidence, Heatmap
-    from core.predict import Prediction
     from core.training import Run
 
 
@@ -44,7 +43,10 @@ def train(arguments: argparse.Namespace) -> int:
         said = {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason}
         print_json(said | figures)
     else:
-        print(f"{run.path.as_posix()}: {status.state}{f' ({status.reason})' if status.reason else ''}")
+        reason = f" ({printable(status.reason)})" if status.reason else ""
+        print(f"{printable(run.path.as_posix())}: {status.state}{reason}")
+        if chance := _headline(run)[0]["chance"]:
+            print(chance_words(chance))
     return 0 if status.state == "done" else STOPPED
 
 
@@ -53,7 +55,7 @@ def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
     from core.data.source import load_rows
     from core.training import Run
 
-    if arguments.resume:
+    if arguments.resume is not None:  # also "", which a script has with an unset variable: never a new training
         if arguments.run or arguments.set:
             raise BadConfig("--resume goes on with a run as it is: leave out --run and --set, or start a new run")
         run = open_run(arguments.resume, arguments.config)
@@ -67,83 +69,9 @@ def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
     return run.path, resume
 
 
-def predict(arguments: argparse.Namespace) -> int:
-    """Scores and decisions; a file that cannot be read is listed with its reason and makes the exit code 1."""
-    from core.predict import Predictor
-
-    if arguments.csv:
-        new_file(arguments.csv, ".csv", arguments.files)
-    run = open_run(arguments.run)
-    predictor = Predictor.from_run(run.path)
-    rows: list[dict[str, Any]] = []
-    with progress_bar("predicting") as progress:
-        for path, result in zip(
-            arguments.files, predictor.predict_many(arguments.files, progress, frame=arguments.frame), strict=True
-        ):
-            rows.append(_prediction_row(path, result))
-    if arguments.csv:
-        import pandas as pd
-
-        arguments.csv.parent.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(rows).to_csv(arguments.csv, index=False)
-        note(f"written: {arguments.csv}")
-    if arguments.json:
-        print_json({"run": run.name, "threshold": predictor.threshold, "predictions": rows})
-    else:
-        print_table(
-            [
-                (row["file"], "" if row["score"] is None else f"{row['score']:.3f}", row["decision"], row["note"])
-                for row in rows
-            ],
-            ("file", "score", "decision", "note"),
-        )
-        note(f"score: P(malignant); threshold {predictor.threshold:.3f}, chosen on validation. Research use only.")
-    return 0 if all(row["score"] is not None for row in rows) else 1
-
-
-def explain(arguments: argparse.Namespace) -> int:
-    """Write a heatmap overlay."""
-    from core.gradcam import overlay, unfit_methods
-    from core.images.encode import encode_png, to_uint8
-    from core.predict import Predictor
-    from core.preprocessing import original_from_prepared
-
-    new_file(arguments.out, ".png", [arguments.file])
-    run = open_run(arguments.run)
-    predictor = Predictor.from_run(run.path)
-    prediction = predictor.predict(arguments.file, frame=arguments.frame)
-    prepared = prediction.prepared
-    wanted: dict[str, Any] = {"method": arguments.method, "layer": arguments.layer, "channels": arguments.channels}
-    with progress_bar("masking the image", "map") as progress:
-        heat: Heatmap | Evidence
-        if arguments.target == "both":
-            heat = predictor.evidence(prepared, progress=progress, **wanted)
-        else:
-            heat = predictor.explain(prepared, target=arguments.target, progress=progress, **wanted)
-    if arguments.original:
-        original = prediction.mammogram.pixels
-        values = original_from_prepared(heat.values, prepared, original.shape)
-        picture = overlay(to_uint8(original), values, arguments.opacity, arguments.colormap, signed=arguments.target == "both")
-    else:
-        picture = overlay(prepared, heat, arguments.opacity, arguments.colormap)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_bytes(encode_png(picture))
-    print(
-        f"{arguments.out.as_posix()}: score {prediction.score:.3f} ({prediction.decision}), evidence for {arguments.target}, "
-        f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
-    )
-    if heat.reason:
-        note(f"warning: {'the heatmap is empty' if heat.flat else 'one of the two maps is empty'}: {heat.reason}")
-    against = unfit_methods(predictor.model, heat.layer or None).get(heat.method)
-    if against:
-        note(f"warning: {heat.method} does not fit {predictor.model.name} here: {against}")
-    for warning in prediction.warnings:
-        note(f"warning: {warning}")
-    return 0
-
-
 def list_(arguments: argparse.Namespace) -> int:
     """List the runs; a damaged one with what is wrong with it as its reason."""
+    from core.cli.evaluation import test_accesses
     from core.training import list_runs
 
     root = arguments.checkpoints or default_config().checkpoints
@@ -151,10 +79,14 @@ def list_(arguments: argparse.Namespace) -> int:
     for run in list_runs(root):
         status = run.status()
         figures, problems = _headline(run)
-        said = (" ".join(status.reason.split()), _unusable(run), *problems)
+        used = test_accesses(run)
+        problems += [used] if isinstance(used, str) else []
+        said = (" ".join(status.reason.split()), _unusable(run), *problems, chance_words(figures["chance"]))
         reason = "; ".join(dict.fromkeys(part for part in said if part))
         rows.append(
-            {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason} | figures
+            {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason}
+            | figures
+            | {"test_accesses": None if isinstance(used, str) else used}
         )
     if arguments.json:
         print_json(rows)
@@ -169,7 +101,7 @@ def list_(arguments: argparse.Namespace) -> int:
                     f"{r['epoch'] or 0}/{r['epochs'] or 0}",
                     figure(r["val_auc"]),
                     figure(r["test_auc"]),
-                    r["reason"] or "",
+                    printable(r["reason"] or "", LONGEST_REASON),
                 )
                 for r in rows
             ],
@@ -196,7 +128,7 @@ def report(arguments: argparse.Namespace) -> int:
 
 def pipeline(arguments: argparse.Namespace) -> int:
     """Check the data, train, evaluate, explain, report."""
-    from core.cli.evaluation import show
+    from core.cli.evaluation import opening_words, show
     from core.data.checks import check_manifest
     from core.data.source import load_rows
     from core.evaluate import evaluate as evaluate_run
@@ -224,8 +156,10 @@ def pipeline(arguments: argparse.Namespace) -> int:
         return 1
     for split in ("val", "test"):
         note(f"3/5 evaluate {split}")
+        if split == "test":
+            note(f"  {opening_words(run)}")
         with progress_bar(f"scoring {split}") as progress:
-            evaluation = evaluate_run(run, split, progress=progress)
+            evaluation = evaluate_run(run, split, progress=progress, where="pipeline")
         show(evaluation)
     note("4/5 explain")
     for path in _explain_some(run):
@@ -237,22 +171,27 @@ def pipeline(arguments: argparse.Namespace) -> int:
 
 def _explain_some(run: Run, count: int = 4) -> list[Path]:
     """Overlays of the malignant test images with the highest scores, into the run's `explain` folder."""
-    import pandas as pd
-
+    from core.evaluate import read_predictions
     from core.gradcam import overlay
     from core.images.encode import encode_png
     from core.predict import Predictor
+    from core.training.accesses import HEATMAPS
+    from core.training.recording import record_for_run
 
-    scored = pd.read_csv(run.path / "predictions" / "test.csv", dtype={"patient_id": str})
+    scored = read_predictions(run, "test")
     chosen = scored[scored["label"] == "malignant"].sort_values(["score", "path"], ascending=[False, True]).head(count)
     predictor = Predictor.from_run(run.path)
+    record_for_run(run.path, HEATMAPS, "pipeline", len(chosen))
     folder = run.path / "explain"
     folder.mkdir(exist_ok=True)
     written = []
     for source in map(Path, chosen["path"]):
         prediction = predictor.predict(source)
+        if prediction.score is None:
+            note(f"  {source.name}: no heatmap. {prediction.verdict}")
+            continue
         target = folder / f"{source.stem}.png"
-        target.write_bytes(encode_png(overlay(prediction.prepared.pixels, predictor.explain(prediction.prepared))))
+        target.write_bytes(encode_png(overlay(prediction.prepared.pixels, predictor.explain(prediction))))
         written.append(target)
     return written
 
@@ -272,26 +211,49 @@ def default_config(path: Path | None = None) -> Config:
     return load_config(chosen if chosen.exists() else None)
 
 
-def open_run(name: str, config: Path | None = None) -> Run:
-    """The run of this name in the runs folder, or in the folder of this path. Raises BadRun."""
+def open_run(name: str, config: Path | None = None, *, damaged: bool = False) -> Run:
+    """The run of this name in the runs folder, or in the folder of this path.
+
+    A bare name is looked for among the runs first, then as a folder here; a path is taken as it is, then below the runs folder.
+    `damaged`: also one whose folder has entries that lead elsewhere (links, named pipes), to delete it.
+
+    Raises:
+        BadRun: there is none, or it cannot be used; `name` is empty, or says a folder by its place alone ("." or "..").
+    """
     from core.training import Run
 
-    for candidate in (Path(name), default_config(config).checkpoints / name):
-        if candidate.is_dir():
-            return Run.open(candidate)
     root = default_config(config).checkpoints
-    known = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    raise BadRun(
-        f"{name}: no such run. Runs in {root}: {', '.join(known) or 'none'}. Give one of them, or the path of a run folder."
-    )
+    path = Path(name)
+    # A script whose variable is not set gives "" or "./": never the folder that it happens to be in.
+    if not name.strip() or not path.name or path.name == ".." or "\0" in name:
+        raise BadRun(
+            f"{name!r}: expected the name of a run, or the path of its folder that ends in its name. {_known_runs(root)} "
+            "If it comes from a script, its variable may not be set."
+        )
+    bare = path.name == name
+    for candidate in (root / name, path) if bare else (path, root / name):
+        if candidate.is_dir():
+            run = Run.open(candidate)
+            if not damaged:
+                run.require_regular()
+            return run
+    raise BadRun(f"{printable(name)}: no such run. {_known_runs(root)} Give one of them, or the path of a run folder.")
+
+
+def _known_runs(root: Path) -> str:
+    from core.training import list_runs
+
+    known = sorted(printable(run.name) for run in list_runs(root))
+    return f"Runs in {root}: {', '.join(known) or 'none'}."
 
 
 def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     """The figures that stand for a run, and why some cannot be read: AUC on validation (at training's end) and on test
     (once its model is evaluated)."""
+    from core.metrics.chance import chance_of_model
     from core.training.lineage import EVALUATION, read_entries
 
-    figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None}
+    figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
     problems = []
     card: dict[str, Any] = {}
     try:
@@ -299,6 +261,7 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
             card = run.model_card()
             figures["val_auc"] = _number(card["validation"].get("auc"))
             figures["threshold"] = _number(card["threshold"])
+            figures["chance"] = chance_of_model(card, run.path) or None
     except LabError as error:
         problems.append(str(error))
     except (AttributeError, KeyError, TypeError) as error:
@@ -312,6 +275,13 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     except (AttributeError, KeyError, TypeError) as error:
         problems.append(f"{run.path / EVALUATION}: the entry of test is damaged ({type(error).__name__}: {error}).")
     return figures, problems
+
+
+def chance_words(chance: str | None) -> str:
+    """The sentence for what core.metrics.chance says of a model."""
+    from core.metrics.chance import warning_of
+
+    return warning_of(chance or "")
 
 
 def _number(value: Any) -> float | None:
@@ -330,17 +300,3 @@ def _unusable(run: Run) -> str:
         except LabError as error:
             problem = str(error)
     return " ".join(problem.split())
-
-
-def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
-    # A table is UTF-8, and a name from another system may not be.
-    name = path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(result, tuple):
-        return {"file": name, "score": None, "calibrated": None, "decision": "", "note": result[1]}
-    return {
-        "file": name,
-        "score": round(result.score, 6),
-        "calibrated": None if result.calibrated is None else round(result.calibrated, 6),
-        "decision": result.decision,
-        "note": "; ".join(result.warnings),
-    }

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from core.atomic import write_text
 from core.config.schema import Config
+from core.config.yaml_text import commented_yaml, parse_yaml, plain_yaml, read_yaml
 from core.errors import BadConfig
 
 COMMENT_WIDTH = 110
+_LONGEST = 300  # characters of what came, in a message
+_MOST_LINES = 50  # mistakes in a message
 
 
 def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -42,7 +43,7 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
     except ValidationError as error:
         set_here = {override.partition("=")[0].strip() for override in overrides}
         lines = [_explain(detail, document, source, set_here) for detail in error.errors()]
-        raise BadConfig("\n".join(dict.fromkeys(lines))) from error
+        raise BadConfig(_lines(lines)) from error
 
 
 def dump_config(config: Config, *, skip: Collection[str] = ()) -> str:
@@ -54,7 +55,7 @@ def dump_config(config: Config, *, skip: Collection[str] = ()) -> str:
     for section in skip:
         del document[section]
     stream = io.StringIO()
-    _yaml().dump(document, stream)
+    commented_yaml().dump(document, stream)
     return stream.getvalue()
 
 
@@ -71,9 +72,9 @@ def save_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
     try:
         Config.model_validate(_plain(document))
     except ValidationError as error:
-        raise BadConfig("\n".join(_explain(detail, document, str(path)) for detail in error.errors())) from error
+        raise BadConfig(_lines([_explain(detail, document, str(path)) for detail in error.errors()])) from error
     stream = io.StringIO()
-    _yaml().dump(document, stream)
+    commented_yaml().dump(document, stream)
     write_text(path, stream.getvalue())
 
 
@@ -87,24 +88,11 @@ def describe_allowed(model: type[BaseModel], name: str) -> str:
     return _allowed(schema["properties"][name], schema.get("$defs", {}))
 
 
-def _yaml() -> YAML:
-    yaml = YAML()  # round-trip mode: YAML 1.2, comments and line numbers kept
-    yaml.width = 120
-    return yaml
-
-
 def _read_yaml(path: Path) -> CommentedMap:
     try:
-        document = _yaml().load(path.read_text(encoding="utf-8"))
+        document = read_yaml(path, commented_yaml())
     except FileNotFoundError as error:
         raise BadConfig(f"{path}: no such file. Give the path of a config.yaml (the repository has one).") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path}: cannot be read as text: {error}") from error
-    except YAMLError as error:
-        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
-        where = f" line {mark.line + 1}" if mark else ""
-        problem = (error.problem if isinstance(error, MarkedYAMLError) else None) or error
-        raise BadConfig(f"{path}{where}: not valid YAML: {problem}") from error
     if document is None:
         return CommentedMap()
     if not isinstance(document, CommentedMap):
@@ -117,9 +105,9 @@ def _apply_override(document: CommentedMap, override: str) -> None:
     if not separator or not key.strip():
         raise BadConfig(f"--set {override}: expected section.field=value, for example training.epochs=5")
     try:
-        value = YAML(typ="safe").load(text)
-    except YAMLError as error:
-        raise BadConfig(f"--set {override}: the value is not valid YAML") from error
+        value = parse_yaml(text, "", plain_yaml())
+    except BadConfig as error:
+        raise BadConfig(f"--set {_cut(override)}: the value is not valid YAML") from error
     *parents, last = key.strip().split(".")
     node = document
     for parent in parents:
@@ -151,11 +139,30 @@ def _explain(detail: Any, document: CommentedMap, source: str, set_here: Collect
     line = _line(document, known)
     where = "--set" if name in set_here else f"{source} line {line}" if line else source
     if detail["type"] == "extra_forbidden":
-        return f"{where}: {name}: unknown field; allowed here: {', '.join(model.model_fields)}"
+        return f"{where}: {_cut(name)}: unknown field; allowed here: {', '.join(model.model_fields)}"
     if name == "dashboard.password":  # what came may be the password itself: it is shown nowhere
         return f"{where}: {name}: expected the hash that `python -m core password` writes here, got something else"
     allowed = describe_allowed(model, known[-1]) if known and known[-1] in model.model_fields else "a section of fields"
-    return f"{where}: {name}: got {detail['input']!r}; allowed: {allowed}"
+    return f"{where}: {_cut(name)}: got {_quoted(detail['input'])}; allowed: {allowed}"
+
+
+def _lines(mistakes: Iterable[str]) -> str:
+    """Each mistake once, a line each; of thousands the first few and how many more."""
+    lines = list(dict.fromkeys(mistakes))
+    more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
+    return "\n".join(lines[:_MOST_LINES] + more)
+
+
+def _quoted(value: Any) -> str:
+    """A value as it came, cut where it is long."""
+    try:
+        return _cut(repr(value))
+    except (ValueError, RecursionError):  # a whole number of thousands of digits, which Python does not write out
+        return f"a {type(value).__name__} too long to show"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _line(document: CommentedMap, path: Iterable[str]) -> int | None:

@@ -287,7 +287,8 @@ class TrainingConfig(_Section):
     imbalance: Literal["weights", "sampler", "none"] = Field(
         "weights",
         title="Class imbalance",
-        description="weights: the rarer class counts more in the loss; sampler: it is drawn more often; none.",
+        description="weights: the rarer class counts more in the loss, and is drawn more often where updates would lack it; "
+        "sampler: it is drawn as often as the other; none.",
     )
     monitor: Literal[
         "auc",

@@ -22,10 +22,13 @@ from core.data.cache import PreparedCache
 from core.data.manifest import LABELS
 from core.errors import BadManifest, RecipeMismatch
 
-Order = Literal["shuffle", "sampler", "sequence"]
+Order = Literal["shuffle", "spread", "sampler", "sequence"]
+ORDERS: dict[str, Order] = {"weights": "spread", "sampler": "sampler", "none": "shuffle"}  # by training.imbalance
 
 # Keeps the draws of the order apart from those of the augmentation, which start with the same seed and epoch.
 _ORDER_STREAM = 0x6F726465
+# Images of the rarer label in what makes an update: with one in every half of it, none is without.
+_OF_THE_RARER = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +63,25 @@ def batch_count(images: int, batch_size: int, world: int = 1) -> int:
     return -(-images // (batch_size * world))
 
 
-def epoch_order(labels: NDArray[np.float32], order: Order, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Rows in the order of this epoch, int64 (N,): as they are, shuffled, or drawn with replacement, both labels as often.
+def malignant_draws(malignant: int, count: int, together: int) -> int:
+    """How many of an epoch's `count` images are malignant in the order "spread", of `malignant` that there are.
+
+    As many as there are, or as many more (or, where benign ones are rare, fewer) as give every `together` images, those of
+    an update of the weights, two of the rarer class.
+    """
+    rarer = min(malignant, count - malignant)
+    if not rarer:
+        return malignant
+    drawn = max(rarer, min(count // 2, -(-_OF_THE_RARER * count // together)))
+    return drawn if rarer == malignant else count - drawn
+
+
+def epoch_order(labels: NDArray[np.float32], order: Order, seed: int, epoch: int, together: int = 1) -> NDArray[np.int64]:
+    """Rows in the order of this epoch, int64 (N,).
+
+    "sequence": as they are. "shuffle": each once. "sampler": drawn with replacement, both labels as often. "spread": as
+    "shuffle", but where the rarer label would be missing from many runs of `together` images, its images come more often,
+    the others less (each at most once), and are spread evenly: see `malignant_draws`.
 
     Raises:
         BadManifest: `sampler` and one label is missing.
@@ -70,18 +90,38 @@ def epoch_order(labels: NDArray[np.float32], order: Order, seed: int, epoch: int
     if order == "sequence":
         return np.arange(count, dtype=np.int64)
     generator = np.random.default_rng(np.random.SeedSequence((seed, epoch, _ORDER_STREAM, 0)))
-    if order == "shuffle":
+    malignant = int(np.count_nonzero(labels))
+    if order == "spread" and malignant_draws(malignant, count, together) != malignant:
+        return _spread(labels, malignant_draws(malignant, count, together), generator)
+    if order in ("shuffle", "spread"):
         return generator.permutation(count).astype(np.int64)
     groups = [np.flatnonzero(labels == value) for value in (0, 1)]
     if any(len(group) == 0 for group in groups):
         raise BadManifest(
             "training.imbalance=sampler needs benign and malignant images, got one label only. Use weights or none."
         )
-    malignant = generator.random(count) < 0.5
+    chosen_malignant = generator.random(count) < 0.5
     drawn = np.empty(count, dtype=np.int64)
-    for group, chosen in zip(groups, (~malignant, malignant), strict=True):
+    for group, chosen in zip(groups, (~chosen_malignant, chosen_malignant), strict=True):
         drawn[chosen] = generator.choice(group, size=int(chosen.sum()))
     return drawn
+
+
+def _spread(labels: NDArray[np.float32], malignant: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of which `malignant` are so; one of the rarer label in each of as many equal parts as there are of them."""
+    count = len(labels)
+    rare_label = float(np.count_nonzero(labels) * 2 <= count)
+    draws = malignant if rare_label else count - malignant
+    rare, others = np.flatnonzero(labels == rare_label), np.flatnonzero(labels != rare_label)
+    rounds = [generator.permutation(rare) for _ in range(-(-draws // len(rare)))]  # nobody a second time before all once
+    edges = np.arange(draws + 1) * count // draws
+    places = generator.integers(edges[:-1], edges[1:])
+    order = np.empty(count, dtype=np.int64)
+    is_rare = np.zeros(count, dtype=bool)
+    is_rare[places] = True
+    order[is_rare] = np.concatenate(rounds)[:draws]
+    order[~is_rare] = generator.permutation(others)[: count - draws]
+    return order
 
 
 def batches(
@@ -95,6 +135,7 @@ def batches(
     epoch: int,
     order: Order = "shuffle",
     start: int = 0,
+    together: int = 1,
     rank: int = 0,
     world: int = 1,
     workers: int = 1,
@@ -109,7 +150,8 @@ def batches(
     With `world` ranks, `batch_size` is that of one rank and the ranks' batches together are the batches of one process
     with `batch_size * world`. In training orders every rank has equally many images in every batch (the last batch is
     filled up with the epoch's first images, world - 1 at most, which do not count); in "sequence" each image comes exactly
-    once, so the last batch of a rank may be smaller or missing. `pin` asks for page-locked memory.
+    once, so the last batch of a rank may be smaller or missing. `together` as in `epoch_order`. `pin` asks for page-locked
+    memory.
 
     At most `prefetch` batches are prepared ahead by `workers` threads; they end with the iterator, also when it is
     closed early. What they raise is raised here, in its turn.
@@ -133,7 +175,9 @@ def batches(
         raise BadManifest("no images to make batches of: this split is empty. Check the split column of the manifest.")
     paths = frame["path"].astype("str").to_list()
     labels = (frame["label"] == LABELS[1]).to_numpy().astype(np.float32)
-    tasks = _tasks(epoch_order(labels, order, seed, epoch), batch_size, world, rank, equal=order != "sequence")[start:]
+    tasks = _tasks(epoch_order(labels, order, seed, epoch, together), batch_size, world, rank, equal=order != "sequence")[
+        start:
+    ]
 
     def load(task: _Task) -> Batch:
         batch = _load(task, paths, labels, cache, augmentation, (seed, epoch))

@@ -18,7 +18,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import zlib
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,15 +36,19 @@ from core.atomic import replacing
 from core.config import Recipe
 from core.errors import LabError, UnreadableImage
 from core.images.files import content_of
-from core.preprocessing import analyse, has_objects, load, prepare
+from core.images.mammogram import ImageMeta
+from core.images.turn import one_large_at_a_time
+from core.preprocessing import Prepared, analyse, has_objects, load, prepare
+from core.small_files import open_regular, read_bytes, read_json
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # of an entry; raise it when what is stored changes
+FORMAT = 3  # of an entry; raise it when what is stored changes
 # What is deleted when all is cleared: a user may have set MAMMOLAB_CACHE to a folder with other things in it.
 _RECIPE = re.compile(r"[0-9a-f]{12}")
+_SHELF = re.compile(r"[0-9a-f]{2}")
 _ENTRY = re.compile(r"\.?[0-9a-f]{40}\.(npy|json)(\..*\.tmp)?")
-_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError)
+_BROKEN = (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, EOFError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class CachedImage:
     `pixels` is a read-only uint8 memory map (H, W). `matrix` (3, 3) maps (x, y, 1) of the original image to it; `breast`
     is (x0, y0, x1, y1) of the part that is image rather than padding; `content_hash` is the SHA-256 of the file's bytes.
     `warnings` are the reader's and the recipe's; `meta` are the fields of core.images.ImageMeta. `white_air` says whether air
-    is white in the file's stored values, `objects` whether something lies outside the breast (core.preprocessing.outside).
+    is white in the file's stored values, `objects` whether something lies outside the breast (core.preprocessing.outside);
+    `breast_found` is False where nothing in the image looks like a breast.
     """
 
     pixels: NDArray[np.uint8]
@@ -67,6 +71,17 @@ class CachedImage:
     meta: dict[str, Any]
     white_air: bool = False
     objects: bool = False
+    breast_found: bool = True
+
+    @property
+    def image_meta(self) -> ImageMeta:
+        """`meta` as what the reader gives: sequences are tuples again."""
+        values: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in self.meta.items()}
+        return ImageMeta(**values)
+
+    def prepared(self, recipe: Recipe) -> Prepared:
+        """As core.preprocessing.prepare gave it under the cache's `recipe`, its steps apart, which are not kept; in memory."""
+        return Prepared(np.array(self.pixels), recipe.hash, self.matrix, self.breast, breast_found=self.breast_found)
 
 
 @dataclass(frozen=True)
@@ -84,13 +99,37 @@ def cache_root() -> Path:
 
 
 def size_of(root: Path) -> int:
-    """Bytes in all files below a folder; 0 when it does not exist."""
-    total = 0
-    for folder, _, names in os.walk(root):
-        for name in names:
-            with contextlib.suppress(OSError):  # another process may be writing or clearing
-                total += (Path(folder) / name).stat().st_size
-    return total
+    """Bytes of the prepared images below a folder; 0 when there are none."""
+    return sum(_size(path) for folder in _recipes(root) for path in _entries(folder))
+
+
+def _recipes(root: Path) -> list[Path]:
+    """The folders of recipes: ours by name, and no links to others."""
+    return [each for each in root.glob("*") if _RECIPE.fullmatch(each.name) and each.is_dir() and not each.is_symlink()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The files of a recipe's folder that are ours by name."""
+    inner = [each for each in folder.glob("*") if _SHELF.fullmatch(each.name) and each.is_dir() and not each.is_symlink()]
+    return [path for each in inner for path in each.glob("*") if _ENTRY.fullmatch(path.name)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:  # another process may be writing or clearing
+        return 0
+
+
+def _clear(folder: Path) -> int:
+    """Delete a recipe's images and nothing else that lies there; how many files."""
+    entries = _entries(folder)
+    for path in entries:
+        path.unlink(missing_ok=True)
+    for emptied in (*folder.glob("*"), folder):
+        with contextlib.suppress(OSError):  # it holds something that is not ours, or a writer's new entry
+            emptied.rmdir()
+    return len(entries)
 
 
 def clear_all(root: Path) -> int:
@@ -99,21 +138,12 @@ def clear_all(root: Path) -> int:
     Raises:
         LabError: some files could not be deleted.
     """
-    deleted = 0
     try:
-        for folder in [each for each in root.glob("*") if _RECIPE.fullmatch(each.name) and each.is_dir()]:
-            for path in folder.glob("*/*"):
-                if _ENTRY.fullmatch(path.name):
-                    path.unlink(missing_ok=True)
-                    deleted += 1
-            for emptied in (*folder.glob("*"), folder):
-                with contextlib.suppress(OSError):  # it holds something that is not ours, or a writer's new entry
-                    emptied.rmdir()
+        return sum(map(_clear, _recipes(root)))
     except OSError as error:
         raise LabError(
             f"{root}: the cache cannot be deleted ({error.strerror or error}). Stop what uses it, then try again."
         ) from error
-    return deleted
 
 
 class PreparedCache:
@@ -143,8 +173,8 @@ class PreparedCache:
         path, key = self._locate(path)
         if key in self._checked:
             height, width = self.recipe.shape
-            with contextlib.suppress(OSError):
-                content = self._files(key)[0].read_bytes()
+            with contextlib.suppress(OSError, ValueError):
+                content = read_bytes(self._files(key)[0], height * width + 256)
                 # A header of version 1 is padded to a multiple of 64; anything else takes the careful way below.
                 if content[:8] == b"\x93NUMPY\x01\x00" and 0 < len(content) - height * width <= 256:
                     return np.frombuffer(content, np.uint8, offset=len(content) - height * width).reshape(height, width)
@@ -202,18 +232,18 @@ class PreparedCache:
 
     def size_bytes(self) -> int:
         """Bytes on disk of this recipe's images."""
-        return size_of(self.folder)
+        return sum(map(_size, _entries(self.folder)))
 
     def clear(self) -> None:
-        """Delete this recipe's images.
+        """Delete this recipe's images, and nothing else that lies in its folder.
 
         Raises:
             LabError: some files could not be deleted.
         """
         self._checked.clear()
         try:
-            if self.folder.exists():
-                shutil.rmtree(self.folder)
+            if not self.folder.is_symlink():
+                _clear(self.folder)
         except OSError as error:
             raise LabError(
                 f"{self.folder}: the cache cannot be deleted ({error.strerror or error}). Stop what uses it, then try again."
@@ -244,7 +274,7 @@ class PreparedCache:
         """The entry, or None when it is absent or damaged."""
         pixel_file, info_file = self._files(key)
         try:
-            info = json.loads(info_file.read_bytes())
+            info = read_json(info_file)
             pixels = _mapped(pixel_file, self.recipe.shape)
             if key not in self._checked:
                 if zlib.crc32(pixels.tobytes()) != info["crc32"]:
@@ -258,6 +288,10 @@ class PreparedCache:
             return None
 
     def _make(self, path: Path, key: str) -> CachedImage:
+        with one_large_at_a_time():
+            return self._make_now(path, key)
+
+    def _make_now(self, path: Path, key: str) -> CachedImage:
         try:
             content = content_of(path)
         except UnreadableImage as error:
@@ -278,6 +312,7 @@ class PreparedCache:
             "meta": asdict(mammogram.meta),
             "white_air": declared != analysis.polarity.inverted,
             "objects": has_objects(analysis),
+            "breast_found": prepared.breast_found,
         }
         try:
             self._write(key, pixels, info)
@@ -316,6 +351,7 @@ def _image(pixels: NDArray[np.uint8], info: dict[str, Any]) -> CachedImage:
         meta=dict(info["meta"]),
         white_air=bool(info["white_air"]),
         objects=bool(info["objects"]),
+        breast_found=bool(info["breast_found"]),
     )
 
 
@@ -329,7 +365,7 @@ def _mapped(file: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
     CPython before 3.12 (gh-106905). Raises ValueError when it holds anything else than uint8 of this shape.
     """
     header = _npy_header(shape)
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         if stream.read(len(header)) != header:
             raise ValueError(f"expected a .npy file of uint8 {shape}")
         return np.memmap(stream, np.uint8, "r", len(header), shape)

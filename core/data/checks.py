@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from core.config import DataConfig, Recipe
+from core.config import DataConfig
+from core.data.identity import patient_doubts
+from core.data.looks import Look, look_at_all
 from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
-from core.errors import BadManifest, Leakage, UnreadableImage
-from core.images import read
-from core.images.colour import COLOURED
-from core.images.files import content_of
-from core.preprocessing import analyse
+from core.errors import BadManifest, Leakage
 
 Kind = Literal[
     "missing_file",
@@ -31,6 +25,7 @@ Kind = Literal[
     "duplicate",
     "duplicate_across_splits",
     "leakage",
+    "patients",
     "imbalance",
     "missing_split",
     "few_patients",
@@ -67,28 +62,16 @@ class CheckReport:
     usable: bool
 
 
-@dataclass(frozen=True)
-class _File:
-    """What a look at one file gave: the hash of its bytes ("" when there are none), and why it cannot be used ("" if it can).
-
-    `doubt` and `colour` are why it may be no mammogram, although it can be read.
-    """
-
-    content_hash: str = ""
-    missing: str = ""
-    unreadable: str = ""
-    doubt: str = ""
-    colour: str = ""
-
-
 def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
-    """Read every image of a frame from read_manifest and report everything that is wrong, without changing anything.
+    """Look at every image of a frame from read_manifest and report everything that is wrong, without changing anything.
+
+    Images that an import or an earlier check has read, and that are as they were, are not read again (core.data.looks).
 
     `progress(done, total)` is called in this thread after each file; an exception it raises ends the check.
     """
-    files = _look(frame["path"].astype("str").to_list(), progress)
+    files = look_at_all(frame["path"].astype("str").to_list(), progress)
     bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
-    problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame)]
+    problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame), *_patients(frame)]
     rest = frame[~bad]
     problems += [*_split_problems(rest), *_balance(rest)]
     leakage = any(problem.kind in ("leakage", "duplicate_across_splits") for problem in problems)
@@ -120,40 +103,7 @@ def count(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _look(paths: Sequence[str], progress: Callable[[int, int], None] | None) -> list[_File]:
-    files: list[_File] = []
-    if progress is not None:
-        progress(0, len(paths))
-    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="check")
-    try:
-        for file in pool.map(_look_at, paths):
-            files.append(file)
-            if progress is not None:
-                progress(len(files), len(paths))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-    return files
-
-
-def _look_at(path: str) -> _File:
-    name = Path(path).name
-    try:
-        content = content_of(path)
-    except UnreadableImage as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return _File(missing="no such file")
-        return _File(unreadable=f"{name}: {error}")
-    digest = hashlib.sha256(content).hexdigest()
-    try:
-        mammogram = read(content)
-    except UnreadableImage as error:
-        return _File(digest, unreadable=f"{name}: {error.__cause__ or error}")
-    breast = analyse(mammogram, Recipe()).breast
-    colour = next((f"{name}: {warning}" for warning in mammogram.warnings if warning.startswith(COLOURED)), "")
-    return _File(digest, doubt="" if breast.found else f"{name}: {breast.warning.partition(':')[0]}", colour=colour)
-
-
-def _file_problems(frame: pd.DataFrame, files: Sequence[_File]) -> list[Problem]:
+def _file_problems(frame: pd.DataFrame, files: Sequence[Look]) -> list[Problem]:
     problems = []
     missing = tuple(row for row, file in enumerate(files) if file.missing)
     if missing:
@@ -167,7 +117,7 @@ def _file_problems(frame: pd.DataFrame, files: Sequence[_File]) -> list[Problem]
     return problems
 
 
-def _duplicates(frame: pd.DataFrame, files: Sequence[_File]) -> list[Problem]:
+def _duplicates(frame: pd.DataFrame, files: Sequence[Look]) -> list[Problem]:
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for row, file in enumerate(files):
         if file.content_hash:
@@ -204,6 +154,11 @@ def _leakage(frame: pd.DataFrame) -> list[Problem]:
     ]
 
 
+def _patients(frame: pd.DataFrame) -> list[Problem]:
+    doubts = patient_doubts(frame["patient_id"].astype("str").to_list(), frame["split"].astype("str").to_list())
+    return [Problem("patients", doubt.message, doubt.rows) for doubt in doubts]
+
+
 def _split_problems(frame: pd.DataFrame) -> list[Problem]:
     empty = (frame["split"] == "").to_numpy()
     if frame.empty or empty.any():
@@ -235,7 +190,7 @@ def _balance(frame: pd.DataFrame) -> list[Problem]:
     return problems
 
 
-def _refusal(frame: pd.DataFrame, files: Sequence[_File], bad: np.ndarray) -> BadManifest | None:
+def _refusal(frame: pd.DataFrame, files: Sequence[Look], bad: np.ndarray) -> BadManifest | None:
     """What a training with the default shares would raise, first with all rows, then without those it cannot read."""
     shares = DataConfig()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pandas as pd
 
 from core.config import Config, DataConfig
 from core.data.demo import make_demo
+from core.data.identity import patient_doubts
 from core.data.manifest import read_manifest
 from core.data.splits import assign_splits, require_no_leakage
+
+log = logging.getLogger(__name__)
 
 DEMO_MANIFEST = Path(DataConfig.model_fields["manifest"].default)
 
@@ -25,7 +29,7 @@ def ensure_demo(config: Config, progress: Progress | None = None) -> None:
 
 
 def load_rows(config: Config, progress: Progress | None = None) -> pd.DataFrame:
-    """The manifest's rows, every one in a split, no patient in two.
+    """The manifest's rows, every one in a split, no patient in two. Doubts about who is who go to the log.
 
     Raises:
         BadManifest: the manifest cannot be used as it is.
@@ -35,4 +39,7 @@ def load_rows(config: Config, progress: Progress | None = None) -> pd.DataFrame:
     data = config.data
     frame = assign_splits(read_manifest(data.manifest), data.val_fraction, data.test_fraction, data.split_seed)
     require_no_leakage(frame)
+    # Two spellings of one patient are no leakage that can be proved, but most likely one.
+    for doubt in patient_doubts(frame["patient_id"].astype("str").to_list(), frame["split"].astype("str").to_list()):
+        log.warning("%s: %s", data.manifest, doubt.message)
     return frame

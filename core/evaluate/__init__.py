@@ -25,6 +25,7 @@ from core.evaluate.result import (
     NetBenefit,
     Opening,
     Refreeze,
+    excluded_words,
 )
 from core.evaluate.scoring import Progress
 
@@ -43,6 +44,7 @@ __all__ = [
     "compare",
     "compare_evaluations",
     "evaluate",
+    "excluded_words",
     "read_evaluation",
     "read_predictions",
     "refreeze",

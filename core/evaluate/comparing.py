@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from core.data import read_manifest
 from core.errors import BadRun, Leakage, NotEnoughData
 from core.evaluate.files import read_evaluation
 from core.evaluate.result import Evaluation
@@ -232,4 +231,6 @@ def _hashes(rows: pd.DataFrame) -> set[str]:
 
 def _manifest(folder: Path | None) -> pd.DataFrame:
     """The run's manifest; none where the evaluation was not read from a folder."""
-    return pd.DataFrame() if folder is None else read_manifest(folder / "manifest.csv")
+    from core.training.run import Run
+
+    return pd.DataFrame() if folder is None else Run(folder).manifest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,11 @@ from core.evaluate.result import COLUMNS, Evaluation, Opening, Refreeze
 from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_metadata
 from core.metrics import Calibration, ThresholdRule, frozen_thresholds
 from core.metrics.freezing import DECIMALS
-from core.training.lineage import read_entries
+from core.training.accesses import SCORED
+from core.training.folder import Presence, require_regular
+from core.training.lineage import EVALUATION, read_entries
+from core.training.recording import now as time_now
+from core.training.recording import record_for_run
 
 if TYPE_CHECKING:
     from core.data.cache import PreparedCache
@@ -39,10 +42,12 @@ def evaluate(
     predictor: Predictor | None = None,
     cache: PreparedCache | None = None,
     settings: EvaluationConfig | None = None,
+    where: str = "evaluate",
 ) -> Evaluation:
     """Score every image of a split of the run's manifest and write predictions/<split>.csv and evaluation.json.
 
-    Images that cannot be read, or whose file is no longer the one that was split, are left out and listed. A run of an earlier
+    Images that cannot be read, whose file is no longer the one that was split, or that get no verdict (see core.gate) are left
+    out and listed with their reasons. A run of an earlier
     version gets the thresholds and the calibration that it lacks when its validation split is evaluated, and only then.
 
     Args:
@@ -51,13 +56,18 @@ def evaluate(
         predictor: the run's loaded model, where the caller has it; else it is loaded.
         cache: of prepared images; by default the one in the user's cache folder.
         settings: how many resamples, which confidence; by default the run's. What is frozen does not follow them.
+        where: the page or command, for the record of accesses to the test set.
 
     Raises:
         Leakage: a patient, or an identical file, stands in two splits: the figures would be worthless.
         BadManifest: no such split.
         NotEnoughData: the split has no image, or none that can be read.
-        BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained.
+        BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained; the run
+            was deleted or renamed meanwhile; its folder has entries that lead elsewhere.
+        NotRecorded: the opening of the test set cannot be written down.
     """
+    require_regular(run.path)
+    presence = Presence(run.path)
     rows = rows_of(run, split)
     if split == "test" and run.status().live:
         raise BadRun(
@@ -70,7 +80,9 @@ def evaluate(
         from core.data.cache import PreparedCache, cache_root
 
         cache = PreparedCache(cache_root(), predictor.recipe)
+    _fit_gate(run, predictor, cache, progress)
     scored = score(rows, predictor, cache, progress)
+    presence.require()
     if not scored.scores:
         first = scored.excluded[0]
         raise NotEnoughData(
@@ -85,8 +97,10 @@ def evaluate(
     training = None if split == "train" else training_metadata(run.manifest(), cache)
     parts = _parts(run, split, predictions, training, card, settings)
     with lock(run):
+        presence.require()
         before = read_entries(run.path).get(split) or {}
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        history, refrozen = _earlier(run, split, before)
+        now = time_now()
         weights = str(card.get("weights_sha256", ""))
         target, rule = card.get("target_sensitivity"), card.get("threshold_rule")
         evaluation = Evaluation(
@@ -100,17 +114,35 @@ def evaluate(
             synthetic=bool(card.get("synthetic")) or is_synthetic(rows),
             weights_sha256=weights,
             rule=None if rule is None else ThresholdRule.from_dict(rule),
-            history=(*_known(before), Opening(now, float(card["threshold"]), weights)),
-            refrozen=tuple(Refreeze(**item) for item in before.get("refrozen", ())),
+            history=(*history, Opening(now, float(card["threshold"]), weights)),
+            refrozen=refrozen,
             columns=tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated")),
             baselines=for_rows(rows) if split == "test" else "published figures are of test sets",
             folder=run.path,
             **parts,
         )
+        if split == "test":
+            # Written down first: figures that nobody recorded must not be.
+            record_for_run(run.path, SCORED, where, evaluation.images, when=now)
         write_evaluation(run.path, evaluation)
     left_out = len(scored.excluded)
     log.info("%s: %s evaluated (opened %d times), %d images left out", run.name, split, evaluation.opened, left_out)
     return evaluation
+
+
+def _fit_gate(run: Run, predictor: Predictor, cache: PreparedCache, progress: Progress | None) -> None:
+    """Fit the gate of a run that has none for its present weights: of an earlier version, or stopped before it was fitted."""
+    if not isinstance(predictor.gate, str) or run.status().live:
+        return
+
+    def told(done: int, total: int) -> None:
+        if progress is not None:
+            progress(0, total)  # nothing of the split is scored yet; what this raises ends the work
+
+    try:
+        predictor.fit_gate(run.path, run.manifest(), cache, told)
+    except NotEnoughData as error:
+        log.warning("%s: %s", run.name, error)
 
 
 def _card(run: Run, predictor: Predictor) -> dict[str, Any]:
@@ -160,6 +192,17 @@ def _validation(run: Run) -> pd.DataFrame | str:
         return read_predictions(run, "val")
     except BadRun:
         return f"there are no validation scores to fit it on: `python -m core evaluate {run.name} --split val`"
+
+
+def _earlier(run: Run, split: str, before: dict[str, Any]) -> tuple[tuple[Opening, ...], tuple[Refreeze, ...]]:
+    """What is written down of this split's earlier openings and choices of a threshold: nothing of it may be lost."""
+    try:
+        return _known(before), tuple(Refreeze(**item) for item in before.get("refrozen", ()))
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise BadRun(
+            f"{run.path / EVALUATION}: damaged: what it says of earlier looks at {split} cannot be read ({error}). Restore it "
+            "from a copy, or move it away and say in your report that the count was lost."
+        ) from error
 
 
 def _known(before: dict[str, Any]) -> tuple[Opening, ...]:

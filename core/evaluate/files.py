@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
-from filelock import FileLock
 
 from core.atomic import write_text
 from core.errors import BadRun
 from core.evaluate.result import COLUMNS, Evaluation
 from core.metrics.freezing import DECIMALS
+from core.shapes import require_types
+from core.small_files import read_bytes
+from core.training.folder import was_deleted
 from core.training.lineage import EVALUATION, read_entries
+from core.training.locks import EVALUATION as LOCK
+from core.training.locks import holding
 
 if TYPE_CHECKING:
     from core.training import Run
 
 
-def lock(run: Run) -> FileLock:
-    """The page and the command line may evaluate, or choose a threshold, at the same time."""
-    return FileLock(run.path / ".evaluation.lock")
+LARGEST_TABLE = 1 << 28  # bytes; a million images
+MOST_COLUMNS = 1_000
+
+
+def lock(run: Run) -> AbstractContextManager[None]:
+    """The page and the command line may evaluate, or choose a threshold, at the same time; and somebody may delete the run.
+
+    Raises:
+        BadRun: on entering: the run was deleted, or its folder cannot be written to.
+    """
+    return holding(run.path, LOCK)
 
 
 def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
@@ -37,12 +51,31 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
         return None
     try:
         found = Evaluation.from_dict(entry, pd.DataFrame(), run.path)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        _require_whole(found)
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise BadRun(
             f"{run.path / EVALUATION}: the entry of {split} is damaged or of another version ({error}). "
             f"Evaluate again: `python -m core evaluate {run.name} --split {split}`."
         ) from error
     return replace(found, predictions=read_predictions(run, split))
+
+
+def _require_whole(found: Evaluation) -> None:
+    """Raises TypeError or ValueError when a value is of another type than ours, or what everybody shows is missing."""
+    require_types(found, Evaluation)
+    if isinstance(found.levels["image"], str):
+        raise ValueError("it has no figures by image")
+    for level, summary in found.levels.items():
+        if not isinstance(summary, str) and not {"auc", "sensitivity", "specificity"} <= summary.figures.keys():
+            raise ValueError(f"its figures by {level} lack some of AUC, sensitivity and specificity")
+    if isinstance(found.calibration, str):
+        return
+    for name, bins in found.calibration.bins.items():
+        curves = [bins.score, bins.observed, bins.low, bins.high]
+        if any(curve.shape != bins.count.shape or curve.ndim != 1 or not np.isfinite(curve).all() for curve in curves):
+            raise ValueError(f"its calibration curve {name} is no curve")
+        if bins.edges.ndim != 1 or not np.isfinite(bins.edges).all():
+            raise ValueError(f"its calibration curve {name} has bins without edges")
 
 
 def read_predictions(run: Run, split: str) -> pd.DataFrame:
@@ -53,24 +86,46 @@ def read_predictions(run: Run, split: str) -> pd.DataFrame:
     """
     path = run.path / "predictions" / f"{split}.csv"
     try:
-        frame = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8")
+        frame = read_table(path)
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
-        return frame.assign(score=frame["score"].astype("float64"))
+        scores = frame["score"].astype("float64")
+        if not np.all((scores >= 0) & (scores <= 1)):
+            raise ValueError("expected scores from 0 to 1")
+        return frame.assign(score=scores)
     except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or error
         raise BadRun(
-            f"{path}: cannot be read ({error}). Evaluate again: `python -m core evaluate {run.name} --split {split}`."
+            f"{path}: cannot be read ({words}). Evaluate again: `python -m core evaluate {run.name} --split {split}`."
         ) from error
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV file of a run, everything as text.
+
+    Raises:
+        OSError, ValueError: it is missing, no regular file, too large, or no table.
+    """
+    content = read_bytes(path, LARGEST_TABLE)
+    columns = content[: content.find(b"\n") + 1 or len(content)].count(b",") + 1
+    if columns > MOST_COLUMNS:  # time and memory grow with them, whatever they hold
+        raise ValueError(f"expected at most {MOST_COLUMNS:,} columns, got {columns:,}")
+    return pd.read_csv(io.BytesIO(content), dtype="str", keep_default_na=False, encoding="utf-8")
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     """Predictions first: an entry in evaluation.json always has its file."""
     stream = io.StringIO()
     evaluation.predictions.to_csv(stream, index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")
-    (folder / "predictions").mkdir(exist_ok=True)
-    write_text(folder / "predictions" / f"{evaluation.split}.csv", stream.getvalue())
-    write_entries(folder, read_entries(folder) | {evaluation.split: evaluation.to_dict()})
+    try:
+        (folder / "predictions").mkdir(exist_ok=True)
+        write_text(folder / "predictions" / f"{evaluation.split}.csv", stream.getvalue())
+        write_entries(folder, read_entries(folder) | {evaluation.split: evaluation.to_dict()})
+    except OSError as error:
+        if not folder.is_dir():
+            raise was_deleted(folder) from error
+        raise BadRun(f"{folder.name}: the figures cannot be written ({error.strerror or error}). Free some space.") from error
 
 
 def write_entries(folder: Path, entries: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from core.metrics import (
 )
 from core.metrics.freezing import DECIMALS
 from core.training.lineage import openings, read_entries, read_parent
+from core.training.recording import note_threshold
 
 if TYPE_CHECKING:
     from core.training import Run
@@ -95,6 +96,7 @@ def refreeze(
                 # Written down first: a choice that nobody recorded must not happen.
                 entries.setdefault("test", {}).setdefault("refrozen", []).append(asdict(change))
                 write_entries(run.path, entries)
+            note_threshold(run.path, f"{float(card['threshold']):.6f} to {float(chosen['threshold']):.6f}, {rule.kind}")
             return update_card(run.path, chosen)
     finally:
         training.release()

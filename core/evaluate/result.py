@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,33 @@ COLUMNS = ("path", "patient_id", "laterality", "view", "label", "split", "score"
 AGAIN = "not told by the version that made this evaluation: evaluate the split again"
 
 
+UNREADABLE, REFUSED = "unreadable", "refused"
+
+
 @dataclass(frozen=True)
 class Excluded:
-    """An image of the split that has no score, and why."""
+    """An image of the split that has no score, and why. `kind`: it could not be read (or is no longer the same file), or the
+    model gives it no verdict; "" and no `label` in an evaluation of an earlier version."""
 
     path: str
     reason: str
+    label: str = ""
+    kind: str = ""
+
+
+def excluded_words(excluded: Sequence[Excluded]) -> str:
+    """How many images were left out, in words: by kind, and how many malignant ones are among them; "" for none."""
+    if not excluded:
+        return ""
+    counts = Counter(item.kind for item in excluded)
+    parts = [f"{counts[kind]} {words}" for kind, words in _KINDS.items() if counts[kind]]
+    malignant = sum(item.label == "malignant" for item in excluded)
+    told = f", {malignant} of them malignant" if all(item.label for item in excluded) else ""
+    images = "1 image" if len(excluded) == 1 else f"{len(excluded):,} images"
+    return f"{images} left out{told}" + (f": {', '.join(parts)}" if parts else "")
+
+
+_KINDS = {UNREADABLE: "that cannot be used", REFUSED: "without a verdict"}
 
 
 @dataclass(frozen=True)
@@ -235,7 +257,7 @@ class Evaluation:
             "shortcuts": _plain(self.shortcuts),
             "decision": _plain(self.decision),
             "baselines": self.baselines if isinstance(self.baselines, str) else [asdict(row) for row in self.baselines],
-            "excluded": [{"path": item.path, "reason": item.reason} for item in self.excluded],
+            "excluded": [asdict(item) for item in self.excluded],
         }
 
     @classmethod

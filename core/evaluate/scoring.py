@@ -8,14 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from core.data import SPLITS, require_no_leakage
 from core.errors import BadManifest, BadRun, NotEnoughData, UnreadableImage
 from core.evaluate.columns import facts_of, metadata
-from core.evaluate.result import Excluded
+from core.evaluate.result import REFUSED, UNREADABLE, Excluded
 
 if TYPE_CHECKING:
     from core.data.cache import CachedImage, PreparedCache
@@ -75,13 +73,17 @@ def predictor_of(run: Run, predictor: Predictor | None) -> Predictor:
 
 
 def score(rows: pd.DataFrame, predictor: Predictor, cache: PreparedCache, progress: Progress | None) -> Scored:
-    """Score every row whose file can be read and is still the one that was split."""
+    """Judge every row whose file can be read and is still the one that was split, as `Predictor.predict` would.
+
+    What gets no verdict there has no score here: it is left out with the same reason.
+    """
     result = Scored()
     height, width = predictor.recipe.shape
     size = max(1, min(_BATCH_IMAGES, _BATCH_PIXELS // (height * width)))
     paths = rows["path"].astype("str").tolist()
     hashes = rows["content_hash"].astype("str").tolist() if "content_hash" in rows.columns else [""] * len(rows)
-    batch: dict[Any, NDArray[np.uint8]] = {}
+    labels = rows["label"].astype("str")
+    batch: dict[Any, CachedImage] = {}
     # The cache decodes ahead in its own threads while the model scores; closing ends them.
     with closing(cache.iter_prepare(paths)) as prepared:
         for done, (index, path, expected, rejected) in enumerate(
@@ -89,16 +91,26 @@ def score(rows: pd.DataFrame, predictor: Predictor, cache: PreparedCache, progre
         ):
             image = rejected.reason if rejected is not None else _image(path, expected, cache)
             if isinstance(image, str):
-                result.excluded.append(Excluded(path, image))
+                result.excluded.append(Excluded(path, image, labels[index], UNREADABLE))
             else:
-                batch[index] = image.pixels
-                result.facts[index] = facts_of(image)
+                batch[index] = image
             if batch and (len(batch) == size or done == len(paths)):
-                result.scores |= zip(batch, predictor.score_pixels(np.stack(list(batch.values()))), strict=True)
+                _judge(batch, predictor, rows, result)
                 batch = {}
             if progress is not None:
                 progress(done, len(paths))
     return result
+
+
+def _judge(batch: dict[Any, CachedImage], predictor: Predictor, rows: pd.DataFrame, result: Scored) -> None:
+    """Put the images of a batch into the result, by their row index: scored, or left out with their refusal."""
+    for (index, image), prediction in zip(batch.items(), predictor.predict_cached(list(batch.values())), strict=True):
+        if prediction.score is None:
+            path, label = (str(rows.at[index, name]) for name in ("path", "label"))
+            result.excluded.append(Excluded(path, prediction.refusal, label, REFUSED))
+        else:
+            result.scores[index] = prediction.score
+            result.facts[index] = facts_of(image)
 
 
 def training_metadata(manifest: pd.DataFrame, cache: PreparedCache) -> pd.DataFrame | None:

@@ -128,7 +128,16 @@ def heatmap(
         images = as_input(pixels, model.mean.device).clone()
         if method in _CLASSES:
             with model_lock(model), untouched(model), torch.enable_grad():
-                raw = _by_gradient(model, module, images, method, target)
+                try:
+                    raw = _by_gradient(model, module, images, method, target)
+                except RuntimeError as error:
+                    if "memory" in str(error):  # no matter of the layer
+                        raise
+                    first = str(error).partition("\n")[0]
+                    raise BadConfig(
+                        f"heatmap: {method} gives no map for {model.name} at the chosen layer ({first}); choose another layer "
+                        "or method, or images of the size that it was trained on"
+                    ) from error
         else:
             features = feature_map(model, module, images)
             if method == "eigencam":

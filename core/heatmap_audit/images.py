@@ -22,24 +22,26 @@ from core.heatmap_audit.settings import AuditSettings
 if TYPE_CHECKING:
     from core.config import Recipe
     from core.data.cache import CachedImage
-    from core.predict import Predictor
+    from core.predict import Prediction, Predictor
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A prepared image with its masks. `lesion` is None where localisation is not asked, and `why` says why."""
+    """A prepared image with its masks, and what the model says of it. `lesion` is None where localisation is not asked, and
+    `why` says why."""
 
     path: str
     patient_id: str
     label: str
+    prediction: Prediction
     pixels: NDArray[np.uint8]
     breast: Mask
     lesion: Mask | None
     why: str
 
 
-def subject_of(row: Mapping[str, Any], image: CachedImage, recipe: Recipe) -> Subject:
-    """Masks for one manifest row and its prepared image."""
+def subject_of(row: Mapping[str, Any], image: CachedImage, prediction: Prediction, recipe: Recipe) -> Subject:
+    """Masks for one manifest row and its prepared image, of which the model said `prediction`: a score, no refusal."""
     pixels = np.array(image.pixels)
     breast = breast_mask(pixels, recipe)
     lesion: Mask | None = None
@@ -53,7 +55,8 @@ def subject_of(row: Mapping[str, Any], image: CachedImage, recipe: Recipe) -> Su
         except (BadManifest, UnreadableImage) as error:
             why = str(error)
     known = "" if lesion is not None else why
-    return Subject(str(row["path"]), str(row["patient_id"]), str(row["label"]), pixels, breast, lesion, known)
+    path, patient, label = (str(row[name]) for name in ("path", "patient_id", "label"))
+    return Subject(path, patient, label, prediction, pixels, breast, lesion, known)
 
 
 class Look:
@@ -69,8 +72,9 @@ class Look:
         Raises:
             BadConfig: the method gives no map for this architecture.
         """
-        score = self.predictor.score_pixels(subject.pixels[None])[0]
-        heat = self._heat(self.predictor.model, subject.pixels)
+        prediction = subject.prediction
+        assert prediction.score is not None
+        heat = self.predictor.explain(prediction, method=self.method)
         flagged = _nothing(heat)
         values: dict[str, float] = {}
         curves: dict[str, list[float]] = {}
@@ -86,8 +90,8 @@ class Look:
             path=subject.path,
             patient_id=subject.patient_id,
             label=subject.label,
-            score=round(score, DECIMALS),
-            called=self.predictor.decide(score) == "malignant",
+            score=round(prediction.score, DECIMALS),
+            called=prediction.decision == "malignant",
             flagged=flagged,
             lesion=subject.why,
             values={key: round(value, DECIMALS) for key, value in values.items() if math.isfinite(value)},

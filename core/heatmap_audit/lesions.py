@@ -11,7 +11,6 @@ that a row fills is used:
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,8 @@ from numpy.typing import NDArray
 
 from core.config import Recipe
 from core.data import lesion_boxes
+from core.data.manifest import number_lists
+from core.data.tables import shown
 from core.errors import BadManifest
 from core.images import read
 from core.preprocessing.breast import find_breast
@@ -142,13 +143,10 @@ def _circles(row: Mapping[Any, Any]) -> list[tuple[float, float, float]] | None:
     if not content:
         return None
     wanted = "expected a JSON list of [x, y, radius] in pixels with a radius above 0"
-    try:
-        circles = [(float(x), float(y), float(radius)) for x, y, radius in json.loads(content)]
-    except (ValueError, TypeError) as error:
-        raise BadManifest(f"lesion_circles {content!r}: {wanted}") from error
-    if not all(math.isfinite(sum(circle)) and circle[2] > 0 for circle in circles):
-        raise BadManifest(f"lesion_circles {content!r}: {wanted}")
-    return circles
+    circles = number_lists(content, 3)
+    if circles is None or not all(math.isfinite(sum(circle)) and circle[2] > 0 for circle in circles):
+        raise BadManifest(f"lesion_circles {shown(content)}: {wanted}")
+    return [(x, y, radius) for x, y, radius in circles]
 
 
 def _text(row: Mapping[Any, Any], name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +23,15 @@ from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.store import Partial, external_name, read_heatmap_audit, write_heatmap_audit
 from core.heatmap_audit.verdict import verdict_of
 from core.metrics import MIN_PATIENTS
+from core.training.accesses import AUDIT
+from core.training.folder import Presence, require_regular
+from core.training.recording import record, record_for_run
+from core.training.test_sets import all_test_sets, frame_keys, sealed_by, sealed_rows
 
 if TYPE_CHECKING:
     from core.data.cache import CachedImage, PreparedCache
     from core.heatmap_audit.images import Look
-    from core.predict import Predictor
+    from core.predict import Prediction, Predictor
     from core.training import Run
 
 log = logging.getLogger(__name__)
@@ -48,6 +52,7 @@ def audit_heatmaps(
     progress: Progress | None = None,
     predictor: Predictor | None = None,
     cache: PreparedCache | None = None,
+    where: str = "audit",
 ) -> HeatmapAudit:
     """Audit the heatmaps of a split of the run, or of another data set, and write explain/audit-<split>.json.
 
@@ -64,12 +69,15 @@ def audit_heatmaps(
         progress: called with (done, in all): images are prepared once, then looked at once a method.
         predictor: the run's loaded model, where the caller has it; else it is loaded.
         cache: of prepared images; by default the one in the user's cache folder.
+        where: the page or command, for the record of accesses to test sets.
 
     Raises:
-        BadRun: no model, another run's predictor, or a test set that was not opened yet (evaluating opens it).
+        BadRun: no model, another run's predictor, or a test set that was not opened yet (evaluating opens it); the run was
+            deleted or renamed meanwhile; its folder has entries that lead elsewhere.
         BadConfig: no method, or one that does not exist or does not fit the architecture.
         BadManifest, Leakage: the manifest cannot be used, there is no such split.
         NotEnoughData: the split has no image, or none that can be read.
+        NotRecorded: the images are test images, and that they are looked at cannot be written down.
     """
     from core.gradcam import METHODS
     from core.heatmap_audit.images import Look
@@ -77,6 +85,8 @@ def audit_heatmaps(
     settings = settings or AuditSettings()
     settings = settings if limit is None else replace(settings, limit=limit)
     _check(settings, methods)
+    require_regular(run.path)
+    presence = Presence(run.path)
     name, every = _rows(run, split, manifest)
     if settings.limit is not None and settings.limit >= len(every):
         settings = replace(settings, limit=None)  # the same audit, whoever asked for it
@@ -89,9 +99,12 @@ def audit_heatmaps(
     if before is not None and not waiting:
         return before
     share = _Share(progress, len(rows), 1 + len(waiting))
-    readable, excluded = _readable(run, rows, _cache(cache, predictor), foreign=manifest is not None, share=share)
+    readable, excluded = _judged(run, rows, _cache(cache, predictor), predictor, foreign=manifest is not None, share=share)
     audit = before
+    presence.require()
+    _record(run, rows, readable, manifest, where)
     for method in waiting:
+        presence.require()
         partial = Partial(run, name, method, _key(predictor, rows, settings), again=again)
         findings = _findings(readable, rows, Look(predictor, method, settings), partial, share)
         done[method] = _method(method, findings, settings)
@@ -111,6 +124,7 @@ def audit_heatmaps(
             excluded=tuple(excluded),
             notes=_notes(len(every), len(rows), settings, external=manifest is not None),
         )
+        presence.require()
         write_heatmap_audit(run, audit)
         partial.remove()
     assert audit is not None
@@ -144,12 +158,35 @@ def _rows(run: Run, split: str, manifest: Path | None) -> tuple[str, pd.DataFram
     return split, rows
 
 
-def _readable(
-    run: Run, rows: pd.DataFrame, cache: PreparedCache, *, foreign: bool, share: _Share
-) -> tuple[dict[str, CachedImage], list[tuple[str, str]]]:
-    """Prepared images by path, in the order of the rows, and (path, reason) of those left out."""
+def _closed(run: Run, rows: pd.DataFrame) -> dict[str, str]:
+    """The images of another data set that runs beside this one have in a test set that was not opened: {path: the run}."""
+    sets, keys = all_test_sets(run.path.parent), frame_keys(rows)
+    marks = sealed_rows(keys, rows["patient_id"].tolist(), [""] * len(rows), sets)
+    found = {}
+    for path, each, mark in zip(rows["path"].astype("str"), keys, marks, strict=True):
+        if mark:
+            by = sealed_by(each, sets)
+            found[path] = by.name if by is not None else "another run, or of the same patient as one"
+    return found
+
+
+def _record(run: Run, rows: pd.DataFrame, readable: Collection[str], manifest: Path | None, where: str) -> None:
+    """Write down that test images are looked at: the run's, or those of the other data set's own test split."""
+    looked = rows[rows["path"].isin(list(readable)) & (rows["split"] == "test")]
+    if manifest is None and len(looked):
+        record_for_run(run.path, AUDIT, where, len(looked))
+    elif len(looked):
+        record(run.path.parent, AUDIT, where, frame_keys(looked), manifest=Path(manifest or "").absolute())
+
+
+def _judged(
+    run: Run, rows: pd.DataFrame, cache: PreparedCache, predictor: Predictor, *, foreign: bool, share: _Share
+) -> tuple[dict[str, tuple[CachedImage, Prediction]], list[tuple[str, str]]]:
+    """Prepared images with what the model says of them, by path, in the order of the rows; and (path, reason) of those left
+    out: unreadable, without a verdict, or not to be asked about."""
     own = _contents(run) if foreign else frozenset()
-    images: dict[str, CachedImage] = {}
+    closed = _closed(run, rows) if foreign else {}
+    images: dict[str, tuple[CachedImage, Prediction]] = {}
     excluded: list[tuple[str, str]] = []
     paths = rows["path"].astype("str").tolist()
     hashes = rows["content_hash"].astype("str").tolist() if "content_hash" in rows.columns else [""] * len(rows)
@@ -166,10 +203,15 @@ def _readable(
                 reason = "the file is no longer the one that was put into the manifest: its content has changed"
             if not reason and (image.content_hash in own or path in own):
                 reason = "it belongs to the run's own data: audit its split"
+            if not reason and path in closed:
+                reason = f"it is a test image of {closed[path]}, whose test set has not been opened"
+            if not reason:
+                prediction = predictor.predict_cached([image])[0]
+                reason = prediction.refusal and prediction.verdict
             if reason:
                 excluded.append((path, reason))
             else:
-                images[path] = image
+                images[path] = (image, prediction)
     if not images:
         raise NotEnoughData(
             f"none of the {len(rows)} images can be audited; the first, {excluded[0][0]}: {excluded[0][1]}. "
@@ -188,7 +230,9 @@ def _contents(run: Run) -> frozenset[str]:
 # ---------------------------------------------------------------- images to figures
 
 
-def _findings(images: dict[str, CachedImage], rows: pd.DataFrame, look: Look, partial: Partial, share: _Share) -> list[Finding]:
+def _findings(
+    images: dict[str, tuple[CachedImage, Prediction]], rows: pd.DataFrame, look: Look, partial: Partial, share: _Share
+) -> list[Finding]:
     """A finding an image, in the order of the rows."""
     readable = rows[rows["path"].isin(images)]
     perturbed = set(spread(readable, look.settings.perturbed, look.settings.seed)["path"])
@@ -200,7 +244,7 @@ def _findings(images: dict[str, CachedImage], rows: pd.DataFrame, look: Look, pa
         for row in rows.to_dict(orient="records"):
             path = str(row["path"])
             if path in images and path not in found:
-                subject = subject_of({str(name): value for name, value in row.items()}, images[path], recipe)
+                subject = subject_of({str(name): value for name, value in row.items()}, *images[path], recipe)
                 found[path] = look(subject, perturbed=path in perturbed)
                 partial.add(found[path])
             share.step()

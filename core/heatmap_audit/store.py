@@ -11,6 +11,9 @@ from core.atomic import write_text
 from core.data import SPLITS
 from core.errors import BadManifest, BadRun
 from core.heatmap_audit.results import VERSION, Finding, HeatmapAudit
+from core.shapes import require_types
+from core.small_files import LARGE, parse_json, read_json, read_text
+from core.training.folder import was_deleted
 
 if TYPE_CHECKING:
     from core.training import Run
@@ -38,10 +41,12 @@ def read_heatmap_audit(run: Run, split: str = "test") -> HeatmapAudit | None:
     """
     path = audit_path(run, split)
     try:
-        return HeatmapAudit.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        found = HeatmapAudit.from_dict(read_json(path, LARGE))
+        require_types(found, HeatmapAudit)
+        return found
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise BadRun(
             f"{path}: damaged, or of another version ({error}). Delete it and audit again: `python -m core audit {run.name} "
             f"--split {split}` (with --manifest for another data set)."
@@ -59,6 +64,8 @@ def write_heatmap_audit(run: Run, audit: HeatmapAudit) -> Path:
         path.parent.mkdir(exist_ok=True)
         write_text(path, json.dumps(audit.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     except OSError as error:
+        if not run.path.is_dir():
+            raise was_deleted(run.path) from error
         raise BadRun(
             f"{path}: cannot be written ({error.strerror or error}). Free some space, or set its permissions."
         ) from error
@@ -87,6 +94,7 @@ class Partial:
 
     def __init__(self, run: Run, split: str, method: str, key: str, *, again: bool = False) -> None:
         self._path = audit_path(run, split).with_name(f".audit-{split}-{method.replace('+', 'p')}.jsonl")
+        self._run = run.path
         self._head = json.dumps({"version": VERSION, "key": key})
         self._stream: IO[str] | None = None
         if again:
@@ -95,20 +103,22 @@ class Partial:
     def read(self) -> dict[str, Finding]:
         """Findings by path; a torn last line is left out."""
         try:
-            head, *lines = self._path.read_text(encoding="utf-8").splitlines()
+            head, *lines = read_text(self._path, LARGE).splitlines()
         except (OSError, ValueError):
             return {}
         found: dict[str, Finding] = {}
         for line in lines if head == self._head else []:
             try:
-                finding = Finding.from_dict(json.loads(line))
-            except (ValueError, TypeError, KeyError):
+                finding = Finding.from_dict(parse_json(line))
+            except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
                 break
             found[finding.case.path] = finding
         return found
 
     def __enter__(self) -> Partial:
         found = self.read()
+        if not self._run.is_dir():
+            raise was_deleted(self._run)
         self._path.parent.mkdir(exist_ok=True)
         # Written anew: a torn last line would spoil the next one.
         lines = [self._head, *(json.dumps(finding.as_dict()) for finding in found.values())]

@@ -8,16 +8,19 @@ Anything else, and anything broken, huge or coloured beyond use, raises `Unreada
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from core.errors import UnreadableImage
 from core.images import dicom, raster
 from core.images.encode import encode_jpeg, encode_png, to_uint8
 from core.images.files import content_of, head_of, opened, printable_name, refuse_unknown
+from core.images.levels import used_levels
 from core.images.limits import MAX_FILE_BYTES, got
 from core.images.mammogram import ImageMeta, Mammogram, Pixels, Step
 from core.images.pseudonym import pseudonym
 from core.images.quiet import quiet
+from core.images.turn import one_large_at_a_time
 
 __all__ = [
     "ImageMeta",
@@ -27,6 +30,7 @@ __all__ = [
     "UnreadableImage",
     "encode_jpeg",
     "encode_png",
+    "one_large_at_a_time",
     "pseudonym",
     "read",
     "to_uint8",
@@ -45,6 +49,9 @@ def read(source: Path | str | bytes, *, frame: int | None = None, window: int = 
 
     `name` is what a refusal calls the image: of bytes, the file that they came from. A path has its own.
 
+    Large images are decoded one at a time in a process. Whoever makes something small of one and lets go of it does so
+    within `one_large_at_a_time()`, and others wait until then.
+
     Returns pixels float32 (height, width) in [0, 1], 0 = air; the steps that led there; and what the file says about
     itself, without names, identifiers or dates.
 
@@ -54,24 +61,30 @@ def read(source: Path | str | bytes, *, frame: int | None = None, window: int = 
     unnamed = "uploaded data" if isinstance(source, bytes | bytearray | memoryview) else source
     name = printable_name(name or unnamed)
     try:
-        with quiet():
-            if isinstance(source, bytes | bytearray | memoryview):
-                content = bytes(source)
-                refuse_unknown(content)
-                if dicom.is_dicom(content):
-                    return dicom.read_dicom(io.BytesIO(content), frame=frame, window=window)
-                return raster.read_raster(content, frame=frame)
-            head = head_of(source)
-            refuse_unknown(head)
-            if dicom.is_dicom(head):
-                # From the open file: of a stack of gigabytes, only the frame asked for is ever in memory.
-                with opened(source) as (stream, size):
-                    if size > MAX_FILE_BYTES:
-                        limit = f"at most {MAX_FILE_BYTES / 2**30:.0f} GiB"
-                        raise got(limit, f"{size / 2**30:.1f} GiB", "Split the file or export it again")
-                    return dicom.read_dicom(stream, frame=frame, window=window)
-            return raster.read_raster(content_of(source), frame=frame)
+        with one_large_at_a_time():
+            mammogram = _read(source, frame, window)
+            return replace(mammogram, meta=replace(mammogram.meta, grey_levels=used_levels(mammogram.pixels)))
     except UnreadableImage as error:
         raise UnreadableImage(f"{name}: {error}") from error
     except MemoryError as error:
         raise UnreadableImage(f"{name}: the image does not fit in memory. Close other programs.") from error
+
+
+def _read(source: Path | str | bytes, frame: int | None, window: int) -> Mammogram:
+    with quiet():
+        if isinstance(source, bytes | bytearray | memoryview):
+            content = bytes(source)
+            refuse_unknown(content)
+            if dicom.is_dicom(content):
+                return dicom.read_dicom(io.BytesIO(content), frame=frame, window=window)
+            return raster.read_raster(content, frame=frame)
+        head = head_of(source)
+        refuse_unknown(head)
+        if dicom.is_dicom(head):
+            # From the open file: of a stack of gigabytes, only the frame asked for is ever in memory.
+            with opened(source) as (stream, size):
+                if size > MAX_FILE_BYTES:
+                    limit = f"at most {MAX_FILE_BYTES / 2**30:.0f} GiB"
+                    raise got(limit, f"{size / 2**30:.1f} GiB", "Split the file or export it again")
+                return dicom.read_dicom(stream, frame=frame, window=window)
+        return raster.read_raster(content_of(source), frame=frame)

@@ -6,6 +6,7 @@ The transformations (PS3.3 C.11) are worked out once for every value that occurs
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from core.images.dicom_elements import BROKEN, items, number_of, text_of
-from core.images.dicom_voi import Voi, read_lut, vois_of
+from core.images.dicom_voi import Lut, Voi, read_lut, vois_of
 from core.images.limits import got
 from core.images.mammogram import Pixels, Step
 
@@ -57,13 +58,19 @@ def to_grey(
     levels = stored if extent.levels is None else extent.levels
     warnings: list[str] = []
     vois, remarks = vois_of(ds, identity) if grey_levels else ([], [])
-    voi, words = _choose(vois, window)
+    words: list[str] = []
+    voi: Voi | None = None
     parameters: dict[str, Any] = {}
     try:
         with np.errstate(all="ignore"):  # what is not finite in the end is refused below
             modality = _modality(ds, warnings) if grey_levels else ("none", None)
             parameters["modality"] = modality[0]
+            if isinstance(modality[1], Lut) and extent.highest > modality[1].last:
+                raise ValueError("a modality LUT without entries for the image's values")
             values = levels if modality[1] is None else modality[1](levels)
+            vois, more = _complete(vois, values, extent)
+            remarks = [*remarks, *more]
+            voi, words = _choose(vois, window)
             grey = (
                 _whole_range(values, _scale(stored, bits, modality), extent, modality, parameters)
                 if voi is None
@@ -89,6 +96,24 @@ def to_grey(
     warnings = [*remarks, *words, *warnings]
     step = Step("grey levels", parameters, warnings=tuple(warnings))
     return np.ascontiguousarray(pixels), step, tuple(one.words for one in vois)
+
+
+def _complete(vois: list[Voi], values: NDArray[Any], extent: _Extent) -> tuple[list[Voi], list[str]]:
+    """The transformations that have an answer to every value of the image, and remarks about others.
+
+    A LUT cut short would show whatever lies beyond it as its last entry.
+    """
+    if all(math.isinf(voi.last) for voi in vois):
+        return vois, []
+    kept = values if extent.levels is None else values[(extent.levels >= extent.lowest) & (extent.levels <= extent.highest)]
+    highest = float(np.max(kept))
+    remarks = [
+        f"VOI {voi.words} of the header is cut short: it ends at the value {voi.last:g}, the image reaches {highest:g}. It was "
+        "left out"
+        for voi in vois
+        if highest > voi.last
+    ]
+    return [voi for voi in vois if highest <= voi.last], remarks
 
 
 def _choose(vois: list[Voi], window: int) -> tuple[Voi | None, list[str]]:

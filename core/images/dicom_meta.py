@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
-from core.images.dicom_elements import number_of, numbers_of, text_of
+from core.images.dicom_elements import items, number_of, numbers_of, text_of
 from core.images.dicom_identity import identity_of, without_identity
 from core.images.dicom_views import implant_of, laterality_of, modifiers_of, view_of
 from core.images.mammogram import ImageMeta
@@ -12,6 +12,28 @@ from core.images.pseudonym import pseudonym
 
 _MAX_SPACING = 10.0  # mm
 _INTENTS = ("FOR PRESENTATION", "FOR PROCESSING")
+# Storage SOP classes (below 1.2.840.10008.5.1.4.1.1) that one modality alone writes. Computed and digital radiography,
+# secondary captures and multi-frame copies are not among them: mammograms have been stored as each of these.
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_CLASSES = {
+    **dict.fromkeys(("1.2", "1.2.1", "13.1.3", "13.1.4", "13.1.5"), "MG"),
+    **dict.fromkeys(("2", "2.1", "2.2"), "CT"),
+    **dict.fromkeys(("4", "4.1", "4.2", "4.3", "4.4"), "MR"),
+    **dict.fromkeys(("3.1", "6.1", "6.2"), "US"),
+    "1.3": "IO",
+    "1.3.1": "IO",
+    "12.1": "XA",
+    "12.1.1": "XA",
+    "12.2": "RF",
+    "12.2.1": "RF",
+    "20": "NM",
+    "128": "PT",
+    "128.1": "PT",
+    "130": "PT",
+    "481.1": "RTIMAGE",
+    "481.2": "RTDOSE",
+    "66.4": "SEG",
+}
 
 
 def read_meta(ds: Dataset) -> ImageMeta:
@@ -39,6 +61,8 @@ def read_meta(ds: Dataset) -> ImageMeta:
         presentation_intent=intent if intent in _INTENTS else "",
         photometric_interpretation=without_identity(text_of(ds, "PhotometricInterpretation"), identity),
         transfer_syntax=str(syntax),
+        modality=_modality(ds),
+        body_part=without_identity(_body_part(ds), identity),
         synthetic=any("SYNTHETIC" in text_of(ds, name).upper() for name in ("SeriesDescription", "ImageComments")),
     )
 
@@ -49,3 +73,20 @@ def _spacing(ds: Dataset) -> tuple[float, float] | None:
         if len(numbers) == 2 and all(0 < number < _MAX_SPACING for number in numbers):
             return (numbers[0], numbers[1])
     return None
+
+
+def _modality(ds: Dataset) -> str:
+    """DICOM's code, or that of the SOP class where the file has none; "" when neither says."""
+    said = text_of(ds, "Modality").strip().upper()
+    if said and said.isalpha():  # a code string of letters; anything else is no modality
+        return said
+    kind = text_of(ds, "SOPClassUID")
+    return _CLASSES.get(kind.removeprefix(_STORAGE), "") if kind.startswith(_STORAGE) else ""
+
+
+def _body_part(ds: Dataset) -> str:
+    said = text_of(ds, "BodyPartExamined").strip()
+    if said:
+        return said
+    regions = items(ds, "AnatomicRegionSequence")
+    return text_of(regions[0], "CodeMeaning").strip() if regions else ""

@@ -24,6 +24,9 @@ from core.images.limits import check_size, got
 
 _GREY = "Mammograms are grey: name the original, not a colour capture of it"
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "PALETTE COLOR"}
+# Of the breaks between neighbours that the header's reading of a sign leaves: with fewer, the other reading is taken.
+_SMOOTHER = 0.8
+_LINES = 500  # in either direction, that are looked at for it
 _KNOWN = {"MONOCHROME1", "MONOCHROME2", *_COLOURS}
 _FLOATS = {"FloatPixelData": "f4", "DoubleFloatPixelData": "f8"}
 
@@ -73,6 +76,7 @@ def layout_of(file: DicomFile) -> tuple[Layout, list[str]]:
             raise got("an image header", f"one without {', '.join(missing)}", DAMAGED)
         check_size(int(ds.Rows), int(ds.Columns))
         allocated, samples = int(ds.BitsAllocated), int(ds.get("SamplesPerPixel") or 1)
+        check_size(int(ds.Rows), int(ds.Columns), bits=allocated)
         if allocated == 1:
             raise got("grey levels", "a binary mask (1 bit a pixel)", "Name the mammogram, not its segmentation")
         if allocated not in (8, 16, 32, 64):
@@ -119,7 +123,7 @@ def stored_values(file: DicomFile, layout: Layout, index: int) -> Stored:
         compressed = file.length is None
     try:
         if compressed:
-            values, bits, decoder, remarks = _decompressed(file, layout, index)
+            values, bits, decoder, remarks, layout = _decompressed(file, layout, index)
         else:
             values, remarks = _native(file, layout, index)
             bits, decoder = layout.stored, "none needed"
@@ -179,8 +183,8 @@ def _is_word(file: DicomFile) -> bool:
     return file.stream.read(2) == b"OW"
 
 
-def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[Any], int, str, list[str]]:
-    """Values, the bits that the codestream says they have, the decoder, and remarks."""
+def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[Any], int, str, list[str], Layout]:
+    """Values, the bits that the codestream says they have, the decoder, remarks, and the layout as it turned out."""
     name, syntax = syntax_name(file), str(file.syntax)
     expected = f"pixels that decode ({name})"
     if not decoder_of(syntax):
@@ -196,7 +200,7 @@ def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[
         except BROKEN as error:
             reason = str(error) if isinstance(error, Undecodable) else "a damaged frame"
             raise got(expected, truncated if cut else reason, DAMAGED) from None
-        return values, layout.stored, DECODERS[syntax], []
+        return values, layout.stored, DECODERS[syntax], [], layout
     stream = inspect(frame)
     if stream is None:
         raise got(expected, truncated if cut else "data without the header of any codec known here", DAMAGED)
@@ -210,20 +214,57 @@ def _decompressed(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[
     values, decoder = decode(frame, stream, layout.photometric)
     if values.shape[:2] != shape:
         raise got(f"a frame of {layout.columns}×{layout.rows}", f"{values.shape[1]}×{values.shape[0]} decoded", DAMAGED)
+    if stream.kind == "JPEG 2000" and layout.samples == 1 and stream.signed != layout.signed:
+        values, bits, remark = _settle_sign(values, stream, layout)
+        settled = replace(layout, stored=bits, high_bit=bits - 1, signed=values.dtype.kind == "i")
+        return values, bits, decoder, [remark], settled
     bits, remarks = _bits_of(stream, layout)
-    return values, bits, decoder, remarks
+    return values, bits, decoder, remarks, layout
 
 
 def _bits_of(stream: Codestream, layout: Layout) -> tuple[int, list[str]]:
     """Bits used: the header's, unless the codestream names an odd number above it, which an encoder does on purpose."""
-    if layout.signed and not stream.signed and stream.kind == "JPEG 2000":
-        return stream.bits, []  # the sign is the top bit of what was encoded, whatever the header counts
     if stream.bits > layout.stored and stream.bits not in (8, 16):
         words = (
             f"the compressed data have {stream.bits} bits a pixel, the header says {layout.stored}: {stream.bits} were taken"
         )
         return stream.bits, [words]
     return layout.stored, []
+
+
+def _settle_sign(values: NDArray[Any], stream: Codestream, layout: Layout) -> tuple[NDArray[Any], int, str]:
+    """The values of a JPEG 2000 stream that contradicts the header about whether they are signed, their bits, and a remark.
+
+    Some encoders were told nothing of the sign and encoded its bits (two's complement), others were right and the header is
+    not. The two readings differ by 2**bits wherever the top bit is set. A picture is smooth, so the wrong one shows: it
+    breaks where values cross the middle. Where neither is clearly smoother, the header's is taken.
+    """
+    size = values.dtype.itemsize
+    values = np.ascontiguousarray(values)
+    # Some encoders always write whole words: then the bits are the header's, where the values keep to them.
+    bits = min(stream.bits, layout.stored, 8 * size)
+    if values.min() < -(2 ** (bits - 1)) or values.max() >= 2**bits:
+        bits = min(stream.bits, 8 * size)
+    unsigned = values.view(f"u{size}") & np.array(2**bits - 1, f"u{size}")
+    shift = 8 * size - bits
+    signed = (unsigned.view(f"i{size}") << shift) >> shift
+    readings = {False: unsigned, True: signed}
+    breaks = {each: _variation(reading) for each, reading in readings.items()}
+    other = not layout.signed
+    taken = other if breaks[other] < _SMOOTHER * breaks[layout.signed] else layout.signed
+    words = ("unsigned", "signed")
+    remark = (
+        f"the compressed data are {words[stream.signed]}, the header says {words[layout.signed]}: the values were taken as "
+        f"{words[taken]}, {'with which the picture is smooth' if taken == other else 'as the header says'}"
+    )
+    return readings[taken], bits, remark
+
+
+def _variation(values: NDArray[Any]) -> float:
+    """Sum of the differences between neighbours."""
+    wide = values[:: max(1, values.shape[0] // _LINES)].astype(np.float64)  # whole lines: neighbours stay neighbours
+    tall = values[:, :: max(1, values.shape[1] // _LINES)].astype(np.float64)
+    return float(np.abs(np.diff(wide, axis=1)).sum() + np.abs(np.diff(tall, axis=0)).sum())
 
 
 def _used_bits(values: NDArray[Any], layout: Layout, bits: int, padding: float | None) -> tuple[NDArray[Any], list[str]]:

@@ -27,6 +27,7 @@ class Voi:
     words: str
     apply: Callable[[NDArray[Any]], Values]
     remark: str = ""
+    last: float = math.inf  # the largest value that it has an entry for, of a LUT shorter than it says
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Lut:
     first: int
     bits: int
     data: NDArray[np.uint16]
+    declared: int = 0  # entries by its descriptor, 0 where that is not known
+
+    @property
+    def last(self) -> float:
+        """The largest value that it can say something of: any, unless entries are missing."""
+        return math.inf if self.data.size >= self.declared else self.first + self.data.size - 1
 
     def __call__(self, values: NDArray[Any]) -> NDArray[np.uint16]:
         """Look values up; those outside the table take its first or last entry."""
@@ -91,7 +98,7 @@ def read_lut(item: Dataset, ds: Dataset) -> Lut:
         first -= 2**16
     if not 1 <= bits <= 16 or not data.size:
         raise ValueError("a lookup table without entries, or with entries of more than 16 bits")
-    return Lut(first, bits, data)
+    return Lut(first, bits, data, entries or 2**16)
 
 
 def _lut_data(item: Dataset, entries: int, bits: int, *, little: bool) -> NDArray[np.uint16]:
@@ -108,6 +115,8 @@ def _lut_data(item: Dataset, entries: int, bits: int, *, little: bool) -> NDArra
 
 def _of_lut(lut: Lut, words: str, explanation: str) -> Voi:
     top, largest, remark = 2**lut.bits - 1, int(lut.data.max()), ""
+    if lut.data.size < lut.declared:
+        remark = f"the VOI LUT has {lut.data.size:,} of its {lut.declared:,} entries; the image has no values beyond them"
     if 0 < largest <= top / 8:  # some vendors declare 16 bits and fill 12
         remark = f"the VOI LUT declares values up to {top} and reaches {largest}: its own maximum is white"
         top = largest
@@ -115,7 +124,7 @@ def _of_lut(lut: Lut, words: str, explanation: str) -> Voi:
     def apply(values: NDArray[Any]) -> Values:
         return np.clip(lut(values) / top, 0, 1)
 
-    return Voi(words + (f" ({explanation})" if explanation else ""), apply, remark)
+    return Voi(words + (f" ({explanation})" if explanation else ""), apply, remark, lut.last)
 
 
 def _window(function: str, centre: float, width: float) -> Callable[[NDArray[Any]], Values]:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from core.images.bands import in_bands
+
 
 def to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """Float [0, 1] of any shape -> uint8, rounding half up; values outside are clipped, NaN becomes 0.
@@ -16,12 +18,16 @@ def to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels)
-    if pixels.dtype == np.uint16:
-        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * np.uint8(255)
-    if not np.issubdtype(pixels.dtype, np.floating):
+    if pixels.dtype != np.uint16 and not np.issubdtype(pixels.dtype, np.floating):
         raise TypeError(f"expected float in [0, 1], uint8 or uint16 pixels, got {pixels.dtype}")
+    return in_bands(_rounded, pixels, np.uint8)
+
+
+def _rounded(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint16:
+        return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     scaled = np.floor(np.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0) * 255.0 + 0.5)
     return np.clip(scaled, 0, 255).astype(np.uint8)
 

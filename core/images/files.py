@@ -15,6 +15,7 @@ from typing import BinaryIO
 from core.images.dicom import looks_like_dicom
 from core.images.limits import MAX_FILE_BYTES, MAX_RASTER_BYTES, describe, got
 from core.images.raster import recognise
+from core.images.turn import take
 
 _HEAD = 4096  # bytes that tell the format
 _LONGEST_NAME = 120  # characters of a name in a message
@@ -32,6 +33,7 @@ def content_of(path: Path | str) -> bytes:
         limit = MAX_FILE_BYTES if looks_like_dicom(head) else MAX_RASTER_BYTES
         if size > limit:
             raise got(f"at most {limit / 2**30:.0f} GiB", f"{size / 2**30:.1f} GiB", "Split the file or export it again")
+        take(size)
         stream.seek(0)
         return stream.read()
 

@@ -34,6 +34,10 @@ class ImageMeta:
     `windows` describes, in order, the VOI LUTs and windows that `read(window=1, 2, ...)` chooses from.
     `burned_in` is DICOM's Burned In Annotation (0028,0301), None where the file does not say.
     `presentation_intent` is "FOR PRESENTATION", "FOR PROCESSING" or "" (DICOM PresentationIntentType).
+    `modality` is DICOM's (0008,0060), such as "MG"; where the file does not say, that of its SOP class as far as it has one;
+    else "". `body_part` is what the file says was examined, in its own words, "" where it does not say.
+    `coloured` says whether the file's pixels have colour; `grey_levels` is how many the picture really uses, 256 at most (see
+    core.images.levels): a mask has two.
     """
 
     format: str = ""
@@ -54,6 +58,10 @@ class ImageMeta:
     frames: int = 1
     frame: int = 0
     windows: tuple[str, ...] = ()
+    modality: str = ""
+    body_part: str = ""
+    coloured: bool = False
+    grey_levels: int = 256
 
 
 @dataclass(frozen=True)

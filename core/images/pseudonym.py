@@ -17,21 +17,23 @@ import time
 from pathlib import Path
 
 from core.errors import LabError
+from core.images.placeholder import is_placeholder
 
 KEY_FILE = "pseudonym.key"
 _KEY_BYTES = 32
 
 
 def pseudonym(identifier: str) -> str:
-    """Twelve letters and digits that stand for a patient identifier; "" for an empty one.
+    """Twelve letters and digits that stand for a patient identifier; "" for none.
 
-    Padding spaces and NULs that DICOM adds do not count.
+    Padding spaces and NULs that DICOM adds do not count. ANONYMOUS, REMOVED and the like are none: all patients of a set would
+    become one.
 
     Raises:
         LabError: the key file cannot be read or written.
     """
     plain = identifier.strip(" \t\r\n\0")
-    if not plain:
+    if is_placeholder(plain):
         return ""
     digest = hmac.new(_key(home()), plain.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
     return base64.b32encode(digest).decode("ascii")[:12]

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from core.errors import UnreadableImage
-from core.images.colour import grey_from_colour
+from core.images.bands import in_bands
+from core.images.colour import COLOURED, grey_from_colour
 from core.images.limits import check_size, got
 from core.images.mammogram import ImageMeta, Mammogram, Pixels, Step
 from core.images.pgm import decode as decode_pgm
-from core.images.structure import check_exif, check_jpeg, check_png, check_tiff
+from core.images.structure import check_exif, check_jpeg, check_png, check_tiff, require_whole_png
 
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
 _PNG_GREY = 0  # colour type
@@ -87,7 +88,7 @@ def read_raster(content: bytes, *, frame: int | None = None) -> Mammogram:
     decoded = Step("decode", {"format": kind, **raw.details}, _since(started), tuple(raw.warnings))
 
     started = time.perf_counter()
-    values, colour_warnings, full_scale = _grey(raw)
+    values, colour_warnings, full_scale, coloured = _grey(raw)
     pixels, bits, parameters, warnings = scale_grey_levels(values, full_scale)
     if raw.inverted:
         np.subtract(np.float32(1), pixels, out=pixels)
@@ -99,6 +100,7 @@ def read_raster(content: bytes, *, frame: int | None = None) -> Mammogram:
         synthetic="SYNTHETIC" in raw.comment.upper(),
         frames=raw.frames,
         frame=raw.frame,
+        coloured=coloured,
     )
     return Mammogram(pixels, meta, (decoded, scaled))
 
@@ -117,18 +119,21 @@ def scale_grey_levels(values: NDArray[Any], full_scale: int | None = None) -> tu
         if low < 0 or high > 1:
             warnings.append(f"floating-point grey levels {low:g}..{high:g}: stretched to the full range")
             # The range of float32 levels may not fit float32; that of float64 is halved first.
-            halved = (values.astype(np.float64) / 2 - float(low) / 2) / max(float(high) / 2 - float(low) / 2, 1e-300)
-            return np.clip(halved, 0, 1).astype(np.float32), 32, {"from": float(low), "to": float(high)}, warnings
+            half, range_ = float(low) / 2, max(float(high) / 2 - float(low) / 2, 1e-300)
+
+            def stretched(part: NDArray[Any]) -> Pixels:
+                return np.clip((part.astype(np.float64) / 2 - half) / range_, 0, 1).astype(np.float32)
+
+            return in_bands(stretched, values, np.float32), 32, {"from": float(low), "to": float(high)}, warnings
         return values.astype(np.float32), 32, {"from": 0.0, "to": 1.0}, warnings
     if low < 0:
         warnings.append(f"negative grey levels down to {low}: the range {low}..{high} was stretched to black..white")
         span = max(int(high) - int(low), 1)
-        return (
-            ((values.astype(np.float64) - float(low)) / span).astype(np.float32),
-            span.bit_length(),
-            {"from": int(low), "to": int(high)},
-            warnings,
-        )
+
+        def raised(part: NDArray[Any]) -> Pixels:
+            return ((part.astype(np.float64) - float(low)) / span).astype(np.float32)
+
+        return in_bands(raised, values, np.float32), span.bit_length(), {"from": int(low), "to": int(high)}, warnings
     if full_scale is None:
         bits = next((bits for bits in _BIT_DEPTHS if int(high) < 2**bits), 32)
         full_scale = 2**bits - 1 if bits < 32 else int(high)
@@ -181,8 +186,14 @@ def _decode_png(content: bytes, frame: int | None) -> _Raw:
         _check_size(image)
         _require_frame(frame, 1)
         if header.bits == 16 and header.colour_type != _PNG_GREY:  # Pillow keeps 8 of the 16 bits
-            return _turned(image, _deep("png_decode", content, (image.height, image.width)))
-        return _through_pillow(image)
+            raw = _turned(image, _deep("png_decode", content, (image.height, image.width)))
+        else:
+            raw = _through_pillow(image)
+    # Rows that the file does not have are black: unpacking it once more, to count them, costs a third of decoding it.
+    edges = (raw.values[0], raw.values[-1], raw.values[:, 0], raw.values[:, -1])  # it may have been turned
+    if content[28] or not all(edge.any() for edge in edges):
+        require_whole_png(content)
+    return raw
 
 
 def _decode_jpeg(content: bytes, frame: int | None) -> _Raw:
@@ -210,7 +221,7 @@ def _decode_tiff(content: bytes, frame: int | None) -> _Raw:
     index = _require_frame(frame, len(pages))
     tags = pages[index]
     shape = (tags.get(_TIFF_HEIGHT, 0), tags.get(_TIFF_WIDTH, 0))
-    check_size(*shape, tags.get(_TIFF_SAMPLES, 1))
+    check_size(*shape, tags.get(_TIFF_SAMPLES, 1), tags.get(_TIFF_BITS, 8))
     check_size(tags.get(_TIFF_TILE_HEIGHT, 1), tags.get(_TIFF_TILE_WIDTH, 1), tags.get(_TIFF_SAMPLES, 1))
     try:
         with _tiff_file(content) as image:
@@ -301,27 +312,30 @@ def _turned(image: Any, values: NDArray[Any]) -> _Raw:
     return raw
 
 
-def _grey(raw: _Raw) -> tuple[NDArray[Any], list[str], int | None]:
-    """Stored values as (H, W), flattened onto black where the file has transparency, in grey where it has colour."""
+def _grey(raw: _Raw) -> tuple[NDArray[Any], list[str], int | None, bool]:
+    """Stored values as (H, W), flattened onto black where the file has transparency, in grey where it has colour; what to
+    say of that; the value of white; whether it really has colour."""
     values, full_scale = raw.values, raw.full_scale
     warnings: list[str] = []
     # An 8-bit image uses its full scale whatever its maximum; deeper ones are judged by it.
     full_scale = full_scale or (255 if values.dtype == np.uint8 else None)
     if values.ndim == 2:
-        return values, warnings, full_scale
+        return values, warnings, full_scale, False
     if values.ndim != 3 or values.shape[2] not in (2, 3, 4) or values.dtype not in (np.uint8, np.uint16):
         raise got("grey or colour samples of 8 or 16 bits", f"shape {values.shape} of type {values.dtype}", _REMEDY)
     alpha = values[:, :, -1] if values.shape[2] in (2, 4) else None
+    coloured = False
     if values.shape[2] == 2:
         grey = values[:, :, 0]
     else:
         grey, warning = grey_from_colour(values[:, :, :3])
         warnings += [warning] if warning else []
+        coloured = warning.startswith(COLOURED)
     opaque = int(np.iinfo(values.dtype).max)
     if alpha is not None and int(alpha.min()) < opaque:
         grey = np.floor(grey * (alpha / np.float32(opaque)) + np.float32(0.5)).astype(values.dtype)
         warnings.append("transparent areas were laid on black")
-    return grey, warnings, full_scale
+    return grey, warnings, full_scale, coloured
 
 
 def _comment(image: Any) -> str:

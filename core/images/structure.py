@@ -7,6 +7,7 @@ JPEG of a megabyte keeps libjpeg busy for minutes. No scanner and no export writ
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 
 from core.images.codestream import JpegFrame, jpeg_frame, jpeg_segments
@@ -19,6 +20,9 @@ _MAX_TAGS = 256  # in one directory; cameras write up to about 150
 _MAX_TAG_BYTES = 2**24  # of one directory
 _MAX_SCANS = 16  # of a JPEG; a progressive one has 6 in grey and 10 in colour
 _MAX_SCAN_PIXELS = 2 * 10**9  # scans × pixels, where there are more
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel, by colour type
+_PORTION = 1 << 20  # bytes that are unpacked at a time
+_COPY = "The file is cut short or damaged; copy it again"
 _UNUSUAL = "It is no mammogram as scanners or exports write them; leave it out or export the image again"
 _WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _SUB_DIRECTORIES = {34665, 34853, 40965}  # Exif, GPS, interoperability: Pillow loads them too
@@ -47,6 +51,42 @@ def check_png(content: bytes) -> PngHeader:
             return PngHeader(content[24], content[25])
         position += 12 + int.from_bytes(content[position : position + 4], "big")
     raise got(f"at most {_MAX_PIECES} chunks in a PNG", "more", _UNUSUAL)
+
+
+def require_whole_png(content: bytes) -> None:
+    """Refuse a PNG whose compressed data end before its last row: decoders fill what is missing with black.
+
+    Raises:
+        UnreadableImage: there are fewer bytes of pixels than the header says (PNG specification, sections 7.2 and 8).
+    """
+    width, height, bits, colour_type, interlaced = struct.unpack(">IIBB2xB", content[16:29])
+    wanted = sum(
+        rows * (1 + (columns * bits * _PNG_SAMPLES.get(colour_type, 1) + 7) // 8)
+        for columns, rows in (_adam7(width, height) if interlaced else [(width, height)])
+        if columns and rows
+    )
+    inflater, got_bytes, position = zlib.decompressobj(), 0, 8
+    try:
+        while got_bytes < wanted and position + 8 <= len(content):
+            length = int.from_bytes(content[position : position + 4], "big")
+            if content[position + 4 : position + 8] == b"IDAT":
+                waiting = content[position + 8 : position + 8 + length]
+                while waiting and got_bytes < wanted:
+                    got_bytes += len(inflater.decompress(waiting, _PORTION))
+                    waiting = inflater.unconsumed_tail
+            position += 12 + length
+        while got_bytes < wanted and (rest := inflater.decompress(inflater.unconsumed_tail, _PORTION)):
+            got_bytes += len(rest)
+    except zlib.error as error:
+        raise got("a complete PNG image", f"one whose pixels cannot be unpacked ({error})", _COPY) from error
+    if got_bytes < wanted:
+        raise got("a complete PNG image", f"one that ends after {100 * got_bytes // wanted} % of its pixels", _COPY)
+
+
+def _adam7(width: int, height: int) -> list[tuple[int, int]]:
+    """Columns and rows of the seven passes of an interlaced PNG."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    return [(max(0, -(-(width - x) // dx)), max(0, -(-(height - y) // dy))) for x, y, dx, dy in passes]
 
 
 def check_jpeg(content: bytes) -> JpegFrame | None:

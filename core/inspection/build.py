@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import Recipe
-from core.images import to_uint8
+from core.images import one_large_at_a_time, to_uint8
 from core.images.mammogram import ImageMeta, Mammogram, Step
 from core.inspection.words import title, what_changed
 from core.preprocessing import Prepared, Stage, arrange, enhance, finish, load, stages
@@ -103,7 +103,8 @@ def inspect(source: Path | str | bytes, recipe: Recipe, *, frame: int | None = N
     Raises:
         UnreadableImage: see core.images.read.
     """
-    return inspect_image(load(source, recipe, frame=frame), recipe, side=side)
+    with one_large_at_a_time():
+        return inspect_image(load(source, recipe, frame=frame), recipe, side=side)
 
 
 def inspect_image(mammogram: Mammogram, recipe: Recipe, *, side: int | None = SIDE) -> Inspection:

@@ -60,6 +60,8 @@ def facts(meta: ImageMeta, shape: Shape, *, pseudonym: bool = False) -> list[tup
     rows = [
         ("Format", meta.format),
         ("Size", f"{_size(shape)}, {meta.bits_stored} bit"),
+        ("Modality", meta.modality or ("not said" if meta.format == "DICOM" else "")),
+        ("Body part", meta.body_part),
         ("Laterality", {"L": "left", "R": "right"}.get(meta.laterality, "not said")),
         ("View", " ".join([meta.view, *(f"({code})" for code in meta.view_modifiers)]).strip() or "not said"),
         ("Pixel spacing", f"{_spacing(meta.pixel_spacing)} mm" if meta.pixel_spacing else "not said"),

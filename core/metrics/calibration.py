@@ -32,6 +32,7 @@ Binning = Literal["quantile", "uniform"]
 # Scores are stored with six decimals: 0 and 1 stand for anything closer than this.
 _EDGE = 1e-6
 _MAX_SLOPE = 100.0
+_MAX_INTERCEPT = 2000.0  # at the largest slope, where a score of 1e-6 or of 1 - 1e-6 lies in the middle
 
 
 @dataclass(frozen=True)
@@ -88,18 +89,22 @@ class Calibration:
                 y=tuple(float(value) for value in plain.get("y", ())),
                 rows=int(plain.get("rows", 0)),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadRun(f"calibration: expected one as we store it, got {plain!r}. Fit it again.") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise BadRun(f"calibration: expected one as we store it, got {repr(plain)[:200]}. Fit it again.") from error
         numbers = np.array([found.slope, found.intercept, *found.x, *found.y])
         rising = len(found.x) == len(found.y) and bool((np.diff(found.x) > 0).all() and (np.diff(found.y) >= 0).all())
         if (
             found.method not in get_args(CalibrationMethod)
             or not np.isfinite(numbers).all()
-            or found.slope <= 0
+            or not 0 < found.slope <= _MAX_SLOPE
+            or abs(found.intercept) > _MAX_INTERCEPT
+            or not all(0 <= value <= 1 for value in (*found.x, *found.y))
             or not rising
             or (found.method == "isotonic") != bool(found.x)
         ):
-            raise BadRun(f"calibration: expected a rising map of finite numbers, got {plain!r}. Fit it again on validation.")
+            raise BadRun(
+                f"calibration: expected a rising map of scores to 0..1, got {repr(plain)[:200]}. Fit it again on validation."
+            )
         return found
 
 

@@ -7,12 +7,15 @@ import logging
 import re
 from typing import Any
 
+import torch
 from torch import nn
 
 from core.config import ModelConfig
 from core.errors import BadConfig
 from core.model.classifier import Classifier
+from core.model.limits import BuildLimits, building_within, check_options
 from core.model.small_cnn import SmallCnn
+from core.model.stored import require_memory
 from core.model.weights import check_weights, load_weights
 
 _logger = logging.getLogger(__name__)
@@ -38,19 +41,57 @@ def known_models(pattern: str = "*") -> list[str]:
     return ours + list(timm.list_models(pattern))
 
 
-def build_model(config: ModelConfig) -> Classifier:
+def build_model(config: ModelConfig, *, limits: BuildLimits | None = None, copies: int = 1) -> Classifier:
     """The network that `config` describes, on the processor, in train mode, with its starting weights.
 
-    Random parts (the head; everything when weights is "none") come from torch's global generator.
+    Random parts (the head; everything when weights is "none") come from torch's global generator. It is outlined first,
+    without memory for its tensors: `limits` bound how large it may be, and `copies` of its weights have to fit into the
+    memory that is free.
 
     Raises:
-        BadConfig: unknown architecture, an option it refuses, or gradient checkpointing it does not support.
+        BadConfig: unknown architecture, an option it refuses, one too large, or gradient checkpointing it does not support.
         MissingWeights: the weights cannot be had here, or are for another network.
     """
     check_name(config.name)
     check_weights(config)
-    options = dict(config.options)
-    given = {key: _fraction(key, options.pop(key)) for key in ("mean", "std") if key in options}
+    outlined = outline(config, limits)
+    size = sum(tensor.nbytes for tensor in (*outlined.parameters(), *outlined.buffers()))
+    try:
+        require_memory(copies * size, f"the weights of {config.name}" + (f" and {copies - 1} copies" if copies > 1 else ""))
+    except MemoryError as error:
+        raise BadConfig(f"model.name: {error}. Choose a smaller architecture, or smaller model.options") from error
+    model = _network(config)
+    load_weights(model, config)
+    for key, value in _normalisation(config).items():  # last: what the user says wins over what came with the weights
+        getattr(model, key).fill_(value)
+    if config.gradient_checkpointing:
+        model.set_gradient_checkpointing(True)
+    return model.train()
+
+
+def outline(config: ModelConfig, limits: BuildLimits | None = None) -> Classifier:
+    """The network that `config` describes on torch's meta device: names, shapes and types of its tensors, no memory for them.
+
+    Its starting weights are not looked at, and torch's random numbers go on as if it had not been made.
+
+    Raises:
+        BadConfig: unknown architecture, an option it refuses, or a network beyond `limits`.
+    """
+    check_name(config.name)
+    check_options(config.options)
+    state = torch.get_rng_state()
+    try:
+        with building_within(limits or BuildLimits()), torch.device("meta"):
+            return _network(config)
+    except MemoryError as error:  # tables that are made in any case
+        raise BadConfig(f"model.options: {config.name} does not fit into the memory: choose smaller ones") from error
+    finally:
+        torch.set_rng_state(state)
+
+
+def _network(config: ModelConfig) -> Classifier:
+    """The network with random weights, a new head and the architecture's normalisation."""
+    options = {key: value for key, value in config.options.items() if key not in _normalisation(config)}
     refused = sorted(_RESERVED & options.keys())
     if refused:
         raise BadConfig(f"model.options: {', '.join(refused)} cannot be set: MammoLab sets it itself")
@@ -66,12 +107,12 @@ def build_model(config: ModelConfig) -> Classifier:
         backbone, name=config.name, mean=mean, std=std, dropout=config.dropout, pretrained=config.weights != "none"
     )
     _start_head(model.head)
-    load_weights(model, config)
-    for key, value in given.items():  # last: what the user says wins over what came with the weights
-        getattr(model, key).fill_(value)
-    if config.gradient_checkpointing:
-        model.set_gradient_checkpointing(True)
-    return model.train()
+    return model
+
+
+def _normalisation(config: ModelConfig) -> dict[str, float]:
+    """Mean and std, where they are among the options."""
+    return {key: _fraction(key, config.options[key]) for key in ("mean", "std") if key in config.options}
 
 
 def _start_head(head: nn.Module) -> None:
@@ -129,10 +170,12 @@ def _timm(config: ModelConfig, options: dict[str, Any]) -> nn.Module:
             argument = found.group(1) if found else ""
             if argument in wished and argument not in options:
                 del wished[argument]  # our wish, not the user's: the architecture does without
-                if argument == "drop_rate" and config.dropout:
+                if argument == "drop_rate" and config.dropout and torch.get_default_device().type != "meta":  # said once
                     _logger.warning("%s has no dropout before its head: model.dropout is not used", config.name)
                 continue
             raise _refused(config, options, error) from error
+        except (MemoryError, BadConfig):  # BadConfig: it grew beyond its limits
+            raise
         except Exception as error:
             # timm hands options to hundreds of constructors, which refuse in as many ways.
             raise _refused(config, options, error) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -9,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from core.errors import BadConfig
+from core.model.cam_search import grid_of, lies_over, probe_image, search
 
 if TYPE_CHECKING:
     from core.model.classifier import Classifier
@@ -30,7 +32,9 @@ _FAMILIES: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 # Share of a map's energy below 0 from which it counts as one of both signs; what SiLU and the like let through is less.
 _SIGNED = 0.25
-_PATCH = 16  # px; the probe image is made of squares of this size, so that early and late layers find something in it
+# Dotted names that were found, by model: finding one takes a pass or two.
+_FOUND: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
+_GUARD = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,32 @@ def find_cam_layer(model: Classifier) -> nn.Module:
     own = getattr(backbone, "cam_layer_name", None)
     if own is not None:
         return _submodule(backbone, own)
+    with _GUARD:
+        known = _FOUND.get(model)
+    if known is None:
+        known = _find(model)
+        with _GUARD:
+            _FOUND[model] = known
+    return _submodule(backbone, known) if known else backbone
+
+
+def _find(model: Classifier) -> str:
+    """The dotted name of the layer of a family that is known, where it gives a map as it should, else of one that is found."""
+    backbone, size = model.backbone, _own_size(model)
     for required, name in _FAMILIES:
         if all(_has(backbone, part) for part in required):
-            return _submodule(backbone, name)
-    return _last_map(model)
+            try:
+                layer = layer_name(model, _submodule(backbone, name))
+            except (AttributeError, IndexError):  # a relative with other parts under these names
+                break
+            found = _maps(model, [layer], size).get(layer)
+            if found is not None and min(found.shape[-2:]) > 1:
+                return layer
+            break
+    module = search(model, size)
+    if module is None:
+        raise _no_map(model)
+    return layer_name(model, module)
 
 
 def layer_choices(model: Classifier, shape: tuple[int, int] | None = None) -> tuple[LayerChoice, ...]:
@@ -114,18 +140,39 @@ def as_feature_map(model: Classifier, activation: Tensor, image_shape: tuple[int
     """
     backbone = cast(Any, model.backbone)
     if activation.ndim == 4:
-        return activation.permute(0, 3, 1, 2) if getattr(backbone, "output_fmt", "NCHW") == "NHWC" else activation
-    patches = getattr(backbone, "patch_embed", None)
-    if activation.ndim == 3 and patches is not None:
-        height, width = patches.dynamic_feat_size(image_shape)
-        prefix = activation.shape[1] - height * width
-        if prefix >= 0:
+        if getattr(backbone, "output_fmt", "NCHW") == "NHWC":
+            return activation.permute(0, 3, 1, 2)
+        last = lies_over(activation.shape[1], activation.shape[2], image_shape)
+        return (
+            activation.permute(0, 3, 1, 2)
+            if last and not lies_over(activation.shape[2], activation.shape[3], image_shape)
+            else activation
+        )
+    if activation.ndim == 3:
+        grid = _grid(model, activation.shape[1], image_shape)
+        if grid is not None:
+            prefix, height, width = grid
             tokens = activation[:, prefix:]
             return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, height, width)
     raise BadConfig(
         f"heatmaps: {model.name} gives an output of shape {tuple(activation.shape)} at the chosen layer, which cannot be laid "
         "over the image; choose another layer or a convolutional architecture"
     )
+
+
+def _grid(model: Classifier, tokens: int, image_shape: tuple[int, int]) -> tuple[int, int, int] | None:
+    """(prefix tokens, rows, columns) of a layer's tokens over the image."""
+    backbone = cast(Any, model.backbone)
+    feat_size = getattr(getattr(backbone, "patch_embed", None), "dynamic_feat_size", None)
+    if feat_size is not None:
+        height, width = feat_size(image_shape)
+        if tokens >= height * width:
+            return tokens - height * width, height, width
+    named = getattr(backbone, "num_prefix_tokens", None)
+    # In some networks the class token joins late.
+    prefixes = (named, 0) if isinstance(named, int) else (0, 1, 2)
+    # Some networks stretch every image to the size that they were made for.
+    return grid_of(tokens, image_shape, prefixes) or grid_of(tokens, _own_size(model), prefixes)
 
 
 def _has(module: nn.Module, path: str) -> bool:
@@ -191,9 +238,7 @@ def _probe(model: Classifier, shape: tuple[int, int], hooks: Iterable[tuple[nn.M
     """One forward pass in eval mode, of an image that is the same every time; the model is as it was afterwards."""
     from core.model.classifier import model_lock
 
-    squares = tuple(max(1, -(-side // _PATCH)) for side in shape)
-    image = torch.rand((1, 1, *squares), generator=torch.Generator().manual_seed(0))
-    image = functional.interpolate(image, size=shape).to(model.mean.device)
+    image = probe_image(shape, model.mean.device)
     with model_lock(model):  # hooks hear of every thread's passes
         modes = [(module, module.training) for module in model.modules()]
         handles = [module.register_forward_hook(hook) for module, hook in hooks]
@@ -201,6 +246,10 @@ def _probe(model: Classifier, shape: tuple[int, int], hooks: Iterable[tuple[nn.M
             model.eval()
             with torch.no_grad():
                 model(image)
+        except RuntimeError as error:  # tokens that do not divide, a kernel larger than its map
+            raise BadConfig(
+                f"heatmaps: {model.name} does not take images of {shape[0]} x {shape[1]} pixels: {error}"
+            ) from error
         finally:
             for handle in handles:
                 handle.remove()
@@ -211,23 +260,6 @@ def _probe(model: Classifier, shape: tuple[int, int], hooks: Iterable[tuple[nn.M
 def _signed(found: Tensor) -> bool:
     energy = found.float().square()
     return bool(energy[found < 0].sum() > _SIGNED * energy.sum())
-
-
-def _last_map(model: Classifier) -> nn.Module:
-    """For architectures we do not know: the module that last gives a map with more than one cell."""
-    found: list[nn.Module] = []
-    size = _own_size(model)
-
-    def remember(module: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4:
-            cells = as_feature_map(model, output, size).shape[-2:]
-            if min(cells) > 1:
-                found.append(module)
-
-    _probe(model, size, [(module, remember) for module in model.backbone.modules()])
-    if not found:
-        raise _no_map(model)
-    return found[-1]
 
 
 def _no_map(model: Classifier) -> BadConfig:

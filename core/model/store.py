@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import platform
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -25,8 +26,12 @@ from pydantic import ValidationError
 from core.atomic import replace, replacing, write_text
 from core.config import ModelConfig
 from core.errors import BadRun, LabError
-from core.model.build import build_model
+from core.model.build import build_model, outline
 from core.model.classifier import Classifier
+from core.model.limits import BuildLimits
+from core.model.safetensors_file import SafetensorsFile
+from core.model.stored import DamagedFile, StoredTensor, require_memory
+from core.small_files import open_regular, read_json
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -79,7 +84,8 @@ def update_card(folder: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
     fixed = sorted({"format", "weights_sha256", "model", "normalisation"} & changes.keys())
     if fixed:
         raise BadRun(f"{folder / CARD}: {', '.join(fixed)} belong to the weights and cannot be changed alone")
-    card = {**_matching_card(folder, _digest(_read_weights(folder))), **changes}
+    with _opened_weights(folder) as weights:
+        card = {**_matching_card(folder, weights.digest()), **changes}
     write_text(folder / CARD, _to_json(folder, card))
     return card
 
@@ -87,37 +93,60 @@ def update_card(folder: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
 def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
     """The model in eval mode on the processor, and its card.
 
+    The network that the card describes is outlined without memory and compared, tensor by tensor, with the file's header
+    before it is built; the values are then read straight into it.
+
     Raises:
         BadRun: a file is missing or damaged, or the two do not belong together.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
     for attempt in range(3):
-        content = _read_weights(folder)
-        try:
-            card = _matching_card(folder, _digest(content))
+        with _opened_weights(folder) as weights:
+            try:
+                card = _matching_card(folder, weights.digest())
+            except BadRun:
+                if attempt == 2:
+                    raise
+                time.sleep(0.05)  # a save may be between its two renames
+                continue
+            model = _built(folder, card, weights)
             break
-        except BadRun:
-            if attempt == 2:
-                raise
-            time.sleep(0.05)  # a save may be between its two renames
-    try:
-        state = load(content)
-    except SafetensorError as error:
-        raise BadRun(f"{folder / WEIGHTS}: damaged: {error}. Restore it, or train again") from error
+    model.pretrained = card["model"].get("weights", "none") != "none"
+    return model.eval(), card
+
+
+def _built(folder: Path, card: Mapping[str, Any], weights: SafetensorsFile) -> Classifier:
+    """The card's network with the file's values."""
+    stored = weights.tensors
+    limits = BuildLimits.of_file(len(stored), sum(tensor.nbytes for tensor in stored.values()))
     try:
         # The weights are in hand: no need to find or check the ones that training started from.
         config = ModelConfig.model_validate({**card["model"], "weights": "none", "gradient_checkpointing": False})
-        model = build_model(config)
-        model.load_state_dict(state)
-    except (ValidationError, LabError, RuntimeError) as error:
+        _compare(outline(config, limits), stored)
+        model = build_model(config, limits=limits)
+        for name, target in model.state_dict().items():
+            weights.read_into(name, target)
+    except (ValidationError, LabError, RuntimeError, DamagedFile) as error:
         raise BadRun(
             f"{folder}: the weights do not fit the architecture that {CARD} describes: {error}. "
             "It may come from another version of MammoLab or timm; train again"
         ) from error
-    model.pretrained = card["model"].get("weights", "none") != "none"
-    return model.eval(), card
+    return model
+
+
+def _compare(outlined: Classifier, stored: Mapping[str, StoredTensor]) -> None:
+    """Raises DamagedFile unless the file has the network's tensors, all of them and no other, in shape and type."""
+    wanted = outlined.state_dict()
+    missing, surplus = sorted(wanted.keys() - stored.keys()), sorted(stored.keys() - wanted.keys())
+    if missing or surplus:
+        both = (("missing", missing), ("not of it", surplus))
+        words = [f"{len(names)} tensors are {what} ({', '.join(names[:3])[:200]})" for what, names in both if names]
+        raise DamagedFile(f"{outlined.name}: {' and '.join(words)}")
+    for name, tensor in wanted.items():
+        found = stored[name]
+        if (tuple(tensor.shape), tensor.dtype) != (found.shape, found.dtype):
+            raise DamagedFile(
+                f"{outlined.name}: {name}: expected {tensor.dtype} {list(tensor.shape)}, got {found.dtype} {list(found.shape)}"
+            )
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -177,31 +206,53 @@ def _matching_card(folder: Path, digest: str) -> dict[str, Any]:
 
 def _read_card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except FileNotFoundError as error:
         raise BadRun(f"{path}: missing. The run has no saved model yet; train it first") from error
     except (OSError, ValueError) as error:
-        raise BadRun(f"{path}: damaged: {error}. Restore it, or train again") from error
+        words = getattr(error, "strerror", None) or error
+        raise BadRun(f"{path}: damaged: {words}. Restore it, or train again") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        got = card.get("format") if isinstance(card, dict) else type(card).__name__
-        raise BadRun(f"{path}: expected a model card of format {FORMAT}, got {got!r}. Was it written by another version?")
+        got = repr(card.get("format") if isinstance(card, dict) else type(card).__name__)[:40]
+        raise BadRun(f"{path}: expected a model card of format {FORMAT}, got {got}. Was it written by another version?")
     lacking = [key for key in ("model", "weights_sha256") if not card.get(key)]
     if lacking or not isinstance(card["model"], dict):
         raise BadRun(f"{path}: the card lacks {', '.join(lacking) or 'a valid model'}. Restore it, or train again")
+    _check_thresholds(path, card)
     return card
 
 
-def _read_weights(folder: Path) -> bytes:
+def _check_thresholds(path: Path, card: Mapping[str, Any]) -> None:
+    """Raises BadRun for a threshold that no score can be compared with: then every image would be of one class."""
+    levels = card.get("thresholds") or {}
+    if not isinstance(levels, dict):
+        raise BadRun(f"{path}: thresholds: expected one a level, got {repr(levels)[:40]}. Restore the file, or train again")
+    found = {"threshold": card.get("threshold")} | {f"thresholds.{level}": value for level, value in levels.items()}
+    for name, value in found.items():
+        plain = value is None or (isinstance(value, str) and name != "threshold")  # the reason why a level has none
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+        if not plain and not number:
+            raise BadRun(
+                f"{path}: {name[:40]}: expected a number from 0 to 1, got {repr(value)[:40]}. Restore the file, or train again"
+            )
+
+
+@contextmanager
+def _opened_weights(folder: Path) -> Iterator[SafetensorsFile]:
+    """The weights file, its header checked. Only a regular file: a run may have come from anywhere."""
+    path = folder / WEIGHTS
     try:
-        return (folder / WEIGHTS).read_bytes()
+        with open_regular(path) as stream:
+            require_memory(os.fstat(stream.fileno()).st_size, "the weights")
+            yield SafetensorsFile(stream)
     except FileNotFoundError as error:
-        raise BadRun(f"{folder / WEIGHTS}: missing. The run has no saved model yet; train it first") from error
+        raise BadRun(f"{path}: missing. The run has no saved model yet; train it first") from error
     except OSError as error:
-        raise BadRun(f"{folder / WEIGHTS}: cannot be read: {error}") from error
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+        raise BadRun(f"{path}: cannot be read: {error.strerror or error}. Restore it, or train again") from error
+    except MemoryError as error:
+        raise BadRun(f"{path}: {error}. Close other programs, or use a machine with more memory") from error
+    except DamagedFile as error:
+        raise BadRun(f"{path}: damaged: {error}. Restore it, or train again") from error
 
 
 def _to_json(folder: Path, card: Mapping[str, Any]) -> str:

@@ -7,8 +7,8 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from core.config import ModelConfig
 from core.errors import MissingWeights
 from core.model.classifier import Classifier
+from core.model.stored import DamagedFile, StoredTensor
+from core.model.weight_files import state_dicts, without_prefix
 
 _logger = logging.getLogger(__name__)
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 PROBE_SECONDS = 3.0  # how long an unreachable hub may keep a user waiting
 REQUIRED_SHARE = 0.9  # of the backbone's tensors: fewer and it is another network's file
-_WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")
-_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.")
+_MOST_BYTES = 4  # times the network's own, that a file of its weights may have
 _REMEDY = (
     "What helps: run once with internet; or copy a Hugging Face cache that has them to {cache}; "
     "or set model.weights to a .safetensors or .pth file; or to none, to train from scratch"
@@ -42,8 +42,8 @@ def check_weights(config: ModelConfig) -> None:
     if config.weights == "none":
         return
     if config.weights != "hub":
-        _check_file(Path(config.weights))
-        return
+        with state_dicts(Path(config.weights)):
+            return
     repository, filenames = _hub_address(config.name)
     if _cached(repository, filenames) is None:
         _probe(config.name, repository, filenames)
@@ -60,14 +60,32 @@ def load_weights(model: Classifier, config: ModelConfig) -> None:
     if config.weights == "none":
         return
     path = _download(config.name) if config.weights == "hub" else Path(config.weights)
-    state = _read(path)
+    wanted = set(model.backbone.state_dict())
+    with state_dicts(path) as found:
+        stored = max((without_prefix(each, wanted) for each in found), key=lambda each: len(wanted & each.keys()))
+        state = _loaded(model, stored, path)
     for name in ("mean", "std"):  # a run of ours: "backbone.*", mean, std
         value = state.pop(name, None)
-        if value is not None and value.numel() == 1:
+        if value is not None and value.numel() == 1 and torch.isfinite(value).all():
             getattr(model, name).fill_(value.item())
-    state = _filtered(model.backbone, _without_prefixes(state, set(model.backbone.state_dict())))
+    state = _filtered(model.backbone, state)
     _adapt_first_convolution(model.backbone, state)
     _fill(model, state, path)
+
+
+def _loaded(model: Classifier, stored: Mapping[str, StoredTensor], path: Path) -> State:
+    """The tensors in memory, where they are not far too large for the network."""
+    size = sum(tensor.nbytes for tensor in stored.values())
+    own = sum(tensor.nbytes for tensor in model.backbone.state_dict().values())
+    if size > _MOST_BYTES * own + (64 << 20):  # double precision, other heads, colour and tables are less
+        raise MissingWeights(
+            f"model.weights: {path}: holds {size / 2**20:,.0f} MiB of tensors, {model.name} has {own / 2**20:,.0f}. "
+            f"Is it another architecture's file? Set model.name to that one, or model.weights to a file of {model.name}"
+        )
+    try:
+        return {name: tensor.load() for name, tensor in stored.items()}
+    except (DamagedFile, OSError) as error:
+        raise MissingWeights(f"model.weights: {path}: damaged: {error}. Fetch it again") from error
 
 
 # ---------------------------------------------------------------------- the hub
@@ -182,64 +200,7 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-# ---------------------------------------------------------------------- files
-
-
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise MissingWeights(
-            f"model.weights: {path}: no such file. Give none, hub, or the path of a {' or '.join(SUFFIXES[:2])} file"
-        )
-    if path.suffix.lower() not in SUFFIXES:
-        raise MissingWeights(f"model.weights: {path}: expected a file ending in {', '.join(SUFFIXES)}, got {path.suffix!r}")
-    if path.suffix.lower() == ".safetensors":
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="pt") as file:
-                file.keys()
-        except (SafetensorError, OSError) as error:
-            raise MissingWeights(f"model.weights: {path}: not a readable safetensors file: {error}. Fetch it again") from error
-
-
-def _read(path: Path) -> State:
-    """The tensors of a weights file, unwrapped from what trainers put around them.
-
-    A .pth is read without executing anything in it (`weights_only`).
-    """
-    _check_file(path)
-    if path.suffix.lower() == ".safetensors":
-        from safetensors.torch import load_file
-
-        content: Any = load_file(path)
-    else:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # an unpickler fed with anything fails in any way
-            raise MissingWeights(
-                f"model.weights: {path}: cannot be read as tensors alone: {_first_line(error)}. Save it as safetensors, "
-                "or as torch.save(model.state_dict(), path)"
-            ) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
-    if not tensors:
-        raise MissingWeights(f"model.weights: {path}: holds no named tensors; expected the state dict of a network")
-    return tensors
-
-
-def _without_prefixes(state: State, wanted: set[str]) -> State:
-    """Without what wrappers put before every name ("module.", "backbone."), as long as that makes more names fit."""
-    while True:
-        best = len(wanted & state.keys())
-        for prefix in _PREFIXES:
-            shorter = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-            if len(wanted & shorter.keys()) > best or (best == 0 and all(name.startswith(prefix) for name in state)):
-                state = shorter
-                break
-        else:
-            return state
+# ---------------------------------------------------------------------- fitting
 
 
 def _filtered(backbone: nn.Module, state: State) -> State:
@@ -264,7 +225,9 @@ def _adapt_first_convolution(backbone: nn.Module, state: State) -> None:
     for layer in (first,) if isinstance(first, str) else first:
         name = f"{layer}.weight"
         if name in state and name in wanted and state[name].ndim == 4 and state[name].shape != wanted[name].shape:
-            state[name] = adapt_input_conv(1, state[name])
+            # Of a number of channels that is none of colours, it stays as it is and counts as not fitting.
+            with suppress(AssertionError, NotImplementedError, RuntimeError):
+                state[name] = adapt_input_conv(1, state[name])
 
 
 def _fill(model: Classifier, state: State, path: Path) -> None:

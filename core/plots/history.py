@@ -33,6 +33,20 @@ class Track:
             self.y.pop()
 
 
+# Without these an event of this type says nothing that can be drawn.
+_NEEDED: dict[Any, tuple[str, ...]] = {
+    "step": ("epoch", "step", "steps"),
+    "epoch": ("epoch",),
+    "phase": ("first_epoch", "last_epoch"),
+    "prepare": ("done", "total"),
+}
+
+
+def is_complete(event: Mapping[str, Any]) -> bool:
+    """Whether a line of events.jsonl has the numbers that belong to its type."""
+    return all(event.get(name) is not None for name in _NEEDED.get(event.get("type"), ()))
+
+
 class History:
     """The curves of one run; what a resumed training did again counts once.
 
@@ -61,8 +75,10 @@ class History:
         return history
 
     def take(self, event: Mapping[str, Any]) -> None:
-        """Add the next line of events.jsonl."""
+        """Add the next line of events.jsonl; one that lacks its numbers is passed over."""
         kind = event.get("type")
+        if not is_complete(event):
+            return
         if kind == "step":
             self._take_step(event)
         elif kind == "epoch":

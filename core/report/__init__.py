@@ -22,6 +22,7 @@ from core.report.notes import FILE, Notes, keep_notes, questions, write_question
 from core.report.page import render
 from core.report.sections import checks, closing, data, front, results
 from core.report.sections.methods import methods, openness
+from core.training.folder import Presence, require_regular
 
 if TYPE_CHECKING:
     from core.predict import Predictor
@@ -44,12 +45,16 @@ def report(run: Run, *, predictor: Predictor | None = None) -> Path:
         predictor: the run's loaded model, where the caller has it; else it is loaded, when a picture has to be made.
 
     Raises:
-        BadRun: the run has no model yet, or its files are damaged.
+        BadRun: the run has no model yet, its files are damaged, or it was deleted or renamed meanwhile.
         BadConfig: report.yaml is damaged.
         OSError: the file cannot be written.
     """
+    require_regular(run.path)
+    presence = Presence(run.path)
     path = run.path / "report.html"
-    write_text(path, render(gather(run, predictor)))
+    page = render(gather(run, predictor))
+    presence.require()
+    write_text(path, page)
     log.info("report written: %s", path)
     return path
 

@@ -18,10 +18,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.atomic import replacing
-from core.errors import BadRun, LabError
+from core.errors import BadRun, LabError, NotRecorded
 from core.evaluate import Evaluation
 from core.report.document import Block, Picture, Pictures, Section, Text
 from core.report.material import SPLIT_WORDS, Material
+from core.small_files import LARGE, read_bytes, read_text
+from core.training.accesses import HEATMAPS
+from core.training.recording import record_for_run
 
 if TYPE_CHECKING:
     from core.predict import Predictor
@@ -91,8 +94,10 @@ def choose_cases(predictions: pd.DataFrame, threshold: float) -> list[tuple[int,
 def _pictures(material: Material, evaluation: Evaluation, predictor: Predictor | str | None) -> tuple[list[Picture], list[str]]:
     found: list[Picture] = []
     missing = 0
+    drawn = False
     frame = evaluation.predictions
-    for number, kind in choose_cases(frame, evaluation.threshold):
+    cases_chosen = choose_cases(frame, evaluation.threshold)
+    for number, kind in cases_chosen:
         row = frame.iloc[number]
         kept = material.run.path / "explain" / "report" / f"{_key(material, str(row['path']))}.jpg"
         note = kept.with_suffix(".txt")
@@ -101,8 +106,13 @@ def _pictures(material: Material, evaluation: Evaluation, predictor: Predictor |
                 predictor = predictor or _loaded(material)
                 if isinstance(predictor, str):
                     return found, [predictor]
+                if evaluation.split == "test" and not drawn:
+                    record_for_run(material.run.path, HEATMAPS, "report", len(cases_chosen))
+                drawn = True
                 _draw(material, predictor, str(row["path"]), kept, note)
             found.append(_picture(row, number, kind, kept, note))
+        except NotRecorded:
+            raise
         except LabError as error:
             log.warning("%s: no heatmap for row %d of %s: %s", material.name, number + 1, evaluation.split, error)
             missing += 1
@@ -132,16 +142,25 @@ def _key(material: Material, path: str) -> str:
 def _draw(material: Material, predictor: Predictor, path: str, target: Path, note: Path) -> None:
     """Write the pair of pictures, and beside it how its heatmap was made, or why there is none."""
     from core.gradcam import overlay
-    from core.images.encode import encode_jpeg
 
     prediction = predictor.predict(Path(path))
     prepared = prediction.prepared
-    heat = predictor.explain(prepared)
+    heat = predictor.explain(prediction)
     grey = np.repeat(prepared.pixels[:, :, None], 3, axis=2)
     lesion = _lesion(material, path, prediction, prepared)
     pair = [_outlined(image, lesion) for image in (grey, overlay(prepared, heat))]
     gap = np.full((pair[0].shape[0], _GAP, 3), 255, np.uint8)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        for folder in (target.parent.parent, target.parent):  # never the run's own, which may have been deleted
+            folder.mkdir(exist_ok=True)
+        _write_pair(pair, gap, target, note, heat)
+    except OSError as error:
+        raise BadRun(f"{target}: cannot be written ({error.strerror or error}). Free some space.") from error
+
+
+def _write_pair(pair: list[NDArray[np.uint8]], gap: NDArray[np.uint8], target: Path, note: Path, heat: Any) -> None:
+    from core.images.encode import encode_jpeg
+
     with replacing(target) as stream:
         stream.write(encode_jpeg(np.hstack([pair[0], gap, pair[1]]), quality=88))
     with replacing(note) as stream:
@@ -176,13 +195,16 @@ def _outlined(image: NDArray[np.uint8], lesion: NDArray[np.bool_] | None) -> NDA
 
 
 def _picture(row: pd.Series, number: int, kind: str, kept: Path, note: Path) -> Picture:
-    content = kept.read_bytes()
+    try:
+        content, made = read_bytes(kept, LARGE), read_text(note)
+    except (OSError, ValueError) as error:
+        raise BadRun(f"{kept}: cannot be read ({error}). Delete it, and write the report again.") from error
     shown = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if shown is None:
         raise BadRun(f"{kept}: damaged. Delete it, and write the report again.")
     where = " ".join(word for word in (str(row["laterality"]), str(row["view"])) if word)
     near = f", {row['label']}" if kind == "near" else ""
     caption = f"{_TITLES[kind]}{near}: score {row['score']:.3f}{f', {where}' if where else ''} (row {number + 1})"
-    caption += f"; {note.read_text(encoding='utf-8')}"
+    caption += f"; {made}"
     source = "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
     return Picture(source, caption, int(shown.shape[1]), int(shown.shape[0]))

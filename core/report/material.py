@@ -18,7 +18,9 @@ from core.evaluate import Evaluation, read_evaluation
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
+from core.training.accesses import Access, accesses
 from core.training.lineage import Parent, read_parent
+from core.training.status import read_status
 
 if TYPE_CHECKING:
     from core.training import Run
@@ -84,6 +86,21 @@ class Material:
     def event(self, kind: str) -> dict[str, Any]:
         """The last event of this type; {} when there is none."""
         return next((event for event in reversed(self.events) if event.get("type") == kind), {})
+
+    @cached_property
+    def accesses(self) -> tuple[Access, ...] | str:
+        """To the test set, by time; in words where the record is damaged. Read when first asked for: the report's own pictures
+        of test images are among them.
+        """
+        try:
+            return accesses(self.run.path)
+        except BadRun as error:
+            return str(error).replace(str(self.run.path), self.name).replace(str(self.run.path.parent), "the folder of runs")
+
+    @cached_property
+    def created(self) -> float | None:
+        """When the run was made, seconds since 1970; None where its status does not say."""
+        return read_status(self.run.path / "status.json").created
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:

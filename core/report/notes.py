@@ -13,12 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from core.atomic import write_text
 from core.errors import BadConfig
+from core.small_files import read_text
+from core.training.folder import require_regular
 
 if TYPE_CHECKING:
     from core.training import Run
 
 FILE = "report.yaml"
 _LONGEST = 20_000  # characters an answer
+_LARGEST = 1 << 22  # bytes: every question answered at full length, in any script
 
 Answer = Annotated[str, StringConstraints(max_length=_LONGEST, strip_whitespace=True)]
 
@@ -90,13 +93,14 @@ def read_notes(path: Path) -> Notes:
     Raises:
         BadConfig: it is not YAML, has keys we do not know, or an answer that is no text.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from core.config.yaml_text import plain_yaml, read_yaml
 
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path}: expected YAML in UTF-8, `key: text` on a line; {_first_line(error)}. Correct it.") from error
+        content = read_yaml(path, plain_yaml(), _LARGEST)
+    except FileNotFoundError:
+        return Notes()
+    except BadConfig as error:
+        raise BadConfig(f"{error}. Expected YAML in UTF-8, `key: text` on a line; correct it.") from error
     if content is None:
         return Notes()
     if not isinstance(content, dict):
@@ -113,8 +117,10 @@ def write_questions(run: Run) -> Path:
     """Put a report.yaml with every question and no answer into the run's folder, unless there is one; returns its path.
 
     Raises:
+        BadRun: the run's folder has entries that lead elsewhere.
         OSError: the folder cannot be written to.
     """
+    require_regular(run.path)
     path = run.path / FILE
     if not path.exists():
         write_text(path, questions())
@@ -137,17 +143,14 @@ def keep_notes(run: Run, source: Path) -> Notes:
         BadConfig: there is no such file, or it is not what `read_notes` takes.
         OSError: the folder cannot be written to.
     """
-    if not source.is_file():
+    require_regular(run.path)
+    if not source.is_file():  # also a named pipe, which would be waited for without end
         raise BadConfig(f"{source}: no such file. Make an empty one with `python -m core report {run.name} --questions`.")
-    notes = read_notes(source)
-    write_text(run.path / FILE, source.read_text(encoding="utf-8"))
+    notes = read_notes(source.resolve())  # a link that the user names is the user's; one in a run's folder is not followed
+    write_text(run.path / FILE, read_text(source.resolve(), _LARGEST))
     return notes
 
 
 def _text(value: object) -> object:
     """Numbers and dates that YAML made of plain words, as words again; anything else is for pydantic to refuse."""
     return value if isinstance(value, (str, list, dict)) else str(value)
-
-
-def _first_line(error: Exception) -> str:
-    return str(getattr(error, "problem", None) or error).strip().splitlines()[0]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.config import TrainingConfig
+from core.data.batches import malignant_draws
 from core.training.checkpoint import Progress
 from core.training.phases import Phase
 
@@ -18,6 +19,7 @@ _NOTICEABLE = 0.02  # relative
 _FLAT = 5  # epochs
 _MOVED = 0.005  # relative
 _RARE = 0.2  # share of the rarer class
+_LARGE_UPDATE = 128  # images; larger ones leave few updates in an epoch
 _WAITING = 0.2  # share of an epoch's time
 _WORTH_TELLING = 5.0  # seconds
 
@@ -29,14 +31,39 @@ def about_classes(train: pd.DataFrame, training: TrainingConfig) -> list[Advice]
     told = []
     count, malignant = len(train), int((train["label"] == "malignant").sum())
     rarer = min(malignant, count - malignant)
+    name = "malignant" if rarer == malignant else "benign"
+    together = training.batch_size * training.accumulation_steps
+    drawn = malignant_draws(malignant, count, together)
+    drawn = min(drawn, count - drawn)
+    if training.imbalance == "weights" and drawn > rarer:
+        once = -(-2 * count // rarer)  # images of an update, from which on each of them comes once an epoch
+        more = f"Set training.accumulation_steps to {-(-once // training.batch_size)} and each comes once an epoch. "
+        message = (
+            f"Only {rarer} of {count} training images are {name}: less than two in the {together} of an update. They are drawn "
+            f"{drawn / rarer:.1f} times as often, and count {(count - drawn) / drawn:.1f} times as much as the others, so that "
+            f"every update sees both classes. {more if once <= _LARGE_UPDATE else ''}With training.imbalance=sampler they are "
+            "drawn as often as the others. More images of that class help most."
+        )
+        told.append(("imbalance", message))
     if training.imbalance == "none" and rarer < _RARE * count:
-        name = "malignant" if rarer == malignant else "benign"
         message = (
             f"Only {rarer} of {count} training images are {name}, and nothing makes up for it: the network may learn to call "
             "every image the same. Set training.imbalance to weights or sampler."
         )
         told.append(("imbalance", message))
     return told
+
+
+def about_batches(training: TrainingConfig, *, batch_norm: bool) -> list[Advice]:
+    """Before the first epoch: batches too small for the network's layers."""
+    if training.batch_size > 1 or not batch_norm:
+        return []
+    message = (
+        "Each batch is a single image, and this network normalises over batches: its statistics are those of one image, and "
+        "where its maps have shrunk to one cell, those that it started with. Set training.batch_size to 8 or more, or choose "
+        "small_cnn, which has no such layers. training.accumulation_steps does not help here."
+    )
+    return [("batch_norm", message)]
 
 
 def about_losses(progress: Progress, phase: Phase) -> list[Advice]:

@@ -6,14 +6,16 @@ training is a function of seed, epoch and step (see loop.py and core.data.batche
 
 from __future__ import annotations
 
-import pickle
-from dataclasses import asdict, dataclass, field, fields
+import reprlib
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
 from core.errors import BadRun
+from core.model.torch_file import read_torch_file
+from core.small_files import open_regular
 from core.training.files import write_atomically
 
 FORMAT = 2
@@ -70,7 +72,7 @@ class Progress:
         return True
 
 
-_NAMES = {each.name for each in fields(Progress)}
+_DEFAULTS = asdict(Progress())
 
 
 def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> None:
@@ -96,20 +98,65 @@ def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> N
 def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
     """(progress, states) as saved, on the processor; None when there is no checkpoint.
 
+    Nothing in the file is run, and nothing larger than the file is made of it.
+
     Raises:
-        BadRun: the file is damaged or of another version.
+        BadRun: the file is damaged, no regular file, or of another version.
     """
-    if not path.is_file():
-        return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        kind = content.pop("format")
-        saved = content.pop("progress")
-    except (OSError, RuntimeError, EOFError, KeyError, AttributeError, pickle.UnpicklingError) as error:
+        with open_regular(path) as stream:
+            kind, progress, states = _parts(read_torch_file(stream))
+            if kind != FORMAT:
+                raise BadRun(
+                    f"{path}: expected a checkpoint of format {FORMAT}; it was written by another version. Start a new run."
+                )
+            return _progress(progress), states
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise BadRun(
-            f"{path}: the checkpoint is damaged ({error}). Start a new run; the best model so far can still be used, "
+            f"{path}: the checkpoint is damaged ({reason}). Start a new run; the best model so far can still be used, "
             "also as its starting weights."
         ) from error
-    if kind != FORMAT or set(saved) != _NAMES:
-        raise BadRun(f"{path}: expected a checkpoint of format {FORMAT}; it was written by another version. Start a new run.")
-    return Progress(**saved), content
+
+
+def _parts(content: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """(format, progress, states) of what was saved."""
+    wanted = ("format", "progress", *_STATES)
+    if not isinstance(content, dict):
+        raise ValueError(f"expected a dictionary of {', '.join(wanted)}, got a {type(content).__name__}")
+    missing = [name for name in wanted if name not in content]
+    if missing:
+        raise ValueError(f"expected {', '.join(wanted)}, {', '.join(missing)} is missing")
+    if not all(isinstance(content[name], dict) for name in _STATES):
+        raise ValueError(f"expected dictionaries for {', '.join(_STATES)}")
+    return content["format"], content["progress"], {name: content[name] for name in _STATES}
+
+
+def _progress(saved: Any) -> Progress:
+    """The saved numbers and texts, each of its own type, and plausible.
+
+    Raises:
+        ValueError: a field is missing, unknown or of another type.
+    """
+    if not isinstance(saved, dict) or set(saved) != _DEFAULTS.keys():
+        raise ValueError("its progress does not have the fields of this version")
+    for name, default in _DEFAULTS.items():
+        if not _is_like(saved[name], default):
+            raise ValueError(f"progress.{name}: expected {_WORDS[type(default)]}, got {reprlib.repr(saved[name])[:40]}")
+    return Progress(**saved)
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    if isinstance(default, bool | str):
+        return type(value) is type(default)
+    if isinstance(default, int):
+        return type(value) is int and 0 <= value < 2**63
+    if isinstance(default, float):
+        return type(value) is float or (type(value) is int and abs(value) < 2**63)
+    return isinstance(value, list) and all(_is_like(each, 0.0) for each in value)
+
+
+_STATES = ("model", "optimizer", "scaler", "average")
+_WORDS = {bool: "true or false", str: "a text", int: "a whole number from 0", float: "a number", list: "a list of numbers"}

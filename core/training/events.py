@@ -6,20 +6,39 @@ the type. Resuming a run cuts off the events that came after its last checkpoint
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import threading
 import time
+from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydantic_core import from_json
 
+from core.errors import BadRun
+from core.small_files import irregular, open_regular
+
 Event = dict[str, Any]
 
+LONGEST_LINE = 1 << 20  # bytes; ours have a few hundred
+LARGEST = 1 << 30  # bytes: a training of ten days that tells four steps a second
+MOST_EVENTS = 4_000_000
+
 _BLOCK = 1 << 16
+_LARGEST_NUMBER = 1e15
+_MOST_FIGURES = 100  # names in "val" and in "images"
+# These are numbers, or null, wherever they stand; and these are texts, and objects of numbers.
+_NUMBERS = frozenset(
+    {"epoch", "epochs", "step", "steps", "global_step", "first_epoch", "last_epoch", "best_epoch", "done", "total"}
+    | {"loss", "epoch_loss", "train_loss", "val_loss", "learning_rate", "images_per_second", "eta_seconds", "seconds"}
+    | {"threshold", "memory", "memory_total", "parameters", "threads", "processes", "time"}
+)
+_TEXTS = frozenset({"type", "message", "about", "phase", "what", "state", "reason", "path", "device", "precision", "run"})
+_FIGURES = frozenset(("val", "images", "measured"))
 
 
 class EventLog:
@@ -65,8 +84,8 @@ class EventLog:
             dropped = self._sequence - sequence
             if dropped <= 0:
                 return 0
-            with self._path.open("rb") as reader:
-                offset = _offset_after(reader, sequence)
+            with open_regular(self._path) as reader:
+                offset = _offset_after(reader, sequence, self._path)
             stream.truncate(offset)
             stream.seek(offset)
             os.fsync(stream.fileno())
@@ -88,9 +107,16 @@ class EventLog:
 
     def _open(self) -> FileIO:
         if self._stream is None:
+            kind = irregular(self._path)
+            if kind:  # a link would lead to another file, which would be cut and written to
+                raise OSError(errno.EINVAL, f"expected a regular file, got {kind}", str(self._path))
             self._path.touch()
             stream = FileIO(self._path, "r+")  # no buffer: what is written is at once visible
-            end, self._sequence = _last_event(stream)
+            try:
+                end, self._sequence = _last_event(stream, self._path)
+            except BadRun:
+                stream.close()
+                raise
             stream.truncate(end)  # a line torn by a kill
             stream.seek(end)
             self._stream = stream
@@ -121,10 +147,13 @@ class EventReader:
         self.restarted = False
 
     def read(self, limit: int | None = None) -> list[Event]:
-        """The events that were added since the last call, at most `limit` of them; [] when there are none."""
-        try:
-            stream = self._path.open("rb")
-        except FileNotFoundError:
+        """The events that were added since the last call, at most `limit` of them; [] when there are none.
+
+        Raises:
+            BadRun: the file is no regular file, has a line beyond all measure, or is too large to be read.
+        """
+        stream = _opened(self._path)
+        if stream is None:
             self.restarted = self._offset > 0
             self._offset, self._last_line = 0, b""
             return []
@@ -134,12 +163,13 @@ class EventReader:
                 self._offset, self._last_line = 0, b""
             stream.seek(self._offset)
             events: list[Event] = []
-            for line in stream:
-                if not line.endswith(b"\n") or (limit is not None and len(events) >= limit):
+            for line in _whole_lines(stream, self._path):
+                if limit is not None and len(events) >= limit:
                     break
                 event = _decode(line)
                 if event is not None:
                     events.append(event)
+                    _require_few(len(events), self._path)
                 self._offset += len(line)
                 self._last_line = line
             return events
@@ -156,16 +186,61 @@ def read_events(path: Path, after: int = 0) -> list[Event]:
     """All events with `seq` above `after`, without a torn last line; [] when the file is missing.
 
     Finds its place by bisection, so that asking a long file for its last events is quick.
+
+    Raises:
+        BadRun: the file is no regular file, has a line beyond all measure, or is too large to be read.
     """
-    try:
-        stream = path.open("rb")
-    except FileNotFoundError:
+    stream = _opened(path)
+    if stream is None:
         return []
+    events: list[Event] = []
     with stream:
         if after > 0:
-            stream.seek(_offset_after(stream, after))
-        events = [_decode(line) for line in stream if line.endswith(b"\n")]
-    return [event for event in events if event is not None and event["seq"] > after]
+            stream.seek(_offset_after(stream, after, path))
+        for line in _whole_lines(stream, path):
+            event = _decode(line)
+            if event is not None and event["seq"] > after:
+                events.append(event)
+                _require_few(len(events), path)
+    return events
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    """The file, opened for reading; None when there is none."""
+    try:
+        stream = open_regular(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadRun(f"{path}: cannot be read ({error.strerror or error}). Put the file back as it was.") from error
+    size = os.fstat(stream.fileno()).st_size
+    if size > LARGEST:
+        stream.close()
+        raise BadRun(f"{path}: expected at most {LARGEST:,} bytes, got {size:,}: no training writes so much. {_MEND}")
+    return stream
+
+
+_MEND = "Put the file back as it was, or take it out of the folder: the run then has no curves, and keeps its model."
+
+
+def _require_few(count: int, path: Path) -> None:
+    if count > MOST_EVENTS:
+        raise BadRun(f"{path}: expected at most {MOST_EVENTS:,} events, got more: no training writes so many. {_MEND}")
+
+
+def _whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+    """The lines from here on, without a torn last one."""
+    while line := _line(stream, path):
+        if line.endswith(b"\n"):
+            yield line
+
+
+def _line(stream: BinaryIO, path: Path) -> bytes:
+    """The next line, whole or torn; b"" at the end."""
+    line = stream.readline(LONGEST_LINE + 1)
+    if len(line) > LONGEST_LINE:
+        raise BadRun(f"{path}: damaged: expected lines of at most {LONGEST_LINE:,} bytes, got a longer one. {_MEND}")
+    return line
 
 
 def _write_all(stream: FileIO, content: bytes) -> None:
@@ -189,45 +264,80 @@ def _encode(event: Event) -> bytes:
 
 
 def _decode(line: bytes) -> Event | None:
-    """The event on a line, or None for a line that is none (a disk error, an editor)."""
+    """The event on a line, or None for a line that is none (a disk error, an editor) or has values that no training writes."""
     try:
-        event = from_json(line)  # five times as quick as json.loads: a page opens runs of 100,000 steps
+        event = from_json(line, allow_inf_nan=False)  # five times as quick as json.loads: a page opens runs of 100,000 steps
     except ValueError:
         return None
-    return event if isinstance(event, dict) and isinstance(event.get("seq"), int) else None
+    return event if isinstance(event, dict) and _is_event(event) else None
 
 
-def _last_event(stream: BinaryIO) -> tuple[int, int]:
+def _is_event(event: Event) -> bool:
+    """Whether later code can compute with it: numbers are numbers of a sensible size, texts are texts."""
+    sequence = event.get("seq")
+    if type(sequence) is not int or not 0 <= sequence < _LARGEST_NUMBER:
+        return False
+    for name, value in event.items():
+        if value is None:
+            continue
+        if name in _NUMBERS:
+            if not _is_number(value):
+                return False
+        elif name in _TEXTS:
+            if not isinstance(value, str):
+                return False
+        elif name in _FIGURES and not _are_figures(value):
+            return False
+    return True
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and -_LARGEST_NUMBER < value < _LARGEST_NUMBER  # type: ignore[operator]
+
+
+def _are_figures(value: object) -> bool:
+    if not isinstance(value, dict) or len(value) > _MOST_FIGURES:
+        return False
+    return all(each is None or _is_number(each) for each in value.values())
+
+
+def _last_event(stream: BinaryIO, path: Path) -> tuple[int, int]:
     """(offset behind the last whole line, seq of the last event), reading backwards from the end."""
-    size = stream.seek(0, os.SEEK_END)
-    start, tail = size, b""
+    start = stream.seek(0, os.SEEK_END)
+    end, ended = 0, False
+    head = b""  # the beginning of what was read so far: the end of a line that may begin earlier
     while start > 0:
         step = min(_BLOCK, start)
         start -= step
         stream.seek(start)
-        tail = stream.read(step) + tail
-        whole, newline, torn = tail.rpartition(b"\n")
-        if not newline:
+        content = stream.read(step) + head
+        lines = content.split(b"\n")
+        if not ended and len(lines) > 1:
+            ended, end = True, start + len(content) - len(lines[-1])
+            lines.pop()  # torn
+        head = lines[0]
+        if len(head) > LONGEST_LINE:
+            raise BadRun(f"{path}: damaged: expected lines of at most {LONGEST_LINE:,} bytes, got a longer one. {_MEND}")
+        if not ended:
             continue
-        lines = whole.split(b"\n")
-        for line in reversed(lines if start == 0 else lines[1:]):  # the first may be the end of a longer line
+        for line in reversed(lines if start == 0 else lines[1:]):
             event = _decode(line)
             if event is not None:
-                return size - len(torn), int(event["seq"])
-    return size - len(tail.rpartition(b"\n")[2]), 0
+                return end, int(event["seq"])
+    return end, 0
 
 
-def _offset_after(stream: BinaryIO, sequence: int) -> int:
+def _offset_after(stream: BinaryIO, sequence: int, path: Path) -> int:
     """Offset of the first line whose seq is above `sequence` (the end of the file when there is none)."""
     low, high = 0, stream.seek(0, os.SEEK_END)
     while high - low > _BLOCK:
         middle = (low + high) // 2
         stream.seek(middle)
-        stream.readline()  # the rest of a line
+        _line(stream, path)  # the rest of a line
         position = stream.tell()
         event = None
         while position < high and event is None:
-            line = stream.readline()
+            line = _line(stream, path)
             event = _decode(line)
             if event is None:
                 position += len(line)
@@ -237,7 +347,7 @@ def _offset_after(stream: BinaryIO, sequence: int) -> int:
             low = position
     stream.seek(low)
     offset = low
-    for line in stream:
+    while line := _line(stream, path):
         event = _decode(line)
         if event is not None and event["seq"] > sequence:
             break

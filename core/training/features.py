@@ -40,14 +40,16 @@ class Features:
     images_per_second: float
     seconds: float
 
-    def batches(self, *, batch_size: int, seed: int, epoch: int, order: Order, start: int) -> Iterator[Batch]:
+    def batches(
+        self, *, batch_size: int, seed: int, epoch: int, order: Order, start: int, together: int = 1
+    ) -> Iterator[Batch]:
         """The epoch's batches, the same images in the same order as core.data.batches, with features as `images` (N, F).
 
         Which of its views an image shows is drawn from seed and epoch.
         """
         views, count, _ = self.train.shape
         labels = self.labels.cpu().numpy()
-        rows = torch.from_numpy(epoch_order(labels, order, seed, epoch))
+        rows = torch.from_numpy(epoch_order(labels, order, seed, epoch, together))
         shown = torch.from_numpy(choose_views(count, views, seed, epoch))[rows]
         device = self.train.device
         features = self.train[shown.to(device), rows.to(device)]

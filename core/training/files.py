@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from core.atomic import TEMPORARY, replacing, write_text
 __all__ = ["process_alive", "remove_folder", "remove_leftovers", "remove_strays", "write_atomically", "write_text"]
 
 _WINDOWS = os.name == "nt"
+_LEFTOVER = re.compile(rf"\..+\.\d+\.[0-9a-f]{{8}}{re.escape(TEMPORARY)}")  # as core.atomic names them
 
 
 def write_atomically(target: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -26,7 +28,8 @@ def write_atomically(target: Path, write: Callable[[BinaryIO], None]) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Delete temporary files that a killed writer left behind. Only for the one process that holds the folder's lock."""
     for path in folder.glob(f".*{TEMPORARY}"):
-        path.unlink(missing_ok=True)
+        if _LEFTOVER.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def remove_folder(folder: Path) -> None:

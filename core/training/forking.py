@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.config import Config, dump_config, load_config
-from core.errors import BadRun
+from core.errors import BadRun, LabError
 from core.training.files import write_text
-from core.training.lineage import Parent, openings, write_parent
+from core.training.lineage import LONGEST, MOST, Parent, openings, write_parent
+from core.training.recording import inherit
 from core.training.run import CONFIG, START, Run
 
 
@@ -41,12 +42,13 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
     It keeps the rows and the split of `run`: with another split it would be tested on patients that its weights have
     learnt from. Architecture and timm options stay those of `run` too, because the weights are of them. It has the weights
     in its own folder: `run` may be trained on, renamed or deleted before the fork begins. Its parent.json says whose they are,
-    and how often the test set had been opened.
+    and how often the test set had been opened; its record of accesses begins with those of `run`.
 
     Raises:
         BadRun: there is no model yet, or `config` names another architecture.
         LabError: as `Run.create`.
     """
+    run.require_regular()
     if not run.has_model:
         raise BadRun(f"{run.name}: it has no model yet to start from. Wait for its first epoch, or start a new run.")
     before = run.config()
@@ -57,7 +59,13 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
             "Keep model.name and model.options, or start a new run."
         )
     card = run.model_card()
-    parent = Parent(run.name, int(card.get("best_epoch") or 0), str(card.get("weights_sha256", "")), openings(run.path))
+    epoch = card.get("best_epoch")
+    parent = Parent(
+        run=run.name,
+        epoch=epoch if isinstance(epoch, int) and 0 <= epoch <= MOST else 0,
+        weights_sha256=str(card.get("weights_sha256", ""))[:LONGEST],
+        opened=openings(run.path),
+    )
     weights = (run.path / "model.safetensors").as_posix()
     model = chosen.model.model_copy(update={"weights": weights})
     frame = run.manifest().drop(columns="content_hash", errors="ignore")
@@ -66,7 +74,11 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
         _link(Path(weights), child.path / START)
         own = chosen.model.model_copy(update={"weights": START})
         write_parent(child.path, parent)
+        inherit(child.path, run.path)
         write_text(child.path / CONFIG, dump_config(child.config().model_copy(update={"model": own}), skip=("dashboard",)))
+    except LabError:  # a fork that forgets what its test set was used for must not be
+        child.delete()
+        raise
     except OSError as error:
         child.delete()
         raise BadRun(f"{run.name}: its weights cannot be copied ({error.strerror or error}). Free some space.") from error

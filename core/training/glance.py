@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.config import Config
-from core.data.batches import Order, batches, epoch_order
+from core.data.batches import ORDERS, batches, epoch_order
 from core.data.cache import PreparedCache, cache_root
 from core.data.manifest import LABELS
 from core.training.run import Run
@@ -45,11 +45,11 @@ def first_batch(config: Config, rows: pd.DataFrame, limit: int = 16) -> Glance |
     if rows.empty:
         return None
     training = config.training
-    order: Order = "sampler" if training.imbalance == "sampler" else "shuffle"
+    order, together = ORDERS[training.imbalance], training.batch_size * training.accumulation_steps
     cache = PreparedCache(cache_root(), config.preprocessing)
     count = min(limit, training.batch_size, len(rows))
     labels = (rows["label"] == LABELS[1]).to_numpy().astype(np.float32)
-    first = epoch_order(labels, order, training.seed, 1)[:count]
+    first = epoch_order(labels, order, training.seed, 1, together)[:count]
     if not all(cache.has(rows["path"].iloc[index]) for index in first):
         return None
     # A batch of `count` holds the same images as the first of a larger one: order and augmentation go by row.
@@ -62,6 +62,7 @@ def first_batch(config: Config, rows: pd.DataFrame, limit: int = 16) -> Glance |
         seed=training.seed,
         epoch=1,
         order=order,
+        together=together,
         prefetch=1,
     )
     with closing(source):

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from core.errors import BadRun
+from core.small_files import LARGE, read_json
 from core.training.files import write_text
 
 PARENT = "parent.json"
 EVALUATION = "evaluation.json"
+LONGEST = 500  # characters
+MOST = 10**9
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,14 @@ class Parent:
     `opened` counts how often the test set, which is the fork's too, had been opened by then: for the parent and all before it.
     """
 
-    run: str
-    epoch: int
-    weights_sha256: str
-    opened: int
+    run: Annotated[str, Field(max_length=LONGEST)]
+    epoch: Annotated[int, Field(ge=0, le=MOST)]
+    weights_sha256: Annotated[str, Field(max_length=LONGEST)]
+    opened: Annotated[int, Field(ge=0, le=MOST)]
+
+
+_PARENT = TypeAdapter(Parent)
+_OPENED = TypeAdapter(Annotated[int, Field(ge=0, le=MOST)])
 
 
 def read_parent(folder: Path) -> Parent | None:
@@ -35,12 +44,12 @@ def read_parent(folder: Path) -> Parent | None:
     """
     path = folder / PARENT
     try:
-        return Parent(**json.loads(path.read_text(encoding="utf-8")))
+        return _PARENT.validate_python(read_json(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise BadRun(
-            f"{path}: damaged: {error}. It says which run this one was forked from: restore it from a copy, or fork again."
+            f"{path}: damaged: {_words(error)}. It says which run this one was forked from: restore a copy, or fork again."
         ) from error
 
 
@@ -68,14 +77,32 @@ def read_entries(folder: Path) -> dict[str, Any]:
     """
     path = folder / EVALUATION
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, LARGE)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise BadRun(
-            f"{path}: damaged: {error}. It counts how often the test set was opened: restore it from a copy, or move it away "
-            "and say in your report that the count was lost."
-        ) from error
+        raise BadRun(f"{path}: damaged: {_words(error)}. {_COUNTS}") from error
     if not isinstance(content, dict):
         raise BadRun(f"{path}: expected an object with an entry a split, got {type(content).__name__}. Restore it from a copy.")
+    for split, entry in content.items():
+        if entry is not None and not isinstance(entry, dict):
+            raise BadRun(f"{path}: the entry of {split[:40]}: expected an object, got {type(entry).__name__}. {_COUNTS}")
+        try:
+            _OPENED.validate_python((entry or {}).get("opened", 0))
+        except ValueError as error:
+            raise BadRun(f"{path}: the entry of {split[:40]}: how often it was opened: {_words(error)}. {_COUNTS}") from error
     return content
+
+
+_COUNTS = (
+    "It counts how often the test set was opened: restore it from a copy, or move it away and say in your report that the "
+    "count was lost."
+)
+
+
+def _words(error: Exception) -> str:
+    """What is wrong, in a line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))} {first['msg']}".strip()
+    return str(getattr(error, "strerror", None) or error)

@@ -25,6 +25,8 @@ from core.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from core.training.events import Event
 from core.training.features import store_features
 from core.training.files import remove_leftovers
+from core.training.gating import fit_gate_of
+from core.training.lone import has_batch_norm
 from core.training.machine import Machine, thread_count
 from core.training.memory import kept_memory
 from core.training.opening import compile_model, open_machine, open_model, settle_precision
@@ -40,6 +42,7 @@ from core.training.world import World
 STEP_SECONDS = 0.25  # at most so often a step is told
 CHECKPOINT_SECONDS = 30.0  # a kill costs at most about this much work
 LIGHT_CHECKPOINT_SECONDS = 2.0  # the same while epochs of the head alone take less time than a checkpoint
+STOP_SECONDS = 20.0  # who asks for a stop does not wait longer than that for the gate, which an evaluation fits as well
 _PAUSE_POLL = 0.2
 
 
@@ -136,6 +139,7 @@ class _Training:
         self.trainer = Trainer(model, rows, config, self.machine, self.progress, world, compiled)
         if not again:
             yield from self._warn(advice.about_classes(rows.train, config.training))
+            yield from self._warn(advice.about_batches(config.training, batch_norm=has_batch_norm(model)))
         with kept_memory(self.machine.device):
             yield from self._epochs()
 
@@ -217,6 +221,7 @@ class _Training:
             reason = (
                 f"Stopped early: {self.config.training.monitor} has not improved for {self.config.training.patience} epochs."
             )
+        yield from self._gate()
         yield self._done("done", reason)
 
     def _features(self, phase: Phase) -> Generator[Event, None, bool]:
@@ -352,8 +357,17 @@ class _Training:
             progress.best_threshold = result.threshold
             message = f"Stopped in the first epoch, after {progress.step} of {trainer.steps} steps: the model hardly learnt."
             yield self.recorder.event("warning", message=message)
+        yield from self._gate(within=STOP_SECONDS)
         kept = "the best model so far is kept" if self.run.has_model else "there is no model yet, it had made no step"
         yield self._done("stopped", f"Stopped as asked; {kept}. Resume goes on from here.")
+
+    def _gate(self, within: float | None = None) -> Generator[Event, None, None]:
+        """Learn from which images the kept model should stay away; a training that has a model does not fail for it."""
+        if not (self.world.first and self.run.has_model):
+            return
+        problem = fit_gate_of(self.run.path, self.trainer.rows, self.machine.device, within=within)
+        if problem:
+            yield from self._warn([("gate", f"Which images the model should not judge was not learned. {problem}")])
 
     def _done(self, state: str, reason: str) -> Event:
         progress = self.progress

@@ -14,6 +14,7 @@ import torch
 from core.config import Config, TrainingConfig
 from core.errors import BadConfig
 from core.model import Classifier, pick_device
+from core.training.lone import lone_image
 from core.training.losses import Loss
 from core.training.memory import kept_memory
 from core.training.world import World
@@ -136,9 +137,10 @@ def images_per_second(model: Classifier, config: Config, machines: list[Machine]
         for turn in range(1 + _TIMED_STEPS):
             for machine in machines:
                 began = clock()
-                with machine.autocast():
-                    logits = copied(images)
-                loss(logits.float(), labels).mean().backward()
+                with lone_image(copied, images):
+                    with machine.autocast():
+                        logits = copied(images)
+                    loss(logits.float(), labels).mean().backward()
                 copied.zero_grad(set_to_none=True)
                 if turn:  # the first one, slower, sets up memory and kernels
                     best[machine.precision] = min(best[machine.precision], max(clock() - began, _FINE))

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from core.config import Config
+from core.errors import BadConfig, BadRun, LabError
 from core.model import Classifier, build_model
+from core.model.build import outline
+from core.model.stored import require_memory
+from core.small_files import irregular
 from core.training.checkpoint import Progress
 from core.training.depthwise import quicken
 from core.training.machine import Machine, choose_precision, keep_precision, own_machine, pick_machine
 from core.training.randomness import drawing
+from core.training.run import START
 from core.training.world import World
+
+_COPIES = 4  # of the weights: themselves, their gradients and the optimizer's two averages
 
 _log = logging.getLogger(__name__)
 
@@ -25,17 +34,74 @@ def open_model(config: Config, progress: Progress, states: dict[str, Any] | None
     Raises:
         LabError: it cannot be built, does not take images of this size, or its weights cannot be had.
     """
+    require_room(config, device)
+    copies = _COPIES + bool(config.training.ema_decay) if device.type == "cpu" else 1
     if states is None:
+        if Path(config.model.weights).name == START and irregular(Path(config.model.weights)):
+            raise BadRun(f"{config.model.weights}: expected the run's own weights, got {irregular(Path(config.model.weights))}")
         with drawing(config.training.seed):
-            model = build_model(config.model)
+            model = build_model(config.model, copies=copies)
         progress.pretrained = model.pretrained
     else:
-        model = build_model(config.model.model_copy(update={"weights": "none"}))
+        model = build_model(config.model.model_copy(update={"weights": "none"}), copies=copies)
         model.pretrained = progress.pretrained
-        model.load_state_dict(states["model"])
+        try:
+            model.load_state_dict(states["model"])
+        except (RuntimeError, TypeError, AttributeError) as error:
+            first = " ".join(str(error).split())[:300]
+            raise BadRun(f"last.pt: its weights are not those of {config.model.name}: {first}. Start a new run.") from error
     model.check_input(*config.preprocessing.shape)
     quicken(model)
     return model.to(device).to(memory_format=torch.channels_last)
+
+
+def require_room(config: Config, device: torch.device) -> None:
+    """Refuse what cannot fit into memory, before a step asks for it: the kernel ends processes, and says nothing.
+
+    A lower bound of what training needs: a batch of images and, on the processor, the largest map of one layer for it.
+
+    Raises:
+        BadConfig: that is more than is free.
+    """
+    height, width = config.preprocessing.shape
+    images = config.training.batch_size * height * width * 4
+    largest = images
+    if device.type == "cpu":
+        largest = max(images, config.training.batch_size * _largest_map(config))
+    try:
+        require_memory(largest, f"{config.training.batch_size} images of {height} x {width} pixels in {config.model.name}")
+    except MemoryError as error:
+        raise BadConfig(f"preprocessing.size, training.batch_size: {error}. Choose smaller ones") from error
+
+
+def _largest_map(config: Config) -> int:
+    """Bytes of the largest tensor that one image becomes on its way through the network; 0 where it cannot be found.
+
+    On torch's meta device, so it takes no memory to find out.
+    """
+    sizes = _Sizes()
+    try:
+        model = outline(config.model).eval()
+        with torch.device("meta"), torch.no_grad(), sizes:
+            model(torch.empty(1, 1, *config.preprocessing.shape))
+    except (LabError, RuntimeError, TypeError, ValueError, NotImplementedError):
+        return 0  # a size or a step that this network does not take: `check_input` tells
+    return sizes.largest
+
+
+class _Sizes(TorchFunctionMode):
+    """Notes the size of the largest tensor that any of torch's functions gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        # A view, such as a window of an image, takes no memory of its own.
+        if isinstance(result, torch.Tensor) and result.is_contiguous() and not result._is_view():
+            self.largest = max(self.largest, result.nbytes)
+        return result
 
 
 def open_machine(config: Config, world: World) -> Machine:
@@ -74,7 +140,7 @@ def compile_model(model: Classifier, machine: Machine, config: Config) -> tuple[
     try:
         compiled = cast(nn.Module, torch.compile(model))
         with machine.autocast():
-            logits = compiled(images)
+            logits = compiled(images if len(images) > 1 else images.repeat(2, 1, 1, 1))
         logits.float().sum().backward()
     except Exception as error:  # noqa: BLE001  compilers fail in as many ways as there are; training goes on without
         _log.warning("torch.compile failed", exc_info=error)

@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 from core.data.cache import cache_root, clear_all
+from core.data.looks import forget_looks
 from core.errors import BadRun
 from core.training.run import list_runs
 from core.training.turns import at_work
@@ -31,4 +32,5 @@ def clear(checkpoints: Path) -> int:
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise BadRun(f"{names[0]}{more}: it trains on the prepared images. Stop it first, or wait until it has ended.")
+    forget_looks()
     return clear_all(cache_root())

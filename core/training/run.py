@@ -7,32 +7,38 @@ last.pt         see checkpoint.py
 model.safetensors, model.json   the best model so far (core.model.store)
 start.safetensors  the weights a fork begins with
 predictions/, excluded.csv, train.log, note.txt (what the user wrote about it)
+test_accesses.jsonl  see accesses.py
 """
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import platform
 import shutil
-import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from core.config import Config, dump_config, load_config
-from core.data import assign_splits, read_manifest, require_trainable, write_manifest
-from core.errors import BadConfig, BadRun
+from core.config import Config, load_config
+from core.data import assign_splits, read_manifest, require_trainable
+from core.errors import BadConfig, BadManifest, BadRun
+from core.small_files import LARGE, irregular, read_bytes
+from core.training.drafts import DELETED, DRAFT, fill, settle, sweep
 from core.training.events import Event, EventLog, EventReader, read_events
-from core.training.files import remove_folder, remove_strays, write_text
+from core.training.files import remove_folder, write_text
+from core.training.folder import MARKS, irregular_entry, is_run, require_regular, was_deleted
+from core.training.locks import EVALUATION as EVALUATION_LOCK
+from core.training.locks import TRAINING, Timeout, take
 from core.training.names import clean_name, default_names
-from core.training.status import Status, read_status, write_status
+from core.training.recording import adopt
+from core.training.removal import is_link, require_removable
+from core.training.status import Status, created_at, read_status, write_status
 
 Request = Literal["stop", "pause", "begin"]  # "begin": of a run that waits its turn, without waiting further
 
@@ -41,10 +47,9 @@ EXCLUDED = "excluded.csv"
 START = "start.safetensors"
 NOTE = "note.txt"
 LONGEST_NOTE = 10_000  # characters
-_LOCK = ".lock"
-_MARKS = (CONFIG, STATUS, EVENTS, "model.json")  # a folder with one of these is, or was, a run
-_DRAFT, _DELETED = ".new-", ".deleted-"  # folders that are no run yet, and none any more; lists pass over them
-_DRAFT_SECONDS = 3600.0  # a draft that is older belongs to a program that was killed
+LARGEST_MANIFEST = 1 << 29  # bytes; two million images
+_LOCK_SECONDS = 0.5
+_WINDOWS = os.name == "nt"
 
 
 class Run:
@@ -64,7 +69,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        """The folder's name; what is no UTF-8 in it (an archive of another system's) is shown as `\\xff`."""
+        return os.fsencode(self.path.name).decode("utf-8", "backslashreplace")
+
+    @property
+    def readable_name(self) -> bool:
+        """Whether the name can be written anywhere: a browser, a table and a cache take UTF-8 only."""
+        return self.name == self.path.name
 
     # ------------------------------------------------------------------ make and find
 
@@ -80,6 +91,7 @@ class Run:
             BadConfig: no such architecture, or a device or precision this machine does not have.
             MissingWeights: the pretrained weights cannot be had here.
             BadRun: the name is taken or impossible, or the folder cannot be written to.
+            NotRecorded: what its test images were used for before cannot be written into its folder.
         """
         from core.model import check_name, check_weights
         from core.training.machine import pick_machine
@@ -92,12 +104,13 @@ class Run:
         check_weights(config.model)
         names = iter([clean_name(name)]) if name else default_names(config.model.name, date.today())
         root = Path(config.checkpoints).absolute()
-        draft = root / f"{_DRAFT}{uuid.uuid4().hex[:12]}"
-        _sweep(root)
+        draft = root / f"{DRAFT}{uuid.uuid4().hex[:12]}"
+        sweep(root)
         try:
             draft.mkdir(parents=True)
-            _fill(draft, config, rows)
-            return cls(_settle(draft, names))
+            fill(draft, config, rows)
+            adopt(draft, root)
+            return cls(settle(draft, names))
         except OSError as error:
             raise BadRun(
                 f"{root}: the run's folder cannot be made ({error.strerror or error}). Set checkpoints to a folder that can "
@@ -116,16 +129,26 @@ class Run:
         run = cls(path)
         if not run.path.is_dir():
             raise BadRun(f"{run.path}: no such run. Start one, or give the path of a run folder (in checkpoints/).")
-        if not any((run.path / mark).is_file() for mark in _MARKS):
-            raise BadRun(f"{run.path}: not a run: it holds none of {', '.join(_MARKS)}. Give the path of a run folder.")
+        if not is_run(run.path):
+            raise BadRun(f"{run.path}: not a run: it holds none of {', '.join(MARKS)}. Give the path of a run folder.")
         return run
 
     @property
     def problem(self) -> str:
         """What is wrong with the folder, in words; "" when nothing is."""
+        if not self.readable_name:
+            return "its name is no UTF-8: rename the folder, or delete the run"
+        found = irregular_entry(self.path)
+        if found:
+            return f"{found}, where a run has regular files and folders only: take it out, or delete the run"
         if not (self.path / CONFIG).is_file():
             return f"{CONFIG} is missing: the folder was copied in part, or is damaged"
         return self.status().problem
+
+    def require_regular(self) -> None:
+        """Raises BadRun when the folder has an entry that leads elsewhere: links, named pipes, devices. Ask before anything
+        is computed from the run or written into it."""
+        require_regular(self.path)
 
     # ------------------------------------------------------------------ read
 
@@ -157,23 +180,37 @@ class Run:
         """The rows it uses, as core.data.read_manifest gives them; `content_hash` is filled once images are prepared.
 
         Raises:
-            BadManifest: manifest.csv is missing or damaged.
+            BadManifest: manifest.csv is missing, damaged or too large.
         """
-        return read_manifest(self.path / MANIFEST)
+        path = self.path / MANIFEST
+        kind = irregular(path)
+        if kind:
+            raise BadManifest(f"{path}: expected a CSV file, got {kind}. Restore it from a copy.")
+        if path.is_file() and path.stat().st_size > LARGEST_MANIFEST:
+            raise BadManifest(f"{path}: expected at most {LARGEST_MANIFEST:,} bytes, got more. Restore it from a copy.")
+        return read_manifest(path)
 
     def excluded(self) -> dict[str, str]:
-        """Images that were left out because they cannot be read: {path: reason}."""
+        """Images that were left out because they cannot be read: {path: reason}.
+
+        Raises:
+            BadRun: excluded.csv is damaged.
+        """
         path = self.path / EXCLUDED
-        if not path.is_file():
+        try:
+            rows = pd.read_csv(io.BytesIO(read_bytes(path, LARGE)), dtype=str, keep_default_na=False)
+            return dict(zip(rows["path"], rows["reason"], strict=True))
+        except FileNotFoundError:
             return {}
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        return dict(zip(rows["path"], rows["reason"], strict=True))
+        except (OSError, ValueError, KeyError) as error:
+            words = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            raise BadRun(f"{path}: damaged ({words}). Expected columns path and reason: restore it from a copy.") from error
 
     def note(self) -> str:
-        """What the user wrote about the run; "" when nothing."""
+        """What the user wrote about the run; "" when nothing, or nothing that can be read."""
         try:
-            return (self.path / NOTE).read_text(encoding="utf-8", errors="replace").strip()
-        except OSError:
+            return read_bytes(self.path / NOTE).decode("utf-8", errors="replace").strip()[:LONGEST_NOTE]
+        except (OSError, ValueError):
             return ""
 
     def events(self, after: int = 0) -> list[Event]:
@@ -204,10 +241,18 @@ class Run:
     # ------------------------------------------------------------------ control
 
     def request(self, what: Request) -> None:
-        """Ask whoever trains to stop (keeping what is there) or to pause; takes effect after the current step."""
+        """Ask whoever trains to stop (keeping what is there) or to pause; takes effect after the current step.
+
+        Raises:
+            BadRun: the folder has gone, has entries that lead elsewhere, or cannot be written to.
+        """
+        self.require_regular()
         folder = self.path / "control"
-        folder.mkdir(exist_ok=True)
-        (folder / what).touch()
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / what).touch()
+        except OSError as error:
+            raise self._unwritten(f"a request to {what} cannot be written", error) from error
 
     def requested(self, what: Request) -> bool:
         """Whether that was asked for and not yet withdrawn or done."""
@@ -231,6 +276,7 @@ class Run:
         Raises:
             BadRun: it is too long, or the folder cannot be written to.
         """
+        self.require_regular()
         text = text.strip()
         if len(text) > LONGEST_NOTE:
             raise BadRun(f"{self.name}: expected a note of at most {LONGEST_NOTE} characters, got {len(text)}. Shorten it.")
@@ -240,7 +286,7 @@ class Run:
             else:
                 (self.path / NOTE).unlink(missing_ok=True)
         except OSError as error:
-            raise BadRun(f"{self.name}: the note cannot be written ({error.strerror or error}).") from error
+            raise self._unwritten("the note cannot be written", error) from error
 
     def append_event(self, event: Event) -> Event:
         """Add one event, with `seq` and `time`; returns what was written. While a run trains only its trainer does."""
@@ -249,7 +295,8 @@ class Run:
 
     def require_startable(self, *, resume: bool) -> None:
         """Raises BadRun when there is nothing to start (`resume` False: it was started before) or to resume (finished), or its
-        status is damaged: training would write over what can still be mended."""
+        status is damaged: training would write over what can still be mended. So does an entry that leads elsewhere."""
+        self.require_regular()
         status = self.status()
         state = status.state
         if status.problem:
@@ -269,20 +316,29 @@ class Run:
         """Take the run for training; the system gives it back when the process ends, however it ends.
 
         Raises:
-            BadRun: somebody trains it already.
+            BadRun: somebody trains it already; it was deleted; an entry of its folder leads elsewhere.
         """
-        lock = FileLock(self.path / _LOCK, thread_local=False)
+        self.require_regular()
+        return self._take_training()
+
+    def _take_training(self) -> FileLock:
         try:
-            lock.acquire(timeout=0.5)
+            lock = take(self.path, TRAINING, _LOCK_SECONDS)
         except Timeout as error:
             raise BadRun(f"{self.name}: it is being trained already{self._where()}. Stop it first, or wait.") from error
         except OSError as error:
-            raise BadRun(f"{self.name}: its folder cannot be written to ({error.strerror or error}).") from error
+            raise self._unwritten("its folder cannot be written to", error) from error
         status = self.status()
         if (status.live or status.waiting) and status.host != platform.node():  # file locks may not reach across a network
             lock.release()
             raise BadRun(f"{self.name}: it is being trained already{self._where()}. Stop it first, or wait.")
         return lock
+
+    def _unwritten(self, what: str, error: OSError) -> BadRun:
+        """The error to raise for one of the system: a folder that has gone is said as such."""
+        if not self.path.is_dir():
+            return was_deleted(self.path)
+        return BadRun(f"{self.name}: {what} ({error.strerror or error}).")
 
     def _where(self) -> str:
         status = self.status()
@@ -290,41 +346,45 @@ class Run:
 
     # ------------------------------------------------------------------ rename, delete
 
-    def rename(self, name: str) -> Run:
+    def rename(self, name: str, keep: Iterable[Path] = ()) -> Run:
         """Give the run another name; this handle follows. model.json keeps the name it was trained under.
 
+        `keep`: as in `delete`.
+
         Raises:
-            BadRun: it is being trained, the name is taken or impossible, or the system refuses.
+            BadRun: it is being trained or scored, the name is taken or impossible, it may be more than a run, or the system
+                refuses.
         """
         target = self.path.with_name(clean_name(name))
         if target == self.path:
             return self
-        with self._at_rest("renamed"):
-            # A change of case only is the same folder on Windows and macOS.
-            if target.exists() and not target.samefile(self.path):
-                raise BadRun(f"there is already a run named {target.name}; choose another name")
-        try:
-            self.path.rename(target)
-        except OSError as error:
-            raise BadRun(f"{self.name}: it cannot be renamed ({error.strerror or error}). Close what has it open.") from error
+        self.require_regular()
+        require_removable(self.path, "renamed", keep)
+        # A change of case only is the same folder on Windows and macOS.
+        if os.path.lexists(target) and not (target.exists() and target.samefile(self.path)):
+            raise BadRun(f"there is already a run named {target.name}; choose another name")
+        self._move(target, "renamed")
         self.path = target
         return self
 
-    def delete(self) -> None:
-        """Delete the folder with everything in it.
+    def delete(self, keep: Iterable[Path] = ()) -> None:
+        """Delete the folder with everything in it. Where the folder is a link, only the link.
+
+        Args:
+            keep: folders that must not be deleted with it, the configured runs folder for one.
 
         Raises:
-            BadRun: it is being trained, or the system refuses: the message says whether it, or only its files, are still there.
+            BadRun: it is being trained or scored, it may be more than a run, or the system refuses: the message says whether
+                it, or only its files, are still there.
         """
         Run.open(self.path)  # never a folder that is no run
-        with self._at_rest("deleted"):
-            pass
-        _sweep(self.path.parent)
-        grave = self.path.with_name(f"{_DELETED}{uuid.uuid4().hex[:12]}")
-        try:
-            self.path.rename(grave)  # gone at once for everybody, whatever happens while its files are removed
-        except OSError as error:
-            raise BadRun(f"{self.name}: it cannot be deleted ({error.strerror or error}). Close what has it open.") from error
+        require_removable(self.path, "deleted", keep)
+        grave = self.path.with_name(f"{DELETED}{uuid.uuid4().hex[:12]}")
+        if is_link(self.path):
+            self._unlink()
+            return
+        sweep(self.path.parent)
+        self._move(grave, "deleted")  # gone at once for everybody, whatever happens while its files are removed
         try:
             remove_folder(grave)
         except OSError as error:
@@ -333,68 +393,53 @@ class Run:
                 f"is in {grave}: close what has it open; the next run that is made or deleted here removes it too."
             ) from error
 
-    @contextmanager
-    def _at_rest(self, action: str) -> Iterator[None]:
+    def _unlink(self) -> None:
         try:
-            lock = self.acquire()
-        except BadRun as error:
-            raise BadRun(f"{self.name}: it cannot be {action} now. {error}") from error
+            self.path.unlink()
+        except OSError as error:
+            raise BadRun(f"{self.name}: the link cannot be removed ({error.strerror or error}).") from error
+
+    def _move(self, target: Path, action: str) -> None:
+        """Rename the folder while nobody trains or scores the run."""
+        locks = self._at_rest(action)
         try:
-            yield
+            if _WINDOWS:  # which moves no folder in which a file is open
+                while locks:
+                    locks.pop().release()
+            self.path.rename(target)
+        except OSError as error:
+            raise BadRun(f"{self.name}: it cannot be {action} ({error.strerror or error}). Close what has it open.") from error
         finally:
-            lock.release()
+            for lock in locks:
+                lock.release()
+
+    def _at_rest(self, action: str) -> list[FileLock]:
+        """Locks that keep others from training and from writing figures. One that is no regular file keeps nobody from it:
+        whoever trains or scores refuses such a run."""
+        locks: list[FileLock] = []
+        try:
+            if not irregular(self.path / TRAINING):
+                locks.append(self._take_training())
+            if not irregular(self.path / EVALUATION_LOCK):
+                locks.append(take(self.path, EVALUATION_LOCK, _LOCK_SECONDS))
+        except (BadRun, OSError) as error:
+            for lock in locks:
+                lock.release()
+            if isinstance(error, Timeout):
+                raise BadRun(
+                    f"{self.name}: it cannot be {action} now: figures of it are being written. Wait a moment, and try again."
+                ) from error
+            words = error.strerror or error if isinstance(error, OSError) else error
+            raise BadRun(f"{self.name}: it cannot be {action} now. {words}") from error
+        return locks
 
 
 def list_runs(root: Path | str) -> list[Run]:
     """All runs in a folder, newest first; [] when it does not exist. A damaged one is listed too: see Run.problem."""
     root = Path(root)
     try:
-        folders = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith(".")]
+        names = [entry.name for entry in os.scandir(root) if not entry.name.startswith(".")]
     except OSError:
         return []
-    runs = [Run(folder) for folder in folders if any((folder / mark).is_file() for mark in _MARKS)]
-    return sorted(runs, key=lambda run: (_created(run), run.name), reverse=True)
-
-
-def _created(run: Run) -> float:
-    try:
-        return float(json.loads((run.path / STATUS).read_text(encoding="utf-8"))["created"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return 0.0
-
-
-def _sweep(root: Path) -> None:
-    """Remove what deleted runs and killed programs left in a folder of runs."""
-    remove_strays(root, _DELETED)
-    remove_strays(root, _DRAFT, older_than=_DRAFT_SECONDS)
-
-
-def _fill(folder: Path, config: Config, rows: pd.DataFrame) -> None:
-    weights = config.model.weights
-    if weights not in ("none", "hub"):
-        # The run may be started from another folder than it was made in.
-        model = config.model.model_copy(update={"weights": Path(weights).absolute().as_posix()})
-        config = config.model_copy(update={"model": model})
-    write_text(folder / CONFIG, dump_config(config, skip=("dashboard",)))
-    write_manifest(rows, folder / MANIFEST)
-    (folder / "control").mkdir()
-    (folder / EVENTS).touch()
-    status = Status(created=time.time(), epochs=config.training.epochs, monitor=config.training.monitor)
-    write_status(folder / STATUS, status)
-
-
-def _settle(draft: Path, names: Iterator[str]) -> Path:
-    """Move the finished draft to the first free name."""
-    taken = ""
-    for name in names:
-        target = draft.with_name(name)
-        if target.exists():
-            taken = name
-            continue
-        try:
-            return draft.rename(target)
-        except OSError:
-            if not target.exists():
-                raise
-            taken = name  # somebody took it in between
-    raise BadRun(f"there is already a run named {taken}; choose another name, or leave it out")
+    runs = [Run(root / name) for name in names if is_run(root / name)]
+    return sorted(runs, key=lambda run: (created_at(run.path / STATUS), run.name), reverse=True)

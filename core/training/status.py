@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from core.small_files import read_bytes, read_json
 from core.training.files import process_alive, write_text
 
 State = Literal["queued", "running", "paused", "stopped", "done", "failed", "interrupted"]
@@ -25,11 +26,22 @@ STALE_SECONDS = 30.0
 # A process of its own writes nothing until its libraries are loaded, which a cold disk makes long.
 STARTING_SECONDS = 300.0
 
+# Hosts' clocks differ by a little; a heartbeat that is further ahead of ours was not written by a trainer that is alive.
+CLOCK_SKEW = 300.0
+_LATEST = 7_258_118_400.0  # seconds: the year 2200. Beyond it, dates cannot be computed with
+_MOST = 10**9  # epochs, steps; seconds left
+_LARGEST_PID = 2**31 - 1
+_LONGEST_REASON, _LONGEST_WORD = 4_000, 200  # characters; what is longer is cut
+
 # Tells this process from an earlier one that had the same id (in a container, the server is always process 1).
 PROCESS = uuid.uuid4().hex
 
 # Last words of trainers of this process that no disk took: the file still says "running".
 _unwritten: dict[Path, Status] = {}
+
+# When runs were made, by their file and its time of change: pages list all of them every other second.
+_created: dict[Path, tuple[tuple[int, int, int], float]] = {}
+_MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,8 @@ class Status:
     `state` is as written in the file, but for "interrupted": the file says running or paused and nobody is there.
     `launcher` is "thread" (of the dashboard), "process", "command line" or "torchrun".
     `was` and `was_reason` are what a run that waits to be resumed goes back to when it is taken out of the line.
-    `problem` says, in words, what is wrong with the folder; "" when nothing is.
+    `problem` says, in words, what is wrong with the folder; "" when nothing is. `read_status` gives no number beyond its
+    bounds: counts are 0 to 10^9, times lie before the year 2200, texts have at most 4,000 characters.
     """
 
     state: State = "queued"
@@ -89,7 +102,7 @@ def read_status(path: Path) -> Status:
     """The status with "interrupted" worked out. Never raises: a missing or broken file is said in `problem`."""
     last_word = _unwritten.get(path)
     try:
-        status = _SHAPE.validate_json(path.read_bytes())
+        status = _within_bounds(_SHAPE.validate_json(read_bytes(path)))
     except FileNotFoundError:
         return _broken(f"{path.name} is missing")
     except OSError as error:
@@ -97,6 +110,8 @@ def read_status(path: Path) -> Status:
     except ValidationError as error:
         first = error.errors()[0]
         return last_word or _broken(f"{path.name} is damaged: {'.'.join(map(str, first['loc']))} {first['msg']}")
+    except ValueError as error:
+        return last_word or _broken(f"{path.name} is damaged: {error}")
     if last_word and status.process == PROCESS and (status.heartbeat or 0.0) <= (last_word.heartbeat or 0.0):
         return last_word
     if status.live and not _trainer_present(status, time.time()):
@@ -114,13 +129,69 @@ def read_status(path: Path) -> Status:
     return status
 
 
+def created_at(path: Path) -> float:
+    """When the run was made, for putting runs in order: 0 where status.json does not say, or says a time to come."""
+    try:
+        found = os.lstat(path)
+        stamp = found.st_mtime_ns, found.st_size, found.st_ino
+        known = _created.get(path)
+        if known is None or known[0] != stamp:
+            if len(_created) >= _MOST_KNOWN:
+                _created.clear()
+            said = read_json(path)["created"]
+            known = _created[path] = stamp, float(said) if isinstance(said, int | float) and said >= 0 else 0.0
+    except (OSError, ValueError, TypeError, LookupError):
+        return 0.0
+    return known[1] if known[1] <= time.time() + CLOCK_SKEW else 0.0
+
+
 def _broken(problem: str) -> Status:
+    problem = _cut(problem, _LONGEST_REASON)
     return Status(state="failed", reason=problem, problem=problem)
+
+
+def _within_bounds(status: Status) -> Status:
+    """The status with long texts cut and without a heartbeat that nobody can have written.
+
+    Raises:
+        ValueError: a number is beyond what a training writes.
+    """
+    changes: dict[str, Any] = {}
+    for name, value in vars(status).items():
+        if isinstance(value, str):
+            longest = _LONGEST_REASON if name in ("reason", "was_reason") else _LONGEST_WORD
+            if len(value) > longest:
+                changes[name] = _cut(value, longest)
+        elif value is not None:
+            low, high, what = _BOUNDS[name]
+            if low <= value <= high:
+                continue
+            if name != "heartbeat":
+                raise ValueError(f"{name}: expected {what}, got {value!r}")
+            changes[name] = None
+    return dataclasses.replace(status, problem="", **changes) if changes or status.problem else status
+
+
+_TIME = 0.0, _LATEST, "seconds since 1970"
+_COUNT = 0, _MOST, f"a count from 0 to {_MOST:,}"
+_BOUNDS: dict[str, tuple[float, float, str]] = {
+    **dict.fromkeys(("heartbeat", "created", "started", "finished"), _TIME),
+    **dict.fromkeys(("epoch", "epochs", "step", "steps", "best_epoch"), _COUNT),
+    "pid": (0, _LARGEST_PID, f"the number of a process, from 0 to {_LARGEST_PID:,}"),
+    "best_value": (-1e12, 1e12, "a validation figure"),
+    "eta_seconds": (-_MOST, _MOST, "seconds"),
+}
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _trainer_present(status: Status, now: float) -> bool:
     starting = status.waiting and not status.process
     if status.heartbeat is None or now - status.heartbeat > (STARTING_SECONDS if starting else STALE_SECONDS):
+        return False
+    if status.heartbeat - now > CLOCK_SKEW:
         return False
     if status.host != platform.node():
         return True  # another host: its heartbeat is all we can see

@@ -19,13 +19,14 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from core.config import Config
-from core.data.batches import Batch, Order, batch_count, batches
-from core.errors import TrainingFailed
+from core.data.batches import ORDERS, Batch, batch_count, batches, malignant_draws
+from core.errors import BadRun, TrainingFailed
 from core.model import Classifier
 from core.training.average import Average
 from core.training.checkpoint import Progress
 from core.training.failures import diverged
 from core.training.features import Features
+from core.training.lone import lone_image
 from core.training.losses import Loss, class_weights
 from core.training.machine import Machine
 from core.training.phases import Phase, parameter_groups, rate_factor
@@ -64,12 +65,17 @@ class Trainer:
         weights = (1.0, 1.0)
         if config.training.imbalance == "weights":
             malignant = int((rows.train["label"] == "malignant").sum())
-            weights = class_weights(malignant, len(rows.train))
+            weights = class_weights(malignant_draws(malignant, len(rows.train), self.together), len(rows.train))
         self.loss = Loss.of(config.training, weights)
         self._compiled = model if compiled is None else compiled
         self._network: nn.Module = self._compiled
         self._loss_sum = self._scalar(progress.loss_sum)
         self._window_loss = self._scalar(0.0)
+
+    @property
+    def together(self) -> int:
+        """Images whose gradients make one update of the weights."""
+        return self.batch_size * self.config.training.accumulation_steps
 
     # ------------------------------------------------------------------ phases and state
 
@@ -107,12 +113,22 @@ class Trainer:
         }
 
     def restore(self, states: dict[str, Any], *, optimizer: bool) -> None:
-        """Take over the states of a checkpoint; the optimizer's only when its phase goes on."""
-        self.scaler.load_state_dict(states["scaler"])
-        if self.average is not None:
-            self.average.model.load_state_dict(states["average"])
-        if optimizer and self.optimizer is not None:
-            self.optimizer.load_state_dict(states["optimizer"])
+        """Take over the states of a checkpoint; the optimizer's only when its phase goes on.
+
+        Raises:
+            BadRun: they are not those of this network and optimizer.
+        """
+        try:
+            self.scaler.load_state_dict(states["scaler"])
+            if self.average is not None:
+                self.average.model.load_state_dict(states["average"])
+            if optimizer and self.optimizer is not None:
+                self.optimizer.load_state_dict(states["optimizer"])
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            words = " ".join(str(error).split())[:200]
+            raise BadRun(
+                f"last.pt: its optimizer or average is not that of this network ({words}). Start a new run."
+            ) from error
 
     # ------------------------------------------------------------------ an epoch
 
@@ -133,10 +149,15 @@ class Trainer:
 
     def _source(self) -> Iterator[Batch]:
         training, progress = self.config.training, self.progress
-        order: Order = "sampler" if training.imbalance == "sampler" else "shuffle"
+        order = ORDERS[training.imbalance]
         if self.features is not None:  # every process makes the whole batch: it is a matter of microseconds
             return self.features.batches(
-                batch_size=self.batch_size, seed=training.seed, epoch=progress.epoch, order=order, start=progress.step
+                batch_size=self.batch_size,
+                seed=training.seed,
+                epoch=progress.epoch,
+                order=order,
+                start=progress.step,
+                together=self.together,
             )
         if self.world.size > 1 and not isinstance(self._network, DistributedDataParallel):
             self._network = DistributedDataParallel(self._compiled)
@@ -150,6 +171,7 @@ class Trainer:
             epoch=progress.epoch,
             order=order,
             start=progress.step,
+            together=self.together,
             rank=self.world.rank,
             world=self.world.size,
             workers=self.machine.readers,
@@ -204,7 +226,7 @@ class Trainer:
         seed = step_seed(self.config.training.seed, progress.epoch, progress.step, self.world.rank)
         # Gradients go from process to process once a window.
         alone = isinstance(network, DistributedDataParallel) and not last
-        with network.no_sync() if alone else nullcontext():
+        with network.no_sync() if alone else nullcontext(), lone_image(self.model, batch.images):
             with drawing(seed):
                 loss = self._loss(batch)
                 scaled = self.scaler.scale(loss * scale)
@@ -226,8 +248,12 @@ class Trainer:
             # The order is random already, so whoever stands opposite is.
             images, labels = (torch.lerp(tensor.flip(0), tensor, share) for tensor in (images, labels))
         with self.machine.autocast():
-            logits = self._network(images) if self.features is None else self.model.classify(images)
+            logits = self._network_for(images)(images) if self.features is None else self.model.classify(images)
         return (self.loss(logits.float(), labels) * counted).sum()
+
+    def _network_for(self, images: torch.Tensor) -> nn.Module:
+        """What makes the step: a compiled network has been compiled without what `lone_image` does to its layers."""
+        return self.model if images.shape[0] == 1 and self._network is self._compiled else self._network
 
     def _set_rates(self, optimizer: torch.optim.Optimizer, phase: Phase) -> None:
         training = self.config.training

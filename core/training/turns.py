@@ -20,8 +20,12 @@ from filelock import FileLock, Timeout
 
 from core.errors import TrainingFailed
 from core.images.pseudonym import home
-from core.small_files import parse_json, read_bytes
+from core.small_files import read_json
 
+_NUMBER = re.compile(r"[0-9]{8,15}")
+_UNNAMED = "another training"  # who holds a place whose ticket cannot be read
+_LONGEST_NAME = 200  # characters
+_LONGEST_PATH = 4096  # characters
 _LONG = 10.0  # seconds; to join a line takes milliseconds
 
 
@@ -110,7 +114,7 @@ def _folder(device: str) -> Path:
 
 
 def _numbers(folder: Path) -> list[int]:
-    return sorted(int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit())
+    return sorted(int(path.stem) for path in folder.glob("*.json") if _NUMBER.fullmatch(path.stem))
 
 
 def _occupant(folder: Path, number: int) -> Occupant | None:
@@ -142,13 +146,14 @@ def _remove(folder: Path, number: int, lock: FileLock) -> None:
 
 def _read(folder: Path, number: int) -> Occupant | None:
     try:
-        found = parse_json(read_bytes(_file(folder, number, "json")))
-        place = found.get("folder")
-        return Occupant(str(found["run"]), Path(place) if isinstance(place, str) and place else None)
+        found = read_json(_file(folder, number, "json"))
+        name, place = found["run"], found.get("folder")
     except FileNotFoundError:
         return None  # it left a moment ago
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Occupant("another training")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return Occupant(_UNNAMED)
+    known = isinstance(place, str) and 0 < len(place) <= _LONGEST_PATH and "\0" not in place
+    return Occupant(name[:_LONGEST_NAME] if isinstance(name, str) and name else _UNNAMED, Path(place) if known else None)
 
 
 def _file(folder: Path, number: int, kind: str) -> Path:

@@ -21,6 +21,7 @@ from core.config import Config
 from core.data import is_synthetic
 from core.data.batches import batches
 from core.errors import TrainingFailed
+from core.metrics.chance import CARD_FIELD, chance_of_scores
 from core.metrics.freezing import DECIMALS
 from core.model import Classifier, save_model
 from core.training.failures import diverged
@@ -96,6 +97,7 @@ def keep(folder: Path, model: Classifier, config: Config, rows: Rows, result: Va
         "model": config.model.model_dump(mode="json"),
         "best_epoch": epoch,
         "validation": result.figures,
+        CARD_FIELD: chance_of_scores(table["label"], table["score"], table["patient_id"]),
         "synthetic": is_synthetic(rows.train) or is_synthetic(rows.val),
         **frozen.to_card(),
     }

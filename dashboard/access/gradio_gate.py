@@ -50,6 +50,7 @@ class GradioGate:
     def __init__(self, app: ASGIApp, folder: Callable[[], Path]) -> None:
         self._app = app
         self._folder = folder
+        self._coming = 0  # bytes of uploads on their way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,9 +66,8 @@ class GradioGate:
         if path.startswith(FILE) and not self._is_upload(path.removeprefix(FILE)):
             await PlainTextResponse("Refused: this is no file of the Test image tab.\n", 403)(scope, receive, send)
             return
-        if path == f"{_API}/upload" and await asyncio.to_thread(uploads.is_full, self._folder()):
-            words = "The folder of uploads is full. Uploads are deleted after an hour: try again later.\n"
-            await PlainTextResponse(words, 413)(scope, receive, send)
+        if path == f"{_API}/upload":
+            await self._upload(scope, receive, send)
             return
         if path in _WITH_BODY:
             checked = await self._checked(receive)
@@ -77,6 +77,23 @@ class GradioGate:
             scope = {**scope, "headers": _with_length(scope["headers"], len(checked))}
             receive = _replay(checked, receive)
         await self._app(_as_published(scope, path), receive, send)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take an upload whose size is known and has room beside what is kept and what is on its way."""
+        given = dict(scope["headers"]).get(b"content-length", b"")
+        if not given.isdigit():
+            await PlainTextResponse("Refused: expected the size of the upload (Content-Length).\n", 411)(scope, receive, send)
+            return
+        size = int(given)
+        self._coming += size
+        try:
+            if not await asyncio.to_thread(uploads.has_room, self._folder(), self._coming):
+                words = "The folder of uploads is full. Uploads are deleted after an hour: try again later.\n"
+                await PlainTextResponse(words, 413)(scope, receive, send)
+                return
+            await self._app(scope, receive, send)
+        finally:
+            self._coming -= size
 
     async def _checked(self, receive: Receive) -> bytes | str:
         """The body of an event without addresses to fetch, or why it is refused."""

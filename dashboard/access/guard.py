@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from dashboard.access import hosts
 from dashboard.access.login import Login
-from dashboard.access.settings import LOCAL, Access
+from dashboard.access.settings import LOCAL, Access, is_loopback
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,15 +26,26 @@ HEADERS = (
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-_FRAMES = (b"content-security-policy", b"frame-ancestors 'self'")
+# Whatever a page is made to show (a note or a file name that Markdown takes for a picture), browsers load nothing from
+# elsewhere and send nothing there. Streamlit and Gradio need inline scripts and styles, and Plotly evaluates its own.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; "
+    "style-src 'self' 'unsafe-inline' blob: data:; "
+    "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self' ws: wss: data: blob:; "
+    "worker-src 'self' blob: data:; frame-src 'self' data: blob:; frame-ancestors 'self'; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'"
+)
+_POLICY = (b"content-security-policy", POLICY.encode("ascii"))
 
 
 class Guard:
     """Answers requests whose Host is ours, that no foreign page sent, of browsers that are logged in where there is a
     password; everything else gets 403, 404 or the login form, and nothing behind it hears of it."""
 
-    def __init__(self, app: ASGIApp, access: Callable[[], Access], port: int | None = None) -> None:
+    def __init__(self, app: ASGIApp, access: Callable[[], Access], port: int | None = None, base: str = "") -> None:
+        """`base` is the path below which the dashboard is served, "" or "/lab"."""
         self._app = app
+        self._health = f"{base}/_stcore/health"
         self._access = access()
         self._names = (*LOCAL, *self._access.hosts)
         self._login = Login(self._access.password, port) if self._access.password else None
@@ -45,6 +56,7 @@ class Guard:
             return
         headers = scope["headers"]
         reason = hosts.refusal(headers, scope.get("method", "GET"), self._names, self._own_address(scope))
+        reason = reason or self._exposed(scope)
         if reason:
             log.warning("refused %s %r: %s", scope["type"], scope["path"][:200], reason)
             await self._refuse(scope, receive, send, f"Refused: {reason}.\n", 403)
@@ -68,11 +80,23 @@ class Guard:
         address = str(server[0]).removeprefix("::ffff:") if server else ""
         return hosts.hostname(f"[{address}]" if ":" in address else address) if hosts.is_address(address) else ""
 
+    def _exposed(self, scope: Scope) -> str:
+        """Why a connection from outside of this machine is refused where nobody has said that there may be any: whoever starts
+        the application with another server tells only that server which address to listen on."""
+        server, access = scope.get("server"), self._access
+        address = str(server[0]).removeprefix("::ffff:") if server else ""
+        if access.password or access.without_password or not hosts.is_address(address) or is_loopback(address):
+            return ""
+        return (
+            f"this dashboard has no password and is reached at {address}. Set one with `python -m core password`, or start it "
+            "with `streamlit run dashboard/Home.py --server.address ... -- --without-password`"
+        )
+
     async def _at_the_door(self, scope: Scope, receive: Receive, login: Login) -> Response | None:
         """What is answered instead of what was asked for; None for whoever is logged in."""
         names = [part for part in scope["path"].split("/") if part]
-        if names[-2:] == ["_stcore", "health"]:  # whether the server lives is no secret
-            return None
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] == self._health:
+            return None  # whether the server lives is no secret
         cookies = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
         inside = login.accepts(cookie_parser("; ".join(cookies)))
         if inside and names[-1:] == ["logout"]:
@@ -109,7 +133,7 @@ def _with_headers(send: Send) -> Send:
                 each for each in message.get("headers", []) if not each[0].lower().startswith(b"access-control-")
             ]
             present = {name.lower() for name, _ in headers}
-            headers += [each for each in (*HEADERS, _FRAMES) if each[0] not in present]
+            headers += [each for each in (*HEADERS, _POLICY) if each[0] not in present]
             message = {**message, "headers": headers}
         await send(message)
 

@@ -2,7 +2,8 @@
 
 The form stands at whatever address was asked for and posts to it, so that it works behind any path that a proxy adds. The
 cookie is signed with a key made of the password's hash: it survives a restart of the server, and ends when the password
-changes. Guesses are taken one at a time, a wrong one costs a second, and few may wait.
+changes. From one address guesses are taken one at a time, a wrong one costs a second, and few may wait; other addresses do not
+wait for it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import html
+import ipaddress
 import secrets
 import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, quote
 
 from itsdangerous import BadData, TimestampSigner
@@ -23,7 +27,9 @@ from core.passwords import verify_password
 FIELD = "mammolab_password"
 LASTS = 12 * 3600  # seconds after which the password is asked for again
 PENALTY = 1.0  # seconds that a wrong password costs whoever waits
-WAITING = 10  # guesses that may wait; further ones are told to come back
+WAITING = 5  # guesses of one address that may wait; further ones are told to come back
+ADDRESSES = 4096  # of which it is remembered who waits
+AT_ONCE = 2  # passwords compared at a time: each takes 32 MiB and 0.1 s of a processor
 LARGEST_FORM = 8192  # bytes
 
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MammoLab: log in</title>
@@ -43,6 +49,14 @@ button {{ background: #5146c9; border-color: #5146c9; color: #fff; cursor: point
 <p><small>For research only. Not a medical device, not for diagnosis.</small></p></form></body></html>"""
 
 
+@dataclass
+class _Door:
+    """The guesses of one address."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+
+
 class Login:
     """Decides who has given the password whose scrypt hash is `hashed`."""
 
@@ -50,8 +64,8 @@ class Login:
         self._hashed = hashed
         self._signer = TimestampSigner(hashlib.sha256(f"mammolab\0{hashed}".encode()).digest(), salt="session")
         self.cookie = f"mammolab_{port or 0}"  # cookies do not know ports: two dashboards of one host keep theirs apart
-        self._turn = asyncio.Lock()
-        self._waiting = 0
+        self._doors: OrderedDict[str, _Door] = OrderedDict()
+        self._comparing = asyncio.Semaphore(AT_ONCE)
 
     def accepts(self, cookies: dict[str, str]) -> bool:
         """Whether the browser has a cookie that was given for this password less than LASTS seconds ago."""
@@ -74,9 +88,10 @@ class Login:
         given = await self._given(request)
         if given is None:
             return self._form(here, 400, "Type the password.")
-        if self._waiting >= WAITING:
+        door = self._door(request)
+        if door.waiting >= WAITING:
             return self._form(here, 429, "Too many attempts at once. Wait a moment, then try again.")
-        if not await self._check(given):
+        if not await self._check(given, door):
             return self._form(here, 401, "This is not the password.")
         query = request.scope["query_string"].decode("latin-1")
         response = Response(status_code=303, headers={"location": here + (f"?{query}" if query else "")})
@@ -91,17 +106,33 @@ class Login:
         response.delete_cookie(self.cookie, path="/")
         return response
 
-    async def _check(self, password: str) -> bool:
-        self._waiting += 1
+    def _door(self, request: Request) -> _Door:
+        """That of the address that asks; IPv6 gives everybody a whole /64, which counts as one."""
+        address = request.client.host if request.client else ""
         try:
-            async with self._turn:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+            if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+                address = str(ipaddress.ip_network((parsed, 64), strict=False))
+        except ValueError:
+            address = "no address"
+        door = self._doors.setdefault(address, _Door())
+        self._doors.move_to_end(address)
+        if len(self._doors) > ADDRESSES:
+            self._doors.pop(next((name for name, each in self._doors.items() if not each.waiting), address))
+        return door
+
+    async def _check(self, password: str, door: _Door) -> bool:
+        door.waiting += 1
+        try:
+            async with door.turn:
                 started = time.monotonic()
-                right = await asyncio.to_thread(verify_password, password, self._hashed)
+                async with self._comparing:
+                    right = await asyncio.to_thread(verify_password, password, self._hashed)
                 if not right:
                     await asyncio.sleep(max(0.0, PENALTY - (time.monotonic() - started)))
                 return right
         finally:
-            self._waiting -= 1
+            door.waiting -= 1
 
     async def _given(self, request: Request) -> str | None:
         body = b""

@@ -5,6 +5,7 @@ The check comes before the file is looked at: that a file exists elsewhere is no
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,17 @@ def is_allowed(path: Path) -> bool:
     return any(real == root or root in real.parents for root in roots)
 
 
+def require_all_allowed(paths: Iterable[Path]) -> None:
+    """Raises NotAllowed when one of these files lies outside of the allowed folders; which one, and what it is, is not said."""
+    outside = sum(not is_allowed(path) for path in paths)
+    if outside:
+        raise NotAllowed(
+            f"{outside} of the files that it names lie outside of the folders that this dashboard opens files from: data/, "
+            "checkpoints/ and those that whoever runs it has allowed (dashboard.roots in config.yaml, or `-- --allow-root "
+            "FOLDER`)."
+        )
+
+
 def require_allowed_import(found: ImportReport) -> None:
     """Raises NotAllowed when an import that a visitor asked for names files (images, masks) outside of the allowed folders.
 
@@ -57,14 +69,7 @@ def require_allowed_import(found: ImportReport) -> None:
     if "lesion_masks" in found.frame:
         masks = zip(named, found.frame["lesion_masks"], strict=True)
         named += [image.parent / name.strip() for image, names in masks for name in str(names).split("|") if name.strip()]
-    named += [Path(name) for name, _ in found.rejected if Path(name).is_absolute()]
-    outside = sum(not is_allowed(path) for path in named)
-    if outside:
-        raise NotAllowed(
-            f"{outside} of the files that it names lie outside of the folders that this dashboard opens files from: data/, "
-            "checkpoints/ and those that whoever runs it has allowed (dashboard.roots in config.yaml, or `-- --allow-root "
-            "FOLDER`)."
-        )
+    require_all_allowed([*named, *(Path(name) for name, _ in found.rejected if Path(name).is_absolute())])
 
 
 def require_allowed_config(config: Config) -> None:

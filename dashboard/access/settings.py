@@ -60,14 +60,24 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+_serving = False
+
+
+def serve() -> None:
+    """Say that this process serves the pages to browsers: else a test or a script runs one, and nobody can connect."""
+    global _serving
+    _serving = True
+
+
 def current() -> Access:
     """The settings of this process; read once, since a server cannot change its address while it runs.
 
     Raises:
         BadConfig: `config.yaml` or the command line cannot be used.
     """
-    served = Path(sys.argv[0]).name == _SCRIPT  # else a test or a script runs a page, and nobody can connect
-    return _current(tuple(sys.argv[1:]) if served else None, str(Path.cwd()))
+    ours = Path(sys.argv[0]).name == _SCRIPT  # of `streamlit run`, not of another server or of pytest
+    arguments = tuple(sys.argv[1:]) if ours else () if _serving else None
+    return _current(arguments, str(Path.cwd()))
 
 
 @functools.lru_cache(maxsize=4)

@@ -20,6 +20,7 @@ from platformdirs import user_cache_path
 log = logging.getLogger(__name__)
 
 LARGEST = 2 * 1000**3  # bytes of uploads in all; beyond that no upload is taken until older ones are deleted
+MOST = 10_000  # files of uploads in all
 KEEP = 3600.0  # seconds
 _LOCK = ".lock"
 _NAME = "uploads-"
@@ -73,14 +74,15 @@ def sweep(folder: Path, older_than: float = KEEP) -> None:
                 path.unlink()
 
 
-def is_full(folder: Path) -> bool:
-    """Whether uploads take so much room that no further one is accepted."""
-    total = 0
+def has_room(folder: Path, size: int) -> bool:
+    """Whether `size` further bytes may be uploaded: at most LARGEST bytes and MOST files are kept at a time."""
+    total, files = size, 1
     for place, _, names in os.walk(folder):
+        files += len(names)
         for name in names:
             with contextlib.suppress(OSError):
                 total += (Path(place) / name).stat().st_size
-    return total >= LARGEST
+    return total <= LARGEST and files <= MOST
 
 
 def _remove_abandoned(parent: Path) -> None:

@@ -15,7 +15,8 @@ from core.atomic import replacing
 
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
-    from core.predict import Predictor
+    from core.images.mammogram import Mammogram
+    from core.predict import Prediction, Predictor
     from core.preprocessing import Prepared
     from dashboard.results import Ask
     from dashboard.services import Report
@@ -30,15 +31,18 @@ GAP = 16  # px between pictures that are saved side by side
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """One image by one model: its prepared pixels, score, decision and heatmap (Evidence where both classes were asked for)."""
+class Explained:
+    """What the model says of an image, and where that comes from (Evidence where both classes were asked for); no heatmap for
+    an image without a verdict that was not scored anyway."""
 
-    prepared: Prepared
-    score: float
-    threshold: float
-    decision: str
-    heat: Heatmap | Evidence
-    warnings: tuple[str, ...]
+    prediction: Prediction
+    heat: Heatmap | Evidence | None
+
+    @property
+    def drawn(self) -> Heatmap | Evidence:
+        """The heatmap, where the caller knows that there is one."""
+        assert self.heat is not None
+        return self.heat
 
 
 @dataclass(frozen=True)
@@ -55,33 +59,45 @@ class View:
 
 
 def explain(
-    model: Predictor, prepared: Prepared, image_warnings: tuple[str, ...], ask: Ask, progress: Report | None = None
-) -> Explanation:
-    """Score and heatmap of a prepared image. Raises UnreadableImage where it holds no breast."""
-    model.require_breast(prepared)
-    score = model.score_prepared(prepared)
+    model: Predictor,
+    prepared: Prepared,
+    mammogram: Mammogram,
+    ask: Ask,
+    progress: Report | None = None,
+    *,
+    score_anyway: bool = False,
+) -> Explained:
+    """Prediction and heatmap of a prepared image."""
+    prediction = model.predict_prepared(prepared, mammogram, score_anyway=score_anyway)
+    if prediction.score is None:
+        return Explained(prediction, None)
     wanted: dict[str, Any] = {"method": ask.method, "layer": ask.layer or None, "channels": ask.channels, "progress": progress}
-    both = ask.target == BOTH
-    heat = model.evidence(prepared, **wanted) if both else model.explain(prepared, target=ask.target, **wanted)
-    warnings = tuple(dict.fromkeys((*image_warnings, *prepared.warnings)))
-    return Explanation(prepared, score, model.threshold, model.decide(score), heat, warnings)
+    if ask.target == BOTH:
+        return Explained(prediction, model.evidence(prediction, **wanted))
+    return Explained(prediction, model.explain(prediction, target=ask.target, **wanted))
 
 
-def what_if(model: Predictor, prepared: Prepared) -> Explanation:
-    """Score and heatmap of an image that another recipe than the model's prepared: see Predictor.what_if."""
-    score, heat = model.what_if(prepared)
-    return Explanation(prepared, score, model.threshold, model.decide(score), heat, ())
+def what_if(model: Predictor, prepared: Prepared, mammogram: Mammogram) -> Explained:
+    """Prediction and heatmap of an image that another recipe than the model's prepared: see Predictor.what_if."""
+    prediction = model.what_if(prepared, mammogram)
+    return Explained(prediction, None if prediction.score is None else model.explain(prediction))
 
 
-def on_input(found: Explanation, boxes: list[Box]) -> View:
+def on_input(found: Explained, boxes: list[Box]) -> View:
     """The map on what the model saw; `boxes` in the original's pixels."""
     from core.preprocessing import map_boxes
 
-    mapped = tuple(map_boxes(boxes, found.prepared.matrix))
-    return View(found.prepared.pixels, found.heat.values, mapped, found.heat.target == BOTH)
+    mapped = tuple(map_boxes(boxes, found.prediction.prepared.matrix))
+    return View(found.prediction.prepared.pixels, found.drawn.values, mapped, found.drawn.target == BOTH)
 
 
-def on_original(found: Explanation, original: Picture, shape: tuple[int, int], boxes: list[Box]) -> View:
+def without_map(found: Explained) -> View:
+    """What the model would see of an image without a verdict, with no map over it."""
+    pixels = found.prediction.prepared.pixels
+    return View(pixels, np.zeros(pixels.shape, np.float32))
+
+
+def on_original(found: Explained, original: Picture, shape: tuple[int, int], boxes: list[Box]) -> View:
     """The map on the original image: `original` uint8 is a small copy of it, `shape` its real (height, width).
 
     What the preparation cut away has no heat.
@@ -91,10 +107,10 @@ def on_original(found: Explanation, original: Picture, shape: tuple[int, int], b
 
     height, width = original.shape
     enlarge = scaling(shape[1] / width, shape[0] / height)
-    there = replace(found.prepared, matrix=found.prepared.matrix @ enlarge)
-    values = original_from_prepared(found.heat.values, there, original.shape)
+    there = replace(found.prediction.prepared, matrix=found.prediction.prepared.matrix @ enlarge)
+    values = original_from_prepared(found.drawn.values, there, original.shape)
     mapped = tuple(map_boxes(boxes, scaling(width / shape[1], height / shape[0])))
-    return View(original, values, mapped, found.heat.target == BOTH)
+    return View(original, values, mapped, found.drawn.target == BOTH)
 
 
 def drawn(view: View, *, opacity: float, colormap: str) -> Picture:
@@ -105,7 +121,7 @@ def drawn(view: View, *, opacity: float, colormap: str) -> Picture:
     return _finish(tinted, view.boxes)
 
 
-def pictures(found: Explanation, *, opacity: float, colormap: str) -> tuple[Picture, Picture]:
+def pictures(found: Explained, *, opacity: float, colormap: str) -> tuple[Picture, Picture]:
     """(model input, overlay), RGB uint8, both enlarged alike."""
     view = on_input(found, [])
     grey = np.repeat(view.image[..., None], 3, axis=2)
@@ -137,13 +153,14 @@ def side_by_side(shown: list[Picture]) -> Picture:
     return row
 
 
-def file_name(image: str, found: Explanation, *, original: bool = False, more: str = "") -> str:
+def file_name(image: str, found: Explained, *, original: bool = False, more: str = "") -> str:
     """A name for a saved overlay that every system accepts: `d0012_LCC-gradcam-malignant.png`.
 
-    It tells what was asked for, so that another layer or place does not overwrite it.
+    It tells what was asked for, so that another layer or place does not overwrite it, and that there was no verdict.
     """
-    heat = found.heat
-    parts = [Path(image).stem, heat.method, heat.target, heat.layer, "original" if original else "", more]
+    heat = found.drawn
+    anyway = "scored-anyway" if found.prediction.scored_anyway else ""
+    parts = [Path(image).stem, anyway, heat.method, heat.target, heat.layer, "original" if original else "", more]
     words = (re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in parts)
     return "-".join(word for word in words if word).replace("++", "pp") + ".png"
 
@@ -152,10 +169,15 @@ def save(folder: Path, name: str, picture: Picture) -> Path:
     """Write a picture as PNG into the run's explain/ folder; returns its path.
 
     Raises:
+        BadRun: the run was deleted, or its folder has entries that lead elsewhere.
         OSError: the folder cannot be written to.
     """
     from core.images.encode import encode_png
+    from core.training.folder import require_regular, was_deleted
 
+    if not folder.is_dir():
+        raise was_deleted(folder)
+    require_regular(folder)
     out = folder / "explain" / name
     out.parent.mkdir(exist_ok=True)
     with replacing(out) as stream:

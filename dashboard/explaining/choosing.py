@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import images, kept, results, services
+from core.training.accesses import LABELS
+from dashboard import images, kept, results, sealing, services
 from dashboard.images import ImageRef
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
         st.info("No image of this kind. Choose another kind.", icon=":material/filter_alt_off:")
         return None, None, rows
     paths = rows["path"].tolist()
+    sealing.of_run(LABELS, "Explain", run, paths)
     current = services.recall("explain:image")
     index = paths.index(current) if current in paths else 0
     titles = {str(row.path): title(row) for row in rows.itertuples()}

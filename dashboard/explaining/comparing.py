@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dashboard import images, results, services
+from dashboard import images, sealing, services
 from dashboard.images import ImageRef
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def by_run(first: Case, second: Run) -> list[Case]:
 
 def closed(run: Run, image: ImageRef) -> bool:
     """Whether the image is in the run's test set and that has not been opened."""
-    return split_of(run, image) == "test" and results.evaluation(run, "test") is None
+    found = sealing.sealed_file(image.source, image.key, run)[1]
+    return found is not None and found.folder == run.path
 
 
 def split_of(run: Run, image: ImageRef) -> str:

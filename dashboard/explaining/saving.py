@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, images, results, services
-from dashboard.explaining import Box, Explanation, Picture, View, drawn, file_name, on_input, on_original, save, side_by_side
+from core.training.accesses import HEATMAPS
+from dashboard import components, images, results, sealing, services
+from dashboard.explaining import Box, Explained, Picture, View, drawn, file_name, on_input, on_original, save, side_by_side
 from dashboard.explaining.comparing import Case
 from dashboard.results import Ask
 
@@ -32,7 +33,7 @@ class Look:
     second: str = ""
 
 
-def view_of(case: Case, found: Explanation, look: Look) -> View:
+def view_of(case: Case, found: Explained, look: Look) -> View:
     """The map on the model's input or on the original, with the row's boxes."""
     from core.data import lesion_boxes
 
@@ -61,7 +62,7 @@ def remember_look() -> None:
 
 
 def saving(
-    run: Run, shown: list[Case], found: list[Explanation], views: list[View], look: Look, ask: Ask, listed: pd.DataFrame | None
+    run: Run, shown: list[Case], found: list[Explained], views: list[View], look: Look, ask: Ask, listed: pd.DataFrame | None
 ) -> None:
     """Save the overlay to the run, download it, or save those of the whole list."""
     from core.gradcam import SLOW
@@ -106,7 +107,11 @@ def save_many(run: Run, rows: pd.DataFrame, ask: Ask, look: Look) -> None:
     for done, (_, row) in enumerate(rows.iterrows(), start=1):
         case = Case(run, images.image_ref(row["path"]), row, "")
         try:
+            sealing.of_run(HEATMAPS, "Explain", run, [str(row["path"])])
             found = results.explanation(run, case.image, ask.method, ask.target, ask.layer)
+            if found.heat is None:
+                refused.append(f"{case.image.name}: {found.prediction.verdict}")
+                continue
             overlay = saved_picture([view_of(case, found, look)])
         except LabError as error:
             refused.append(str(error))

@@ -9,7 +9,8 @@ import streamlit as st
 
 from core.config import Recipe
 from core.errors import LabError
-from dashboard import components, kept, pictures, results, services
+from core.training.accesses import HEATMAPS, IMAGES
+from dashboard import components, kept, pictures, results, sealing, services
 from dashboard.pictures import Tile
 from dashboard.studio import heat
 from dashboard.studio.scene import Scene
@@ -40,6 +41,7 @@ def cases(scene: Scene) -> None:
         st.caption(f"The first {SHOWN} of {len(sorted_out[kind]):,}: {order} first. All of them stand under All images.")
     if scene.level != "image":
         st.caption(f"Judged by {scene.units}; each is shown by its most telling image, with the score of the {scene.level}.")
+    sealing.of_run(HEATMAPS if heated else IMAGES, "Evaluate", scene.run, [*rows["path"], services.recall(CASE, "")])
     chosen(scene)
     gallery(scene, rows, kind, heated)
 

@@ -10,9 +10,10 @@ import streamlit as st
 
 from core.errors import LabError
 from dashboard import images, services
-from dashboard.services import Report, Task, stamp
+from dashboard.services import Report, Task
 
 if TYPE_CHECKING:
+    from core.predict import Prediction, Predictor
     from core.training import Run
 
 SIDE = 300  # px
@@ -29,13 +30,13 @@ class Heat:
 
 def ready(run: Run, paths: Sequence[str]) -> dict[str, Heat]:
     """The heatmaps that are there by now, by path."""
-    store = _store(str(run.path), stamp(run.path / "model.json"))
+    store = _store(str(run.path), services.model_stamp(run))
     return {path: store[path] for path in paths if path in store}
 
 
 def want(run: Run, paths: Sequence[str]) -> None:
     """Have the missing ones of these heatmaps made in the background. Call it when the images themselves are on the page."""
-    store = _store(str(run.path), stamp(run.path / "model.json"))
+    store = _store(str(run.path), services.model_stamp(run))
     missing = [path for path in paths if path not in store]
     if missing and not failed(run):
         _start(run, store, missing)
@@ -58,12 +59,18 @@ def again(run: Run) -> None:
 
 
 def _name(run: Run) -> str:
-    return f"heat:{run.path}:{stamp(run.path / 'model.json')}"
+    return f"heat:{run.path}:{services.model_stamp(run)}"
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _store(path: str, changed: int) -> dict[str, Heat]:
+def _store(path: str, changed: tuple[int, int]) -> dict[str, Heat]:
     return {}
+
+
+def judged(model: Predictor, path: str) -> Prediction:
+    """What the model says of an image file. Raises UnreadableImage."""
+    image = images.image_ref(path)
+    return model.predict_prepared(images.prepared(image, model.recipe), images.mammogram(image, model.recipe))
 
 
 def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
@@ -74,14 +81,14 @@ def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
         for done, path in enumerate(paths):
             report(done, len(paths))
             try:
-                prepared = images.prepared(images.image_ref(path), model.recipe)
-                found = model.explain(prepared, method="auto", target="malignant")
+                prediction = judged(model, path)
+                found = model.explain(prediction, method="auto", target="malignant")
             except LabError as error:
                 store[path] = Heat(b"", str(error))
                 continue
             from core.gradcam import overlay
 
-            tinted = overlay(prepared, found, OPACITY, "inferno")
+            tinted = overlay(prediction.prepared, found, OPACITY, "inferno")
             store[path] = Heat(images.preview_jpeg(tinted, SIDE), found.reason if found.flat else "")
 
     services.start_task(_name(run), "Computing heatmaps", work)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.evaluate.result import excluded_words
 from core.metrics import frozen_thresholds
 from core.training.lineage import read_parent
-from dashboard import components, results
+from dashboard import components, judging, results
 from dashboard.components import number
-from dashboard.studio import paper
+from dashboard.studio import access_list, paper
 from dashboard.studio.scene import SPLITS, UNITS
 
 if TYPE_CHECKING:
@@ -38,23 +40,38 @@ def not_scored(run: Run, split: str) -> None:
                 f"It tells the truth once. The threshold **{threshold}** is frozen on validation. Each opening is counted and "
                 "stands in the report: open it when you are done choosing between settings."
             )
-            label, icon = "Open the test set", ":material/lock_open:"
+            access_list.summary(run)
+            confirmed_opening(run, "Open the test set", "evaluate:start")
+            with st.expander("What its test images were used for"):
+                access_list.table(run)
         else:
             st.markdown("### The validation set has not been scored yet", anchors=False)
             st.markdown(f"Scores {images:,} images with the run's best model; its threshold is **{threshold}**.")
-            label, icon = "Score the validation set", ":material/play_arrow:"
-        if st.button(label, type="primary", icon=icon, key="evaluate:start"):
-            score(run, split)
+            if st.button("Score the validation set", type="primary", icon=":material/play_arrow:", key="evaluate:start"):
+                score(run, split)
+
+
+def confirmed_opening(run: Run, label: str, key: str) -> None:
+    """The button that opens the test set, behind a word about what that means and a tick that it is known."""
+    with st.popover(label, icon=":material/lock_open:", type="primary"):
+        st.markdown(
+            f"Run **{components.plain(run.name)}**, threshold **{number(run.model_card().get('threshold'))}**.\n\n"
+            "Its figures on the test set are worth what they say only if nothing is chosen after seeing them: no setting, no "
+            "threshold, no other run. The opening is recorded and cannot be taken back."
+        )
+        sure = st.checkbox("I am done choosing", key=f"{key}:sure")
+        if st.button("Open it", type="primary", icon=":material/lock_open:", key=key, disabled=not sure):
+            score(run, "test")
 
 
 def damaged(run: Run, split: str, error: LabError) -> None:
     """Why the stored figures cannot be read, and the way to new ones."""
     components.show_error(error)
-    again = "Score again"
     if split == "test":
-        again = "Open the test set again"
         st.markdown("Scoring the test set anew is counted as one more opening, as far as the count can still be read.")
-    if st.button(again, type="primary", icon=":material/refresh:", key="evaluate:again"):
+        access_list.summary(run)
+        confirmed_opening(run, "Open the test set again", "evaluate:again")
+    elif st.button("Score again", type="primary", icon=":material/refresh:", key="evaluate:again"):
         score(run, split)
 
 
@@ -94,7 +111,7 @@ def about(run: Run, found: Evaluation) -> None:
             st.badge("SYNTHETIC", color="orange", help="The demo set: a figure on it says nothing about real mammograms.")
         parts = [f"{found.images:,} images of {found.patients:,} patients"]
         if found.excluded:
-            parts.append(f"{len(found.excluded)} left out")
+            parts.append(excluded_words(found.excluded))
         times = "once" if found.opened == 1 else f"{found.opened} times"
         if found.split == "test":
             parts.append(f"test set opened **{times}**, last {_day(found.last_opened)}")
@@ -102,7 +119,7 @@ def about(run: Run, found: Evaluation) -> None:
             parts.append(f"scored {_day(found.last_opened)}")
         st.markdown(" · ".join(parts + _inherited(run, found.split)), width="stretch")
         if found.split == "test":
-            _history(found)
+            _history(run, found)
             with st.popover("Open again", icon=":material/refresh:"):
                 st.markdown("Scores the test set anew. It is counted, and the count cannot be taken back.")
                 if st.button("Open it again", key="evaluate:again"):
@@ -110,9 +127,14 @@ def about(run: Run, found: Evaluation) -> None:
         elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
             score(run, found.split)
     _outdated(run, found)
+    judging.chance_notice(run)
     if found.excluded:
-        with st.expander("Images that were left out"):
-            st.dataframe([{"image": item.path, "reason": item.reason} for item in found.excluded], hide_index=True)
+        with st.expander(f"Images that were left out: {len(found.excluded)}"):
+            rows = [
+                {"image": Path(item.path).name, "truth": item.label, "reason": item.reason, "path": item.path}
+                for item in found.excluded
+            ]
+            st.dataframe(rows, hide_index=True)
 
 
 def _outdated(run: Run, found: Evaluation) -> None:
@@ -139,10 +161,12 @@ def _outdated(run: Run, found: Evaluation) -> None:
     st.warning(f"{why} {'They are being made anew.' if doing else f'{again} for figures of the model as it is.'}")
 
 
-def _history(found: Evaluation) -> None:
-    """How often the test set was looked at, in plain sight; when and with what, on demand."""
-    with st.popover("History", icon=":material/history:"):
+def _history(run: Run, found: Evaluation) -> None:
+    """What the test set was used for, and with which thresholds and weights it was scored, on demand."""
+    with st.popover("History", icon=":material/history:", width="content"):
         st.markdown("Each look at the test set is a chance to choose with it in view. The report prints this history.")
+        access_list.table(run)
+        st.markdown("**Openings, with the threshold and the weights of each**")
         rows: list[list[Interval | str | None]] = [
             [_day(each.when), "scored", f"{each.threshold:.3f}", each.weights_sha256[:8]] for each in found.history
         ]

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import components, results
+from core.errors import BadRun
+from core.small_files import read_bytes
+from core.training.accesses import LABELS
+from dashboard import components, results, sealing
 from dashboard.components import duration
 from dashboard.studio import paper
 from dashboard.studio.cases import explain, judged
@@ -15,6 +18,9 @@ from dashboard.studio.scene import Scene
 
 if TYPE_CHECKING:
     from core.training import Run
+
+
+LARGEST = 1 << 28  # bytes of a download
 
 
 def figures(scene: Scene) -> None:
@@ -37,6 +43,7 @@ def images(scene: Scene) -> None:
     """Every scored image; click a heading to sort, a row to explain it."""
     found, threshold = scene.found, scene.threshold
     table = judged(scene)
+    sealing.of_run(LABELS, "Evaluate", scene.run, table["path"])
     called = table["unit_score"] >= threshold
     malignant = table["unit_label"] == "malignant"
     shown = table.assign(
@@ -81,6 +88,15 @@ def _outcome(malignant: bool, called: bool) -> str:
     return "false alarm" if called else "cleared"
 
 
+def content_of(path: Path) -> bytes:
+    """A file of a run, to be downloaded. Raises BadRun."""
+    try:
+        return read_bytes(path, LARGEST)
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise BadRun(f"{path}: cannot be read ({words}). Reload the page: the run may have been deleted or renamed.") from error
+
+
 def downloads(scene: Scene) -> None:
     """The predictions as CSV, and the report as one HTML file."""
     run, found = scene.run, scene.found
@@ -88,7 +104,7 @@ def downloads(scene: Scene) -> None:
     with left.container(border=True, height="stretch"):
         st.markdown("#### Predictions", anchors=False)
         st.markdown(f"{found.images:,} rows: path, patient, side, view, label, split, score, and what is known of each image.")
-        content = (run.path / "predictions" / f"{found.split}.csv").read_bytes()
+        content = content_of(run.path / "predictions" / f"{found.split}.csv")
         st.download_button(
             "Download CSV",
             content,
@@ -118,7 +134,7 @@ def report(run: Run) -> None:
         if path.is_file():
             st.download_button(
                 "Download report",
-                path.read_bytes(),
+                content_of(path),
                 f"{run.name}-report.html",
                 "text/html",
                 icon=":material/download:",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, pictures, services
+from dashboard import components, pictures, sealing, services
 from dashboard.components import Metric
 from dashboard.images import image_ref, thumbnail
 from dashboard.pictures import Tile
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from core.data.checks import CheckReport
     from core.data.importers import Importer
 
+PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
 ROWS, COLUMNS = 3, 6
+SHOWN = 200  # problems: a browser takes no more at once
+STOPPED = ":material/cancel:"
 
 
 def show() -> None:
@@ -44,7 +47,8 @@ def show() -> None:
         components.synthetic_notice()
     _cards(frame)
     if view == "Images":
-        images(frame)
+        sealing.switch(PAGE, manifest)
+        images(manifest)
     elif view == "Counts":
         counts(frame)
     elif view == "Problems":
@@ -100,8 +104,9 @@ def _sides(frame: pd.DataFrame) -> str:
 
 @st.fragment
 @components.errors_shown()
-def images(frame: pd.DataFrame) -> None:
+def images(manifest: Path) -> None:
     """A page of thumbnails on black with label and filter; a click opens the image in Preprocess."""
+    frame = sealing.visible(PAGE, manifest)
     with st.container(key="narrow_filter"):
         labels, splits, search, pager = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
     label = labels.segmented_control("Label", ["benign", "malignant"], key="data:label", label_visibility="collapsed")
@@ -131,6 +136,7 @@ def images(frame: pd.DataFrame) -> None:
         page = int(st.number_input("Page", 1, pages, key="data:page", label_visibility="collapsed")) if pages > 1 else 1
     first = (page - 1) * ROWS * COLUMNS
     shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
+    sealing.shown(PAGE, manifest, [str(row.path) for row in shown])
     with st.container(key="data-grid"):  # as high as its images before they are there: nothing jumps
         with st.spinner("Reading images", show_time=False), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             tiles = list(pool.map(_tile, shown))
@@ -214,12 +220,15 @@ def problems(manifest: Path) -> None:
     """The check of the data set: start, progress, and what it found with reasons."""
     task = services.task(services.check_name(manifest))
     if task is not None and task.running:
-        _check_progress(services.check_name(manifest))
+        _progress(services.check_name(manifest), "data:check:cancel")
         return
     if task is not None and task.state == "failed":
         components.show_error(task.error)
+    if task is not None and task.state == "stopped":
+        st.info("The check was cancelled. What was read by then is kept: checking again goes on from there.", icon=STOPPED)
     if task is not None and task.state == "done":
-        report(task.result)
+        sealing.switch(PAGE, manifest)
+        report(task.result, manifest)
     else:
         st.markdown("Reads every file: missing or unreadable ones, duplicates, patients in two splits, imbalance.")
     if st.button(
@@ -231,16 +240,26 @@ def problems(manifest: Path) -> None:
 
 
 @st.fragment(run_every=0.5)
-def _check_progress(name: str) -> None:
+def _progress(name: str, key: str) -> None:
+    """A running task's progress, and a button that cancels it; the page anew when it has ended."""
     task = services.task(name)
     if task is None or not task.running:
         st.rerun()
-    else:
-        components.task_progress(task)
+        return
+    components.task_progress(task)
+    stopping = task.stopping.is_set()
+    st.button(
+        "Cancelling" if stopping else "Cancel",
+        icon=":material/cancel:",
+        key=key,
+        disabled=stopping,
+        on_click=services.stop_task,
+        args=(name,),
+    )
 
 
-def report(found: CheckReport) -> None:
-    """What check_manifest found: a line a problem, the worst first, each with its rows."""
+def report(found: CheckReport, manifest: Path) -> None:
+    """What check_manifest found: a line a problem, the worst first, each with its rows; test images only where switched on."""
     if found.ok and not found.problems:
         st.success(
             "Nothing found: every file is readable, no duplicates, no patient in two splits.", icon=":material/check_circle:"
@@ -251,18 +270,23 @@ def report(found: CheckReport) -> None:
             "Patients or images stand in more than one split: training refuses this manifest until that is mended.",
             icon=":material/error:",
         )
-    for problem in found.problems:
+    for problem in found.problems[:SHOWN]:
         with st.container(border=True):
             count = f"{len(problem.rows)} row{'s' if len(problem.rows) != 1 else ''}"
             st.markdown(f"**{problem.kind.replace('_', ' ').capitalize()}** · {count}")
-            st.text(problem.message)
+            st.text(problem.message if sealing.is_on(PAGE, manifest) else sealing.redacted(problem, manifest))
+    if len(found.problems) > SHOWN:
+        st.markdown(f"And {len(found.problems) - SHOWN:,} more: `python -m core data check` lists them all.")
 
 
 def _left_out(manifest: Path) -> None:
     """What the import of this manifest had to say, and the files it left out."""
     kept = services.recall(f"left_out:{manifest}", {})
     for note in kept.get("notes", []):
-        st.info(note, icon=":material/info:")
+        if note.startswith("warning: "):
+            st.warning(note.removeprefix("warning: "), icon=":material/warning:")
+        else:
+            st.info(note, icon=":material/info:")
     if kept.get("rejected"):
         st.markdown(f"#### Left out by the import: {kept['count']}", anchors=False)
         rows = [{"file": path, "reason": reason} for path, reason in kept["rejected"]]
@@ -285,8 +309,10 @@ def import_form(*, primary: bool = True) -> None:
     options = _options(IMPORTERS[name])
     task = services.task("import")
     if task is not None and task.running:
-        _import_progress()
+        _progress("import", "import:cancel")
         return
+    if task is not None and task.state == "stopped":
+        st.info("The import was cancelled. Nothing was written.", icon=STOPPED)
     if task is not None and task.state == "failed":
         components.show_error(task.error)
     if st.button(
@@ -294,7 +320,7 @@ def import_form(*, primary: bool = True) -> None:
     ):
         services.forget_task("import")
         with components.errors_shown():
-            services.start_import(name, Path(source).expanduser(), options)
+            services.start_import(name, Path(source), options)
             st.rerun()
 
 
@@ -308,15 +334,6 @@ def _options(importer: Importer) -> dict[str, str]:
             for name, words in importer.options.items()
         }
     return {name: text for name, text in typed.items() if text}
-
-
-@st.fragment(run_every=0.5)
-def _import_progress() -> None:
-    task = services.task("import")
-    if task is None or not task.running:
-        st.rerun()
-    else:
-        components.task_progress(task)
 
 
 with components.page(

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import auditing, components, kept, results, services, uploaded
+from dashboard import auditing, components, judging, kept, results, sealing, services, uploaded
 from dashboard.components import Metric
-from dashboard.explaining import Explanation, View, choosing, panels
+from dashboard.explaining import Explained, View, choosing, panels, without_map
 from dashboard.explaining.comparing import Case, by_run, by_view, closed, other_runs, other_view
 from dashboard.explaining.saving import PICTURES, Look, colours, remember_look, saving, view_of
 from dashboard.images import ImageRef
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from core.training import Run
 
+PAGE = "Explain"  # as records of accesses to test images name it
 LOOKS = {"image": "One image", "audit": "Audit of all"}
 SOURCES = {"val": "Validation", "test": "Test", "upload": "Upload"}
 TARGETS = {"malignant": "malignant", "benign": "benign", "both": "both"}
@@ -80,8 +81,13 @@ def workbench(run: Run, source: str) -> None:
             return
         look = looking(run, row, boxes, controls)
         shown = cases(run, image, row, look)
-        found = explanations(shown, ask)
+        seen(shown)
+        anyway = judging.wants_score_anyway("explain", [case.image.key for case in shown])
+        found = explanations(shown, ask._replace(anyway=anyway))
         if found is None:
+            return
+        if any(each.heat is None for each in found):
+            unjudged(shown, found)
             return
         views = [view_of(case, each, look) for case, each in zip(shown, found, strict=True)]
         notes(shown, found)
@@ -90,6 +96,17 @@ def workbench(run: Run, source: str) -> None:
         picture(shown, found, views, ask, look)
     with controls:
         saving(run, shown, found, views, look, ask, listed)
+
+
+def seen(shown: list[Case]) -> None:
+    """Record test images with their heatmaps before they are shown; of an upload say so."""
+    from core.training.accesses import HEATMAPS
+
+    if shown[0].row is None:
+        sealing.named(shown[0].image, PAGE, HEATMAPS, [case.run for case in shown])
+        return
+    for case in shown:
+        sealing.of_run(HEATMAPS, PAGE, case.run, [str(case.row["path"])])
 
 
 # ---------------------------------------------------------------- what is asked for
@@ -156,7 +173,7 @@ def cases(run: Run, image: ImageRef, row: Any, look: Look) -> list[Case]:
     if look.beside != "run":
         return [alone]
     second = services.open_run(look.second)
-    if closed(second, image):
+    if row is not None and closed(second, image):  # an upload is shown as it is everywhere: recorded, with a warning
         st.warning(
             f"This image is in the test set of {second.name}, which has not been opened. Open it on Evaluate first.",
             icon=":material/lock:",
@@ -165,7 +182,7 @@ def cases(run: Run, image: ImageRef, row: Any, look: Look) -> list[Case]:
     return by_run(Case(run, image, row, run.name), second)
 
 
-def explanations(shown: list[Case], ask: Ask) -> list[Explanation] | None:
+def explanations(shown: list[Case], ask: Ask) -> list[Explained] | None:
     """One for each case; None while a slow method is at work, whose progress is then shown."""
     from core.gradcam import SLOW as SLOW_METHODS
 
@@ -173,7 +190,10 @@ def explanations(shown: list[Case], ask: Ask) -> list[Explanation] | None:
     if ask.method not in SLOW_METHODS:
         forget_slow([])
         with st.spinner("Computing the heatmap", show_time=False):
-            return [results.explanation(case.run, case.image, each.method, each.target, each.layer) for case, each in asked]
+            return [
+                results.explanation(case.run, case.image, each.method, each.target, each.layer, score_anyway=each.anyway)
+                for case, each in asked
+            ]
     found = []
     forget_slow([results.explanation_name(case.run, case.image, each) for case, each in asked])
     for case, each in asked:
@@ -227,51 +247,82 @@ def is_synthetic(row: Any) -> bool:
     return row is not None and str(row.get("synthetic", "")).lower() in ("true", "1", "yes")
 
 
-def verdicts(shown: list[Case], found: list[Explanation]) -> None:
+def unjudged(shown: list[Case], found: list[Explained]) -> None:
+    """Why there is no verdict, where it would be; then the image without a map."""
+    for case, each in zip(shown, found, strict=True):
+        if each.heat is None:
+            about = f"{case.name}: " if len(shown) > 1 else ""
+            judging.no_verdict(each.prediction, "explain", case.image.key, about=about)
+    notes(shown, found)
+    pieces = []
+    for case, each in zip(shown, found, strict=True):
+        height, width = each.prediction.prepared.pixels.shape
+        view = without_map(each)
+        pieces.append(panels.Panel(view, f"Model input, {width} × {height} px", case.image.name, bare=True))
+    show_panels(pieces, Ask(), subject=shown[0].image.key, linked=False)
+    if any(each.heat is not None for each in found):
+        how_to_read()
+
+
+def verdicts(shown: list[Case], found: list[Explained]) -> None:
     """Score, decision and truth as cards: of one image, or of two side by side."""
     row = shown[0].row
     truth = "" if row is None else str(row["label"])
+    predictions = [each.prediction for each in found]
+    for case, prediction in zip(shown, predictions, strict=True):
+        if prediction.scored_anyway:
+            about = f"{case.name}: " if len(shown) > 1 else ""
+            judging.no_verdict(prediction, "explain", case.image.key, about=about)
     if len(shown) > 1:
         scores = [
-            Metric(
-                f"{case.name}: P(malignant)",
-                f"{each.score:.3f}",
-                f"{each.decision} ({'≥' if each.decision == 'malignant' else '<'} {each.threshold:.3f})",
-            )
-            for case, each in zip(shown, found, strict=True)
+            Metric(f"{case.name}: P(malignant)", f"{prediction.score:.3f}", judging.decided(prediction))
+            for case, prediction in zip(shown, predictions, strict=True)
         ]
         components.metric_cards(scores)
         return
-    right = "" if not truth else ("correct" if truth == found[0].decision else "wrong")
+    prediction = predictions[0]
+    right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
     side = "" if row is None else f"{row['laterality']} {row['view']}".strip()
+    calibrated = prediction.calibrated
+    probability = "" if calibrated is None else f" · calibrated {calibrated:.3f}"
+    decision = prediction.decision or "none"
     components.metric_cards(
         [
-            Metric("Score", f"{found[0].score:.3f}", f"threshold {found[0].threshold:.3f}"),
-            Metric("Decision", found[0].decision, right or "at the model's threshold"),
+            Metric("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{probability}"),
+            Metric("Decision", decision, "scored anyway" if prediction.refusal else right or "at the model's threshold"),
             Metric("Truth", truth or "not known", side or "not in the manifest"),
         ]
     )
 
 
-def picture(shown: list[Case], found: list[Explanation], views: list[View], ask: Ask, look: Look) -> None:
+def picture(shown: list[Case], found: list[Explained], views: list[View], ask: Ask, look: Look) -> None:
     """The panels on black, then what has to be known to read them."""
 
     height, width = views[0].image.shape
-    opacity, colormap = colours()
     where = "Model input" if look.place == "input" else "Original"
     alone = len(shown) == 1
     pieces = [panels.Panel(views[0], f"{where}, {width} × {height} px", shown[0].image.name, bare=True)] if alone else []
     for case, each, view in zip(shown, found, views, strict=True):
-        heat = each.heat
+        heat = each.drawn
         what = "Evidence for either class" if heat.target == "both" else f"Evidence for {heat.target}"
         detail = f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
         if look.beside == "view":
             detail = f"{case.image.name} · {detail}"
         if look.beside == "run":
-            rows, columns = each.prepared.pixels.shape
-            detail += f" · input {columns} × {rows} px, recipe {each.prepared.recipe_hash[:8]}"
+            prepared = each.prediction.prepared
+            rows, columns = prepared.pixels.shape
+            detail += f" · input {columns} × {rows} px, recipe {prepared.recipe_hash[:8]}"
         name = what if alone else f"{case.name}: {what.lower()}"
         pieces.append(panels.Panel(view, name, detail, note="Empty: no colour" if heat.flat else ""))
+    subject = shown[0].image.key + look.place
+    show_panels(pieces, ask, subject=subject, linked=look.beside != "view")
+    how_to_read()
+
+
+def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: bool) -> None:
+    """Pictures in a row, at the size and in the colours of this page."""
+    height, width = pieces[0].view.image.shape
+    opacity, colormap = colours()
     panels.show(
         pieces,
         key=PICTURES,
@@ -280,10 +331,14 @@ def picture(shown: list[Case], found: list[Explanation], views: list[View], ask:
         opacity=opacity,
         colormap=colormap,
         scale=scale_words(ask),
-        subject=shown[0].image.key + look.place,
-        linked=look.beside != "view",
+        subject=subject,
+        linked=linked,
         on_look=remember_look,
     )
+
+
+def how_to_read() -> None:
+    """What a heatmap is not, and how it is zoomed."""
     st.caption(
         "A heatmap shows where this network looked, not where a disease is; strengths of two images do not compare. "
         "Wheel zooms, drag pans, double click resets. With the keyboard: + and − zoom, arrows pan, 0 resets."
@@ -297,10 +352,14 @@ def scale_words(ask: Ask) -> tuple[str, str, str]:
     return "0: none", "1: strongest", "Colours are relative to this image"
 
 
-def notes(shown: list[Case], found: list[Explanation]) -> None:
+def notes(shown: list[Case], found: list[Explained]) -> None:
     """Above the picture: empty maps with their reason, methods that do not fit, what the preparation was unsure about."""
     for case, each in zip(shown, found, strict=True):
         heat, name = each.heat, f"{case.name}: " if len(shown) > 1 else ""
+        for warning in (*each.prediction.warnings, *([case.warning] if case.warning else [])):
+            st.warning(f"{name}{warning}", icon=":material/warning:")
+        if heat is None:
+            continue
         if heat.flat:
             st.warning(
                 f"{name}This heatmap is empty: {heat.reason}. Nothing is stretched into colour.", icon=":material/blur_off:"
@@ -310,8 +369,6 @@ def notes(shown: list[Case], found: list[Explanation]) -> None:
         layer = next((choice.name for choice in results.layer_choices(case.run) if choice.name == heat.layer), "")
         if reason := results.unfit_methods(case.run, layer).get(heat.method):
             st.warning(f"{name}{heat.method} does not fit this network: {reason}.", icon=":material/rule:")
-        for warning in (*each.warnings, *([case.warning] if case.warning else [])):
-            st.warning(f"{name}{warning}", icon=":material/warning:")
 
 
 with components.page(

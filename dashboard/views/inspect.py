@@ -107,6 +107,7 @@ def board(image: ImageRef, recipe: Recipe) -> None:
     with st.spinner("Preparing the image", show_time=False):
         found = inspecting.inspected(image, recipe)
     inspection = found.inspection
+    asked(image, recipe, inspection)
     for warning in inspection.warnings:
         st.warning(warning, icon=":material/warning:")
     with st.container(key="narrow_stack_saving"):
@@ -122,6 +123,32 @@ def board(image: ImageRef, recipe: Recipe) -> None:
     large(inspection, chosen)
     st.divider()
     tables(inspection)
+
+
+def asked(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
+    """Whether a model would judge this image: by what the file says and, for a trained model's recipe, by that model's gate."""
+    from core.gate import doubts_of_origin, refusal_of_origin
+    from core.predict import no_verdict
+
+    run = inspecting.run_of(services.recall("inspect:recipe", ""))
+    if run is not None and services.predictor(run).recipe == recipe:
+        prediction = services.predictor(run).predict_prepared(inspection.prepared, images.mammogram(image, recipe))
+        said, name = prediction.refusal, f"Gate of {run.name}"
+        far = "" if prediction.distance is None else f" Distance: {prediction.distance:.2f} of what is allowed."
+        doubts = [warning for warning in prediction.warnings if warning not in inspection.warnings]
+    else:
+        missing = next((warning for warning in inspection.warnings if "no breast" in warning), "")
+        found = inspection.prepared.breast_found
+        why = missing.partition(":")[0]
+        said = refusal_of_origin(inspection.meta, breast_found=found, recipe=inspection.recipe, why_no_breast=why)
+        name, far, doubts = "Gate", "", list(doubts_of_origin(inspection.meta))
+        far = "" if said else " A model asks more: choose a trained model's recipe to see whether it would judge this image."
+    if said:
+        st.error(f"{name}: {components.plain(no_verdict(said))}{far}", icon=":material/block:")
+    else:
+        st.markdown(f":material/verified: {components.plain(name)}: nothing against a verdict.{far}")
+    for doubt in doubts:
+        st.warning(components.plain(doubt), icon=":material/warning:")
 
 
 def strip(found: Inspected) -> int:

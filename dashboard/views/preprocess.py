@@ -9,7 +9,8 @@ import streamlit as st
 
 from core.config import Recipe
 from core.errors import LabError
-from dashboard import components, images, kept, pictures, recipes, results, services, workbench
+from core.training.accesses import PREDICTION
+from dashboard import components, images, judging, kept, pictures, recipes, results, sealing, services, workbench
 from dashboard.images import ImageRef
 from dashboard.recipes import Difference
 
@@ -177,6 +178,7 @@ def _foreign(run: Run, recipe: Recipe) -> list[Difference]:
 
 def _use_for_training() -> None:
     try:
+        sealing.recipe_saved(recipes.draft().hash)
         st.session_state[SAVED] = recipes.use_for_training()
     except (LabError, OSError) as error:
         st.session_state[FAILED] = f"The recipe was not saved: {error}"
@@ -241,7 +243,7 @@ def wall(recipe: Recipe) -> None:
     path = services.current_manifest()
     if path is None:
         return
-    frame = services.manifest_frame(path)
+    frame = sealing.visible(components.TITLES["preprocess"], path)
     if len(frame) < 2:
         return
     title, many, again = st.columns([6, 2, 2], vertical_alignment="bottom")
@@ -257,6 +259,7 @@ def wall(recipe: Recipe) -> None:
         disabled=len(frame) <= count,
     )
     rows = workbench.choose(frame, count, seed)
+    sealing.shown(components.TITLES["preprocess"], path, rows["path"])
     picked = workbench.wall(workbench.refs_of(rows, components.image_title), rows, recipe, key="preprocess:wall")
     st.caption(
         f"On copies of at most {images.SMALL_SIDE} px, so that twelve keep up: fine texture looks coarser than in "
@@ -306,14 +309,28 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
     """Score and heatmap under the recipe of the sliders, beside the score under the model's own."""
     from dashboard.explaining import pictures as draw
 
+    sealing.of_file(run, image, components.TITLES["preprocess"], PREDICTION)
     found = results.what_if(run, image, recipe)
     own = results.explanation(run, image, "auto", "malignant")
     first, second, third = st.columns(3)
-    first.metric("With these settings" if foreign else "Score", components.number(found.score))
-    second.metric("With its own recipe", components.number(own.score))
-    third.metric("Threshold", components.number(found.threshold))
-    _, overlay = draw(found, opacity=0.4, colormap="turbo")
-    pictures.image_on_black(images.preview_jpeg(overlay), key="preprocess:heat", height=300, caption="Evidence for malignant")
+    refusal = own.prediction.refusal or found.prediction.refusal
+    here = None if refusal else found.prediction.score
+    first.metric("With these settings" if foreign else "Score", components.number(here))
+    second.metric("With its own recipe", components.number(own.prediction.score))
+    third.metric("Threshold", components.number(found.prediction.threshold))
+    if refusal:
+        refused = own.prediction if own.prediction.refusal else found.prediction
+        st.error(components.plain(f"{refused.verdict} The Explain page gives its score anyway."), icon=":material/block:")
+    else:
+        st.caption(components.plain(judging.decided(own.prediction, "With its own recipe")))
+    for warning in own.prediction.warnings:
+        if warning not in images.mammogram(image, recipe).warnings:
+            st.warning(components.plain(warning), icon=":material/warning:")
+    if found.heat is not None and not refusal:
+        _, overlay = draw(found, opacity=0.4, colormap="turbo")
+        pictures.image_on_black(
+            images.preview_jpeg(overlay), key="preprocess:heat", height=300, caption="Evidence for malignant"
+        )
     if foreign:
         st.caption(
             "A what-if: the model never saw images prepared like this, and its threshold was not chosen for them. "

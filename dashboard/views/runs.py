@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import components, controls, fork_form, kept, overview, results, services
+from dashboard import components, controls, fork_form, judging, kept, overview, results, services
 from dashboard.components import duration, plain
 from dashboard.overview import Row, figure_text
 from dashboard.states import LAUNCHERS
@@ -20,6 +20,7 @@ PARTS = ["Curves", "Figures", "Settings", "Fork", "Name and note", "Delete"]
 REFRESH = 2.0  # seconds
 _PAGE = "runs:page"
 CHART_HEIGHT = 330
+LONGEST = 1000  # characters in the columns of text
 INTERVAL = 150  # px of a column with a figure and its interval
 
 
@@ -86,6 +87,9 @@ def table() -> None:
                 help="ROC AUC of the kept model on its validation images, with the 95 % interval over patients. "
                 "The best epoch was chosen on these very images: a little flattering.",
             ),
+            "Better than chance": st.column_config.TextColumn(
+                help="Whether its validation scores show that; the note says why not.",
+            ),
             "Test AUC": st.column_config.TextColumn(
                 width=INTERVAL, help="Of the last evaluation on the test set, with its 95 % interval."
             ),
@@ -112,13 +116,21 @@ def filters(found: list[Row]) -> tuple[str, list[str]]:
 
 
 def what_to_know(row: Row) -> str:
-    """The detail column: what is wrong, else what it waits for or how it ended."""
-    return row.problem or row.status.reason
+    """The detail column: what is wrong or in doubt, else what it waits for or how it ended."""
+    from core.metrics.chance import warning_of
+
+    failed = row.status.reason if row.status.state == "failed" else ""
+    chance = warning_of(row.chance)
+    return _short(row.problem or " · ".join(filter(None, (row.doubt, failed, chance))) or row.status.reason)
 
 
 def row_note(row: Row) -> str:
     """What the user wrote of the run, on a line."""
-    return " ".join(row.note.split())
+    return _short(" ".join(row.note.split()))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def table_frame(rows: list[Row]) -> object:
@@ -134,6 +146,7 @@ def table_frame(rows: list[Row]) -> object:
                 "Input size": each.size,
                 "Data set": each.data,
                 "Validation AUC": figure_text(each.validation),
+                "Better than chance": "not so far" if each.chance else "–" if each.validation is None else "yes",
                 "Test AUC": figure_text(each.test),
                 "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
                 "Duration": "–" if each.seconds is None else duration(each.seconds),
@@ -170,6 +183,9 @@ def one(row: Row) -> None:
         components.show_error(f"This run's folder is damaged: {row.problem}")
     elif status.reason:
         st.markdown(plain(status.reason))
+    if row.doubt:
+        components.show_error(row.doubt)
+    judging.chance_notice(run)
     if row.note:
         st.caption(plain(row.note))
     part = kept.segmented("Part", PARTS, "runs:part", hide_label=True)
@@ -227,11 +243,15 @@ def delete(run: Run, *, at_work: bool) -> None:
     if at_work:
         st.info("Stop it first: a run at work or in line cannot be deleted.", icon=":material/info:")
         return
-    st.warning(
-        f"Deletes the folder {plain(services.display_path(run.path))} with the model, its checkpoint, scores and report. "
-        "This cannot be undone. Images and manifests are not touched.",
-        icon=":material/delete:",
+    from core.training.removal import is_link
+
+    words = (
+        f"{plain(str(run.path))} is a link to another folder: only the link is deleted, and what it leads to stays."
+        if is_link(run.path)
+        else f"Deletes the folder {plain(services.display_path(run.path))} with the model, its checkpoint, scores and report. "
+        "This cannot be undone. Images and manifests are not touched."
     )
+    st.warning(words, icon=":material/delete:")
     typed = st.text_input("Type the run's name to delete it", key=f"runs:typed:{run.name}", placeholder=run.name)
     if st.button("Delete this run", icon=":material/delete:", key="runs:delete", disabled=typed.strip() != run.name):
         with components.errors_shown():

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard import ahead, components, controls, kept, new_run, overview, pictures, results, services
+from core.errors import LabError
+from core.small_files import irregular
+from dashboard import ahead, components, controls, judging, kept, new_run, overview, pictures, results, services
 from dashboard.components import Metric, duration, number
 from dashboard.states import LAUNCHERS, state_of
 
@@ -48,7 +50,7 @@ def show() -> None:
     status = run.status()
     active = services.at_work(run, status)
     st.fragment(progress, run_every=REFRESH if active else None)(run, active, state_key(status))
-    seen = bool(results.first_batch(run)) if not status.problem else False
+    seen = bool(results.first_batch(run)) if active and not run.problem else False
     st.fragment(first_batch, run_every=2 * REFRESH if active and not seen else None)(run, waited=active and not seen)
 
 
@@ -93,6 +95,8 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
     else:
         outcome(run, status)
     cards(run, status)
+    if active:
+        judging.chance_notice(run)
     span: Span = "planned" if services.recall("train:span") == "planned" else "trained"
     charts = {
         "loss": followed.loss(CHART_HEIGHT, span),
@@ -126,6 +130,8 @@ def steps(now: str) -> None:
 def header(run: Run, status: Status) -> None:
     """State in a badge, what the run is, and the buttons that fit its state."""
     words, color = state_of(status, run)
+    if color == "green" and services.chance(run):  # it has finished, and there is nothing yet to be glad of
+        color = "gray"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(words, color=color)
         if is_synthetic(run):
@@ -208,6 +214,7 @@ def best_value(run: Run, status: Status) -> float | None:
 def outcome(run: Run, status: Status) -> None:
     """How it ended, in words, and the one thing to do next."""
     has_model = services.has_model(run)
+    chance = judging.chance_notice(run)
     best = f" The best model is of epoch {status.best_epoch}" if status.best_epoch else ""
     figure = f" ({_title(status)} {number(best_value(run, status))} on validation)." if best else ""
     reason = f" {_sentence(status.reason)}" if status.reason else ""
@@ -216,7 +223,11 @@ def outcome(run: Run, status: Status) -> None:
         if status.problem:
             components.show_error(f"This run's folder is damaged: {status.problem}")
         elif status.state == "done":
-            st.success(f"Finished after {status.epoch} epochs.{reason}{best}{figure}", icon=":material/check_circle:")
+            finished = f"Finished after {status.epoch} epochs.{reason}{best}{figure}"
+            if chance:  # a green box would say that there is something to use
+                st.info(finished, icon=":material/flag:")
+            else:
+                st.success(finished, icon=":material/check_circle:")
         elif status.state == "stopped":
             st.info(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{figure}", icon=":material/stop_circle:")
         elif status.state == "failed":
@@ -238,7 +249,8 @@ def outcome(run: Run, status: Status) -> None:
 @components.errors_shown()
 def first_batch(run: Run, *, waited: bool) -> None:
     """The first training images as the model gets them, once they are prepared."""
-    tiles = results.first_batch(run) if (run.path / "manifest.csv").is_file() else []
+    there = (run.path / "manifest.csv").is_file() and not run.problem
+    tiles = results.first_batch(run) if there else []
     if not tiles:
         return
     if waited:
@@ -264,7 +276,10 @@ def _sentence(text: str) -> str:
 def is_synthetic(run: Run) -> bool:
     """Whether the run's images are synthetic."""
     path = run.path / "manifest.csv"
-    return path.is_file() and services.is_synthetic(path)
+    try:
+        return not irregular(path) and path.is_file() and services.is_synthetic(path)
+    except LabError:  # the run's other parts are shown all the same
+        return False
 
 
 with components.page("Train", "Set up a run, start it, and watch it learn. Training continues if you close this page."):

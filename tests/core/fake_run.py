@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pandas as pd
 
 from core.config import Config, load_config
 from core.data import read_manifest, write_manifest
+from core.data.cache import CachedImage
 
 SETTINGS = ("preprocessing.size=32", "preprocessing.clahe=false", "evaluation.bootstrap_samples=100")
 
@@ -56,6 +58,7 @@ class FakePredictor:
     card: dict[str, Any]
     batches: list[int] = field(default_factory=list)
     nan: bool = False
+    gate: Any = None
 
     @property
     def recipe(self) -> Any:
@@ -69,6 +72,10 @@ class FakePredictor:
         assert pixels.dtype == np.uint8 and pixels.shape[1:] == (32, 32)
         self.batches.append(len(pixels))
         return [float("nan") if self.nan else int(image.sum()) % 997 / 996 for image in pixels]
+
+    def predict_cached(self, images: Sequence[CachedImage]) -> list[SimpleNamespace]:
+        scores = self.score_pixels(np.stack([image.pixels for image in images]))
+        return [SimpleNamespace(score=score, refusal="") for score in scores]
 
 
 def card(**changes: Any) -> dict[str, Any]:

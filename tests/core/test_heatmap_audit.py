@@ -16,7 +16,9 @@ from fake_run import FakeRun, card
 from torch import nn
 
 import core.heatmap_audit.images as images_module
+import core.predict as predict_module
 from core.config import load_config
+from core.data import write_manifest
 from core.data.cache import PreparedCache
 from core.errors import BadConfig, BadManifest, BadRun, NotEnoughData
 from core.evaluate import evaluate
@@ -26,11 +28,13 @@ from core.heatmap_audit.results import ALL
 from core.heatmap_audit.store import audit_path, external_name
 from core.model import Classifier
 from core.predict import Predictor
+from core.training.accesses import accesses
 
 RECIPE = load_config(
     None,
     ["preprocessing.size=64", "preprocessing.clahe=false", "preprocessing.window_low=0", "preprocessing.window_high=100"],
 ).preprocessing
+
 SETTINGS = AuditSettings(perturbed=10, steps=4, samples=100)
 
 
@@ -56,6 +60,12 @@ class _Spots(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.last(self.act(self.mix(x)).amax((2, 3)))
+
+
+def draw(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:
+    """Every map, of the image as it is and of changed ones, comes from this function."""
+    for module in (predict_module, images_module):
+        monkeypatch.setattr(module, "heatmap", function)
 
 
 def breast(seed: int, spot: tuple[int, int] | None) -> np.ndarray:
@@ -142,7 +152,7 @@ def test_empty_maps_are_named_and_left_out(run: FakeRun, predictor: Predictor) -
 def test_maps_off_the_breast_are_found_out(run: FakeRun, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     corner = np.zeros((64, 64), np.float32)
     corner[:6, 58:] = 1.0
-    monkeypatch.setattr(images_module, "heatmap", lambda *_, **__: Heatmap(corner, False, "hirescam", "act"))
+    draw(monkeypatch, lambda *_, **__: Heatmap(corner, False, "hirescam", "act"))
     method = audit(run, predictor).method("hirescam")
     assert method.figure("off_breast").value.value == 1.0
     assert method.figure("hit").value.value == method.figure("energy").value.value == 0.0
@@ -159,9 +169,8 @@ def test_the_lesion_itself_as_map_gets_everything(run: FakeRun, predictor: Predi
         return masks[-1]
 
     monkeypatch.setattr(images_module, "lesion_mask", remembered)
-    monkeypatch.setattr(
-        images_module,
-        "heatmap",
+    draw(
+        monkeypatch,
         lambda *_, **__: Heatmap((masks[-1] if masks else np.eye(64)).astype(np.float32), False, "hirescam", "act"),
     )
     method = audit(run, predictor, settings=replace(SETTINGS, perturbed=0)).method("hirescam")
@@ -188,7 +197,7 @@ def test_another_method_joins_and_nothing_is_computed_twice(
     both = audit(run, predictor, methods=("gradcam", "auto"))
     assert [method.method for method in both.methods] == ["gradcam", "hirescam"]
     assert both.method("hirescam") == first.method("hirescam")
-    monkeypatch.setattr(images_module, "heatmap", None)
+    draw(monkeypatch, None)
     assert audit(run, predictor, methods=("gradcam",)) == both, "nothing is left to do"
 
 
@@ -262,6 +271,24 @@ def test_the_test_set_is_audited_only_once_it_has_been_opened(run: FakeRun, pred
         audit_heatmaps(run, predictor=predictor, settings=SETTINGS)
     evaluate(run, "test", predictor=predictor, cache=PreparedCache(run.path / "cache", RECIPE))
     assert audit_heatmaps(run, predictor=predictor, settings=SETTINGS).images == 12
+    assert [(each.kind, each.images) for each in accesses(run.path)] == [("scored", 12), ("audit", 12)]
+
+
+def test_another_data_set_s_audit_leaves_out_what_another_run_has_in_an_unopened_test_set(
+    run: FakeRun, predictor: Predictor, tmp_path: Path
+) -> None:
+    rows = write(tmp_path / "films", 12, "", 4)
+    pd.DataFrame(rows).to_csv(tmp_path / "films" / "films.csv", index=False)
+    other = run.path.parent / "other-run"
+    other.mkdir()
+    first = str(rows[0]["patient_id"])
+    split = ["test" if str(row["patient_id"]) == first else "train" for row in rows]
+    write_manifest(pd.DataFrame(rows).assign(split=split), other / "manifest.csv")
+    found = audit(run, predictor, manifest=tmp_path / "films" / "films.csv")
+    hidden = split.count("test")
+    assert hidden and found.images == len(rows) - hidden
+    assert {reason for _, reason in found.excluded} == {"it is a test image of other-run, whose test set has not been opened"}
+    assert accesses(other) == ()
 
 
 def test_another_data_set_is_audited_whole_but_for_the_runs_own_images(

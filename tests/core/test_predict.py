@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from core.config import ModelConfig, Recipe
-from core.errors import BadRun, RecipeMismatch, UnreadableImage
-from core.images import encode_png, read
+from core.errors import BadRun, RecipeMismatch, Refused, UnreadableImage
+from core.images import encode_png, read, turn
 from core.model import build_model, load_model, read_card, save_model
-from core.predict import Prediction, Predictor
+from core.predict import BATCH_SIZE, Prediction, Predictor
 from core.preprocessing import prepare
 
 CONFIG = ModelConfig(options={"width": 8})
@@ -97,6 +97,33 @@ def test_files_that_cannot_be_scored_keep_their_place_and_reason(run: Path, film
     assert list(Predictor.from_run(run, device="cpu").predict_many([])) == []
 
 
+@pytest.mark.parametrize("largest", [0, 10**9], ids=["all large", "none large"])
+def test_large_images_are_scored_one_by_one_and_give_the_same(
+    largest: int, run: Path, films: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.from_run(run, device="cpu")
+    expected = [predictor.predict(path).score for path in films]
+    sizes: list[int] = []
+    real = predictor._forward
+    monkeypatch.setattr(predictor, "_forward", lambda pixels: sizes.append(len(pixels)) or real(pixels))
+    for module in ("core.predict.LARGE", "core.images.turn.LARGE"):
+        monkeypatch.setattr(module, largest)
+    found = list(predictor.predict_many(films))
+    assert [each.score for each in found if isinstance(each, Prediction)] == pytest.approx(expected, abs=1e-5)
+    assert sum(sizes) == len(films) and max(sizes) == (1 if largest == 0 else BATCH_SIZE)
+
+
+def test_scoring_that_is_given_up_half_way_keeps_nobody_waiting(
+    run: Path, films: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.images.turn.LARGE", 0)
+    results = Predictor.from_run(run, device="cpu").predict_many(films)
+    next(results)
+    assert not turn._turn.locked()  # nor while its reader takes its time
+    results.close()
+    assert not turn._turn.locked()
+
+
 def test_an_unreadable_file_alone_raises(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UnreadableImage):
         Predictor.from_run(run, device="cpu").predict(b"not an image")
@@ -139,7 +166,17 @@ def test_a_model_whose_preprocessing_has_changed_since_is_refused(run: Path, mon
     ("card", "said"),
     [
         ({"threshold": None}, "no threshold"),
-        ({"threshold": "high"}, "no threshold"),
+        ({"threshold": "high"}, "threshold: expected a number from 0 to 1, got 'high'"),
+        ({"threshold": 1e308}, r"threshold: expected a number from 0 to 1, got 1e\+308"),
+        ({"threshold": -0.1}, "threshold: expected a number from 0 to 1, got -0.1"),
+        ({"threshold": True}, "threshold: expected a number from 0 to 1, got True"),
+        ({"threshold": 0.5, "thresholds": {"patient": 7}}, r"thresholds\.patient: expected a number from 0 to 1, got 7"),
+        ({"threshold": 0.5, "thresholds": [0.5]}, "thresholds: expected one a level"),
+        ({"calibration": {"method": "logistic", "slope": 1.0, "intercept": "much"}}, "calibration"),
+        ({"calibration": {"method": "temperature", "slope": 1e300, "rows": 1}}, "calibration"),
+        ({"calibration": {"method": "logistic", "slope": 1.0, "intercept": 1e300}}, "calibration"),
+        ({"calibration": {"method": "isotonic", "x": [0.1, 0.2], "y": [0.5, 7]}}, "calibration"),
+        ({"calibration": [1]}, "calibration"),
         ({"recipe": {"size": 64, "sharpen": True}}, "not one this version knows"),
         ({"recipe": None}, "not one this version knows"),
         ({"calibration": {"method": "isotonic", "x": [], "y": []}}, "calibration"),
@@ -205,11 +242,31 @@ def test_an_image_without_a_breast_gets_no_score(run: Path, films: list[Path], t
     empty = tmp_path / "empty.png"
     empty.write_bytes(encode_png(np.full((160, 120), level)))
     predictor = Predictor.from_run(run, device="cpu")
-    with pytest.raises(UnreadableImage, match=f"^{empty.name}: .*no breast was found"):
-        predictor.predict(empty)
+    alone = predictor.predict(empty)
+    assert (alone.score, alone.decision, alone.calibrated) == (None, None, None)
+    assert "no breast was found" in alone.refusal and alone.verdict == f"No verdict: {alone.refusal}."
     first, refused, last = predictor.predict_many([films[0], empty, films[1]])
-    assert isinstance(first, Prediction) and isinstance(last, Prediction)
-    assert isinstance(refused, tuple) and refused[0] == empty and "no breast" in refused[1]
+    assert first.decision and last.decision and not first.refusal
+    assert (refused.path, refused.score, refused.refusal) == (empty, None, alone.refusal)
+    with pytest.raises(Refused, match="no breast"):
+        predictor.explain(alone)
+    anyway = predictor.predict(empty, score_anyway=True)
+    assert 0 <= anyway.score <= 1 and anyway.scored_anyway and anyway.decision is None and anyway.refusal == alone.refusal
+    assert predictor.explain(anyway).values.shape == RECIPE.shape
+
+
+def test_a_model_without_a_gate_says_that_it_cannot_check(run: Path, films: list[Path]) -> None:
+    prediction = Predictor.from_run(run, device="cpu").predict(films[0])
+    assert prediction.decision and prediction.distance is None
+    assert any("cannot be checked" in warning and "python -m core gate" in warning for warning in prediction.warnings)
+
+
+def test_a_model_no_better_than_chance_says_so_with_every_verdict(films: list[Path], tmp_path: Path) -> None:
+    for name, card in (("a", {"chance": "the AUC on validation is 0.5"}), ("b", {"chance": "", "threshold": 0.0})):
+        warnings = Predictor.from_run(_save(tmp_path / name, **card), device="cpu").predict(films[0]).warnings
+        assert any(warning.startswith("Not better than chance so far: ") for warning in warnings)
+    warnings = Predictor.from_run(_save(tmp_path / "c", chance=""), device="cpu").predict(films[0]).warnings
+    assert not any("chance" in warning for warning in warnings)
 
 
 def test_a_recipe_that_looks_for_no_breast_scores_anything(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shutil
 from dataclasses import replace
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -26,7 +28,9 @@ from core.report.heatmaps import choose_cases
 from core.report.material import anonymous, split_fingerprint
 from core.report.notes import Notes
 from core.report.words import told
+from core.training.accesses import accesses
 from core.training.lineage import Parent, write_parent
+from core.training.status import Status, write_status
 
 VOID = {"meta", "br", "img", "link", "hr", "input", "path", "use"}
 LARGEST = 6_000_000  # bytes: what still passes by mail
@@ -87,8 +91,9 @@ class ExplainingPredictor(FakePredictor):
 
         return Result
 
-    def explain(self, prepared) -> Heatmap:
-        values = np.linspace(0, 1, prepared.pixels.size, dtype=np.float32).reshape(prepared.pixels.shape)
+    def explain(self, prediction) -> Heatmap:
+        pixels = prediction.prepared.pixels
+        values = np.linspace(0, 1, pixels.size, dtype=np.float32).reshape(pixels.shape)
         return Heatmap(values, False, "gradcam", "layer4")
 
 
@@ -381,6 +386,65 @@ def test_a_test_set_opened_twice_is_a_warning_and_a_limit(evaluated: FakeRun) ->
     html = written(evaluated)
     assert "The test set has been evaluated 2 times" in html
     assert "The test set was opened 2 times" in html
+
+
+def used(run: FakeRun, kind: str, when: str, where: str = "Preprocess", detail: str = "", **more: object) -> None:
+    """A line in the run's own record."""
+    line = {"when": when, "kind": kind, "where": where, "images": 4, "detail": detail, "id": f"{kind}{when}"} | more
+    with (run.path / "test_accesses.jsonl").open("a", encoding="utf-8") as record:
+        record.write(json.dumps(line) + "\n")
+
+
+def created(run: FakeRun, when: str) -> None:
+    write_status(run.path / "status.json", Status(created=datetime.fromisoformat(when).timestamp()))
+
+
+def test_all_accesses_to_the_test_set_are_listed_alike_ones_in_one_row(evaluated: FakeRun) -> None:
+    created(evaluated, "2026-01-03T00:00:00+00:00")
+    for day in (1, 2):
+        used(evaluated, "images", f"2026-01-0{day}T10:00:00+00:00", "Data", manifest="data/manifest.csv", before_threshold=True)
+    used(evaluated, "heatmaps", "2026-01-01T11:00:00+00:00", "Explain", inherited="elder", before_threshold=True)
+    page = Page(written(evaluated))
+    assert "Accesses to the test set that are on record." in page.text
+    assert "data set manifest.csv, before this run was made" in page.text and "elder, before it was forked" in page.text
+    assert "2026-01-01 10:00" in page.text and "2026-01-02 10:00" in page.text
+    assert "were accessed 3 times before this run's threshold was frozen" in page.text
+    assert "but not before test images were seen" in page.text
+    assert "files opened in other programs" in page.text
+
+
+def test_preprocessing_that_was_tuned_with_test_images_in_view_is_a_warning(evaluated: FakeRun) -> None:
+    assert "Preprocessing was tuned" not in written(evaluated)
+    created(evaluated, "2026-01-03T00:00:00+00:00")
+    used(evaluated, "images", "2026-01-01T10:00:00+00:00", before_threshold=True)
+    text = Page(written(evaluated)).text
+    assert "were shown on the Preprocess page on 2026-01-01, before this run was set up" in text
+    used(evaluated, "recipe", "2026-01-01T11:00:00+00:00", detail="abc123")
+    text = Page(written(evaluated)).text
+    assert "Preprocessing was tuned while test images were visible" in text and "recipe abc123 was saved" in text
+
+
+def test_a_recipe_that_was_saved_after_the_run_was_made_is_not_the_run_s(evaluated: FakeRun) -> None:
+    created(evaluated, "2026-01-01T00:00:00+00:00")
+    used(evaluated, "images", "2026-01-02T10:00:00+00:00", before_threshold=False)
+    used(evaluated, "recipe", "2026-01-02T11:00:00+00:00", detail="abc123")
+    text = Page(written(evaluated)).text
+    assert "Preprocessing was tuned" not in text and "images shown" in text
+
+
+def test_a_damaged_record_of_accesses_is_a_warning_and_not_no_access(evaluated: FakeRun) -> None:
+    (evaluated.path / "test_accesses.jsonl").write_text("{", encoding="utf-8")
+    text = Page(written(evaluated)).text
+    assert "The record of accesses to the test set is damaged" in text
+    assert "Nobody can say what the test set was used for" in text and str(evaluated.path) not in text
+    assert "No access to a test image" not in text
+
+
+def test_the_report_s_own_pictures_of_test_images_are_an_access_once(evaluated: FakeRun) -> None:
+    first = written(evaluated)
+    (found,) = [each for each in accesses(evaluated.path) if each.kind == "heatmaps"]
+    assert (found.where, found.images > 0) == ("report", True)
+    assert written(evaluated) == first
 
 
 def test_figures_of_other_weights_are_a_warning(evaluated: FakeRun) -> None:

@@ -87,3 +87,47 @@ def test_an_import_from_nowhere_says_so(workspace: Path) -> None:
 def test_a_second_import_of_the_same_name_overwrites_nothing(workspace: Path) -> None:
     manifest = write_images(workspace / "data" / "x")
     assert services._free_name(manifest) == manifest.with_name("manifest-2.csv")
+
+
+def endless(report: services.Report) -> None:
+    for done in range(10**9):
+        report(done, 10**9)
+        time.sleep(0.01)
+
+
+def test_an_import_can_be_cancelled_and_writes_nothing(workspace: Path) -> None:
+    services.start_task("import", "Importing", endless)
+    app = open_page("data")
+    app.button(key="import:cancel").click().run()
+    settle("import")
+    app.run()
+    assert not app.exception and not app.error
+    assert "The import was cancelled. Nothing was written." in texts(app)
+    assert services.find_manifests() == [] and "Import" in {button.label for button in app.button}
+
+
+def test_a_check_can_be_cancelled_and_goes_on_when_it_is_asked_for_again(manifest: Path) -> None:
+    name = services.check_name(manifest)
+    services.start_task(name, "Checking the data", endless)
+    app = open_page("data")
+    app.button_group(key="data:view:widget").set_value("Problems").run()
+    app.button(key="data:check:cancel").click().run()
+    settle(name)
+    app.run()
+    assert not app.exception and not app.error and "The check was cancelled." in texts(app)
+    app.button(key="data:check").click().run()
+    settle(name)
+    app.run()
+    assert not app.exception and "cancelled" not in texts(app)
+
+
+def test_warnings_of_an_import_stand_out_from_its_notes(workspace: Path) -> None:
+    write_images(workspace / "mine", patients=4)
+    rows = (workspace / "mine" / "manifest.csv").read_text(encoding="utf-8").replace("P00,", "removed,")
+    (workspace / "mine" / "t.csv").write_text(rows, encoding="utf-8")
+    services.start_import("csv", workspace / "mine" / "t.csv", {})
+    settle("import")
+    app = open_page("data")
+    app.button_group(key="data:view:widget").set_value("Problems").run()
+    assert not app.exception
+    assert any("names nobody" in warning.value for warning in app.warning)

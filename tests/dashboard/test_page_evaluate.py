@@ -13,6 +13,8 @@ from streamlit.testing.v1 import AppTest
 from core.evaluate import evaluate, read_evaluation
 from core.metrics import at_level, at_threshold, clustered_wilson
 from core.training import Run
+from core.training.accesses import accesses
+from core.training.recording import record_for_run
 from dashboard import results, services
 from dashboard.studio import dial
 
@@ -114,6 +116,11 @@ def test_the_test_set_is_opened_only_by_its_button_and_each_time_is_counted_and_
     app.button_group(key="evaluate:split:widget").set_value("test").run()
     assert "has not been opened" in texts(app)
     assert read_evaluation(scored, "test") is None
+    told = next(each.value for each in app.markdown if "cannot be taken back" in each.value)
+    assert "**tiny**" in told and f"{scored.model_card()['threshold']:.3f}" in told
+    assert button(app, "evaluate:start").disabled
+    app.checkbox(key="evaluate:start:sure").set_value(True).run()
+    assert read_evaluation(scored, "test") is None and accesses(scored.path) == ()
     button(app, "evaluate:start").click().run()
     task = results.evaluation_task(scored, "test")
     while task is not None and task.running:
@@ -125,6 +132,24 @@ def test_the_test_set_is_opened_only_by_its_button_and_each_time_is_counted_and_
     assert "opened **2 times**" in texts(app)
     for opening in read_evaluation(scored, "test").history:
         assert opening.when.replace("T", " ")[:16] in tables(app)
+    assert [(each.kind, each.where) for each in accesses(scored.path)] == [("scored", "Evaluate"), ("scored", "evaluate")]
+
+
+def test_a_damaged_record_of_accesses_is_an_error_and_not_no_access(scored: Run) -> None:
+    (scored.path / "test_accesses.jsonl").write_text("{", encoding="utf-8")
+    services.remember("evaluate:split", "test")
+    app = open_page("evaluate")
+    assert not app.exception
+    assert any("test_accesses.jsonl" in error.value.replace("\\", "") and "damaged" in error.value for error in app.error)
+    assert "No access" not in texts(app)
+
+
+def test_accesses_before_the_opening_stand_where_it_is_decided(scored: Run) -> None:
+    record_for_run(scored.path, "heatmaps", "report", 3)
+    services.remember("evaluate:split", "test")
+    app = open_page("evaluate")
+    assert "heatmaps once" in texts(app)
+    assert "heatmaps" in tables(app) and "report" in tables(app)
 
 
 def test_a_model_that_changed_since_is_said(scored: Run) -> None:

@@ -171,7 +171,12 @@ def test_an_upload_without_a_breast_gets_no_score(run: Run) -> None:
     content = cv2.imencode(".png", np.zeros((800, 1000, 3), dtype=np.uint8))[1].tobytes()
     app.file_uploader[0].upload("nothing.png", content, "image/png").run()
     assert not app.exception
-    assert "whose score would mean nothing" in app.error[0].value and not metrics(app)
+    assert "no breast was found" in app.error[0].value and not metrics(app)
+    assert [panel["map"] for panel in pictures(app)["panels"]] == [-1]
+    next(each for each in app.button if each.label == "Score anyway").click().run()
+    assert not app.exception and not app.error
+    assert metrics(app)["Decision"] == "none" and metrics(app)["Score, P(malignant)"]
+    assert any("no breast was found" in each.value and "is no result" in each.value for each in app.warning)
 
 
 def test_a_damaged_model_is_shown_as_its_text(run: Run) -> None:
@@ -236,7 +241,8 @@ def test_two_runs_stand_side_by_side_each_with_its_own_score(run: Run, workspace
     app = open_page("explain")
     assert not app.exception and not app.error
     assert {"tiny: P(malignant)", "other: P(malignant)"} <= set(metrics(app))
-    assert "benign (< 0.999)" in [metric.proto.delta_description for metric in app.metric]
+    decisions = [metric.proto.delta_description for metric in app.metric]
+    assert any(words.startswith("benign (< 0.999), calibrated 0.") for words in decisions)
     assert any("chose its threshold on this image" in warning.value for warning in app.warning)
 
 

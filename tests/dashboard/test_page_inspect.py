@@ -18,7 +18,7 @@ from core.config import Recipe
 from core.images import read
 from core.preprocessing import prepare
 from core.training import Run
-from dashboard import images, inspecting
+from dashboard import images, inspecting, services
 
 STEPS = ["original", "polarity", "background", "crop", "orientation", "window", "clahe", "resize"]
 
@@ -180,7 +180,8 @@ def test_upload_that_is_no_image_is_refused_in_words(workspace: Path, content: b
 def test_image_without_a_breast_is_shown_with_the_doubt(workspace: Path) -> None:
     flat = cv2.imencode(".png", np.full((60, 50), 80, np.uint8))[1].tobytes()
     app = upload(flat, "flat.png")
-    assert not app.exception and not app.error
+    assert not app.exception
+    assert [error.value for error in app.error] == ["Gate: No verdict\\: no breast was found (the image is uniform)."]
     assert any("no breast was found" in str(warning.value) for warning in app.warning)
     assert "unsure" in [tile["label"] for tile in galleries(app)["inspect:strip"]]
 
@@ -207,3 +208,17 @@ def test_histogram_shares_are_percent_of_64_bins() -> None:
     expected = 100 * np.histogram(values, 64, (0, 256))[0] / values.size
     assert inspecting.shares(counts.tolist()) == pytest.approx(expected)
     assert inspecting.shares([0] * 256) == [0.0] * 64
+
+
+def test_the_gate_says_what_speaks_against_a_verdict(run: Run) -> None:
+    breast = draw_breast(3, height=64, width=48)
+    coloured = np.repeat(breast[..., None], 3, axis=2)
+    coloured[..., 0] //= 3
+    services.remember("inspect:source", "Upload")
+    app = upload(cv2.imencode(".png", coloured)[1].tobytes(), "colour.png")
+    assert not app.exception
+    assert ["colour image" in error.value for error in app.error] == [True]
+    services.remember("inspect:recipe", f"run:{run.name}")
+    app = upload(cv2.imencode(".png", breast)[1].tobytes(), "breast.png")
+    assert not app.exception and not app.error
+    assert f"Gate of {run.name}: nothing against a verdict." in texts(app) and "of what is allowed" in texts(app)

@@ -57,8 +57,8 @@ def test_with_a_model_the_tab_is_shown_from_the_same_origin(trained: str) -> Non
 def test_a_score_comes_with_its_threshold_and_decision_in_words(trained: str, manifest: Path) -> None:
     from dashboard import gradio_tab
 
-    frames, words, prepared, overlay = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
-    assert frames == (0, 1)
+    frames, words, prepared, overlay, insist = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
+    assert frames == (0, 1) and not insist
     assert "the model's threshold" in words and "0.310 chosen for 0.90 sensitivity on validation" in words
     assert "synthetic" in words
     assert prepared.shape == (64, 64) and overlay.shape == (64, 64, 3)
@@ -75,13 +75,13 @@ def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Pat
         (None, str(manifest)),
         (trained, str(tmp_path / "no.png")),
     ):
-        frames, words, prepared, overlay = gradio_tab.score(run, path)
+        frames, words, prepared, overlay, insist = gradio_tab.score(run, path)
         assert frames is None
         assert 'class="error"' in words and "<b>note" not in words
-        assert prepared is None and overlay is None
+        assert prepared is None and overlay is None and not insist
 
 
-def test_examples_take_labels_in_turn_and_prefer_the_test_split(manifest: Path) -> None:
+def test_examples_take_labels_in_turn_and_prefer_validation(manifest: Path) -> None:
     from dashboard import gradio_tab
 
     frame = services.manifest_frame(manifest)
@@ -89,7 +89,8 @@ def test_examples_take_labels_in_turn_and_prefer_the_test_split(manifest: Path) 
     assert len(rows) == gradio_tab.EXAMPLES and rows["patient_id"].is_unique
     assert list(rows["label"][:2]) == ["benign", "malignant"]
     frame.loc[:5, "split"] = "test"
-    assert set(gradio_tab.example_rows(frame)["split"]) == {"test"}
+    frame.loc[6:11, "split"] = "val"
+    assert set(gradio_tab.example_rows(frame)["split"]) == {"val"}
 
 
 def test_an_example_outside_the_list_is_not_a_path() -> None:
@@ -105,12 +106,18 @@ def test_an_example_outside_the_list_is_not_a_path() -> None:
 def test_result_of_a_file_that_is_no_longer_chosen_is_not_shown() -> None:
     from dashboard import gradio_tab
 
-    verdict = (None, "words of slow.dcm", None, None)
-    result = (("run", "slow.dcm", None), verdict)
-    assert gradio_tab.shown("run", "slow.dcm", None, result)[1:] == verdict[1:]
-    others = (("run", "other.pgm", None), ("run", "", None), ("other run", "slow.dcm", None), ("run", "slow.dcm", 2))
-    for run, path, frame in others:
-        assert "words of slow.dcm" not in gradio_tab.shown(run, path, frame, result)
+    verdict = (None, "words of slow.dcm", None, None, False)
+    result = (("run", "slow.dcm", None, False), verdict)
+    assert gradio_tab.shown("run", "slow.dcm", None, False, result)[1:4] == verdict[1:4]
+    others = (
+        ("run", "other.pgm", None, False),
+        ("run", "", None, False),
+        ("other run", "slow.dcm", None, False),
+        ("run", "slow.dcm", 2, False),
+        ("run", "slow.dcm", None, True),
+    )
+    for asked in others:
+        assert "words of slow.dcm" not in gradio_tab.shown(*asked, result)
 
 
 def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(trained: str, tmp_path: Path) -> None:
@@ -119,9 +126,9 @@ def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(tra
     stack = np.stack([draw_breast(3), draw_breast(3) // 2, draw_breast(3) // 4])
     path = tmp_path / "stack.tif"
     assert cv2.imwritemulti(str(path), list(stack))
-    taken, words, _, _ = gradio_tab.score(trained, str(path))
+    taken, words, *_ = gradio_tab.score(trained, str(path))
     assert taken == (0, 3) and "the first was taken" in words
-    last, words, prepared, _ = gradio_tab.score(trained, str(path), 2)
+    last, words, prepared, *_ = gradio_tab.score(trained, str(path), 2)
     assert last == (2, 3) and "was taken" not in words
     slider = gradio_tab.frame_choice(last)
     assert (slider.visible, slider.minimum, slider.maximum, slider.value) == (True, 1, 3, 3)
@@ -129,3 +136,18 @@ def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(tra
     assert gradio_tab.frame_choice((0, 1)).visible is False
     recipe = services.predictor(services.open_run(trained)).recipe
     assert np.array_equal(prepared, prepare(load(path, recipe, frame=2), recipe).pixels)
+
+
+def test_an_image_without_a_verdict_says_why_and_its_score_is_marked(trained: str, tmp_path: Path) -> None:
+    from dashboard import gradio_tab
+
+    grey = tmp_path / "grey.png"
+    cv2.imwrite(str(grey), np.full((160, 120), 128, np.uint8))
+    taken, words, prepared, overlay, insist = gradio_tab.score(trained, str(grey))
+    assert taken == (0, 1) and prepared.shape == (64, 64) and overlay is None and insist
+    assert "No verdict: no breast was found" in words and 'class="score"' not in words
+    for decision in ("it decides", "malignant", "benign"):
+        assert decision not in words
+    taken, words, prepared, overlay, insist = gradio_tab.score(trained, str(grey), anyway=True)
+    assert "Scored anyway." in words and "No verdict: no breast was found" in words and 'class="score"' in words
+    assert "it decides" not in words and overlay.shape == (64, 64, 3) and not insist

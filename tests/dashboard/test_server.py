@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from dashboard import server
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.filterwarnings("default")  # of Gradio's own imports
@@ -30,3 +34,21 @@ def test_gradio_answers_below_its_path_and_names_no_outside_host(workspace: Path
 
 def test_nothing_of_gradio_is_built_before_it_is_asked_for() -> None:
     assert server.LateGradio()._app is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_the_server_asks_for_as_many_open_files_as_it_may_have() -> None:
+    code = (
+        "import resource; hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]; "
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard)); "
+        "from dashboard import server; server.raise_file_limit(); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60, check=True
+    )
+    assert int(ended.stdout) > 256
+
+
+def test_a_system_without_such_limits_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)
+    server.raise_file_limit()

@@ -164,7 +164,7 @@ def test_a_chart_stays_zoomed_while_points_arrive_and_the_run_changes_its_state(
         )
 
     def trained(state: str) -> None:  # elsewhere: all that this machine sees of it is its folder
-        run.set_status(state=state, host="elsewhere", pid=1, heartbeat=time.time() + 600, epochs=9)
+        run.set_status(state=state, host="elsewhere", pid=1, heartbeat=time.time() + 240, epochs=9)
 
     for number in range(40):
         step(number)

@@ -6,6 +6,7 @@ draws a finding into it; `render` exposes it; `files` writes it.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from core.data.demo.files import NOTICE, Shot
 from core.data.demo.plan import SIDES, VIEWS, Patient, plan_patients
 from core.data.manifest import write_manifest
 from core.errors import BadConfig, BadManifest
+from core.small_files import LARGE, read_bytes, read_json
 
 __all__ = ["NOTICE", "make_demo"]
 
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 # Raise it when a change alters pixels, so that an older demo set is made anew.
 VERSION = 1
 _ROWS = 1000
+_WRITTEN = ("manifest.csv", "images", "demo.json", "README.txt")
 _README = """SYNTHETIC MAMMOGRAMS - not patients
 
 Every image in this folder was computed by MammoLab's demo generator (python -m core demo).
@@ -90,13 +93,16 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
     manifest = out / "manifest.csv"
     if not manifest.is_file() or _identity(out) != identity:
         return False
-    names = pd.read_csv(manifest, usecols=["path"], dtype=str, encoding="utf-8")["path"]
+    try:
+        names = pd.read_csv(io.BytesIO(read_bytes(manifest, LARGE)), usecols=["path"], dtype=str, encoding="utf-8")["path"]
+    except ValueError:  # damaged: the set is made anew
+        return False
     return len(names) == 4 * identity["patients"] and all((out / name).is_file() for name in names)
 
 
 def _identity(out: Path) -> Any:
     try:
-        return json.loads((out / "demo.json").read_text(encoding="utf-8"))
+        return read_json(out / "demo.json")
     except (OSError, ValueError):
         return None
 
@@ -105,11 +111,16 @@ def _prepare_folder(out: Path, identity: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     known = _identity(out)
     ours = isinstance(known, dict) and known.get("synthetic") is True
-    foreign = [path.name for path in sorted(out.iterdir()) if path.name in ("manifest.csv", "images")]
+    foreign = [path.name for path in sorted(out.iterdir()) if path.name in _WRITTEN]
     if foreign and not ours:
         raise BadManifest(
             f"{out}: expected an empty folder or an earlier demo set, found {', '.join(foreign)} that the demo did not write. "
             "Choose another folder."
+        )
+    if (out / "images").is_symlink():
+        raise BadManifest(
+            f"{out / 'images'}: expected a folder, got a symbolic link: images would be written and deleted where "
+            "it leads. Choose another folder."
         )
     (out / "manifest.csv").unlink(missing_ok=True)
     write_text(out / "demo.json", json.dumps(identity) + "\n")

@@ -6,11 +6,17 @@ One file an importer. To add one: write a function (source, options, progress) -
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from core.data.identity import patient_doubts
 from core.data.importers import folder, mini_mias, rsna, table
-from core.data.importers.base import Importer, ImportReport, Options
+from core.data.importers.base import Importer, ImportReport, Options, Require
+from core.data.importers.walking import with_home
+from core.data.tables import shown
 from core.errors import BadManifest
 
 __all__ = ["IMPORTERS", "ImportReport", "Importer", "import_data"]
@@ -19,9 +25,17 @@ IMPORTERS: dict[str, Importer] = {
     importer.name: importer for importer in (folder.IMPORTER, table.IMPORTER, rsna.IMPORTER, mini_mias.IMPORTER)
 }
 
+# A number with a sign is no formula.
+_FORMULA = r"(?![+-]?[0-9.]+$)[=+\-@]"
+
 
 def import_data(
-    name: str, source: Path | str, *, progress: Callable[[int, int], None] | None = None, **options: Any
+    name: str,
+    source: Path | str,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    require: Require | None = None,
+    **options: Any,
 ) -> ImportReport:
     """Describe the images below `source` as a manifest's rows (see core.data.manifest; write it with write_manifest).
 
@@ -29,6 +43,7 @@ def import_data(
         name: one of IMPORTERS.
         options: see the importer's `options`; text as from the command line, or Python values.
         progress: called with (files looked at, files).
+        require: called with the paths of all files before any of them is looked at; what it raises ends the import.
 
     Raises:
         BadManifest: no such importer or option, a layout that is not the importer's, or no usable image.
@@ -39,13 +54,34 @@ def import_data(
     unknown = sorted(set(options) - set(importer.options))
     if unknown:
         raise BadManifest(f"importer {name}: unknown option {', '.join(unknown)}; it takes {', '.join(importer.options)}")
-    path = Path(source).expanduser().absolute()
+    path = with_home(Path(source)).absolute()
     if not path.exists():
         raise BadManifest(f"{path}: expected a data set to import, got a path where there is none. Check the path.")
-    report = importer.function(path, Options(name, options), progress)
+    report = importer.function(path, Options(name, options, require), progress)
     if report.frame.empty:
-        reasons = "; ".join(f"{rejected}: {reason}" for rejected, reason in report.rejected[:3])
+        # That two rows are one image is no reason why there is none.
+        telling = [entry for entry in report.rejected if not entry[1].startswith("the same image")] or report.rejected
+        reasons = "; ".join(f"{rejected}: {reason}" for rejected, reason in telling[:3])
         raise BadManifest(
             f"{path}: no usable image found" + (f" ({len(report.rejected)} left out, the first: {reasons})" if reasons else "")
         )
-    return report
+    return replace(report, notes=[*report.notes, *_patient_notes(report.frame), *_formula_notes(report.frame)])
+
+
+def _patient_notes(frame: pd.DataFrame) -> list[str]:
+    doubts = patient_doubts(frame["patient_id"].astype("str").to_list(), frame["split"].astype("str").to_list())
+    return [f"warning: {doubt.message}" for doubt in doubts]
+
+
+def _formula_notes(frame: pd.DataFrame) -> list[str]:
+    """A warning of cells that a spreadsheet would run. They stay as they are: a manifest says what its source said."""
+    columns = [name for name in frame.columns if pd.api.types.is_string_dtype(frame[name])]
+    found = {name: frame.loc[frame[name].str.match(_FORMULA), name] for name in columns}
+    count = sum(map(len, found.values()))
+    if not count:
+        return []
+    name, first = next((name, cells.iloc[0]) for name, cells in found.items() if len(cells))
+    return [
+        f"{count} cells begin with =, +, - or @ (the first: {name} {shown(first)}): a spreadsheet that opens the manifest "
+        "would take them for formulas. They are kept as they are; import the file there with its columns as text"
+    ]

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from core.data.manifest import STANDARD
+from core.data import looks
+from core.data.importers.patterns import PatientPattern
+from core.data.looks import KeptLooks, look_closely
+from core.data.manifest import STANDARD, number
 from core.errors import BadManifest, UnreadableImage
-from core.images import read
+from core.images import one_large_at_a_time
 from core.images.dicom import is_dicom, read_header
 from core.images.files import head_of, opened, printable_name, refuse_unknown
 from core.images.mammogram import ImageMeta
 
 Progress = Callable[[int, int], None]
+Require = Callable[[Sequence[Path]], None]
 
 VERIFY = "auto (default): decode every file when they are at most 1 GB together, else look at headers only; all; header"
 _AUTO_BYTES = 10**9
+_LEVEL_MARGIN = 0.04  # of the range, around black and around white
+_LEVEL_SHARE = 0.995  # of the pixels
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,19 @@ class ImportReport:
 
 
 class Options:
-    """The options of one import, read with checks. Values may be text from a command line."""
+    """The options of one import, read with checks. Values may be text from a command line.
 
-    def __init__(self, importer: str, values: Mapping[str, Any]) -> None:
+    `require` is called with the paths of all files before any of them is looked at, and may raise.
+    """
+
+    def __init__(self, importer: str, values: Mapping[str, Any], require: Require | None = None) -> None:
         self.importer = importer
+        self.require = require
         self._values = dict(values)
+
+    def given(self, name: str) -> bool:
+        """Whether the option was given at all, be it empty."""
+        return self._values.get(name) is not None
 
     def text(self, name: str, default: str = "") -> str:
         """The option as text."""
@@ -65,32 +80,14 @@ class Options:
             raise BadManifest(f"importer {self.importer}: option {name}: expected one of {', '.join(allowed)}, got {value!r}")
         return value
 
-    def pattern(self, name: str) -> re.Pattern[str] | None:
+    def pattern(self, name: str) -> PatientPattern | None:
         """The option as a regular expression with a group `patient` or a first group; None when it is not given.
 
         Raises:
             BadManifest: not a regular expression, or one without a group.
         """
         text = self.text(name)
-        if not text:
-            return None
-        try:
-            pattern = re.compile(text)
-        except re.error as error:
-            raise BadManifest(f"importer {self.importer}: option {name} {text!r}: not a regular expression: {error}") from error
-        if not pattern.groups:
-            raise BadManifest(
-                f"importer {self.importer}: option {name} {text!r}: expected a group around the patient, such as ^(P[0-9]+)_"
-            )
-        return pattern
-
-
-def matched_patient(matched: re.Match[str] | None) -> str:
-    """What a patient pattern found: its group `patient`, else its first group; "" when it did not match."""
-    if matched is None:
-        return ""
-    groups = matched.groupdict()
-    return str((groups["patient"] if "patient" in groups else matched.group(1)) or "")
+        return PatientPattern(text, f"importer {self.importer}: option {name}") if text else None
 
 
 _SOURCES = {
@@ -128,14 +125,25 @@ class Importer:
 
 @dataclass(frozen=True)
 class Looked:
-    """What a look at a file found: a reason to leave it out, or what it says about itself."""
+    """What a look at a file found: a reason to leave it out, or what it says about itself.
+
+    `two_levels`: its pixels are black and white only, as a mask's are; known where it was decoded.
+    """
 
     reason: str = ""
     meta: ImageMeta = field(default_factory=ImageMeta)
+    two_levels: bool = False
 
 
-def look_at(paths: Sequence[Path], verify: str, progress: Progress | None) -> tuple[list[Looked], str]:
-    """Look at each file, in order; `verify` is auto, all or header. Also returns a note that says what was done."""
+def look_at(
+    paths: Sequence[Path], verify: str, progress: Progress | None, require: Require | None = None
+) -> tuple[list[Looked], str]:
+    """Look at each file, in order; `verify` is auto, all or header. Also returns a note that says what was done.
+
+    `require` is asked first: it raises where one of the paths may not be looked at.
+    """
+    if require is not None:
+        require(paths)
     if verify == "auto":
         verify = "all" if sum(_size(path) for path in paths) <= _AUTO_BYTES else "header"
     found: list[Looked] = []
@@ -143,16 +151,24 @@ def look_at(paths: Sequence[Path], verify: str, progress: Progress | None) -> tu
         progress(0, len(paths))
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="import")
     try:
-        look = _decode if verify == "all" else _look
-        for looked in pool.map(lambda path: _unwritable(path) or look(path), paths):
-            found.append(looked)
-            if progress is not None:
-                progress(len(found), len(paths))
+        with KeptLooks() as kept:
+            look = _decode if verify == "all" else _look
+            for path, (looked, close) in zip(paths, pool.map(look, paths), strict=True):
+                if close is not None:
+                    kept.put(str(path), close)  # a check need not read the file again
+                found.append(looked)
+                if progress is not None:
+                    progress(len(found), len(paths))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     if verify == "all":
-        return found, f"{len(paths)} files were decoded to see that they can be read"
+        return found, f"{len(paths)} files were decoded to see that they can be read; a check need not read them again"
     return found, f"{len(paths)} files were judged by their headers only; `python -m core data check` decodes them all"
+
+
+def ticking(progress: Progress | None) -> Callable[[], None] | None:
+    """A function to call while nothing can be counted yet, so that the work can be ended then too."""
+    return None if progress is None else lambda: progress(0, 0)
 
 
 def rows_to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -163,7 +179,7 @@ def rows_to_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if name == "synthetic":
             frame[name] = [str(value).lower() in ("true", "1", "yes") for value in frame[name]]
         elif name == "age":
-            frame[name] = pd.to_numeric(frame[name], errors="coerce").astype("float64")
+            frame[name] = pd.Series([number(str(value)) for value in frame[name]], dtype="float64")
         else:
             frame[name] = frame[name].astype("str")
     return frame
@@ -182,28 +198,51 @@ def _size(path: Path) -> int:
 
 
 def _unwritable(path: Path) -> Looked | None:
-    """A refusal where the path cannot stand in a manifest: names of another encoding have no UTF-8."""
+    """A refusal where the path cannot stand in a manifest: it would be read back as another one."""
+    text = str(path)
+    wanted = ""
     try:
-        str(path).encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError:
-        return Looked(reason=f"{printable_name(path)}: expected a name in UTF-8, got one of another encoding. Rename the file.")
-    return None
+        wanted = "a name in UTF-8, got one of another encoding"
+    if text != text.rstrip():
+        wanted = "a name without blanks at its end, which a manifest does not keep"
+    if os.sep == "/" and "\\" in text:
+        wanted = "a name without backslashes, which separate folders in a manifest from Windows"
+    return Looked(reason=f"{printable_name(path)}: expected {wanted}. Rename the file.") if wanted else None
 
 
-def _decode(path: Path) -> Looked:
-    try:
-        return Looked(meta=read(path).meta)
-    except UnreadableImage as error:
-        return Looked(reason=str(error))
+def _decode(path: Path) -> tuple[Looked, looks.Looked | None]:
+    refused = _unwritable(path)
+    if refused is not None:
+        return refused, None
+    with one_large_at_a_time():
+        close = look_closely(path)
+        if close.image is None:
+            return Looked(reason=close.look.reason), replace(close, image=None)
+        looked = Looked(meta=close.image.meta, two_levels=has_two_levels(close.image.pixels))
+    return looked, replace(close, image=None)  # of many files waiting in line, the pixels would fill the memory
 
 
-def _look(path: Path) -> Looked:
+def has_two_levels(pixels: NDArray[np.float32]) -> bool:
+    """Whether an image (H, W) holds black and white only, up to what JPEG adds at edges."""
+    low, high = float(pixels.min()), float(pixels.max())
+    if not high > low:
+        return False
+    margin = _LEVEL_MARGIN * (high - low)
+    return float(np.mean((pixels - low <= margin) | (high - pixels <= margin))) >= _LEVEL_SHARE
+
+
+def _look(path: Path) -> tuple[Looked, None]:
+    refused = _unwritable(path)
+    if refused is not None:
+        return refused, None
     try:
         head = head_of(path)
         refuse_unknown(head)
         if not is_dicom(head):
-            return Looked()
+            return Looked(), None
         with opened(path) as (stream, _):
-            return Looked(meta=read_header(stream))
+            return Looked(meta=read_header(stream)), None
     except UnreadableImage as error:
-        return Looked(reason=f"{path.name}: {error}")
+        return Looked(reason=f"{printable_name(path)}: {error}"), None

@@ -1,13 +1,13 @@
-"""`folder`: {train,val,test}/{benign,malignant}/... or {benign,malignant}/..., any formats, any depth below."""
+"""`folder`: {train,val,test}/{benign,malignant}/..., {benign,malignant}/{train,val,test}/... or {benign,malignant}/..., any
+formats, any depth below.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import Any
 
 from core.data.importers.base import (
@@ -18,119 +18,224 @@ from core.data.importers.base import (
     Options,
     Progress,
     look_at,
-    matched_patient,
     mixed_sources_notes,
     rows_to_frame,
+    ticking,
 )
-from core.data.importers.names import split_name
-from core.errors import BadManifest
+from core.data.importers.masks import says_mask, with_their_image
+from core.data.importers.merging import same_file
+from core.data.importers.names import patient_offers, split_name
+from core.data.importers.walking import Walk, is_clutter, is_folder, walk
+from core.data.importers.words import split_of
+from core.data.manifest import LABELS
+from core.errors import BadManifest, UnreadableImage
+from core.images.files import head_of, refuse_unknown
 
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-_CLUTTER = {
-    "thumbs.db",
-    "desktop.ini",
-    "readme",
-    "readme.md",
-    "readme.txt",
-    "dicomdir",
-    "licence.txt",
-    "license.txt",
-    "license",
-}
 _LAYOUT = "expected {train,val,test}/{benign,malignant}/ (any of the splits) or {benign,malignant}/"
+_USUAL = {"benign": ("benign",), "malignant": ("malignant", "cancer")}
+_MOST_COUNTED = 10_000  # files of a folder that is left alone
 
 
 @dataclass(frozen=True)
 class _File:
     path: Path
     inside: str  # posix path from the class folder
-    split: str
+    outer: str  # split of a folder above the class folder
+    inner: str  # split of a folder below it
     label: str
+
+    @property
+    def split(self) -> str:
+        return self.outer or self.inner
+
+
+@dataclass
+class _Found:
+    """What lies below the source: files of the class folders, and everything beside them."""
+
+    files: list[_File] = field(default_factory=list)
+    walks: list[Walk] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)  # folders that are left alone
+    loose: list[Path] = field(default_factory=list)  # files in folders where class folders are
+    splits: dict[str, str] = field(default_factory=dict)  # by the name of the folder, where that is another
+    folders: list[tuple[Path, str, str]] = field(default_factory=list)  # class folder, split above it, label
 
 
 def import_folder(source: Path, options: Options, progress: Progress | None) -> ImportReport:
     """Labels and splits from folder names; patients from a pattern, DICOM headers, or file names, in this order."""
     pattern = options.pattern("patient_pattern")
     verify = options.choice("verify", ("auto", "all", "header"))
-    labels = {word.lower(): "benign" for word in options.words("benign", "benign")}
-    labels |= {word.lower(): "malignant" for word in options.words("malignant", "malignant,cancer")}
+    masks = options.choice("masks", ("leave", "import"))
+    labels = _labels(options)
     if not source.is_dir():
         raise BadManifest(f"{source}: {_LAYOUT}, got a file. Name the folder above those.")
-    found_files, ignored = _find(source, labels)
-    files = [file for file in found_files if not _is_clutter(file.path)]
-    looked, how = look_at([file.path for file in files], verify, progress)
-    rejected = [(str(file.path), found.reason) for file, found in zip(files, looked, strict=True) if found.reason]
-    kept = [(file, found) for file, found in zip(files, looked, strict=True) if not found.reason]
-    rows, rules = _rows(kept, pattern)
-    notes = [how, *_patient_notes(rules, len(rows))]
-    if len(files) < len(found_files):
-        count = len(found_files) - len(files)
-        notes.append(f"{count} files that come with folders were passed over (hidden ones, readme, Thumbs.db, DICOMDIR)")
-    if ignored:
-        notes.append(f"folders that name neither a split nor a label were left alone: {', '.join(ignored)}")
-    return ImportReport(rows_to_frame(rows), notes, rejected)
+    tick = ticking(progress)
+    found = _find(source, labels, tick)
+    files, rejected = _once(found.files)
+    looked, how = look_at([file.path for file in files], verify, progress, options.require)
+    rejected += [(str(file.path), look.reason) for file, look in zip(files, looked, strict=True) if look.reason]
+    kept = [(file, look) for file, look in zip(files, looked, strict=True) if not look.reason]
+    kept, mask_notes = _without_masks(kept, rejected, masks)
+    patients = pattern.find([file.inside for file, _ in kept], tick) if pattern else [""] * len(kept)
+    rows, rules = _rows(kept, patients)
+    notes = [how, *_split_notes([file for file, _ in kept]), *_patient_notes(rules, len(rows))]
+    alone = [_without_split(file) for (file, _), row in zip(kept, rows, strict=True) if row["patient_id"] == _alone(file)]
+    notes += patient_offers(alone) if rules["alone"] else []
+    if found.splits:
+        notes.append(f"splits: {', '.join(f'{name} is {split}' for name, split in found.splits.items())}")
+    notes += [*mask_notes, *_beside(found, rejected), *_unused(options, labels, found)]
+    if pattern is not None:
+        doubt = "" if rules["pattern"] else "warning: "
+        notes.append(f"{doubt}patient_pattern matches {rules['pattern']} of {len(rows)} images")
+    return ImportReport(rows_to_frame(rows), notes, sorted(rejected))
 
 
-def _find(source: Path, labels: dict[str, str]) -> tuple[list[_File], list[str]]:
-    with_split: list[tuple[Path, str, str]] = []
-    without: list[tuple[Path, str, str]] = []
-    ignored: list[str] = []
-    for child in _folders(source):
+def _labels(options: Options) -> dict[str, str]:
+    """Label by name of folder, in lower case; what an option names wins over what is usual."""
+    given = {label: [word.lower() for word in options.words(label)] for label in LABELS}
+    both = sorted(set(given["benign"]) & set(given["malignant"]))
+    if both:
+        raise BadManifest(f"importer folder: options benign and malignant both name {', '.join(both)}")
+    usual = {word: label for label, words in _USUAL.items() if not given[label] for word in words}
+    return usual | {word: label for label, words in given.items() for word in words}
+
+
+def _find(source: Path, labels: dict[str, str], tick: Callable[[], None] | None) -> _Found:
+    found = _Found()
+    above: list[tuple[Path, str, str]] = []  # class folders below a split
+    top: list[tuple[Path, str, str]] = []
+    for child in _folders(source, found):
         name = child.name.lower()
+        split = split_of(child.name)
         if name in labels:
-            without.append((child, "", labels[name]))
-        elif name in _SPLITS:
-            for inner in _folders(child):
+            top.append((child, "", labels[name]))
+        elif split:
+            if child.name.lower() != split:
+                found.splits[child.name] = split
+            for inner in _folders(child, found):
                 if inner.name.lower() in labels:
-                    with_split.append((inner, _SPLITS[name], labels[inner.name.lower()]))
+                    above.append((inner, split, labels[inner.name.lower()]))
                 else:
-                    ignored.append(f"{child.name}/{inner.name}")
+                    found.alone.append(f"{child.name}/{inner.name}")
         else:
-            ignored.append(child.name)
-    if with_split and without:
+            found.alone.append(child.name)
+    if above and top:
         raise BadManifest(
-            f"{source}: {_LAYOUT}, got both ({with_split[0][0].relative_to(source).as_posix()} and {without[0][0].name}). "
+            f"{source}: {_LAYOUT}, got both ({above[0][0].relative_to(source).as_posix()} and {top[0][0].name}). "
             "Import them one at a time."
         )
-    if not with_split and not without:
-        there = ", ".join(ignored[:10]) or "no folder at all"
-        raise BadManifest(f"{source}: {_LAYOUT}, got {there}. Other folder names: options benign and malignant.")
-    files = [
-        _File(path, path.relative_to(folder).as_posix(), split, label)
-        for folder, split, label in with_split or without
-        for path in _files(folder)
+    if not above and not top:
+        there = ", ".join(found.alone[:10]) or "no folder at all"
+        raise BadManifest(f"{source}: {_LAYOUT}, got {there}. {_meant(source, found.alone, labels)}")
+    found.folders = above or top
+    for class_folder, outer, label in found.folders:
+        walked = walk(class_folder, tick)
+        found.walks.append(walked)
+        for path in walked.files:
+            inside = path.relative_to(class_folder)
+            below = next(filter(None, map(split_of, inside.parent.parts)), "")
+            found.files.append(_File(path, inside.as_posix(), outer, below, label))
+    return found
+
+
+def _folders(path: Path, found: _Found) -> list[Path]:
+    """The folders directly in a folder; what else lies there is noted."""
+    try:
+        there = sorted(path.iterdir())
+    except OSError as error:
+        raise BadManifest(f"{path}: this folder cannot be read: {error.strerror or error}. Check its permissions.") from error
+    folders = [child for child in there if is_folder(child) and not is_clutter(child, folder=True)]
+    found.loose += [child for child in there if not is_folder(child) and not is_clutter(child, folder=False)]
+    return folders
+
+
+def _meant(source: Path, names: Sequence[str], labels: dict[str, str]) -> str:
+    """What the user may have meant, as a question: folders that hold the words, or a folder further down."""
+    inner = [name.rpartition("/")[2] for name in names]
+    words: dict[str, list[str]] = {
+        "benign": [name for name in inner if "benign" in name.lower()],
+        "malignant": [name for name in inner if "malig" in name.lower() or "cancer" in name.lower()],
+    }
+    if all(words.values()) and not set(words["benign"]) & set(words["malignant"]):
+        options = " ".join(f'{label}="{",".join(dict.fromkeys(found))}"' for label, found in words.items())
+        return f"Did you mean the options {options}?"
+    if {"0", "1"} <= set(inner):
+        return "If 0 means benign and 1 malignant, say so: options benign=0 malignant=1."
+    for name in names:
+        below = source / name
+        if any(is_folder(child) and (child.name.lower() in labels or split_of(child.name)) for child in _listed(below)):
+            return f"Did you mean {below}?"
+    return "Other folder names: options benign and malignant."
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _once(files: Sequence[_File]) -> tuple[list[_File], list[tuple[str, str]]]:
+    """Each file once, however many links lead to it; none where they contradict each other."""
+    groups: defaultdict[object, list[_File]] = defaultdict(list)
+    for file in files:
+        groups[same_file(str(file.path))].append(file)
+    kept: list[_File] = []
+    rejected: list[tuple[str, str]] = []
+    for group in groups.values():
+        first = group[0]
+        if len({(file.label, file.split) for file in group}) == 1:
+            kept.append(first)
+            rejected += [(str(file.path), f"the same file as {first.path}") for file in group[1:]]
+            continue
+        where = ", ".join("/".join(filter(None, (file.split, file.label))) for file in group)
+        rejected += [(str(file.path), f"the same file stands in places that contradict each other: {where}") for file in group]
+    return kept, rejected
+
+
+def _without_masks(
+    kept: list[tuple[_File, Looked]], rejected: list[tuple[str, str]], masks: str
+) -> tuple[list[tuple[_File, Looked]], list[str]]:
+    """The images without what is a mask of one; what is left out goes to `rejected`."""
+    paths = [PurePath(file.inside) for file, _ in kept]
+    paired = with_their_image(paths)
+    some = any(not look.two_levels for _, look in kept)  # where all are so, they are what there is to learn from
+    reasons = [
+        "its name says that it is a mask, and the image it belongs to is there"
+        if is_paired
+        else "it has two grey levels only, as a mask has"
+        if look.two_levels and some
+        else ""
+        for is_paired, (_, look) in zip(paired, kept, strict=True)
     ]
-    return files, ignored
+    count = sum(map(bool, reasons))
+    if count and masks == "import":
+        return kept, [f"warning: {count} files look like masks (by their names or grey levels) and were imported: masks=import"]
+    rejected += [
+        (str(file.path), f"{file.path.name}: {reason} (masks=import takes it in all the same)")
+        for (file, _), reason in zip(kept, reasons, strict=True)
+        if reason
+    ]
+    notes = [f"warning: {count} files look like masks and were left out (masks=import takes them in)"] if count else []
+    if kept and not some:
+        notes.append(f"warning: all {len(kept)} images have two grey levels only, as masks have: are they mammograms?")
+    doubtful = [path.name for path, reason in zip(paths, reasons, strict=True) if not reason and says_mask(path)]
+    if doubtful:
+        more = f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else ""
+        notes.append(
+            f"warning: {len(doubtful)} images have a word for a mask or a part in their path and were taken for images: "
+            f"{', '.join(doubtful[:5])}{more}"
+        )
+    return [pair for pair, reason in zip(kept, reasons, strict=True) if not reason], notes
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(child for child in path.iterdir() if child.is_dir() and not child.name.startswith("."))
-
-
-def _files(folder: Path) -> list[Path]:
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent) / name for name in names]
-    return sorted(found)
-
-
-def _is_clutter(path: Path) -> bool:
-    return path.name.startswith(".") or path.name.lower() in _CLUTTER
-
-
-def _rows(kept: Sequence[tuple[_File, Looked]], pattern: re.Pattern[str] | None) -> tuple[list[dict[str, Any]], Counter[str]]:
+def _rows(kept: Sequence[tuple[_File, Looked]], patients: Sequence[str]) -> tuple[list[dict[str, Any]], Counter[str]]:
     names = {file.path: split_name(file.path.stem) for file, _ in kept}
     shared = {parts.patient for parts in names.values() if parts.stripped and parts.patient}
     rules: Counter[str] = Counter()
     rows = []
-    for file, found in kept:
+    for (file, found), matched in zip(kept, patients, strict=True):
         parts, meta = names[file.path], found.meta
-        matched = matched_patient(pattern.search(file.inside) if pattern else None)
         if matched:
             rule, patient = "pattern", matched
         elif meta.patient:
@@ -138,9 +243,7 @@ def _rows(kept: Sequence[tuple[_File, Looked]], pattern: re.Pattern[str] | None)
         elif parts.patient and (parts.stripped or parts.patient in shared):
             rule, patient = "name", parts.patient
         else:
-            # With its folders, because 1.png of benign/ and of malignant/ are hardly the same person.
-            rule = "alone"
-            patient = "/".join(part for part in (file.split, file.label, file.inside.rpartition(".")[0] or file.inside) if part)
+            rule, patient = "alone", _alone(file)
         rules[rule] += 1
         row: dict[str, Any] = {
             "path": str(file.path),
@@ -155,6 +258,35 @@ def _rows(kept: Sequence[tuple[_File, Looked]], pattern: re.Pattern[str] | None)
     return rows, rules
 
 
+def _alone(file: _File) -> str:
+    """A patient for a file of which nobody is known: with its folders, because 1.png of benign/ and of malignant/ are hardly
+    the same person.
+    """
+    inside = file.inside.rpartition(".")[0] or file.inside
+    return "/".join(part for part in (file.outer, file.label, inside) if part)
+
+
+def _without_split(file: _File) -> str:
+    return "/".join(part for part in file.inside.split("/") if part == PurePath(file.inside).name or not split_of(part))
+
+
+def _split_notes(files: Sequence[_File]) -> list[str]:
+    notes = []
+    inner = sum(bool(file.inner and not file.outer) for file in files)
+    if inner:
+        notes.append(f"the split of {inner} images was taken from folders below the label's (train, val, test)")
+        rest = sum(not file.split for file in files)
+        if rest:
+            notes.append(
+                f"warning: {rest} images are in no split folder, the others are: a training refuses that. Move them, or empty "
+                "the split column"
+            )
+    against = sum(bool(file.outer and file.inner and file.outer != file.inner) for file in files)
+    if against:
+        notes.append(f"warning: {against} images are in a split folder below another split's: the outer one was taken")
+    return notes
+
+
 def _patient_notes(rules: Counter[str], total: int) -> list[str]:
     texts = {
         "pattern": "patient from patient_pattern",
@@ -167,15 +299,79 @@ def _patient_notes(rules: Counter[str], total: int) -> list[str]:
     return notes + mixed_sources_notes(rules)
 
 
+def _beside(found: _Found, rejected: list[tuple[str, str]]) -> list[str]:
+    """What lies beside the class folders: images without a label go to `rejected`, folders and other files are noted."""
+    together = Walk(
+        clutter=sum(walked.clutter for walked in found.walks), again=[path for walked in found.walks for path in walked.again]
+    )
+    rejected += [each for walked in found.walks for each in walked.rejected()]
+    others = []
+    for path in found.loose:
+        try:
+            refuse_unknown(head_of(path))
+        except UnreadableImage:
+            others.append(path.name)
+        else:
+            rejected.append((str(path), f"{path.name}: in no folder that names a label, so nobody knows what it shows"))
+    notes = together.notes()
+    unlabelled = len(found.loose) - len(others)
+    if unlabelled:
+        notes.append(f"warning: {unlabelled} images lie beside the label folders and were left out, for want of a label")
+    if others:
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        notes.append(f"{len(others)} files beside the folders are no images: {', '.join(others[:5])}{more}")
+    if found.alone:
+        notes.append(f"folders that name neither a split nor a label were left alone: {', '.join(_counted(found))}")
+    return notes
+
+
+def _counted(found: _Found) -> list[str]:
+    """The folders that were left alone, with how many files they hold."""
+    top = found.folders[0][0].parent
+    source = top.parent if found.folders[0][1] else top
+    result = []
+    for name in found.alone:
+        left = _MOST_COUNTED
+
+        def tick() -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise _Enough
+
+        try:
+            count = f"{len(walk(source / name, tick).files):,}"
+        except _Enough:
+            count = "very many"
+        result.append(f"{name} ({count} files)")
+    return result
+
+
+class _Enough(Exception):
+    """More folders than anybody wants counted."""
+
+
+def _unused(options: Options, labels: dict[str, str], found: _Found) -> list[str]:
+    """Names of label folders that were asked for and are nowhere."""
+    there = {folder.name.lower() for folder, _, _ in found.folders}
+    asked = [word for label in ("benign", "malignant") for word in options.words(label)]
+    missing = [word for word in asked if word.lower() not in there]
+    if missing:
+        return [f"warning: no folder is called {', '.join(missing)} (options benign and malignant)"]
+    absent = [label for label in ("benign", "malignant") if label not in {label for _, _, label in found.folders}]
+    return [f"warning: there is no folder with {label} images" for label in absent]
+
+
 IMPORTER = Importer(
     "folder",
-    "Folders named after the label: {train,val,test}/{benign,malignant} or just {benign,malignant}",
+    "Folders named after the label: {train,val,test}/{benign,malignant} or {benign,malignant}, with splits below or none",
     {
         "patient_pattern": "regular expression searched in each file's path below the label folder; its group named patient, "
         "or the first one, is the patient. Where it matches, it wins over the patient in a DICOM header: a set of DICOM files "
         "that all name their patient does not need it, a mixed one does",
         "benign": "names of folders with benign images, commas between (default: benign)",
         "malignant": "names of folders with malignant images, commas between (default: malignant,cancer)",
+        "masks": "leave (default): files that are masks by their names or grey levels are left out; import: taken in",
         "verify": VERIFY,
     },
     import_folder,

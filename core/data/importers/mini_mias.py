@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.data.importers.base import Importer, ImportReport, Options, Progress, look_at, rows_to_frame
+from core.data.importers.base import Importer, ImportReport, Options, Progress, look_at, rows_to_frame, ticking
+from core.data.importers.walking import walk
 from core.errors import BadManifest
+from core.small_files import read_bytes
 
 _SIDE = 1024  # every film is 1024 × 1024 px
 _LINE = re.compile(r"^(mdb[0-9]{3})[a-z]*\s+([FGD])\s+([A-Z]{4})\b\s*([BM]?)\b\s*(.*)$")
@@ -32,28 +35,32 @@ def import_mini_mias(source: Path, options: Options, progress: Progress | None) 
     odd = options.choice("odd", ("left", "right"))[0].upper()
     info = source if source.is_file() else _info_file(source)
     films = _parse(info)
-    images = {
-        path.stem.lower(): path for path in sorted(info.parent.rglob("*")) if path.suffix.lower() in (".pgm", ".png", ".jpg")
-    }
+    walked = walk(info.parent, ticking(progress))
+    images = {path.stem.lower(): path for path in walked.files if path.suffix.lower() in (".pgm", ".png", ".jpg")}
     abnormal = {name: film for name, film in films.items() if film.severities}
     chosen = films if normals == "benign" else abnormal
     present = [(name, film) for name, film in chosen.items() if name in images]
-    rejected = [(name, f"{name}.pgm: listed in {info.name}, no such file here") for name in chosen if name not in images]
+    rejected = walked.rejected()
+    rejected += [(name, f"{name}.pgm: listed in {info.name}, no such file here") for name in chosen if name not in images]
     rejected += [
         (str(path), f"not listed in {info.name}") for name, path in images.items() if name not in films and name[:3] == "mdb"
     ]
-    looked, how = look_at([images[name] for name, _ in present], "all", progress)
+    looked, how = look_at([images[name] for name, _ in present], "all", progress, options.require)
     rows = []
     for (name, film), found in zip(present, looked, strict=True):
         if found.reason:
             rejected.append((str(images[name]), found.reason))
         else:
             rows.append(_row(name, film, images[name], odd))
-    return ImportReport(rows_to_frame(rows), [how, *_notes(films, images, normals, odd)], rejected)
+    return ImportReport(rows_to_frame(rows), [how, *walked.notes(), *_notes(films, images, normals, odd)], rejected)
 
 
 def _info_file(source: Path) -> Path:
-    for path in sorted(source.iterdir()):
+    try:
+        found = sorted(source.iterdir())
+    except OSError as error:
+        raise BadManifest(f"{source}: expected mini-MIAS's Info.txt or its folder: {error.strerror or error}") from error
+    for path in found:
         if path.name.lower() in ("info.txt", "info"):
             return path
     raise BadManifest(
@@ -63,7 +70,12 @@ def _info_file(source: Path) -> Path:
 
 def _parse(info: Path) -> dict[str, _Film]:
     films: dict[str, _Film] = {}
-    for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+    try:
+        content = read_bytes(Path(os.path.realpath(info)))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadManifest(f"{info}: cannot be read: {reason}. Expected mini-MIAS's Info.txt.") from error
+    for line in content.decode("utf-8", "replace").splitlines():
         match = _LINE.match(line.strip())
         if match is None:
             continue  # the explanations above the list
@@ -74,7 +86,7 @@ def _parse(info: Path) -> dict[str, _Film]:
         film.abnormalities.append(abnormality)
         film.severities.add(severity)
         numbers = re.findall(r"[0-9]+", rest) if "NOTE" not in rest else []
-        if len(numbers) == 3:
+        if len(numbers) == 3 and all(len(digits) <= len(str(_SIDE)) for digits in numbers):
             x, y_from_bottom, radius = map(int, numbers)
             film.boxes.append(_box(x, y_from_bottom, radius))
             film.circles.setdefault(severity, []).append((x + 0.5, _SIDE - y_from_bottom - 0.5, radius + 0.5))

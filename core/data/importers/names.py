@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _VIEWS = "XCCL|XCCM|XCC|MLO|LMO|CC|ML|LM|SIO|ISO|FB|AT|CV"
@@ -49,3 +51,63 @@ def _strip(stem: str) -> NameParts:
             break  # P_L_L_CC: the first L is part of the patient's name
         side, view, rest = side or new_side, view or new_view, match["rest"]
     return NameParts(rest.strip("_-. "), side, view)
+
+
+# Where a name may hold the patient: what stands before or between separators, or the folder. Offered, never taken unasked.
+_OFFERS = {
+    "the first part of the name": r"(?:^|[/\\])([^/\\_]+)_[^/\\]*$",
+    "the name up to the last underscore": r"(?:^|[/\\])([^/\\]+)_[^/\\_]*$",
+    "the name up to the first dash": r"(?:^|[/\\])([^/\\\-]+)-[^/\\]*$",
+    "the name up to the first blank": r"(?:^|[/\\])([^/\\ ]+) [^/\\]*$",
+    "the second part of the name": r"(?:^|[/\\])[^/\\_]+_([^/\\_]+)_[^/\\]*$",
+    "the folder": r"(?:^|[/\\])([^/\\]+)[/\\][^/\\]+$",
+    "the folder above": r"(?:^|[/\\])([^/\\]+)[/\\][^/\\]+[/\\][^/\\]+$",
+}
+# What stands at these places in names that hold no patient.
+_NOBODY = {
+    "benign",
+    "malignant",
+    "normal",
+    "cancer",
+    "benigno",
+    "maligno",
+    "left",
+    "right",
+    "mlo",
+    "cc",
+    "train",
+    "val",
+    "test",
+}
+_MOST_IMAGES = 16  # of one patient on average; more are a site, a scanner or a label
+_MOST_OFFERS = 2
+
+
+def patient_offers(paths: Sequence[str]) -> list[str]:
+    """What in these paths may be the patient, with counts and the option that would take it; [] where nothing repeats."""
+    offers: list[tuple[float, str]] = []
+    seen: set[tuple[int, ...]] = set()
+    for what, pattern in _OFFERS.items():
+        compiled = re.compile(pattern)
+        found = [match.group(1) if (match := compiled.search(path)) else "" for path in paths]
+        counts = Counter(found)
+        without = counts.pop("", 0)
+        several = sum(count for count in counts.values() if count > 1)
+        matched = len(paths) - without
+        key = tuple(sorted(counts.values()))
+        if any(name.casefold() in _NOBODY for name in counts):
+            continue
+        if len(counts) < 2 or key in seen or 2 * several < len(paths) or matched > _MOST_IMAGES * len(counts):
+            continue
+        seen.add(key)
+        example = next(name for name, count in counts.most_common() if name)
+        offers.append(
+            (
+                several / len(paths),
+                f"{matched} of {len(paths)} names without a patient share {what} among them: {len(counts)} different ones, "
+                f"{min(counts.values())} to {max(counts.values())} images each, such as {example!r}. If that is the patient, "
+                f"import again with patient_pattern={pattern}",
+            )
+        )
+    offers.sort(key=lambda offer: -offer[0])
+    return [text for _, text in offers[:_MOST_OFFERS]]

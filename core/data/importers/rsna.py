@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.data.importers.base import VERIFY, Importer, ImportReport, Options, Progress, look_at, rows_to_frame
-from core.data.manifest import decode, parse_table
+from core.data.importers.base import VERIFY, Importer, ImportReport, Options, Progress, look_at, rows_to_frame, ticking
+from core.data.importers.walking import Walk, walk
+from core.data.importers.words import cell_word
+from core.data.tables import read_table, shown
 from core.errors import BadManifest
 
 _NEEDED = ("patient_id", "image_id", "laterality", "view", "cancer")
@@ -31,32 +34,41 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
     """Rows of train.csv whose image is there: <patient>/<image>.dcm or <patient>_<image>.jpg|png, in any folder below."""
     verify = options.choice("verify", ("auto", "all", "header"))
     table = _table(source)
-    header, records = parse_table(decode(table.read_bytes(), table), table)
+    read = read_table(table, lambda fields: set(_NEEDED) <= set(fields))
+    header, records = read.header, read.rows
     missing = [name for name in _NEEDED if name not in header]
     if missing:
         raise BadManifest(
             f"{table}: expected the columns of RSNA's train.csv ({', '.join(_NEEDED)}, ...), {', '.join(missing)} missing. "
             "RSNA's test.csv has no labels and cannot be imported."
         )
-    files = _index(table.parent)
-    candidates: list[tuple[Path, dict[str, Any]]] = []
-    rejected: list[tuple[str, str]] = []
+    files, walked = _index(table.parent, ticking(progress))
+    rejected: list[tuple[str, str]] = walked.rejected()
     absent: Counter[str] = Counter()
+    rows_of: dict[Path, dict[str, Any]] = {}
     for line, fields in records:
         record = dict(zip(header, fields, strict=True))
+        for name in ("patient_id", "image_id", "cancer"):
+            record[name] = cell_word(record[name])  # pandas writes 5.0 for 5 beside empty cells
         key = (record["patient_id"], record["image_id"])
         if record["cancer"] not in _LABELS:
-            rejected.append((f"{table.name} line {line}", f"cancer {record['cancer']!r}: expected 0 or 1"))
+            rejected.append((f"{table.name} line {line}", f"cancer {shown(record['cancer'])}: expected 0 or 1"))
         elif key not in files:
             absent[key[0]] += 1
             rejected.append((f"{key[0]}/{key[1]}", f"no image {key[0]}/{key[1]}.dcm or {key[0]}_{key[1]}.jpg|png found"))
+        elif files[key] in rows_of:
+            first = rows_of[files[key]]
+            first["label"] = "malignant" if "malignant" in (first["label"], _LABELS[record["cancer"]]) else "benign"
+            rejected.append((f"{table.name} line {line}", f"the same image as a row above, which is {first['label']} now"))
         else:
-            candidates.append((files[key], _row(files[key], record)))
-    looked, how = look_at([path for path, _ in candidates], verify, progress)
+            rows_of[files[key]] = _row(files[key], record)
+    candidates = list(rows_of.items())
+    looked, how = look_at([path for path, _ in candidates], verify, progress, options.require)
     rejected += [(str(path), found.reason) for (path, _), found in zip(candidates, looked, strict=True) if found.reason]
     rows = [row for (_, row), found in zip(candidates, looked, strict=True) if not found.reason]
     notes = [
         how,
+        *(*read.notes, *walked.notes()),
         "benign means cancer = 0 here: no cancer found; most of these were never biopsied",
         "no split is given: the patients are split when a training starts, or fill the split column",
     ]
@@ -75,21 +87,17 @@ def _table(source: Path) -> Path:
     return table
 
 
-def _index(root: Path) -> dict[tuple[str, str], Path]:
+def _index(root: Path, tick: Callable[[], None] | None) -> tuple[dict[tuple[str, str], Path], Walk]:
     """Every image below `root` by (patient, image); a DICOM wins over a copy of it."""
     found: dict[tuple[str, str], Path] = {}
-    for parent, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names, key=lambda name: (_rank(name), name)):
-            stem, suffix = os.path.splitext(name)  # noqa: PTH122  a Path a name is slow for 50,000 names
-            if suffix.lower() not in _SUFFIXES:
-                continue
-            patient, separator, image = stem.partition("_")
-            key = (patient, image) if separator else (os.path.basename(parent), stem)  # noqa: PTH119
-            path = Path(parent) / name
-            if key not in found or _rank(name) < _rank(found[key].name):
-                found[key] = path
-    return found
+    walked = walk(root, tick)
+    for path in sorted(walked.files, key=lambda path: (_rank(path.name), path)):
+        stem, suffix = os.path.splitext(path.name)  # noqa: PTH122  a Path a name is slow for 50,000 names
+        if suffix.lower() not in _SUFFIXES:
+            continue
+        patient, separator, image = stem.partition("_")
+        found.setdefault((patient, image) if separator else (path.parent.name, stem), path)
+    return found, walked
 
 
 def _rank(name: str) -> int:
@@ -110,14 +118,7 @@ def _row(path: Path, record: dict[str, str]) -> dict[str, Any]:
     }
     extra = {new: record.get(old, "") for old, new in _KEPT.items()}
     extra["birads"] = extra["birads"].removesuffix(".0")
-    return row | extra | {"age": _age(extra["age"])}
-
-
-def _age(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    return row | extra
 
 
 IMPORTER = Importer(

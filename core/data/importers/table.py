@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,22 @@ from core.data.importers.base import (
     Options,
     Progress,
     look_at,
-    matched_patient,
     mixed_sources_notes,
     rows_to_frame,
+    ticking,
 )
-from core.data.importers.names import split_name
-from core.data.manifest import absolute, decode, parse_table
+from core.data.importers.columns import BENIGN, MALIGNANT, Labels, Splits
+from core.data.importers.merging import TableRow, merge, sound
+from core.data.importers.names import patient_offers, split_name
+from core.data.importers.nearby import Nearby
+from core.data.importers.walking import with_home
+from core.data.importers.words import plain
+from core.data.manifest import absolute
+from core.data.tables import Table, listed, read_table, shown
 from core.errors import BadManifest
+from core.images.placeholder import is_placeholder
 
-# How the columns of published tables are called; compared without case, blanks, dashes and underscores.
+# How the columns of published tables are called; compared without case, accents, blanks, dashes and underscores.
 _USUAL = {
     "path": ("path", "file", "filename", "filepath", "imagepath", "imagefilepath", "image", "imagefile", "img"),
     "label": ("label", "class", "pathology", "cancer", "malignant", "target", "diagnosis", "outcome"),
@@ -34,137 +41,236 @@ _USUAL = {
     "view": ("view", "imageview", "viewposition", "projection"),
     "split": ("split", "set", "subset", "fold", "partition"),
 }
-_BENIGN = "benign,benign_without_callback,0,negative,false,no,b"
-_MALIGNANT = "malignant,1,cancer,positive,true,yes,m"
-_SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    "": "",
-}
+_NEEDED = ("path", "label")
+NONE = "none"  # switches a guessed column off
 # Columns that hold nothing personal and that the lab knows what to do with; others need `keep`.
 _KNOWN = (
     *("age", "density", "scanner", "birads", "implant", "biopsy", "synthetic", "manufacturer", "site"),
     *("lesions", "lesion_circles", "lesion_masks", "dataset", "official_split"),
 )
+_LONGEST_PATH = 4_096  # characters; no system takes more
+_RESERVED = ("path", "label", "patient_id", "laterality", "view", "split", "content_hash")
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """`of`: which column of the table holds what, "" where none does; `guessed`: the roles that no option named."""
+
+    of: dict[str, str]
+    guessed: frozenset[str]
+    notes: list[str]
 
 
 def import_csv(source: Path, options: Options, progress: Progress | None) -> ImportReport:
     """A row of the table becomes a row of the manifest, or is left out with its line and the reason."""
     verify = options.choice("verify", ("auto", "all", "header"))
-    if not source.is_file():
-        raise BadManifest(f"{source}: expected a CSV file, got a folder, pipe or device. Name the table itself.")
-    header, records = parse_table(decode(source.read_bytes(), source), source)
-    columns = _columns(source, header, options)
-    keep = _kept(source, header, columns, options)
-    root = Path(options.text("root") or source.parent).expanduser().absolute()
-    pattern = options.pattern("patient_pattern")
-    labels = {word.lower(): "benign" for word in options.words("benign", _BENIGN)}
-    labels |= {word.lower(): "malignant" for word in options.words("malignant", _MALIGNANT)}
-    rows: list[dict[str, Any]] = []
-    sources: list[str] = []  # of each row's patient
-    rejected: list[tuple[str, str]] = []
-    seen: dict[str, int] = {}
-    for line, fields in records:
-        record = dict(zip(header, fields, strict=True))
-        row, rule, reason = _row(record, columns, labels, root, pattern)
-        if not reason and os.path.normcase(row["path"]) in seen:
-            reason = f"the same image as line {seen[os.path.normcase(row['path'])]}"
-        if reason:
-            rejected.append((f"{source.name} line {line}", reason))
-            continue
-        seen[os.path.normcase(row["path"])] = line
-        rows.append(row | {name.lower(): record[name] for name in keep})
-        sources.append(rule)
-    looked, how = look_at([Path(row["path"]) for row in rows], verify, progress)
-    rejected += [(row["path"], found.reason) for row, found in zip(rows, looked, strict=True) if found.reason]
-    together = zip(rows, sources, looked, strict=True)
-    kept = [_completed(row, rule, found) for row, rule, found in together if not found.reason]
-    rules = Counter(rule for _, rule in kept)
-    notes = [how, *_notes(columns, rules, header, keep)]
-    return ImportReport(rows_to_frame([row for row, _ in kept]), notes, rejected)
+    table = read_table(source, lambda fields: _is_header(fields, options))
+    columns = _columns(source, table.header, options)
+    keep, kept_notes = _kept(source, table.header, columns.of, options)
+    cells = {role: _cells(table, column) for role, column in columns.of.items()}
+    # Rows without an image (totals, notes below the table) have no say in what the words mean.
+    told = {role: list(itertools.compress(column, cells["path"])) for role, column in cells.items()}
+    labels = Labels(options, columns.of["label"], told["label"])
+    splits = Splits(options, columns.of["split"], "split" in columns.guessed, told["split"])
+    if columns.of["split"] and not splits.used and columns.of["split"].lower() not in _RESERVED:
+        keep = [*keep, columns.of["split"]]
+    patients, patient_notes = _patients(options, columns, cells, ticking(progress))
+    root = with_home(Path(options.text("root") or source.parent)).absolute()
+    rows, rejected, spoiled = _rows(table, cells, labels, splits, patients, keep, root)
+    merged = merge(rows)
+    rejected = sorted([*rejected, *merged.rejected])
+    looked, how = look_at([Path(row.path) for row in merged.rows], verify, progress, options.require)
+    nearby = Nearby()
+    unread = [
+        (row.path, found.reason + nearby.hint(row.path)) for row, found in zip(merged.rows, looked, strict=True) if found.reason
+    ]
+    kept = [_completed(row, found) for row, found in zip(merged.rows, looked, strict=True) if not found.reason]
+    notes = [
+        *_two_level_notes([look for look in looked if not look.reason]),
+        *(how, *table.notes, *columns.notes, *labels.notes(), *splits.notes, *kept_notes, *patient_notes, *merged.notes),
+        *_notes(Counter(rule for _, rule in kept), [row["path"] for row, rule in kept if rule == "alone"]),
+        *(f"{count} cells of column {name} are no {name} and were left empty" for name, count in spoiled.items()),
+        *_dropped(table.header, keep, columns.of),
+    ]
+    lines = [(f"{source.name} line {line}", reason) for line, reason in rejected]
+    return ImportReport(rows_to_frame([row for row, _ in kept]), notes, [*lines, *unread])
 
 
-def _columns(source: Path, header: Sequence[str], options: Options) -> dict[str, str]:
-    """Which column of the table holds what; "" where none does."""
-    plain = {re.sub(r"[\s_\-]", "", name).lower(): name for name in reversed(header)}
+def _is_header(fields: Sequence[str], options: Options) -> bool:
+    names = {plain(name) for name in fields}
+    named = [options.text(f"{role}_column") for role in _USUAL]
+    if any(plain(name) not in names for name in named if name and name.lower() != NONE):
+        return False
+    return all(options.text(f"{role}_column") or names & set(_USUAL[role]) for role in _NEEDED)
+
+
+def _columns(source: Path, header: Sequence[str], options: Options) -> _Columns:
+    there = {plain(name): name for name in reversed(header)}
     found: dict[str, str] = {}
+    guessed: set[str] = set()
+    others: list[str] = []
     for role, usual in _USUAL.items():
-        named = options.text(f"{role}_column")
-        if named and named not in header:
-            raise BadManifest(
-                f"{source}: option {role}_column: expected one of its columns ({', '.join(header)}), got {named!r}"
-            )
-        found[role] = named or next((plain[name] for name in usual if name in plain), "")
-    for role in ("path", "label"):
+        option = f"{role}_column"
+        named = options.text(option)
+        if options.given(option) and (not named or (named.lower() == NONE and named not in header)):
+            if role in _NEEDED:
+                raise BadManifest(f"{source}: option {option}: every image needs a {role}. Name one of {listed(list(header))}")
+            found[role] = ""
+        elif named:
+            found[role] = named if named in header else there.get(plain(named), "")
+            if not found[role]:
+                wanted = listed(list(header))
+                raise BadManifest(f"{source}: option {option}: expected one of its columns ({wanted}), got {shown(named)}")
+        else:
+            candidates = [there[name] for name in usual if name in there]
+            found[role] = candidates[0] if candidates else ""
+            guessed.add(role)
+            others += [f"{name} for the {role} ({option})" for name in candidates[1:]]
+    for role in _NEEDED:
         if not found[role]:
             raise BadManifest(
-                f"{source}: which column holds the {role}? None of {', '.join(header)} is named so. "
+                f"{source}: which column holds the {role}? None of {listed(list(header))} is named so. "
                 f"Say it with the option {role}_column."
             )
-    return found
+    used = ", ".join(
+        f"{role} from {column}{' (guessed)' if role in guessed else ''}" for role, column in found.items() if column
+    )
+    notes = [f"columns: {used}. An option names another, {NONE} switches a guessed one off (split_column={NONE})"]
+    others = [other for other in others if other.partition(" for the ")[0] not in found.values()]
+    if others:
+        notes.append(f"columns that could have been meant instead: {', '.join(others)}")
+    return _Columns(found, frozenset(guessed), notes)
 
 
-def _kept(source: Path, header: Sequence[str], columns: dict[str, str], options: Options) -> list[str]:
+def _kept(source: Path, header: Sequence[str], columns: dict[str, str], options: Options) -> tuple[list[str], list[str]]:
     wanted = options.words("keep")
     missing = [name for name in wanted if name not in header]
     if missing:
-        raise BadManifest(f"{source}: option keep: no column {', '.join(missing)}; there are {', '.join(header)}")
+        raise BadManifest(f"{source}: option keep: no column {', '.join(missing)}; there are {listed(list(header))}")
     used = set(columns.values())
     names = [name for name in header if name not in used and (name.lower() in _KNOWN or name in wanted)]
-    return [name for name in names if name.lower() not in ("path", "label", "patient_id", "laterality", "view", "split")]
+    names = [name for name in names if name.lower() not in _RESERVED]
+    once = list({name.lower(): name for name in reversed(names)}.values())[::-1]
+    unkept = [name for name in wanted if name not in once]
+    if unkept:
+        why = "they are used already, or their names mean something else in a manifest"
+        return once, [f"option keep: not taken over, for {why}: {', '.join(unkept)}"]
+    return once, []
 
 
-def _row(
-    record: dict[str, str], columns: dict[str, str], labels: dict[str, str], root: Path, pattern: re.Pattern[str] | None
-) -> tuple[dict[str, Any], str, str]:
-    """The manifest's row, where its patient comes from ("" for nowhere yet), and why it cannot be one ("" when it can)."""
-    value = {role: record[column] if column else "" for role, column in columns.items()}
-    label = labels.get(_number_word(value["label"]))
-    split = _SPLITS.get(value["split"].lower())
-    if not value["path"]:
-        return {}, "", "no path"
-    if label is None:
-        reason = f"label {value['label']!r} is mapped to neither benign nor malignant (options benign=..., malignant=...)"
-        return {}, "", reason
-    if split is None:
-        return {}, "", f"split {value['split']!r}: expected train, val, test or nothing"
-    matched = matched_patient(pattern.search(value["path"]) if pattern else None)
-    rule = "table" if value["patient"] else "pattern" if matched else ""
-    side = value["laterality"][:1].upper()
-    row = {
-        "path": absolute(value["path"], root),
-        "label": label,
-        "patient_id": value["patient"] or matched,
-        "laterality": side if side in ("L", "R") else "",
-        "view": value["view"].upper(),
-        "split": split,
-    }
-    return row, rule, ""
+def _cells(table: Table, column: str) -> list[str]:
+    if not column:
+        return [""] * len(table.rows)
+    index = table.header.index(column)
+    return [fields[index] for _, fields in table.rows]
 
 
-def _completed(row: dict[str, Any], rule: str, found: Looked) -> tuple[dict[str, Any], str]:
-    """The row with what the file itself says where the table is silent, and where its patient comes from."""
-    parts = split_name(Path(row["path"]).stem)
-    patient = row["patient_id"]
+def _patients(
+    options: Options, columns: _Columns, cells: dict[str, list[str]], tick: Callable[[], None] | None
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Each row's patient and where it comes from ("table", "pattern" or "" for nowhere yet), and what to say of it.
+
+    A pattern that the user gave wins over a column that was guessed; a column that the user named wins over the pattern.
+    """
+    pattern = options.pattern("patient_pattern")
+    column, guessed = columns.of["patient"], "patient" in columns.guessed
+    matched = pattern.find(cells["path"], tick) if pattern else [""] * len(cells["path"])
+    named = ["" if is_placeholder(cell) else cell for cell in cells["patient"]]
+    notes = []
+    nobody = Counter(cell for cell in cells["patient"] if cell and is_placeholder(cell))
+    if nobody:
+        words = ", ".join(f"{shown(word)} ({count} rows)" for word, count in nobody.most_common(4))
+        notes.append(
+            f"warning: column {column} says {words}, which names nobody: all of them would be one patient. They count as "
+            "not named"
+        )
+    result = []
+    for given, found in zip(named, matched, strict=True):
+        first, second = ((found, "pattern"), (given, "table")) if guessed else ((given, "table"), (found, "pattern"))
+        result.append(first if first[0] else second if second[0] else ("", ""))
+    if pattern:
+        used = sum(rule == "pattern" for _, rule in result)
+        doubt = "" if any(matched) else "warning: "
+        notes.append(f"{doubt}patient_pattern matches {sum(map(bool, matched))} of {len(matched)} rows and is used in {used}")
+        if any(named):
+            which = (
+                f"it wins over the column {column}, which was guessed; patient_column={column} would make the column win"
+                if guessed
+                else f"the column {column}, which patient_column names, wins over it where it has a patient"
+            )
+            notes.append(f"patient_pattern: {which}")
+    return result, notes
+
+
+def _rows(
+    table: Table,
+    cells: dict[str, list[str]],
+    labels: Labels,
+    splits: Splits,
+    patients: Sequence[tuple[str, str]],
+    keep: Sequence[str],
+    root: Path,
+) -> tuple[list[TableRow], list[tuple[int, str]], Counter[str]]:
+    """The rows that name an image; (line, reason) of the others; how many kept cells a manifest could not take, by column."""
+    places = {name: table.header.index(name) for name in keep}
+    rows: list[TableRow] = []
+    rejected: list[tuple[int, str]] = []
+    spoiled: Counter[str] = Counter()
+    for index, (line, fields) in enumerate(table.rows):
+        value = {role: column[index] for role, column in cells.items()}
+        split = splits.of(value["split"])
+        if not value["path"]:
+            rejected.append((line, "no path"))
+            continue
+        if len(value["path"]) > _LONGEST_PATH:
+            rejected.append((line, f"path {shown(value['path'])}: expected at most {_LONGEST_PATH:,} characters"))
+            continue
+        if split is None:
+            rejected.append((line, f"split {shown(value['split'])}: expected train, val, test or nothing"))
+            continue
+        extra = {name: sound(name, fields[place]) for name, place in places.items()}
+        spoiled.update(name for name, place in places.items() if fields[place] and not extra[name])
+        label = labels.of(value["label"]) or ""
+        side = value["laterality"][:1].upper()
+        rows.append(
+            TableRow(
+                line=line,
+                path=absolute(value["path"], root),
+                label=label,
+                patient=patients[index][0],
+                rule=patients[index][1],
+                laterality=side if side in ("L", "R") else "",
+                view=value["view"].upper(),
+                split=split,
+                extra=extra,
+                refusal="" if label else labels.why_not(value["label"]),
+            )
+        )
+    return rows, rejected, spoiled
+
+
+def _completed(row: TableRow, found: Looked) -> tuple[dict[str, Any], str]:
+    """The manifest's row with what the file itself says where the table is silent, and where its patient comes from."""
+    parts = split_name(Path(row.path).stem)
+    rule, patient = row.rule, row.patient
     if not rule and found.meta.patient:
         rule, patient = "dicom", found.meta.patient
     elif not rule and parts.stripped and parts.patient:
         rule, patient = "name", parts.patient
     elif not rule:
-        rule, patient = "alone", Path(row["path"]).as_posix().lstrip("/").rpartition(".")[0]
-    side = row["laterality"] or found.meta.laterality or parts.laterality
-    return row | {"patient_id": patient, "laterality": side, "view": row["view"] or found.meta.view or parts.view}, rule
+        rule, patient = "alone", Path(row.path).as_posix().lstrip("/").rpartition(".")[0]
+    complete: dict[str, Any] = {
+        "path": row.path,
+        "label": row.label,
+        "patient_id": patient,
+        "laterality": row.laterality or found.meta.laterality or parts.laterality,
+        "view": row.view or found.meta.view or parts.view,
+        "split": row.split,
+    }
+    return complete | {name.lower(): cell for name, cell in row.extra.items()}, rule
 
 
-def _number_word(text: str) -> str:
-    """Labels as people and spreadsheets write them: 1.0 is 1, case does not matter."""
-    return text.strip().lower().removesuffix(".0")
-
-
-def _notes(columns: dict[str, str], rules: Counter[str], header: Sequence[str], keep: Sequence[str]) -> list[str]:
-    used = ", ".join(f"{role} from {column}" for role, column in columns.items() if column)
-    notes = [f"columns: {used}"]
+def _notes(rules: Counter[str], alone: Sequence[str]) -> list[str]:
     texts = {
         "pattern": "patient from patient_pattern",
         "dicom": "patient from the DICOM header (as a pseudonym)",
@@ -172,27 +278,39 @@ def _notes(columns: dict[str, str], rules: Counter[str], header: Sequence[str], 
         "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded: "
         "name a patient_column or give a patient_pattern",
     }
-    notes += [f"{rules[rule]} images: {text}" for rule, text in texts.items() if rules[rule]]
-    notes += mixed_sources_notes(rules)
+    notes = [f"{rules[rule]} images: {text}" for rule, text in texts.items() if rules[rule]]
+    return [*notes, *patient_offers(alone), *mixed_sources_notes(rules)]
+
+
+def _two_level_notes(looked: Sequence[Looked]) -> list[str]:
+    count = sum(look.two_levels for look in looked)
+    if not count:
+        return []
+    return [f"warning: {count} images have two grey levels only, as masks have: is it the images that path_column names?"]
+
+
+def _dropped(header: Sequence[str], keep: Sequence[str], columns: dict[str, str]) -> list[str]:
     dropped = [name for name in header if name not in keep and name not in columns.values()]
-    if dropped:
-        notes.append(f"columns left out of the manifest (option keep takes them in): {', '.join(dropped)}")
-    return notes
+    return [f"columns left out of the manifest (option keep takes them in): {listed(dropped)}"] if dropped else []
 
 
 IMPORTER = Importer(
     "csv",
-    "Any CSV with one row an image; say which column is which where the names do not",
+    "Any CSV with one row an image (or a lesion); say which column is which where the names do not",
     {
         **{
-            f"{role}_column": f"column that holds the {role}" + ("" if role in ("path", "label") else ", if there is one")
+            f"{role}_column": f"column that holds the {role}"
+            + ("" if role in _NEEDED else f", if there is one; {NONE} for none, also where one looks like it")
             for role in _USUAL
         },
-        "benign": f"label words that mean benign, commas between (default: {_BENIGN})",
-        "malignant": f"label words that mean malignant, commas between (default: {_MALIGNANT})",
+        "benign": f"label words that mean benign, commas between (default: {BENIGN})",
+        "malignant": f"label words that mean malignant, commas between (default: {MALIGNANT})",
+        "train": "words of the split column that mean train, commas between (default: train, training); with folds: the others",
+        "val": "words, or numbers of folds, of the split column that mean validation, commas between (default: val, dev, ...)",
+        "test": "words, or numbers of folds, of the split column that mean test, commas between (default: test, holdout, ...)",
         "root": "folder that relative paths start from (default: the table's own)",
-        "patient_pattern": "regular expression on the path, used where the table names no patient; its group named patient, "
-        "or the first one, is the patient. Where it matches, it wins over the patient in a DICOM header",
+        "patient_pattern": "regular expression on the path; its group named patient, or the first one, is the patient. It wins "
+        "over the patient in a DICOM header and over a column that is only guessed; patient_column wins over it",
         "keep": f"further columns to take over, commas between; {', '.join(_KNOWN)} are always taken. Keep names and dates out",
         "verify": VERIFY,
     },

@@ -157,9 +157,10 @@ def _limits_of_calibration(evaluation: Evaluation) -> list[str]:
 
 def _usability(material: Material) -> Section:
     points = (
-        "Poor or unavailable input: files that cannot be read, are damaged or hold no breast are refused with a reason, never "
-        "scored; images prepared by another recipe are refused; doubts about polarity or the breast's outline are told as "
-        "warnings.",
+        "Poor or unavailable input: files that cannot be read or are damaged are refused with a reason. Images of another "
+        "modality or body part, in colour, binary masks, images without a breast, and images far from those the model was "
+        "trained on get no verdict, here and in use; a score that is asked for anyway is marked. Images prepared by another "
+        "recipe are refused; doubts about polarity or the breast's outline are told as warnings.",
         "Interaction: none but giving the file. The user needs to know what a mammogram is, which view it shows, and that a "
         "score is not a diagnosis.",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from core.data import LABELS, SPLITS
+from core.evaluate import excluded_words
 from core.inspection.words import recipe_facts
 from core.report.document import Box, Facts, Flow, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
@@ -114,6 +115,16 @@ def _verified(rows: pd.DataFrame) -> str:
     return f"By the manifest's column biopsy, {share(count, benign)} of the benign images were never biopsied."
 
 
+def _without_verdict(material: Material) -> str:
+    """By evaluated set, how many images were left out of the figures, and how many of these are malignant."""
+    said = [
+        f" Evaluation of the {SPLIT_WORDS[split]} set: {excluded_words(evaluation.excluded)}."
+        for split, evaluation in material.evaluations.items()
+        if evaluation.excluded
+    ]
+    return "".join(said)
+
+
 def missing(material: Material) -> Section:
     """What was left out, and why."""
     left, total = material.left, len(material.rows)
@@ -123,7 +134,7 @@ def missing(material: Material) -> Section:
     reasons = Counter(item.reason for item in left)
     text = (
         f"{share(len(left), total)} of the images could not be used and have no score; they were left out, not replaced. No "
-        f"value was imputed. {len(reasons)} different reasons were given."
+        f"value was imputed. {len(reasons)} different reasons were given.{_without_verdict(material)}"
     )
     rows = tuple(
         (str(item.row or DASH), SPLIT_WORDS.get(item.split, DASH), item.when, item.reason) for item in left[:_MOST_LEFT]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from core.evaluate import Evaluation
 from core.metrics import Interval, Summary
+from core.metrics.chance import chance_of_model, warning_of
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
+from core.report.sections import test_set
 from core.report.words import bracket, counts_of, starting_weights, times, told
 
 
@@ -58,6 +60,8 @@ def _order(material: Material) -> str:
         return f"{chosen}."
     if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.opened):
         return f"{chosen}, but not all of it before the test set had been opened: see the warnings."
+    if test_set.seen_early(material):
+        return f"{chosen} and frozen before the test set was scored, but not before test images were seen: see the warnings."
     return f"{chosen} and frozen before the test set was scored."
 
 
@@ -133,8 +137,10 @@ def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
 
 
 def warnings(material: Material) -> tuple[str, ...]:
-    """What nobody should miss: an unfinished training, old figures, a test set that was used up."""
+    """What nobody should miss: a model no better than chance, an unfinished training, old figures, a used-up test set."""
     found = []
+    if chance := warning_of(chance_of_model(material.card, material.run.path)):
+        found.append(chance)
     status = material.run.status()
     if status.state != "done":
         reason = f" ({status.reason})" if status.reason else ""
@@ -158,7 +164,7 @@ def warnings(material: Material) -> tuple[str, ...]:
         )
     if test is not None and test.refrozen:
         found.append("The threshold was chosen again after the test set had been opened: see the openings of the test set.")
-    return tuple(found)
+    return (*found, *test_set.warnings(material))
 
 
 def introduction(material: Material) -> Section:

@@ -20,6 +20,7 @@ from core.metrics import (
 from core.report import figures
 from core.report.document import Block, Facts, Figure, Missing, Row, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
+from core.report.sections import test_set
 from core.report.sections.methods import training_time
 from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, times, told
 
@@ -306,7 +307,7 @@ def openings(material: Material) -> Section:
         return Section(
             "openings",
             "Openings of the test set, external testing",
-            (Text("The test set has never been opened for this run."), asked),
+            (Text("The test set has never been opened for this run."), *test_set.blocks(material), asked),
         )
     blocks: list[Block] = [
         Text(
@@ -337,6 +338,7 @@ def openings(material: Material) -> Section:
         )
         for change in test.refrozen
     ]
+    blocks += test_set.blocks(material)
     return Section("openings", "Openings of the test set, external testing", (*blocks, asked))
 
 

@@ -121,9 +121,35 @@ def test_unreadable_file_is_listed_with_its_reason_and_the_others_are_scored(cal
     code, out, _ = call("predict", "first", lab / "broken.dcm", lab / "data/demo" / image, "--json")
     broken, good = json.loads(out)["predictions"]
     assert code == 1
-    assert broken["score"] is None
-    assert broken["note"]
+    assert broken["score"] is None and broken["decision"] is None
+    assert broken["note"] == broken["refusal"]
     assert good["decision"] in {"benign", "malignant"}
+
+
+def test_an_image_without_a_verdict_says_why_and_is_scored_only_when_told_to(call: Call, lab: Path) -> None:
+    cv2.imwrite(str(lab / "grey.png"), np.full((160, 120), 128, np.uint8))
+    code, out, _ = call("predict", "first", "grey.png", "--json", "--csv", "grey.csv")
+    (row,) = json.loads(out)["predictions"]
+    assert code == 1 and (row["score"], row["decision"], row["calibrated"]) == (None, None, None)
+    assert "no breast was found" in row["refusal"] and row["refusal"] in pd.read_csv(lab / "grey.csv")["refusal"][0]
+    assert "no verdict" in call("predict", "first", "grey.png")[1]
+    code, out, err = call("explain", "first", "grey.png", "--out", "grey-heat.png")
+    assert code == 1 and "--score-anyway" in err and not (lab / "grey-heat.png").exists()
+    code, out, _ = call("predict", "first", "grey.png", "--json", "--score-anyway")
+    (row,) = json.loads(out)["predictions"]
+    assert code == 0 and 0 <= row["score"] <= 1 and row["decision"] is None and row["refusal"]
+    assert "(scored anyway)" in call("predict", "first", "grey.png", "--score-anyway")[1]
+    code, out, _ = call("explain", "first", "grey.png", "--out", "grey-heat.png", "--score-anyway")
+    assert code == 0 and "scored anyway" in out and (lab / "grey-heat.png").exists()
+
+
+def test_the_gate_is_fitted_by_training_and_again_when_told_to(call: Call, lab: Path) -> None:
+    file = lab / "checkpoints" / "first" / "gate.safetensors"
+    assert file.exists()
+    file.unlink()
+    code, out, _ = call("gate", "first", "--json")
+    said = json.loads(out)
+    assert code == 0 and file.exists() and said["refuses"] is False and said["train"] >= 2
 
 
 def test_explain_writes_an_overlay_of_the_model_input(call: Call, lab: Path, image: Path) -> None:

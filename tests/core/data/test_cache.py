@@ -14,7 +14,7 @@ import pytest
 
 import core.data.cache as cache_module
 from core.config import Recipe
-from core.data.cache import PreparedCache, Rejected, cache_root
+from core.data.cache import PreparedCache, Rejected, cache_root, clear_all, size_of
 from core.errors import LabError, UnreadableImage
 from core.images import read
 from core.preprocessing import prepare
@@ -240,3 +240,51 @@ def test_what_the_picture_gives_away_is_kept_with_it(tmp_path: Path) -> None:
             "white": (True, False),
             "label": (False, True),
         }
+
+
+@pytest.mark.parametrize("chosen", ["", "workspace", "link"])
+def test_clearing_takes_nothing_that_is_not_ours_wherever_the_cache_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    """MAMMOLAB_CACHE may be empty, the workspace itself, or hold a link in a recipe's place."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
+    workspace = tmp_path / "ws"
+    name = "0" * 40
+    foreign = [
+        workspace / "data" / "patients.csv",
+        workspace / "checkpoints" / "one" / "model.safetensors",
+        workspace / "0123456789ab" / "thesis.docx",
+        workspace / "0123456789ab" / "00" / "thesis.npy",
+        workspace / "0123456789ab" / "other" / f"{name}.npy",
+        workspace / "elsewhere" / "00" / f"{name}.npy",
+    ]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (workspace / "ba9876543210").symlink_to(workspace / "elsewhere", target_is_directory=True)
+    ours = workspace / "0123456789ab" / "00" / f"{name}.json"
+    ours.write_bytes(b"12345")
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv("MAMMOLAB_CACHE", {"": "", "workspace": str(workspace), "link": "."}[chosen])
+    root = cache_root()
+    assert size_of(root) == (5 if chosen else 0)
+    assert clear_all(root) == (1 if chosen else 0)
+    assert all(path.exists() for path in foreign)
+    assert ours.exists() == (not chosen)
+
+
+def test_clearing_one_recipe_takes_nothing_that_is_not_ours(tmp_path: Path) -> None:
+    cache = PreparedCache(tmp_path, Recipe())
+    kept = cache.folder / "00" / "mine.txt"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    (cache.folder / "00" / f"{'0' * 40}.npy").touch()
+    cache.clear()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
+    linked = PreparedCache(tmp_path / "other", Recipe())
+    linked.root.mkdir()
+    linked.folder.symlink_to(cache.folder, target_is_directory=True)
+    (cache.folder / "00" / f"{'0' * 40}.npy").touch()
+    linked.clear()
+    assert (cache.folder / "00" / f"{'0' * 40}.npy").exists()

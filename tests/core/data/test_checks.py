@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.config import Config
 from core.data.checks import CheckReport, check_manifest
+from core.data.manifest import write_manifest
+from core.data.source import load_rows
 
 
 def picture(level: int) -> np.ndarray:
@@ -198,3 +201,20 @@ def test_identical_files_of_two_patients_that_a_split_would_part_are_not_usable(
     Path(other).write_bytes(Path(first).read_bytes())
     report = check_manifest(frame)
     assert not report.usable and "identical content" in report.problems[-1].message
+
+
+def test_a_patient_that_may_be_two_and_words_for_nobody_are_told(frame: pd.DataFrame) -> None:
+    frame.loc[0, "patient_id"], frame.loc[2, "patient_id"] = "100", "100.0"  # in train and in val
+    frame.loc[4, "patient_id"] = "removed"
+    found = [problem for problem in check_manifest(frame).problems if problem.kind == "patients"]
+    assert [problem.rows for problem in found] == [(4,), (0, 2)]
+    assert "nobody" in found[0].message and "stand in different splits: leakage" in found[1].message
+
+
+def test_doubts_about_patients_reach_the_log_of_a_training(
+    frame: pd.DataFrame, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame.loc[0, "patient_id"], frame.loc[2, "patient_id"] = "100", "100.0"
+    write_manifest(frame, tmp_path / "m.csv")
+    load_rows(Config.model_validate({"data": {"manifest": tmp_path / "m.csv"}}))
+    assert "'100' and '100.0'" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -442,5 +443,40 @@ def test_the_registry_describes_every_importer_and_option() -> None:
 def test_unknown_importers_and_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadManifest, match="expected one of folder, csv, rsna, mini-mias"):
         import_data("inbreast", tmp_path)
-    with pytest.raises(BadManifest, match="Check the path"):
-        import_data("folder", tmp_path / "nowhere")
+    for nowhere in (tmp_path / "nowhere", "~nobody-of-this-name/x", "a\0b"):
+        with pytest.raises(BadManifest, match="Check the path"):
+            import_data("folder", nowhere)
+
+
+def test_cells_that_a_spreadsheet_would_run_are_kept_and_named(tmp_path: Path) -> None:
+    for name in ("1", "2", "3"):
+        picture(tmp_path / f"{name}.png")
+    (tmp_path / "t.csv").write_text(
+        'path,label,patient_id,scanner,site\n1.png,benign,p1,"=HYPERLINK(""http://x"")",-3\n2.png,malignant,p2,A,@x\n'
+        "3.png,benign,p3,A,+4.5\n",
+        encoding="utf-8",
+    )
+    report = import_data("csv", tmp_path / "t.csv")
+    write_manifest(report.frame, tmp_path / "m.csv")
+    assert read_manifest(tmp_path / "m.csv")["scanner"].tolist()[0] == '=HYPERLINK("http://x")'
+    assert said(report, "2 cells begin with =, +, - or @") and said(report, "They are kept as they are")
+
+
+@pytest.mark.parametrize("rest", ["535 425 " + "9" * 5000, "9" * 400 + " 425 197", "1 2"])
+def test_mini_mias_numbers_beyond_the_film_give_no_box(tmp_path: Path, rest: str) -> None:
+    picture(tmp_path / "mdb001.png")
+    (tmp_path / "Info.txt").write_text(f"mdb001 G CIRC B {rest}\n", encoding="utf-8")
+    report = import_data("mini-mias", tmp_path)
+    assert "".join(report.frame.get("lesions", [""])) == "" and said(report, "1 films have an abnormality without a position")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are a thing of POSIX")
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("importer", "name"), [("csv", "t.csv"), ("rsna", "train.csv"), ("mini-mias", "Info.txt")])
+def test_a_pipe_in_place_of_a_table_is_refused_without_waiting(tmp_path: Path, importer: str, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(BadManifest):
+        import_data(importer, tmp_path / name)
+    if importer != "csv":
+        with pytest.raises(BadManifest):
+            import_data(importer, tmp_path)

@@ -195,3 +195,9 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
         assert len(read_manifest(written(tmp_path, content))) > 0
     except BadManifest as error:
         assert str(error)
+
+
+def test_a_path_that_begins_with_a_blank_survives(tmp_path: Path) -> None:
+    frame = pd.DataFrame([{"path": str(tmp_path / " a.png"), "label": "benign", "patient_id": "p"}])
+    write_manifest(frame, tmp_path / "m.csv")
+    assert read_manifest(tmp_path / "m.csv")["path"].tolist() == [str(tmp_path / " a.png")]

@@ -47,6 +47,13 @@ def test_a_lesion_outside_the_crop_is_nowhere() -> None:
     assert not mask_of(lesions="[[0, 0, 5, 15]]").any()
 
 
+@pytest.mark.parametrize("content", [f"[[{'9' * 400}, 2, 3]]", "[" * 100_000, "[[1, 2, NaN]]", '{"123": 0}', "[[true, 1, 1]]"])
+def test_circles_that_are_none_are_refused_in_few_words(content: str) -> None:
+    with pytest.raises(BadManifest, match=r"lesion_circles .*expected a JSON list") as caught:
+        mask_of(lesion_circles=content)
+    assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize("name", ["mask.png", "first.png|mask.png"])
 def test_masks_are_taken_from_files_beside_the_image(tmp_path: Path, name: str) -> None:
     drawn = np.zeros(ORIGINAL, np.uint8)

@@ -115,6 +115,45 @@ def test_a_modality_lut_is_applied_before_the_window(bits: int, vr: str) -> None
     np.testing.assert_allclose(read(content).pixels, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("vr", ["US", "OW"])
+@pytest.mark.parametrize("first", [0, -2048])
+def test_a_voi_lut_cut_short_is_left_out_where_the_image_goes_beyond_it(first: int, vr: str) -> None:
+    stored = RAMP if first == 0 else SIGNED
+    short = lut(list(range(0, 4096, 4)), first=first, vr=vr)  # a quarter of its entries
+    short.LUTDescriptor = [4096, first, 12]
+    short["LUTDescriptor"].VR = "SS" if first < 0 else "US"
+    window = {"WindowCenter": 0, "WindowWidth": 4096}
+    mammogram = read(make_dicom(stored, BitsStored=12, VOILUTSequence=[short], **window))
+    assert mammogram.meta.windows == ("LINEAR 0/4096",)
+    assert any("VOI LUT 1 of the header is cut short" in warning for warning in mammogram.warnings)
+    np.testing.assert_array_equal(mammogram.pixels, read(make_dicom(stored, BitsStored=12, **window)).pixels)
+
+
+def test_a_voi_lut_cut_short_serves_an_image_that_stays_within_it() -> None:
+    entries = [min(4095, 3 * value) for value in range(4096)]
+    whole, short = lut(entries), lut(entries[:1500])
+    short.LUTDescriptor = [4096, 0, 12]
+    stored = np.minimum(RAMP, 1499)
+    mammogram = read(make_dicom(stored, BitsStored=12, VOILUTSequence=[short]))
+    assert any("1,500 of its 4,096 entries" in warning for warning in mammogram.warnings)
+    np.testing.assert_array_equal(mammogram.pixels, read(make_dicom(stored, BitsStored=12, VOILUTSequence=[whole])).pixels)
+
+
+def test_padding_beyond_a_short_voi_lut_is_no_value_of_the_image() -> None:
+    short = lut([min(4095, 3 * value) for value in range(1500)])
+    short.LUTDescriptor = [4096, 0, 12]
+    stored = np.where(RAMP < 3000, np.minimum(RAMP, 1499), 4095).astype(np.uint16)
+    mammogram = read(make_dicom(stored, BitsStored=12, VOILUTSequence=[short], PixelPaddingValue=4095))
+    assert mammogram.meta.windows == ("LUT 1",) and not mammogram.pixels[stored == 4095].any()
+
+
+def test_a_modality_lut_cut_short_is_refused_where_the_image_goes_beyond_it() -> None:
+    short = lut(list(range(1000)), ModalityLUTType="US")
+    short.LUTDescriptor = [4096, 0, 12]
+    with pytest.raises(UnreadableImage, match="a usable modality LUT"):
+        read(make_dicom(RAMP, BitsStored=12, ModalityLUTSequence=[short]))
+
+
 def test_a_damaged_voi_lut_is_left_out_with_a_warning() -> None:
     mammogram = read(make_dicom(RAMP, BitsStored=12, VOILUTSequence=[item(LUTExplanation="empty")]))
     assert mammogram.meta.windows == () and any("VOI LUT 1" in warning for warning in mammogram.warnings)

@@ -90,7 +90,50 @@ def test_lossless_codecs_equal_their_uncompressed_twin(name: str, uid: str, bits
     frame = bytes(ENCODERS[name, uid](values, bits))
     mammogram = read(compressed([frame], values, uid, BitsStored=bits))
     np.testing.assert_array_equal(mammogram.pixels, read(make_dicom(values, BitsStored=bits)).pixels)
-    assert not mammogram.warnings
+    contradiction = name == "openjpeg, unsigned" and np.issubdtype(dtype, np.signedinteger)
+    assert [warning[:31] for warning in mammogram.warnings] == ["the compressed data are unsigne"] * contradiction
+
+
+def smooth(low: int, high: int) -> Array:
+    """A picture without breaks that reaches from `low` to `high`."""
+    y, x = np.mgrid[0:61, 0:41]
+    waves = np.cos(x / 9.0) * np.sin(y / 11.0)
+    return low + (waves - waves.min()) / np.ptp(waves) * (high - low)
+
+
+@pytest.mark.parametrize("syntax", [J2K, HT])
+@pytest.mark.parametrize("claimed", [0, 1], ids=["header unsigned", "header signed"])
+@pytest.mark.parametrize("encoded", [np.uint16, np.int16], ids=["stream unsigned", "stream signed"])
+@pytest.mark.parametrize(
+    ("bits", "stored", "low", "high"),
+    [
+        (12, 12, 0, 4095),
+        (12, 13, 0, 2400),
+        (12, 12, -2048, 2047),
+        (12, 12, -1024, 1500),
+        (12, 16, -900, 900),
+        (16, 16, 0, 60_000),
+    ],
+)
+def test_a_sign_that_header_and_stream_disagree_about_is_found_in_the_picture(
+    bits: int, stored: int, low: int, high: int, encoded: Any, claimed: int, syntax: str
+) -> None:
+    truth = smooth(low, high)
+    bits = bits if syntax == J2K else stored  # the other encoder writes whole words
+    pattern = np.rint(truth).astype(np.int64) & (2**bits - 1)  # as the values lie in memory
+    if encoded is np.int16:
+        pattern = np.where(pattern >= 2 ** (bits - 1), pattern - 2**bits, pattern)
+    values = pattern.astype(encoded)
+    if syntax == J2K:
+        frame = imagecodecs.jpeg2k_encode(values, level=0, reversible=True, codecformat="j2k", bitspersample=bits)
+    else:
+        frame = imagecodecs.htj2k_encode(values, reversible=True)
+    content = compressed([bytes(frame)], values, syntax, BitsStored=stored, HighBit=stored - 1, PixelRepresentation=claimed)
+    mammogram = read(content)
+    disagree = (encoded is np.int16) != bool(claimed)
+    assert any("the compressed data are" in warning for warning in mammogram.warnings) is disagree
+    if disagree:
+        assert np.corrcoef(mammogram.pixels.ravel(), truth.ravel())[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("bits, dtype", DEPTHS)

@@ -183,7 +183,7 @@ def test_a_full_disk_leaves_the_last_model_and_nothing_that_holds_its_last_bytes
         (lambda folder: (folder / "model.json").write_text("[]", encoding="utf-8"), "expected a model card of format 1"),
         (lambda folder: (folder / "model.json").write_text('{"format": 9}', encoding="utf-8"), "got 9"),
         (lambda folder: (folder / "model.json").write_text('{"format": 1}', encoding="utf-8"), "lacks model"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"torn"), "do not belong together"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"torn"), "damaged: its header says"),
     ],
     ids=["no card", "no weights", "torn card", "a list", "format 9", "empty card", "torn weights"],
 )

@@ -62,9 +62,18 @@ def test_a_phase_is_judged_by_its_own_epochs() -> None:
 
 @pytest.mark.parametrize(
     ("imbalance", "malignant", "expected"),
-    [("none", 10, ["imbalance"]), ("none", 90, ["imbalance"]), ("none", 30, []), ("weights", 10, []), ("sampler", 10, [])],
+    [
+        ("none", 10, ["imbalance"]),
+        ("none", 90, ["imbalance"]),
+        ("none", 30, []),
+        ("weights", 10, ["imbalance"]),  # less than two of them in the 16 of an update
+        ("weights", 20, []),
+        ("sampler", 10, []),
+    ],
 )
-def test_a_rare_class_that_nothing_makes_up_for_is_said(imbalance: str, malignant: int, expected: list[str]) -> None:
+def test_a_rare_class_that_nothing_or_more_than_weights_makes_up_for_is_said(
+    imbalance: str, malignant: int, expected: list[str]
+) -> None:
     train = pd.DataFrame({"label": ["malignant"] * malignant + ["benign"] * (100 - malignant)})
     told = advice.about_classes(train, TrainingConfig(imbalance=imbalance))
     assert [about for about, _ in told] == expected

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from core.config import Config
+from core.errors import BadConfig, BadRun
 from core.model import build_model
 from core.training import Run, machine, train
-from core.training.checkpoint import load_checkpoint
+from core.training.checkpoint import Progress, load_checkpoint
 from core.training.machine import Machine, choose_precision, images_per_second, keep_precision
-from core.training.opening import compile_model
+from core.training.opening import compile_model, open_model, require_room
 
 MakeRun = Callable[..., Run]
 MakeConfig = Callable[..., Config]
@@ -150,3 +154,32 @@ def test_a_compiled_network_trains_to_the_same_figures_under_the_same_names(make
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     ends = [torch.load(run.path / "last.pt", weights_only=True)["model"] for run in (plain, compiled)]
     assert ends[0].keys() == ends[1].keys()
+
+
+@pytest.mark.parametrize("settings", [{"training__batch_size": 1024}, {"training__batch_size": 16}])
+def test_a_training_that_cannot_fit_into_memory_is_refused_before_it_begins(
+    settings: dict[str, Any], make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = type(psutil.virtual_memory())
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free(*[6 << 30] * len(free._fields)))
+    config = make_config(preprocessing__size=4096, **settings)
+    with pytest.raises(BadConfig, match=r"preprocessing\.size, training\.batch_size: .* GiB .* Choose smaller ones"):
+        open_model(config, Progress(), None, CPU)
+
+
+def test_an_ordinary_training_fits(make_config: MakeConfig) -> None:
+    require_room(make_config(), CPU)
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_words(make_config: MakeConfig) -> None:
+    states = {"model": {"w": torch.ones(2)}}
+    with pytest.raises(BadRun, match=r"last\.pt: its weights are not those of small_cnn"):
+        open_model(make_config(), Progress(), states, CPU)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_forks_own_weights_are_no_link(make_config: MakeConfig, tmp_path: Path) -> None:
+    (tmp_path / "start.safetensors").symlink_to("/dev/zero")
+    config = make_config(model__weights=(tmp_path / "start.safetensors").as_posix())
+    with pytest.raises(BadRun, match="expected the run's own weights, got a symbolic link"):
+        open_model(config, Progress(), None, CPU)

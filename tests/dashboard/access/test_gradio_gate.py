@@ -195,3 +195,17 @@ def test_no_upload_is_taken_while_the_folder_is_full(client: TestClient, monkeyp
     monkeypatch.setattr(uploads, "LARGEST", 0)
     answer = client.post(f"{API}/upload", files={"files": ("a.png", b"x")})
     assert answer.status_code == 413 and "try again later" in answer.text
+
+
+def test_one_upload_may_not_be_larger_than_the_room_that_is_left(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "LARGEST", 3000)
+    assert client.post(f"{API}/upload", files={"files": ("a.png", b"x" * 1000)}).status_code == 200
+    many = [("files", (f"{number}.png", bytes([number]) * 1000)) for number in range(5)]
+    assert client.post(f"{API}/upload", files=many).status_code == 413
+
+
+def test_an_upload_without_a_size_is_refused(client: TestClient) -> None:
+    answer = client.post(
+        f"{API}/upload", content=iter([b"--x", b"--"]), headers={"content-type": "multipart/form-data; boundary=x"}
+    )
+    assert answer.status_code == 411

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -83,7 +84,8 @@ def test_our_own_pages_and_websockets_get_through() -> None:
 
 def test_answers_are_for_pages_of_this_origin_only() -> None:
     headers = _client(Access()).get("/").headers
-    assert headers["content-security-policy"] == "frame-ancestors 'self'"
+    policy = headers["content-security-policy"]
+    assert "frame-ancestors 'self'" in policy and "img-src 'self' data: blob:;" in policy
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert headers["x-content-type-options"] == "nosniff"
     assert "access-control-allow-origin" not in headers
@@ -185,11 +187,43 @@ def test_logging_out_ends_it() -> None:
     assert client.get("/").status_code == 401
 
 
-def test_whether_the_server_lives_is_told_to_everyone() -> None:
-    assert _client(Access(password=HASHED)).get("/_stcore/health").text == "inside"
+def test_whether_the_server_lives_is_told_to_everyone_at_one_address_only() -> None:
+    client = _client(Access(password=HASHED))
+    assert client.get("/_stcore/health").text == "inside"
+    reached.clear()
+    for path in (
+        "/x/_stcore/health",
+        "/tune/_stcore/health",
+        "/_stcore/upload_file/_stcore/health",
+        "/_stcore/health/",
+        "//_stcore/health",
+    ):
+        assert client.get(f"http://localhost:8501{path}").status_code in (401, 404)
+    assert client.post("/_stcore/health").status_code == 401 and client.put("/_stcore/health").status_code == 401
+    assert reached == []
 
 
-def test_guesses_are_taken_one_at_a_time_and_few_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"])
+def test_a_connection_from_outside_needs_a_password_however_the_application_was_started(address: str) -> None:
+    """As `uvicorn dashboard.Home:app --host 0.0.0.0` would take it, with a Host header that says localhost."""
+
+    def ask(access: Access) -> int:
+        app = Starlette(routes=[Route("/", _page)], middleware=[Middleware(Guard, access=lambda: access)])
+        return TestClient(_arriving(app, address), base_url="http://localhost").get("/").status_code
+
+    assert ask(Access()) == 403
+    assert ask(Access(without_password=True)) == 200
+    assert ask(Access(password=HASHED)) == 401
+
+
+def _arriving(app: Starlette, address: str) -> Any:
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "server": (address, 8501)}, receive, send)
+
+    return wrapped
+
+
+def test_guesses_of_one_address_are_taken_one_at_a_time_and_few_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     monkeypatch.setattr(login, "WAITING", 3)
@@ -198,3 +232,48 @@ def test_guesses_are_taken_one_at_a_time_and_few_may_wait(monkeypatch: pytest.Mo
         answers = list(pool.map(lambda number: client.post("/", data={login.FIELD: f"guess {number}"}).status_code, range(12)))
     assert set(answers) == {401, 429}
     assert answers.count(401) <= 4
+
+
+def test_somebody_who_guesses_keeps_nobody_at_another_address_from_logging_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    import httpx
+
+    monkeypatch.setattr(login, "PENALTY", 20.0)
+
+    async def everybody() -> int:
+        app = Starlette(routes=[Route("/", _page)], middleware=[Middleware(Guard, access=lambda: Access(password=HASHED))])
+
+        def client(address: str) -> httpx.AsyncClient:
+            place = httpx.ASGITransport(app=app, client=(address, 40000))
+            return httpx.AsyncClient(transport=place, base_url="http://localhost")
+
+        async with client("192.0.2.7") as attacker, client("192.0.2.8") as user:
+            guesses = [asyncio.create_task(attacker.post("/", data={login.FIELD: f"guess {n}"})) for n in range(40)]
+            await asyncio.sleep(0.5)
+            answer = await user.post("/", data={login.FIELD: PASSWORD})
+            for guess in guesses:
+                guess.cancel()
+            await asyncio.gather(*guesses, return_exceptions=True)
+        return answer.status_code
+
+    assert asyncio.run(everybody()) == 303
+
+
+def test_the_addresses_of_one_ipv6_network_count_as_one() -> None:
+    door = login.Login(HASHED, 8501)._door
+
+    def asked(address: str) -> Request:
+        return Request({"type": "http", "headers": [], "client": (address, 1)})
+
+    assert door(asked("2001:db8::1")) is door(asked("2001:db8::ffff"))
+    assert door(asked("2001:db8:0:1::1")) is not door(asked("2001:db8::1"))
+    assert door(asked("192.0.2.1")) is not door(asked("192.0.2.2"))
+
+
+def test_no_more_addresses_are_remembered_than_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "ADDRESSES", 10)
+    front = login.Login(HASHED, 8501)
+    for number in range(100):
+        front._door(Request({"type": "http", "headers": [], "client": (f"192.0.2.{number}", 1)}))
+    assert len(front._doors) <= 10

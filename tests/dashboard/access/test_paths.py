@@ -90,6 +90,21 @@ def test_a_table_that_names_files_elsewhere_is_not_imported_and_says_nothing_of_
     assert not (shared / "data" / "table-2.csv").exists()
 
 
+def test_an_import_tells_nothing_of_files_elsewhere_even_where_nothing_is_usable(shared: Path) -> None:
+    told = set()
+    for secret in (shared.parent / "secret" / "image.png", Path("/etc/hostname"), Path("/no/such/file.png"), shared.parent):
+        note = shared / "checkpoints" / "run" / "note.txt"  # what a visitor can write into
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(f"path,label\n{secret},malignant\n", encoding="utf-8")
+        task = services.start_import("csv", note, {})
+        while task.running:
+            pass
+        assert task.state == "failed" and "dashboard.roots" in task.error
+        told.add(task.error)
+        services.forget_task("import")
+    assert len(told) == 1
+
+
 def test_a_training_may_not_start_from_weights_elsewhere(shared: Path) -> None:
     config, problems = forms.check({"model.weights": "/etc/hostname.pth"}, Config())
     assert config is None and "dashboard.roots" in problems[0]

@@ -97,7 +97,10 @@ def test_nothing_outside_of_the_folder_is_followed_or_deleted(tmp_path: Path) ->
 def test_uploads_are_refused_once_they_take_too_much_room(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = uploads.open_folder()
     _upload(folder)
-    assert not uploads.is_full(folder)
-    monkeypatch.setattr(uploads, "LARGEST", 5)
-    assert uploads.is_full(folder)
+    assert uploads.has_room(folder, 10)
+    monkeypatch.setattr(uploads, "LARGEST", 15)
+    assert not uploads.has_room(folder, 10)
+    monkeypatch.setattr(uploads, "LARGEST", 1000)
+    monkeypatch.setattr(uploads, "MOST", 1)
+    assert not uploads.has_room(folder, 10)
     uploads.close_folder(folder)

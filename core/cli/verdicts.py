@@ -1,0 +1,157 @@
+"""Commands that put images to a trained model: predict, explain; and gate, which learns what it should not be asked about."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.cli.output import new_file, note, print_json, print_table, progress_bar
+from core.cli.runs import chance_words, open_run
+from core.cli.sealing import record_files
+from core.errors import Refused
+
+# Of the tables that `predict` writes, now and before it said why there is no decision.
+_CSV_HEADS = (b"file,score,calibrated,decision,refusal,note", b"file,score,calibrated,decision,note")
+
+if TYPE_CHECKING:
+    from core.gradcam import Evidence, Heatmap
+    from core.predict import Prediction
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Verdicts; a file that cannot be read or gets none is listed with its reason and makes the exit code 1."""
+    from core.predict import Predictor
+    from core.training.accesses import PREDICTION
+
+    if arguments.csv:
+        new_file(arguments.csv, ".csv", arguments.files, lambda head: head.startswith(_CSV_HEADS))
+    run = open_run(arguments.run)
+    predictor = Predictor.from_run(run.path)
+    record_files(arguments.files, PREDICTION, "predict", root=run.path.parent, run=run.path)
+    rows: list[dict[str, Any]] = []
+    wanted = {"frame": arguments.frame, "score_anyway": arguments.score_anyway}
+    with progress_bar("predicting") as progress:
+        for path, result in zip(arguments.files, predictor.predict_many(arguments.files, progress, **wanted), strict=True):
+            rows.append(_prediction_row(path, result))
+    if arguments.csv:
+        import pandas as pd
+
+        arguments.csv.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows).to_csv(arguments.csv, index=False)
+        note(f"written: {arguments.csv}")
+    if arguments.json:
+        said = {"run": run.name, "threshold": predictor.threshold, "chance": predictor.chance or None}
+        print_json(said | {"predictions": rows})
+    else:
+        print_table([_prediction_line(row) for row in rows], ("file", "score", "calibrated", "decision", "note"))
+        note(f"score: P(malignant); threshold {predictor.threshold:.3f}, chosen on validation. Research use only.")
+        if any(row["refusal"] for row in rows) and not arguments.score_anyway:
+            note("--score-anyway gives a score, but no decision, to readable images without a verdict.")
+        if predictor.chance:
+            note(f"warning: {chance_words(predictor.chance)}")
+    return 0 if all(row["score"] is not None for row in rows) else 1
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Write a heatmap overlay."""
+    from core.gradcam import overlay, unfit_methods
+    from core.images.encode import encode_png, to_uint8
+    from core.predict import Predictor
+    from core.preprocessing import original_from_prepared
+    from core.training.accesses import HEATMAPS
+
+    new_file(arguments.out, ".png", [arguments.file], _is_overlay)
+    run = open_run(arguments.run)
+    predictor = Predictor.from_run(run.path)
+    record_files([arguments.file], HEATMAPS, "explain", root=run.path.parent, run=run.path)
+    prediction = predictor.predict(arguments.file, frame=arguments.frame, score_anyway=arguments.score_anyway)
+    if prediction.score is None:
+        raise Refused(f"{arguments.file.name}: {prediction.verdict} --score-anyway gives its score and heatmap all the same.")
+    prepared = prediction.prepared
+    wanted: dict[str, Any] = {"method": arguments.method, "layer": arguments.layer, "channels": arguments.channels}
+    with progress_bar("masking the image", "map") as progress:
+        heat: Heatmap | Evidence
+        if arguments.target == "both":
+            heat = predictor.evidence(prediction, progress=progress, **wanted)
+        else:
+            heat = predictor.explain(prediction, target=arguments.target, progress=progress, **wanted)
+    if arguments.original:
+        assert prediction.mammogram is not None
+        original = prediction.mammogram.pixels
+        values = original_from_prepared(heat.values, prepared, original.shape)
+        picture = overlay(to_uint8(original), values, arguments.opacity, arguments.colormap, signed=arguments.target == "both")
+    else:
+        picture = overlay(prepared, heat, arguments.opacity, arguments.colormap)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_bytes(encode_png(picture))
+    print(
+        f"{arguments.out.as_posix()}: score {prediction.score:.3f} ({_judged(prediction)}), evidence for {arguments.target}, "
+        f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
+    )
+    if heat.reason:
+        note(f"warning: {'the heatmap is empty' if heat.flat else 'one of the two maps is empty'}: {heat.reason}")
+    against = unfit_methods(predictor.model, heat.layer or None).get(heat.method)
+    if against:
+        note(f"warning: {heat.method} does not fit {predictor.model.name} here: {against}")
+    for warning in prediction.warnings:
+        note(f"warning: {warning}")
+    return 0
+
+
+def _is_overlay(head: bytes) -> bool:
+    """Whether a PNG is in colour, as overlays are and mammograms are not."""
+    return head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR" and head[25:26] == b"\x02"
+
+
+def gate(arguments: argparse.Namespace) -> int:
+    """Learn again from which images a run's model should stay away."""
+    from core.data.cache import PreparedCache, cache_root
+    from core.predict import Predictor
+
+    run = open_run(arguments.run)
+    lock = run.acquire()  # a training would replace the weights meanwhile
+    try:
+        predictor = Predictor.from_run(run.path)
+        with progress_bar("looking at images") as progress:
+            found = predictor.fit_gate(run.path, run.manifest(), PreparedCache(cache_root(), predictor.recipe), progress)
+    finally:
+        lock.release()
+    said = {"run": run.name, "train": found.train, "validation": found.validation, "refuses": found.refuses}
+    if arguments.json:
+        print_json(said | {"limit": found.limit})
+        return 0
+    what = "images beyond the limit get no verdict" if found.refuses else "too few images to refuse any: they are warned of"
+    print(f"{run.name}: learned from {found.train} training and {found.validation} validation images; {what}")
+    return 0
+
+
+def _judged(prediction: Prediction) -> str:
+    """The decision and, for a calibrated model, the probability; of an image without a verdict why there is none."""
+    if prediction.decision is None:
+        return f"scored anyway; {prediction.verdict[0].lower()}{prediction.verdict[1:].rstrip('.')}"
+    return prediction.decision + ("" if prediction.calibrated is None else f", calibrated {prediction.calibrated:.3f}")
+
+
+def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
+    # A table is UTF-8, and a name from another system may not be.
+    name = path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
+    row: dict[str, Any] = {"file": name, "score": None, "calibrated": None, "decision": None, "refusal": None, "note": ""}
+    if isinstance(result, tuple):
+        return row | {"refusal": result[1], "note": result[1]}
+    notes = [result.verdict.rstrip("."), *(["scored anyway"] if result.scored_anyway else [])] if result.refusal else []
+    return row | {
+        "score": None if result.score is None else round(result.score, 6),
+        "calibrated": None if result.calibrated is None else round(result.calibrated, 6),
+        "decision": result.decision,
+        "refusal": result.refusal or None,
+        "note": "; ".join([*notes, *result.warnings]),
+    }
+
+
+def _prediction_line(row: dict[str, Any]) -> tuple[str, ...]:
+    """A row of the printed table; the score of an image without a verdict is marked."""
+    numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "calibrated")]
+    if row["refusal"] and numbers[0]:
+        numbers[0] += " (scored anyway)"
+    return (row["file"], *numbers, row["decision"] or "no verdict", row["note"])

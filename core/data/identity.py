@@ -1,0 +1,126 @@
+"""Doubts about patients' identifiers: one patient under two names leaks between splits, many under one are no patient."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from core.data.tables import shown
+from core.images.placeholder import is_placeholder
+
+MANY = 20  # images of one patient that are worth a look, when they are
+MUCH = 0.25  # of all images
+_NAMED = 4
+
+# As spreadsheets write long numbers: 1.00097E+12. Not 12E4, which may be a name.
+_EXPONENT = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?E\+[0-9]{1,3}|[+-]?[0-9][.,][0-9]+E[0-9]{1,3}", re.IGNORECASE)
+_NUMBER = re.compile(r"([0-9]+)(?:[.,]0*)?")
+_DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+_KEPT_DIGITS = 15  # of a number in a spreadsheet; the others become zeros
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What is doubtful, in words, and the positions of the images it is about, from 0."""
+
+    message: str
+    rows: tuple[int, ...]
+
+
+def patient_doubts(patients: Sequence[str], splits: Sequence[str]) -> list[Doubt]:
+    """What is doubtful about the identifiers of each image's patient; `splits` (train, val, test or "") in the same order."""
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for row, patient in enumerate(patients):
+        rows[patient].append(row)
+    found = [_placeholders(rows), _rounded(rows), _spelled_twice(rows, splits), _giants(rows, len(patients))]
+    return [doubt for doubt in found if doubt is not None]
+
+
+def spelling(patient: str) -> str:
+    """What is left of an identifier without the differences that programs and people make by accident.
+
+    100 and 100.0, 007 and 7, P01 and p1, P-1 and P 1, 1.5E+3 and 1500, full-width and invisible characters.
+    """
+    plain = unicodedata.normalize("NFKC", patient).translate(_DASHES)
+    plain = "".join(letter for letter in plain if unicodedata.category(letter) not in ("Cf", "Cc"))
+    plain = plain.strip(" \t='\"").casefold()  # '007 and ="007" are how spreadsheets are told to take text
+    if _EXPONENT.fullmatch(plain):
+        value = Decimal(plain.replace(",", "."))
+        return str(int(value)) if value == int(value) and value.adjusted() < 40 else plain
+    number = _NUMBER.fullmatch(plain)
+    if number:
+        return number.group(1).lstrip("0") or "0"
+    plain = re.sub(r"[\s_\-]+", "-", plain)
+    plain = re.sub(r"(?<=[^\W\d_])-(?=\d)", "", plain)  # P-1 is P1, 1-12 is not 11-2
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", plain)
+
+
+def _placeholders(rows: dict[str, list[int]]) -> Doubt | None:
+    found = [patient for patient in rows if is_placeholder(patient)]
+    if not found:
+        return None
+    positions = _positions(rows, found)
+    return Doubt(
+        f"{len(positions)} images: patient {_named(found)} is a word for nobody, and its images count as one patient. Give "
+        "every image its patient (patient_pattern takes it from the file name), or a name of its own",
+        positions,
+    )
+
+
+def _rounded(rows: dict[str, list[int]]) -> Doubt | None:
+    def zeros(patient: str) -> bool:
+        return patient.isdecimal() and len(patient) > _KEPT_DIGITS and not patient[_KEPT_DIGITS:].strip("0")
+
+    found = [patient for patient in rows if _EXPONENT.fullmatch(patient.strip()) or zeros(patient)]
+    if not found:
+        return None
+    positions = _positions(rows, found)
+    return Doubt(
+        f"{len(positions)} images: patient {_named(found)} was rounded by a spreadsheet, so that several patients may have "
+        "become one. Export the table again with this column as text",
+        positions,
+    )
+
+
+def _spelled_twice(rows: dict[str, list[int]], splits: Sequence[str]) -> Doubt | None:
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for patient in rows:
+        if not is_placeholder(patient):
+            groups[spelling(patient)].append(patient)
+    twice = [names for names in groups.values() if len(names) > 1]
+    if not twice:
+        return None
+    apart = sum(len({splits[row] for name in names for row in rows[name]} - {""}) > 1 for names in twice)
+    first = "; ".join(" and ".join(map(shown, names[:_NAMED])) for names in twice[:_NAMED])
+    more = f"; and {len(twice) - _NAMED} more" if len(twice) > _NAMED else ""
+    leak = f" {apart} of them stand in different splits: leakage, if they are one person." if apart else ""
+    return Doubt(
+        f"{len(twice)} patients may be written in more than one way ({first}{more}), each of which counts as a patient of its "
+        f"own.{leak} Write every patient in one way",
+        _positions(rows, [name for names in twice for name in names]),
+    )
+
+
+def _giants(rows: dict[str, list[int]], total: int) -> Doubt | None:
+    found = [name for name, own in rows.items() if len(own) >= MANY and len(own) > MUCH * total and not is_placeholder(name)]
+    if not found:
+        return None
+    positions = _positions(rows, found)
+    return Doubt(
+        f"{len(positions)} of {total} images belong to patient {_named(found)}. Is it one person? A site, a scanner or a "
+        "folder in place of the patient leaves nothing to split",
+        positions,
+    )
+
+
+def _positions(rows: dict[str, list[int]], patients: Sequence[str]) -> tuple[int, ...]:
+    return tuple(sorted(row for patient in patients for row in rows[patient]))
+
+
+def _named(patients: Sequence[str]) -> str:
+    more = f" and {len(patients) - _NAMED} more" if len(patients) > _NAMED else ""
+    return ", ".join(map(shown, patients[:_NAMED])) + more

@@ -1,0 +1,31 @@
+"""Whether a model should judge an image at all. What it should not judge gets no verdict, and the reason why.
+
+    origin      what the file says it is, and what its pixels are: a CT, a colour photograph, a mask, no breast
+    features    what the network and a few simple figures say of an image, in one forward pass
+    distance    how far that is from the images the model was trained on
+    fitting     learning what is near from training images, and how far is too far from validation images
+    store       gate.safetensors in the run's folder
+
+core.predict asks; nobody else decides.
+"""
+
+from __future__ import annotations
+
+from core.gate.distance import Distance
+from core.gate.features import Statistics, forward, statistics_of
+from core.gate.fitting import fit_gate
+from core.gate.origin import doubts_of_origin, refusal_of_origin
+from core.gate.store import GATE, read_gate, write_gate
+
+__all__ = [
+    "GATE",
+    "Distance",
+    "Statistics",
+    "doubts_of_origin",
+    "fit_gate",
+    "forward",
+    "read_gate",
+    "refusal_of_origin",
+    "statistics_of",
+    "write_gate",
+]

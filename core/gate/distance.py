@@ -1,0 +1,134 @@
+"""How far an image is from the training images: Mahalanobis' distance with a shrunken covariance (Ledoit & Wolf 2004).
+
+Two of them: in what the network's head saw, scaled to length 1 so that it tells what was seen and not how much of it, and in
+the figures of the picture (see `features`). Each is in units of what 90 % of validation images have; the square root of the sum
+of their squares counts. The limit is the distance below which all but 2 % of validation images lie, with room above it: another
+source's mammograms are farther away than one's own, and are to be judged with a warning. `python -m benchmarks gate` tells what
+lies beyond it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+FALSE_ALARMS = 0.02  # of validation images, at most so many beyond the limit, before the room
+ROOM = 1.5  # what is refused lies so many times as far away as what is warned of
+FEWEST_TRAIN, FEWEST_VALIDATION = 40, 50  # images; with fewer, nothing is refused, for 2 % of them is less than one image
+MOST_AXES = 64
+_FEATURE_AXES = 16  # of features; more follow the training images' own chances
+_TYPICAL = 0.9  # quantile of validation distances that is 1 in each part
+# A spread that is added to each feature's (in shares of their mean one) and to each figure's: what hardly varies in training
+# tells little when it does.
+_STEADY_FEATURES, _STEADY_FIGURES = 0.1, 0.3
+_SHRINKAGE = 0.05  # at least
+
+
+@dataclass(frozen=True)
+class Part:
+    """One distance: float32 `mean` and `scale` (F,), `axes` (k, F) of unit length with `variances` (k,), and the variance
+    `floor` in all other directions. `typical` is the distance of 1."""
+
+    mean: Floats
+    scale: Floats
+    axes: Floats
+    variances: Floats
+    floor: float
+    typical: float = 1.0
+
+    @classmethod
+    def fit(cls, rows: Floats, steady: float, most_axes: int = MOST_AXES) -> Part:
+        """Learn from rows (n, F), n > 1; `steady` is a spread in their units."""
+        from sklearn.covariance import ledoit_wolf_shrinkage
+
+        rows = rows.astype(np.float64)
+        mean = rows.mean(axis=0)
+        scale = np.sqrt(rows.var(axis=0) + steady**2)
+        standard = (rows - mean) / scale
+        shrinkage = max(_SHRINKAGE, float(ledoit_wolf_shrinkage(standard, assume_centered=True)))
+        _, lengths, axes = np.linalg.svd(standard, full_matrices=False)
+        spread = lengths**2 / len(rows)
+        average = max(float(spread.sum()) / standard.shape[1], 1e-12)
+        kept = min(most_axes, len(spread))
+        rest = float(spread[kept:].sum()) / max(1, standard.shape[1] - kept)
+        variances = (1 - shrinkage) * spread[:kept] + shrinkage * average
+        floor = (1 - shrinkage) * rest + shrinkage * average
+        arrays = [each.astype(np.float32) for each in (mean, scale, axes[:kept], variances)]
+        return cls(arrays[0], arrays[1], arrays[2], arrays[3], floor)
+
+    def scaled_to(self, rows: Floats) -> Part:
+        """The same with the distance that 90 % of these rows (n, F) have as 1."""
+        return replace(self, typical=max(float(np.quantile(self(rows), _TYPICAL)), 1e-6))
+
+    def __call__(self, rows: Floats) -> NDArray[np.float64]:
+        """Distances (n,) of rows (n, F)."""
+        standard = (rows.astype(np.float64) - self.mean) / self.scale
+        along = standard @ self.axes.T.astype(np.float64)
+        beside = np.maximum(np.square(standard).sum(axis=1) - np.square(along).sum(axis=1), 0.0)
+        return np.sqrt((np.square(along) / self.variances).sum(axis=1) + beside / self.floor) / self.typical
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A fitted gate. `features` is None for a network whose head shows none. `limit` is in units of the parts' typical
+    distances; beyond it an image is refused if `refuses`, else warned of. `train` and `validation` count images."""
+
+    features: Part | None
+    picture: Part
+    limit: float
+    refuses: bool
+    train: int
+    validation: int
+
+    @classmethod
+    def fit(cls, train: tuple[Floats | None, Floats], validation: tuple[Floats | None, Floats]) -> Distance:
+        """Learn from (features (n, F) or None, figures (n, COUNT)) of training images and of validation images, two or more."""
+        picture = Part.fit(train[1], _STEADY_FIGURES).scaled_to(validation[1])
+        features = None
+        if train[0] is not None and validation[0] is not None:
+            rows = _directions(train[0])
+            steady = max(_STEADY_FEATURES * float(np.sqrt(rows.var(axis=0).mean())), 1e-6)
+            features = Part.fit(rows, steady, _FEATURE_AXES).scaled_to(_directions(validation[0]))
+        counts = len(train[1]), len(validation[1])
+        fitted = cls(features, picture, 1.0, True, *counts)
+        far = fitted._far(*validation)
+        enough = counts[0] >= FEWEST_TRAIN and counts[1] >= FEWEST_VALIDATION
+        most = float(np.quantile(far, 1 - FALSE_ALARMS)) if enough else float(far.max())
+        return replace(fitted, limit=max(most * ROOM, 1e-6), refuses=enough)
+
+    def relative(self, features: Floats | None, figures: Floats) -> float | None:
+        """How far one image is, 1 being the limit; `features` (F,) and `figures` (COUNT,). None where they do not fit."""
+        for part, row in ((self.features, features), (self.picture, figures)):
+            if part is not None and (row is None or row.shape != part.mean.shape or not np.isfinite(row).all()):
+                return None
+        return float(self._far(None if features is None else features[None], figures[None])[0]) / self.limit
+
+    def _far(self, features: Floats | None, figures: Floats) -> NDArray[np.float64]:
+        """Distances (n,) of images, not yet in shares of the limit."""
+        squares = np.square(self.picture(figures))
+        if self.features is not None and features is not None:
+            squares = squares + np.square(self.features(_directions(features)))
+        return np.sqrt(squares)
+
+    def words(self, relative: float | None) -> str:
+        """What there is to say of such a distance; "" for an image like those of training."""
+        if relative is None:
+            return "whether this image is like those the model was trained on cannot be checked: the gate is of another network"
+        if relative > 1:
+            more = "" if self.refuses else f", as far as {self.train} training and {self.validation} validation images can tell"
+            return (
+                f"it is unlike the images the model was trained on ({relative:.1f} times as far from them as it may be){more}"
+            )
+        if relative > 1 / ROOM:
+            return "the image differs from those the model was trained on, as mammograms of another source do"
+        return ""
+
+
+def _directions(features: Floats) -> Floats:
+    """Features (n, F) at length 1."""
+    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(lengths, 1e-12), np.float32)

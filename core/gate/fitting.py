@@ -1,0 +1,97 @@
+"""Fitting a gate: training images say what is near, validation images how far is too far. One forward pass an image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from core.data.cache import CachedImage, PreparedCache
+from core.errors import NotEnoughData, UnreadableImage
+from core.gate.distance import Distance
+from core.gate.features import features_of, statistics_of
+from core.gate.origin import refusal_of_origin
+from core.model import Classifier, as_input, model_lock
+
+# More would move the figures by less than another seed does, and a gate is to cost less than an epoch.
+MOST_TRAIN, MOST_VALIDATION = 400, 400
+_BATCH_PIXELS, _BATCH_IMAGES = 2_000_000, 16
+_SEED = 20_13
+Progress = Callable[[int, int], None]
+
+
+def fit_gate(
+    model: Classifier,
+    cache: PreparedCache,
+    rows: pd.DataFrame,
+    *,
+    progress: Progress | None = None,
+    within: float | None = None,
+) -> Distance | None:
+    """A gate for `model`, in eval mode on its device, from the rows of a manifest whose split is train or val.
+
+    At most MOST_TRAIN and MOST_VALIDATION images, drawn by a fixed seed. Images that cannot be read, or that no model should
+    judge (see `origin`), teach nothing. `progress(done, total)` is called after each batch; what it raises ends the work.
+    None when it would take longer than `within` seconds.
+
+    Raises:
+        NotEnoughData: fewer than two images of a split can be learned from.
+    """
+    chosen = {
+        split: _chosen(rows.loc[rows["split"] == split, "path"].astype("str").tolist(), most)
+        for split, most in (("train", MOST_TRAIN), ("val", MOST_VALIDATION))
+    }
+    total, done, began = sum(map(len, chosen.values())), 0, time.monotonic()
+    seen: dict[str, tuple[NDArray[np.float32] | None, NDArray[np.float32]]] = {}
+    height, width = cache.recipe.shape
+    size = max(1, min(_BATCH_IMAGES, _BATCH_PIXELS // (height * width)))
+    for split, paths in chosen.items():
+        features, figures = [], []
+        for start in range(0, len(paths), size):
+            images = _readable(cache, paths[start : start + size])
+            if images:
+                found = _features(model, np.stack([image.pixels for image in images]))
+                features += [] if found is None else [found]
+                figures += [statistics_of(image.pixels, image.breast) for image in images]
+            done += len(paths[start : start + size])
+            if progress is not None:
+                progress(done, total)
+            spent = time.monotonic() - began
+            if within is not None and spent * total / done > within:
+                return None
+        if len(figures) < 2:
+            raise NotEnoughData(
+                f"the gate needs two images of the {split} split to learn from, got {len(figures)}: "
+                "check that the run's images are where its manifest says"
+            )
+        seen[split] = (np.concatenate(features) if features else None, np.stack(figures))
+    return Distance.fit(seen["train"], seen["val"])
+
+
+def _chosen(paths: list[str], most: int) -> list[str]:
+    if len(paths) <= most:
+        return paths
+    rows = np.random.default_rng(_SEED).choice(len(paths), most, replace=False)
+    return [paths[row] for row in np.sort(rows)]
+
+
+def _readable(cache: PreparedCache, paths: Sequence[str]) -> list[CachedImage]:
+    images = []
+    for path in paths:
+        try:
+            image = cache.get(path)
+        except UnreadableImage:  # the evaluation lists it with its reason
+            continue
+        if not refusal_of_origin(image.image_meta, breast_found=image.breast_found, recipe=cache.recipe):
+            images.append(image)
+    return images
+
+
+def _features(model: Classifier, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    with model_lock(model), torch.inference_mode():
+        found = features_of(model, as_input(pixels, model.mean.device))
+    return found if found is not None and np.isfinite(found).all() else None

@@ -1,0 +1,44 @@
+"""What the file says it is, and what its pixels plainly are: the reasons against a verdict that need no model."""
+
+from __future__ import annotations
+
+import re
+
+from core.config import Recipe
+from core.images.mammogram import ImageMeta
+
+# Modalities that name no machine: exports, secondary captures and digitised films are stored as "other".
+UNKNOWN_ORIGIN = ("", "OT", "SC")
+# Words for the breast in headers, as they are written in practice: BREAST, L BREAST, MAMMA, Brust, seno, mama, sein, borst.
+_BREAST = re.compile(r"BREAST|MAMM|MAMA|BRUST|\bSENO|\bSEIN|BORST|BRÖST|\bBRYST|AXILLA", re.IGNORECASE)
+
+
+def refusal_of_origin(meta: ImageMeta, *, breast_found: bool, recipe: Recipe, why_no_breast: str = "") -> str:
+    """Why this image is no mammogram that a model could judge, in words; "" when nothing speaks against it.
+
+    `why_no_breast` is what the preparation said when it found none.
+    """
+    if meta.modality not in (*UNKNOWN_ORIGIN, "MG"):
+        return f"its header says that the modality is {meta.modality}, and only mammograms (MG) are judged"
+    if meta.body_part and not _BREAST.search(meta.body_part):
+        return f"its header says that it shows another part of the body ({meta.body_part[:40]})"
+    if meta.coloured:
+        return "it is a colour image, and mammograms are grey"
+    if meta.grey_levels == 2:
+        return "it is a binary mask: it has two grey levels"
+    # A recipe that looks for no breast is one for images that need not hold a whole one.
+    if not breast_found and (recipe.crop or recipe.remove_background):
+        return why_no_breast or "no breast was found in it"
+    return ""
+
+
+def doubts_of_origin(meta: ImageMeta) -> tuple[str, ...]:
+    """What a reader of the verdict should know although it is given: a DICOM file that does not say what it shows.
+
+    Such files are not refused for it: research copies and digitised films often come without a modality, or as secondary
+    captures, and PNG or JPEG never say. What the image looks like decides then.
+    """
+    if meta.format != "DICOM" or meta.modality not in UNKNOWN_ORIGIN:
+        return ()
+    said = f"says only {meta.modality} (other)" if meta.modality else "does not say which modality it is"
+    return (f"the file {said}: nothing but its look tells that it is a mammogram",)

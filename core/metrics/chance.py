@@ -1,0 +1,80 @@
+"""Whether a model has shown that it is better than chance. One answer, which every page, command and report repeats.
+
+It is asked of validation scores. A model that has not shown it may still be good, with more images; until then nobody should
+read a decision of its own as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from core.errors import NotEnoughData
+from core.metrics.delong import auc_interval
+from core.metrics.freezing import DECIMALS
+from core.metrics.summary import why_not
+
+HEADLINE = "Not better than chance so far"
+CARD_FIELD = "chance"  # of model.json: what `chance_of_scores` said of the validation scores
+_SHOWN = 3  # decimals of a score as people see it
+_EDGE = 2 * 10.0**-DECIMALS
+
+
+def chance_of_scores(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> str:
+    """Why these validation scores do not show that the model is better than chance, in words; "" when they do.
+
+    `labels` (n,) are "malignant" or 1, and anything else; `scores` (n,) in [0, 1]; `patients` (n,).
+    """
+    answers = np.asarray(labels)
+    malignant = answers == "malignant" if answers.dtype.kind in "OUT" else answers.astype(bool)
+    shown = np.round(np.asarray(scores, dtype=np.float64), _SHOWN)
+    if not shown.size:
+        return "it has no validation scores"
+    if np.unique(shown).size == 1:
+        return f"every validation image gets the same score, {shown[0]:.3f}"
+    if np.isin(shown, (0.0, 1.0)).all():
+        return "every validation score is 0.000 or 1.000: the network has saturated"
+    ids = np.asarray(patients)
+    of_class = {name: np.unique(ids[rows]).size for name, rows in (("malignant", malignant), ("benign", ~malignant))}
+    if few := why_not("auc", of_class):
+        return f"validation cannot show it ({few})"
+    try:
+        found = auc_interval(malignant, scores, ids)
+    except NotEnoughData as error:
+        return f"validation cannot show it ({error})"
+    if found.low <= 0.5:
+        return f"the AUC on validation is {found}, and 0.5 is chance"
+    return ""
+
+
+def chance_of_model(card: Mapping[str, Any], folder: Path | None = None) -> str:
+    """Why the model of a card (model.json) has not shown to be better than chance; "" when it has, or nothing is known.
+
+    A card of an earlier version does not say; then predictions/val.csv in the run's `folder` is asked.
+    """
+    threshold = card.get("threshold")
+    if isinstance(threshold, int | float) and not isinstance(threshold, bool) and not _EDGE < threshold < 1 - _EDGE:
+        calls = "malignant" if threshold <= _EDGE else "benign"
+        return f"the threshold is {threshold:.3f}, which calls every image {calls}"
+    said = card.get(CARD_FIELD)
+    if isinstance(said, str):
+        return said
+    return "" if folder is None else _of_file(folder / "predictions" / "val.csv")
+
+
+def warning_of(reason: str) -> str:
+    """The sentence to show for what `chance_of_model` gave; "" for ""."""
+    return f"{HEADLINE}: {reason}." if reason else ""
+
+
+def _of_file(path: Path) -> str:
+    try:
+        table = pd.read_csv(path, dtype={"label": "str", "patient_id": "str"}, encoding="utf-8")
+        return chance_of_scores(table["label"], table["score"].astype("float64"), table["patient_id"])
+    except (OSError, ValueError, KeyError):  # whoever evaluates the run is told what is wrong with the file
+        return ""

@@ -1,0 +1,96 @@
+"""What a run folder may hold: regular files and real folders. Looked at before anything is read from it or written into it.
+
+A folder that somebody sent may hold `train.log` as a link to a file of ours, or `predictions` as a link to another folder: what
+is written to them would land there. A named pipe would be waited for without end.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from core.errors import BadRun
+from core.small_files import irregular
+from core.training.status import created_at
+
+MARKS = ("status.json", "events.jsonl", "model.json")  # by name: with one of these a folder is, or was, a run
+_FOLDERS = {"control", "predictions", "explain", "explain/report"}  # those of a run; what lies in others is never touched
+_FILES = {"config.yaml", "manifest.csv", "excluded.csv", "last.pt", "model.safetensors", "train.log", *MARKS}
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder has a mark of a run, whatever is wrong with it."""
+    return any(os.path.lexists(folder / mark) for mark in MARKS)
+
+
+def irregular_entry(folder: Path) -> str:
+    """The first entry that a run does not have: "predictions is a symbolic link"; "" when all are as they should be."""
+    waiting = [""]
+    for inner in waiting:
+        prefix = f"{inner}/" if inner else ""
+        wrong = []
+        try:
+            with os.scandir(f"{folder}/{inner}") as entries:
+                for entry in entries:  # the kinds come with the listing: no file is asked for its own
+                    name = prefix + entry.name
+                    if not _fits(entry, name):
+                        wrong.append(name)
+                    elif name.lower() in _FOLDERS:  # on some systems it is one, whatever its case
+                        waiting.append(name)
+        except (OSError, ValueError):  # not there, or its reader says what is wrong with it
+            continue
+        if wrong:
+            first = min(wrong)
+            return f"{first} is {irregular(folder / first) or 'a file'}"
+    return ""
+
+
+def _fits(entry: os.DirEntry[str], name: str) -> bool:
+    if entry.is_file(follow_symlinks=False):
+        return name not in _FOLDERS
+    return entry.is_dir(follow_symlinks=False) and name not in _FILES and not _is_junction(entry)
+
+
+def _is_junction(entry: os.DirEntry[str]) -> bool:
+    """Windows: a folder that stands for another one, which is no symbolic link by name."""
+    if os.name != "nt":
+        return False
+    tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0)
+    return bool(tag == 0xA0000003)  # IO_REPARSE_TAG_MOUNT_POINT
+
+
+def require_regular(folder: Path) -> None:
+    """Raises BadRun when the run folder has an entry that leads elsewhere, or that would be waited for."""
+    found = irregular_entry(folder)
+    if found:
+        raise BadRun(
+            f"{folder.name}: {found}, where a run has regular files and folders only. Nothing is read from it or written to "
+            f"it: take that entry out of {folder}, or delete the run."
+        )
+
+
+class Presence:
+    """A run folder as it was found: tells later whether it is still the same one at the same place."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._identity = _identity(folder)
+
+    def require(self) -> None:
+        """Raises BadRun when the folder was deleted or renamed since, also if another one has its name now."""
+        if self._identity is None or _identity(self._folder) != self._identity:
+            raise was_deleted(self._folder)
+
+
+def _identity(folder: Path) -> tuple[int, int, float] | None:
+    try:
+        found = folder.stat()
+    except (OSError, ValueError):
+        return None
+    # The number of a deleted folder may be given to the next one.
+    return found.st_dev, found.st_ino, created_at(folder / MARKS[0])
+
+
+def was_deleted(folder: Path) -> BadRun:
+    """The error of whoever wanted to write into a run that has gone."""
+    return BadRun(f"{folder.name}: it was deleted or renamed meanwhile. What was computed for it is not written anywhere.")

@@ -1,0 +1,57 @@
+"""What a run's test set was used for, as Evaluate lists it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import BadRun
+from core.training.accesses import access_counts, accesses, counts_in_words
+from dashboard import components
+from dashboard.studio import paper
+
+if TYPE_CHECKING:
+    from core.training import Run
+    from core.training.accesses import Access
+
+
+def summary(run: Run) -> None:
+    """One line: how often each kind of access was made; a damaged record is an error, never "none"."""
+    try:
+        counts = access_counts(run.path)
+    except BadRun as error:
+        components.show_error(error)
+        return
+    words = f"Recorded so far: {counts_in_words(counts)}." if counts else "No access to its images has been recorded."
+    st.caption(f":material/history: {words}")
+
+
+def table(run: Run) -> None:
+    """Every access by time, with those made before this run existed, and what was decided after them."""
+    try:
+        found = accesses(run.path)
+    except BadRun as error:
+        components.show_error(error)
+        return
+    if not found:
+        st.markdown("No access to its test images has been recorded.")
+        return
+    rows = [[_when(each), each.words, each.where, f"{each.images:,}" if each.counts else "–", _about(each)] for each in found]
+    paper.table(["When", "What", "Where", "Images", "About it"], rows)
+
+
+def _when(access: Access) -> str:
+    first = access.when.replace("T", " ")[:16] + " UTC" if access.when else "not recorded"
+    return f"{first}, {access.times} times until {access.last[:10]}" if access.times > 1 and access.last else first
+
+
+def _about(access: Access) -> str:
+    parts = [
+        f"by the run {access.run}" if access.run else "",
+        f"of {access.manifest}" if access.manifest else "",
+        f"inherited from {access.inherited}" if access.inherited else "",
+        access.detail,
+        "before the threshold was frozen" if access.before_threshold else "",
+    ]
+    return "; ".join(part for part in parts if part)

@@ -1,0 +1,170 @@
+"""Commands on files of a test set that was not opened: recorded, then as ever; and what evaluate and runs say of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from core.cli import main
+from core.data.demo import make_demo
+from core.errors import NotRecorded
+from core.training import Run, recording
+from core.training.accesses import FILE, accesses, read_record
+
+ROOT = Path(__file__).parents[3]
+Call = Callable[..., tuple[int, str, str]]
+SMALL = (
+    "--set",
+    "preprocessing.size=32",
+    "--set",
+    "preprocessing.clahe=false",
+    "--set",
+    "model.options={width: 8}",
+    "--set",
+    "training.epochs=1",
+    "--set",
+    "training.device=cpu",
+    "--set",
+    "evaluation.bootstrap_samples=100",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A workspace with a tiny demo set and one trained run named `first`, its test set unopened."""
+    folder = tmp_path_factory.mktemp("sealed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
+        patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
+        patch.chdir(folder)
+        make_demo(folder / "data" / "demo", patients=24, _rows=160)
+        (folder / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
+        assert main(["train", "--run", "first", *SMALL]) == 0
+    yield folder
+
+
+@pytest.fixture
+def lab(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(trained)
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(trained / "cache"))
+    yield trained
+    for path in trained.rglob(FILE):
+        path.unlink()
+
+
+@pytest.fixture
+def call(lab: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def of_split(lab: Path, split: str) -> list[str]:
+    rows = Run(lab / "checkpoints" / "first").manifest()
+    return rows.loc[rows["split"] == split, "path"].tolist()
+
+
+def found(lab: Path) -> list[tuple[str, str, int]]:
+    return [(each.kind, each.where, each.images) for each in accesses(lab / "checkpoints" / "first")]
+
+
+def test_predict_scores_test_files_as_ever_and_records_them_once(call: Call, lab: Path) -> None:
+    files = of_split(lab, "test")[:3]
+    code, out, err = call("predict", "first", *files, of_split(lab, "val")[0], "--json")
+    assert code == 0 and all(row["score"] is not None for row in json.loads(out)["predictions"])
+    assert err.count("note: ") == 1
+    assert "of 4 files, 3 in the unopened test set of the run first: recorded" in err
+    assert found(lab) == [("prediction", "predict", 3)]
+
+
+def test_predict_says_nothing_of_files_of_validation(call: Call, lab: Path) -> None:
+    code, _, err = call("predict", "first", *of_split(lab, "val")[:2], "--json")
+    assert code == 0 and "test set" not in err and found(lab) == []
+    assert not (lab / "checkpoints" / FILE).exists()
+
+
+def test_a_copy_under_another_name_is_recorded_too(call: Call, lab: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "a.dcm"
+    copy.write_bytes(Path(of_split(lab, "test")[0]).read_bytes())
+    assert json.loads(call("predict", "first", copy, "--json")[1])["predictions"][0]["score"] is not None
+    assert found(lab) == [("prediction", "predict", 1)]
+
+
+def test_explain_records_a_heatmap(call: Call, lab: Path, tmp_path: Path) -> None:
+    target = tmp_path / "heat.png"
+    code, _, err = call("explain", "first", of_split(lab, "test")[0], "--out", target)
+    assert code == 0 and target.exists() and "unopened test set of the run first" in err
+    assert found(lab) == [("heatmaps", "explain", 1)]
+
+
+def test_inspect_records_a_file_of_any_unopened_test_set(call: Call, lab: Path) -> None:
+    assert call("inspect", of_split(lab, "val")[0])[0] == 0
+    assert found(lab) == []
+    code, out, err = call("inspect", of_split(lab, "test")[0])
+    assert code == 0 and "model input" in out and "of 1 file, 1 in the unopened test set of the run first" in err
+    assert found(lab) == [("images", "inspect", 1)]
+
+
+@pytest.mark.parametrize("command", ["predict", "explain", "inspect"])
+def test_where_it_cannot_be_recorded_no_result_is_given(
+    call: Call, lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotRecorded("test_accesses.jsonl: read-only; so it is not given.")
+
+    monkeypatch.setattr(recording, "_append", refuse)
+    table, picture, steps = tmp_path / "out.csv", tmp_path / "heat.png", tmp_path / "steps"
+    file = of_split(lab, "test")[0]
+    code, out, err = {
+        "predict": lambda: call("predict", "first", file, "--csv", table),
+        "explain": lambda: call("explain", "first", file, "--out", picture),
+        "inspect": lambda: call("inspect", file, "--out", steps),
+    }[command]()
+    assert code != 0 and out == "" and "read-only" in err
+    assert not (table.exists() or picture.exists() or steps.exists())
+
+
+def test_runs_and_evaluate_count_the_accesses_and_evaluate_says_what_it_means(call: Call, lab: Path) -> None:
+    call("inspect", of_split(lab, "test")[0])
+    assert json.loads(call("runs", "--json")[1])[0]["test_accesses"] == {"images": 1}
+    code, out, err = call("evaluate", "first", "--split", "val", "--json")
+    assert code == 0 and "test_accesses" not in json.loads(out) and "opens the test set" not in err
+    code, out, err = call("evaluate", "first", "--split", "test", "--json")
+    assert code == 0 and "opens the test set of first for the first time" in err
+    assert json.loads(out)["test_accesses"] == {"images": 1, "scored": 1}
+    code, out, err = call("evaluate", "first", "--split", "test")
+    assert "after 1 opening" in err and "scored 2 times" in out
+    assert found(lab)[-1] == ("scored", "evaluate", len(of_split(lab, "test")))
+    # opened: its files are recorded all the same
+    code, _, err = call("predict", "first", of_split(lab, "test")[0])
+    assert code == 0 and "1 in the test set of the run first" in err and "unopened" not in err
+    assert found(lab)[-1] == ("prediction", "predict", 1)
+    (lab / "checkpoints" / "first" / "evaluation.json").unlink()
+
+
+def test_a_damaged_record_is_named_and_is_not_no_access(call: Call, lab: Path) -> None:
+    (lab / "checkpoints" / "first" / FILE).write_text("{", encoding="utf-8")
+    row = json.loads(call("runs", "--json")[1])[0]
+    assert row["test_accesses"] is None and "test_accesses.jsonl: damaged" in row["reason"]
+
+
+def test_a_file_of_the_manifest_s_own_test_split_is_recorded_before_there_is_a_run(call: Call, lab: Path) -> None:
+    (lab / "checkpoints").rename(lab / "away")
+    try:
+        rows = pd.read_csv(lab / "data" / "demo" / "manifest.csv")
+        test = lab / "data" / "demo" / rows.loc[rows["split"] == "test", "path"].iloc[0]
+        code, _, err = call("inspect", test)
+        assert code == 0 and "unopened test set of the data set manifest.csv" in err
+        assert [each.kind for each in read_record(lab / "checkpoints")] == ["images"]
+    finally:
+        shutil.rmtree(lab / "checkpoints", ignore_errors=True)
+        (lab / "away").rename(lab / "checkpoints")

@@ -1,0 +1,36 @@
+"""A model that is not better than chance is called so on every page that shows it, and nothing green stands beside it."""
+
+from __future__ import annotations
+
+import pytest
+from lab_pages import open_page, texts
+
+from core.evaluate import evaluate
+from core.model import update_card
+from core.training import Run
+from dashboard import results, services
+
+SAID = "Not better than chance so far"
+
+
+def warned(view: str) -> bool:
+    app = open_page(view)
+    assert not app.exception and not app.error
+    if SAID in texts(app) or any(SAID in each.value for each in app.warning):
+        assert not app.success
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("card", "expected"), [({"chance": "x"}, True), ({"chance": ""}, False), ({"threshold": 1.0}, True)])
+@pytest.mark.parametrize("view", ["train", "runs", "evaluate", "explain"])
+def test_every_page_says_it_or_none_does(run: Run, view: str, card: dict[str, object], expected: bool) -> None:
+    update_card(run.path, {"chance": ""} | card)
+    if view == "train":
+        results.watch_run(run)
+    if view == "runs":
+        services.remember("runs:selected", [run.name])
+    if view == "evaluate":
+        evaluate(run, "val")
+        services.remember("evaluate:split", "val")
+    assert warned(view) is expected
