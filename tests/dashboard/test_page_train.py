@@ -420,7 +420,7 @@ def test_a_waiting_run_says_whose_training_it_waits_for_and_can_begin_without_wa
     other.mkdir(parents=True)
     (other / "status.json").write_text(
         json.dumps(
-            {"state": "running", "epoch": 3, "epochs": 15, "eta_seconds": 540.0, "heartbeat": time.time() + 600, "pid": 1}
+            {"state": "running", "epoch": 3, "epochs": 15, "eta_seconds": 540.0, "heartbeat": time.time() + 200, "pid": 1}
             | {"host": "elsewhere"}
         ),
         encoding="utf-8",
