@@ -17,10 +17,11 @@ import streamlit as st
 
 from core.errors import LabError
 from core.training.accesses import IMAGES
-from dashboard import images, sealing, server, services
+from dashboard import images, sealing, server, services, uploaded
 from dashboard.images import ImageRef
 from dashboard.pictures import component
 from dashboard.services import Task
+from dashboard.services import plain as plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
 _GRID = "rgba(128, 132, 149, 0.22)"  # visible on a light and on a dark page
-_plot = component("plot", uses=("live",), isolate=False)  # Plotly puts its styles into the document
+_plot = component("plot", uses=("here", "live"), isolate=False)  # Plotly puts its styles into the document
 
 TITLES = {"preprocess": "Preprocess", "inspect": "Inspector"}  # pages with an image picker, as records name them
 PAGES = {
@@ -68,11 +69,30 @@ def errors_shown() -> Iterator[None]:
     """
     try:
         yield
+    except RunGone as error:
+        st.toast(str(error), icon=":material/drive_file_rename_outline:")
+        st.warning(plain(str(error)), icon=":material/drive_file_rename_outline:")
+        if st.button("Show what is there", key="run_gone", icon=":material/refresh:"):
+            st.rerun()
     except LabError as error:
         show_error(error)
     except Exception as error:
         log.exception("unexpected error on a page")
         show_error(error)
+
+
+class RunGone(LabError):
+    """The run that a page shows was renamed or deleted meanwhile, elsewhere."""
+
+
+def require_there(run: Run) -> None:
+    """For a part of a page that is drawn again by itself: go on only while the run that it was drawn for is there.
+
+    Raises:
+        RunGone: it was renamed or deleted; the message says which.
+    """
+    if words := services.gone(run):
+        raise RunGone(words)
 
 
 def show_error(error: BaseException | str) -> None:
@@ -211,7 +231,7 @@ def figure(
     chart.update_yaxes(axis)
     chart.update_layout(legend_font_size=14, hoverlabel_font_size=14)
     shown = int(chart.layout.height or 380)
-    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": server.plotly_url(), "alt": alt}
+    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": server.plotly_name(), "alt": alt}
     data["zoom"] = f"{key}:{subject}" if subject else ""
     data["follow"] = follow
     _plot(data=data, key=key, height=shown)
@@ -267,14 +287,16 @@ def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -
             "No data yet", "Write the demo set or import your images.", icon=":material/database:", page="data", action="Data"
         )
         return None
-    left, right = st.columns([4, 11], vertical_alignment="bottom")
+    uploaded.forget_lost(f"{key}:source", key, sources[0])
+    with st.container(key=f"narrow_fit_{key}"):
+        left, right = st.columns([4, 11], vertical_alignment="bottom")
     with left:
         source = choice_bar("Source", sources, f"{key}:source")
     with right:
         if source == "Data set":
             image = _from_manifest(services.current_manifest(), key, label)
         else:
-            image = _uploaded(key) if source == "Upload" else _typed_path(key)
+            image = uploaded.uploaded(key) if source == "Upload" else _typed_path(key)
     if source != "Data set":
         if image is not None:
             sealing.named(image, TITLES[key], IMAGES)
@@ -328,14 +350,6 @@ def image_title(row: Any) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def _uploaded(key: str) -> ImageRef | None:
-    slot = f"{key}:uploaded"
-    file = st.file_uploader("DICOM, PNG, JPEG, PGM or TIFF", key=f"{key}:upload_widget")
-    if file is not None and (slot not in st.session_state or st.session_state[slot][0] != file.file_id):
-        st.session_state[slot] = (file.file_id, images.image_ref(file.getvalue(), file.name))
-    return st.session_state[slot][1] if slot in st.session_state else None
-
-
 def _picker(
     label: str, options: list[Any], current: Any, key: str, text: Callable[[Any], str], choose: Callable[[Any], None]
 ) -> None:
@@ -358,10 +372,3 @@ def choice_bar(label: str, options: Sequence[str], kept: str) -> str:
         on_change=lambda: services.remember(kept, st.session_state[widget]),
     )
     return str(current if current in options else options[0])
-
-
-def plain(text: str) -> str:
-    """Text that Markdown shows as it is: file names have underscores, messages have lines."""
-    for mark in "\\`*_[]$~<>:#":
-        text = text.replace(mark, "\\" + mark)
-    return text.replace("\n", "  \n")

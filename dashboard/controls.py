@@ -15,7 +15,7 @@ from dashboard import components, kept, services
 if TYPE_CHECKING:
     from core.training import Run, Status
 
-LAUNCHERS = {"thread": "In this server", "process": "In a process of its own"}
+LAUNCHERS = {"thread": "Inside the dashboard", "process": "As a separate process"}
 _LAUNCHER = "train:launcher"
 
 
@@ -25,8 +25,8 @@ def launcher_choice() -> str:
         "Where it trains",
         LAUNCHERS,
         _LAUNCHER,
-        help="Both go on when you close the page. In this server, a run is interrupted when the server ends, and can be "
-        "resumed; a process of its own outlives the server.",
+        help="Both continue when you close the page. Inside the dashboard, a run is interrupted when the server ends, and can "
+        "be resumed; a separate process survives a restart of the server.",
     )
 
 
@@ -41,7 +41,7 @@ def requests(run: Run, status: Status, prefix: str) -> None:
     stopping = run.requested("stop")
     if status.live:
         asked = status.state == "paused" or run.requested("pause")
-        words, icon, action = ("Go on", "play_arrow", run.withdraw) if asked else ("Pause", "pause", run.request)
+        words, icon, action = ("Resume", "play_arrow", run.withdraw) if asked else ("Pause", "pause", run.request)
         st.button(
             words,
             icon=f":material/{icon}:",
@@ -50,7 +50,7 @@ def requests(run: Run, status: Status, prefix: str) -> None:
             on_click=lambda: shown(lambda: action("pause")),
         )
         st.button(
-            "Stopping …" if stopping else "Stop, keep the best",
+            "Stopping …" if stopping else "Stop and keep best model",
             icon=":material/stop:",
             disabled=stopping,
             key=f"{prefix}:stop",
@@ -59,7 +59,7 @@ def requests(run: Run, status: Status, prefix: str) -> None:
         )
     elif status.waiting:
         st.button(
-            "Leaving the line …" if stopping else "Take it out of the line",
+            "Leaving the queue …" if stopping else "Remove from queue",
             icon=":material/logout:",
             disabled=stopping,
             key=f"{prefix}:leave",

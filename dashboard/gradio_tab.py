@@ -19,7 +19,7 @@ import streamlit as st
 
 from core.errors import LabError
 from core.images import one_large_at_a_time
-from dashboard import images, sealing, services
+from dashboard import frames, images, sealing, services
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,12 +108,12 @@ def theme() -> gr.themes.Base:
     )
 
 
-def css(base: str) -> str:
-    """The tab's styles. The font is the one that Streamlit serves below `base`, on this origin."""
+def css() -> str:
+    """The tab's styles. The font is the one that Streamlit serves, one folder above the tab."""
     media = Path(st.__file__).parent / "static" / "static" / "media"
     faces = [
         f"@font-face {{ font-family: 'Source Sans'; font-weight: 200 900; font-display: swap; "
-        f"src: url('{base}/static/media/{file.name}') format('woff2'); }}"
+        f"src: url('../static/media/{file.name}') format('woff2'); }}"
         for file in sorted(media.glob("SourceSansVF-Upright*.woff2"))
     ]
     return "\n".join([*faces, CSS])
@@ -194,21 +194,19 @@ def on_load(request: gr.Request) -> tuple[Any, Any, list[str]]:
         names = [run.name for run in services.runs() if services.has_model(run)]
     except LabError:
         names = []
-    wanted = request.query_params.get("run") or services.recall("run")
+    wanted = request.query_params.get("run")
     value = wanted if wanted in names else (names[0] if names else None)
-    items, paths = example_images()
+    items, paths = example_images(frames.manifest_of(request.query_params.get("of", "")))
     return gr.Dropdown(choices=names, value=value), gr.Gallery(value=items, visible=bool(items)), paths
 
 
-def example_images() -> tuple[list[tuple[Any, str]], list[str]]:
-    """Small images of the current data set (validation first, labels in turn, none that is sealed), with captions, and their
-    paths."""
+def example_images(manifest: Path | None) -> tuple[list[tuple[Any, str]], list[str]]:
+    """Small images of a data set (validation first, labels in turn, none that is sealed), with captions, and their paths."""
     import cv2
 
+    if manifest is None:
+        return [], []
     try:
-        manifest = services.current_manifest()
-        if manifest is None:
-            return [], []
         rows = example_rows(services.manifest_frame(manifest)[~sealing.sealed(manifest)])
     except LabError:
         return [], []

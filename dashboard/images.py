@@ -1,7 +1,8 @@
 """The images that pages point at, decoded and prepared once: the caches between a file and what is shown of it.
 
 What a slider does not change is kept: the decoded image, its analysis, and the image turned, cut and cleaned
-(`arranged`). A moved slider pays for `enhanced` only, and everything shown of one recipe comes out of that.
+(`arranged`). A moved slider pays for `enhanced` only, and everything shown of one recipe comes out of that. All of it
+together is bounded in bytes (dashboard.held).
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
-
 from core.config import Recipe
+from dashboard import held
 from dashboard.access.paths import require_allowed
 from dashboard.services import stamp
 
@@ -58,122 +58,92 @@ def image_ref(source: Path | str | bytes, name: str = "", frame: int | None = No
 
 
 def mammogram(image: ImageRef, recipe: Recipe) -> Mammogram:
-    """The decoded image; the last few are kept in memory. Of the recipe only `voi` counts. Raises UnreadableImage."""
-    return _mammogram(image.key, image.frame, recipe.voi, image)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _mammogram(key: str, frame: int | None, voi: int, _image: ImageRef) -> Mammogram:
+    """The decoded image; kept as dashboard.held allows. Of the recipe only `voi` counts. Raises UnreadableImage."""
     from core.preprocessing import load
 
-    return load(_image.source, Recipe.model_validate({"voi": voi}), frame=frame, name=_image.file)
+    voi = Recipe.model_validate({"voi": recipe.voi})
+    parts = (image.frame, recipe.voi)
+    return held.held("mammogram", image.key, parts, lambda: load(image.source, voi, frame=image.frame, name=image.file))
 
 
 def analysis(image: ImageRef, recipe: Recipe) -> Analysis:
     """Breast, chest wall, polarity and grey levels of an image. Of the recipe only `voi` and `polarity` count."""
-    return _analysis(image.key, image.frame, recipe.voi, recipe.polarity, image, recipe)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _analysis(key: str, frame: int | None, voi: int, polarity: str, _image: ImageRef, _recipe: Recipe) -> Analysis:
     from core.preprocessing import analyse
 
-    return analyse(mammogram(_image, _recipe), _recipe)
+    parts = (image.frame, recipe.voi, recipe.polarity)
+    return held.held("analysis", image.key, parts, lambda: analyse(mammogram(image, recipe), recipe))
 
 
 def arranged(image: ImageRef, recipe: Recipe) -> Arranged:
     """The image turned, cut and cleaned, its grey levels as read: what no slider of grey levels changes."""
-    from core.preprocessing.arranging import FIELDS
-
-    return _arranged(image.key, image.frame, tuple(getattr(recipe, name) for name in FIELDS), image, recipe)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _arranged(key: str, frame: int | None, fields: tuple[Any, ...], _image: ImageRef, _recipe: Recipe) -> Arranged:
     from core.preprocessing import arrange
 
-    return arrange(mammogram(_image, _recipe), _recipe, analysis=analysis(_image, _recipe))
+    def make() -> Arranged:
+        return arrange(mammogram(image, recipe), recipe, analysis=analysis(image, recipe))
+
+    return held.held("arranged", image.key, _geometry(image, recipe), make)
+
+
+def _geometry(image: ImageRef, recipe: Recipe) -> tuple[Any, ...]:
+    """The image's frame and all of the recipe that decides how it is turned, cut and cleaned."""
+    from core.preprocessing.arranging import FIELDS
+
+    return image.frame, *(getattr(recipe, name) for name in FIELDS)
 
 
 def enhanced(image: ImageRef, recipe: Recipe) -> Enhanced:
-    """The crop under this recipe at full resolution; the last few are kept. The recipe's size does not count."""
-    return _enhanced(image.key, image.frame, recipe.model_copy(update={"size": PREVIEW_SIDE}).hash, image, recipe)
-
-
-@st.cache_resource(max_entries=3, show_spinner=False)
-def _enhanced(key: str, frame: int | None, recipe_hash: str, _image: ImageRef, _recipe: Recipe) -> Enhanced:
+    """The crop under this recipe at full resolution. The recipe's size does not count."""
     from core.preprocessing import enhance
 
-    return enhance(arranged(_image, _recipe), _recipe)
+    parts = (image.frame, recipe.model_copy(update={"size": PREVIEW_SIDE}).hash)
+    return held.held("enhanced", image.key, parts, lambda: enhance(arranged(image, recipe), recipe))
 
 
 def before(image: ImageRef, recipe: Recipe) -> Before:
     """The same crop with its grey levels left alone, and what goes with it. No slider of grey levels changes it."""
-    from core.preprocessing.arranging import FIELDS
-
-    return _before(image.key, image.frame, tuple(getattr(recipe, name) for name in FIELDS), image, recipe)
-
-
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _before(key: str, frame: int | None, fields: tuple[Any, ...], _image: ImageRef, _recipe: Recipe) -> Before:
     from dashboard.preview import make_before
 
-    return make_before(arranged(_image, _recipe), _recipe)
+    return held.held("before", image.key, _geometry(image, recipe), lambda: make_before(arranged(image, recipe), recipe))
 
 
 def prepared(image: ImageRef, recipe: Recipe) -> Prepared:
     """What a model sees of this image: the very array of training and prediction. Raises UnreadableImage."""
-    return _prepared(image.key, image.frame, recipe.hash, image, recipe)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _prepared(key: str, frame: int | None, recipe_hash: str, _image: ImageRef, _recipe: Recipe) -> Prepared:
     from core.preprocessing import finish
 
-    return finish(enhanced(_image, _recipe), _recipe)
+    parts = (image.frame, recipe.hash)
+    return held.held("prepared", image.key, parts, lambda: finish(enhanced(image, recipe), recipe))
 
 
 def small(image: ImageRef, recipe: Recipe) -> Mammogram:
     """A copy of the decoded image, at most `SMALL_SIDE` px long, kept apart from the large ones. Raises UnreadableImage."""
-    return _small(image.key, image.frame, recipe.voi, image, recipe)
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _small(key: str, frame: int | None, voi: int, _image: ImageRef, _recipe: Recipe) -> Mammogram:
     from core.images import one_large_at_a_time
     from core.preprocessing import load
     from dashboard.preview import shrunk
 
-    with one_large_at_a_time():
-        return shrunk(load(_image.source, _recipe, frame=_image.frame, name=_image.file), SMALL_SIDE)
+    def make() -> Mammogram:
+        with one_large_at_a_time():
+            return shrunk(load(image.source, recipe, frame=image.frame, name=image.file), SMALL_SIDE)
+
+    return held.held("small", image.key, (image.frame, recipe.voi), make)
 
 
 def small_arranged(image: ImageRef, recipe: Recipe) -> Arranged:
     """`arranged` of the small copy."""
-    from core.preprocessing.arranging import FIELDS
-
-    return _small_arranged(image.key, image.frame, tuple(getattr(recipe, name) for name in FIELDS), image, recipe)
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _small_arranged(key: str, frame: int | None, fields: tuple[Any, ...], _image: ImageRef, _recipe: Recipe) -> Arranged:
     from core.preprocessing import arrange
 
-    return arrange(small(_image, _recipe), _recipe)
+    return held.held("small arranged", image.key, _geometry(image, recipe), lambda: arrange(small(image, recipe), recipe))
 
 
 def thumbnail(image: ImageRef, side: int = 240) -> bytes:
     """The image as a file says it is, as JPEG bytes no longer than `side` px. Raises UnreadableImage."""
-    return _thumbnail(image.key, image.frame, side, image)
-
-
-@st.cache_data(max_entries=4096, show_spinner=False)
-def _thumbnail(key: str, frame: int | None, side: int, _image: ImageRef) -> bytes:
     from core.images import one_large_at_a_time
     from core.preprocessing import load
 
-    with one_large_at_a_time():
-        return preview_jpeg(load(_image.source, Recipe(), frame=frame, name=_image.file).pixels, side, quality=85)
+    def make() -> bytes:
+        with one_large_at_a_time():
+            return preview_jpeg(load(image.source, Recipe(), frame=image.frame, name=image.file).pixels, side, quality=85)
+
+    return held.held("thumbnail", image.key, (image.frame, side), make)
 
 
 def preview_jpeg(pixels: Any, side: int = PREVIEW_SIDE, quality: int = 88) -> bytes:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import streamlit as st
 from pydantic import ValidationError
 
 from core.config import Recipe
 from core.errors import BadRun
-from dashboard import images, services
+from dashboard import held, images, services
 from dashboard.images import ImageRef
 
 if TYPE_CHECKING:
@@ -34,16 +33,15 @@ class Inspected:
 
 
 def inspected(image: ImageRef, recipe: Recipe) -> Inspected:
-    """An image laid open under a recipe; the last few are kept. Raises UnreadableImage."""
-    return _inspected(image.key, image.frame, recipe.hash, image, recipe)
+    """An image laid open under a recipe. Raises UnreadableImage."""
+    return held.held("inspected", image.key, (image.frame, recipe.hash), lambda: _inspected(image, recipe))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _inspected(key: str, frame: int | None, recipe_hash: str, _image: ImageRef, _recipe: Recipe) -> Inspected:
+def _inspected(image: ImageRef, recipe: Recipe) -> Inspected:
     from core.images.encode import encode_png
     from core.inspection import inspect_image, to_html
 
-    found = inspect_image(images.mammogram(_image, _recipe), _recipe)
+    found = inspect_image(images.mammogram(image, recipe), recipe)
     thumbnails = tuple(images.preview_jpeg(stage.picture, _THUMBNAIL) for stage in found.stages)
     return Inspected(found, thumbnails, to_html(found), encode_png(found.prepared.pixels))
 

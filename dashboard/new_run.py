@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import Config
-from dashboard import components, controls, forms, kept, results, services
+from dashboard import components, controls, forecast, forms, kept, results, services
+from dashboard.ahead import share_help, share_words, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,8 +95,10 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
         summary(found, config, manifest)
     launcher = controls.launcher_choice()
     ahead = results.line(found.device) if found is not None else []
+    if ahead and found is not None:
+        st.info(f"{told(ahead)} Yours starts automatically.", icon=":material/hourglass_top:")
     if st.button(
-        "Start when it is its turn" if ahead else "Start training",
+        "Add to queue" if ahead else "Start training",
         type="primary",
         icon=":material/hourglass_top:" if ahead else ":material/play_arrow:",
         width="stretch",
@@ -104,9 +107,20 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
     ):
         assert config is not None
         start(name, config, manifest, launcher)
-    if ahead and found is not None:
-        others = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
-        st.info(f"Waits for **{ahead[0]}**{others} on {found.device}, and begins by itself.", icon=":material/hourglass_top:")
+    if (
+        ahead
+        and found is not None
+        and st.button(
+            share_words(found.device),
+            icon=":material/play_arrow:",
+            width="stretch",
+            disabled=not found.ready,
+            key="train:start_now",
+            help=share_help(found.device),
+        )
+    ):
+        assert config is not None
+        start(name, config, manifest, launcher, queue=False)
     prepared_images()
 
 
@@ -150,20 +164,20 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
             if (counts := found.counts.get(split))
         )
         st.html(f"<table class='lab-counts'><tr><th></th><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
-        st.markdown(f"{found.steps:,} step{'' if found.steps == 1 else 's'} an epoch, {config.training.epochs} epochs at most.")
+        forecast.show(config, found)
     for note in found.notes:
         st.caption(note)
     for problem in found.problems:
         components.show_error(problem)
 
 
-def start(name: str, config: Config, manifest: Path, launcher: str) -> None:
-    """Make the run, start it or let it wait its turn, and show its progress."""
+def start(name: str, config: Config, manifest: Path, launcher: str, *, queue: bool = True) -> None:
+    """Make the run, start it or let it wait its turn (`queue`), and show its progress."""
     from core.training import Run
 
     with components.errors_shown():
         run = Run.create(config, services.manifest_frame(manifest), name=name.strip() or None)
-        services.start_training(run, launcher)
+        services.start_training(run, launcher, queue=queue)
         services.set_current_run(run.name)
         results.watch_run(run)
         services.remember("train:name", None)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from core.config import Recipe, save_section
 from core.small_files import read_json
-from dashboard import services
+from dashboard import choices, services
 
 if TYPE_CHECKING:
     from core.training.run import Run
@@ -139,7 +139,7 @@ def save_preset(name: str) -> str:
         return "A preset needs a name."
     if name in PRESETS:
         return f"“{name}” is a built-in preset: choose another name."
-    services.remember(OWN, {**own_presets(), name: {field: getattr(draft(), field) for field in TASTE}})
+    choices.keep_preset(OWN, name, {field: getattr(draft(), field) for field in TASTE})
     return ""
 
 
@@ -148,14 +148,15 @@ def rename_preset(old: str, new: str) -> str:
     own, new = own_presets(), new.strip()
     if not new or new in PRESETS or (new in own and new != old):
         return f"“{new}” is taken: choose another name." if new else "A preset needs a name."
-    if old in own:
-        services.remember(OWN, {new if name == old else name: values for name, values in own.items()})
+    if old in own and new != old:
+        choices.keep_preset(OWN, new, own[old])
+        choices.keep_preset(OWN, old, None)
     return ""
 
 
 def delete_preset(name: str) -> None:
     """Forget a preset of the user."""
-    services.remember(OWN, {key: values for key, values in own_presets().items() if key != name} or None)
+    choices.keep_preset(OWN, name, None)
 
 
 def preset_of(recipe: Recipe, chosen: str = "") -> str | None:

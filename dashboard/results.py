@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from core.model.cam_layers import LayerChoice
     from core.predict import Predictor
     from core.training.run import Run
+    from core.training.turns import Occupant
     from dashboard.explaining import Explained, Picture
     from dashboard.pictures import Tile
     from dashboard.preflight import Preflight
@@ -75,11 +76,11 @@ def _preflight(key: str, manifest: str, changed: int, _config: Config) -> Prefli
     return check(_config, services.manifest_frame(Path(manifest)))
 
 
-def line(device: str) -> list[str]:
-    """Names of the runs that are trained on this device or wait for it: one launched now comes after them."""
-    from core.training.turns import line as line_for
+def line(device: str) -> list[Occupant]:
+    """The runs that are trained on this device or wait for it, also other labs': one launched now comes after them."""
+    from core.training.turns import occupants
 
-    return line_for(device) if device else []
+    return occupants(device) if device else []
 
 
 def watch_run(run: Run) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator
@@ -28,6 +29,7 @@ from core.errors import LabError
 from dashboard.access import settings, uploads
 from dashboard.access.gradio_gate import GradioGate
 from dashboard.access.guard import Guard
+from dashboard.choices import GiveBrowsersAName
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -38,6 +40,7 @@ log = logging.getLogger(__name__)
 MAX_UPLOAD = "300mb"
 PREVIEWS = "tune"  # first part of the path of the live previews
 SWEEP_EVERY = 600.0  # seconds between two looks for uploads to delete
+SESSIONS_EVERY = 30.0  # seconds between two looks for sessions that have ended
 OPEN_FILES = 65_536  # file descriptors to ask for; each page holds three for two minutes after it is closed
 
 
@@ -47,16 +50,11 @@ def base_path() -> str:
     return f"/{base}" if base else ""
 
 
-def gradio_url() -> str:
-    """Where the Gradio tab is, on the dashboard's own origin."""
-    return f"{base_path()}/gradio/"
-
-
-def plotly_url() -> str:
-    """Where the pages' chart library is: the one that came with plotly, on our own origin."""
+def plotly_name() -> str:
+    """Where the pages' chart library is, below the dashboard: the one that came with plotly, on our own origin."""
     from importlib.metadata import version
 
-    return f"{base_path()}/plotly-{version('plotly')}.min.js"
+    return f"plotly-{version('plotly')}.min.js"
 
 
 async def _plotly(request: Request) -> FileResponse:
@@ -142,7 +140,6 @@ def _build() -> FastAPI:
         FastAPI(),
         blocks,
         path="/",
-        root_path=gradio_url().rstrip("/"),
         ssr_mode=False,
         run_history=False,
         footer_links=[],
@@ -150,7 +147,7 @@ def _build() -> FastAPI:
         show_error=True,
         enable_monitoring=False,
         theme=gradio_tab.theme(),
-        css=gradio_tab.css(base_path()),
+        css=gradio_tab.css(),
     )
 
 
@@ -161,7 +158,11 @@ def routes() -> list[BaseRoute]:
     """What the dashboard serves beside its pages."""
     tab = LateGradio()
     _tabs.append(tab)
-    return [Mount(f"{base_path()}/gradio", app=tab), Route(plotly_url(), _plotly), preview_route(base_path())]
+    return [
+        Mount(f"{base_path()}/gradio", app=tab),
+        Route(f"{base_path()}/{plotly_name()}", _plotly),
+        preview_route(base_path()),
+    ]
 
 
 def middleware() -> list[Middleware]:
@@ -173,7 +174,9 @@ def middleware() -> list[Middleware]:
         sys.exit(f"MammoLab does not start. {error}")
     _uploads()  # before anything imports Gradio
     raise_file_limit()
-    return [Middleware(Guard, access=settings.current, port=int(st.get_option("server.port") or 0), base=base_path())]
+    port = int(st.get_option("server.port") or 0)
+    guard = Middleware(Guard, access=settings.current, port=port, base=base_path())
+    return [guard, Middleware(GiveBrowsersAName)]
 
 
 def raise_file_limit() -> None:
@@ -189,10 +192,32 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+async def _sweep_sessions() -> None:
+    while True:
+        await asyncio.sleep(SESSIONS_EVERY)
+        if expire_sessions():
+            await asyncio.to_thread(gc.collect)  # a session is a knot of references: its uploads go with the knot
+
+
+def expire_sessions() -> int:
+    """Give up the sessions whose browsers have been gone for `server.disconnectedSessionTTL` seconds; how many there were.
+
+    Streamlit keeps what they uploaded until it next has to do with another browser, which on a quiet evening is the next day.
+    """
+    from streamlit import runtime
+
+    if not runtime.exists():
+        return 0
+    kept = runtime.get_instance()._session_mgr._session_storage._cache  # no public way; requirements pin the version
+    return len(kept.expire())
+
+
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
-    """Start-up does nothing (the first page should not wait); shut-down closes what was started."""
+    """Start-up makes nothing (the first page should not wait); shut-down closes what was started."""
+    sweeping = asyncio.create_task(_sweep_sessions())
     yield {}
+    sweeping.cancel()
     for tab in _tabs:
         await tab.close()
     if _uploads.cache_info().currsize:

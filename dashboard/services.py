@@ -72,6 +72,13 @@ def display_path(path: Path | str) -> str:
         return path.as_posix()
 
 
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: file names have underscores, messages have lines."""
+    for mark in "\\`*_[]$~<>:#":
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("\n", "  \n")
+
+
 def checkpoints() -> Path:
     """The folder that holds one folder a run."""
     return resolve(settings().checkpoints)
@@ -162,26 +169,31 @@ def start_demo() -> Task:
 
         return make_demo(out, progress=report)
 
-    return start_task("demo", "Writing the demo set", work)
+    return _mine(start_task("demo", "Writing the demo set", work))
+
+
+def _mine(started: Task) -> Task:
+    """Note that this browser started the task: what it writes becomes the current data set here, and nowhere else."""
+    remember(f"started:{started.name}", started.started)
+    return started
 
 
 def adopt_finished() -> str:
-    """Make what a finished demo or import task wrote the current data set, once. Called before every page.
+    """Make what a finished demo or import task wrote the current data set of who started it, once. Called before every page.
 
     Returns what to tell the user, or "". What an import left out is kept under `left_out:<manifest>`.
     """
     for name in ("demo", "import"):
         finished = task(name)
-        if finished is None or finished.state != "done":
+        if finished is None or finished.state != "done" or recall(f"started:{name}") != finished.started:
             continue
         forget_task(name)
+        remember(f"started:{name}", None)
         if name == "demo":
             set_current_manifest(finished.result)
             return "The demo set is written."
         path, found = finished.result
         set_current_manifest(path)
-        kept = [[str(file), reason] for file, reason in found.rejected[:500]]
-        remember(f"left_out:{path}", {"notes": list(found.notes), "rejected": kept, "count": len(found.rejected)})
         remember("data:view", "Problems" if found.rejected else "Images")
         return f"{len(found.frame):,} images imported, {len(found.rejected):,} left out."
     return ""
@@ -223,9 +235,11 @@ def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
         require_allowed_import(found)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_manifest(found.frame, out)
+        kept = [[str(file), reason] for file, reason in found.rejected[:500]]
+        remember(f"left_out:{out}", {"notes": list(found.notes), "rejected": kept, "count": len(found.rejected)})
         return out, found
 
-    return start_task("import", "Importing", work)
+    return _mine(start_task("import", "Importing", work))
 
 
 def _free_name(path: Path) -> Path:
@@ -274,10 +288,33 @@ def current_run(*, with_model: bool = False) -> Run | None:
     """The chosen run; without a choice the newest (with `with_model`: the newest that has a model)."""
     found = [run for run in runs() if has_model(run) or not with_model]
     chosen = recall("run")
-    for run in found:
-        if run.name == chosen:
-            return run
+    for name in (chosen, now_called(str(chosen))):
+        for run in found:
+            if run.name == name:
+                return run
     return found[0] if found else None
+
+
+def now_called(name: str) -> str:
+    """The name that a run of this name has now: another page, or another person, may have renamed it since."""
+    if (checkpoints() / name).is_dir():
+        return name
+    renamed, seen = live().renamed, {str(checkpoints() / name)}
+    path = renamed.get(str(checkpoints() / name))
+    while path in renamed and path not in seen:
+        seen.add(path)
+        path = renamed[path]
+    return Path(path).name if path else name
+
+
+def gone(run: Run) -> str:
+    """Why the run is no longer there, in words; "" while it is."""
+    if run.path.is_dir():
+        return ""
+    name = now_called(run.name)
+    if name != run.name and (run.path.parent / name).is_dir():
+        return f"The run {run.name} is called {name} now: it was renamed."
+    return f"The run {run.name} is no longer there: it was deleted, or its folder was renamed."
 
 
 def set_current_run(name: str | None) -> None:
@@ -285,8 +322,8 @@ def set_current_run(name: str | None) -> None:
     remember("run", name)
 
 
-def start_training(run: Run, launcher: str = "thread") -> None:
-    """Train the run once its device is free, from its beginning or from its last checkpoint; returns at once.
+def start_training(run: Run, launcher: str = "thread", *, queue: bool = True) -> None:
+    """Train the run once its device is free (`queue`), from its beginning or from its last checkpoint; returns at once.
 
     `launcher`: "thread" of this server, or a "process" of its own that outlives it. Does nothing when a thread of this
     server is at it already. Raises BadRun when somebody else trains it.
@@ -299,9 +336,9 @@ def start_training(run: Run, launcher: str = "thread") -> None:
             return
         _predictor.clear()  # what other models hold of the GPU is the training's
         if launcher == "process":
-            start_process(run, resume=run.begun)
+            start_process(run, resume=run.begun, queue=queue)
         else:
-            registry.jobs[str(run.path)] = start_thread(run, resume=run.begun)
+            registry.jobs[str(run.path)] = start_thread(run, resume=run.begun, queue=queue)
 
 
 def job_of(run: Run) -> Job | None:
@@ -331,12 +368,13 @@ def active_runs() -> list[Run]:
 def rename_run(run: Run, name: str) -> Run:
     """Give the run another name; what was chosen by its name follows. Raises BadRun."""
     _require_idle(run, "renamed")
-    before = run.name
+    before, was = run.name, str(run.path)
     renamed = run.rename(name, keep=[checkpoints()])
+    with live().lock:
+        live().renamed[was] = str(renamed.path)
     for key in ("run", "train:run"):
         if recall(key) == before:
             remember(key, renamed.name)
-    remember("runs:selected", [renamed.name if each == before else each for each in recall("runs:selected", [])])
     return renamed
 
 
@@ -347,7 +385,6 @@ def delete_run(run: Run) -> None:
     for key in ("run", "train:run"):
         if recall(key) == run.name:
             remember(key, None)
-    remember("runs:selected", [each for each in recall("runs:selected", []) if each != run.name])
 
 
 def _require_idle(run: Run, action: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, server, services
+from dashboard import components, services
 from dashboard.access import settings
 from dashboard.states import in_a_line
 
@@ -25,15 +25,39 @@ _STYLE = """<style>
 [data-testid="stMetricValue"], table { font-variant-numeric: tabular-nums; }
 .block-container, [data-testid="stMainBlockContainer"] { padding: 2.5rem 3rem 2rem; max-width: 1500px; }
 .st-key-data-grid { min-height: 500px; }
+[data-testid="stCaptionContainer"], .lab-status b, [data-testid="stMetricDeltaDescription"] {
+  opacity: 1 !important; color: var(--lab-quiet) !important; }
+:root { --lab-quiet: light-dark(#5d6170, #a9adbb); }
+[data-testid="stStatusWidget"] { display: none !important; }
+a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:focus-visible, summary:focus-visible {
+  outline: 2px solid var(--lab-focus, #6257e0) !important; outline-offset: 2px; }
+[data-testid="stButtonGroup"] > div, [data-testid="stButtonGroup"] [role="radiogroup"] { flex-wrap: wrap; max-width: 100%; }
+[data-testid="stMetricValue"] > div, [data-testid="stMetricLabel"] p {
+  white-space: normal; overflow: visible; overflow-wrap: anywhere; text-overflow: clip; }
+[data-testid="stCheckbox"] label p { white-space: normal; }
+.st-key-verdict [data-testid="stMetricValue"] { font-size: 1.25rem; line-height: 1.6rem; }
+@media (max-width: 1100px) { .st-key-verdict [data-testid="stMetricValue"] { font-size: 1.05rem; } }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
 .lab-status { font-size: 14px; line-height: 20px; display: grid; gap: 10px; }
 .lab-status div { min-width: 0; }
 .lab-status b { display: block; font-weight: 500; opacity: .7; }
+.lab-steps { display: flex; flex-wrap: wrap; gap: 4px 22px; list-style: none; margin: 0; padding: 0; font-size: 15px; }
+.lab-steps li { opacity: .75; position: relative; margin: 0; }
+.lab-steps li + li::before { content: "›"; position: absolute; left: -14px; }
+.lab-steps .done::after { content: " ✓"; }
+.lab-steps [aria-current] { opacity: 1; font-weight: 650; }
 .lab-counts { width: 100%; border-collapse: collapse; font-size: 15px; line-height: 1.7; text-align: right; }
 .lab-counts td, .lab-counts th { padding: 0 0 0 8px; }
 .lab-counts :is(td, th):first-child { text-align: left; padding: 0; }
 .lab-counts th { font-weight: 500; opacity: .7; }
 .lab-status span { display: block; overflow-wrap: anywhere; }
+[data-testid="stMetricDelta"] * { white-space: normal; overflow: visible; }
+@media (max-width: 1270px) {
+  [class*="st-key-narrow_fit"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] {
+    flex: 1 1 345px; min-width: 345px; }
+  .st-key-narrow_filter > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] {
+    flex: 1 1 220px; min-width: 220px; }
+}
 @media (max-width: 1400px) {
   [data-testid="stMainBlockContainer"] { padding-left: 2rem; padding-right: 2rem; }
   [class*="st-key-narrow_"] > * > [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
@@ -42,7 +66,8 @@ _STYLE = """<style>
   .st-key-narrow_charts [data-testid="stColumn"]:last-child { flex-basis: 100%; }
 }
 @media (max-width: 1270px) {
-  .st-key-narrow_stack > * > * > [data-testid="stColumn"] { flex: 1 1 100%; }
+  [class*="st-key-narrow_stack"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { flex: 1 1 100%; }
+  .st-key-narrow_fit_save [data-testid="stColumn"] { flex: 1 1 160px !important; min-width: 160px !important; }
 }
 </style>"""
 
@@ -58,7 +83,7 @@ def show() -> None:
         body = "".join(f"<div><b>{name}</b><span>{html.escape(value)}</span></div>" for name, value in rows.items())
         st.html(f'<div class="lab-status">{body}</div>')
         if _asks_for_a_password():
-            st.html(f'<a href="{server.base_path()}/logout" target="_self">Log out</a>')
+            st.html('<a href="./logout" target="_self">Log out</a>')
         st.caption(components.RESEARCH_ONLY)
 
 

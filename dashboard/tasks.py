@@ -70,7 +70,7 @@ class Stopped(Exception):
 
 
 class Live(types.ModuleType):
-    """The registry: `tasks` by name, `jobs` by run path."""
+    """The registry: `tasks` by name, `jobs` by run path, and which runs were renamed."""
 
     def __init__(self) -> None:
         super().__init__(_REGISTRY)
@@ -78,6 +78,7 @@ class Live(types.ModuleType):
         self.tasks: dict[str, Task] = {}
         self.jobs: dict[str, Any] = {}
         self.once: set[str] = set()
+        self.renamed: dict[str, str] = {}  # folders of runs: what it was -> what it is
 
 
 def live() -> Live:

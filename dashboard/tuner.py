@@ -37,7 +37,7 @@ from dashboard.preview import LOUPE, SIDE, fit, histogram, loupe
 log = logging.getLogger(__name__)
 
 WALL_SIDE = 320  # px; longer side of a picture on the wall
-KEPT = 8  # images and walls that can be asked for at a time: an upload is held in memory as long as it is one of them
+KEPT = 512  # images and walls that can be asked for at a time; an upload goes with its session (dashboard.uploaded)
 QUIET = 0.4  # seconds without a request for the main picture before the wall goes on reading
 
 
@@ -93,6 +93,13 @@ def open_wall(refs: Sequence[ImageRef]) -> str:
     return _keep(_token(*refs), lambda: Wall(tuple(refs)))
 
 
+def close(key: str) -> None:
+    """No longer answer for the image of this key."""
+    with _lock:
+        for token in [token for token, known in _known.items() if isinstance(known, ImageRef) and known.key == key]:
+            del _known[token]
+
+
 def _token(*refs: ImageRef) -> str:
     text = json.dumps([len(refs), *([ref.key, ref.frame] for ref in refs)])
     return hmac.new(_secret, text.encode(), hashlib.sha256).hexdigest()[:32]
@@ -138,6 +145,7 @@ def picture(image: ImageRef, recipe: Recipe, spot: tuple[float, float], seen: st
         "recipe": recipe.hash,
         "geometry": geometry,
         "lens": lens_at,
+        "spot": before.spot,
         "width": width,
         "height": height,
         "contrast": _finite(numbers.local_contrast_gain),
@@ -248,7 +256,7 @@ async def answer(request: Request) -> Response:
     what = request.path_params["what"]
     wanted = Wall if what == "wall" else ImageRef
     if not isinstance(known, wanted) or what not in ("picture", "loupe", "wall"):
-        return _refused(404, "This image is no longer open here: reload the page.")
+        return _refused(404, "This image is no longer open here.")
     try:
         recipe = Recipe.model_validate_json(request.query_params.get("recipe", "{}"))
         spot = _share(request.query_params.get("x")), _share(request.query_params.get("y"))

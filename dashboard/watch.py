@@ -24,6 +24,11 @@ _PREPARING = {
 }
 
 
+PHASES = ("Queue", "Start", "Prepare images", "Train", "Validate")
+AT_WORK = ("running", "paused")
+VALIDATION = 0.1  # of an epoch's part of the bar: it takes less time than training, and is not done before
+
+
 class Watch:
     """What a run's events say so far: its curves, the last event of each type, warnings. Safe for several threads."""
 
@@ -124,12 +129,36 @@ def monitored(monitor: str) -> str:
     return "auc" if monitor in ("", "loss") else monitor
 
 
+def current_epoch(status: Status, last: dict[str, Event]) -> int:
+    """The epoch that a run is in, from 1; of one that has ended the last that it finished. The one count of all pages."""
+    finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
+    if status.state not in AT_WORK:
+        return finished
+    begun = int(last["step"]["epoch"]) if "step" in last else 0
+    return min(max(1, status.epochs), max(finished + 1, begun))
+
+
+def phase(status: Status, last: dict[str, Event]) -> str:
+    """Which of PHASES a run at work is in."""
+    if status.waiting:
+        return "Queue"
+    step, prepare = last.get("step"), last.get("prepare")
+    if prepare is not None and (step is None or prepare["seq"] > step["seq"]):
+        return "Prepare images"
+    if step is None:
+        return "Start"
+    finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
+    return "Validate" if finished < int(step["epoch"]) and int(step["step"]) >= int(step["steps"]) else "Train"
+
+
 def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
     """(share done in [0, 1], the line that says so) of a run that is at work."""
     from dashboard.components import duration
 
     if status.waiting:
         return 0.0, status.reason or "Starting"
+    if status.state not in AT_WORK:  # its folder says so already, while the thread is still closing its files
+        return 1.0, "Finishing"
     step, prepare = last.get("step"), last.get("prepare")
     if prepare is not None and int(prepare.get("total") or 0) > 0 and (step is None or prepare["seq"] > step["seq"]):
         done, total = int(prepare["done"]), int(prepare["total"])
@@ -144,9 +173,9 @@ def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
     epoch, within = int(step["epoch"]), int(step["step"]) / max(1, int(step["steps"]))
     finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
     if finished >= epoch:  # validated; the next epoch has made no step yet
-        share, where = finished / epochs, f"Epoch {finished} of {epochs}"
+        share, where = finished / epochs, f"Epoch {current_epoch(status, last)} of {epochs}"
     else:
-        share = (epoch - 1 + within) / epochs
+        share = (epoch - 1 + (1 - VALIDATION) * within) / epochs
         where = f"Epoch {epoch} of {epochs} · " + (f"step {step['step']} of {step['steps']}" if within < 1 else "validating")
     if status.state == "paused":
         return min(1.0, share), f"Paused · {where}"

@@ -23,7 +23,7 @@ HEIGHT = 600  # px of the picture
 
 _HELP = "Click, or move with the arrow keys, to place the loupe; plus and minus zoom, 0 resets"
 _LOUPES = "".join(
-    f'<figure class="loupe"><img alt="{side}, enlarged"><span class="tag">{side}, pixel by pixel</span></figure>'
+    f'<figure class="loupe"><img alt="{side}, enlarged"><span class="tag">{side} (100 %)</span></figure>'
     for side in ("before", "after")
 )
 _bench = component(
@@ -39,17 +39,16 @@ _bench = component(
     '<polyline class="now"/><polyline class="old"/></svg>'
     '<div class="axis"><span>black</span><span class="key">before</span><span class="key solid">after</span>'
     "<span>white</span></div></figure></div></div></div>",
-    uses=("envelope", "live", "swipe"),
+    uses=("envelope", "here", "live", "swipe"),
 )
 _panel = component(
     "panel",
-    html='<div class="panel"><div class="fields"></div><dl class="numbers" title="Inside the breast, after against before; '
-    'time of the last picture in the server">'
+    html='<div class="panel"><div class="fields"></div><dl class="numbers" title="Inside the breast, after against before">'
     '<div><dt>local contrast</dt><dd class="contrast">–</dd></div><div><dt>noise</dt><dd class="noise">–</dd></div>'
-    '<div><dt>server</dt><dd class="ms">–</dd></div></dl></div>',
+    "</dl></div>",
     uses=("envelope", "live"),
 )
-_wall = component("wall", uses=("envelope", "live"))
+_wall = component("wall", uses=("envelope", "here", "live"))
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,11 @@ LIVE = ("clahe", *(slide.name for slide in SLIDES))
 
 def bench(image: ImageRef, recipe: Recipe, *, key: str) -> None:
     """Picture before and after under a movable bar, a loupe on both at native resolution, histograms; all live."""
-    _bench(data={"url": _url(tuner.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT}, key=key)
+    _bench(
+        data={"url": _url(tuner.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT},
+        key=key,
+        on_lost_change=lambda: None,
+    )
 
 
 def panel(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:
@@ -113,7 +116,7 @@ def wall(refs: list[ImageRef], rows: pd.DataFrame, recipe: Recipe, *, key: str) 
         for ref, row in zip(refs, rows.itertuples(), strict=True)
     ]
     data = {"url": _url(tuner.open_wall(refs)), "recipe": recipe.model_dump(mode="json"), "tiles": tiles}
-    result = _wall(data=data, key=key, on_picked_change=lambda: None)
+    result = _wall(data=data, key=key, on_picked_change=lambda: None, on_lost_change=lambda: None)
     picked = getattr(result, "picked", None)
     return str(picked) if picked else None
 
@@ -145,4 +148,4 @@ def refs_of(rows: pd.DataFrame, titles: Callable[[Any], str]) -> list[ImageRef]:
 
 
 def _url(token: str) -> str:
-    return f"{server.base_path()}/{server.PREVIEWS}/{token}/"
+    return f"{server.PREVIEWS}/{token}/"  # below the dashboard

@@ -97,10 +97,10 @@ def start_thread(run: Run, *, resume: bool = False, shares_machine: bool = True,
     return Job(run, lock, resume=resume, shares_machine=shares_machine, queue=queue)
 
 
-def start_process(run: Run, *, resume: bool = False) -> int:
+def start_process(run: Run, *, resume: bool = False, queue: bool = True) -> int:
     """Train in a process of its own, which outlives this one; returns its id at once.
 
-    It waits for the device's turn as a thread does. What it prints goes to process.log in the run's folder.
+    It waits for the device's turn (`queue`) as a thread does. What it prints goes to process.log in the run's folder.
 
     Raises:
         BadRun: as `start_thread`, or the system starts no process.
@@ -109,7 +109,7 @@ def start_process(run: Run, *, resume: bool = False) -> int:
     run.acquire().release()  # nobody else has it
     _withdraw_all(run)
     before = run.status()
-    command = [sys.executable, "-m", "core", "train", "--resume", str(run.path)]
+    command = [sys.executable, "-m", "core", "train", "--resume", str(run.path), *([] if queue else ["--at-once"])]
     # Of its own session (group on Windows): it is not ended with the terminal or the server that started it.
     try:
         with (run.path / PROCESS_LOG).open("ab") as output:
@@ -201,7 +201,7 @@ def _turn(run: Run, launcher: str, *, queue: bool, on_event: Callable[[Event], N
 
     try:
         device = str(pick_machine(run.config().training).device)
-        place = Place(device, run.name)
+        place = Place(device, run.name, run.path)
     except LabError as error:  # before `train`, which would have recorded it
         run.set_status(state="failed", reason=str(error), launcher=launcher)
         raise
@@ -225,6 +225,9 @@ def _wait(run: Run, place: Place, device: str, launcher: str, on_event: Callable
                 writer.update(**_out_of_line(run.status()))
                 return False
             if not ahead:
+                return True
+            if run.requested("begin"):
+                run.withdraw("begin")
                 return True
             if ahead != told:
                 told = ahead
@@ -257,6 +260,7 @@ def _withdraw_all(run: Run) -> None:
     """Forget what was asked of an earlier trainer of the run: what is asked from now on counts."""
     run.withdraw("stop")
     run.withdraw("pause")
+    run.withdraw("begin")
 
 
 def _waits_for(ahead: list[str], device: str) -> str:

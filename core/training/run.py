@@ -40,7 +40,7 @@ from core.training.recording import adopt
 from core.training.removal import is_link, require_removable
 from core.training.status import Status, created_at, read_status, write_status
 
-Request = Literal["stop", "pause"]
+Request = Literal["stop", "pause", "begin"]  # "begin": of a run that waits its turn, without waiting further
 
 CONFIG, MANIFEST, STATUS, EVENTS, LAST = "config.yaml", "manifest.csv", "status.json", "events.jsonl", "last.pt"
 EXCLUDED = "excluded.csv"

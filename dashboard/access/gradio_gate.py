@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from starlette.responses import PlainTextResponse
 
@@ -39,6 +40,7 @@ EVENTS = (
 HEARTBEAT = f"{_API}/heartbeat/"
 FILE = f"{_API}/file="
 LARGEST_EVENT = 1 << 20  # bytes; events hold names and numbers
+_PLAIN = re.compile(r"[\w.~:@/%+\[\]-]+")  # of an address: a host with its port, or a path
 _WITH_BODY = (f"{_API}/queue/join", f"{_API}/reset", f"{_API}/cancel")
 
 
@@ -74,7 +76,7 @@ class GradioGate:
                 return
             scope = {**scope, "headers": _with_length(scope["headers"], len(checked))}
             receive = _replay(checked, receive)
-        await self._app(scope, receive, send)
+        await self._app(_as_published(scope, path), receive, send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take an upload whose size is known and has room beside what is kept and what is on its way."""
@@ -134,6 +136,38 @@ class GradioGate:
         except (OSError, RuntimeError, ValueError):
             return False
         return folder in real.parents and real.parent != folder
+
+
+def _as_published(scope: Scope, path: str) -> Scope:
+    """The request as if it had come to the address that the browser sees; `path` is that below the mount."""
+    place, headers = with_public_address(scope["headers"], scope.get("root_path", ""))
+    whole = place + path
+    return {**scope, "headers": headers, "root_path": place, "path": whole, "raw_path": quote(whole).encode("ascii")}
+
+
+def with_public_address(headers: Sequence[tuple[bytes, bytes]], mounted: str) -> tuple[str, list[tuple[bytes, bytes]]]:
+    """(path of the tab as the browser sees it, headers with its whole address): Gradio makes those of its images of them.
+
+    A proxy may change the host and take the first parts of the path away; what the browser sees stands in Referer: the tab's
+    own address, or that of the page around it. `mounted` is where the tab is for those who send none.
+    """
+    given = {name.lower(): value.decode("latin-1") for name, value in headers}
+    host, place = given.get(b"host", ""), mounted or "/gradio"
+    scheme = given.get(b"x-forwarded-proto", "").split(",")[0].strip()
+    try:
+        page = urlsplit(given.get(b"referer", ""))
+    except ValueError:
+        page = urlsplit("")
+    # A page of another site may lead here, and its address says nothing of ours.
+    ours = given.get(b"sec-fetch-site") == "same-origin" or page.netloc == host
+    if ours and page.scheme in ("http", "https") and _PLAIN.fullmatch(page.netloc) and _PLAIN.fullmatch(page.path):
+        scheme, host = page.scheme, page.netloc
+        inside = page.path.rfind("/gradio/")
+        place = page.path[: inside + len("/gradio")] if inside >= 0 else page.path.rpartition("/")[0] + "/gradio"
+    kept = [each for each in headers if each[0].lower() not in (b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server")]
+    if scheme:
+        kept.append((b"x-forwarded-proto", scheme.encode("latin-1")))
+    return place, [*kept, (b"x-forwarded-host", f"{host}{place}".encode("latin-1"))]
 
 
 def _below(scope: Scope) -> str:

@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 FILTERS = ["All", "Missed cancers", "False alarms", "Malignant", "Benign", "Near the threshold"]
 
 
-def uploaded() -> ImageRef | None:
-    """The image that was uploaded in this session."""
-    file = st.file_uploader("DICOM, PNG, JPEG, PGM or TIFF", key="explain:upload")
-    slot = "explain:uploaded"
-    if file is not None and (slot not in st.session_state or st.session_state[slot][0] != file.file_id):
-        st.session_state[slot] = (file.file_id, images.image_ref(file.getvalue(), file.name))
-    return st.session_state[slot][1] if slot in st.session_state else None
-
-
 def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame]:
     """(image, its manifest row, the images listed): chosen by filter, then by name, or by stepping through."""
     rows = listing(run, split)

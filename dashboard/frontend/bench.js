@@ -1,19 +1,19 @@
 // The picture before and after, a loupe on both at native resolution, and their histograms. Follows the sliders through
 // `bus`; pictures come from the server by HTTP, so that nothing waits for the page's script.
 export default function (component) {
-  const { data, parentElement } = component
+  const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".bench")
   const compare = root.querySelector(".compare")
-  const state = (root._bench ??= { pinned: [0.4, 0.5], hover: null, geometry: "", lens: "", asked: "", recipe: {}, side: 320 })
+  const state = (root._bench ??= { pinned: null, hover: null, geometry: "", lens: "", asked: "", recipe: {}, side: 320 })
   const [before, after] = compare.querySelectorAll(".side img")
   const lenses = [...root.querySelectorAll(".loupe img")]
   const frame = root.querySelector(".frame")
   root.style.setProperty("--height", data.height + "px")
   root.querySelector(".tag.left").textContent = "before"
   root.querySelector(".tag.right").textContent = "after"
-  if (state.url !== data.url) Object.assign(state, { url: data.url, geometry: "", lens: "", asked: "" })
+  if (state.url !== data.url) Object.assign(state, { url: data.url, geometry: "", lens: "", asked: "", pinned: null })
 
-  const spot = () => state.hover ?? state.pinned
+  const spot = () => state.hover ?? state.pinned ?? [0.4, 0.5]
   const view = swipe(compare, {
     onSpot: (share, kind) => {
       if (kind === "click") state.pinned = share
@@ -44,6 +44,14 @@ export default function (component) {
     note.hidden = !text
   }
 
+  // what others have pushed out of the server's memory is opened again by the page's script, which then draws this anew
+  const failed = (error) => {
+    state.asked = ""
+    if (!error.lost || Date.now() - (state.reopened ?? 0) < 5000) return problem(error.message)
+    state.reopened = Date.now()
+    setTriggerValue("lost", String(state.reopened))
+  }
+
   // functions of the first call stay in use: they read everything from `state`
   state.picture ??= latest(async (recipe) => {
     const { url, geometry, lens } = state
@@ -60,14 +68,14 @@ export default function (component) {
       await swap([after, before, ...lenses], blobs, () => url === state.url)
       Object.assign(state, { geometry: header.geometry, lens: header.lens })
       root.dataset.recipe = header.recipe
+      state.pinned ??= header.spot // until somebody places it, the loupe is where there is something to see
       problem("")
       view.draw()
       histogram(root.querySelector(".histogram"), header)
       if (String(at) !== String(spot())) look()
       say("result", { ...header, full: recipe, current: JSON.stringify(recipe) === state.asked })
     } catch (error) {
-      state.asked = ""
-      problem(error.message)
+      failed(error)
     }
   })
   state.loupe ??= latest(async (at) => {
@@ -78,7 +86,7 @@ export default function (component) {
       state.lens = header.lens
       root.dataset.spot = at.map((value) => value.toFixed(4)).join(" ")
     } catch (error) {
-      problem(error.message)
+      failed(error)
     }
   })
   const look = () => {
@@ -97,6 +105,7 @@ export default function (component) {
   hear(root, "values", show)
 
   compare.onkeydown = (event) => {
+    state.pinned ??= spot()
     const step = (event.shiftKey ? 160 : 16) / (view.width || 1000)
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
     const box = compare.getBoundingClientRect()

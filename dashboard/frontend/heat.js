@@ -153,6 +153,23 @@ export default function (component) {
       }
       frame.onpointerup = frame.onpointercancel = () => (frame.onpointermove = null)
     }
+    frame.tabIndex = 0
+    frame.setAttribute("role", "group")
+    frame.setAttribute("aria-label", "Picture with heatmap: plus and minus zoom, arrow keys pan, 0 resets")
+    frame.onkeydown = (event) => {
+      const now = view()
+      const { width, height } = frame.getBoundingClientRect()
+      const factor = { "+": 1.25, "=": 1.25, "-": 0.8 }[event.key]
+      const move = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key]
+      if (factor) {
+        const zoom = Math.min(12, Math.max(1, now.zoom * factor))
+        Object.assign(now, { x: width / 2 - ((width / 2 - now.x) * zoom) / now.zoom, y: height / 2 - ((height / 2 - now.y) * zoom) / now.zoom, zoom })
+      } else if (move && now.zoom > 1) Object.assign(now, { x: now.x + move[0], y: now.y + move[1] })
+      else if (event.key === "0") Object.assign(now, { zoom: 1, x: 0, y: 0 })
+      else return
+      event.preventDefault()
+      inside()
+    }
     frame.ondblclick = () => {
       Object.assign(view(), { zoom: 1, x: 0, y: 0 })
       draw()

@@ -32,15 +32,16 @@ function latest(run) {
   }
 }
 
-// Ask the server for a message (see envelope.js); throws an Error with the reason in words.
+// Ask the server for a message (see envelope.js); throws an Error with the reason in words, and with `lost` where the
+// server has closed what the address stands for: the page's script opens it again.
 async function ask(url, query) {
   let response
   try {
-    response = await fetch(`${url}?${new URLSearchParams(query)}`, { cache: "no-store" })
+    response = await fetch(`${here(url)}?${new URLSearchParams(query)}`, { cache: "no-store" })
   } catch {
     throw new Error("The server does not answer.")
   }
   if (response.ok) return unpack(new Uint8Array(await response.arrayBuffer()))
   const { reason } = await response.json().catch(() => ({}))
-  throw new Error(reason ?? `The server answered ${response.status}.`)
+  throw Object.assign(new Error(reason ?? `The server answered ${response.status}.`), { lost: response.status === 404 })
 }

@@ -114,6 +114,5 @@ export default function (component) {
     const times = (value) => (value === null ? "–" : `×${value.toFixed(2)}`)
     root.querySelector(".contrast").textContent = times(result.contrast)
     root.querySelector(".noise").textContent = times(result.noise)
-    root.querySelector(".ms").textContent = `${Math.round(result.ms)} ms`
   })
 }

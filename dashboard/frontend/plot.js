@@ -7,6 +7,7 @@ const ZOOMS = (window._mammolabZooms ??= new Map())
 export default function (component) {
   const { data, parentElement } = component
   const root = parentElement.querySelector(".plot")
+  root.setAttribute("role", "img")
   root.setAttribute("aria-label", data.alt)
   root.style.height = data.height + "px"
   root._wanted = data
@@ -38,7 +39,7 @@ function forget(Plotly, root) {
 function library(address) {
   window._mammolabPlotly ??= new Promise((resolve, reject) => {
     const script = document.createElement("script")
-    script.src = address
+    script.src = here(address)
     script.onload = () => resolve(window.Plotly)
     script.onerror = () => {
       window._mammolabPlotly = undefined

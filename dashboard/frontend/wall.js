@@ -56,6 +56,10 @@ export default function (component) {
       root.dataset.waiting = header.waiting
       if (header.waiting) later(state.recipe, 500)
     } catch (error) {
+      if (error.lost && Date.now() - (state.reopened ?? 0) > 5000) {
+        Object.assign(state, { reopened: Date.now(), shown: "" })
+        return setTriggerValue("lost", String(state.reopened))
+      }
       for (const note of root.querySelectorAll(".missing")) Object.assign(note, { textContent: error.message, hidden: false })
     }
   })

@@ -77,7 +77,7 @@ def outcome(scene: Scene, value: float) -> None:
     rows: list[list[Interval | str | None]] = [["Threshold", number(value), number(scene.frozen)]]
     for name, title in (("sensitivity", "Sensitivity"), ("specificity", "Specificity"), ("ppv", "PPV"), ("npv", "NPV")):
         rows.append([title, *(_only(getattr(found, name)) for found in both)])
-    rows.append(["Called malignant", *(f"{int(found.tp[0] + found.fp[0]):,} of {scene.summary.rows:,}" for found in both)])
+    rows.append(["Flagged as malignant", *(f"{int(found.tp[0] + found.fp[0]):,} of {scene.summary.rows:,}" for found in both)])
     paper.table(["On validation", "by this rule", "frozen now"], rows, stacked=True)
     st.caption(
         f"By {scene.units}. Both thresholds were chosen on validation, the very {scene.units} that are counted here, so both "
@@ -100,7 +100,7 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
     press = False
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Look at it",
+            "Try on the slider",
             icon=":material/visibility:",
             key="evaluate:look",
             help="Moves the slider there; the model keeps its own threshold.",
@@ -108,7 +108,7 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
         )
         sure = True
         if already:
-            st.badge("This is what is frozen now", icon=":material/lock:")
+            st.badge("This is what is in use", icon=":material/lock:")
         elif opened:
             with st.popover("Freeze it all the same", icon=":material/warning:"):
                 times = "once" if opened == 1 else f"{opened} times"

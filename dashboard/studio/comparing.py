@@ -9,13 +9,14 @@ import streamlit as st
 from core.errors import LabError, NotEnoughData
 from core.metrics import Interval
 from dashboard import components, kept, results, services
-from dashboard.studio import paper
+from dashboard.studio import opening, paper
 from dashboard.studio.charts import curves
 from dashboard.studio.scene import SPLITS, Scene
 
 if TYPE_CHECKING:
     from core.baselines import Baseline
     from core.evaluate import Comparison
+    from core.training import Run
 
 HELP = """
 Scores of two models on one image go up and down together, so their difference is known far better than two intervals side by
@@ -39,6 +40,30 @@ def comparing(scene: Scene) -> None:
     published(scene)
 
 
+def _not_scored(other: Run, split: str) -> None:
+    """That there is nothing to compare with yet, and the button that scores it here; a test set is not opened in passing."""
+    if split == "test":
+        st.info(
+            f"The test set of {components.plain(other.name)} has not been opened. Choose that run above to open it, once you "
+            "are done choosing.",
+            icon=":material/lock:",
+        )
+        return
+    task = results.evaluation_task(other, split)
+    if task is not None and task.running:
+        opening.scoring(other, split)
+        return
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    st.info(
+        f"{components.plain(other.name)} has not been scored on its {SPLITS[split].lower()} set yet.", icon=":material/info:"
+    )
+    if st.button(
+        f"Score {components.plain(other.name)}", icon=":material/play_arrow:", type="primary", key="evaluate:score_other"
+    ):
+        opening.score(other, split)
+
+
 def _other(scene: Scene, names: list[str]) -> None:
     left, right = paper.halves("comparing", (300, 600))
     with left:
@@ -46,10 +71,7 @@ def _other(scene: Scene, names: list[str]) -> None:
         with components.errors_shown():
             other = results.evaluation(services.open_run(name), scene.found.split)
             if other is None:
-                split = SPLITS[scene.found.split].lower()
-                st.info(
-                    f"{name} has not been scored on its {split} set yet. Choose it above and score it.", icon=":material/info:"
-                )
+                _not_scored(services.open_run(name), scene.found.split)
                 return
             level = other.levels[scene.level]
             if isinstance(level, str):

@@ -99,7 +99,7 @@ def steps(scene: Scene) -> dict[str, Any]:
     cards.append(
         {
             "name": "called",
-            "title": "Called malignant",
+            "title": "Flagged as malignant",
             "help": f"How many of the {summary.rows:,} {scene.units} would be recalled.",
             "values": [f"{count:,}" for count in called],
             "detail": [f"{count / summary.rows:.1%} of {summary.rows:,}" for count in called],

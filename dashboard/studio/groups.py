@@ -192,7 +192,7 @@ def verdict(audit: ShortcutAudit) -> str:
     """What the audit says, in words that do not go beyond the intervals."""
     telling = [row for row in audit.features if isinstance(row.auc, Interval) and row.auc.low > 0.5]
     if not telling or not isinstance(audit.model, Interval):
-        words = "**Metadata alone do not tell the label** as far as these images can say: no interval lies above 0.5."
+        words = "**No sign that scanner, age, view or text alone give the answer away** (all intervals include 0.5)."
         return f"{words} {_below(audit)}"
     strongest = max(telling, key=lambda row: row.auc.value if isinstance(row.auc, Interval) else 0.0)
     assert isinstance(strongest.auc, Interval)

@@ -166,7 +166,7 @@ def _step(found: Screening, words: Words) -> dict[str, Any]:
     )
     rows = [[f"{title}, of 1,000", *_words(getattr(found, name))] for name, title in counts]
     women = "A recall is cancer (PPV)", "No recall, no cancer (NPV)"
-    others = "Called malignant, with cancer (PPV)", "Not called so, without cancer (NPV)"
+    others = "Flagged, with cancer (PPV)", "Not flagged, without cancer (NPV)"
     for title, share in zip(women if words.one == "woman" else others, (found.ppv, found.npv), strict=True):
         rows.append([title, *_share(share)])
     return {

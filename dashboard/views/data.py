@@ -34,7 +34,8 @@ def show() -> None:
     if not manifests:
         _no_data()
         return
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with st.container(key="narrow_fit_data"):
+        left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         manifest = components.manifest_picker()
     with right:
@@ -106,7 +107,8 @@ def _sides(frame: pd.DataFrame) -> str:
 def images(manifest: Path) -> None:
     """A page of thumbnails on black with label and filter; a click opens the image in Preprocess."""
     frame = sealing.visible(PAGE, manifest)
-    labels, splits, search, pager = st.columns([2, 3, 3, 2], vertical_alignment="bottom")
+    with st.container(key="narrow_filter"):
+        labels, splits, search, pager = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
     label = labels.segmented_control("Label", ["benign", "malignant"], key="data:label", label_visibility="collapsed")
     present = [name for name in ("train", "val", "test") if (frame["split"] == name).any()]
     split = splits.segmented_control("Split", present, key="data:split", label_visibility="collapsed") if present else None
@@ -140,7 +142,7 @@ def images(manifest: Path) -> None:
             tiles = list(pool.map(_tile, shown))
         picked = pictures.gallery(tiles, key="data:gallery", columns=COLUMNS, height=190, clickable=True)
     last = min(first + ROWS * COLUMNS, len(rows))
-    st.caption(f"{first + 1}–{last} of {len(rows):,} images, as the files say they are. Click one to open it in Preprocess.")
+    st.caption(f"Images {first + 1}–{last} of {len(rows):,}, as stored in the files. Click one to open it in Preprocess.")
     if picked:
         services.remember("preprocess:source", "Data set")
         services.remember("preprocess:image", picked)
@@ -208,7 +210,7 @@ def counts(frame: pd.DataFrame) -> None:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
         per = frame.groupby("patient_id").size()
-        st.markdown(f"Images a patient: {per.median():.0f} in the middle, {per.min()} to {per.max()}.")
+        st.markdown(f"Images per patient: median {per.median():.0f} (range {per.min()}–{per.max()}).")
 
 
 # ---------------------------------------------------------------- problems
@@ -299,7 +301,7 @@ def import_form(*, primary: bool = True) -> None:
     from core.data.importers import IMPORTERS
 
     st.markdown("### Import your images", anchors=False)
-    st.markdown("Writes a manifest below `data/`: one row an image. Your files stay where they are.")
+    st.markdown("Creates a list of your images (CSV) in `data/`. Nothing is copied or changed.")
     name = st.selectbox(
         "Layout", list(IMPORTERS), format_func=lambda key: f"{key} · {IMPORTERS[key].description}", key="import:name"
     )

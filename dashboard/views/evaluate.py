@@ -36,7 +36,7 @@ def show() -> None:
         split = kept.segmented("Split", SPLITS, "evaluate:split")
     with right:
         level = kept.segmented(
-            "Scores by", LEVELS, "evaluate:level", help="Scores of one breast, or one patient, are averaged."
+            "Count per", LEVELS, "evaluate:level", help="Scores of one breast, or one patient, are averaged."
         )
     task = results.evaluation_task(run, split)
     scoring = task is not None and task.running
@@ -68,8 +68,7 @@ def show() -> None:
 @components.errors_shown()
 def studio(scene: Scene) -> None:
     """The threshold and everything below it; only this runs again when the slider has moved or another tab is chosen."""
-    if not scene.run.path.is_dir():  # deleted or renamed meanwhile: the page knows what there is now
-        st.rerun()
+    components.require_there(scene.run)
     dial.dial(scene)
     tab = kept.segmented("What to look at", list(TABS), "evaluate:tab", hide_label=True)
     with components.errors_shown():

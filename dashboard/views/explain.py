@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import auditing, components, judging, kept, results, sealing, services
+from dashboard import auditing, components, judging, kept, results, sealing, services, uploaded
 from dashboard.components import Metric
 from dashboard.explaining import Explained, View, choosing, panels, without_map
 from dashboard.explaining.comparing import Case, by_run, by_view, closed, other_runs, other_view
@@ -50,6 +50,7 @@ def show() -> None:
 
 def source_picker(run: Run) -> str:
     """Where images come from; the test set only once it has been opened on Evaluate."""
+    uploaded.forget_lost("explain:source", "explain", "val")
     opened = results.evaluation(run, "test") is not None
     options = [name for name in SOURCES if name != "test" or opened]
     return kept.segmented("Images from", {name: SOURCES[name] for name in options}, "explain:source")
@@ -62,10 +63,11 @@ def source_picker(run: Run) -> str:
 @components.errors_shown()
 def workbench(run: Run, source: str) -> None:
     """Only this reruns when an image, the method or the layer changes."""
+    components.require_there(run)
     pictures, controls = st.columns([2, 1], gap="medium")
     with controls:
         if source == "upload":
-            image, row, listed = choosing.uploaded(), None, None
+            image, row, listed = uploaded.uploaded("explain"), None, None
         else:
             image, row, listed = choosing.from_split(run, source)
         ask = asking(run)
@@ -88,7 +90,9 @@ def workbench(run: Run, source: str) -> None:
             unjudged(shown, found)
             return
         views = [view_of(case, each, look) for case, each in zip(shown, found, strict=True)]
-        verdicts(shown, found)
+        notes(shown, found)
+        with st.container(key="verdict"):
+            verdicts(shown, found)
         picture(shown, found, views, ask, look)
     with controls:
         saving(run, shown, found, views, look, ask, listed)
@@ -118,7 +122,7 @@ def asking(run: Run) -> Ask:
     kept_layer = services.recall("explain:layer", "")
     refused = results.unfit_methods(run, kept_layer if kept_layer in titles else "")
     methods = {AUTO: AUTO} | {name: name for name in METHODS if name not in refused}
-    methods |= {name: f"{name} (does not fit)" for name in METHODS if name in refused}
+    methods |= {name: f"{name} (unsuitable here)" for name in METHODS if name in refused}
     explained = [f"{AUTO}: what fits the architecture", *METHODS.values()]
     explained += [f"Does not fit this network: {name}, because {reason}." for name, reason in refused.items()]
     method = kept.select("Method", methods, "explain:method", help="\n\n".join(explained))
@@ -256,6 +260,8 @@ def unjudged(shown: list[Case], found: list[Explained]) -> None:
         view = without_map(each)
         pieces.append(panels.Panel(view, f"Model input, {width} × {height} px", case.image.name, bare=True))
     show_panels(pieces, Ask(), subject=shown[0].image.key, linked=False)
+    if any(each.heat is not None for each in found):
+        how_to_read()
 
 
 def verdicts(shown: list[Case], found: list[Explained]) -> None:
@@ -282,7 +288,7 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
     decision = prediction.decision or "none"
     components.metric_cards(
         [
-            Metric("Score, P(malignant)", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{probability}"),
+            Metric("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{probability}"),
             Metric("Decision", decision, "scored anyway" if prediction.refusal else right or "at the model's threshold"),
             Metric("Truth", truth or "not known", side or "not in the manifest"),
         ]
@@ -310,7 +316,7 @@ def picture(shown: list[Case], found: list[Explained], views: list[View], ask: A
         pieces.append(panels.Panel(view, name, detail, note="Empty: no colour" if heat.flat else ""))
     subject = shown[0].image.key + look.place
     show_panels(pieces, ask, subject=subject, linked=look.beside != "view")
-    notes(shown, found)
+    how_to_read()
 
 
 def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: bool) -> None:
@@ -331,15 +337,23 @@ def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: b
     )
 
 
+def how_to_read() -> None:
+    """What a heatmap is not, and how it is zoomed."""
+    st.caption(
+        "A heatmap shows where this network looked, not where a disease is; strengths of two images do not compare. "
+        "Wheel zooms, drag pans, double click resets. With the keyboard: + and − zoom, arrows pan, 0 resets."
+    )
+
+
 def scale_words(ask: Ask) -> tuple[str, str, str]:
     """What the ends of the colour bar mean, and a line under it."""
     if ask.target == "both":
         return "benign", "malignant", "shares of the strongest in each image"
-    return "0: none", "1: strongest", "1 is each map's own peak"
+    return "0: none", "1: strongest", "Colours are relative to this image"
 
 
 def notes(shown: list[Case], found: list[Explained]) -> None:
-    """Empty maps with their reason, methods that do not fit, and what the preparation was unsure about."""
+    """Above the picture: empty maps with their reason, methods that do not fit, what the preparation was unsure about."""
     for case, each in zip(shown, found, strict=True):
         heat, name = each.heat, f"{case.name}: " if len(shown) > 1 else ""
         for warning in (*each.prediction.warnings, *([case.warning] if case.warning else [])):
@@ -355,12 +369,6 @@ def notes(shown: list[Case], found: list[Explained]) -> None:
         layer = next((choice.name for choice in results.layer_choices(case.run) if choice.name == heat.layer), "")
         if reason := results.unfit_methods(case.run, layer).get(heat.method):
             st.warning(f"{name}{heat.method} does not fit this network: {reason}.", icon=":material/rule:")
-    if all(each.heat is None for each in found):
-        return
-    st.caption(
-        "A heatmap shows where this network looked, not where a disease is; strengths of two images do not compare. "
-        "Wheel zooms, drag pans, double click resets."
-    )
 
 
 with components.page(

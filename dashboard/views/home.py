@@ -7,6 +7,9 @@ import streamlit as st
 from core.errors import LabError
 from dashboard import components, services
 from dashboard.components import Metric
+from dashboard.states import state_of
+
+METRICS = {"auc": "ROC AUC", "pr_auc": "PR AUC"}
 
 
 def show() -> None:
@@ -22,6 +25,8 @@ def show() -> None:
         ]
     )
     st.space("small")
+    if services.active_runs():
+        st.fragment(training_now, run_every=2.0)()
     if manifest is None:
         demo_step()
     elif not trained:
@@ -53,15 +58,46 @@ def _data_card() -> Metric:
     except LabError:
         return Metric("Data set", "not readable", services.display_path(path))
     malignant = int((frame["label"] == "malignant").sum())
-    return Metric(
-        "Data set", f"{len(frame):,} images", f"{frame['patient_id'].nunique():,} patients, {malignant:,} images malignant"
-    )
+    return Metric("Data set", f"{len(frame):,} images", f"{frame['patient_id'].nunique():,} patients, {malignant:,} malignant")
 
 
 def _runs_card(total: int, trained: int) -> Metric:
-    active = sum(run.status().live for run in services.runs())
-    detail = f"{trained} with a model" + (f", {active} training now" if active else "")
+    states = [state_of(run.status(), run)[0] for run in services.active_runs()]
+    counted = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
+    detail = ", ".join([f"{trained} with a model", *counted])
     return Metric("Runs", str(total), detail if total else "nothing trained yet")
+
+
+@components.errors_shown()
+def training_now() -> None:
+    """Every run that is trained, paused or waiting: where it stands, its curve, and the way to it."""
+    from dashboard import results, watch
+
+    active = services.active_runs()
+    if not active:
+        st.rerun()
+    for run in active[:3]:
+        status, followed = run.status(), results.watch(run)
+        words, color = state_of(status, run)
+        share, where = watch.progress(status, followed.last)
+        with st.container(border=True):
+            left, right = st.columns([3, 2], vertical_alignment="center")
+            with left:
+                with st.container(horizontal=True, vertical_alignment="center"):
+                    st.markdown(f"### Training now: {components.plain(run.name)}", anchors=False, width="content")
+                    st.badge(words, color=color)
+                st.progress(share, text=where)
+                name = watch.monitored(status.monitor)
+                value = followed.figure_of_epoch(name)
+                if value is not None:
+                    st.markdown(f"{METRICS.get(name, name)} {components.number(value)} after epoch {status.epoch}")
+                if st.button("Watch it", icon=":material/monitoring:", key=f"home:watch:{run.name}"):
+                    results.watch_run(run)
+                    st.switch_page(components.PAGES["train"])
+            with right:
+                components.figure(followed.loss(160), f"home:loss:{run.name}", subject=run.name, alt=f"Loss of {run.name}")
+    if len(active) > 3:
+        st.caption(f"And {len(active) - 3} more, on the Runs page.")
 
 
 def _step(title: str, text: str, page: str, action: str) -> None:
@@ -84,12 +120,13 @@ def demo_step() -> None:
 
 
 def _way() -> None:
-    st.markdown("#### The way through", anchors=False)
+    st.markdown("## Workflow", anchors=False)
     steps = [
         ("data", ":material/database: Data", "Import images, see counts, find leaks and duplicates."),
         ("inspect", ":material/frame_inspect: Inspector", "One image after each step, from file to model input."),
         ("preprocess", ":material/tune: Preprocess", "Tune contrast on real images; see exactly what the model sees."),
-        ("train", ":material/model_training: Train", "Live curves; stop and go on; runs outlive the page."),
+        ("train", ":material/model_training: Train", "Train with live curves. Pause, resume or close the page."),
+        ("runs", ":material/stacked_line_chart: Runs", "Every training, side by side with others."),
         ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion, threshold, the worst mistakes."),
         ("explain", ":material/blur_on: Explain", "Heatmaps: where a score comes from."),
         ("test_image", ":material/image_search: Test image", "One file in, one score out."),
@@ -103,6 +140,6 @@ def _way() -> None:
 
 with components.page(
     "MammoLab",
-    "An open laboratory for mammogram classification: from files to a trained model and its figures, on your own machine.",
+    "Train, test and explain a benign/malignant classifier for mammograms, on your own computer.",
 ):
     show()

@@ -110,7 +110,8 @@ def board(image: ImageRef, recipe: Recipe) -> None:
     asked(image, recipe, inspection)
     for warning in inspection.warnings:
         st.warning(warning, icon=":material/warning:")
-    summary, saving = st.columns([7, 3], gap="medium")
+    with st.container(key="narrow_stack_saving"):
+        summary, saving = st.columns([7, 3], gap="medium")
     summary.markdown(
         f"Recipe `{inspection.prepared.recipe_hash}` · **{inspection.milliseconds:.0f} ms** from file to model input. "
         f"{geometry(inspection)}"
@@ -304,7 +305,7 @@ def tables(inspection: Inspection) -> None:
 def downloads(found: Inspected) -> None:
     """The inspection as one file to pass on, and the model's input. Named by the recipe: file names often name patients."""
     recipe_hash = found.inspection.prepared.recipe_hash
-    left, right = st.columns(2)
+    left, right = st.container(key="narrow_fit_save").columns(2)
     left.download_button(
         "HTML",
         found.html,

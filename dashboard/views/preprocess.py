@@ -98,7 +98,8 @@ def presets(recipe: Recipe) -> None:
     current = recipes.preset_of(recipe, st.session_state.get(CHOSEN, "")) or CUSTOM
     options = [*recipes.PRESETS, *own, *([CUSTOM] if current == CUSTOM else [])]
     st.session_state["preprocess:preset"] = current
-    choice, manage = st.columns([5, 2], vertical_alignment="bottom")
+    with st.container(key="narrow_stack_preset"):
+        choice, manage = st.columns([5, 3], vertical_alignment="bottom")
     choice.selectbox(
         "Preset",
         options,
@@ -107,7 +108,7 @@ def presets(recipe: Recipe) -> None:
         label_visibility="collapsed",
         format_func="Preset: {}".format,
     )
-    with manage.popover("Edit", width="stretch"):
+    with manage.popover("Presets", width="stretch"):
         st.text_input("Keep the present settings as", key="preprocess:preset_name", placeholder="My film scanner")
         st.button("Save preset", on_click=_save_preset, key="preprocess:save_preset", width="stretch")
         if current in own:

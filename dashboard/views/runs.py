@@ -20,7 +20,7 @@ PARTS = ["Curves", "Figures", "Settings", "Fork", "Name and note", "Delete"]
 REFRESH = 2.0  # seconds
 _PAGE = "runs:page"
 CHART_HEIGHT = 330
-LONGEST = 1000  # characters in the note column
+LONGEST = 1000  # characters in the columns of text
 INTERVAL = 150  # px of a column with a figure and its interval
 
 
@@ -51,7 +51,7 @@ def what_is_shown(found: list[Row]) -> object:
 
 def selected() -> list[str]:
     """Names of the runs that are selected, in the table's order."""
-    return list(services.recall(SELECTED, []))
+    return [services.now_called(name) for name in services.recall(SELECTED, [])]
 
 
 # ---------------------------------------------------------------- the table
@@ -93,7 +93,9 @@ def table() -> None:
             "Test AUC": st.column_config.TextColumn(
                 width=INTERVAL, help="Of the last evaluation on the test set, with its 95 % interval."
             ),
-            "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+            "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", width=150),
+            "State detail": st.column_config.TextColumn(width="medium"),
+            "Note": st.column_config.TextColumn(width="medium"),
         },
     )
     if st.session_state.get(_PAGE) != what_is_shown(found):
@@ -114,13 +116,21 @@ def filters(found: list[Row]) -> tuple[str, list[str]]:
 
 
 def what_to_know(row: Row) -> str:
-    """The note column: what is wrong first, then what the user wrote, else how it ended."""
+    """The detail column: what is wrong or in doubt, else what it waits for or how it ended."""
     from core.metrics.chance import warning_of
 
     failed = row.status.reason if row.status.state == "failed" else ""
     chance = warning_of(row.chance)
-    said = row.problem or " · ".join(filter(None, (row.doubt, failed, chance, row.note))) or row.status.reason
-    return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
+    return _short(row.problem or " · ".join(filter(None, (row.doubt, failed, chance))) or row.status.reason)
+
+
+def row_note(row: Row) -> str:
+    """What the user wrote of the run, on a line."""
+    return _short(" ".join(row.note.split()))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def table_frame(rows: list[Row]) -> object:
@@ -140,7 +150,8 @@ def table_frame(rows: list[Row]) -> object:
                 "Test AUC": figure_text(each.test),
                 "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
                 "Duration": "–" if each.seconds is None else duration(each.seconds),
-                "Note": what_to_know(each),
+                "State detail": what_to_know(each),
+                "Note": row_note(each),
                 "Created": None if each.status.created is None else pd.Timestamp(each.status.created, unit="s", tz="UTC"),
                 "Trained by": LAUNCHERS.get(each.status.launcher, each.status.launcher),
             }

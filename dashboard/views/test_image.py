@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-import streamlit as st
-
-from dashboard import components, server, services
+from dashboard import components, frames, services
 
 
 def show() -> None:
@@ -24,8 +22,8 @@ def show() -> None:
         return
     if services.current_is_synthetic():
         components.synthetic_notice()
-    query = urlencode({"run": run.name, "__theme": st.context.theme.type or "light"})
-    st.iframe(f"{server.gradio_url()}?{query}", height=630)
+    manifest = services.current_manifest()
+    frames.gradio(urlencode({"run": run.name, "of": frames.token(manifest)}), height=630)
 
 
 with components.page(

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.errors import LabError
 from core.small_files import irregular
-from dashboard import components, controls, judging, kept, new_run, overview, pictures, results, services
+from dashboard import ahead, components, controls, judging, kept, new_run, overview, pictures, results, services
 from dashboard.components import Metric, duration, number
 from dashboard.states import LAUNCHERS, state_of
 
@@ -59,6 +59,9 @@ def run_picker() -> Run | None:
     found = {run.name: run for run in services.runs()}
     if not found:
         return None
+    kept_name = str(services.recall("train:run", ""))
+    if kept_name not in found and (now := services.now_called(kept_name)) in found:
+        services.remember("train:run", now)
     name = kept.select("Run", list(found), "train:run", hide_label=True)
     return found[name]
 
@@ -74,16 +77,21 @@ def state_key(status: Status) -> tuple[str, bool]:
 @components.errors_shown()
 def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
     """Where the run stands, from its folder alone; asks for the whole page when its state changes."""
+    components.require_there(run)
     status = run.status()
     if (services.at_work(run, status), state_key(status)) != (active, state):
         st.rerun()
     followed = results.watch(run)
     header(run, status)
     if active:
+        from dashboard.watch import phase
         from dashboard.watch import progress as progress_of
 
         share, words = progress_of(status, followed.last)
+        steps(phase(status, followed.last))
         st.progress(share, text=words)
+        if status.waiting:
+            ahead.waiting(run, ahead.device_of(run))
     else:
         outcome(run, status)
     cards(run, status)
@@ -105,6 +113,18 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
     if followed.excluded:
         with st.expander(f"{followed.excluded} images were left out because they cannot be read"):
             st.dataframe([{"image": path, "reason": reason} for path, reason in run.excluded().items()], hide_index=True)
+
+
+def steps(now: str) -> None:
+    """The phases of a training in a row, the one that it is in marked."""
+    from dashboard.watch import PHASES
+
+    at = PHASES.index(now)
+    parts = (
+        f"<li{' aria-current=step' if each == at else ' class=done' if each < at else ''}>{name}</li>"
+        for each, name in enumerate(PHASES)
+    )
+    st.html(f"<ol class='lab-steps' aria-label='Phases of the training'>{''.join(parts)}</ol>")
 
 
 def header(run: Run, status: Status) -> None:
@@ -145,7 +165,7 @@ def what_it_is(run: Run, status: Status) -> str:
 def cards(run: Run, status: Status) -> None:
     """The figures of the moment; the same six places whatever is known."""
     from core.plots import METRIC_TITLES, PHASE_TITLES
-    from dashboard.watch import monitored
+    from dashboard.watch import current_epoch, monitored
 
     followed = results.watch(run)
     step, epoch = followed.last.get("step", {}), followed.last.get("epoch", {})
@@ -160,7 +180,9 @@ def cards(run: Run, status: Status) -> None:
     with st.container(key="narrow_cards"):
         components.metric_cards(
             [
-                Metric("Epoch", f"{int(epoch.get('epoch', 0))} / {status.epochs}", PHASE_TITLES.get(phase, phase or "–")),
+                Metric(
+                    "Epoch", f"{current_epoch(status, followed.last)} of {status.epochs}", PHASE_TITLES.get(phase, phase or "–")
+                ),
                 Metric("Loss, training", number(followed.train_loss), f"validation {number(epoch.get('val_loss'))}"),
                 Metric(
                     METRIC_TITLES.get(name, name),
@@ -260,5 +282,5 @@ def is_synthetic(run: Run) -> bool:
         return False
 
 
-with components.page("Train", "Set up a run, start it, and watch it learn. A run lives in its folder: it outlives this page."):
+with components.page("Train", "Set up a run, start it, and watch it learn. Training continues if you close this page."):
     show()

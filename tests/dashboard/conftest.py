@@ -11,19 +11,22 @@ from lab_pages import write_images
 from tiny_run import make_run
 
 from core.training import Run
-from dashboard import tasks
+from dashboard import choices, held, tasks
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder; nothing cached or running from another test; heavy libraries are not warmed up."""
+    """An empty current folder and one browser; nothing cached or running from before; heavy libraries are not warmed up."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(choices, "_cookie", lambda: "t" * 32)  # what a test chooses, the page that it opens knows
     registry = tasks.live()
     registry.tasks.clear()
     registry.jobs.clear()
+    registry.renamed.clear()
     registry.once.add("warm-up")
     st.cache_data.clear()
     st.cache_resource.clear()
+    held.clear()
     return tmp_path
 
 

@@ -33,7 +33,7 @@ def test_a_chart_with_more_points_is_still_the_same_element() -> None:
 
 def test_the_chart_library_is_served_from_our_own_origin_and_kept_by_the_browser() -> None:
     client = TestClient(Starlette(routes=[route for route in server.routes() if "plotly" in route.path]))
-    answer = client.get(server.plotly_url())
+    answer = client.get(f"/{server.plotly_name()}")
     assert answer.status_code == 200
     assert "javascript" in answer.headers["content-type"]
     assert "immutable" in answer.headers["cache-control"]

@@ -58,7 +58,7 @@ def test_the_score_is_the_predictor_s_own(run: Run) -> None:
     assert not app.exception and not app.error
     path = app.selectbox(key="explain:image:widget").value
     expected = Predictor.from_run(run).predict(path)
-    assert metrics(app)["Score, P(malignant)"] == f"{expected.score:.3f}"
+    assert metrics(app)["Score"] == f"{expected.score:.3f}"
     assert metrics(app)["Decision"] == expected.decision
     shown = pictures(app)
     assert [panel["title"] for panel in shown["panels"]] == ["Model input, 32 × 32 px", "Evidence for malignant"]
@@ -175,7 +175,7 @@ def test_an_upload_without_a_breast_gets_no_score(run: Run) -> None:
     assert [panel["map"] for panel in pictures(app)["panels"]] == [-1]
     next(each for each in app.button if each.label == "Score anyway").click().run()
     assert not app.exception and not app.error
-    assert metrics(app)["Decision"] == "none" and metrics(app)["Score, P(malignant)"]
+    assert metrics(app)["Decision"] == "none" and metrics(app)["Score"]
     assert any("no breast was found" in each.value and "is no result" in each.value for each in app.warning)
 
 

@@ -44,6 +44,8 @@ def stack() -> bytes:
 
 def upload(content: bytes, name: str = "Doe_Jane.dcm") -> AppTest:
     app = open_page("inspect")
+    if not app.file_uploader:  # there is a data set, with whose images the page begins
+        app.button_group(key="inspect:source:widget").set_value("Upload").run()
     app.file_uploader[0].upload(name, content, "application/octet-stream").run()
     return app
 
@@ -214,7 +216,6 @@ def test_the_gate_says_what_speaks_against_a_verdict(run: Run) -> None:
     breast = draw_breast(3, height=64, width=48)
     coloured = np.repeat(breast[..., None], 3, axis=2)
     coloured[..., 0] //= 3
-    services.remember("inspect:source", "Upload")
     app = upload(cv2.imencode(".png", coloured)[1].tobytes(), "colour.png")
     assert not app.exception
     assert ["colour image" in error.value for error in app.error] == [True]

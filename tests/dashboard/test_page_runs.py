@@ -84,7 +84,7 @@ def test_every_run_is_listed_with_its_state_and_a_damaged_one_with_its_problem(r
         "killed": "interrupted",
         "broken": "damaged",
     }
-    notes = dict(zip(table(app)["Run"], table(app)["Note"], strict=True))
+    notes = dict(zip(table(app)["Run"], table(app)["State detail"], strict=True))
     assert "status.json is damaged" in notes["broken"] and "Waits for at-work" in notes["in-line"]
     assert "Select a run" in app.info[0].value
 
@@ -220,7 +220,8 @@ def test_a_note_is_saved_and_shown_in_the_table(run: Run) -> None:
 def test_why_a_run_failed_is_in_the_table_whatever_was_written_about_it(run: Run) -> None:
     run.set_note("Forked from another.")
     set_status(run, state="failed", reason="The memory is full.")
-    assert table(open_page("runs"))["Note"].tolist() == ["The memory is full. · Forked from another."]
+    shown = table(open_page("runs"))
+    assert shown["State detail"].tolist() == ["The memory is full."] and shown["Note"].tolist() == ["Forked from another."]
 
 
 def test_delete_wants_the_name_typed(run: Run) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def test_without_a_model_the_page_leads_to_training(manifest: Path) -> None:
 def test_with_a_model_the_tab_is_shown_from_the_same_origin(trained: str) -> None:
     app = open_page("test_image")
     assert not app.exception and not app.error
-    assert app.get("iframe")[0].proto.src.startswith(f"/gradio/?run={trained}")
+    (frame,) = [each for each in app.get("bidi_component") if each.proto.component_name == "mammolab_frame"]
+    query = json.loads(frame.proto.json)["query"]
+    assert query.startswith(f"run={trained}&of=") and str(services.workspace()) not in query
 
 
 def test_a_score_comes_with_its_threshold_and_decision_in_words(trained: str, manifest: Path) -> None:

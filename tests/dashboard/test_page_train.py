@@ -23,7 +23,7 @@ from core.training.failures import diverged
 from core.training.status import PROCESS, Status
 from core.training.trainer import Trainer
 from core.training.turns import Place
-from dashboard import forms, overview, services
+from dashboard import forms, overview, services, tasks
 from dashboard.watch import progress
 
 
@@ -90,7 +90,7 @@ def test_what_will_be_trained_on_is_counted_before_the_start(data: Path) -> None
     app = open_page("train")
     table = "".join(str(element.proto.body) for element in app.get("html"))
     assert "<td>Training</td><td>20</td><td>10</td><td>10</td>" in table
-    assert "3 steps an epoch, 2 epochs at most." in texts(app)
+    assert "3 steps per epoch, up to 2 epochs." in texts(app)
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_a_run_launched_while_the_device_is_busy_waits_its_turn_and_then_trains(
     with Place("cpu", "the other"):
         app = open_page("train")
         start = button(app, "train:start")
-        assert start.label == "Start when it is its turn" and not start.disabled
-        assert "Waits for **the other** on cpu" in app.info[0].value
+        assert start.label == "Add to queue" and not start.disabled
+        assert "**the other** is training" in app.info[0].value and "not known yet" in app.info[0].value
         start.click().run()
         assert not app.exception and not app.error
         (run,) = services.runs()
@@ -275,7 +275,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_can_be_started_in_a_process_of_its_own(data: Path, monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
     started: list[tuple[str, bool]] = []
-    monkeypatch.setattr("core.training.jobs.start_process", lambda run, resume: started.append((run.name, resume)))
+    monkeypatch.setattr("core.training.jobs.start_process", lambda run, resume, queue: started.append((run.name, resume)))
     app = open_page("train")
     app.button_group(key="train:launcher:widget").set_value("process").run()
     app.text_input(key="train:name:widget").input("detached").run()
@@ -380,7 +380,7 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
     services.remember("runs:selected", [run.name])
     runs = open_page("runs")
     assert all(each in texts(runs).replace("\\", "") for each in said)
-    assert all(each in runs.dataframe[0].value["Note"].iloc[0] for each in said)
+    assert all(each in runs.dataframe[0].value["State detail"].iloc[0] for each in said)
     assert "runs:resume" in keys(runs)
     services.start_training(run)
     assert wait_for_job().status().state == "done"
@@ -413,3 +413,73 @@ def test_a_resumed_run_starts_its_curves_anew(run: Run) -> None:
     (run.path / "events.jsonl").write_text("".join(lines[:4]), encoding="utf-8")
     assert before > 4
     assert results.watch(run).count == 4
+
+
+def test_a_waiting_run_says_whose_training_it_waits_for_and_can_begin_without_waiting(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "another lab" / "checkpoints" / "mnv2"
+    other.mkdir(parents=True)
+    (other / "status.json").write_text(
+        json.dumps(
+            {"state": "running", "epoch": 3, "epochs": 15, "eta_seconds": 540.0, "heartbeat": time.time() + 200, "pid": 1}
+            | {"host": "elsewhere"}
+        ),
+        encoding="utf-8",
+    )
+    with Place("cpu", "mnv2", other):
+        app = open_page("train")
+        said = app.info[0].value
+        assert "**mnv2** is training" in said and "another lab" in said and "epoch 4 of 15" in said and "9 min 00 s" in said
+        assert button(app, "train:start_now").label == "Start now, share the CPU"
+        button(app, "train:start").click().run()
+        (run,) = services.runs()
+        wait_until(lambda: run.status().waiting)
+        app.run()
+        assert "mnv2" in app.info[0].value
+        button(app, "train:begin").click().run()
+        assert not app.exception
+        assert wait_for_job().status().state == "done", "although the other one is still there"
+
+
+def test_start_now_does_not_join_the_queue(data: Path) -> None:
+    with Place("cpu", "the other"):
+        app = open_page("train")
+        button(app, "train:start_now").click().run()
+        assert not app.exception and not app.error
+        assert wait_for_job().status().state == "done"
+
+
+def test_what_a_training_will_take_is_measured_or_said_not_to_be_known(data: Path) -> None:
+    app = open_page("train")
+    assert "not known yet" in texts(app) and "Disk: up to" in texts(app)
+    button(app, "train:measure").click().run()
+    name = next(each for each in tasks.live().tasks if each.startswith("measure:"))
+    wait_until(lambda: not services.task(name).running)
+    assert services.task(name).state == "done", services.task(name).error
+    app = open_page("train")
+    assert "about" in texts(app) and "at most" in texts(app) and "not known yet:" not in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("last", "epoch", "phase", "share"),
+    [
+        ({}, 1, "Start", 0.0),
+        ({"prepare": {"seq": 1, "done": 5, "total": 10}}, 1, "Prepare images", 0.5),
+        ({"step": {"seq": 2, "epoch": 1, "step": 5, "steps": 10}}, 1, "Train", 0.45 / 4),
+        ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}}, 1, "Validate", 0.9 / 4),
+        ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}, "epoch": {"seq": 3, "epoch": 1}}, 2, "Train", 0.25),
+        ({"step": {"seq": 9, "epoch": 4, "step": 10, "steps": 10}, "epoch": {"seq": 8, "epoch": 3}}, 4, "Validate", 3.9 / 4),
+    ],
+)
+def test_one_epoch_is_counted_and_validation_is_part_of_the_bar(
+    last: dict[str, Any], epoch: int, phase: str, share: float
+) -> None:
+    from core.training.status import Status
+    from dashboard import watch
+
+    status = Status(state="running", epochs=4, heartbeat=time.time() + 600, host="elsewhere", pid=1)
+    assert status.live
+    assert watch.current_epoch(status, last) == epoch and watch.phase(status, last) == phase
+    done, words = watch.progress(status, last)
+    assert done == pytest.approx(share)
+    if "step" in last:
+        assert f"Epoch {epoch} of 4" in words

@@ -157,8 +157,8 @@ def test_a_picture_is_answered_to_who_has_the_token_and_kept_by_nobody(client: T
         ("picture", {"recipe": "{"}, 422, "Invalid JSON"),
         ("picture", {"x": "2"}, 422, "between 0 and 1"),
         ("picture", {"x": "nan"}, 422, "between 0 and 1"),
-        ("wall", {}, 404, "reload"),
-        ("other", {}, 404, "reload"),
+        ("wall", {}, 404, "no longer open"),
+        ("other", {}, 404, "no longer open"),
     ],
 )
 def test_a_wrong_request_is_refused_in_words(
@@ -182,8 +182,9 @@ def test_an_unreadable_file_is_said(client: TestClient, workspace: Path) -> None
     assert answer.status_code == 422 and answer.json()["reason"]
 
 
-def test_only_the_last_images_stay_open(workspace: Path) -> None:
-    tokens = [tuner.open_image(images.image_ref(bytes([number]))) for number in range(tuner.KEPT + 1)]
+def test_only_the_last_images_stay_open(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuner, "KEPT", 8)
+    tokens = [tuner.open_image(images.image_ref(bytes([number]))) for number in range(9)]
     assert tokens[0] not in tuner._known and set(tokens[1:]) <= set(tuner._known)
 
 
@@ -246,3 +247,25 @@ def test_a_sliders_range_grows_to_the_recipes_bound_only_for_a_value_beyond_it()
 def test_differences_name_the_fields_and_both_values() -> None:
     (found,) = recipes.differences(Recipe(clahe=False), Recipe())
     assert (found.field, found.ours, found.theirs) == ("clahe", "off", "on")
+
+
+def test_the_loupe_opens_where_there_is_something_to_see() -> None:
+    from dashboard.preview import telling_spot
+
+    levels = np.zeros((400, 300), np.uint8)
+    inside = np.zeros_like(levels)
+    cv2.ellipse(inside, (0, 200), (220, 180), 0, -90, 90, 255, -1)
+    levels[inside > 0] = 120
+    rng = np.random.default_rng(0)
+    for dx, dy in rng.integers(-12, 12, (12, 2)):
+        cv2.circle(levels, (110 + int(dx), 260 + int(dy)), 2, 230, -1)  # calcifications
+    x, y = telling_spot(levels, inside)
+    assert abs(x * 300 - 110) < 25 and abs(y * 400 - 260) < 25
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 300), (400, 3)])
+def test_a_picture_without_room_has_a_spot_as_well(shape: tuple[int, int]) -> None:
+    from dashboard.preview import telling_spot
+
+    for inside in (np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)):
+        assert all(0 <= value <= 1 for value in telling_spot(np.zeros(shape, np.uint8), inside))

@@ -249,8 +249,8 @@ def test_a_typed_path_is_not_shown_where_it_cannot_be_recorded(lab: Run, view: s
 def uploaded(path: str) -> AppTest:
     """Explain with this file as an upload of the session."""
     services.remember("explain:look", "image")
-    services.remember("explain:source", "upload")
     app = open_page("explain")
+    app.button_group(key="explain:source:widget").set_value("upload")
     app.session_state["explain:uploaded"] = ("1", images.image_ref(Path(path).read_bytes(), "scan.png"))
     return app.run()
 
@@ -285,7 +285,7 @@ def test_a_validation_file_is_shown_without_a_word(lab: Run) -> None:
 def test_the_tab_s_examples_are_of_validation(lab: Run) -> None:
     from dashboard import gradio_tab
 
-    _, paths = gradio_tab.example_images()
+    _, paths = gradio_tab.example_images(services.current_manifest())
     assert len(paths) == gradio_tab.EXAMPLES and set(paths) <= set(rows_of(lab, "val")["path"])
     assert accesses(lab.path) == ()
 

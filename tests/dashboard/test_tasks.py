@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadManifest
-from dashboard import choices, services, tasks
+from dashboard import services, tasks
 
 
 def finish(task: tasks.Task) -> tasks.Task:
@@ -47,19 +47,6 @@ def test_the_registry_is_one_even_when_its_module_is_loaded_again() -> None:
     before = tasks.live()
     importlib.reload(tasks)
     assert tasks.live() is before
-
-
-def test_a_choice_outlives_the_session_and_none_forgets_it(workspace: Path) -> None:
-    choices.remember("colour", "green")
-    assert choices._read() == {"colour": "green"}
-    choices.remember("colour", None)
-    assert choices._read() == {}
-
-
-def test_a_damaged_choices_file_is_as_good_as_none(workspace: Path) -> None:
-    (workspace / ".mammolab").mkdir()
-    (workspace / ".mammolab" / "workspace.json").write_text("{", encoding="utf-8")
-    assert services.recall("anything", "default") == "default"
 
 
 def test_only_csv_files_with_path_and_label_are_manifests(manifest: Path, workspace: Path) -> None:

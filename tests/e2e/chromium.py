@@ -48,6 +48,7 @@ def dashboard_in(folder: Path, *, environment: Mapping[str, str] | None = None, 
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py")]
     options = [f"--server.port={port}", "--server.headless=true", "--server.fileWatcherType=none"]
     own = {"MAMMOLAB_HOME": str(folder / "home"), "MAMMOLAB_CACHE": str(folder / "cache")}
+    own["PYTHONPATH"] = str(ROOT)  # this working tree's code, wherever another one is installed from
     variables = os.environ | own | (environment or {})
     url, path = f"http://127.0.0.1:{port}", folder / "server.log"
     with path.open("w", encoding="utf-8") as log:

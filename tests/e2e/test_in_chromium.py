@@ -112,7 +112,7 @@ def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Brow
     name.fill("clicked")
     name.press("Enter")
     page.get_by_role("button", name="Start training").click()
-    expect(page.get_by_role("button", name="Stop, keep the best").or_(page.get_by_text("Finished after"))).to_be_visible()
+    expect(page.get_by_role("button", name="Stop and keep best model").or_(page.get_by_text("Finished after"))).to_be_visible()
 
     second = lab.watch(browser.new_context(viewport={"width": 1440, "height": 900}).new_page())
     lab.open(second, "train")  # a second tab, with a session of its own, shows the same run
@@ -138,12 +138,13 @@ def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Brow
     expect(look).to_have_attribute("data-look", "0.55 inferno")
     page.get_by_label("Colours").select_option("viridis")
     expect(look).to_have_attribute("data-look", "0.55 viridis")
-    wait_until(page, lambda: "viridis" in (lab.folder / ".mammolab/workspace.json").read_text(encoding="utf-8"))
+    kept = lab.folder / ".mammolab" / "browsers"
+    wait_until(page, lambda: any("viridis" in file.read_text(encoding="utf-8") for file in kept.glob("*.json")))
     page.reload()  # what was chosen in the browser is kept by the server
     expect(page.locator(".heat")).to_have_attribute("data-look", "0.55 viridis")
 
     lab.open(page, "test_image")
-    tab = page.frame_locator("iframe[src*='/gradio/']")
+    tab = page.frame_locator("iframe[src*='gradio/']")
     expect(tab.get_by_label("Model")).to_have_value("clicked")  # the tab has loaded: it takes no file before
     rows = pd.read_csv(lab.folder / "data/demo/manifest.csv", dtype=str)
     dicom = next(path for path in rows["path"] if path.endswith(".dcm"))
@@ -185,7 +186,7 @@ def test_a_chart_stays_zoomed_while_points_arrive_and_the_run_changes_its_state(
     for number in range(40, 45):
         step(number)
     trained("paused")
-    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
     settle(page)
     assert plot.evaluate(shown) == zoomed
     trained("stopped")

@@ -118,7 +118,7 @@ def test_nothing_is_cut_off_or_leaves_its_card_on_a_small_screen(lab: Lab, page:
 def test_a_number_out_of_its_range_is_said_and_nothing_else_is_started(lab: Lab, page: Page) -> None:
     page.goto(f"{lab.url}/train")
     page.get_by_role("radio", name="New run", exact=True).click()
-    start = page.get_by_role("button", name="Start when it is its turn").or_(page.get_by_role("button", name="Start training"))
+    start = page.get_by_role("button", name="Add to queue").or_(page.get_by_role("button", name="Start training"))
     expect(start).to_be_enabled()
     epochs = page.get_by_role("spinbutton", name="Epochs", exact=True)
     epochs.fill("99999")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import TrainingFailed
-from core.training.turns import Place, line
+from core.training.turns import Occupant, Place, line, occupants
 
 
 def test_places_are_served_in_the_order_in_which_they_were_taken() -> None:
@@ -59,3 +59,13 @@ def test_a_folder_that_cannot_be_written_to_is_said(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MAMMOLAB_HOME", str(tmp_path / "file"))
     with pytest.raises(TrainingFailed, match="MAMMOLAB_HOME"):
         Place("cpu", "a")
+
+
+def test_a_place_says_where_its_run_is_and_a_damaged_one_is_another_training(tmp_path: Path) -> None:
+    with Place("cpu", "a", tmp_path / "lab" / "checkpoints" / "a") as first, Place("cpu", "b") as second:
+        assert occupants("cpu") == [Occupant("a", tmp_path / "lab" / "checkpoints" / "a"), Occupant("b", None)]
+        for content in ("{", "[]", '{"run": "x", "folder": 3}', '{"folder": "/x"}', "\x00"):
+            (first.folder / f"{first.number:08d}.json").write_text(content, encoding="utf-8")
+            found = occupants("cpu")[0]
+            assert found.name in ("x", "another training") and found.folder is None
+        assert second.ahead() == [found.name]

@@ -1,0 +1,149 @@
+"""How long a training will take, and what it needs of memory and disk: measured, or said not to be known.
+
+The speed is that of an earlier run of the same set-up on this computer, else of a few steps on images in memory that are
+made when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard import components, overview, results, services
+from dashboard.components import duration, size
+
+if TYPE_CHECKING:
+    from core.config import Config
+    from core.training import Run
+    from dashboard.preflight import Preflight
+    from dashboard.services import Report
+
+VALIDATION = 0.35  # of a training step's time that an image takes without gradients
+AT_MOST = "at most: training ends early when validation no longer improves"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images a second of training, where that is from, and the bytes of memory that it took; None where nobody counted."""
+
+    rate: float
+    source: str
+    memory: int | None = None
+
+
+def show(config: Config, found: Preflight) -> None:
+    """Steps and epochs, and what they are expected to cost."""
+    epochs = config.training.epochs
+    line = f"{found.steps:,} step{'' if found.steps == 1 else 's'} per epoch, up to {epochs} epoch{'' if epochs == 1 else 's'}"
+    speed = measured(config) or earlier(config)
+    if speed is None:
+        st.markdown(f"{line}. How long that takes is not known yet: nothing like it has been trained on this computer.")
+        _measure(config)
+    else:
+        an_epoch = seconds_an_epoch(found, speed.rate)
+        st.markdown(f"{line}, **about {duration(an_epoch * epochs)}** {AT_MOST}.", help=f"Measured with {speed.source}.")
+    st.caption(f"{_memory(speed)} {_disk(config, found)}")
+
+
+def seconds_an_epoch(found: Preflight, rate: float) -> float:
+    """Training and validation of one epoch, where `rate` images a second are trained on."""
+    train, val = (found.counts.get(split, (0, 0, 0))[0] for split in ("train", "val"))
+    return (train + VALIDATION * val) / rate
+
+
+def earlier(config: Config) -> Speed | None:
+    """The speed of the newest run on this computer whose steps were the same work."""
+    wanted = _work(config)
+    for run in services.runs():
+        status = run.status()
+        other = overview.config_of(run)
+        if status.problem or other is None or status.host not in ("", platform.node()) or _work(other) != wanted:
+            continue
+        if (speed := _of(run)) is not None:
+            return speed
+    return None
+
+
+def _of(run: Run) -> Speed | None:
+    last = results.watch(run).last
+    rate = last.get("epoch", {}).get("images_per_second") or last.get("step", {}).get("images_per_second")
+    memory = last.get("step", {}).get("memory")
+    if not isinstance(rate, int | float) or rate <= 0:
+        return None
+    return Speed(float(rate), f"the run {run.name}", memory if isinstance(memory, int) else None)
+
+
+def _work(config: Config) -> dict[str, Any]:
+    """What a step's time depends on."""
+    training = config.training
+    fields = ("batch_size", "precision", "device", "threads", "compile", "freeze_epochs", "frozen_share", "head_features")
+    model = config.model.model_dump(mode="json", include={"name", "options"})
+    return {"model": model, "shape": config.preprocessing.shape, **{name: getattr(training, name, None) for name in fields}}
+
+
+def measured(config: Config) -> Speed | None:
+    """What was measured for this set-up in this server's life."""
+    task = services.task(_name(config))
+    return Speed(float(task.result), "a few steps just now") if task is not None and task.state == "done" else None
+
+
+def _measure(config: Config) -> None:
+    task = services.task(_name(config))
+    if task is not None and task.running:
+        _measuring(_name(config))
+        return
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    if st.button("Measure it now", icon=":material/timer:", type="tertiary", key="train:measure", help="Trains a few steps."):
+        services.forget_task(_name(config))
+        services.start_task(_name(config), "Measuring", lambda report: _probe(config, report))
+        st.rerun()
+
+
+@st.fragment(run_every=0.5)
+def _measuring(name: str) -> None:
+    task = services.task(name)
+    if task is None or not task.running:
+        st.rerun()
+    st.caption(":material/hourglass_top: Measuring a few steps …")
+
+
+def _probe(config: Config, report: Report) -> float:
+    """Images a second in training steps of a model that has learned nothing: its weights do not change the time."""
+    from core.model import build_model
+    from core.training.machine import images_per_second, pick_machine
+
+    machine = pick_machine(config.training)
+    model = build_model(config.model.model_copy(update={"weights": "none"})).to(machine.device)
+    return max(images_per_second(model, config, [machine]).values())
+
+
+def _name(config: Config) -> str:
+    return "measure:" + hashlib.sha256(repr(_work(config)).encode()).hexdigest()[:16]
+
+
+def _memory(speed: Speed | None) -> str:
+    if speed is None or speed.memory is None:
+        return "Memory: not known before it has run once."
+    return f"Memory: about {size(speed.memory)}."
+
+
+def _disk(config: Config, found: Preflight) -> str:
+    """What prepared images take at most (a byte a pixel), and what is free there."""
+    from core.data.cache import cache_root
+
+    height, width = config.preprocessing.shape
+    images = sum(counts[0] for counts in found.counts.values())
+    try:
+        folder = cache_root()
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        free = f" of {size(shutil.disk_usage(folder).free)} free"
+    except OSError:
+        free = ""
+    return f"Disk: up to {size(images * height * width)}{free} for prepared images, unless they are there already."

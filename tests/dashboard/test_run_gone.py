@@ -1,0 +1,70 @@
+"""A run that is renamed or deleted, elsewhere, under a page that shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab_pages import open_page, texts
+from streamlit.testing.v1 import AppTest
+
+from core.evaluate import evaluate
+from core.training import Run
+from dashboard import results, services, tasks
+
+FRAGMENT = """from pathlib import Path
+import streamlit as st
+from core.training.run import Run
+from dashboard import components
+run = st.session_state.setdefault("run", Run(Path({path!r})))
+with components.errors_shown():
+    components.require_there(run)
+    st.text("all is well")
+"""
+
+
+@pytest.mark.parametrize(
+    ("do", "words"),
+    [
+        (lambda run: services.rename_run(run, "other"), "is called other now"),
+        (lambda run: services.delete_run(run), "no longer there"),
+        (lambda run: run.path.rename(run.path.with_name("moved by hand")), "no longer there"),
+    ],
+    ids=["renamed", "deleted", "moved"],
+)
+def test_an_open_part_of_a_page_says_what_became_of_its_run(run: Run, do, words: str) -> None:
+    app = AppTest.from_string(FRAGMENT.format(path=str(run.path))).run()
+    assert app.text[0].value == "all is well"
+    do(Run.open(run.path))
+    app.run()
+    assert not app.exception and not app.error and not app.text
+    assert words in app.warning[0].value and "tiny" in app.warning[0].value
+
+
+@pytest.mark.parametrize("view", ["evaluate", "explain", "train", "runs", "test_image"])
+def test_a_page_follows_a_run_that_somebody_else_renamed(run: Run, view: str) -> None:
+    evaluate(run, "val")
+    services.set_current_run("tiny")
+    results.watch_run(run)
+    app = open_page(view)
+    tasks.live().renamed.clear()
+    path = run.path
+    Run.open(path).rename("other")
+    tasks.live().renamed[str(path)] = str(path.with_name("other"))
+    app.run()
+    assert not app.exception and not app.error, texts(app)
+    assert services.current_run().name == "other"
+
+
+def test_names_are_followed_through_several_renames_but_never_past_a_run_that_has_the_name(run: Run) -> None:
+    other = services.rename_run(Run.open(run.path), "b")
+    services.rename_run(other, "c")
+    assert services.now_called("tiny") == "c"
+    (services.checkpoints() / "tiny").mkdir()
+    assert services.now_called("tiny") == "tiny", "a new run of the old name is another one"
+
+
+def test_renaming_in_a_circle_ends(run: Run, workspace: Path) -> None:
+    folder = services.checkpoints()
+    tasks.live().renamed.update({str(folder / "x"): str(folder / "y"), str(folder / "y"): str(folder / "x")})
+    assert services.now_called("x") in ("x", "y")
