@@ -287,9 +287,9 @@ def test_what_is_frozen_now_is_shown_before_validation_is_scored_again(
 def test_what_is_frozen_already_is_not_offered_again(scored: Run) -> None:
     app = open_tab("Choose a threshold")
     assert not [each for each in app.button if each.key == "evaluate:freeze"]
-    assert "This is what is frozen now" in texts(app)
+    assert "This is what is in use" in texts(app)
     app.slider(key="evaluate:target:widget").set_value(0.5).run()
-    assert "This is what is frozen now" not in texts(app)
+    assert "This is what is in use" not in texts(app)
     button(app, "evaluate:freeze").click().run()
     task = results.evaluation_task(scored, "val")
     while task is not None and task.running:
