@@ -42,7 +42,8 @@ a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:
 .lab-status div { min-width: 0; }
 .lab-status b { display: block; font-weight: 500; opacity: .7; }
 .lab-steps {
-    display: flex; flex-wrap: wrap; gap: 4px 22px; list-style: none; margin: 0 !important; padding: 0 !important; font-size: 15px; }
+    display: flex; flex-wrap: wrap; gap: 4px 22px; list-style: none;
+    margin: 0 !important; padding: 0 !important; font-size: 15px; }
 .lab-steps li { opacity: .75; position: relative; margin: 0 !important; padding: 0; }
 .lab-steps li + li::before { content: "›"; position: absolute; left: -14px; }
 .lab-steps .done::after { content: " ✓"; }
