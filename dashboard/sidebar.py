@@ -41,8 +41,10 @@ a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:
 .lab-status { font-size: 14px; line-height: 20px; display: grid; gap: 10px; }
 .lab-status div { min-width: 0; }
 .lab-status b { display: block; font-weight: 500; opacity: .7; }
-.lab-steps { display: flex; flex-wrap: wrap; gap: 4px 22px; list-style: none; margin: 0; padding: 0; font-size: 15px; }
-.lab-steps li { opacity: .75; position: relative; margin: 0; }
+.lab-steps {
+    display: flex; flex-wrap: wrap; gap: 4px 22px; list-style: none;
+    margin: 0 !important; padding: 0 !important; font-size: 15px; }
+.lab-steps li { opacity: .75; position: relative; margin: 0 !important; padding: 0; }
 .lab-steps li + li::before { content: "›"; position: absolute; left: -14px; }
 .lab-steps .done::after { content: " ✓"; }
 .lab-steps [aria-current] { opacity: 1; font-weight: 650; }

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.config import Config
-from dashboard import forms
+from dashboard import choices, forms
 
 
 def _whole_form() -> None:
@@ -154,7 +154,8 @@ def test_what_was_typed_is_still_there_after_another_page() -> None:
     assert page.number_input(key="training.epochs").value == 3
 
 
-def test_what_was_typed_is_still_there_in_another_tab_or_after_a_restart() -> None:
+def test_what_was_typed_is_still_there_in_another_tab_or_after_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choices, "_cookie", lambda: "t" * 32)
     AppTest.from_function(_page_with_switch).run().number_input(key="training.epochs").set_value(3).run()
     assert AppTest.from_function(_page_with_switch).run().session_state["epochs"] == 3
 
