@@ -6,6 +6,7 @@ read a decision of its own as one.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from core.errors import NotEnoughData
 from core.metrics.delong import auc_interval
 from core.metrics.freezing import DECIMALS
 from core.metrics.summary import why_not
+from core.small_files import LARGE, read_bytes
 
 HEADLINE = "Not better than chance so far"
 CARD_FIELD = "chance"  # of model.json: what `chance_of_scores` said of the validation scores
@@ -72,9 +74,17 @@ def warning_of(reason: str) -> str:
     return f"{HEADLINE}: {reason}." if reason else ""
 
 
+_MOST_COLUMNS = 1000
+
+
 def _of_file(path: Path) -> str:
     try:
-        table = pd.read_csv(path, dtype={"label": "str", "patient_id": "str"}, encoding="utf-8")
+        content = read_bytes(path, LARGE)
+        if content.partition(b"\n")[0].count(b",") > _MOST_COLUMNS:
+            return ""
+        table = pd.read_csv(
+            io.BytesIO(content), usecols=["label", "score", "patient_id"], dtype={"label": "str", "patient_id": "str"}
+        )
         return chance_of_scores(table["label"], table["score"].astype("float64"), table["patient_id"])
     except (OSError, ValueError, KeyError):  # whoever evaluates the run is told what is wrong with the file
         return ""

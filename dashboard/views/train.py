@@ -269,6 +269,7 @@ def _sentence(text: str) -> str:
     text = text.strip()
     if not text:
         return ""
+    text = components.plain(text)
     begun = text[0].upper() + text[1:] if text.split()[0].isalpha() else text  # never the name of a file
     return begun if begun.endswith((".", "!", "?")) else begun + "."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,17 @@ def test_a_damaged_table_accuses_nobody(tmp_path: Path, content: str) -> None:
 def test_the_sentence() -> None:
     assert warning_of("") == ""
     assert warning_of("why") == "Not better than chance so far: why."
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes in folders")
+def test_scores_that_are_no_regular_file_or_beyond_all_bounds_are_not_waited_for(tmp_path: Path) -> None:
+    scores = tmp_path / "predictions" / "val.csv"
+    scores.parent.mkdir()
+    os.mkfifo(scores)
+    assert chance_of_model({}, tmp_path) == ""
+    scores.unlink()
+    scores.symlink_to("/dev/zero")
+    assert chance_of_model({}, tmp_path) == ""
+    scores.unlink()
+    scores.write_text(",".join(f"c{number}" for number in range(400_000)) + "\n", encoding="utf-8")
+    assert chance_of_model({}, tmp_path) == ""
