@@ -45,11 +45,20 @@ def test_sets() -> list[TestSet]:
     """Of all runs, and of the data sets' own splits; read again when their files change."""
     from core.training.test_sets import run_folders
 
-    runs = [
-        _of_run(str(folder), stamp(folder / "manifest.csv"), stamp(folder / "evaluation.json"))
-        for folder in run_folders(services.checkpoints())
-    ]
+    runs = []
+    for folder in run_folders(services.checkpoints()):
+        # A name that is no UTF-8 can be no key of a cache.
+        of_run = _of_run if _is_text(folder) else _of_run.__wrapped__
+        runs.append(of_run(str(folder), stamp(folder / "manifest.csv"), stamp(folder / "evaluation.json")))
     return [*runs, *(_of_manifest(str(path), stamp(path)) for path in services.find_manifests())]
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @st.cache_resource(max_entries=1024, show_spinner=False)

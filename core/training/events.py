@@ -275,7 +275,7 @@ def _decode(line: bytes) -> Event | None:
 def _is_event(event: Event) -> bool:
     """Whether later code can compute with it: numbers are numbers of a sensible size, texts are texts."""
     sequence = event.get("seq")
-    if type(sequence) is not int or not 0 <= sequence < _LARGEST_NUMBER:
+    if type(sequence) is not int or not 1 <= sequence < _LARGEST_NUMBER:
         return False
     for name, value in event.items():
         if value is None:
