@@ -8,8 +8,9 @@ after pooling, the patch tokens that only a class token was read beside of, wind
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,8 @@ from core.errors import BadConfig
 if TYPE_CHECKING:
     from core.model.classifier import Classifier
 
+# (row, column) of a quarter that was changed, and what modules gave then, by id.
+Quarters = list[tuple[int, int, dict[int, Tensor]]]
 _PATCH = 16  # px; the probe image is made of squares of this size, so that early and late layers find something in it
 # Parts of blocks: what they give is added to what went round them.
 _INSIDE = re.compile(r"attn|attention|mlp|drop|layerscale|identity", re.IGNORECASE)
@@ -63,18 +66,23 @@ def search(model: Classifier, shape: tuple[int, int]) -> nn.Module | None:
         found = [each for each in found if each[1].requires_grad]  # tables of positions do not follow from the image
         tensors = [output for _, output in found]
         grads = torch.autograd.grad(logit, tensors, allow_unused=True) if tensors and logit.requires_grad else ()
-    quarters = []
-    with torch.no_grad():
-        for rows, columns in ((0, 1), (1, 0)):  # upper right, lower left
-            changed = image.detach().clone()
-            part = changed[..., _half(shape[0], rows), _half(shape[1], columns)]
-            part.copy_(1 - part)
-            outputs, _ = _outputs(model, modules, changed)
-            quarters.append((rows, columns, {id(module): output for module, output in outputs}))
+    quarters = cache(lambda: _changed_quarters(model, modules, image.detach(), shape))  # two passes, for tokens only
     for (module, output), grad in reversed([*zip(found, grads, strict=True)]):
         if grad is not None and _qualifies(model, module, output.detach(), grad, shape, quarters):
             return module
     return None
+
+
+def _changed_quarters(model: Classifier, modules: list[nn.Module], image: Tensor, shape: tuple[int, int]) -> Quarters:
+    found = []
+    with torch.no_grad():
+        for rows, columns in ((0, 1), (1, 0)):  # upper right, lower left
+            changed = image.clone()
+            part = changed[..., _half(shape[0], rows), _half(shape[1], columns)]
+            part.copy_(1 - part)
+            outputs, _ = _outputs(model, modules, changed)
+            found.append((rows, columns, {id(module): output for module, output in outputs}))
+    return found
 
 
 def _candidates(model: Classifier) -> list[nn.Module]:
@@ -124,20 +132,21 @@ def _qualifies(
     output: Tensor,
     grad: Tensor,
     shape: tuple[int, int],
-    quarters: list[tuple[int, int, dict[int, Tensor]]],
+    quarters: Callable[[], Quarters],
 ) -> bool:
     from core.model.cam_layers import as_feature_map
 
     try:
         before, slopes = as_feature_map(model, output, shape), as_feature_map(model, grad, shape)
-        after = [(rows, columns, as_feature_map(model, outputs[id(module)], shape)) for rows, columns, outputs in quarters]
+        rows, columns = before.shape[-2:]
+        if min(rows, columns) < 2 or not lies_over(rows, columns, shape) or not bool(slopes.any()):
+            return False
+        if output.ndim == 4:  # maps of convolutions lie as the image does; of tokens only their number is known
+            return True
+        after = [(down, across, as_feature_map(model, outputs[id(module)], shape)) for down, across, outputs in quarters()]
     except (BadConfig, KeyError):
         return False
-    rows, columns = before.shape[-2:]
-    if min(rows, columns) < 2 or not lies_over(rows, columns, shape) or not bool(slopes.any()):
-        return False
-    # Maps of convolutions lie as the image does; of tokens only their number is known.
-    return output.ndim == 4 or all(_stays_in_place(before, changed, down, across) for down, across, changed in after)
+    return all(_stays_in_place(before, changed, down, across) for down, across, changed in after)
 
 
 def _stays_in_place(before: Tensor, after: Tensor, rows: int, columns: int) -> bool:

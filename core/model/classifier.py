@@ -119,7 +119,13 @@ class Classifier(nn.Module):
     def _divides(self, images: Tensor, logits: Tensor) -> bool:
         try:
             return torch.allclose(self.classify(self.embed(images)), logits, rtol=1e-3, atol=1e-5)
-        except (AttributeError, TypeError, RuntimeError):  # no such methods, other arguments, features of another shape
+        except (
+            AttributeError,
+            TypeError,
+            LookupError,
+            ValueError,
+            RuntimeError,
+        ):  # no such methods, other arguments, features of another shape
             return False
 
     def _wrong_size(self, images: Tensor, error: Exception) -> BadConfig:

@@ -105,3 +105,9 @@ def test_an_image_that_a_network_cannot_take_is_refused_in_words() -> None:
     model = build_model(ModelConfig(name="hiera_tiny_224")).eval()
     with pytest.raises(BadConfig, match="heatmap: gradcam gives no map for hiera_tiny_224"):
         heatmap(model, torch.zeros(224, 128, dtype=torch.uint8).numpy())
+
+
+def test_a_head_that_cannot_be_taken_apart_is_found_out_and_no_traceback() -> None:
+    model = build_model(ModelConfig(name="sequencer2d_s"))
+    model.check_input(64, 64)
+    assert not model.divisible
