@@ -217,7 +217,7 @@ def outcome(run: Run, status: Status) -> None:
     chance = judging.chance_notice(run)
     best = f" The best model is of epoch {status.best_epoch}" if status.best_epoch else ""
     figure = f" ({_title(status)} {number(best_value(run, status))} on validation)." if best else ""
-    reason = f" {_sentence(status.reason)}" if status.reason else ""
+    reason = f" {components.plain(_sentence(status.reason))}" if status.reason else ""
     words, buttons = st.columns([4, 1], vertical_alignment="center")
     with words:
         if status.problem:
@@ -269,7 +269,6 @@ def _sentence(text: str) -> str:
     text = text.strip()
     if not text:
         return ""
-    text = components.plain(text)
     begun = text[0].upper() + text[1:] if text.split()[0].isalpha() else text  # never the name of a file
     return begun if begun.endswith((".", "!", "?")) else begun + "."
 
