@@ -103,7 +103,10 @@ def before(image: ImageRef, recipe: Recipe) -> Before:
     """The same crop with its grey levels left alone, and what goes with it. No slider of grey levels changes it."""
     from dashboard.preview import make_before
 
-    return held.held("before", image.key, _geometry(image, recipe), lambda: make_before(arranged(image, recipe), recipe))
+    def make() -> Before:
+        return make_before(arranged(image, recipe), recipe, mammogram(image, recipe).meta)
+
+    return held.held("before", image.key, _geometry(image, recipe), make)
 
 
 def prepared(image: ImageRef, recipe: Recipe) -> Prepared:

@@ -15,6 +15,7 @@ from dashboard.images import ImageRef
 from dashboard.recipes import Difference
 
 if TYPE_CHECKING:
+    from core.images.mammogram import ImageMeta
     from core.training.run import Run
 
 SIZES: tuple[int | tuple[int, int], ...] = (128, 192, 224, 256, (320, 192), 384, (384, 240), 512, (512, 320), 768, 1024)
@@ -52,8 +53,12 @@ def tune(image: ImageRef) -> None:
     doubts(image, recipe)
     picture, controls = st.columns([7, 3], gap="medium")
     with picture:
-        workbench.bench(image, recipe, key="preprocess:bench")
-        st.caption("Drag the bar, wheel to zoom, drag to pan, double click to reset. Click to place the loupe.")
+        as_stored = stored_inverted(image, recipe)
+        workbench.bench(image, recipe, key="preprocess:bench", spot=lesion(image, recipe), as_stored=as_stored)
+        st.caption(
+            "Drag the bar to compare, wheel or + − to zoom down to single pixels, drag to move. Click to place the loupe. "
+            "Press ? in the picture for all keys."
+        )
     with controls:
         presets(recipe)
         workbench.panel(recipe, key=PANEL, on_change=_moved)
@@ -89,6 +94,28 @@ def doubts(image: ImageRef, recipe: Recipe) -> None:
         st.warning(warning, icon=":material/warning:")
 
 
+def stored_inverted(image: ImageRef, recipe: Recipe) -> bool:
+    """Tag an image that is stored inverted; whether its "before" is to be shown as it is stored."""
+    if not images.analysis(image, recipe).inverted:
+        return False
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge("inverted", color="blue", icon=":material/invert_colors:", help="Stored with black and white exchanged.")
+        names = {"model": "as the model sees", "stored": "as stored"}
+        return kept.segmented("Before", names, "preprocess:stored", hide_label=True) == "stored"
+
+
+def lesion(image: ImageRef, recipe: Recipe) -> tuple[float, float] | None:
+    """Where the data set says that a lesion is, in shares of the picture; None for another image and one without a lesion."""
+    from core.data import lesion_boxes
+
+    path = services.current_manifest()
+    if path is None or isinstance(image.source, bytes):
+        return None
+    frame = services.manifest_frame(path)
+    rows = frame[frame["path"] == str(image.source)]
+    return None if rows.empty else workbench.lesion_spot(lesion_boxes(rows.iloc[0]), images.arranged(image, recipe))
+
+
 # ---------------------------------------------------------------- controls
 
 
@@ -108,13 +135,15 @@ def presets(recipe: Recipe) -> None:
         label_visibility="collapsed",
         format_func="Preset: {}".format,
     )
-    with manage.popover("Presets", width="stretch"):
-        st.text_input("Keep the present settings as", key="preprocess:preset_name", placeholder="My film scanner")
-        st.button("Save preset", on_click=_save_preset, key="preprocess:save_preset", width="stretch")
+    with manage.popover("Save as …", width="stretch", help="Save the present settings as a preset of your own."):
+        st.text_input("Name of the new preset", key="preprocess:preset_name", placeholder="My film scanner")
+        st.button("Save as preset", on_click=_save_preset, key="preprocess:save_preset", width="stretch")
         if current in own:
             st.text_input(f"Another name for {current}", key="preprocess:preset_rename")
             st.button("Rename", on_click=_rename_preset, args=(current,), key="preprocess:rename_preset", width="stretch")
             st.button(f"Delete {current}", on_click=recipes.delete_preset, args=(current,), width="stretch")
+    if words := recipes.FOR.get(current):
+        st.caption(words)
     if wrong := st.session_state.pop(WRONG, ""):
         components.show_error(wrong)
 
@@ -152,8 +181,16 @@ def buttons(image: ImageRef, recipe: Recipe) -> None:
         width="stretch",
         help="Back to the recipe in config.yaml.",
     )
-    with st.popover("Window, frame, crop, size …", icon=":material/tune:", width="stretch"):
+    with st.popover(_seldom_title(image, recipe), icon=":material/tune:", width="stretch"):
         seldom(image, recipe)
+        st.button(
+            "Factory settings",
+            icon=":material/settings_backup_restore:",
+            disabled=recipe == Recipe(),
+            on_click=lambda: recipes.change(**Recipe().model_dump()),
+            width="stretch",
+            help="Every setting as MammoLab came with it, whatever config.yaml says. Undo brings yours back.",
+        )
     st.button(
         "Use for training",
         type="primary",
@@ -184,10 +221,21 @@ def _use_for_training() -> None:
         st.session_state[FAILED] = f"The recipe was not saved: {error}"
 
 
+def _windows_offered(meta: ImageMeta, recipe: Recipe) -> bool:
+    return len(meta.windows) > 1 or (bool(meta.windows) and recipe.voi != 1)
+
+
+def _seldom_title(image: ImageRef, recipe: Recipe) -> str:
+    """Names what `seldom` offers for this image."""
+    meta = images.mammogram(image, recipe).meta
+    there = {"Window": _windows_offered(meta, recipe), "Frame": meta.frames > 1}
+    return ", ".join([*(name for name, offered in there.items() if offered), "Crop", "orientation", "size …"])
+
+
 def seldom(image: ImageRef, recipe: Recipe) -> None:
     """The settings that decide what is cut and turned, and what of the file is read."""
     meta = images.mammogram(image, recipe).meta
-    if len(meta.windows) > 1 or (meta.windows and recipe.voi != 1):
+    if _windows_offered(meta, recipe):
         words = {0: "none: the whole range", **dict(enumerate(meta.windows, 1))}
         words.setdefault(recipe.voi, f"{recipe.voi} (this file takes its last)")
         st.selectbox(_title("voi"), list(words), format_func=words.__getitem__, **_widget("voi", recipe.voi))
