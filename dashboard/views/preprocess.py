@@ -355,7 +355,7 @@ def scoring(image: ImageRef, recipe: Recipe) -> None:
 @components.errors_shown()
 def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
     """Score and heatmap under the recipe of the sliders, beside the score under the model's own."""
-    from dashboard.explaining import pictures as draw
+    from dashboard.explaining import drawn, on_input
 
     sealing.of_file(run, image, components.TITLES["preprocess"], PREDICTION)
     found = results.what_if(run, image, recipe)
@@ -375,7 +375,7 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
         if warning not in images.mammogram(image, recipe).warnings:
             st.warning(components.plain(warning), icon=":material/warning:")
     if found.heat is not None and not refusal:
-        _, overlay = draw(found, opacity=0.4, colormap="turbo")
+        overlay = drawn(on_input(found, []))
         pictures.image_on_black(
             images.preview_jpeg(overlay), key="preprocess:heat", height=300, caption="Evidence for malignant"
         )
