@@ -93,7 +93,7 @@ def in_server(folder: Path) -> None:
     from dashboard import images, tuner
 
     image = images.image_ref(folder / "large.dcm")
-    seen, spot = tuner.geometry_of(image, Recipe()), (0.4, 0.5)
+    seen, spot = tuner.Seen(tuner.geometry_of(image, Recipe())), (0.4, 0.5)
 
     def ours(recipe: Recipe) -> None:
         tuner.picture(image, recipe, spot, seen)

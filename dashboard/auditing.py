@@ -287,7 +287,8 @@ def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
         tiles = [_tile(run, method.method, case, rows.get(case.path, {})) for case in cases[:WORST]]
     picked = pictures.gallery(tiles, key="audit:worst", columns=4, height=230, clickable=not found.external)
     st.caption(
-        "White line: the lesion; cross: the map's peak; coloured line: half of its strength. Energy: share of the map that lies in the lesion."
+        "White line: the lesion; cross: the map's peak; coloured line: half of its strength. Energy: share of the map that "
+        "lies in the lesion."
     )
     if picked:
         services.remember("explain:source", found.split)

@@ -7,7 +7,7 @@ hand on a slider comes to rest.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,7 @@ def bench(
     _bench(data={**data, "spot": spot, "as_stored": as_stored}, key=key, on_lost_change=lambda: None)
 
 
-def lesion_spot(boxes: Sequence[Sequence[float]], arranged: Arranged) -> tuple[float, float] | None:
+def lesion_spot(boxes: Iterable[tuple[float, float, float, float]], arranged: Arranged) -> tuple[float, float] | None:
     """The middle of the first lesion box (x0, y0, x1, y1 in pixels of the file's image) that the arranged picture shows, in
     shares of its width and height; None without one."""
     from core.preprocessing import map_boxes

@@ -61,8 +61,8 @@ def cases(material: Material, predictor: Predictor | None) -> Section:
     )
     caption = (
         "Left: what the model saw; right: with the evidence for malignant, outlined where it reaches half of its "
-        "strongest. White: the lesion, where the manifest says where it is. A heatmap shows where evidence was found, at the resolution of the layer it is read from; it does not outline "
-        "a lesion."
+        "strongest. White: the lesion, where the manifest says where it is. A heatmap shows where evidence was found, at the "
+        "resolution of the layer it is read from; it does not outline a lesion."
     )
     blocks: list[Block] = [Text(text)]
     blocks += [Pictures(tuple(pictures), caption)] if pictures else []
