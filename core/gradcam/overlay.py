@@ -72,7 +72,7 @@ def render(
     opacity: float = OPACITY,
     colormap: str = "inferno",
     signed: bool = False,
-    outline: bool = True,
+    outline: int = 1,
     boxes: Sequence[tuple[float, float, float, float]] = (),
     mask: NDArray[np.bool_] | None = None,
     peak: bool = False,
@@ -82,7 +82,7 @@ def render(
     Args:
         pixels: uint8 (H, W).
         heat: of the same shape, tinted as by `overlay`; None for the image alone.
-        outline: a line round what reaches `HALF` of the strongest.
+        outline: px of a line round what reaches `HALF` of the strongest; 0 for none.
         boxes: lesions (x0, y0, x1, y1) in `pixels`, outlined in white.
         mask: lesions as bool (H, W), outlined in white.
         peak: a cross at the strongest place.
@@ -103,7 +103,7 @@ def render(
         shown = overlay(np.asarray(grey, np.uint8), values, opacity, colormap, signed=signed)
         if outline and opacity > 0:
             for sign, colour in _outlines(colormap, signed=signed):
-                _draw_outline(shown, sign * values >= HALF, colour, 1)
+                _draw_outline(shown, sign * values >= HALF, colour, outline)
         if peak:
             y, x = (int((at + 0.5) * scale) for at in np.unravel_index(int(small.argmax()), small.shape))
             cv2.drawMarker(shown, (x, y), _HALO, cv2.MARKER_TILTED_CROSS, 16, 5)

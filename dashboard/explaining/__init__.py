@@ -112,9 +112,10 @@ def on_original(found: Explained, original: Picture, shape: tuple[int, int], box
 
 
 def drawn(view: View, **look: Any) -> Picture:
-    """The view as RGB uint8, enlarged where it is small, with its boxes; `look`: opacity, colormap and outline of `render`."""
+    """The view as RGB uint8, enlarged where it is small, with its boxes; `look`: opacity, colormap and outline (on or off)."""
     from core.gradcam import render
 
+    look["outline"] = 2 if look.get("outline", True) else 0
     side = max(SHOWN_SIDE, *view.image.shape)
     return render(view.image, view.values, side=side, boxes=view.boxes, signed=view.signed, **look)
 

@@ -45,7 +45,7 @@ def view_of(case: Case, found: Explained, look: Look) -> View:
 
 
 def colours() -> dict[str, Any]:
-    """How the map is drawn, as `render` takes it, as it was left: opacity, colormap, outline."""
+    """How the map is drawn, as it was left: opacity, colormap, outline (on or off)."""
     from core.gradcam import COLORMAPS, OPACITY
 
     opacity, colormap = services.recall("explain:opacity", OPACITY), services.recall("explain:colormap", COLORMAPS[0])

@@ -12,7 +12,7 @@ export default function (component) {
   root.setAttribute("aria-label", `${left} and ${right}: plus and minus zoom, arrow keys move, space shows ${left}`)
   const images = [...root.querySelectorAll(".side img")]
   images.forEach((image, index) => (image.alt = header.labels[index]))
-  const state = swipe(root)
+  const state = swipe(root, { home: header.bar })
   keyHelp(root, [["drag the bar", "compare"], ["space (hold)", left], ...KEYS.filter(([keys]) => keys !== "1")])
   const serial = ++state.serial
   swap(images, blobs, () => serial === state.serial)

@@ -150,9 +150,8 @@ def large(row: Any, recipe: Recipe, heated: heat.Heat | None) -> None:
         if heated is not None:
             st.caption(f":material/blur_off: No heatmap: {components.plain(heated.reason)}.")
         return
-    pictures.compare_slider(
-        image, heated.image, key="evaluate:chosen", height=HEIGHT, labels=("what the model saw", "evidence for malignant")
-    )
+    labels = ("what the model saw", "evidence for malignant")
+    pictures.compare_slider(image, heated.image, key="evaluate:chosen", height=HEIGHT, labels=labels, bar=0.06)
     st.caption(heat.READING)
 
 

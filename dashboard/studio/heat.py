@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.predict import Prediction, Predictor
     from core.training import Run
 
+LINE = 3  # px, round the hot places: seen on a thumbnail, too
 SIDE = 480  # px; a thumbnail on a dense screen, and the case that is looked at
 READING = (
     "Colour: evidence for malignant, from dark (weak) to yellow (the strongest in this image); the line is at half of the "
@@ -91,7 +92,7 @@ def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
                 continue
             from core.gradcam import render
 
-            tinted = render(prediction.prepared.pixels, found, side=SIDE)
+            tinted = render(prediction.prepared.pixels, found, side=SIDE, outline=LINE)
             store[path] = Heat(images.preview_jpeg(tinted, SIDE), found.reason if found.flat else "")
 
     services.start_task(_name(run), "Computing heatmaps", work)

@@ -258,14 +258,14 @@ def _spot() -> NDArray[np.float32]:
 
 def test_a_rendered_picture_has_the_asked_size_and_outlines_half_of_the_strongest() -> None:
     grey = np.full((40, 20), 120, np.uint8)
-    plain, outlined = (render(grey, _spot(), side=80, outline=outline) for outline in (False, True))
+    plain, outlined = (render(grey, _spot(), side=80, outline=outline) for outline in (0, 1))
     assert plain.shape == outlined.shape == (80, 40, 3)
     changed = (plain != outlined).any(axis=2)
     ys, xs = np.nonzero(changed)
     assert 14 <= ys.min() < 22 and 36 <= ys.max() < 44 and 4 <= xs.min() < 12 and 26 <= xs.max() < 34  # round the spot
     assert not changed[28, 18] and not changed[70, 20]  # neither inside nor far off
     assert np.array_equal(render(grey), np.repeat(grey[..., None], 3, axis=2))
-    assert np.array_equal(render(grey, _spot(), outline=False), overlay(grey, _spot()))
+    assert np.array_equal(render(grey, _spot(), outline=0), overlay(grey, _spot()))
 
 
 def test_a_flat_map_and_no_opacity_have_no_outline() -> None:
@@ -281,7 +281,7 @@ def test_lesions_and_the_peak_are_drawn_on_the_picture() -> None:
     for picture in (render(grey, nothing, boxes=[(5, 20, 14, 29)]), render(grey, mask=mask)):
         assert (picture[20, 8] == 255).all() and (picture[3, 3] == 120).all() and (picture[25, 10] == 120).all()
     x, y = 9, 14
-    assert (render(grey, _spot(), opacity=0.0, outline=False, peak=True)[y, x] == 255).all()
+    assert (render(grey, _spot(), opacity=0.0, peak=True)[y, x] == 255).all()
 
 
 def test_both_classes_are_outlined_each_in_its_colour() -> None:
