@@ -22,7 +22,7 @@ export default function (component) {
   root.querySelector(".tag.right").textContent = "after"
   if (state.url !== data.url)
     Object.assign(state, { url: data.url, geometry: "", lens: "", asked: "", pinned: null, cut: null, spacing: null })
-  compare.classList.toggle("as-stored", data.as_stored)
+  root.classList.toggle("as-stored", data.as_stored)
 
   // until somebody places it, the loupe is at the lesion, or where there is something to see
   state.spot = data.spot

@@ -60,9 +60,9 @@ def tune(image: ImageRef) -> None:
             "Press ? in the picture for all keys."
         )
     with controls:
-        presets(recipe)
+        current = presets(recipe)
         workbench.panel(recipe, key=PANEL, on_change=_moved)
-        buttons(image, recipe)
+        buttons(image, recipe, current)
     wall(recipe)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -119,15 +119,13 @@ def lesion(image: ImageRef, recipe: Recipe) -> tuple[float, float] | None:
 # ---------------------------------------------------------------- controls
 
 
-def presets(recipe: Recipe) -> None:
-    """Choose a preset; keep the present settings as one of one's own."""
+def presets(recipe: Recipe) -> str:
+    """Choose a preset, with a line on what it is for; returns the one that the recipe has."""
     own = recipes.own_presets()
     current = recipes.preset_of(recipe, st.session_state.get(CHOSEN, "")) or CUSTOM
     options = [*recipes.PRESETS, *own, *([CUSTOM] if current == CUSTOM else [])]
     st.session_state["preprocess:preset"] = current
-    with st.container(key="narrow_stack_preset"):
-        choice, manage = st.columns([5, 3], vertical_alignment="bottom")
-    choice.selectbox(
+    st.selectbox(
         "Preset",
         options,
         key="preprocess:preset",
@@ -135,17 +133,22 @@ def presets(recipe: Recipe) -> None:
         label_visibility="collapsed",
         format_func="Preset: {}".format,
     )
-    with manage.popover("Save as …", width="stretch", help="Save the present settings as a preset of your own."):
-        st.text_input("Name of the new preset", key="preprocess:preset_name", placeholder="My film scanner")
-        st.button("Save as preset", on_click=_save_preset, key="preprocess:save_preset", width="stretch")
-        if current in own:
-            st.text_input(f"Another name for {current}", key="preprocess:preset_rename")
-            st.button("Rename", on_click=_rename_preset, args=(current,), key="preprocess:rename_preset", width="stretch")
-            st.button(f"Delete {current}", on_click=recipes.delete_preset, args=(current,), width="stretch")
     if words := recipes.FOR.get(current):
         st.caption(words)
     if wrong := st.session_state.pop(WRONG, ""):
         components.show_error(wrong)
+    return current
+
+
+def own_presets(current: str) -> None:
+    """Save the present settings as a preset; rename or delete the current one where it is the user's own."""
+    with st.popover("Save as preset …", icon=":material/bookmark_add:", width="stretch"):
+        st.text_input("Name of the new preset", key="preprocess:preset_name", placeholder="My film scanner")
+        st.button("Save as preset", on_click=_save_preset, key="preprocess:save_preset", width="stretch")
+        if current in recipes.own_presets():
+            st.text_input(f"Another name for {current}", key="preprocess:preset_rename")
+            st.button("Rename", on_click=_rename_preset, args=(current,), key="preprocess:rename_preset", width="stretch")
+            st.button(f"Delete {current}", on_click=recipes.delete_preset, args=(current,), width="stretch")
 
 
 def _take_preset() -> None:
@@ -168,8 +171,8 @@ def _rename_preset(old: str) -> None:
     st.session_state[CHOSEN] = name.strip()
 
 
-def buttons(image: ImageRef, recipe: Recipe) -> None:
-    """Undo, redo, reset, what is seldom changed, and the page's one primary button."""
+def buttons(image: ImageRef, recipe: Recipe, preset: str) -> None:
+    """Undo, redo, reset, what is seldom changed, presets of one's own, and the page's one primary button."""
     changed = recipe != recipes.saved()
     first, second, third = st.columns(3, gap="small")
     first.button("Undo", disabled=not recipes.can(recipes.UNDO), on_click=recipes.undo, width="stretch")
@@ -191,6 +194,7 @@ def buttons(image: ImageRef, recipe: Recipe) -> None:
             width="stretch",
             help="Every setting as MammoLab came with it, whatever config.yaml says. Undo brings yours back.",
         )
+    own_presets(preset)
     st.button(
         "Use for training",
         type="primary",
