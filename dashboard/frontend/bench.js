@@ -61,17 +61,19 @@ export default function (component) {
   }
   const lay = () => {
     for (const image of parts) image.hidden = !state.cut
+    root.dataset.part = state.cut?.name ?? ""
+    const enlarged = view.place(0, 0).scale * devicePixelRatio
+    compare.classList.toggle("crisp", enlarged >= 2 && (Boolean(state.cut) || after.naturalWidth === view.width))
     if (!state.cut) return
     const [left, top, right, bottom] = state.cut.part
     const [from, to] = [view.place(left, top), view.place(right, bottom)]
     for (const image of parts) {
       Object.assign(image.style, { left: from.x + "px", top: from.y + "px", width: to.x - from.x + "px", height: to.y - from.y + "px" })
-      image.classList.toggle("crisp", from.scale * devicePixelRatio >= 2)
     }
   }
   // what to ask for at native resolution: the part seen and a little around it; null where the preview is sharp enough
   const wanted = () => {
-    if (!view.width || !after.naturalWidth) return null
+    if (!view.width || !after.naturalWidth || after.naturalWidth === view.width) return null
     const { edges, dots, around } = seen()
     if (dots <= (1.2 * after.naturalWidth) / view.width || edges[0] >= edges[2] || edges[1] >= edges[3]) return null
     const part = edges.map((edge, index) => Math.min(1, Math.max(0, edge + (index < 2 ? -1 : 1) * around[index % 2])))
@@ -172,7 +174,6 @@ export default function (component) {
       // of the picture that is shown now, or it is asked for again when that has come
       if (recipe !== state.recipe || !(await swap(parts, blobs, () => url === state.url && recipe === state.recipe))) return
       state.cut = asCut(header, want, recipe)
-      root.dataset.part = header.cut
       lay()
       state.refine()
     } catch (error) {

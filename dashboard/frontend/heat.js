@@ -51,8 +51,8 @@ export default function (component) {
     for (const panel of state.panels) {
       if (!panel.levels) continue
       paint(panel.canvas, panel.levels, panel.width, panel.height)
-      panel.lines.style.setProperty("--high", colourOf(header.signed ? 255 : 210))
-      panel.lines.style.setProperty("--low", colourOf(0))
+      panel.lines.style.setProperty("--strong", colourOf(header.signed ? 255 : 210))
+      panel.lines.style.setProperty("--negative", colourOf(0))
     }
     const ramp = Uint8Array.from({ length: 256 }, (_, level) => level)
     paint(find(".scale canvas"), ramp, 256, 1)
@@ -101,7 +101,7 @@ export default function (component) {
     const limit = (sign) => (header.signed ? 128 + sign * 127 * header.half : 255 * header.half)
     for (const sign of header.signed ? [1, -1] : [1]) {
       const d = contour(panel.levels, panel.width, panel.height, limit(sign), sign)
-      for (const kind of ["halo", sign > 0 ? "high" : "low"]) lines.append(svg("path", { d, class: kind }))
+      for (const kind of ["halo", sign > 0 ? "strong" : "negative"]) lines.append(svg("path", { d, class: kind }))
     }
     return lines
   }
@@ -123,7 +123,7 @@ export default function (component) {
     await image.decode()
     return image
   }
-  const keys = [["space (hold)", "hide the heatmap"], ["drag the bar", "image and heatmap, with Swipe on"], ...KEYS]
+  const keys = [["space (hold)", "hide the heatmap"], ["Swipe", "a bar between image and heatmap"], ...KEYS]
   const build = async () => {
     const panels = await Promise.all(
       header.panels.map(async (panel) => {
@@ -199,7 +199,7 @@ export default function (component) {
   opacity.value = state.look.opacity
   outline.checked = state.look.outline
   swiping.checked = state.look.swipe
-  const [low, high, under] = [".low", ".high", ".under"].map(find)
+  const [low, high, under] = [".scale .low", ".scale .high", ".scale .under"].map(find)
   ;[low.textContent, high.textContent, under.textContent] = header.scale
   opacity.oninput = () => change({ opacity: Number(opacity.value) }, false)
   opacity.onchange = settle

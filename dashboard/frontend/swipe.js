@@ -162,12 +162,12 @@ function keyHelp(root, rows) {
     if (event.key === "?") open(list.hidden)
     else if (event.key === "Escape") open(false)
   })
-  help.append(list, button)
+  help.append(button, list)
   root.append(help)
 }
 const KEYS = [
   ["wheel, + −", "zoom"],
   ["drag, arrows", "move when zoomed"],
-  ["1", "one screen pixel for each pixel of the image"],
+  ["1", "100 %: each pixel of the image is one of the screen"],
   ["0, double click", "whole picture"],
 ]
