@@ -18,6 +18,7 @@ export default function (component) {
     return image
   }).reverse() // after, before: as they come from the server
   root.style.setProperty("--height", data.height + "px")
+  measureAbove(root)
   root.querySelector(".tag.left").textContent = "before"
   root.querySelector(".tag.right").textContent = "after"
   if (state.url !== data.url)

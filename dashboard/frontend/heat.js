@@ -17,15 +17,7 @@ export default function (component) {
   root.style.setProperty("--height", header.height + "px")
   root.style.setProperty("--ratio", header.ratio)
   if (!state.dirty) state.look = header.look
-  // the pictures end with the window: what stands above them differs with the warnings
-  state.fit ??= () => {
-    const scrolled = document.querySelector("[data-testid=stMain]")?.scrollTop ?? 0
-    root.style.setProperty("--above", Math.round(root.getBoundingClientRect().top + scrolled) + "px")
-  }
-  state.fitting ??= new ResizeObserver(state.fit)
-  state.fitting.observe(document.body)
-  setTimeout(state.fit, 300) // what is above has been drawn by then
-  state.fit()
+  measureAbove(root)
 
   const table = () => {
     const text = atob(header.signed ? header.two_colours : header.tables[state.look.colormap])

@@ -132,6 +132,19 @@ function swipe(root, { onSpot, onDraw, home = 0.5 } = {}) {
   return state
 }
 
+// Set --above to the height of what stands above `root` on its page, for pictures that end with the window. It differs with
+// the warnings, and some of it is drawn later.
+function measureAbove(root) {
+  const measure = () => {
+    const scrolled = document.querySelector("[data-testid=stMain]")?.scrollTop ?? 0
+    root.style.setProperty("--above", Math.round(root.getBoundingClientRect().top + scrolled) + "px")
+  }
+  root._above ??= new ResizeObserver(measure)
+  root._above.observe(document.body)
+  setTimeout(measure, 300)
+  measure()
+}
+
 // A button with "?" in the picture's corner that lists its keys ([keys, what they do] each); "?" and Escape on the picture
 // open and close the list.
 function keyHelp(root, rows) {

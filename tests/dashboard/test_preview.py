@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from core.config import Recipe
 from core.images.mammogram import ImageMeta
 from core.preprocessing import enhance, finish
-from dashboard import images, preview, recipes, server, tuner, workbench
+from dashboard import held, images, preview, recipes, server, tuner, workbench
 
 FULL = 65_535
 
@@ -221,7 +221,20 @@ def test_a_guessed_token_opens_nothing(client: TestClient, image: images.ImageRe
     token = tuner.open_image(image)
     other = "0" * len(token)
     assert len(token) >= 32
-    assert client.get(f"/base/tune/{other}/picture").status_code == 404
+    for what in ("picture", "native?part=0,0,1,1,100"):
+        assert client.get(f"/base/tune/{other}/{what}").status_code == 404
+        assert client.get(f"/base/tune/{token}/{what}").status_code == 200
+    tuner.close(image.key)  # the session has ended, or others have pushed it out
+    assert client.get(f"/base/tune/{token}/native?part=0,0,1,1,100").status_code == 404
+
+
+def test_parts_are_kept_by_nobody(client: TestClient, image: images.ImageRef) -> None:
+    token = tuner.open_image(image)
+    client.get(f"/base/tune/{token}/native?part=0,0,1,1,100")
+    total = held.total()
+    for step in range(8):
+        client.get(f"/base/tune/{token}/native?part=0,0,0.{step + 1},1,500")
+    assert held.total() == total
 
 
 def test_an_unreadable_file_is_said(client: TestClient, workspace: Path) -> None:
