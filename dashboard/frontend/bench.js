@@ -5,18 +5,15 @@ export default function (component) {
   const root = parentElement.querySelector(".bench")
   const compare = root.querySelector(".compare")
   const state = (root._bench ??= { pinned: null, hover: null, geometry: "", lens: "", asked: "", recipe: {}, side: 320 })
-  const [before, after] = compare.querySelectorAll(".side img")
+  const [before, after] = compare.querySelectorAll(".side > img:not(.part)")
   const lenses = [...root.querySelectorAll(".loupe img")]
   const frame = root.querySelector(".frame")
   const ruler = root.querySelector(".ruler")
   // a part of the picture at native resolution lies over each side, once the view is closer than the preview is sharp
-  const parts = [...compare.querySelectorAll(".side")].map((side) => {
-    const known = side.querySelector(".part")
-    if (known) return known
-    const image = Object.assign(document.createElement("img"), { className: "part", alt: "", hidden: true })
-    side.append(image)
-    return image
-  }).reverse() // after, before: as they come from the server
+  const parts = [after, before].map((image) => {
+    if (!image.nextElementSibling) image.after(Object.assign(new Image(), { className: "part", alt: "", hidden: true }))
+    return image.nextElementSibling
+  })
   root.style.setProperty("--height", data.height + "px")
   measureAbove(root)
   root.querySelector(".tag.left").textContent = "before"
@@ -66,11 +63,9 @@ export default function (component) {
     const enlarged = view.place(0, 0).scale * devicePixelRatio
     compare.classList.toggle("crisp", enlarged >= 2 && (Boolean(state.cut) || after.naturalWidth === view.width))
     if (!state.cut) return
-    const [left, top, right, bottom] = state.cut.part
-    const [from, to] = [view.place(left, top), view.place(right, bottom)]
-    for (const image of parts) {
-      Object.assign(image.style, { left: from.x + "px", top: from.y + "px", width: to.x - from.x + "px", height: to.y - from.y + "px" })
-    }
+    const [from, to] = [view.place(...state.cut.part.slice(0, 2)), view.place(...state.cut.part.slice(2))]
+    const [left, top, width, height] = [from.x, from.y, to.x - from.x, to.y - from.y].map((size) => size + "px")
+    for (const image of parts) Object.assign(image.style, { left, top, width, height })
   }
   // what to ask for at native resolution: the part seen and a little around it; null where the preview is sharp enough
   const wanted = () => {
@@ -83,11 +78,13 @@ export default function (component) {
     return { part, wide: Math.max(1, Math.floor(wide)), sharp: wide / across }
   }
   const asCut = ({ cut, part }, { sharp }, recipe) => ({ name: cut, part, geometry: cut.split(":")[0], sharp, recipe })
+  // the part before was left out for one that has been replaced meanwhile
+  const stale = (before, { cut }) => !before.size && state.cut?.name !== cut
   const asPart = (want) => [...want.part.map((edge) => edge.toFixed(6)), want.wide].join(",")
   const covered = (want) => {
-    const { edges } = seen()
     const { part, geometry, sharp } = state.cut ?? {}
-    return geometry === state.geometry && edges.every((edge, index) => (index < 2 ? part[index] <= edge + 1e-6 : part[index] >= edge - 1e-6)) && sharp > 0.8 * want.sharp
+    if (geometry !== state.geometry || sharp <= 0.8 * want.sharp) return false
+    return seen().edges.every((edge, index) => (index < 2 ? part[index] - edge : edge - part[index]) <= 1e-6)
   }
   // a scale bar in mm where the file says how large a pixel is, and how large a pixel of the image is on the screen
   const measure = () => {
@@ -142,9 +139,10 @@ export default function (component) {
       })
       if (url !== state.url) return
       Object.assign(view, { width: header.width, height: header.height })
-      await swap([after, before, ...lenses, ...parts], blobs, () => url === state.url)
+      const fits = want && !stale(blobs[5], header)
+      await swap([after, before, ...lenses, ...(fits ? parts : [])], fits ? blobs : blobs.slice(0, 4), () => url === state.url)
       Object.assign(state, { geometry: header.geometry, lens: header.lens, spacing: header.spacing })
-      if (want) state.cut = asCut(header, want, recipe)
+      if (fits) state.cut = asCut(header, want, recipe)
       else if (state.cut?.recipe !== recipe) state.cut = null
       root.dataset.recipe = header.recipe
       state.pinned ??= state.spot ?? header.spot
@@ -173,7 +171,8 @@ export default function (component) {
     try {
       const [header, blobs] = await ask(url + "native", { recipe: JSON.stringify(recipe), part: asPart(want), cut: state.cut?.name ?? "" })
       // of the picture that is shown now, or it is asked for again when that has come
-      if (recipe !== state.recipe || !(await swap(parts, blobs, () => url === state.url && recipe === state.recipe))) return
+      if (recipe !== state.recipe || stale(blobs[1], header)) return state.refine()
+      if (!(await swap(parts, blobs, () => url === state.url && recipe === state.recipe))) return
       state.cut = asCut(header, want, recipe)
       lay()
       state.refine()
