@@ -336,4 +336,4 @@ def _picture(
     row = dict(lesions)
     known = has_lesion(row)
     mask = lesion_mask(row, image.matrix, image.original_shape, model.recipe.shape) if known else None
-    return images.preview_jpeg(render(np.array(image.pixels), heat, side=SIDE, mask=mask, peak=True), SIDE)
+    return images.preview_jpeg(render(np.array(image.pixels), heat, side=SIDE, outline=2, mask=mask, peak=True), SIDE)
