@@ -20,13 +20,16 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.prepare import drawn_breast
 from core.config import Config, Recipe, dump_config, load_config
 from core.data.demo import make_demo
+
+if TYPE_CHECKING:
+    from dashboard.images import ImageRef
 
 ROOT = Path(__file__).parents[1]
 MOVES = 40
@@ -93,7 +96,7 @@ def in_server(folder: Path) -> None:
     from dashboard import images, tuner
 
     image = images.image_ref(folder / "large.dcm")
-    seen, spot = tuner.geometry_of(image, Recipe()), (0.4, 0.5)
+    seen, spot = tuner.Seen(tuner.geometry_of(image, Recipe())), (0.4, 0.5)
 
     def ours(recipe: Recipe) -> None:
         tuner.picture(image, recipe, spot, seen)
@@ -112,12 +115,28 @@ def in_server(folder: Path) -> None:
     worked = time.process_time()
     idle = report("server, idle", measure(ours, 0))
     print(f"  of it at work on all cores together: {(time.process_time() - worked) * 1000 / MOVES:.0f} ms a move")
+    parts(image, idle)
     usual = report("naive way, idle", measure(naive, 0, MOVES // 4))
     print(f"  ratio {usual / idle:.1f}")
     with training(folder):
         busy = report("server, while training", measure(ours, 1))
         usual = report("naive way, while training", measure(naive, 1, MOVES // 4))
         print(f"  ratio {usual / busy:.1f}")
+
+
+def parts(image: ImageRef, picture: float) -> None:
+    """What a zoomed view asks for while it is moved, 1,000 screen pixels wide, against a new picture (milliseconds)."""
+    from dashboard import tuner
+    from dashboard.preview import Cut
+
+    for name, side in (("one screen pixel a pixel", 0.3), ("a few pixels each", 0.8)):
+        spent = []
+        for index in range(MOVES):
+            left = 0.2 * index / MOVES
+            began = time.perf_counter()
+            tuner.native(image, Recipe(), Cut(left, 0.1, left + side, 0.1 + side, 1000))
+            spent.append((time.perf_counter() - began) * 1000)
+        print(f"  ratio to a picture {report(f'server, a part of it, {name}', spent) / picture:.2f}")
 
 
 def measure(call: Callable[[Recipe], None], start: int, count: int = MOVES) -> list[float]:

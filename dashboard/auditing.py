@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import streamlit as st
 
@@ -25,8 +24,6 @@ SPLITS = {"val": "Validation", "test": "Test"}
 LIMITS = {"100": "100 images", "300": "300 images", "": "all images"}
 WORST = 8
 SIDE = 420  # px, of a tile's picture
-OPACITY = 0.55
-OUTLINE = (86, 180, 233)  # sky blue: in no heat, and seen by the colour-blind
 LOCATED = {"hit": "Peak in or near it", "hit_exact": "Peak in it", "energy": "Energy in it", "iou_area": "IoU"}
 WHAT = (
     "Compares the maps with the lesions that the manifest knows, with chance, with random maps and with the breast's mere "
@@ -289,7 +286,10 @@ def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
     with st.spinner("Computing the heatmaps", show_time=False):
         tiles = [_tile(run, method.method, case, rows.get(case.path, {})) for case in cases[:WORST]]
     picked = pictures.gallery(tiles, key="audit:worst", columns=4, height=230, clickable=not found.external)
-    st.caption("The lesion is outlined, the map's peak is crossed. Energy: share of the map that lies in the lesion.")
+    st.caption(
+        "White line: the lesion; cross: the map's peak; coloured line: half of its strength. Energy: share of the map that "
+        "lies in the lesion."
+    )
     if picked:
         services.remember("explain:source", found.split)
         services.remember("explain:filter", "All")
@@ -327,23 +327,13 @@ def _picture(
 ) -> bytes:
     """The overlay with the lesion's outline and the map's peak, JPEG."""
     from core.data.cache import PreparedCache, cache_root
-    from core.gradcam import overlay
+    from core.gradcam import render
     from core.heatmap_audit.lesions import has_lesion, lesion_mask
 
     model = services.predictor(_run)
     image = PreparedCache(cache_root(), model.recipe).get(path)
     heat = model.explain(model.predict_cached([image])[0], method=method)
-    pixels = np.array(image.pixels)
-    shown: Any = overlay(pixels, heat, OPACITY, "inferno")
-    factor = max(1, round(SIDE / max(pixels.shape)))
-    shown = cv2.resize(shown, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     row = dict(lesions)
-    if has_lesion(row):
-        mask = lesion_mask(row, image.matrix, image.original_shape, model.recipe.shape).astype(np.uint8)
-        large = cv2.resize(mask, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
-        outlines, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(shown, outlines, -1, OUTLINE, 2, cv2.LINE_AA)
-    y, x = (int((at + 0.5) * factor) for at in np.unravel_index(int(heat.values.argmax()), heat.values.shape))
-    cv2.drawMarker(shown, (x, y), (0, 0, 0), cv2.MARKER_TILTED_CROSS, 16, 5)
-    cv2.drawMarker(shown, (x, y), (255, 255, 255), cv2.MARKER_TILTED_CROSS, 14, 2)
-    return images.preview_jpeg(shown, SIDE)
+    known = has_lesion(row)
+    mask = lesion_mask(row, image.matrix, image.original_shape, model.recipe.shape) if known else None
+    return images.preview_jpeg(render(np.array(image.pixels), heat, side=SIDE, outline=2, mask=mask, peak=True), SIDE)

@@ -103,7 +103,10 @@ def before(image: ImageRef, recipe: Recipe) -> Before:
     """The same crop with its grey levels left alone, and what goes with it. No slider of grey levels changes it."""
     from dashboard.preview import make_before
 
-    return held.held("before", image.key, _geometry(image, recipe), lambda: make_before(arranged(image, recipe), recipe))
+    def make() -> Before:
+        return make_before(arranged(image, recipe), recipe, mammogram(image, recipe).meta)
+
+    return held.held("before", image.key, _geometry(image, recipe), make)
 
 
 def prepared(image: ImageRef, recipe: Recipe) -> Prepared:
@@ -134,16 +137,37 @@ def small_arranged(image: ImageRef, recipe: Recipe) -> Arranged:
     return held.held("small arranged", image.key, _geometry(image, recipe), lambda: arrange(small(image, recipe), recipe))
 
 
+@dataclass(frozen=True)
+class Look:
+    """A small picture of an image as JPEG bytes, and whether the file is stored inverted: air white."""
+
+    picture: bytes
+    inverted: bool
+
+
+def look(image: ImageRef, recipe: Recipe | None = None, side: int = 240) -> Look:
+    """An image as its file says it is or, with a recipe, prepared by it, at most `side` px long. Raises UnreadableImage.
+
+    Made from a small copy that is not kept: galleries show many.
+    """
+    from core.images import one_large_at_a_time
+    from core.preprocessing import analyse, arrange, enhance, load
+    from dashboard.preview import shrunk
+
+    def make() -> Look:
+        wanted = recipe or Recipe()
+        with one_large_at_a_time():
+            copy = shrunk(load(image.source, wanted, frame=image.frame, name=image.file), SMALL_SIDE)
+        found = analyse(copy, wanted)
+        pixels: Any = copy.pixels if recipe is None else enhance(arrange(copy, recipe, analysis=found), recipe).pixels
+        return Look(preview_jpeg(pixels, side, quality=85), found.polarity.inverted)
+
+    return held.held("thumbnail", image.key, (image.frame, side, recipe.hash if recipe else ""), make)
+
+
 def thumbnail(image: ImageRef, side: int = 240) -> bytes:
     """The image as a file says it is, as JPEG bytes no longer than `side` px. Raises UnreadableImage."""
-    from core.images import one_large_at_a_time
-    from core.preprocessing import load
-
-    def make() -> bytes:
-        with one_large_at_a_time():
-            return preview_jpeg(load(image.source, Recipe(), frame=image.frame, name=image.file).pixels, side, quality=85)
-
-    return held.held("thumbnail", image.key, (image.frame, side), make)
+    return look(image, None, side).picture
 
 
 def preview_jpeg(pixels: Any, side: int = PREVIEW_SIDE, quality: int = 88) -> bytes:

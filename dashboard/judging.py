@@ -24,11 +24,11 @@ def wants_score_anyway(page: str, images: Sequence[str]) -> bool:
 def no_verdict(prediction: Prediction, page: str, image: str, *, about: str = "") -> None:
     """Why the model does not judge an image, with a button for its score; of one that was scored anyway, that it was."""
     slot = f"{page}:score_anyway"
-    words, button = st.columns([4, 1], vertical_alignment="center")
     said = f"{about}{plain(prediction.verdict)}"
     if prediction.scored_anyway:
-        words.warning(f"{said} The score was asked for anyway: it is no result.", icon=":material/block:")
+        st.warning(f"{said} The score was asked for anyway: it is no result.", icon=":material/block:")
         return
+    words, button = st.columns([4, 1], vertical_alignment="center")
     words.error(said, icon=":material/block:")
 
     def ask() -> None:

@@ -37,6 +37,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "No CLAHE": {"window_low": 0.5, "window_high": 99.8, "gamma": 1.0, "clahe": False, "clip_limit": 2.0, "tile_grid": 8},
 }
+FOR = {
+    "Standard": "MammoLab's default: moderate local contrast for digital mammograms and film scans.",
+    "Gentle": "Little local contrast: close to how the image was stored, with less noise.",
+    "Strong": "Much local contrast: dense tissue and faint masses stand out, and so does noise.",
+    "Microcalcifications": "Small regions and a darker background: fine bright points stand out.",
+    "No CLAHE": "Brightness and contrast of the whole image only, no local contrast.",
+}
 
 
 def saved() -> Recipe:

@@ -19,6 +19,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ from core.errors import LabError
 from dashboard import images
 from dashboard.images import ImageRef
 from dashboard.pictures import envelope
-from dashboard.preview import LOUPE, SIDE, fit, histogram, loupe
+from dashboard.preview import CUT_SIDE, LOUPE, SIDE, Cut, cut_out, fit, histogram, loupe
 
 log = logging.getLogger(__name__)
 
@@ -118,10 +119,21 @@ def _keep(token: str, make: Callable[[], ImageRef | Wall]) -> str:
 # ---------------------------------------------------------------- pictures
 
 
-def picture(image: ImageRef, recipe: Recipe, spot: tuple[float, float], seen: str = "", lens: str = "") -> bytes:
+@dataclass(frozen=True)
+class Seen:
+    """What of the picture before the browser shows already, by name: the picture, the loupe, the part at native resolution."""
+
+    picture: str = ""
+    lens: str = ""
+    cut: str = ""
+
+
+def picture(
+    image: ImageRef, recipe: Recipe, spot: tuple[float, float], seen: Seen | None = None, cut: Cut | None = None
+) -> bytes:
     """All that follows the sliders, as one message: the picture after and before, the loupe before and after at `spot`
-    (shares of width and height), numbers and histograms. The picture before is empty where its geometry is the one that
-    was `seen` already, the loupe before where it is the `lens` that was seen.
+    (shares of width and height), the part `cut` after and before where one is asked for, numbers and histograms.
+    What was `seen` of the picture before is empty.
 
     Raises:
         UnreadableImage: see core.images.read.
@@ -131,13 +143,16 @@ def picture(image: ImageRef, recipe: Recipe, spot: tuple[float, float], seen: st
 
     started = time.perf_counter()
     before, after = images.before(image, recipe), images.enhanced(image, recipe)
+    seen = seen or Seen()
     geometry = geometry_of(image, recipe)
     lens_at = _lens(geometry, after.pixels.shape, spot)
+    cut_header, cut_blobs = _cut(geometry, before.pixels, after.pixels, cut, seen.cut) if cut else ({}, [])
     shown = to_uint8(fit(after.pixels, SIDE))
     blobs = [
         encode_jpeg(shown, quality=90),
-        b"" if seen == geometry else before.jpeg,
-        *_loupe(before.pixels, after.pixels, spot, with_before=lens != lens_at),
+        b"" if seen.picture == geometry else before.jpeg,
+        *_loupe(before.pixels, after.pixels, spot, with_before=seen.lens != lens_at),
+        *cut_blobs,
     ]
     numbers = quality(before.pixels, after.pixels, before.inside)
     height, width = after.pixels.shape
@@ -146,6 +161,8 @@ def picture(image: ImageRef, recipe: Recipe, spot: tuple[float, float], seen: st
         "geometry": geometry,
         "lens": lens_at,
         "spot": before.spot,
+        "spacing": before.spacing,
+        **cut_header,
         "width": width,
         "height": height,
         "contrast": _finite(numbers.local_contrast_gain),
@@ -170,6 +187,28 @@ def magnified(image: ImageRef, recipe: Recipe, spot: tuple[float, float]) -> byt
     before, after = images.before(image, recipe).pixels, images.enhanced(image, recipe).pixels
     header = {"recipe": recipe.hash, "lens": _lens(geometry_of(image, recipe), after.shape, spot)}
     return envelope(header, _loupe(before, after, spot))
+
+
+def native(image: ImageRef, recipe: Recipe, cut: Cut, seen: str = "") -> bytes:
+    """A part of the picture at native resolution, after and before: what a zoomed view asks for. The part before is empty
+    where it is the one that was `seen`."""
+    before, after = images.before(image, recipe).pixels, images.enhanced(image, recipe).pixels
+    header, blobs = _cut(geometry_of(image, recipe), before, after, cut, seen)
+    return envelope({"recipe": recipe.hash, **header}, blobs)
+
+
+def _cut(
+    geometry: str, before: NDArray[np.uint16], after: NDArray[np.uint16], cut: Cut, seen: str
+) -> tuple[dict[str, Any], list[bytes]]:
+    """What is said of a part, its edges in shares of the picture, and the part after and before as JPEG."""
+    from core.images.encode import encode_jpeg
+
+    x0, y0, x1, y1 = cut.box(after.shape)
+    height, width = after.shape
+    name = f"{geometry}:{x0}:{y0}:{x1}:{y1}:{cut.dots}"
+    blobs = [encode_jpeg(cut_out(after, cut), quality=93)]
+    blobs.append(b"" if name == seen else encode_jpeg(cut_out(before, cut), quality=93))
+    return {"cut": name, "part": (x0 / width, y0 / height, x1 / width, y1 / height)}, blobs
 
 
 def _loupe(
@@ -248,19 +287,24 @@ def _read_on(found: Wall, recipe: Recipe) -> None:
 
 
 async def answer(request: Request) -> Response:
-    """GET tune/<token>/picture|loupe|wall?recipe=<JSON>[&x=&y=][&seen=&lens=]: a message as `envelope` writes."""
+    """GET tune/<token>/picture|loupe|native|wall?recipe=<JSON>: a message as `envelope` writes.
+
+    Further: `x`, `y` the loupe's place; `part` (left,top,right,bottom in shares, and its width in screen pixels) what is
+    wanted at native resolution; `seen`, `lens`, `cut` the names of what the browser shows of the picture before.
+    """
     with _lock:
         known = _known.get(request.path_params["token"])
         if known is not None:
             _known.move_to_end(request.path_params["token"])
     what = request.path_params["what"]
     wanted = Wall if what == "wall" else ImageRef
-    if not isinstance(known, wanted) or what not in ("picture", "loupe", "wall"):
+    if not isinstance(known, wanted) or what not in ("picture", "loupe", "native", "wall"):
         return _refused(404, "This image is no longer open here.")
     try:
         recipe = Recipe.model_validate_json(request.query_params.get("recipe", "{}"))
         spot = _share(request.query_params.get("x")), _share(request.query_params.get("y"))
-        held = request.query_params.get("seen", ""), request.query_params.get("lens", "")
+        seen = Seen(*(request.query_params.get(name, "") for name in ("seen", "lens", "cut")))
+        cut = _part(request.query_params.get("part", ""), required=what == "native")
     except ValidationError as error:
         return _refused(422, "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()))
     except ValueError as error:
@@ -272,7 +316,10 @@ async def answer(request: Request) -> Response:
             content = await run_in_threadpool(magnified, known, recipe, spot)
         else:
             with _sliders:
-                content = await run_in_threadpool(picture, known, recipe, spot, *held)
+                if cut is not None and what == "native":
+                    content = await run_in_threadpool(native, known, recipe, cut, seen.cut)
+                else:
+                    content = await run_in_threadpool(picture, known, recipe, spot, seen, cut)
     except LabError as error:
         return _refused(422, str(error))
     except Exception:
@@ -286,6 +333,22 @@ def _share(text: str | None) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"expected a share between 0 and 1, got {text!r}")
     return value
+
+
+def _part(text: str, *, required: bool) -> Cut | None:
+    """`left,top,right,bottom,dots` as a Cut; None where nothing is asked for."""
+    if not text and not required:
+        return None
+    try:
+        *edges, dots = (float(part) for part in text.split(","))
+        left, top, right, bottom = edges
+    except ValueError:
+        left, top, right, bottom, dots = (math.nan,) * 5
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1 and 1 <= dots <= CUT_SIDE):
+        raise ValueError(
+            f"expected a part as left,top,right,bottom between 0 and 1 and a width of 1 to {CUT_SIDE} pixels, got {text!r}"
+        )
+    return Cut(left, top, right, bottom, int(dots))
 
 
 def _refused(status: int, reason: str) -> JSONResponse:

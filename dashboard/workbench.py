@@ -7,7 +7,7 @@ hand on a slider comes to rest.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,11 @@ from dashboard.pictures import COMPARE, component, label_color
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.preprocessing import Arranged
+
 HEIGHT = 600  # px of the picture
 
-_HELP = "Click, or move with the arrow keys, to place the loupe; plus and minus zoom, 0 resets"
+_HELP = "Before and after: click, or move with the arrow keys, to place the loupe; plus and minus zoom, 0 resets, ? lists keys"
 _LOUPES = "".join(
     f'<figure class="loupe"><img alt="{side}, enlarged"><span class="tag">{side} (100 %)</span></figure>'
     for side in ("before", "after")
@@ -31,7 +33,9 @@ _bench = component(
     html='<div class="bench"><div class="inner">'
     + COMPARE.format(
         more=f' tabindex="0" role="group" aria-label="{_HELP}"',
-        marks='<div class="frame"></div>',
+        marks='<div class="frame"></div><div class="ruler" hidden title="Size on the screen: of mm as the file says (at the '
+        'detector where it says no more), and of a pixel of the image"><span class="mm"></span><span class="percent"></span>'
+        "<i></i></div>",
         notes='<div class="problem" role="alert" hidden></div>',
     )
     + f'<div class="aside">{_LOUPES}<figure class="histogram"><figcaption><span>Grey levels in the breast</span></figcaption>'
@@ -72,13 +76,29 @@ SLIDES = (
 LIVE = ("clahe", *(slide.name for slide in SLIDES))
 
 
-def bench(image: ImageRef, recipe: Recipe, *, key: str) -> None:
-    """Picture before and after under a movable bar, a loupe on both at native resolution, histograms; all live."""
-    _bench(
-        data={"url": _url(tuner.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT},
-        key=key,
-        on_lost_change=lambda: None,
-    )
+def bench(
+    image: ImageRef, recipe: Recipe, *, key: str, spot: tuple[float, float] | None = None, as_stored: bool = False
+) -> None:
+    """Picture before and after under a movable bar, a loupe on both at native resolution, histograms; all live.
+
+    `spot` (shares of the picture's width and height) is where the loupe begins; None: where there is something to see.
+    `as_stored`: before is shown with its grey levels the other way round.
+    """
+    data = {"url": _url(tuner.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT}
+    _bench(data={**data, "spot": spot, "as_stored": as_stored}, key=key, on_lost_change=lambda: None)
+
+
+def lesion_spot(boxes: Iterable[tuple[float, float, float, float]], arranged: Arranged) -> tuple[float, float] | None:
+    """The middle of the first lesion box (x0, y0, x1, y1 in pixels of the file's image) that the arranged picture shows, in
+    shares of its width and height; None without one."""
+    from core.preprocessing import map_boxes
+
+    height, width = arranged.levels.shape
+    for x0, y0, x1, y1 in map_boxes(boxes, arranged.matrix):
+        x, y = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
+        if 0 <= x < 1 and 0 <= y < 1:
+            return x, y
+    return None
 
 
 def panel(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:

@@ -156,7 +156,7 @@ def _picture_commands(commands: argparse._SubParsersAction) -> None:
         help="evidence for which class; both: malignant in orange and benign in blue, on one scale",
     )
     explain.add_argument("--original", action="store_true", help="draw the map over the original image, at its full size")
-    explain.add_argument("--opacity", type=float, default=0.5, metavar="0..1", help="of the colours (default: 0.5)")
+    explain.add_argument("--opacity", type=float, default=0.7, metavar="0..1", help="of the colours (default: 0.7)")
     explain.add_argument("--colormap", default="inferno", help="inferno, turbo, magma, viridis, cividis, jet")
     explain.add_argument(
         "--channels", type=int, default=128, metavar="N", help="feature maps that scorecam tries, 0 for all (default: 128)"

@@ -19,13 +19,15 @@ from core.gradcam.methods import (
     methods_for,
     unfit_methods,
 )
-from core.gradcam.overlay import COLORMAPS, colours_of, levels, overlay, two_colours
+from core.gradcam.overlay import COLORMAPS, HALF, OPACITY, colours_of, levels, overlay, render, two_colours
 
 __all__ = [
     "AUTO",
     "CLASSLESS",
     "COLORMAPS",
+    "HALF",
     "METHODS",
+    "OPACITY",
     "SCORE_CHANNELS",
     "SLOW",
     "TARGETS",
@@ -42,6 +44,7 @@ __all__ = [
     "levels",
     "methods_for",
     "overlay",
+    "render",
     "two_colours",
     "unfit_methods",
 ]

@@ -33,9 +33,8 @@ log = logging.getLogger(__name__)
 
 _SIDE = 420  # px, the longer side of an image in the report
 _GAP = 6  # px between an image and its heatmap
-_OUTLINE = (0, 255, 160)
 # Raise it when pictures are drawn otherwise: those that are kept are made anew.
-_VERSION = 2
+_VERSION = 3
 _TITLES = {
     "hit": "Malignant, called malignant",
     "miss": "Malignant, called benign",
@@ -61,9 +60,9 @@ def cases(material: Material, predictor: Predictor | None) -> Section:
         f"predictions/{evaluation.split}.csv in the run's folder, counted from 1 below its heading, where the file is found."
     )
     caption = (
-        "Left: what the model saw; right: with the evidence for malignant. Green: the lesion, where the manifest says where "
-        "it is. A heatmap shows where evidence was found, at the resolution of the layer it is read from; it does not outline "
-        "a lesion."
+        "Left: what the model saw; right: with the evidence for malignant, outlined where it reaches half of its "
+        "strongest. White: the lesion, where the manifest says where it is. A heatmap shows where evidence was found, at the "
+        "resolution of the layer it is read from; it does not outline a lesion."
     )
     blocks: list[Block] = [Text(text)]
     blocks += [Pictures(tuple(pictures), caption)] if pictures else []
@@ -141,14 +140,13 @@ def _key(material: Material, path: str) -> str:
 
 def _draw(material: Material, predictor: Predictor, path: str, target: Path, note: Path) -> None:
     """Write the pair of pictures, and beside it how its heatmap was made, or why there is none."""
-    from core.gradcam import overlay
+    from core.gradcam import render
 
     prediction = predictor.predict(Path(path))
     prepared = prediction.prepared
     heat = predictor.explain(prediction)
-    grey = np.repeat(prepared.pixels[:, :, None], 3, axis=2)
     lesion = _lesion(material, path, prediction, prepared)
-    pair = [_outlined(image, lesion) for image in (grey, overlay(prepared, heat))]
+    pair = [render(prepared.pixels, each, side=_SIDE, mask=lesion) for each in (None, heat)]
     gap = np.full((pair[0].shape[0], _GAP, 3), 255, np.uint8)
     try:
         for folder in (target.parent.parent, target.parent):  # never the run's own, which may have been deleted
@@ -179,19 +177,6 @@ def _lesion(material: Material, path: str, prediction: Any, prepared: Any) -> ND
     if not has_lesion(row):
         return None
     return lesion_mask(row, prepared.matrix, prediction.mammogram.pixels.shape, prepared.pixels.shape)
-
-
-def _outlined(image: NDArray[np.uint8], lesion: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
-    """The image at the report's size, with the lesion's outline."""
-    scale = _SIDE / max(image.shape[:2])
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    if lesion is not None:
-        mask = cv2.resize(lesion.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        shown = np.ascontiguousarray(shown)
-        cv2.drawContours(shown, contours, -1, _OUTLINE, 2, cv2.LINE_8)  # one pixel would lose its colour in a JPEG
-    return np.asarray(shown, dtype=np.uint8)
 
 
 def _picture(row: pd.Series, number: int, kind: str, kept: Path, note: Path) -> Picture:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +25,6 @@ Box = tuple[float, float, float, float]
 
 BOTH = "both"  # malignant and benign evidence in one picture
 SHOWN_SIDE = 1024  # px; a small input is enlarged to about this before boxes are drawn, so that their lines are thin
-BOX_COLOR = (255, 255, 255)  # the one that is in no colour map's middle and in neither class's colour
 GAP = 16  # px between pictures that are saved side by side
 
 
@@ -113,33 +111,13 @@ def on_original(found: Explained, original: Picture, shape: tuple[int, int], box
     return View(original, values, mapped, found.drawn.target == BOTH)
 
 
-def drawn(view: View, *, opacity: float, colormap: str) -> Picture:
-    """The view as RGB uint8, enlarged where it is small, with its boxes."""
-    from core.gradcam import overlay
+def drawn(view: View, **look: Any) -> Picture:
+    """The view as RGB uint8, enlarged where it is small, with its boxes; `look`: opacity, colormap and outline (on or off)."""
+    from core.gradcam import render
 
-    tinted = overlay(view.image, view.values, opacity, colormap, signed=view.signed)
-    return _finish(tinted, view.boxes)
-
-
-def pictures(found: Explained, *, opacity: float, colormap: str) -> tuple[Picture, Picture]:
-    """(model input, overlay), RGB uint8, both enlarged alike."""
-    view = on_input(found, [])
-    grey = np.repeat(view.image[..., None], 3, axis=2)
-    return _finish(grey, ()), drawn(view, opacity=opacity, colormap=colormap)
-
-
-def _finish(image: Picture, boxes: tuple[Box, ...]) -> Picture:
-    height, width = image.shape[:2]
-    factor = max(1, round(SHOWN_SIDE / max(height, width)))
-    shown: Any = image
-    if factor > 1:
-        shown = cv2.resize(image, (width * factor, height * factor), interpolation=cv2.INTER_CUBIC)
-    shown = np.ascontiguousarray(shown)
-    for box in boxes:
-        x0, y0, x1, y1 = (round(edge * factor) for edge in box)
-        for colour, thickness in (((0, 0, 0), 4), (BOX_COLOR, 2)):  # seen on white tissue, too
-            cv2.rectangle(shown, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
-    return shown
+    look["outline"] = 2 if look.get("outline", True) else 0
+    side = max(SHOWN_SIDE, *view.image.shape)
+    return render(view.image, view.values, side=side, boxes=view.boxes, signed=view.signed, **look)
 
 
 def side_by_side(shown: list[Picture]) -> Picture:

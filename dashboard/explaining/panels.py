@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from core.images.encode import encode_jpeg, encode_png
 from dashboard.explaining import View
@@ -14,18 +15,22 @@ from dashboard.pictures import component, envelope
 
 _heat = component(
     "heat",
-    html='<div class="heat"><div class="look">'
+    html='<div class="heat"><div class="panels"></div><div class="look">'
     '<label>Opacity <input type="range" min="0" max="1" step="0.05" aria-label="Opacity"><output></output></label>'
     '<label>Colours <select aria-label="Colours"></select></label>'
-    '<div class="scale"><span class="low"></span><canvas></canvas><span class="high"></span><span class="under"></span></div>'
-    '</div><div class="panels"></div></div>',
-    uses=("envelope",),
+    '<label title="A line round what is at least half as strong as the strongest"><input type="checkbox" name="outline"> '
+    'Outline</label><label title="A bar over the heatmap: on its left the image alone"><input type="checkbox" name="swipe"> '
+    'Swipe</label><button type="button" class="hold" title="Or hold the space bar on a picture">Hold to hide</button>'
+    '<div class="scale"><span class="low"></span><canvas role="img" aria-label="colour scale"></canvas>'
+    '<span class="high"></span><span class="under"></span></div></div></div>',
+    uses=("envelope", "swipe"),
 )
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: `view` with its map, or without it where `bare`; `note` is written onto it: why there is no map."""
+    """One picture: `view` with its map, or without it where `bare`; `note` is written onto it: why there is no map, or why it
+    is not to be trusted."""
 
     view: View
     title: str
@@ -40,19 +45,21 @@ def show(
     key: str,
     height: int,
     ratio: float,
-    opacity: float,
-    colormap: str,
+    look: Mapping[str, Any],
     scale: tuple[str, str, str],
     subject: str,
     linked: bool,
     on_look: Callable[[], None],
 ) -> None:
-    """The panels in a row, under opacity, colours and a bar: `scale` is what its ends mean, and the line under it.
+    """The panels in a row, over what changes their look and a bar: `scale` is what its ends mean, and the line under it.
 
-    A panel is `ratio` times as wide as high, and at most `height` px high.
-    `linked`: they show the same places, so they are zoomed together, and stay so while `subject` is the same. What the
-    user makes of opacity and colours is in `st.session_state[key]["look"]` when `on_look` is called.
+    A panel is `ratio` times as wide as high, and at most `height` px high; less where the window is low.
+    `linked`: they show the same places, so they are zoomed together, and stay so while `subject` is the same. `look`:
+    opacity, colormap, outline, swipe; what the user makes of them is in `st.session_state[key]["look"]` when `on_look` is
+    called.
     """
+    from core.gradcam import HALF
+
     blobs: list[bytes] = []
     shown = []
     for panel in panels:
@@ -68,8 +75,8 @@ def show(
         "columns": len(shown),
         "height": height,
         "ratio": ratio,
-        "opacity": opacity,
-        "colormap": colormap,
+        "look": dict(look),
+        "half": HALF,
         "signed": signed,
         "scale": scale,
         "subject": subject,

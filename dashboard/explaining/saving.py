@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -44,21 +44,24 @@ def view_of(case: Case, found: Explained, look: Look) -> View:
     return on_original(found, picture, shape, boxes)
 
 
-def colours() -> tuple[float, str]:
-    """(opacity, colour map) as they were left."""
-    from core.gradcam import COLORMAPS
+def colours() -> dict[str, Any]:
+    """How the map is drawn, as it was left: opacity, colormap, outline (on or off)."""
+    from core.gradcam import COLORMAPS, OPACITY
 
-    opacity, colormap = services.recall("explain:opacity", 0.5), services.recall("explain:colormap", COLORMAPS[0])
+    opacity, colormap = services.recall("explain:opacity", OPACITY), services.recall("explain:colormap", COLORMAPS[0])
     good = isinstance(opacity, int | float) and 0 <= opacity <= 1
-    return (float(opacity) if good else 0.5), (colormap if colormap in COLORMAPS else COLORMAPS[0])
+    return {
+        "opacity": float(opacity) if good else OPACITY,
+        "colormap": colormap if colormap in COLORMAPS else COLORMAPS[0],
+        "outline": services.recall("explain:outline", True) is not False,
+    }
 
 
 def remember_look() -> None:
-    """Keep the opacity and the colours that the browser tells of."""
-    look = st.session_state[PICTURES]["look"]
-    if look:
-        services.remember("explain:opacity", look["opacity"])
-        services.remember("explain:colormap", look["colormap"])
+    """Keep what the browser tells of opacity, colours, outline and swipe."""
+    for name, value in (st.session_state[PICTURES]["look"] or {}).items():
+        if name in ("opacity", "colormap", "outline", "swipe"):
+            services.remember(f"explain:{name}", value)
 
 
 def saving(
@@ -94,9 +97,7 @@ def saving(
 
 def saved_picture(views: list[View]) -> Picture:
     """The overlays in a row, as they are shown."""
-
-    opacity, colormap = colours()
-    return side_by_side([drawn(view, opacity=opacity, colormap=colormap) for view in views])
+    return side_by_side([drawn(view, **colours()) for view in views])
 
 
 def save_many(run: Run, rows: pd.DataFrame, ask: Ask, look: Look) -> None:

@@ -1,21 +1,30 @@
-// Images on black with a map in colour over each. Opacity and colours change here, without the server, which hears of them
-// ("look") when the hand comes to rest. Wheel zooms, drag pans, double click resets; panels of one image move together.
+// Images on black with a map in colour over each. Opacity, colours, outline and swipe change here, without the server, which
+// hears of them ("look") when the hand comes to rest. Zoom, pan and keys: swipe.js; panels of one image move together.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".heat")
   const [header, blobs] = unpack(data)
-  const state = (root._heat ??= { id: "", panels: [], look: null, view: { zoom: 1, x: 0, y: 0 } })
-  const [opacity, output, colours] = ["input", "output", "select"].map((name) => root.querySelector(name))
+  const state = (root._heat ??= { id: "", panels: [], look: null, view: {} })
+  const find = (what) => root.querySelector(what)
+  const [opacity, output, colours, outline, swiping] = [
+    "input[type=range]",
+    "output",
+    "select",
+    "input[name=outline]",
+    "input[name=swipe]",
+  ].map(find)
   root.style.setProperty("--columns", header.columns)
   root.style.setProperty("--height", header.height + "px")
   root.style.setProperty("--ratio", header.ratio)
-  if (!state.dirty) state.look = { opacity: header.opacity, colormap: header.colormap }
+  if (!state.dirty) state.look = header.look
+  measureAbove(root)
 
   const table = () => {
     const text = atob(header.signed ? header.two_colours : header.tables[state.look.colormap])
     return Uint8Array.from(text, (letter) => letter.charCodeAt(0))
   }
-  // what a level is drawn with: its colour, the more opaque the stronger it is
+  const strength = (level) => (header.signed ? Math.abs(level - 128) / 127 : level / 255)
+  // as core.gradcam.overlay: the stronger the more opaque, up to half of the strongest
   const paint = (canvas, levels, width, height) => {
     const rgb = table()
     const pixels = new ImageData(width, height)
@@ -24,38 +33,69 @@ export default function (component) {
       pixels.data[4 * i] = rgb[3 * level]
       pixels.data[4 * i + 1] = rgb[3 * level + 1]
       pixels.data[4 * i + 2] = rgb[3 * level + 2]
-      pixels.data[4 * i + 3] = header.signed ? Math.min(255, Math.abs(level - 128) * 2) : level
+      pixels.data[4 * i + 3] = 255 * Math.min(1, strength(level) / header.half)
     }
     Object.assign(canvas, { width, height })
     canvas.getContext("2d").putImageData(pixels, 0, 0)
   }
+  const colourOf = (level) => `rgb(${[...table().slice(3 * level, 3 * level + 3)].join(" ")})`
   const repaint = () => {
-    for (const panel of state.panels) if (panel.levels) paint(panel.canvas, panel.levels, panel.width, panel.height)
+    for (const panel of state.panels) {
+      if (!panel.levels) continue
+      paint(panel.canvas, panel.levels, panel.width, panel.height)
+      panel.lines.style.setProperty("--strong", colourOf(header.signed ? 255 : 210))
+      panel.lines.style.setProperty("--negative", colourOf(0))
+    }
     const ramp = Uint8Array.from({ length: 256 }, (_, level) => level)
-    paint(root.querySelector(".scale canvas"), ramp, 256, 1)
+    paint(find(".scale canvas"), ramp, 256, 1)
   }
-  const dim = () => {
-    root.style.setProperty("--opacity", state.look.opacity)
-    opacity.style.setProperty("--filled", state.look.opacity * 100 + "%")
-    output.textContent = Math.round(state.look.opacity * 100) + " %"
-    root.dataset.look = `${state.look.opacity} ${state.look.colormap}`
+  const show = () => {
+    const { look } = state
+    root.style.setProperty("--opacity", look.opacity)
+    opacity.style.setProperty("--filled", look.opacity * 100 + "%")
+    output.textContent = Math.round(look.opacity * 100) + " %"
+    root.classList.toggle("plain", !look.outline)
+    for (const panel of state.panels) {
+      if (!panel.bar || panel.bar.hidden === !look.swipe) continue
+      panel.bar.hidden = !look.swipe
+      panel.figure.classList.toggle("swiping", look.swipe)
+      panel.swipe.split = panel.swipe.home = look.swipe ? 0.5 : 0
+      panel.swipe.draw()
+    }
+    root.dataset.look = `${look.opacity} ${look.colormap}`
   }
   const settle = () => {
     state.dirty = false
     setTriggerValue("look", state.look)
   }
+  const change = (part, kept = true) => {
+    state.dirty = true
+    state.look = { ...state.look, ...part }
+    show()
+    if (kept) settle()
+  }
 
   // ---------------------------------------------------------------- panels
-  const rectangles = (boxes) => {
-    const drawing = document.createElementNS("http://www.w3.org/2000/svg", "svg")
+  const svg = (tag, attributes) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag)
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value)
+    return node
+  }
+  const drawing = ({ width, height }) => svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" })
+  const rectangles = (panel, boxes) => {
+    const lines = drawing(panel)
     for (const [x0, y0, x1, y1] of boxes)
-      for (const kind of ["halo", "line"]) {
-        const rectangle = document.createElementNS("http://www.w3.org/2000/svg", "rect")
-        const place = { x: x0, y: y0, width: x1 - x0, height: y1 - y0, class: kind }
-        for (const [name, value] of Object.entries(place)) rectangle.setAttribute(name, value)
-        drawing.append(rectangle)
-      }
-    return drawing
+      for (const kind of ["halo", "line"]) lines.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, class: kind }))
+    return lines
+  }
+  const outlines = (panel) => {
+    const lines = drawing(panel)
+    const limit = (sign) => (header.signed ? 128 + sign * 127 * header.half : 255 * header.half)
+    for (const sign of header.signed ? [1, -1] : [1]) {
+      const d = contour(panel.levels, panel.width, panel.height, limit(sign), sign)
+      for (const kind of ["halo", sign > 0 ? "strong" : "negative"]) lines.append(svg("path", { d, class: kind }))
+    }
+    return lines
   }
   const text = (kind, words) => {
     const line = document.createElement("div")
@@ -63,117 +103,79 @@ export default function (component) {
     line.textContent = line.title = words
     return line
   }
+  const box = (kind, ...children) => {
+    const made = document.createElement("div")
+    made.className = kind
+    made.append(...children)
+    return made
+  }
   const load = async (blob) => {
     const image = new Image()
     image.src = URL.createObjectURL(blob)
     await image.decode()
     return image
   }
+  const keys = [["space (hold)", "hide the heatmap"], ["Swipe", "a bar between image and heatmap"], ...KEYS]
   const build = async () => {
     const panels = await Promise.all(
       header.panels.map(async (panel) => {
-        const figure = document.createElement("figure")
-        figure.className = "panel"
-        const frame = document.createElement("div")
-        frame.className = "frame"
-        const layers = document.createElement("div")
-        layers.className = "layers"
         const base = await load(blobs[panel.image])
-        base.alt = panel.title
-        layers.append(base)
-        const made = { frame, layers, width: base.naturalWidth, height: base.naturalHeight }
+        base.alt = panel.map >= 0 ? `${panel.title}: the image below the heatmap` : panel.title
+        const made = { base, width: base.naturalWidth, height: base.naturalHeight }
+        const frame = (made.frame = box("frame compare", box("side", base)))
         if (panel.map >= 0) {
           const map = await load(blobs[panel.map])
           made.canvas = document.createElement("canvas")
+          made.canvas.setAttribute("role", "img")
+          made.canvas.setAttribute("aria-label", [panel.title, panel.detail, panel.note].filter(Boolean).join(". "))
           const reader = new OffscreenCanvas(made.width, made.height).getContext("2d")
           reader.drawImage(map, 0, 0)
           made.levels = reader.getImageData(0, 0, made.width, made.height).data.filter((_, index) => index % 4 === 0)
           URL.revokeObjectURL(map.src)
-          layers.append(made.canvas)
+          made.lines = outlines(made)
+          made.bar = box("bar")
+          const about = { role: "slider", tabIndex: 0, ariaLabel: "image and heatmap", ariaValueMin: "0", ariaValueMax: "100" }
+          Object.assign(made.bar, { ...about, hidden: true })
+          frame.append(box("side after", made.canvas, made.lines), made.bar)
         }
-        if (panel.boxes.length) {
-          const drawing = rectangles(panel.boxes)
-          drawing.setAttribute("viewBox", `0 0 ${made.width} ${made.height}`)
-          layers.append(drawing)
-        }
-        frame.append(layers)
+        if (panel.boxes.length) frame.append(box("side", rectangles(made, panel.boxes)))
+        if (panel.map >= 0) frame.append(text("tag left", "image"), text("tag right", "heatmap"))
         if (panel.note) frame.append(text("note", panel.note))
-        figure.append(frame, text("caption", panel.title))
-        if (panel.detail) figure.append(text("detail", panel.detail))
-        return { ...made, figure, base }
+        frame.tabIndex = 0
+        frame.setAttribute("role", "group")
+        frame.setAttribute("aria-label", `${panel.title}: plus and minus zoom, arrow keys move, space hides the heatmap, ? lists keys`)
+        made.figure = document.createElement("figure")
+        made.figure.className = "panel"
+        made.figure.append(frame, text("caption", panel.title))
+        if (panel.detail) made.figure.append(text("detail", panel.detail))
+        return made
       }),
     )
     if (state.id !== header.id) return // other panels were asked for meanwhile
     const old = state.panels
     state.panels = panels
-    if (!header.linked || state.subject !== header.subject) state.view = { zoom: 1, x: 0, y: 0 }
+    if (!header.linked || state.subject !== header.subject) state.view = {}
     state.subject = header.subject
-    panels.forEach((panel, index) => steer(panel, header.linked ? null : index))
-    repaint()
-    draw()
-    root.querySelector(".panels").replaceChildren(...panels.map((panel) => panel.figure))
-    setTimeout(() => old.forEach((panel) => URL.revokeObjectURL(panel.base.src)), 1000)
-  }
-
-  // ---------------------------------------------------------------- zoom
-  const draw = () => {
-    for (const panel of state.panels) {
-      const { zoom, x, y } = panel.view ?? state.view
-      panel.layers.style.transform = `translate(${x}px, ${y}px) scale(${zoom})`
-      panel.frame.classList.toggle("zoomed", zoom > 1)
-    }
-  }
-  const steer = (panel, alone) => {
-    if (alone !== null) panel.view = { zoom: 1, x: 0, y: 0 }
-    const { frame } = panel
-    const view = () => panel.view ?? state.view
-    const inside = () => {
-      const now = view()
-      const { width, height } = frame.getBoundingClientRect()
-      now.x = Math.min(0, Math.max(width * (1 - now.zoom), now.x))
-      now.y = Math.min(0, Math.max(height * (1 - now.zoom), now.y))
-      draw()
-    }
-    frame.onwheel = (event) => {
-      event.preventDefault()
-      const now = view()
-      const box = frame.getBoundingClientRect()
-      const [px, py] = [event.clientX - box.left, event.clientY - box.top]
-      const zoom = Math.min(12, Math.max(1, now.zoom * Math.exp(-event.deltaY * 0.0015)))
-      Object.assign(now, { x: px - ((px - now.x) * zoom) / now.zoom, y: py - ((py - now.y) * zoom) / now.zoom, zoom })
-      inside()
-    }
-    frame.onpointerdown = (event) => {
-      const now = view()
-      const start = { x: event.clientX - now.x, y: event.clientY - now.y }
-      frame.setPointerCapture(event.pointerId)
-      frame.onpointermove = (moved) => {
-        Object.assign(now, { x: moved.clientX - start.x, y: moved.clientY - start.y })
-        inside()
+    for (const panel of panels) {
+      const onDraw = ({ zoom, x, y }) => {
+        panel.frame.style.setProperty("--zoom", zoom)
+        state.view = header.linked ? { zoom, x, y } : {}
+        for (const other of header.linked ? state.panels : []) {
+          const at = other.swipe
+          if (!at || (at.zoom === zoom && at.x === x && at.y === y)) continue
+          Object.assign(at, state.view)
+          at.draw()
+        }
       }
-      frame.onpointerup = frame.onpointercancel = () => (frame.onpointermove = null)
+      panel.swipe = swipe(panel.frame, { onDraw, home: 0 })
+      Object.assign(panel.swipe, { width: panel.width, height: panel.height, most: 12 }, state.view)
+      keyHelp(panel.frame, keys)
     }
-    frame.tabIndex = 0
-    frame.setAttribute("role", "group")
-    frame.setAttribute("aria-label", "Picture with heatmap: plus and minus zoom, arrow keys pan, 0 resets")
-    frame.onkeydown = (event) => {
-      const now = view()
-      const { width, height } = frame.getBoundingClientRect()
-      const factor = { "+": 1.25, "=": 1.25, "-": 0.8 }[event.key]
-      const move = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key]
-      if (factor) {
-        const zoom = Math.min(12, Math.max(1, now.zoom * factor))
-        Object.assign(now, { x: width / 2 - ((width / 2 - now.x) * zoom) / now.zoom, y: height / 2 - ((height / 2 - now.y) * zoom) / now.zoom, zoom })
-      } else if (move && now.zoom > 1) Object.assign(now, { x: now.x + move[0], y: now.y + move[1] })
-      else if (event.key === "0") Object.assign(now, { zoom: 1, x: 0, y: 0 })
-      else return
-      event.preventDefault()
-      inside()
-    }
-    frame.ondblclick = () => {
-      Object.assign(view(), { zoom: 1, x: 0, y: 0 })
-      draw()
-    }
+    repaint()
+    show()
+    for (const panel of panels) panel.swipe.draw()
+    find(".panels").replaceChildren(...panels.map((panel) => panel.figure))
+    setTimeout(() => old.forEach((panel) => URL.revokeObjectURL(panel.base.src)), 1000)
   }
 
   // ---------------------------------------------------------------- controls
@@ -187,22 +189,52 @@ export default function (component) {
   colours.value = state.look.colormap
   colours.parentElement.hidden = header.signed
   opacity.value = state.look.opacity
-  const [low, high, under] = ["low", "high", "under"].map((name) => root.querySelector(`.${name}`))
+  outline.checked = state.look.outline
+  swiping.checked = state.look.swipe
+  const [low, high, under] = [".scale .low", ".scale .high", ".scale .under"].map(find)
   ;[low.textContent, high.textContent, under.textContent] = header.scale
-  opacity.oninput = () => {
-    state.dirty = true
-    state.look = { ...state.look, opacity: Number(opacity.value) }
-    dim()
-  }
+  opacity.oninput = () => change({ opacity: Number(opacity.value) }, false)
   opacity.onchange = settle
   colours.onchange = () => {
-    state.look = { ...state.look, colormap: colours.value }
+    change({ colormap: colours.value })
     repaint()
-    dim()
-    settle()
   }
-  dim()
+  outline.onchange = () => change({ outline: outline.checked })
+  swiping.onchange = () => change({ swipe: swiping.checked })
+  const hold = (on) => state.panels.forEach((panel) => panel.swipe?.hold(on))
+  const button = find(".hold")
+  button.onpointerdown = () => hold(true)
+  button.onpointerup = button.onpointerleave = button.onpointercancel = button.onblur = button.onkeyup = () => hold(false)
+  button.onkeydown = (event) => [" ", "Enter"].includes(event.key) && hold(true)
+  show()
   if (state.id === header.id) return repaint()
   state.id = header.id
   build()
+}
+
+// Where levels (row by row) pass `limit`, upwards of it for sign 1, as an SVG path in pixels: marching squares.
+function contour(levels, width, height, limit, sign) {
+  const at = (x, y) => (x < 0 || y < 0 || x >= width || y >= height ? -1 : (levels[y * width + x] - limit) * sign)
+  const parts = []
+  for (let y = -1; y < height; y++)
+    for (let x = -1; x < width; x++) {
+      const corners = [at(x, y), at(x + 1, y), at(x + 1, y + 1), at(x, y + 1)]
+      const inside = corners.map((value) => value >= 0)
+      if (inside.every(Boolean) || !inside.some(Boolean)) continue
+      const places = [
+        [x, y],
+        [x + 1, y],
+        [x + 1, y + 1],
+        [x, y + 1],
+      ]
+      const cuts = []
+      for (let edge = 0; edge < 4; edge++) {
+        const next = (edge + 1) % 4
+        if (inside[edge] === inside[next]) continue
+        const share = corners[edge] / (corners[edge] - corners[next])
+        cuts.push([0, 1].map((axis) => (places[edge][axis] + share * (places[next][axis] - places[edge][axis]) + 0.5).toFixed(2)))
+      }
+      for (let cut = 0; cut + 1 < cuts.length; cut += 2) parts.push(`M${cuts[cut].join(" ")}L${cuts[cut + 1].join(" ")}`)
+    }
+  return parts.join("")
 }

@@ -1,15 +1,18 @@
-// Before/after on black: drag the bar, wheel to zoom, drag to pan, double click to reset, arrow keys on the bar.
-// View and bar stay where they are when new images come in. `onSpot(share, kind)` hears where in the picture (shares of
-// its width and height) the pointer hovers ("hover"), clicks ("click") or that it has left ("leave"); `onDraw(state)`
-// hears of each change of the view. Returns the state, with functions to draw and to convert between places.
-function swipe(root, { onSpot, onDraw } = {}) {
-  const state = (root._state ??= { split: 0.5, zoom: 1, x: 0, y: 0, serial: 0, width: 0, height: 0 })
+// Before/after on black: drag the bar, wheel to zoom, drag to pan, double click to reset, keys (see `state.key`); while the
+// space bar is held only "before" is seen. View and bar stay where they are when new images come in.
+// `onSpot(share, kind)` hears where in the picture (shares of its width and height) the pointer hovers ("hover"), clicks
+// ("click") or that it has left ("leave"); `onDraw(state)` hears of each change of the view; `home` is where the bar begins.
+// Returns the state, with functions to draw and to convert between places. Where `state.width` and `height` say how many
+// pixels the picture has, the zoom ends at four screen pixels for each of them, or at `state.most`.
+const MOST = 4
+function swipe(root, { onSpot, onDraw, home = 0.5 } = {}) {
+  const state = (root._state ??= { split: home, zoom: 1, x: 0, y: 0, serial: 0, width: 0, height: 0, home })
   const bar = root.querySelector(".bar")
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value))
   state.draw = () => {
     root.style.setProperty("--split", state.split * 100 + "%")
     root.style.setProperty("--view", `translate(${state.x}px, ${state.y}px) scale(${state.zoom})`)
-    bar.setAttribute("aria-valuenow", Math.round(state.split * 100))
+    bar?.setAttribute("aria-valuenow", Math.round(state.split * 100))
     root.classList.toggle("zoomed", state.zoom > 1)
     onDraw?.(state)
   }
@@ -42,25 +45,51 @@ function swipe(root, { onSpot, onDraw } = {}) {
     state.y = clamp(state.y, height * (1 - state.zoom), 0)
   }
   state.zoomTo = (zoom, px, py) => {
-    zoom = clamp(zoom, 1, 16)
+    zoom = clamp(zoom, 1, state.most ?? (state.width ? Math.max(1, MOST / fitted().scale) : 16))
     state.x = px - ((px - state.x) * zoom) / state.zoom
     state.y = py - ((py - state.y) * zoom) / state.zoom
     state.zoom = zoom
     keepInside()
     state.draw()
   }
-  state.reset = () => {
-    Object.assign(state, { split: 0.5, zoom: 1, x: 0, y: 0 })
+  state.pan = (dx, dy) => {
+    state.x += dx
+    state.y += dy
+    keepInside()
     state.draw()
   }
+  state.reset = () => {
+    Object.assign(state, { split: state.home, zoom: 1, x: 0, y: 0 })
+    state.draw()
+  }
+  state.hold = (on) => root.classList.toggle("held", on)
+  // + and - zoom about the middle (or `about`), 1 shows one screen pixel for each of the picture's, 0 resets, arrows pan
+  state.key = (event, about) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return
+    const { width, height } = root.getBoundingClientRect()
+    const [px, py] = about ?? [width / 2, height / 2]
+    const factor = { "+": 1.25, "=": 1.25, "-": 0.8 }[event.key]
+    const move = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key]
+    if (factor) state.zoomTo(state.zoom * factor, px, py)
+    else if (event.key === "1" && state.width) state.zoomTo(1 / fitted().scale, px, py)
+    else if (event.key === "0") state.reset()
+    else if (event.key === " " && !event.target.closest("button")) state.hold(true)
+    else if (move && state.zoom > 1) state.pan(...move)
+    else return
+    event.preventDefault()
+  }
+  root.onkeydown = (event) => state.key(event)
+  root.onkeyup = (event) => event.key === " " && state.hold(false)
+  root.onblur = () => state.hold(false)
   root.onwheel = (event) => {
     event.preventDefault()
     const box = root.getBoundingClientRect()
     state.zoomTo(state.zoom * Math.exp(-event.deltaY * 0.0015), event.clientX - box.left, event.clientY - box.top)
   }
   root.onpointerdown = (event) => {
+    if (event.target.closest(".help")) return
     const grabbed = event.target.closest(".bar")
-    const moves = grabbed || state.zoom === 1 ? "bar" : "picture"
+    const moves = grabbed || (bar && !bar.hidden && state.zoom === 1) ? "bar" : "picture"
     const start = { x: event.clientX - state.x, y: event.clientY - state.y, clientX: event.clientX, clientY: event.clientY }
     let dragging = Boolean(grabbed) || !onSpot
     const move = (moved) => {
@@ -90,14 +119,68 @@ function swipe(root, { onSpot, onDraw } = {}) {
   }
   root.onpointermove = hover
   root.onpointerleave = () => onSpot?.(null, "leave")
-  root.ondblclick = state.reset
-  bar.onkeydown = (event) => {
-    const step = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key]
-    if (!step) return
-    event.preventDefault()
-    event.stopPropagation()
-    state.split = clamp(state.split + step, 0, 1)
-    state.draw()
-  }
+  root.ondblclick = (event) => event.target.closest(".help") || state.reset()
+  if (bar)
+    bar.onkeydown = (event) => {
+      const step = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key]
+      if (!step) return
+      event.preventDefault()
+      event.stopPropagation()
+      state.split = clamp(state.split + step, 0, 1)
+      state.draw()
+    }
   return state
 }
+
+// Set --above to the height of what stands above `root` on its page, for pictures that end with the window. It differs with
+// the warnings, and some of it is drawn later.
+function measureAbove(root) {
+  const measure = () => {
+    const scrolled = document.querySelector("[data-testid=stMain]")?.scrollTop ?? 0
+    root.style.setProperty("--above", Math.round(root.getBoundingClientRect().top + scrolled) + "px")
+  }
+  root._above ??= new ResizeObserver(measure)
+  root._above.observe(document.body)
+  setTimeout(measure, 300)
+  measure()
+}
+
+// A button with "?" in the picture's corner that lists its keys ([keys, what they do] each); "?" and Escape on the picture
+// open and close the list.
+function keyHelp(root, rows) {
+  if (root.querySelector(".help")) return
+  const help = document.createElement("div")
+  help.className = "help"
+  const button = document.createElement("button")
+  Object.assign(button, { type: "button", textContent: "?", title: "Keys and mouse (?)" })
+  button.setAttribute("aria-label", "Keys and mouse")
+  const list = document.createElement("dl")
+  list.hidden = true
+  for (const [keys, what] of rows)
+    for (const [tag, text] of [
+      ["dt", keys],
+      ["dd", what],
+    ]) {
+      const cell = document.createElement(tag)
+      cell.textContent = text
+      list.append(cell)
+    }
+  const open = (on) => {
+    list.hidden = !on
+    button.setAttribute("aria-expanded", String(on))
+  }
+  open(false)
+  button.onclick = () => open(list.hidden)
+  root.addEventListener("keydown", (event) => {
+    if (event.key === "?") open(list.hidden)
+    else if (event.key === "Escape") open(false)
+  })
+  help.append(button, list)
+  root.append(help)
+}
+const KEYS = [
+  ["wheel, + −", "zoom"],
+  ["drag, arrows", "move when zoomed"],
+  ["1", "100 %: each pixel of the image is one of the screen"],
+  ["0, double click", "whole picture"],
+]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN = 16
 COLUMNS = 8
+HEIGHT = 380  # px, of the case that was clicked
 KINDS = {"missed": "Missed cancers", "alarms": "False alarms", "near": "Near the threshold"}
 CASE = "evaluate:case"
 
@@ -99,6 +100,8 @@ def _gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool, waiting:
     elif heated and heat.failed(scene.run):
         st.warning(f"No heatmaps. {components.plain(heat.failed(scene.run))}", icon=":material/blur_off:")
         st.button("Try again", key="evaluate:heat_again", on_click=lambda: heat.again(scene.run))
+    elif heated:
+        st.caption(heat.READING)
 
 
 def _tile(row: Any, recipe: Recipe, heated: heat.Heat | None) -> Tile:
@@ -129,17 +132,27 @@ def chosen(scene: Scene) -> None:
         left, right = st.columns([4, 3], gap="medium")
         with left:
             recipe = Recipe.model_validate(scene.run.model_card()["recipe"])
-            try:
-                tiles = [Tile(results.input_thumbnail(row.path, recipe, heat.SIDE), "what the model saw")]
-            except LabError as error:
-                tiles = [Tile(b"", missing=str(error))]
-            heated = heat.ready(scene.run, [str(path)]).get(str(path))
-            if heated is not None:
-                tiles.append(Tile(heated.image, "evidence for malignancy", missing=heated.reason))
-            pictures.gallery(tiles, key="evaluate:chosen", columns=2, height=300)
+            large(row, recipe, heat.ready(scene.run, [str(path)]).get(str(path)))
         with right:
             facts(scene, row)
             opening(scene, str(path))
+
+
+def large(row: Any, recipe: Recipe, heated: heat.Heat | None) -> None:
+    """What the model saw, and under a movable bar the heatmap over it; where there is no heatmap the image alone, and why."""
+    try:
+        image = results.input_thumbnail(row.path, recipe, heat.SIDE)
+    except LabError as error:
+        pictures.gallery([Tile(b"", missing=str(error))], key="evaluate:chosen", columns=1, height=HEIGHT)
+        return
+    if heated is None or not heated.image or heated.reason:
+        pictures.image_on_black(image, key="evaluate:chosen", height=HEIGHT, caption="what the model saw")
+        if heated is not None:
+            st.caption(f":material/blur_off: No heatmap: {components.plain(heated.reason)}.")
+        return
+    labels = ("what the model saw", "evidence for malignant")
+    pictures.compare_slider(image, heated.image, key="evaluate:chosen", height=HEIGHT, labels=labels, bar=0.06)
+    st.caption(heat.READING)
 
 
 def facts(scene: Scene, row: Any) -> None:

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from core.predict import Prediction, Predictor
     from core.training import Run
 
-SIDE = 300  # px
-OPACITY = 0.55
+LINE = 3  # px, round the hot places: seen on a thumbnail, too
+SIDE = 480  # px; a thumbnail on a dense screen, and the case that is looked at
+READING = (
+    "Colour: evidence for malignant, from dark (weak) to yellow (the strongest in this image); the line is at half of the "
+    "strongest. A heatmap shows where this network looked, not where a disease is."
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,9 @@ def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
             except LabError as error:
                 store[path] = Heat(b"", str(error))
                 continue
-            from core.gradcam import overlay
+            from core.gradcam import render
 
-            tinted = overlay(prediction.prepared, found, OPACITY, "inferno")
+            tinted = render(prediction.prepared.pixels, found, side=SIDE, outline=LINE)
             store[path] = Heat(images.preview_jpeg(tinted, SIDE), found.reason if found.flat else "")
 
     services.start_task(_name(run), "Computing heatmaps", work)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, pictures, sealing, services
+from dashboard import components, kept, pictures, sealing, services
 from dashboard.components import Metric
-from dashboard.images import image_ref, thumbnail
+from dashboard.images import image_ref, look
 from dashboard.pictures import Tile
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.config import Recipe
     from core.data.checks import CheckReport
     from core.data.importers import Importer
 
 PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
+LOOKS = {"stored": "as stored", "model": "as the model sees"}
+INVERTED = "inverted"
 ROWS, COLUMNS = 3, 6
 SHOWN = 200  # problems: a browser takes no more at once
 STOPPED = ":material/cancel:"
@@ -117,6 +121,8 @@ def images(manifest: Path) -> None:
         .strip()
         .lower()
     )
+    as_stored = kept.segmented("Shown", LOOKS, "data:look", hide_label=True) == "stored"
+    recipe = None if as_stored else services.settings().preprocessing
     rows = frame
     if label:
         rows = rows[rows["label"] == label]
@@ -139,28 +145,32 @@ def images(manifest: Path) -> None:
     sealing.shown(PAGE, manifest, [str(row.path) for row in shown])
     with st.container(key="data-grid"):  # as high as its images before they are there: nothing jumps
         with st.spinner("Reading images", show_time=False), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            tiles = list(pool.map(_tile, shown))
+            tiles = list(pool.map(partial(_tile, recipe=recipe), shown))
         picked = pictures.gallery(tiles, key="data:gallery", columns=COLUMNS, height=190, clickable=True)
     last = min(first + ROWS * COLUMNS, len(rows))
-    st.caption(f"Images {first + 1}–{last} of {len(rows):,}, as stored in the files. Click one to open it in Preprocess.")
+    how = LOOKS["stored"] if recipe is None else f"{LOOKS['model']}, before it is shrunk to its input size"
+    inverted = sum(tile.detail.startswith(INVERTED) for tile in tiles)
+    turned = f" {inverted} of these are stored inverted, with black and white exchanged." if inverted else ""
+    st.caption(f"Images {first + 1}–{last} of {len(rows):,}, {how}.{turned} Click one to open it in Preprocess.")
     if picked:
         services.remember("preprocess:source", "Data set")
         services.remember("preprocess:image", picked)
         st.switch_page(components.PAGES["preprocess"])
 
 
-def _tile(row: Any) -> Tile:
-    common = {
+def _tile(row: Any, recipe: Recipe | None) -> Tile:
+    common: dict[str, str] = {
         "caption": f"{row.laterality} {row.view}".strip(),
-        "detail": " · ".join(part for part in (str(row.patient_id), row.split) if part),
         "label": row.label,
         "color": pictures.label_color(row.label),
         "id": row.path,
     }
+    known = [part for part in (str(row.patient_id), row.split) if part]
     try:
-        return Tile(thumbnail(image_ref(row.path)), **common)
+        found = look(image_ref(row.path), recipe)
     except LabError:
-        return Tile(b"", missing="not readable: see Problems", **common)
+        return Tile(b"", missing="not readable: see Problems", detail=" · ".join(known), **common)
+    return Tile(found.picture, detail=" · ".join([INVERTED, *known] if found.inverted else known), **common)
 
 
 # ---------------------------------------------------------------- counts
@@ -281,15 +291,15 @@ def report(found: CheckReport, manifest: Path) -> None:
 
 def _left_out(manifest: Path) -> None:
     """What the import of this manifest had to say, and the files it left out."""
-    kept = services.recall(f"left_out:{manifest}", {})
-    for note in kept.get("notes", []):
+    left_out = services.recall(f"left_out:{manifest}", {})
+    for note in left_out.get("notes", []):
         if note.startswith("warning: "):
             st.warning(note.removeprefix("warning: "), icon=":material/warning:")
         else:
             st.info(note, icon=":material/info:")
-    if kept.get("rejected"):
-        st.markdown(f"#### Left out by the import: {kept['count']}", anchors=False)
-        rows = [{"file": path, "reason": reason} for path, reason in kept["rejected"]]
+    if left_out.get("rejected"):
+        st.markdown(f"#### Left out by the import: {left_out['count']}", anchors=False)
+        rows = [{"file": path, "reason": reason} for path, reason in left_out["rejected"]]
         st.dataframe(rows, width="stretch", hide_index=True)
 
 

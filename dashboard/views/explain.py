@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import auditing, components, judging, kept, results, sealing, services, uploaded
-from dashboard.components import Metric
 from dashboard.explaining import Explained, View, choosing, panels, without_map
 from dashboard.explaining.comparing import Case, by_run, by_view, closed, other_runs, other_view
 from dashboard.explaining.saving import PICTURES, Look, colours, remember_look, saving, view_of
@@ -27,7 +26,7 @@ PLACES = {"input": "Model input", "original": "Original"}
 BESIDE = {"image": "Alone", "view": "CC and MLO", "run": "Two runs"}
 CHANNELS = {"32": "32", "128": "128", "512": "512", "0": "all"}
 SLOW = "explain:slow"  # in the session: names of the slow methods' tasks that this page has asked for
-PICTURE_HEIGHT = 440  # px, at most
+PICTURE_HEIGHT = 640  # px, at most: as high as the window leaves room for (frontend/heat.css)
 PICTURE_RATIOS = (0.6, 1.35)  # width to height of a picture's frame, least and most
 
 
@@ -91,8 +90,7 @@ def workbench(run: Run, source: str) -> None:
             return
         views = [view_of(case, each, look) for case, each in zip(shown, found, strict=True)]
         notes(shown, found)
-        with st.container(key="verdict"):
-            verdicts(shown, found)
+        verdicts(shown, found)
         picture(shown, found, views, ask, look)
     with controls:
         saving(run, shown, found, views, look, ask, listed)
@@ -265,7 +263,7 @@ def unjudged(shown: list[Case], found: list[Explained]) -> None:
 
 
 def verdicts(shown: list[Case], found: list[Explained]) -> None:
-    """Score, decision and truth as cards: of one image, or of two side by side."""
+    """Score, decision and truth in a row: of one image, or of two side by side."""
     row = shown[0].row
     truth = "" if row is None else str(row["label"])
     predictions = [each.prediction for each in found]
@@ -274,25 +272,26 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
             about = f"{case.name}: " if len(shown) > 1 else ""
             judging.no_verdict(prediction, "explain", case.image.key, about=about)
     if len(shown) > 1:
-        scores = [
-            Metric(f"{case.name}: P(malignant)", f"{prediction.score:.3f}", judging.decided(prediction))
+        parts = [
+            said(f"{case.name}: score", f"{prediction.score:.3f}", judging.decided(prediction))
             for case, prediction in zip(shown, predictions, strict=True)
         ]
-        components.metric_cards(scores)
-        return
-    prediction = predictions[0]
-    right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
-    side = "" if row is None else f"{row['laterality']} {row['view']}".strip()
-    calibrated = prediction.calibrated
-    probability = "" if calibrated is None else f" · calibrated {calibrated:.3f}"
-    decision = prediction.decision or "none"
-    components.metric_cards(
-        [
-            Metric("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{probability}"),
-            Metric("Decision", decision, "scored anyway" if prediction.refusal else right or "at the model's threshold"),
-            Metric("Truth", truth or "not known", side or "not in the manifest"),
+    else:
+        prediction = predictions[0]
+        right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
+        calibrated = "" if prediction.calibrated is None else f", calibrated {prediction.calibrated:.3f}"
+        parts = [
+            said("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{calibrated}"),
+            said("Decision", prediction.decision or "none", "scored anyway" if prediction.refusal else right),
+            said("Truth", truth or "not known", ""),
         ]
-    )
+    st.markdown("   ·   ".join(parts))
+
+
+def said(name: str, value: str, detail: str) -> str:
+    """One part of the row above the pictures: what it is, its value, and what else there is to say."""
+    more = f" ({components.plain(detail)})" if detail else ""
+    return f"{components.plain(name)} **{components.plain(value)}**{more}"
 
 
 def picture(shown: list[Case], found: list[Explained], views: list[View], ask: Ask, look: Look) -> None:
@@ -313,7 +312,7 @@ def picture(shown: list[Case], found: list[Explained], views: list[View], ask: A
             rows, columns = prepared.pixels.shape
             detail += f" · input {columns} × {rows} px, recipe {prepared.recipe_hash[:8]}"
         name = what if alone else f"{case.name}: {what.lower()}"
-        pieces.append(panels.Panel(view, name, detail, note="Empty: no colour" if heat.flat else ""))
+        pieces.append(panels.Panel(view, name, detail, note=map_note(case, each)))
     subject = shown[0].image.key + look.place
     show_panels(pieces, ask, subject=subject, linked=look.beside != "view")
     how_to_read()
@@ -322,14 +321,12 @@ def picture(shown: list[Case], found: list[Explained], views: list[View], ask: A
 def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: bool) -> None:
     """Pictures in a row, at the size and in the colours of this page."""
     height, width = pieces[0].view.image.shape
-    opacity, colormap = colours()
     panels.show(
         pieces,
         key=PICTURES,
         height=PICTURE_HEIGHT,
         ratio=min(max(width / height, PICTURE_RATIOS[0]), PICTURE_RATIOS[1]),
-        opacity=opacity,
-        colormap=colormap,
+        look=colours() | {"swipe": services.recall("explain:swipe", False) is True},
         scale=scale_words(ask),
         subject=subject,
         linked=linked,
@@ -341,7 +338,7 @@ def how_to_read() -> None:
     """What a heatmap is not, and how it is zoomed."""
     st.caption(
         "A heatmap shows where this network looked, not where a disease is; strengths of two images do not compare. "
-        "Wheel zooms, drag pans, double click resets. With the keyboard: + and − zoom, arrows pan, 0 resets."
+        "Wheel or + − zooms, drag or arrows move, holding the space bar hides the map. Press ? in a picture for all keys."
     )
 
 
@@ -353,22 +350,26 @@ def scale_words(ask: Ask) -> tuple[str, str, str]:
 
 
 def notes(shown: list[Case], found: list[Explained]) -> None:
-    """Above the picture: empty maps with their reason, methods that do not fit, what the preparation was unsure about."""
+    """Above the picture: what reader, preparation and gate were unsure about."""
     for case, each in zip(shown, found, strict=True):
-        heat, name = each.heat, f"{case.name}: " if len(shown) > 1 else ""
+        name = f"{case.name}: " if len(shown) > 1 else ""
         for warning in (*each.prediction.warnings, *([case.warning] if case.warning else [])):
             st.warning(f"{name}{warning}", icon=":material/warning:")
-        if heat is None:
-            continue
-        if heat.flat:
-            st.warning(
-                f"{name}This heatmap is empty: {heat.reason}. Nothing is stretched into colour.", icon=":material/blur_off:"
-            )
-        elif heat.reason:
-            st.info(f"{name}One class has no colour: {heat.reason}.", icon=":material/blur_off:")
-        layer = next((choice.name for choice in results.layer_choices(case.run) if choice.name == heat.layer), "")
-        if reason := results.unfit_methods(case.run, layer).get(heat.method):
-            st.warning(f"{name}{heat.method} does not fit this network: {reason}.", icon=":material/rule:")
+
+
+def map_note(case: Case, found: Explained) -> str:
+    """What has to be known of a map, to be written onto its picture: why it is empty, or that its method does not fit."""
+    from core.gradcam import AUTO
+
+    heat, parts = found.drawn, []
+    layer = next((choice.name for choice in results.layer_choices(case.run) if choice.name == heat.layer), "")
+    if heat.flat:
+        parts.append(f"No heatmap: {heat.reason}.")
+    elif heat.reason:
+        parts.append(f"One class has no colour: {heat.reason}.")
+    if reason := results.unfit_methods(case.run, layer).get(heat.method):
+        parts.append(f"{heat.method} does not fit this network: {reason}. Choose {AUTO} to see a map that does.")
+    return " ".join(parts)
 
 
 with components.page(

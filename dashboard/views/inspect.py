@@ -224,7 +224,7 @@ def compared(inspection: Inspection, index: int) -> None:
         height=520,
         labels=(inspection.stages[index - 1].title, stage.title),
     )
-    st.caption("Drag the bar, wheel to zoom, drag to pan, double click to reset.")
+    st.caption("Drag the bar to compare, wheel or + − to zoom, drag or arrows to move. Press ? in the picture for all keys.")
 
 
 def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -> None:

@@ -15,6 +15,7 @@ from dashboard.images import ImageRef
 from dashboard.recipes import Difference
 
 if TYPE_CHECKING:
+    from core.images.mammogram import ImageMeta
     from core.training.run import Run
 
 SIZES: tuple[int | tuple[int, int], ...] = (128, 192, 224, 256, (320, 192), 384, (384, 240), 512, (512, 320), 768, 1024)
@@ -52,12 +53,16 @@ def tune(image: ImageRef) -> None:
     doubts(image, recipe)
     picture, controls = st.columns([7, 3], gap="medium")
     with picture:
-        workbench.bench(image, recipe, key="preprocess:bench")
-        st.caption("Drag the bar, wheel to zoom, drag to pan, double click to reset. Click to place the loupe.")
+        as_stored = stored_inverted(image, recipe)
+        workbench.bench(image, recipe, key="preprocess:bench", spot=lesion(image, recipe), as_stored=as_stored)
+        st.caption(
+            "Drag the bar to compare, wheel or + − to zoom down to single pixels, drag to move. Click to place the loupe. "
+            "Press ? in the picture for all keys."
+        )
     with controls:
-        presets(recipe)
+        current = presets(recipe)
         workbench.panel(recipe, key=PANEL, on_change=_moved)
-        buttons(image, recipe)
+        buttons(image, recipe, current)
     wall(recipe)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -89,18 +94,38 @@ def doubts(image: ImageRef, recipe: Recipe) -> None:
         st.warning(warning, icon=":material/warning:")
 
 
+def stored_inverted(image: ImageRef, recipe: Recipe) -> bool:
+    """Tag an image that is stored inverted; whether its "before" is to be shown as it is stored."""
+    if not images.analysis(image, recipe).inverted:
+        return False
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge("inverted", color="blue", icon=":material/invert_colors:", help="Stored with black and white exchanged.")
+        names = {"model": "as the model sees", "stored": "as stored"}
+        return kept.segmented("Before", names, "preprocess:stored", hide_label=True) == "stored"
+
+
+def lesion(image: ImageRef, recipe: Recipe) -> tuple[float, float] | None:
+    """Where the data set says that a lesion is, in shares of the picture; None for another image and one without a lesion."""
+    from core.data import lesion_boxes
+
+    path = services.current_manifest()
+    if path is None or isinstance(image.source, bytes):
+        return None
+    frame = services.manifest_frame(path)
+    rows = frame[frame["path"] == str(image.source)]
+    return None if rows.empty else workbench.lesion_spot(lesion_boxes(rows.iloc[0]), images.arranged(image, recipe))
+
+
 # ---------------------------------------------------------------- controls
 
 
-def presets(recipe: Recipe) -> None:
-    """Choose a preset; keep the present settings as one of one's own."""
+def presets(recipe: Recipe) -> str:
+    """Choose a preset, with a line on what it is for; returns the one that the recipe has."""
     own = recipes.own_presets()
     current = recipes.preset_of(recipe, st.session_state.get(CHOSEN, "")) or CUSTOM
     options = [*recipes.PRESETS, *own, *([CUSTOM] if current == CUSTOM else [])]
     st.session_state["preprocess:preset"] = current
-    with st.container(key="narrow_stack_preset"):
-        choice, manage = st.columns([5, 3], vertical_alignment="bottom")
-    choice.selectbox(
+    st.selectbox(
         "Preset",
         options,
         key="preprocess:preset",
@@ -108,15 +133,22 @@ def presets(recipe: Recipe) -> None:
         label_visibility="collapsed",
         format_func="Preset: {}".format,
     )
-    with manage.popover("Presets", width="stretch"):
-        st.text_input("Keep the present settings as", key="preprocess:preset_name", placeholder="My film scanner")
-        st.button("Save preset", on_click=_save_preset, key="preprocess:save_preset", width="stretch")
-        if current in own:
+    if words := recipes.FOR.get(current):
+        st.caption(words)
+    if wrong := st.session_state.pop(WRONG, ""):
+        components.show_error(wrong)
+    return current
+
+
+def own_presets(current: str) -> None:
+    """Save the present settings as a preset; rename or delete the current one where it is the user's own."""
+    with st.popover("Save as preset …", icon=":material/bookmark_add:", width="stretch"):
+        st.text_input("Name of the new preset", key="preprocess:preset_name", placeholder="My film scanner")
+        st.button("Save as preset", on_click=_save_preset, key="preprocess:save_preset", width="stretch")
+        if current in recipes.own_presets():
             st.text_input(f"Another name for {current}", key="preprocess:preset_rename")
             st.button("Rename", on_click=_rename_preset, args=(current,), key="preprocess:rename_preset", width="stretch")
             st.button(f"Delete {current}", on_click=recipes.delete_preset, args=(current,), width="stretch")
-    if wrong := st.session_state.pop(WRONG, ""):
-        components.show_error(wrong)
 
 
 def _take_preset() -> None:
@@ -139,8 +171,8 @@ def _rename_preset(old: str) -> None:
     st.session_state[CHOSEN] = name.strip()
 
 
-def buttons(image: ImageRef, recipe: Recipe) -> None:
-    """Undo, redo, reset, what is seldom changed, and the page's one primary button."""
+def buttons(image: ImageRef, recipe: Recipe, preset: str) -> None:
+    """Undo, redo, reset, what is seldom changed, presets of one's own, and the page's one primary button."""
     changed = recipe != recipes.saved()
     first, second, third = st.columns(3, gap="small")
     first.button("Undo", disabled=not recipes.can(recipes.UNDO), on_click=recipes.undo, width="stretch")
@@ -152,8 +184,17 @@ def buttons(image: ImageRef, recipe: Recipe) -> None:
         width="stretch",
         help="Back to the recipe in config.yaml.",
     )
-    with st.popover("Window, frame, crop, size …", icon=":material/tune:", width="stretch"):
+    with st.popover(_seldom_title(image, recipe), icon=":material/tune:", width="stretch"):
         seldom(image, recipe)
+        st.button(
+            "Factory settings",
+            icon=":material/settings_backup_restore:",
+            disabled=recipe == Recipe(),
+            on_click=lambda: recipes.change(**Recipe().model_dump()),
+            width="stretch",
+            help="Every setting as MammoLab came with it, whatever config.yaml says. Undo brings yours back.",
+        )
+    own_presets(preset)
     st.button(
         "Use for training",
         type="primary",
@@ -184,10 +225,21 @@ def _use_for_training() -> None:
         st.session_state[FAILED] = f"The recipe was not saved: {error}"
 
 
+def _windows_offered(meta: ImageMeta, recipe: Recipe) -> bool:
+    return len(meta.windows) > 1 or (bool(meta.windows) and recipe.voi != 1)
+
+
+def _seldom_title(image: ImageRef, recipe: Recipe) -> str:
+    """Names what `seldom` offers for this image."""
+    meta = images.mammogram(image, recipe).meta
+    there = {"Window": _windows_offered(meta, recipe), "Frame": meta.frames > 1}
+    return ", ".join([*(name for name, offered in there.items() if offered), "Crop", "orientation", "size …"])
+
+
 def seldom(image: ImageRef, recipe: Recipe) -> None:
     """The settings that decide what is cut and turned, and what of the file is read."""
     meta = images.mammogram(image, recipe).meta
-    if len(meta.windows) > 1 or (meta.windows and recipe.voi != 1):
+    if _windows_offered(meta, recipe):
         words = {0: "none: the whole range", **dict(enumerate(meta.windows, 1))}
         words.setdefault(recipe.voi, f"{recipe.voi} (this file takes its last)")
         st.selectbox(_title("voi"), list(words), format_func=words.__getitem__, **_widget("voi", recipe.voi))
@@ -307,7 +359,7 @@ def scoring(image: ImageRef, recipe: Recipe) -> None:
 @components.errors_shown()
 def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
     """Score and heatmap under the recipe of the sliders, beside the score under the model's own."""
-    from dashboard.explaining import pictures as draw
+    from dashboard.explaining import drawn, on_input
 
     sealing.of_file(run, image, components.TITLES["preprocess"], PREDICTION)
     found = results.what_if(run, image, recipe)
@@ -327,7 +379,7 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
         if warning not in images.mammogram(image, recipe).warnings:
             st.warning(components.plain(warning), icon=":material/warning:")
     if found.heat is not None and not refusal:
-        _, overlay = draw(found, opacity=0.4, colormap="turbo")
+        overlay = drawn(on_input(found, []))
         pictures.image_on_black(
             images.preview_jpeg(overlay), key="preprocess:heat", height=300, caption="Evidence for malignant"
         )

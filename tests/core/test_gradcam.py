@@ -22,6 +22,7 @@ from core.gradcam import (
     layers,
     methods_for,
     overlay,
+    render,
     two_colours,
     unfit_methods,
 )
@@ -240,11 +241,55 @@ def test_cold_places_stay_the_grey_they_were(colormap: str) -> None:
 def test_tint_grows_with_heat_and_opacity() -> None:
     image = np.full((1, 3), 100, np.uint8)
     values = np.array([[0.0, 0.5, 1.0]], np.float32)
+    values[0, 1] = 0.25
     distance = np.abs(overlay(image, values, 1.0, "turbo").astype(int) - 100).sum(axis=2)[0]
     assert distance[0] == 0 < distance[1] < distance[2]
     assert (overlay(image, values, 0.0) == 100).all()
     hot = overlay(image, values, 1.0, "turbo")[0, 2]
     assert np.array_equal(hot, cv2.applyColorMap(np.array([[255]], np.uint8), cv2.COLORMAP_TURBO)[0, 0, ::-1])
+
+
+def _spot() -> NDArray[np.float32]:
+    values = np.zeros((40, 20), np.float32)
+    values[10:20, 5:15] = 0.6
+    values[14, 9] = 1.0
+    return values
+
+
+def test_a_rendered_picture_has_the_asked_size_and_outlines_half_of_the_strongest() -> None:
+    grey = np.full((40, 20), 120, np.uint8)
+    plain, outlined = (render(grey, _spot(), side=80, outline=outline) for outline in (0, 1))
+    assert plain.shape == outlined.shape == (80, 40, 3)
+    changed = (plain != outlined).any(axis=2)
+    ys, xs = np.nonzero(changed)
+    assert 14 <= ys.min() < 22 and 36 <= ys.max() < 44 and 4 <= xs.min() < 12 and 26 <= xs.max() < 34  # round the spot
+    assert not changed[28, 18] and not changed[70, 20]  # neither inside nor far off
+    assert np.array_equal(render(grey), np.repeat(grey[..., None], 3, axis=2))
+    assert np.array_equal(render(grey, _spot(), outline=0), overlay(grey, _spot()))
+
+
+def test_a_flat_map_and_no_opacity_have_no_outline() -> None:
+    grey = np.full((40, 20), 120, np.uint8)
+    for picture in (render(grey, np.zeros((40, 20), np.float32)), render(grey, _spot(), opacity=0.0)):
+        assert (picture == 120).all()
+
+
+def test_lesions_and_the_peak_are_drawn_on_the_picture() -> None:
+    grey, nothing = np.full((40, 20), 120, np.uint8), np.zeros((40, 20), np.float32)
+    mask = np.zeros((40, 20), np.bool_)
+    mask[20:30, 5:15] = True
+    for picture in (render(grey, nothing, boxes=[(5, 20, 14, 29)]), render(grey, mask=mask)):
+        assert (picture[20, 8] == 255).all() and (picture[3, 3] == 120).all() and (picture[25, 10] == 120).all()
+    x, y = 9, 14
+    assert (render(grey, _spot(), opacity=0.0, peak=True)[y, x] == 255).all()
+
+
+def test_both_classes_are_outlined_each_in_its_colour() -> None:
+    values = np.zeros((60, 60), np.float32)
+    values[5:20, 5:20], values[40:55, 40:55] = 1.0, -1.0
+    picture = render(np.zeros((60, 60), np.uint8), values, signed=True, opacity=0.3)
+    for place, level in (((5, 12), 255), ((40, 47), 0)):  # the line's edge is smoothed
+        assert np.abs(picture[place] - two_colours()[level].astype(float)).max() < 64
 
 
 def test_a_flat_map_tints_nothing() -> None:
@@ -463,7 +508,7 @@ def test_progress_of_both_classes_runs_through_once(model: Classifier, pixels: N
 
 def test_two_classes_are_two_colours() -> None:
     image = np.full((1, 3), 100, np.uint8)
-    out = overlay(image, np.array([[-1.0, 0.0, 0.5]], np.float32), 1.0, signed=True)[0]
+    out = overlay(image, np.array([[-1.0, 0.0, 0.25]], np.float32), 1.0, signed=True)[0]
     assert tuple(out[0]) == tuple(two_colours()[0]) and tuple(out[1]) == (100, 100, 100)
     expected = np.floor(0.5 * 100 + 0.5 * two_colours()[255].astype(float) + 0.5)
     assert tuple(out[2]) == tuple(expected)

@@ -321,8 +321,9 @@ def test_cases_are_chosen_by_rule() -> None:
     assert choose_cases(frame.iloc[:0], 0.5) == []
 
 
-def test_heatmaps_are_inside_the_file_with_the_lesion_where_it_is_known(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", extra={"lesions": "[[8, 20, 24, 40]]"})
+@pytest.mark.parametrize("lesions", ["[[8, 20, 24, 40]]", ""])
+def test_heatmaps_are_inside_the_file_with_the_lesion_where_it_is_known(tmp_path: Path, lesions: str) -> None:
+    run = make_run(tmp_path / "run", extra={"lesions": lesions})
     evaluate(run, "test", predictor=FakePredictor(run.card))
     page = Page(written(run))
     images = [address for address in page.addresses if address.startswith("data:image/jpeg;base64,")]
@@ -333,8 +334,9 @@ def test_heatmaps_are_inside_the_file_with_the_lesion_where_it_is_known(tmp_path
     import cv2
 
     first = cv2.imdecode(np.frombuffer(base64.b64decode(images[0].partition(",")[2]), np.uint8), cv2.IMREAD_COLOR).astype(int)
-    green = (first[:, :, 1] - first[:, :, 2] > 60) & (first[:, :, 1] > 150)
-    assert green[:, : first.shape[1] // 2].any() and green[:, first.shape[1] // 2 :].any()
+    white = (first.min(axis=2) > 190) & (np.roll(first, 3, axis=1).min(axis=2) < 70)  # a line and its dark rim
+    halves = white[:, : first.shape[1] // 2 - 10], white[:, first.shape[1] // 2 + 10 :]
+    assert [half.sum(axis=0).max() > 40 for half in halves] == [bool(lesions)] * 2  # as high as the lesion
 
 
 def test_an_image_that_is_gone_costs_its_picture_only(evaluated: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:

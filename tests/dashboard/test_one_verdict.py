@@ -23,12 +23,12 @@ from core.data.cache import PreparedCache, cache_root
 from core.errors import LabError, Refused
 from core.evaluate import evaluate
 from core.gate import Distance, read_gate, write_gate
-from core.gradcam import overlay
+from core.gradcam import overlay, render
 from core.heatmap_audit import AuditSettings, audit_heatmaps
 from core.model import update_card
 from core.predict import Prediction, Predictor
 from core.preprocessing import load, prepare
-from core.report.heatmaps import _draw, _outlined
+from core.report.heatmaps import _SIDE, _draw
 from core.report.material import read_material
 from core.training import Run
 from dashboard import gradio_tab, images, results
@@ -267,7 +267,7 @@ def compare(predictor: Predictor, expected: Prediction, said: Said, place: str) 
     elif said.map.ndim == 2:
         assert np.array_equal(said.map, heat), about
     elif place == "report":
-        right = _outlined(overlay(expected.prepared, heat), None)
+        right = render(expected.prepared.pixels, heat, side=_SIDE)
         drawn = said.map[:, -right.shape[1] :]
         assert drawn.shape == right.shape and np.median(np.abs(drawn.astype(int) - right)) <= 4, about
     else:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from lab_pages import open_page, texts, write_images
+import cv2
+from lab_pages import draw_breast, galleries, open_page, texts, write_images
 
 from dashboard import services
 
@@ -30,6 +31,16 @@ def test_an_unreadable_file_is_a_tile_that_says_so_and_no_crash(manifest: Path) 
     (manifest.parent / "p00_CC.png").write_bytes(b"not an image")
     app = open_page("data")
     assert not app.exception and not app.error
+
+
+def test_images_stored_inverted_are_tagged_and_can_be_seen_as_the_model_sees_them(manifest: Path) -> None:
+    cv2.imwrite(str(manifest.parent / "p00_CC.png"), 255 - draw_breast(1))
+    app = open_page("data")
+    assert "1 of these are stored inverted" in texts(app)
+    tagged = [tile["id"] for tile in galleries(app)["data:gallery"] if tile["detail"].startswith("inverted")]
+    assert [Path(path).name for path in tagged] == ["p00_CC.png"]
+    app.button_group(key="data:look:widget").set_value("model").run()
+    assert not app.exception and not app.error and "as the model sees" in texts(app)
 
 
 def test_filters_that_match_nothing_say_what_to_do(manifest: Path) -> None:

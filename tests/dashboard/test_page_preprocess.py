@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from lab_pages import draw_breast, open_page, texts
 from pydicom.dataset import FileDataset, FileMetaDataset
@@ -15,7 +18,7 @@ from core.errors import RecipeMismatch
 from core.images import read
 from core.preprocessing import prepare
 from core.training import Run
-from dashboard import images, results, services
+from dashboard import images, recipes, results, services
 
 
 def write_dicom(path: Path, pixels: np.ndarray, windows: tuple[tuple[int, int], ...]) -> None:
@@ -115,7 +118,7 @@ def test_own_presets_are_kept_renamed_and_deleted(manifest: Path) -> None:
     app = open_page("preprocess")
     choose_preset(app, "Strong")
     app.text_input(key="preprocess:preset_name").set_value("My scanner").run()
-    press(app, "Save preset")
+    press(app, "Save as preset")
     assert any("My scanner" in option for option in app.selectbox(key="preprocess:preset").options)
     choose_preset(app, "Standard")
     fresh = open_page("preprocess")  # another session of the same workspace
@@ -133,7 +136,7 @@ def test_own_presets_are_kept_renamed_and_deleted(manifest: Path) -> None:
 def test_a_preset_needs_a_name_of_its_own(manifest: Path) -> None:
     app = open_page("preprocess")
     app.text_input(key="preprocess:preset_name").set_value("Strong").run()
-    press(app, "Save preset")
+    press(app, "Save as preset")
     assert "choose another name" in texts(app)
 
 
@@ -228,3 +231,46 @@ def test_the_wall_shows_as_many_images_as_asked(manifest: Path, count: str) -> N
     walls = [each.proto for each in app.get("bidi_component") if each.proto.component_name == "mammolab_wall"]
     assert len(walls) == 1
     assert walls[0].json.count('"caption"') == int(count)
+
+
+def bench_of(app: AppTest) -> dict[str, Any]:
+    """What the page sends to the picture."""
+    element = next(each for each in app.get("bidi_component") if each.proto.component_name == "mammolab_bench")
+    found: dict[str, Any] = json.loads(element.proto.json)
+    return found
+
+
+def test_an_image_that_is_stored_inverted_is_tagged_and_can_be_shown_so(manifest: Path) -> None:
+    app = open_page("preprocess")
+    assert "inverted" not in texts(app) and not bench_of(app)["as_stored"]
+    path = services.manifest_frame(manifest)["path"].iloc[0]
+    cv2.imwrite(path, 255 - draw_breast(1))
+    app = open_page("preprocess")
+    assert "inverted" in texts(app) and not bench_of(app)["as_stored"]
+    app.button_group(key="preprocess:stored:widget").set_value("stored").run()
+    assert bench_of(app)["as_stored"]
+
+
+def test_the_loupe_begins_at_the_lesion_that_the_data_set_knows(manifest: Path) -> None:
+    assert bench_of(open_page("preprocess"))["spot"] is None
+    frame = pd.read_csv(manifest)
+    frame["lesions"] = "[[20, 50, 40, 70]]"
+    frame.to_csv(manifest, index=False)
+    x, y = bench_of(open_page("preprocess"))["spot"]
+    assert 0 < x < 1 and 0 < y < 1
+
+
+def test_factory_settings_are_the_defaults_whatever_the_configuration_says_and_can_be_undone(manifest: Path) -> None:
+    app = open_page("preprocess")
+    assert next(each for each in app.button if each.label == "Factory settings").disabled
+    choose_preset(app, "Strong")
+    press(app, "Factory settings")
+    assert draft_of(app) == Recipe()
+    press(app, "Undo")
+    assert draft_of(app).clip_limit == 4.0
+
+
+def test_every_preset_says_what_it_is_for(manifest: Path) -> None:
+    assert list(recipes.FOR) == list(recipes.PRESETS)
+    app = choose_preset(open_page("preprocess"), "Microcalcifications")
+    assert recipes.FOR["Microcalcifications"] in texts(app)

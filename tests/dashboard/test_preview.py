@@ -16,8 +16,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from core.config import Recipe
+from core.images.mammogram import ImageMeta
 from core.preprocessing import enhance, finish
-from dashboard import images, preview, recipes, server, tuner, workbench
+from dashboard import held, images, preview, recipes, server, tuner, workbench
 
 FULL = 65_535
 
@@ -111,10 +112,10 @@ def test_all_of_a_message_comes_from_the_enhanced_picture_of_its_recipe(image: i
 def test_what_the_browser_has_is_not_sent_again(image: images.ImageRef) -> None:
     spot = (0.4, 0.5)
     header, _ = unpack(tuner.picture(image, Recipe(), spot))
-    moved, blobs = unpack(tuner.picture(image, Recipe(clip_limit=3.0), spot, header["geometry"], header["lens"]))
+    moved, blobs = unpack(tuner.picture(image, Recipe(clip_limit=3.0), spot, tuner.Seen(header["geometry"], header["lens"])))
     assert [bool(blob) for blob in blobs] == [True, False, False, True]
     assert (moved["geometry"], moved["lens"]) == (header["geometry"], header["lens"])
-    turned, blobs = unpack(tuner.picture(image, Recipe(crop=False), spot, header["geometry"], header["lens"]))
+    turned, blobs = unpack(tuner.picture(image, Recipe(crop=False), spot, tuner.Seen(header["geometry"], header["lens"])))
     assert all(blobs) and turned["geometry"] != header["geometry"]
 
 
@@ -136,6 +137,46 @@ def test_the_models_input_comes_from_the_same_enhanced_picture(image: images.Ima
     assert np.array_equal(images.prepared(image, recipe).pixels, expected.pixels)
 
 
+# ---------------------------------------------------------------- zoomed
+
+
+def test_a_part_at_native_resolution_is_the_enhanced_pictures_own_pixels(image: images.ImageRef) -> None:
+    recipe = Recipe(clip_limit=5.0)
+    full = enhance(images.arranged(image, recipe), recipe).pixels
+    height, width = full.shape
+    cut = preview.Cut(0.3, 0.4, 0.5, 0.6, 3000)  # more screen pixels than there are: nothing is enlarged
+    header, (after, before) = unpack(tuner.native(image, recipe, cut))
+    x0, y0, x1, y1 = (round(edge * size) for edge, size in zip(header["part"], (width, height) * 2, strict=True))
+    assert (x0, y0) == (int(0.3 * width), int(0.4 * height)) and x1 >= 0.5 * width and y1 >= 0.6 * height
+    assert np.abs(pixels(after).astype(int) - full[y0:y1, x0:x1] // 257).mean() < 3  # JPEG
+    assert pixels(before).shape == pixels(after).shape == (y1 - y0, x1 - x0)
+    fewer = unpack(tuner.native(image, recipe, preview.Cut(0.3, 0.4, 0.5, 0.6, 50)))[1][0]
+    assert pixels(fewer).shape[1] in (50, 51)
+
+
+def test_the_zoomed_part_follows_the_sliders_in_the_same_message(image: images.ImageRef) -> None:
+    cut = preview.Cut(0.3, 0.4, 0.5, 0.6, 500)
+    header, blobs = unpack(tuner.picture(image, Recipe(), (0.4, 0.5), cut=cut))
+    moved = Recipe(clip_limit=4.0)
+    seen = tuner.Seen(header["geometry"], header["lens"], header["cut"])
+    again, changed = unpack(tuner.picture(image, moved, (0.4, 0.5), seen, cut))
+    assert again["cut"] == header["cut"] and [bool(blob) for blob in changed] == [True, False, False, True, True, False]
+    assert changed[4] == unpack(tuner.native(image, moved, cut))[1][0] != blobs[4]
+
+
+@pytest.mark.parametrize("edges", [(0.0, 0.0, 1e-9, 1e-9), (0.9999, 0.9999, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)])
+def test_every_part_has_a_pixel_and_none_is_larger_than_may_be_sent(edges: tuple[float, float, float, float]) -> None:
+    levels = np.zeros((40, 5000), np.uint16)
+    found = preview.cut_out(levels, preview.Cut(*edges, preview.CUT_SIDE))
+    assert min(found.shape) >= 1 and max(found.shape) <= preview.CUT_SIDE
+
+
+def test_a_dicom_files_pixel_spacing_reaches_the_scale_bar(image: images.ImageRef) -> None:
+    meta = ImageMeta(pixel_spacing=(0.07, 0.08))
+    assert preview.make_before(images.arranged(image, Recipe()), Recipe(), meta).spacing == 0.08
+    assert unpack(tuner.picture(image, Recipe(), (0.5, 0.5)))[0]["spacing"] is None  # a PNG says nothing
+
+
 # ---------------------------------------------------------------- over HTTP
 
 
@@ -146,6 +187,8 @@ def test_a_picture_is_answered_to_who_has_the_token_and_kept_by_nobody(client: T
     answer = client.get(f"/base/tune/{token}/picture", params={"recipe": recipe.model_dump_json(), "x": "0.3", "y": "0.6"})
     assert answer.status_code == 200 and answer.headers["cache-control"] == "no-store"
     assert unpack(answer.content)[0]["recipe"] == recipe.hash
+    part = unpack(client.get(f"/base/tune/{token}/native", params={"part": "0,0,0.5,0.5,300"}).content)
+    assert len(part[1]) == 2
     lens = unpack(client.get(f"/base/tune/{token}/loupe", params={"recipe": recipe.model_dump_json()}).content)
     assert len(lens[1]) == 2
 
@@ -157,6 +200,11 @@ def test_a_picture_is_answered_to_who_has_the_token_and_kept_by_nobody(client: T
         ("picture", {"recipe": "{"}, 422, "Invalid JSON"),
         ("picture", {"x": "2"}, 422, "between 0 and 1"),
         ("picture", {"x": "nan"}, 422, "between 0 and 1"),
+        ("native", {}, 422, "left,top,right,bottom"),
+        ("native", {"part": "0.2,0.2,0.1,0.4,100"}, 422, "left,top,right,bottom"),
+        ("native", {"part": "0,0,1,1,1e9"}, 422, "3072"),
+        ("native", {"part": "0,0,nan,1,100"}, 422, "left,top,right,bottom"),
+        ("picture", {"part": "0,0,1"}, 422, "left,top,right,bottom"),
         ("wall", {}, 404, "no longer open"),
         ("other", {}, 404, "no longer open"),
     ],
@@ -173,7 +221,20 @@ def test_a_guessed_token_opens_nothing(client: TestClient, image: images.ImageRe
     token = tuner.open_image(image)
     other = "0" * len(token)
     assert len(token) >= 32
-    assert client.get(f"/base/tune/{other}/picture").status_code == 404
+    for what in ("picture", "native?part=0,0,1,1,100"):
+        assert client.get(f"/base/tune/{other}/{what}").status_code == 404
+        assert client.get(f"/base/tune/{token}/{what}").status_code == 200
+    tuner.close(image.key)  # the session has ended, or others have pushed it out
+    assert client.get(f"/base/tune/{token}/native?part=0,0,1,1,100").status_code == 404
+
+
+def test_parts_are_kept_by_nobody(client: TestClient, image: images.ImageRef) -> None:
+    token = tuner.open_image(image)
+    client.get(f"/base/tune/{token}/native?part=0,0,1,1,100")
+    total = held.total()
+    for step in range(8):
+        client.get(f"/base/tune/{token}/native?part=0,0,0.{step + 1},1,500")
+    assert held.total() == total
 
 
 def test_an_unreadable_file_is_said(client: TestClient, workspace: Path) -> None:
@@ -269,3 +330,38 @@ def test_a_picture_without_room_has_a_spot_as_well(shape: tuple[int, int]) -> No
 
     for inside in (np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)):
         assert all(0 <= value <= 1 for value in telling_spot(np.zeros(shape, np.uint8), inside))
+
+
+def test_the_loupe_keeps_off_the_muscle_of_views_that_show_it() -> None:
+    from core.images.mammogram import Mammogram
+    from core.preprocessing import arrange
+
+    picture = draw_breast(0, height=400, width=300).astype(np.float32) / 255
+    picture[:120, :90] = 0.9  # a bright block in the upper corner at the chest wall
+    for pixels_, at in ((picture, 20), (picture[:, ::-1].copy(), 280)):
+        arranged = arrange(Mammogram(pixels_, ImageMeta()), Recipe(crop=False, orient=False))
+        inside = np.full((400, 300), 255, np.uint8)
+        assert preview.without_muscle(inside, arranged, "MLO")[10, at] == 0
+        assert preview.without_muscle(inside, arranged, "MLO")[300, at] == 255
+        assert preview.without_muscle(inside, arranged, "CC").all()
+
+
+def test_the_loupe_opens_at_the_lesion_wherever_the_picture_was_cut_and_turned_to(image: images.ImageRef) -> None:
+    arranged = images.arranged(image, Recipe())
+    x, y = (np.linalg.inv(arranged.matrix) @ [200, 300, 1])[:2]  # where pixel (200, 300) of the picture is in the file
+    spot = workbench.lesion_spot([(-90, -90, -80, -80), (x - 20, y - 30, x + 20, y + 30)], arranged)
+    height, width = arranged.levels.shape
+    assert spot == pytest.approx((200 / width, 300 / height))
+    assert workbench.lesion_spot([], arranged) is None
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_gallery_knows_which_images_are_stored_inverted_and_the_recipe_turns_them(workspace: Path, inverted: bool) -> None:
+    drawn = draw_breast(3, height=300, width=200)
+    cv2.imwrite(str(workspace / "a.png"), 255 - drawn if inverted else drawn)
+    image = images.image_ref(workspace / "a.png")
+    stored, prepared = images.look(image), images.look(image, Recipe(crop=False))
+    assert stored.inverted == prepared.inverted == inverted
+    assert (pixels(stored.picture)[:, -5:].mean() > 127) == inverted  # air
+    assert pixels(prepared.picture)[:, -5:].mean() < 20
+    assert images.thumbnail(image) == stored.picture

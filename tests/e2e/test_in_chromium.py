@@ -133,15 +133,24 @@ def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Brow
     lab.open(page, "explain")
     expect(page.get_by_role("button", name="Save overlay to the run")).to_be_visible()
     look = page.locator(".heat")
-    expect(look).to_have_attribute("data-look", "0.5 inferno")
+    expect(look).to_have_attribute("data-look", "0.7 inferno")
     page.get_by_role("slider", name="Opacity").press("ArrowRight")
-    expect(look).to_have_attribute("data-look", "0.55 inferno")
+    expect(look).to_have_attribute("data-look", "0.75 inferno")
     page.get_by_label("Colours").select_option("viridis")
-    expect(look).to_have_attribute("data-look", "0.55 viridis")
+    expect(look).to_have_attribute("data-look", "0.75 viridis")
     kept = lab.folder / ".mammolab" / "browsers"
     wait_until(page, lambda: any("viridis" in file.read_text(encoding="utf-8") for file in kept.glob("*.json")))
     page.reload()  # what was chosen in the browser is kept by the server
-    expect(page.locator(".heat")).to_have_attribute("data-look", "0.55 viridis")
+    expect(page.locator(".heat")).to_have_attribute("data-look", "0.75 viridis")
+    map_, frame = page.locator(".heat .after canvas"), page.locator(".heat .frame").nth(1)
+    expect(map_).to_be_visible()
+    frame.focus()
+    page.keyboard.down("Space")  # the image alone, while it is held
+    expect(map_).to_be_hidden()
+    page.keyboard.up("Space")
+    expect(map_).to_be_visible()
+    page.get_by_label("Swipe").check()
+    expect(page.get_by_role("slider", name="image and heatmap")).to_have_attribute("aria-valuenow", "50")
 
     lab.open(page, "test_image")
     tab = page.frame_locator("iframe[src*='gradio/']")

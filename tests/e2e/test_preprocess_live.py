@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+import cv2
+import numpy as np
 import pytest
 from chromium import MARKS, dashboard_in, open_page
 from playwright.sync_api import Page, expect
@@ -18,6 +21,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard in its own workspace with a small demo set."""
     folder = tmp_path_factory.mktemp("live")
     make_demo(folder / "data" / "demo", patients=8, _rows=400)
+    levels = np.zeros((2400, 1600), np.uint8)
+    cv2.ellipse(levels, (0, 1200), (1100, 900), 0, -90, 90, 150, -1)
+    noise = np.random.default_rng(0).integers(-20, 20, levels.shape)
+    cv2.imwrite(str(folder / "large.png"), np.where(levels > 0, levels + noise, 0).astype(np.uint8))
     with dashboard_in(folder) as url:
         yield url
 
@@ -44,7 +51,7 @@ def settle(page: Page) -> None:
 def shown(page: Page) -> dict[str, str]:
     """What the live parts show."""
     return {
-        "picture": page.locator(".after img").get_attribute("src") or "",
+        "picture": page.locator(".after img").first.get_attribute("src") or "",
         "loupe": page.locator(".loupe img").nth(1).get_attribute("src") or "",
         "contrast": page.locator(".numbers .contrast").inner_text(),
         "recipe": page.locator(".bench").get_attribute("data-recipe") or "",
@@ -115,3 +122,33 @@ def test_a_click_and_the_arrow_keys_place_the_loupe(page: Page) -> None:
     page.keyboard.press("Shift+ArrowDown")
     expect(page.locator(f".bench:not([data-spot='{clicked}'])")).to_be_attached()
     assert page.get_by_role("slider", name="before and after").get_attribute("aria-valuenow") == "50"  # a click moves no bar
+
+
+def test_zoom_shows_the_images_own_pixels_which_follow_the_sliders(page: Page) -> None:
+    page.get_by_role("radio", name="File path").click()
+    box = page.get_by_label("Path of an image on this machine")
+    box.fill("large.png")
+    box.press("Enter")
+    expect(page.get_by_text("Path of an image on this machine")).to_be_visible()
+    bench, compare, part = page.locator(".bench"), page.locator(".bench .compare"), page.locator(".after .part")
+    expect(page.locator(".bench .ruler")).to_have_text(re.compile(r"^[1-9]\d* %$"))  # a PNG has no mm
+    settle(page)
+    expect(part).to_be_hidden()
+    compare.focus()
+    page.keyboard.press("1")  # one screen pixel for each pixel of the image
+    expect(page.locator(".ruler .percent")).to_have_text("100 %")
+    expect(part).to_be_visible()
+    expect(bench).not_to_have_attribute("data-part", "")
+    natural, shown = part.evaluate("image => [image.naturalWidth, image.getBoundingClientRect().width]")
+    assert natural == pytest.approx(shown, abs=2)
+    source = part.get_attribute("src")
+    page.get_by_role("slider", name="Clip limit", exact=True).press("ArrowRight")
+    expect(part).not_to_have_attribute("src", source or "")
+    compare.focus()
+    for _ in range(12):
+        page.keyboard.press("+")
+    expect(page.locator(".ruler .percent")).to_have_text("400 %")  # and no further
+    page.keyboard.press("0")
+    expect(part).to_be_hidden()
+    compare.press("?")
+    expect(page.get_by_text("100 %: each pixel of the image is one of the screen")).to_be_visible()
