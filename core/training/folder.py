@@ -10,12 +10,14 @@ import os
 from pathlib import Path
 
 from core.errors import BadRun
-from core.small_files import irregular
+from core.small_files import irregular, shared
 from core.training.status import created_at
 
 MARKS = ("status.json", "events.jsonl", "model.json")  # by name: with one of these a folder is, or was, a run
 _FOLDERS = {"control", "predictions", "explain", "explain/report"}  # those of a run; what lies in others is never touched
 _FILES = {"config.yaml", "manifest.csv", "excluded.csv", "last.pt", "model.safetensors", "train.log", *MARKS}
+
+_APPENDED = ("events.jsonl", "train.log", "process.log")  # every other file is replaced as a whole
 
 
 def is_run(folder: Path) -> bool:
@@ -67,6 +69,20 @@ def require_regular(folder: Path) -> None:
             f"{folder.name}: {found}, where a run has regular files and folders only. Nothing is read from it or written to "
             f"it: take that entry out of {folder}, or delete the run."
         )
+
+
+def require_own_files(folder: Path) -> None:
+    """Raises BadRun when a file that a training appends to is another file as well: what is written would stand there, too.
+
+    Reading such a run is harmless, and a copy that shares its files (`cp -al`) is a usual backup.
+    """
+    for name in _APPENDED:
+        found = shared(folder / name)
+        if found:
+            raise BadRun(
+                f"{folder.name}: {name} is {found}, and training would write to both. Nothing was changed. Give the run a "
+                f"file of its own: copy {folder / name} and put the copy in its place."
+            )
 
 
 class Presence:

@@ -32,7 +32,7 @@ from core.small_files import LARGE, irregular, read_bytes
 from core.training.drafts import DELETED, DRAFT, fill, settle, sweep
 from core.training.events import Event, EventLog, EventReader, read_events
 from core.training.files import remove_folder, write_text
-from core.training.folder import MARKS, irregular_entry, is_run, require_regular, was_deleted
+from core.training.folder import MARKS, irregular_entry, is_run, require_own_files, require_regular, was_deleted
 from core.training.locks import EVALUATION as EVALUATION_LOCK
 from core.training.locks import TRAINING, Timeout, take
 from core.training.names import clean_name, default_names
@@ -297,6 +297,7 @@ class Run:
         """Raises BadRun when there is nothing to start (`resume` False: it was started before) or to resume (finished), or its
         status is damaged: training would write over what can still be mended. So does an entry that leads elsewhere."""
         self.require_regular()
+        require_own_files(self.path)
         status = self.status()
         state = status.state
         if status.problem:

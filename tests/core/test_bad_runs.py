@@ -32,6 +32,7 @@ from core.training import Run, events, fork, list_runs
 from core.training.folder import Presence, irregular_entry
 from core.training.lineage import openings, read_entries, read_parent
 from core.training.locks import EVALUATION, TRAINING, take
+from core.training.recorder import Recorder
 from core.training.status import Status, created_at, read_status, write_status
 
 posix = pytest.mark.skipif(os.name == "nt", reason="named pipes and devices are POSIX's")
@@ -104,6 +105,23 @@ def test_nothing_is_written_where_a_link_leads(bad: Run, tmp_path: Path) -> None
     bad.delete()
     assert {each.name for each in precious.iterdir()} == {"bashrc"}
     assert (precious / "bashrc").read_text(encoding="utf-8") == "export A=1\n"
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "train.log", "process.log"])
+def test_nothing_is_appended_to_a_file_that_has_another_name_elsewhere(bad: Run, tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    (bad.path / name).unlink(missing_ok=True)
+    os.link(precious, bad.path / name)
+    with pytest.raises(BadRun, match=rf"{name} is a hard link"):
+        bad.require_startable(resume=True)
+    if name == "train.log":
+        with pytest.raises(OSError, match="hard link"):
+            Recorder(bad).__enter__()
+    if name == "events.jsonl":
+        with pytest.raises(OSError, match="hard link"):
+            bad.append_event({"type": "step"})
+    assert precious.read_bytes() == b"precious"
 
 
 @posix
