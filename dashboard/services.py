@@ -378,10 +378,10 @@ def rename_run(run: Run, name: str) -> Run:
     return renamed
 
 
-def delete_run(run: Run) -> None:
+def delete_run(run: Run, *, everything: bool = False) -> None:
     """Delete the run's folder with everything in it. Raises BadRun while it is trained or scored."""
     _require_idle(run, "deleted")
-    run.delete(keep=[checkpoints()])
+    run.delete(keep=[checkpoints()], everything=everything)
     for key in ("run", "train:run"):
         if recall(key) == run.name:
             remember(key, None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from core.atomic import LEFTOVER
 from core.errors import BadRun
 from core.small_files import irregular, shared
 from core.training.status import created_at
@@ -17,6 +18,13 @@ MARKS = ("status.json", "events.jsonl", "model.json")  # by name: with one of th
 _FOLDERS = {"control", "predictions", "explain", "explain/report"}  # those of a run; what lies in others is never touched
 _FILES = {"config.yaml", "manifest.csv", "excluded.csv", "last.pt", "model.safetensors", "train.log", *MARKS}
 
+# And what else MammoLab writes at the top of a run folder. An entry of another name is somebody else's.
+_OWN = _FILES | {
+    *("gate.safetensors", "start.safetensors", "model.json.new", "parent.json", "test_accesses.jsonl", "evaluation.json"),
+    *("process.log", "note.txt", "report.html", "report.yaml"),
+    *(".lock", ".evaluation.lock", ".test_accesses.lock"),
+    *(".DS_Store", "Thumbs.db", "desktop.ini"),  # of file managers
+}
 _APPENDED = ("events.jsonl", "train.log", "process.log")  # every other file is replaced as a whole
 
 
@@ -69,6 +77,25 @@ def require_regular(folder: Path) -> None:
             f"{folder.name}: {found}, where a run has regular files and folders only. Nothing is read from it or written to "
             f"it: take that entry out of {folder}, or delete the run."
         )
+
+
+def foreign_entries(folder: Path) -> list[str]:
+    """Files and folders in a run folder that MammoLab did not make, sorted; what lies in its own folders is the run's.
+
+    By name alone: of whatever kind and content an entry is.
+    """
+    found = []
+    for inner in ("", *sorted(_FOLDERS)):
+        try:
+            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in os.scandir(folder / inner)]
+        except OSError:  # not there, or no folder
+            continue
+        for name, is_folder in names:
+            path = f"{inner}/{name}" if inner else name
+            ours = path in _FOLDERS or (not is_folder if inner else name in _OWN or bool(LEFTOVER.fullmatch(name)))
+            if not ours:
+                found.append(f"{path}/" if is_folder else path)
+    return sorted(found)
 
 
 def require_own_files(folder: Path) -> None:

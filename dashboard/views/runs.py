@@ -243,7 +243,7 @@ def delete(run: Run, *, at_work: bool) -> None:
     if at_work:
         st.info("Stop it first: a run at work or in line cannot be deleted.", icon=":material/info:")
         return
-    from core.training.removal import is_link
+    from core.training.removal import foreign, is_link
 
     words = (
         f"{plain(str(run.path))} is a link to another folder: only the link is deleted, and what it leads to stays."
@@ -252,10 +252,16 @@ def delete(run: Run, *, at_work: bool) -> None:
         "This cannot be undone. Images and manifests are not touched."
     )
     st.warning(words, icon=":material/delete:")
+    others = foreign(run.path)
+    everything = not others or st.checkbox(
+        f"Also delete what MammoLab did not make: {plain(', '.join(others[:10]))}"
+        + (f" and {len(others) - 10} more" if len(others) > 10 else ""),
+        key=f"runs:everything:{run.name}",
+    )
     typed = st.text_input("Type the run's name to delete it", key=f"runs:typed:{run.name}", placeholder=run.name)
-    if st.button("Delete this run", icon=":material/delete:", key="runs:delete", disabled=typed.strip() != run.name):
+    if st.button("Delete this run", icon=":material/delete:", key="runs:delete", disabled=not everything or typed.strip() != run.name):
         with components.errors_shown():
-            services.delete_run(run)
+            services.delete_run(run, everything=bool(others))
             st.rerun()
 
 
