@@ -125,6 +125,12 @@ class Presence:
             raise was_deleted(self._folder)
 
 
+def identity_of(folder: Path) -> str:
+    """What a run folder keeps when it is renamed, and no other one has; "" for one that is not there."""
+    found = _identity(folder)
+    return "" if found is None else ":".join(map(repr, found))
+
+
 def _identity(folder: Path) -> tuple[int, int, float] | None:
     try:
         found = folder.stat()

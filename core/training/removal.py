@@ -43,9 +43,9 @@ def require_nothing_foreign(path: Path) -> None:
     if found:
         more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
         raise BadRun(
-            f"{path}: it is not deleted: its folder holds what MammoLab did not make: {', '.join(found[:_NAMED])}{more}. Nothing "
-            "was changed. Move that elsewhere, or say that it is to be deleted, too: `python -m core run delete --everything`, "
-            "or the tick on the Runs page."
+            f"{path}: it is not deleted: its folder holds what MammoLab did not make: {', '.join(found[:_NAMED])}{more}. "
+            "Nothing was changed. Move that elsewhere, or say that it is to be deleted, too: "
+            "`python -m core run delete --everything`, or the tick on the Runs page."
         )
 
 

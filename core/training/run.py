@@ -376,8 +376,8 @@ class Run:
             everything: also entries that are not the run's; see core.training.removal.foreign.
 
         Raises:
-            BadRun: it is being trained or scored, it may be more than a run, it holds something else, or the system refuses: the
-                message says whether it, or only its files, are still there.
+            BadRun: it is being trained or scored, it may be more than a run, it holds something else, or the system refuses:
+                the message says whether it, or only its files, are still there.
         """
         Run.open(self.path)  # never a folder that is no run
         require_removable(self.path, "deleted", keep)

@@ -5,9 +5,9 @@ cookie is signed with a key made of the password's hash: it survives a restart o
 changes. Logging out ends it on the server, too, with its open websockets.
 
 From one address guesses are taken one at a time, a wrong one costs a second, and few may wait; other addresses do not wait for
-it. Addresses can be made up (X-Forwarded-For) or be many, so wrong guesses of all of them together are counted as well. Browsers
-on this machine, which no proxy speaks for, and addresses that have known the password are beyond that count: whoever uses it
-up keeps only strangers out.
+it. Addresses can be made up (X-Forwarded-For) or be many, so wrong guesses of all of them together are counted as well.
+Browsers on this machine, which no proxy speaks for, and addresses that have known the password are beyond that count: whoever
+uses it up keeps only strangers out.
 """
 
 from __future__ import annotations

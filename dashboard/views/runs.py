@@ -259,7 +259,9 @@ def delete(run: Run, *, at_work: bool) -> None:
         key=f"runs:everything:{run.name}",
     )
     typed = st.text_input("Type the run's name to delete it", key=f"runs:typed:{run.name}", placeholder=run.name)
-    if st.button("Delete this run", icon=":material/delete:", key="runs:delete", disabled=not everything or typed.strip() != run.name):
+    if st.button(
+        "Delete this run", icon=":material/delete:", key="runs:delete", disabled=not everything or typed.strip() != run.name
+    ):
         with components.errors_shown():
             services.delete_run(run, everything=bool(others))
             st.rerun()

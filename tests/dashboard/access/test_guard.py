@@ -234,7 +234,10 @@ def test_logging_out_ends_the_open_pages_of_that_browser_and_no_others() -> None
             cookies.append({"cookie": f"mammolab_8501={client.cookies['mammolab_8501']}"})
         client.cookies.clear()
         url = "ws://localhost:8501/stream"
-        with client.websocket_connect(url, headers=cookies[0]) as one, client.websocket_connect(url, headers=cookies[1]) as other:
+        with (
+            client.websocket_connect(url, headers=cookies[0]) as one,
+            client.websocket_connect(url, headers=cookies[1]) as other,
+        ):
             for socket in (one, other):
                 socket.send_text("there?")
                 assert socket.receive_text() == "there?"
