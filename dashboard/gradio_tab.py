@@ -102,20 +102,21 @@ def build() -> gr.Blocks:
         asked = gr.State(None)  # the frame asked for, from 0; None: the one that the reader takes
         anyway = gr.State(False)  # whether a score is wanted although there is no verdict; of this image and model only
         with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=300):
+            with gr.Column(scale=2, min_width=230):
                 run = gr.Dropdown(label="Model", choices=[], interactive=True)
+                gr.Markdown(f"Mammograms: DICOM, PNG, JPEG, PGM or TIFF, up to {MOST} files")
                 upload = gr.File(
-                    label=f"Mammograms: DICOM, PNG, JPEG, PGM or TIFF, up to {MOST}",
+                    show_label=False,
                     type="filepath",
                     file_count="multiple",
-                    height=130,
+                    height=120,
                     elem_classes=["upload"],
                 )
                 which = gr.Dropdown(label="Image", choices=[], visible=False, interactive=True)
                 frame = gr.Slider(1, 2, value=1, step=1, label="Frame", visible=False, interactive=True)
                 title = gr.Markdown("Or an example of the current data set, with its true label", visible=False)
                 examples = gr.HTML("", **script)
-            with gr.Column(scale=3, min_width=420):
+            with gr.Column(scale=3, min_width=380):
                 verdict = gr.HTML(verdict_html.HINT)
                 insist = gr.Button("Score anyway", visible=False, size="sm")
                 shots = gr.HTML("", **script)

@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 BINS = 36  # bars of the strip, a class
 BAR = 26  # px, the highest one
 SIDE = 768  # px; small inputs are enlarged to about this, so that the outline is thin
-OUTLINED = 0.5  # of the map's own peak: where the outline runs
+OUTLINED = 0.3  # of the map's own peak: where the outline runs
+_FULL = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"/></svg>'
 OPACITY = 0.7  # of the map, at first
 _WIDTH = 600  # of the strip, in its own units
 
 WAIT = '<div class="verdict" role="status"><p class="hint">Scoring …</p></div>'
 HINT = (
-    '<div class="verdict"><p class="hint">Upload a mammogram or choose an example. You will see here what the model decides, '
-    "how the image compares with validation images, and where in the image the score comes from.</p></div>"
+    '<div class="verdict"><div class="hint"><p>Upload mammograms or choose an example. Then you will see here:</p><ol>'
+    "<li>what the model decides, and warnings, if any,</li>"
+    "<li>where the score lies among those of validation images,</li>"
+    "<li>what the model sees, and where in the image the score comes from.</li></ol></div></div>"
 )
 
 
@@ -143,13 +146,14 @@ def pictures(pixels: NDArray[np.uint8] | None, values: NDArray[np.float32] | Non
         '<div class="look"><label><input type="checkbox" name="map" checked> Heatmap</label>'
         f'<label>Opacity <input type="range" name="opacity" min="0" max="1" step="0.05" value="{OPACITY}"></label>'
         f'<span class="bar"><span>none</span><i style="background:linear-gradient(to right,{_stops()})"></i>'
-        "<span>this image's peak</span></span></div>"
+        f"<span>this image's peak; line: {100 * OUTLINED:.0f} % of it</span></span></div>"
     )
-    return f'<div class="pictures">{first}{_figure("Where the score comes from", film)}</div>{controls}'
+    second = _figure("Where the score comes from", film)
+    return f'<div class="pictures">{first}{second}</div>{controls}'
 
 
 def _figure(title: str, film: str) -> str:
-    button = f'<button type="button" class="full" aria-label="{title}: full screen">⛶</button>'
+    button = f'<button type="button" class="full" aria-label="{title}: full screen">{_FULL}</button>'
     return f'<figure><figcaption>{title}</figcaption><div class="film">{film}{button}</div></figure>'
 
 

@@ -275,7 +275,7 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
             judging.no_verdict(prediction, "explain", case.image.key, about=about)
     if len(shown) > 1:
         scores = [
-            Metric(f"{case.name}: P(malignant)", f"{prediction.score:.3f}", judging.decided(prediction))
+            Metric(f"{case.name}: score", f"{prediction.score:.3f}", judging.decided(prediction))
             for case, prediction in zip(shown, predictions, strict=True)
         ]
         components.metric_cards(scores)
@@ -284,15 +284,17 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
     right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
     side = "" if row is None else f"{row['laterality']} {row['view']}".strip()
     calibrated = prediction.calibrated
-    probability = "" if calibrated is None else f" · calibrated {calibrated:.3f}"
+    probability = "" if calibrated is None else f" · probability {calibrated:.3f} (calibrated)"
     decision = prediction.decision or "none"
     components.metric_cards(
         [
-            Metric("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{probability}"),
             Metric("Decision", decision, "scored anyway" if prediction.refusal else right or "at the model's threshold"),
+            Metric("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{probability}"),
             Metric("Truth", truth or "not known", side or "not in the manifest"),
         ]
     )
+    if prediction.decision is not None and (placed := judging.placed(shown[0].run, prediction)):
+        st.markdown(placed)
 
 
 def picture(shown: list[Case], found: list[Explained], views: list[View], ask: Ask, look: Look) -> None:

@@ -168,7 +168,7 @@ def one(row: Row) -> None:
     run, status = row.run, row.status
     at_work = services.at_work(run, status)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"#### {plain(run.name)}", anchors=False, width="stretch")
+        st.markdown(f"## {plain(run.name)}", anchors=False, width="stretch")
         controls.requests(run, status, "runs")
         if not at_work and (status.resumable or status.state == "queued") and not row.problem:
             with st.container(width=150):
@@ -274,7 +274,7 @@ def several(runs: list[Run]) -> None:
     """Curves over each other, figures with intervals, and the settings in which they differ."""
     import pandas as pd
 
-    st.markdown(f"#### {len(runs)} runs side by side", anchors=False)
+    st.markdown(f"## {len(runs)} runs side by side", anchors=False)
     if not overview.same_validation(runs):
         st.warning(
             "These runs were not validated on the same images: their validation figures do not compare.",
@@ -286,7 +286,7 @@ def several(runs: list[Run]) -> None:
     with left:
         figures(runs)
     with right:
-        st.markdown("##### Settings that differ", anchors=False)
+        st.markdown("## Settings that differ", anchors=False)
         different = overview.differences(runs)
         if different:
             st.dataframe(pd.DataFrame(different), hide_index=True)
@@ -323,7 +323,7 @@ def figures(runs: list[Run]) -> None:
     import pandas as pd
 
     if len(runs) > 1:
-        st.markdown("##### Figures, with 95 % intervals", anchors=False)
+        st.markdown("## Figures, with 95 % intervals", anchors=False)
     rows = overview.headline(runs)
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config={"Figure": st.column_config.TextColumn(width=200)})
     if len(rows) == 1:

@@ -227,7 +227,7 @@ def test_both_views_of_a_breast_stand_side_by_side(run: Run) -> None:
     patient = manifest.loc[app.selectbox(key="explain:image:widget").value, "patient_id"]
     for view in ("CC", "MLO"):
         path = manifest.index[(manifest["patient_id"] == patient) & (manifest["view"] == view)][0]
-        assert metrics(app)[f"L {view}: P(malignant)"] == f"{predictor.predict(path).score:.3f}"
+        assert metrics(app)[f"L {view}: score"] == f"{predictor.predict(path).score:.3f}"
     assert not pictures(app)["linked"]
 
 
@@ -240,7 +240,7 @@ def test_two_runs_stand_side_by_side_each_with_its_own_score(run: Run, workspace
     services.remember("explain:beside", "run")
     app = open_page("explain")
     assert not app.exception and not app.error
-    assert {"tiny: P(malignant)", "other: P(malignant)"} <= set(metrics(app))
+    assert {"tiny: score", "other: score"} <= set(metrics(app))
     decisions = [metric.proto.delta_description for metric in app.metric]
     assert any(words.startswith("benign (< 0.999), calibrated 0.") for words in decisions)
     assert any("chose its threshold on this image" in warning.value for warning in app.warning)
@@ -253,7 +253,7 @@ def test_a_test_image_of_another_run_stays_closed_until_that_run_s_test_set_is_o
         services.remember(key, value)
     app = open_page("explain")
     assert any("test set of other, which has not been opened" in warning.value for warning in app.warning)
-    assert "other: P(malignant)" not in metrics(app)
+    assert "other: score" not in metrics(app)
 
 
 def test_score_cam_works_in_the_background_and_is_shown_when_it_is_done(run: Run) -> None:
