@@ -47,8 +47,8 @@ def theme() -> gr.themes.Base:
         font=["Source Sans", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "Consolas", "monospace"],
     ).set(
-        body_background_fill="transparent",
-        body_background_fill_dark="transparent",
+        body_background_fill="#ffffff",
+        body_background_fill_dark="#12141a",
         body_text_color="#1d2230",
         body_text_color_dark="#e7e9f0",
         body_text_color_subdued="#5b6070",

@@ -163,7 +163,7 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
             for split, title in (("train", "Training"), ("val", "Validation"), ("test", "Test"))
             if (counts := found.counts.get(split))
         )
-        st.html(f"<table class='lab-counts'><tr><th></th><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
+        st.html(f"<table class='lab-counts'><tr><td></td><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
         forecast.show(config, found)
     for note in found.notes:
         st.caption(note)
