@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import BinaryIO
 
 # Temporary files are named `.<target>.<process>.<random>.tmp`: no two writers share one, and no listing shows them.
 TEMPORARY = ".tmp"
+LEFTOVER = re.compile(rf"\..+\.\d+\.[0-9a-f]{{8}}{re.escape(TEMPORARY)}")  # one that a killed writer left behind
 
 # On Windows a file that someone has open cannot be replaced; readers hold files for milliseconds only.
 _REPLACE_TRIES = 40

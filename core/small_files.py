@@ -1,4 +1,4 @@
-"""Reading files that somebody else may have made: regular files only, up to a size, with bounded JSON.
+"""Files that somebody else may have made: read when regular, up to a size, with bounded JSON; appended to when nobody else's.
 
 A run folder may come from another person, a damaged disk or an attacker. What is opened there is never a symbolic link
 (it would show or wait for any other file), a named pipe or a device (they never end), and never larger than its reader
@@ -22,9 +22,9 @@ DEEPEST = 50  # objects and lists inside one another: ours have 8 at most
 LARGEST_INTEGER = 2**63 - 1
 
 _PORTION = 1 << 18  # bytes read at once
-_FLAGS = os.O_RDONLY
+_SAFELY = 0
 for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC"):  # not every system has all of them
-    _FLAGS |= getattr(os, _name, 0)
+    _SAFELY |= getattr(os, _name, 0)
 
 _KINDS = (
     (stat.S_ISLNK, "a symbolic link"),
@@ -49,6 +49,41 @@ def irregular(path: Path) -> str:
     return "" if stat.S_ISREG(mode) else _kind(mode)
 
 
+def shared(path: Path) -> str:
+    """What keeps a file from being written to in place, because another file would change: as `irregular`, or a hard link.
+
+    Files that are replaced as a whole (core.atomic) may have other names: those keep the old content.
+    """
+    try:
+        found = path.lstat()
+    except (OSError, ValueError):
+        return ""
+    return _shared(found)
+
+
+def open_to_write(path: Path, *, append: bool = False) -> int:
+    """A descriptor of a regular file, made where there is none, for reading and writing in place; nothing is cut off.
+
+    Never waits, never follows a symbolic link, and never opens a file that has a second name (a hard link) for writing: what is
+    written would stand in the other one, too.
+
+    Raises:
+        OSError: it is such a file (`strerror` says what), or cannot be written to.
+    """
+    before = shared(path)
+    if before:
+        raise OSError(errno.EINVAL, f"expected a regular file of its own, got {before}", str(path))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | (os.O_APPEND if append else 0) | _SAFELY, 0o666)
+    try:
+        found = _shared(os.fstat(descriptor))  # put there since the look
+        if found:
+            raise OSError(errno.EINVAL, f"expected a regular file of its own, got {found}", str(path))
+        return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading bytes; never waits, and never follows a symbolic link at the end of the path.
 
@@ -71,7 +106,7 @@ def _opened(path: Path) -> int:
     if not stat.S_ISREG(mode):
         raise _refused(path, mode)
     # Between the look and the opening somebody may have put a link or a pipe there.
-    descriptor = os.open(path, _FLAGS)
+    descriptor = os.open(path, os.O_RDONLY | _SAFELY)
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
@@ -143,6 +178,12 @@ def parse_json(content: str | bytes) -> Any:
 
 def _kind(mode: int) -> str:
     return next((words for test, words in _KINDS if test(mode)), "a special file")
+
+
+def _shared(found: os.stat_result) -> str:
+    if not stat.S_ISREG(found.st_mode):
+        return _kind(found.st_mode)
+    return "a hard link (a file with another name elsewhere)" if found.st_nlink > 1 else ""
 
 
 def _refused(path: Path, mode: int) -> OSError:

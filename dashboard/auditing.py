@@ -173,13 +173,13 @@ def told(run: Run, found: HeatmapAudit) -> None:
     assert method is not None
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        st.markdown(f"#### What was found for {components.plain(method.method)}", anchors=False)
+        st.markdown(f"## What was found for {components.plain(method.method)}", anchors=False)
         st.markdown("\n".join(f"- {components.plain(sentence)}" for sentence in method.verdict))
     with right:
         located(method)
     curves(method)
     pictured = st.container()  # filled last: its maps are computed anew, and nothing else waits for them
-    st.markdown("#### All figures", anchors=False)
+    st.markdown("## All figures", anchors=False)
     table(method)
     flagged(run, found, method)
     with st.expander("How it was done"):
@@ -199,7 +199,7 @@ def located(method: MethodAudit) -> None:
             beside = {name: reference.value for name, reference in figure.references.items()}
             rows.append((title, {"heatmap": figure.value, **beside}))
     if rows:
-        st.markdown("#### Lesions found", anchors=False)
+        st.markdown("## Lesions found", anchors=False)
         components.figure(localisation_figure(rows), "audit:located", alt="shares of lesions found, with chance")
 
 
@@ -215,7 +215,7 @@ def curves(method: MethodAudit) -> None:
         lines = {order: (each.share, each.mean, each.low, each.high) for order, each in found.items() if each is not None}
         figure = method.figure(kind)
         with column:
-            st.markdown(f"#### {title}", anchors=False)
+            st.markdown(f"## {title}", anchors=False)
             if figure is not None:
                 st.caption(f"{figure.images} images of {figure.patients} patients. {_better(kind)}")
             components.figure(perturbation_figure(kind, lines), f"audit:{kind}", alt=f"{kind} curves")
@@ -277,7 +277,7 @@ def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
         return
     missed = f"{len(cases)} of {len(method.located)}"
     more = f", the {WORST} worst" if len(cases) > WORST else ""
-    st.markdown(f"#### Lesions that the map's peak missed: {missed}{more}", anchors=False)
+    st.markdown(f"## Lesions that the map's peak missed: {missed}{more}", anchors=False)
     if not cases:
         st.markdown("None.")
         return

@@ -123,7 +123,7 @@ def empty_state(
     """What there is to do when there is nothing to show; with `page` (a key of PAGES) the button that leads there."""
     with st.container(border=True, horizontal_alignment="center", gap="small"):
         st.space("small")
-        st.markdown(f"### {icon} {title}", text_alignment="center", width="content", anchors=False)
+        st.markdown(f"## {icon} {title}", text_alignment="center", width="content", anchors=False)
         st.markdown(text, text_alignment="center", width="content")
         if page is not None and st.button(action or f"Go to {page}", type="primary", key=f"empty:{title}"):
             st.switch_page(PAGES[page])

@@ -47,6 +47,12 @@ def chance_notice(run: Run) -> str:
     return reason
 
 
+def placed(run: Run, prediction: Prediction) -> str:
+    """Where the score lies among those of validation images, in a sentence; "" where there are none to compare with."""
+    reference = services.reference(run)
+    return "" if reference is None or prediction.score is None else reference.words(prediction.score)
+
+
 def decided(prediction: Prediction, about: str = "") -> str:
     """The decision with its threshold in a few words, and the calibrated probability where there is one."""
     if prediction.decision is None:

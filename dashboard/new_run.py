@@ -74,7 +74,7 @@ def form(base: Config) -> tuple[str, dict[str, object]]:
         shown += PRETRAINED
     with st.expander("Advanced"):
         for section, title in SECTIONS.items():
-            st.markdown(f"#### {title}", anchors=False)
+            st.markdown(f"## {title}", anchors=False)
             if section == "preprocessing":
                 st.markdown("Tune these where you see what they do, on the Preprocess page.")
             values |= forms.section(section, base, skip=[*shown, "data.manifest", *PRETRAINED])
@@ -84,7 +84,7 @@ def form(base: Config) -> tuple[str, dict[str, object]]:
 
 def before_start(name: str, config: Config | None, problems: list[str], manifest: Path) -> None:
     """Data set, counts, everything that stands in the way, and the start button."""
-    st.markdown("#### Before it starts", anchors=False)
+    st.markdown("## Before it starts", anchors=False)
     components.manifest_picker(key="train:manifest")
     if problems:
         forms.show_problems(problems)
@@ -163,7 +163,7 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
             for split, title in (("train", "Training"), ("val", "Validation"), ("test", "Test"))
             if (counts := found.counts.get(split))
         )
-        st.html(f"<table class='lab-counts'><tr><th></th><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
+        st.html(f"<table class='lab-counts'><tr><td></td><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
         forecast.show(config, found)
     for note in found.notes:
         st.caption(note)

@@ -33,7 +33,7 @@ from dashboard.choices import GiveBrowsersAName
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +154,51 @@ def _build() -> FastAPI:
 _tabs: list[LateGradio] = []
 
 
+class SaysWhereItIs:
+    """Middleware: writes into Streamlit's page where its server is, which is where the page's scripts come from.
+
+    Left alone the page asks below its own name first (/train/_stcore/health), and each of the answers, 404, stands in the
+    browser's console as an error. These cannot be answered otherwise: the page would take them for its server's place.
+    """
+
+    SCRIPT = b'<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", location.href).href}</script>'
+    _HEAD = b"<head>"
+
+    def __init__(self, app: ASGIApp, base: str = "") -> None:
+        self._app = app
+        self._others = f"{base}/gradio"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        page = scope["type"] == "http" and scope["method"] == "GET" and not scope["path"].startswith(self._others)
+        if not page or b"text/html" not in dict(scope["headers"]).get(b"accept", b""):
+            await self._app(scope, receive, send)
+            return
+        plain = [each for each in scope["headers"] if each[0] not in (b"accept-encoding", b"range")]
+        started: Message | None = None
+        body = b""
+
+        async def written(message: Message) -> None:
+            nonlocal started, body
+            if message["type"] == "http.response.start":
+                headers = dict(message.get("headers", []))
+                whole = message["status"] == 200 and headers.get(b"content-type", b"").startswith(b"text/html")
+                if whole and b"content-encoding" not in headers:
+                    started = message
+                    return
+            if started is None:
+                await send(message)
+                return
+            body += message.get("body", b"")
+            if message.get("more_body", False):
+                return
+            body = body.replace(self._HEAD, self._HEAD + self.SCRIPT, 1)
+            kept = [each for each in started["headers"] if each[0] not in (b"content-length", b"accept-ranges")]
+            await send({**started, "headers": [*kept, (b"content-length", str(len(body)).encode())]})
+            await send({"type": "http.response.body", "body": body})
+
+        await self._app({**scope, "headers": plain}, receive, written)
+
+
 def routes() -> list[BaseRoute]:
     """What the dashboard serves beside its pages."""
     tab = LateGradio()
@@ -176,7 +221,7 @@ def middleware() -> list[Middleware]:
     raise_file_limit()
     port = int(st.get_option("server.port") or 0)
     guard = Middleware(Guard, access=settings.current, port=port, base=base_path())
-    return [guard, Middleware(GiveBrowsersAName)]
+    return [guard, Middleware(GiveBrowsersAName), Middleware(SaysWhereItIs, base=base_path())]
 
 
 def raise_file_limit() -> None:

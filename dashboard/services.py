@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from core.data.checks import CheckReport
     from core.data.importers import ImportReport
+    from core.metrics.placing import Reference
     from core.predict import Predictor
     from core.training.jobs import Job
     from core.training.run import Run
@@ -378,10 +379,10 @@ def rename_run(run: Run, name: str) -> Run:
     return renamed
 
 
-def delete_run(run: Run) -> None:
+def delete_run(run: Run, *, everything: bool = False) -> None:
     """Delete the run's folder with everything in it. Raises BadRun while it is trained or scored."""
     _require_idle(run, "deleted")
-    run.delete(keep=[checkpoints()])
+    run.delete(keep=[checkpoints()], everything=everything)
     for key in ("run", "train:run"):
         if recall(key) == run.name:
             remember(key, None)
@@ -443,6 +444,19 @@ def _chance(path: str, stamps: tuple[int, int], _run: Run) -> str:
         return chance_of_model(_run.model_card(), Path(path))
     except LabError:  # whoever uses the model is told what is wrong with its card
         return ""
+
+
+def reference(run: Run) -> Reference | None:
+    """The validation scores among which a score of the run's model is placed; None where there are none."""
+    path = Path(run.path)
+    return _reference(str(path), (stamp(path / "model.json"), stamp(path / "predictions" / "val.csv")))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _reference(path: str, stamps: tuple[int, int]) -> Reference | None:
+    from core.metrics.placing import reference_of
+
+    return reference_of(Path(path))
 
 
 def prediction_device() -> str:

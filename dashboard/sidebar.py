@@ -28,9 +28,12 @@ _STYLE = """<style>
 [data-testid="stCaptionContainer"], .lab-status b, [data-testid="stMetricDeltaDescription"] {
   opacity: 1 !important; color: var(--lab-quiet) !important; }
 :root { --lab-quiet: light-dark(#5d6170, #a9adbb); }
+:root { --lab-chosen: light-dark(#4338b8, #b3acff); }
+[data-testid="stButtonGroup"] [aria-checked="true"] p, [data-testid="stButtonGroup"] [aria-pressed="true"] p,
+[data-testid="stButtonGroup"] [aria-checked="true"] [data-testid="stIconMaterial"] { color: var(--lab-chosen) !important; }
 [data-testid="stStatusWidget"] { display: none !important; }
 a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:focus-visible, summary:focus-visible {
-  outline: 2px solid var(--lab-focus, #6257e0) !important; outline-offset: 2px; }
+  outline: 2px solid light-dark(#5146c9, #a79fff) !important; outline-offset: 2px; }
 [data-testid="stButtonGroup"] > div, [data-testid="stButtonGroup"] [role="radiogroup"] { flex-wrap: wrap; max-width: 100%; }
 [data-testid="stMetricValue"] > div, [data-testid="stMetricLabel"] p {
   white-space: normal; overflow: visible; overflow-wrap: anywhere; text-overflow: clip; }

@@ -90,11 +90,15 @@ def note(arguments: argparse.Namespace) -> int:
 
 def delete(arguments: argparse.Namespace) -> int:
     """Delete the folder with everything in it, after the name has been typed again or with --yes."""
-    from core.training.removal import is_link, require_removable
+    from core.training.removal import foreign, is_link, require_nothing_foreign, require_removable
 
     run = open_run(arguments.run, damaged=True)
     keep = [default_config().checkpoints]
     require_removable(run.path, "deleted", keep)
+    if not arguments.everything:
+        require_nothing_foreign(run.path)
+    for name in foreign(run.path):
+        print(f"is not the run's, and is deleted with it: {printable(name)}")
     link, shown = is_link(run.path), printable(str(run.path))
     if not arguments.yes:
         if not sys.stdin.isatty():
@@ -109,6 +113,6 @@ def delete(arguments: argparse.Namespace) -> int:
             print("nothing was deleted")
             return 1
     leads = printable(str(run.path.resolve()))
-    run.delete(keep)
+    run.delete(keep, everything=arguments.everything)
     print(f"{printable(run.name)}: {f'the link is deleted; what it led to is still in {leads}' if link else 'deleted'}")
     return 0

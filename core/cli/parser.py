@@ -236,6 +236,7 @@ def _control_commands(commands: argparse._SubParsersAction) -> None:
     delete = _add(group, "delete", control.delete, "delete its folder with everything in it")
     _run_argument(delete)
     delete.add_argument("--yes", action="store_true", help="without asking")
+    delete.add_argument("--everything", action="store_true", help="also files in its folder that are not the run's")
 
 
 def _add(commands: argparse._SubParsersAction, name: str, command: Command, text: str) -> argparse.ArgumentParser:

@@ -45,7 +45,8 @@ def predict(arguments: argparse.Namespace) -> int:
         print_json(said | {"predictions": rows})
     else:
         print_table([_prediction_line(row) for row in rows], ("file", "score", "calibrated", "decision", "note"))
-        note(f"score: P(malignant); threshold {predictor.threshold:.3f}, chosen on validation. Research use only.")
+        threshold = f"threshold {predictor.threshold:.3f}, chosen on validation"
+        note(f"score: from 0 to 1, higher is more suspicious, no probability; {threshold}. Research use only.")
         if any(row["refusal"] for row in rows) and not arguments.score_anyway:
             note("--score-anyway gives a score, but no decision, to readable images without a verdict.")
         if predictor.chance:

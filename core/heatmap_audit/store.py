@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -12,7 +13,7 @@ from core.data import SPLITS
 from core.errors import BadManifest, BadRun
 from core.heatmap_audit.results import VERSION, Finding, HeatmapAudit
 from core.shapes import require_types
-from core.small_files import LARGE, parse_json, read_json, read_text
+from core.small_files import LARGE, open_to_write, parse_json, read_json, read_text
 from core.training.folder import was_deleted
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Partial:
         # Written anew: a torn last line would spoil the next one.
         lines = [self._head, *(json.dumps(finding.as_dict()) for finding in found.values())]
         write_text(self._path, "".join(f"{line}\n" for line in lines))
-        self._stream = self._path.open("a", encoding="utf-8")
+        self._stream = os.fdopen(open_to_write(self._path, append=True), "a", encoding="utf-8")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -78,13 +78,24 @@ _MOST_COLUMNS = 1000
 
 
 def _of_file(path: Path) -> str:
+    table = read_scores(path)
+    if table is None:  # whoever evaluates the run is told what is wrong with the file
+        return ""
+    try:
+        return chance_of_scores(table["label"], table["score"], table["patient_id"])
+    except ValueError:
+        return ""
+
+
+def read_scores(path: Path) -> pd.DataFrame | None:
+    """`label`, `score` (float64) and `patient_id` of a predictions file, read within bounds; None where that cannot be done."""
     try:
         content = read_bytes(path, LARGE)
         if content.partition(b"\n")[0].count(b",") > _MOST_COLUMNS:
-            return ""
+            return None
         table = pd.read_csv(
             io.BytesIO(content), usecols=["label", "score", "patient_id"], dtype={"label": "str", "patient_id": "str"}
         )
-        return chance_of_scores(table["label"], table["score"].astype("float64"), table["patient_id"])
-    except (OSError, ValueError, KeyError):  # whoever evaluates the run is told what is wrong with the file
-        return ""
+        return table.assign(score=table["score"].astype("float64"))
+    except (OSError, ValueError, KeyError):
+        return None

@@ -137,7 +137,7 @@ def score_histogram(y: ArrayLike, s: ArrayLike, threshold: float | None = None, 
     """
     labels = np.isin(np.asarray(y).astype(str), ("1", "1.0", "True", "malignant"))
     scores = np.asarray(s, dtype=np.float64)
-    figure = base_figure("Score, P(malignant)", "Share of the class", height=height, revision="histogram")
+    figure = base_figure("Score", "Share of the class", height=height, revision="histogram")
     low, high = _rounded_range(scores, threshold)
     edges = np.linspace(low, high, bins + 1)
     for name, rows in (("benign", ~labels), ("malignant", labels)):

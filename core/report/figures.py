@@ -171,7 +171,7 @@ def histogram(name: str, malignant: ArrayLike, s: ArrayLike, threshold: float, c
         axes.stairs(share, edges, color=COLORS[title], linewidth=1)
     axes.axvline(threshold, color=INK, linestyle="--", linewidth=1, label=f"threshold {threshold:.3f}")
     percent(axes.yaxis)
-    label(axes, "Score, P(malignant)", "Share of the class")
+    label(axes, "Score", "Share of the class")
     legend(axes)
     return Figure(name, to_svg(figure, name), caption, f"Histograms of the scores by class; threshold {threshold:.3f}")
 

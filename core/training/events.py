@@ -6,7 +6,6 @@ the type. Resuming a run cuts off the events that came after its last checkpoint
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
@@ -20,7 +19,7 @@ from typing import Any, BinaryIO
 from pydantic_core import from_json
 
 from core.errors import BadRun
-from core.small_files import irregular, open_regular
+from core.small_files import open_regular, open_to_write
 
 Event = dict[str, Any]
 
@@ -107,11 +106,8 @@ class EventLog:
 
     def _open(self) -> FileIO:
         if self._stream is None:
-            kind = irregular(self._path)
-            if kind:  # a link would lead to another file, which would be cut and written to
-                raise OSError(errno.EINVAL, f"expected a regular file, got {kind}", str(self._path))
-            self._path.touch()
-            stream = FileIO(self._path, "r+")  # no buffer: what is written is at once visible
+            # A link would lead to another file, which would be cut and written to. No buffer: it is at once visible.
+            stream = FileIO(open_to_write(self._path), "r+")
             try:
                 end, self._sequence = _last_event(stream, self._path)
             except BadRun:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable
@@ -11,12 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from core.atomic import TEMPORARY, replacing, write_text
+from core.atomic import LEFTOVER, TEMPORARY, replacing, write_text
 
 __all__ = ["process_alive", "remove_folder", "remove_leftovers", "remove_strays", "write_atomically", "write_text"]
 
 _WINDOWS = os.name == "nt"
-_LEFTOVER = re.compile(rf"\..+\.\d+\.[0-9a-f]{{8}}{re.escape(TEMPORARY)}")  # as core.atomic names them
 
 
 def write_atomically(target: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -28,7 +26,7 @@ def write_atomically(target: Path, write: Callable[[BinaryIO], None]) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Delete temporary files that a killed writer left behind. Only for the one process that holds the folder's lock."""
     for path in folder.glob(f".*{TEMPORARY}"):
-        if _LEFTOVER.fullmatch(path.name):
+        if LEFTOVER.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 

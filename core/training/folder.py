@@ -9,13 +9,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from core.atomic import LEFTOVER
 from core.errors import BadRun
-from core.small_files import irregular
+from core.small_files import irregular, shared
 from core.training.status import created_at
 
 MARKS = ("status.json", "events.jsonl", "model.json")  # by name: with one of these a folder is, or was, a run
 _FOLDERS = {"control", "predictions", "explain", "explain/report"}  # those of a run; what lies in others is never touched
 _FILES = {"config.yaml", "manifest.csv", "excluded.csv", "last.pt", "model.safetensors", "train.log", *MARKS}
+
+# And what else MammoLab writes at the top of a run folder. An entry of another name is somebody else's.
+_OWN = _FILES | {
+    *("gate.safetensors", "start.safetensors", "model.json.new", "parent.json", "test_accesses.jsonl", "evaluation.json"),
+    *("process.log", "note.txt", "report.html", "report.yaml"),
+    *(".lock", ".evaluation.lock", ".test_accesses.lock"),
+    *(".DS_Store", "Thumbs.db", "desktop.ini"),  # of file managers
+}
+_APPENDED = ("events.jsonl", "train.log", "process.log")  # every other file is replaced as a whole
 
 
 def is_run(folder: Path) -> bool:
@@ -69,6 +79,39 @@ def require_regular(folder: Path) -> None:
         )
 
 
+def foreign_entries(folder: Path) -> list[str]:
+    """Files and folders in a run folder that MammoLab did not make, sorted; what lies in its own folders is the run's.
+
+    By name alone: of whatever kind and content an entry is.
+    """
+    found = []
+    for inner in ("", *sorted(_FOLDERS)):
+        try:
+            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in os.scandir(folder / inner)]
+        except OSError:  # not there, or no folder
+            continue
+        for name, is_folder in names:
+            path = f"{inner}/{name}" if inner else name
+            ours = path in _FOLDERS or (not is_folder if inner else name in _OWN or bool(LEFTOVER.fullmatch(name)))
+            if not ours:
+                found.append(f"{path}/" if is_folder else path)
+    return sorted(found)
+
+
+def require_own_files(folder: Path) -> None:
+    """Raises BadRun when a file that a training appends to is another file as well: what is written would stand there, too.
+
+    Reading such a run is harmless, and a copy that shares its files (`cp -al`) is a usual backup.
+    """
+    for name in _APPENDED:
+        found = shared(folder / name)
+        if found:
+            raise BadRun(
+                f"{folder.name}: {name} is {found}, and training would write to both. Nothing was changed. Give the run a "
+                f"file of its own: copy {folder / name} and put the copy in its place."
+            )
+
+
 class Presence:
     """A run folder as it was found: tells later whether it is still the same one at the same place."""
 
@@ -80,6 +123,12 @@ class Presence:
         """Raises BadRun when the folder was deleted or renamed since, also if another one has its name now."""
         if self._identity is None or _identity(self._folder) != self._identity:
             raise was_deleted(self._folder)
+
+
+def identity_of(folder: Path) -> str:
+    """What a run folder keeps when it is renamed, and no other one has; "" for one that is not there."""
+    found = _identity(folder)
+    return "" if found is None else ":".join(map(repr, found))
 
 
 def _identity(folder: Path) -> tuple[int, int, float] | None:

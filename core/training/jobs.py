@@ -22,6 +22,7 @@ from filelock import FileLock
 
 import core
 from core.errors import BadRun, LabError, TrainingFailed
+from core.small_files import open_to_write
 from core.training.events import Event
 from core.training.run import STATUS, Run
 from core.training.status import Status, StatusWriter
@@ -112,7 +113,7 @@ def start_process(run: Run, *, resume: bool = False, queue: bool = True) -> int:
     command = [sys.executable, "-m", "core", "train", "--resume", str(run.path), *([] if queue else ["--at-once"])]
     # Of its own session (group on Windows): it is not ended with the terminal or the server that started it.
     try:
-        with (run.path / PROCESS_LOG).open("ab") as output:
+        with os.fdopen(open_to_write(run.path / PROCESS_LOG, append=True), "ab") as output:
             process = subprocess.Popen(
                 command,
                 cwd=Path(core.__file__).parents[1],

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import time
+from io import TextIOWrapper
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from core.errors import LabError, TrainingFailed, UnreadableImage
+from core.small_files import open_to_write
 from core.training.events import Event, EventLog
 from core.training.failures import explain
 from core.training.run import EVENTS, STATUS, Run
@@ -29,6 +33,13 @@ class _OneThread(logging.Filter):
         return record.thread == self._thread
 
 
+class _LogFile(logging.FileHandler):
+    """Appends to a file of the run alone: see open_to_write."""
+
+    def _open(self) -> TextIOWrapper:
+        return os.fdopen(open_to_write(Path(self.baseFilename), append=True), "a", encoding=self.encoding)
+
+
 class Recorder:
     """The pen of one training; to be used, as a context, in the thread that trains."""
 
@@ -42,7 +53,7 @@ class Recorder:
         self._ended = False
 
     def __enter__(self) -> Recorder:
-        self._handler = logging.FileHandler(self.run.path / LOG, encoding="utf-8")
+        self._handler = _LogFile(self.run.path / LOG, encoding="utf-8")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._handler.addFilter(_OneThread())
         self.log.addHandler(self._handler)

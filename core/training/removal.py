@@ -11,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.errors import BadRun
-from core.training.folder import MARKS
+from core.training.folder import MARKS, foreign_entries
 
 _MANIFEST = "manifest.csv"
 _WRITTEN = ("status.json", "events.jsonl")  # a training writes both; one may have been lost
 _OF_A_WORKSPACE = ("checkpoints", "data")
+_NAMED = 10  # foreign entries that a message names
 _MOST_ENTRIES = 100_000  # a run has some hundreds: a folder with more is looked at no further, and kept
 
 
@@ -29,6 +30,23 @@ def is_link(path: Path) -> bool:
         return bool(getattr(path.lstat(), "st_reparse_tag", 0) == 0xA0000003)  # IO_REPARSE_TAG_MOUNT_POINT
     except OSError:
         return False
+
+
+def foreign(path: Path) -> list[str]:
+    """What would be deleted with a run although MammoLab did not make it; [] for a link, which goes alone."""
+    return [] if is_link(path) else foreign_entries(path)
+
+
+def require_nothing_foreign(path: Path) -> None:
+    """Raises BadRun, which lists them, where entries that are not the run's would be deleted with it."""
+    found = foreign(path)
+    if found:
+        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+        raise BadRun(
+            f"{path}: it is not deleted: its folder holds what MammoLab did not make: {', '.join(found[:_NAMED])}{more}. "
+            "Nothing was changed. Move that elsewhere, or say that it is to be deleted, too: "
+            "`python -m core run delete --everything`, or the tick on the Runs page."
+        )
 
 
 def require_removable(path: Path, action: str, keep: Iterable[Path] = ()) -> None:

@@ -32,12 +32,12 @@ from core.small_files import LARGE, irregular, read_bytes
 from core.training.drafts import DELETED, DRAFT, fill, settle, sweep
 from core.training.events import Event, EventLog, EventReader, read_events
 from core.training.files import remove_folder, write_text
-from core.training.folder import MARKS, irregular_entry, is_run, require_regular, was_deleted
+from core.training.folder import MARKS, irregular_entry, is_run, require_own_files, require_regular, was_deleted
 from core.training.locks import EVALUATION as EVALUATION_LOCK
 from core.training.locks import TRAINING, Timeout, take
 from core.training.names import clean_name, default_names
 from core.training.recording import adopt
-from core.training.removal import is_link, require_removable
+from core.training.removal import is_link, require_nothing_foreign, require_removable
 from core.training.status import Status, created_at, read_status, write_status
 
 Request = Literal["stop", "pause", "begin"]  # "begin": of a run that waits its turn, without waiting further
@@ -297,6 +297,7 @@ class Run:
         """Raises BadRun when there is nothing to start (`resume` False: it was started before) or to resume (finished), or its
         status is damaged: training would write over what can still be mended. So does an entry that leads elsewhere."""
         self.require_regular()
+        require_own_files(self.path)
         status = self.status()
         state = status.state
         if status.problem:
@@ -367,18 +368,21 @@ class Run:
         self.path = target
         return self
 
-    def delete(self, keep: Iterable[Path] = ()) -> None:
+    def delete(self, keep: Iterable[Path] = (), *, everything: bool = False) -> None:
         """Delete the folder with everything in it. Where the folder is a link, only the link.
 
         Args:
             keep: folders that must not be deleted with it, the configured runs folder for one.
+            everything: also entries that are not the run's; see core.training.removal.foreign.
 
         Raises:
-            BadRun: it is being trained or scored, it may be more than a run, or the system refuses: the message says whether
-                it, or only its files, are still there.
+            BadRun: it is being trained or scored, it may be more than a run, it holds something else, or the system refuses:
+                the message says whether it, or only its files, are still there.
         """
         Run.open(self.path)  # never a folder that is no run
         require_removable(self.path, "deleted", keep)
+        if not everything:
+            require_nothing_foreign(self.path)
         grave = self.path.with_name(f"{DELETED}{uuid.uuid4().hex[:12]}")
         if is_link(self.path):
             self._unlink()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
+from starlette.datastructures import QueryParams
 from starlette.responses import PlainTextResponse
 
 from core.small_files import parse_json
@@ -60,7 +61,7 @@ class GradioGate:
         if not (path in PAGES or path in EVENTS or path.startswith((*ASSETS, HEARTBEAT, FILE))):
             await PlainTextResponse("Not found.\n", 404)(scope, receive, send)
             return
-        if "deep_link" in scope["query_string"].decode("latin-1"):
+        if "deep_link" in QueryParams(scope["query_string"]):  # parsed as Gradio does
             await PlainTextResponse("Not found.\n", 404)(scope, receive, send)
             return
         if path.startswith(FILE) and not self._is_upload(path.removeprefix(FILE)):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request, cookie_parser
@@ -70,6 +72,13 @@ class Guard:
             if answered is not None:
                 await self._send(answered, scope, receive, send)
                 return
+            if scope["type"] == "websocket":
+                with self._login.watched(_cookies(scope)) as ended, _until(ended, receive) as heard:
+                    await self._app(scope, heard, send)
+                    if ended.is_set():
+                        with suppress(RuntimeError):  # closed already
+                            await send({"type": "websocket.close", "code": 1008})
+                return
         await self._app(scope, receive, _with_headers(send))
 
     def _own_address(self, scope: Scope) -> str:
@@ -97,10 +106,10 @@ class Guard:
         names = [part for part in scope["path"].split("/") if part]
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] == self._health:
             return None  # whether the server lives is no secret
-        cookies = [value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"]
-        inside = login.accepts(cookie_parser("; ".join(cookies)))
-        if inside and names[-1:] == ["logout"]:
-            return login.goodbye()
+        given = _cookies(scope)
+        inside = login.accepts(given)
+        if inside and names[-1:] == ["logout"] and scope["type"] == "http":
+            return login.goodbye(given) if _meant(scope) else login.ask()
         if inside:
             return None
         if scope["type"] == "websocket":
@@ -116,6 +125,40 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         await response(scope, receive, _with_headers(send))
+
+
+def _cookies(scope: Scope) -> dict[str, str]:
+    return cookie_parser("; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"))
+
+
+def _meant(scope: Scope) -> bool:
+    """Whether somebody pressed our own button or link; a page of another site may lead a browser to any address with GET."""
+    if scope["method"] == "POST":  # the Origin was looked at
+        return True
+    headers = dict(scope["headers"])
+    return headers.get(b"sec-fetch-site") == b"same-origin" and headers.get(b"sec-fetch-mode") == b"navigate"
+
+
+@contextmanager
+def _until(ended: asyncio.Event, receive: Receive) -> Iterator[Receive]:
+    """What a websocket receives, until `ended` is set: then it hears that the browser has gone."""
+    coming: list[asyncio.Future[Message]] = []
+
+    async def wrapped() -> Message:
+        if not coming:
+            coming.append(asyncio.ensure_future(receive()))
+        stop = asyncio.ensure_future(ended.wait())
+        try:
+            await asyncio.wait((coming[0], stop), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+        return {"type": "websocket.disconnect", "code": 1008} if ended.is_set() else coming.pop().result()
+
+    try:
+        yield wrapped
+    finally:
+        for each in coming:
+            each.cancel()
 
 
 def _closed(path: str) -> bool:

@@ -2,8 +2,12 @@
 
 The form stands at whatever address was asked for and posts to it, so that it works behind any path that a proxy adds. The
 cookie is signed with a key made of the password's hash: it survives a restart of the server, and ends when the password
-changes. From one address guesses are taken one at a time, a wrong one costs a second, and few may wait; other addresses do not
-wait for it.
+changes. Logging out ends it on the server, too, with its open websockets.
+
+From one address guesses are taken one at a time, a wrong one costs a second, and few may wait; other addresses do not wait for
+it. Addresses can be made up (X-Forwarded-For) or be many, so wrong guesses of all of them together are counted as well.
+Browsers on this machine, which no proxy speaks for, and addresses that have known the password are beyond that count: whoever
+uses it up keeps only strangers out.
 """
 
 from __future__ import annotations
@@ -12,9 +16,12 @@ import asyncio
 import hashlib
 import html
 import ipaddress
+import math
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, quote
 
@@ -29,8 +36,11 @@ LASTS = 12 * 3600  # seconds after which the password is asked for again
 PENALTY = 1.0  # seconds that a wrong password costs whoever waits
 WAITING = 5  # guesses of one address that may wait; further ones are told to come back
 ADDRESSES = 4096  # of which it is remembered who waits
+OF_ONE = (20, 6.0)  # wrong guesses of one address: so many at once, then so many a minute
+OF_ALL = (200, 30.0)  # and of all addresses together
 AT_ONCE = 2  # passwords compared at a time: each takes 32 MiB and 0.1 s of a processor
 LARGEST_FORM = 8192  # bytes
+_PROXIES = ("x-forwarded-for", "x-real-ip", "forwarded")  # who sends one speaks for somebody else
 
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MammoLab: log in</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
@@ -42,19 +52,46 @@ input, button {{ font: inherit; padding: 10px 12px; border-radius: 8px; border: 
 button {{ background: #5146c9; border-color: #5146c9; color: #fff; cursor: pointer; }}
 [role=alert] {{ color: #b3261e; }} @media (prefers-color-scheme: dark) {{ [role=alert] {{ color: #ffb4ab; }} }}
 </style></head><body><form method="post" action="{action}">
-<h1>MammoLab</h1><p>This dashboard asks for a password.</p>{message}
+<h1>MammoLab</h1>{content}
+<p><small>For research only. Not a medical device, not for diagnosis.</small></p></form></body></html>"""
+_ASK = """<p>This dashboard asks for a password.</p>{message}
 <label for="p">Password</label>
 <input id="p" name="{field}" type="password" autocomplete="current-password" required autofocus maxlength="1024">
-<button>Log in</button>
-<p><small>For research only. Not a medical device, not for diagnosis.</small></p></form></body></html>"""
+<button>Log in</button>"""
+_LEAVE = "<p>Log out of this dashboard?</p><button>Log out</button>"
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'self'; "
+    "base-uri 'none'",
+    "cache-control": "no-store",
+}
+
+
+class _Allowance:
+    """So many at once, then so many a minute."""
+
+    def __init__(self, most: float, a_minute: float) -> None:
+        self._most, self._a_second = most, a_minute / 60
+        self._left, self._since = most, time.monotonic()
+
+    @property
+    def left(self) -> bool:
+        now = time.monotonic()
+        self._left = min(self._most, self._left + (now - self._since) * self._a_second)
+        self._since = now
+        return self._left >= 1
+
+    def take(self, count: int = 1) -> None:
+        self._left -= count
 
 
 @dataclass
 class _Door:
-    """The guesses of one address."""
+    """The guesses of one address. `counted`: whether they count among those of all addresses."""
 
+    counted: bool = True
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
+    wrong: _Allowance = field(default_factory=lambda: _Allowance(*OF_ONE))
 
 
 class Login:
@@ -65,15 +102,37 @@ class Login:
         self._signer = TimestampSigner(hashlib.sha256(f"mammolab\0{hashed}".encode()).digest(), salt="session")
         self.cookie = f"mammolab_{port or 0}"  # cookies do not know ports: two dashboards of one host keep theirs apart
         self._doors: OrderedDict[str, _Door] = OrderedDict()
+        self._own = _Door(counted=False, wrong=_Allowance(math.inf, 0))  # that of browsers on this machine
+        self._wrong = _Allowance(*OF_ALL)
+        self._ended: dict[str, float] = {}  # cookies of browsers that logged out, and when they would have ended
+        self._open: dict[str, set[asyncio.Event]] = {}  # by cookie: what is to be told of its end
         self._comparing = asyncio.Semaphore(AT_ONCE)
 
     def accepts(self, cookies: dict[str, str]) -> bool:
-        """Whether the browser has a cookie that was given for this password less than LASTS seconds ago."""
+        """Whether the browser has a cookie that was given for this password less than LASTS seconds ago, and not logged out."""
+        given = cookies.get(self.cookie, "")
         try:
-            self._signer.unsign(cookies.get(self.cookie, ""), max_age=LASTS)
+            name = self._signer.unsign(given, max_age=LASTS)
         except BadData:
             return False
-        return True
+        return name.decode("ascii") not in self._ended
+
+    @contextmanager
+    def watched(self, cookies: dict[str, str]) -> Iterator[asyncio.Event]:
+        """An event that is set when the browser with this accepted cookie logs out."""
+        name, event = self._name(cookies), asyncio.Event()
+        self._open.setdefault(name, set()).add(event)
+        try:
+            yield event
+        finally:
+            left = self._open.get(name, set())
+            left.discard(event)
+            if not left:
+                self._open.pop(name, None)
+
+    def _name(self, cookies: dict[str, str]) -> str:
+        """The random part of a cookie: signatures of one name differ from second to second."""
+        return cookies.get(self.cookie, "").split(self._signer.sep.decode("ascii"))[0]
 
     async def answer(self, request: Request) -> Response:
         """The form, or what becomes of a filled-in one, for a request without a valid cookie."""
@@ -91,6 +150,10 @@ class Login:
         door = self._door(request)
         if door.waiting >= WAITING:
             return self._form(here, 429, "Too many attempts at once. Wait a moment, then try again.")
+        if not door.wrong.left or (door.counted and not self._wrong.left):
+            return self._form(
+                here, 429, "Too many wrong passwords. Wait some minutes, or log in on the machine that runs the dashboard."
+            )
         if not await self._check(given, door):
             return self._form(here, 401, "This is not the password.")
         query = request.scope["query_string"].decode("latin-1")
@@ -100,35 +163,56 @@ class Login:
         response.set_cookie(self.cookie, token, max_age=LASTS, httponly=True, samesite="lax", secure=secure, path="/")
         return response
 
-    def goodbye(self) -> Response:
-        """The form, and the end of the browser's cookie."""
+    def goodbye(self, cookies: dict[str, str]) -> Response:
+        """The form, and the end of the browser's accepted cookie: here, for its open connections, and in the browser."""
+        now, name = time.time(), self._name(cookies)
+        self._ended = {each: until for each, until in self._ended.items() if until > now} | {name: now + LASTS}
+        for event in self._open.get(name, ()):
+            event.set()
         response = self._form("./", 200, "You are logged out.")
         response.delete_cookie(self.cookie, path="/")
         return response
 
+    def ask(self) -> Response:
+        """A button that logs out, for whoever was led to the address by something else than a page of ours."""
+        return HTMLResponse(_PAGE.format(action="./logout", content=_LEAVE), headers=_HEADERS)
+
     def _door(self, request: Request) -> _Door:
         """That of the address that asks; IPv6 gives everybody a whole /64, which counts as one."""
-        address = request.client.host if request.client else ""
+        address = (request.client.host if request.client else "").removeprefix("::ffff:")
+        here = False
         try:
             parsed = ipaddress.ip_address(address.partition("%")[0])
+            # The server puts the address that a local proxy names in the place of the proxy's own.
+            here = parsed.is_loopback and not any(name in request.headers for name in _PROXIES)
             if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
                 address = str(ipaddress.ip_network((parsed, 64), strict=False))
         except ValueError:
             address = "no address"
+        if here:
+            return self._own
         door = self._doors.setdefault(address, _Door())
         self._doors.move_to_end(address)
         if len(self._doors) > ADDRESSES:
-            self._doors.pop(next((name for name, each in self._doors.items() if not each.waiting), address))
+            old = (name for name, each in self._doors.items() if not each.waiting)
+            self._doors.pop(next((name for name in old if self._doors[name].counted), address))
         return door
 
     async def _check(self, password: str, door: _Door) -> bool:
         door.waiting += 1
+        counts = [door.wrong, self._wrong] if door.counted else [door.wrong]
+        for count in counts:  # before it is known to be wrong: many come at a time
+            count.take()
         try:
             async with door.turn:
                 started = time.monotonic()
                 async with self._comparing:
                     right = await asyncio.to_thread(verify_password, password, self._hashed)
-                if not right:
+                if right:
+                    door.counted = False
+                    for count in counts:
+                        count.take(-1)
+                else:
                     await asyncio.sleep(max(0.0, PENALTY - (time.monotonic() - started)))
                 return right
         finally:
@@ -148,6 +232,5 @@ class Login:
 
     def _form(self, action: str, status: int, message: str = "") -> HTMLResponse:
         said = f'<p role="alert">{html.escape(message)}</p>' if message else ""
-        page = _PAGE.format(action=html.escape(action), field=FIELD, message=said)
-        policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
-        return HTMLResponse(page, status, headers={"content-security-policy": policy, "cache-control": "no-store"})
+        content = _ASK.format(field=FIELD, message=said)
+        return HTMLResponse(_PAGE.format(action=html.escape(action), content=content), status, headers=_HEADERS)

@@ -139,7 +139,7 @@ def _overlay(scene: Scene, second: Scene) -> None:
 def published(scene: Scene) -> None:
     """Figures from papers, only where data set and split are the same; else one sentence why."""
     found = scene.found.baselines
-    st.markdown("#### Published figures", anchors=False)
+    st.markdown("## Published figures", anchors=False)
     if isinstance(found, str):
         st.markdown(f"{found[:1].upper()}{found[1:]}.".replace("..", "."))
         return

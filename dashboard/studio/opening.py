@@ -35,7 +35,7 @@ def not_scored(run: Run, split: str) -> None:
     threshold = number(run.model_card().get("threshold"))
     with st.container(border=True):
         if split == "test":
-            st.markdown("### The test set has not been opened for this run", anchors=False)
+            st.markdown("## The test set has not been opened for this run", anchors=False)
             st.markdown(
                 f"It tells the truth once. The threshold **{threshold}** is frozen on validation. Each opening is counted and "
                 "stands in the report: open it when you are done choosing between settings."
@@ -45,7 +45,7 @@ def not_scored(run: Run, split: str) -> None:
             with st.expander("What its test images were used for"):
                 access_list.table(run)
         else:
-            st.markdown("### The validation set has not been scored yet", anchors=False)
+            st.markdown("## The validation set has not been scored yet", anchors=False)
             st.markdown(f"Scores {images:,} images with the run's best model; its threshold is **{threshold}**.")
             if st.button("Score the validation set", type="primary", icon=":material/play_arrow:", key="evaluate:start"):
                 score(run, split)

@@ -102,7 +102,7 @@ def downloads(scene: Scene) -> None:
     run, found = scene.run, scene.found
     left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
-        st.markdown("#### Predictions", anchors=False)
+        st.markdown("## Predictions", anchors=False)
         st.markdown(f"{found.images:,} rows: path, patient, side, view, label, split, score, and what is known of each image.")
         content = content_of(run.path / "predictions" / f"{found.split}.csv")
         st.download_button(
@@ -115,7 +115,7 @@ def downloads(scene: Scene) -> None:
             key="evaluate:csv",
         )
     with right.container(border=True, height="stretch"):
-        st.markdown("#### Report", anchors=False)
+        st.markdown("## Report", anchors=False)
         st.markdown("One self-contained HTML file: data, recipe, curves, figures with intervals, heatmaps. Opens offline.")
         report(run)
 

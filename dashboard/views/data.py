@@ -59,14 +59,14 @@ def show() -> None:
         problems(manifest)
     else:
         import_form()
-        st.markdown("#### Or take the demo set", anchors=False)
+        st.markdown("## Or take the demo set", anchors=False)
         components.demo_button(primary=False, label="Use the demo set")
 
 
 def _no_data() -> None:
     left, right = st.columns(2, gap="medium")
     with left.container(border=True):
-        st.markdown("### Write the demo set", anchors=False)
+        st.markdown("## Write the demo set", anchors=False)
         st.markdown("Synthetic mammograms with lesions, DICOM and PNG, made here in about a minute. Enough to try everything.")
         components.demo_button(primary=True)
     with right.container(border=True):
@@ -298,7 +298,7 @@ def _left_out(manifest: Path) -> None:
         else:
             st.info(note, icon=":material/info:")
     if left_out.get("rejected"):
-        st.markdown(f"#### Left out by the import: {left_out['count']}", anchors=False)
+        st.markdown(f"## Left out by the import: {left_out['count']}", anchors=False)
         rows = [{"file": path, "reason": reason} for path, reason in left_out["rejected"]]
         st.dataframe(rows, width="stretch", hide_index=True)
 
@@ -310,7 +310,7 @@ def import_form(*, primary: bool = True) -> None:
     """Importer, folder, options; the manifest it writes becomes the current data set. Files are never copied."""
     from core.data.importers import IMPORTERS
 
-    st.markdown("### Import your images", anchors=False)
+    st.markdown("## Import your images", anchors=False)
     st.markdown("Creates a list of your images (CSV) in `data/`. Nothing is copied or changed.")
     name = st.selectbox(
         "Layout", list(IMPORTERS), format_func=lambda key: f"{key} · {IMPORTERS[key].description}", key="import:name"

@@ -276,16 +276,19 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
             said(f"{case.name}: score", f"{prediction.score:.3f}", judging.decided(prediction))
             for case, prediction in zip(shown, predictions, strict=True)
         ]
-    else:
-        prediction = predictions[0]
-        right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
-        calibrated = "" if prediction.calibrated is None else f", calibrated {prediction.calibrated:.3f}"
-        parts = [
-            said("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{calibrated}"),
-            said("Decision", prediction.decision or "none", "scored anyway" if prediction.refusal else right),
-            said("Truth", truth or "not known", ""),
-        ]
+        st.markdown("   ·   ".join(parts))
+        return
+    prediction = predictions[0]
+    right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
+    probability = "" if prediction.calibrated is None else f", calibrated probability {prediction.calibrated:.3f}"
+    parts = [
+        said("Decision", prediction.decision or "none", "scored anyway" if prediction.refusal else right),
+        said("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{probability}"),
+        said("Truth", truth or "not known", ""),
+    ]
     st.markdown("   ·   ".join(parts))
+    if prediction.decision is not None and (placed := judging.placed(shown[0].run, prediction)):
+        st.markdown(placed)
 
 
 def said(name: str, value: str, detail: str) -> str:

@@ -84,7 +84,7 @@ def training_now() -> None:
             left, right = st.columns([3, 2], vertical_alignment="center")
             with left:
                 with st.container(horizontal=True, vertical_alignment="center"):
-                    st.markdown(f"### Training now: {components.plain(run.name)}", anchors=False, width="content")
+                    st.markdown(f"## Training now: {components.plain(run.name)}", anchors=False, width="content")
                     st.badge(words, color=color)
                 st.progress(share, text=where)
                 name = watch.monitored(status.monitor)
@@ -102,7 +102,7 @@ def training_now() -> None:
 
 def _step(title: str, text: str, page: str, action: str) -> None:
     with st.container(border=True):
-        st.markdown(f"### Next: {title}", anchors=False)
+        st.markdown(f"## Next: {title}", anchors=False)
         st.markdown(text)
         if st.button(action, type="primary", icon=":material/arrow_forward:", icon_position="right", key="next_step"):
             st.switch_page(components.PAGES[page])
@@ -111,7 +111,7 @@ def _step(title: str, text: str, page: str, action: str) -> None:
 def demo_step() -> None:
     """The first step of all: write the demo set, with progress, and go on when it is there."""
     with st.container(border=True):
-        st.markdown("### Next: get some images", anchors=False)
+        st.markdown("## Next: get some images", anchors=False)
         st.markdown(
             "Write the built-in demo set (synthetic mammograms, about a minute), or import your own on the "
             "Data page: a folder, a CSV, RSNA or mini-MIAS."

@@ -194,7 +194,7 @@ def large(inspection: Inspection, index: int) -> None:
     with picture:
         compared(inspection, index)
     with figures:
-        st.markdown(f"#### {index + 1}. {stage.title}", anchors=False)
+        st.markdown(f"## {index + 1}. {stage.title}", anchors=False)
         st.markdown(stage.words + ("" if stage.changed or index == 0 else " **No pixel changed.**"))
         for warning in stage.step.warnings:
             st.warning(warning, icon=":material/warning:")
@@ -284,7 +284,7 @@ def tables(inspection: Inspection) -> None:
 
     file, reader, recipe = st.columns([5, 4, 4], gap="medium")
     with file:
-        st.markdown("#### What the file says", anchors=False)
+        st.markdown("## What the file says", anchors=False)
         pseudonym = bool(inspection.meta.patient) and st.toggle(
             "Show the patient's pseudonym",
             key="inspect:pseudonym",
@@ -292,13 +292,13 @@ def tables(inspection: Inspection) -> None:
         )
         _pairs(facts(inspection.meta, inspection.stages[0].shape, pseudonym=pseudonym))
     with reader:
-        st.markdown("#### What the reader did", anchors=False)
+        st.markdown("## What the reader did", anchors=False)
         _pairs(
             (step.name, f"{parameter_words(step.parameters) or '–'} · {step.milliseconds:.1f} ms")
             for step in inspection.reading
         )
     with recipe:
-        st.markdown("#### The recipe", anchors=False)
+        st.markdown("## The recipe", anchors=False)
         _pairs([("Hash", inspection.prepared.recipe_hash), *recipe_facts(inspection.recipe)])
 
 

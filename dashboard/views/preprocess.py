@@ -299,7 +299,7 @@ def wall(recipe: Recipe) -> None:
     if len(frame) < 2:
         return
     title, many, again = st.columns([6, 2, 2], vertical_alignment="bottom")
-    title.markdown("#### The same recipe on other images", anchors=False)
+    title.markdown("## The same recipe on other images", anchors=False)
     with many:
         count = int(kept.segmented("Images", ["6", "8", "12"], "preprocess:wall", default="6", hide_label=True))
     seed = int(services.recall("preprocess:wall_seed", 0))
@@ -329,7 +329,7 @@ def model_input(image: ImageRef, recipe: Recipe) -> None:
 
     exact = images.prepared(image, recipe)
     height, width = exact.pixels.shape
-    st.markdown("#### What the model sees", anchors=False)
+    st.markdown("## What the model sees", anchors=False)
     pictures.image_on_black(
         encode_png(exact.pixels),
         key="preprocess:input",
@@ -341,7 +341,7 @@ def model_input(image: ImageRef, recipe: Recipe) -> None:
 
 def scoring(image: ImageRef, recipe: Recipe) -> None:
     """With a trained model: how its recipe differs, and what it says of this one."""
-    st.markdown("#### What a model says", anchors=False)
+    st.markdown("## What a model says", anchors=False)
     run = services.current_run(with_model=True)
     if run is None:
         st.caption("No trained model yet. Once there is one, its score and heatmap can follow the sliders here.")

@@ -168,7 +168,7 @@ def one(row: Row) -> None:
     run, status = row.run, row.status
     at_work = services.at_work(run, status)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"#### {plain(run.name)}", anchors=False, width="stretch")
+        st.markdown(f"## {plain(run.name)}", anchors=False, width="stretch")
         controls.requests(run, status, "runs")
         if not at_work and (status.resumable or status.state == "queued") and not row.problem:
             with st.container(width=150):
@@ -243,7 +243,7 @@ def delete(run: Run, *, at_work: bool) -> None:
     if at_work:
         st.info("Stop it first: a run at work or in line cannot be deleted.", icon=":material/info:")
         return
-    from core.training.removal import is_link
+    from core.training.removal import foreign, is_link
 
     words = (
         f"{plain(str(run.path))} is a link to another folder: only the link is deleted, and what it leads to stays."
@@ -252,10 +252,18 @@ def delete(run: Run, *, at_work: bool) -> None:
         "This cannot be undone. Images and manifests are not touched."
     )
     st.warning(words, icon=":material/delete:")
+    others = foreign(run.path)
+    everything = not others or st.checkbox(
+        f"Also delete what MammoLab did not make: {plain(', '.join(others[:10]))}"
+        + (f" and {len(others) - 10} more" if len(others) > 10 else ""),
+        key=f"runs:everything:{run.name}",
+    )
     typed = st.text_input("Type the run's name to delete it", key=f"runs:typed:{run.name}", placeholder=run.name)
-    if st.button("Delete this run", icon=":material/delete:", key="runs:delete", disabled=typed.strip() != run.name):
+    if st.button(
+        "Delete this run", icon=":material/delete:", key="runs:delete", disabled=not everything or typed.strip() != run.name
+    ):
         with components.errors_shown():
-            services.delete_run(run)
+            services.delete_run(run, everything=bool(others))
             st.rerun()
 
 
@@ -266,7 +274,7 @@ def several(runs: list[Run]) -> None:
     """Curves over each other, figures with intervals, and the settings in which they differ."""
     import pandas as pd
 
-    st.markdown(f"#### {len(runs)} runs side by side", anchors=False)
+    st.markdown(f"## {len(runs)} runs side by side", anchors=False)
     if not overview.same_validation(runs):
         st.warning(
             "These runs were not validated on the same images: their validation figures do not compare.",
@@ -278,7 +286,7 @@ def several(runs: list[Run]) -> None:
     with left:
         figures(runs)
     with right:
-        st.markdown("##### Settings that differ", anchors=False)
+        st.markdown("## Settings that differ", anchors=False)
         different = overview.differences(runs)
         if different:
             st.dataframe(pd.DataFrame(different), hide_index=True)
@@ -315,7 +323,7 @@ def figures(runs: list[Run]) -> None:
     import pandas as pd
 
     if len(runs) > 1:
-        st.markdown("##### Figures, with 95 % intervals", anchors=False)
+        st.markdown("## Figures, with 95 % intervals", anchors=False)
     rows = overview.headline(runs)
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config={"Figure": st.column_config.TextColumn(width=200)})
     if len(rows) == 1:

@@ -255,7 +255,7 @@ def first_batch(run: Run, *, waited: bool) -> None:
         return
     if waited:
         st.rerun()  # they are here: no more looking for them
-    st.markdown("#### The first batch as the model sees it", anchors=False)
+    st.markdown("## The first batch as the model sees it", anchors=False)
     pictures.gallery(tiles, key="train:first", columns=GALLERY_COLUMNS, height=110)
 
 

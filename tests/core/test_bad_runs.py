@@ -32,6 +32,7 @@ from core.training import Run, events, fork, list_runs
 from core.training.folder import Presence, irregular_entry
 from core.training.lineage import openings, read_entries, read_parent
 from core.training.locks import EVALUATION, TRAINING, take
+from core.training.recorder import Recorder
 from core.training.status import Status, created_at, read_status, write_status
 
 posix = pytest.mark.skipif(os.name == "nt", reason="named pipes and devices are POSIX's")
@@ -84,7 +85,7 @@ def test_an_entry_that_leads_elsewhere_stops_everything_but_listing_and_deleting
             action()
         assert "delete the run" in str(caught.value), name
     assert [run.name for run in list_runs(root)] == ["good", "bad"] or [run.name for run in list_runs(root)] == ["bad", "good"]
-    bad.delete()
+    bad.delete(everything=True)
     assert [run.name for run in list_runs(root)] == ["good"]
     assert sorted(tmp_path.iterdir()) == outside, "nothing was made or removed where an entry led"
 
@@ -101,9 +102,26 @@ def test_nothing_is_written_where_a_link_leads(bad: Run, tmp_path: Path) -> None
     for action in everything_but_deleting(bad, tmp_path).values():
         with pytest.raises(BadRun):
             action()
-    bad.delete()
+    bad.delete(everything=True)
     assert {each.name for each in precious.iterdir()} == {"bashrc"}
     assert (precious / "bashrc").read_text(encoding="utf-8") == "export A=1\n"
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "train.log", "process.log"])
+def test_nothing_is_appended_to_a_file_that_has_another_name_elsewhere(bad: Run, tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    (bad.path / name).unlink(missing_ok=True)
+    os.link(precious, bad.path / name)
+    with pytest.raises(BadRun, match=rf"{name} is a hard link"):
+        bad.require_startable(resume=True)
+    if name == "train.log":
+        with pytest.raises(OSError, match="hard link"):
+            Recorder(bad).__enter__()
+    if name == "events.jsonl":
+        with pytest.raises(OSError, match="hard link"):
+            bad.append_event({"type": "step"})
+    assert precious.read_bytes() == b"precious"
 
 
 @posix
@@ -458,9 +476,9 @@ def test_whoever_waits_for_the_lock_of_a_run_that_is_deleted_is_told(bad: Run, n
 def test_a_run_whose_figures_are_being_written_is_left_alone(bad: Run, action: str) -> None:
     held = take(bad.path, EVALUATION)
     with pytest.raises(BadRun, match="figures of it are being written"):
-        bad.delete() if action == "delete" else bad.rename("other")
+        bad.delete(everything=True) if action == "delete" else bad.rename("other")
     held.release()
-    bad.delete() if action == "delete" else bad.rename("other")
+    bad.delete(everything=True) if action == "delete" else bad.rename("other")
 
 
 class Meddling(FakePredictor):
@@ -475,14 +493,14 @@ class Meddling(FakePredictor):
 
 
 def replace_by_another(run: Run) -> None:
-    run.delete()
+    run.delete(everything=True)
     make_saved_run(run.path)
     write_status(run.path / "status.json", Status(state="done"))
 
 
 @pytest.mark.parametrize(
     "meddle",
-    [Run.delete, lambda run: Run(run.path).rename("other"), replace_by_another],
+    [lambda run: run.delete(everything=True), lambda run: Run(run.path).rename("other"), replace_by_another],
     ids=["deleted", "renamed", "replaced"],
 )
 def test_scores_of_a_run_that_is_gone_are_written_nowhere(root: Path, bad: Run, meddle: Callable[[Run], object]) -> None:
@@ -499,7 +517,7 @@ def test_writers_of_a_deleted_run_say_so_and_make_nothing(bad: Run, tmp_path: Pa
     from dashboard.explaining import save
 
     presence = Presence(bad.path)
-    bad.delete()
+    bad.delete(everything=True)
     for action in (
         presence.require,
         lambda: bad.request("stop"),
@@ -530,7 +548,7 @@ def workspace(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 EMPTY = ["", " ", ".", "./", "..", "../", "../..", "/", "a/.."]
 COMMANDS = {
-    "delete": ["run", "delete", "RUN", "--yes"],
+    "delete": ["run", "delete", "RUN", "--yes", "--everything"],
     "rename": ["run", "rename", "RUN", "other"],
     "note": ["run", "note", "RUN", "text"],
     "pause": ["run", "pause", "RUN"],
@@ -577,11 +595,11 @@ def test_a_folder_that_holds_runs_is_not_deleted(workspace: Path, name: str, cap
 
 def test_a_bare_name_is_a_run_before_it_is_a_folder_here(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(workspace / "checkpoints" / "bad", workspace / "bad")
-    assert main(["run", "delete", "bad", "--yes"]) == 0
+    assert main(["run", "delete", "bad", "--yes", "--everything"]) == 0
     assert (workspace / "bad").is_dir() and not (workspace / "checkpoints" / "bad").exists()
-    assert main(["run", "delete", "bad", "--yes"]) == 0
+    assert main(["run", "delete", "bad", "--yes", "--everything"]) == 0
     assert not (workspace / "bad").exists()
-    assert main(["run", "delete", "./checkpoints/good", "--yes"]) == 0
+    assert main(["run", "delete", "./checkpoints/good", "--yes", "--everything"]) == 0
 
 
 def test_a_link_is_said_to_be_one(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

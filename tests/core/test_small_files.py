@@ -2,13 +2,25 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.small_files import DEEPEST, TooLarge, irregular, open_regular, parse_json, read_bytes, read_json, read_text
+from core.small_files import (
+    DEEPEST,
+    TooLarge,
+    irregular,
+    open_regular,
+    open_to_write,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_text,
+    shared,
+)
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes or device files in folders")
 
@@ -125,3 +137,23 @@ def test_any_bytes_are_a_value_or_a_value_error(content: bytes) -> None:
     except ValueError:
         return
     assert parse_json(json.dumps(value, allow_nan=False)) == value
+
+
+@pytest.mark.parametrize("make", [os.link, pytest.param(os.symlink, marks=posix)], ids=["hard", "symbolic"])
+def test_a_file_with_another_name_is_read_and_never_written_to_in_place(tmp_path: Path, make: Callable[..., None]) -> None:
+    precious, log = tmp_path / "precious", tmp_path / "train.log"
+    precious.write_bytes(b"precious")
+    make(precious, log)
+    assert "link" in shared(log)
+    for append in (False, True):
+        with pytest.raises(OSError, match=r"of its own, got a (hard|symbolic) link"):
+            open_to_write(log, append=append)
+    assert precious.read_bytes() == b"precious"
+
+
+def test_a_file_of_its_own_is_made_and_appended_to(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    for line in (b"one\n", b"two\n"):
+        with os.fdopen(open_to_write(log, append=True), "ab") as stream:
+            stream.write(line)
+    assert log.read_bytes() == b"one\ntwo\n" and shared(log) == ""

@@ -199,7 +199,7 @@ def test_the_frame_shows_the_data_set_of_the_session_that_opened_it(workspace: P
     choices.remember("manifest", str(second))
 
     def examples(token: str) -> list[str]:
-        return gradio_tab.on_load(SimpleNamespace(query_params={"of": token}))[2]
+        return gradio_tab.on_load(SimpleNamespace(query_params={"of": token}))[-1]
 
     paths = examples(frames.token(first))
     assert paths and all(Path(path).parent.name == "first" for path in paths)

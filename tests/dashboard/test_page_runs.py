@@ -236,6 +236,18 @@ def test_delete_wants_the_name_typed(run: Run) -> None:
     assert "No run yet" in texts(app)
 
 
+def test_files_that_are_not_the_runs_are_named_and_need_a_tick_of_their_own(run: Run) -> None:
+    (run.path / "thesis.docx").touch()
+    services.set_current_run("tiny")
+    app = open_with("tiny", part="Delete")
+    app.text_input(key="runs:typed:tiny").input("tiny").run()
+    tick = app.checkbox(key="runs:everything:tiny")
+    assert "thesis.docx" in tick.label and button(app, "runs:delete").disabled
+    tick.check().run()
+    button(app, "runs:delete").click().run()
+    assert not app.exception and not app.error and not run.path.exists()
+
+
 def test_a_run_at_work_cannot_be_deleted(run: Run) -> None:
     set_status(run, state="running", **here())
     app = open_with("tiny", part="Delete")

@@ -57,11 +57,13 @@ def test_with_a_model_the_tab_is_shown_from_the_same_origin(trained: str) -> Non
 def test_a_score_comes_with_its_threshold_and_decision_in_words(trained: str, manifest: Path) -> None:
     from dashboard import gradio_tab
 
-    frames, words, prepared, overlay, insist = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
+    frames, words, prepared, heat, insist = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
     assert frames == (0, 1) and not insist
-    assert "the model's threshold" in words and "0.310 chosen for 0.90 sensitivity on validation" in words
-    assert "synthetic" in words
-    assert prepared.shape == (64, 64) and overlay.shape == (64, 64, 3)
+    assert "The model calls this image <b>" in words
+    assert "the model's threshold 0.310 (chosen for 0.90 sensitivity on validation)" in words
+    assert words.index("synthetic") < words.index("calls this image"), "a warning comes before what it warns of"
+    assert "A score is not a probability" in words and "validation images" not in words
+    assert prepared.shape == heat.shape == (64, 64)
 
 
 def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Path, tmp_path: Path) -> None:
@@ -100,7 +102,62 @@ def test_an_example_outside_the_list_is_not_a_path() -> None:
     class Event:
         index: int = field(default=5)
 
-    assert gradio_tab.pick_example(["a"], Event())[:3] == (None, "", None)  # type: ignore[arg-type]
+    assert gradio_tab.pick_example(["a"], Event())[3] == ""  # type: ignore[arg-type]
+    for place in (5, -1, None, "0"):
+        assert gradio_tab.pick_upload(["a"], place)[0] == ""  # type: ignore[arg-type]
+
+
+def test_of_many_uploads_the_first_is_scored_and_each_can_be_chosen(tmp_path: Path) -> None:
+    from dashboard import gradio_tab
+
+    files = [str(tmp_path / f"drop{number}.png") for number in range(gradio_tab.MOST + 2)]
+    used, menu, examples, path, *_ = gradio_tab.taken(files, [(b"jpeg", "benign")])
+    assert len(used) == gradio_tab.MOST and path == files[0] and menu.visible
+    assert menu.choices[2] == ("3 of 50: drop2.png", 2) and "2 more were not taken" in menu.label
+    assert 'aria-pressed="true"' not in examples, "no example is chosen any more"
+    assert gradio_tab.pick_upload(used, 2)[0] == files[2]
+    assert not gradio_tab.taken(files[:1], [])[1].visible
+
+
+def test_the_menu_follows_a_run_that_is_renamed(trained: str) -> None:
+    from dashboard import gradio_tab
+
+    known = gradio_tab.offered()
+    run = services.open_run(trained)
+    assert [each.get("__type__") for each in gradio_tab.current_name(trained, known)] == ["update", "update"]  # nothing new
+    run.rename("second")
+    menu, now = gradio_tab.current_name(trained, known)
+    assert menu.value == "second" and list(now) == ["second"] and menu.choices == [("second", "second")]
+    run.delete()
+    menu, now = gradio_tab.current_name("second", now)
+    assert menu.value is None and now == {}
+
+
+def test_a_score_is_placed_among_validation_images(trained: str, manifest: Path) -> None:
+    from core.metrics.placing import Reference
+    from dashboard import gradio_tab, verdict_html
+
+    run = services.open_run(trained)
+    (run.path / "predictions").mkdir()
+    rows = [f"{label},{score},p{number}" for number, (label, score) in enumerate([("benign", 0.0), ("malignant", 1.0)] * 4)]
+    (run.path / "predictions" / "val.csv").write_text("\n".join(["label,score,patient_id", *rows]), encoding="utf-8")
+    _, words, *_ = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
+    assert "Its score is higher than 100 % of the benign and 0 % of the malignant validation images." in words
+    assert 'role="img" aria-label="Its score is higher' in words
+    drawn = verdict_html.strip(0.9, 0.5, Reference.of(["benign", "malignant"], [0.2, 0.8]))
+    assert drawn.count('<rect class="benign"') == drawn.count('<rect class="malignant"') == 1
+
+
+def test_pictures_have_texts_and_the_map_can_be_dimmed() -> None:
+    from dashboard import verdict_html
+
+    pixels, values = np.zeros((40, 30), np.uint8), np.zeros((40, 30), np.float32)
+    values[35, 2] = 1
+    shown = verdict_html.pictures(pixels, values, name="<x>.png")
+    assert 'alt="&lt;x&gt;.png as the model sees it, 30 × 40 pixels"' in shown and "strongest in the lower left" in shown
+    assert 'name="opacity"' in shown and 'name="map"' in shown and 'class="bar"' in shown and "<x>" not in shown
+    assert 'name="opacity"' not in verdict_html.pictures(pixels, None, name="x")
+    assert verdict_html.pictures(None, None, name="x") == ""
 
 
 def test_result_of_a_file_that_is_no_longer_chosen_is_not_shown() -> None:
@@ -108,7 +165,7 @@ def test_result_of_a_file_that_is_no_longer_chosen_is_not_shown() -> None:
 
     verdict = (None, "words of slow.dcm", None, None, False)
     result = (("run", "slow.dcm", None, False), verdict)
-    assert gradio_tab.shown("run", "slow.dcm", None, False, result)[1:4] == verdict[1:4]
+    assert gradio_tab.shown("run", "slow.dcm", None, False, result)[1:3] == ("words of slow.dcm", "")
     others = (
         ("run", "other.pgm", None, False),
         ("run", "", None, False),
@@ -146,8 +203,8 @@ def test_an_image_without_a_verdict_says_why_and_its_score_is_marked(trained: st
     taken, words, prepared, overlay, insist = gradio_tab.score(trained, str(grey))
     assert taken == (0, 1) and prepared.shape == (64, 64) and overlay is None and insist
     assert "No verdict: no breast was found" in words and 'class="score"' not in words
-    for decision in ("it decides", "malignant", "benign"):
+    for decision in ("calls this image", "malignant", "benign"):
         assert decision not in words
     taken, words, prepared, overlay, insist = gradio_tab.score(trained, str(grey), anyway=True)
     assert "Scored anyway." in words and "No verdict: no breast was found" in words and 'class="score"' in words
-    assert "it decides" not in words and overlay.shape == (64, 64, 3) and not insist
+    assert "calls this image" not in words and overlay.shape == (64, 64) and not insist

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from dashboard import server
@@ -52,3 +56,18 @@ def test_the_server_asks_for_as_many_open_files_as_it_may_have() -> None:
 def test_a_system_without_such_limits_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)
     server.raise_file_limit()
+
+
+def test_a_page_is_told_where_its_server_is_and_nothing_else_is_changed() -> None:
+    async def answer(request: Request) -> Response:
+        kind = "text/html" if request.url.path != "/media/x" else "image/png"
+        return Response(b"<html><head><title>x</title></head>", media_type=kind, headers={"etag": "e"})
+
+    app = Starlette(routes=[Route("/{path:path}", answer)], middleware=[Middleware(server.SaysWhereItIs)])
+    client = TestClient(app, headers={"accept": "text/html"})
+    page = client.get("/train")
+    assert page.text.startswith("<html><head><script>window.__streamlit = {BACKEND_BASE_URL: new URL(")
+    assert int(page.headers["content-length"]) == len(page.content) and page.headers["etag"] == "e"
+    for path in ("/gradio/", "/media/x"):
+        assert client.get(path).content == b"<html><head><title>x</title></head>"
+    assert b"__streamlit" not in client.get("/train", headers={"accept": "*/*"}).content

@@ -158,8 +158,8 @@ def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Brow
     rows = pd.read_csv(lab.folder / "data/demo/manifest.csv", dtype=str)
     dicom = next(path for path in rows["path"] if path.endswith(".dcm"))
     tab.locator("input[type=file]").first.set_input_files(str(lab.folder / "data/demo" / dicom))
-    expect(tab.get_by_text(re.compile(r"it decides (benign|malignant)"))).to_be_visible(timeout=PATIENCE)
-    expect(tab.locator("img[src*='/gradio/']").first).to_be_visible()
+    expect(tab.get_by_text(re.compile(r"The model calls this image (benign|malignant)"))).to_be_visible(timeout=PATIENCE)
+    expect(tab.get_by_role("img", name=re.compile("as the model sees it"))).to_be_visible()
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
 
 

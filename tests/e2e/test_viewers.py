@@ -157,9 +157,8 @@ def test_pages_work_behind_proxies(lab: Lab, page: Page, host: str, prefix: str,
         page.get_by_role("link", name="Test image").first.click()
         frame = tab(page)
         frame.locator(".examples button").first.click()
-        picture = frame.locator(".mammogram img").first
+        picture = frame.locator(".film img").first
         expect(picture).to_be_visible()
         page.wait_for_timeout(300)
         assert picture.evaluate("each => each.complete && each.naturalWidth > 0")
-        assert (picture.get_attribute("src") or "").startswith(f"{url}/gradio/")
     assert failed == []

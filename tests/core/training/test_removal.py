@@ -250,3 +250,18 @@ def test_windows_moves_a_run_after_its_locks_are_let_go(
     monkeypatch.setattr(Path, "rename", move)
     act(action, made)
     assert not (made.path.parent / "one").exists()
+
+
+def test_what_is_not_the_runs_is_listed_and_deleted_only_when_asked_for(make_run: MakeRun) -> None:
+    run = make_run("one")
+    (run.path / "thesis.docx").touch()
+    (run.path / "pictures").mkdir()
+    (run.path / "explain" / "mine").mkdir(parents=True)
+    for ours in ("explain/d0012-gradcam.png", "report.html", ".DS_Store", ".status.json.123.0a1b2c3d.tmp"):
+        (run.path / ours).touch()
+    assert removal.foreign(run.path) == ["explain/mine/", "pictures/", "thesis.docx"]
+    with pytest.raises(BadRun, match=r"explain/mine/, pictures/, thesis\.docx\. Nothing was changed.*--everything"):
+        run.delete()
+    assert (run.path / "thesis.docx").exists()
+    run.delete(everything=True)
+    assert not run.path.exists()

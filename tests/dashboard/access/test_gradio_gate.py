@@ -131,6 +131,8 @@ def test_an_upload_is_taken_and_its_event_runs(client: TestClient) -> None:
         f"{API}/deep_link?session_hash=a",
         "/gradio/config?deep_link=x",
         "/gradio/?deep_link=x",
+        "/gradio/config?deep%5flink=x",
+        "/gradio/?a=b&d%65ep_link",
         f"{API}/proxy=http://example.org/",
         f"{API}/file=http://example.org/x.png",
         f"{API}/file=https:/example.org/x.png",

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from core.passwords import hash_password
 from dashboard.access import login
@@ -39,6 +40,11 @@ def _client(access: Access, host: str = "localhost:8501", **options: object) -> 
     routes = [WebSocketRoute("/_stcore/stream", _socket), Route("/{path:path}", _page, methods=["GET", "POST", "OPTIONS"])]
     app = Starlette(routes=routes, middleware=[Middleware(Guard, access=lambda: access, port=8501)])
     return TestClient(app, base_url=f"http://{host}", follow_redirects=False, **options)  # type: ignore[arg-type]
+
+
+def _with_app_of(browser: TestClient, **options: object) -> TestClient:
+    """Another browser at the same server."""
+    return TestClient(browser.app, base_url=str(browser.base_url), follow_redirects=False, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -183,8 +189,62 @@ def test_logging_out_ends_it() -> None:
     client = _client(Access(password=HASHED))
     client.post("/", data={login.FIELD: PASSWORD})
     assert client.get("/").text == "inside"
-    assert "logged out" in client.get("/logout").text
+    cookies = dict(client.cookies)
+    headers = {"sec-fetch-site": "same-origin", "sec-fetch-mode": "navigate"}
+    assert "logged out" in client.get("/logout", headers=headers).text
     assert client.get("/").status_code == 401
+    stolen = _with_app_of(client, cookies=cookies)
+    assert stolen.get("/").status_code == 401, "the cookie is worth nothing to whoever has a copy of it"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate"},
+        {"sec-fetch-site": "none", "sec-fetch-mode": "navigate"},
+        {"sec-fetch-site": "same-origin", "sec-fetch-mode": "no-cors"},  # a picture in a note
+        {},
+    ],
+)
+def test_another_page_cannot_log_a_browser_out(headers: dict[str, str]) -> None:
+    client = _client(Access(password=HASHED))
+    client.post("/", data={login.FIELD: PASSWORD})
+    asked = client.get("/logout", headers=headers)
+    assert "Log out of this dashboard?" in asked.text and 'method="post" action="./logout"' in asked.text
+    assert client.post("/logout", headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.get("/").text == "inside"
+    assert "logged out" in client.post("/logout", headers={"origin": "http://localhost:8501"}).text
+    assert client.get("/").status_code == 401
+
+
+def test_logging_out_ends_the_open_pages_of_that_browser_and_no_others() -> None:
+    async def echo(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async for text in websocket.iter_text():
+            await websocket.send_text(text)
+
+    guard = Middleware(Guard, access=lambda: Access(password=HASHED), port=8501)
+    app = Starlette(routes=[WebSocketRoute("/stream", echo)], middleware=[guard])
+    with TestClient(app, base_url="http://localhost:8501") as client:
+        cookies = []
+        for _ in range(2):
+            client.cookies.clear()
+            client.post("/", data={login.FIELD: PASSWORD}, follow_redirects=False)
+            cookies.append({"cookie": f"mammolab_8501={client.cookies['mammolab_8501']}"})
+        client.cookies.clear()
+        url = "ws://localhost:8501/stream"
+        with (
+            client.websocket_connect(url, headers=cookies[0]) as one,
+            client.websocket_connect(url, headers=cookies[1]) as other,
+        ):
+            for socket in (one, other):
+                socket.send_text("there?")
+                assert socket.receive_text() == "there?"
+            client.post("/logout", headers=cookies[0])
+            assert one.receive()["type"] == "websocket.close"
+            other.send_text("still?")
+            assert other.receive_text() == "still?"
 
 
 def test_whether_the_server_lives_is_told_to_everyone_at_one_address_only() -> None:
@@ -258,6 +318,40 @@ def test_somebody_who_guesses_keeps_nobody_at_another_address_from_logging_in(mo
         return answer.status_code
 
     assert asyncio.run(everybody()) == 303
+
+
+def test_made_up_addresses_share_one_count_that_keeps_nobody_out_who_is_known_or_at_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(login, "OF_ALL", (6, 0.0))
+    monkeypatch.setattr(login, "verify_password", lambda given, hashed: given == PASSWORD)
+    monkeypatch.setattr(login, "PENALTY", 0.0)
+    guard = Middleware(Guard, access=lambda: Access(password=HASHED), port=8501)
+    app = ProxyHeadersMiddleware(Starlette(routes=[Route("/", _page)], middleware=[guard]))  # type: ignore[arg-type]
+
+    def guess(password: str, forwarded: str = "") -> int:
+        browser = TestClient(app, base_url="http://localhost", client=("127.0.0.1", 1), follow_redirects=False)  # type: ignore[arg-type]
+        headers = {"x-forwarded-for": forwarded} if forwarded else {}
+        return browser.post("/", data={login.FIELD: password}, headers=headers).status_code
+
+    assert guess(PASSWORD, "192.0.2.200") == 303
+    answers = [guess("wrong", f"192.0.2.{number}") for number in range(20)]
+    assert answers == [401] * 6 + [429] * 14
+    assert guess(PASSWORD, "192.0.2.99") == 429, "a stranger waits"
+    assert guess(PASSWORD, "192.0.2.200") == 303, "who knew the password before does not"
+    assert guess("wrong") == 401 and guess(PASSWORD) == 303, "nor does the owner"
+
+
+def test_one_address_uses_up_its_own_count_and_a_right_password_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "OF_ONE", (3, 0.0))
+    monkeypatch.setattr(login, "verify_password", lambda given, hashed: given == PASSWORD)
+    monkeypatch.setattr(login, "PENALTY", 0.0)
+    client = _client(Access(password=HASHED), client=("192.0.2.1", 1))
+    for _ in range(5):
+        assert client.post("/", data={login.FIELD: PASSWORD}).status_code == 303
+        client.cookies.clear()
+    assert [client.post("/", data={login.FIELD: "wrong"}).status_code for _ in range(4)] == [401, 401, 401, 429]
+    assert _with_app_of(client, client=("192.0.2.2", 1)).post("/", data={login.FIELD: PASSWORD}).status_code == 303
 
 
 def test_the_addresses_of_one_ipv6_network_count_as_one() -> None:

@@ -31,3 +31,9 @@ def test_gradio_hears_the_address_that_the_browser_sees(sent: dict[str, str], mo
     found = dict(headers)
     assert (found.get(b"x-forwarded-proto", b"").decode(), found[b"x-forwarded-host"].decode()) == expected
     assert expected[1].endswith(place)
+
+
+@pytest.mark.parametrize("name", ["X-Gradio-Server", "x-gradio-server", "X-Forwarded-Host"])
+def test_a_request_does_not_choose_the_root_of_gradio(name: str) -> None:
+    _, headers = with_public_address([(b"host", b"lab.org"), (name.encode(), b"http://evil.example/gradio")], "/gradio")
+    assert not any(b"evil" in value for _, value in headers)

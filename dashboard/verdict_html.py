@@ -1,0 +1,226 @@
+"""What the Test image tab says and shows of one image, as HTML: the decision in words, its place among known images, pictures.
+
+Plain HTML, so that pictures have alternative texts, no file of an image is written for the browser, and opacity changes in the
+browser alone (frontend/verdict.js).
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from core.metrics.placing import Reference
+    from core.predict import Prediction
+
+BINS = 36  # bars of the strip, a class
+BAR = 26  # px, the highest one
+SIDE = 768  # px; small inputs are enlarged to about this, so that the outline is thin
+OUTLINED = 0.3  # of the map's own peak: where the outline runs
+_FULL = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"/></svg>'
+OPACITY = 0.7  # of the map, at first
+_WIDTH = 600  # of the strip, in its own units
+
+WAIT = '<div class="verdict" role="status"><p class="hint">Scoring …</p></div>'
+HINT = (
+    '<div class="verdict"><div class="hint"><p>Upload mammograms or choose an example. Then you will see here:</p><ol>'
+    "<li>what the model decides, and warnings, if any,</li>"
+    "<li>where the score lies among those of validation images,</li>"
+    "<li>what the model sees, and where in the image the score comes from.</li></ol></div></div>"
+)
+
+
+def decided(prediction: Prediction, card: Mapping[str, Any], reference: Reference | None, *, name: str, no_map: str) -> str:
+    """Warnings, then the decision in words, the place among validation images, the score; `no_map`: why there is no heatmap.
+
+    The score of an image that gets no verdict is marked as such, and not placed.
+    """
+    assert prediction.score is not None
+    lines = [_name(name), _notes([*prediction.warnings, *([f"No heatmap: {no_map}."] if no_map else [])])]
+    if prediction.decision is None:
+        lines.append(f'<div class="error"><b>Scored anyway.</b> {html.escape(prediction.verdict)}</div>')
+    else:
+        lines.append(f'<p class="decision {prediction.decision}">The model calls this image <b>{prediction.decision}</b>.</p>')
+        if reference is not None:
+            lines.append(f'<p class="place">{html.escape(reference.words(prediction.score))}</p>')
+            lines.append(strip(prediction.score, prediction.threshold, reference))
+    lines.append(_score(prediction, card))
+    return f'<div class="verdict" role="status">{"".join(lines)}</div>'
+
+
+def refused(prediction: Prediction, *, name: str = "") -> str:
+    """Why there is no verdict, where it would be; then what else there is to know."""
+    said = f'<div class="error"><b>{html.escape(prediction.verdict)}</b></div>'
+    return f'<div class="verdict" role="status">{_name(name)}{said}{_notes(prediction.warnings)}</div>'
+
+
+def failed(text: str) -> str:
+    """An error where the verdict would be."""
+    return f'<div class="verdict" role="alert"><div class="error">{html.escape(text)}</div></div>'
+
+
+def _name(name: str) -> str:
+    return f'<div class="small">{html.escape(name)}</div>' if name else ""
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return '<ul class="notes">' + "".join(f"<li>{html.escape(text)}</li>" for text in notes) + "</ul>" if notes else ""
+
+
+def _score(prediction: Prediction, card: Mapping[str, Any]) -> str:
+    target = card.get("target_sensitivity")
+    chosen = f" (chosen for {target:.2f} sensitivity on validation)" if isinstance(target, int | float) else ""
+    if prediction.calibrated is None:
+        means = "" if prediction.decision is None else " A score is not a probability."
+    else:
+        means = f" Probability of malignancy, calibrated on validation: <b>{prediction.calibrated:.3f}</b>."
+    return (
+        f'<p class="small">Score <span class="score">{prediction.score:.3f}</span>, the model\'s threshold '
+        f"{prediction.threshold:.3f}{chosen}.{means}</p>"
+    )
+
+
+# ---------------------------------------------------------------- the place among known images
+
+
+def strip(score: float, threshold: float, reference: Reference) -> str:
+    """The scores of benign (up) and malignant (down) validation images as bars, with this image and the threshold."""
+    every = np.concatenate((reference.benign, reference.malignant, [score, threshold]))
+    low, high = float(every.min()), float(every.max())
+    room = max(0.02 * (high - low), 0.002)
+    low, high = low - room, high + room
+    found = reference.histograms(low, high, BINS)
+    largest = max(1e-9, *(each.max() for each in found))
+    middle, step = BAR + 20, _WIDTH / BINS
+    bars = []
+    for name, shares, sign in (("benign", found[0], -1), ("malignant", found[1], 1)):
+        for place, share in enumerate(shares):
+            height = BAR * share / largest
+            if height > 0:
+                top = middle - 1 - height if sign < 0 else middle + 1
+                size = f'width="{step - 1:.1f}" height="{height:.1f}"'
+                bars.append(f'<rect class="{name}" x="{place * step + 0.5:.1f}" y="{top:.1f}" {size}/>')
+    here, edge = ((value - low) / (high - low) * _WIDTH for value in (score, threshold))
+    bottom = middle + BAR + 4
+    words = f"{reference.words(score)} The model's threshold is {threshold:.3f}, the score of this image {score:.3f}."
+    return (
+        f'<svg class="strip" viewBox="0 0 {_WIDTH} {bottom + 18}" role="img" aria-label="{html.escape(words)}">'
+        f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{middle}" y2="{middle}"/>{"".join(bars)}'
+        f'<line class="edge" x1="{edge:.1f}" x2="{edge:.1f}" y1="16" y2="{bottom}"/>'
+        f'<line class="here" x1="{here:.1f}" x2="{here:.1f}" y1="16" y2="{bottom}"/>'
+        f'<path class="here" d="M{here - 6:.1f} 9h12l-6 8z"/>'
+        f'<text x="{here:.1f}" y="7" text-anchor="{_anchor(here)}" class="bold">this image</text>'
+        f'<text x="{edge:.1f}" y="{bottom + 14}" text-anchor="{_anchor(edge)}">threshold</text>'
+        f"</svg>"
+        '<p class="small key" aria-hidden="true"><i class="benign"></i> benign validation images (above the line) '
+        '<i class="malignant"></i> malignant (below)</p>'
+    )
+
+
+def _anchor(place: float) -> str:
+    return "start" if place < 60 else "end" if place > _WIDTH - 60 else "middle"
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def pictures(pixels: NDArray[np.uint8] | None, values: NDArray[np.float32] | None, *, name: str) -> str:
+    """What the model sees, uint8 (H, W), and its map, float32 (H, W) in [0, 1], over it; "" without an image."""
+    if pixels is None:
+        return ""
+    height, width = pixels.shape
+    factor = max(1, round(SIDE / max(height, width)))
+    seen = _data(_enlarged(pixels, factor))
+    said = html.escape(name)
+    first = _figure("What the model sees", f'<img src="{seen}" alt="{said} as the model sees it, {width} × {height} pixels">')
+    if values is None:
+        return f'<div class="pictures one">{first}</div>'
+    where = html.escape(_whereabouts(values))
+    film = f'<img src="{seen}" alt="{said}; {where}"><img class="map" alt="" src="{_data(_outlined(pixels, values, factor))}">'
+    controls = (
+        '<div class="look"><label><input type="checkbox" name="map" checked> Heatmap</label>'
+        f'<label>Opacity <input type="range" name="opacity" min="0" max="1" step="0.05" value="{OPACITY}"></label>'
+        f'<span class="bar"><span>none</span><i style="background:linear-gradient(to right,{_stops()})"></i>'
+        f"<span>this image's peak; line: {100 * OUTLINED:.0f} % of it</span></span></div>"
+    )
+    second = _figure("Where the score comes from", film)
+    return f'<div class="pictures">{first}{second}</div>{controls}'
+
+
+def _figure(title: str, film: str) -> str:
+    button = f'<button type="button" class="full" aria-label="{title}: full screen">{_FULL}</button>'
+    return f'<figure><figcaption>{title}</figcaption><div class="film">{film}{button}</div></figure>'
+
+
+def _whereabouts(values: NDArray[np.float32]) -> str:
+    """Where a map is strongest, in words, for whoever does not see it."""
+    if not np.isfinite(values).all() or not values.max() > 0:
+        return "the heatmap is empty"
+    y, x = np.unravel_index(int(np.argmax(values)), values.shape)
+    rows, columns = ("upper", "middle", "lower"), ("left", "centre", "right")
+    return f"the heatmap is strongest in the {rows[int(3 * y // values.shape[0])]} {columns[int(3 * x // values.shape[1])]}"
+
+
+def _outlined(pixels: NDArray[np.uint8], values: NDArray[np.float32], factor: int) -> NDArray[np.uint8]:
+    """The image under the whole map, RGB, with a line around what has at least OUTLINED of its peak.
+
+    Shown at some opacity over the image it equals `core.gradcam.overlay` at that opacity.
+    """
+    import cv2
+
+    from core.gradcam import overlay
+
+    tinted = _enlarged(overlay(pixels, values, 1.0), factor)
+    large = _enlarged(values, factor)
+    if values.max() > 0:
+        found, _ = cv2.findContours(
+            (large >= OUTLINED * values.max()).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
+        for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 2)):  # seen on white tissue, too
+            cv2.drawContours(tinted, found, -1, colour, thickness, cv2.LINE_AA)
+    return tinted
+
+
+def _enlarged(image: NDArray[Any], factor: int) -> NDArray[Any]:
+    import cv2
+
+    if factor == 1:
+        return np.ascontiguousarray(image)
+    size = image.shape[1] * factor, image.shape[0] * factor
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR))
+
+
+def _data(image: NDArray[np.uint8]) -> str:
+    from core.images.encode import encode_jpeg
+
+    return f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(image, 92)).decode('ascii')}"
+
+
+def _stops() -> str:
+    from core.gradcam import colours_of
+
+    return ",".join("rgb({},{},{})".format(*colour) for colour in colours_of("inferno")[::32])
+
+
+# ---------------------------------------------------------------- examples
+
+
+def examples(items: Sequence[tuple[bytes, str]], chosen: int = -1) -> str:
+    """Small images (JPEG) with captions as buttons, one of which may be chosen."""
+    if not items:
+        return ""
+    buttons = []
+    for place, (jpeg, caption) in enumerate(items):
+        said = html.escape(caption)
+        source = base64.b64encode(jpeg).decode("ascii")
+        buttons.append(
+            f'<button type="button" data-index="{place}" aria-pressed="{str(place == chosen).lower()}" '
+            f'aria-label="Example {place + 1}, {said}">'
+            f'<img alt="" src="data:image/jpeg;base64,{source}"><span>{said}</span></button>'
+        )
+    return f'<div class="examples" role="group" aria-label="Examples">{"".join(buttons)}</div>'
