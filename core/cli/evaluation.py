@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FIGURES = ("figure", "value", "interval", "note")
 NAMED = 5  # images left out that are named before "and 12 more"
 # What an evaluation may be told; everything else of the section is frozen with the model.
-SETTABLE = ("bootstrap_samples", "confidence")
+SETTABLE = ("bootstrap_samples", "confidence", "numeric_columns")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -310,7 +310,7 @@ def _settings(run: Run, overrides: list[str]) -> EvaluationConfig:
         section, _, field = override.partition("=")[0].strip().partition(".")
         if section != "evaluation" or field not in SETTABLE:
             raise BadConfig(
-                f"--set {override}: an evaluation can be told evaluation.{' and evaluation.'.join(SETTABLE)}; everything else "
+                f"--set {override}: an evaluation can be told evaluation.{', evaluation.'.join(SETTABLE)}; everything else "
                 "is frozen with the model. `python -m core threshold` chooses threshold and calibration again"
             )
     return load_config(run.path / "config.yaml", overrides).evaluation

@@ -377,6 +377,12 @@ class EvaluationConfig(_Section):
         2000, ge=100, le=100_000, title="Bootstrap samples", description="Resamples of patients behind each interval."
     )
     confidence: float = Field(0.95, gt=0.5, lt=1.0, title="Confidence", description="Level of the intervals.")
+    numeric_columns: tuple[str, ...] = Field(
+        (),
+        title="Numeric columns",
+        description="Columns of the manifest, besides age, height and width, that measure something: the shortcut audit takes "
+        "them for numbers. All other columns are categories, also those written in digits (scanner, machine_id, site).",
+    )
 
 
 class DashboardConfig(_Section):

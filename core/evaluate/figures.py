@@ -32,6 +32,7 @@ from core.metrics import (
     subgroups,
     summarize,
 )
+from core.metrics.shortcuts import with_counts
 from core.metrics.summary import why_not
 
 # Risks at which somebody may want to act, from screening (one cancer in fifty recalls is worth it) to biopsy and above.
@@ -122,14 +123,15 @@ def shortcuts_of(predictions: pd.DataFrame, training: pd.DataFrame | None, setti
 
     `training` has the metadata and labels of training images; None cross-validates among the predictions.
     """
-    columns = columns_for_audit(predictions, OF_FILE)
+    audited = with_counts(predictions)
     try:
         return shortcut_audit(
             predictions["label"],
             predictions["score"],
             predictions["patient_id"],
-            predictions[columns],
-            training=None if training is None else (training["label"], training),
+            audited[columns_for_audit(audited, (*OF_FILE, *settings.numeric_columns))],
+            training=None if training is None else (training["label"], with_counts(training)),
+            numeric=settings.numeric_columns,
             confidence=settings.confidence,
         )
     except NotEnoughData as error:

@@ -37,6 +37,11 @@ _MIN_IMAGES = 10
 _MAX_VALUES = 50
 _STRATA = 5  # of a number, by quantiles, for the model's AUC within
 _KNOTS = 4
+# How many images and sides of the same patient are in the set: a set may have other patients of each class, or other exams.
+IMAGES_OF_PATIENT, SIDES_OF_PATIENT = "images_of_patient", "sides_of_patient"
+# The columns that measure something. Every other column names something, even where its names are written in digits, as those
+# of scanners and sites often are: the distance between scanner 49 and scanner 93 means nothing.
+NUMBERS = ("age", "height", "width", IMAGES_OF_PATIENT)
 
 Design = NDArray[np.float64]
 Encoder = Callable[[pd.Series], Design]
@@ -112,17 +117,20 @@ def shortcut_audit(
     metadata: pd.DataFrame,
     *,
     training: tuple[ArrayLike, pd.DataFrame] | None = None,
+    numeric: Sequence[str] = (),
     folds: int = 5,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> ShortcutAudit:
     """Audit scores `s` for labels `y` with the columns of `metadata`, all (n,) and row by row.
 
-    Numbers may be bent (linear and quantile steps), other columns are categories; a missing value is a value of its own.
-    Columns that never vary, or that name nearly every image apart, are left out and listed. The same seed gives the same audit.
+    The columns in NUMBERS and in `numeric` are numbers, whose effect may bend (linear and quantile steps); all others are
+    categories, whatever they are written with. A missing value is a value of its own. Columns that never vary, or that name
+    nearly every image apart, are left out and listed. The same seed gives the same audit.
 
     Args:
         training: labels and metadata of the images that the model was trained on; None cross-validates in `folds`.
+        numeric: names of further columns that measure something, such as a compressed thickness in millimetres.
 
     Raises:
         NotEnoughData: one class only, too few patients of a class, NaN scores, lengths that differ.
@@ -135,13 +143,13 @@ def shortcut_audit(
     why = why_not("auc", of_class)
     if why:
         raise NotEnoughData(f"Shortcut audit: {why}.")
-    fold = np.zeros(labels.size, dtype=np.int64)
+    fold, numbers = np.zeros(labels.size, dtype=np.int64), frozenset((*NUMBERS, *numeric))
     if training is None:
         fold = _folds(labels, patients, min(folds, *of_class.values()), seed)
-        learner = _Learner(metadata, labels, metadata, fold, seed)
+        learner = _Learner(metadata, labels, metadata, fold, seed, numbers)
     else:
         taught, _ = checked(training[0], np.zeros(len(training[1])), both_classes=True)
-        learner = _Learner(training[1], taught, metadata, None, seed)
+        learner = _Learner(training[1], taught, metadata, None, seed, numbers)
     model = auc_parts(labels, scores, patients)
 
     def told(predicted: Scores) -> Interval:
@@ -157,7 +165,7 @@ def shortcut_audit(
 
     rows = []
     for name in learner.encoders:
-        figure, pairs = within(strata_of(metadata[name]))
+        figure, pairs = within(strata_of(metadata[name], numeric=name in numbers))
         rows.append(Shortcut(name, told(learner.predict([name], "logistic")), figure, pairs=pairs))
     rows.sort(key=lambda row: -row.auc.value if isinstance(row.auc, Interval) else math.inf)
     if len(rows) > 1:
@@ -170,9 +178,9 @@ def shortcut_audit(
     return ShortcutAudit(own, tuple(rows), learner.left_out, *counts, 0 if training is None else len(training[1]))
 
 
-def strata_of(column: pd.Series) -> NDArray[Any]:
+def strata_of(column: pd.Series, *, numeric: bool = False) -> NDArray[Any]:
     """The column as strata (n,) to compare images within: categories as they are, numbers with many values in five bands."""
-    numbers = _numbers(column)
+    numbers = _numbers(column) if numeric else None
     if numbers is None or np.unique(numbers[np.isfinite(numbers)]).size <= _STRATA:
         return categories(column)
     known = np.isfinite(numbers)
@@ -198,10 +206,18 @@ class _Learner:
     """
 
     def __init__(
-        self, taught: pd.DataFrame, labels: Labels, metadata: pd.DataFrame, fold: NDArray[np.int64] | None, seed: int
+        self,
+        taught: pd.DataFrame,
+        labels: Labels,
+        metadata: pd.DataFrame,
+        fold: NDArray[np.int64] | None,
+        seed: int,
+        numbers: frozenset[str],
     ) -> None:
         self.labels, self.fold, self.seed = labels, fold, seed
-        found = {str(name): _encoder(taught[name]) if name in taught.columns else None for name in metadata.columns}
+        found = {
+            str(name): _encoder(taught[name], name in numbers) if name in taught.columns else None for name in metadata.columns
+        }
         self.encoders = {name: encode for name, encode in found.items() if encode is not None}
         self.left_out = tuple(name for name, encode in found.items() if encode is None)
         self._taught = {name: encode(taught[name]) for name, encode in self.encoders.items()}
@@ -219,9 +235,9 @@ class _Learner:
         return predicted
 
 
-def _encoder(column: pd.Series) -> Encoder | None:
+def _encoder(column: pd.Series, numeric: bool) -> Encoder | None:
     """What turns a column into numbers for a regression, as learned from this one; None when it cannot tell anything."""
-    numbers = _numbers(column)
+    numbers = _numbers(column) if numeric else None
     if numbers is not None and np.unique(numbers[np.isfinite(numbers)]).size > _STRATA:
         return _number_encoder(numbers)
     values = categories(column)
@@ -282,6 +298,19 @@ def _quantile_strata(predicted: Scores, fold: NDArray[np.int64]) -> NDArray[np.i
     return strata
 
 
+def with_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame (columns patient_id, laterality, a row an image) with how many images and sides of each patient it has."""
+    patients = frame.groupby(frame["patient_id"].to_numpy())
+    known = frame["laterality"].where(frame["laterality"].isin(("L", "R")))
+    sides = known.groupby(frame["patient_id"].to_numpy()).transform("nunique").to_numpy()
+    return frame.assign(
+        **{
+            IMAGES_OF_PATIENT: patients["patient_id"].transform("size").to_numpy(),
+            SIDES_OF_PATIENT: np.where(sides > 0, sides.astype(int).astype(str), ""),
+        }
+    )
+
+
 def columns_for_audit(frame: pd.DataFrame, extra: Sequence[str] = ()) -> list[str]:
     """The columns of a manifest or predictions frame that an audit may use: known metadata, and `extra`, that are there."""
     wanted = (*_METADATA, *extra)
@@ -308,4 +337,6 @@ _METADATA = (
     "folder",
     "origin",
     "source",
+    IMAGES_OF_PATIENT,
+    SIDES_OF_PATIENT,
 )

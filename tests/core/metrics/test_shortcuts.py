@@ -9,7 +9,16 @@ import pandas as pd
 import pytest
 
 from core.errors import NotEnoughData
-from core.metrics.shortcuts import ALL, ShortcutAudit, columns_for_audit, shortcut_audit, strata_of
+from core.metrics.shortcuts import (
+    ALL,
+    IMAGES_OF_PATIENT,
+    SIDES_OF_PATIENT,
+    ShortcutAudit,
+    columns_for_audit,
+    shortcut_audit,
+    strata_of,
+    with_counts,
+)
 
 
 def cohort(patients: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
@@ -78,7 +87,9 @@ def test_truth_values_and_text_numbers_are_understood() -> None:
     frame = pd.DataFrame(
         {"inverted": y ^ (groups % 7 == 0), "years": metadata["age"].map(lambda a: "" if np.isnan(a) else str(a))}
     )
-    found = {row.feature: row.auc for row in shortcut_audit(y, np.linspace(0, 1, y.size), groups, frame).features}
+    found = {
+        row.feature: row.auc for row in shortcut_audit(y, np.linspace(0, 1, y.size), groups, frame, numeric=["years"]).features
+    }
     assert found["inverted"].low > 0.75 and found["years"].low > 0.55
 
 
@@ -101,10 +112,39 @@ def test_too_few_patients_are_refused() -> None:
 
 
 def test_numbers_are_cut_into_fifths_and_categories_kept() -> None:
-    bands = strata_of(pd.Series([*range(100), np.nan]))
+    bands = strata_of(pd.Series([*range(100), np.nan]), numeric=True)
     assert sorted(np.unique(bands, return_counts=True)[1].tolist()) == [1, 20, 20, 20, 20, 20]
     assert strata_of(pd.Series(["CC", "MLO", ""])).tolist() == ["CC", "MLO", "unknown"]
-    assert strata_of(pd.Series([1, 2, 2])).tolist() == ["1", "2", "2"]
+    assert strata_of(pd.Series([1, 2, 2]), numeric=True).tolist() == ["1", "2", "2"]
+    assert strata_of(pd.Series([*range(100)])).tolist() == [str(code) for code in range(100)]
+
+
+def test_scanner_codes_are_categories_and_the_same_audit_as_their_names() -> None:
+    """Codes whose order means nothing: a slope over them, and fifths of them, would be figures of another column."""
+    random = np.random.default_rng(4)
+    groups = np.repeat(np.arange(300), 3)
+    y = (random.random(300) < 0.4)[groups]
+    codes = np.array([21, 29, 48, 49, 93, 170, 190, 210, 216])
+    scanner = codes[(random.integers(0, 9, 300) + y[::3] * 2) % 9][groups]
+    s = random.normal(size=300)[groups] + 0.8 * y + random.normal(size=y.size)
+    names = np.array([f"scanner {code:03d}" for code in scanner])
+    found, named, number = (
+        shortcut_audit(y, s, groups, pd.DataFrame({"scanner": column}), numeric=numeric).features[0]
+        for column, numeric in ((scanner.astype(str), ()), (names, ()), (scanner.astype(str), ("scanner",)))
+    )
+    assert found == named and found.auc != number.auc and found.pairs < number.pairs
+    same = scanner[y][:, None] == scanner[~y][None, :]
+    wins = (s[y][:, None] > s[~y][None, :])[same].mean()
+    assert found.within.value == pytest.approx(wins, abs=1e-12) and found.pairs == pytest.approx(same.mean(), abs=1e-12)
+
+
+def test_the_images_and_sides_of_each_patient_enter_the_audit() -> None:
+    """Malignant patients with one breast, benign ones with both: their number tells the label, whatever the pixels show."""
+    frame = pd.DataFrame({"patient_id": ["a", "a", "b", "b", "b", "b", "c"], "laterality": ["L", "L", "L", "L", "R", "R", ""]})
+    counted = with_counts(frame)
+    assert counted[IMAGES_OF_PATIENT].tolist() == [2, 2, 4, 4, 4, 4, 1]
+    assert counted[SIDES_OF_PATIENT].tolist() == ["1", "1", "2", "2", "2", "2", ""]
+    assert columns_for_audit(counted) == ["laterality", IMAGES_OF_PATIENT, SIDES_OF_PATIENT]
 
 
 def test_an_audit_is_plain_json_without_nan() -> None:
