@@ -221,15 +221,19 @@ def compare(arguments: argparse.Namespace) -> int:
     from core.evaluate import compare as compare_them
 
     first, second = open_run(arguments.run), open_run(arguments.other)
+    margin = _within(arguments.margin, "--margin", 1.0)
     found = compare_them(first, second, arguments.split, arguments.level)
+    equivalent = {} if margin is None else {"margin": margin, "equivalence": found.equivalence(margin)}
     if arguments.json:
-        print_json(found.as_dict())
+        print_json(found.as_dict() | equivalent)
         return 0
     print(printable(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}"))
     print(f"{found.figures.rows} {found.level} rows of {found.figures.patients} patients, compared in pairs")
     for warning in found.warnings:
         print(printable(f"warning: {warning}"))
-    print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "note"))
+    print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "test"))
+    if equivalent:
+        print(equivalent["equivalence"])
     note("p values of several figures are not adjusted for one another: name the figure that counts before you look.")
     return 0
 
