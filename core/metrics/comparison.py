@@ -1,8 +1,8 @@
 """Two runs on the same images: for each figure one test, and the interval that belongs to it.
 
 Scores of two models on one image go up and down together, so the difference is far better known than two intervals side by
-side suggest; that two intervals overlap says nothing. AUCs are compared by DeLong's paired test, clustered by patient; shares
-of images (sensitivity, specificity, accuracy) by the exact test of the decisions that changed; Brier scores by their mean
+side suggest; that two intervals overlap says nothing. AUCs are compared in pairs (core.metrics.delong), by patient; shares of
+images (sensitivity, specificity, accuracy) by the exact test of the decisions that changed; Brier scores by their mean
 difference, clustered by patient. Average precision, precision and F1 have no such test: they take the same resamples of the
 same patients for both runs, and their p value is the level at which the percentile interval begins to hold 0. So p is below
 1 - confidence where the interval leaves out 0, and only there (a bootstrap p ends at 2 / (resamples + 1)).
@@ -137,8 +137,7 @@ _RESAMPLED = ("average_precision", "precision", "f1")
 def _of_auc(found: AucComparison | str) -> Difference | str:
     if isinstance(found, str):
         return found
-    test = "paired DeLong test, clustered by patient" if found.difference.method == "obuchowski" else "paired DeLong test"
-    return Difference(found.first.value, found.second.value, found.difference, found.p, test)
+    return Difference(found.first.value, found.second.value, found.difference, found.p, "paired test of the AUCs, by patient")
 
 
 def _of_shares(found: PairedShares | str) -> Difference | str:

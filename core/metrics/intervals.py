@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from scipy.special import ndtri
 
-Method = Literal["bootstrap", "wilson", "delong", "obuchowski", "sandwich", "exact"]
+Method = Literal["bootstrap", "wilson", "delong", "obuchowski", "sandwich", "exact", "score"]
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,10 @@ class Interval:
     """A figure and the limits of its confidence interval, all three in the figure's own unit.
 
     `method` says where the limits come from: "bootstrap" (patients resampled, percentiles), "wilson" (a proportion,
-    with the number of images that the patients are worth), "delong" and "obuchowski" (variance of an AUC, the second
-    with several images a patient), "sandwich" (cluster-robust variance of a regression), "exact" (a paired difference of
-    proportions, limits that agree with the exact test).
+    with the number of images that the patients are worth), "score" (an AUC: a binormal model's variance at each limit, not
+    below the patients' own), "delong" and "obuchowski" (the estimated variance of an AUC alone, the second with several images
+    a patient), "sandwich" (cluster-robust variance of a regression), "exact" (a paired difference of proportions, limits that
+    agree with the exact test).
     """
 
     value: float

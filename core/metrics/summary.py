@@ -43,6 +43,7 @@ _ABOUT = {"sensitivity": ("malignant",), "specificity": ("benign",)}
 _BOTH = ("benign", "malignant")
 _NOTES = {
     "wilson": "Wilson interval, by patients",
+    "score": "score interval, by patients",
     "delong": "DeLong interval",
     "obuchowski": "DeLong interval for clustered images (Obuchowski)",
 }

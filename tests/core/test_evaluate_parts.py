@@ -243,7 +243,7 @@ def test_everything_is_read_back_equal(run: FakeRun) -> None:
         found.baselines,
     )
     assert isinstance(again.baselines[0], Baseline) and isinstance(again.decision, DecisionTable)
-    assert isinstance(again.delong, Interval) and again.delong.method == "obuchowski"
+    assert isinstance(again.delong, Interval) and again.delong.method == "score"
     assert again.bootstrap.method == "bootstrap" and again.bootstrap.value == again.delong.value
 
 
