@@ -1,10 +1,10 @@
 """How often nominal 95 % intervals of an AUC, and of a difference of two, hold the truth: a grid of simulated test sets.
 
 Scores are normal in both classes (binormal). By image, a patient has 1 to 14 images that are alike (intraclass correlation
-0.6), and of a malignant patient 6 in 10 images are malignant, at least one; by patient, each has one score. Beside coverage stands
-how often the truth lies below the interval (the interval is too optimistic) and above it, and the limits from the estimated
-variance alone (logit of the AUC, DeLong or Obuchowski with t) that programs print. The last tables leave the model: malignant
-scores that spread 1.6 times as far, and three in ten malignant patients whose lesions are hardly seen.
+0.6), and of a malignant patient 6 in 10 images are malignant, at least one; by patient, each has one score. Beside coverage
+stands how often the truth lies below the interval (the interval is too optimistic) and above it, and the limits from the
+estimated variance alone (logit of the AUC, DeLong or Obuchowski with t) that programs print. Two tables leave the model:
+malignant scores that spread 1.6 times as far, and three in ten malignant patients whose lesions are hardly seen.
 """
 
 from __future__ import annotations

@@ -368,10 +368,10 @@ class EvaluationConfig(_Section):
         "which is far above that of screening.",
     )
     calibration: Literal["temperature", "logistic", "isotonic", "none"] = Field(
-        "temperature",
+        "logistic",
         title="Calibration",
-        description="How scores become probabilities, fitted on the validation set. temperature: one number, centred on 0.5; "
-        "logistic: slope and shift; isotonic: steps; none. Decisions stay with the raw score.",
+        description="How scores become probabilities, fitted on the validation set. logistic: slope and shift, which class "
+        "weights need; temperature: a slope alone, centred on 0.5; isotonic: steps; none. Decisions stay with the raw score.",
     )
     bootstrap_samples: int = Field(
         2000, ge=100, le=100_000, title="Bootstrap samples", description="Resamples of patients behind each interval."

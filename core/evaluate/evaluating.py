@@ -18,7 +18,7 @@ from core.evaluate.files import lock, read_facts, read_predictions, write_evalua
 from core.evaluate.freezing import complete
 from core.evaluate.result import COLUMNS, Evaluation, Opening, Refreeze
 from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_facts, training_metadata
-from core.metrics import Calibration, ThresholdRule, frozen_thresholds
+from core.metrics import Calibration, Level, ThresholdRule, frozen_thresholds
 from core.metrics.freezing import DECIMALS
 from core.training.accesses import SCORED
 from core.training.folder import Presence, require_regular
@@ -180,15 +180,22 @@ def _parts(
     settings: EvaluationConfig,
 ) -> dict[str, Any]:
     on_validation = split == "val"
+    validation = predictions if on_validation else _validation(run)
+    others: tuple[Level, ...] = ("breast", "patient")
     return {
         "levels": levels_of(predictions, frozen_thresholds(card), settings),
         "calibration": calibration_of(
             predictions,
             card,
-            predictions if on_validation else _validation(run),
+            validation,
             settings,
             on_validation=on_validation,
         ),
+        "calibrations": {
+            level: calibration_of(predictions, card, validation, settings, on_validation=on_validation, level=level)
+            for level in others
+        },
+        "decisions": {level: decision_of(predictions, card, settings, level=level, validation=validation) for level in others},
         "subgroups": subgroups_of(predictions, float(card["threshold"]), settings),
         "shortcuts": shortcuts_of(predictions, training, settings),
         "decision": decision_of(predictions, card, settings),

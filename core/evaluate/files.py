@@ -15,7 +15,7 @@ import pandas as pd
 
 from core.atomic import write_text
 from core.errors import BadRun
-from core.evaluate.result import COLUMNS, Evaluation
+from core.evaluate.result import COLUMNS, CalibrationReport, Evaluation
 from core.metrics.freezing import DECIMALS
 from core.shapes import require_types
 from core.small_files import read_bytes
@@ -70,9 +70,13 @@ def _require_whole(found: Evaluation) -> None:
     for level, summary in found.levels.items():
         if not isinstance(summary, str) and not {"auc", "sensitivity", "specificity"} <= summary.figures.keys():
             raise ValueError(f"its figures by {level} lack some of AUC, sensitivity and specificity")
-    if isinstance(found.calibration, str):
-        return
-    for name, bins in found.calibration.bins.items():
+    for report in (found.calibration, *found.calibrations.values()):
+        if not isinstance(report, str):
+            _require_curves(report)
+
+
+def _require_curves(report: CalibrationReport) -> None:
+    for name, bins in report.bins.items():
         curves = [bins.score, bins.observed, bins.low, bins.high]
         if any(curve.shape != bins.count.shape or curve.ndim != 1 or not np.isfinite(curve).all() for curve in curves):
             raise ValueError(f"its calibration curve {name} is no curve")

@@ -24,7 +24,7 @@ from core.evaluate import (
     read_evaluation,
     read_predictions,
 )
-from core.metrics import Interval, ShortcutAudit, Summary
+from core.metrics import Interval, ShortcutAudit, Summary, at_level
 
 TEMPERATURE = {"method": "temperature", "slope": 0.5, "intercept": 0.0, "rows": 28}
 
@@ -222,6 +222,33 @@ def test_a_column_that_the_settings_call_numeric_is_audited_as_a_number(run: Fak
     found = scored(run, settings=settings)
     assert "thickness" in found.columns and "thickness" in {row.feature for row in found.shortcuts.features}
     assert "thickness" not in scored(run).columns
+
+
+def test_net_benefit_and_calibration_are_per_image_breast_and_patient(run: FakeRun) -> None:
+    """A malignant patient with a benign image: half the patients are malignant, and a quarter of the images."""
+    change_manifest(run, lambda frame: frame.assign(label=frame["label"].where(frame["view"] == "CC", "benign")))
+    scored(run, "val")
+    found = scored(run)
+    assert found.decision_at("image") is found.decision and found.calibration_at("image") is found.calibration
+    shares = {level: found.decision_at(level).prevalence for level in ("image", "breast", "patient")}
+    assert shares == {"image": 0.25, "breast": 0.5, "patient": 0.5}
+    for level in ("image", "breast", "patient"):
+        table, report = at_level(found.predictions, level), found.calibration_at(level)
+        y = (table["label"] == "malignant").to_numpy()
+        assert (found.decision_at(level).level, report.level, report.before.level) == (level, level, level)
+        assert report.before.brier.value == pytest.approx(((table["score"] - y) ** 2).mean())
+        assert report.before.reference == pytest.approx(y.mean() * (1 - y.mean()))
+        called = table["score"] >= 0.2
+        benefit = (called & y).mean() - (called & ~y).mean() * 0.25
+        assert report.frozen.method == "none"
+        assert next(row for row in found.decision_at(level).rows if row.threshold == 0.2).model.value == pytest.approx(benefit)
+
+
+def test_no_probability_is_shown_where_everybodys_prevalence_would_be_better(run: FakeRun) -> None:
+    run.card["calibration"] = {"method": "logistic", "slope": 5.0, "intercept": 4.0, "rows": 28}
+    report = scored(run).calibration
+    assert report.after.worse_than_prevalence
+    assert "no better than predicting the share of malignant for every image" in report.no_probability
 
 
 # ---------------------------------------------------------------- what is kept
