@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit, stdtrit
+from scipy.special import expit, logit, stdtr, stdtrit
 
 from core.errors import BadRun, NotEnoughData
 from core.metrics.bootstrap import Patients, resamples
@@ -343,16 +343,29 @@ def _logit_of_edge(times: float) -> float:
 
 
 def _sandwich(design: Scores, labels: Labels, offset: Scores, patients: Patients, confidence: float) -> Interval:
-    """The first coefficient with limits from the cluster-robust variance (Liang, Zeger, Biometrika 1986;73:13)."""
+    return clustered_logistic(design, labels, patients, confidence, offset)[0]
+
+
+def clustered_logistic(
+    design: Scores, labels: Labels, patients: Patients, confidence: float = 0.95, offset: Scores | None = None
+) -> tuple[Interval, float]:
+    """The first coefficient of a logistic regression with limits from the cluster-robust variance, and its two-sided p.
+
+    `design` (n, k) has to hold its own constant; `offset` (n,) is added to the log odds. Limits take t with one degree of
+    freedom less than patients. Source: Liang, Zeger, Biometrika 1986;73:13.
+    """
+    offset = np.zeros(labels.size) if offset is None else offset
     beta = _logistic(design, labels, offset)
     p = expit(design @ beta + offset)
     bread = np.linalg.pinv((design * (p * (1 - p))[:, None]).T @ design)
     scores = patients.sums(design * (labels - p)[:, None])
     few = patients.count / max(1, patients.count - 1)
     error = math.sqrt(max(0.0, float((bread @ (few * scores.T @ scores) @ bread)[0, 0])))
-    half = float(stdtrit(max(1, patients.count - 1), 0.5 + confidence / 2)) * error
+    freedom = max(1, patients.count - 1)
+    half = float(stdtrit(freedom, 0.5 + confidence / 2)) * error
     value = float(beta[0])
-    return Interval(value, value - half, value + half, "sandwich")
+    p = float(2 * stdtr(freedom, -abs(value) / error)) if error > 0 else float(value == 0)
+    return Interval(value, value - half, value + half, "sandwich"), p
 
 
 def _logistic(design: Scores, labels: Labels, offset: Scores) -> Scores:

@@ -27,7 +27,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.special import expit, logit, ndtr, ndtri, stdtrit
+from scipy.special import expit, logit, ndtri, stdtrit
 from scipy.stats import norm
 from scipy.stats import t as student
 
@@ -275,10 +275,8 @@ def interval_of(parts: AucParts, rows: int, confidence: float, scale: Scale = "s
 def _score_limits(parts: AucParts, deviations: float) -> tuple[float, float]:
     """The areas from which this one is `deviations` standard errors away: the model's or the patients', the larger ones."""
     area, variance = min(1.0, max(0.0, parts.area)), parts.variance
-    if parts.design.untied <= 0:
-        fewer = min(parts.with_malignant, parts.with_benign)
-        limits = wilson(area * fewer, fewer, float(1 - 2 * ndtr(-deviations)))
-        return limits.low, limits.high
+    if parts.design.untied <= 0:  # one score for all: 0.5, whatever the images
+        return area, area
     expected = parts.design.variance(area)
     inflation = max(1.0, variance / expected) if variance > _NOTHING and expected > _NOTHING else 1.0
     low, high = parts.design.limits(area, deviations, inflation)

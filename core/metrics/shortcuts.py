@@ -22,11 +22,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
 
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
+from core.metrics.calibration import clustered_logistic
 from core.metrics.checks import Labels, Scores, checked
-from core.metrics.delong import auc_parts, interval_of
+from core.metrics.delong import auc_parts, difference_of, interval_of
 from core.metrics.intervals import Interval, plain_figure, read_figure
 from core.metrics.subgroups import UNKNOWN, categories
 from core.metrics.summary import why_not
@@ -37,6 +39,8 @@ _MIN_IMAGES = 10
 _MAX_VALUES = 50
 _STRATA = 5  # of a number, by quantiles, for the model's AUC within
 _KNOTS = 4
+_EDGE = 1e-6
+_SEPARATED = 50.0  # a coefficient beyond this means that there is no finite one
 # How many images and sides of the same patient are in the set: a set may have other patients of each class, or other exams.
 IMAGES_OF_PATIENT, SIDES_OF_PATIENT = "images_of_patient", "sides_of_patient"
 # The columns that measure something. Every other column names something, even where its names are written in digits, as those
@@ -76,10 +80,64 @@ class Shortcut:
 
 
 @dataclass(frozen=True)
+class Metadata:
+    """What the model knows beyond the metadata, on the same images.
+
+    `feature` is ALL, or the one column there is. `difference` is the model's AUC less that of the label predicted from the
+    metadata, paired and clustered by patient, `p` its two-sided p value. `added` is the coefficient of the score's log odds,
+    per standard deviation, in a logistic regression of the label that also has the prediction from the metadata, with
+    cluster-robust limits and `added_p`: above 0, the image says something that the metadata do not. Both predictions were
+    learned on other patients than those they are compared on. Each figure is an Interval or a note.
+    """
+
+    feature: str
+    difference: Interval | str
+    p: float | None
+    added: Interval | str
+    added_p: float | None
+
+    @property
+    def sentence(self) -> str:
+        """What the comparison shows, in words: the same on every page, in the report and on the command line."""
+        what = "all metadata together" if self.feature == ALL else f"the column {self.feature} alone"
+        if isinstance(self.difference, str):
+            return f"Whether the model tells more than {what} cannot be told: {self.difference}."
+        change = f"AUC {self.difference.value:+.3f} [{self.difference.low:+.3f}, {self.difference.high:+.3f}], p {_p(self.p)}"
+        if self.difference.low > 0:
+            words = f"The model tells more than {what} ({change})."
+        elif self.difference.high < 0:
+            words = f"The model tells less than {what} ({change})."
+        else:
+            words = f"The model is not shown to tell more than {what} ({change})."
+        if isinstance(self.added, str):
+            return words
+        found = f"coefficient {self.added.value:.2f} [{self.added.low:.2f}, {self.added.high:.2f}], p {_p(self.added_p)}"
+        if self.added.low > 0:
+            return f"{words} Given the metadata, its score still adds to what is known ({found})."
+        return f"{words} Given the metadata, its score is not shown to add anything ({found})."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, the sentence with them."""
+        figures = {"difference": plain_figure(self.difference), "added": plain_figure(self.added)}
+        return {"feature": self.feature, **figures, "p": self.p, "added_p": self.added_p, "sentence": self.sentence}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Metadata:
+        """What `as_dict` gave, read back equal."""
+        figures = (read_figure(plain["difference"]), plain["p"], read_figure(plain["added"]), plain["added_p"])
+        return cls(plain["feature"], *figures)
+
+
+def _p(p: float | None) -> str:
+    return "unknown" if p is None else "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+@dataclass(frozen=True)
 class ShortcutAudit:
     """`model` is the model's own AUC on the same images; `features` one row a column, the strongest first, then ALL.
 
     `learned_on` counts the training images that the predictions from metadata come from; 0: cross-validated in `folds`.
+    `metadata` compares the model with them; None without any, and in an audit of an earlier version.
     """
 
     model: Interval | str
@@ -89,12 +147,20 @@ class ShortcutAudit:
     patients: int
     folds: int
     learned_on: int = 0
+    metadata: Metadata | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         rest = {name: getattr(self, name) for name in ("images", "patients", "folds", "learned_on")}
         rows = [row.as_dict() for row in self.features]
-        return {"model": plain_figure(self.model), "features": rows, "left_out": list(self.left_out), **rest}
+        against = None if self.metadata is None else self.metadata.as_dict()
+        return {
+            "model": plain_figure(self.model),
+            "features": rows,
+            "left_out": list(self.left_out),
+            "metadata": against,
+            **rest,
+        }
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ShortcutAudit:
@@ -107,6 +173,7 @@ class ShortcutAudit:
             patients=plain["patients"],
             folds=plain["folds"],
             learned_on=plain.get("learned_on", 0),  # earlier versions always cross-validated
+            metadata=Metadata.from_dict(plain["metadata"]) if plain.get("metadata") else None,
         )
 
 
@@ -163,7 +230,7 @@ def shortcut_audit(
         except NotEnoughData as error:
             return str(error), 0.0
 
-    rows = []
+    rows, against = [], None
     for name in learner.encoders:
         figure, pairs = within(strata_of(metadata[name], numeric=name in numbers))
         rows.append(Shortcut(name, told(learner.predict([name], "logistic")), figure, pairs=pairs))
@@ -173,9 +240,44 @@ def shortcut_audit(
         figure, pairs = within(_quantile_strata(linear, fold))
         boosted = told(learner.predict(list(learner.encoders), "boosting"))
         rows.append(Shortcut(ALL, told(linear), figure, boosted, pairs))
+    if rows:
+        names = list(learner.encoders)
+        told_alone = learner.predict(names, "logistic")
+        feature = ALL if len(names) > 1 else names[0]
+        against = _against_metadata(feature, labels, scores, told_alone, patients, fold, confidence)
     own = interval_of(model, labels.size, confidence)
     counts = (int(labels.size), patients.count, 0 if training is not None else int(fold.max()) + 1)
-    return ShortcutAudit(own, tuple(rows), learner.left_out, *counts, 0 if training is None else len(training[1]))
+    return ShortcutAudit(own, tuple(rows), learner.left_out, *counts, 0 if training is None else len(training[1]), against)
+
+
+def _against_metadata(
+    feature: str,
+    labels: Labels,
+    scores: Scores,
+    predicted: Scores,
+    patients: Patients,
+    fold: NDArray[np.int64],
+    confidence: float,
+) -> Metadata:
+    """The model's scores against the label `predicted` from metadata; pairs are compared within a `fold` for both."""
+    try:
+        model, metadata = (auc_parts(labels, each, patients, fold) for each in (scores, predicted))
+        difference, _, p = difference_of(model, metadata, labels.size, confidence)
+    except NotEnoughData as error:
+        return Metadata(feature, str(error), None, str(error), None)
+    logits, known = (logit(np.clip(each, _EDGE, 1 - _EDGE)) for each in (scores, predicted))
+    spread = float(logits.std())
+    if spread < 1e-9:
+        return Metadata(feature, difference, p, "the model gives every image the same score", None)
+    # Each fold's predictions come from a model of their own, on a scale of their own: a constant for each.
+    constants = (fold[:, None] == np.unique(fold)).astype(np.float64)
+    columns = [((logits - logits.mean()) / spread)[:, None], constants]
+    if known.std() > 1e-9:
+        columns.append(((known - known.mean()) / known.std())[:, None])
+    added, added_p = clustered_logistic(np.column_stack(columns), labels, patients, confidence)
+    if not np.isfinite([added.low, added.high]).all() or abs(added.value) > _SEPARATED:
+        return Metadata(feature, difference, p, "undefined: score and metadata separate the classes completely", None)
+    return Metadata(feature, difference, p, added, added_p)
 
 
 def strata_of(column: pd.Series, *, numeric: bool = False) -> NDArray[Any]:

@@ -7,8 +7,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from core.errors import NotEnoughData
+from core.metrics.bootstrap import Patients
+from core.metrics.calibration import clustered_logistic
 from core.metrics.shortcuts import (
     ALL,
     IMAGES_OF_PATIENT,
@@ -209,3 +212,43 @@ def test_an_audit_of_an_earlier_version_is_read_as_cross_validated() -> None:
     audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata)
     earlier = {name: value for name, value in audit.as_dict().items() if name != "learned_on"}
     assert ShortcutAudit.from_dict(earlier) == audit
+
+
+def test_the_model_is_compared_with_the_metadata_in_pairs_and_the_sentence_follows_the_interval() -> None:
+    y, groups, metadata = cohort(400)
+    random, taught = np.random.default_rng(2), groups < 200
+    logits = {
+        "better": 3.0 * y + random.normal(size=400)[groups],
+        "same": 1.2 * y + 2.0 * (metadata["scanner"] == "B").to_numpy(),
+    }
+    logits["same"] = logits["same"] + 1.2 * random.normal(size=400)[groups]
+    logits["nothing"] = random.normal(size=y.size)
+    found = {}
+    for name, value in logits.items():
+        s = 1 / (1 + np.exp(-value))
+        audit = shortcut_audit(
+            y[~taught], s[~taught], groups[~taught], metadata[~taught], training=(y[taught], metadata[taught])
+        )
+        found[name] = audit.metadata
+        assert audit.metadata.feature == ALL
+        assert audit.metadata.difference.value == pytest.approx(audit.model.value - audit.features[-1].auc.value)
+        assert (audit.metadata.p < 0.05) == (audit.metadata.difference.low > 0 or audit.metadata.difference.high < 0)
+        assert ShortcutAudit.from_dict(json.loads(json.dumps(audit.as_dict()))) == audit
+    assert "The model tells more than all metadata together" in found["better"].sentence
+    assert "is not shown to tell more than all metadata together" in found["same"].sentence
+    assert "The model tells less than all metadata together" in found["nothing"].sentence
+    assert "not shown to add anything" in found["nothing"].sentence and found["better"].added.low > 0
+
+
+def test_the_added_value_is_a_logistic_regressions_with_patients_as_clusters() -> None:
+    """With a row a patient and many of them, the limits are those of the likelihood: the inverse Hessian at scikit-learn's."""
+    random = np.random.default_rng(6)
+    z, known = random.normal(size=3000), random.normal(size=3000)
+    y = random.random(3000) < 1 / (1 + np.exp(-(0.7 * z + known - 0.5)))
+    design = np.column_stack((z, np.ones(3000), known))
+    found, p = clustered_logistic(design, y, Patients.of(np.arange(3000)))
+    fit = LogisticRegression(C=np.inf, tol=1e-10).fit(design[:, [0, 2]], y)
+    weight = (q := fit.predict_proba(design[:, [0, 2]])[:, 1]) * (1 - q)
+    error = np.linalg.inv((design * weight[:, None]).T @ design)[0, 0] ** 0.5
+    assert found.value == pytest.approx(fit.coef_[0, 0], abs=1e-4) and p < 1e-6
+    assert (found.high - found.low) / 2 / 1.96 == pytest.approx(error, rel=0.05)
