@@ -14,13 +14,13 @@ from core.training.accesses import counts_in_words
 if TYPE_CHECKING:
     from core.config.schema import EvaluationConfig
     from core.evaluate import Evaluation
-    from core.metrics import CalibrationSummary, Interval, ThresholdRule
+    from core.metrics import CalibrationSummary, Interval, Subgroup, ThresholdRule
     from core.training import Run
 
 FIGURES = ("figure", "value", "interval", "note")
 NAMED = 5  # images left out that are named before "and 12 more"
 # What an evaluation may be told; everything else of the section is frozen with the model.
-SETTABLE = ("bootstrap_samples", "confidence")
+SETTABLE = ("bootstrap_samples", "confidence", "numeric_columns")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -129,11 +129,24 @@ def _lines(evaluation: Evaluation) -> None:
             f"shortcut audit: label from metadata ({last.feature}) AUC {_cell(last.auc)}; model {_cell(audit.model)}, "
             f"among images alike in them {_cell(last.within)}"
         )
-    tested = [row for row in evaluation.subgroups if row.adjusted is not None]
-    apart = [f"{row.feature} {row.value}" for row in tested if row.adjusted is not None and row.adjusted < 0.05]
+        if audit.metadata is not None:
+            print(printable(audit.metadata.sentence))
+    apart = [
+        f"{row.feature} {row.value} ({', '.join(names)})"
+        for row in evaluation.subgroups
+        if (names := [name for name, p in _adjusted(row).items() if p is not None and p < 0.05])
+    ]
+    tests = evaluation.subgroups[0].tests if evaluation.subgroups else 0
     print(
-        f"subgroups: {len(evaluation.subgroups)}, {len(tested)} tested against the rest; "
+        f"subgroups: {len(evaluation.subgroups)}, {tests} tests against the other known values; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
+    )
+
+
+def _adjusted(row: Subgroup) -> dict[str, float | None]:
+    """The adjusted p values of a group, by what was compared."""
+    return {row.compared: row.adjusted} | (
+        {"sensitivity": row.sensitivity_adjusted, "specificity": row.specificity_adjusted} if row.compared == "auc" else {}
     )
 
 
@@ -176,18 +189,21 @@ def _subgroup_table(evaluation: Evaluation) -> None:
         "sensitivity",
         "specificity",
         "minus rest",
-        "p adjusted",
+        "p adjusted: AUC, sensitivity, specificity",
     )
     rows = []
     for row in evaluation.subgroups:
         figures = [_cell(getattr(row, name), "–") for name in ("auc", "sensitivity", "specificity", "difference")]
         compared = " (sensitivity)" if row.compared == "sensitivity" and row.p is not None else ""
         images = f"{row.images} ({row.patients})", f"{row.malignant_images} ({row.malignant_patients})"
-        p = "" if row.adjusted is None else f"{row.adjusted:.3f}"
+        p = ", ".join("–" if each is None else f"{each:.3f}" for each in _adjusted(row).values())
         rows.append((row.feature, row.value, *images, *figures[:3], figures[3] + compared, p))
     print("\nsubgroups")
     print_table(rows, heads)
-    print("–: too few patients of a class in the group or the rest; p adjusted for all tests of the table (Holm)")
+    print(
+        "–: too few patients of a class in the group or the rest, or the value is unknown: not tested. The rest: images of "
+        f"another known value. p adjusted for all {evaluation.subgroups[0].tests} tests of the table (Holm)"
+    )
 
 
 def _shortcut_table(evaluation: Evaluation) -> None:
@@ -200,6 +216,8 @@ def _shortcut_table(evaluation: Evaluation) -> None:
     print(f"\nshortcut audit, {how}; the model itself: AUC {_cell(audit.model)}")
     heads = ("label told from", "AUC, linear", "AUC, boosting", "model's AUC among images alike in it", "pairs compared")
     print_table(rows, heads)
+    if audit.metadata is not None:
+        print(printable(audit.metadata.sentence))
     if not audit.learned_on:
         print("an AUC below 0.5 is chance too: with few patients, cross-validation errs to that side")
     if audit.left_out:
@@ -221,15 +239,19 @@ def compare(arguments: argparse.Namespace) -> int:
     from core.evaluate import compare as compare_them
 
     first, second = open_run(arguments.run), open_run(arguments.other)
+    margin = _within(arguments.margin, "--margin", 1.0)
     found = compare_them(first, second, arguments.split, arguments.level)
+    equivalent = {} if margin is None else {"margin": margin, "equivalence": found.equivalence(margin)}
     if arguments.json:
-        print_json(found.as_dict())
+        print_json(found.as_dict() | equivalent)
         return 0
     print(printable(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}"))
     print(f"{found.figures.rows} {found.level} rows of {found.figures.patients} patients, compared in pairs")
     for warning in found.warnings:
         print(printable(f"warning: {warning}"))
-    print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "note"))
+    print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "test"))
+    if equivalent:
+        print(equivalent["equivalence"])
     note("p values of several figures are not adjusted for one another: name the figure that counts before you look.")
     return 0
 
@@ -310,7 +332,7 @@ def _settings(run: Run, overrides: list[str]) -> EvaluationConfig:
         section, _, field = override.partition("=")[0].strip().partition(".")
         if section != "evaluation" or field not in SETTABLE:
             raise BadConfig(
-                f"--set {override}: an evaluation can be told evaluation.{' and evaluation.'.join(SETTABLE)}; everything else "
+                f"--set {override}: an evaluation can be told evaluation.{', evaluation.'.join(SETTABLE)}; everything else "
                 "is frozen with the model. `python -m core threshold` chooses threshold and calibration again"
             )
     return load_config(run.path / "config.yaml", overrides).evaluation

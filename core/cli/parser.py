@@ -194,6 +194,12 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     compare.add_argument("other", metavar="RUN", help="the run to compare with the first")
     _split_option(compare)
     compare.add_argument("--level", choices=("image", "breast", "patient"), default="image")
+    compare.add_argument(
+        "--margin",
+        type=float,
+        metavar="AUC",
+        help="also say whether the runs' AUCs are equivalent: differ by less than this, chosen before looking",
+    )
     _json_option(compare)
 
     threshold = _add(

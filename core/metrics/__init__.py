@@ -10,7 +10,7 @@ from core.metrics.calibration import (
     fit_calibration,
     reliability,
 )
-from core.metrics.comparison import Difference, RunComparison, compare_runs, matched
+from core.metrics.comparison import Difference, RunComparison, compare_runs, equivalence, matched
 from core.metrics.confusion import Confusion, at_threshold, confusion
 from core.metrics.curves import PrecisionRecall, Roc, auc, average_precision, brier, partial_auc, precision_recall, roc
 from core.metrics.decision import DecisionCurve, decision_curve
@@ -85,6 +85,7 @@ __all__ = [
     "confusion",
     "cost_threshold",
     "decision_curve",
+    "equivalence",
     "fit_calibration",
     "freeze",
     "frozen_thresholds",

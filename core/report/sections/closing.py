@@ -146,7 +146,7 @@ def _limits_of_calibration(evaluation: Evaluation) -> list[str]:
     if not isinstance(after, CalibrationSummary):
         return [f"Calibration cannot be told ({after})."]
     off = []
-    if after.ece.low > 0:
+    if after.beyond_chance:
         off.append(f"ECE {told(after.ece)}, more than chance gives")
     if isinstance(after.slope, Interval) and not after.slope.low <= 1 <= after.slope.high:
         off.append(f"slope {told(after.slope)}")
