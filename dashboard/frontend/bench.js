@@ -116,12 +116,17 @@ export default function (component) {
     note.hidden = !text
   }
 
-  // what others have pushed out of the server's memory is opened again by the page's script, which then draws this anew
+  // what others have pushed out of the server's memory is opened again by the page's script, and asked for until it is
   const failed = (error) => {
     state.asked = ""
-    if (!error.lost || Date.now() - (state.reopened ?? 0) < 5000) return problem(error.message)
-    state.reopened = Date.now()
-    setTriggerValue("lost", String(state.reopened))
+    const since = Date.now() - (state.reopened ?? 0)
+    if (!error.lost || (since > 5000 && since < 10_000)) return problem(error.message)
+    if (since >= 10_000) {
+      state.reopened = Date.now()
+      setTriggerValue("lost", String(state.reopened))
+    }
+    clearTimeout(state.retry)
+    state.retry = setTimeout(() => root.isConnected && show(bus.dirty ? bus.values : {}), 700)
   }
 
   // functions of the first call stay in use: they read everything from `state`

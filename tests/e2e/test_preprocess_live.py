@@ -150,5 +150,10 @@ def test_zoom_shows_the_images_own_pixels_which_follow_the_sliders(page: Page) -
     expect(page.locator(".ruler .percent")).to_have_text("400 %")  # and no further
     page.keyboard.press("0")
     expect(part).to_be_hidden()
+    closed = {"status": 404, "json": {"reason": "This image is no longer open here."}}
+    page.route("**/native?**", lambda route: route.fulfill(**closed), times=1)  # others have pushed it out of memory
+    page.keyboard.press("1")
+    expect(part).to_be_visible()
+    expect(page.locator(".bench .problem")).to_be_hidden()
     compare.press("?")
     expect(page.get_by_text("100 %: each pixel of the image is one of the screen")).to_be_visible()
