@@ -14,12 +14,12 @@ import platform
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
 from core.config import Config, load_config
-from core.errors import BadRun, LabError
+from core.errors import BadManifest, BadRun, LabError
 from dashboard import machine
 from dashboard.access.paths import require_all_allowed, require_allowed, require_allowed_import
 from dashboard.choices import recall, remember, workspace
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from core.training.status import Status
 
 __all__ = ["Report", "Task", "forget_task", "recall", "remember", "start_task", "stop_task", "task", "warm_up", "workspace"]
+
+LONG_MANIFEST = 4_000_000  # bytes, some 40,000 rows: reading them takes about a second
 
 # ---------------------------------------------------------------- workspace and settings
 
@@ -138,17 +140,48 @@ def _manifest_frame(path: str, stamp: int) -> pd.DataFrame:
     return read_manifest(Path(path))
 
 
+class Counts(NamedTuple):
+    """How much is in a data set."""
+
+    images: int
+    patients: int
+    malignant: int
+
+
+def counts_of(path: Path) -> Counts | None:
+    """What a manifest holds; None while a long one is read in the background, which takes seconds that no page waits for.
+
+    Raises:
+        BadManifest: it cannot be read.
+    """
+    changed = stamp(path)
+    if not path.is_file() or path.stat().st_size <= LONG_MANIFEST:
+        return _counts(str(path), changed)
+    name = f"counts:{path}:{changed}"
+    reading = task(name) or start_task(name, "Reading the data set", lambda report: _counts(str(path), changed))
+    if reading.state == "failed":
+        raise BadManifest(reading.error)
+    counted: Counts | None = reading.result
+    return counted
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _counts(path: str, stamp: int) -> Counts:
+    frame = _manifest_frame(path, stamp)
+    return Counts(len(frame), int(frame["patient_id"].nunique()), int((frame["label"] == "malignant").sum()))
+
+
 def is_synthetic(manifest: Path) -> bool:
     """Whether the manifest says that its images are synthetic. Raises BadManifest."""
     return _is_synthetic(str(manifest), stamp(manifest))
 
 
-# Of its own: pages ask at each look, and a copy of a long table takes a while.
+# Of its own: every page asks, and to read all of a long table for this alone takes a while.
 @st.cache_data(max_entries=64, show_spinner=False)
 def _is_synthetic(path: str, stamp: int) -> bool:
-    from core.data import manifest
+    from core.data.manifest import says_synthetic
 
-    return manifest.is_synthetic(_manifest_frame(path, stamp))
+    return says_synthetic(Path(path))
 
 
 def current_is_synthetic() -> bool:

@@ -12,6 +12,7 @@ from dashboard import components, services
 from dashboard.access import settings
 from dashboard.states import in_a_line
 
+COUNTING = "being read …"
 _FRONTEND = Path(__file__).parent / "frontend"
 # A file of ours: browsers would fetch a `:material/...:` page icon from an outside host.
 ICON = str(_FRONTEND / "icon.png")
@@ -94,11 +95,23 @@ def _data() -> str:
         path = services.current_manifest()
         if path is None:
             return "none yet"
-        frame = services.manifest_frame(path)
+        counts = services.counts_of(path)
     except LabError:
         return "not readable"
-    patients = frame["patient_id"].nunique()
-    return f"{services.display_path(path)} · {len(frame)} images, {patients} patients"
+    if counts is None:
+        st.fragment(_counting, run_every=1.0)(path)
+        return f"{services.display_path(path)} · {COUNTING}"
+    return f"{services.display_path(path)} · {counts.images:,} images, {counts.patients:,} patients"
+
+
+def _counting(path: Path) -> None:
+    """While a long data set is read: the page anew once that has ended."""
+    try:
+        read = services.counts_of(path) is not None
+    except LabError:
+        read = True
+    if read:
+        st.rerun()
 
 
 def _model() -> str:

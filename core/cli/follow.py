@@ -33,7 +33,8 @@ class _Teller:
     def tell(self, event: dict[str, Any]) -> None:
         """One event of the run, as a line or as progress of the bar."""
         if event["type"] == "prepare":
-            what = {"hashes": "looking for copies", "features": "frozen network"}.get(event.get("what", ""), "preparing")
+            names = {"hashes": "looking for copies", "features": "frozen network", "gate": "input gate"}
+            what = names.get(event.get("what", ""), "preparing")
             self._advance(what, "image", event["done"], event["total"])
         elif event["type"] == "step":
             self._advance(f"epoch {event['epoch']}", "step", event["step"], event["steps"])

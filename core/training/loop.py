@@ -25,7 +25,7 @@ from core.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from core.training.events import Event
 from core.training.features import store_features
 from core.training.files import remove_leftovers
-from core.training.gating import fit_gate_of
+from core.training.gating import GATE, fit_gate_of
 from core.training.lone import has_batch_norm
 from core.training.machine import Machine, thread_count
 from core.training.memory import kept_memory
@@ -365,7 +365,21 @@ class _Training:
         """Learn from which images the kept model should stay away; a training that has a model does not fail for it."""
         if not (self.world.first and self.run.has_model):
             return
-        problem = fit_gate_of(self.run.path, self.trainer.rows, self.machine.device, within=within)
+        phase = self.run.status().phase
+        self.recorder.update(phase=GATE, eta_seconds=None)
+        stopped = None if within is not None else lambda: self.run.requested("stop")
+        fitting = fit_gate_of(self.run.path, self.trainer.rows, self.machine.device, within=within, stopped=stopped)
+        told = float("-inf")
+        while True:
+            try:
+                done, total = next(fitting)
+            except StopIteration as end:
+                problem = end.value
+                break
+            if done == total or time.monotonic() - told >= STEP_SECONDS:
+                told = time.monotonic()
+                yield self.recorder.event("prepare", done=done, total=total, what=GATE)
+        self.recorder.note(phase=phase)
         if problem:
             yield from self._warn([("gate", f"Which images the model should not judge was not learned. {problem}")])
 

@@ -459,27 +459,37 @@ def test_what_a_training_will_take_is_measured_or_said_not_to_be_known(data: Pat
     assert "about" in texts(app) and "at most" in texts(app) and "not known yet:" not in texts(app)
 
 
+AT_THE_GATE = {
+    "step": {"seq": 9, "epoch": 4, "step": 10, "steps": 10},
+    "epoch": {"seq": 10, "epoch": 4},
+    "prepare": {"seq": 11, "done": 5, "total": 20, "what": "gate"},
+}
+
+
 @pytest.mark.parametrize(
-    ("last", "epoch", "phase", "share"),
+    ("last", "epoch", "phase", "share", "doing"),
     [
-        ({}, 1, "Start", 0.0),
-        ({"prepare": {"seq": 1, "done": 5, "total": 10}}, 1, "Prepare images", 0.5),
-        ({"step": {"seq": 2, "epoch": 1, "step": 5, "steps": 10}}, 1, "Train", 0.45 / 4),
-        ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}}, 1, "Validate", 0.9 / 4),
-        ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}, "epoch": {"seq": 3, "epoch": 1}}, 2, "Train", 0.25),
-        ({"step": {"seq": 9, "epoch": 4, "step": 10, "steps": 10}, "epoch": {"seq": 8, "epoch": 3}}, 4, "Validate", 3.9 / 4),
+        ({}, 1, "Start", 0.0, ""),
+        ({"prepare": {"seq": 1, "done": 5, "total": 10}}, 1, "Prepare images", 0.5, ""),
+        ({"step": {"seq": 2, "epoch": 1, "step": 5, "steps": 10}}, 1, "Train", 0.45 / 4, ""),
+        ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}}, 1, "Validate", 0.9 / 4, ""),
+        ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}, "epoch": {"seq": 3, "epoch": 1}}, 2, "Train", 0.25, ""),
+        ({"step": {"seq": 9, "epoch": 4, "step": 10, "steps": 10}, "epoch": {"seq": 8, "epoch": 3}}, 4, "Validate", 3.9 / 4, ""),
+        (AT_THE_GATE, 4, "Input gate", 0.25, "gate"),
     ],
 )
 def test_one_epoch_is_counted_and_validation_is_part_of_the_bar(
-    last: dict[str, Any], epoch: int, phase: str, share: float
+    last: dict[str, Any], epoch: int, phase: str, share: float, doing: str
 ) -> None:
     from core.training.status import Status
     from dashboard import watch
 
-    status = Status(state="running", epochs=4, heartbeat=time.time() + 600, host="elsewhere", pid=1)
+    status = Status(state="running", phase=doing, epochs=4, heartbeat=time.time() + 600, host="elsewhere", pid=1)
     assert status.live
     assert watch.current_epoch(status, last) == epoch and watch.phase(status, last) == phase
     done, words = watch.progress(status, last)
     assert done == pytest.approx(share)
-    if "step" in last:
+    if doing:
+        assert "should not judge" in words and "5 of 20" in words
+    elif "step" in last:
         assert f"Epoch {epoch} of 4" in words
