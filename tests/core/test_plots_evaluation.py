@@ -32,6 +32,19 @@ def test_reliability_has_a_point_a_bin_with_its_limits(scored: tuple) -> None:
     assert f"{found.ece:.3f}" in points.name
 
 
+def test_reliability_is_zoomed_to_the_scores_with_their_histogram_below() -> None:
+    random = np.random.default_rng(1)
+    s = random.uniform(0.44, 0.48, 200)
+    found = reliability(random.random(200) < 0.5, s, np.arange(200))
+    figure = reliability_figure({"raw score": found}, scores={"raw score": s})
+    low, high = figure.layout.xaxis.range
+    assert 0.4 <= low < s.min() and s.max() < high <= 0.52 and high - low == pytest.approx(0.1)
+    bars = figure.data[-1]
+    assert sum(bars.y) == 200 and bars.yaxis == "y2"
+    assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
+    assert list(reliability_figure({}).layout.xaxis.range) == [0, 1]
+
+
 def test_several_reliability_diagrams_keep_their_names(scored: tuple) -> None:
     figure = reliability_figure({"as trained": reliability(*scored), "calibrated": reliability(*scored, bins=5)})
     assert [trace.name.split(" ECE")[0] for trace in figure.data[1:]] == ["as trained", "calibrated"]

@@ -20,6 +20,7 @@ from core.training import Run
 from core.training import recording as record_of
 from core.training.accesses import access_counts, accesses, read_record
 from dashboard import images, sealing, services, tuner
+from dashboard.studio import parts
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
 
@@ -86,7 +87,7 @@ def explain(look: str) -> Callable[[], AppTest]:
 
 def evaluated(tab: str) -> Callable[[], AppTest]:
     def opened() -> AppTest:
-        services.remember("evaluate:tab", tab)
+        parts.show_next(tab)
         return open_page("evaluate")
 
     return opened
