@@ -399,12 +399,17 @@ def active_runs() -> list[Run]:
 
 
 def rename_run(run: Run, name: str) -> Run:
-    """Give the run another name; what was chosen by its name follows. Raises BadRun."""
-    _require_idle(run, "renamed")
+    """Give the run another name; what was chosen by its name follows, and so does its scoring. Raises BadRun."""
+    _require_idle(run, "renamed", ("audit", "report"))
     before, was = run.name, str(run.path)
     renamed = run.rename(name, keep=[checkpoints()])
     with live().lock:
         live().renamed[was] = str(renamed.path)
+        tasks = live().tasks
+        for name in [name for name in tasks if name.startswith(f"evaluate:{was}:")]:
+            moved = tasks.pop(name)
+            moved.name = f"evaluate:{renamed.path}:{name.removeprefix(f'evaluate:{was}:')}"
+            tasks[moved.name] = moved
     for key in ("run", "train:run"):
         if recall(key) == before:
             remember(key, renamed.name)
@@ -413,16 +418,17 @@ def rename_run(run: Run, name: str) -> Run:
 
 def delete_run(run: Run) -> None:
     """Delete the run's folder with everything in it. Raises BadRun while it is trained or scored."""
-    _require_idle(run, "deleted")
+    _require_idle(run, "deleted", ("evaluate", "audit", "report"))
     run.delete(keep=[checkpoints()])
     for key in ("run", "train:run"):
         if recall(key) == run.name:
             remember(key, None)
 
 
-def _require_idle(run: Run, action: str) -> None:
-    """Raises BadRun while this server scores the run, audits its heatmaps or writes its report: the result would be lost."""
-    ours = tuple(f"{kind}:{run.path}:" for kind in ("evaluate", "audit", "report"))
+def _require_idle(run: Run, action: str, kinds: tuple[str, ...]) -> None:
+    """Raises BadRun while this server scores the run, audits its heatmaps or writes its report, as far as these `kinds` of
+    work would be lost."""
+    ours = tuple(f"{kind}:{run.path}:" for kind in kinds)
     busy = [each for name, each in list(live().tasks.items()) if each.running and f"{name}:".startswith(ours)]
     if busy:
         raise BadRun(f"{run.name}: it cannot be {action} now ({busy[0].title.lower()}). Wait until that has ended, or stop it.")

@@ -63,7 +63,7 @@ def evaluate(
         BadManifest: no such split.
         NotEnoughData: the split has no image, or none that can be read.
         BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained; the run
-            was deleted or renamed meanwhile; its folder has entries that lead elsewhere.
+            was deleted, or moved elsewhere, meanwhile (a new name beside the old one is followed); its folder has entries that lead elsewhere.
         NotRecorded: the opening of the test set cannot be written down.
     """
     require_regular(run.path)
@@ -82,7 +82,7 @@ def evaluate(
         cache = PreparedCache(cache_root(), predictor.recipe)
     _fit_gate(run, predictor, cache, progress)
     scored = score(rows, predictor, cache, progress)
-    presence.require()
+    run = _now(run, presence)
     if not scored.scores:
         first = scored.excluded[0]
         raise NotEnoughData(
@@ -96,6 +96,7 @@ def evaluate(
         predictions = _predictions(rows, scored, card)
     training = None if split == "train" else training_metadata(run.manifest(), cache)
     parts = _parts(run, split, predictions, training, card, settings)
+    run = _now(run, presence)  # a moment ago it may have been renamed; while the lock is held it cannot be
     with lock(run):
         presence.require()
         before = read_entries(run.path).get(split) or {}
@@ -128,6 +129,14 @@ def evaluate(
     left_out = len(scored.excluded)
     log.info("%s: %s evaluated (opened %d times), %d images left out", run.name, split, evaluation.opened, left_out)
     return evaluation
+
+
+def _now(run: Run, presence: Presence) -> Run:
+    """The run under the name that it has by now: scores took minutes, and are not lost for another name. Raises BadRun."""
+    from core.training.run import Run
+
+    folder = presence.follow()
+    return run if folder == run.path else Run(folder)
 
 
 def _fit_gate(run: Run, predictor: Predictor, cache: PreparedCache, progress: Progress | None) -> None:

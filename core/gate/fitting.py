@@ -42,9 +42,7 @@ def fit_gate(
             progress(done, total)
 
 
-def fitting(
-    model: Classifier, cache: PreparedCache, rows: pd.DataFrame
-) -> Generator[tuple[int, int], None, Distance]:
+def fitting(model: Classifier, cache: PreparedCache, rows: pd.DataFrame) -> Generator[tuple[int, int], None, Distance]:
     """A gate for `model`, in eval mode on its device, from the rows of a manifest whose split is train or val.
 
     At most MOST_TRAIN and MOST_VALIDATION images, drawn by a fixed seed. Images that cannot be read, or that no model should

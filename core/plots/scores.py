@@ -122,7 +122,13 @@ def confusion_figure(counts: Confusion, *, height: int = 340) -> Any:
             fill="toself",
             line={"width": 0},
             fillcolor="rgba(0,0,0,0)",
-            fillpattern={"shape": "/", "size": 9, "solidity": 0.12, "fgcolor": "rgba(120, 60, 10, 0.35)", "bgcolor": "rgba(0,0,0,0)"},
+            fillpattern={
+                "shape": "/",
+                "size": 9,
+                "solidity": 0.12,
+                "fgcolor": "rgba(120, 60, 10, 0.35)",
+                "bgcolor": "rgba(0,0,0,0)",
+            },
             hoverinfo="skip",
             showlegend=False,
         )

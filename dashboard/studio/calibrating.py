@@ -128,5 +128,7 @@ def _notes(scene: Scene, report: CalibrationReport) -> None:
     if report.frozen.method == "temperature":
         drawn = "the raw scores were too extreme" if report.frozen.temperature > 1 else "the raw scores were too close to 0.5"
         notes.append(f"The temperature is {report.frozen.temperature:.2f}: {drawn}.")
-    notes.append("Points with few images have long intervals; a point whose interval reaches the diagonal is no sign of miscalibration.")
+    notes.append(
+        "Points with few images have long intervals; a point whose interval reaches the diagonal is no sign of miscalibration."
+    )
     st.caption(" ".join(notes))

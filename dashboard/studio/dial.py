@@ -32,7 +32,10 @@ _dial = component(
 SHARES = {
     "sensitivity": ("Sensitivity", "Of the malignant {units}, the share that is flagged as malignant."),
     "specificity": ("Specificity", "Of the benign {units}, the share that is not flagged."),
-    "ppv": ("PPV", "Of those flagged as malignant, the share that is malignant. It holds for this data set's share of malignant {units}."),
+    "ppv": (
+        "PPV",
+        "Of those flagged as malignant, the share that is malignant. It holds for this data set's share of malignant {units}.",
+    ),
     "npv": ("NPV", "Of those not flagged, the share that is benign. It holds for this data set's share of malignant {units}."),
 }
 STORED = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "precision"}  # names in a Summary

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, pictures, sealing, services
+from dashboard import components, kept, pictures, sealing, services
 from dashboard.components import Metric
 from dashboard.images import image_ref, thumbnail
 from dashboard.pictures import Tile
@@ -109,14 +109,13 @@ def images(manifest: Path) -> None:
     frame = sealing.visible(PAGE, manifest)
     with st.container(key="narrow_filter"):
         labels, splits, search, pager = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
-    label = labels.segmented_control("Label", ["benign", "malignant"], key="data:label", label_visibility="collapsed")
+    with labels:
+        label = kept.optional("Label", ["benign", "malignant"], "data:label")
     present = [name for name in ("train", "val", "test") if (frame["split"] == name).any()]
-    split = splits.segmented_control("Split", present, key="data:split", label_visibility="collapsed") if present else None
-    text = (
-        search.text_input("Find", placeholder="patient or file name", key="data:find", label_visibility="collapsed")
-        .strip()
-        .lower()
-    )
+    with splits:
+        split = kept.optional("Split", present, "data:split") if present else None
+    with search:
+        text = kept.text("Find", "data:find", placeholder="patient or file name", hide_label=True).strip().lower()
     rows = frame
     if label:
         rows = rows[rows["label"] == label]
@@ -133,7 +132,7 @@ def images(manifest: Path) -> None:
         return
     pages = -(-len(rows) // (ROWS * COLUMNS))
     with pager:
-        page = int(st.number_input("Page", 1, pages, key="data:page", label_visibility="collapsed")) if pages > 1 else 1
+        page = kept.whole("Page", 1, pages, "data:page", default=1, hide_label=True) if pages > 1 else 1
     first = (page - 1) * ROWS * COLUMNS
     shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
     sealing.shown(PAGE, manifest, [str(row.path) for row in shown])

@@ -132,14 +132,14 @@ def test_a_name_from_an_address_never_leads_out_of_the_runs_folder(run: Run, nam
     assert services.open_run("tiny") == run
 
 
-def test_a_run_that_this_server_scores_is_neither_renamed_nor_deleted(run: Run) -> None:
+def test_a_run_whose_report_this_server_writes_is_neither_renamed_nor_deleted(run: Run) -> None:
     import threading
 
     go_on = threading.Event()
-    task = services.start_task(f"evaluate:{run.path}:val", "Scoring val", lambda report: go_on.wait(20))
+    task = services.start_task(f"report:{run.path}", "Writing the report", lambda report: go_on.wait(20))
     try:
         for action in (lambda: services.rename_run(run, "other"), lambda: services.delete_run(run)):
-            with pytest.raises(BadRun, match="scoring val"):
+            with pytest.raises(BadRun, match="writing the report"):
                 action()
     finally:
         go_on.set()

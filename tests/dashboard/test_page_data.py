@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from lab_pages import open_page, texts, write_images
+from lab_pages import galleries, open_page, texts, write_images
 
 from dashboard import services
 
@@ -34,7 +34,7 @@ def test_an_unreadable_file_is_a_tile_that_says_so_and_no_crash(manifest: Path) 
 
 def test_filters_that_match_nothing_say_what_to_do(manifest: Path) -> None:
     app = open_page("data")
-    app.text_input(key="data:find").input("nobody").run()
+    app.text_input(key="data:find:widget").input("nobody").run()
     assert "Loosen the filters" in texts(app)
 
 
@@ -131,3 +131,21 @@ def test_warnings_of_an_import_stand_out_from_its_notes(workspace: Path) -> None
     app.button_group(key="data:view:widget").set_value("Problems").run()
     assert not app.exception
     assert any("names nobody" in warning.value for warning in app.warning)
+
+
+def test_filters_and_the_page_of_images_are_there_again_after_another_page(manifest: Path) -> None:
+    app = open_page("data")
+    app.button_group(key="data:label:widget").set_value("benign").run()
+    app.text_input(key="data:find:widget").set_value("cc").run()
+    app.switch_page("views/home.py").run()
+    app.switch_page("views/data.py").run()
+    assert not app.exception and not app.error
+    assert app.button_group(key="data:label:widget").value == "benign"
+    assert app.text_input(key="data:find:widget").value == "cc"
+    assert {tile["label"] for tile in galleries(app)["data:gallery"]} == {"benign"}
+    app.text_input(key="data:find:widget").set_value("").run()
+    app.button_group(key="data:label:widget").set_value(None).run()
+    app.number_input(key="data:page:widget").set_value(2).run()
+    assert len(galleries(app)["data:gallery"]) == 6
+    services.remember("data:page", 99)
+    assert len(galleries(open_page("data"))["data:gallery"]) == 6, "the last page there is"

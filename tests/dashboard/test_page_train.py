@@ -16,7 +16,7 @@ from lab_pages import HOME, figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 from tiny_run import config_yaml, write_split_images
 
-from core.config import dump_config
+from core.config import PRESETS, dump_config, with_preset
 from core.errors import TrainingFailed, UnreadableImage
 from core.training import Run, telling
 from core.training.failures import diverged
@@ -474,7 +474,13 @@ AT_THE_GATE = {
         ({"step": {"seq": 2, "epoch": 1, "step": 5, "steps": 10}}, 1, "Train", 0.45 / 4, ""),
         ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}}, 1, "Validate", 0.9 / 4, ""),
         ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}, "epoch": {"seq": 3, "epoch": 1}}, 2, "Train", 0.25, ""),
-        ({"step": {"seq": 9, "epoch": 4, "step": 10, "steps": 10}, "epoch": {"seq": 8, "epoch": 3}}, 4, "Validate", 3.9 / 4, ""),
+        (
+            {"step": {"seq": 9, "epoch": 4, "step": 10, "steps": 10}, "epoch": {"seq": 8, "epoch": 3}},
+            4,
+            "Validate",
+            3.9 / 4,
+            "",
+        ),
         (AT_THE_GATE, 4, "Input gate", 0.25, "gate"),
     ],
 )
@@ -493,3 +499,31 @@ def test_one_epoch_is_counted_and_validation_is_part_of_the_bar(
         assert "should not judge" in words and "5 of 20" in words
     elif "step" in last:
         assert f"Epoch {epoch} of 4" in words
+
+
+def test_presets_fill_the_form_in_and_the_one_it_shows_is_marked(data: Path) -> None:
+    app = open_page("train")
+    assert app.button_group(key="train:preset").value == "standard"
+    app.button_group(key="train:preset").set_value("quick").run()
+    assert not app.exception and not app.error
+    assert app.number_input(key="training.epochs").value == 6
+    assert app.selectbox(key="preprocessing.size").value == "256 × 160"
+    assert app.button_group(key="train:preset").value == "quick"
+    app.number_input(key="training.batch_size").set_value(4).run()
+    assert app.button_group(key="train:preset").value is None, "a form of one's own"
+    app.button_group(key="train:preset").set_value("standard").run()
+    assert app.number_input(key="training.epochs").value == services.settings().training.epochs
+    assert app.number_input(key="training.batch_size").value == services.settings().training.batch_size
+
+
+def test_a_preset_has_an_estimate_once_anything_like_it_was_measured(data: Path) -> None:
+    from dashboard import forecast
+
+    base, manifest = services.settings(), services.current_manifest()
+    assert manifest is not None and forecast.presets(base, manifest) == {}
+    quick = with_preset(base, PRESETS["quick"])
+    tasks.start_task(forecast._name(quick), "Measuring", lambda report: 1.0)
+    wait_until(lambda: not services.task(forecast._name(quick)).running)
+    found = forecast.presets(base, manifest)
+    assert found.keys() >= {"quick"} and all(words.startswith("~") for words in found.values())
+    assert forecast.minutes(29) == "1 min" and forecast.minutes(60 * 25) == "25 min" and forecast.minutes(3 * 3600) == "3 h"

@@ -31,7 +31,6 @@ def show(page: Page, group: str, part: str = "") -> None:
         settle(page)
 
 
-
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard in its own workspace, with a run on a small demo set whose validation set has been scored."""

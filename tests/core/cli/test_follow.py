@@ -30,7 +30,13 @@ def test_what_comes_before_the_first_step_has_a_bar_each(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(follow, "open_bar", open_bar)
     teller = follow._Teller()
-    whats: list[dict[str, Any]] = [{}, {"what": "hashes"}, {"what": "features"}, {"what": "gate"}, {"what": "of a later version"}]
+    whats: list[dict[str, Any]] = [
+        {},
+        {"what": "hashes"},
+        {"what": "features"},
+        {"what": "gate"},
+        {"what": "of a later version"},
+    ]
     for what in whats:
         for done in (1, 7):
             teller.tell({"type": "prepare", "done": done, "total": 7} | what)
