@@ -46,8 +46,8 @@ def requests(run: Run, status: Status, prefix: str) -> None:
             icon=":material/skip_next:",
             disabled=stopping,
             key=f"{prefix}:skip_gate",
-            help="The training has ended and its best model is kept. Without the gate, images unlike the training images are not "
-            "refused; the next scoring on Evaluate fits it.",
+            help="The training has ended and its best model is kept. Without the gate, images unlike the training images are "
+            "not refused; the next scoring on Evaluate fits it.",
             on_click=lambda: shown(lambda: run.request("stop")),
         )
     elif status.live:
@@ -84,14 +84,14 @@ def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> Non
     if services.at_work(run, status) or not (status.resumable or status.state == "queued") or status.problem:
         return
     begun = run.begun
-    help = "Goes on from the last checkpoint" if begun else "Trains it from the beginning"
+    help = "Continues from the last checkpoint" if begun else "Trains it from the beginning"
     if st.button(
         "Resume" if begun else "Start",
         icon=":material/resume:" if begun else ":material/play_arrow:",
         type="primary" if primary else "secondary",
         key=f"{prefix}:resume",
         width="stretch",
-        help=f"{help}, {LAUNCHERS[launcher()].lower()}. While its device is busy it waits its turn.",
+        help=f"{help}, {LAUNCHERS[launcher()].lower()}. While its device is busy it waits in the queue.",
     ):
         with components.errors_shown():
             services.start_training(run, launcher())

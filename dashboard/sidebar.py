@@ -69,6 +69,8 @@ a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:
   .st-key-narrow_charts [data-testid="stColumn"]:last-child { flex-basis: 100%; }
 }
 @media (max-width: 1270px) {
+  [class*="st-key-narrow_quarter"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] {
+    flex: 1 1 45%; min-width: 220px; }
   [class*="st-key-narrow_stack"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { flex: 1 1 100%; }
   .st-key-narrow_fit_save [data-testid="stColumn"] { flex: 1 1 160px !important; min-width: 160px !important; }
 }

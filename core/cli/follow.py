@@ -67,7 +67,7 @@ def _line(event: dict[str, Any]) -> str:
             f"({event['precision']}); images: {counts}"
         )
     if kind == "wait":
-        return f"waits for {', '.join(event['ahead'])} on {event['device']} (Ctrl-C leaves the line)"
+        return f"in the queue on {event['device']}, behind {', '.join(event['ahead'])} (Ctrl-C leaves the queue)"
     if kind == "phase":
         epochs = f"epochs {event['first_epoch']}-{event['last_epoch']}"
         return f"phase {event['phase']}: {epochs}, learning rate {event['learning_rate']:.2g}"

@@ -1,4 +1,4 @@
-"""The manifest: a CSV with one row an image, read strictly and written atomically.
+"""The manifest: a CSV with one row per image, read strictly and written atomically.
 
 Columns: path, label, patient_id (required), laterality, view, split (empty when absent), then any others.
 Of the others four have a meaning here: `age` (years, float64, NaN when empty), `lesions` (JSON list of
@@ -191,7 +191,7 @@ def _parse(path: Path) -> tuple[list[_Row], list[str]]:
     if repeated(names) or "" in names:
         raise BadManifest(f"{path} line 1: every column needs a name of its own, got {listed(names)}")
     if not rows:
-        raise BadManifest(f"{path}: there is a header but no row; expected one row an image")
+        raise BadManifest(f"{path}: there is a header but no row; expected one row per image")
     return [_Row(line, dict(zip(names, fields, strict=True))) for line, fields in rows], names
 
 
@@ -254,7 +254,7 @@ def _find_repeated(records: list[dict[str, Any]], rows: list[_Row], problems: Pr
         key = os.path.normcase(record["path"])
         if key in first:
             problems.add(
-                f"line {row.line}: the same image as line {first[key]} ({shown(row.values['path'])}); keep one row an image"
+                f"line {row.line}: the same image as line {first[key]} ({shown(row.values['path'])}); keep one row per image"
             )
         else:
             first[key] = row.line

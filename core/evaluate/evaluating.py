@@ -63,7 +63,8 @@ def evaluate(
         BadManifest: no such split.
         NotEnoughData: the split has no image, or none that can be read.
         BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained; the run
-            was deleted, or moved elsewhere, meanwhile (a new name beside the old one is followed); its folder has entries that lead elsewhere.
+            was deleted, or moved elsewhere, meanwhile (another name in the same folder is followed); its folder has entries
+            that lead elsewhere.
         NotRecorded: the opening of the test set cannot be written down.
     """
     require_regular(run.path)
@@ -118,7 +119,7 @@ def evaluate(
             history=(*history, Opening(now, float(card["threshold"]), weights)),
             refrozen=refrozen,
             columns=tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated")),
-            baselines=for_rows(rows) if split == "test" else "published figures are of test sets",
+            baselines=for_rows(rows) if split == "test" else "open the test set to compare with published results",
             folder=run.path,
             **parts,
         )

@@ -104,7 +104,7 @@ def confusion_figure(counts: Confusion, *, height: int = 340) -> Any:
             text=texts,
             customdata=hover,
             texttemplate="%{text}",
-            textfont={"size": 16, "color": "#1D2230"},
+            textfont={"size": 14, "color": "#1D2230"},
             zmin=-1,
             zmax=1,
             colorscale=[[0, "#E39A63"], [0.4999, "#FCEBDD"], [0.5, "#E6EFF7"], [1, "#8DB6DA"]],
@@ -134,7 +134,7 @@ def confusion_figure(counts: Confusion, *, height: int = 340) -> Any:
         )
     ticks = {"tickvals": [0, 1], "ticktext": _CLASSES, "showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain"}
     figure.update_xaxes(**ticks, range=[-0.5, 1.5], side="bottom")
-    figure.update_yaxes(**ticks, range=[-0.5, 1.5], scaleanchor="x", scaleratio=0.72)
+    figure.update_yaxes(**ticks, range=[-0.5, 1.5], tickangle=-90, scaleanchor="x", scaleratio=0.72)
     figure.update_layout(margin={"t": 12})
     return figure
 
@@ -154,7 +154,7 @@ def confusion_cells(counts: Confusion) -> tuple[list[list[float]], list[list[str
         of_row = [value / max(1, sum(numbers)) for value in numbers]
         shares.append([share if row == column else -share for column, share in enumerate(of_row)])
         texts.append(
-            [f"<b>{value:,}</b> {word}<br>{share:.1%}" for value, word, share in zip(numbers, words, of_row, strict=True)]
+            [f"<b>{value:,}</b> ({share:.1%})<br>{word}" for value, word, share in zip(numbers, words, of_row, strict=True)]
         )
     return shares, texts
 

@@ -133,7 +133,7 @@ class _Training:
         yield self._opening(model, rates, again=again)
         rows = yield from self._rows(again=again)
         if rows is None:
-            yield self._done("stopped", "Stopped as asked, while images were prepared. Resume goes on from here.")
+            yield self._done("stopped", "Stopped by you, while images were prepared. Resume it to continue.")
             return
         compiled = yield from self._compiled(model)
         self.trainer = Trainer(model, rows, config, self.machine, self.progress, world, compiled)
@@ -358,8 +358,9 @@ class _Training:
             message = f"Stopped in the first epoch, after {progress.step} of {trainer.steps} steps: the model hardly learnt."
             yield self.recorder.event("warning", message=message)
         yield from self._gate(within=STOP_SECONDS)
-        kept = "the best model so far is kept" if self.run.has_model else "there is no model yet, it had made no step"
-        yield self._done("stopped", f"Stopped as asked; {kept}. Resume goes on from here.")
+        of = f" (epoch {progress.best_epoch})" if progress.best_epoch else ""
+        kept = f"The best model{of} is kept" if self.run.has_model else "There is no model yet: it had made no step"
+        yield self._done("stopped", f"Stopped by you. {kept}. Resume it to continue.")
 
     def _gate(self, within: float | None = None) -> Generator[Event, None, None]:
         """Learn from which images the kept model should stay away; a training that has a model does not fail for it."""

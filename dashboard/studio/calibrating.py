@@ -27,7 +27,7 @@ Lower is better; chance alone gives an ECE above zero, so read it beside *what c
 **Slope** below 1: scores too extreme. **Intercept** below 0: scores too high on the whole.
 
 **Temperature** is one number that draws scores towards or away from 0.5; **logistic** also shifts them; **isotonic** makes
-steps. All are fitted on validation and then stay fixed. None changes the order of scores, so AUC and decisions stay as they are.
+steps. All are fitted on validation and then stay fixed. None changes the order of scores, so AUC and decisions stay the same.
 """
 
 
@@ -64,19 +64,28 @@ def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
 
     raw = scene.found.predictions["score"].to_numpy()
     curves, scores = {"raw score": report.bins["none"]}, {"raw score": raw}
-    if shown:
-        curves[METHODS[shown].lower()] = report.bins[shown]
-    if shown == report.frozen.method:
-        scores[METHODS[shown].lower()] = report.frozen.apply(raw)
-    chart = reliability_figure(curves, scores=scores, height=470)
-    components.figure(chart, "evaluate:reliability", alt="reliability diagram, and a histogram of the scores below it")
     low, high = float(raw.min()), float(raw.max())
-    if high - low < NARROW:
+    beside, its_scores = {}, {}
+    if shown:
+        beside[METHODS[shown].lower()] = report.bins[shown]
+        if shown == report.frozen.method:
+            its_scores[METHODS[shown].lower()] = report.frozen.apply(raw)
+    narrow = high - low < NARROW
+    if not narrow:
+        curves, scores = curves | beside, scores | its_scores
+    chart = reliability_figure(curves, scores=scores, height=430)
+    components.figure(chart, "evaluate:reliability", alt="reliability diagram, and a histogram of the scores below it")
+    if narrow:
         st.warning(
             f"All raw scores lie between {low:.3f} and {high:.3f}. So close together they say little about how likely a "
             "malignant finding is, whatever the diagram shows; it is zoomed to them.",
             icon=":material/zoom_in:",
         )
+        if beside:  # on one axis with them the raw scores would be a vertical line
+            chart = reliability_figure(beside, scores=its_scores, height=380)
+            components.figure(
+                chart, "evaluate:reliability:calibrated", alt=f"reliability diagram, {METHODS[shown]} calibration"
+            )
 
 
 def figures(report: CalibrationReport) -> None:

@@ -142,9 +142,7 @@ def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
     if len(chosen) > MOST:
         st.caption(f"The chart holds {MOST + 2} runs at most: the first {MOST} of those chosen are shown.")
     if more:
-        st.caption(
-            "Differences and tests are of the two runs compared. After looking at many runs, the best one looks better than it is."
-        )
+        st.caption("Differences and tests are of the two runs compared. The best of many runs looks better than it is.")
 
 
 def _scene_of(scene: Scene, name: str) -> Scene | None:

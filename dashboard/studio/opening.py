@@ -118,15 +118,16 @@ def about(run: Run, found: Evaluation) -> None:
         else:
             parts.append(f"scored {_day(found.last_opened)}")
         st.markdown(" · ".join(parts + _inherited(run, found.split)), width="stretch")
-        tables.downloads(run, found)
-        if found.split == "test":
-            _history(run, found)
-            with st.popover("Open again", icon=":material/refresh:"):
-                st.markdown("Scores the test set anew. It is counted, and the count cannot be taken back.")
-                if st.button("Open it again", key="evaluate:again"):
-                    score(run, found.split)
-        elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
-            score(run, found.split)
+        with st.container(horizontal=True, width="content", gap="small"):
+            tables.downloads(run, found)
+            if found.split == "test":
+                _history(run, found)
+                with st.popover("Open again", icon=":material/refresh:"):
+                    st.markdown("Scores the test set anew. It is counted, and the count cannot be taken back.")
+                    if st.button("Open it again", key="evaluate:again"):
+                        score(run, found.split)
+            elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
+                score(run, found.split)
     _outdated(run, found)
     judging.chance_notice(run)
     if found.excluded:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, kept, pictures, sealing, services
+from dashboard import components, import_options, kept, pictures, sealing, services
 from dashboard.components import Metric
 from dashboard.images import image_ref, thumbnail
 from dashboard.pictures import Tile
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from core.data.checks import CheckReport
-    from core.data.importers import Importer
 
 PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
@@ -305,7 +304,7 @@ def import_form(*, primary: bool = True) -> None:
         "Layout", list(IMPORTERS), format_func=lambda key: f"{key} · {IMPORTERS[key].description}", key="import:name"
     )
     source = st.text_input("Folder or file on this machine", key="import:source", placeholder="/path/to/images").strip()
-    options = _options(IMPORTERS[name])
+    options = import_options.fields(IMPORTERS[name])
     task = services.task("import")
     if task is not None and task.running:
         _progress("import", "import:cancel")
@@ -321,18 +320,6 @@ def import_form(*, primary: bool = True) -> None:
         with components.errors_shown():
             services.start_import(name, Path(source), options)
             st.rerun()
-
-
-def _options(importer: Importer) -> dict[str, str]:
-    """A text field for each option of the importer; only what was filled in is passed on."""
-    if not importer.options:
-        return {}
-    with st.expander("Options"):
-        typed = {
-            name: st.text_input(name, help=words, placeholder=words, key=f"import:{importer.name}:{name}").strip()
-            for name, words in importer.options.items()
-        }
-    return {name: text for name, text in typed.items() if text}
 
 
 with components.page(

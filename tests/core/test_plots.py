@@ -161,7 +161,7 @@ def test_confusion_shows_the_four_counts_where_they_belong() -> None:
 def test_wrong_decisions_are_named_and_differ_by_colour_and_hatching() -> None:
     figure = confusion_figure(Confusion(tp=9, fp=2, tn=8, fn=1))
     heat, *hatched = figure.data
-    words = [[cell.split("</b> ")[1].split("<br>")[0] for cell in row] for row in heat.text]
+    words = [[cell.split("<br>")[1] for cell in row] for row in heat.text]
     assert words == [["cleared", "false alarms"], ["missed cancers", "cancers found"]]
     assert [[share < 0 for share in row] for row in heat.z] == [[False, True], [True, False]]
     corners = {(min(each.x) + 0.49, min(each.y) + 0.49) for each in hatched}

@@ -56,8 +56,8 @@ def test_decision_figure_has_the_model_and_both_alternatives(scored: tuple) -> N
     figure = decision_figure(curve, threshold=0.3)
     traces = {trace.name: trace for trace in figure.data}
     assert traces["model"].y == pytest.approx(curve.model)
-    assert traces["recall everybody"].y == pytest.approx(curve.treat_all)
-    assert set(traces["recall nobody"].y) == {0}
+    assert traces["recall everyone"].y == pytest.approx(curve.treat_all)
+    assert set(traces["recall no one"].y) == {0}
     assert figure.layout.shapes[0].x0 == 0.3
     assert figure.layout.yaxis.range[0] < 0 < curve.model.max() < figure.layout.yaxis.range[1]
 

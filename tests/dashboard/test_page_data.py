@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lab_pages import galleries, open_page, texts, write_images
 
-from dashboard import services
+from dashboard import import_options, services
 
 
 def settle(name: str) -> None:
@@ -149,3 +149,17 @@ def test_filters_and_the_page_of_images_are_there_again_after_another_page(manif
     assert len(galleries(app)["data:gallery"]) == 6
     services.remember("data:page", 99)
     assert len(galleries(open_page("data"))["data:gallery"]) == 6, "the last page there is"
+
+
+def test_options_of_an_import_have_plain_titles_and_choices_that_the_importers_know(workspace: Path) -> None:
+    from core.data.importers import IMPORTERS
+
+    titles, choices = import_options.TITLES, import_options.CHOICES
+    known = {name: words for importer in IMPORTERS.values() for name, words in importer.options.items()}
+    assert set(titles) <= set(known) and set(choices) <= set(titles)
+    for name, answers in choices.items():
+        assert next(iter(answers)) == "" and all(answer in known[name] for answer in answers)
+    app = open_page("data")
+    app.selectbox(key="import:name").set_value("mini-mias").run()
+    assert not app.exception and not app.error
+    assert {"Normal films", "Odd-numbered films show the … breast"} <= {each.label for each in app.selectbox}

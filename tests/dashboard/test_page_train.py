@@ -266,7 +266,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path
         button(app, "train:leave").click().run()
         assert wait_for_job().status().state == "stopped"
         app.run()
-        assert "Taken out of the line" in app.info[0].value
+        assert "Removed from the queue" in app.info[0].value
     button(app, "train:resume").click().run()
     assert not app.exception and not app.error
     assert wait_for_job().status().state == "done"
