@@ -13,7 +13,7 @@ from core.plots.style import COLORS, base_figure, translucent
 
 _COLORS = (COLORS["test"], "#0072B2", "#009E73", "#CC79A7")
 _BARS = 40
-_NARROWEST = 0.1  # of an axis: where scores are nearer to each other than that, it is said beside the figure
+_NARROWEST = 0.02  # of an axis
 
 
 def reliability_figure(
@@ -81,7 +81,7 @@ def reliability_figure(
 
 
 def _span(*values: ArrayLike) -> tuple[float, float]:
-    """The range of all values, a twentieth more at both ends and a tenth wide at least, within [0, 1]; 0 to 1 without any."""
+    """The range of all values, a twentieth more at both ends, at least _NARROWEST, within [0, 1]; 0 to 1 without any."""
     each = np.concatenate([np.asarray(value, dtype=np.float64).ravel() for value in values]) if values else np.empty(0)
     each = each[np.isfinite(each)]
     if not each.size:

@@ -214,6 +214,15 @@ def test_loss_has_both_curves_on_one_axis_of_epochs() -> None:
     assert figure.layout.hovermode == "x unified"
 
 
+def test_roc_auc_alone_shows_the_line_of_chance_and_the_part_that_matters() -> None:
+    figure = metric_figure(events(epochs=3), ["auc"])
+    assert [shape.y0 for shape in figure.layout.shapes if shape.y0 == shape.y1] == [0.5]
+    values = [value for value in named(figure, "ROC AUC").y if value is not None]
+    low = figure.layout.yaxis.range[0]
+    assert low < min(values) and (low > 0.3) is (min(values) >= 0.4)
+    assert not [shape for shape in metric_figure(events(), ["average_precision"]).layout.shapes if shape.y0 == 0.5]
+
+
 def test_the_best_epoch_is_marked() -> None:
     figure = metric_figure(events(epochs=5))
     assert named(figure, "ROC AUC").marker.symbol == ("circle", "circle", "circle", "star", "circle")

@@ -377,8 +377,7 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
     assert words.startswith("The training failed. ") and "It can still be used." in words
     assert all(each in words for each in said), words
     assert {"train:resume", "train:evaluate"} <= keys(app)
-    services.remember("runs:selected", [run.name])
-    runs = open_page("runs")
+    runs = open_page("runs", runs__selected=[run.name])
     assert all(each in texts(runs).replace("\\", "") for each in said)
     assert all(each in runs.dataframe[0].value["State detail"].iloc[0] for each in said)
     assert "runs:resume" in keys(runs)
