@@ -28,7 +28,7 @@ from core.data.demo import make_demo
 BUDGET = 500  # ms, 95th percentile
 ROUNDS = 2
 LONG_STEPS, STEPS_AN_EPOCH = 100_000, 1000
-PAGES = {"Home": "MammoLab", "Data": "Data", "Preprocess": "Preprocess", "Train": "Train", "Runs": "Runs"}
+PAGES = {"Home": "Mammogram classification", "Data": "Data", "Preprocess": "Preprocess", "Train": "Train", "Runs": "Runs"}
 
 # Marks the first click or key after `arm`; `settle` gives the milliseconds to the frame after `shown` holds and Streamlit's
 # script rests: the last time it came to rest counts, once it has stayed there for a moment.

@@ -154,7 +154,6 @@ class Predictor:
             BadRun: the folder cannot be written to.
         """
         gate = fit_gate(self.model, cache, rows, progress=progress)
-        assert gate is not None  # only a time limit gives none
         write_gate(folder, gate, self.card)
         self.gate = gate
         return gate

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULTS = ("manifest", "run")  # of the lab: with these a new browser begins
+SESSION = ("runs:selected",)  # for as long as a session lasts: a new one begins without
 LAB = ("preprocess:presets", "left_out:")  # the lab's own: one for everybody, by the beginning of the key
 BROWSERS = 300  # files of browsers that are kept: those that chose something last
 _FOLDER = Path(".mammolab")
@@ -58,6 +59,8 @@ def recall(key: str, default: Any = None) -> Any:
         value = _read(_STATE_FILE).get(key)
     elif _in_session() and slot in st.session_state:
         value = st.session_state[slot]
+    elif key in SESSION:
+        value = None
     else:
         mine = _of_browser()
         value = mine.get(key)
@@ -84,7 +87,7 @@ def remember(key: str, value: Any) -> None:
             if slot in st.session_state and st.session_state[slot] == value:
                 return
             st.session_state[slot] = value
-        if (file := _file()) is not None:
+        if key not in SESSION and (file := _file()) is not None:
             _put(file, key, value)
     if _is_lab(key) or key in DEFAULTS:
         _put(_STATE_FILE, key, value)

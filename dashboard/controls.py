@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard import components, kept, services
+from dashboard.watch import GATE
 
 if TYPE_CHECKING:
     from core.training import Run, Status
@@ -37,9 +38,19 @@ def launcher() -> str:
 
 
 def requests(run: Run, status: Status, prefix: str) -> None:
-    """Pause or go on and stop for a run at work, out of the line for one that waits; an open request shows as such."""
+    """Pause or resume and stop for a run at work, leave the queue for one that waits; an open request shows as such."""
     stopping = run.requested("stop")
-    if status.live:
+    if status.live and status.phase == GATE:
+        st.button(
+            "Finishing …" if stopping else "Skip the input gate",
+            icon=":material/skip_next:",
+            disabled=stopping,
+            key=f"{prefix}:skip_gate",
+            help="The training has ended and its best model is kept. Without the gate, images unlike the training images are "
+            "not refused; the next scoring on Evaluate fits it.",
+            on_click=lambda: shown(lambda: run.request("stop")),
+        )
+    elif status.live:
         asked = status.state == "paused" or run.requested("pause")
         words, icon, action = ("Resume", "play_arrow", run.withdraw) if asked else ("Pause", "pause", run.request)
         st.button(
@@ -73,14 +84,14 @@ def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> Non
     if services.at_work(run, status) or not (status.resumable or status.state == "queued") or status.problem:
         return
     begun = run.begun
-    help = "Goes on from the last checkpoint" if begun else "Trains it from the beginning"
+    help = "Continues from the last checkpoint" if begun else "Trains it from the beginning"
     if st.button(
         "Resume" if begun else "Start",
         icon=":material/resume:" if begun else ":material/play_arrow:",
         type="primary" if primary else "secondary",
         key=f"{prefix}:resume",
         width="stretch",
-        help=f"{help}, {LAUNCHERS[launcher()].lower()}. While its device is busy it waits its turn.",
+        help=f"{help}, {LAUNCHERS[launcher()].lower()}. While its device is busy it waits in the queue.",
     ):
         with components.errors_shown():
             services.start_training(run, launcher())

@@ -7,17 +7,25 @@ made when somebody asks for it.
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from pydantic import ValidationError
 
+from core.config import PRESETS, with_preset
+from core.errors import LabError
 from dashboard import components, overview, results, services
 from dashboard.components import duration, size
+from dashboard.tasks import once
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from core.config import Config
     from core.training import Run
     from dashboard.preflight import Preflight
@@ -29,7 +37,7 @@ AT_MOST = "at most: training ends early when validation no longer improves"
 
 @dataclass(frozen=True)
 class Speed:
-    """Images a second of training, where that is from, and the bytes of memory that it took; None where nobody counted."""
+    """Images per second of training, where that is from, and the bytes of memory that it took; None where nobody counted."""
 
     rate: float
     source: str
@@ -41,18 +49,76 @@ def show(config: Config, found: Preflight) -> None:
     epochs = config.training.epochs
     line = f"{found.steps:,} step{'' if found.steps == 1 else 's'} per epoch, up to {epochs} epoch{'' if epochs == 1 else 's'}"
     speed = measured(config) or earlier(config)
-    if speed is None:
+    rough = _scaled(config) if speed is None else None
+    if rough is not None:
+        roughly = minutes(seconds_an_epoch(found.counts, rough) * epochs)
+        st.markdown(
+            f"{line}, **roughly {roughly}** {AT_MOST}.",
+            help="Estimated from what this network took on this computer with images of another size.",
+        )
+        _measure(config)
+    elif speed is None:
         st.markdown(f"{line}. How long that takes is not known yet: nothing like it has been trained on this computer.")
         _measure(config)
     else:
-        an_epoch = seconds_an_epoch(found, speed.rate)
+        an_epoch = seconds_an_epoch(found.counts, speed.rate)
         st.markdown(f"{line}, **about {duration(an_epoch * epochs)}** {AT_MOST}.", help=f"Measured with {speed.source}.")
     st.caption(f"{_memory(speed)} {_disk(config, found)}")
 
 
-def seconds_an_epoch(found: Preflight, rate: float) -> float:
-    """Training and validation of one epoch, where `rate` images a second are trained on."""
-    train, val = (found.counts.get(split, (0, 0, 0))[0] for split in ("train", "val"))
+def presets(base: Config, manifest: Path) -> dict[str, str]:
+    """How long each preset is expected to take, in words, as far as anything was measured on this computer.
+
+    A step's time grows with the number of pixels, so a speed that was measured for the same network at another size will do.
+    """
+    found: dict[str, str] = {}
+    for name, preset in PRESETS.items():
+        try:
+            config = with_preset(base, preset)
+            counts = results.preflight(config, manifest).counts
+        except (LabError, ValidationError):  # the form says what is wrong with it
+            continue
+        rate = _scaled(config)
+        if rate and counts:
+            seconds = seconds_an_epoch(counts, rate) * config.training.epochs
+            found[name] = f"~{minutes(seconds)}"
+    return found
+
+
+def minutes(seconds: float) -> str:
+    """A rough time: `1 min`, `25 min`, `3 h`."""
+    if seconds < 5400:
+        return f"{max(1, round(seconds / 60))} min"
+    return f"{round(seconds / 3600)} h"
+
+
+def probe_in_background(base: Config) -> None:
+    """Measure the smallest preset once in a server's life, where nothing like it has been trained: for a first estimate."""
+    config = with_preset(base, PRESETS["quick"])
+    if _scaled(config) is None and not services.active_runs() and once("probe"):
+        services.start_task(_name(config), "Measuring", lambda report: _probe(config, report))
+
+
+def _scaled(config: Config) -> float | None:
+    """Images per second of this set-up, from what was measured for it, or for the same network at another size."""
+    exact = measured(config) or earlier(config)
+    if exact is not None:
+        return exact.rate
+    pixels = math.prod(config.preprocessing.shape)
+    for run in services.runs():
+        other = overview.config_of(run)
+        if other is None or other.model.name != config.model.name or run.status().host not in ("", platform.node()):
+            continue
+        if (speed := _of(run)) is not None:
+            return speed.rate * math.prod(other.preprocessing.shape) / pixels
+    quick = with_preset(config, PRESETS["quick"])
+    speed = measured(quick) if config.model.name == quick.model.name else None
+    return None if speed is None else speed.rate * math.prod(quick.preprocessing.shape) / pixels
+
+
+def seconds_an_epoch(counts: Mapping[str, tuple[int, int, int]], rate: float) -> float:
+    """Training and validation of one epoch, where `rate` images per second are trained on; `counts` as in Preflight."""
+    train, val = (counts.get(split, (0, 0, 0))[0] for split in ("train", "val"))
     return (train + VALIDATION * val) / rate
 
 
@@ -114,7 +180,7 @@ def _measuring(name: str) -> None:
 
 
 def _probe(config: Config, report: Report) -> float:
-    """Images a second in training steps of a model that has learned nothing: its weights do not change the time."""
+    """Images per second in training steps of a model that has learned nothing: its weights do not change the time."""
     from core.model import build_model
     from core.training.machine import images_per_second, pick_machine
 

@@ -43,9 +43,7 @@ def show(run: Run) -> None:
     )
     name = st.text_input("Name of the new run", key="fork:name", placeholder="date, architecture and a number")
     values = forms.fields(SCHEDULE, base, prefix=PREFIX)
-    for section, title in SECTIONS.items():
-        with st.expander(title):
-            values |= forms.section(section, base, prefix=PREFIX)
+    values |= forms.groups(SECTIONS, base, prefix=PREFIX)
     config, problems = forms.check(values, base)
     forms.show_problems(problems)
     if config is None:

@@ -41,6 +41,9 @@ SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+CHANGED = ":orange-badge[changed]"  # beside the title of a field that is not as in config.yaml
+
+
 def field(path: str, default: Any, *, prefix: str = "", disabled: bool = False) -> Any:
     """Draw the widget of one field and give its value (what pydantic shall judge; not judged yet).
 
@@ -54,6 +57,8 @@ def field(path: str, default: Any, *, prefix: str = "", disabled: bool = False) 
     written = _recall(key, start)
     common: dict[str, Any] = {"key": key, "help": _help(model, name, info), "disabled": disabled}
     label = info.title or name.replace("_", " ").capitalize()
+    if st.session_state[key] != start:
+        label += f" {CHANGED}"
     # What a browser shows that has not met the widget: where one run follows another at once, it never sees the first one,
     # in which the value was written. (Streamlit does not want both in the same run.)
     raw = _draw(path, info, label, common | ({} if written else {"value": st.session_state[key]}))
@@ -82,6 +87,73 @@ def fields(
             with column:
                 values[path] = field(path, value_of(config, path), prefix=prefix, disabled=disabled)
     return values
+
+
+def groups(
+    sections: Mapping[str, str],
+    config: Config,
+    *,
+    skip: Iterable[str] = (),
+    words: str = "",
+    notes: Mapping[str, str] | None = None,
+    prefix: str = "",
+) -> dict[str, Any]:
+    """The fields of several sections ({name: title}), each folded under its title with a badge that counts what was changed.
+
+    With `words`, only fields whose title, name or description has all of them are drawn, unfolded. Gives {dotted path: value}
+    of all fields, drawn or not. `notes` are sentences by section.
+    """
+    left_out, wanted = set(skip), words.lower().split()
+    values: dict[str, Any] = {}
+    found = 0
+    for section_name, title in sections.items():
+        model = type(getattr(config, section_name))
+        paths = [path for each in model.model_fields if (path := f"{section_name}.{each}") not in left_out]
+        shown = [path for path in paths if all(word in _about(path) for word in wanted)]
+        values |= {path: kept_value(path, value_of(config, path), prefix=prefix) for path in paths if path not in shown}
+        if not shown:
+            continue
+        found += len(shown)
+        changed = sum(kept_value(path, value_of(config, path), prefix=prefix) != value_of(config, path) for path in shown)
+        badge = f" :orange-badge[{changed} changed]" if changed else ""
+        with st.expander(
+            f"{title} ({len(shown)}){badge}", expanded=bool(wanted), key=f"{prefix}group:{section_name}:{bool(wanted)}"
+        ):
+            if notes and section_name in notes:
+                st.markdown(notes[section_name])
+            values |= fields(shown, config, prefix=prefix)
+    if wanted and not found:
+        st.caption("No setting has these words in its name or description.")
+    return values
+
+
+def kept_value(path: str, default: Any, *, prefix: str = "") -> Any:
+    """The value of a field as `field` would give it, without drawing it."""
+    model, name = _locate(path)
+    info = model.model_fields[name]
+    start = _to_widget(path, info, default)
+    key = f"{prefix}{path}"
+    seen, value = _kept(key).get(key, (start, start))
+    raw = st.session_state.get(key, value) if seen == start else start
+    return default if raw == start else _from_widget(path, info, raw)
+
+
+def fill(values: Mapping[str, Any], config: Config, prefix: str = "") -> None:
+    """Put these values ({dotted path: value}) into the form, and its defaults everywhere else. Call it before it is drawn."""
+    reset(prefix)
+    for path, value in values.items():
+        model, name = _locate(path)
+        info = model.model_fields[name]
+        start = _to_widget(path, info, value_of(config, path))
+        key, raw = f"{prefix}{path}", _to_widget(path, info, value)
+        st.session_state[key], st.session_state[f"{key}:default"] = raw, start
+        _keep(key, start, raw)
+
+
+def _about(path: str) -> str:
+    """What a search for a field looks through."""
+    model, name = _locate(path)
+    return f"{path} {title_of(path)} {model.model_fields[name].description or ''}".lower().replace("_", " ")
 
 
 def check(values: Mapping[str, Any], base: Config) -> tuple[Config | None, list[str]]:

@@ -83,10 +83,28 @@ def toggle(label: str, key: str, *, default: bool, help: str | None = None, disa
     return value
 
 
-def text(label: str, key: str, *, placeholder: str = "", help: str | None = None) -> str:
+def text(label: str, key: str, *, placeholder: str = "", help: str | None = None, hide_label: bool = False) -> str:
     """A line of text."""
     value = str(services.recall(key, ""))
-    st.text_input(label, placeholder=placeholder, help=help, **_sync(key, value))
+    visibility: Any = "collapsed" if hide_label else "visible"
+    st.text_input(label, placeholder=placeholder, help=help, label_visibility=visibility, **_sync(key, value))
+    return value
+
+
+def optional(label: str, options: Sequence[str], key: str) -> str | None:
+    """A row of buttons of which one is on, or none; its label is for screen readers only."""
+    value = services.recall(key)
+    value = value if value in options else None
+    st.segmented_control(label, options, label_visibility="collapsed", **_sync(key, value))
+    return value
+
+
+def whole(label: str, low: int, high: int, key: str, *, default: int, hide_label: bool = False) -> int:
+    """A whole number; a kept value outside its range moves to the nearest end."""
+    value = services.recall(key, default)
+    value = min(max(value, low), high) if isinstance(value, int) else default
+    visibility: Any = "collapsed" if hide_label else "visible"
+    st.number_input(label, low, high, step=1, label_visibility=visibility, **_sync(key, value))
     return value
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.config import Config
+from core.config import PRESETS, Config
 from dashboard import components, controls, forecast, forms, kept, results, services
 from dashboard.ahead import share_help, share_words, told
 
@@ -47,6 +47,7 @@ def show() -> None:
         )
         return
     base = services.settings()
+    forecast.probe_in_background(base)
     with st.container(key="narrow_stack"):
         left, right = st.columns([5, 3], gap="medium")
     with left.container(border=True):
@@ -67,19 +68,62 @@ def form(base: Config) -> tuple[str, dict[str, object]]:
         placeholder="date, architecture and a number",
         help="The name of the run's folder. Left empty, it is made of the date, the architecture and a number.",
     )
+    presets(base)
     values = forms.fields(ESSENTIAL, base)
     shown = list(ESSENTIAL)
     if values["model.weights"] != "none":
         values |= forms.fields(PRETRAINED, base)
         shown += PRETRAINED
-    with st.expander("Advanced"):
-        for section, title in SECTIONS.items():
-            st.markdown(f"## {title}", anchors=False)
-            if section == "preprocessing":
-                st.markdown("Tune these where you see what they do, on the Preprocess page.")
-            values |= forms.section(section, base, skip=[*shown, "data.manifest", *PRETRAINED])
-        st.button("Back to config.yaml's values", icon=":material/restart_alt:", on_click=forms.reset, key="train:reset")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("## Advanced", anchors=False, width="stretch")
+        words = st.text_input(
+            "Find a setting",
+            key="train:find",
+            placeholder="Find a setting",
+            label_visibility="collapsed",
+            icon=":material/search:",
+            width=230,
+        )
+    values |= forms.groups(
+        SECTIONS,
+        base,
+        skip=[*shown, "data.manifest", *PRETRAINED],
+        words=words,
+        notes={"preprocessing": "Tune these where you see what they do, on the Preprocess page."},
+    )
     return name, values
+
+
+def presets(base: Config) -> None:
+    """Buttons that fill the form in, with how long each is expected to take; the one that the form shows is marked."""
+    manifest = services.current_manifest()
+    st.session_state["train:preset"] = _chosen_preset(base)
+    rates = forecast.presets(base, manifest) if manifest is not None else {}
+    words = {name: preset.title + (f" · {rates[name]}" if name in rates else "") for name, preset in PRESETS.items()}
+    st.segmented_control(
+        "Start from",
+        list(words),
+        format_func=words.__getitem__,
+        key="train:preset",
+        help="Fills the form in; everything can be changed afterwards. Times are rough estimates for this computer.\n\n"
+        + "\n\n".join(f"**{preset.title}**: {preset.about}" for preset in PRESETS.values()),
+        on_change=lambda: _fill(base),
+    )
+
+
+def _fill(base: Config) -> None:
+    name = st.session_state["train:preset"] or "standard"
+    forms.fill(PRESETS[name].values, base)
+
+
+def _chosen_preset(base: Config) -> str | None:
+    """The preset whose values, and no others, the form has; None for a form of one's own."""
+    paths = [path for path in forms.all_paths() if path.split(".")[0] in SECTIONS and path != "data.manifest"]
+    now = {path: value for path in paths if (value := forms.kept_value(path, default := forms.value_of(base, path))) != default}
+    for name, preset in PRESETS.items():
+        if now == {path: value for path, value in preset.values.items() if value != forms.value_of(base, path)}:
+            return name
+    return None
 
 
 def before_start(name: str, config: Config | None, problems: list[str], manifest: Path) -> None:

@@ -14,12 +14,12 @@ import platform
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
 from core.config import Config, load_config
-from core.errors import BadRun, LabError
+from core.errors import BadManifest, BadRun, LabError
 from dashboard import machine
 from dashboard.access.paths import require_all_allowed, require_allowed, require_allowed_import
 from dashboard.choices import recall, remember, workspace
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from core.training.status import Status
 
 __all__ = ["Report", "Task", "forget_task", "recall", "remember", "start_task", "stop_task", "task", "warm_up", "workspace"]
+
+LONG_MANIFEST = 4_000_000  # bytes, some 40,000 rows: reading them takes about a second
 
 # ---------------------------------------------------------------- workspace and settings
 
@@ -139,17 +141,48 @@ def _manifest_frame(path: str, stamp: int) -> pd.DataFrame:
     return read_manifest(Path(path))
 
 
+class Counts(NamedTuple):
+    """How much is in a data set."""
+
+    images: int
+    patients: int
+    malignant: int
+
+
+def counts_of(path: Path) -> Counts | None:
+    """What a manifest holds; None while a long one is read in the background, which takes seconds that no page waits for.
+
+    Raises:
+        BadManifest: it cannot be read.
+    """
+    changed = stamp(path)
+    if not path.is_file() or path.stat().st_size <= LONG_MANIFEST:
+        return _counts(str(path), changed)
+    name = f"counts:{path}:{changed}"
+    reading = task(name) or start_task(name, "Reading the data set", lambda report: _counts(str(path), changed))
+    if reading.state == "failed":
+        raise BadManifest(reading.error)
+    counted: Counts | None = reading.result
+    return counted
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _counts(path: str, stamp: int) -> Counts:
+    frame = _manifest_frame(path, stamp)
+    return Counts(len(frame), int(frame["patient_id"].nunique()), int((frame["label"] == "malignant").sum()))
+
+
 def is_synthetic(manifest: Path) -> bool:
     """Whether the manifest says that its images are synthetic. Raises BadManifest."""
     return _is_synthetic(str(manifest), stamp(manifest))
 
 
-# Of its own: pages ask at each look, and a copy of a long table takes a while.
+# Of its own: every page asks, and to read all of a long table for this alone takes a while.
 @st.cache_data(max_entries=64, show_spinner=False)
 def _is_synthetic(path: str, stamp: int) -> bool:
-    from core.data import manifest
+    from core.data.manifest import says_synthetic
 
-    return manifest.is_synthetic(_manifest_frame(path, stamp))
+    return says_synthetic(Path(path))
 
 
 def current_is_synthetic() -> bool:
@@ -367,12 +400,17 @@ def active_runs() -> list[Run]:
 
 
 def rename_run(run: Run, name: str) -> Run:
-    """Give the run another name; what was chosen by its name follows. Raises BadRun."""
-    _require_idle(run, "renamed")
+    """Give the run another name; what was chosen by its name follows, and so does its scoring. Raises BadRun."""
+    _require_idle(run, "renamed", ("audit", "report"))
     before, was = run.name, str(run.path)
     renamed = run.rename(name, keep=[checkpoints()])
     with live().lock:
         live().renamed[was] = str(renamed.path)
+        tasks = live().tasks
+        for name in [name for name in tasks if name.startswith(f"evaluate:{was}:")]:
+            moved = tasks.pop(name)
+            moved.name = f"evaluate:{renamed.path}:{name.removeprefix(f'evaluate:{was}:')}"
+            tasks[moved.name] = moved
     for key in ("run", "train:run"):
         if recall(key) == before:
             remember(key, renamed.name)
@@ -381,16 +419,17 @@ def rename_run(run: Run, name: str) -> Run:
 
 def delete_run(run: Run, *, everything: bool = False) -> None:
     """Delete the run's folder with everything in it. Raises BadRun while it is trained or scored."""
-    _require_idle(run, "deleted")
+    _require_idle(run, "deleted", ("evaluate", "audit", "report"))
     run.delete(keep=[checkpoints()], everything=everything)
     for key in ("run", "train:run"):
         if recall(key) == run.name:
             remember(key, None)
 
 
-def _require_idle(run: Run, action: str) -> None:
-    """Raises BadRun while this server scores the run, audits its heatmaps or writes its report: the result would be lost."""
-    ours = tuple(f"{kind}:{run.path}:" for kind in ("evaluate", "audit", "report"))
+def _require_idle(run: Run, action: str, kinds: tuple[str, ...]) -> None:
+    """Raises BadRun while this server scores the run, audits its heatmaps or writes its report, as far as these `kinds` of
+    work would be lost."""
+    ours = tuple(f"{kind}:{run.path}:" for kind in kinds)
     busy = [each for name, each in list(live().tasks.items()) if each.running and f"{name}:".startswith(ours)]
     if busy:
         raise BadRun(f"{run.name}: it cannot be {action} now ({busy[0].title.lower()}). Wait until that has ended, or stop it.")

@@ -12,6 +12,7 @@ from dashboard import components, services
 from dashboard.access import settings
 from dashboard.states import in_a_line
 
+COUNTING = "being read …"
 _FRONTEND = Path(__file__).parent / "frontend"
 # A file of ours: browsers would fetch a `:material/...:` page icon from an outside host.
 ICON = str(_FRONTEND / "icon.png")
@@ -56,7 +57,8 @@ a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:
 .lab-counts :is(td, th):first-child { text-align: left; padding: 0; }
 .lab-counts th { font-weight: 500; opacity: .7; }
 .lab-status span { display: block; overflow-wrap: anywhere; }
-[data-testid="stMetricDelta"] * { white-space: normal; overflow: visible; }
+[data-testid="stMetricDelta"] *, [data-testid="stMetricDeltaDescription"] {
+  white-space: normal !important; overflow: visible !important; }
 @media (max-width: 1270px) {
   [class*="st-key-narrow_fit"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] {
     flex: 1 1 345px; min-width: 345px; }
@@ -71,6 +73,8 @@ a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:
   .st-key-narrow_charts [data-testid="stColumn"]:last-child { flex-basis: 100%; }
 }
 @media (max-width: 1270px) {
+  [class*="st-key-narrow_quarter"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] {
+    flex: 1 1 45%; min-width: 220px; }
   [class*="st-key-narrow_stack"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { flex: 1 1 100%; }
   .st-key-narrow_fit_save [data-testid="stColumn"] { flex: 1 1 160px !important; min-width: 160px !important; }
 }
@@ -97,11 +101,23 @@ def _data() -> str:
         path = services.current_manifest()
         if path is None:
             return "none yet"
-        frame = services.manifest_frame(path)
+        counts = services.counts_of(path)
     except LabError:
         return "not readable"
-    patients = frame["patient_id"].nunique()
-    return f"{services.display_path(path)} · {len(frame)} images, {patients} patients"
+    if counts is None:
+        st.fragment(_counting, run_every=1.0)(path)
+        return f"{services.display_path(path)} · {COUNTING}"
+    return f"{services.display_path(path)} · {counts.images:,} images, {counts.patients:,} patients"
+
+
+def _counting(path: Path) -> None:
+    """While a long data set is read: the page anew once that has ended."""
+    try:
+        read = services.counts_of(path) is not None
+    except LabError:
+        read = True
+    if read:
+        st.rerun()
 
 
 def _model() -> str:

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from core.plots.training import Span
     from core.training import Event, Run, Status
 
-# What comes before the first step, by a "prepare" event's `what`; without one, images are prepared.
+# What comes before the first step and after the last one, by a "prepare" event's `what`; without one, images are prepared.
 _PREPARING = {
     "hashes": "Looking for the same image in two splits",
     "features": "Images through the frozen network, once",
-    "gate": "Learning which images the model should not judge",
+    "gate": "Learning which images the model should not judge (input gate)",
 }
 
 
-PHASES = ("Queue", "Start", "Prepare images", "Train", "Validate")
+PHASES = ("Queue", "Start", "Prepare images", "Train", "Validate", "Input gate")
+GATE = "gate"  # as a run's status and its events name the last phase, see core.training.gating
 AT_WORK = ("running", "paused")
 VALIDATION = 0.1  # of an epoch's part of the bar: it takes less time than training, and is not done before
 
@@ -142,9 +143,11 @@ def phase(status: Status, last: dict[str, Event]) -> str:
     """Which of PHASES a run at work is in."""
     if status.waiting:
         return "Queue"
+    if status.phase == GATE:
+        return "Input gate"
     step, prepare = last.get("step"), last.get("prepare")
     if prepare is not None and (step is None or prepare["seq"] > step["seq"]):
-        return "Prepare images"
+        return "Input gate" if prepare.get("what") == GATE else "Prepare images"
     if step is None:
         return "Start"
     finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
@@ -166,7 +169,8 @@ def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
         if status.state == "paused":  # a pause takes hold between steps: what came before them has ended
             ready = "the features are stored" if what == "features" else "the images are prepared"
             return 0.0, f"Paused before the first step · {ready}"
-        return (done / total if done < total else 0.0), f"{_PREPARING.get(what, 'Preparing images')} · {done:,} of {total:,}"
+        share = done / total if done < total or what == GATE else 0.0
+        return share, f"{_PREPARING.get(what, 'Preparing images')} · {done:,} of {total:,}"
     if step is None:
         return 0.0, "Starting"
     epochs = max(1, status.epochs)

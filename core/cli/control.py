@@ -30,7 +30,7 @@ def go_on(arguments: argparse.Namespace) -> int:
         print(f"{run.name}: goes on")
         return 0
     if status.waiting:
-        raise BadRun(f"{run.name}: it waits for its turn and begins by itself; there is nothing to go on with.")
+        raise BadRun(f"{run.name}: it is in the queue and starts automatically; there is nothing to resume.")
     run.require_startable(resume=True)
     raise BadRun(
         f"{run.name}: nobody trains it (it is {status.state}); there is nothing to go on with. "

@@ -33,7 +33,8 @@ class _Teller:
     def tell(self, event: dict[str, Any]) -> None:
         """One event of the run, as a line or as progress of the bar."""
         if event["type"] == "prepare":
-            what = {"hashes": "looking for copies", "features": "frozen network"}.get(event.get("what", ""), "preparing")
+            names = {"hashes": "looking for copies", "features": "frozen network", "gate": "input gate"}
+            what = names.get(event.get("what", ""), "preparing")
             self._advance(what, "image", event["done"], event["total"])
         elif event["type"] == "step":
             self._advance(f"epoch {event['epoch']}", "step", event["step"], event["steps"])
@@ -66,7 +67,7 @@ def _line(event: dict[str, Any]) -> str:
             f"({event['precision']}); images: {counts}"
         )
     if kind == "wait":
-        return f"waits for {', '.join(event['ahead'])} on {event['device']} (Ctrl-C leaves the line)"
+        return f"in the queue on {event['device']}, behind {', '.join(event['ahead'])} (Ctrl-C leaves the queue)"
     if kind == "phase":
         epochs = f"epochs {event['first_epoch']}-{event['last_epoch']}"
         return f"phase {event['phase']}: {epochs}, learning rate {event['learning_rate']:.2g}"

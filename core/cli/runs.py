@@ -149,7 +149,7 @@ def pipeline(arguments: argparse.Namespace) -> int:
     note("2/5 train")
     run = Run.create(config, rows, name=arguments.run)
     if follow(run, resume=False).state != "done":
-        note(f"stopped: the test set stays closed. Go on with `python -m core train --resume {run.name}`, then evaluate it")
+        note(f"stopped: the test set stays closed. Resume with `python -m core train --resume {run.name}`, then evaluate it")
         return STOPPED
     if not run.has_model:
         note(f"error: training ended without a model: {run.status().reason}")

@@ -1,6 +1,7 @@
 """`config.yaml`: what can be set (schema) and how it is read and written (files)."""
 
 from core.config.files import describe_allowed, dump_config, load_config, save_section
+from core.config.presets import PRESETS, Preset, with_preset
 from core.config.schema import (
     RECIPE_VERSION,
     AugmentationConfig,
@@ -14,6 +15,7 @@ from core.config.schema import (
 )
 
 __all__ = [
+    "PRESETS",
     "RECIPE_VERSION",
     "AugmentationConfig",
     "Config",
@@ -21,10 +23,12 @@ __all__ = [
     "DataConfig",
     "EvaluationConfig",
     "ModelConfig",
+    "Preset",
     "Recipe",
     "TrainingConfig",
     "describe_allowed",
     "dump_config",
     "load_config",
     "save_section",
+    "with_preset",
 ]

@@ -107,7 +107,7 @@ class DataConfig(_Section):
     manifest: Path = Field(
         Path("data/demo/manifest.csv"),
         title="Manifest",
-        description="CSV with one row an image: path, label, patient_id, laterality, view, split. "
+        description="CSV with one row per image: path, label, patient_id, laterality, view, split. "
         "The built-in demo set is written when this is its path and it is missing.",
     )
     val_fraction: float = Field(
@@ -190,8 +190,8 @@ class TrainingConfig(_Section):
     head_features: bool = Field(
         True,
         title="Head from stored features",
-        description="While only the head trains, run the frozen network once over every image and train on what it gave: "
-        "each epoch then takes seconds.",
+        description="While only the head trains, run the frozen network once over every image and train on the stored results: "
+        "each epoch then takes seconds. Switch it off to see new augmentations in every one of these epochs.",
     )
     head_views: int = Field(
         2,
@@ -205,9 +205,9 @@ class TrainingConfig(_Section):
         0,
         ge=0,
         le=1000,
-        title="Epochs a stage",
+        title="Epochs per stage",
         description="After the head, unfreeze a pretrained network stage by stage, the last one first, each time for so many "
-        "epochs. 0: the whole network at once.",
+        "epochs. 0: the whole network at once. Try 1-3 when fine-tuning with few images gets worse instead of better.",
     )
     frozen_share: float = Field(
         0.5,
@@ -217,7 +217,7 @@ class TrainingConfig(_Section):
         description="Share of a pretrained network's stages, the first ones, that keep their weights for good. They know edges "
         "and textures, and work on the largest maps: a step that leaves them alone costs up to half.",
     )
-    batch_size: int = Field(16, ge=1, le=1024, title="Batch size", description="Images a step; 8-16 fit 6 GB of GPU memory.")
+    batch_size: int = Field(16, ge=1, le=1024, title="Batch size", description="Images per step; 8-16 fit 6 GB of GPU memory.")
     accumulation_steps: int = Field(
         1,
         ge=1,
@@ -241,7 +241,7 @@ class TrainingConfig(_Section):
         le=1.0,
         title="Layer-wise decay",
         description="Each layer of the backbone learns at so many times the rate of the layer above it; 1 is the same rate "
-        "everywhere, 0.65-0.9 keeps early layers nearer to what they were.",
+        "everywhere, 0.65-0.9 keeps early layers nearer to what they were. Lower it when a pretrained network overfits.",
     )
     weight_decay: float = Field(0.05, ge=0.0, le=1.0, title="Weight decay", description="AdamW's, not on norms and biases.")
     schedule: Literal["one_cycle", "cosine", "plateau", "constant"] = Field(
@@ -299,8 +299,8 @@ class TrainingConfig(_Section):
         "specificity_at_90_sensitivity",
     ] = Field(
         "auc",
-        title="Monitored figure",
-        description="Validation figure that chooses the best checkpoint and stops early; partial_auc looks only at "
+        title="Monitored metric",
+        description="Validation metric that chooses the best checkpoint and stops early; partial_auc looks only at "
         "sensitivities of 80 % and above.",
     )
     patience: int = Field(
@@ -416,7 +416,7 @@ class DashboardConfig(_Section):
 class Config(_Section):
     """Everything a run depends on, and how the dashboard is reached."""
 
-    checkpoints: Path = Field(Path("checkpoints"), title="Runs", description="Folder that holds one folder a run.")
+    checkpoints: Path = Field(Path("checkpoints"), title="Runs", description="Folder that holds one folder per run.")
     data: DataConfig = DataConfig()
     preprocessing: Recipe = Recipe()
     augmentation: AugmentationConfig = AugmentationConfig()

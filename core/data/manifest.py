@@ -1,4 +1,4 @@
-"""The manifest: a CSV with one row an image, read strictly and written atomically.
+"""The manifest: a CSV with one row per image, read strictly and written atomically.
 
 Columns: path, label, patient_id (required), laterality, view, split (empty when absent), then any others.
 Of the others four have a meaning here: `age` (years, float64, NaN when empty), `lesions` (JSON list of
@@ -23,7 +23,7 @@ from typing import Any
 import pandas as pd
 
 from core.atomic import write_text
-from core.data.tables import Problems, listed, read_table, repeated, shown, table_text
+from core.data.tables import Problems, header_of, listed, read_table, repeated, shown, table_text
 from core.errors import BadManifest
 from core.small_files import parse_json
 
@@ -47,6 +47,7 @@ _MEANT = {
     "cancer": "malignant",
     "normal": "benign",
 }
+_UNTIDY = re.compile(r"/\.{0,2}(?:/|$)")  # in a path that pathlib would write otherwise
 # As people write years, with a decimal point or comma. float() would also take 1_0, the digits of other scripts, and nan.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:[.,][0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,3})?")
 
@@ -152,6 +153,19 @@ def is_synthetic(frame: pd.DataFrame) -> bool:
     return any(TRUTH.get(str(value).strip().lower(), True) for value in frame["synthetic"])
 
 
+def says_synthetic(path: Path) -> bool:
+    """As `is_synthetic` of the manifest at `path`, without reading more of it than that takes: pages ask for nothing else.
+
+    Raises:
+        BadManifest: it is no table.
+    """
+    names = [name.lower() for name in header_of(path, _is_header)]
+    if _is_header(names) and "synthetic" not in names:
+        return False
+    rows, _ = _parse(path)
+    return any(TRUTH.get(row.values.get("synthetic", "").lower(), True) for row in rows)
+
+
 def _is_header(fields: list[str]) -> bool:
     return set(REQUIRED) <= {name.lower() for name in fields}
 
@@ -177,7 +191,7 @@ def _parse(path: Path) -> tuple[list[_Row], list[str]]:
     if repeated(names) or "" in names:
         raise BadManifest(f"{path} line 1: every column needs a name of its own, got {listed(names)}")
     if not rows:
-        raise BadManifest(f"{path}: there is a header but no row; expected one row an image")
+        raise BadManifest(f"{path}: there is a header but no row; expected one row per image")
     return [_Row(line, dict(zip(names, fields, strict=True))) for line, fields in rows], names
 
 
@@ -240,7 +254,7 @@ def _find_repeated(records: list[dict[str, Any]], rows: list[_Row], problems: Pr
         key = os.path.normcase(record["path"])
         if key in first:
             problems.add(
-                f"line {row.line}: the same image as line {first[key]} ({shown(row.values['path'])}); keep one row an image"
+                f"line {row.line}: the same image as line {first[key]} ({shown(row.values['path'])}); keep one row per image"
             )
         else:
             first[key] = row.line
@@ -253,10 +267,14 @@ def absolute(text: str, folder: Path) -> str:
             return text  # another machine's path: kept as it is, the check will say that the file is missing
         text = PureWindowsPath(text).as_posix()
     # Not resolve(): a link inside the data folder must keep its own name.
-    return os.path.abspath(folder / text)  # noqa: PTH100
+    # Not `folder / text`: it is half of the time that a long manifest takes.
+    return os.path.abspath(os.path.join(folder, text))  # noqa: PTH100, PTH118
 
 
 def _relative(text: str, folder: Path) -> str:
+    above = f"{folder}/"
+    if os.sep == "/" and text.startswith(above) and not _UNTIDY.search(text) and not text[len(above)].isspace():
+        return text[len(above) :]  # what the lines below give, sooner
     path = Path(text)
     if not path.is_absolute():
         return path.as_posix()

@@ -63,7 +63,8 @@ def evaluate(
         BadManifest: no such split.
         NotEnoughData: the split has no image, or none that can be read.
         BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained; the run
-            was deleted or renamed meanwhile; its folder has entries that lead elsewhere.
+            was deleted, or moved elsewhere, meanwhile (another name in the same folder is followed); its folder has entries
+            that lead elsewhere.
         NotRecorded: the opening of the test set cannot be written down.
     """
     require_regular(run.path)
@@ -82,7 +83,7 @@ def evaluate(
         cache = PreparedCache(cache_root(), predictor.recipe)
     _fit_gate(run, predictor, cache, progress)
     scored = score(rows, predictor, cache, progress)
-    presence.require()
+    run = _now(run, presence)
     if not scored.scores:
         first = scored.excluded[0]
         raise NotEnoughData(
@@ -102,6 +103,7 @@ def evaluate(
         presence.require()
     training = None if facts is None else training_metadata(manifest, facts, settings.numeric_columns)
     parts = _parts(run, split, predictions, training, card, settings)
+    run = _now(run, presence)  # a moment ago it may have been renamed; while the lock is held it cannot be
     with lock(run):
         presence.require()
         if stored is None and facts and training is not None:
@@ -125,7 +127,7 @@ def evaluate(
             history=(*history, Opening(now, float(card["threshold"]), weights)),
             refrozen=refrozen,
             columns=tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated")),
-            baselines=for_rows(rows) if split == "test" else "published figures are of test sets",
+            baselines=for_rows(rows) if split == "test" else "open the test set to compare with published results",
             folder=run.path,
             **parts,
         )
@@ -136,6 +138,14 @@ def evaluate(
     left_out = len(scored.excluded)
     log.info("%s: %s evaluated (opened %d times), %d images left out", run.name, split, evaluation.opened, left_out)
     return evaluation
+
+
+def _now(run: Run, presence: Presence) -> Run:
+    """The run under the name that it has by now: scores took minutes, and are not lost for another name. Raises BadRun."""
+    from core.training.run import Run
+
+    folder = presence.follow()
+    return run if folder == run.path else Run(folder)
 
 
 def _fit_gate(run: Run, predictor: Predictor, cache: PreparedCache, progress: Progress | None) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from core.gate.distance import Distance
 from core.gate.features import Statistics, forward, statistics_of
-from core.gate.fitting import fit_gate
+from core.gate.fitting import fit_gate, fitting
 from core.gate.origin import doubts_of_origin, refusal_of_origin
 from core.gate.store import GATE, read_gate, write_gate
 
@@ -23,6 +23,7 @@ __all__ = [
     "Statistics",
     "doubts_of_origin",
     "fit_gate",
+    "fitting",
     "forward",
     "read_gate",
     "refusal_of_origin",

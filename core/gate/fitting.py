@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -30,13 +29,25 @@ def fit_gate(
     rows: pd.DataFrame,
     *,
     progress: Progress | None = None,
-    within: float | None = None,
-) -> Distance | None:
+) -> Distance:
+    """As `fitting`, to the end. `progress(done, total)` is called after each batch; what it raises ends the work."""
+    steps = fitting(model, cache, rows)
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as end:
+            found: Distance = end.value
+            return found
+        if progress is not None:
+            progress(done, total)
+
+
+def fitting(model: Classifier, cache: PreparedCache, rows: pd.DataFrame) -> Generator[tuple[int, int], None, Distance]:
     """A gate for `model`, in eval mode on its device, from the rows of a manifest whose split is train or val.
 
     At most MOST_TRAIN and MOST_VALIDATION images, drawn by a fixed seed. Images that cannot be read, or that no model should
-    judge (see `origin`), teach nothing. `progress(done, total)` is called after each batch; what it raises ends the work.
-    None when it would take longer than `within` seconds.
+    judge (see `origin`), teach nothing. Yields (images looked at, all images) after each batch, and returns the gate; who
+    wants it no longer closes the generator.
 
     Raises:
         NotEnoughData: fewer than two images of a split can be learned from.
@@ -45,7 +56,7 @@ def fit_gate(
         split: _chosen(rows.loc[rows["split"] == split, "path"].astype("str").tolist(), most)
         for split, most in (("train", MOST_TRAIN), ("val", MOST_VALIDATION))
     }
-    total, done, began = sum(map(len, chosen.values())), 0, time.monotonic()
+    total, done = sum(map(len, chosen.values())), 0
     seen: dict[str, tuple[NDArray[np.float32] | None, NDArray[np.float32]]] = {}
     height, width = cache.recipe.shape
     size = max(1, min(_BATCH_IMAGES, _BATCH_PIXELS // (height * width)))
@@ -58,11 +69,7 @@ def fit_gate(
                 features += [] if found is None else [found]
                 figures += [statistics_of(image.pixels, image.breast) for image in images]
             done += len(paths[start : start + size])
-            if progress is not None:
-                progress(done, total)
-            spent = time.monotonic() - began
-            if within is not None and spent * total / done > within:
-                return None
+            yield done, total
         if len(figures) < 2:
             raise NotEnoughData(
                 f"the gate needs two images of the {split} split to learn from, got {len(figures)}: "

@@ -21,8 +21,8 @@ def decision_figure(curve: DecisionCurve, *, threshold: float | None = None, hei
     color = COLORS["test"]
     figure.add_traces(_band(curve.thresholds, curve.low, curve.high, color, curve.confidence))
     _line(figure, curve.thresholds, curve.model, "model", color, 2.5)
-    _line(figure, curve.thresholds, curve.treat_all, "recall everybody", COLORS["malignant"], 1.5, "dash")
-    _line(figure, curve.thresholds, np.zeros_like(curve.thresholds), "recall nobody", COLORS["benign"], 1.5, "dot")
+    _line(figure, curve.thresholds, curve.treat_all, "recall everyone", COLORS["malignant"], 1.5, "dash")
+    _line(figure, curve.thresholds, np.zeros_like(curve.thresholds), "recall no one", COLORS["benign"], 1.5, "dot")
     if threshold is not None:
         figure.add_vline(x=threshold, line={"color": COLORS["threshold"], "dash": "dash", "width": 2})
     # Far below zero nothing is to be read; recalling everybody would otherwise press the rest flat.

@@ -13,7 +13,7 @@ from core.metrics import Confusion, PrecisionRecall, Roc, RocBand
 from core.plots.style import COLORS, MAX_POINTS, NAMES, base_figure, pick, translucent
 
 Floats = NDArray[np.float64]
-_EXTRA_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#D55E00")
+_EXTRA_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#7B68C8")
 _AT_ROC = "sensitivity %{y:.3f}<br>1 − specificity %{x:.3f}"
 _AT_PRECISION = "recall %{x:.3f}<br>precision %{y:.3f}"
 _UNIT = {"range": [-0.01, 1.01], "constrain": "domain", "dtick": 0.2, "zeroline": False}
@@ -89,42 +89,73 @@ def precision_recall_figure(
 
 
 def confusion_figure(counts: Confusion, *, height: int = 340) -> Any:
-    """The four counts, truth in rows, decision in columns, shaded by the share of the row."""
+    """The four counts, truth in rows, decision in columns, shaded by the share of the row.
+
+    Right decisions are blue; wrong ones are orange and hatched, so that they differ without colour, too.
+    """
     figure = base_figure("Decision of the model", "Truth", height=height, revision="confusion")
-    names = [["true negative", "false positive"], ["false negative", "true positive"]]
     shares, texts = confusion_cells(counts)
+    hover = [[(word, truth) for word in words] for words, truth in zip(_CELLS, _CLASSES, strict=True)]
     figure.add_trace(
         go.Heatmap(
             z=shares,
-            x=["benign", "malignant"],
-            y=["benign", "malignant"],
+            x=[0, 1],
+            y=[0, 1],
             text=texts,
-            customdata=names,
+            customdata=hover,
             texttemplate="%{text}",
-            textfont={"size": 17, "color": "#1D2230"},
-            zmin=0,
+            textfont={"size": 14, "color": "#1D2230"},
+            zmin=-1,
             zmax=1,
-            colorscale=[[0, "#EEF0F6"], [1, "#9AA7C7"]],
+            colorscale=[[0, "#E39A63"], [0.4999, "#FCEBDD"], [0.5, "#E6EFF7"], [1, "#8DB6DA"]],
             showscale=False,
             xgap=4,
             ygap=4,
-            hovertemplate="%{customdata}: %{text} of the %{y} images<extra></extra>",
+            hovertemplate="%{customdata[0]}: %{text} of the %{customdata[1]} images<extra></extra>",
         )
     )
-    figure.update_xaxes(showgrid=False, ticks="", side="bottom", constrain="domain")
-    figure.update_yaxes(showgrid=False, ticks="", scaleanchor="x", scaleratio=0.72, constrain="domain")
+    for x, y in ((1, 0), (0, 1)):
+        figure.add_scatter(
+            x=[x - 0.49, x + 0.49, x + 0.49, x - 0.49],
+            y=[y - 0.49, y - 0.49, y + 0.49, y + 0.49],
+            mode="lines",
+            fill="toself",
+            line={"width": 0},
+            fillcolor="rgba(0,0,0,0)",
+            fillpattern={
+                "shape": "/",
+                "size": 9,
+                "solidity": 0.12,
+                "fgcolor": "rgba(120, 60, 10, 0.35)",
+                "bgcolor": "rgba(0,0,0,0)",
+            },
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    ticks = {"tickvals": [0, 1], "ticktext": _CLASSES, "showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain"}
+    figure.update_xaxes(**ticks, range=[-0.5, 1.5], side="bottom")
+    figure.update_yaxes(**ticks, range=[-0.5, 1.5], tickangle=-90, scaleanchor="x", scaleratio=0.72)
     figure.update_layout(margin={"t": 12})
     return figure
 
 
+_CLASSES = ["benign", "malignant"]
+_CELLS = [["cleared", "false alarms"], ["missed cancers", "cancers found"]]
+
+
 def confusion_cells(counts: Confusion) -> tuple[list[list[float]], list[list[str]]]:
-    """Shares of the row, and texts, of the matrix's cells: what changes in it with the threshold."""
+    """Shares of the row, and texts, of the matrix's cells: what changes in it with the threshold.
+
+    The shares of wrong decisions are given below zero: they have colours of their own.
+    """
     cells = [[counts.tn, counts.fp], [counts.fn, counts.tp]]
-    shares = [[value / max(1, sum(row)) for value in row] for row in cells]
-    texts = [
-        [f"<b>{value:,}</b><br>{share:.1%}" for value, share in zip(*pair, strict=True)]
-        for pair in zip(cells, shares, strict=True)
-    ]
+    shares, texts = [], []
+    for row, (numbers, words) in enumerate(zip(cells, _CELLS, strict=True)):
+        of_row = [value / max(1, sum(numbers)) for value in numbers]
+        shares.append([share if row == column else -share for column, share in enumerate(of_row)])
+        texts.append(
+            [f"<b>{value:,}</b> ({share:.1%})<br>{word}" for value, word, share in zip(numbers, words, of_row, strict=True)]
+        )
     return shares, texts
 
 
@@ -156,9 +187,9 @@ def score_histogram(y: ArrayLike, s: ArrayLike, threshold: float | None = None, 
         line = {"color": COLORS["threshold"], "dash": "dash", "width": 2}
         figure.add_vline(x=threshold, line=line)
         anchor = "right" if threshold > (low + high) / 2 else "left"
-        figure.add_annotation(
-            x=threshold, y=1, yref="paper", yanchor="top", xanchor=anchor, text=f" threshold {threshold:.3f} ", showarrow=False
-        )
+        above = {"y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": anchor, "showarrow": False}  # no bar reaches there
+        figure.add_annotation(x=threshold, text=f" threshold {threshold:.3f} ", **above)
+        figure.update_layout(margin={"t": 62}, legend={"y": 1.1})
     figure.update_layout(barmode="overlay", bargap=0, xaxis={"range": [low, high]}, yaxis={"tickformat": ".0%"})
     return figure
 

@@ -55,7 +55,7 @@ def loss_figure(source: History | Events, *, smoothing: float = SMOOTHING, span:
 def metric_figure(
     source: History | Events, names: Sequence[str] | None = None, *, span: Span = "trained", height: int = 380
 ) -> Any:
-    """Validation figures by epoch, each in [0, 1].
+    """Validation figures by epoch, each in [0, 1]; of ROC AUC alone the upper part, with the line of chance.
 
     Args:
         source: lines of events.jsonl in order, or a History of them.
@@ -74,7 +74,14 @@ def metric_figure(
         width = 3.0 if index == 0 else 2.0
         title = METRIC_TITLES.get(name, name)
         add_epoch_line(figure, history, history.series(name), title, color=color, dash=dash, width=width)
-    figure.update_yaxes(range=[-0.01, 1.01], dtick=0.2)
+    values = [value for name in chosen for value in history.series(name) if value is not None]
+    areas = all(name == "auc" for name in chosen)
+    low = 0.4 if areas and min(values, default=0.0) >= 0.4 else 0.0
+    figure.update_yaxes(range=[low - 0.01, 1.01], dtick=0.1 if low else 0.2)
+    if areas:  # of the others chance depends on the images
+        figure.add_hline(y=0.5, line={"color": COLORS["neutral"], "dash": "dot", "width": 1.5})
+        where = {"x": 1, "xref": "paper", "xanchor": "right", "yanchor": "bottom", "showarrow": False}
+        figure.add_annotation(y=0.5, text="chance", font={"size": 14}, **where)
     _finish(figure, history, span)
     return figure
 

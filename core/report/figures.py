@@ -204,8 +204,8 @@ def decision(name: str, curve: DecisionCurve, threshold: float | None, caption: 
     figure, axes = canvas(HALF, _SQUARE)
     axes.fill_between(curve.thresholds, curve.low, curve.high, color=COLORS["test"], alpha=0.16, linewidth=0)
     axes.plot(curve.thresholds, curve.model, color=COLORS["test"], linewidth=1.7, label="model")
-    axes.plot(curve.thresholds, curve.treat_all, color=INK, linestyle="--", linewidth=1.2, label="recall everybody")
-    axes.axhline(0, color=COLORS["benign"], linestyle=":", linewidth=1.2, label="recall nobody")
+    axes.plot(curve.thresholds, curve.treat_all, color=INK, linestyle="--", linewidth=1.2, label="recall everyone")
+    axes.axhline(0, color=COLORS["benign"], linestyle=":", linewidth=1.2, label="recall no one")
     if threshold is not None:
         axes.axvline(threshold, color=INK, linestyle="--", linewidth=0.8)
     top = max(0.01, float(np.nanmax(curve.high)), float(curve.treat_all.max()))

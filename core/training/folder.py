@@ -6,6 +6,7 @@ is written to them would land there. A named pipe would be waited for without en
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -123,6 +124,19 @@ class Presence:
         """Raises BadRun when the folder was deleted or renamed since, also if another one has its name now."""
         if self._identity is None or _identity(self._folder) != self._identity:
             raise was_deleted(self._folder)
+
+    def follow(self) -> Path:
+        """Where the folder is now: renamed meanwhile, it is still beside where it was.
+
+        Raises:
+            BadRun: it was deleted, or moved elsewhere.
+        """
+        if self._identity is not None and _identity(self._folder) != self._identity:
+            with contextlib.suppress(OSError):
+                beside = [each for each in self._folder.parent.iterdir() if each.is_dir() and not each.is_symlink()]
+                self._folder = next((each for each in beside if _identity(each) == self._identity), self._folder)
+        self.require()
+        return self._folder
 
 
 def identity_of(folder: Path) -> str:

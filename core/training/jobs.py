@@ -254,7 +254,7 @@ def _out_of_line(status: Status) -> dict[str, Any]:
     """What a run is that has left the line: what it was before, or one that never began."""
     if status.was:
         return {"state": status.was, "reason": status.was_reason, "was": "", "was_reason": ""}
-    return {"state": "stopped", "reason": "Taken out of the line before it began.", "finished": time.time()}
+    return {"state": "stopped", "reason": "Removed from the queue before it began.", "finished": time.time()}
 
 
 def _withdraw_all(run: Run) -> None:

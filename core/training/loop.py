@@ -25,7 +25,7 @@ from core.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from core.training.events import Event
 from core.training.features import store_features
 from core.training.files import remove_leftovers
-from core.training.gating import fit_gate_of
+from core.training.gating import GATE, fit_gate_of
 from core.training.lone import has_batch_norm
 from core.training.machine import Machine, thread_count
 from core.training.memory import kept_memory
@@ -133,7 +133,7 @@ class _Training:
         yield self._opening(model, rates, again=again)
         rows = yield from self._rows(again=again)
         if rows is None:
-            yield self._done("stopped", "Stopped as asked, while images were prepared. Resume goes on from here.")
+            yield self._done("stopped", "Stopped by you, while images were prepared. Resume it to continue.")
             return
         compiled = yield from self._compiled(model)
         self.trainer = Trainer(model, rows, config, self.machine, self.progress, world, compiled)
@@ -358,14 +358,29 @@ class _Training:
             message = f"Stopped in the first epoch, after {progress.step} of {trainer.steps} steps: the model hardly learnt."
             yield self.recorder.event("warning", message=message)
         yield from self._gate(within=STOP_SECONDS)
-        kept = "the best model so far is kept" if self.run.has_model else "there is no model yet, it had made no step"
-        yield self._done("stopped", f"Stopped as asked; {kept}. Resume goes on from here.")
+        of = f" (epoch {progress.best_epoch})" if progress.best_epoch else ""
+        kept = f"The best model{of} is kept" if self.run.has_model else "There is no model yet: it had made no step"
+        yield self._done("stopped", f"Stopped by you. {kept}. Resume it to continue.")
 
     def _gate(self, within: float | None = None) -> Generator[Event, None, None]:
         """Learn from which images the kept model should stay away; a training that has a model does not fail for it."""
         if not (self.world.first and self.run.has_model):
             return
-        problem = fit_gate_of(self.run.path, self.trainer.rows, self.machine.device, within=within)
+        phase = self.run.status().phase
+        self.recorder.update(phase=GATE, eta_seconds=None)
+        stopped = None if within is not None else lambda: self.run.requested("stop")
+        fitting = fit_gate_of(self.run.path, self.trainer.rows, self.machine.device, within=within, stopped=stopped)
+        told = float("-inf")
+        while True:
+            try:
+                done, total = next(fitting)
+            except StopIteration as end:
+                problem = end.value
+                break
+            if done == total or time.monotonic() - told >= STEP_SECONDS:
+                told = time.monotonic()
+                yield self.recorder.event("prepare", done=done, total=total, what=GATE)
+        self.recorder.note(phase=phase)
         if problem:
             yield from self._warn([("gate", f"Which images the model should not judge was not learned. {problem}")])
 

@@ -16,7 +16,10 @@ export default function (component) {
     range.setAttribute("aria-valuetext", grid[state.index].toFixed(3))
     const moved = state.index !== frozen
     find(".value").textContent = grid[state.index].toFixed(3)
-    find(".badge").textContent = moved ? "exploring" : "frozen"
+    find(".badge").textContent = moved ? "exploring" : "fixed (in use)"
+    find(".badge").title = moved
+      ? "Only this page shows figures at this threshold."
+      : "Chosen on validation and stored with the model: it decides with this threshold everywhere."
     find(".badge").classList.toggle("moved", moved)
     find(".words").textContent = moved ? `Nothing is changed: the model decides at ${grid[frozen].toFixed(3)}.` : state.data.words
     find(".reset").hidden = !moved
@@ -86,7 +89,7 @@ export default function (component) {
     find(".cards").replaceChildren(...data.cards.map(card))
   }
   find(".mark").style.left = share(data.grid[data.frozen])
-  find(".mark").title = `frozen: ${data.grid[data.frozen].toFixed(3)}`
+  find(".mark").title = `in use: ${data.grid[data.frozen].toFixed(3)}`
   // the server's threshold, unless a newer one is on its way to it
   const same = state.awaiting === null || state.awaiting === data.grid[data.index]
   if (same) state.awaiting = null
@@ -115,5 +118,5 @@ function fill(box, { values, lows, highs, note, detail }, index, frozen) {
   const limits = note ? "too few patients" : none ? "nothing to count" : detail ? at(detail, index) : ""
   box.querySelector(".limits").textContent = lows && !none ? `[${at(lows, index).toFixed(3)}, ${at(highs, index).toFixed(3)}]` : limits
   if (note) box.title = note
-  box.querySelector(".was").textContent = frozen !== false && values.length > 1 && !note ? `frozen ${text(frozen)}` : ""
+  box.querySelector(".was").textContent = frozen !== false && values.length > 1 && !note ? `in use ${text(frozen)}` : ""
 }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.evaluate import CalibrationReport
     from core.metrics import CalibrationSummary
 
+NARROW = 0.1  # of the scale from 0 to 1
 METHODS = {"temperature": "Temperature", "logistic": "Logistic", "isotonic": "Isotonic"}
 HELP = """
 **Reliability diagram.** Images are sorted by score into ten bins. A point on the diagonal keeps its promise: among images
@@ -26,7 +27,7 @@ Lower is better; chance alone gives an ECE above zero, so read it beside *what c
 **Slope** below 1: scores too extreme. **Intercept** below 0: scores too high on the whole.
 
 **Temperature** is one number that draws scores towards or away from 0.5; **logistic** also shifts them; **isotonic** makes
-steps. All are fitted on validation and frozen. None changes the order of scores, so AUC and decisions stay as they are.
+steps. All are fitted on validation and then stay fixed. None changes the order of scores, so AUC and decisions stay the same.
 """
 
 
@@ -38,8 +39,8 @@ def calibrating(scene: Scene) -> None:
         return
     if scene.same_weights and calibration(scene).to_dict() != report.frozen.to_dict():
         st.warning(
-            f"The calibration has been fitted again since this split was scored: frozen now is {calibration(scene).method}. "
-            "What is called frozen below is the earlier one; score again for figures of the model as it is."
+            f"The calibration has been fitted again since this split was scored: in use now is {calibration(scene).method}. "
+            "What is called in use below is the earlier one; score again for figures of the model as it is."
         )
     methods = [name for name in report.bins if name != "none"]
     left, right = paper.halves("calibration", (400, 560))
@@ -47,7 +48,7 @@ def calibrating(scene: Scene) -> None:
         names = {name: METHODS[name] + (", the model's own" if name == report.frozen.method else "") for name in methods}
         own = report.frozen.method if report.frozen.method in methods else None
         shown = kept.segmented("Beside the raw score", names, "evaluate:calibration", default=own) if methods else ""
-        diagram(report, shown)
+        diagram(scene, report, shown)
     with right:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(_verdict(report), width="stretch")
@@ -57,21 +58,41 @@ def calibrating(scene: Scene) -> None:
         _notes(scene, report)
 
 
-def diagram(report: CalibrationReport, shown: str) -> None:
-    """Raw and calibrated scores against what was observed."""
+def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
+    """Raw and calibrated scores against what was observed; below it how many images have which score."""
     from core.plots import reliability_figure
 
-    curves = {"raw score": report.bins["none"]}
+    raw = scene.found.predictions["score"].to_numpy()
+    curves, scores = {"raw score": report.bins["none"]}, {"raw score": raw}
+    low, high = float(raw.min()), float(raw.max())
+    beside, its_scores = {}, {}
     if shown:
-        curves[METHODS[shown].lower()] = report.bins[shown]
-    components.figure(reliability_figure(curves, height=430), "evaluate:reliability", alt="reliability diagram")
+        beside[METHODS[shown].lower()] = report.bins[shown]
+        if shown == report.frozen.method:
+            its_scores[METHODS[shown].lower()] = report.frozen.apply(raw)
+    narrow = high - low < NARROW
+    if not narrow:
+        curves, scores = curves | beside, scores | its_scores
+    chart = reliability_figure(curves, scores=scores, height=430)
+    components.figure(chart, "evaluate:reliability", alt="reliability diagram, and a histogram of the scores below it")
+    if narrow:
+        st.warning(
+            f"All raw scores lie between {low:.3f} and {high:.3f}. So close together they say little about how likely a "
+            "malignant finding is, whatever the diagram shows; it is zoomed to them.",
+            icon=":material/zoom_in:",
+        )
+        if beside:  # on one axis with them the raw scores would be a vertical line
+            chart = reliability_figure(beside, scores=its_scores, height=380)
+            components.figure(
+                chart, "evaluate:reliability:calibrated", alt=f"reliability diagram, {METHODS[shown]} calibration"
+            )
 
 
 def figures(report: CalibrationReport) -> None:
     """Brier score, ECE, slope and intercept of every method."""
     told = {name: found for name, found in report.summaries.items() if not isinstance(found, str)}
     heads = [
-        "Raw score" if name == "none" else METHODS[name] + (" (frozen)" if name == report.frozen.method else "")
+        "Raw score" if name == "none" else METHODS[name] + (" (in use)" if name == report.frozen.method else "")
         for name in told
     ]
     rows: list[list[Interval | str | None]] = [
@@ -92,15 +113,15 @@ def _verdict(report: CalibrationReport) -> str:
     before, after = report.before, report.after
     if isinstance(before, str):
         return before
-    words = f"As they come, the scores are {_quality(before)}"
+    words = f"The raw scores are {_quality(before)}"
     if report.frozen.method == "none" or isinstance(after, str):
         return words + "; the model has no calibration of its own."
-    return f"{words}; with the frozen {report.frozen.method} calibration they are {_quality(after)}."
+    return f"{words}; with the model's own {report.frozen.method} calibration they are {_quality(after)}."
 
 
 def _quality(found: CalibrationSummary) -> str:
     far = found.beyond_chance
-    return f"**{'not calibrated' if far else 'as well calibrated as can be told'}** (ECE {found.ece.value:.3f})"
+    return f"**{'not calibrated' if far else 'not clearly miscalibrated'}** (ECE {found.ece.value:.3f})"
 
 
 def _notes(scene: Scene, report: CalibrationReport) -> None:
@@ -108,9 +129,11 @@ def _notes(scene: Scene, report: CalibrationReport) -> None:
     if report.on_validation:
         notes.append("The calibrations were fitted on these very images: here they look too good. See the test set.")
     if report.note:
-        notes.append(f"No calibration is frozen with this model: {report.note}.")
+        notes.append(f"This model has no calibration: {report.note}.")
     if report.frozen.method == "temperature":
-        drawn = "scores were too sure of themselves" if report.frozen.temperature > 1 else "scores were too timid"
-        notes.append(f"The frozen temperature is {report.frozen.temperature:.2f}: {drawn}.")
-    notes.append("Points with few images have long intervals; a bin off the diagonal within its interval says nothing.")
+        drawn = "the raw scores were too extreme" if report.frozen.temperature > 1 else "the raw scores were too close to 0.5"
+        notes.append(f"The temperature is {report.frozen.temperature:.2f}: {drawn}.")
+    notes.append(
+        "Points with few images have long intervals; a point whose interval reaches the diagonal is no sign of miscalibration."
+    )
     st.caption(" ".join(notes))

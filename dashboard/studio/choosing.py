@@ -78,10 +78,10 @@ def outcome(scene: Scene, value: float) -> None:
     for name, title in (("sensitivity", "Sensitivity"), ("specificity", "Specificity"), ("ppv", "PPV"), ("npv", "NPV")):
         rows.append([title, *(_only(getattr(found, name)) for found in both)])
     rows.append(["Flagged as malignant", *(f"{int(found.tp[0] + found.fp[0]):,} of {scene.summary.rows:,}" for found in both)])
-    paper.table(["On validation", "by this rule", "frozen now"], rows, stacked=True)
+    paper.table(["On validation", "by this rule", "in use now"], rows, stacked=True)
     st.caption(
         f"By {scene.units}. Both thresholds were chosen on validation, the very {scene.units} that are counted here, so both "
-        "columns flatter; the test set will tell."
+        "columns are optimistic; the test set will show."
     )
 
 
@@ -110,19 +110,19 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
         if already:
             st.badge("This is what is in use", icon=":material/lock:")
         elif opened:
-            with st.popover("Freeze it all the same", icon=":material/warning:"):
+            with st.popover("Use it all the same", icon=":material/warning:"):
                 times = "once" if opened == 1 else f"{opened} times"
                 st.markdown(
                     f"The test set of this run has been opened **{times}**. A threshold chosen now is chosen with it in view: "
-                    "its test figures are no longer honest. If you go on, it is written down and stands in the report."
+                    "its test figures are no longer unbiased. If you continue, this is recorded and printed in the report."
                 )
-                sure = st.checkbox("I know; write it down", key="evaluate:reopen")
-                press = st.button("Freeze and record it", type="primary", disabled=not sure, key="evaluate:freeze")
+                sure = st.checkbox("I understand; record it", key="evaluate:reopen")
+                press = st.button("Use and record it", type="primary", disabled=not sure, key="evaluate:freeze")
         else:
-            press = st.button("Freeze this threshold", type="primary", icon=":material/lock:", key="evaluate:freeze")
+            press = st.button("Use this threshold", type="primary", icon=":material/lock:", key="evaluate:freeze")
     st.caption(
-        "Freezing chooses a threshold by this rule for images, breasts and patients, each on validation, and puts them into "
-        "the model. " + (f"Frozen now: {_words(scene.rule)}." if scene.rule else "")
+        "This chooses a threshold by this rule for images, breasts and patients, each on validation, and stores them "
+        "with the model. " + (f"In use now: {_words(scene.rule)}." if scene.rule else "")
     )
     if press:
         with components.errors_shown():

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from core.evaluate import Comparison
     from core.training import Run
 
+MOST = 5  # runs on the ROC chart besides the two that are compared: more colours cannot be told apart
 HELP = """
 Scores of two models on one image go up and down together, so their difference is known far better than two intervals side by
 side suggest. **DeLong** tests the difference of the two AUCs; the **bootstrap** draws the same patients for both runs; the
 **exact test** looks only at images that the two runs decide differently, and the interval beside it leaves out 0 only where the
 test does (Fay and Lumbard, 2021). Sensitivity and specificity are each run's own, at its
-own frozen threshold.
+own threshold in use.
 
 A p value says how surprising the difference would be if the runs were equally good. It does not say that a difference matters,
 and after trying many runs the best one looks better than it is.
@@ -59,7 +60,10 @@ def _not_scored(other: Run, split: str) -> None:
         f"{components.plain(other.name)} has not been scored on its {SPLITS[split].lower()} set yet.", icon=":material/info:"
     )
     if st.button(
-        f"Score {components.plain(other.name)}", icon=":material/play_arrow:", type="primary", key="evaluate:score_other"
+        f"Score {components.plain(other.name)}",
+        icon=":material/play_arrow:",
+        type="primary",
+        key=f"evaluate:score_other:{other.name}",
     ):
         opening.score(other, split)
 
@@ -83,7 +87,7 @@ def _other(scene: Scene, names: list[str]) -> None:
             except LabError as error:
                 st.warning(paper.said(str(error)), icon=":material/block:")
                 return
-            _overlay(scene, second)
+            _overlay(scene, second, [each for each in names if each != name])
     with right:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(verdict(found), width="stretch")
@@ -122,15 +126,40 @@ def verdict(found: Comparison) -> str:
     return f"{words}. **{components.plain(found.second if change.value > 0 else found.first)} is better** on these images."
 
 
-def _overlay(scene: Scene, second: Scene) -> None:
+def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
+    """ROC curves of both runs, and of as many others as are wanted."""
     from core.plots import empty_figure, roc_figure
 
+    chosen = kept.pills("More runs on the chart", others, f"evaluate:others:{scene.run.name}") if others else []
+    more = [found for name in chosen[:MOST] if (found := _scene_of(scene, name)) is not None]
     try:
         band = curves(scene)[1]
-        chart = roc_figure({scene.run.name: curves(scene)[0], second.run.name: curves(second)[0]}, band=band, height=400)
+        shown = {each.run.name: curves(each)[0] for each in (scene, second, *more)}
+        chart = roc_figure(shown, band=band, height=400)
     except NotEnoughData as error:
         chart = empty_figure(str(error).split(".")[0], height=400)
-    components.figure(chart, "evaluate:compare", alt="ROC curves of both runs")
+    components.figure(chart, "evaluate:compare", alt=f"ROC curves of {2 + len(more)} runs")
+    if len(chosen) > MOST:
+        st.caption(f"The chart holds {MOST + 2} runs at most: the first {MOST} of those chosen are shown.")
+    if more:
+        st.caption("Differences and tests are of the two runs compared. The best of many runs looks better than it is.")
+
+
+def _scene_of(scene: Scene, name: str) -> Scene | None:
+    """Another run on the same split and images, at the same level; None, and the reason on the page, where there is none."""
+    run = services.open_run(name)
+    found = results.evaluation(run, scene.found.split)
+    if found is None:
+        _not_scored(run, scene.found.split)
+        return None
+    level = found.levels[scene.level]
+    if isinstance(level, str):
+        st.info(paper.said(f"{name}: {level}"), icon=":material/info:")
+        return None
+    if set(found.predictions["path"]) != set(scene.found.predictions["path"]):
+        st.info(f"{components.plain(name)} was scored on other images, so its curve does not compare.", icon=":material/block:")
+        return None
+    return Scene(run, found, level)
 
 
 # ---------------------------------------------------------------- published figures

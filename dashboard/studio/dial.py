@@ -23,17 +23,20 @@ KEY = "evaluate:dial"
 _dial = component(
     "dial",
     html='<div class="dial"><div class="line"><span>Threshold</span><output class="value"></output><span class="badge"></span>'
-    '<span class="words"></span><button class="reset" hidden>Back to the frozen one</button></div>'
+    '<span class="words"></span><button class="reset" hidden>Back to the one in use</button></div>'
     '<div class="slide"><input type="range" aria-label="Threshold"><div class="marks"><div class="mark"></div></div></div>'
     '<div class="cards"></div></div>',
     uses=("live",),
 )
 
 SHARES = {
-    "sensitivity": ("Sensitivity", "Of the malignant {units}, the share that is called malignant."),
-    "specificity": ("Specificity", "Of the benign {units}, the share that is called benign."),
-    "ppv": ("PPV", "Of those called malignant, the share that is. It holds for this data set's share of malignant {units}."),
-    "npv": ("NPV", "Of those called benign, the share that is. It holds for this data set's share of malignant {units}."),
+    "sensitivity": ("Sensitivity", "Of the malignant {units}, the share that is flagged as malignant."),
+    "specificity": ("Specificity", "Of the benign {units}, the share that is not flagged."),
+    "ppv": (
+        "PPV",
+        "Of those flagged as malignant, the share that is malignant. It holds for this data set's share of malignant {units}.",
+    ),
+    "npv": ("NPV", "Of those not flagged, the share that is benign. It holds for this data set's share of malignant {units}."),
 }
 STORED = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "precision"}  # names in a Summary
 

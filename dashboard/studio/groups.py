@@ -48,7 +48,7 @@ With ten groups, one will stand out by chance alone. So each group is tested aga
 **adjusted for the number of tests** (Holm): only an adjusted p below 0.05 is worth a second look.
 
 A group with fewer than five patients of a class gets no number: it would be noise. Groups are counted by images.
-Sensitivity and specificity are those at the threshold that was frozen when the split was scored, wherever the slider stands.
+Sensitivity and specificity are those at the threshold that was in use when the split was scored, wherever the slider stands.
 """
 SHORTCUT_HELP = """
 **Why.** Where malignant images come from another scanner, or from older women, a model can be right for the wrong reason.
@@ -149,7 +149,7 @@ def _caption(scene: Scene, rows: tuple[Subgroup, ...]) -> None:
     notes = [] if scene.level == "image" else ["By images, whatever the level above."]
     now = scene.now(scene.found.summary)
     if now != scene.found.threshold:
-        notes.append(f"At the earlier threshold {scene.found.threshold:.3f}; frozen now: {now:.3f}.")
+        notes.append(f"At the earlier threshold {scene.found.threshold:.3f}; in use now: {now:.3f}.")
     if any(row.compared == "sensitivity" for row in rows):
         notes.append("Kinds of lesions stand under Sensitivity and are compared by it, all other groups by AUC.")
     notes.append(

@@ -12,7 +12,7 @@ from core.metrics import frozen_thresholds
 from core.training.lineage import read_parent
 from dashboard import components, judging, results
 from dashboard.components import number
-from dashboard.studio import access_list, paper
+from dashboard.studio import access_list, paper, tables
 from dashboard.studio.scene import SPLITS, UNITS
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def not_scored(run: Run, split: str) -> None:
         if split == "test":
             st.markdown("## The test set has not been opened for this run", anchors=False)
             st.markdown(
-                f"It tells the truth once. The threshold **{threshold}** is frozen on validation. Each opening is counted and "
-                "stands in the report: open it when you are done choosing between settings."
+                f"Use it once, at the very end, when you are done choosing between settings. The threshold **{threshold}** was "
+                "fixed on validation. Each opening is counted and printed in the report."
             )
             access_list.summary(run)
             confirmed_opening(run, "Open the test set", "evaluate:start")
@@ -118,14 +118,16 @@ def about(run: Run, found: Evaluation) -> None:
         else:
             parts.append(f"scored {_day(found.last_opened)}")
         st.markdown(" · ".join(parts + _inherited(run, found.split)), width="stretch")
-        if found.split == "test":
-            _history(run, found)
-            with st.popover("Open again", icon=":material/refresh:"):
-                st.markdown("Scores the test set anew. It is counted, and the count cannot be taken back.")
-                if st.button("Open it again", key="evaluate:again"):
-                    score(run, found.split)
-        elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
-            score(run, found.split)
+        with st.container(horizontal=True, width="content", gap="small"):
+            tables.downloads(run, found)
+            if found.split == "test":
+                _history(run, found)
+                with st.popover("Open again", icon=":material/refresh:"):
+                    st.markdown("Scores the test set anew. It is counted, and the count cannot be taken back.")
+                    if st.button("Open it again", key="evaluate:again"):
+                        score(run, found.split)
+            elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
+                score(run, found.split)
     _outdated(run, found)
     judging.chance_notice(run)
     if found.excluded:
@@ -153,7 +155,7 @@ def _outdated(run: Run, found: Evaluation) -> None:
             return
         why = (
             f"The threshold has been chosen again since this split was scored: {', '.join(moved)} now. The slider and all that "
-            "follows it go by that; Subgroups, Compare and Figures still tell of the earlier one."
+            "follows it use that; Subgroups, Compare and All numbers still show the earlier one."
         )
     task = results.evaluation_task(run, found.split)
     again = "Open the test set again" if found.split == "test" else "Score again"
@@ -171,7 +173,7 @@ def _history(run: Run, found: Evaluation) -> None:
             [_day(each.when), "scored", f"{each.threshold:.3f}", each.weights_sha256[:8]] for each in found.history
         ]
         rows += [
-            [_day(each.when), "threshold frozen anew", f"{each.before:.3f} to {each.after:.3f}", each.rule]
+            [_day(each.when), "threshold chosen again", f"{each.before:.3f} to {each.after:.3f}", each.rule]
             for each in found.refrozen
         ]
         paper.table(["When", "What", "Threshold", "Model or rule"], sorted(rows, key=lambda row: str(row[0])))

@@ -17,6 +17,7 @@ from dashboard.studio.cases import explain, judged
 from dashboard.studio.scene import Scene
 
 if TYPE_CHECKING:
+    from core.evaluate import Evaluation
     from core.training import Run
 
 
@@ -24,19 +25,18 @@ LARGEST = 1 << 28  # bytes of a download
 
 
 def figures(scene: Scene) -> None:
-    """The table of figures at the frozen threshold, and what can be taken along."""
+    """The table of all figures at the threshold in use."""
     summary = scene.summary
     rows = [[title, value, interval, note] for title, value, interval, note in summary.table_rows()]
     paper.table(["Figure", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
-    made = f"the frozen threshold {summary.threshold:.3f}"
+    made = f"the threshold in use, {summary.threshold:.3f}"
     if summary.threshold != scene.frozen:
-        made = f"the earlier threshold {summary.threshold:.3f} (frozen now: {scene.frozen:.3f})"
+        made = f"the earlier threshold {summary.threshold:.3f} (in use now: {scene.frozen:.3f})"
     st.caption(
         f"At {made}, wherever the slider stands, by {scene.units}. "
         f"Patients, never images, are resampled {summary.samples:,} times: {summary.patients:,} patients, "
         f"{summary.malignant_patients:,} with a malignant and {summary.benign_patients:,} with a benign {summary.level}."
     )
-    downloads(scene)
 
 
 def images(scene: Scene) -> None:
@@ -97,27 +97,22 @@ def content_of(path: Path) -> bytes:
         raise BadRun(f"{path}: cannot be read ({words}). Reload the page: the run may have been deleted or renamed.") from error
 
 
-def downloads(scene: Scene) -> None:
-    """The predictions as CSV, and the report as one HTML file."""
-    run, found = scene.run, scene.found
-    left, right = st.columns(2)
-    with left.container(border=True, height="stretch"):
-        st.markdown("## Predictions", anchors=False)
-        st.markdown(f"{found.images:,} rows: path, patient, side, view, label, split, score, and what is known of each image.")
-        content = content_of(run.path / "predictions" / f"{found.split}.csv")
-        st.download_button(
-            "Download CSV",
-            content,
-            f"{run.name}-{found.split}.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-            key="evaluate:csv",
-        )
-    with right.container(border=True, height="stretch"):
-        st.markdown("## Report", anchors=False)
-        st.markdown("One self-contained HTML file: data, recipe, curves, figures with intervals, heatmaps. Opens offline.")
+def downloads(run: Run, found: Evaluation) -> None:
+    """What can be taken along, as buttons in a row: the report as one HTML file, and the predictions as CSV."""
+    with st.popover("Report", icon=":material/description:", key="evaluate:report_popover"):
+        st.markdown("One HTML file with data, recipe, curves, figures with intervals and heatmaps. It opens without internet.")
         report(run)
+    st.download_button(
+        "CSV",
+        lambda: content_of(run.path / "predictions" / f"{found.split}.csv"),
+        f"{run.name}-{found.split}.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="evaluate:csv",
+        help=f"The scores of {found.images:,} images, a row an image: path, patient, side, view, label, split, score, and what "
+        "else is known of it.",
+    )
 
 
 @components.errors_shown()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, kept, pictures, sealing, services
+from dashboard import components, import_options, kept, pictures, sealing, services
 from dashboard.components import Metric
 from dashboard.images import image_ref, look
 from dashboard.pictures import Tile
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from core.config import Recipe
     from core.data.checks import CheckReport
-    from core.data.importers import Importer
 
 PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
@@ -113,14 +112,13 @@ def images(manifest: Path) -> None:
     frame = sealing.visible(PAGE, manifest)
     with st.container(key="narrow_filter"):
         labels, splits, search, pager = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
-    label = labels.segmented_control("Label", ["benign", "malignant"], key="data:label", label_visibility="collapsed")
+    with labels:
+        label = kept.optional("Label", ["benign", "malignant"], "data:label")
     present = [name for name in ("train", "val", "test") if (frame["split"] == name).any()]
-    split = splits.segmented_control("Split", present, key="data:split", label_visibility="collapsed") if present else None
-    text = (
-        search.text_input("Find", placeholder="patient or file name", key="data:find", label_visibility="collapsed")
-        .strip()
-        .lower()
-    )
+    with splits:
+        split = kept.optional("Split", present, "data:split") if present else None
+    with search:
+        text = kept.text("Find", "data:find", placeholder="patient or file name", hide_label=True).strip().lower()
     as_stored = kept.segmented("Shown", LOOKS, "data:look", hide_label=True) == "stored"
     recipe = None if as_stored else services.settings().preprocessing
     rows = frame
@@ -139,7 +137,7 @@ def images(manifest: Path) -> None:
         return
     pages = -(-len(rows) // (ROWS * COLUMNS))
     with pager:
-        page = int(st.number_input("Page", 1, pages, key="data:page", label_visibility="collapsed")) if pages > 1 else 1
+        page = kept.whole("Page", 1, pages, "data:page", default=1, hide_label=True) if pages > 1 else 1
     first = (page - 1) * ROWS * COLUMNS
     shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
     sealing.shown(PAGE, manifest, [str(row.path) for row in shown])
@@ -316,7 +314,7 @@ def import_form(*, primary: bool = True) -> None:
         "Layout", list(IMPORTERS), format_func=lambda key: f"{key} · {IMPORTERS[key].description}", key="import:name"
     )
     source = st.text_input("Folder or file on this machine", key="import:source", placeholder="/path/to/images").strip()
-    options = _options(IMPORTERS[name])
+    options = import_options.fields(IMPORTERS[name])
     task = services.task("import")
     if task is not None and task.running:
         _progress("import", "import:cancel")
@@ -332,18 +330,6 @@ def import_form(*, primary: bool = True) -> None:
         with components.errors_shown():
             services.start_import(name, Path(source), options)
             st.rerun()
-
-
-def _options(importer: Importer) -> dict[str, str]:
-    """A text field for each option of the importer; only what was filled in is passed on."""
-    if not importer.options:
-        return {}
-    with st.expander("Options"):
-        typed = {
-            name: st.text_input(name, help=words, placeholder=words, key=f"import:{importer.name}:{name}").strip()
-            for name, words in importer.options.items()
-        }
-    return {name: text for name, text in typed.items() if text}
 
 
 with components.page(

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from core.errors import LabError
 from dashboard import components, kept, results
-from dashboard.studio import calibrating, cases, charts, choosing, comparing, dial, groups, opening, screening, tables
+from dashboard.studio import dial, opening, parts
 from dashboard.studio.scene import LEVELS, SPLITS, Scene
-
-TABS: dict[str, Callable[[Scene], None]] = {
-    "Curves": charts.charts,
-    "Choose a threshold": choosing.choosing,
-    "Calibration": calibrating.calibrating,
-    "Screening": screening.screening,
-    "Subgroups": groups.subgroups,
-    "Shortcuts": groups.shortcuts,
-    "Compare": comparing.comparing,
-    "Mistakes": cases.cases,
-    "All images": tables.images,
-    "Figures": tables.figures,
-}
 
 
 def show() -> None:
@@ -67,12 +52,13 @@ def show() -> None:
 @st.fragment
 @components.errors_shown()
 def studio(scene: Scene) -> None:
-    """The threshold and everything below it; only this runs again when the slider has moved or another tab is chosen."""
+    """The threshold and everything below it; only this runs again when the slider has moved or another part is chosen."""
     components.require_there(scene.run)
     dial.dial(scene)
-    tab = kept.segmented("What to look at", list(TABS), "evaluate:tab", hide_label=True)
+    with st.container(key="evaluate_parts", horizontal=True, vertical_alignment="center"):
+        part = parts.choose()
     with components.errors_shown():
-        TABS[tab](scene)
+        part(scene)
 
 
 with components.page(

@@ -2,51 +2,61 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, services
+from dashboard import components, example, services
 from dashboard.components import Metric
 from dashboard.states import state_of
+
+if TYPE_CHECKING:
+    from core.training import Run
 
 METRICS = {"auc": "ROC AUC", "pr_auc": "PR AUC"}
 
 
 def show() -> None:
-    """State of data, runs and machine in three cards, then the next step."""
+    """State of data, runs and machine in three cards, what is training, the next step beside an example, and the workflow."""
     manifest = services.current_manifest()
     runs = services.runs()
     trained = [run for run in runs if services.has_model(run)]
-    components.metric_cards(
-        [
-            _data_card(),
-            _runs_card(len(runs), len(trained)),
-            Metric("Device", services.device_label(), "used for training and scoring"),
-        ]
-    )
-    st.space("small")
+    run = services.current_run(with_model=True)
+    with st.container(key="narrow_cards"):
+        components.metric_cards(
+            [
+                _data_card(),
+                _runs_card(len(runs), len(trained)),
+                Metric("Device", services.device_label(), "used for training and scoring"),
+            ]
+        )
     if services.active_runs():
         st.fragment(training_now, run_every=2.0)()
-    if manifest is None:
-        demo_step()
-    elif not trained:
-        _step(
+    if run is None:
+        demo_step() if manifest is None else _step(
             "Train a first model",
             "The data is there. The small network trains in minutes on a laptop.",
             "train",
             "Train a model",
         )
     else:
-        run = services.current_run(with_model=True)
-        name = run.name if run else trained[0].name
-        _step(
-            "See how good it is",
-            f"**{name}** has a model. Look at its figures with intervals, then at where its scores come from.",
-            "evaluate",
-            "Evaluate",
-        )
-    st.space("small")
-    _way()
+        with st.container(key="narrow_stack_home"):
+            left, right = st.columns([2, 3])
+        with left:
+            if manifest is None:
+                demo_step()
+            else:
+                _step(
+                    "See how good it is",
+                    f"**{components.plain(run.name)}** has a model. Look at its figures with intervals, then at where its "
+                    "scores come from.",
+                    "evaluate",
+                    "Evaluate",
+                )
+        with right, components.errors_shown():
+            example.show(run)
+    _way(manifest is not None, run)
 
 
 def _data_card() -> Metric:
@@ -54,11 +64,12 @@ def _data_card() -> Metric:
     if path is None:
         return Metric("Data set", "none", "nothing imported yet")
     try:
-        frame = services.manifest_frame(path)
+        counts = services.counts_of(path)
     except LabError:
         return Metric("Data set", "not readable", services.display_path(path))
-    malignant = int((frame["label"] == "malignant").sum())
-    return Metric("Data set", f"{len(frame):,} images", f"{frame['patient_id'].nunique():,} patients, {malignant:,} malignant")
+    if counts is None:
+        return Metric("Data set", "being read …", services.display_path(path))
+    return Metric("Data set", f"{counts.images:,} images", f"{counts.patients:,} patients, {counts.malignant:,} malignant")
 
 
 def _runs_card(total: int, trained: int) -> Metric:
@@ -101,7 +112,7 @@ def training_now() -> None:
 
 
 def _step(title: str, text: str, page: str, action: str) -> None:
-    with st.container(border=True):
+    with st.container(border=True, height="stretch"):
         st.markdown(f"## Next: {title}", anchors=False)
         st.markdown(text)
         if st.button(action, type="primary", icon=":material/arrow_forward:", icon_position="right", key="next_step"):
@@ -119,27 +130,50 @@ def demo_step() -> None:
         components.demo_button(primary=True)
 
 
-def _way() -> None:
+def _way(data: bool, run: Run | None) -> None:
+    """The pages in the order in which they are used, and how far this lab has come."""
+    done = {
+        "data": data,
+        "train": run is not None,
+        "evaluate": run is not None and _scored(run, "val"),
+        "explain": services.recall("explain:image") is not None,
+        "test": run is not None and _scored(run, "test"),
+    }
+    steps = [("data", "Data"), ("train", "Train"), ("evaluate", "Evaluate"), ("explain", "Explain"), ("test", "Test set, last")]
+    shown = "".join(f"<li{' class=done' if done[key] else ''}>{title}</li>" for key, title in steps)
     st.markdown("## Workflow", anchors=False)
-    steps = [
+    st.html(f"<ol class='lab-steps' aria-label='Steps of the workflow; a tick is a step that is done'>{shown}</ol>")
+    pages = [
         ("data", ":material/database: Data", "Import images, see counts, find leaks and duplicates."),
         ("inspect", ":material/frame_inspect: Inspector", "One image after each step, from file to model input."),
         ("preprocess", ":material/tune: Preprocess", "Tune contrast on real images; see exactly what the model sees."),
         ("train", ":material/model_training: Train", "Train with live curves. Pause, resume or close the page."),
         ("runs", ":material/stacked_line_chart: Runs", "Every training, side by side with others."),
-        ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion, threshold, the worst mistakes."),
+        ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion matrix, threshold, the worst mistakes."),
         ("explain", ":material/blur_on: Explain", "Heatmaps: where a score comes from."),
         ("test_image", ":material/image_search: Test image", "One file in, one score out."),
     ]
-    for start in range(0, len(steps), 4):
-        for column, (page, title, text) in zip(st.columns(4), steps[start : start + 4], strict=False):
+    for start in range(0, len(pages), 4):
+        with st.container(key=f"narrow_quarter_{start}"):
+            columns = st.columns(4)
+        for column, (page, title, text) in zip(columns, pages[start : start + 4], strict=False):
             with column.container(border=True, height="stretch"):
-                st.page_link(components.PAGES[page], label=f"**{title}**")
+                st.page_link(components.PAGES[page], label=f"**{title}**" + (" :green[✓]" if done.get(page) else ""))
                 st.markdown(text)
 
 
+def _scored(run: Run, split: str) -> bool:
+    """Whether the run was evaluated on the split; also where the figures can no longer be read."""
+    from core.training.lineage import read_entries
+
+    try:
+        return bool((read_entries(run.path).get(split) or {}).get("opened"))
+    except LabError:
+        return True
+
+
 with components.page(
-    "MammoLab",
+    "Mammogram classification",
     "Train, test and explain a benign/malignant classifier for mammograms, on your own computer.",
 ):
     show()

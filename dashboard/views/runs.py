@@ -241,7 +241,7 @@ def name_and_note(run: Run, *, at_work: bool) -> None:
 def delete(run: Run, *, at_work: bool) -> None:
     """Delete the folder, after the name has been typed."""
     if at_work:
-        st.info("Stop it first: a run at work or in line cannot be deleted.", icon=":material/info:")
+        st.info("Stop it first: a run that is training or in the queue cannot be deleted.", icon=":material/info:")
         return
     from core.training.removal import foreign, is_link
 

@@ -229,6 +229,8 @@ def outcome(run: Run, status: Status) -> None:
             else:
                 st.success(finished, icon=":material/check_circle:")
         elif status.state == "stopped":
+            if "best model" in reason.lower():  # it has named the epoch already
+                best, figure = "", figure and f" {_title(status)} on validation: {number(best_value(run, status))}."
             st.info(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{figure}", icon=":material/stop_circle:")
         elif status.state == "failed":
             usable = f"{best}{figure} It can still be used." if has_model else ""

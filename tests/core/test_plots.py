@@ -149,11 +149,23 @@ def test_precision_recall_says_the_prevalence() -> None:
 
 
 def test_confusion_shows_the_four_counts_where_they_belong() -> None:
-    heat = confusion_figure(Confusion(tp=1234, fp=20, tn=30, fn=6)).data[0]
-    assert list(heat.x) == list(heat.y) == ["benign", "malignant"]
+    figure = confusion_figure(Confusion(tp=1234, fp=20, tn=30, fn=6))
+    heat = figure.data[0]
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        assert dict(zip(axis.tickvals, axis.ticktext, strict=True)) == {0: "benign", 1: "malignant"}
     assert [["1,234" in cell for cell in row] for row in heat.text] == [[False, False], [False, True]]
     assert "30" in heat.text[0][0] and "20" in heat.text[0][1] and "6" in heat.text[1][0]
     assert heat.z[0][0] == pytest.approx(0.6)
+
+
+def test_wrong_decisions_are_named_and_differ_by_colour_and_hatching() -> None:
+    figure = confusion_figure(Confusion(tp=9, fp=2, tn=8, fn=1))
+    heat, *hatched = figure.data
+    words = [[cell.split("<br>")[1] for cell in row] for row in heat.text]
+    assert words == [["cleared", "false alarms"], ["missed cancers", "cancers found"]]
+    assert [[share < 0 for share in row] for row in heat.z] == [[False, True], [True, False]]
+    corners = {(min(each.x) + 0.49, min(each.y) + 0.49) for each in hatched}
+    assert corners == {(1, 0), (0, 1)} and all(each.fillpattern.shape for each in hatched)
 
 
 def test_confusion_of_one_class_is_drawn() -> None:
@@ -179,6 +191,7 @@ def test_histogram_counts_every_image_once(y: Any, s: Any, threshold: float | No
     low, high = figure.layout.xaxis.range
     assert low < high and (threshold is None or low <= threshold <= high)
     assert benign.marker.color != malignant.marker.color
+    assert threshold is None or figure.layout.annotations[0].yanchor == "bottom", "above the bars"
 
 
 # ---------------------------------------------------------------- live curves
@@ -199,6 +212,15 @@ def test_loss_has_both_curves_on_one_axis_of_epochs() -> None:
     assert list(validation.y) == pytest.approx([1.1, 0.55, 1.1 / 3])
     assert (training.line.color, validation.line.color) == (COLORS["train"], COLORS["val"])
     assert figure.layout.hovermode == "x unified"
+
+
+def test_roc_auc_alone_shows_the_line_of_chance_and_the_part_that_matters() -> None:
+    figure = metric_figure(events(epochs=3), ["auc"])
+    assert [shape.y0 for shape in figure.layout.shapes if shape.y0 == shape.y1] == [0.5]
+    values = [value for value in named(figure, "ROC AUC").y if value is not None]
+    low = figure.layout.yaxis.range[0]
+    assert low < min(values) and (low > 0.3) is (min(values) >= 0.4)
+    assert not [shape for shape in metric_figure(events(), ["average_precision"]).layout.shapes if shape.y0 == 0.5]
 
 
 def test_the_best_epoch_is_marked() -> None:

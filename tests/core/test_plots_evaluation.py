@@ -32,6 +32,19 @@ def test_reliability_has_a_point_a_bin_with_its_limits(scored: tuple) -> None:
     assert f"{found.ece:.3f}" in points.name
 
 
+def test_reliability_is_zoomed_to_the_scores_with_their_histogram_below() -> None:
+    random = np.random.default_rng(1)
+    s = random.uniform(0.44, 0.48, 200)
+    found = reliability(random.random(200) < 0.5, s, np.arange(200))
+    figure = reliability_figure({"raw score": found}, scores={"raw score": s})
+    low, high = figure.layout.xaxis.range
+    assert 0.43 <= low < s.min() and s.max() < high <= 0.49
+    bars = figure.data[-1]
+    assert sum(bars.y) == 200 and bars.yaxis == "y2"
+    assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
+    assert list(reliability_figure({}).layout.xaxis.range) == [0, 1]
+
+
 def test_several_reliability_diagrams_keep_their_names(scored: tuple) -> None:
     figure = reliability_figure({"as trained": reliability(*scored), "calibrated": reliability(*scored, bins=5)})
     assert [trace.name.split(" ECE")[0] for trace in figure.data[1:]] == ["as trained", "calibrated"]
@@ -43,8 +56,8 @@ def test_decision_figure_has_the_model_and_both_alternatives(scored: tuple) -> N
     figure = decision_figure(curve, threshold=0.3)
     traces = {trace.name: trace for trace in figure.data}
     assert traces["model"].y == pytest.approx(curve.model)
-    assert traces["recall everybody"].y == pytest.approx(curve.treat_all)
-    assert set(traces["recall nobody"].y) == {0}
+    assert traces["recall everyone"].y == pytest.approx(curve.treat_all)
+    assert set(traces["recall no one"].y) == {0}
     assert figure.layout.shapes[0].x0 == 0.3
     assert figure.layout.yaxis.range[0] < 0 < curve.model.max() < figure.layout.yaxis.range[1]
 

@@ -23,7 +23,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     registry.tasks.clear()
     registry.jobs.clear()
     registry.renamed.clear()
-    registry.once.add("warm-up")
+    registry.once.update(("warm-up", "probe"))
     st.cache_data.clear()
     st.cache_resource.clear()
     held.clear()

@@ -49,9 +49,11 @@ def write_images(folder: Path, patients: int = 12) -> Path:
     return manifest
 
 
-def open_page(view: str = "home") -> AppTest:
-    """The app, opened at dashboard/views/<view>.py."""
+def open_page(view: str = "home", **chosen: Any) -> AppTest:
+    """The app, opened at dashboard/views/<view>.py; `chosen`: choices of this session, a colon in a key as `__`."""
     app = AppTest.from_file(str(HOME), default_timeout=60)
+    for key, value in chosen.items():
+        app.session_state[f"chosen:{key.replace('__', ':')}"] = value
     if view != "home":
         app.switch_page(f"views/{view}.py")
     return app.run()

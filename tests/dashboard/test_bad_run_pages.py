@@ -36,7 +36,6 @@ def choose(run: Run) -> None:
     for key, value in {
         "train:run": run.name,
         "train:view": "Progress",
-        "runs:selected": [run.name],
         "explain:image": None,
     }.items():
         services.remember(key, value)
@@ -72,7 +71,7 @@ def test_every_page_opens_with_a_dozen_bad_runs_among_which_is_the_newest(run: R
         copy = bad.path.with_name(f"bad-{number}")
         shutil.copytree(bad.path, copy)
         newest(spoil)(copy)
-    app = open_page(page)
+    app = open_page(page, runs__selected=["bad"])
     assert not app.exception
     assert UNEXPECTED not in texts(app)
 
@@ -82,7 +81,7 @@ def test_every_page_opens_with_a_dozen_bad_runs_among_which_is_the_newest(run: R
 def test_a_page_opens_with_a_bad_run_chosen(run: Run, bad: Run, page: str, name: str) -> None:
     newest((DAMAGED | IRREGULAR)[name][0])(bad.path)
     choose(bad)
-    app = open_page(page)
+    app = open_page(page, runs__selected=["bad"])
     assert not app.exception
     assert UNEXPECTED not in texts(app)
 
@@ -93,7 +92,7 @@ def test_each_part_of_the_runs_page_opens_with_a_bad_run(run: Run, bad: Run, par
     (DAMAGED | IRREGULAR)[name][0](bad.path)
     choose(bad)
     services.remember("runs:part", part)
-    app = open_page("runs")
+    app = open_page("runs", runs__selected=["bad"])
     assert not app.exception
     assert UNEXPECTED not in texts(app)
 
@@ -110,7 +109,7 @@ def test_events_that_no_training_writes_are_passed_over(run: Run, bad: Run) -> N
     put("events.jsonl", HOSTILE_EVENTS)(bad.path)
     choose(bad)
     for page in ("train", "runs"):
-        app = open_page(page)
+        app = open_page(page, runs__selected=["bad"])
         assert not app.exception and not app.error
 
 
@@ -132,14 +131,14 @@ def test_a_name_from_an_address_never_leads_out_of_the_runs_folder(run: Run, nam
     assert services.open_run("tiny") == run
 
 
-def test_a_run_that_this_server_scores_is_neither_renamed_nor_deleted(run: Run) -> None:
+def test_a_run_whose_report_this_server_writes_is_neither_renamed_nor_deleted(run: Run) -> None:
     import threading
 
     go_on = threading.Event()
-    task = services.start_task(f"evaluate:{run.path}:val", "Scoring val", lambda report: go_on.wait(20))
+    task = services.start_task(f"report:{run.path}", "Writing the report", lambda report: go_on.wait(20))
     try:
         for action in (lambda: services.rename_run(run, "other"), lambda: services.delete_run(run)):
-            with pytest.raises(BadRun, match="scoring val"):
+            with pytest.raises(BadRun, match="writing the report"):
                 action()
     finally:
         go_on.set()
@@ -170,9 +169,8 @@ def test_a_file_of_a_run_that_has_gone_is_said_and_not_unexpected(run: Run) -> N
 def test_a_run_that_is_a_link_is_deleted_as_a_link_from_the_page(run: Run) -> None:
     link = run.path.with_name("linked")
     link.symlink_to(run.path, target_is_directory=True)
-    services.remember("runs:selected", ["linked"])
     services.remember("runs:part", "Delete")
-    app = open_page("runs")
+    app = open_page("runs", runs__selected=["linked"])
     assert "is a link to another folder" in texts(app)
     services.delete_run(Run(link))
     assert not os.path.lexists(link) and Run.open(run.path).problem == ""

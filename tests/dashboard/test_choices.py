@@ -37,7 +37,7 @@ def session(do: str) -> object:
 
 
 @pytest.mark.parametrize(
-    "key", ["evaluate:threshold:r:1:image", "preprocess:recipe", "explain:image", "data:view", "runs:selected", "train:run"]
+    "key", ["evaluate:threshold:r:1:image", "preprocess:recipe", "explain:image", "data:view", "data:label", "train:run"]
 )
 def test_a_choice_is_there_after_a_reload_and_unknown_to_another_browser(workspace: Path, be, key: str) -> None:
     be(A)

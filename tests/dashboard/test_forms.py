@@ -180,3 +180,31 @@ def test_a_new_default_wins_over_what_was_typed_before() -> None:
 def test_the_differences_of_two_configurations_are_named() -> None:
     ours = Config.model_validate({"training": {"epochs": 3}, "preprocessing": {"clahe": False}})
     assert forms.changed(ours, Config()) == ["preprocessing.clahe", "training.epochs"]
+
+
+def _grouped_form() -> None:
+    import streamlit as st
+
+    from core.config import Config
+    from dashboard import forms
+
+    words = st.text_input("find", key="find")
+    st.session_state["values"] = forms.groups(
+        {"training": "Optimisation", "augmentation": "Augmentation"}, Config(), words=words
+    )
+
+
+def test_a_search_shows_matching_settings_only_and_loses_no_value() -> None:
+    app = AppTest.from_function(_grouped_form).run()
+    assert [each.label for each in app.expander] == ["Optimisation (27)", "Augmentation (7)"]
+    app.number_input(key="training.patience").set_value(9).run()
+    assert app.expander[0].label == "Optimisation (27) :orange-badge[1 changed]"
+    assert app.number_input(key="training.patience").label == f"Patience {forms.CHANGED}"
+    app.text_input(key="find").set_value("flip mirror").run()
+    assert not app.exception
+    assert [each.key for each in app.toggle] == ["augmentation.horizontal_flip"] and not app.number_input
+    assert app.session_state["values"]["training.patience"] == 9, "a field that is not drawn keeps what was typed"
+    config, problems = forms.check(app.session_state["values"], Config())
+    assert config is not None and not problems
+    app.text_input(key="find").set_value("").run()
+    assert app.number_input(key="training.patience").value == 9

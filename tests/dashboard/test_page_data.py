@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 from lab_pages import draw_breast, galleries, open_page, texts, write_images
 
-from dashboard import services
+from dashboard import import_options, services
 
 
 def settle(name: str) -> None:
@@ -45,7 +45,7 @@ def test_images_stored_inverted_are_tagged_and_can_be_seen_as_the_model_sees_the
 
 def test_filters_that_match_nothing_say_what_to_do(manifest: Path) -> None:
     app = open_page("data")
-    app.text_input(key="data:find").input("nobody").run()
+    app.text_input(key="data:find:widget").input("nobody").run()
     assert "Loosen the filters" in texts(app)
 
 
@@ -142,3 +142,35 @@ def test_warnings_of_an_import_stand_out_from_its_notes(workspace: Path) -> None
     app.button_group(key="data:view:widget").set_value("Problems").run()
     assert not app.exception
     assert any("names nobody" in warning.value for warning in app.warning)
+
+
+def test_filters_and_the_page_of_images_are_there_again_after_another_page(manifest: Path) -> None:
+    app = open_page("data")
+    app.button_group(key="data:label:widget").set_value("benign").run()
+    app.text_input(key="data:find:widget").set_value("cc").run()
+    app.switch_page("views/home.py").run()
+    app.switch_page("views/data.py").run()
+    assert not app.exception and not app.error
+    assert app.button_group(key="data:label:widget").value == "benign"
+    assert app.text_input(key="data:find:widget").value == "cc"
+    assert {tile["label"] for tile in galleries(app)["data:gallery"]} == {"benign"}
+    app.text_input(key="data:find:widget").set_value("").run()
+    app.button_group(key="data:label:widget").set_value(None).run()
+    app.number_input(key="data:page:widget").set_value(2).run()
+    assert len(galleries(app)["data:gallery"]) == 6
+    services.remember("data:page", 99)
+    assert len(galleries(open_page("data"))["data:gallery"]) == 6, "the last page there is"
+
+
+def test_options_of_an_import_have_plain_titles_and_choices_that_the_importers_know(workspace: Path) -> None:
+    from core.data.importers import IMPORTERS
+
+    titles, choices = import_options.TITLES, import_options.CHOICES
+    known = {name: words for importer in IMPORTERS.values() for name, words in importer.options.items()}
+    assert set(titles) <= set(known) and set(choices) <= set(titles)
+    for name, answers in choices.items():
+        assert next(iter(answers)) == "" and all(answer in known[name] for answer in answers)
+    app = open_page("data")
+    app.selectbox(key="import:name").set_value("mini-mias").run()
+    assert not app.exception and not app.error
+    assert {"Normal films", "Odd-numbered films show the … breast"} <= {each.label for each in app.selectbox}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from typing import Any
 
+import pandas as pd
 import pytest
 from lab_pages import figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
@@ -16,7 +18,7 @@ from core.training import Run
 from core.training.accesses import accesses
 from core.training.recording import record_for_run
 from dashboard import results, services
-from dashboard.studio import dial
+from dashboard.studio import dial, parts
 
 CURVES = {"evaluate:roc", "evaluate:precision_recall", "evaluate:confusion", "evaluate:histogram", "evaluate:decision"}
 
@@ -48,7 +50,7 @@ def tables(app: AppTest) -> str:
 
 
 def open_tab(name: str) -> AppTest:
-    services.remember("evaluate:tab", name)
+    parts.show_next(name)
     app = open_page("evaluate")
     assert not app.exception
     assert not app.error
@@ -287,7 +289,7 @@ def test_what_is_frozen_now_is_shown_before_validation_is_scored_again(
     services.remember("evaluate:target", 0.5)
     services.remember("evaluate:level", level)
     app = open_tab("Choose a threshold")
-    assert "Frozen now: a target sensitivity of 0.90" in texts(app)
+    assert "In use now: a target sensitivity of 0.90" in texts(app)
     button(app, "evaluate:freeze").click().run()
     assert not app.exception
     card = scored.model_card()
@@ -296,17 +298,17 @@ def test_what_is_frozen_now_is_shown_before_validation_is_scored_again(
     data = component(app, "dial")
     assert data["index"] == data["frozen"] and data["grid"][data["frozen"]] == now
     assert "for a sensitivity of 0.50" in data["words"]
-    assert "Frozen now: a target sensitivity of 0.50" in texts(app)
+    assert "In use now: a target sensitivity of 0.50" in texts(app)
     assert f"<td>Threshold</td><td>{now:.3f}</td><td>{now:.3f}</td>" in re.sub(r"<td class='.'>", "<td>", tables(app))
-    assert "both columns flatter" in texts(app)
+    assert "both columns are optimistic" in texts(app)
     table = at_level(stored.predictions, level)
     at = at_threshold(table["label"], table["score"], now)
     assert cards(app)["sensitivity"]["value"] == pytest.approx(at["sensitivity"], abs=1e-5)
     (banner,) = app.warning
     assert f"{now:.3f} for {level}s" in banner.value and "Score again" in banner.value
-    app = open_tab("Figures")
+    app = open_tab("All numbers")
     captions = " ".join(each.value for each in app.caption)
-    assert f"earlier threshold {stored.levels[level].threshold:.3f} (frozen now: {now:.3f})" in captions
+    assert f"earlier threshold {stored.levels[level].threshold:.3f} (in use now: {now:.3f})" in captions
 
 
 def test_what_is_frozen_already_is_not_offered_again(scored: Run) -> None:
@@ -331,7 +333,7 @@ def test_a_calibration_fitted_since_is_said(scored: Run) -> None:
     method = "none" if scored.model_card()["calibration"]["method"] != "none" else "logistic"
     refreeze(scored, frozen_rule(scored.model_card()), calibration=method)
     app = open_tab("Calibration")
-    assert f"frozen now is {method}" in app.warning[0].value
+    assert f"in use now is {method}" in app.warning[0].value
 
 
 def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run) -> None:
@@ -537,7 +539,41 @@ def test_every_image_is_listed_with_score_and_outcome(scored: Run) -> None:
 
 
 def test_the_table_has_every_figure_with_its_interval(scored: Run) -> None:
-    app = open_tab("Figures")
+    app = open_tab("All numbers")
     shown = re.sub(r"<td class='.'>", "<td>", tables(app))
     for title, value, interval, _ in read_evaluation(scored, "val").table_rows():
         assert f"<td>{title}</td><td>{value}</td><td>{interval}</td>" in shown
+
+
+def test_report_and_csv_are_reached_from_every_part(scored: Run) -> None:
+    for group in parts.GROUPS:
+        services.remember("evaluate:group", group)
+        app = open_page("evaluate")
+        assert not app.exception and not app.error
+        assert "CSV" in {each.proto.label for each in app.get("download_button")}, group
+        assert any(each.key == "evaluate:make" for each in app.button), group
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.6])
+def test_scores_so_close_together_that_the_diagram_says_little_are_said_to_be(scored: Run, spread: float) -> None:
+    path = scored.path / "predictions" / "val.csv"
+    table = pd.read_csv(path, dtype=str)
+    table["score"] = [f"{0.2 + spread * (place % 2):.6f}" for place in range(len(table))]
+    table.to_csv(path, index=False)
+    app = open_tab("Calibration")
+    assert any("So close together" in each.value for each in app.warning) is (spread < 0.1)
+
+
+def test_several_runs_are_drawn_on_one_roc_chart(scored: Run) -> None:
+    for name in ("second", "third", "unscored"):
+        shutil.copytree(scored.path, scored.path.with_name(name))
+    (scored.path.with_name("unscored") / "evaluation.json").unlink()
+    services.set_current_run(scored.name)
+    services.remember(f"evaluate:other:{scored.name}", "second")
+    services.remember(f"evaluate:others:{scored.name}", ["third", "unscored"])
+    services.remember("evaluate:group", "Compare")
+    app = open_page("evaluate")
+    assert not app.exception and not app.error
+    names = {str(trace.get("name", "")).split(" AUC")[0] for trace in figures(app)["evaluate:compare"]["data"]}
+    assert {"tiny", "second", "third"} <= names
+    assert button(app, "evaluate:score_other:unscored").label == "Score unscored"

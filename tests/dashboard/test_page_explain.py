@@ -46,7 +46,9 @@ def button(app: AppTest, key: str) -> Any:
 
 def metrics(app: AppTest) -> dict[str, str]:
     """The row above the pictures: score, decision and truth by name."""
-    lines = [str(each.value).replace("\\", "") for each in app.markdown if re.match(r"(Decision|.*: score) \*\*", str(each.value))]
+    lines = [
+        str(each.value).replace("\\", "") for each in app.markdown if re.match(r"(Decision|.*: score) \*\*", str(each.value))
+    ]
     return dict(re.findall(r"(?:^|·)\s*([^·]*?) \*\*(.*?)\*\*", lines[0])) if lines else {}
 
 

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import re
+import shutil
+import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from lab_pages import open_page, texts
+import streamlit as st
+from lab_pages import galleries, open_page, texts
+from streamlit.testing.v1 import AppTest
 
 from core.errors import BadManifest
-from dashboard import services, tasks
+from core.evaluate import evaluate
+from core.training import Run
+from dashboard import example, services, tasks
 
 
 def primary_labels(app) -> list[str]:
@@ -71,3 +79,44 @@ def test_a_failed_demo_says_why_and_can_be_tried_again(workspace: Path) -> None:
     app = open_page()
     assert "no room on the disk" in app.error[0].value
     assert primary_labels(app) == ["Write the demo set"]
+
+
+def test_an_example_from_validation_is_shown_with_score_and_heatmap(run: Run) -> None:
+    app = open_page()
+    while any(each.running for each in list(tasks.live().tasks.values())):
+        time.sleep(0.02)
+    app.run()
+    while any(each.running for each in list(tasks.live().tasks.values())):
+        time.sleep(0.02)
+    app.run()
+    assert not app.exception and not app.error, texts(app)
+    splits = run.manifest().set_index("path")["split"]
+    found = example.find(run)
+    assert found is not None and splits[found.path] == "val"
+    tiles = galleries(app)["home:example"]
+    assert [tile["caption"] for tile in tiles] == ["what the model sees", "its heatmap"]
+    assert not any(tile["missing"] for tile in tiles)
+    assert f"{found.score:.3f}" in texts(app)
+
+
+def test_the_example_is_never_a_test_image_of_another_run(run: Run) -> None:
+    first = example.find(run)
+    assert first is not None
+    other = run.path.with_name("other")
+    shutil.copytree(run.path, other)
+    table = pd.read_csv(other / "manifest.csv", dtype=str, keep_default_na=False)
+    table.loc[table["split"] != "", "split"] = table["split"].map({"train": "train", "val": "test", "test": "val"})
+    table.to_csv(other / "manifest.csv", index=False)
+    st.cache_resource.clear()
+    assert example.find(run) is None, "all of its validation images are sealed by now"
+
+
+def test_the_workflow_ticks_what_is_done(run: Run) -> None:
+    assert ticks(open_page()) == ["Data", "Train"]
+    evaluate(run, "val")
+    assert ticks(open_page()) == ["Data", "Train", "Evaluate"]
+
+
+def ticks(app: AppTest) -> list[str]:
+    html = "".join(str(element.proto.body) for element in app.main.get("html"))
+    return re.findall(r"<li class=done>([^<]*)</li>", html)

@@ -53,9 +53,8 @@ def here(**changes: Any) -> dict[str, Any]:
 
 
 def open_with(*selected: str, part: str = "Curves") -> AppTest:
-    services.remember("runs:selected", list(selected))
     services.remember("runs:part", part)
-    app = open_page("runs")
+    app = open_page("runs", runs__selected=list(selected))
     assert not app.exception
     return app
 
@@ -322,3 +321,12 @@ def test_a_prediction_leaves_the_gpu_to_the_run_that_is_trained_on_it(
     assert services.prediction_device() == expected
     if expected == "cpu":
         assert services.predictor(run).device.type == "cpu"
+
+
+def test_a_new_session_begins_without_the_selection_of_an_old_one(run: Run) -> None:
+    app = open_with("tiny")
+    assert any(each.key == "runs:open" for each in app.button)
+    app.switch_page("views/home.py").run()
+    app.switch_page("views/runs.py").run()
+    assert any(each.key == "runs:open" for each in app.button), "another page in between changes nothing"
+    assert "Select a run" in texts(open_page("runs"))

@@ -16,7 +16,7 @@ from lab_pages import HOME, figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 from tiny_run import config_yaml, write_split_images
 
-from core.config import dump_config
+from core.config import PRESETS, dump_config, with_preset
 from core.errors import TrainingFailed, UnreadableImage
 from core.training import Run, telling
 from core.training.failures import diverged
@@ -266,7 +266,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path
         button(app, "train:leave").click().run()
         assert wait_for_job().status().state == "stopped"
         app.run()
-        assert "Taken out of the line" in app.info[0].value
+        assert "Removed from the queue" in app.info[0].value
     button(app, "train:resume").click().run()
     assert not app.exception and not app.error
     assert wait_for_job().status().state == "done"
@@ -377,8 +377,7 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
     assert words.startswith("The training failed. ") and "It can still be used." in words
     assert all(each in words for each in said), words
     assert {"train:resume", "train:evaluate"} <= keys(app)
-    services.remember("runs:selected", [run.name])
-    runs = open_page("runs")
+    runs = open_page("runs", runs__selected=[run.name])
     assert all(each in texts(runs).replace("\\", "") for each in said)
     assert all(each in runs.dataframe[0].value["State detail"].iloc[0] for each in said)
     assert "runs:resume" in keys(runs)
@@ -459,27 +458,71 @@ def test_what_a_training_will_take_is_measured_or_said_not_to_be_known(data: Pat
     assert "about" in texts(app) and "at most" in texts(app) and "not known yet:" not in texts(app)
 
 
+AT_THE_GATE = {
+    "step": {"seq": 9, "epoch": 4, "step": 10, "steps": 10},
+    "epoch": {"seq": 10, "epoch": 4},
+    "prepare": {"seq": 11, "done": 5, "total": 20, "what": "gate"},
+}
+
+
 @pytest.mark.parametrize(
-    ("last", "epoch", "phase", "share"),
+    ("last", "epoch", "phase", "share", "doing"),
     [
-        ({}, 1, "Start", 0.0),
-        ({"prepare": {"seq": 1, "done": 5, "total": 10}}, 1, "Prepare images", 0.5),
-        ({"step": {"seq": 2, "epoch": 1, "step": 5, "steps": 10}}, 1, "Train", 0.45 / 4),
-        ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}}, 1, "Validate", 0.9 / 4),
-        ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}, "epoch": {"seq": 3, "epoch": 1}}, 2, "Train", 0.25),
-        ({"step": {"seq": 9, "epoch": 4, "step": 10, "steps": 10}, "epoch": {"seq": 8, "epoch": 3}}, 4, "Validate", 3.9 / 4),
+        ({}, 1, "Start", 0.0, ""),
+        ({"prepare": {"seq": 1, "done": 5, "total": 10}}, 1, "Prepare images", 0.5, ""),
+        ({"step": {"seq": 2, "epoch": 1, "step": 5, "steps": 10}}, 1, "Train", 0.45 / 4, ""),
+        ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}}, 1, "Validate", 0.9 / 4, ""),
+        ({"step": {"seq": 2, "epoch": 1, "step": 10, "steps": 10}, "epoch": {"seq": 3, "epoch": 1}}, 2, "Train", 0.25, ""),
+        (
+            {"step": {"seq": 9, "epoch": 4, "step": 10, "steps": 10}, "epoch": {"seq": 8, "epoch": 3}},
+            4,
+            "Validate",
+            3.9 / 4,
+            "",
+        ),
+        (AT_THE_GATE, 4, "Input gate", 0.25, "gate"),
     ],
 )
 def test_one_epoch_is_counted_and_validation_is_part_of_the_bar(
-    last: dict[str, Any], epoch: int, phase: str, share: float
+    last: dict[str, Any], epoch: int, phase: str, share: float, doing: str
 ) -> None:
     from core.training.status import Status
     from dashboard import watch
 
-    status = Status(state="running", epochs=4, heartbeat=time.time() + 600, host="elsewhere", pid=1)
+    status = Status(state="running", phase=doing, epochs=4, heartbeat=time.time() + 600, host="elsewhere", pid=1)
     assert status.live
     assert watch.current_epoch(status, last) == epoch and watch.phase(status, last) == phase
     done, words = watch.progress(status, last)
     assert done == pytest.approx(share)
-    if "step" in last:
+    if doing:
+        assert "should not judge" in words and "5 of 20" in words
+    elif "step" in last:
         assert f"Epoch {epoch} of 4" in words
+
+
+def test_presets_fill_the_form_in_and_the_one_it_shows_is_marked(data: Path) -> None:
+    app = open_page("train")
+    assert app.button_group(key="train:preset").value == "standard"
+    app.button_group(key="train:preset").set_value("quick").run()
+    assert not app.exception and not app.error
+    assert app.number_input(key="training.epochs").value == 6
+    assert app.selectbox(key="preprocessing.size").value == "256 × 160"
+    assert app.button_group(key="train:preset").value == "quick"
+    app.number_input(key="training.batch_size").set_value(4).run()
+    assert app.button_group(key="train:preset").value is None, "a form of one's own"
+    app.button_group(key="train:preset").set_value("standard").run()
+    assert app.number_input(key="training.epochs").value == services.settings().training.epochs
+    assert app.number_input(key="training.batch_size").value == services.settings().training.batch_size
+
+
+def test_a_preset_has_an_estimate_once_anything_like_it_was_measured(data: Path) -> None:
+    from dashboard import forecast
+
+    base, manifest = services.settings(), services.current_manifest()
+    assert manifest is not None and forecast.presets(base, manifest) == {}
+    quick = with_preset(base, PRESETS["quick"])
+    tasks.start_task(forecast._name(quick), "Measuring", lambda report: 1.0)
+    wait_until(lambda: not services.task(forecast._name(quick)).running)
+    found = forecast.presets(base, manifest)
+    assert found.keys() >= {"quick"} and all(words.startswith("~") for words in found.values())
+    assert forecast.minutes(29) == "1 min" and forecast.minutes(60 * 25) == "25 min" and forecast.minutes(3 * 3600) == "3 h"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
 from lab_pages import open_page, texts
 from streamlit.testing.v1 import AppTest
 
+from core.errors import BadRun
 from core.evaluate import evaluate
 from core.training import Run
 from dashboard import results, services, tasks
@@ -68,3 +71,43 @@ def test_renaming_in_a_circle_ends(run: Run, workspace: Path) -> None:
     folder = services.checkpoints()
     tasks.live().renamed.update({str(folder / "x"): str(folder / "y"), str(folder / "y"): str(folder / "x")})
     assert services.now_called("x") in ("x", "y")
+
+
+def test_scores_are_kept_where_a_run_is_renamed_while_it_is_scored(run: Run) -> None:
+    before = run.path
+
+    def rename(done: int, total: int) -> None:
+        if before.is_dir():
+            Run.open(before).rename("other")  # as another process does, which knows nothing of the scoring
+
+    found = evaluate(Run.open(before), "val", progress=rename)
+    other = Run.open(before.with_name("other"))
+    assert found.run == "other" and results.evaluation(other, "val") is not None
+    assert not before.exists(), "nothing is written under the old name"
+
+
+def test_a_run_that_is_deleted_while_it_is_scored_is_not_taken_for_the_next_one_of_its_name(run: Run) -> None:
+    before = run.path
+
+    def replace(done: int, total: int) -> None:
+        if not (before.parent / "grave").exists():
+            before.rename(before.parent / "grave")
+            shutil.copytree(before.parent / "grave", before)
+            shutil.rmtree(before.parent / "grave")
+            (before.parent / "grave").touch()
+
+    with pytest.raises(BadRun, match="deleted or renamed"):
+        evaluate(Run.open(before), "val", progress=replace)
+    assert results.evaluation(Run.open(before), "val") is None
+
+
+def test_the_task_that_scores_a_run_follows_its_new_name(run: Run) -> None:
+    go_on = threading.Event()
+    task = services.start_task(f"evaluate:{run.path}:val", "Scoring val", lambda report: go_on.wait(20))
+    try:
+        other = services.rename_run(run, "other")
+        assert results.evaluation_task(other, "val") is task and task.running
+        with pytest.raises(BadRun, match="scoring val"):
+            services.delete_run(other)
+    finally:
+        go_on.set()

@@ -20,6 +20,7 @@ from core.training import Run
 from core.training import recording as record_of
 from core.training.accesses import access_counts, accesses, read_record
 from dashboard import images, sealing, services, tuner
+from dashboard.studio import parts
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
 
@@ -86,7 +87,7 @@ def explain(look: str) -> Callable[[], AppTest]:
 
 def evaluated(tab: str) -> Callable[[], AppTest]:
     def opened() -> AppTest:
-        services.remember("evaluate:tab", tab)
+        parts.show_next(tab)
         return open_page("evaluate")
 
     return opened
@@ -128,7 +129,7 @@ def test_the_switch_shows_them_and_is_recorded_first(lab: Run, page: str, view: 
     assert not app.error
     shown = found_of(app, rows_of(lab, "test"))
     if page == "Data":
-        app.button_group(key="data:split").set_value("test").run()
+        app.button_group(key="data:split:widget").set_value("test").run()
         shown = found_of(app, rows_of(lab, "test"))
         assert len(galleries(app)["data:gallery"]) == 18
     assert shown
@@ -155,10 +156,10 @@ def test_the_switch_of_one_page_is_not_that_of_another_and_does_not_outlive_the_
 def test_pictures_are_recorded_once_a_session_and_their_number_is_right(lab: Run) -> None:
     app = PAGES["data images"]()
     toggle(app).set_value(True).run()
-    app.button_group(key="data:split").set_value("test").run()
+    app.button_group(key="data:split:widget").set_value("test").run()
     app.run()
-    app.number_input(key="data:page").set_value(2).run()
-    app.number_input(key="data:page").set_value(1).run()
+    app.number_input(key="data:page:widget").set_value(2).run()
+    app.number_input(key="data:page:widget").set_value(1).run()
     pictures = [each for each in accesses(lab.path) if each.kind == "images"]
     assert sum(each.images for each in pictures) == 20
 

@@ -1,4 +1,4 @@
-"""The Evaluate page in a real Chromium: everything follows the threshold while the hand still holds it; tabs keep it."""
+"""The Evaluate page in a real Chromium: everything follows the threshold while the hand still holds it; parts keep it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from core.evaluate import evaluate
 from core.training import Run, run_to_end
 
 pytestmark = MARKS
-TABS = [
-    "Curves",
-    "Choose a threshold",
-    "Calibration",
-    "Screening",
-    "Subgroups",
-    "Shortcuts",
-    "Compare",
-    "Mistakes",
-    "All images",
-    "Figures",
-]
+GROUPS = {
+    "Overview": ["Curves", "Calibration", "All numbers"],
+    "Threshold": ["Choose a threshold", "Screening"],
+    "Fairness & shortcuts": ["Subgroups", "Shortcuts"],
+    "Cases": ["Mistakes", "All images"],
+    "Compare": [],
+}
+
+
+def show(page: Page, group: str, part: str = "") -> None:
+    """Choose a part of the page as a hand does."""
+    for name in filter(None, (group, part)):
+        page.get_by_role("radio", name=name, exact=True).click()
+        settle(page)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def page(url: str) -> Iterator[Page]:
     with open_page() as page:
         page.goto(f"{url}/evaluate")
-        page.get_by_role("radio", name="Curves", exact=True).click()  # the tab of the test before is kept
+        show(page, "Overview", "Curves")  # the part of the test before is kept
         page.locator(".js-plotly-plot").nth(4).wait_for()
         settle(page)
         yield page
@@ -70,7 +72,7 @@ def test_cards_and_figures_follow_the_hand_and_no_figure_is_built_anew(page: Pag
         plots.nth(index).evaluate("plot => (plot._same = true)")
     before = marked(page)
     cells = plots.nth(2).evaluate("plot => plot.data[0].text.flat().join()")
-    expect(page.locator(".dial .badge")).to_have_text("frozen")
+    expect(page.locator(".dial .badge")).to_have_text("fixed (in use)")
     frozen = page.locator(".dial .value").inner_text()
     box = page.get_by_role("slider", name="Threshold").bounding_box()
     assert box is not None
@@ -91,15 +93,15 @@ def test_cards_and_figures_follow_the_hand_and_no_figure_is_built_anew(page: Pag
 
     page.reload()
     expect(page.locator(".dial .value")).to_have_text(explored)
-    page.get_by_role("button", name="Back to the frozen one").click()
+    page.get_by_role("button", name="Back to the one in use").click()
     expect(page.locator(".dial .value")).to_have_text(frozen)
     page.wait_for_timeout(500)
     settle(page)
     page.reload()
-    expect(page.locator(".dial .badge")).to_have_text("frozen")
+    expect(page.locator(".dial .badge")).to_have_text("fixed (in use)")
 
 
-def test_arrow_keys_move_the_threshold_by_a_step_and_tabs_keep_it(page: Page) -> None:
+def test_arrow_keys_move_the_threshold_by_a_step_and_parts_keep_it(page: Page) -> None:
     slider = page.get_by_role("slider", name="Threshold")
     slider.focus()
     for _ in range(3):
@@ -108,9 +110,8 @@ def test_arrow_keys_move_the_threshold_by_a_step_and_tabs_keep_it(page: Page) ->
     page.wait_for_timeout(600)
     settle(page)
     threshold = page.locator(".dial").get_attribute("data-threshold")
-    for tab in TABS:
-        page.get_by_role("radio", name=tab, exact=True).click()
-        settle(page)
+    for group, part in [(group, part) for group, parts in GROUPS.items() for part in parts or [""]]:
+        show(page, group, part)
         expect(page.locator("[data-testid=stException]")).to_have_count(0)
         expect(page.locator("[data-testid=stAlertContentError]")).to_have_count(0)
         assert page.locator(".dial").get_attribute("data-threshold") == threshold
@@ -119,7 +120,7 @@ def test_arrow_keys_move_the_threshold_by_a_step_and_tabs_keep_it(page: Page) ->
 
 
 def test_the_prevalence_slider_turns_the_threshold_into_women(page: Page) -> None:
-    page.get_by_role("radio", name="Screening", exact=True).click()
+    show(page, "Threshold", "Screening")
     slider = page.get_by_role("slider", name="Prevalence")
     expect(page.locator(".screening .sentence")).to_contain_text("Of 1,000 images scored, 5 show cancer.")
     slider.focus()

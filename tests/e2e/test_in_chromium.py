@@ -20,7 +20,7 @@ from core.data.demo import make_demo
 from core.training import Run
 
 PAGES = {
-    "": "MammoLab",
+    "": "Mammogram classification",
     "data": "Data",
     "inspect": "Inspector",
     "preprocess": "Preprocess",

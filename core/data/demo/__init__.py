@@ -40,7 +40,7 @@ Every image in this folder was computed by MammoLab's demo generator (python -m 
 No patient, no real breast, no real finding. Use them to try and test the software, for nothing else:
 a figure reached on them says nothing about real mammograms.
 
-manifest.csv  one row an image: label, split, finding, lesion boxes in pixels of the stored image
+manifest.csv  one row per image: label, split, finding, lesion boxes in pixels of the stored image
 images/       DICOM (MONOCHROME1 and 2, part JPEG-LS) and PNG (8 and 16 bit, a few stored as negatives)
 demo.json     the seed and size this set was made with
 

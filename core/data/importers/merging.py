@@ -72,7 +72,7 @@ def merge(rows: Sequence[TableRow]) -> Merged:
         merged += len(group) > 1
         mixed += len({row.label for row in group}) > 1
         why = _why(group, one.label)
-        rejected += [(row.line, f"the same image as line {one.line}: one row an image, {why}") for row in group[1:]]
+        rejected += [(row.line, f"the same image as line {one.line}: one row per image, {why}") for row in group[1:]]
     notes = []
     if merged:
         notes.append(

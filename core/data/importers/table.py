@@ -296,7 +296,7 @@ def _dropped(header: Sequence[str], keep: Sequence[str], columns: dict[str, str]
 
 IMPORTER = Importer(
     "csv",
-    "Any CSV with one row an image (or a lesion); say which column is which where the names do not",
+    "Any CSV with one row per image (or a lesion); say which column is which where the names do not",
     {
         **{
             f"{role}_column": f"column that holds the {role}"

@@ -111,7 +111,7 @@ def test_go_on_with_a_run_that_nobody_trains_is_an_error_that_says_what_can_be_d
 def test_go_on_with_a_run_in_line_says_that_it_begins_by_itself(run: Run, call: Call) -> None:
     pretend_running(run, state="queued")
     code, _, err = call("go-on", "one")
-    assert code == 1 and "begins by itself" in err
+    assert code == 1 and "starts automatically" in err
 
 
 def test_a_waiting_run_can_be_taken_out_of_the_line(run: Run, call: Call) -> None:

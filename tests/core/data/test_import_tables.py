@@ -57,7 +57,7 @@ def test_an_image_with_any_malignant_row_is_malignant(folder: Path, order: tuple
     assert labels(report) == {"a": "malignant", "b": "benign"}
     line = order.index("MALIGNANT") * 2 + 2
     assert report.rejected == [
-        ("t.csv line 4", f"the same image as line 2: one row an image, which is malignant because line {line} is")
+        ("t.csv line 4", f"the same image as line 2: one row per image, which is malignant because line {line} is")
     ]
     assert said(report, "1 images have several rows", "1 of them have malignant and other rows")
 

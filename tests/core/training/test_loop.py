@@ -61,7 +61,7 @@ def test_a_training_tells_its_story_in_order(make_run: MakeRun, every_step: None
     assert events == run.events()
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     kinds = [kind for kind, _ in itertools.groupby(event["type"] for event in events)]
-    assert kinds == ["start", "prepare", "warning", "phase", "step", "epoch", "step", "epoch", "done"]
+    assert kinds == ["start", "prepare", "warning", "phase", "step", "epoch", "step", "epoch", "prepare", "done"]
     start, done = events[0], events[-1]
     assert start["images"] == {"train": 18, "val": 10, "test": 4}
     assert (start["device"], start["precision"], start["threads"], start["run"]) == ("cpu", "fp32", 1, "story")
@@ -92,6 +92,22 @@ def test_the_test_images_are_never_prepared(make_run: MakeRun, frame: pd.DataFra
     assert list(train(run))[-1]["state"] == "done"
     assert not run.excluded()
     assert set(pd.read_csv(run.path / "predictions" / "val.csv")["split"]) == {"val"}
+
+
+def test_fitting_the_gate_is_told_as_the_last_step_and_can_be_skipped(make_run: MakeRun, every_step: None) -> None:
+    run = make_run()
+    seen: list[Event] = []
+    for event in train(run):
+        seen.append(event)
+        if event.get("what") == "gate":
+            assert run.status().state == "running" and run.status().phase == "gate"
+            run.request("stop")
+    gate = [event for event in seen if event.get("what") == "gate"]
+    assert 0 < gate[0]["done"] < gate[0]["total"] == 28, "it ended after the batch in which it was asked to"
+    assert len(gate) == 1
+    assert (seen[-1]["type"], seen[-1]["state"]) == ("done", "done"), "the training itself has come to its end"
+    assert "skipped as asked" in seen[-2]["message"] and run.has_model
+    assert not (run.path / "gate.safetensors").exists() and not run.requested("stop")
 
 
 def test_steps_are_told_at_a_pace_a_page_can_follow(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,7 +345,8 @@ def test_stop_finishes_the_step_keeps_a_model_and_can_be_resumed(make_run: MakeR
         events.append(event)
         if event["type"] == "step" and event["global_step"] == 3:
             run.request("stop")
-    assert [event["type"] for event in events[-3:]] == ["step", "warning", "done"]
+    kinds = [kind for kind, _ in itertools.groupby(event["type"] for event in events)]
+    assert kinds[-4:] == ["step", "warning", "prepare", "done"]
     assert events[-1]["state"] == run.status().state == "stopped"
     assert not run.requested("stop")
     assert run.model_card()["best_epoch"] == 0
@@ -360,7 +377,7 @@ def test_a_run_stopped_before_it_began_has_no_model_and_says_so(make_run: MakeRu
     for event in train(run, resume=True):
         if event["type"] == "phase":
             run.request("stop")
-    assert not run.has_model and "there is no model yet" in run.status().reason
+    assert not run.has_model and "There is no model yet" in run.status().reason
     assert list(train(run, resume=True))[-1]["state"] == "done"
 
 

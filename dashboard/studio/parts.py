@@ -1,0 +1,35 @@
+"""The parts of the Evaluate page, in five groups, and which of them is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dashboard import kept, services
+from dashboard.studio import calibrating, cases, charts, choosing, comparing, groups, screening, tables
+from dashboard.studio.scene import Scene
+
+Part = Callable[[Scene], None]
+GROUPS: Mapping[str, Mapping[str, Part]] = {
+    "Overview": {"Curves": charts.charts, "Calibration": calibrating.calibrating, "All numbers": tables.figures},
+    "Threshold": {"Choose a threshold": choosing.choosing, "Screening": screening.screening},
+    "Fairness & shortcuts": {"Subgroups": groups.subgroups, "Shortcuts": groups.shortcuts},
+    "Cases": {"Mistakes": cases.cases, "All images": tables.images},
+    "Compare": {"Compare": comparing.comparing},
+}
+_GROUP, _PART = "evaluate:group", "evaluate:part:"
+
+
+def choose() -> Part:
+    """The widgets that choose a group and a part of it; gives what draws the part. Each group keeps its own."""
+    group = kept.segmented("What to look at", list(GROUPS), _GROUP, hide_label=True)
+    parts = GROUPS[group]
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    return parts[kept.segmented(f"Part of {group}", list(parts), _PART + group, hide_label=True)]
+
+
+def show_next(part: str) -> None:
+    """Show this part when the page is drawn next."""
+    group = next(group for group, parts in GROUPS.items() if part in parts)
+    services.remember(_GROUP, group)
+    services.remember(_PART + group, part)
