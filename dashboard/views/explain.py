@@ -283,13 +283,11 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
     prediction = predictions[0]
     right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
     side = "" if row is None else f"{row['laterality']} {row['view']}".strip()
-    calibrated = prediction.calibrated
-    probability = "" if calibrated is None else f" · probability {calibrated:.3f} (calibrated)"
     decision = prediction.decision or "none"
     components.metric_cards(
         [
             Metric("Decision", decision, "scored anyway" if prediction.refusal else right or "at the model's threshold"),
-            Metric("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{probability}"),
+            Metric("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}"),
             Metric("Truth", truth or "not known", side or "not in the manifest"),
         ]
     )
