@@ -224,6 +224,8 @@ def figure(
     Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a figure with
     one more point is built anew, which flickers and loses the zoom.
     """
+    from core.plots.words import in_words
+
     if height is not None:
         chart.update_layout(height=height)
     axis = {"tickfont_size": 14, "title_font_size": 14, "gridcolor": _GRID, "linecolor": _GRID, "zerolinecolor": _GRID}
@@ -231,7 +233,8 @@ def figure(
     chart.update_yaxes(axis)
     chart.update_layout(legend_font_size=14, hoverlabel_font_size=14)
     shown = int(chart.layout.height or 380)
-    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": server.plotly_name(), "alt": alt}
+    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": server.plotly_name()}
+    data["alt"] = in_words(chart, alt)
     data["zoom"] = f"{key}:{subject}" if subject else ""
     data["follow"] = follow
     _plot(data=data, key=key, height=shown)

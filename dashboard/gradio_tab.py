@@ -134,7 +134,8 @@ def build() -> gr.Blocks:
 
         blocks.load(on_load, None, [run, known, examples, title, thumbnails, paths], **private)
         run.focus(current_name, [run, known], [run, known], **private)
-        then_score(upload.upload(taken, [upload, thumbnails], [uploads, which, examples, *fresh], **private))
+        for change in (upload.upload, upload.delete):
+            then_score(change(taken, [upload, thumbnails], [uploads, which, examples, *fresh], **private))
         upload.clear(
             lambda: ([], gr.Dropdown(visible=False), "", *anew(verdict_html.HINT)), None, [uploads, which, *fresh], **private
         )

@@ -48,9 +48,12 @@ def chance_notice(run: Run) -> str:
 
 
 def placed(run: Run, prediction: Prediction) -> str:
-    """Where the score lies among those of validation images, in a sentence; "" where there are none to compare with."""
+    """Where the score lies among those of validation images, and the calibrated probability, in sentences; "" for neither."""
     reference = services.reference(run)
-    return "" if reference is None or prediction.score is None else reference.words(prediction.score)
+    said = [] if reference is None or prediction.score is None else [reference.words(prediction.score)]
+    if prediction.calibrated is not None:
+        said.append(f"Probability of malignancy, calibrated on validation: {prediction.calibrated:.3f}.")
+    return " ".join(said)
 
 
 def decided(prediction: Prediction, about: str = "") -> str:

@@ -57,8 +57,9 @@ a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:
 .lab-counts :is(td, th):first-child { text-align: left; padding: 0; }
 .lab-counts th { font-weight: 500; opacity: .7; }
 .lab-status span { display: block; overflow-wrap: anywhere; }
-[data-testid="stMetricDelta"] *, [data-testid="stMetricDeltaDescription"] {
+[data-testid="stMetricDelta"] *, [data-testid="stMetricDeltaDescription"], [data-testid="stMetricDeltaDescription"] * {
   white-space: normal !important; overflow: visible !important; }
+[data-testid="stMarkdownContainer"] :is(h2, h3) { padding: 0 0 0.4rem; }
 @media (max-width: 1270px) {
   [class*="st-key-narrow_fit"] > * > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] {
     flex: 1 1 345px; min-width: 345px; }

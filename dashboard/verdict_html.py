@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ BAR = 26  # px, the highest one
 SIDE = 768  # px; small inputs are enlarged to about this, so that the outline is thin
 OUTLINED = 0.3  # of the map's own peak: where the outline runs
 _FULL = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"/></svg>'
+_drawn = itertools.count()
 OPACITY = 0.7  # of the map, at first
 _WIDTH = 600  # of the strip, in its own units
 
@@ -96,7 +98,7 @@ def strip(score: float, threshold: float, reference: Reference) -> str:
     low, high = low - room, high + room
     found = reference.histograms(low, high, BINS)
     largest = max(1e-9, *(each.max() for each in found))
-    middle, step = BAR + 20, _WIDTH / BINS
+    middle, step = BAR + 2, _WIDTH / BINS
     bars = []
     for name, shares, sign in (("benign", found[0], -1), ("malignant", found[1], 1)):
         for place, share in enumerate(shares):
@@ -105,25 +107,26 @@ def strip(score: float, threshold: float, reference: Reference) -> str:
                 top = middle - 1 - height if sign < 0 else middle + 1
                 size = f'width="{step - 1:.1f}" height="{height:.1f}"'
                 bars.append(f'<rect class="{name}" x="{place * step + 0.5:.1f}" y="{top:.1f}" {size}/>')
-    here, edge = ((value - low) / (high - low) * _WIDTH for value in (score, threshold))
-    bottom = middle + BAR + 4
+    here, edge = ((value - low) / (high - low) for value in (score, threshold))
+    bottom = 2 * middle
+    lines = "".join(
+        f'<line class="{name}" x1="{_WIDTH * at:.1f}" x2="{_WIDTH * at:.1f}" y1="0" y2="{bottom}"/>'
+        for name, at in (("edge", edge), ("here", here))
+    )
     words = f"{reference.words(score)} The model's threshold is {threshold:.3f}, the score of this image {score:.3f}."
     return (
-        f'<svg class="strip" viewBox="0 0 {_WIDTH} {bottom + 18}" role="img" aria-label="{html.escape(words)}">'
-        f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{middle}" y2="{middle}"/>{"".join(bars)}'
-        f'<line class="edge" x1="{edge:.1f}" x2="{edge:.1f}" y1="16" y2="{bottom}"/>'
-        f'<line class="here" x1="{here:.1f}" x2="{here:.1f}" y1="16" y2="{bottom}"/>'
-        f'<path class="here" d="M{here - 6:.1f} 9h12l-6 8z"/>'
-        f'<text x="{here:.1f}" y="7" text-anchor="{_anchor(here)}" class="bold">this image</text>'
-        f'<text x="{edge:.1f}" y="{bottom + 14}" text-anchor="{_anchor(edge)}">threshold</text>'
-        f"</svg>"
-        '<p class="small key" aria-hidden="true"><i class="benign"></i> benign validation images (above the line) '
-        '<i class="malignant"></i> malignant (below)</p>'
+        f'<div class="strip" role="img" aria-label="{html.escape(words)}">{_label("this image", here)}'
+        f'<svg viewBox="0 0 {_WIDTH} {bottom}" preserveAspectRatio="none" style="height:{bottom}px" aria-hidden="true">'
+        f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{middle}" y2="{middle}"/>{"".join(bars)}{lines}</svg>'
+        f'{_label("threshold", edge)}</div><p class="small key" aria-hidden="true"><i class="benign"></i> benign validation '
+        'images (above the line) <i class="malignant"></i> malignant (below)</p>'
     )
 
 
-def _anchor(place: float) -> str:
-    return "start" if place < 60 else "end" if place > _WIDTH - 60 else "middle"
+def _label(words: str, place: float) -> str:
+    """Centred at `place`, a share of the width, but within the strip."""
+    name = words.replace(" ", "-")
+    return f'<div class="label {name}"><span style="left:{place:.1%};transform:translateX(-{place:.1%})">{words}</span></div>'
 
 
 # ---------------------------------------------------------------- pictures
@@ -210,8 +213,8 @@ def _stops() -> str:
 # ---------------------------------------------------------------- examples
 
 
-def examples(items: Sequence[tuple[bytes, str]], chosen: int = -1) -> str:
-    """Small images (JPEG) with captions as buttons, one of which may be chosen."""
+def examples(items: Sequence[tuple[bytes, str]]) -> str:
+    """Small images (JPEG) with captions as buttons, none of which is chosen."""
     if not items:
         return ""
     buttons = []
@@ -219,8 +222,9 @@ def examples(items: Sequence[tuple[bytes, str]], chosen: int = -1) -> str:
         said = html.escape(caption)
         source = base64.b64encode(jpeg).decode("ascii")
         buttons.append(
-            f'<button type="button" data-index="{place}" aria-pressed="{str(place == chosen).lower()}" '
+            f'<button type="button" data-index="{place}" aria-pressed="false" '
             f'aria-label="Example {place + 1}, {said}">'
             f'<img alt="" src="data:image/jpeg;base64,{source}"><span>{said}</span></button>'
         )
-    return f'<div class="examples" role="group" aria-label="Examples">{"".join(buttons)}</div>'
+    # The browser draws anew, and forgets which was pressed, only what differs.
+    return f'<div class="examples" role="group" aria-label="Examples" data-drawn="{next(_drawn)}">{"".join(buttons)}</div>'

@@ -83,18 +83,23 @@ def require_regular(folder: Path) -> None:
 def foreign_entries(folder: Path) -> list[str]:
     """Files and folders in a run folder that MammoLab did not make, sorted; what lies in its own folders is the run's.
 
-    By name alone: of whatever kind and content an entry is.
+    By name alone, of whatever content an entry is. Links do not count: what they lead to is never deleted.
     """
     found = []
-    for inner in ("", *sorted(_FOLDERS)):
+    waiting = [""]
+    for inner in waiting:
         try:
-            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in os.scandir(folder / inner)]
+            entries = list(os.scandir(folder / inner))
         except OSError:  # not there, or no folder
             continue
-        for name, is_folder in names:
-            path = f"{inner}/{name}" if inner else name
-            ours = path in _FOLDERS or (not is_folder if inner else name in _OWN or bool(LEFTOVER.fullmatch(name)))
-            if not ours:
+        for entry in entries:
+            path = f"{inner}/{entry.name}" if inner else entry.name
+            if entry.is_symlink() or _is_junction(entry):
+                continue
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder and path in _FOLDERS:
+                waiting.append(path)
+            elif is_folder if inner else not (entry.name in _OWN | _FOLDERS or LEFTOVER.fullmatch(entry.name)):
                 found.append(f"{path}/" if is_folder else path)
     return sorted(found)
 

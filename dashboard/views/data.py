@@ -213,7 +213,7 @@ def counts(frame: pd.DataFrame) -> None:
     )
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        components.figure(chart, "data:counts", height=380)
+        components.figure(chart, "data:counts", height=380, alt="images by split and label")
     with right:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)

@@ -280,10 +280,9 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
         return
     prediction = predictions[0]
     right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
-    probability = "" if prediction.calibrated is None else f", calibrated probability {prediction.calibrated:.3f}"
     parts = [
         said("Decision", prediction.decision or "none", "scored anyway" if prediction.refusal else right),
-        said("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}{probability}"),
+        said("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}"),
         said("Truth", truth or "not known", ""),
     ]
     st.markdown("   ·   ".join(parts))

@@ -385,3 +385,20 @@ def test_a_run_without_the_figure_is_left_out_and_the_others_keep_their_colours(
     assert (line.name, line.line.color) == ("full", run_colors(["empty", "full"])["full"])
     assert metrics_figure({"empty": History()}).layout.annotations[0].text
     assert losses_figure({"empty": History()}).layout.annotations[0].text
+
+
+def test_a_figure_is_said_in_words_with_its_axes_and_ranges() -> None:
+    import plotly.graph_objects as go
+
+    from core.plots.words import in_words
+
+    figure = go.Figure()
+    figure.add_scatter(x=[1, 2, 3], y=[0.7, None, 0.5], name="<b>training</b>")
+    figure.add_bar(x=["a", "b"], y=[1, 4], name="malignant")
+    figure.add_scatter(x=[0, 1], y=[0, 1], name="chance", hoverinfo="skip")
+    figure.add_scatter(x=[0, 1], y=["a", "b"], name="words")
+    figure.update_layout(xaxis_title="Epoch", yaxis_title="Loss")
+    assert in_words(figure, "loss of one") == (
+        "Loss of one. Loss against Epoch. training: 2 points, first 0.7, last 0.5, from 0.5 to 0.7. "
+        "malignant: 2 bars from 1 to 4."
+    )

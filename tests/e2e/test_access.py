@@ -92,7 +92,7 @@ def test_the_password_is_asked_for_once_and_opens_pages_and_the_gradio_tab(tmp_p
         expect(page.get_by_role("heading", name="Train")).to_be_visible()
         assert page.url == f"{url}/train"
         page.goto(f"{url}/gradio/")
-        expect(page.get_by_text("Mammogram: DICOM")).to_be_visible()
+        expect(page.get_by_text("Mammograms: DICOM")).to_be_visible()
         page.goto(f"{url}/")
         settle(page)
         page.get_by_role("link", name="Log out").click()

@@ -259,6 +259,7 @@ def test_what_is_not_the_runs_is_listed_and_deleted_only_when_asked_for(make_run
     (run.path / "explain" / "mine").mkdir(parents=True)
     for ours in ("explain/d0012-gradcam.png", "report.html", ".DS_Store", ".status.json.123.0a1b2c3d.tmp"):
         (run.path / ours).touch()
+    (run.path / "link").symlink_to(run.path.parent)
     assert removal.foreign(run.path) == ["explain/mine/", "pictures/", "thesis.docx"]
     with pytest.raises(BadRun, match=r"explain/mine/, pictures/, thesis\.docx\. Nothing was changed.*--everything"):
         run.delete()
