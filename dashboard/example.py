@@ -82,7 +82,7 @@ def _tiles(run: Run, example: Example) -> list[Tile]:
 
     recipe = Recipe.model_validate(run.model_card()["recipe"])
     try:
-        tiles = [Tile(results.input_thumbnail(example.path, recipe, heat.SIDE), "what the model sees")]
+        tiles = [Tile(results.input_thumbnail(example.path, recipe, heat.SIDE), "model input")]
     except LabError as error:
         return [Tile(b"", missing=str(error))]
     made = heat.ready(run, [example.path]).get(example.path)

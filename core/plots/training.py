@@ -78,11 +78,11 @@ def metric_figure(
     areas = all(name == "auc" for name in chosen)
     low = 0.4 if areas and min(values, default=0.0) >= 0.4 else 0.0
     figure.update_yaxes(range=[low - 0.01, 1.01], dtick=0.1 if low else 0.2)
+    _finish(figure, history, span)
     if areas:  # of the others chance depends on the images
         figure.add_hline(y=0.5, line={"color": COLORS["neutral"], "dash": "dot", "width": 1.5})
         where = {"x": 1, "xref": "paper", "xanchor": "right", "yanchor": "bottom", "showarrow": False}
         figure.add_annotation(y=0.5, text="chance", font={"size": 14}, **where)
-    _finish(figure, history, span)
     return figure
 
 

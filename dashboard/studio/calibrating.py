@@ -129,7 +129,7 @@ def _notes(scene: Scene, report: CalibrationReport) -> None:
     if report.on_validation:
         notes.append("The calibrations were fitted on these very images: here they look too good. See the test set.")
     if report.note:
-        notes.append(f"This model has no calibration: {report.note}.")
+        notes.append(f"This model has no calibration: {report.note.rstrip('.')}.")
     if report.frozen.method == "temperature":
         drawn = "the raw scores were too extreme" if report.frozen.temperature > 1 else "the raw scores were too close to 0.5"
         notes.append(f"The temperature is {report.frozen.temperature:.2f}: {drawn}.")

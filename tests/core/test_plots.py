@@ -215,7 +215,8 @@ def test_loss_has_both_curves_on_one_axis_of_epochs() -> None:
 
 
 def test_roc_auc_alone_shows_the_line_of_chance_and_the_part_that_matters() -> None:
-    figure = metric_figure(events(epochs=3), ["auc"])
+    figure = metric_figure(events(epochs=5), ["auc"])
+    assert [shape.x0 for shape in figure.layout.shapes if shape.name and shape.name.startswith("best")] == [4]
     assert [shape.y0 for shape in figure.layout.shapes if shape.y0 == shape.y1] == [0.5]
     values = [value for value in named(figure, "ROC AUC").y if value is not None]
     low = figure.layout.yaxis.range[0]

@@ -94,7 +94,7 @@ def test_an_example_from_validation_is_shown_with_score_and_heatmap(run: Run) ->
     found = example.find(run)
     assert found is not None and splits[found.path] == "val"
     tiles = galleries(app)["home:example"]
-    assert [tile["caption"] for tile in tiles] == ["what the model sees", "its heatmap"]
+    assert [tile["caption"] for tile in tiles] == ["model input", "its heatmap"]
     assert not any(tile["missing"] for tile in tiles)
     assert f"{found.score:.3f}" in texts(app)
 
