@@ -25,6 +25,7 @@ from core.evaluate import evaluate
 from core.gate import Distance, read_gate, write_gate
 from core.gradcam import overlay, render
 from core.heatmap_audit import AuditSettings, audit_heatmaps
+from core.metrics import Calibration
 from core.model import update_card
 from core.predict import Prediction, Predictor
 from core.preprocessing import load, prepare
@@ -90,7 +91,8 @@ def odd_images(folder: Path) -> dict[str, Path]:
 def asked(run: Run, tmp_path: Path) -> SimpleNamespace:
     """The run with a gate that refuses, a calibration, and the odd images among its validation images; its predictor."""
     odd = odd_images(tmp_path / "odd")
-    card = update_card(run.path, {"synthetic": True, "chance": "the AUC on validation is 0.5"})
+    calibration = Calibration("logistic", slope=0.8, intercept=-0.3, rows=20).to_dict()
+    card = update_card(run.path, {"synthetic": True, "chance": "the AUC on validation is 0.5", "calibration": calibration})
     gate = read_gate(run.path, card)
     assert isinstance(gate, Distance) and not gate.refuses, "twenty validation images are too few to refuse any"
     write_gate(run.path, replace(gate, refuses=True), card)

@@ -327,11 +327,11 @@ def test_what_is_frozen_already_is_not_offered_again(scored: Run) -> None:
 
 
 def test_a_calibration_fitted_since_is_said(scored: Run) -> None:
-    from core.evaluate import refreeze
-    from core.evaluate.freezing import frozen_rule
+    from core.metrics import Calibration
+    from core.model import update_card
 
-    method = "none" if scored.model_card()["calibration"]["method"] != "none" else "logistic"
-    refreeze(scored, frozen_rule(scored.model_card()), calibration=method)
+    method = "temperature" if scored.model_card()["calibration"]["method"] != "temperature" else "logistic"
+    update_card(scored.path, {"calibration": Calibration(method, slope=0.8, rows=20).to_dict()})
     app = open_tab("Calibration")
     assert f"in use now is {method}" in app.warning[0].value
 

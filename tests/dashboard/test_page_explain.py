@@ -240,7 +240,12 @@ def test_two_runs_stand_side_by_side_each_with_its_own_score(run: Run, workspace
     second = workspace / "checkpoints" / "other"
     shutil.copytree(run.path, second)
     card = json.loads((second / "model.json").read_text(encoding="utf-8"))
-    (second / "model.json").write_text(json.dumps(card | {"threshold": 0.999}), encoding="utf-8")
+    (second / "model.json").write_text(
+        json.dumps(
+            card | {"threshold": 0.999, "calibration": {"method": "logistic", "slope": 0.8, "intercept": -0.3, "rows": 20}}
+        ),
+        encoding="utf-8",
+    )
     services.set_current_run("tiny")
     services.remember("explain:beside", "run")
     app = open_page("explain")
