@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import note, print_json, print_table, printable, progress_bar
@@ -26,13 +26,17 @@ SETTABLE = ("bootstrap_samples", "confidence", "numeric_columns")
 def evaluate(arguments: argparse.Namespace) -> int:
     """Figures with intervals for one split of a run."""
     from core.evaluate import evaluate as evaluate_run
+    from core.evaluate import remake
 
     run = open_run(arguments.run)
     settings = _settings(run, arguments.set)
-    if arguments.split == "test":
-        note(opening_words(run))
-    with progress_bar(f"scoring {arguments.split}") as progress:
-        evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
+    if arguments.remake:
+        evaluation = remake(run, arguments.split, settings=settings)
+    else:
+        if arguments.split == "test":
+            note(opening_words(run))
+        with progress_bar(f"scoring {arguments.split}") as progress:
+            evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
     counts = test_accesses(run) if arguments.split == "test" else None
     if arguments.json:
         print_json(evaluation.to_dict() | ({} if counts is None else {"test_accesses": counts}))
@@ -77,6 +81,7 @@ def test_accesses(run: Run) -> dict[str, int] | str:
 def show(evaluation: Evaluation, *, full: bool = False) -> None:
     """Print an evaluation: figures of images, then a line for everything else; `full` prints every table."""
     from core.evaluate import excluded_words
+    from core.metrics import Interval
 
     print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.images} images of {evaluation.patients} patients")
     print_table(evaluation.table_rows(), FIGURES)
@@ -87,6 +92,12 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
         else:
             figures = ", ".join(f"{name} {_cell(summary[name])}" for name in ("auc", "sensitivity", "specificity"))
             print(f"{level} level, {summary.rows} {level}s at their own threshold {summary.threshold:.3f}: {figures}")
+    for level, found in evaluation.uncertainty.items():
+        if not isinstance(found, str) and isinstance(found.threshold, Interval):
+            print(
+                f"{level} level, validation and {evaluation.split} resampled together: threshold {found.threshold}, "
+                f"sensitivity {found.sensitivity}, specificity {found.specificity}"
+            )
     if full:
         _tables(evaluation)
     else:
@@ -263,6 +274,8 @@ def threshold(arguments: argparse.Namespace) -> int:
 
     run = open_run(arguments.run)
     rule = _rule(run, arguments)
+    if arguments.by is not None:
+        return _thresholds_by(run, rule, arguments.by, as_json=arguments.json)
     card = refreeze(run, rule, calibration=arguments.calibration, reopen=arguments.reopen)
     rows: list[dict[str, Any]] = []
     for level, value in frozen_thresholds(card).items():
@@ -286,6 +299,35 @@ def threshold(arguments: argparse.Namespace) -> int:
         ("level", "threshold", "sensitivity", "specificity"),
     )
     note("sensitivity and specificity are those of the validation set, on which the thresholds were chosen: too good.")
+    return 0
+
+
+def _thresholds_by(run: Run, rule: ThresholdRule, column: str, *, as_json: bool) -> int:
+    """A threshold for each value of a column beside the one for all; shown, not frozen."""
+    from core.evaluate import read_evaluation, read_predictions
+    from core.metrics import thresholds_by_group
+
+    validation, evaluation = read_predictions(run, "val"), read_evaluation(run, "test")
+    judged, words = (validation, "validation") if evaluation is None else (evaluation.predictions, "test")
+    found = thresholds_by_group(validation, judged, rule, float(run.model_card()["threshold"]), column)
+    if as_json:
+        print_json({"run": run.name, "figures_of": words, **asdict(found)})
+        return 0
+    print(f"{run.name}: thresholds by {column}, chosen on validation by the rule {rule.kind}; figures of the {words} images")
+    rows = [
+        (
+            group.value,
+            group.threshold if isinstance(group.threshold, str) else f"{group.threshold:.3f}",
+            *(_cell(getattr(group, name)) for name in ("sensitivity", "specificity", "own_sensitivity", "own_specificity")),
+        )
+        for group in found.groups
+    ]
+    heads = (column, "own threshold", "sensitivity at one for all", "specificity", "sensitivity at its own", "specificity")
+    print_table([tuple(map(printable, row)) for row in rows], heads)
+    for title, gap in (("one threshold for all", found.gap), ("each its own", found.own_gap)):
+        text = gap if isinstance(gap, str) else f"{gap.difference}"
+        print(f"largest difference of specificity, {title}: {text}")
+    note("nothing was frozen: the run's decisions stay at its one threshold.")
     return 0
 
 
