@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import note, print_json, print_table, printable, progress_bar
@@ -265,6 +266,85 @@ def compare(arguments: argparse.Namespace) -> int:
         print(equivalent["equivalence"])
     note("p values of several figures are not adjusted for one another: name the figure that counts before you look.")
     return 0
+
+
+def leave_one_out(arguments: argparse.Namespace) -> int:
+    """Hold out each value of a column in turn: write the manifests, train what is asked for, and sum up what is evaluated."""
+    from core.config import dump_config, load_config
+    from core.data import write_manifest
+    from core.data.leave_one_out import leave_one_out as held_out
+
+    run = open_run(arguments.run)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    runs, rows = run.path.parent, []
+    for number, each in enumerate(held_out(run.manifest(), arguments.by), start=1):
+        name = f"{run.name}-without-{number}"
+        row: dict[str, Any] = {"value": each.value, "images": each.images, "patients": each.patients, "run": name}
+        if isinstance(each.manifest, str):
+            rows.append(row | {"run": None, "note": each.manifest, "auc": None})
+            continue
+        manifest, config = arguments.out / f"{name}.csv", arguments.out / f"{name}.yaml"
+        write_manifest(each.manifest, manifest)
+        overrides = [f"data.manifest={manifest.absolute().as_posix()}", f"checkpoints={runs.absolute().as_posix()}"]
+        config.write_text(dump_config(load_config(run.path / "config.yaml", overrides)), encoding="utf-8")
+        if arguments.train and not (runs / name).exists():
+            _train_and_evaluate(config, runs / name)
+        rows.append(row | _area_of(runs / name, config))
+    if arguments.json:
+        print_json({"run": run.name, "by": arguments.by, "held_out": rows} | _pooled(rows))
+        return 0
+    print_table(
+        [(row["value"], str(row["images"]), str(row["patients"]), _area_cell(row)) for row in rows],
+        (arguments.by, "images", "patients", "AUC of the run that was trained without it"),
+    )
+    for text in _pooled(rows).values():
+        print(text)
+    return 0
+
+
+def _train_and_evaluate(config: Path, folder: Path) -> None:
+    """As `train` and `evaluate` do, in this process."""
+    from core.cli import main
+
+    for command in (["train", "--config", str(config), "--run", folder.name], ["evaluate", str(folder)]):
+        if main(command) != 0:
+            raise LabError(
+                f"{folder.name}: `{' '.join(command)}` has failed; what it printed says why. Run it again, then this."
+            )
+
+
+def _area_of(folder: Path, config: Path) -> dict[str, Any]:
+    from core.evaluate import read_evaluation
+    from core.training import Run
+
+    if not (folder / "model.json").is_file():
+        return {"auc": None, "note": f"not trained yet: python -m core train --config {config.as_posix()} --run {folder.name}"}
+    evaluation = read_evaluation(Run(folder))
+    if evaluation is None:
+        return {"auc": None, "note": f"not evaluated yet: python -m core evaluate {folder.name}"}
+    area = evaluation.summary["auc"]
+    return {"auc": None, "note": area} if isinstance(area, str) else {"auc": area.as_dict(), "note": ""}
+
+
+def _area_cell(row: dict[str, Any]) -> str:
+    from core.metrics import Interval
+
+    return printable(row["note"] if row["auc"] is None else str(Interval(**row["auc"])))
+
+
+def _pooled(rows: list[dict[str, Any]]) -> dict[str, str]:
+    from core.errors import NotEnoughData
+    from core.metrics import Interval
+    from core.metrics.pooling import pooled_auc
+
+    try:
+        found = pooled_auc([Interval(**row["auc"]) for row in rows if row["auc"] is not None])
+    except NotEnoughData as error:
+        return {"summary": str(error)}
+    return {
+        "summary": f"mean AUC over {found.sites} values left out {found.mean}; where that of a new one would lie "
+        f"[{found.prediction.low:.3f}, {found.prediction.high:.3f}]; spread beyond chance I² {found.i2:.0%}"
+    }
 
 
 def threshold(arguments: argparse.Namespace) -> int:

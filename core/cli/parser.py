@@ -207,6 +207,17 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     )
     _json_option(compare)
 
+    sites = _add(
+        commands, "leave-one-out", evaluation.leave_one_out, "train without one site (or scanner) each: manifests, and the sum"
+    )
+    _run_argument(sites)
+    sites.add_argument("--by", required=True, metavar="COLUMN", help="the column of the run's manifest, e.g. site")
+    sites.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the manifests are written")
+    sites.add_argument(
+        "--train", action="store_true", help="also train and evaluate a run for each value, one after the other (hours)"
+    )
+    _json_option(sites)
+
     threshold = _add(
         commands, "threshold", evaluation.threshold, "choose and freeze the thresholds again, on validation predictions"
     )
