@@ -88,8 +88,8 @@ def threshold_uncertainty(
     truth, asked = (judged["label"] == "malignant").to_numpy(), judged["score"].to_numpy(dtype=np.float64)
     learned, tested = Patients.of(chosen_on["patient_id"]), Patients.of(judged["patient_id"])
     # Another stream of draws for each set: they are independent.
-    of_validation = np.concatenate(list(resamples(learned.count, samples, seed, y.size)))
-    of_test = np.concatenate(list(resamples(tested.count, samples, seed + 1, truth.size)))
+    of_validation = (row for block in resamples(learned.count, samples, seed, y.size) for row in block)
+    of_test = (row for block in resamples(tested.count, samples, seed + 1, truth.size) for row in block)
     drawn = []
     for first, second in zip(of_validation, of_test, strict=True):
         weight = first[learned.index]

@@ -325,11 +325,10 @@ def test_what_is_frozen_already_is_not_offered_again(scored: Run) -> None:
 
 
 def test_a_calibration_fitted_since_is_said(scored: Run) -> None:
-    from core.evaluate import refreeze
-    from core.evaluate.freezing import frozen_rule
+    from core.model import update_card
 
     method = "none" if scored.model_card()["calibration"]["method"] != "none" else "logistic"
-    refreeze(scored, frozen_rule(scored.model_card()), calibration=method)
+    update_card(scored.path, {"calibration": {"method": method, "slope": 1.5, "intercept": 0.2, "rows": 28}})
     app = open_tab("Calibration")
     assert f"frozen now is {method}" in app.warning[0].value
 
