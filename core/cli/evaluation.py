@@ -304,10 +304,15 @@ def leave_one_out(arguments: argparse.Namespace) -> int:
 
 def _train_and_evaluate(config: Path, folder: Path) -> None:
     """As `train` and `evaluate` do, in this process."""
+    import sys
+    from contextlib import redirect_stdout
+
     from core.cli import main
 
     for command in (["train", "--config", str(config), "--run", folder.name], ["evaluate", str(folder)]):
-        if main(command) != 0:
+        with redirect_stdout(sys.stderr):  # standard output is for the result
+            code = main(command)
+        if code != 0:
             raise LabError(
                 f"{folder.name}: `{' '.join(command)}` has failed; what it printed says why. Run it again, then this."
             )

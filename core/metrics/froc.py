@@ -25,7 +25,7 @@ from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients, resamples
 from core.metrics.checks import Scores
 from core.metrics.delong import auc_interval
-from core.metrics.intervals import Interval, plain_figure, read_figure
+from core.metrics.intervals import Interval, plain_figure, read_figure, wilson
 from core.metrics.summary import why_not
 
 RATES = (0.25, 0.5, 1.0, 2.0)  # false marks an image
@@ -123,8 +123,14 @@ def froc(
     why = why_not("sensitivity", {"malignant": with_lesions, "benign": 0})
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.array(drawn), (tail, 1 - tail), axis=0)
-    limits = zip(rates, values, low, high, strict=True)
-    found = {rate: why or Interval(value, min(float(a), value), max(float(b), value)) for rate, value, a, b in limits}
+
+    def limited(value: float, least: float, most: float) -> Interval:
+        if least == most:  # every resample gives the same: it cannot tell what was not seen, Wilson's limits can
+            return wilson(value * with_lesions, with_lesions, confidence)
+        return Interval(value, min(least, value), max(most, value))
+
+    limits = zip(rates, values, low.tolist(), high.tolist(), strict=True)
+    found = {rate: why or limited(value, least, most) for rate, value, least, most in limits}
     return Froc(
         area=_area(images, confidence),
         found=found,

@@ -10,6 +10,7 @@ import pytest
 from core.errors import NotEnoughData
 from core.metrics import auc_interval
 from core.metrics.froc import Froc, MarkedImage, froc
+from core.metrics.intervals import wilson
 
 # Two images with lesions (the second has two, one of them missed) and two without; b's marks hit one lesion twice.
 BY_HAND = [
@@ -83,6 +84,12 @@ def test_shares_at_given_false_marks_and_their_limits_are_those_of_the_plain_loo
         figure = found.found[rate]
         assert figure.value == pytest.approx(share(images, rate))
         assert (figure.low, figure.high) == pytest.approx((min(low, figure.value), max(high, figure.value)))
+
+
+def test_marks_that_never_hit_leave_a_share_of_nothing_with_limits_all_the_same() -> None:
+    images = [MarkedImage(str(n), n % 2, [(0.5, -1)]) for n in range(24)]
+    found = froc(images, samples=30)
+    assert found.found[2.0] == wilson(0, 12) and found.area.value == 0.0 < found.area.high
 
 
 def test_without_lesions_there_is_nothing_to_find() -> None:
