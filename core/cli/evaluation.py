@@ -171,21 +171,31 @@ def _tables(evaluation: Evaluation) -> None:
 
 
 def _calibration_table(evaluation: Evaluation) -> None:
-    report = evaluation.calibration
-    if isinstance(report, str):
-        print(f"\ncalibration: {report}")
-        return
-    rows: list[tuple[str, ...]] = []
-    for method, found in report.summaries.items():
-        title = method + (" (the model's)" if method == report.frozen.method else "")
-        if isinstance(found, str):
-            rows.append((title, found, "", "", ""))
-        else:
-            rows.append((title, *(_cell(getattr(found, name)) for name in ("brier", "ece", "slope", "intercept"))))
-    print("\ncalibration")
-    print_table(rows, ("method", "Brier", "ECE", "slope", "intercept"))
-    if report.on_validation:
-        print("fitted on these very images: the test set shows what it is worth")
+    from core.metrics import LEVELS
+
+    names = ("brier", "scaled_brier", "observed_expected", "ece", "slope", "intercept")
+    for level in LEVELS:
+        report = evaluation.calibration_at(level)
+        if isinstance(report, str):
+            print(f"\ncalibration by {level}: {report}")
+            continue
+        rows: list[tuple[str, ...]] = []
+        for method, found in report.summaries.items():
+            title = method + (" (the model's)" if method == report.frozen.method else "")
+            figures = (found, *[""] * (len(names) - 1)) if isinstance(found, str) else (_cell(getattr(found, n)) for n in names)
+            rows.append((title, *figures))
+        told = report.before
+        known = (
+            ""
+            if isinstance(told, str) or told.reference is None
+            else f", predicting the prevalence: Brier {told.reference:.3f}"
+        )
+        print(f"\ncalibration by {level}{known}")
+        print_table(rows, ("method", "Brier", "scaled Brier", "observed/expected", "ECE", "slope", "intercept"))
+        if report.no_probability:
+            print(f"no probability by {level}: {report.no_probability}")
+        if report.on_validation:
+            print("fitted on these very images: the test set shows what it is worth")
 
 
 def _subgroup_table(evaluation: Evaluation) -> None:
@@ -237,13 +247,16 @@ def _shortcut_table(evaluation: Evaluation) -> None:
 
 
 def _decision_table(evaluation: Evaluation) -> None:
-    decision = evaluation.decision
-    if isinstance(decision, str):
-        print(f"\nnet benefit: {decision}")
-        return
-    print(f"\nnet benefit, scores calibrated: {decision.calibration}; {decision.prevalence:.0%} malignant")
-    rows = [(f"{row.threshold:.0%}", _cell(row.model), f"{row.treat_all:.3f}", "0.000") for row in decision.rows]
-    print_table(rows, ("acting at a risk of", "the model", "everybody", "nobody"))
+    from core.metrics import LEVELS
+
+    for level in LEVELS:
+        decision = evaluation.decision_at(level)
+        if isinstance(decision, str):
+            print(f"\nnet benefit per {level}: {decision}")
+            continue
+        print(f"\nnet benefit per {level}, scores calibrated: {decision.calibration}; {decision.prevalence:.0%} malignant")
+        rows = [(f"{row.threshold:.0%}", _cell(row.model), f"{row.treat_all:.3f}", "0.000") for row in decision.rows]
+        print_table(rows, ("acting at a risk of", f"the model, per {level}", f"every {level}", f"no {level}"))
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -472,7 +485,10 @@ def _cell(figure: Interval | str | None, instead: str | None = None) -> str:
 
 
 def _calibration(found: CalibrationSummary | str) -> str:
-    return found if isinstance(found, str) else f"ECE {found.ece} (chance alone {found.chance:.3f}), Brier {found.brier}"
+    if isinstance(found, str):
+        return found
+    known = "" if found.reference is None else f" (predicting the prevalence {found.reference:.3f})"
+    return f"ECE {found.ece} (chance alone {found.chance:.3f}), Brier {found.brier}{known}"
 
 
 def _baselines(evaluation: Evaluation) -> str:

@@ -32,7 +32,9 @@ def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path,
     assert "baselines: none is comparable" in out and "opened once" in out
     main(["evaluate", "one", "--full"])
     out = capsys.readouterr().out
-    assert "opened 2 times" in out and "minus rest" in out and "net benefit" in out and "label told from" in out
+    assert "opened 2 times" in out and "minus rest" in out and "label told from" in out
+    for level in ("image", "breast", "patient"):
+        assert f"net benefit per {level}, " in out and f"calibration by {level}, predicting the prevalence: Brier" in out
 
 
 def test_resamples_are_set_and_what_is_frozen_is_not(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
