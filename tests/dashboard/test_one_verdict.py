@@ -90,7 +90,9 @@ def odd_images(folder: Path) -> dict[str, Path]:
 def asked(run: Run, tmp_path: Path) -> SimpleNamespace:
     """The run with a gate that refuses, a calibration, and the odd images among its validation images; its predictor."""
     odd = odd_images(tmp_path / "odd")
-    card = update_card(run.path, {"synthetic": True, "chance": "the AUC on validation is 0.5"})
+    # Two epochs do not earn a calibration of their own: one is put in, so that probabilities are compared, too.
+    calibration = {"method": "logistic", "slope": 1.3, "intercept": -0.2, "rows": 20}
+    card = update_card(run.path, {"synthetic": True, "chance": "the AUC on validation is 0.5", "calibration": calibration})
     gate = read_gate(run.path, card)
     assert isinstance(gate, Distance) and not gate.refuses, "twenty validation images are too few to refuse any"
     write_gate(run.path, replace(gate, refuses=True), card)

@@ -235,7 +235,8 @@ def test_two_runs_stand_side_by_side_each_with_its_own_score(run: Run, workspace
     second = workspace / "checkpoints" / "other"
     shutil.copytree(run.path, second)
     card = json.loads((second / "model.json").read_text(encoding="utf-8"))
-    (second / "model.json").write_text(json.dumps(card | {"threshold": 0.999}), encoding="utf-8")
+    changes = {"threshold": 0.999, "calibration": {"method": "logistic", "slope": 1.3, "intercept": -0.2, "rows": 20}}
+    (second / "model.json").write_text(json.dumps(card | changes), encoding="utf-8")
     services.set_current_run("tiny")
     services.remember("explain:beside", "run")
     app = open_page("explain")
