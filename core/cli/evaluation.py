@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import note, print_json, print_table, printable, progress_bar
@@ -26,13 +27,17 @@ SETTABLE = ("bootstrap_samples", "confidence", "numeric_columns")
 def evaluate(arguments: argparse.Namespace) -> int:
     """Figures with intervals for one split of a run."""
     from core.evaluate import evaluate as evaluate_run
+    from core.evaluate import remake
 
     run = open_run(arguments.run)
     settings = _settings(run, arguments.set)
-    if arguments.split == "test":
-        note(opening_words(run))
-    with progress_bar(f"scoring {arguments.split}") as progress:
-        evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
+    if arguments.remake:
+        evaluation = remake(run, arguments.split, settings=settings)
+    else:
+        if arguments.split == "test":
+            note(opening_words(run))
+        with progress_bar(f"scoring {arguments.split}") as progress:
+            evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
     counts = test_accesses(run) if arguments.split == "test" else None
     if arguments.json:
         print_json(evaluation.to_dict() | ({} if counts is None else {"test_accesses": counts}))
@@ -77,6 +82,7 @@ def test_accesses(run: Run) -> dict[str, int] | str:
 def show(evaluation: Evaluation, *, full: bool = False) -> None:
     """Print an evaluation: figures of images, then a line for everything else; `full` prints every table."""
     from core.evaluate import excluded_words
+    from core.metrics import Interval
 
     print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.images} images of {evaluation.patients} patients")
     print_table(evaluation.table_rows(), FIGURES)
@@ -87,6 +93,12 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
         else:
             figures = ", ".join(f"{name} {_cell(summary[name])}" for name in ("auc", "sensitivity", "specificity"))
             print(f"{level} level, {summary.rows} {level}s at their own threshold {summary.threshold:.3f}: {figures}")
+    for level, found in evaluation.uncertainty.items():
+        if not isinstance(found, str) and isinstance(found.threshold, Interval):
+            print(
+                f"{level} level, validation and {evaluation.split} resampled together: threshold {found.threshold}, "
+                f"sensitivity {found.sensitivity}, specificity {found.specificity}"
+            )
     if full:
         _tables(evaluation)
     else:
@@ -159,21 +171,31 @@ def _tables(evaluation: Evaluation) -> None:
 
 
 def _calibration_table(evaluation: Evaluation) -> None:
-    report = evaluation.calibration
-    if isinstance(report, str):
-        print(f"\ncalibration: {report}")
-        return
-    rows: list[tuple[str, ...]] = []
-    for method, found in report.summaries.items():
-        title = method + (" (the model's)" if method == report.frozen.method else "")
-        if isinstance(found, str):
-            rows.append((title, found, "", "", ""))
-        else:
-            rows.append((title, *(_cell(getattr(found, name)) for name in ("brier", "ece", "slope", "intercept"))))
-    print("\ncalibration")
-    print_table(rows, ("method", "Brier", "ECE", "slope", "intercept"))
-    if report.on_validation:
-        print("fitted on these very images: the test set shows what it is worth")
+    from core.metrics import LEVELS
+
+    names = ("brier", "scaled_brier", "observed_expected", "ece", "slope", "intercept")
+    for level in LEVELS:
+        report = evaluation.calibration_at(level)
+        if isinstance(report, str):
+            print(f"\ncalibration by {level}: {report}")
+            continue
+        rows: list[tuple[str, ...]] = []
+        for method, found in report.summaries.items():
+            title = method + (" (the model's)" if method == report.frozen.method else "")
+            figures = (found, *[""] * (len(names) - 1)) if isinstance(found, str) else (_cell(getattr(found, n)) for n in names)
+            rows.append((title, *figures))
+        told = report.before
+        known = (
+            ""
+            if isinstance(told, str) or told.reference is None
+            else f", predicting the prevalence: Brier {told.reference:.3f}"
+        )
+        print(f"\ncalibration by {level}{known}")
+        print_table(rows, ("method", "Brier", "scaled Brier", "observed/expected", "ECE", "slope", "intercept"))
+        if report.no_probability:
+            print(f"no probability by {level}: {report.no_probability}")
+        if report.on_validation:
+            print("fitted on these very images: the test set shows what it is worth")
 
 
 def _subgroup_table(evaluation: Evaluation) -> None:
@@ -225,13 +247,16 @@ def _shortcut_table(evaluation: Evaluation) -> None:
 
 
 def _decision_table(evaluation: Evaluation) -> None:
-    decision = evaluation.decision
-    if isinstance(decision, str):
-        print(f"\nnet benefit: {decision}")
-        return
-    print(f"\nnet benefit, scores calibrated: {decision.calibration}; {decision.prevalence:.0%} malignant")
-    rows = [(f"{row.threshold:.0%}", _cell(row.model), f"{row.treat_all:.3f}", "0.000") for row in decision.rows]
-    print_table(rows, ("acting at a risk of", "the model", "everybody", "nobody"))
+    from core.metrics import LEVELS
+
+    for level in LEVELS:
+        decision = evaluation.decision_at(level)
+        if isinstance(decision, str):
+            print(f"\nnet benefit per {level}: {decision}")
+            continue
+        print(f"\nnet benefit per {level}, scores calibrated: {decision.calibration}; {decision.prevalence:.0%} malignant")
+        rows = [(f"{row.threshold:.0%}", _cell(row.model), f"{row.treat_all:.3f}", "0.000") for row in decision.rows]
+        print_table(rows, ("acting at a risk of", f"the model, per {level}", f"every {level}", f"no {level}"))
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -256,6 +281,90 @@ def compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def leave_one_out(arguments: argparse.Namespace) -> int:
+    """Hold out each value of a column in turn: write the manifests, train what is asked for, and sum up what is evaluated."""
+    from core.config import dump_config, load_config
+    from core.data import write_manifest
+    from core.data.leave_one_out import leave_one_out as held_out
+
+    run = open_run(arguments.run)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    runs, rows = run.path.parent, []
+    for number, each in enumerate(held_out(run.manifest(), arguments.by), start=1):
+        name = f"{run.name}-without-{number}"
+        row: dict[str, Any] = {"value": each.value, "images": each.images, "patients": each.patients, "run": name}
+        if isinstance(each.manifest, str):
+            rows.append(row | {"run": None, "note": each.manifest, "auc": None})
+            continue
+        manifest, config = arguments.out / f"{name}.csv", arguments.out / f"{name}.yaml"
+        write_manifest(each.manifest, manifest)
+        overrides = [f"data.manifest={manifest.absolute().as_posix()}", f"checkpoints={runs.absolute().as_posix()}"]
+        config.write_text(dump_config(load_config(run.path / "config.yaml", overrides)), encoding="utf-8")
+        if arguments.train and not (runs / name).exists():
+            _train_and_evaluate(config, runs / name)
+        rows.append(row | _area_of(runs / name, config))
+    if arguments.json:
+        print_json({"run": run.name, "by": arguments.by, "held_out": rows} | _pooled(rows))
+        return 0
+    print_table(
+        [(row["value"], str(row["images"]), str(row["patients"]), _area_cell(row)) for row in rows],
+        (arguments.by, "images", "patients", "AUC of the run that was trained without it"),
+    )
+    for text in _pooled(rows).values():
+        print(text)
+    return 0
+
+
+def _train_and_evaluate(config: Path, folder: Path) -> None:
+    """As `train` and `evaluate` do, in this process."""
+    import sys
+    from contextlib import redirect_stdout
+
+    from core.cli import main
+
+    for command in (["train", "--config", str(config), "--run", folder.name], ["evaluate", str(folder)]):
+        with redirect_stdout(sys.stderr):  # standard output is for the result
+            code = main(command)
+        if code != 0:
+            raise LabError(
+                f"{folder.name}: `{' '.join(command)}` has failed; what it printed says why. Run it again, then this."
+            )
+
+
+def _area_of(folder: Path, config: Path) -> dict[str, Any]:
+    from core.evaluate import read_evaluation
+    from core.training import Run
+
+    if not (folder / "model.json").is_file():
+        return {"auc": None, "note": f"not trained yet: python -m core train --config {config.as_posix()} --run {folder.name}"}
+    evaluation = read_evaluation(Run(folder))
+    if evaluation is None:
+        return {"auc": None, "note": f"not evaluated yet: python -m core evaluate {folder.name}"}
+    area = evaluation.summary["auc"]
+    return {"auc": None, "note": area} if isinstance(area, str) else {"auc": area.as_dict(), "note": ""}
+
+
+def _area_cell(row: dict[str, Any]) -> str:
+    from core.metrics import Interval
+
+    return printable(row["note"] if row["auc"] is None else str(Interval(**row["auc"])))
+
+
+def _pooled(rows: list[dict[str, Any]]) -> dict[str, str]:
+    from core.errors import NotEnoughData
+    from core.metrics import Interval
+    from core.metrics.pooling import pooled_auc
+
+    try:
+        found = pooled_auc([Interval(**row["auc"]) for row in rows if row["auc"] is not None])
+    except NotEnoughData as error:
+        return {"summary": str(error)}
+    return {
+        "summary": f"mean AUC over {found.sites} values left out {found.mean}; where that of a new one would lie "
+        f"[{found.prediction.low:.3f}, {found.prediction.high:.3f}]; spread beyond chance I² {found.i2:.0%}"
+    }
+
+
 def threshold(arguments: argparse.Namespace) -> int:
     """Choose the thresholds again, on validation predictions only."""
     from core.evaluate import read_predictions, refreeze
@@ -263,6 +372,8 @@ def threshold(arguments: argparse.Namespace) -> int:
 
     run = open_run(arguments.run)
     rule = _rule(run, arguments)
+    if arguments.by is not None:
+        return _thresholds_by(run, rule, arguments.by, as_json=arguments.json)
     card = refreeze(run, rule, calibration=arguments.calibration, reopen=arguments.reopen)
     rows: list[dict[str, Any]] = []
     for level, value in frozen_thresholds(card).items():
@@ -286,6 +397,35 @@ def threshold(arguments: argparse.Namespace) -> int:
         ("level", "threshold", "sensitivity", "specificity"),
     )
     note("sensitivity and specificity are those of the validation set, on which the thresholds were chosen: too good.")
+    return 0
+
+
+def _thresholds_by(run: Run, rule: ThresholdRule, column: str, *, as_json: bool) -> int:
+    """A threshold for each value of a column beside the one for all; shown, not frozen."""
+    from core.evaluate import read_evaluation, read_predictions
+    from core.metrics import thresholds_by_group
+
+    validation, evaluation = read_predictions(run, "val"), read_evaluation(run, "test")
+    judged, words = (validation, "validation") if evaluation is None else (evaluation.predictions, "test")
+    found = thresholds_by_group(validation, judged, rule, float(run.model_card()["threshold"]), column)
+    if as_json:
+        print_json({"run": run.name, "figures_of": words, **asdict(found)})
+        return 0
+    print(f"{run.name}: thresholds by {column}, chosen on validation by the rule {rule.kind}; figures of the {words} images")
+    rows = [
+        (
+            group.value,
+            group.threshold if isinstance(group.threshold, str) else f"{group.threshold:.3f}",
+            *(_cell(getattr(group, name)) for name in ("sensitivity", "specificity", "own_sensitivity", "own_specificity")),
+        )
+        for group in found.groups
+    ]
+    heads = (column, "own threshold", "sensitivity at one for all", "specificity", "sensitivity at its own", "specificity")
+    print_table([tuple(map(printable, row)) for row in rows], heads)
+    for title, gap in (("one threshold for all", found.gap), ("each its own", found.own_gap)):
+        text = gap if isinstance(gap, str) else f"{gap.difference}"
+        print(f"largest difference of specificity, {title}: {text}")
+    note("nothing was frozen: the run's decisions stay at its one threshold.")
     return 0
 
 
@@ -345,7 +485,10 @@ def _cell(figure: Interval | str | None, instead: str | None = None) -> str:
 
 
 def _calibration(found: CalibrationSummary | str) -> str:
-    return found if isinstance(found, str) else f"ECE {found.ece} (chance alone {found.chance:.3f}), Brier {found.brier}"
+    if isinstance(found, str):
+        return found
+    known = "" if found.reference is None else f" (predicting the prevalence {found.reference:.3f})"
+    return f"ECE {found.ece} (chance alone {found.chance:.3f}), Brier {found.brier}{known}"
 
 
 def _baselines(evaluation: Evaluation) -> str:

@@ -187,6 +187,11 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
         "--full", action="store_true", help="print calibration, subgroups, shortcut audit and net benefit too"
     )
     evaluate.add_argument("--report", action="store_true", help="write the HTML report afterwards")
+    evaluate.add_argument(
+        "--remake",
+        action="store_true",
+        help="make the figures again from the stored predictions: nothing is scored, and no test set is accessed",
+    )
     _json_option(evaluate)
 
     compare = _add(commands, "compare", evaluation.compare, "two evaluated runs on the same images, in pairs")
@@ -202,6 +207,17 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     )
     _json_option(compare)
 
+    sites = _add(
+        commands, "leave-one-out", evaluation.leave_one_out, "train without one site (or scanner) each: manifests, and the sum"
+    )
+    _run_argument(sites)
+    sites.add_argument("--by", required=True, metavar="COLUMN", help="the column of the run's manifest, e.g. site")
+    sites.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the manifests are written")
+    sites.add_argument(
+        "--train", action="store_true", help="also train and evaluate a run for each value, one after the other (hours)"
+    )
+    _json_option(sites)
+
     threshold = _add(
         commands, "threshold", evaluation.threshold, "choose and freeze the thresholds again, on validation predictions"
     )
@@ -212,6 +228,11 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
         "--cost-ratio", type=float, metavar="N", help="with the rule cost: false alarms a missed cancer weighs"
     )
     threshold.add_argument("--prevalence", type=float, metavar="SHARE", help="with the rule cost: of those to be examined")
+    threshold.add_argument(
+        "--by",
+        metavar="COLUMN",
+        help="show a threshold for each value of a column (view, say) beside the one for all; nothing is frozen",
+    )
     threshold.add_argument(
         "--calibration", choices=("temperature", "logistic", "isotonic", "none"), help="also fit this calibration on validation"
     )

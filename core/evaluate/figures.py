@@ -22,20 +22,25 @@ from core.metrics import (
     ShortcutAudit,
     Subgroup,
     Summary,
+    ThresholdRule,
+    ThresholdUncertainty,
     at_level,
     calibrate,
     calibration_summary,
     columns_for_audit,
     decision_curve,
+    frozen_thresholds,
     reliability,
     shortcut_audit,
     subgroups,
     summarize,
+    threshold_uncertainty,
 )
 from core.metrics.freezing import calibrate_level
 from core.metrics.shortcuts import with_counts
 from core.metrics.summary import why_not
 
+_MOST_RESAMPLES = 1000  # of two sets at once, a threshold chosen in each
 # Risks at which somebody may want to act, from screening (one cancer in fifty recalls is worth it) to biopsy and above.
 RISKS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
@@ -193,6 +198,35 @@ def decision_of(
         for risk, model, low, high, treat_all in zip(RISKS, curve.model, curve.low, curve.high, curve.treat_all, strict=True)
     )
     return DecisionTable(tuple(rows), curve.prevalence, calibration.method, level)
+
+
+def uncertainty_of(
+    predictions: pd.DataFrame,
+    card: Mapping[str, Any],
+    validation: pd.DataFrame | str,
+    rule: ThresholdRule | None,
+    settings: EvaluationConfig,
+) -> dict[str, ThresholdUncertainty | str]:
+    """By level, what the choice of the threshold on validation adds to the intervals at it; or why that cannot be told."""
+    found: dict[str, ThresholdUncertainty | str] = {}
+    for level, threshold in frozen_thresholds(card).items():
+        if isinstance(threshold, str):
+            found[level] = threshold
+        elif isinstance(validation, str):
+            found[level] = validation
+        elif rule is None:
+            found[level] = "the model does not say by which rule its threshold was chosen"
+        else:
+            found[level] = threshold_uncertainty(
+                validation,
+                predictions,
+                rule,
+                threshold,
+                level=level,
+                samples=min(settings.bootstrap_samples, _MOST_RESAMPLES),
+                confidence=settings.confidence,
+            )
+    return found
 
 
 def too_few(predictions: pd.DataFrame) -> str:

@@ -21,6 +21,7 @@ from core.metrics import (
     Subgroup,
     Summary,
     ThresholdRule,
+    ThresholdUncertainty,
     plain_figure,
 )
 
@@ -188,6 +189,8 @@ class Evaluation:
     chosen again afterwards. `predictions` is predictions/<split>.csv: COLUMNS and `columns`, the metadata that subgroups and
     shortcut audit rest on, all as text but the score; scores rounded as in the file. `calibration` and `decision` are of
     images, `calibrations` and `decisions` those of breasts and patients (`calibration_at`, `decision_at` give any level's).
+    `uncertainty`, by level, resamples validation and this split together: what the choice of the threshold adds to the
+    intervals at the frozen one.
 
     What an evaluation by an earlier version lacks is AGAIN (a note), or empty.
     """
@@ -213,6 +216,7 @@ class Evaluation:
     baselines: tuple[Baseline, ...] | str = AGAIN
     calibrations: dict[str, CalibrationReport | str] = field(default_factory=dict)
     decisions: dict[str, DecisionTable | str] = field(default_factory=dict)
+    uncertainty: dict[str, ThresholdUncertainty | str] = field(default_factory=dict)
     version: int = VERSION
     folder: Path | None = None
 
@@ -294,6 +298,7 @@ class Evaluation:
             "decision": _plain(self.decision),
             "calibrations": {level: _plain(each) for level, each in self.calibrations.items()},
             "decisions": {level: _plain(each) for level, each in self.decisions.items()},
+            "uncertainty": {level: _plain(each) for level, each in self.uncertainty.items()},
             "baselines": self.baselines if isinstance(self.baselines, str) else [asdict(row) for row in self.baselines],
             "excluded": [asdict(item) for item in self.excluded],
         }
@@ -336,10 +341,14 @@ class Evaluation:
                 level: each if isinstance(each, str) else DecisionTable.from_dict(each)
                 for level, each in plain.get("decisions", {}).items()
             },
+            uncertainty={
+                level: each if isinstance(each, str) else ThresholdUncertainty.from_dict(each)
+                for level, each in plain.get("uncertainty", {}).items()
+            },
             version=plain.get("version", 1),
             folder=folder,
         )
 
 
-def _plain(part: CalibrationReport | ShortcutAudit | DecisionTable | str) -> dict[str, Any] | str:
+def _plain(part: CalibrationReport | ShortcutAudit | DecisionTable | ThresholdUncertainty | str) -> dict[str, Any] | str:
     return part if isinstance(part, str) else part.as_dict()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.errors import BadManifest, UnreadableImage
 from core.gradcam import Heatmap, heatmap
+from core.heatmap_audit.detection import marks_of
 from core.heatmap_audit.lesions import Mask, breast_mask, has_lesion, lesion_mask
 from core.heatmap_audit.localisation import Map, energy_inside, localisation, shape_map
 from core.heatmap_audit.perturbation import area_under, perturbation_curves, random_map
@@ -79,8 +80,12 @@ class Look:
         values: dict[str, float] = {}
         curves: dict[str, list[float]] = {}
         empty = False
+        marks: list[list[float]] = []
+        lesions = 0
         if not flagged:
             values = self._where(subject, heat.values)
+            tolerance = self.settings.tolerance * max(heat.values.shape)
+            marks, lesions = marks_of(heat.values, subject.lesion, prediction.score, tolerance)
             if perturbed:
                 curves = self._curves(subject, heat.values)
                 values |= _areas(curves)
@@ -95,6 +100,8 @@ class Look:
             flagged=flagged,
             lesion=subject.why,
             values={key: round(value, DECIMALS) for key, value in values.items() if math.isfinite(value)},
+            marks=marks,
+            lesions=lesions,
         )
         return Finding(case, heat.layer, curves, empty)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.heatmap_audit.settings import AuditSettings
 from core.metrics import Interval
+from core.metrics.froc import Froc
 from core.metrics.intervals import plain_figure, read_figure
 
 VERSION = 1
@@ -114,7 +115,8 @@ class Curve:
 class Case:
     """One image. `values` by the keys of TITLES, those of references as `key:reference`; empty when the map is flagged.
 
-    `flagged` says why the map holds nothing, `lesion` why localisation is not asked ("" where it is).
+    `flagged` says why the map holds nothing, `lesion` why localisation is not asked ("" where it is). `marks` are the map's
+    peaks, [rating, number of the lesion that it hits or -1], and `lesions` how many there are to find.
     """
 
     path: str
@@ -125,6 +127,8 @@ class Case:
     flagged: str = ""
     lesion: str = ""
     values: dict[str, float] = field(default_factory=dict)
+    marks: list[list[float]] = field(default_factory=list)
+    lesions: int = 0
 
     @property
     def located(self) -> bool:
@@ -162,6 +166,7 @@ class MethodAudit:
     curves: tuple[Curve, ...]
     cases: tuple[Case, ...]
     verdict: tuple[str, ...]
+    detection: Froc | str = "not told by the version that made this audit: audit again"
 
     @property
     def flagged(self) -> tuple[Case, ...]:
@@ -188,7 +193,7 @@ class MethodAudit:
 
     def table_rows(self) -> list[tuple[str, str, str, str]]:
         """(title, value, interval, note) as text, a row a figure."""
-        return [_row(figure) for figure in self.figures]
+        return [*map(_row, self.figures), *_detection_rows(self.detection)]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -199,11 +204,13 @@ class MethodAudit:
             "figures": [figure.as_dict() for figure in self.figures],
             "curves": [{name: list(v) if isinstance(v, tuple) else v for name, v in asdict(c).items()} for c in self.curves],
             "cases": [asdict(case) for case in self.cases],
+            "detection": self.detection if isinstance(self.detection, str) else self.detection.as_dict(),
         }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> MethodAudit:
         """What `as_dict` gave, read back equal."""
+        found = content.get("detection")
         return cls(
             method=content["method"],
             layer=content["layer"],
@@ -211,6 +218,7 @@ class MethodAudit:
             curves=tuple(Curve.from_dict(curve) for curve in content["curves"]),
             cases=tuple(Case(**case) for case in content["cases"]),
             verdict=tuple(content["verdict"]),
+            **({} if found is None else {"detection": found if isinstance(found, str) else Froc.from_dict(found)}),
         )
 
 
@@ -280,6 +288,20 @@ class HeatmapAudit:
             notes=tuple(content["notes"]),
             **{name: content[name] for name in _PLAIN},
         )
+
+
+def _detection_rows(detection: Froc | str) -> list[tuple[str, str, str, str]]:
+    if isinstance(detection, str):
+        return [("AFROC area", "–", "", detection)]
+    rests = f"{detection.lesions} lesions, {detection.lesion_free} images without any, {detection.patients} patients"
+    rows = [("AFROC area", detection.area, f"{rests}; peaks rated by score")]
+    rows += [(f"Lesions found at {rate:g} false marks an image", found, rests) for rate, found in detection.found.items()]
+    return [
+        (title, "–", "", figure)
+        if isinstance(figure, str)
+        else (title, f"{figure.value:.3f}", f"[{figure.low:.3f}, {figure.high:.3f}]", note)
+        for title, figure, note in rows
+    ]
 
 
 def _row(figure: Figure) -> tuple[str, str, str, str]:

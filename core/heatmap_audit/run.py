@@ -16,6 +16,7 @@ import pandas as pd
 
 from core.data import SPLITS, is_synthetic, read_manifest, require_no_leakage
 from core.errors import BadConfig, BadManifest, BadRun, NotEnoughData, UnreadableImage
+from core.heatmap_audit.detection import detection_of
 from core.heatmap_audit.figures import curve_of, figures_of
 from core.heatmap_audit.results import Curve, Finding, HeatmapAudit, MethodAudit
 from core.heatmap_audit.sampling import sample, spread
@@ -263,6 +264,7 @@ def _method(method: str, findings: Sequence[Finding], settings: AuditSettings) -
         curves=curves,
         cases=tuple(cases),
         verdict=verdict_of(figures, cases, empty, curves),
+        detection=detection_of(cases, settings),
     )
 
 

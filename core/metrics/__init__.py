@@ -32,6 +32,12 @@ from core.metrics.screening import OperatingPoint, Screening, operating_point
 from core.metrics.shortcuts import Shortcut, ShortcutAudit, columns_for_audit, shortcut_audit
 from core.metrics.subgroups import Subgroup, age_bands, subgroups
 from core.metrics.summary import MIN_PATIENTS, TITLES, Summary, point_figures, summarize
+from core.metrics.threshold_uncertainty import (
+    GroupThresholds,
+    ThresholdUncertainty,
+    threshold_uncertainty,
+    thresholds_by_group,
+)
 from core.metrics.thresholds import (
     ThresholdRule,
     cost_threshold,
@@ -53,6 +59,7 @@ __all__ = [
     "DecisionCurve",
     "Difference",
     "Frozen",
+    "GroupThresholds",
     "Interval",
     "Level",
     "OperatingPoint",
@@ -69,6 +76,7 @@ __all__ = [
     "Subgroup",
     "Summary",
     "ThresholdRule",
+    "ThresholdUncertainty",
     "age_bands",
     "at_level",
     "at_threshold",
@@ -111,6 +119,8 @@ __all__ = [
     "summarize",
     "threshold_fields",
     "threshold_for_sensitivity",
+    "threshold_uncertainty",
+    "thresholds_by_group",
     "thresholds_of",
     "wilson",
     "with_room",

@@ -15,6 +15,7 @@ from scipy.special import logit
 from core.baselines import Baseline
 from core.config.schema import EvaluationConfig
 from core.data.cache import PreparedCache
+from core.errors import BadRun
 from core.evaluate import (
     AGAIN,
     CalibrationReport,
@@ -23,6 +24,7 @@ from core.evaluate import (
     evaluate,
     read_evaluation,
     read_predictions,
+    remake,
 )
 from core.metrics import Interval, ShortcutAudit, Summary, at_level
 
@@ -249,6 +251,37 @@ def test_no_probability_is_shown_where_everybodys_prevalence_would_be_better(run
     report = scored(run).calibration
     assert report.after.worse_than_prevalence
     assert "no better than predicting the share of malignant for every image" in report.no_probability
+
+
+def test_figures_are_made_again_without_scoring_or_opening_anything(run: FakeRun) -> None:
+    scored(run, "val")
+    first = scored(run)
+    for path in run.manifest()["path"]:
+        Path(path).unlink()
+    again = remake(run, "test")
+    assert again.to_dict() == first.to_dict() and again.opened == 1
+    assert remake(run, "test", settings=EvaluationConfig(bootstrap_samples=150, confidence=0.9)).summary.confidence == 0.9
+    run.card["threshold"] = 0.3
+    with pytest.raises(BadRun, match="threshold has been chosen again"):
+        remake(run, "test")
+
+
+def test_an_evaluation_of_an_earlier_version_gets_what_it_lacks_from_its_predictions(run: FakeRun) -> None:
+    scored(run, "val")
+    first = scored(run).to_dict()
+    path = run.path / "evaluation.json"
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("calibrations", "decisions", "uncertainty", "subgroups", "shortcuts"):
+        del entries["test"][name]
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    assert remake(run, "test").to_dict() == first
+
+
+def test_the_choice_of_the_threshold_is_resampled_for_every_level_on_test_only(run: FakeRun) -> None:
+    assert scored(run, "val").uncertainty == {}
+    found = scored(run).uncertainty
+    assert set(found) == {"image", "breast", "patient"}
+    assert found["image"].threshold.value == 0.5 and found["image"].threshold.low < found["image"].threshold.high
 
 
 # ---------------------------------------------------------------- what is kept

@@ -6,10 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from saved_run import make_saved_run
 
 from core.cli import main
+from core.config import load_config
+from core.data import read_manifest, write_manifest
 
 
 @pytest.fixture
@@ -29,7 +32,9 @@ def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path,
     assert "baselines: none is comparable" in out and "opened once" in out
     main(["evaluate", "one", "--full"])
     out = capsys.readouterr().out
-    assert "opened 2 times" in out and "minus rest" in out and "net benefit" in out and "label told from" in out
+    assert "opened 2 times" in out and "minus rest" in out and "label told from" in out
+    for level in ("image", "breast", "patient"):
+        assert f"net benefit per {level}, " in out and f"calibration by {level}, predicting the prevalence: Brier" in out
 
 
 def test_resamples_are_set_and_what_is_frozen_is_not(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,3 +138,44 @@ def test_two_runs_are_compared_in_pairs(lab: Path, capsys: pytest.CaptureFixture
     assert "--margin 0: expected a number above 0" in capsys.readouterr().err
     assert main(["compare", "one", "two", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["figures"]["auc"]["difference"]["value"] == 0.0
+
+
+def test_figures_are_made_again_from_predictions_without_an_access(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "one", "--remake"]) != 0
+    assert "not evaluated yet" in capsys.readouterr().err
+    main(["evaluate", "one"])
+    first = capsys.readouterr().out
+    accesses = (lab / "checkpoints/one/test_accesses.jsonl").read_text(encoding="utf-8")
+    assert main(["evaluate", "one", "--remake"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == first and "opens the test set" not in printed.err
+    assert (lab / "checkpoints/one/test_accesses.jsonl").read_text(encoding="utf-8") == accesses
+
+
+def test_thresholds_by_view_are_shown_and_not_frozen(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = frozen(lab)
+    assert main(["threshold", "one", "--by", "view"]) == 0
+    printed = capsys.readouterr()
+    assert "figures of the validation images" in printed.out and "nothing was frozen" in printed.err
+    assert "CC" in printed.out and "largest difference of specificity, each its own" in printed.out
+    assert frozen(lab) == before
+    assert main(["threshold", "one", "--by", "scanner"]) != 0
+    assert "expected this column in the validation predictions" in capsys.readouterr().err
+
+
+def test_sites_are_held_out_with_a_manifest_and_a_command_each(
+    lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.data.leave_one_out._FEWEST", 2)
+    path = lab / "checkpoints/one/manifest.csv"
+    frame = read_manifest(path)
+    frame["site"] = np.where((frame["split"] == "train") | frame["patient_id"].isin(["val-0", "val-1", "val-2"]), "a", "b")
+    write_manifest(frame, path)
+    assert main(["leave-one-out", "one", "--by", "site", "--out", "sites"]) == 0
+    out = capsys.readouterr().out
+    assert "the other values cannot be trained on" in out and "at least three sites, got 0" in out
+    assert "python -m core train --config sites/one-without-2.yaml --run one-without-2" in out
+    held = read_manifest(lab / "sites/one-without-2.csv")
+    assert set(held.loc[held["split"] == "test", "site"]) == {"b"}
+    config = load_config(lab / "sites/one-without-2.yaml")
+    assert config.data.manifest == (lab / "sites/one-without-2.csv") and config.preprocessing.size == 32
