@@ -13,6 +13,7 @@ import pandas as pd
 
 from core.config import Config
 from core.data import is_synthetic
+from core.data.identity import patients_known, without_patient
 from core.errors import BadRun
 from core.evaluate import Evaluation, read_evaluation
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
@@ -101,6 +102,16 @@ class Material:
     def created(self) -> float | None:
         """When the run was made, seconds since 1970; None where its status does not say."""
         return read_status(self.run.path / "status.json").created
+
+    @cached_property
+    def patients_known(self) -> bool:
+        """Whether the manifest knows patients; where every file is a patient of its own, nothing is said of patients."""
+        return patients_known(self.rows)
+
+    @cached_property
+    def without_patient(self) -> int:
+        """How many images are a patient of their own, since nobody knows whose they are."""
+        return int(without_patient(self.rows).sum())
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:

@@ -38,6 +38,8 @@ FEATURES = {
     "format": "File format",
     "folder": "Folder",
     "invasive": "Invasive",
+    "images_of_patient": "Number of the patient's images",
+    "sides_of_patient": "Number of the patient's sides",
 }
 
 

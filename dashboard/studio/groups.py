@@ -39,6 +39,8 @@ FEATURES = {
     "inverted": "Stored inverted",
     "burned_in": "Burned-in text or markers",
     "folder": "Folder",
+    "images_of_patient": "Images of the patient",
+    "sides_of_patient": "Sides of the patient",
     "all together": "All together",
 }
 SHOWN = {"auc": "ROC AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import LabError
 from dashboard import components, kept, results
-from dashboard.studio import calibrating, cases, charts, choosing, comparing, dial, groups, opening, screening, tables
+from dashboard.studio import calibrating, cases, charts, choosing, comparing, dial, groups, opening, patients, screening, tables
 from dashboard.studio.scene import LEVELS, SPLITS, Scene
 
 TABS: dict[str, Callable[[Scene], None]] = {
@@ -16,6 +16,7 @@ TABS: dict[str, Callable[[Scene], None]] = {
     "Choose a threshold": choosing.choosing,
     "Calibration": calibrating.calibrating,
     "Screening": screening.screening,
+    "Patients": patients.patients,
     "Subgroups": groups.subgroups,
     "Shortcuts": groups.shortcuts,
     "Compare": comparing.comparing,

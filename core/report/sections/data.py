@@ -12,6 +12,7 @@ from core.evaluate import excluded_words
 from core.inspection.words import recipe_facts
 from core.report.document import Box, Facts, Flow, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
+from core.report.sections import units
 from core.report.words import DASH, UNITS, feature_title, share, value_title, years
 
 _MOST_LEFT = 50
@@ -173,7 +174,9 @@ def partition(material: Material) -> Section:
 
 def participants(material: Material) -> Section:
     """Flow and characteristics."""
-    return Section("participants", "Participants", (_flow(material), _characteristics(material)))
+    return Section(
+        "participants", "Participants", (_flow(material), _characteristics(material), *units.composition_blocks(material))
+    )
 
 
 def _flow(material: Material) -> Flow:

@@ -7,7 +7,7 @@ from core.metrics import Interval, Summary
 from core.metrics.chance import chance_of_model, warning_of
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections import test_set
+from core.report.sections import test_set, units
 from core.report.words import bracket, counts_of, starting_weights, times, told
 
 
@@ -164,6 +164,8 @@ def warnings(material: Material) -> tuple[str, ...]:
         )
     if test is not None and test.refrozen:
         found.append("The threshold was chosen again after the test set had been opened: see the openings of the test set.")
+    if material.shown is not None:
+        found += units.unequal(material, material.shown.split)
     return (*found, *test_set.warnings(material))
 
 

@@ -20,7 +20,7 @@ from core.metrics import (
 from core.report import figures
 from core.report.document import Block, Facts, Figure, Missing, Row, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections import test_set
+from core.report.sections import test_set, units
 from core.report.sections.methods import training_time
 from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, times, told
 
@@ -76,6 +76,7 @@ def performance(material: Material) -> Section:
     blocks += [Text(_intro(material)), _table(material)]
     for split, found in material.evaluations.items():
         blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in missing_figures(found.levels)]
+    blocks += units.aggregation_blocks(material)
     blocks += _optimism(material)
     blocks += _figures(material, evaluation)
     return Section("performance", "Model performance", tuple(blocks))

@@ -1,0 +1,63 @@
+"""What the pages say of statistics: the unit of analysis, how the test set was used, what was chosen on which images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from lab_pages import open_page, texts
+from streamlit.testing.v1 import AppTest
+
+from core.evaluate import evaluate
+from core.training import Run
+from dashboard import services
+
+
+def tables(app: AppTest) -> str:
+    return "".join(str(element.proto.body) for element in app.get("html"))
+
+
+def open_tab(name: str) -> AppTest:
+    services.remember("evaluate:tab", name)
+    app = open_page("evaluate")
+    assert not app.exception and not app.error
+    return app
+
+
+@pytest.fixture
+def scored(run: Run) -> Run:
+    evaluate(run, "val")
+    return run
+
+
+def test_evaluate_shows_what_patients_are_made_of_and_other_rules(scored: Run) -> None:
+    app = open_tab("Patients")
+    shown = tables(app)
+    assert "Images a patient: median (range)" in shown and "2 (2 to 2)" in shown
+    assert "mean of all images (the rule in use)" in shown and "affected breast" in shown
+    assert "Balanced" in texts(app)
+
+
+def test_data_warns_of_a_label_whose_patients_have_fewer_images(manifest: Path) -> None:
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    half = set(sorted(set(frame["patient_id"]))[::2])
+    frame["label"] = ["malignant" if patient in half else "benign" for patient in frame["patient_id"]]
+    kept = frame[(frame["label"] == "benign") | (frame["view"] == "CC")].assign(split="train")
+    kept.to_csv(manifest, index=False)
+    app = open_page("data")
+    app.button_group(key="data:view:widget").set_value("Counts").run()
+    assert not app.exception and not app.error
+    assert any("malignant patients have fewer images" in each.value.replace("\\", "") for each in app.warning)
+    assert "Images a patient: median (range)" in tables(app)
+
+
+def test_data_says_nothing_of_patients_where_nobody_is_known(manifest: Path) -> None:
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    frame["patient_id"] = [Path(path).stem for path in frame["path"]]
+    frame.to_csv(manifest, index=False)
+    app = open_page("data")
+    app.button_group(key="data:view:widget").set_value("Counts").run()
+    assert not app.exception and not app.error
+    assert any("No patient is known" in each.value for each in app.info)
+    assert "Both sides" not in tables(app)
