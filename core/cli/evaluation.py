@@ -12,10 +12,13 @@ from core.errors import BadConfig, LabError
 from core.training.accesses import counts_in_words
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from core.config.schema import EvaluationConfig
     from core.evaluate import Evaluation
     from core.metrics import CalibrationSummary, Interval, ThresholdRule
     from core.training import Run
+    from core.training.seen import TestSetUse
 
 FIGURES = ("figure", "value", "interval", "note")
 NAMED = 5  # images left out that are named before "and 12 more"
@@ -34,12 +37,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
     with progress_bar(f"scoring {arguments.split}") as progress:
         evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
     counts = test_accesses(run) if arguments.split == "test" else None
+    use = _use(run) if arguments.split == "test" else None
     if arguments.json:
-        print_json(evaluation.to_dict() | ({} if counts is None else {"test_accesses": counts}))
+        models = {} if use is None else {"test_set_models": use if isinstance(use, str) else use.as_dict()}
+        print_json(evaluation.to_dict() | ({} if counts is None else {"test_accesses": counts}) | models)
     else:
         show(evaluation, full=arguments.full)
         if isinstance(counts, dict):
             print(f"test set, in all: {counts_in_words(counts)}")
+        for line in _seen_lines(use, evaluation.predictions):
+            print(printable(line))
     if isinstance(counts, str):
         note(f"warning: {counts}")
     if arguments.report:
@@ -57,11 +64,33 @@ def opening_words(run: Run) -> str:
         before = openings(run.path)
     except LabError:  # said by the evaluation itself
         before = 0
+    use = _use(run)
+    seen = "" if isinstance(use, str) or not use.before else f". {_seen_lines(use, run.manifest())[0].rstrip('.')}"
     times = "for the first time" if not before else f"after {before} opening{'s' if before > 1 else ''}"
     return (
         f"note: this opens the test set of {run.name} {times}: recorded, and in the report. Its figures are worth what they "
-        "say only if nothing is chosen after seeing them"
+        f"say only if nothing is chosen after seeing them{seen}"
     )
+
+
+def _use(run: Run) -> TestSetUse | str:
+    """Which models were scored on the run's test set; in words what is wrong with a record."""
+    from core.training.seen import test_set_use
+
+    try:
+        return test_set_use(run.path)
+    except LabError as error:
+        return str(error)
+
+
+def _seen_lines(use: TestSetUse | str | None, rows: pd.DataFrame) -> list[str]:
+    """What to print of it; `rows` are the scored images or the manifest's."""
+    from core.data.identity import patients_known
+    from core.training.seen import seen_words
+
+    if use is None or isinstance(use, str):  # what is wrong is a warning on standard error
+        return []
+    return seen_words(use, patients_known(rows))
 
 
 def test_accesses(run: Run) -> dict[str, int] | str:

@@ -21,6 +21,7 @@ from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
 from core.training.accesses import Access, accesses
 from core.training.lineage import Parent, read_parent
+from core.training.seen import TestSetUse, test_set_use
 from core.training.status import read_status
 
 if TYPE_CHECKING:
@@ -95,6 +96,14 @@ class Material:
         """
         try:
             return accesses(self.run.path)
+        except BadRun as error:
+            return str(error).replace(str(self.run.path), self.name).replace(str(self.run.path.parent), "the folder of runs")
+
+    @cached_property
+    def use(self) -> TestSetUse | str:
+        """Which models were scored on the test set; in words where a record is damaged."""
+        try:
+            return test_set_use(self.run.path)
         except BadRun as error:
             return str(error).replace(str(self.run.path), self.name).replace(str(self.run.path.parent), "the folder of runs")
 

@@ -41,6 +41,7 @@ def not_scored(run: Run, split: str) -> None:
                 "stands in the report: open it when you are done choosing between settings."
             )
             access_list.summary(run)
+            access_list.models(run)
             confirmed_opening(run, "Open the test set", "evaluate:start")
             with st.expander("What its test images were used for"):
                 access_list.table(run)
@@ -126,6 +127,8 @@ def about(run: Run, found: Evaluation) -> None:
                     score(run, found.split)
         elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
             score(run, found.split)
+    if found.split == "test":
+        access_list.models(run)
     _outdated(run, found)
     judging.chance_notice(run)
     if found.excluded:

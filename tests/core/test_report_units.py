@@ -72,3 +72,48 @@ def test_the_rule_that_combines_images_is_varied(one_sided: FakeRun) -> None:
 def test_equal_patients_are_not_warned_of(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     assert "fewer images" not in warned(gather(run, FakePredictor(run.card)))
+
+
+def text_of(document: Document) -> str:
+    """All words of a report, of tables too."""
+    parts = [document.title, *(text for _, text in document.abstract), *document.warnings]
+    for section in document.walk():
+        for block in section.blocks:
+            parts += _words(block)
+    return "\n".join(parts)
+
+
+def _words(block: object) -> list[str]:
+    found: list[str] = []
+    for value in vars(block).values():
+        stack = [value]
+        while stack:
+            each = stack.pop()
+            if isinstance(each, str):
+                found.append(each)
+            elif isinstance(each, (tuple, list)):
+                stack += reversed(each)
+            elif hasattr(each, "__dataclass_fields__"):
+                found += _words(each)
+    return found
+
+
+def test_models_that_were_scored_on_the_same_test_set_before_are_counted_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter(f"2026-01-{day:02d}T00:00:00+00:00" for day in range(1, 9))
+    monkeypatch.setattr("core.evaluate.evaluating.time_now", lambda: next(times))
+    first = scored(make_run(tmp_path / "runs" / "first", patients=6), "test")
+    second = make_run(tmp_path / "runs" / "second", patients=6, weights_sha256="cd" * 32)
+    change(second, first.manifest())
+    scored(second, "test")
+    text = text_of(gather(second, FakePredictor(second.card)))
+    said = "1 other model had been scored on test images of the same patients before this run's own was"
+    assert text.count(said) == 3  # a warning, the openings, the limitations
+    assert "but 1 other model had been scored on it" in text
+    alone = text_of(gather(first, FakePredictor(first.card)))
+    assert "No other model is on record as scored" in alone and "1 other model followed" in alone
+    (tmp_path / "runs" / "test_accesses.jsonl").unlink()
+    assert "is missing: it was deleted" in text_of(gather(second, FakePredictor(second.card)))
+    (tmp_path / "runs" / "test_accesses.jsonl").write_text("nonsense", encoding="utf-8")
+    assert "cannot be said: a record is damaged" in text_of(gather(second, FakePredictor(second.card)))

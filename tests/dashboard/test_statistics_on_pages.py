@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate
 from core.training import Run
+from core.training.recording import record_for_run
 from dashboard import services
 
 
@@ -61,3 +64,17 @@ def test_data_says_nothing_of_patients_where_nobody_is_known(manifest: Path) -> 
     assert not app.exception and not app.error
     assert any("No patient is known" in each.value for each in app.info)
     assert "Both sides" not in tables(app)
+
+
+def test_before_the_test_set_is_opened_the_page_says_which_models_saw_it(scored: Run, workspace: Path) -> None:
+    other = workspace / "checkpoints" / "earlier"
+    other.mkdir()
+    for name in ("manifest.csv", "model.json", "status.json", "config.yaml"):
+        shutil.copy(scored.path / name, other / name)
+    card = json.loads((other / "model.json").read_text(encoding="utf-8"))
+    (other / "model.json").write_text(json.dumps(card | {"weights_sha256": "cd" * 32}), encoding="utf-8")
+    record_for_run(other, "scored", "evaluate")
+    services.remember("evaluate:split", "test")
+    services.remember("run", "tiny")
+    app = open_page("evaluate")
+    assert "1 other model had been scored on test images of the same patients already" in texts(app).replace("\\", "")

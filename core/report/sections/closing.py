@@ -14,7 +14,7 @@ from core.evaluate import CalibrationReport, Evaluation
 from core.metrics import CalibrationSummary, Interval, ShortcutAudit
 from core.report.document import Facts, Points, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerprint
-from core.report.sections import units
+from core.report.sections import test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
 from core.report.words import DASH, feature_title, plain, share, starting_weights, told
@@ -98,6 +98,8 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
         )
     elif material.test.opened > 1:
         found.append(f"The test set was opened {material.test.opened} times: its figures may be too good.")
+    if material.test is not None and (seen := test_set.seen_before(material)):
+        found.append(seen)
     found += units.unequal(material, evaluation.split)
     if evaluation.refrozen:
         found.append("The threshold was chosen again after the test set had been opened.")

@@ -60,6 +60,14 @@ def _order(material: Material) -> str:
         return f"{chosen}."
     if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.opened):
         return f"{chosen}, but not all of it before the test set had been opened: see the warnings."
+    others = "" if isinstance(material.use, str) else len(material.use.before)
+    if others == "":
+        return f"{chosen}; whether other models were scored on the test set before cannot be said: see the warnings."
+    if others:
+        models = "1 other model" if others == 1 else f"{others} other models"
+        return (
+            f"{chosen} and frozen before this run's test set was opened, but {models} had been scored on it: see the warnings."
+        )
     if test_set.seen_early(material):
         return f"{chosen} and frozen before the test set was scored, but not before test images were seen: see the warnings."
     return f"{chosen} and frozen before the test set was scored."
@@ -164,6 +172,8 @@ def warnings(material: Material) -> tuple[str, ...]:
         )
     if test is not None and test.refrozen:
         found.append("The threshold was chosen again after the test set had been opened: see the openings of the test set.")
+    if test is not None and (seen := test_set.seen_before(material)):
+        found.append(seen)
     if material.shown is not None:
         found += units.unequal(material, material.shown.split)
     return (*found, *test_set.warnings(material))

@@ -308,13 +308,19 @@ def openings(material: Material) -> Section:
         return Section(
             "openings",
             "Openings of the test set, external testing",
-            (Text("The test set has never been opened for this run."), *test_set.blocks(material), asked),
+            (
+                Text("The test set has never been opened for this run."),
+                *test_set.seen(material),
+                *test_set.blocks(material),
+                asked,
+            ),
         )
     blocks: list[Block] = [
         Text(
             f"The test set was evaluated {times(test.opened)} for this run, last on {test.last_opened[:10]}. MammoLab counts; "
             "nobody can take one back."
-        )
+        ),
+        *test_set.seen(material),
     ]
     if material.parent is not None:
         before = f"had been opened {times(material.parent.opened)}" if material.parent.opened else "had not been opened"
