@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -74,6 +75,26 @@ def assign_splits(frame: pd.DataFrame, val_fraction: float, test_fraction: float
         log.info(note)
     result.attrs["notes"] = notes
     return result
+
+
+def split_origin(
+    frame: pd.DataFrame, val_fraction: float, test_fraction: float, seed: int
+) -> Literal["drawn", "validation drawn", "given"]:
+    """Where the splits of a run's manifest come from, found out by drawing again, which gives the same patients each time.
+
+    "drawn": all of it is what `assign_splits` draws; "validation drawn": validation is what it draws of train and validation,
+    beside a test set that was given; "given": neither.
+    """
+    own = frame["split"].astype("str")
+    rest = frame[own != "test"]
+    try:
+        drawn = assign_splits(frame.assign(split=""), val_fraction, test_fraction, seed)["split"]
+        if (drawn.to_numpy() == own.to_numpy()).all():
+            return "drawn"
+        again = assign_splits(rest.assign(split="train"), val_fraction, test_fraction, seed)["split"]
+        return "validation drawn" if (again.to_numpy() == own[rest.index].to_numpy()).all() else "given"
+    except BadManifest:  # it could not have been drawn
+        return "given"
 
 
 def leaking_patients(frame: pd.DataFrame) -> dict[str, list[str]]:

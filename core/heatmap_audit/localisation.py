@@ -1,8 +1,8 @@
 """How well a map finds a lesion: pointing game, energy inside, overlap; and what chance and the breast's shape would find.
 
 Sources: pointing game with 15 px tolerance: Zhang et al., IJCV 2018;126:1084. Energy-based pointing game: Wang et al.,
-Score-CAM, CVPR Workshops 2020. Maps against lesions in mammograms fall short more often than they look: Arun et al.,
-Radiol Artif Intell 2021;3:e200267 (IoU, weight randomisation).
+Score-CAM, CVPR Workshops 2020. Maps fell short of lesions in radiographs of the chest, and of weight randomisation: Arun
+et al., Radiol Artif Intell 2021;3:e200267.
 """
 
 from __future__ import annotations

@@ -76,13 +76,16 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} ({part / whole:.1%})" if whole else f"{part:,}"
 
 
-def counts_of(summary: Summary) -> str:
-    """How many units of the level, of which malignant, of how many patients."""
+def counts_of(summary: Summary, patients_known: bool = True) -> str:
+    """How many units of the level, of which malignant, of how many patients (where these are known)."""
     counts = summary.counts
-    return (
-        f"{summary.rows:,} {UNITS[summary.level]} ({counts.tp + counts.fn:,} malignant, {counts.tn + counts.fp:,} benign) of "
-        f"{summary.patients:,} patients"
-    )
+    units = f"{summary.rows:,} {UNITS[summary.level]} ({counts.tp + counts.fn:,} malignant, {counts.tn + counts.fp:,} benign)"
+    return f"{units} of {summary.patients:,} patients" if patients_known else units
+
+
+def size_of(images: int, patients: int, known: bool = True) -> str:
+    """`1,200 images of 300 patients`; only the images where nobody knows whose they are."""
+    return f"{images:,} images of {patients:,} patients" if known else f"{images:,} images"
 
 
 def missing_figures(levels: Mapping[str, Summary | str]) -> list[str]:

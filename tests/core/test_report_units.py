@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,9 @@ import pytest
 from fake_run import FakePredictor, FakeRun, make_run
 from markupsafe import Markup
 
-from core.data import write_manifest
+from core.data import assign_splits, write_manifest
 from core.evaluate import evaluate
+from core.evaluate.tested import count_tests
 from core.report import figures, gather
 from core.report.document import Document, Section, Table, Warn
 
@@ -117,3 +119,122 @@ def test_models_that_were_scored_on_the_same_test_set_before_are_counted_in_the_
     assert "is missing: it was deleted" in text_of(gather(second, FakePredictor(second.card)))
     (tmp_path / "runs" / "test_accesses.jsonl").write_text("nonsense", encoding="utf-8")
     assert "cannot be said: a record is damaged" in text_of(gather(second, FakePredictor(second.card)))
+
+
+# ---------------------------------------------------------------- images without patients
+
+# Each names patients or persons to say that they are not known, or what is asked of the authors.
+_ALLOWED = (
+    "no patient is known",
+    "names no patient",
+    "takes? each image for a person of its own",
+    "nobody knows which of them show the same person",
+    "a person has several, and the share of persons with cancer is another",
+    "how patients and the public were involved",
+    "patient and public involvement",
+    "any decision about a patient",
+    "evaluate on images of another source",
+    "how many people stand behind",
+    "nothing here supports use in patients",
+)
+
+
+@pytest.fixture
+def nobody(tmp_path: Path) -> FakeRun:
+    """A run whose manifest takes every file for a patient of its own, as an import without identifiers writes it."""
+    run = make_run(tmp_path / "run")
+    rows = run.manifest()
+    change(run, rows.assign(patient_id=[Path(path).stem for path in rows["path"]], site=["A", "B"] * (len(rows) // 2)))
+    return scored(run, "val", "test")
+
+
+def test_images_without_patients_make_no_sentence_about_patients(nobody: FakeRun) -> None:
+    document = gather(nobody, FakePredictor(nobody.card))
+    lines = [line for line in text_of(document).split("\n") if re.search("patient|wom[ae]n|person", line, re.IGNORECASE)]
+    left = [line for line in lines if not any(re.search(allowed, line, re.IGNORECASE) for allowed in _ALLOWED)]
+    assert left == []
+    assert any("same person may stand in several sets" in line for line in document.warnings)
+    assert [name for name, _, _ in document.headline] == [
+        "AUC, images, test",
+        "Sensitivity, images, test",
+        "Specificity, images, test",
+    ]
+    assert tables(document)["Partition of the data."].header[:2] == ("Set", "Images")
+
+
+def test_with_patients_the_report_says_that_they_were_kept_apart(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run"), "test")
+    text = text_of(gather(run, FakePredictor(run.card)))
+    assert "every image of a patient is in one set only" in text and "count patients, not images" in text
+
+
+# ---------------------------------------------------------------- sentences that follow the data
+
+
+def section_text(document: Document, name: str) -> str:
+    section = next(section for section in document.walk() if section.id == name)
+    return "\n".join(text for block in section.blocks for text in _words(block))
+
+
+def test_the_report_says_whether_the_split_was_given_or_drawn(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    assert "gave all three sets, which were kept" in section_text(gather(run, FakePredictor(run.card)), "partition")
+    data = run.config().data
+    rows = assign_splits(run.manifest().assign(split=""), data.val_fraction, data.test_fraction, data.split_seed)
+    change(run, rows)
+    drawn = section_text(gather(run, FakePredictor(run.card)), "partition")
+    assert f"The manifest gave no split: patients were drawn with seed {data.split_seed}" in drawn
+    shares = [f"{rows.loc[rows['split'] == name, 'patient_id'].nunique() / 30:.1%}" for name in ("train", "val", "test")]
+    assert f"Shares of patients: training {shares[0]}, validation {shares[1]}, test {shares[2]}." in drawn
+    rest = rows["split"] != "test"
+    change(run, assign_splits(rows.assign(split=rows["split"].where(~rest, "train")), data.val_fraction, 0.2, data.split_seed))
+    assert "gave the test set, which was kept; validation was drawn" in section_text(
+        gather(run, FakePredictor(run.card)), "partition"
+    )
+
+
+def test_validation_was_scored_by_training_also_where_nobody_evaluated_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    flow = section_text(gather(run, FakePredictor(run.card)), "participants")
+    assert "3 times in training: chose the epoch, threshold and calibration" in flow
+    assert flow.count("Not scored yet") == 1  # the test set
+    run.log = []
+    assert section_text(gather(run, FakePredictor(run.card)), "participants").count("Not scored yet") == 2
+
+
+def test_tests_are_counted_as_they_were_adjusted_for(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", patients=40)
+    rows = run.manifest()
+    rows["site"] = [("A", "B", "C", "")[int(patient.split("-")[1]) // 2 % 4] for patient in rows["patient_id"]]
+    change(run, rows)
+    found = scored(run, "test")
+    evaluation = evaluate(found, "val", predictor=FakePredictor(run.card))
+    tested = [row for row in evaluation.subgroups if row.adjusted is not None]
+    assert len(tested) == 5 and count_tests(evaluation.subgroups) == 4  # CC and MLO are one test, three sites are three
+    smallest = min(tested, key=lambda row: row.p)
+    assert smallest.adjusted == pytest.approx(min(1.0, 4 * smallest.p))
+    text = text_of(gather(run, FakePredictor(run.card)))
+    assert "in 4 tests, for which the p values are adjusted" in text and "adjusted for the 4 tests of the table" in text
+    assert "all other images whose value is known" in text and "or an unknown value, which is compared with nothing" in text
+
+
+def test_intervals_are_described_as_the_figures_have_them(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run"), "test")
+    text = section_text(gather(run, FakePredictor(run.card)), "evaluation-methods")
+    assert "ROC AUC: Obuchowski's variance" in text and "or DeLong's" in text
+    assert "percentiles of 100 bootstrap resamples of patients" in text
+    assert "basic (mirrored)" in text and "Jeffreys" in text and "sandwich" in text
+
+
+def test_net_benefit_says_what_it_is_of(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run"), "test")
+    text = section_text(gather(run, FakePredictor(run.card)), "utility")
+    assert "per person" not in text.lower() and "Net benefit per image, where 50.0% of the images are malignant" in text
+    assert "(that of this set's patients)" in text
+    assert not re.search(r"(?<![\w-])-\d", text)  # a minus is a minus sign
+
+
+def test_what_the_audit_fills_in_is_not_called_no_imputation(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    text = section_text(gather(run, FakePredictor(run.card)), "missing")
+    assert "No value was imputed" not in text and "counts as the median of those known" in text
