@@ -105,11 +105,14 @@ def test_accesses(run: Run) -> dict[str, int] | str:
 
 def show(evaluation: Evaluation, *, full: bool = False) -> None:
     """Print an evaluation: figures of images, then a line for everything else; `full` prints every table."""
+    from core.data.identity import patients_known
     from core.evaluate import excluded_words
 
-    print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.images} images of {evaluation.patients} patients")
+    known = patients_known(evaluation.predictions)
+    whose = f" of {evaluation.patients} patients" if known else "; whose they are is not known, so each counts by itself"
+    print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.images} images{whose}")
     print_table(evaluation.table_rows(), FIGURES)
-    for level in ("breast", "patient"):
+    for level in ("breast", "patient") if known else ():
         summary = evaluation.levels[level]
         if isinstance(summary, str):
             print(f"{level} level: {summary}")
@@ -118,6 +121,8 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
             print(f"{level} level, {summary.rows} {level}s at their own threshold {summary.threshold:.3f}: {figures}")
     if full:
         _tables(evaluation)
+        if known:
+            _units(evaluation)
     else:
         _lines(evaluation)
     if evaluation.excluded:
@@ -158,10 +163,13 @@ def _lines(evaluation: Evaluation) -> None:
             f"shortcut audit: label from metadata ({last.feature}) AUC {_cell(last.auc)}; model {_cell(audit.model)}, "
             f"among images alike in them {_cell(last.within)}"
         )
+    from core.evaluate.tested import count_tests
+
     tested = [row for row in evaluation.subgroups if row.adjusted is not None]
     apart = [f"{row.feature} {row.value}" for row in tested if row.adjusted is not None and row.adjusted < 0.05]
     print(
-        f"subgroups: {len(evaluation.subgroups)}, {len(tested)} tested against the rest; "
+        f"subgroups: {len(evaluation.subgroups)}, {len(tested)} compared with the other images of known value in "
+        f"{count_tests(evaluation.subgroups)} tests; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
     )
 
@@ -172,6 +180,30 @@ def _tables(evaluation: Evaluation) -> None:
     _shortcut_table(evaluation)
     _decision_table(evaluation)
     print()
+
+
+def _units(evaluation: Evaluation) -> None:
+    """What patients are made of, and the AUC by patient under other rules."""
+    from core.metrics.aggregation import aggregation_rules
+    from core.metrics.composition import associations, composition, composition_warnings
+
+    frame = evaluation.predictions
+    rows = [
+        (
+            each.label,
+            *map(str, (each.patients, each.images)),
+            f"{each.median:g} ({each.low}-{each.high})",
+            *map(str, (each.two_sides, each.one_side, each.unknown_sides)),
+        )
+        for each in composition(frame)
+    ]
+    print("\npatients by label")
+    print_table(rows, ("label", "patients", "images", "images a patient", "both sides", "one side", "side unknown"))
+    for sentence in composition_warnings(associations(frame)):
+        print(f"warning: {sentence}")
+    print("\nAUC by patient under other rules")
+    rules = aggregation_rules(frame, confidence=evaluation.summary.confidence)
+    print_table([(rule.name, "yes" if rule.balanced else "no", _cell(rule.auc)) for rule in rules], ("rule", "balanced", "AUC"))
 
 
 def _calibration_table(evaluation: Evaluation) -> None:
@@ -204,7 +236,7 @@ def _subgroup_table(evaluation: Evaluation) -> None:
         "AUC",
         "sensitivity",
         "specificity",
-        "minus rest",
+        "minus others",
         "p adjusted",
     )
     rows = []
@@ -216,7 +248,10 @@ def _subgroup_table(evaluation: Evaluation) -> None:
         rows.append((row.feature, row.value, *images, *figures[:3], figures[3] + compared, p))
     print("\nsubgroups")
     print_table(rows, heads)
-    print("–: too few patients of a class in the group or the rest; p adjusted for all tests of the table (Holm)")
+    print(
+        "–: too few of a class in the group or among the others of known value, or value unknown; p adjusted for all tests of "
+        "the table (Holm)"
+    )
 
 
 def _shortcut_table(evaluation: Evaluation) -> None:
@@ -240,7 +275,7 @@ def _decision_table(evaluation: Evaluation) -> None:
     if isinstance(decision, str):
         print(f"\nnet benefit: {decision}")
         return
-    print(f"\nnet benefit, scores calibrated: {decision.calibration}; {decision.prevalence:.0%} malignant")
+    print(f"\nnet benefit per image, scores calibrated: {decision.calibration}; {decision.prevalence:.0%} of images malignant")
     rows = [(f"{row.threshold:.0%}", _cell(row.model), f"{row.treat_all:.3f}", "0.000") for row in decision.rows]
     print_table(rows, ("acting at a risk of", "the model", "everybody", "nobody"))
 

@@ -121,8 +121,10 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
         else:
             press = st.button("Freeze this threshold", type="primary", icon=":material/lock:", key="evaluate:freeze")
     st.caption(
-        "Freezing chooses a threshold by this rule for images, breasts and patients, each on validation, and puts them into "
-        "the model. " + (f"Frozen now: {_words(scene.rule)}." if scene.rule else "")
+        "Freezing chooses a threshold by this rule"
+        + (" for images, breasts and patients, each" if scene.patients_known else "")
+        + " on validation, and puts it into the model. "
+        + (f"Frozen now: {_words(scene.rule)}." if scene.rule else "")
     )
     if press:
         with components.errors_shown():

@@ -110,7 +110,8 @@ def about(run: Run, found: Evaluation) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.synthetic:
             st.badge("SYNTHETIC", color="orange", help="The demo set: a figure on it says nothing about real mammograms.")
-        parts = [f"{found.images:,} images of {found.patients:,} patients"]
+        whose = f" of {found.patients:,} patients" if results.patients_known(run) else ", of nobody that is known"
+        parts = [f"{found.images:,} images{whose}"]
         if found.excluded:
             parts.append(excluded_words(found.excluded))
         times = "once" if found.opened == 1 else f"{found.opened} times"

@@ -29,7 +29,13 @@ def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path,
     assert "baselines: none is comparable" in out and "opened once" in out
     main(["evaluate", "one", "--full"])
     out = capsys.readouterr().out
-    assert "opened 2 times" in out and "minus rest" in out and "net benefit" in out and "label told from" in out
+    assert (
+        "opened 2 times" in out
+        and "minus others" in out
+        and "AUC by patient under other rules" in out
+        and "net benefit" in out
+        and "label told from" in out
+    )
 
 
 def test_resamples_are_set_and_what_is_frozen_is_not(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

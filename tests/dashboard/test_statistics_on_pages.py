@@ -78,3 +78,16 @@ def test_before_the_test_set_is_opened_the_page_says_which_models_saw_it(scored:
     services.remember("run", "tiny")
     app = open_page("evaluate")
     assert "1 other model had been scored on test images of the same patients already" in texts(app).replace("\\", "")
+
+
+def test_evaluate_speaks_of_images_only_where_no_patient_is_known(run: Run) -> None:
+    path = run.path / "manifest.csv"
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame["patient_id"] = [Path(name).stem for name in frame["path"]]
+    frame.to_csv(path, index=False)
+    evaluate(run, "val")
+    services.remember("evaluate:level", "patient")
+    for tab in ("Curves", "Subgroups", "Figures"):
+        words = [line for line in texts(open_tab(tab)).split("\n") if "patient" in line.lower()]
+        assert [line for line in words if "rows: path, patient, side" not in line] == [], tab
+    assert "No patient is known" in texts(open_tab("Patients"))
