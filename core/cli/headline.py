@@ -14,8 +14,8 @@ _SAME = 0.005  # an evaluation may leave out images that training scored, and co
 
 
 def validation_limits(run: Run, value: float) -> tuple[float, float] | None:
-    """Limits of the kept model's validation AUC, from its stored scores; None where there are none that can carry them, or where
-    the stored scores have another AUC: they are another model's.
+    """Limits of the kept model's validation AUC, from its stored scores; None where there are none that can carry them, or
+    where the stored scores have another AUC: they are another model's.
     """
     from core.evaluate import read_predictions
     from core.metrics.delong import auc_interval

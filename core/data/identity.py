@@ -62,6 +62,20 @@ def without_patient(frame: pd.DataFrame) -> NDArray[np.bool_]:
     return np.asarray(alone & np.array(own, dtype=bool), dtype=np.bool_)
 
 
+def written_twice(frame: pd.DataFrame) -> tuple[int, int]:
+    """How many patients may be written in more than one way, and how many of these stand in several splits (columns
+    patient_id and split of `frame`)."""
+    splits: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
+    for patient, split in zip(frame["patient_id"].astype("str"), frame["split"].astype("str"), strict=True):
+        if not is_placeholder(patient):
+            key = spelling(patient)
+            names.setdefault(key, set()).add(patient)
+            splits.setdefault(key, set()).add(split)
+    twice = [key for key, found in names.items() if len(found) > 1]
+    return len(twice), sum(len(splits[key] - {""}) > 1 for key in twice)
+
+
 def patients_known(frame: pd.DataFrame) -> bool:
     """Whether any image has a patient; as `without_patient`."""
     return not len(frame) or not bool(without_patient(frame).all())

@@ -238,3 +238,14 @@ def test_what_the_audit_fills_in_is_not_called_no_imputation(tmp_path: Path) -> 
     run = make_run(tmp_path / "run")
     text = section_text(gather(run, FakePredictor(run.card)), "missing")
     assert "No value was imputed" not in text and "counts as the median of those known" in text
+
+
+def test_patients_that_may_be_written_in_two_ways_are_counted_and_not_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    rows = run.manifest()
+    rows.loc[rows["patient_id"] == "val-3", "patient_id"] = "Test-3"
+    change(run, rows)
+    document = gather(run, FakePredictor(run.card))
+    said = "1 patient may be written in more than one way (such as P1 and p1, 0012 and 12). 1 of them stands in several sets"
+    assert said in section_text(document, "partition") and said in section_text(document, "limits")
+    assert "Test-3" not in text_of(document)

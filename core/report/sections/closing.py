@@ -14,7 +14,7 @@ from core.evaluate import CalibrationReport, Evaluation
 from core.metrics import CalibrationSummary, Interval, ShortcutAudit
 from core.report.document import Facts, Points, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerprint
-from core.report.sections import test_set, units
+from core.report.sections import data, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
 from core.report.words import DASH, feature_title, plain, share, size_of, starting_weights, told
@@ -67,6 +67,7 @@ def _limits_of_data(material: Material) -> list[str]:
             "No patient is known: the same person may stand in training, validation and test, and intervals take each image "
             "for a person of its own. Figures may be too good and intervals too narrow."
         )
+    found += data.doubtful_patients(material)
     test = rows[rows["split"] == "test"]
     smallest = {label: test.loc[test["label"] == label, "patient_id"].nunique() for label in LABELS}
     whose = "patients with {} images" if material.patients_known else "{} images"

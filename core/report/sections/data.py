@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from core.data import LABELS, SPLITS
+from core.data.identity import written_twice
 from core.data.splits import split_origin
 from core.evaluate import excluded_words
 from core.inspection.words import recipe_facts
-from core.report.document import Box, Facts, Flow, Section, Table, Text
+from core.report.document import Box, Facts, Flow, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
 from core.report.sections import units
 from core.report.words import DASH, UNITS, feature_title, share, times, value_title, years
@@ -203,7 +204,25 @@ def partition(material: Material) -> Section:
     first = ("Set", "Patients", "Images") if known else ("Set", "Images")
     table = Table("Partition of the data.", (*first, *heads, "Fingerprint"), tuple(table_rows), note=note)
     how = Text(f"{_origin(material)} {uses}")
-    return Section("partition", "Partition of the data", (Text(text), how, table, material.ask("differences")))
+    doubts = map(Warn, doubtful_patients(material))
+    return Section("partition", "Partition of the data", (Text(text), how, *doubts, table, material.ask("differences")))
+
+
+def doubtful_patients(material: Material) -> list[str]:
+    """That patients may be written in more than one way, without naming one."""
+    twice, apart = written_twice(material.rows) if material.patients_known else (0, 0)
+    if not twice:
+        return []
+    leak = (
+        f"{apart} of them {'stands' if apart == 1 else 'stand'} in several sets: if they are one person, the figures are too "
+        "good."
+        if apart
+        else "None of them stands in several sets."
+    )
+    return [
+        f"{twice} patient{'' if twice == 1 else 's'} may be written in more than one way (such as P1 and p1, 0012 and 12). "
+        f"{leak}"
+    ]
 
 
 def _origin(material: Material) -> str:
