@@ -304,7 +304,7 @@ def threshold(arguments: argparse.Namespace) -> int:
     from core.metrics import LEVELS, at_level, at_threshold, frozen_thresholds
 
     run = open_run(arguments.run)
-    rule = _rule(run, arguments)
+    rule = rule_asked_for(run, arguments)
     card = refreeze(run, rule, calibration=arguments.calibration, reopen=arguments.reopen)
     rows: list[dict[str, Any]] = []
     for level, value in frozen_thresholds(card).items():
@@ -331,7 +331,7 @@ def threshold(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rule(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
+def rule_asked_for(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
     """The rule that is frozen now with what was asked for changed; another rule starts from the run's configuration.
 
     Raises:
@@ -344,7 +344,7 @@ def _rule(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
     given = {name: _within(getattr(arguments, name), f"--{name.replace('_', '-')}", tops[name]) for name in tops}
     asked = {name: value for name, value in given.items() if value is not None}
     configured = rule_of(run.config().evaluation)
-    frozen = frozen_rule(run.model_card()) or configured
+    frozen = (frozen_rule(run.model_card()) if run.has_model else None) or configured
     kind = arguments.rule or frozen.kind
     for name, value in asked.items():
         if name not in OPTIONS[kind]:

@@ -16,6 +16,7 @@ from core.data import is_synthetic
 from core.data.identity import patients_known, without_patient
 from core.errors import BadRun
 from core.evaluate import Evaluation, read_evaluation
+from core.evaluate.endpoint import Declared, read_declared
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
@@ -98,6 +99,14 @@ class Material:
             return accesses(self.run.path)
         except BadRun as error:
             return str(error).replace(str(self.run.path), self.name).replace(str(self.run.path.parent), "the folder of runs")
+
+    @cached_property
+    def declared(self) -> Declared | str:
+        """The primary endpoint; in words where its file is damaged."""
+        try:
+            return read_declared(self.run.path)
+        except BadRun as error:
+            return str(error).replace(str(self.run.path), self.name)
 
     @cached_property
     def use(self) -> TestSetUse | str:

@@ -12,7 +12,7 @@ from core.metrics import frozen_thresholds
 from core.training.lineage import read_parent
 from dashboard import components, judging, results
 from dashboard.components import number
-from dashboard.studio import access_list, paper
+from dashboard.studio import access_list, endpoint, paper
 from dashboard.studio.scene import SPLITS, UNITS
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def not_scored(run: Run, split: str) -> None:
             )
             access_list.summary(run)
             access_list.models(run)
+            endpoint.form(run)
             confirmed_opening(run, "Open the test set", "evaluate:start")
             with st.expander("What its test images were used for"):
                 access_list.table(run)
@@ -130,6 +131,7 @@ def about(run: Run, found: Evaluation) -> None:
             score(run, found.split)
     if found.split == "test":
         access_list.models(run)
+        endpoint.declared(run)
     _outdated(run, found)
     judging.chance_notice(run)
     if found.excluded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -249,3 +250,24 @@ def test_patients_that_may_be_written_in_two_ways_are_counted_and_not_named(tmp_
     said = "1 patient may be written in more than one way (such as P1 and p1, 0012 and 12). 1 of them stands in several sets"
     assert said in section_text(document, "partition") and said in section_text(document, "limits")
     assert "Test-3" not in text_of(document)
+
+
+def test_the_report_says_when_the_endpoint_was_declared_and_what_came_of_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    line = {"when": "2026-01-02T03:04:05+00:00", "metric": "auc", "level": "patient", "rule": run.card["threshold_rule"]}
+    scored(run, "test")
+
+    def said(**changes: int) -> Document:
+        (run.path / "endpoint.jsonl").write_text(json.dumps(line | {"opened": 0, "accesses": 0} | changes), encoding="utf-8")
+        return gather(run, FakePredictor(run.card))
+
+    none = gather(run, FakePredictor(run.card))
+    assert "No primary endpoint was declared" in section_text(none, "performance")
+    assert "any of its figures may have been picked" in section_text(none, "limits")
+    before = said()
+    assert "declared on 2026-01-02 03:04 UTC, before the test set was opened: ROC AUC by patient. Result: 0." in section_text(
+        before, "performance"
+    )
+    assert "endpoint" not in section_text(before, "limits")
+    after = said(opened=1)
+    assert "AFTER the test set had been opened" in warned(after) and "picked by its result" in section_text(after, "limits")

@@ -12,6 +12,7 @@ from lab_pages import open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate
+from core.evaluate.endpoint import read_declared
 from core.training import Run
 from core.training.recording import record_for_run
 from dashboard import services
@@ -91,3 +92,15 @@ def test_evaluate_speaks_of_images_only_where_no_patient_is_known(run: Run) -> N
         words = [line for line in texts(open_tab(tab)).split("\n") if "patient" in line.lower()]
         assert [line for line in words if "rows: path, patient, side" not in line] == [], tab
     assert "No patient is known" in texts(open_tab("Patients"))
+
+
+def test_the_endpoint_is_declared_on_the_page_before_the_test_set_is_opened(scored: Run) -> None:
+    services.remember("evaluate:split", "test")
+    app = open_page("evaluate")
+    assert "No primary endpoint is declared" in texts(app)
+    app.selectbox(key="evaluate:endpoint:level").select("image").run()
+    next(each for each in app.button if each.key == "evaluate:endpoint:declare").click().run()
+    assert not app.exception and not app.error
+    found = read_declared(scored.path)
+    assert found.before and found.endpoint is not None and (found.endpoint.metric, found.endpoint.level) == ("auc", "image")
+    assert "before the test set was opened: ROC AUC by image" in texts(app).replace("\\", "")

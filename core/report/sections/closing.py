@@ -14,7 +14,7 @@ from core.evaluate import CalibrationReport, Evaluation
 from core.metrics import CalibrationSummary, Interval, ShortcutAudit
 from core.report.document import Facts, Points, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerprint
-from core.report.sections import data, test_set, units
+from core.report.sections import data, endpoint, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
 from core.report.words import DASH, feature_title, plain, share, size_of, starting_weights, told
@@ -106,6 +106,8 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
         )
     elif material.test.opened > 1:
         found.append(f"The test set was opened {material.test.opened} times: its figures may be too good.")
+    if said := endpoint.limit(material):
+        found.append(said)
     if material.test is not None and (seen := test_set.seen_before(material)):
         found.append(seen)
     found += units.unequal(material, evaluation.split)

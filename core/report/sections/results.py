@@ -20,7 +20,7 @@ from core.metrics import (
 from core.report import figures
 from core.report.document import Block, Facts, Figure, Missing, Row, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections import test_set, units
+from core.report.sections import endpoint, test_set, units
 from core.report.sections.methods import training_time
 from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, signed, times, told
 
@@ -73,7 +73,7 @@ def performance(material: Material) -> Section:
     evaluation = material.shown
     if evaluation is None:
         return Section("performance", "Model performance", tuple(blocks))
-    blocks += [Text(_intro(material)), _table(material)]
+    blocks += [Text(_intro(material)), *endpoint.blocks(material), _table(material)]
     for split, found in material.evaluations.items():
         lines = missing_figures(levels_of(material, found))
         blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in lines]
