@@ -8,7 +8,20 @@ import streamlit as st
 
 from core.errors import LabError
 from dashboard import components, kept, results
-from dashboard.studio import calibrating, cases, charts, choosing, comparing, dial, groups, opening, patients, screening, tables
+from dashboard.studio import (
+    calibrating,
+    cases,
+    charts,
+    choosing,
+    comparing,
+    dial,
+    groups,
+    opening,
+    patients,
+    reader,
+    screening,
+    tables,
+)
 from dashboard.studio.scene import LEVELS, SPLITS, Scene
 
 TABS: dict[str, Callable[[Scene], None]] = {
@@ -19,6 +32,7 @@ TABS: dict[str, Callable[[Scene], None]] = {
     "Patients": patients.patients,
     "Subgroups": groups.subgroups,
     "Shortcuts": groups.shortcuts,
+    "Reader": reader.reader,
     "Compare": comparing.comparing,
     "Mistakes": cases.cases,
     "All images": tables.images,

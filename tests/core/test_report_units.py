@@ -271,3 +271,75 @@ def test_the_report_says_when_the_endpoint_was_declared_and_what_came_of_it(tmp_
     assert "endpoint" not in section_text(before, "limits")
     after = said(opened=1)
     assert "AFTER the test set had been opened" in warned(after) and "picked by its result" in section_text(after, "limits")
+
+
+# ---------------------------------------------------------------- what is missing, and what the checklists say of it
+
+
+def states(document: Document, guideline: str) -> dict[str, str]:
+    table = next(table for caption, table in tables(document).items() if caption.startswith(guideline))
+    return {row[0]: row[-1] for row in table.rows}
+
+
+def test_missing_metadata_are_counted_by_set_and_site(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    rows = run.manifest()
+    rows["site"] = ["A", "B"] * (len(rows) // 2)
+    rows["density"] = [
+        "" if site == "B" or split == "train" else "c" for site, split in zip(rows["site"], rows["split"], strict=True)
+    ]
+    change(run, rows)
+    document = gather(run, FakePredictor(run.card))
+    by_set = tables(document)["Images without metadata, by set."]
+    assert by_set.rows == (("Breast density", "4 (100.0%)", "14 (50.0%)", "14 (50.0%)"),)
+    by_site = tables(document)["Images without metadata, by site."]
+    assert by_site.rows == (("Breast density", "2 (6.7%)", "30 (100.0%)"),)
+    assert "in part: why metadata are missing" in states(document, "TRIPOD")["11"]
+    change(run, rows.assign(density="c"))
+    whole = gather(run, FakePredictor(run.card))
+    assert states(whole, "TRIPOD")["11"] == states(whole, "CLAIM")["12"] == "given"
+
+
+def test_a_checklist_item_is_given_only_when_the_text_gives_it(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run"), "test", "val")
+    document = gather(run, FakePredictor(run.card))
+    assert "in part: how the sets that the manifest gave were made" in states(document, "TRIPOD")["12a"]
+    assert "in part: the manifest names no site" in states(document, "TRIPOD")["23b"]
+    assert states(document, "CLAIM")["20"] == "given"
+    data = run.config().data
+    change(run, assign_splits(run.manifest().assign(split=""), data.val_fraction, data.test_fraction, data.split_seed))
+    drawn = gather(run, FakePredictor(run.card))
+    assert states(drawn, "TRIPOD")["12a"] == states(drawn, "CLAIM")["19"] == "given"
+
+
+def test_images_without_patients_are_no_given_partition_by_patient(nobody: FakeRun) -> None:
+    assert "disjoint by image only" in states(gather(nobody, FakePredictor(nobody.card)), "CLAIM")["20"]
+
+
+def test_unverified_benign_labels_have_bounds(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    rows = run.manifest()
+    change(run, rows.assign(biopsy=["1" if label == "malignant" else "0" for label in rows["label"]]))
+    scored(run, "test")
+    table = tables(gather(run, FakePredictor(run.card)))["If unverified benign patients were missed cancers, test set."]
+    assert [row[0] for row in table.rows] == ["1% (1)", "2% (1)", "5% (1)", "10% (1)"]
+    worst, best = map(float, table.rows[0][1].split(" to "))
+    assert worst < best and "7 of the 7 benign patients were never biopsied" in table.note
+
+
+def test_a_reader_in_the_manifest_stands_beside_the_model(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    rows = run.manifest()
+    assert "no reader's assessment" in section_text(gather(scored(run, "test"), FakePredictor(run.card)), "reader")
+    words = [
+        "4" if label == "malignant" and place % 5 else "1" if place % 4 else "0" for place, label in enumerate(rows["label"])
+    ]
+    change(run, rows.assign(birads=words))
+    document = gather(run, FakePredictor(run.card))
+    table = tables(document)["Model and reader on the test set."]
+    assert [row[:2] for row in table.rows] == [
+        ("Image level", "28 of 28"),
+        ("Breast level", "14 of 14"),
+        ("Patient level", "14 of 14"),
+    ]
+    assert tables(document)["The reader's operating points, test patients."].rows[0][0] == "4 or more suspicious"

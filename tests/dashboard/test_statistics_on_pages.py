@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import streamlit as st
 from lab_pages import open_page, texts
 from streamlit.testing.v1 import AppTest
 
@@ -104,3 +105,14 @@ def test_the_endpoint_is_declared_on_the_page_before_the_test_set_is_opened(scor
     found = read_declared(scored.path)
     assert found.before and found.endpoint is not None and (found.endpoint.metric, found.endpoint.level) == ("auc", "image")
     assert "before the test set was opened: ROC AUC by image" in texts(app).replace("\\", "")
+
+
+def test_evaluate_compares_the_model_with_a_reader_of_the_manifest(scored: Run) -> None:
+    assert any("no reader's assessment" in each.value for each in open_tab("Reader").info)
+    path = scored.path / "manifest.csv"
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame["birads"] = ["5" if label == "malignant" else "1" for label in frame["label"]]
+    frame.to_csv(path, index=False)
+    st.cache_resource.clear()
+    app = open_tab("Reader")
+    assert "model minus reader" in texts(app) and "5 or more suspicious" in tables(app)

@@ -14,7 +14,7 @@ from core.evaluate import excluded_words
 from core.inspection.words import recipe_facts
 from core.report.document import Box, Facts, Flow, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
-from core.report.sections import units
+from core.report.sections import gaps, units
 from core.report.words import DASH, UNITS, feature_title, share, times, value_title, years
 
 _MOST_LEFT = 50
@@ -144,7 +144,7 @@ def missing(material: Material) -> Section:
     left, total = material.left, len(material.rows)
     if not left:
         text = f"None of the {total:,} images was left out: all could be read. {_IMPUTED}"
-        return Section("missing", "Missing data and excluded images", (Text(text),))
+        return Section("missing", "Missing data and excluded images", (Text(text), *gaps.metadata_blocks(material)))
     reasons = Counter(item.reason for item in left)
     text = (
         f"{share(len(left), total)} of the images could not be used and have no score; they were left out, not replaced. "
@@ -156,7 +156,7 @@ def missing(material: Material) -> Section:
     more = f" The first {_MOST_LEFT} are listed." if len(left) > _MOST_LEFT else ""
     caption = f"Excluded images. Rows count from 1 in the run's manifest.csv.{more}"
     table = Table(caption, ("Row", "Set", "When", "Reason"), rows, words=frozenset({3}), small=True)
-    return Section("missing", "Missing data and excluded images", (Text(text), table))
+    return Section("missing", "Missing data and excluded images", (Text(text), table, *gaps.metadata_blocks(material)))
 
 
 _IMPUTED = (

@@ -20,7 +20,7 @@ from core.metrics import (
 from core.report import figures
 from core.report.document import Block, Facts, Figure, Missing, Row, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections import endpoint, test_set, units
+from core.report.sections import endpoint, gaps, test_set, units
 from core.report.sections.methods import training_time
 from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, signed, times, told
 
@@ -78,6 +78,7 @@ def performance(material: Material) -> Section:
         lines = missing_figures(levels_of(material, found))
         blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in lines]
     blocks += units.aggregation_blocks(material)
+    blocks += gaps.verification_blocks(material)
     blocks += _optimism(material)
     blocks += _figures(material, evaluation)
     return Section("performance", "Model performance", tuple(blocks))
