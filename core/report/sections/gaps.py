@@ -41,7 +41,7 @@ def metadata_blocks(material: Material) -> list[Block]:
         return [Text(f"Metadata are known for every image: {_names(columns)}.")]
     complete = [name for name in columns if name not in missing]
     whole = f" Known for every image: {_names(complete)}." if complete else ""
-    said = Text(f"Metadata are missing for some images, and nobody told MammoLab why; the model uses none of them.{whole}")
+    said = Text(f"Metadata are missing for some images; the manifest does not say why. The model uses none of them.{whole}")
     sets = [(SPLIT_WORDS[split].capitalize(), rows[rows["split"] == split]) for split in SPLITS]
     tables = [_table("Images without metadata, by set.", missing, sets)]
     site = next((name for name in SITES if name in rows.columns and rows[name].astype("str").str.strip().nunique() > 1), None)
