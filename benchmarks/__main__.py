@@ -8,6 +8,7 @@ from importlib import import_module
 
 # A module of this package each, with a function `run`.
 BENCHMARKS = {
+    "coverage": "how often 95 % intervals of an AUC and of a difference hold the truth, on a grid (minutes)",
     "decode": "every DICOM transfer syntax against plain pydicom",
     "epoch": "a warm epoch against the same model on tensors in memory, a plain PyTorch loop and fastai",
     "evaluate": "intervals and comparisons against scikit-learn in a loop",

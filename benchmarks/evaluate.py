@@ -94,8 +94,9 @@ def coverage(malignant: int, benign: int, auc: float, repeats: int, samples: int
             shares.append(found[all_malignant > 0] / all_malignant[all_malignant > 0])
         limits = {
             "AUC, bootstrap": np.nanquantile(np.concatenate(areas), (0.025, 0.975)),
-            "AUC, plain DeLong": _limits(auc_interval(y, s)),
-            "AUC, Obuchowski": _limits(auc_interval(y, s, group)),
+            "AUC, plain DeLong": _limits(auc_interval(y, s, scale="logit")),
+            "AUC, Obuchowski": _limits(auc_interval(y, s, group, scale="logit")),
+            "AUC, score": _limits(auc_interval(y, s, group)),
             "sensitivity, bootstrap": np.quantile(np.concatenate(shares), (0.025, 0.975)),
             "sensitivity, Wilson": _limits(clustered_wilson(called[y], group[y])),
         }

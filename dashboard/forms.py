@@ -266,6 +266,8 @@ def _to_widget(path: str, info: FieldInfo, value: Any) -> Any:
         return value.as_posix()
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if info.annotation == tuple[str, ...]:
+        return ", ".join(value)
     if isinstance(value, (tuple, list)):
         return " × ".join(map(str, value))
     if path in SUGGESTIONS or info.annotation is str:
@@ -287,6 +289,8 @@ def _from_widget(path: str, info: FieldInfo, raw: Any) -> Any:
         return (numbers[0] if len(numbers) == 1 else tuple(numbers)) if readable and numbers else raw
     if isinstance(info.default_factory, type) and info.default_factory is dict and isinstance(raw, str):
         return _options(raw)
+    if info.annotation == tuple[str, ...] and isinstance(raw, str):
+        return tuple(filter(None, (name.strip() for name in raw.split(","))))
     if isinstance(raw, str):
         return raw.strip()
     return raw

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import note, print_json, print_table, printable, progress_bar
@@ -16,26 +16,30 @@ if TYPE_CHECKING:
 
     from core.config.schema import EvaluationConfig
     from core.evaluate import Evaluation
-    from core.metrics import CalibrationSummary, Interval, ThresholdRule
+    from core.metrics import CalibrationSummary, Interval, Subgroup, ThresholdRule
     from core.training import Run
     from core.training.seen import TestSetUse
 
 FIGURES = ("figure", "value", "interval", "note")
 NAMED = 5  # images left out that are named before "and 12 more"
 # What an evaluation may be told; everything else of the section is frozen with the model.
-SETTABLE = ("bootstrap_samples", "confidence")
+SETTABLE = ("bootstrap_samples", "confidence", "numeric_columns")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Figures with intervals for one split of a run."""
     from core.evaluate import evaluate as evaluate_run
+    from core.evaluate import remake
 
     run = open_run(arguments.run)
     settings = _settings(run, arguments.set)
-    if arguments.split == "test":
-        note(opening_words(run))
-    with progress_bar(f"scoring {arguments.split}") as progress:
-        evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
+    if arguments.remake:
+        evaluation = remake(run, arguments.split, settings=settings)
+    else:
+        if arguments.split == "test":
+            note(opening_words(run))
+        with progress_bar(f"scoring {arguments.split}") as progress:
+            evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
     counts = test_accesses(run) if arguments.split == "test" else None
     use = _use(run) if arguments.split == "test" else None
     if arguments.json:
@@ -107,6 +111,7 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
     """Print an evaluation: figures of images, then a line for everything else; `full` prints every table."""
     from core.data.identity import patients_known
     from core.evaluate import excluded_words
+    from core.metrics import Interval
 
     known = patients_known(evaluation.predictions)
     whose = f" of {evaluation.patients} patients" if known else "; whose they are is not known, so each counts by itself"
@@ -119,6 +124,12 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
         else:
             figures = ", ".join(f"{name} {_cell(summary[name])}" for name in ("auc", "sensitivity", "specificity"))
             print(f"{level} level, {summary.rows} {level}s at their own threshold {summary.threshold:.3f}: {figures}")
+    for level, found in evaluation.uncertainty.items():
+        if not isinstance(found, str) and isinstance(found.threshold, Interval):
+            print(
+                f"{level} level, validation and {evaluation.split} resampled together: threshold {found.threshold}, "
+                f"sensitivity {found.sensitivity}, specificity {found.specificity}"
+            )
     if full:
         _tables(evaluation)
         if known:
@@ -163,14 +174,24 @@ def _lines(evaluation: Evaluation) -> None:
             f"shortcut audit: label from metadata ({last.feature}) AUC {_cell(last.auc)}; model {_cell(audit.model)}, "
             f"among images alike in them {_cell(last.within)}"
         )
-    from core.evaluate.tested import count_tests
-
-    tested = [row for row in evaluation.subgroups if row.adjusted is not None]
-    apart = [f"{row.feature} {row.value}" for row in tested if row.adjusted is not None and row.adjusted < 0.05]
+        if audit.metadata is not None:
+            print(printable(audit.metadata.sentence))
+    apart = [
+        f"{row.feature} {row.value} ({', '.join(names)})"
+        for row in evaluation.subgroups
+        if (names := [name for name, p in _adjusted(row).items() if p is not None and p < 0.05])
+    ]
+    tests = evaluation.subgroups[0].tests if evaluation.subgroups else 0
     print(
-        f"subgroups: {len(evaluation.subgroups)}, {len(tested)} compared with the other images of known value in "
-        f"{count_tests(evaluation.subgroups)} tests; "
+        f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {tests} tests; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
+    )
+
+
+def _adjusted(row: Subgroup) -> dict[str, float | None]:
+    """The adjusted p values of a group, by what was compared."""
+    return {row.compared: row.adjusted} | (
+        {"sensitivity": row.sensitivity_adjusted, "specificity": row.specificity_adjusted} if row.compared == "auc" else {}
     )
 
 
@@ -237,20 +258,20 @@ def _subgroup_table(evaluation: Evaluation) -> None:
         "sensitivity",
         "specificity",
         "minus others",
-        "p adjusted",
+        "p adjusted: AUC, sensitivity, specificity",
     )
     rows = []
     for row in evaluation.subgroups:
         figures = [_cell(getattr(row, name), "–") for name in ("auc", "sensitivity", "specificity", "difference")]
         compared = " (sensitivity)" if row.compared == "sensitivity" and row.p is not None else ""
         images = f"{row.images} ({row.patients})", f"{row.malignant_images} ({row.malignant_patients})"
-        p = "" if row.adjusted is None else f"{row.adjusted:.3f}"
+        p = ", ".join("–" if each is None else f"{each:.3f}" for each in _adjusted(row).values())
         rows.append((row.feature, row.value, *images, *figures[:3], figures[3] + compared, p))
     print("\nsubgroups")
     print_table(rows, heads)
     print(
-        "–: too few of a class in the group or among the others of known value, or value unknown; p adjusted for all tests of "
-        "the table (Holm)"
+        "–: too few of a class in the group or among the others, or the value is unknown: not tested. The others: images of "
+        f"another known value. p adjusted for all {evaluation.subgroups[0].tests} tests of the table (Holm)"
     )
 
 
@@ -264,6 +285,8 @@ def _shortcut_table(evaluation: Evaluation) -> None:
     print(f"\nshortcut audit, {how}; the model itself: AUC {_cell(audit.model)}")
     heads = ("label told from", "AUC, linear", "AUC, boosting", "model's AUC among images alike in it", "pairs compared")
     print_table(rows, heads)
+    if audit.metadata is not None:
+        print(printable(audit.metadata.sentence))
     if not audit.learned_on:
         print("an AUC below 0.5 is chance too: with few patients, cross-validation errs to that side")
     if audit.left_out:
@@ -285,15 +308,19 @@ def compare(arguments: argparse.Namespace) -> int:
     from core.evaluate import compare as compare_them
 
     first, second = open_run(arguments.run), open_run(arguments.other)
+    margin = _within(arguments.margin, "--margin", 1.0)
     found = compare_them(first, second, arguments.split, arguments.level)
+    equivalent = {} if margin is None else {"margin": margin, "equivalence": found.equivalence(margin)}
     if arguments.json:
-        print_json(found.as_dict())
+        print_json(found.as_dict() | equivalent)
         return 0
     print(printable(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}"))
     print(f"{found.figures.rows} {found.level} rows of {found.figures.patients} patients, compared in pairs")
     for warning in found.warnings:
         print(printable(f"warning: {warning}"))
-    print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "note"))
+    print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "test"))
+    if equivalent:
+        print(equivalent["equivalence"])
     note("p values of several figures are not adjusted for one another: name the figure that counts before you look.")
     return 0
 
@@ -305,6 +332,8 @@ def threshold(arguments: argparse.Namespace) -> int:
 
     run = open_run(arguments.run)
     rule = rule_asked_for(run, arguments)
+    if arguments.by is not None:
+        return _thresholds_by(run, rule, arguments.by, as_json=arguments.json)
     card = refreeze(run, rule, calibration=arguments.calibration, reopen=arguments.reopen)
     rows: list[dict[str, Any]] = []
     for level, value in frozen_thresholds(card).items():
@@ -328,6 +357,35 @@ def threshold(arguments: argparse.Namespace) -> int:
         ("level", "threshold", "sensitivity", "specificity"),
     )
     note("sensitivity and specificity are those of the validation set, on which the thresholds were chosen: too good.")
+    return 0
+
+
+def _thresholds_by(run: Run, rule: ThresholdRule, column: str, *, as_json: bool) -> int:
+    """A threshold for each value of a column beside the one for all; shown, not frozen."""
+    from core.evaluate import read_evaluation, read_predictions
+    from core.metrics import thresholds_by_group
+
+    validation, evaluation = read_predictions(run, "val"), read_evaluation(run, "test")
+    judged, words = (validation, "validation") if evaluation is None else (evaluation.predictions, "test")
+    found = thresholds_by_group(validation, judged, rule, float(run.model_card()["threshold"]), column)
+    if as_json:
+        print_json({"run": run.name, "figures_of": words, **asdict(found)})
+        return 0
+    print(f"{run.name}: thresholds by {column}, chosen on validation by the rule {rule.kind}; figures of the {words} images")
+    rows = [
+        (
+            group.value,
+            group.threshold if isinstance(group.threshold, str) else f"{group.threshold:.3f}",
+            *(_cell(getattr(group, name)) for name in ("sensitivity", "specificity", "own_sensitivity", "own_specificity")),
+        )
+        for group in found.groups
+    ]
+    heads = (column, "own threshold", "sensitivity at one for all", "specificity", "sensitivity at its own", "specificity")
+    print_table([tuple(map(printable, row)) for row in rows], heads)
+    for title, gap in (("one threshold for all", found.gap), ("each its own", found.own_gap)):
+        text = gap if isinstance(gap, str) else f"{gap.difference}"
+        print(f"largest difference of specificity, {title}: {text}")
+    note("nothing was frozen: the run's decisions stay at its one threshold.")
     return 0
 
 
@@ -374,7 +432,7 @@ def _settings(run: Run, overrides: list[str]) -> EvaluationConfig:
         section, _, field = override.partition("=")[0].strip().partition(".")
         if section != "evaluation" or field not in SETTABLE:
             raise BadConfig(
-                f"--set {override}: an evaluation can be told evaluation.{' and evaluation.'.join(SETTABLE)}; everything else "
+                f"--set {override}: an evaluation can be told evaluation.{', evaluation.'.join(SETTABLE)}; everything else "
                 "is frozen with the model. `python -m core threshold` chooses threshold and calibration again"
             )
     return load_config(run.path / "config.yaml", overrides).evaluation

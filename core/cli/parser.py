@@ -187,6 +187,11 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
         "--full", action="store_true", help="print calibration, subgroups, shortcut audit and net benefit too"
     )
     evaluate.add_argument("--report", action="store_true", help="write the HTML report afterwards")
+    evaluate.add_argument(
+        "--remake",
+        action="store_true",
+        help="make the figures again from the stored predictions: nothing is scored, and no test set is accessed",
+    )
     _json_option(evaluate)
 
     compare = _add(commands, "compare", evaluation.compare, "two evaluated runs on the same images, in pairs")
@@ -194,6 +199,12 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     compare.add_argument("other", metavar="RUN", help="the run to compare with the first")
     _split_option(compare)
     compare.add_argument("--level", choices=("image", "breast", "patient"), default="image")
+    compare.add_argument(
+        "--margin",
+        type=float,
+        metavar="AUC",
+        help="also say whether the runs' AUCs are equivalent: differ by less than this, chosen before looking",
+    )
     _json_option(compare)
 
     declared = _add(
@@ -215,6 +226,11 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     )
     _run_argument(threshold)
     _rule_options(threshold)
+    threshold.add_argument(
+        "--by",
+        metavar="COLUMN",
+        help="show a threshold for each value of a column (view, say) beside the one for all; nothing is frozen",
+    )
     threshold.add_argument(
         "--calibration", choices=("temperature", "logistic", "isotonic", "none"), help="also fit this calibration on validation"
     )

@@ -368,15 +368,21 @@ class EvaluationConfig(_Section):
         "which is far above that of screening.",
     )
     calibration: Literal["temperature", "logistic", "isotonic", "none"] = Field(
-        "temperature",
+        "logistic",
         title="Calibration",
-        description="How scores become probabilities, fitted on the validation set. temperature: one number, centred on 0.5; "
-        "logistic: slope and shift; isotonic: steps; none. Decisions stay with the raw score.",
+        description="How scores become probabilities, fitted on the validation set. logistic: slope and shift, which class "
+        "weights need; temperature: a slope alone, centred on 0.5; isotonic: steps; none. Decisions stay with the raw score.",
     )
     bootstrap_samples: int = Field(
         2000, ge=100, le=100_000, title="Bootstrap samples", description="Resamples of patients behind each interval."
     )
     confidence: float = Field(0.95, gt=0.5, lt=1.0, title="Confidence", description="Level of the intervals.")
+    numeric_columns: tuple[str, ...] = Field(
+        (),
+        title="Numeric columns",
+        description="Columns of the manifest, besides age, height and width, that measure something: the shortcut audit takes "
+        "them for numbers. All other columns are categories, also those written in digits (scanner, machine_id, site).",
+    )
 
 
 class DashboardConfig(_Section):

@@ -12,7 +12,7 @@ counted: a test set that has been looked at many times is no longer one.
 from __future__ import annotations
 
 from core.evaluate.comparing import Comparison, compare, compare_evaluations
-from core.evaluate.evaluating import evaluate
+from core.evaluate.evaluating import evaluate, remake
 from core.evaluate.files import read_evaluation, read_predictions
 from core.evaluate.freezing import refreeze
 from core.evaluate.result import (
@@ -48,4 +48,5 @@ __all__ = [
     "read_evaluation",
     "read_predictions",
     "refreeze",
+    "remake",
 ]

@@ -5,6 +5,7 @@ They stand in predictions/<split>.csv, so that subgroups and the shortcut audit 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ LESIONS = (
 )
 # What an image file tells, whether or not the manifest does.
 OF_FILE = ("height", "width", "bits", "inverted", "burned_in", "format", "folder")
+# What the predictions file says in columns of its own, which no metadata may replace.
+_RESERVED = frozenset(("path", "patient_id", "laterality", "view", "label", "split", "score", "calibrated"))
 GROUPS = ("view", "laterality", *KNOWN, "format", *LESIONS)
 # A column with more values than this, or fewer images a value, holds names: it makes no subgroups.
 _MOST_VALUES, _FEWEST_IMAGES = 30, 4
@@ -57,22 +60,24 @@ def facts_of(image: CachedImage) -> dict[str, str]:
     }
 
 
-def metadata(rows: pd.DataFrame, facts: dict[Any, dict[str, str]]) -> pd.DataFrame:
+def metadata(rows: pd.DataFrame, facts: dict[Any, dict[str, str]], extra: Sequence[str] = ()) -> pd.DataFrame:
     """The metadata of the rows that have facts, as text, "" where it is unknown; columns without any value are left out.
 
-    Where the manifest has a column, its word counts; the file's stands in only where the manifest has none.
+    `extra` names columns of the manifest besides the known ones. Where the manifest has a column, its word counts; the file's
+    stands in only where the manifest has none.
     """
     chosen = rows.loc[list(facts)]
     table = pd.DataFrame.from_records(list(facts.values()), index=list(facts)).fillna("")
     table["folder"] = _folders(chosen)
-    for name in (*KNOWN, *LESIONS):
+    others = tuple(name for name in extra if name not in _RESERVED)
+    for name in (*KNOWN, *LESIONS, *others):
         cells = [_cell(value) for value in chosen[name]] if name in chosen.columns else []
         if any(cells):
             table[name] = cells
     for name in CANCERS:
         if name in table.columns:
             table.loc[chosen["label"] != "malignant", name] = ""
-    order = [name for name in (*KNOWN, *OF_FILE, *LESIONS) if name in table.columns]
+    order = [name for name in dict.fromkeys((*KNOWN, *OF_FILE, *LESIONS, *others)) if name in table.columns]
     return table[[name for name in order if (table[name] != "").any()]]
 
 
@@ -110,5 +115,6 @@ def _word(value: bool | None) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:g}"
+        # Every digit: two machines' numbers that differ in the last one are two machines.
+        return "" if np.isnan(value) else str(int(value)) if value.is_integer() else repr(float(value))
     return str(value).strip()

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from core.errors import BadRun, Leakage, NotEnoughData
@@ -18,7 +17,6 @@ from core.evaluate.files import read_evaluation
 from core.evaluate.result import Evaluation
 from core.metrics import (
     TITLES,
-    AucComparison,
     Difference,
     Level,
     PairedShares,
@@ -27,9 +25,8 @@ from core.metrics import (
     at_level,
     compare_runs,
     matched,
-    paired_shares,
 )
-from core.metrics.summary import why_not
+from core.metrics.comparison import equivalence
 
 if TYPE_CHECKING:
     from core.training import Run
@@ -41,8 +38,8 @@ _LISTED = 5
 class Comparison:
     """Two runs on the `images` that both have scored; differences are the second run less the first.
 
-    `figures` come from the patient bootstrap and from DeLong's paired test; `paired` compares the decisions on the same rows,
-    sensitivity and specificity, each run at its own frozen threshold, by an exact test and limits that agree with it.
+    `figures` has one paired test for each figure; `paired` the decisions on the same rows behind sensitivity, specificity and
+    accuracy, each run at its own frozen threshold.
     `only_first` and `only_second` images were not compared. `warnings` name a run whose model or threshold has changed since
     it was evaluated.
     """
@@ -76,26 +73,27 @@ class Comparison:
         return {name: getattr(self, name) for name in kept} | rest | self.figures.as_dict()
 
     def table_rows(self) -> list[tuple[str, str, str, str, str, str]]:
-        """(title, first, second, difference with interval, p, note) as text, a row a figure."""
-        rows = []
-        for name, title in TITLES.items():
-            figure = self.figures.figures[name]
-            rows.append(_row(title, figure, "bootstrap over patients"))
-            if name == "auc":
-                rows.append(_row(f"{title}, DeLong", self.figures.auc, "paired test, clustered by patient"))
-            if name in self.paired:
-                change = self.paired[name]
-                counts = "" if isinstance(change, str) else f": {change.gained} gained, {change.lost} lost"
-                rows.append(_row(f"{title}, paired", change, f"exact test of changed decisions, and its interval{counts}"))
-        return rows
+        """(title, first, second, difference with interval, p, test) as text, a row a figure."""
+        return [_row(title, self.figures.figures[name]) for name, title in TITLES.items()]
+
+    def equivalence(self, margin: float, figure: str = "auc") -> str:
+        """In words, whether the runs differ in a figure by no more than `margin`, which has to be chosen before looking."""
+        found = self.figures.figures[figure]
+        if isinstance(found, str):
+            return found
+        words = {
+            "equivalent": f"the runs are equivalent: the whole interval lies within ±{margin:g}",
+            "different": "the runs differ",
+            "not shown": f"neither a difference nor equivalence within ±{margin:g} is shown",
+        }[equivalence(found.difference, margin)]
+        return f"{TITLES[figure]}, difference {found.difference:+.3f}: {words}"
 
 
-def _row(title: str, figure: Difference | AucComparison | PairedShares | str, note: str) -> tuple[str, str, str, str, str, str]:
+def _row(title: str, figure: Difference | str) -> tuple[str, str, str, str, str, str]:
     if isinstance(figure, str):
         return (title, "–", "–", "", "", figure)
-    first, second = (value if isinstance(value, float) else value.value for value in (figure.first, figure.second))
-    p = "" if figure.p is None else f"{figure.p:.3f}" if figure.p >= 0.001 else "<0.001"
-    return (title, f"{first:.3f}", f"{second:.3f}", f"{figure.difference:+.3f}", p, note)
+    p = f"{figure.p:.3f}" if figure.p >= 0.001 else "<0.001"
+    return (title, f"{figure.first:.3f}", f"{figure.second:.3f}", f"{figure.difference:+.3f}", p, figure.test)
 
 
 def compare(first: Run, second: Run, split: str = "test", level: Level = "image") -> Comparison:
@@ -158,7 +156,6 @@ def compare_evaluations(
         confidence=level_of_confidence,
         seed=seed,
     )
-    called = [np.asarray(scores["score"]) >= limit for scores, limit in zip((table, other), thresholds, strict=True)]
     return Comparison(
         first=first.run,
         second=second.run,
@@ -169,7 +166,7 @@ def compare_evaluations(
         only_second=len(second.predictions) - len(both),
         thresholds=thresholds,
         figures=figures,
-        paired=_paired(labels, called, groups, level_of_confidence),
+        paired=figures.paired,
         warnings=tuple(filter(None, map(_outdated, (first, second)))),
     )
 
@@ -183,17 +180,6 @@ def _outdated(evaluation: Evaluation) -> str:
     why = evaluation.outdated(read_card(evaluation.folder))
     again = f"`python -m core evaluate {evaluation.run} --split {evaluation.split}`"
     return f"{evaluation.run}: {why} For figures of the model as it is: {again}." if why else ""
-
-
-def _paired(
-    labels: np.ndarray, called: list[np.ndarray], groups: np.ndarray, confidence: float
-) -> dict[str, PairedShares | str]:
-    of_class = {"malignant": np.unique(groups[labels]).size, "benign": np.unique(groups[~labels]).size}
-    found: dict[str, PairedShares | str] = {}
-    for name, rows, right in (("sensitivity", labels, True), ("specificity", ~labels, False)):
-        one, two = (decisions[rows] == right for decisions in called)
-        found[name] = why_not(name, of_class) or paired_shares(one, two, groups[rows], confidence=confidence)
-    return found
 
 
 def _summary(evaluation: Evaluation, level: Level) -> Summary:

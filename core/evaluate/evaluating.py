@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from core.config.schema import EvaluationConfig
 from core.data import is_synthetic
 from core.errors import BadRun, NotEnoughData
 from core.evaluate.columns import metadata
-from core.evaluate.figures import calibration_of, decision_of, levels_of, shortcuts_of, subgroups_of
-from core.evaluate.files import lock, read_predictions, write_evaluation
-from core.evaluate.freezing import complete
-from core.evaluate.result import COLUMNS, Evaluation, Opening, Refreeze
-from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_metadata
-from core.metrics import Calibration, ThresholdRule, frozen_thresholds
+from core.evaluate.figures import calibration_of, decision_of, levels_of, shortcuts_of, subgroups_of, uncertainty_of
+from core.evaluate.files import lock, read_evaluation, read_facts, read_predictions, write_evaluation, write_facts
+from core.evaluate.freezing import complete, frozen_rule
+from core.evaluate.result import COLUMNS, VERSION, Evaluation, Opening, Refreeze
+from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_facts, training_metadata
+from core.metrics import Calibration, Level, ThresholdRule, frozen_thresholds
 from core.metrics.freezing import DECIMALS
 from core.training.accesses import SCORED
 from core.training.folder import Presence, require_regular
@@ -90,14 +91,22 @@ def evaluate(
             "Check the manifest with `python -m core data check`."
         )
     card = _card(run, predictor)
-    predictions = _predictions(rows, scored, card)
+    predictions = _predictions(rows, scored, card, settings)
     if split == "val":
         card = complete(run, card, predictions, settings)
-        predictions = _predictions(rows, scored, card)
-    training = None if split == "train" else training_metadata(run.manifest(), cache)
+        predictions = _predictions(rows, scored, card, settings)
+    manifest = run.manifest().reset_index(drop=True)
+    stored = None if split == "train" else read_facts(run, manifest)
+    facts = stored
+    if split != "train" and facts is None:
+        facts = training_facts(manifest, cache, None if progress is None else lambda: progress(len(rows), len(rows)))
+        presence.require()
+    training = None if facts is None else training_metadata(manifest, facts, settings.numeric_columns)
     parts = _parts(run, split, predictions, training, card, settings)
     with lock(run):
         presence.require()
+        if stored is None and facts and training is not None:
+            write_facts(run.path, manifest, facts)
         before = read_entries(run.path).get(split) or {}
         history, refrozen = _earlier(run, split, before)
         now = time_now()
@@ -130,6 +139,44 @@ def evaluate(
     return evaluation
 
 
+def remake(run: Run, split: str = "test", *, settings: EvaluationConfig | None = None) -> Evaluation:
+    """Make every figure of a stored evaluation again from its predictions: nothing is scored, and no set is opened.
+
+    For an evaluation of an earlier version, or other settings. Besides predictions/*.csv it takes what the training images'
+    files tell, which the run keeps since its first evaluation; only where it does not are these files read.
+
+    Raises:
+        BadRun: there is no evaluation, or the model or its threshold has changed since; the folder is damaged.
+    """
+    require_regular(run.path)
+    presence = Presence(run.path)
+    found = read_evaluation(run, split)
+    if found is None:
+        raise BadRun(f"{run.name}: not evaluated yet. First: `python -m core evaluate {run.name} --split {split}`")
+    card = run.model_card()
+    if why := found.outdated(card):
+        raise BadRun(
+            f"{run.name}: {why} Its predictions are of the earlier one: score it again with "
+            f"`python -m core evaluate {run.name} --split {split}`."
+        )
+    config = run.config()
+    settings = settings or config.evaluation
+    manifest = run.manifest().reset_index(drop=True)
+    facts = None if split == "train" else read_facts(run, manifest)
+    if split != "train" and facts is None:
+        from core.data.cache import PreparedCache, cache_root
+
+        facts = training_facts(manifest, PreparedCache(cache_root(), config.preprocessing))
+    training = None if facts is None else training_metadata(manifest, facts, settings.numeric_columns)
+    evaluation = replace(found, version=VERSION, **_parts(run, split, found.predictions, training, card, settings))
+    with lock(run):
+        presence.require()
+        if facts and training is not None:
+            write_facts(run.path, manifest, facts)
+        write_evaluation(run.path, evaluation)
+    return evaluation
+
+
 def _fit_gate(run: Run, predictor: Predictor, cache: PreparedCache, progress: Progress | None) -> None:
     """Fit the gate of a run that has none for its present weights: of an earlier version, or stopped before it was fitted."""
     if not isinstance(predictor.gate, str) or run.status().live:
@@ -152,14 +199,14 @@ def _card(run: Run, predictor: Predictor) -> dict[str, Any]:
     return now if same else dict(predictor.card)
 
 
-def _predictions(rows: pd.DataFrame, scored: Scored, card: dict[str, Any]) -> pd.DataFrame:
+def _predictions(rows: pd.DataFrame, scored: Scored, card: dict[str, Any], settings: EvaluationConfig) -> pd.DataFrame:
     """COLUMNS, the calibrated score (where the model is calibrated), then the metadata."""
     frame = rows.loc[list(scored.scores), list(COLUMNS[:-1])].astype("str")
     frame["score"] = np.round(list(scored.scores.values()), DECIMALS)
     calibration = Calibration.from_dict(card.get("calibration"))
     if calibration.method != "none":
         frame["calibrated"] = [f"{value:.{DECIMALS}f}" for value in calibration.apply(frame["score"])]
-    known = metadata(rows, scored.facts)
+    known = metadata(rows, scored.facts, settings.numeric_columns)
     return frame.join(known[[name for name in known.columns if name not in frame.columns]]).reset_index(drop=True)
 
 
@@ -172,15 +219,23 @@ def _parts(
     settings: EvaluationConfig,
 ) -> dict[str, Any]:
     on_validation = split == "val"
+    validation = predictions if on_validation else _validation(run)
+    others: tuple[Level, ...] = ("breast", "patient")
     return {
         "levels": levels_of(predictions, frozen_thresholds(card), settings),
         "calibration": calibration_of(
             predictions,
             card,
-            predictions if on_validation else _validation(run),
+            validation,
             settings,
             on_validation=on_validation,
         ),
+        "calibrations": {
+            level: calibration_of(predictions, card, validation, settings, on_validation=on_validation, level=level)
+            for level in others
+        },
+        "decisions": {level: decision_of(predictions, card, settings, level=level, validation=validation) for level in others},
+        "uncertainty": {} if on_validation else uncertainty_of(predictions, card, validation, frozen_rule(card), settings),
         "subgroups": subgroups_of(predictions, float(card["threshold"]), settings),
         "shortcuts": shortcuts_of(predictions, training, settings),
         "decision": decision_of(predictions, card, settings),

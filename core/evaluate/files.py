@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 
 from core.atomic import write_text
 from core.errors import BadRun
-from core.evaluate.result import COLUMNS, Evaluation
+from core.evaluate.result import COLUMNS, CalibrationReport, Evaluation
 from core.metrics.freezing import DECIMALS
 from core.shapes import require_types
 from core.small_files import read_bytes
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 LARGEST_TABLE = 1 << 28  # bytes; a million images
 MOST_COLUMNS = 1_000
+FACTS = "training_images.csv"  # in predictions/: what the files of the training images tell, for the shortcut audit
 
 
 def lock(run: Run) -> AbstractContextManager[None]:
@@ -68,9 +70,13 @@ def _require_whole(found: Evaluation) -> None:
     for level, summary in found.levels.items():
         if not isinstance(summary, str) and not {"auc", "sensitivity", "specificity"} <= summary.figures.keys():
             raise ValueError(f"its figures by {level} lack some of AUC, sensitivity and specificity")
-    if isinstance(found.calibration, str):
-        return
-    for name, bins in found.calibration.bins.items():
+    for report in (found.calibration, *found.calibrations.values()):
+        if not isinstance(report, str):
+            _require_curves(report)
+
+
+def _require_curves(report: CalibrationReport) -> None:
+    for name, bins in report.bins.items():
         curves = [bins.score, bins.observed, bins.low, bins.high]
         if any(curve.shape != bins.count.shape or curve.ndim != 1 or not np.isfinite(curve).all() for curve in curves):
             raise ValueError(f"its calibration curve {name} is no curve")
@@ -112,6 +118,38 @@ def read_table(path: Path) -> pd.DataFrame:
     if columns > MOST_COLUMNS:  # time and memory grow with them, whatever they hold
         raise ValueError(f"expected at most {MOST_COLUMNS:,} columns, got {columns:,}")
     return pd.read_csv(io.BytesIO(content), dtype="str", keep_default_na=False, encoding="utf-8")
+
+
+def read_facts(run: Run, manifest: pd.DataFrame) -> dict[Any, dict[str, str]] | None:
+    """What an earlier evaluation read from the training images' files, by row index; None when nothing is stored.
+
+    Figures can so be made again where the images are not, and do not change with what the image cache holds. A stored table
+    of other images than the manifest's training images counts as none.
+    """
+    try:
+        table = read_table(run.path / "predictions" / FACTS)
+    except (OSError, ValueError):
+        return None
+    rows = manifest[manifest["split"] == "train"]
+    index = dict(zip(rows["path"].astype("str"), rows.index, strict=True))
+    if "path" not in table.columns or not set(table["path"]) <= set(index) or table["path"].duplicated().any():
+        return None
+    records: list[dict[Any, str]] = table.drop(columns="path").to_dict("records")
+    facts = ({str(name): value for name, value in record.items()} for record in records)
+    return {index[path]: record for path, record in zip(table["path"], facts, strict=True)}
+
+
+def write_facts(folder: Path, manifest: pd.DataFrame, facts: Mapping[Any, Mapping[str, str]]) -> None:
+    """Keep what was read from the training images' files, a row an image. Raises BadRun when it cannot be written."""
+    table = pd.DataFrame.from_records(list(facts.values()))
+    table.insert(0, "path", manifest.loc[list(facts), "path"].astype("str").to_numpy())
+    try:
+        (folder / "predictions").mkdir(exist_ok=True)
+        write_text(folder / "predictions" / FACTS, table.to_csv(index=False, lineterminator="\n"))
+    except OSError as error:
+        if not folder.is_dir():
+            raise was_deleted(folder) from error
+        raise BadRun(f"{folder.name}: {FACTS} cannot be written ({error.strerror or error}). Free some space.") from error
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:

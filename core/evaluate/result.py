@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from core.metrics import (
     Calibration,
     CalibrationSummary,
     Interval,
+    Level,
     Reliability,
     ShortcutAudit,
     Subgroup,
     Summary,
     ThresholdRule,
+    ThresholdUncertainty,
     plain_figure,
 )
 
@@ -83,7 +85,8 @@ class CalibrationReport:
     """Calibration on this split, by method: "none" is the score as it comes, the others were fitted on validation.
 
     `frozen` is the model's own calibration; the other methods stand beside it to be compared and are never used. A method
-    that could not be fitted is a note. `on_validation`: this split is the one they were fitted on, so they look too good.
+    that could not be fitted is a note. `on_validation`: this split is the one they were fitted on, so they look too good. A row
+    is a `level`: breasts and patients have mean scores of their images and calibrations of their own.
     """
 
     frozen: Calibration
@@ -91,6 +94,22 @@ class CalibrationReport:
     bins: dict[str, Reliability]
     on_validation: bool
     note: str = ""
+    level: Level = "image"
+
+    @property
+    def no_probability(self) -> str:
+        """In words, why calibrated scores should not be shown as probabilities; "" where they may be."""
+        if self.frozen.method == "none":
+            return self.note or "the model was never calibrated"
+        after = self.after
+        if isinstance(after, str):
+            return after
+        if not after.worse_than_prevalence:
+            return ""
+        return (
+            f"calibrated scores are no better than predicting the share of malignant for every {self.level} (Brier score "
+            f"{after.brier.value:.4f} against {after.reference:.4f})"
+        )
 
     @property
     def before(self) -> CalibrationSummary | str:
@@ -110,6 +129,7 @@ class CalibrationReport:
             "bins": {name: value.as_dict() for name, value in self.bins.items()},
             "on_validation": self.on_validation,
             "note": self.note,
+            "level": self.level,
         }
 
     @classmethod
@@ -123,12 +143,13 @@ class CalibrationReport:
             bins={name: Reliability.from_dict(value) for name, value in plain["bins"].items()},
             on_validation=plain["on_validation"],
             note=plain["note"],
+            level=plain.get("level", "image"),
         )
 
 
 @dataclass(frozen=True)
 class NetBenefit:
-    """Net benefit per person of acting at a risk of `threshold`: on the model, and on everybody (on nobody it is 0)."""
+    """Net benefit of acting at a risk of `threshold`: on the model, and on every row (on none it is 0)."""
 
     threshold: float
     model: Interval
@@ -137,20 +158,25 @@ class NetBenefit:
 
 @dataclass(frozen=True)
 class DecisionTable:
-    """Net benefit at a few risks, with the scores calibrated as `calibration` names, at this split's share of malignant."""
+    """Net benefit at a few risks, with the scores calibrated as `calibration` names, at this split's share of malignant.
+
+    Per `level`: per image, per breast or per patient, with that level's share of malignant as `prevalence`. Only the last is
+    per person.
+    """
 
     rows: tuple[NetBenefit, ...]
     prevalence: float
     calibration: str
+    level: Level = "image"
 
     def as_dict(self) -> dict[str, Any]:
         rows = [{"threshold": row.threshold, "model": row.model.as_dict(), "treat_all": row.treat_all} for row in self.rows]
-        return {"rows": rows, "prevalence": self.prevalence, "calibration": self.calibration}
+        return {"rows": rows, "prevalence": self.prevalence, "calibration": self.calibration, "level": self.level}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> DecisionTable:
         rows = (NetBenefit(row["threshold"], Interval(**row["model"]), row["treat_all"]) for row in plain["rows"])
-        return cls(tuple(rows), plain["prevalence"], plain["calibration"])
+        return cls(tuple(rows), plain["prevalence"], plain["calibration"], plain.get("level", "image"))
 
 
 @dataclass(frozen=True)
@@ -161,7 +187,10 @@ class Evaluation:
     level has its own threshold, frozen on validation at that level), or a note where there is none. `opened` counts how often
     this split has been evaluated for this run, this time included; `history` has the times that are known, `refrozen` what was
     chosen again afterwards. `predictions` is predictions/<split>.csv: COLUMNS and `columns`, the metadata that subgroups and
-    shortcut audit rest on, all as text but the score; scores rounded as in the file.
+    shortcut audit rest on, all as text but the score; scores rounded as in the file. `calibration` and `decision` are of
+    images, `calibrations` and `decisions` those of breasts and patients (`calibration_at`, `decision_at` give any level's).
+    `uncertainty`, by level, resamples validation and this split together: what the choice of the threshold adds to the
+    intervals at the frozen one.
 
     What an evaluation by an earlier version lacks is AGAIN (a note), or empty.
     """
@@ -185,6 +214,9 @@ class Evaluation:
     shortcuts: ShortcutAudit | str = AGAIN
     decision: DecisionTable | str = AGAIN
     baselines: tuple[Baseline, ...] | str = AGAIN
+    calibrations: dict[str, CalibrationReport | str] = field(default_factory=dict)
+    decisions: dict[str, DecisionTable | str] = field(default_factory=dict)
+    uncertainty: dict[str, ThresholdUncertainty | str] = field(default_factory=dict)
     version: int = VERSION
     folder: Path | None = None
 
@@ -218,6 +250,14 @@ class Evaluation:
         """The same AUC with the limits of the patient bootstrap, or a note."""
         figure, limits = self.summary["auc"], self.summary.bootstrap.get("auc")
         return figure if isinstance(figure, str) or limits is None else Interval(figure.value, *limits)
+
+    def calibration_at(self, level: Level) -> CalibrationReport | str:
+        """Calibration with a row an image, breast or patient, or a note."""
+        return self.calibration if level == "image" else self.calibrations.get(level, AGAIN)
+
+    def decision_at(self, level: Level) -> DecisionTable | str:
+        """Net benefit per image, breast or patient, or a note."""
+        return self.decision if level == "image" else self.decisions.get(level, AGAIN)
 
     def outdated(self, card: Mapping[str, Any]) -> str:
         """In words, why these figures are not those of the model in `card` (model.json) as it is now; "" when they are."""
@@ -256,6 +296,9 @@ class Evaluation:
             "subgroups": [row.as_dict() for row in self.subgroups],
             "shortcuts": _plain(self.shortcuts),
             "decision": _plain(self.decision),
+            "calibrations": {level: _plain(each) for level, each in self.calibrations.items()},
+            "decisions": {level: _plain(each) for level, each in self.decisions.items()},
+            "uncertainty": {level: _plain(each) for level, each in self.uncertainty.items()},
             "baselines": self.baselines if isinstance(self.baselines, str) else [asdict(row) for row in self.baselines],
             "excluded": [asdict(item) for item in self.excluded],
         }
@@ -290,10 +333,22 @@ class Evaluation:
             shortcuts=shortcuts if isinstance(shortcuts, str) else ShortcutAudit.from_dict(shortcuts),
             decision=decision if isinstance(decision, str) else DecisionTable.from_dict(decision),
             baselines=baselines if isinstance(baselines, str) else tuple(Baseline(**row) for row in baselines),
+            calibrations={
+                level: each if isinstance(each, str) else CalibrationReport.from_dict(each)
+                for level, each in plain.get("calibrations", {}).items()
+            },
+            decisions={
+                level: each if isinstance(each, str) else DecisionTable.from_dict(each)
+                for level, each in plain.get("decisions", {}).items()
+            },
+            uncertainty={
+                level: each if isinstance(each, str) else ThresholdUncertainty.from_dict(each)
+                for level, each in plain.get("uncertainty", {}).items()
+            },
             version=plain.get("version", 1),
             folder=folder,
         )
 
 
-def _plain(part: CalibrationReport | ShortcutAudit | DecisionTable | str) -> dict[str, Any] | str:
+def _plain(part: CalibrationReport | ShortcutAudit | DecisionTable | ThresholdUncertainty | str) -> dict[str, Any] | str:
     return part if isinstance(part, str) else part.as_dict()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
-_ENOUGH = 0.9  # of the training images: so many must be in the cache to be learned from
+_ENOUGH = 0.9  # of the training images: so many must be readable to be learned from
 _SHA256 = re.compile("[0-9a-f]{64}")
 # Small batches: 16 images of 256 px; fewer of larger ones, so that memory stays about the same.
 _BATCH_IMAGES, _BATCH_PIXELS = 16, 4_000_000
@@ -113,18 +113,37 @@ def _judge(batch: dict[Any, CachedImage], predictor: Predictor, rows: pd.DataFra
             result.facts[index] = facts_of(image)
 
 
-def training_metadata(manifest: pd.DataFrame, cache: PreparedCache) -> pd.DataFrame | None:
-    """Label and metadata of the training images, from the manifest and the cache alone: nothing is decoded for it.
+def training_facts(manifest: pd.DataFrame, cache: PreparedCache, tick: Callable[[], None] | None = None) -> dict[Any, dict]:
+    """`facts_of` each training image that can be read, by row index; what the cache lacks is prepared now.
 
-    None when the cache no longer has them (or one class of them), for what they look like is then not known.
+    So the answer depends on the images and not on what the cache happens to hold. `tick` is called after each image; an
+    exception that it raises ends the work.
     """
     rows = manifest[manifest["split"] == "train"]
-    facts = {index: facts_of(cache.get(path)) for index, path in rows["path"].items() if cache.has(path)}
+    paths = rows["path"].astype("str").tolist()
+    found: dict[Any, dict] = {}
+    with closing(cache.iter_prepare(paths)) as prepared:
+        for index, path, rejected in zip(rows.index, paths, prepared, strict=True):
+            if rejected is None:
+                with suppress(UnreadableImage):  # it was deleted since it was prepared
+                    found[index] = facts_of(cache.get(path))
+            if tick is not None:
+                tick()
+    return found
+
+
+def training_metadata(manifest: pd.DataFrame, facts: dict[Any, dict], extra: Sequence[str] = ()) -> pd.DataFrame | None:
+    """Label, patient and metadata of the training images that have `facts`.
+
+    None when fewer than nine in ten of them have any (or one class of them), for what they look like is then not known.
+    """
+    rows = manifest[manifest["split"] == "train"]
     found = rows.loc[list(facts)]
     if len(found) < _ENOUGH * len(rows) or found["label"].nunique() < 2:
         return None
-    known = metadata(rows, facts)
-    return found[["label", "view", "laterality"]].astype("str").join(known)
+    known = metadata(rows, facts, extra)
+    own = found[["label", "patient_id", "view", "laterality"]].astype("str")
+    return own.join(known[[name for name in known.columns if name not in own.columns]])
 
 
 def _image(path: str, expected: str, cache: PreparedCache) -> CachedImage | str:

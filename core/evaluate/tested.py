@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def count_tests(rows: Sequence[Subgroup]) -> int:
-    """The tests that the p values of `rows` are adjusted for."""
+    """The tests that the p values of `rows` are adjusted for; counted here where an earlier version did not write it down."""
+    if rows and rows[0].tests:
+        return rows[0].tests
     by_feature: dict[str, list[Subgroup]] = {}
     for row in rows:
         if row.value != UNKNOWN and (row.compared == "auc" or row.malignant_images):

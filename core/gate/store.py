@@ -16,6 +16,7 @@ from core.atomic import replacing
 from core.errors import BadRun
 from core.gate.distance import MOST_AXES, Distance, Part
 from core.gate.features import COUNT
+from core.safetensors_bytes import in_order
 from core.small_files import LARGE, parse_json, read_bytes
 
 GATE = "gate.safetensors"
@@ -42,7 +43,7 @@ def write_gate(folder: Path, gate: Distance, card: Mapping[str, Any]) -> Path:
     about = {"format": str(FORMAT), "weights_sha256": str(card.get("weights_sha256", "")), "gate": json.dumps(numbers)}
     try:
         with replacing(folder / GATE) as stream:
-            stream.write(save(tensors, metadata=about))
+            stream.writelines(in_order(save(tensors, metadata=about)))
     except OSError as error:
         raise BadRun(
             f"{folder / GATE}: it cannot be written ({error.strerror or error}). Free some space, or allow writing."

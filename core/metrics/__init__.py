@@ -10,7 +10,7 @@ from core.metrics.calibration import (
     fit_calibration,
     reliability,
 )
-from core.metrics.comparison import Difference, RunComparison, compare_runs, matched
+from core.metrics.comparison import Difference, RunComparison, compare_runs, equivalence, matched
 from core.metrics.confusion import Confusion, at_threshold, confusion
 from core.metrics.curves import PrecisionRecall, Roc, auc, average_precision, brier, partial_auc, precision_recall, roc
 from core.metrics.decision import DecisionCurve, decision_curve
@@ -32,6 +32,12 @@ from core.metrics.screening import OperatingPoint, Screening, operating_point
 from core.metrics.shortcuts import Shortcut, ShortcutAudit, columns_for_audit, shortcut_audit
 from core.metrics.subgroups import Subgroup, age_bands, subgroups
 from core.metrics.summary import MIN_PATIENTS, TITLES, Summary, point_figures, summarize
+from core.metrics.threshold_uncertainty import (
+    GroupThresholds,
+    ThresholdUncertainty,
+    threshold_uncertainty,
+    thresholds_by_group,
+)
 from core.metrics.thresholds import (
     ThresholdRule,
     cost_threshold,
@@ -53,6 +59,7 @@ __all__ = [
     "DecisionCurve",
     "Difference",
     "Frozen",
+    "GroupThresholds",
     "Interval",
     "Level",
     "OperatingPoint",
@@ -69,6 +76,7 @@ __all__ = [
     "Subgroup",
     "Summary",
     "ThresholdRule",
+    "ThresholdUncertainty",
     "age_bands",
     "at_level",
     "at_threshold",
@@ -85,6 +93,7 @@ __all__ = [
     "confusion",
     "cost_threshold",
     "decision_curve",
+    "equivalence",
     "fit_calibration",
     "freeze",
     "frozen_thresholds",
@@ -110,6 +119,8 @@ __all__ = [
     "summarize",
     "threshold_fields",
     "threshold_for_sensitivity",
+    "threshold_uncertainty",
+    "thresholds_by_group",
     "thresholds_of",
     "wilson",
     "with_room",

@@ -8,7 +8,8 @@ many breasts as every other, since means of unequal sets differ in more than the
 - two breasts of everybody: a patient with one is completed by the breast of a random benign patient.
 
 The first two are not drawn but averaged over all draws there are, the third over a number of them. Such an AUC is the mean of a
-kernel over pairs of patients, and has DeLong's variance with that kernel in place of "ranks above".
+kernel over pairs of patients, and has DeLong's variance with that kernel in place of "ranks above", within the score limits of
+core.metrics.delong.
 
 Sources: DeLong, DeLong, Clarke-Pearson, Biometrics 1988;44:837. Obuchowski, Biometrics 1997;53:567.
 """
@@ -24,7 +25,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.errors import NotEnoughData
-from core.metrics.delong import AucParts, interval_of
+from core.metrics.binormal import design_of
+from core.metrics.bootstrap import Patients
+from core.metrics.delong import AucParts, auc_interval, interval_of
 from core.metrics.intervals import Interval, plain_figure
 from core.metrics.levels import at_level
 from core.metrics.summary import why_not
@@ -82,14 +85,15 @@ def aggregation_rules(
         except NotEnoughData as error:
             return str(error)
 
-    def plain(scores: pd.Series) -> tuple[Array, Array]:
+    def plain(scores: pd.Series) -> Interval | str:
+        """Of one score a patient, as every other AUC has it."""
         values = scores.loc[patients["patient_id"]].to_numpy(dtype=np.float64)
-        return _means(_Drawn.one_each(values[malignant]), _Drawn.one_each(values[~malignant]))
+        return why_not("auc", of_class) or auc_interval(malignant, values, confidence=confidence)
 
     by_patient = predictions.groupby("patient_id", sort=True)["score"]
     rules = [
-        Rule(MEAN, told(lambda: plain(by_patient.mean())), len(patients)),
-        Rule(HIGHEST_IMAGE, told(lambda: plain(by_patient.max())), len(patients)),
+        Rule(MEAN, plain(by_patient.mean()), len(patients)),
+        Rule(HIGHEST_IMAGE, plain(by_patient.max()), len(patients)),
     ]
     if no_sides:
         return (*rules, *(Rule(name, no_sides, len(patients), name != HIGHEST_BREAST) for name in _BY_BREAST))
@@ -101,7 +105,7 @@ def aggregation_rules(
 
     affected = [part[part["malignant"]] for part in ill]
     found = [
-        Rule(HIGHEST_BREAST, told(lambda: plain(breasts.groupby("patient_id")["views"].max())), len(patients)),
+        Rule(HIGHEST_BREAST, plain(breasts.groupby("patient_id")["views"].max()), len(patients)),
         Rule(ONE_BREAST, told(lambda: _means(_Drawn.of(ill), _Drawn.of(well))), len(patients), True),
         Rule(AFFECTED, told(lambda: _means(_Drawn.of(affected), _Drawn.of(well))), len(patients), True),
         Rule(COMPLETED, told(lambda: _completed(ill, well, draws, seed)), len(patients), True),
@@ -206,5 +210,11 @@ def _interval(malignant: Array, benign: Array, confidence: float) -> Interval:
     first, second = np.zeros(count), np.zeros(count)
     first[: malignant.size] = (malignant - area) / malignant.size
     second[malignant.size :] = (benign - area) / benign.size
-    parts = AucParts(area, first, second, malignant.size, benign.size, malignant.size * benign.size)
+    labels = np.arange(count) < malignant.size
+    opponents = np.where(labels, benign.size, malignant.size).astype(np.float64)
+    # One row a patient, and no ties: means over draws hardly have any.
+    design = design_of(
+        labels, np.arange(count, dtype=np.float64), Patients.of(np.arange(count)), np.zeros(count, np.int64), opponents
+    )
+    parts = AucParts(area, first, second, malignant.size, benign.size, malignant.size * benign.size, design)
     return interval_of(parts, count, confidence)

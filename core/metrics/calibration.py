@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, logit, stdtrit
+from scipy.special import expit, logit, stdtr, stdtrit
 
 from core.errors import BadRun, NotEnoughData
 from core.metrics.bootstrap import Patients, resamples
@@ -195,13 +195,24 @@ def reliability(
     return Reliability(score, observed, low, high, count.astype(np.int64), edges, ece, confidence)
 
 
+_EARLIER = "not told by the version that made this evaluation: evaluate the split again"
+_FIGURES = ("brier", "ece", "slope", "intercept", "scaled_brier", "observed_expected")
+
+
 @dataclass(frozen=True)
 class CalibrationSummary:
     """`brier` and `ece` in [0, 1], lower is better; `slope` is 1 and `intercept` 0 for calibrated scores.
 
-    `chance` is the ECE that as many patients of a perfectly calibrated model would show on average: read `ece` beside it.
+    `level` says what one row is: an image, a breast or a patient. `reference` is the Brier score of predicting the share of
+    malignant for every row, and `scaled_brier` 1 - brier / reference: 1 is perfect, 0 knows nothing, below 0 is worse still.
+    `observed_expected` is how many malignant rows there are for each that the scores expect.
+
+    An ECE has no interval: none held its level in simulations, since chance alone moves bins off the diagonal. `chance` is the
+    ECE that as many patients of a perfectly calibrated model would show on average, and `beyond_chance` whether this one lies
+    above what 97.5 % (at a confidence of 95 %) of such models would show.
     A slope below 1 means scores too extreme, an intercept below 0 scores too high on the whole (in log odds, at slope 1).
-    Slope and intercept are notes where the scores separate the classes, which leaves no finite slope.
+    Both are notes where the scores separate the classes, which leaves no finite slope, and where so many scores are 0 or 1 (as
+    isotonic steps are) that it matters where their infinite log odds are cut off.
     """
 
     brier: Interval
@@ -209,11 +220,21 @@ class CalibrationSummary:
     chance: float
     slope: Interval | str
     intercept: Interval | str
+    beyond_chance: bool = False
+    reference: float | None = None
+    scaled_brier: Interval | str = _EARLIER
+    observed_expected: Interval | str = _EARLIER
+    level: str = "image"
+
+    @property
+    def worse_than_prevalence(self) -> bool:
+        """Whether predicting the share of malignant for every row would have been at least as good, by the Brier score."""
+        return self.reference is not None and self.brier.value >= self.reference
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a figure that is a note is {"note": ...}."""
-        figures = {name: plain_figure(getattr(self, name)) for name in ("brier", "ece", "slope", "intercept")}
-        return {**figures, "chance": self.chance}
+        figures = {name: plain_figure(getattr(self, name)) for name in _FIGURES}
+        return figures | {name: getattr(self, name) for name in ("chance", "beyond_chance", "reference", "level")}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> CalibrationSummary:
@@ -224,6 +245,12 @@ class CalibrationSummary:
             chance=plain["chance"],
             slope=read_figure(plain["slope"]),
             intercept=read_figure(plain["intercept"]),
+            # An earlier version said it by the lower limit of the ECE.
+            beyond_chance=plain.get("beyond_chance", plain["ece"]["low"] > 0),
+            reference=plain.get("reference"),
+            scaled_brier=read_figure(plain.get("scaled_brier", {"note": _EARLIER})),
+            observed_expected=read_figure(plain.get("observed_expected", {"note": _EARLIER})),
+            level=plain.get("level", "image"),
         )
 
 
@@ -237,12 +264,11 @@ def calibration_summary(
     samples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
+    level: str = "image",
 ) -> CalibrationSummary:
-    """Figures of calibration with intervals over the patients in `groups`.
+    """Figures of calibration with intervals over the patients in `groups`; a row is a `level`.
 
-    Chance alone moves bins off the diagonal, so an ECE is too high, in a resample once more than in the data. Its interval
-    therefore mirrors the resamples about the value (basic bootstrap) instead of taking their percentiles, and starts at 0
-    where the value is within what chance gives: the resamples' distances from the data's own gaps. Bins stay fixed.
+    What ECE chance gives is told by the resamples' distances from the data's own gaps. Bins stay fixed.
 
     Raises:
         NotEnoughData: one class only, NaN scores, or scores outside [0, 1].
@@ -253,23 +279,38 @@ def calibration_summary(
     _, index = _binned(scores, bins, binning)
     gap = np.zeros((labels.size, bins))
     gap[np.arange(labels.size), index] = labels - scores
-    per_patient = patients.sums(np.column_stack((gap, (labels - scores) ** 2, np.ones(labels.size))))
+    per_patient = patients.sums(np.column_stack((gap, labels, scores, (labels - scores) ** 2, np.ones(labels.size))))
     drawn = np.concatenate([counts @ per_patient for counts in resamples(patients.count, samples, seed)])
     # A bin's weight times its distance is the distance of its sums: no division, no empty bins.
-    eces, briers = np.abs(drawn[:, :bins]).sum(axis=1) / drawn[:, -1], drawn[:, bins] / drawn[:, -1]
+    malignant, expected, squares, rows = drawn[:, bins:].T
+    briers, shares = squares / rows, malignant / rows
     tail = (1 - confidence) / 2
     ece = float(np.abs(gap.sum(axis=0)).sum() / labels.size)
     by_chance = np.abs(drawn[:, :bins] - gap.sum(axis=0)).sum(axis=1) / drawn[:, -1]
-    low, high = (float(limit) for limit in np.quantile(eces, (tail, 1 - tail)))
-    floor = 0.0 if ece <= np.quantile(by_chance, 1 - tail) else max(0.0, min(ece, 2 * ece - high))
-    brier_low, brier_high = (float(limit) for limit in np.quantile(briers, (tail, 1 - tail)))
+    value, share = brier(labels, scores), float(labels.mean())
+    reference = share * (1 - share)
+
+    def limited(at: float, drawn: Scores) -> Interval:
+        defined = drawn[np.isfinite(drawn)]
+        low, high = (float(limit) for limit in np.quantile(defined, (tail, 1 - tail)))
+        return Interval(at, min(low, at), max(high, at))
+
+    with np.errstate(divide="ignore", invalid="ignore"):  # a resample may lack a class
+        scaled, ratio = 1 - briers / (shares * (1 - shares)), malignant / expected
     slope, intercept = _slope_and_intercept(labels, scores, patients, confidence)
     return CalibrationSummary(
-        brier=Interval(brier(labels, scores), brier_low, brier_high),
-        ece=Interval(ece, floor, min(1.0, max(ece, 2 * ece - low))),
+        brier=limited(value, briers),
+        ece=Interval(ece, ece, ece, "none"),
         chance=float(by_chance.mean()),
         slope=slope,
         intercept=intercept,
+        beyond_chance=bool(ece > np.quantile(by_chance, 1 - tail)),
+        reference=reference,
+        scaled_brier=limited(1 - value / reference, scaled),
+        observed_expected=limited(float(labels.sum() / scores.sum()), ratio)
+        if scores.any()
+        else "no malignant row is expected",
+        level=level,
     )
 
 
@@ -282,21 +323,49 @@ def _slope_and_intercept(
     if malignant.min() >= benign.max() or malignant.max() <= benign.min():
         slope = "undefined: the scores separate the classes completely, or are all the same"
     else:
-        slope = _sandwich(np.column_stack((logits, ones)), labels, np.zeros(labels.size), patients, confidence)
+        design = np.column_stack((logits, ones))
+        slope = _sandwich(design, labels, np.zeros(labels.size), patients, confidence)
+        ends = int(np.count_nonzero((scores < _EDGE) | (scores > 1 - _EDGE)))
+        if ends:
+            # Their log odds are infinite; when it matters where they are cut off, the slope is that choice and no figure.
+            nearer = np.clip(logits, -_logit_of_edge(10), _logit_of_edge(10))
+            other = float(_logistic(np.column_stack((nearer, ones)), labels, np.zeros(labels.size))[0])
+            if abs(other - slope.value) > 0.01 * abs(slope.value):
+                why = (
+                    f"not reported: {ends} of {labels.size} scores are 0 or 1, and where their log odds are cut off decides it"
+                )
+                return why, why
     return slope, _sandwich(ones, labels, logits, patients, confidence)
 
 
+def _logit_of_edge(times: float) -> float:
+    return float(logit(1 - times * _EDGE))
+
+
 def _sandwich(design: Scores, labels: Labels, offset: Scores, patients: Patients, confidence: float) -> Interval:
-    """The first coefficient with limits from the cluster-robust variance (Liang, Zeger, Biometrika 1986;73:13)."""
+    return clustered_logistic(design, labels, patients, confidence, offset)[0]
+
+
+def clustered_logistic(
+    design: Scores, labels: Labels, patients: Patients, confidence: float = 0.95, offset: Scores | None = None
+) -> tuple[Interval, float]:
+    """The first coefficient of a logistic regression with limits from the cluster-robust variance, and its two-sided p.
+
+    `design` (n, k) has to hold its own constant; `offset` (n,) is added to the log odds. Limits take t with one degree of
+    freedom less than patients. Source: Liang, Zeger, Biometrika 1986;73:13.
+    """
+    offset = np.zeros(labels.size) if offset is None else offset
     beta = _logistic(design, labels, offset)
     p = expit(design @ beta + offset)
     bread = np.linalg.pinv((design * (p * (1 - p))[:, None]).T @ design)
     scores = patients.sums(design * (labels - p)[:, None])
     few = patients.count / max(1, patients.count - 1)
     error = math.sqrt(max(0.0, float((bread @ (few * scores.T @ scores) @ bread)[0, 0])))
-    half = float(stdtrit(max(1, patients.count - 1), 0.5 + confidence / 2)) * error
+    freedom = max(1, patients.count - 1)
+    half = float(stdtrit(freedom, 0.5 + confidence / 2)) * error
     value = float(beta[0])
-    return Interval(value, value - half, value + half, "sandwich")
+    p = float(2 * stdtr(freedom, -abs(value) / error)) if error > 0 else float(value == 0)
+    return Interval(value, value - half, value + half, "sandwich"), p
 
 
 def _logistic(design: Scores, labels: Labels, offset: Scores) -> Scores:

@@ -1,44 +1,55 @@
-"""Two runs on the same images: differences with intervals, from the same resamples of the same patients.
+"""Two runs on the same images: for each figure one test, and the interval that belongs to it.
 
 Scores of two models on one image go up and down together, so the difference is far better known than two intervals side by
-side suggest; that two intervals overlap says nothing. AUCs are compared by DeLong's test as well (core.metrics.delong).
+side suggest; that two intervals overlap says nothing. AUCs are compared in pairs (core.metrics.delong), by patient; shares of
+images (sensitivity, specificity, accuracy) by the exact test of the decisions that changed; Brier scores by their mean
+difference, clustered by patient. Average precision, precision and F1 have no such test: they take the same resamples of the
+same patients for both runs, and their p value is the level at which the percentile interval begins to hold 0. So p is below
+1 - confidence where the interval leaves out 0, and only there (a bootstrap p ends at 2 / (resamples + 1)).
 
-Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and 16.
+Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8, 13 and 16. Equivalence: Schuirmann,
+J Pharmacokinet Biopharm 1987;15:657.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.special import stdtr, stdtrit
 
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
-from core.metrics.checks import Scores, checked
+from core.metrics.checks import Labels, Scores, checked
 from core.metrics.delong import AucComparison, compare_auc
 from core.metrics.intervals import Interval
+from core.metrics.proportions import PairedShares, paired_shares
 from core.metrics.summary import MAX_UNDEFINED, TITLES, resampled, values_of, why_not
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of two runs; `difference` is second minus first, `p` two-sided."""
+    """One figure of two runs; `difference` is second minus first, `p` two-sided, `test` what both come from, in words."""
 
     first: float
     second: float
     difference: Interval
     p: float
+    test: str = "bootstrap over patients"
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Figures by name (the keys of TITLES): a Difference from the patient bootstrap, or a note why there is none.
+    """Figures by name (the keys of TITLES): a Difference, or a note why there is none. Each is tested once.
 
-    `auc` is DeLong's paired test of the same AUCs, or a note. Figures at a threshold take each run's own frozen one.
+    `auc` has the two AUCs' own intervals and z, `paired` how many decisions changed: the same tests as in `figures`, in full.
+    Figures at a threshold take each run's own frozen one.
     """
 
     figures: dict[str, Difference | str]
@@ -47,13 +58,12 @@ class RunComparison:
     patients: int
     samples: int
     confidence: float
+    paired: dict[str, PairedShares | str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         figures = {
-            name: {"note": figure}
-            if isinstance(figure, str)
-            else {"first": figure.first, "second": figure.second, "difference": figure.difference.as_dict(), "p": figure.p}
+            name: {"note": figure} if isinstance(figure, str) else {**asdict(figure), "difference": figure.difference.as_dict()}
             for name, figure in self.figures.items()
         }
         delong: dict[str, Any] = {"note": self.auc} if isinstance(self.auc, str) else {"z": self.auc.z, "p": self.auc.p}
@@ -90,17 +100,84 @@ def compare_runs(
     patients = Patients.of(groups)
     of_class = {"malignant": np.unique(patients.index[labels]).size, "benign": np.unique(patients.index[~labels]).size}
     values = [values_of(labels, s, t) for s, t in zip((one, two), thresholds, strict=True)]
-    drawn = [resampled(labels, s, t, patients, samples, seed) for s, t in zip((one, two), thresholds, strict=True)]
-    figures: dict[str, Difference | str] = {
-        name: why_not(name, of_class)
-        or _difference(values[0][name], values[1][name], drawn[1][name] - drawn[0][name], confidence)
-        for name in TITLES
-    }
+    drawn = [
+        resampled(labels, s, t, patients, samples, seed, names=_RESAMPLED) for s, t in zip((one, two), thresholds, strict=True)
+    ]
+    called = [s >= t for s, t in zip((one, two), thresholds, strict=True)]
+    names = np.asarray(groups)
+    paired: dict[str, PairedShares | str] = {}
+    for name, rows, right in (
+        ("sensitivity", labels, np.True_),
+        ("specificity", ~labels, np.False_),
+        ("accuracy", np.ones_like(labels), labels),
+    ):
+        before, after = ((decisions == right)[rows] for decisions in called)
+        paired[name] = why_not(name, of_class) or paired_shares(before, after, names[rows], confidence=confidence)
     try:
         delong: AucComparison | str = why_not("auc", of_class) or compare_auc(labels, one, two, groups, confidence=confidence)
     except NotEnoughData as error:
         delong = str(error)
-    return RunComparison(figures, delong, int(labels.size), patients.count, samples, confidence)
+    told: dict[str, Callable[[], Difference | str]] = {
+        "auc": lambda: _of_auc(delong),
+        "brier": lambda: _of_brier(values[0]["brier"], values[1]["brier"], labels, one, two, patients, confidence),
+        **{name: partial(_of_shares, found) for name, found in paired.items()},
+        **{
+            name: partial(_difference, values[0][name], values[1][name], drawn[1][name] - drawn[0][name], confidence)
+            for name in _RESAMPLED
+        },
+    }
+    figures = {name: why_not(name, of_class) or told[name]() for name in TITLES}
+    return RunComparison(figures, delong, int(labels.size), patients.count, samples, confidence, paired)
+
+
+# The figures without a test of their own.
+_RESAMPLED = ("average_precision", "precision", "f1")
+
+
+def _of_auc(found: AucComparison | str) -> Difference | str:
+    if isinstance(found, str):
+        return found
+    return Difference(found.first.value, found.second.value, found.difference, found.p, "paired test of the AUCs, by patient")
+
+
+def _of_shares(found: PairedShares | str) -> Difference | str:
+    if isinstance(found, str):
+        return found
+    assert found.p is not None  # exact: there is always one
+    counts = f"{found.gained} gained, {found.lost} lost"
+    return Difference(
+        found.first.value, found.second.value, found.difference, found.p, f"exact test of changed decisions: {counts}"
+    )
+
+
+def _of_brier(
+    first: float, second: float, labels: Labels, one: Scores, two: Scores, patients: Patients, confidence: float
+) -> Difference:
+    """The mean of the images' differences, its variance from the patients' sums, t with one degree less than patients."""
+    moved = (two - labels) ** 2 - (one - labels) ** 2
+    value = float(moved.mean())
+    sums = np.bincount(patients.index, weights=(moved - value) / moved.size, minlength=patients.count)
+    test = "t test of the images' differences, clustered by patient"
+    error = math.sqrt(patients.count / max(1, patients.count - 1) * float(sums @ sums))
+    if error < 1e-15:
+        return Difference(first, second, Interval(value, value, value, "sandwich"), float(abs(value) < 1e-12), test)
+    freedom = max(1, patients.count - 1)
+    half = float(stdtrit(freedom, 0.5 + confidence / 2)) * error
+    p = float(2 * stdtr(freedom, -abs(value) / error))
+    return Difference(first, second, Interval(value, value - half, value + half, "sandwich"), p, test)
+
+
+def equivalence(difference: Interval, margin: float) -> Literal["equivalent", "different", "not shown"]:
+    """What an interval says where differences up to `margin`, above 0 and chosen beforehand, do not matter.
+
+    "equivalent": it lies within ± margin. With a 95 % interval that is Schuirmann's two one-sided tests at 2.5 % each.
+    "different": it leaves out 0 and reaches beyond the margin. "not shown": neither; a p value above 0.05 alone shows nothing.
+    """
+    if not margin > 0:
+        raise ValueError(f"expected an equivalence margin above 0, got {margin}")
+    if -margin < difference.low and difference.high < margin:
+        return "equivalent"
+    return "different" if difference.low > 0 or difference.high < 0 else "not shown"
 
 
 def matched(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -140,9 +217,26 @@ def _difference(first: float, second: float, drawn: Scores, confidence: float) -
         return f"undefined in {1 - defined.size / drawn.size:.0%} of the resamples: too few images are called malignant"
     tail = (1 - confidence) / 2
     low, high = (float(limit) for limit in np.quantile(defined, (tail, 1 - tail)))
-    # A resample without a difference speaks for neither side: at breast or patient level many are such, and counted for both
-    # they would make p a 1 whatever the others say.
-    sides = int(np.count_nonzero(defined < 0)), int(np.count_nonzero(defined > 0))
-    smaller = min(sides) + (defined.size - sum(sides)) / 2
-    # Counting the data themselves as one more resample keeps p above 0: it cannot be smaller than the resamples can tell.
-    return Difference(first, second, Interval(second - first, low, high), min(1.0, 2 * (smaller + 1) / (defined.size + 1)))
+    return Difference(first, second, Interval(second - first, low, high), _p_of_limits(defined))
+
+
+def _p_of_limits(drawn: Scores) -> float:
+    """The smallest 1 - confidence at which the percentile interval of these differences still leaves out 0.
+
+    At least 2 / (resamples + 1): it cannot be smaller than the resamples can tell.
+    """
+    ordered = np.sort(drawn)
+    places = np.linspace(0.0, 1.0, ordered.size)
+
+    def share_up_to_zero(values: Scores) -> float:
+        """Up to which quantile of these rising values they are 0 or less, on the lines that np.quantile draws."""
+        last = int(np.searchsorted(values, 0.0, side="right")) - 1
+        if last < 0:
+            return 0.0
+        if last == values.size - 1:
+            return 1.0
+        step = -values[last] / (values[last + 1] - values[last])
+        return float(places[last] + step * (places[last + 1] - places[last]))
+
+    above, below = share_up_to_zero(ordered), share_up_to_zero(-ordered[::-1])
+    return min(1.0, max(2 * min(above, below), 2 / (ordered.size + 1)))

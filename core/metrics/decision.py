@@ -19,9 +19,10 @@ from core.metrics.checks import Labels, Scores, checked
 
 @dataclass(frozen=True)
 class DecisionCurve:
-    """Net benefit per person, (k,) each, at the threshold probabilities `thresholds` in (0, 1).
+    """Net benefit per row, (k,) each, at the threshold probabilities `thresholds` in (0, 1).
 
-    `model` with pointwise limits `low` and `high`; `treat_all` calls everybody malignant; calling nobody is 0 everywhere.
+    A row is what was handed in: per person only where each patient has one row. `model` with pointwise limits `low` and `high`;
+    `treat_all` calls every row malignant; calling none is 0 everywhere.
     """
 
     thresholds: Scores

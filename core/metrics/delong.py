@@ -6,12 +6,16 @@ patient may have more than one row, the sums of Obuchowski are used; with one ro
 An AUC may be restricted to pairs within a stratum (an age band, a scanner, a cross-validation fold): what the scores say
 beyond the stratum. The variance follows in the same way.
 
-Limits with several images a patient take Student's t with one degree of freedom less than the rarer class has patients: the
-variance itself is then known from few. `benchmarks/evaluate.py` simulates what that does to their coverage.
+Limits of an AUC are those of a score interval (core.metrics.binormal): its variance is the model's at every area that may be
+the true one, but never below what the patients themselves show. Limits from the estimated variance alone (`scale="logit"` and
+"plain") are too narrow, and on the optimistic side, where few patients are malignant or the AUC is near 1. A difference of two
+AUCs has limits from both intervals and their estimated correlation (square-and-add), with Student's t and one degree of freedom
+less than the rarer class has patients where a patient has several images; its p value is the level at which these limits touch
+0. `python -m benchmarks coverage` simulates what all of them hold.
 
 Sources: DeLong, DeLong, Clarke-Pearson, Biometrics 1988;44:837. Sun, Xu, IEEE Signal Process Lett 2014;21:1389 (ranks
 instead of pairs). Obuchowski, Biometrics 1997;53:567. Logit limits: Pepe, The Statistical Evaluation of Medical Tests,
-2003, 5.2.
+2003, 5.2. Square-and-add: Zou, Donner, Stat Med 2008;27:1693.
 """
 
 from __future__ import annotations
@@ -22,18 +26,21 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri, stdtrit
 from scipy.stats import norm
 from scipy.stats import t as student
 
 from core.errors import NotEnoughData
+from core.metrics.binormal import Design, design_of
 from core.metrics.bootstrap import Patients
 from core.metrics.checks import Labels, Scores, checked
-from core.metrics.intervals import Interval, wilson
+from core.metrics.intervals import Interval, square_and_add, wilson
 
-Scale = Literal["logit", "plain"]
+Scale = Literal["score", "logit", "plain"]
 # A variance below this is rounding of zero: areas are multiples of 1 / pairs.
 _NOTHING = 1e-18
+_FARTHEST = 30.0  # standard errors: nobody needs to know more exactly how far beyond 0 a difference is
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class AucParts:
     """An AUC and what each patient's malignant and benign images move it by (structural components less their mean).
 
     `malignant` and `benign` are (patients,) and each sum to 0; `with_malignant` and `with_benign` count the patients
-    that have such images in some pair; `pairs` is how many pairs of a malignant and a benign image were compared.
+    that have such images in some pair; `pairs` is how many pairs of a malignant and a benign image were compared, `design` how
+    these hang together.
     """
 
     area: float
@@ -50,6 +58,7 @@ class AucParts:
     with_malignant: int
     with_benign: int
     pairs: int
+    design: Design
 
     def covariance(self, other: AucParts) -> float:
         """Covariance of two AUCs whose parts are numbered by the same patients; with itself, the variance.
@@ -69,7 +78,10 @@ class AucParts:
 
 @dataclass(frozen=True)
 class AucComparison:
-    """Two models on the same images: both areas, `difference` (second minus first) and its two-sided z test."""
+    """Two models on the same images: both areas, `difference` (second minus first), its two-sided `p`, and `z`.
+
+    `z` is how many standard errors the limits of the difference must be away to touch 0, with the difference's sign.
+    """
 
     first: Interval
     second: Interval
@@ -114,6 +126,13 @@ def auc_parts(labels: Labels, scores: Scores, patients: Patients, strata: ArrayL
         with_malignant=int(np.unique(patients.index[labels & compared]).size),
         with_benign=int(np.unique(patients.index[~labels & compared]).size),
         pairs=int(pairs),
+        design=design_of(
+            labels[compared],
+            scores[compared],
+            Patients(patients.index[compared], patients.count),
+            stratum[compared],
+            opponents[compared],
+        ),
     )
 
 
@@ -124,12 +143,12 @@ def auc_interval(
     *,
     strata: ArrayLike | None = None,
     confidence: float = 0.95,
-    scale: Scale = "logit",
+    scale: Scale = "score",
 ) -> Interval:
-    """AUC with the interval of its DeLong variance, or of Obuchowski's where patients have several rows.
+    """AUC with a score interval; with `scale` "plain" area ± z·se, as most programs print it, "logit" the same on that scale.
 
-    Limits on the logit scale stay in [0, 1] and hold their level with few patients; "plain" gives area ± z·se, as most
-    programs print it. An area of exactly 0 or 1 has no variance: Wilson's limits for as many patients stand in.
+    The last two take DeLong's variance, or Obuchowski's and t where patients have several rows, and are for comparison with
+    other programs. Where scores do not vary at all there is no variance: Wilson's limits for as many patients stand in.
 
     Args:
         y, s: labels and scores (n,).
@@ -167,43 +186,70 @@ def compare_auc(
     *,
     strata: ArrayLike | None = None,
     confidence: float = 0.95,
+    scale: Scale = "score",
 ) -> AucComparison:
-    """Paired comparison of two models' AUCs on the same images (DeLong; Obuchowski where `groups` repeat).
+    """Paired comparison of two models' AUCs on the same images; with `scale` "plain" DeLong's own test, or Obuchowski's.
 
     Raises:
-        NotEnoughData: as `auc_interval`, or the areas differ although neither varies.
+        NotEnoughData: as `auc_interval`; with "plain", also where the areas differ although neither varies.
     """
     labels, one = checked(y, first, both_classes=True)
     _, two = checked(y, second, both_classes=True)
     patients = Patients.of(np.arange(labels.size) if groups is None else groups)
     a, b = auc_parts(labels, one, patients, strata), auc_parts(labels, two, patients, strata)
     rows = labels.size
-    difference, z, p = difference_of(_require_two(b), _require_two(a), rows, confidence)
-    return AucComparison(interval_of(a, rows, confidence), interval_of(b, rows, confidence), difference, z, p)
+    difference, z, p = difference_of(_require_two(b), _require_two(a), rows, confidence, scale)
+    return AucComparison(interval_of(a, rows, confidence, scale), interval_of(b, rows, confidence, scale), difference, z, p)
 
 
-def difference_of(first: AucParts, second: AucParts, rows: int, confidence: float) -> tuple[Interval, float, float]:
+def difference_of(
+    first: AucParts, second: AucParts, rows: int, confidence: float, scale: Scale = "score"
+) -> tuple[Interval, float, float]:
     """first - second with interval, z and two-sided p; the parts are numbered by the same patients, `rows` as below.
 
     Raises:
-        NotEnoughData: the areas differ although neither varies (1 against 0).
+        NotEnoughData: with the scale "plain", the areas differ although neither varies (1 against 0).
     """
     value, clustered = first.area - second.area, first.malignant.size != rows
-    method: Literal["delong", "obuchowski"] = "obuchowski" if clustered else "delong"
     variance = first.variance + second.variance - 2 * first.covariance(second)
-    if variance <= _NOTHING:
-        if abs(value) > 1e-12:
-            raise NotEnoughData(f"The AUCs differ by {value:.3f} but do not vary between patients. More patients are needed.")
-        return Interval(0.0, 0.0, 0.0, method), 0.0, 1.0
-    error = math.sqrt(variance)
     fewest = min(first.with_malignant, first.with_benign, second.with_malignant, second.with_benign)
-    half = _quantile(confidence, fewest, clustered) * error
-    z = value / error
-    p = float(2 * (student.sf(abs(z), fewest - 1) if clustered else norm.sf(abs(z))))
-    return Interval(value, max(-1.0, value - half), min(1.0, value + half), method), z, p
+    quantile = _quantile(confidence, fewest, clustered)
+    method: Literal["delong", "obuchowski", "score"] = "obuchowski" if clustered else "delong"
+    if scale == "score":
+        method = "score"
+    if variance <= _NOTHING and abs(value) <= 1e-12:
+        return Interval(0.0, 0.0, 0.0, method), 0.0, 1.0
+    if scale != "score":
+        if variance <= _NOTHING:
+            raise NotEnoughData(f"The AUCs differ by {value:.3f} but do not vary between patients. More patients are needed.")
+        half = quantile * math.sqrt(variance)
+        z = value / math.sqrt(variance)
+        return Interval(value, max(-1.0, value - half), min(1.0, value + half), method), z, _two_sided(z, fewest, clustered)
+    spread = math.sqrt(first.variance * second.variance)
+    correlation = max(-1.0, min(1.0, first.covariance(second) / spread)) if spread > _NOTHING else 0.0
+
+    def limits(deviations: float) -> Interval:
+        subtracted, from_ = (Interval(part.area, *_score_limits(part, deviations), "score") for part in (second, first))
+        return square_and_add(subtracted, from_, correlation)
+
+    def beyond_zero(deviations: float) -> float:
+        found = limits(deviations)
+        return found.low if value > 0 else -found.high
+
+    if abs(value) <= 1e-12:
+        z = 0.0
+    elif beyond_zero(_FARTHEST) >= 0:
+        z = _FARTHEST
+    else:
+        z = float(brentq(beyond_zero, 1e-9, _FARTHEST, xtol=1e-10))
+    return limits(quantile), math.copysign(z, value), _two_sided(z, fewest, clustered)
 
 
-def interval_of(parts: AucParts, rows: int, confidence: float, scale: Scale = "logit") -> Interval:
+def _two_sided(z: float, fewest: int, clustered: bool) -> float:
+    return float(2 * (student.sf(abs(z), fewest - 1) if clustered else norm.sf(abs(z))))
+
+
+def interval_of(parts: AucParts, rows: int, confidence: float, scale: Scale = "score") -> Interval:
     """The interval of an area; `rows`, the number of images behind it, tells whether patients have several.
 
     Raises:
@@ -211,6 +257,8 @@ def interval_of(parts: AucParts, rows: int, confidence: float, scale: Scale = "l
     """
     _require_two(parts)
     variance, area = parts.variance, parts.area
+    if scale == "score" and parts.design.untied > 0:
+        return Interval(area, *_score_limits(parts, float(ndtri(0.5 + confidence / 2))), "score")
     if variance <= _NOTHING:
         fewer = min(parts.with_malignant, parts.with_benign)
         limits = wilson(min(1.0, max(0.0, area)) * fewer, fewer, confidence)
@@ -222,6 +270,17 @@ def interval_of(parts: AucParts, rows: int, confidence: float, scale: Scale = "l
         return Interval(area, max(0.0, area - half), min(1.0, area + half), method)
     centre, half = float(logit(area)), half / (area * (1 - area))
     return Interval(area, float(expit(centre - half)), float(expit(centre + half)), method)
+
+
+def _score_limits(parts: AucParts, deviations: float) -> tuple[float, float]:
+    """The areas from which this one is `deviations` standard errors away: the model's or the patients', the larger ones."""
+    area, variance = min(1.0, max(0.0, parts.area)), parts.variance
+    if parts.design.untied <= 0:  # one score for all: 0.5, whatever the images
+        return area, area
+    expected = parts.design.variance(area)
+    inflation = max(1.0, variance / expected) if variance > _NOTHING and expected > _NOTHING else 1.0
+    low, high = parts.design.limits(area, deviations, inflation)
+    return min(low, parts.area), max(high, parts.area)
 
 
 def _below(others: Scores, values: Scores) -> Scores:

@@ -7,34 +7,50 @@ that the model told apart, which is one more reason why no threshold is ever cho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from core.config.schema import EvaluationConfig
 from core.errors import NotEnoughData
 from core.metrics.calibration import Calibration, CalibrationMethod, fit_calibration
-from core.metrics.levels import LEVELS, Level, level_thresholds
+from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
 from core.metrics.thresholds import ThresholdRule
 
 DECIMALS = 6  # of scores in predictions/*.csv
+_FOLDS = 5
+ROOM = 10.0**-DECIMALS  # by which a frozen threshold lies below the score that its rule chose
+ROOM_WORDS = (
+    f"A frozen threshold lies {ROOM:.6f} below the score that its rule chose on validation: another device or batch size moves "
+    "a score by less, and the image that the threshold was taken from must not fall under it."
+)
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """Thresholds by level, or a note where validation had none to give; `note` says why there is no calibration."""
+    """Thresholds by level, or a note where validation had none to give; `note` says why there is no calibration.
+
+    `levels` has the calibrations of breasts and patients, whose mean scores are on another scale than those of images.
+    """
 
     rule: ThresholdRule
     thresholds: dict[Level, float | str]
     calibration: Calibration
     note: str = ""
+    levels: dict[Level, tuple[Calibration, str]] = field(default_factory=dict)
 
     def to_card(self) -> dict[str, Any]:
         """The fields of model.json; `target_sensitivity` is the rule's, where it has one."""
-        calibration = self.calibration.to_dict() | ({"note": self.note} if self.note else {})
-        return threshold_fields(self.rule, self.thresholds) | {"calibration": calibration}
+
+        def plain(calibration: Calibration, note: str) -> dict[str, Any]:
+            return calibration.to_dict() | ({"note": note} if note else {})
+
+        levels = {level: plain(*found) for level, found in self.levels.items()}
+        fields = threshold_fields(self.rule, self.thresholds)
+        return fields | {"calibration": plain(self.calibration, self.note), "calibrations": levels}
 
 
 def rule_of(settings: EvaluationConfig) -> ThresholdRule:
@@ -44,8 +60,60 @@ def rule_of(settings: EvaluationConfig) -> ThresholdRule:
 
 def freeze(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationMethod) -> Frozen:
     """Decide on validation predictions: columns patient_id, laterality, label, score. Never on those of another split."""
-    calibration, note = calibrate(validation["label"], validation["score"], method)
-    return Frozen(rule, thresholds_of(validation, rule), calibration, note)
+    calibration, note = calibrate_level(validation, "image", method)
+    levels: dict[Level, tuple[Calibration, str]] = {
+        level: calibrate_level(validation, level, method) for level in LEVELS if level != "image"
+    }
+    return Frozen(rule, thresholds_of(validation, rule), calibration, note, levels)
+
+
+def calibrate_level(validation: pd.DataFrame, level: Level, method: CalibrationMethod) -> tuple[Calibration, str]:
+    """The calibration of a level's scores on validation; "none" with the reason where there is none worth showing.
+
+    It has to beat a forecast that knows nothing: with the patients in folds, each predicted by what the others gave, its Brier
+    score must lie below that of predicting the share of malignant. Else no probability is shown.
+    """
+    try:
+        table = at_level(validation, level)
+    except NotEnoughData as error:
+        return Calibration(), str(error)
+    calibration, note = calibrate(table["label"], table["score"], method)
+    if calibration.method == "none":
+        return calibration, note
+    worse = _no_better_than_prevalence(table, method)
+    return (Calibration(rows=len(table)), worse) if worse else (calibration, note)
+
+
+def _no_better_than_prevalence(table: pd.DataFrame, method: CalibrationMethod) -> str:
+    """In words, that a calibration is no better than predicting the share of malignant; "" when it is, or nobody can tell."""
+    y = (table["label"] == "malignant").to_numpy()
+    scores, names = table["score"].to_numpy(dtype=np.float64), table["patient_id"].to_numpy()
+    patients, index = np.unique(names, return_inverse=True)
+    malignant = np.bincount(index, weights=y, minlength=patients.size) > 0
+    fold = np.empty(patients.size, dtype=np.int64)
+    for kind in (malignant, ~malignant):
+        members = np.flatnonzero(kind)
+        fold[members] = np.arange(members.size) % _FOLDS
+    inside = fold[index]
+    predicted, constant = np.empty(y.size), np.empty(y.size)
+    for number in range(_FOLDS):
+        held, rest = inside == number, inside != number
+        if not held.any() or y[rest].all() or not y[rest].any():
+            continue
+        found, _ = calibrate(y[rest], scores[rest], method)
+        constant[held] = y[rest].mean()
+        # Where the others' scores do not rise with malignancy there is no calibration, and nothing known but the share.
+        predicted[held] = constant[held] if found.method == "none" else found.apply(scores[held])
+    told = np.isin(inside, [n for n in range(_FOLDS) if (inside == n).any() and 0 < y[inside != n].mean() < 1])
+    if not told.any():
+        return ""
+    own, reference = (float(((values - y)[told] ** 2).mean()) for values in (predicted, constant))
+    if own < reference:
+        return ""
+    return (
+        f"no probability is shown: on validation, cross-validated, calibrated scores (Brier score {own:.4f}) are no better "
+        f"than predicting the share of malignant for everybody ({reference:.4f})"
+    )
 
 
 def thresholds_of(validation: pd.DataFrame, rule: ThresholdRule) -> dict[Level, float | str]:
@@ -63,9 +131,8 @@ def calibrate(y: ArrayLike, s: ArrayLike, method: CalibrationMethod) -> tuple[Ca
 
 
 def with_room(threshold: float) -> float:
-    """One unit of the last decimal below: another batch size or device moves a score by less, and the image that the threshold
-    was taken from must not fall under it."""
-    return max(0.0, round(threshold - 10.0**-DECIMALS, DECIMALS))
+    """One unit of the last decimal below, as ROOM_WORDS says."""
+    return max(0.0, round(threshold - ROOM, DECIMALS))
 
 
 def threshold_fields(rule: ThresholdRule, thresholds: Mapping[Level, float | str]) -> dict[str, Any]:
@@ -74,6 +141,7 @@ def threshold_fields(rule: ThresholdRule, thresholds: Mapping[Level, float | str
         "threshold": thresholds["image"],
         "thresholds": {level: value for level, value in thresholds.items() if level != "image"},
         "threshold_rule": rule.to_dict(),
+        "threshold_room": ROOM,
         "target_sensitivity": rule.target if rule.kind == "sensitivity" else None,
     }
 

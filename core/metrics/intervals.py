@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from scipy.special import ndtri
 
-Method = Literal["bootstrap", "wilson", "delong", "obuchowski", "sandwich", "exact"]
+Method = Literal["bootstrap", "wilson", "delong", "obuchowski", "sandwich", "exact", "score", "none"]
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,11 @@ class Interval:
     """A figure and the limits of its confidence interval, all three in the figure's own unit.
 
     `method` says where the limits come from: "bootstrap" (patients resampled, percentiles), "wilson" (a proportion,
-    with the number of images that the patients are worth), "delong" and "obuchowski" (variance of an AUC, the second
-    with several images a patient), "sandwich" (cluster-robust variance of a regression), "exact" (a paired difference of
-    proportions, limits that agree with the exact test).
+    with the number of images that the patients are worth), "score" (an AUC: a binormal model's variance at each limit, not
+    below the patients' own), "delong" and "obuchowski" (the estimated variance of an AUC alone, the second with several images
+    a patient), "sandwich" (cluster-robust variance of a regression), "exact" (a paired difference of proportions, limits that
+    agree with the exact test), "none" (no interval holds its level here: the limits are the value itself, and text leaves them
+    out).
     """
 
     value: float
@@ -30,6 +32,8 @@ class Interval:
     def __format__(self, spec: str) -> str:
         spec = spec or ".3f"
         value, low, high = (_formatted(each, spec) for each in (self.value, self.low, self.high))
+        if self.method == "none":
+            return value
         return f"{value} [{low}, {high}]"
 
     def __str__(self) -> str:

@@ -13,11 +13,12 @@ its exact test: Fay, Lumbard, Stat Med 2021;40:1147 (one row a patient; here who
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv, ndtri, stdtr, stdtrit
+from scipy.special import betaincinv, ndtri, stdtrit
 from scipy.stats import binom
 
 from core.errors import NotEnoughData
@@ -83,25 +84,55 @@ def share_difference(
 ) -> ShareDifference:
     """The share of True among `second` less that among `first`, whose rows (n,) and (m,) may share patients.
 
-    Newcombe's limits from the two clustered Wilson intervals; `p` from the clustered variance.
+    Newcombe's limits from the two clustered Wilson intervals; `p` is 1 - the confidence at which they touch 0, None where a
+    side has a single patient.
 
     Raises:
         NotEnoughData: a side has no row.
     """
+    limits, fewest = _limits_of_difference(first, first_groups, second, second_groups)
+    before, after, difference = limits(confidence)
+    p = None
+    if fewest > 1:
+        value = difference.value
+
+        def beyond_zero(at: float) -> bool:
+            found = limits(at)[2]
+            return (found.low if value > 0 else -found.high) > 0
+
+        low, high = 0.0, 1.0 - 1e-12
+        if value == 0:
+            high = 0.0
+        elif not beyond_zero(high):
+            for _ in range(_HALVINGS):
+                middle = (low + high) / 2
+                low, high = (middle, high) if beyond_zero(middle) else (low, middle)
+        p = 1 - high
+    return ShareDifference(before, after, difference, p)
+
+
+def _limits_of_difference(
+    first: ArrayLike, first_groups: ArrayLike, second: ArrayLike, second_groups: ArrayLike
+) -> tuple[Callable[[float], tuple[Interval, Interval, Interval]], int]:
+    """What gives both shares and their difference at a confidence, and how many patients the smaller side has."""
     one, two = np.asarray(first, dtype=np.bool_), np.asarray(second, dtype=np.bool_)
     patients = Patients.of(np.concatenate((np.asarray(first_groups), np.asarray(second_groups))))
     index_one, index_two = patients.index[: one.size], patients.index[one.size :]
-    before = clustered_wilson(one, index_one, confidence=confidence)
-    after = clustered_wilson(two, index_two, confidence=confidence)
+    if not (one.size and two.size):
+        raise NotEnoughData(f"Expected at least one row on each side, got {one.size} and {two.size}.")
 
-    def moved(hits: NDArray[np.bool_], index: NDArray[np.int64], share: float) -> NDArray[np.float64]:
+    def moved(hits: NDArray[np.bool_], index: NDArray[np.int64]) -> NDArray[np.float64]:
         """What each patient moves the share by."""
-        return np.bincount(index, weights=(hits - share) / index.size, minlength=patients.count).astype(np.float64)
+        return np.bincount(index, weights=(hits - hits.mean()) / index.size, minlength=patients.count).astype(np.float64)
 
-    by_one, by_two = moved(one, index_one, before.value), moved(two, index_two, after.value)
-    fewest = min(np.unique(index_one).size, np.unique(index_two).size)
-    p = _t_test(after.value - before.value, by_two - by_one, fewest)
-    return ShareDifference(before, after, square_and_add(before, after, _correlation(by_one, by_two)), p)
+    correlation = _correlation(moved(one, index_one), moved(two, index_two))
+
+    def limits(confidence: float) -> tuple[Interval, Interval, Interval]:
+        before = clustered_wilson(one, index_one, confidence=confidence)
+        after = clustered_wilson(two, index_two, confidence=confidence)
+        return before, after, square_and_add(before, after, correlation)
+
+    return limits, min(np.unique(index_one).size, np.unique(index_two).size)
 
 
 def paired_shares(first: ArrayLike, second: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95) -> PairedShares:
@@ -112,15 +143,15 @@ def paired_shares(first: ArrayLike, second: ArrayLike, groups: ArrayLike, *, con
     1 - `confidence`, and only there.
     """
     one, two = np.asarray(first, dtype=np.bool_), np.asarray(second, dtype=np.bool_)
-    found = share_difference(one, groups, two, groups, confidence=confidence)
+    first_share, second_share, found = _limits_of_difference(one, groups, two, groups)[0](confidence)
     patients = Patients.of(groups)
     moved = np.bincount(patients.index, weights=two.astype(np.float64) - one, minlength=patients.count).astype(np.int64)
     gained, lost = int(np.count_nonzero(two & ~one)), int(np.count_nonzero(one & ~two))
     tail = (1 - confidence) / 2
     low, high = _lower_limit(moved, patients, tail, confidence), -_lower_limit(-moved, patients, tail, confidence)
-    value = found.difference.value
+    value = found.value
     difference = Interval(value, min(low, value), max(high, value), "exact")
-    return PairedShares(found.first, found.second, difference, _sign_flips(moved), gained, lost)
+    return PairedShares(first_share, second_share, difference, _sign_flips(moved), gained, lost)
 
 
 def _lower_limit(moved: NDArray[np.int64], patients: Patients, tail: float, confidence: float) -> float:
@@ -171,13 +202,6 @@ def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> flo
     """Of two shares, from what each patient moves them by; 0 where one does not vary."""
     spread = math.sqrt(float(first @ first) * float(second @ second))
     return float(first @ second) / spread if spread > 0 else 0.0
-
-
-def _t_test(value: float, change: NDArray[np.float64], fewest: int) -> float | None:
-    variance = change.size / max(1, change.size - 1) * float(change @ change)
-    if variance <= 0 or fewest < 2:
-        return None
-    return float(2 * stdtr(fewest - 1, -abs(value) / math.sqrt(variance)))
 
 
 def _sign_flips(moved: NDArray[np.int64]) -> float:

@@ -12,6 +12,7 @@ Sources: Altman, Bland, BMJ 1994;309:102. Brown, Cai, DasGupta, Stat Sci 2001;16
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,11 @@ from core.metrics.proportions import clustered_wilson, effective_rows
 
 @dataclass(frozen=True)
 class Screening:
-    """What happens to 1,000 people at `prevalence`; `ppv` and `npv` in [0, 1], the others are people per 1,000."""
+    """What happens to 1,000 people at `prevalence`; `ppv` and `npv` in [0, 1], the others are people per 1,000.
+
+    `given`: the prevalence was given and has no interval of its own; the figures' intervals hold it fixed. Otherwise it is that
+    of the set itself, and the intervals are those of the set's own shares.
+    """
 
     prevalence: float
     ppv: Interval
@@ -34,13 +39,16 @@ class Screening:
     found: Interval
     missed: Interval
     false_alarms: Interval
+    given: bool = True
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
     """Sensitivity and specificity at one threshold, with draws (k,) of both that say how well they are known.
 
-    Made once a threshold; `at` is then instant for any prevalence.
+    Made once a threshold; `at` is then instant for any prevalence. `own` is what happened in the set itself: its PPV is the
+    precision of `summarize`, with the same interval. Limits at a given prevalence that happens to be the set's own would be
+    narrower, for they take it as known.
     """
 
     threshold: float
@@ -49,9 +57,10 @@ class OperatingPoint:
     sensitivities: Scores
     specificities: Scores
     confidence: float
+    own: Screening
 
     def at(self, prevalence: float) -> Screening:
-        """The figures at a prevalence in (0, 1)."""
+        """The figures at a prevalence in (0, 1) that is given; for the set's own there is `own`."""
         if not 0 < prevalence < 1:
             raise ValueError(f"expected a prevalence in (0, 1), got {prevalence}")
         values = _figures(np.array([self.sensitivity.value]), np.array([self.specificity.value]), prevalence)
@@ -63,7 +72,15 @@ class OperatingPoint:
             low, high = (float(limit) for limit in np.nanquantile(drawn[name], (tail, 1 - tail)))
             return Interval(value, min(low, value), max(high, value))
 
-        return Screening(prevalence, **{name: interval(name) for name in values})
+        return Screening(
+            prevalence,
+            ppv=interval("ppv"),
+            npv=interval("npv"),
+            recalled=interval("recalled"),
+            found=interval("found"),
+            missed=interval("missed"),
+            false_alarms=interval("false_alarms"),
+        )
 
 
 def operating_point(
@@ -96,6 +113,29 @@ def operating_point(
         sensitivities=drawn(called[labels], names[labels]),
         specificities=drawn(~called[~labels], names[~labels]),
         confidence=confidence,
+        own=_of_the_set(labels, called, names, confidence),
+    )
+
+
+def _of_the_set(labels: NDArray[np.bool_], called: NDArray[np.bool_], names: NDArray, confidence: float) -> Screening:
+    """What happened in the set: shares of its rows, with limits for what the patients are worth."""
+
+    def share(hits: NDArray[np.bool_], among: NDArray[np.bool_], times: float = 1.0) -> Interval:
+        if not among.any():
+            return Interval(math.nan, math.nan, math.nan, "none")
+        found = clustered_wilson(hits[among], names[among], confidence=confidence)
+        return Interval(times * found.value, times * found.low, times * found.high, "wilson")
+
+    every = np.ones_like(labels)
+    return Screening(
+        prevalence=float(labels.mean()),
+        ppv=share(labels, called),
+        npv=share(~labels, ~called),
+        recalled=share(called, every, 1000),
+        found=share(called & labels, every, 1000),
+        missed=share(~called & labels, every, 1000),
+        false_alarms=share(called & ~labels, every, 1000),
+        given=False,
     )
 
 

@@ -22,11 +22,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
 
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
+from core.metrics.calibration import clustered_logistic
 from core.metrics.checks import Labels, Scores, checked
-from core.metrics.delong import auc_parts, interval_of
+from core.metrics.delong import auc_parts, difference_of, interval_of
 from core.metrics.intervals import Interval, plain_figure, read_figure
 from core.metrics.subgroups import UNKNOWN, categories
 from core.metrics.summary import why_not
@@ -37,6 +39,13 @@ _MIN_IMAGES = 10
 _MAX_VALUES = 50
 _STRATA = 5  # of a number, by quantiles, for the model's AUC within
 _KNOTS = 4
+_EDGE = 1e-6
+_SEPARATED = 50.0  # a coefficient beyond this means that there is no finite one
+# How many images and sides of the same patient are in the set: a set may have other patients of each class, or other exams.
+IMAGES_OF_PATIENT, SIDES_OF_PATIENT = "images_of_patient", "sides_of_patient"
+# The columns that measure something. Every other column names something, even where its names are written in digits, as those
+# of scanners and sites often are: the distance between scanner 49 and scanner 93 means nothing.
+NUMBERS = ("age", "height", "width", IMAGES_OF_PATIENT)
 
 Design = NDArray[np.float64]
 Encoder = Callable[[pd.Series], Design]
@@ -71,10 +80,64 @@ class Shortcut:
 
 
 @dataclass(frozen=True)
+class Metadata:
+    """What the model knows beyond the metadata, on the same images.
+
+    `feature` is ALL, or the one column there is. `difference` is the model's AUC less that of the label predicted from the
+    metadata, paired and clustered by patient, `p` its two-sided p value. `added` is the coefficient of the score's log odds,
+    per standard deviation, in a logistic regression of the label that also has the prediction from the metadata, with
+    cluster-robust limits and `added_p`: above 0, the image says something that the metadata do not. Both predictions were
+    learned on other patients than those they are compared on. Each figure is an Interval or a note.
+    """
+
+    feature: str
+    difference: Interval | str
+    p: float | None
+    added: Interval | str
+    added_p: float | None
+
+    @property
+    def sentence(self) -> str:
+        """What the comparison shows, in words: the same on every page, in the report and on the command line."""
+        what = "all metadata together" if self.feature == ALL else f"the column {self.feature} alone"
+        if isinstance(self.difference, str):
+            return f"Whether the model tells more than {what} cannot be told: {self.difference}."
+        change = f"AUC {self.difference.value:+.3f} [{self.difference.low:+.3f}, {self.difference.high:+.3f}], p {_p(self.p)}"
+        if self.difference.low > 0:
+            words = f"The model tells more than {what} ({change})."
+        elif self.difference.high < 0:
+            words = f"The model tells less than {what} ({change})."
+        else:
+            words = f"The model is not shown to tell more than {what} ({change})."
+        if isinstance(self.added, str):
+            return words
+        found = f"coefficient {self.added.value:.2f} [{self.added.low:.2f}, {self.added.high:.2f}], p {_p(self.added_p)}"
+        if self.added.low > 0:
+            return f"{words} Given the metadata, its score still adds to what is known ({found})."
+        return f"{words} Given the metadata, its score is not shown to add anything ({found})."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, the sentence with them."""
+        figures = {"difference": plain_figure(self.difference), "added": plain_figure(self.added)}
+        return {"feature": self.feature, **figures, "p": self.p, "added_p": self.added_p, "sentence": self.sentence}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Metadata:
+        """What `as_dict` gave, read back equal."""
+        figures = (read_figure(plain["difference"]), plain["p"], read_figure(plain["added"]), plain["added_p"])
+        return cls(plain["feature"], *figures)
+
+
+def _p(p: float | None) -> str:
+    return "unknown" if p is None else "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+@dataclass(frozen=True)
 class ShortcutAudit:
     """`model` is the model's own AUC on the same images; `features` one row a column, the strongest first, then ALL.
 
     `learned_on` counts the training images that the predictions from metadata come from; 0: cross-validated in `folds`.
+    `metadata` compares the model with them; None without any, and in an audit of an earlier version.
     """
 
     model: Interval | str
@@ -84,12 +147,20 @@ class ShortcutAudit:
     patients: int
     folds: int
     learned_on: int = 0
+    metadata: Metadata | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         rest = {name: getattr(self, name) for name in ("images", "patients", "folds", "learned_on")}
         rows = [row.as_dict() for row in self.features]
-        return {"model": plain_figure(self.model), "features": rows, "left_out": list(self.left_out), **rest}
+        against = None if self.metadata is None else self.metadata.as_dict()
+        return {
+            "model": plain_figure(self.model),
+            "features": rows,
+            "left_out": list(self.left_out),
+            "metadata": against,
+            **rest,
+        }
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ShortcutAudit:
@@ -102,6 +173,7 @@ class ShortcutAudit:
             patients=plain["patients"],
             folds=plain["folds"],
             learned_on=plain.get("learned_on", 0),  # earlier versions always cross-validated
+            metadata=Metadata.from_dict(plain["metadata"]) if plain.get("metadata") else None,
         )
 
 
@@ -112,17 +184,20 @@ def shortcut_audit(
     metadata: pd.DataFrame,
     *,
     training: tuple[ArrayLike, pd.DataFrame] | None = None,
+    numeric: Sequence[str] = (),
     folds: int = 5,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> ShortcutAudit:
     """Audit scores `s` for labels `y` with the columns of `metadata`, all (n,) and row by row.
 
-    Numbers may be bent (linear and quantile steps), other columns are categories; a missing value is a value of its own.
-    Columns that never vary, or that name nearly every image apart, are left out and listed. The same seed gives the same audit.
+    The columns in NUMBERS and in `numeric` are numbers, whose effect may bend (linear and quantile steps); all others are
+    categories, whatever they are written with. A missing value is a value of its own. Columns that never vary, or that name
+    nearly every image apart, are left out and listed. The same seed gives the same audit.
 
     Args:
         training: labels and metadata of the images that the model was trained on; None cross-validates in `folds`.
+        numeric: names of further columns that measure something, such as a compressed thickness in millimetres.
 
     Raises:
         NotEnoughData: one class only, too few patients of a class, NaN scores, lengths that differ.
@@ -135,13 +210,13 @@ def shortcut_audit(
     why = why_not("auc", of_class)
     if why:
         raise NotEnoughData(f"Shortcut audit: {why}.")
-    fold = np.zeros(labels.size, dtype=np.int64)
+    fold, numbers = np.zeros(labels.size, dtype=np.int64), frozenset((*NUMBERS, *numeric))
     if training is None:
         fold = _folds(labels, patients, min(folds, *of_class.values()), seed)
-        learner = _Learner(metadata, labels, metadata, fold, seed)
+        learner = _Learner(metadata, labels, metadata, fold, seed, numbers)
     else:
         taught, _ = checked(training[0], np.zeros(len(training[1])), both_classes=True)
-        learner = _Learner(training[1], taught, metadata, None, seed)
+        learner = _Learner(training[1], taught, metadata, None, seed, numbers)
     model = auc_parts(labels, scores, patients)
 
     def told(predicted: Scores) -> Interval:
@@ -155,9 +230,9 @@ def shortcut_audit(
         except NotEnoughData as error:
             return str(error), 0.0
 
-    rows = []
+    rows, against = [], None
     for name in learner.encoders:
-        figure, pairs = within(strata_of(metadata[name]))
+        figure, pairs = within(strata_of(metadata[name], numeric=name in numbers))
         rows.append(Shortcut(name, told(learner.predict([name], "logistic")), figure, pairs=pairs))
     rows.sort(key=lambda row: -row.auc.value if isinstance(row.auc, Interval) else math.inf)
     if len(rows) > 1:
@@ -165,14 +240,49 @@ def shortcut_audit(
         figure, pairs = within(_quantile_strata(linear, fold))
         boosted = told(learner.predict(list(learner.encoders), "boosting"))
         rows.append(Shortcut(ALL, told(linear), figure, boosted, pairs))
+    if rows:
+        names = list(learner.encoders)
+        told_alone = learner.predict(names, "logistic")
+        feature = ALL if len(names) > 1 else names[0]
+        against = _against_metadata(feature, labels, scores, told_alone, patients, fold, confidence)
     own = interval_of(model, labels.size, confidence)
     counts = (int(labels.size), patients.count, 0 if training is not None else int(fold.max()) + 1)
-    return ShortcutAudit(own, tuple(rows), learner.left_out, *counts, 0 if training is None else len(training[1]))
+    return ShortcutAudit(own, tuple(rows), learner.left_out, *counts, 0 if training is None else len(training[1]), against)
 
 
-def strata_of(column: pd.Series) -> NDArray[Any]:
+def _against_metadata(
+    feature: str,
+    labels: Labels,
+    scores: Scores,
+    predicted: Scores,
+    patients: Patients,
+    fold: NDArray[np.int64],
+    confidence: float,
+) -> Metadata:
+    """The model's scores against the label `predicted` from metadata; pairs are compared within a `fold` for both."""
+    try:
+        model, metadata = (auc_parts(labels, each, patients, fold) for each in (scores, predicted))
+        difference, _, p = difference_of(model, metadata, labels.size, confidence)
+    except NotEnoughData as error:
+        return Metadata(feature, str(error), None, str(error), None)
+    logits, known = (logit(np.clip(each, _EDGE, 1 - _EDGE)) for each in (scores, predicted))
+    spread = float(logits.std())
+    if spread < 1e-9:
+        return Metadata(feature, difference, p, "the model gives every image the same score", None)
+    # Each fold's predictions come from a model of their own, on a scale of their own: a constant for each.
+    constants = (fold[:, None] == np.unique(fold)).astype(np.float64)
+    columns = [((logits - logits.mean()) / spread)[:, None], constants]
+    if known.std() > 1e-9:
+        columns.append(((known - known.mean()) / known.std())[:, None])
+    added, added_p = clustered_logistic(np.column_stack(columns), labels, patients, confidence)
+    if not np.isfinite([added.low, added.high]).all() or abs(added.value) > _SEPARATED:
+        return Metadata(feature, difference, p, "undefined: score and metadata separate the classes completely", None)
+    return Metadata(feature, difference, p, added, added_p)
+
+
+def strata_of(column: pd.Series, *, numeric: bool = False) -> NDArray[Any]:
     """The column as strata (n,) to compare images within: categories as they are, numbers with many values in five bands."""
-    numbers = _numbers(column)
+    numbers = _numbers(column) if numeric else None
     if numbers is None or np.unique(numbers[np.isfinite(numbers)]).size <= _STRATA:
         return categories(column)
     known = np.isfinite(numbers)
@@ -198,10 +308,18 @@ class _Learner:
     """
 
     def __init__(
-        self, taught: pd.DataFrame, labels: Labels, metadata: pd.DataFrame, fold: NDArray[np.int64] | None, seed: int
+        self,
+        taught: pd.DataFrame,
+        labels: Labels,
+        metadata: pd.DataFrame,
+        fold: NDArray[np.int64] | None,
+        seed: int,
+        numbers: frozenset[str],
     ) -> None:
         self.labels, self.fold, self.seed = labels, fold, seed
-        found = {str(name): _encoder(taught[name]) if name in taught.columns else None for name in metadata.columns}
+        found = {
+            str(name): _encoder(taught[name], name in numbers) if name in taught.columns else None for name in metadata.columns
+        }
         self.encoders = {name: encode for name, encode in found.items() if encode is not None}
         self.left_out = tuple(name for name, encode in found.items() if encode is None)
         self._taught = {name: encode(taught[name]) for name, encode in self.encoders.items()}
@@ -219,9 +337,9 @@ class _Learner:
         return predicted
 
 
-def _encoder(column: pd.Series) -> Encoder | None:
+def _encoder(column: pd.Series, numeric: bool) -> Encoder | None:
     """What turns a column into numbers for a regression, as learned from this one; None when it cannot tell anything."""
-    numbers = _numbers(column)
+    numbers = _numbers(column) if numeric else None
     if numbers is not None and np.unique(numbers[np.isfinite(numbers)]).size > _STRATA:
         return _number_encoder(numbers)
     values = categories(column)
@@ -282,6 +400,19 @@ def _quantile_strata(predicted: Scores, fold: NDArray[np.int64]) -> NDArray[np.i
     return strata
 
 
+def with_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame (columns patient_id, laterality, a row an image) with how many images and sides of each patient it has."""
+    patients = frame.groupby(frame["patient_id"].to_numpy())
+    known = frame["laterality"].where(frame["laterality"].isin(("L", "R")))
+    sides = known.groupby(frame["patient_id"].to_numpy()).transform("nunique").to_numpy()
+    return frame.assign(
+        **{
+            IMAGES_OF_PATIENT: patients["patient_id"].transform("size").to_numpy(),
+            SIDES_OF_PATIENT: np.where(sides > 0, sides.astype(int).astype(str), ""),
+        }
+    )
+
+
 def columns_for_audit(frame: pd.DataFrame, extra: Sequence[str] = ()) -> list[str]:
     """The columns of a manifest or predictions frame that an audit may use: known metadata, and `extra`, that are there."""
     wanted = (*_METADATA, *extra)
@@ -308,4 +439,6 @@ _METADATA = (
     "folder",
     "origin",
     "source",
+    IMAGES_OF_PATIENT,
+    SIDES_OF_PATIENT,
 )

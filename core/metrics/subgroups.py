@@ -2,9 +2,12 @@
 
 Rules, so that nobody reads noise:
 - a figure needs MIN_PATIENTS patients of each class it is about, within the group; else it is a note, and no number is shown;
-- a group is tested against the rest only where both have an AUC; patients may have images in both, which the test knows;
+- AUC, sensitivity and specificity of a group are each tested against the rest, where both have the figure; patients may have
+  images in both, which the tests know. A fair AUC is not enough: at one threshold for all, errors may fall on one group;
+- the rest are the images whose value is another, known one: images of unknown value are in no comparison;
 - kinds of lesions (`lesions`) are compared by sensitivity, among malignant images: benign ones have other lesions, or none;
-- p values are adjusted for all tests of the table (Holm). Two groups that make up a feature are one test, not two.
+- p values are adjusted for all tests of the table together (Holm), and each row says how many they are. Two groups that make
+  up a feature are one test, not two.
 
 Sources: Obuchowski, Biometrics 1997;53:567 (clustered AUC). Holm, Scand J Stat 1979;6:65.
 Benjamini, Hochberg, J R Stat Soc B 1995;57:289.
@@ -30,15 +33,20 @@ from core.metrics.proportions import clustered_wilson, share_difference
 from core.metrics.summary import why_not
 
 UNKNOWN = "unknown"
-_FIGURES = ("auc", "sensitivity", "specificity", "difference")
+_NOT_TESTED = "not tested"
+_FIGURES = ("auc", "sensitivity", "specificity", "difference", "sensitivity_difference", "specificity_difference")
+# The p value of each test, and where its adjusted one goes.
+_ADJUSTED = {"p": "adjusted", "sensitivity_p": "sensitivity_adjusted", "specificity_p": "specificity_adjusted"}
 
 
 @dataclass(frozen=True)
 class Subgroup:
     """One value of one feature. Each figure is an Interval, or a note that says why there is none.
 
-    `difference` is the group's AUC (or sensitivity, as `compared` says) minus that of all other images; `p` its two-sided
-    p value, `adjusted` the same adjusted for all tests of the table (None where there was no test).
+    `difference` is the group's AUC (or sensitivity, as `compared` says) minus that of the `rest_images`, the images whose value
+    is another, known one; `p` its two-sided p value, `adjusted` the same adjusted for all `tests` of the table (None where
+    there was no test). `sensitivity_difference` and `specificity_difference` are the same of the shares at the frozen
+    threshold, with p values of their own.
     """
 
     feature: str
@@ -56,6 +64,14 @@ class Subgroup:
     p: float | None = None
     adjusted: float | None = None
     compared: Literal["auc", "sensitivity"] = "auc"
+    rest_images: int = 0
+    tests: int = 0
+    sensitivity_difference: Interval | str = _NOT_TESTED
+    sensitivity_p: float | None = None
+    sensitivity_adjusted: float | None = None
+    specificity_difference: Interval | str = _NOT_TESTED
+    specificity_p: float | None = None
+    specificity_adjusted: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a figure that is a note is {"note": ...}."""
@@ -64,7 +80,7 @@ class Subgroup:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Subgroup:
         """What `as_dict` gave, read back equal."""
-        return cls(**{**plain, **{name: read_figure(plain[name]) for name in _FIGURES}})
+        return cls(**{**plain, **{name: read_figure(plain[name]) for name in _FIGURES if name in plain}})
 
 
 def subgroups(
@@ -94,7 +110,8 @@ def subgroups(
         raise NotEnoughData(f"Subgroups: expected {labels.size} rows of features, one an image, got {len(features)}.")
     patients = Patients.of(groups)
     rows: list[Subgroup] = []
-    tests: list[tuple[int, ...]] = []
+    tests: list[tuple[str, tuple[int, ...]]] = []
+    called = scores >= threshold
     for feature in features.columns:
         values = categories(features[feature])
         by_lesion = feature in lesions
@@ -105,20 +122,24 @@ def subgroups(
             row = _row(str(feature), value, labels, scores, threshold, patients, inside, confidence)
             rest = ~inside & (values != UNKNOWN)
             if value != UNKNOWN and by_lesion:
-                row = _found_as_often(row, scores >= threshold, patients, inside & labels, rest & labels, confidence)
+                row = _found_as_often(row, called, patients, inside & labels, rest & labels, confidence)
             elif value != UNKNOWN:
                 row = _tested(row, labels, scores, patients, inside, rest, confidence)
-            rows.append(row)
+                for name, of_class, right in (("sensitivity", labels, called), ("specificity", ~labels, ~called)):
+                    row = _shares_tested(row, name, right, patients, inside & of_class, rest & of_class, confidence)
+            rows.append(row if value == UNKNOWN else replace(row, rest_images=int(rest.sum())))
         if by_lesion:
             known = [value for value in known if labels[values == value].any()]
-        tested = [index for index in range(start, len(rows)) if rows[index].p is not None]
-        # With two values, the first against the second is the second against the first.
-        tests += [tuple(tested)] if len(known) == 2 and len(tested) == 2 else [(index,) for index in tested]
-    p = [rows[test[0]].p or 0.0 for test in tests]
-    for test, adjusted in zip(tests, (holm if adjust == "holm" else benjamini_hochberg)(p), strict=True):
-        for index in test:
-            rows[index] = replace(rows[index], adjusted=float(adjusted))
-    return tuple(rows)
+        for name in _ADJUSTED:
+            tested = [index for index in range(start, len(rows)) if getattr(rows[index], name) is not None]
+            # With two values, the first against the second is the second against the first.
+            tests += [(name, tuple(tested))] if len(known) == 2 and len(tested) == 2 else [(name, (index,)) for index in tested]
+    p = [getattr(rows[indices[0]], name) for name, indices in tests]
+    for (name, indices), adjusted in zip(tests, (holm if adjust == "holm" else benjamini_hochberg)(p), strict=True):
+        for index in indices:
+            change: dict[str, Any] = {_ADJUSTED[name]: float(adjusted)}
+            rows[index] = replace(rows[index], **change)
+    return tuple(replace(row, tests=len(tests)) for row in rows)
 
 
 def age_bands(ages: ArrayLike, edges: Sequence[int] = (40, 50, 60, 70)) -> pd.Series:
@@ -185,7 +206,7 @@ def _row(
         auc=told["auc"],
         sensitivity=told["sensitivity"],
         specificity=told["specificity"],
-        difference="not tested",
+        difference=_NOT_TESTED,
     )
 
 
@@ -205,6 +226,20 @@ def _tested(
     except NotEnoughData as error:
         return replace(row, difference=str(error))
     return replace(row, difference=difference, p=p)
+
+
+def _shares_tested(
+    row: Subgroup, name: str, right: Labels, patients: Patients, inside: Labels, rest: Labels, confidence: float
+) -> Subgroup:
+    """The row with the difference of its sensitivity or specificity from the rest's; masks are of images of that class."""
+    count = int(np.unique(patients.index[rest]).size)
+    why = why_not(name, {"malignant": count, "benign": count})
+    note = "too few patients in the group" if isinstance(getattr(row, name), str) else f"of the rest: {why}" if why else ""
+    if note:
+        return replace(row, sensitivity_difference=note) if name == "sensitivity" else replace(row, specificity_difference=note)
+    found = share_difference(right[rest], patients.index[rest], right[inside], patients.index[inside], confidence=confidence)
+    changes: dict[str, Any] = {f"{name}_difference": found.difference, f"{name}_p": found.p}
+    return replace(row, **changes)
 
 
 def _found_as_often(

@@ -8,7 +8,7 @@ which have no such limits, keep the percentiles. What the bootstrap says of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,7 @@ _ABOUT = {"sensitivity": ("malignant",), "specificity": ("benign",)}
 _BOTH = ("benign", "malignant")
 _NOTES = {
     "wilson": "Wilson interval, by patients",
+    "score": "score interval, by patients",
     "delong": "DeLong interval",
     "obuchowski": "DeLong interval for clustered images (Obuchowski)",
 }
@@ -206,31 +207,39 @@ def values_of(labels: Labels, scores: Scores, threshold: float) -> dict[str, flo
 
 
 def resampled(
-    labels: Labels, scores: Scores, threshold: float, patients: Patients, samples: int, seed: int
+    labels: Labels,
+    scores: Scores,
+    threshold: float,
+    patients: Patients,
+    samples: int,
+    seed: int,
+    names: Sequence[str] = tuple(TITLES),
 ) -> dict[str, Scores]:
-    """Every figure in every resample, each (samples,), NaN where undefined."""
+    """The figures of these `names` in every resample, each (samples,), NaN where undefined."""
     called = scores >= threshold
     cells = (called & labels, called & ~labels, ~called & ~labels, ~called & labels)
     per_patient = patients.sums(np.column_stack([*cells, (scores - labels) ** 2]).astype(np.float64)).T.copy()
     rank = RankFigures(labels, scores, patients)
     areas, precisions, sums = [], [], []
     for counts in resamples(patients.count, samples, seed, labels.size):
-        area, precision = rank(counts)
-        areas.append(area)
-        precisions.append(precision)
+        if "auc" in names or "average_precision" in names:
+            area, precision = rank(counts)
+            areas.append(area)
+            precisions.append(precision)
         # No BLAS: the work is too small for its threads, which wait for one another on a busy machine.
         sums.append(np.einsum("ij,kj->ik", counts.astype(np.float64), per_patient))
     tp, fp, tn, fn, squares = np.concatenate(sums).T
-    return {
-        "auc": np.concatenate(areas),
-        "average_precision": np.concatenate(precisions),
-        "sensitivity": _ratio(tp, tp + fn),
-        "specificity": _ratio(tn, tn + fp),
-        "precision": _ratio(tp, tp + fp),
-        "accuracy": _ratio(tp + tn, tp + fp + tn + fn),
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "brier": _ratio(squares, tp + fp + tn + fn),
+    told: dict[str, Callable[[], Scores]] = {
+        "auc": lambda: np.concatenate(areas),
+        "average_precision": lambda: np.concatenate(precisions),
+        "sensitivity": lambda: _ratio(tp, tp + fn),
+        "specificity": lambda: _ratio(tn, tn + fp),
+        "precision": lambda: _ratio(tp, tp + fp),
+        "accuracy": lambda: _ratio(tp + tn, tp + fp + tn + fn),
+        "f1": lambda: _ratio(2 * tp, 2 * tp + fp + fn),
+        "brier": lambda: _ratio(squares, tp + fp + tn + fn),
     }
+    return {name: told[name]() for name in names}
 
 
 def _ratio(part: Scores, whole: Scores) -> Scores:

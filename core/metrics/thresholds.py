@@ -69,7 +69,9 @@ def youden_threshold(y: ArrayLike, s: ArrayLike) -> float:
         NotEnoughData: one class only, nothing to score, NaN scores.
     """
     curve = roc(y, s)
-    return float(curve.thresholds[1:][np.argmax((curve.tpr - curve.fpr)[1:])])
+    index = (curve.tpr - curve.fpr)[1:]
+    # Equal on paper, they differ in the last bits: take them as equal, so that the highest threshold wins.
+    return float(curve.thresholds[1:][np.argmax(index >= index.max() - 1e-12)])
 
 
 def cost_threshold(y: ArrayLike, s: ArrayLike, cost_ratio: float, prevalence: float | None = None) -> float:

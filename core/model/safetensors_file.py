@@ -8,6 +8,7 @@ Format: https://huggingface.co/docs/safetensors
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, BinaryIO
@@ -61,8 +62,25 @@ class SafetensorsFile:
             for name, (shape, dtype, _, _) in entries.items()
         }
 
-    def digest(self) -> str:
-        """SHA-256 of the whole file, in hex."""
+    def weights_digest(self) -> str:
+        """SHA-256 of the tensors, in hex: of each, by name, the name, type, shape and values. Bit-equal weights have equal
+        digests, whatever else stands in the header and wherever in the file a tensor lies."""
+        found = hashlib.sha256()
+        for name in sorted(self.tensors):
+            tensor = self.tensors[name]
+            found.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode("utf-8"))
+            self._stream.seek(self._start + self._offsets[name])
+            left = tensor.nbytes
+            while left:
+                chunk = self._stream.read(min(_CHUNK, left))
+                if not chunk:
+                    raise DamagedFile(f"{name[:200]}: the file ends before its values")
+                found.update(chunk)
+                left -= len(chunk)
+        return found.hexdigest()
+
+    def file_digest(self) -> str:
+        """SHA-256 of the whole file, in hex: what earlier versions wrote into their cards."""
         found = hashlib.sha256()
         self._stream.seek(0)
         while chunk := self._stream.read(_CHUNK):

@@ -7,7 +7,7 @@ waiting one, and `load_model` takes the right one.
 
 from __future__ import annotations
 
-import hashlib
+import io
 import json
 import math
 import os
@@ -31,6 +31,7 @@ from core.model.classifier import Classifier
 from core.model.limits import BuildLimits
 from core.model.safetensors_file import SafetensorsFile
 from core.model.stored import DamagedFile, StoredTensor, require_memory
+from core.safetensors_bytes import in_order
 from core.small_files import open_regular, read_json
 
 WEIGHTS = "model.safetensors"
@@ -55,7 +56,7 @@ def save_model(folder: Path, model: Classifier, card: Mapping[str, Any]) -> dict
     if "model" not in card:
         raise BadRun(f"{folder / CARD}: the card needs 'model', the ModelConfig that the weights belong to")
     state = {name: tensor.detach().to("cpu").contiguous() for name, tensor in model.state_dict().items()}
-    content = save(state, metadata={"format": "pt", "mammolab": str(FORMAT), "architecture": model.name})
+    header, tensors = in_order(save(state, metadata={"format": "pt", "mammolab": str(FORMAT), "architecture": model.name}))
     complete: dict[str, Any] = {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -63,12 +64,13 @@ def save_model(folder: Path, model: Classifier, card: Mapping[str, Any]) -> dict
         "versions": versions(),
         **card,
         "normalisation": model.normalisation,
-        "weights_sha256": hashlib.sha256(content).hexdigest(),
+        "weights_sha256": _digest_of(header, tensors),
     }
     text = _to_json(folder, complete)
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS, durable=True) as stream:
-        stream.write(content)
+        stream.write(header)
+        stream.write(tensors)
         stream.flush()  # a disk that has no room for the weights gets no card for them either
         write_text(folder / _WAITING_CARD, text)
     replace(folder / _WAITING_CARD, folder / CARD)
@@ -85,7 +87,7 @@ def update_card(folder: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
     if fixed:
         raise BadRun(f"{folder / CARD}: {', '.join(fixed)} belong to the weights and cannot be changed alone")
     with _opened_weights(folder) as weights:
-        card = {**_matching_card(folder, weights.digest()), **changes}
+        card = {**_matching_card(folder, weights), **changes}
     write_text(folder / CARD, _to_json(folder, card))
     return card
 
@@ -102,7 +104,7 @@ def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
     for attempt in range(3):
         with _opened_weights(folder) as weights:
             try:
-                card = _matching_card(folder, weights.digest())
+                card = _matching_card(folder, weights)
             except BadRun:
                 if attempt == 2:
                     raise
@@ -180,22 +182,36 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _matching_card(folder: Path, digest: str) -> dict[str, Any]:
-    """The card that names this hash: the current one, or one whose save was cut short after the weights' rename."""
+def _digest_of(header: bytes, tensors: memoryview) -> str:
+    """`SafetensorsFile.weights_digest` of a file before it is written."""
+    stream = io.BytesIO(header)
+    stream.seek(0, 2)
+    stream.write(tensors)
+    return SafetensorsFile(stream).weights_digest()
+
+
+def _matching_card(folder: Path, weights: SafetensorsFile) -> dict[str, Any]:
+    """The card that names these weights: the current one, or one whose save was cut short after the weights' rename.
+
+    A card names the hash of the tensors; that of an earlier version the hash of the whole file.
+    """
     waiting = folder / _WAITING_CARD
     if not (folder / CARD).is_file() and not waiting.is_file():
         raise BadRun(f"{folder / CARD}: missing. A model is {WEIGHTS} and {CARD} together; train again, or restore the file")
     first_error: BadRun | None = None
+    cards = []
     for path in (folder / CARD, waiting):
         if not path.is_file():
             continue
         try:
-            card = _read_card(path)
+            cards.append(_read_card(path))
         except BadRun as error:
             first_error = first_error or error
-            continue
-        if card["weights_sha256"] == digest:
-            return card
+    for digest in (weights.weights_digest, weights.file_digest):
+        known = digest() if cards else ""
+        for card in cards:
+            if card["weights_sha256"] == known:
+                return card
     if first_error is not None:
         raise first_error
     raise BadRun(

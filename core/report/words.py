@@ -53,7 +53,9 @@ def feature_title(name: str) -> str:
 
 def told(figure: Interval | str | None) -> str:
     """A figure with its interval, which stays on one line; a dash where there is none."""
-    return f"{signed(figure.value)} {bracket(figure)}" if isinstance(figure, Interval) else DASH
+    if isinstance(figure, Interval):
+        return signed(figure.value) if figure.method == "none" else f"{signed(figure.value)} {bracket(figure)}"
+    return DASH
 
 
 def bracket(figure: Interval) -> str:

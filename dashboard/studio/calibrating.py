@@ -78,17 +78,13 @@ def figures(report: CalibrationReport) -> None:
         ["Brier score", *(found.brier for found in told.values())],
         ["ECE", *(found.ece for found in told.values())],
         ["ECE that chance gives", *(f"{found.chance:.3f}" for found in told.values())],
-        ["Slope", *(_note(found.slope) for found in told.values())],
-        ["Intercept", *(_note(found.intercept) for found in told.values())],
+        ["Slope", *(found.slope for found in told.values())],
+        ["Intercept", *(found.intercept for found in told.values())],
     ]
     paper.table(["", *heads], rows, stacked=True)
     for name, found in report.summaries.items():
         if isinstance(found, str):
             st.caption(f"{METHODS.get(name, name)}: {found}")
-
-
-def _note(figure: Interval | str) -> Interval | str:
-    return "undefined: the scores separate the classes" if isinstance(figure, str) else figure
 
 
 def _verdict(report: CalibrationReport) -> str:
@@ -103,7 +99,7 @@ def _verdict(report: CalibrationReport) -> str:
 
 
 def _quality(found: CalibrationSummary) -> str:
-    far = found.ece.low > 0
+    far = found.beyond_chance
     return f"**{'not calibrated' if far else 'as well calibrated as can be told'}** (ECE {found.ece.value:.3f})"
 
 

@@ -174,7 +174,8 @@ def shortcuts(scene: Scene) -> None:
         st.info(audit, icon=":material/info:")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(verdict(audit), width="stretch")
+        against = "" if audit.metadata is None else f" {components.plain(audit.metadata.sentence)}"
+        st.markdown(f"{verdict(audit)}{against}", width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(SHORTCUT_HELP)
     left, right = paper.halves("shortcuts", (400, 480))

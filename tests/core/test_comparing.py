@@ -141,11 +141,19 @@ def test_the_intervals_and_p_values_of_a_row_agree(first: FakeRun) -> None:
         change = found.paired[name]
         assert (change.difference.low > 0 or change.difference.high < 0) == (change.p < 0.05)
     notes = {row[0]: row[5] for row in found.table_rows()}
-    assert notes["Specificity, paired"].startswith("exact test of changed decisions, and its interval: ")
+    assert notes["Specificity"].startswith("exact test of changed decisions: ")
+
+
+def test_equivalence_is_claimed_only_within_the_margin(first: FakeRun) -> None:
+    evaluation = read_evaluation(first)
+    assert "are equivalent: the whole interval lies within ±0.05" in compare_evaluations(evaluation, evaluation).equivalence(
+        0.05
+    )
+    assert "equivalent" not in compare(first, other_run(first)).equivalence(0.001, "specificity").replace("equivalence", "")
 
 
 def test_the_table_has_every_figure_and_plain_json_no_nan(first: FakeRun) -> None:
     found = compare(first, other_run(first))
     rows = {row[0]: row for row in found.table_rows()}
-    assert set(TITLES.values()) <= set(rows) and "ROC AUC, DeLong" in rows and "Sensitivity (recall), paired" in rows
+    assert list(rows) == list(TITLES.values()) and len(found.table_rows()) == len(TITLES)
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["images"] == 28

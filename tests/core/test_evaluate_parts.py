@@ -14,7 +14,8 @@ from scipy.special import logit
 
 from core.baselines import Baseline
 from core.config.schema import EvaluationConfig
-from core.data.cache import PreparedCache, cache_root
+from core.data.cache import PreparedCache
+from core.errors import BadRun
 from core.evaluate import (
     AGAIN,
     CalibrationReport,
@@ -23,8 +24,9 @@ from core.evaluate import (
     evaluate,
     read_evaluation,
     read_predictions,
+    remake,
 )
-from core.metrics import Interval, ShortcutAudit, Summary
+from core.metrics import Interval, ShortcutAudit, Summary, at_level
 
 TEMPERATURE = {"method": "temperature", "slope": 0.5, "intercept": 0.0, "rows": 28}
 
@@ -188,15 +190,98 @@ def test_ages_make_bands_and_names_of_every_image_make_no_groups(run: FakeRun) -
     assert {feature for feature, _ in groups} == {"view", "age"} and ("age", "under 40") in groups
 
 
-def test_metadata_are_learned_from_training_images_that_are_still_prepared(run: FakeRun) -> None:
+def test_the_shortcut_audit_is_the_same_whatever_the_image_cache_holds(run: FakeRun, tmp_path: Path) -> None:
     change_manifest(run, lambda frame: frame.assign(scanner=(frame["label"] == "malignant").map({True: "B", False: "A"})))
-    crossed = scored(run).shortcuts
-    assert isinstance(crossed, ShortcutAudit) and crossed.learned_on == 0 and crossed.folds == 5
-    cache = PreparedCache(cache_root(), FakePredictor(run.card).recipe)
-    cache.prepare_all(run.manifest().query("split == 'train'")["path"])
-    learned = scored(run).shortcuts
-    assert (learned.learned_on, learned.folds) == (4, 0)
-    assert learned.features[0].feature == "scanner" and learned.features[0].auc.value == 1.0
+    recipe = FakePredictor(run.card).recipe
+    filled, half = PreparedCache(tmp_path / "filled", recipe), PreparedCache(tmp_path / "half", recipe)
+    training = run.manifest().query("split == 'train'")["path"].tolist()
+    filled.prepare_all(training)
+    half.prepare_all(training[:2])
+    audits = []
+    for cache in (filled, half, PreparedCache(tmp_path / "empty", recipe)):
+        (run.path / "predictions" / "training_images.csv").unlink(missing_ok=True)
+        audits.append(scored(run, cache=cache).shortcuts)
+    assert audits[0] == audits[1] == audits[2]
+    assert isinstance(audits[0], ShortcutAudit) and (audits[0].learned_on, audits[0].folds) == (4, 0)
+    assert audits[0].features[0].feature == "scanner" and audits[0].features[0].auc.value == 1.0
+
+
+def test_what_the_training_images_told_is_kept_with_the_run_for_when_they_are_gone(run: FakeRun) -> None:
+    first = scored(run).shortcuts
+    for path in run.manifest().query("split == 'train'")["path"]:
+        Path(path).unlink()
+    assert scored(run).shortcuts == first
+
+
+def test_machine_numbers_that_differ_in_the_last_digit_stay_apart_and_are_categories(run: FakeRun) -> None:
+    change_manifest(run, lambda frame: frame.assign(machine_id=[str(12345670 + i % 7) for i in range(len(frame))]))
+    assert scored(run).predictions["machine_id"].nunique() == 7
+
+
+def test_a_column_that_the_settings_call_numeric_is_audited_as_a_number(run: FakeRun) -> None:
+    change_manifest(run, lambda frame: frame.assign(thickness=[str(30 + i) for i in range(len(frame))]))
+    settings = EvaluationConfig(bootstrap_samples=100, numeric_columns=("thickness",))
+    found = scored(run, settings=settings)
+    assert "thickness" in found.columns and "thickness" in {row.feature for row in found.shortcuts.features}
+    assert "thickness" not in scored(run).columns
+
+
+def test_net_benefit_and_calibration_are_per_image_breast_and_patient(run: FakeRun) -> None:
+    """A malignant patient with a benign image: half the patients are malignant, and a quarter of the images."""
+    change_manifest(run, lambda frame: frame.assign(label=frame["label"].where(frame["view"] == "CC", "benign")))
+    scored(run, "val")
+    found = scored(run)
+    assert found.decision_at("image") is found.decision and found.calibration_at("image") is found.calibration
+    shares = {level: found.decision_at(level).prevalence for level in ("image", "breast", "patient")}
+    assert shares == {"image": 0.25, "breast": 0.5, "patient": 0.5}
+    for level in ("image", "breast", "patient"):
+        table, report = at_level(found.predictions, level), found.calibration_at(level)
+        y = (table["label"] == "malignant").to_numpy()
+        assert (found.decision_at(level).level, report.level, report.before.level) == (level, level, level)
+        assert report.before.brier.value == pytest.approx(((table["score"] - y) ** 2).mean())
+        assert report.before.reference == pytest.approx(y.mean() * (1 - y.mean()))
+        called = table["score"] >= 0.2
+        benefit = (called & y).mean() - (called & ~y).mean() * 0.25
+        assert report.frozen.method == "none"
+        assert next(row for row in found.decision_at(level).rows if row.threshold == 0.2).model.value == pytest.approx(benefit)
+
+
+def test_no_probability_is_shown_where_everybodys_prevalence_would_be_better(run: FakeRun) -> None:
+    run.card["calibration"] = {"method": "logistic", "slope": 5.0, "intercept": 4.0, "rows": 28}
+    report = scored(run).calibration
+    assert report.after.worse_than_prevalence
+    assert "no better than predicting the share of malignant for every image" in report.no_probability
+
+
+def test_figures_are_made_again_without_scoring_or_opening_anything(run: FakeRun) -> None:
+    scored(run, "val")
+    first = scored(run)
+    for path in run.manifest()["path"]:
+        Path(path).unlink()
+    again = remake(run, "test")
+    assert again.to_dict() == first.to_dict() and again.opened == 1
+    assert remake(run, "test", settings=EvaluationConfig(bootstrap_samples=150, confidence=0.9)).summary.confidence == 0.9
+    run.card["threshold"] = 0.3
+    with pytest.raises(BadRun, match="threshold has been chosen again"):
+        remake(run, "test")
+
+
+def test_an_evaluation_of_an_earlier_version_gets_what_it_lacks_from_its_predictions(run: FakeRun) -> None:
+    scored(run, "val")
+    first = scored(run).to_dict()
+    path = run.path / "evaluation.json"
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("calibrations", "decisions", "uncertainty", "subgroups", "shortcuts"):
+        del entries["test"][name]
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    assert remake(run, "test").to_dict() == first
+
+
+def test_the_choice_of_the_threshold_is_resampled_for_every_level_on_test_only(run: FakeRun) -> None:
+    assert scored(run, "val").uncertainty == {}
+    found = scored(run).uncertainty
+    assert set(found) == {"image", "breast", "patient"}
+    assert found["image"].threshold.value == 0.5 and found["image"].threshold.low < found["image"].threshold.high
 
 
 # ---------------------------------------------------------------- what is kept
@@ -218,7 +303,7 @@ def test_everything_is_read_back_equal(run: FakeRun) -> None:
         found.baselines,
     )
     assert isinstance(again.baselines[0], Baseline) and isinstance(again.decision, DecisionTable)
-    assert isinstance(again.delong, Interval) and again.delong.method == "obuchowski"
+    assert isinstance(again.delong, Interval) and again.delong.method == "score"
     assert again.bootstrap.method == "bootstrap" and again.bootstrap.value == again.delong.value
 
 

@@ -80,7 +80,7 @@ def test_without_a_rule_the_frozen_one_stays(lab: Path) -> None:
     assert before["threshold_rule"]["kind"] == "youden"
     assert main(["threshold", "one", "--calibration", "isotonic"]) == 0
     changed = {name for name, value in frozen(lab).items() if before[name] != value}
-    assert changed == {"calibration"} and frozen(lab)["calibration"]["method"] == "isotonic"
+    assert changed == {"calibration", "calibrations"} and frozen(lab)["calibration"]["method"] == "isotonic"
 
 
 def test_only_the_options_asked_for_change(lab: Path) -> None:
@@ -132,6 +132,10 @@ def test_two_runs_are_compared_in_pairs(lab: Path, capsys: pytest.CaptureFixture
     capsys.readouterr()
     assert main(["compare", "one", "two", "--level", "breast"]) == 0
     out = capsys.readouterr().out
-    assert "28 images in both" in out and "14 breast rows of 14 patients" in out and "ROC AUC, DeLong" in out
+    assert "28 images in both" in out and "14 breast rows of 14 patients" in out and "paired test of the AUCs" in out
+    assert main(["compare", "one", "two", "--margin", "0.05"]) == 0
+    assert "the runs are equivalent: the whole interval lies within ±0.05" in capsys.readouterr().out
+    assert main(["compare", "one", "two", "--margin", "0"]) != 0
+    assert "--margin 0: expected a number above 0" in capsys.readouterr().err
     assert main(["compare", "one", "two", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["figures"]["auc"]["difference"]["value"] == 0.0

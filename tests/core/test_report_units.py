@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -130,7 +131,7 @@ _ALLOWED = (
     "names no patient",
     "takes? each image for a person of its own",
     "nobody knows which of them show the same person",
-    "a person has several, and the share of persons with cancer is another",
+    "a person may have several",
     "how patients and the public were involved",
     "patient and public involvement",
     "any decision about a patient",
@@ -211,18 +212,23 @@ def test_tests_are_counted_as_they_were_adjusted_for(tmp_path: Path) -> None:
     found = scored(run, "test")
     evaluation = evaluate(found, "val", predictor=FakePredictor(run.card))
     tested = [row for row in evaluation.subgroups if row.adjusted is not None]
-    assert len(tested) == 5 and count_tests(evaluation.subgroups) == 4  # CC and MLO are one test, three sites are three
-    smallest = min(tested, key=lambda row: row.p)
-    assert smallest.adjusted == pytest.approx(min(1.0, 4 * smallest.p))
+    # CC and MLO are one test, three sites are three; of AUC, sensitivity and specificity each.
+    assert len(tested) == 5 and count_tests(evaluation.subgroups) == 12
+    earlier = tuple(replace(row, tests=0) for row in evaluation.subgroups)  # which tested AUCs only, and wrote no count
+    assert count_tests(earlier) == 4
+    smallest = min(p for row in tested for p in (row.p, row.sensitivity_p, row.specificity_p))
+    assert min(
+        p for row in tested for p in (row.adjusted, row.sensitivity_adjusted, row.specificity_adjusted)
+    ) == pytest.approx(min(1.0, 12 * smallest))
     text = text_of(gather(run, FakePredictor(run.card)))
-    assert "in 4 tests, for which the p values are adjusted" in text and "adjusted for the 4 tests of the table" in text
+    assert "in 12 tests, for which the p values are adjusted" in text and "adjusted for the 12 tests of the table" in text
     assert "all other images whose value is known" in text and "or an unknown value, which is compared with nothing" in text
 
 
 def test_intervals_are_described_as_the_figures_have_them(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     text = section_text(gather(run, FakePredictor(run.card)), "evaluation-methods")
-    assert "ROC AUC: Obuchowski's variance" in text and "or DeLong's" in text
+    assert "ROC AUC: a score interval" in text and "Obuchowski" not in text
     assert "percentiles of 100 bootstrap resamples of patients" in text
     assert "basic (mirrored)" in text and "Jeffreys" in text and "sandwich" in text
 
@@ -230,7 +236,8 @@ def test_intervals_are_described_as_the_figures_have_them(tmp_path: Path) -> Non
 def test_net_benefit_says_what_it_is_of(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     text = section_text(gather(run, FakePredictor(run.card)), "utility")
-    assert "per person" not in text.lower() and "Net benefit per image, where 50.0% of the images are malignant" in text
+    assert "Net benefit per image, where 50.0% of the images are malignant" in text
+    assert "Net benefit per patient, where 50.0% of the patients are malignant" in text and "this is per person" in text
     assert "(that of this set's patients)" in text
     assert not re.search(r"(?<![\w-])-\d", text)  # a minus is a minus sign
 

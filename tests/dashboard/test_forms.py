@@ -115,6 +115,15 @@ def test_sizes_are_read_as_people_write_them(text: str, expected: Any) -> None:
     assert config is not None and config.preprocessing.size == expected
 
 
+def test_names_of_columns_are_read_with_commas_between() -> None:
+    form = AppTest.from_function(_whole_form)
+    form.session_state["evaluation.numeric_columns"] = "thickness,  dose ,"
+    form.run()
+    config, problems = forms.check(form.session_state["values"], Config())
+    assert problems == []
+    assert config is not None and config.evaluation.numeric_columns == ("thickness", "dose")
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [

@@ -161,7 +161,7 @@ def shortcuts(material: Material) -> Section:
         "category cannot come from that category. Of numbers, and of all columns together, images share a fifth of the range "
         "only: what the metadata still tell within a fifth may be in the model's AUC there."
     )
-    blocks: list[Block] = [Text(text)]
+    blocks: list[Block] = [Text(text), *([Text(audit.metadata.sentence)] if audit.metadata is not None else [])]
     named = [(feature_title(row.feature) if row.feature != ALL else "All together", row) for row in audit.features]
     reference = audit.model if isinstance(audit.model, Interval) else None
     caption = (
@@ -206,7 +206,10 @@ def verdict(row: Shortcut) -> str:
 
 
 def worrying(audit: ShortcutAudit) -> list[str]:
-    """Features that tell the label, and among images alike in which the model is not shown to be better than chance."""
+    """Features that tell the label, and among images alike in which the model is not shown to be better than chance.
+
+    Whether the model tells more than all of them is not read off two intervals: `ShortcutAudit.metadata` tests it.
+    """
     found = []
     for row in audit.features:
         if not isinstance(row.auc, Interval) or row.auc.low <= 0.5:

@@ -123,6 +123,9 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
                 f"Shortcuts: {', '.join(names)} predict the label better than chance, and among images alike in that the model "
                 "is not shown to be better than chance. It may have learned what comes with the label instead of the disease."
             )
+        against = evaluation.shortcuts.metadata
+        if against is not None and not (isinstance(against.difference, Interval) and against.difference.low > 0):
+            found.append(against.sentence)
     else:
         found.append("The run was not audited for shortcuts: the model may have learned what comes with the label.")
     found += _limits_of_calibration(evaluation)
@@ -160,7 +163,7 @@ def _limits_of_calibration(evaluation: Evaluation) -> list[str]:
     if not isinstance(after, CalibrationSummary):
         return [f"Calibration cannot be told ({after})."]
     off = []
-    if after.ece.low > 0:
+    if after.beyond_chance:
         off.append(f"ECE {told(after.ece)}, more than chance gives")
     if isinstance(after.slope, Interval) and not after.slope.low <= 1 <= after.slope.high:
         off.append(f"slope {told(after.slope)}")

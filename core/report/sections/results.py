@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.baselines import known
 from core.evaluate import AGAIN, CalibrationReport, DecisionTable, Evaluation
 from core.metrics import (
+    LEVELS,
     TITLES,
     CalibrationSummary,
     Interval,
@@ -280,15 +281,33 @@ def utility(material: Material) -> Section:
     decision = evaluation.decision
     if not isinstance(decision, DecisionTable):
         return Section("utility", title, (Text(f"Net benefit cannot be told: {decision}"), *_predictive(material, evaluation)))
+    tables = [_net_benefit(material, each, SPLIT_WORDS[evaluation.split]) for each in _decisions(material, evaluation)]
+    return Section("utility", title, (*tables, *_predictive(material, evaluation)))
+
+
+def _decisions(material: Material, evaluation: Evaluation) -> list[DecisionTable]:
+    """Net benefit per image, breast and patient, as far as it can be told."""
+    found = [evaluation.decision_at(level) for level in LEVELS if level == "image" or material.patients_known]
+    return [each for each in found if isinstance(each, DecisionTable)]
+
+
+def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Table:
     rows = tuple((f"{row.threshold:.0%}", told(row.model), signed(row.treat_all), "0") for row in decision.rows)
+    unit = UNITS[decision.level]
+    whose = {
+        "image": "a patient has several, and the share of patients with cancer is another",
+        "breast": "a patient has two, and the share of patients with cancer is another",
+        "patient": "this is per person",
+    }[decision.level]
+    if not material.patients_known:
+        whose = "a person may have several"
     note = (
-        f"Net benefit per image, where {decision.prevalence:.1%} of the images are malignant: a person has several, and the "
-        "share of persons with cancer is another, as is that of screening. Calibration: "
-        f"{decision.calibration}. Somebody who would examine 19 healthy ones to find one cancer acts at a risk of 5%."
+        f"Net benefit per {decision.level}, where {decision.prevalence:.1%} of the {unit} are malignant, which is not the "
+        f"share of screening; {whose}. Calibration: {decision.calibration}. Somebody who would examine 19 healthy ones to find "
+        "one cancer acts at a risk of 5%."
     )
-    head = ("Acting at a risk of", "On the model", "On everybody", "On nobody")
-    table = Table(f"Net benefit per image, {SPLIT_WORDS[evaluation.split]} set.", head, rows, note=note)
-    return Section("utility", title, (table, *_predictive(material, evaluation)))
+    head = ("Acting at a risk of", "On the model", "On all", "On none")
+    return Table(f"Net benefit per {decision.level}, {words} set.", head, rows, note=note)
 
 
 def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block]:

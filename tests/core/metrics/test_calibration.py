@@ -201,9 +201,14 @@ def test_brier_and_ece_and_their_limits_are_those_of_the_plain_loop() -> None:
     rows = [np.concatenate([np.flatnonzero(groups == g) for g in sample]) for sample in drawn]
     briers = np.quantile([brier_score_loss(y[r], s[r]) for r in rows], (0.025, 0.975))
     assert (found.brier.low, found.brier.high) == pytest.approx(tuple(briers))
-    low, high = np.quantile([ece(r) for r in rows], (0.025, 0.975))
-    value = found.ece.value
-    assert (found.ece.low, found.ece.high) == pytest.approx((max(0, 2 * value - high), max(value, 2 * value - low)))
+    ratios = np.quantile([y[r].sum() / s[r].sum() for r in rows], (0.025, 0.975))
+    scaled = np.quantile([1 - brier_score_loss(y[r], s[r]) / (y[r].mean() * (1 - y[r].mean())) for r in rows], (0.025, 0.975))
+    for figure, limits in ((found.observed_expected, ratios), (found.scaled_brier, scaled)):
+        assert (figure.low, figure.high) == pytest.approx(tuple(limits))
+    assert found.observed_expected.value == pytest.approx(y.sum() / s.sum())
+    assert found.reference == pytest.approx(brier_score_loss(y, np.full(y.size, y.mean())))
+    assert found.scaled_brier.value == pytest.approx(1 - found.brier.value / found.reference)
+    assert found.worse_than_prevalence == (found.scaled_brier.value <= 0)
     gaps = [np.array([(y[r] - s[r])[index[r] == b].sum() for b in range(10)]) for r in (np.arange(y.size), *rows)]
     assert found.chance == pytest.approx(
         np.mean([np.abs(g - gaps[0]).sum() / r.size for g, r in zip(gaps[1:], rows, strict=True)])
@@ -215,11 +220,31 @@ def test_calibrated_scores_may_have_no_calibration_error_at_all() -> None:
     for seed in range(20):
         y, s, groups, _ = cohort(80, seed=seed)
         found.append(calibration_summary(y, s, groups, samples=200))
-    assert sum(summary.ece.low == 0 for summary in found) >= 18
+    assert sum(not summary.beyond_chance for summary in found) >= 18
     # An error that looks large is what chance gives with so few patients, and the summary says so.
     values = np.array([(summary.ece.value, summary.chance) for summary in found])
     assert values[:, 0].mean() > 0.05
     assert values[:, 1].mean() == pytest.approx(values[:, 0].mean(), rel=0.15)
+
+
+def test_an_error_of_calibration_has_no_interval_that_would_not_hold_its_level() -> None:
+    y, s, groups, _ = cohort(120, slope=3.0)
+    found = calibration_summary(y, s, groups, samples=200)
+    assert found.beyond_chance and found.ece.method == "none" and str(found.ece) == f"{found.ece.value:.3f}"
+
+
+def test_steps_at_zero_and_one_have_no_slope_of_their_own() -> None:
+    """What an isotonic calibration's slope would be depends on where its infinite log odds are cut off."""
+    y, s, groups, _ = cohort(100, seed=5)
+    steps = fit_calibration(y[:150], s[:150], "isotonic").apply(s)
+    assert (steps == 0).any()
+    for figure in (
+        calibration_summary(y, steps, groups, samples=50).slope,
+        calibration_summary(y, steps, groups, samples=50).intercept,
+    ):
+        assert "not reported" in figure
+    inner = calibration_summary(y, np.clip(steps, 0.01, 0.99), groups, samples=50)
+    assert not isinstance(inner.slope, str)
 
 
 def test_separated_classes_have_no_slope() -> None:

@@ -14,11 +14,13 @@ from core.metrics import (
     ThresholdRule,
     at_level,
     at_threshold,
+    calibrate,
     freeze,
     frozen_thresholds,
     rule_of,
     youden_threshold,
 )
+from core.metrics.freezing import ROOM_WORDS
 
 
 @pytest.fixture
@@ -89,3 +91,48 @@ def test_a_card_of_an_earlier_version_has_a_threshold_of_images_only() -> None:
 )
 def test_the_configuration_names_the_rule(settings: dict, rule: ThresholdRule) -> None:
     assert rule_of(EvaluationConfig(**settings)) == rule
+
+
+def test_breasts_and_patients_have_calibrations_of_their_own(validation: pd.DataFrame) -> None:
+    """A mean of four scores spreads less than one, and a patient is malignant for a single malignant image."""
+    clearer = validation.assign(score=validation["score"] * np.where(validation["label"] == "malignant", 1.0, 0.5))
+    frozen = freeze(clearer, ThresholdRule(), "logistic")
+    card = json.loads(json.dumps(frozen.to_card(), allow_nan=False))
+    for level in ("breast", "patient"):
+        table = at_level(clearer, level)
+        found = Calibration.from_dict(card["calibrations"][level])
+        assert found == frozen.levels[level][0] and found != frozen.calibration
+        assert found.apply(table["score"]).mean() == pytest.approx((table["label"] == "malignant").mean(), abs=1e-6)
+
+
+def test_logistic_is_the_default_and_undoes_what_class_weights_do_where_a_temperature_cannot() -> None:
+    random = np.random.default_rng(1)
+    z = random.normal(-2.5, 1.2, 3000)
+    y = random.random(3000) < 1 / (1 + np.exp(-z))
+    weighted = 1 / (1 + np.exp(-(z + np.log((~y).sum() / y.sum()))))  # as a network trained on balanced classes scores
+    assert EvaluationConfig().calibration == "logistic"
+    for method, ratio in (("logistic", 1.0), ("temperature", 0.5)):
+        frame = pd.DataFrame({"patient_id": np.arange(3000), "laterality": "L", "score": weighted})
+        frame["label"] = np.where(y, "malignant", "benign")
+        calibrated = calibrate(frame["label"], frame["score"], method)[0].apply(weighted)
+        assert (y.sum() / calibrated.sum() < 0.8) == (method == "temperature"), ratio
+        # A temperature's probabilities are then worse than the share alone: they are not shown, and the card says why.
+        frozen = freeze(frame, ThresholdRule(), method)
+        assert (frozen.calibration.method == method) == (method == "logistic")
+        assert ("predicting the share of malignant" in frozen.note) == (method == "temperature")
+
+
+def test_scores_that_know_nothing_become_no_probabilities(validation: pd.DataFrame) -> None:
+    worse = 0
+    for seed in range(10):
+        scores = np.random.default_rng(seed).random(len(validation))
+        frozen = freeze(validation.assign(score=scores), ThresholdRule(), "logistic")
+        worse += frozen.calibration.method == "none" and frozen.note != ""
+    assert worse >= 7
+
+
+def test_the_room_below_a_threshold_is_written_into_the_card_and_said(validation: pd.DataFrame) -> None:
+    card = freeze(validation, ThresholdRule("youden"), "none").to_card()
+    chosen = youden_threshold(validation["label"], validation["score"])
+    assert chosen - card["threshold"] == pytest.approx(card["threshold_room"]) == pytest.approx(1e-6)
+    assert "0.000001 below the score that its rule chose" in ROOM_WORDS

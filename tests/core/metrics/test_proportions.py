@@ -97,9 +97,9 @@ def test_rows_of_one_patient_make_a_difference_less_sure() -> None:
     assert together.p > alone.p
 
 
-def test_shares_without_spread_have_limits_but_no_p() -> None:
+def test_shares_without_spread_have_limits_and_a_p_that_agrees() -> None:
     found = share_difference([True] * 10, range(10), [True] * 12, range(20, 32))
-    assert found.p is None and found.difference.low < 0 == found.difference.value < found.difference.high
+    assert found.p == 1.0 and found.difference.low < 0 == found.difference.value < found.difference.high
 
 
 def test_the_exact_paired_test_of_single_rows_is_mcnemars() -> None:
@@ -179,3 +179,17 @@ def test_decisions_that_agree_are_not_different() -> None:
 )
 def test_nothing_is_shown_as_minus_zero(interval: Interval, spec: str, text: str) -> None:
     assert format(interval, spec) == text
+
+
+def test_the_p_of_two_shares_is_below_its_level_only_where_their_interval_leaves_out_zero() -> None:
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(40), 3)
+        hits = random.random(40)[groups] < 0.6
+        hits = np.where(random.random(120) < 0.3, random.random(120) < 0.6, hits)
+        hits[60:] |= random.random(60) < 0.4
+        found = share_difference(hits[:60], groups[:60], hits[60:], groups[60:])
+        assert (found.p < 0.05) == (found.difference.low > 0 or found.difference.high < 0)
+        if found.p < 1:
+            touching = share_difference(hits[:60], groups[:60], hits[60:], groups[60:], confidence=1 - found.p).difference
+            assert min(abs(touching.low), abs(touching.high)) == pytest.approx(0, abs=1e-6)

@@ -8,6 +8,7 @@ import pytest
 from core.errors import NotEnoughData
 from core.metrics.proportions import clustered_wilson
 from core.metrics.screening import operating_point
+from core.metrics.summary import summarize
 
 
 def cohort(sensitivity: float, specificity: float, patients: int = 200) -> tuple[np.ndarray, ...]:
@@ -76,3 +77,18 @@ def test_impossible_prevalences_are_refused(prevalence: float) -> None:
 def test_one_class_has_no_operating_point() -> None:
     with pytest.raises(NotEnoughData, match="all benign"):
         operating_point([0, 0], [0.1, 0.2], 0.5, [1, 2])
+
+
+def test_the_ppv_of_the_set_itself_has_one_interval_wherever_it_is_told() -> None:
+    """Holding the set's own prevalence fixed would give another, narrower one: as an interval of the PPV it does not hold."""
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(120), 3)
+    y = groups < 50
+    s = 1 / (1 + np.exp(-(1.2 * y - 0.6 + random.normal(size=120)[groups] + random.normal(size=360))))
+    point = operating_point(y, s, 0.5, groups)
+    assert point.own.ppv == summarize(y, s, 0.5, groups, samples=100)["precision"]
+    fixed = point.at(point.own.prevalence)
+    assert fixed.given and not point.own.given and fixed.ppv.value == pytest.approx(point.own.ppv.value)
+    assert fixed.ppv.high - fixed.ppv.low < 0.8 * (point.own.ppv.high - point.own.ppv.low)
+    assert point.own.found.value + point.own.missed.value == pytest.approx(1000 * y.mean())
+    assert point.own.recalled.value == pytest.approx(point.own.found.value + point.own.false_alarms.value)

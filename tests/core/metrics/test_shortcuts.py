@@ -7,9 +7,21 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from core.errors import NotEnoughData
-from core.metrics.shortcuts import ALL, ShortcutAudit, columns_for_audit, shortcut_audit, strata_of
+from core.metrics.bootstrap import Patients
+from core.metrics.calibration import clustered_logistic
+from core.metrics.shortcuts import (
+    ALL,
+    IMAGES_OF_PATIENT,
+    SIDES_OF_PATIENT,
+    ShortcutAudit,
+    columns_for_audit,
+    shortcut_audit,
+    strata_of,
+    with_counts,
+)
 
 
 def cohort(patients: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
@@ -78,7 +90,9 @@ def test_truth_values_and_text_numbers_are_understood() -> None:
     frame = pd.DataFrame(
         {"inverted": y ^ (groups % 7 == 0), "years": metadata["age"].map(lambda a: "" if np.isnan(a) else str(a))}
     )
-    found = {row.feature: row.auc for row in shortcut_audit(y, np.linspace(0, 1, y.size), groups, frame).features}
+    found = {
+        row.feature: row.auc for row in shortcut_audit(y, np.linspace(0, 1, y.size), groups, frame, numeric=["years"]).features
+    }
     assert found["inverted"].low > 0.75 and found["years"].low > 0.55
 
 
@@ -101,10 +115,39 @@ def test_too_few_patients_are_refused() -> None:
 
 
 def test_numbers_are_cut_into_fifths_and_categories_kept() -> None:
-    bands = strata_of(pd.Series([*range(100), np.nan]))
+    bands = strata_of(pd.Series([*range(100), np.nan]), numeric=True)
     assert sorted(np.unique(bands, return_counts=True)[1].tolist()) == [1, 20, 20, 20, 20, 20]
     assert strata_of(pd.Series(["CC", "MLO", ""])).tolist() == ["CC", "MLO", "unknown"]
-    assert strata_of(pd.Series([1, 2, 2])).tolist() == ["1", "2", "2"]
+    assert strata_of(pd.Series([1, 2, 2]), numeric=True).tolist() == ["1", "2", "2"]
+    assert strata_of(pd.Series([*range(100)])).tolist() == [str(code) for code in range(100)]
+
+
+def test_scanner_codes_are_categories_and_the_same_audit_as_their_names() -> None:
+    """Codes whose order means nothing: a slope over them, and fifths of them, would be figures of another column."""
+    random = np.random.default_rng(4)
+    groups = np.repeat(np.arange(300), 3)
+    y = (random.random(300) < 0.4)[groups]
+    codes = np.array([21, 29, 48, 49, 93, 170, 190, 210, 216])
+    scanner = codes[(random.integers(0, 9, 300) + y[::3] * 2) % 9][groups]
+    s = random.normal(size=300)[groups] + 0.8 * y + random.normal(size=y.size)
+    names = np.array([f"scanner {code:03d}" for code in scanner])
+    found, named, number = (
+        shortcut_audit(y, s, groups, pd.DataFrame({"scanner": column}), numeric=numeric).features[0]
+        for column, numeric in ((scanner.astype(str), ()), (names, ()), (scanner.astype(str), ("scanner",)))
+    )
+    assert found == named and found.auc != number.auc and found.pairs < number.pairs
+    same = scanner[y][:, None] == scanner[~y][None, :]
+    wins = (s[y][:, None] > s[~y][None, :])[same].mean()
+    assert found.within.value == pytest.approx(wins, abs=1e-12) and found.pairs == pytest.approx(same.mean(), abs=1e-12)
+
+
+def test_the_images_and_sides_of_each_patient_enter_the_audit() -> None:
+    """Malignant patients with one breast, benign ones with both: their number tells the label, whatever the pixels show."""
+    frame = pd.DataFrame({"patient_id": ["a", "a", "b", "b", "b", "b", "c"], "laterality": ["L", "L", "L", "L", "R", "R", ""]})
+    counted = with_counts(frame)
+    assert counted[IMAGES_OF_PATIENT].tolist() == [2, 2, 4, 4, 4, 4, 1]
+    assert counted[SIDES_OF_PATIENT].tolist() == ["1", "1", "2", "2", "2", "2", ""]
+    assert columns_for_audit(counted) == ["laterality", IMAGES_OF_PATIENT, SIDES_OF_PATIENT]
 
 
 def test_an_audit_is_plain_json_without_nan() -> None:
@@ -169,3 +212,43 @@ def test_an_audit_of_an_earlier_version_is_read_as_cross_validated() -> None:
     audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata)
     earlier = {name: value for name, value in audit.as_dict().items() if name != "learned_on"}
     assert ShortcutAudit.from_dict(earlier) == audit
+
+
+def test_the_model_is_compared_with_the_metadata_in_pairs_and_the_sentence_follows_the_interval() -> None:
+    y, groups, metadata = cohort(400)
+    random, taught = np.random.default_rng(2), groups < 200
+    logits = {
+        "better": 3.0 * y + random.normal(size=400)[groups],
+        "same": 1.2 * y + 2.0 * (metadata["scanner"] == "B").to_numpy(),
+    }
+    logits["same"] = logits["same"] + 1.2 * random.normal(size=400)[groups]
+    logits["nothing"] = random.normal(size=y.size)
+    found = {}
+    for name, value in logits.items():
+        s = 1 / (1 + np.exp(-value))
+        audit = shortcut_audit(
+            y[~taught], s[~taught], groups[~taught], metadata[~taught], training=(y[taught], metadata[taught])
+        )
+        found[name] = audit.metadata
+        assert audit.metadata.feature == ALL
+        assert audit.metadata.difference.value == pytest.approx(audit.model.value - audit.features[-1].auc.value)
+        assert (audit.metadata.p < 0.05) == (audit.metadata.difference.low > 0 or audit.metadata.difference.high < 0)
+        assert ShortcutAudit.from_dict(json.loads(json.dumps(audit.as_dict()))) == audit
+    assert "The model tells more than all metadata together" in found["better"].sentence
+    assert "is not shown to tell more than all metadata together" in found["same"].sentence
+    assert "The model tells less than all metadata together" in found["nothing"].sentence
+    assert "not shown to add anything" in found["nothing"].sentence and found["better"].added.low > 0
+
+
+def test_the_added_value_is_a_logistic_regressions_with_patients_as_clusters() -> None:
+    """With a row a patient and many of them, the limits are those of the likelihood: the inverse Hessian at scikit-learn's."""
+    random = np.random.default_rng(6)
+    z, known = random.normal(size=3000), random.normal(size=3000)
+    y = random.random(3000) < 1 / (1 + np.exp(-(0.7 * z + known - 0.5)))
+    design = np.column_stack((z, np.ones(3000), known))
+    found, p = clustered_logistic(design, y, Patients.of(np.arange(3000)))
+    fit = LogisticRegression(C=np.inf, tol=1e-10).fit(design[:, [0, 2]], y)
+    weight = (q := fit.predict_proba(design[:, [0, 2]])[:, 1]) * (1 - q)
+    error = np.linalg.inv((design * weight[:, None]).T @ design)[0, 0] ** 0.5
+    assert found.value == pytest.approx(fit.coef_[0, 0], abs=1e-4) and p < 1e-6
+    assert (found.high - found.low) / 2 / 1.96 == pytest.approx(error, rel=0.05)

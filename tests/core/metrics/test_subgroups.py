@@ -62,12 +62,45 @@ def test_the_difference_is_that_of_the_bootstrap_over_patients() -> None:
 def test_two_groups_are_one_test() -> None:
     y, s, groups, features = cohort()
     rows = subgroups(y, s, 0.5, groups, features[["view"]])
-    assert rows[0].p == pytest.approx(rows[1].p) and rows[0].adjusted == pytest.approx(rows[0].p)
+    p = [rows[0].p, rows[0].sensitivity_p, rows[0].specificity_p]
+    for row in rows:
+        assert [row.p, row.sensitivity_p, row.specificity_p] == pytest.approx(p)
+        assert [row.adjusted, row.sensitivity_adjusted, row.specificity_adjusted] == pytest.approx(holm(p))
+        assert row.tests == 3
     assert rows[0].difference.value == pytest.approx(-rows[1].difference.value)
-    three = [row.p for row in subgroups(y, s, 0.5, groups, features) if row.feature == "scanner"]
-    both = subgroups(y, s, 0.5, groups, features)
-    expected = holm([*three, rows[0].p])
-    assert [row.adjusted for row in both] == pytest.approx([*expected[:3], expected[3], expected[3]])
+
+
+def test_p_values_are_adjusted_for_all_tests_of_the_table_and_it_says_how_many() -> None:
+    y, s, groups, features = cohort()
+    rows = subgroups(y, s, 0.5, groups, features)
+    scanner, view = rows[:3], rows[3]
+    names = ("p", "sensitivity_p", "specificity_p")
+    expected = holm([*(getattr(row, name) for name in names for row in scanner), *(getattr(view, name) for name in names)])
+    assert [row.adjusted for row in scanner] == pytest.approx(expected[:3])
+    assert [row.specificity_adjusted for row in scanner] == pytest.approx(expected[6:9])
+    assert {row.tests for row in rows} == {12} == {expected.size}
+
+
+def test_errors_that_fall_on_one_group_are_found_where_its_auc_is_as_good() -> None:
+    """One threshold for two views whose scores lie apart: specificity differs, the AUC does not."""
+    random = np.random.default_rng(3)
+    groups = np.repeat(np.arange(200), 4)
+    y, view = groups < 80, np.tile(["CC", "MLO"], 400)
+    logits = 1.2 * y + 0.9 * (view == "CC") + random.normal(size=200)[groups] + 0.5 * random.normal(size=800)
+    row = subgroups(y, 1 / (1 + np.exp(-logits)), 0.5, groups, pd.DataFrame({"view": view}))[0]
+    called = logits >= 0
+    cc = view == "CC"
+    expected = share_difference(~called[~y & ~cc], groups[~y & ~cc], ~called[~y & cc], groups[~y & cc])
+    assert (row.specificity_difference, row.specificity_p) == (expected.difference, expected.p)
+    assert row.specificity_adjusted < 0.001 and row.specificity_difference.high < 0 and row.adjusted > 0.05
+
+
+def test_the_rest_are_the_images_of_another_known_value() -> None:
+    y, s, groups, features = cohort()
+    features["density"] = np.where(groups % 5 == 0, "", np.where(groups % 2, "a", "b"))
+    rows = {row.value: row for row in subgroups(y, s, 0.5, groups, features[["density"]])}
+    assert rows["a"].rest_images == rows["b"].images < y.size - rows["a"].images
+    assert rows[UNKNOWN].rest_images == 0
 
 
 def test_groups_too_small_show_no_number() -> None:
@@ -133,7 +166,7 @@ def test_kinds_of_lesions_are_compared_by_sensitivity_among_the_malignant() -> N
     mass, calcification = y & (kind == "mass"), y & (kind == "calcification")
     expected = share_difference((s >= 0.5)[calcification], groups[calcification], (s >= 0.5)[mass], groups[mass])
     assert (rows["mass"].difference, rows["mass"].p) == (expected.difference, expected.p)
-    assert rows["mass"].compared == "sensitivity" and rows["mass"].adjusted == rows["mass"].p  # two sides of one test
+    assert rows["mass"].compared == "sensitivity" and rows["mass"].adjusted == rows["mass"].p and rows["mass"].tests == 1
     assert isinstance(rows["mass"].auc, str) and rows["cyst"].p is None and isinstance(rows["cyst"].specificity, Interval)
 
 

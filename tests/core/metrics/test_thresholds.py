@@ -131,3 +131,8 @@ def test_a_rule_chooses_what_its_function_chooses_and_survives_json() -> None:
 def test_a_rule_of_somebody_else_is_refused(plain: dict) -> None:
     with pytest.raises(BadRun, match="threshold rule"):
         ThresholdRule.from_dict(plain)
+
+
+def test_of_thresholds_that_youden_ties_the_highest_is_taken_whatever_the_last_bits_are() -> None:
+    """Sensitivity 1 and specificity 1/3 + 1/3 at 0.3; 2/3 and 1 at 0.9: equal on paper, not in binary."""
+    assert youden_threshold([1, 0, 1, 0, 1, 0], [0.3, 0.8, 1.0, 0.0, 0.9, 0.0]) == 0.9

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -8,11 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file as safetensors_load
+from safetensors.torch import save as safetensors_save
 
 from core import atomic
 from core.config import ModelConfig
 from core.errors import BadRun
 from core.model import Classifier, build_model, has_model, load_model, read_card, save_model, update_card
+from core.model.safetensors_file import SafetensorsFile
 
 CONFIG = ModelConfig(options={"width": 8})
 
@@ -67,6 +72,42 @@ def test_the_callers_card_is_not_changed_and_figures_without_value_become_null(t
     save_model(tmp_path, _model(0), card)
     assert "weights_sha256" not in card
     assert read_card(tmp_path)["validation"] == {"auc": None, "loss": 0.5, "list": [None]}
+
+
+def test_bit_equal_weights_have_equal_hashes_and_equal_files(tmp_path: Path) -> None:
+    """safetensors writes the notes of a header in random order: eight files would hardly ever come out the same."""
+    model = _model(0)
+    hashes = {save_model(tmp_path / str(number), model, _card())["weights_sha256"] for number in range(8)}
+    assert len(hashes) == 1 and len({(tmp_path / str(number) / "model.safetensors").read_bytes() for number in range(8)}) == 1
+    with torch.no_grad():
+        model.backbone.stages[0].conv1.weight[0, 0, 0, 0] += 1e-6
+    assert save_model(tmp_path / "other", model, _card())["weights_sha256"] not in hashes
+    assert safetensors_load(tmp_path / "0" / "model.safetensors").keys() == model.state_dict().keys()
+
+
+def test_the_hash_is_of_names_types_shapes_and_values_and_of_nothing_else(tmp_path: Path) -> None:
+    def digest(tensors: dict[str, torch.Tensor], notes: dict[str, str] | None = None) -> str:
+        with io.BytesIO(safetensors_save(tensors, metadata=notes)) as stream:
+            return SafetensorsFile(stream).weights_digest()
+
+    plain = {"b": torch.arange(6, dtype=torch.float32), "a": torch.zeros(2, dtype=torch.int64)}
+    assert digest(plain) == digest(dict(reversed(plain.items())), {"made by": "somebody", "when": "today"})
+    others = [
+        plain | {"b": plain["b"].reshape(2, 3)},
+        plain | {"b": plain["b"].view(torch.int32)},
+        {"c" if name == "b" else name: tensor for name, tensor in plain.items()},
+        plain | {"a": torch.tensor([0, 1])},
+    ]
+    assert len({digest(tensors) for tensors in (plain, *others)}) == 5
+
+
+def test_a_model_of_an_earlier_version_keeps_the_hash_of_its_file(tmp_path: Path) -> None:
+    save_model(tmp_path, _model(0), _card())
+    earlier = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    card = json.loads((tmp_path / "model.json").read_text(encoding="utf-8")) | {"weights_sha256": earlier}
+    (tmp_path / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    assert load_model(tmp_path)[1]["weights_sha256"] == earlier
+    assert update_card(tmp_path, {"threshold": 0.3})["weights_sha256"] == earlier
 
 
 def test_a_mismatched_pair_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,205 @@
+"""How much a threshold chosen on validation owes to its patients, and what that does to the test figures.
+
+Intervals at a frozen threshold say how the figures of this threshold vary between test sets. Another validation set would
+have given another threshold: here both sets' patients are resampled together, the rule chooses again in every resample of
+validation, and the resampled test set is judged at that choice. The frozen threshold itself stays as it is.
+
+A threshold for each view (or another column) is chosen likewise, and stands beside the one for all: at one threshold, views
+whose scores lie apart share the errors unevenly.
+
+Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8 (two samples).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.errors import NotEnoughData
+from core.metrics.bootstrap import Patients, resamples
+from core.metrics.intervals import Interval, plain_figure, read_figure
+from core.metrics.levels import Level, at_level
+from core.metrics.proportions import ShareDifference, clustered_wilson, share_difference
+from core.metrics.subgroups import UNKNOWN, categories
+from core.metrics.summary import MIN_PATIENTS, why_not
+from core.metrics.thresholds import ThresholdRule
+
+
+@dataclass(frozen=True)
+class ThresholdUncertainty:
+    """The threshold with the limits of its own choice, and test figures with those of choice and test set together.
+
+    The values are those at the frozen threshold; each of the three has percentile limits, or all are a note.
+    """
+
+    level: Level
+    threshold: Interval | str
+    sensitivity: Interval | str
+    specificity: Interval | str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"level": self.level} | {name: plain_figure(getattr(self, name)) for name in _NAMES}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> ThresholdUncertainty:
+        """What `as_dict` gave, read back equal."""
+        return cls(plain["level"], *(read_figure(plain[name]) for name in _NAMES))
+
+
+_NAMES = ("threshold", "sensitivity", "specificity")
+
+
+def threshold_uncertainty(
+    validation: pd.DataFrame,
+    test: pd.DataFrame,
+    rule: ThresholdRule,
+    threshold: float,
+    *,
+    level: Level = "image",
+    samples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> ThresholdUncertainty:
+    """Resample the patients of both sets; a patient's images stay together.
+
+    Args:
+        validation, test: columns patient_id, laterality, label, score.
+        threshold: the frozen one, at which the values are told.
+    """
+
+    def note(why: str) -> ThresholdUncertainty:
+        return ThresholdUncertainty(level, why, why, why)
+
+    try:
+        chosen_on, judged = at_level(validation, level), at_level(test, level)
+    except NotEnoughData as error:
+        return note(str(error))
+    for name, table in (("validation", chosen_on), ("test", judged)):
+        counts = table.groupby("label")["patient_id"].nunique()
+        why = why_not("auc", {label: int(counts.get(label, 0)) for label in ("malignant", "benign")})
+        if why:
+            return note(f"{name}: {why}")
+    y, scores = (chosen_on["label"] == "malignant").to_numpy(), chosen_on["score"].to_numpy(dtype=np.float64)
+    truth, asked = (judged["label"] == "malignant").to_numpy(), judged["score"].to_numpy(dtype=np.float64)
+    learned, tested = Patients.of(chosen_on["patient_id"]), Patients.of(judged["patient_id"])
+    # Another stream of draws for each set: they are independent.
+    of_validation = np.concatenate(list(resamples(learned.count, samples, seed, y.size)))
+    of_test = np.concatenate(list(resamples(tested.count, samples, seed + 1, truth.size)))
+    drawn = []
+    for first, second in zip(of_validation, of_test, strict=True):
+        weight = first[learned.index]
+        try:
+            choice = rule.choose(np.repeat(y, weight), np.repeat(scores, weight))
+        except NotEnoughData:  # the resample lacks a class
+            continue
+        weight = second[tested.index]
+        called = asked >= choice
+        malignant, benign = float(weight[truth].sum()), float(weight[~truth].sum())
+        if malignant and benign:
+            drawn.append((choice, weight[truth & called].sum() / malignant, weight[~truth & ~called].sum() / benign))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(np.array(drawn), (tail, 1 - tail), axis=0)
+    called = asked >= threshold
+    values = (threshold, float(called[truth].mean()), float((~called[~truth]).mean()))
+    limits = (
+        Interval(value, min(float(a), value), max(float(b), value)) for value, a, b in zip(values, low, high, strict=True)
+    )
+    return ThresholdUncertainty(level, *limits)
+
+
+@dataclass(frozen=True)
+class GroupThreshold:
+    """One value of a column: its own threshold, chosen on validation, and its test images' figures at both thresholds.
+
+    `sensitivity` and `specificity` are at the threshold for all, `own_sensitivity` and `own_specificity` at the value's own.
+    """
+
+    value: str
+    threshold: float | str
+    sensitivity: Interval | str
+    specificity: Interval | str
+    own_sensitivity: Interval | str
+    own_specificity: Interval | str
+
+
+@dataclass(frozen=True)
+class GroupThresholds:
+    """Thresholds by `column`. `gap` (one threshold for all) and `own_gap` (each its own) are the largest difference of
+    specificity between two values; as the pair is chosen by it, its p is that of the pair, not adjusted for the choice."""
+
+    column: str
+    groups: tuple[GroupThreshold, ...]
+    gap: ShareDifference | str
+    own_gap: ShareDifference | str
+
+
+def thresholds_by_group(
+    validation: pd.DataFrame,
+    test: pd.DataFrame,
+    rule: ThresholdRule,
+    threshold: float,
+    column: str,
+    *,
+    confidence: float = 0.95,
+) -> GroupThresholds:
+    """A threshold for each value of `column`, chosen by the rule on its validation images, beside the one for all.
+
+    A value with fewer than MIN_PATIENTS patients of a class on validation keeps the threshold for all, and a note says so.
+
+    Args:
+        validation, test: columns patient_id, label, score and `column`, a row an image.
+
+    Raises:
+        NotEnoughData: a table lacks the column.
+    """
+    for name, table in (("validation", validation), ("test", test)):
+        if column not in table.columns:
+            raise NotEnoughData(
+                f"Thresholds by {column}: expected this column in the {name} predictions. Evaluate the split again."
+            )
+    chosen_on, values = categories(validation[column]), categories(test[column])
+    truth = (test["label"] == "malignant").to_numpy()
+    scores, patients = test["score"].to_numpy(dtype=np.float64), test["patient_id"].to_numpy()
+    called, own = scores >= threshold, scores >= threshold
+    found: dict[str, float | str] = {}
+    for value in sorted(set(values) - {UNKNOWN}):
+        rows = validation[chosen_on == value]
+        counts = rows.groupby("label")["patient_id"].nunique()
+        fewest = min(int(counts.get(label, 0)) for label in ("malignant", "benign"))
+        if fewest < MIN_PATIENTS:
+            found[value] = f"the threshold for all: only {fewest} validation patients of a class"
+            continue
+        choice = rule.choose(rows["label"], rows["score"])
+        found[value] = choice
+        own = np.where(values == value, scores >= choice, own)
+
+    def share(hits: np.ndarray, rows: np.ndarray, figure: str) -> Interval | str:
+        count = np.unique(patients[rows]).size
+        why = why_not(figure, {"malignant": count, "benign": count})
+        return why or clustered_wilson(hits[rows], patients[rows], confidence=confidence)
+
+    groups = tuple(
+        GroupThreshold(
+            value,
+            choice,
+            share(called, (values == value) & truth, "sensitivity"),
+            share(~called, (values == value) & ~truth, "specificity"),
+            share(own, (values == value) & truth, "sensitivity"),
+            share(~own, (values == value) & ~truth, "specificity"),
+        )
+        for value, choice in found.items()
+    )
+
+    def gap(decisions: np.ndarray, name: str) -> ShareDifference | str:
+        told = [(getattr(group, name).value, group.value) for group in groups if isinstance(getattr(group, name), Interval)]
+        if len(told) < 2:
+            return "fewer than two values have enough benign patients"
+        low, high = ((values == value) & ~truth for _, value in (min(told), max(told)))
+        return share_difference(~decisions[low], patients[low], ~decisions[high], patients[high], confidence=confidence)
+
+    return GroupThresholds(column, groups, gap(called, "specificity"), gap(own, "own_specificity"))
