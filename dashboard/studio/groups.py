@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.evaluate.tested import count_tests
+from core.evaluate.tested import count_tests, differing, tested
 from core.metrics import Interval
 from dashboard import components, kept
 from dashboard.studio import paper
@@ -99,7 +99,11 @@ def subgroups(scene: Scene) -> None:
 
 def _finding(rows: tuple[Subgroup, ...]) -> str:
     tests = count_tests(rows)
-    odd = [f"{_name(row.feature)} {row.value}" for row in rows if row.adjusted is not None and row.adjusted < 0.05]
+    odd = [
+        f"{_name(row.feature)} {row.value} ({', '.join(each.name for each in differing(row))})"
+        for row in rows
+        if differing(row)
+    ]
     if not tests:
         return "No group has enough data to be tested against the others."
     made = "1 test" if tests == 1 else f"{tests} tests"
@@ -145,7 +149,8 @@ def _table(rows: tuple[Subgroup, ...], shown: str) -> None:
             lines.append([_name(feature)])
         counts = f"{row.images:,} / {row.malignant_images:,}"
         figure = getattr(row, shown)
-        p = row.adjusted if row.compared == shown else None
+        adjusted = {each.name.lower(): each.adjusted for each in tested(row)}
+        p = adjusted.get(shown)
         lines.append([row.value, counts, figure.split(":")[0] if isinstance(figure, str) else figure, paper.p_value(p)])
     paper.table(["Group", "images / malignant", SHOWN[shown], "adjusted p"], lines)
 

@@ -14,9 +14,12 @@ from markupsafe import Markup
 
 from core.data import assign_splits, write_manifest
 from core.evaluate import evaluate
-from core.evaluate.tested import count_tests
+from core.evaluate.tested import count_tests, differing, tested
+from core.metrics import Interval
 from core.report import figures, gather
 from core.report.document import Document, Section, Table, Warn
+from core.report.material import read_material
+from core.report.sections.checks import subgroups
 
 
 @pytest.fixture(autouse=True)
@@ -350,3 +353,18 @@ def test_a_reader_in_the_manifest_stands_beside_the_model(tmp_path: Path) -> Non
         ("Patient level", "14 of 14"),
     ]
     assert tables(document)["The reader's operating points, test patients."].rows[0][0] == "4 or more suspicious"
+
+
+def test_a_group_whose_specificity_differs_is_named_also_where_its_auc_does_not(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", patients=40)
+    rows = run.manifest()
+    change(run, rows.assign(site=["A" if int(patient.split("-")[1]) % 4 < 2 else "B" for patient in rows["patient_id"]]))
+    evaluation = evaluate(run, "test", predictor=FakePredictor(run.card))
+    apart = next(row for row in evaluation.subgroups if row.feature == "site")
+    gap = Interval(-0.4, -0.6, -0.2)
+    row = replace(apart, adjusted=0.8, sensitivity_adjusted=None, specificity_difference=gap, specificity_adjusted=0.01)
+    assert [each.name for each in differing(row)] == ["specificity"]
+    assert [each.name for each in tested(row)] == ["AUC", "specificity"]
+    material = replace(read_material(run), evaluations={"test": replace(evaluation, subgroups=(row,))})
+    text = "\n".join(word for block in subgroups(material).blocks for word in _words(block))
+    assert "difference −0.400 [−0.600,\u00a0−0.200] from the other images of known value, adjusted p 0.010" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.evaluate import AGAIN
-from core.evaluate.tested import count_tests
+from core.evaluate.tested import count_tests, differing, tested
 from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
@@ -29,11 +29,11 @@ def subgroups(material: Material) -> Section:
         text = "Neither the manifest nor the files tell of a feature with two values or more, so there are no subgroups."
         return Section("subgroups", title, (Text(text),))
     found = evaluation.subgroups
-    tested = [row for row in found if row.adjusted is not None]
-    small = [row for row in tested if row.adjusted is not None and row.adjusted < 0.05]
+    compared = [row for row in found if tested(row)]
+    small = [row for row in compared if differing(row)]
     words = SPLIT_WORDS[evaluation.split]
     text = (
-        f"{len(found)} groups on the {words} set. {len(tested)} were compared with all other images whose value is known, in "
+        f"{len(found)} groups on the {words} set. {len(compared)} were compared with all other images whose value is known, in "
         f"{count_tests(found)} tests, for which the p values are adjusted (Holm); {len(small)} of the groups differ at 0.05 "
         "after that. A group that does not differ has not been shown to be equal: most groups are small, and groups overlap in "
         "what else sets them apart."
@@ -47,12 +47,12 @@ def subgroups(material: Material) -> Section:
 
 
 def _gap(row: Subgroup) -> str:
-    figure = "AUC" if row.compared == "auc" else "sensitivity"
-    return (
-        f"{feature_title(row.feature)} {value_title(row.feature, row.value)}: {figure} "
-        f"{told(row.auc if row.compared == 'auc' else row.sensitivity)}, difference {told(row.difference)} from the other "
-        f"images of known value, adjusted p {_p(row.adjusted)}."
-    )
+    said = [
+        f"{each.name} {told(each.figure)}, difference {told(each.difference)} from the other images of known value, adjusted p "
+        f"{_p(each.adjusted)}"
+        for each in differing(row)
+    ]
+    return f"{feature_title(row.feature)} {value_title(row.feature, row.value)}: {'; '.join(said)}."
 
 
 def _forests(found: Sequence[Subgroup], whole: Interval | str, words: str, known: bool) -> list[Block]:
@@ -100,16 +100,16 @@ def _subgroup_table(found: Sequence[Subgroup], words: str, known: bool) -> Table
     marked: set[int] = set()
     before = ""
     for row in found:
-        if row.adjusted is not None and row.adjusted < 0.05:
+        if differing(row):
             marked.add(len(rows))
         value = value_title(row.feature, row.value)
         name = f"{feature_title(row.feature)}: {value}" if row.feature != before else f"   {value}"
         before = row.feature
         numbers = f"{row.malignant_images}/{row.images}", f"{row.malignant_patients}/{row.patients}"
         shown = (told(row.auc), told(row.sensitivity), told(row.specificity))
-        difference = told(row.difference) if isinstance(row.difference, Interval) else DASH
-        star = " (sensitivity)" if row.compared == "sensitivity" and difference != DASH else ""
-        rows.append((name, *numbers, *shown, difference + star, _p(row.adjusted)))
+        gaps = {each.name: f"{told(each.difference)}, p {_p(each.adjusted)}" for each in tested(row)}
+        differences = (gaps.get(figure, DASH) for figure in ("AUC", "sensitivity", "specificity"))
+        rows.append((name, *numbers, *shown, *differences))
     note = (
         f"Malignant of all. A dash: fewer than {MIN_PATIENTS} {'patients' if known else 'images'} of a class in the group or "
         "in the rest, or an unknown value, which is compared with nothing. Kinds of lesions are compared by sensitivity, among "

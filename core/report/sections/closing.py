@@ -11,6 +11,7 @@ from core import __version__
 from core.config import Config
 from core.data import LABELS, SPLITS
 from core.evaluate import CalibrationReport, Evaluation
+from core.evaluate.tested import differing
 from core.metrics import CalibrationSummary, Interval, ShortcutAudit
 from core.report.document import Facts, Points, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerprint
@@ -129,9 +130,7 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
     else:
         found.append("The run was not audited for shortcuts: the model may have learned what comes with the label.")
     found += _limits_of_calibration(evaluation)
-    gaps = sorted(
-        {feature_title(row.feature).lower() for row in evaluation.subgroups if row.adjusted is not None and row.adjusted < 0.05}
-    )
+    gaps = sorted({feature_title(row.feature).lower() for row in evaluation.subgroups if differing(row)})
     if gaps:
         found.append(f"Performance differs between subgroups by {', '.join(gaps)} (adjusted p below 0.05).")
     if not material.audits:

@@ -78,6 +78,7 @@ def performance(material: Material) -> Section:
     for split, found in material.evaluations.items():
         lines = missing_figures(levels_of(material, found))
         blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in lines]
+    blocks += _threshold(material, evaluation)
     blocks += units.aggregation_blocks(material)
     blocks += gaps.verification_blocks(material)
     blocks += _optimism(material)
@@ -128,6 +129,27 @@ def _table(material: Material) -> Table:
     note += f" ROC AUC with the limits of the bootstrap over {over} instead: {'; '.join(boot)}." if boot else ""
     caption = f"Performance with {confidence:.0%} intervals."
     return Table(caption, ("Figure", *(heading for heading, _ in columns)), tuple(rows), note=note)
+
+
+def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
+    """What the choice of the threshold on validation adds to the intervals at the frozen one."""
+    levels = levels_of(material, evaluation)
+    found = [(level, each) for level, each in evaluation.uncertainty.items() if level in levels]
+    rows = tuple(
+        (LEVEL_TITLES[level], *map(told, (each.threshold, each.sensitivity, each.specificity)))
+        for level, each in found
+        if not isinstance(each, str) and isinstance(each.threshold, Interval)
+    )
+    if not rows:
+        return []
+    note = (
+        f"The values are those at the frozen threshold; the limits are percentiles of resamples of the validation and the "
+        f"{SPLIT_WORDS[evaluation.split]} {'patients' if material.patients_known else 'images'} together, with the threshold "
+        "chosen anew in each: what the table above leaves out."
+    )
+    head = ("Level", "Threshold", "Sensitivity", "Specificity")
+    caption = f"Uncertainty of the threshold itself, {SPLIT_WORDS[evaluation.split]} set."
+    return [Table(caption, head, rows, note=note)]
 
 
 def _optimism(material: Material) -> list[Block]:
