@@ -28,7 +28,7 @@ class Tested:
     adjusted: float
 
 
-def tested(row: Subgroup) -> tuple[Tested, ...]:
+def comparisons(row: Subgroup) -> tuple[Tested, ...]:
     """The tests of a row, in the order AUC, sensitivity, specificity."""
     first = "AUC" if row.compared == "auc" else "sensitivity"
     figure = row.auc if row.compared == "auc" else row.sensitivity
@@ -42,7 +42,7 @@ def tested(row: Subgroup) -> tuple[Tested, ...]:
 
 def differing(row: Subgroup) -> tuple[Tested, ...]:
     """Those that differ at LEVEL after adjustment."""
-    return tuple(each for each in tested(row) if each.adjusted < LEVEL)
+    return tuple(each for each in comparisons(row) if each.adjusted < LEVEL)
 
 
 def count_tests(rows: Sequence[Subgroup]) -> int:

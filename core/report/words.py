@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,11 @@ def bracket(figure: Interval) -> str:
 def signed(value: float) -> str:
     """Three decimals, with a minus sign that is none of a hyphen."""
     return f"{value:.3f}".replace("-", "−")
+
+
+def minus(text: str) -> str:
+    """The text with minus signs before its numbers, where it has hyphens."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
 
 
 def value_title(feature: str, value: str) -> str:

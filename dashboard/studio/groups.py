@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.evaluate.tested import count_tests, differing, tested
+from core.evaluate.tested import comparisons, count_tests, differing
 from core.metrics import Interval
 from dashboard import components, kept
 from dashboard.studio import paper
@@ -149,7 +149,7 @@ def _table(rows: tuple[Subgroup, ...], shown: str) -> None:
             lines.append([_name(feature)])
         counts = f"{row.images:,} / {row.malignant_images:,}"
         figure = getattr(row, shown)
-        adjusted = {each.name.lower(): each.adjusted for each in tested(row)}
+        adjusted = {each.name.lower(): each.adjusted for each in comparisons(row)}
         p = adjusted.get(shown)
         lines.append([row.value, counts, figure.split(":")[0] if isinstance(figure, str) else figure, paper.p_value(p)])
     paper.table(["Group", "images / malignant", SHOWN[shown], "adjusted p"], lines)

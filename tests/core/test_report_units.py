@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from core.data import assign_splits, write_manifest
 from core.evaluate import evaluate
-from core.evaluate.tested import count_tests, differing, tested
+from core.evaluate.tested import comparisons, count_tests, differing
 from core.metrics import Interval
 from core.report import figures, gather
 from core.report.document import Document, Section, Table, Warn
@@ -225,7 +225,7 @@ def test_tests_are_counted_as_they_were_adjusted_for(tmp_path: Path) -> None:
     ) == pytest.approx(min(1.0, 12 * smallest))
     text = text_of(gather(run, FakePredictor(run.card)))
     assert "in 12 tests, for which the p values are adjusted" in text and "adjusted for the 12 tests of the table" in text
-    assert "all other images whose value is known" in text and "or an unknown value, which is compared with nothing" in text
+    assert "all other images whose value is known" in text and "Not in it: an unknown value" in text
 
 
 def test_intervals_are_described_as_the_figures_have_them(tmp_path: Path) -> None:
@@ -364,7 +364,7 @@ def test_a_group_whose_specificity_differs_is_named_also_where_its_auc_does_not(
     gap = Interval(-0.4, -0.6, -0.2)
     row = replace(apart, adjusted=0.8, sensitivity_adjusted=None, specificity_difference=gap, specificity_adjusted=0.01)
     assert [each.name for each in differing(row)] == ["specificity"]
-    assert [each.name for each in tested(row)] == ["AUC", "specificity"]
+    assert [each.name for each in comparisons(row)] == ["AUC", "specificity"]
     material = replace(read_material(run), evaluations={"test": replace(evaluation, subgroups=(row,))})
     text = "\n".join(word for block in subgroups(material).blocks for word in _words(block))
     assert "difference −0.400 [−0.600,\u00a0−0.200] from the other images of known value, adjusted p 0.010" in text

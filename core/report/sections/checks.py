@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.evaluate import AGAIN
-from core.evaluate.tested import count_tests, differing, tested
+from core.evaluate.tested import comparisons, count_tests, differing
 from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
 from core.metrics import MIN_PATIENTS, Interval, ShortcutAudit, Subgroup
+from core.metrics.composition import COUNTS
 from core.metrics.shortcuts import ALL, Shortcut
 from core.report import figures
 from core.report.document import Block, Figure, Missing, Points, Row, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections.results import _absent
-from core.report.words import DASH, feature_title, size_of, told, value_title
+from core.report.words import DASH, feature_title, minus, size_of, told, value_title
 
 _ROWS_A_FIGURE = 30
 
@@ -29,7 +30,7 @@ def subgroups(material: Material) -> Section:
         text = "Neither the manifest nor the files tell of a feature with two values or more, so there are no subgroups."
         return Section("subgroups", title, (Text(text),))
     found = evaluation.subgroups
-    compared = [row for row in found if tested(row)]
+    compared = [row for row in found if comparisons(row)]
     small = [row for row in compared if differing(row)]
     words = SPLIT_WORDS[evaluation.split]
     text = (
@@ -42,7 +43,7 @@ def subgroups(material: Material) -> Section:
     if small:
         blocks.append(Points(tuple(_gap(row) for row in small)))
     blocks += _forests(found, evaluation.summary["auc"], words, material.patients_known)
-    blocks.append(_subgroup_table(found, words, material.patients_known))
+    blocks += _subgroup_tables(found, words, material.patients_known)
     return Section("subgroups", title, tuple(blocks))
 
 
@@ -95,39 +96,43 @@ def _pages(heads: Sequence[bool]) -> list[tuple[int, int]]:
     return [*cuts, (start, len(heads))] if len(heads) > start else cuts
 
 
-def _subgroup_table(found: Sequence[Subgroup], words: str, known: bool) -> Table:
+def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool) -> list[Table]:
+    """The figures of every group, and what was tested of them."""
     rows: list[tuple[str, ...]] = []
+    gaps: list[tuple[str, ...]] = []
     marked: set[int] = set()
-    before = ""
+    before = named = ""
     for row in found:
-        if differing(row):
-            marked.add(len(rows))
         value = value_title(row.feature, row.value)
         name = f"{feature_title(row.feature)}: {value}" if row.feature != before else f"   {value}"
         before = row.feature
-        numbers = f"{row.malignant_images}/{row.images}", f"{row.malignant_patients}/{row.patients}"
+        people = (f"{row.malignant_patients}/{row.patients}",) if known else ()
         shown = (told(row.auc), told(row.sensitivity), told(row.specificity))
-        gaps = {each.name: f"{told(each.difference)}, p {_p(each.adjusted)}" for each in tested(row)}
-        differences = (gaps.get(figure, DASH) for figure in ("AUC", "sensitivity", "specificity"))
-        rows.append((name, *numbers, *shown, *differences))
+        rows.append((name, f"{row.malignant_images}/{row.images}", *people, *shown))
+        made = {each.name: f"{told(each.difference)}, p {_p(each.adjusted)}" for each in comparisons(row)}
+        if made:
+            if differing(row):
+                marked.add(len(gaps))
+            name = f"{feature_title(row.feature)}: {value}" if row.feature != named else f"   {value}"
+            named = row.feature
+            gaps.append((name, *(made.get(figure, DASH) for figure in ("AUC", "sensitivity", "specificity"))))
     note = (
-        f"Malignant of all. A dash: fewer than {MIN_PATIENTS} {'patients' if known else 'images'} of a class in the group or "
-        "in the rest, or an unknown value, which is compared with nothing. Kinds of lesions are compared by sensitivity, among "
-        "malignant images. Marked: adjusted p below 0.05."
+        f"Malignant of all. A dash: fewer than {MIN_PATIENTS} {'patients' if known else 'images'} of a class in the group, or "
+        "images of one class only."
     )
-    if not known:
-        rows = [(row[0], row[1], *row[3:]) for row in rows]
-    head = (
-        "Group",
-        "Images",
-        *(("Patients",) if known else ()),
-        "AUC",
-        "Sensitivity",
-        "Specificity",
-        "Difference from the others",
-        "Adjusted p",
+    head = ("Group", "Images", *(("Patients",) if known else ()), "AUC", "Sensitivity", "Specificity")
+    tables = [Table(f"Subgroups of the {words} set, images.", head, tuple(rows), note=note, small=True)]
+    if not gaps:
+        return tables
+    note = (
+        f"The group less all other images whose value is known; p adjusted for the {count_tests(found)} tests of the table "
+        f"(Holm). Not in it: an unknown value, and groups with fewer than {MIN_PATIENTS} {'patients' if known else 'images'} "
+        "of a class, or whose others have fewer. A dash: for this figure there were too few. Kinds of lesions are compared by "
+        "sensitivity, among malignant images. Marked: an adjusted p below 0.05."
     )
-    return Table(f"Subgroups of the {words} set, images.", head, tuple(rows), note=note, marked=frozenset(marked), small=True)
+    caption = f"Subgroups of the {words} set, differences from the other images."
+    heads = ("Group", "AUC", "Sensitivity", "Specificity")
+    return [*tables, Table(caption, heads, tuple(gaps), note=note, marked=frozenset(marked), small=True)]
 
 
 def _p(value: float | None) -> str:
@@ -161,7 +166,16 @@ def shortcuts(material: Material) -> Section:
         "category cannot come from that category. Of numbers, and of all columns together, images share a fifth of the range "
         "only: what the metadata still tell within a fifth may be in the model's AUC there."
     )
-    blocks: list[Block] = [Text(text), *([Text(audit.metadata.sentence)] if audit.metadata is not None else [])]
+    blocks: list[Block] = [Text(text)]
+    if audit.metadata is not None:
+        blocks.append(Text(minus(audit.metadata.sentence)))
+    if any(row.feature in COUNTS for row in audit.features):
+        blocks.append(
+            Text(
+                "How many images or sides a patient has stands in none of her images: no score of one image can rest on it, "
+                "but scores by patient are made of so many, and the label is told by it where sets were put together unequally."
+            )
+        )
     named = [(feature_title(row.feature) if row.feature != ALL else "All together", row) for row in audit.features]
     reference = audit.model if isinstance(audit.model, Interval) else None
     caption = (

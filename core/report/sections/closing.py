@@ -18,7 +18,7 @@ from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerp
 from core.report.sections import data, endpoint, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
-from core.report.words import DASH, feature_title, plain, share, size_of, starting_weights, told
+from core.report.words import DASH, feature_title, minus, plain, share, size_of, starting_weights, told
 
 _FEW_EVENTS = 100  # patients with the outcome; Collins, Ogundimu, Altman, Stat Med 2016;35:214
 _PLACES = ("site", "site_id", "origin", "source")
@@ -126,7 +126,7 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
             )
         against = evaluation.shortcuts.metadata
         if against is not None and not (isinstance(against.difference, Interval) and against.difference.low > 0):
-            found.append(against.sentence)
+            found.append(minus(against.sentence))
     else:
         found.append("The run was not audited for shortcuts: the model may have learned what comes with the label.")
     found += _limits_of_calibration(evaluation)

@@ -41,9 +41,10 @@ def _comparison(compared: list[ReaderComparison], words: str) -> Table:
     )
     note = (
         f"Reader: column {compared[0].column} of the manifest; of several images the most suspicious rating. Difference: model "
-        "minus reader on the same rows, paired test by DeLong's method, Obuchowski's where a patient has several rows; the "
-        "tests of several levels are not adjusted for one another. Where readings decided who was biopsied, the reader is "
-        "favoured: a cancer that nobody suspected is rarely found. A difference that is not shown is no equivalence."
+        "minus reader on the same rows, in a paired test, clustered by patient; the tests of several levels are "
+        "not adjusted for one another. Rows without a rating are left out, and may be others in kind. Where readings decided "
+        "who was biopsied, the reader is favoured: a cancer that nobody suspected is rarely found. A difference that is not "
+        "shown is no equivalence."
     )
     head = ("Level", "Rated", "Reader, ROC AUC", "Model, ROC AUC", "Difference", "p")
     return Table(f"Model and reader on the {words} set.", head, rows, note=note)
