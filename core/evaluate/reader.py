@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from core.errors import NotEnoughData
-from core.metrics import Interval, Level, at_level, clustered_wilson, compare_auc
+from core.metrics import Interval, Level, Roc, at_level, clustered_wilson, compare_auc, roc
 from core.metrics.intervals import plain_figure
 from core.metrics.summary import why_not
 
@@ -48,8 +48,8 @@ class Point:
 class ReaderComparison:
     """Model and reader on the `rows` of `total` images, breasts or patients that have a rating; paired by the same rows.
 
-    `difference` is the model's AUC minus the reader's, `p` its two-sided test. `points` are the reader's on the ROC plane, from
-    calling only the most suspicious rating to calling all but the least.
+    `difference` is the model's AUC minus the reader's, `p` its two-sided test; `curve` is the model's on these rows. `points`
+    are the reader's on the ROC plane, from calling only the most suspicious rating to calling all but the least.
     """
 
     column: str
@@ -61,6 +61,7 @@ class ReaderComparison:
     difference: Interval
     p: float
     points: tuple[Point, ...]
+    curve: Roc
 
     def as_dict(self) -> dict[str, Any]:
         kept = {name: getattr(self, name) for name in ("column", "level", "rows", "total", "p")}
@@ -134,6 +135,7 @@ def compare_reader(
         difference=compared.difference,
         p=compared.p,
         points=tuple(points),
+        curve=roc(labels, ours),
     )
 
 

@@ -11,7 +11,9 @@ from core.plots.style import COLORS
 
 
 def reader_figure(curve: Roc, points: Sequence[tuple[str, float, float]], *, height: int = 420) -> Any:
-    """`points` are (rating from which on the reader calls malignant, sensitivity, specificity)."""
+    """`curve` is of the rows that the reader rated; `points` are (rating from which on it calls malignant, sensitivity,
+    specificity).
+    """
     figure = roc_figure({"model": curve}, height=height)
     ordered = sorted(points, key=lambda point: (1 - point[2], point[1]))
     figure.add_scatter(
@@ -19,7 +21,8 @@ def reader_figure(curve: Roc, points: Sequence[tuple[str, float, float]], *, hei
         y=[sensitivity for _, sensitivity, _ in ordered],
         text=[rating for rating, _, _ in ordered],
         mode="markers+text",
-        textposition="top left",
+        textposition="bottom right",
+        cliponaxis=False,
         name="reader",
         marker={"color": COLORS["neutral"], "size": 10, "symbol": "diamond"},
         hovertemplate="reader, from %{text} on<br>sensitivity %{y:.3f}<br>1 − specificity %{x:.3f}<extra></extra>",

@@ -10,6 +10,7 @@ import streamlit as st
 from core.evaluate.result import excluded_words
 from core.metrics import frozen_thresholds
 from core.training.lineage import read_parent
+from core.training.optimism import OPTIMISTIC
 from dashboard import components, judging, results
 from dashboard.components import number
 from dashboard.studio import access_list, endpoint, paper
@@ -119,7 +120,7 @@ def about(run: Run, found: Evaluation) -> None:
         if found.split == "test":
             parts.append(f"test set opened **{times}**, last {_day(found.last_opened)}")
         else:
-            parts.append(f"scored {_day(found.last_opened)}")
+            parts.append(f"scored {_day(found.last_opened)}, **{OPTIMISTIC}**")
         st.markdown(" · ".join(parts + _inherited(run, found.split)), width="stretch")
         if found.split == "test":
             _history(run, found)

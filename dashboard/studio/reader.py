@@ -12,7 +12,7 @@ from dashboard.studio.scene import Scene, once
 def reader(scene: Scene) -> None:
     """A sentence, a chart of the model's ROC curve with the reader's points, and both tables; at the level above."""
     from core.evaluate.reader import compare_reader
-    from core.metrics import Interval, roc
+    from core.metrics import Interval
 
     found = once(
         "reader",
@@ -33,7 +33,6 @@ def reader(scene: Scene) -> None:
         f"paired on {found.rows:,} of {found.total:,} {scene.units} with a rating (column {components.plain(found.column)})."
     )
     left, right = paper.halves("reader")
-    curve = roc(scene.table["label"], scene.table["score"])
     points = [
         (point.rating, point.sensitivity.value, point.specificity.value)
         for point in found.points
@@ -42,7 +41,9 @@ def reader(scene: Scene) -> None:
     with left:
         from core.plots.reader import reader_figure
 
-        components.figure(reader_figure(curve, points), "evaluate:reader", alt="the model's ROC curve and the reader's points")
+        components.figure(
+            reader_figure(found.curve, points), "evaluate:reader", alt="the model's ROC curve and the reader's points"
+        )
     with right:
         rows = [
             [f"{point.rating} or more suspicious", f"{point.called:,}", point.sensitivity, point.specificity]
@@ -50,7 +51,7 @@ def reader(scene: Scene) -> None:
         ]
         paper.table(["Reader calls malignant from", "Called", "Sensitivity", "Specificity"], rows, stacked=True)
     st.caption(
-        "BI-RADS 0 (more images wanted) stands between 3 and 4; 6 is left out. Of several images the most suspicious rating "
-        "counts. Where readings decided who was biopsied, the reader is favoured: a cancer that nobody suspected is rarely "
-        "found."
+        "The curve is of the rows with a rating. BI-RADS 0 (more images wanted) stands between 3 and 4; 6 is left out. Of "
+        "several images the most suspicious rating counts. Where readings decided who was biopsied, the reader is favoured: a "
+        "cancer that nobody suspected is rarely found."
     )

@@ -42,6 +42,7 @@ def test_evaluate_shows_what_patients_are_made_of_and_other_rules(scored: Run) -
     assert "Images a patient: median (range)" in shown and "2 (2 to 2)" in shown
     assert "mean of all images (the rule in use)" in shown and "affected breast" in shown
     assert "Balanced" in texts(app)
+    assert "optimistic: it chose the epoch and the threshold" in texts(app)
 
 
 def test_data_warns_of_a_label_whose_patients_have_fewer_images(manifest: Path) -> None:
