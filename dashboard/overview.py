@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Figure = tuple[float, float, float]  # value, and the ends of its 95 % interval
 LONGEST = 300  # characters of what a run's files say, in a cell
+VALIDATION = "Validation (optimistic)"
 
 
 @dataclass(frozen=True)
@@ -251,8 +252,8 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
 
     table: list[dict[str, str]] = []
     columns = {run.name: row(run) for run in runs}
-    table.append({"Figure": "Validation · ROC AUC"} | {name: figure_text(each.validation) for name, each in columns.items()})
-    for split, title in (("val", "Validation"), ("test", "Test")):
+    table.append({"Figure": f"{VALIDATION} · ROC AUC"} | {name: figure_text(each.validation) for name, each in columns.items()})
+    for split, title in (("val", VALIDATION), ("test", "Test")):
         found = {}
         for run in runs:
             try:

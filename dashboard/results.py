@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from core.model.cam_layers import LayerChoice
     from core.predict import Predictor
     from core.training.run import Run
+    from core.training.seen import TestSetUse
     from core.training.turns import Occupant
     from dashboard.explaining import Explained, Picture
     from dashboard.pictures import Tile
@@ -140,6 +141,38 @@ def _evaluation(path: str, split: str, stamps: tuple[int, int]) -> Evaluation | 
     from core.training.run import Run
 
     return read_evaluation(Run(Path(path)), split)
+
+
+def patients_known(run: Run) -> bool:
+    """Whether the run's manifest knows whose its images are; re-read when it changes. Raises LabError."""
+    return _patients_known(str(run.path), stamp(run.path / "manifest.csv"))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _patients_known(path: str, changed: int) -> bool:
+    from core.data.identity import patients_known
+    from core.training.run import Run
+
+    return patients_known(Run(Path(path)).manifest())
+
+
+def test_set_use(run: Run) -> TestSetUse:
+    """Which models were scored on the run's test set; read again when a record or an evaluation changes. Raises BadRun."""
+    from core.training.accesses import FILE
+    from core.training.lineage import EVALUATION
+    from core.training.test_sets import MANIFEST, run_folders
+
+    root = run.path.parent
+    files = (FILE, EVALUATION, MANIFEST, "model.json")
+    changed = tuple(stamp(folder / name) for folder in [root, *run_folders(root)] for name in files)
+    return _test_set_use(str(run.path), changed)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _test_set_use(path: str, changed: tuple[int, ...]) -> TestSetUse:
+    from core.training.seen import test_set_use
+
+    return test_set_use(Path(path))
 
 
 def evaluation_task(run: Run, split: str) -> Task | None:

@@ -13,10 +13,13 @@ from core.errors import BadConfig, LabError
 from core.training.accesses import counts_in_words
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from core.config.schema import EvaluationConfig
     from core.evaluate import Evaluation
     from core.metrics import CalibrationSummary, Interval, Subgroup, ThresholdRule
     from core.training import Run
+    from core.training.seen import TestSetUse
 
 FIGURES = ("figure", "value", "interval", "note")
 NAMED = 5  # images left out that are named before "and 12 more"
@@ -39,12 +42,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
         with progress_bar(f"scoring {arguments.split}") as progress:
             evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
     counts = test_accesses(run) if arguments.split == "test" else None
+    use = _use(run) if arguments.split == "test" else None
     if arguments.json:
-        print_json(evaluation.to_dict() | ({} if counts is None else {"test_accesses": counts}))
+        models = {} if use is None else {"test_set_models": use if isinstance(use, str) else use.as_dict()}
+        print_json(evaluation.to_dict() | ({} if counts is None else {"test_accesses": counts}) | models)
     else:
         show(evaluation, full=arguments.full)
         if isinstance(counts, dict):
             print(f"test set, in all: {counts_in_words(counts)}")
+        for line in _seen_lines(use, evaluation.predictions):
+            print(printable(line))
     if isinstance(counts, str):
         note(f"warning: {counts}")
     if arguments.report:
@@ -62,11 +69,33 @@ def opening_words(run: Run) -> str:
         before = openings(run.path)
     except LabError:  # said by the evaluation itself
         before = 0
+    use = _use(run)
+    seen = "" if isinstance(use, str) or not use.before else f". {_seen_lines(use, run.manifest())[0].rstrip('.')}"
     times = "for the first time" if not before else f"after {before} opening{'s' if before > 1 else ''}"
     return (
         f"note: this opens the test set of {run.name} {times}: recorded, and in the report. Its figures are worth what they "
-        "say only if nothing is chosen after seeing them"
+        f"say only if nothing is chosen after seeing them{seen}"
     )
+
+
+def _use(run: Run) -> TestSetUse | str:
+    """Which models were scored on the run's test set; in words what is wrong with a record."""
+    from core.training.seen import test_set_use
+
+    try:
+        return test_set_use(run.path)
+    except LabError as error:
+        return str(error)
+
+
+def _seen_lines(use: TestSetUse | str | None, rows: pd.DataFrame) -> list[str]:
+    """What to print of it; `rows` are the scored images or the manifest's."""
+    from core.data.identity import patients_known
+    from core.training.seen import seen_words
+
+    if use is None or isinstance(use, str):  # what is wrong is a warning on standard error
+        return []
+    return seen_words(use, patients_known(rows))
 
 
 def test_accesses(run: Run) -> dict[str, int] | str:
@@ -81,12 +110,15 @@ def test_accesses(run: Run) -> dict[str, int] | str:
 
 def show(evaluation: Evaluation, *, full: bool = False) -> None:
     """Print an evaluation: figures of images, then a line for everything else; `full` prints every table."""
+    from core.data.identity import patients_known
     from core.evaluate import excluded_words
     from core.metrics import Interval
 
-    print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.images} images of {evaluation.patients} patients")
+    known = patients_known(evaluation.predictions)
+    whose = f" of {evaluation.patients} patients" if known else "; whose they are is not known, so each counts by itself"
+    print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.images} images{whose}")
     print_table(evaluation.table_rows(), FIGURES)
-    for level in ("breast", "patient"):
+    for level in ("breast", "patient") if known else ():
         summary = evaluation.levels[level]
         if isinstance(summary, str):
             print(f"{level} level: {summary}")
@@ -101,6 +133,8 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
             )
     if full:
         _tables(evaluation)
+        if known:
+            _units(evaluation)
     else:
         _lines(evaluation)
     if evaluation.excluded:
@@ -150,7 +184,7 @@ def _lines(evaluation: Evaluation) -> None:
     ]
     tests = evaluation.subgroups[0].tests if evaluation.subgroups else 0
     print(
-        f"subgroups: {len(evaluation.subgroups)}, {tests} tests against the other known values; "
+        f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {tests} tests; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
     )
 
@@ -168,6 +202,30 @@ def _tables(evaluation: Evaluation) -> None:
     _shortcut_table(evaluation)
     _decision_table(evaluation)
     print()
+
+
+def _units(evaluation: Evaluation) -> None:
+    """What patients are made of, and the AUC by patient under other rules."""
+    from core.metrics.aggregation import aggregation_rules
+    from core.metrics.composition import associations, composition, composition_warnings
+
+    frame = evaluation.predictions
+    rows = [
+        (
+            each.label,
+            *map(str, (each.patients, each.images)),
+            f"{each.median:g} ({each.low}-{each.high})",
+            *map(str, (each.two_sides, each.one_side, each.unknown_sides)),
+        )
+        for each in composition(frame)
+    ]
+    print("\npatients by label")
+    print_table(rows, ("label", "patients", "images", "images a patient", "both sides", "one side", "side unknown"))
+    for sentence in composition_warnings(associations(frame)):
+        print(f"warning: {sentence}")
+    print("\nAUC by patient under other rules")
+    rules = aggregation_rules(frame, confidence=evaluation.summary.confidence)
+    print_table([(rule.name, "yes" if rule.balanced else "no", _cell(rule.auc)) for rule in rules], ("rule", "balanced", "AUC"))
 
 
 def _calibration_table(evaluation: Evaluation) -> None:
@@ -210,7 +268,7 @@ def _subgroup_table(evaluation: Evaluation) -> None:
         "AUC",
         "sensitivity",
         "specificity",
-        "minus rest",
+        "minus others",
         "p adjusted: AUC, sensitivity, specificity",
     )
     rows = []
@@ -223,7 +281,7 @@ def _subgroup_table(evaluation: Evaluation) -> None:
     print("\nsubgroups")
     print_table(rows, heads)
     print(
-        "–: too few patients of a class in the group or the rest, or the value is unknown: not tested. The rest: images of "
+        "–: too few of a class in the group or among the others, or the value is unknown: not tested. The others: images of "
         f"another known value. p adjusted for all {evaluation.subgroups[0].tests} tests of the table (Holm)"
     )
 
@@ -371,7 +429,7 @@ def threshold(arguments: argparse.Namespace) -> int:
     from core.metrics import LEVELS, at_level, at_threshold, frozen_thresholds
 
     run = open_run(arguments.run)
-    rule = _rule(run, arguments)
+    rule = rule_asked_for(run, arguments)
     if arguments.by is not None:
         return _thresholds_by(run, rule, arguments.by, as_json=arguments.json)
     card = refreeze(run, rule, calibration=arguments.calibration, reopen=arguments.reopen)
@@ -429,7 +487,7 @@ def _thresholds_by(run: Run, rule: ThresholdRule, column: str, *, as_json: bool)
     return 0
 
 
-def _rule(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
+def rule_asked_for(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
     """The rule that is frozen now with what was asked for changed; another rule starts from the run's configuration.
 
     Raises:
@@ -442,7 +500,7 @@ def _rule(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
     given = {name: _within(getattr(arguments, name), f"--{name.replace('_', '-')}", tops[name]) for name in tops}
     asked = {name: value for name, value in given.items() if value is not None}
     configured = rule_of(run.config().evaluation)
-    frozen = frozen_rule(run.model_card()) or configured
+    frozen = (frozen_rule(run.model_card()) if run.has_model else None) or configured
     kind = arguments.rule or frozen.kind
     for name, value in asked.items():
         if name not in OPTIONS[kind]:

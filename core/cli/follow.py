@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import figure, note, open_bar
+from core.training.optimism import EPOCHS
 
 if TYPE_CHECKING:
     from core.training import Run, Status
@@ -64,7 +65,7 @@ def _line(event: dict[str, Any]) -> str:
         counts = ", ".join(f"{name} {count}" for name, count in event["images"].items())
         return (
             f"{event['run']}: {event['parameters'] / 1e6:.2f} M parameters on {event['device']} "
-            f"({event['precision']}); images: {counts}"
+            f"({event['precision']}); images: {counts}\n{EPOCHS}"
         )
     if kind == "wait":
         return f"in the queue on {event['device']}, behind {', '.join(event['ahead'])} (Ctrl-C leaves the queue)"
@@ -75,7 +76,7 @@ def _line(event: dict[str, Any]) -> str:
         best = " (best)" if event["best"] else ""
         return (
             f"epoch {event['epoch']}/{event['epochs']}: loss {event['train_loss']:.3f}, "
-            f"validation loss {event['val_loss']:.3f}, AUC {figure(event['val'].get('auc'))}{best}, "
+            f"validation loss {event['val_loss']:.3f}, validation AUC {figure(event['val'].get('auc'))}{best}, "
             f"{event['images_per_second']:.1f} images/s"
         )
     if kind in {"warning", "error"}:

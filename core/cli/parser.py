@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core import RESEARCH_NOTICE, __version__
-from core.cli import audit, control, data, evaluation, images, runs, system, verdicts
+from core.cli import audit, control, data, endpoint, evaluation, images, runs, system, verdicts
 from core.cli.inputs import ImageFiles
 from core.config import DataConfig
 
@@ -218,16 +218,25 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     )
     _json_option(sites)
 
+    declared = _add(
+        commands, "endpoint", endpoint.endpoint, "declare which figure counts, before the test set is opened, or show it"
+    )
+    _run_argument(declared)
+    declared.add_argument(
+        "--metric", choices=endpoint.METRICS, help="the figure that counts; without it, what was declared is shown"
+    )
+    declared.add_argument(
+        "--level", choices=("image", "breast", "patient"), help="default: patient, or image where no patient is known"
+    )
+    _rule_options(declared)
+    declared.add_argument("--reason", metavar="TEXT", help="why this one, for the report")
+    _json_option(declared)
+
     threshold = _add(
         commands, "threshold", evaluation.threshold, "choose and freeze the thresholds again, on validation predictions"
     )
     _run_argument(threshold)
-    threshold.add_argument("--rule", choices=("sensitivity", "youden", "cost"), help="default: the one that is frozen now")
-    threshold.add_argument("--target", type=float, metavar="SHARE", help="with the rule sensitivity: the one to reach")
-    threshold.add_argument(
-        "--cost-ratio", type=float, metavar="N", help="with the rule cost: false alarms a missed cancer weighs"
-    )
-    threshold.add_argument("--prevalence", type=float, metavar="SHARE", help="with the rule cost: of those to be examined")
+    _rule_options(threshold)
     threshold.add_argument(
         "--by",
         metavar="COLUMN",
@@ -240,6 +249,13 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
         "--reopen", action="store_true", help="although the test set was opened; it is written down and stands in the report"
     )
     _json_option(threshold)
+
+
+def _rule_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rule", choices=("sensitivity", "youden", "cost"), help="default: the one that is frozen now")
+    parser.add_argument("--target", type=float, metavar="SHARE", help="with the rule sensitivity: the one to reach")
+    parser.add_argument("--cost-ratio", type=float, metavar="N", help="with the rule cost: false alarms a missed cancer weighs")
+    parser.add_argument("--prevalence", type=float, metavar="SHARE", help="with the rule cost: of those to be examined")
 
 
 def _control_commands(commands: argparse._SubParsersAction) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.follow import follow
-from core.cli.output import figure, note, print_json, print_table, printable, progress_bar
+from core.cli.headline import validation_limits, with_limits
+from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.errors import BadConfig, BadRun, LabError
+from core.training.optimism import OPTIMISTIC
 
 LONGEST_REASON = 1000  # characters in the list of runs; --json has all
 STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
@@ -45,7 +47,10 @@ def train(arguments: argparse.Namespace) -> int:
     else:
         reason = f" ({printable(status.reason)})" if status.reason else ""
         print(f"{printable(run.path.as_posix())}: {status.state}{reason}")
-        if chance := _headline(run)[0]["chance"]:
+        figures, _ = _headline(run)
+        if figures["val_auc"] is not None:
+            print(f"validation AUC {with_limits(figures['val_auc'], figures['val_auc_interval'])}, {OPTIMISTIC}")
+        if chance := figures["chance"]:
             print(chance_words(chance))
     return 0 if status.state == "done" else STOPPED
 
@@ -99,14 +104,15 @@ def list_(arguments: argparse.Namespace) -> int:
                     r["run"],
                     r["state"],
                     f"{r['epoch'] or 0}/{r['epochs'] or 0}",
-                    figure(r["val_auc"]),
-                    figure(r["test_auc"]),
+                    with_limits(r["val_auc"], r["val_auc_interval"]),
+                    with_limits(r["test_auc"], r["test_auc_interval"]),
                     printable(r["reason"] or "", LONGEST_REASON),
                 )
                 for r in rows
             ],
-            ("run", "state", "epoch", "val AUC", "test AUC", "reason"),
+            ("run", "state", "epoch", "val AUC (optimistic)", "test AUC", "reason"),
         )
+        note(f"intervals are of 95 %. val: {OPTIMISTIC}")
     return 0
 
 
@@ -254,12 +260,15 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     from core.training.lineage import EVALUATION, read_entries
 
     figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
+    figures |= {"val_auc_interval": None, "test_auc_interval": None}
     problems = []
     card: dict[str, Any] = {}
     try:
         if run.has_model:
             card = run.model_card()
             figures["val_auc"] = _number(card["validation"].get("auc"))
+            if figures["val_auc"] is not None:
+                figures["val_auc_interval"] = validation_limits(run, figures["val_auc"])
             figures["threshold"] = _number(card["threshold"])
             figures["chance"] = chance_of_model(card, run.path) or None
     except LabError as error:
@@ -269,7 +278,10 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     try:
         test = read_entries(run.path).get("test")
         if test and card and test.get("weights_sha256") == card["weights_sha256"]:  # not an earlier model's
-            figures["test_auc"] = _number(test["metrics"]["auc"]["value"])
+            auc = test["metrics"]["auc"]
+            figures["test_auc"] = _number(auc["value"])
+            limits = tuple(map(_number, (auc.get("low"), auc.get("high"))))
+            figures["test_auc_interval"] = limits if None not in limits else None
     except LabError as error:
         problems.append(str(error))
     except (AttributeError, KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig
-from core.data.identity import patient_doubts
+from core.data.identity import patient_doubts, without_patient
 from core.data.looks import Look, look_at_all
 from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
@@ -27,6 +27,7 @@ Kind = Literal[
     "leakage",
     "patients",
     "imbalance",
+    "composition",
     "missing_split",
     "few_patients",
     "untrainable",
@@ -73,7 +74,7 @@ def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] 
     bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
     problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame), *_patients(frame)]
     rest = frame[~bad]
-    problems += [*_split_problems(rest), *_balance(rest)]
+    problems += [*_split_problems(rest), *_balance(rest), *_composition(rest)]
     leakage = any(problem.kind in ("leakage", "duplicate_across_splits") for problem in problems)
     refusal = _refusal(frame, files, bad)
     if refusal is not None and not (leakage and isinstance(refusal, Leakage)):  # leakage is told in full above
@@ -188,6 +189,14 @@ def _balance(frame: pd.DataFrame) -> list[Problem]:
                 Problem("few_patients", f"{where}: few patients ({', '.join(few)}): figures on it will be uncertain")
             )
     return problems
+
+
+def _composition(frame: pd.DataFrame) -> list[Problem]:
+    """That patients of one label have fewer images or sides; nothing where nobody knows the patients."""
+    from core.metrics.composition import associations, composition_warnings  # scipy with it: pages wait for it only here
+
+    known = frame[~without_patient(frame)]
+    return [Problem("composition", sentence) for sentence in composition_warnings(associations(known))]
 
 
 def _refusal(frame: pd.DataFrame, files: Sequence[Look], bad: np.ndarray) -> BadManifest | None:

@@ -1,4 +1,8 @@
-"""Doubts about patients' identifiers: one patient under two names leaks between splits, many under one are no patient."""
+"""Doubts about patients' identifiers: one patient under two names leaks between splits, many under one are no patient.
+
+Where nobody knows the patient of an image, an import takes the file itself for one. Such an identifier keeps a manifest
+valid; it is no patient, and nothing may be said of patients on its account.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import PurePath
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from core.data.tables import shown
 from core.images.placeholder import is_placeholder
@@ -38,6 +47,38 @@ def patient_doubts(patients: Sequence[str], splits: Sequence[str]) -> list[Doubt
         rows[patient].append(row)
     found = [_placeholders(rows), _rounded(rows), _spelled_twice(rows, splits), _giants(rows, len(patients))]
     return [doubt for doubt in found if doubt is not None]
+
+
+def without_patient(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which images have no patient, bool (N,): their identifier is the name of the file and no other image has it.
+
+    Args:
+        frame: columns path and patient_id, as of a manifest or of predictions.
+    """
+    patients = frame["patient_id"].astype("str")
+    alone = (patients.map(patients.value_counts()) == 1).to_numpy()
+    files = [PurePath(path.replace("\\", "/")).name.rpartition(".") for path in frame["path"].astype("str")]
+    own = [patient.rpartition("/")[2] == (stem or name) for patient, (stem, _, name) in zip(patients, files, strict=True)]
+    return np.asarray(alone & np.array(own, dtype=bool), dtype=np.bool_)
+
+
+def written_twice(frame: pd.DataFrame) -> tuple[int, int]:
+    """How many patients may be written in more than one way, and how many of these stand in several splits (columns
+    patient_id and split of `frame`)."""
+    splits: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
+    for patient, split in zip(frame["patient_id"].astype("str"), frame["split"].astype("str"), strict=True):
+        if not is_placeholder(patient):
+            key = spelling(patient)
+            names.setdefault(key, set()).add(patient)
+            splits.setdefault(key, set()).add(split)
+    twice = [key for key, found in names.items() if len(found) > 1]
+    return len(twice), sum(len(splits[key] - {""}) > 1 for key in twice)
+
+
+def patients_known(frame: pd.DataFrame) -> bool:
+    """Whether any image has a patient; as `without_patient`."""
+    return not len(frame) or not bool(without_patient(frame).all())
 
 
 def spelling(patient: str) -> str:

@@ -6,9 +6,11 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
+from core.data.identity import patient_doubts, spelling
 from core.data.manifest import LABELS, SPLITS
 from core.errors import BadManifest, Leakage
 
@@ -34,7 +36,8 @@ def assign_splits(frame: pd.DataFrame, val_fraction: float, test_fraction: float
     """Give every row a split; the rows keep their order.
 
     - No row has a split: patients go to train, val and test (no test when `test_fraction` is 0), as a whole, apart by
-      their label (malignant if any image is), so that the numbers of images come close to the fractions.
+      their label (malignant if any image is), so that the numbers of images come close to the fractions. Identifiers that
+      may be two ways to write one patient (P1 and p1, 0012 and 12) go together.
     - Every row has one: they are kept. When there is a train but no val (common in published sets), `val_fraction` of
       the train patients becomes val; the given test set stays as it is.
     - Some rows have one: refused. Filling the gaps would quietly change somebody's split.
@@ -72,8 +75,29 @@ def assign_splits(frame: pd.DataFrame, val_fraction: float, test_fraction: float
         notes.append(f"the manifest has no val: {moved} of {int(train.sum())} train images became val, by patient, seed {seed}")
     for note in notes:
         log.info(note)
-    result.attrs["notes"] = notes
+    doubts = patient_doubts(result["patient_id"].astype("str").to_list(), result["split"].astype("str").to_list())
+    result.attrs["notes"] = [*notes, *(doubt.message for doubt in doubts)]
     return result
+
+
+def split_origin(
+    frame: pd.DataFrame, val_fraction: float, test_fraction: float, seed: int
+) -> Literal["drawn", "validation drawn", "given"]:
+    """Where the splits of a run's manifest come from, found out by drawing again, which gives the same patients each time.
+
+    "drawn": all of it is what `assign_splits` draws; "validation drawn": validation is what it draws of train and validation,
+    beside a test set that was given; "given": neither.
+    """
+    own = frame["split"].astype("str")
+    rest = frame[own != "test"]
+    try:
+        drawn = assign_splits(frame.assign(split=""), val_fraction, test_fraction, seed)["split"]
+        if (drawn.to_numpy() == own.to_numpy()).all():
+            return "drawn"
+        again = assign_splits(rest.assign(split="train"), val_fraction, test_fraction, seed)["split"]
+        return "validation drawn" if (again.to_numpy() == own[rest.index].to_numpy()).all() else "given"
+    except BadManifest:  # it could not have been drawn
+        return "given"
 
 
 def leaking_patients(frame: pd.DataFrame) -> dict[str, list[str]]:
@@ -146,16 +170,22 @@ def _check_fractions(val: float, test: float) -> None:
 
 def _split(frame: pd.DataFrame, shares: Mapping[str, float], seed: int) -> pd.Series:
     """A split for each row of `frame`, by patient; `shares` sum to 1."""
-    patients = [
-        _Patient(str(identifier), len(labels), frozenset(labels)) for identifier, labels in frame.groupby("patient_id")["label"]
-    ]
+    identifiers = frame["patient_id"].astype("str")
+    together = identifiers.map(_first_of_alike(identifiers))
+    patients = [_Patient(str(name), len(labels), frozenset(labels)) for name, labels in frame.groupby(together)["label"]]
     _require_enough(patients, list(shares))
     # A hash, not a generator: the order of a patient depends on nothing but the seed and its identifier.
     patients.sort(key=lambda patient: hashlib.sha256(f"{seed}\0{patient.identifier}".encode()).digest())
     assigned = _fill(patients, shares, reserved={})
     if not _complete(patients, assigned, shares):
         assigned = _fill(patients, shares, reserved=_reserve(patients, list(shares)))
-    return frame["patient_id"].map(assigned).astype("str")
+    return together.map(assigned).astype("str")
+
+
+def _first_of_alike(identifiers: pd.Series) -> dict[str, str]:
+    """For each identifier the first, in their order as text, of those that may be the same patient written otherwise."""
+    alike: dict[str, str] = {}
+    return {name: alike.setdefault(spelling(name), name) for name in sorted(set(identifiers))}
 
 
 def _require_enough(patients: Sequence[_Patient], splits: Sequence[str]) -> None:

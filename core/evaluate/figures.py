@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from core.config.schema import EvaluationConfig
+from core.data.identity import patients_known
 from core.errors import NotEnoughData
 from core.evaluate.columns import LESIONS, OF_FILE, grouping
 from core.evaluate.result import CalibrationReport, DecisionTable, NetBenefit
@@ -153,7 +154,8 @@ def shortcuts_of(predictions: pd.DataFrame, training: pd.DataFrame | None, setti
 
     `training` has the metadata and labels of training images; None cross-validates among the predictions.
     """
-    audited = with_counts(predictions)
+    # Without patients there is nothing to count, and nobody is to be told of it.
+    audited = with_counts(predictions) if patients_known(predictions) else predictions
     try:
         return shortcut_audit(
             predictions["label"],

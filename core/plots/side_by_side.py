@@ -40,7 +40,9 @@ def metrics_figure(runs: Mapping[str, History], metric: str = "auc", *, height: 
     shown = {name: history for name, history in runs.items() if any(value is not None for value in history.series(metric))}
     if not shown:
         return empty_figure("None of these runs has finished an epoch yet.", height=height)
-    figure = base_figure("Epoch", f"{METRIC_TITLES.get(metric, metric)}, validation", height=height, revision="metrics")
+    figure = base_figure(
+        "Epoch", f"{METRIC_TITLES.get(metric, metric)}, validation (optimistic)", height=height, revision="metrics"
+    )
     colors = run_colors(list(runs))
     for name, history in shown.items():
         add_epoch_line(figure, history, history.series(metric), name, color=colors[name])

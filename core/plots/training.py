@@ -67,7 +67,8 @@ def metric_figure(
     chosen = [name for name in (names or METRIC_TITLES) if name in present]
     if not chosen:
         return empty_figure("No epoch is complete yet:<br>validation comes at the end of each.", height=height)
-    y = f"{METRIC_TITLES.get(chosen[0], chosen[0])}, validation" if len(chosen) == 1 else "Validation figure"
+    y = f"{METRIC_TITLES.get(chosen[0], chosen[0])}, validation" if len(chosen) == 1 else "Validation metric"
+    y += " (optimistic)"
     figure = base_figure("Epoch", y, height=height, revision="metrics")
     for index, name in enumerate(chosen):
         color, dash = _METRIC_COLORS[index % 4], _METRIC_DASHES[index % 4]

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 from core.atomic import write_text
 from core.report.checklists import CLAIM, TRIPOD, checklist, numbers_for, open_questions
 from core.report.document import Block, Document, Numbers, Section, Text
+from core.report.given import partly
 from core.report.heatmaps import cases
 from core.report.material import Material, read_material
 from core.report.notes import FILE, Notes, keep_notes, questions, write_questions
 from core.report.page import render
 from core.report.sections import checks, closing, data, front, results
 from core.report.sections.methods import methods, openness
+from core.report.sections.reader import reader
 from core.training.folder import Presence, require_regular
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ def gather(run: Run, predictor: Predictor | None = None) -> Document:
                 checks.heatmap_audit(material),
                 cases(material, predictor),
                 results.openings(material),
+                reader(material),
                 results.baselines(material),
             ),
         ),
@@ -110,6 +113,12 @@ def _with_items(section: Section) -> Section:
     return replace(section, items=numbers_for(section.id), sections=tuple(map(_with_items, section.sections)))
 
 
+def _of(guideline: str, found: dict[str, str]) -> dict[str, str]:
+    """What `partly` found of one guideline, by the number alone."""
+    named = ((item.partition(" "), why) for item, why in found.items())
+    return {number: why for (name, _, number), why in named if name == guideline}
+
+
 def _with_checklists(document: Document, material: Material) -> Document:
     """The document with both checklists filled in: they tell where everything else stands."""
     everything, numbers = document.walk(), Numbers.of(document)
@@ -122,12 +131,13 @@ def _with_checklists(document: Document, material: Material) -> Document:
         if waiting
         else "Every question for the authors is answered."
     )
+    about, found = (everything, numbers, answered), partly(material)
     tables: dict[str, tuple[Block, ...]] = {
         "appendix-tripod": (
             Text(text),
-            checklist(TRIPOD, "TRIPOD+AI, item by item (Collins et al. 2024).", everything, numbers, answered),
+            checklist(TRIPOD, "TRIPOD+AI, item by item (Collins et al. 2024).", *about, _of("TRIPOD", found)),
         ),
-        "appendix-claim": (checklist(CLAIM, "CLAIM 2024, item by item (Tejani et al. 2024).", everything, numbers, answered),),
+        "appendix-claim": (checklist(CLAIM, "CLAIM 2024, item by item (Tejani et al. 2024).", *about, _of("CLAIM", found)),),
     }
     sections = tuple(replace(part, blocks=tables.get(part.id, part.blocks)) for part in document.sections)
     return replace(document, sections=sections)

@@ -6,7 +6,7 @@ Sources: Collins et al., BMJ 2024;385:e078378 (27 items, 52 with their parts). T
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -138,11 +138,19 @@ def numbers_for(section: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def checklist(items: Iterable[Item], caption: str, sections: Iterable[Section], numbers: Numbers, answered: set[str]) -> Table:
+def checklist(
+    items: Iterable[Item],
+    caption: str,
+    sections: Iterable[Section],
+    numbers: Numbers,
+    answered: set[str],
+    partly: Mapping[str, str],
+) -> Table:
     """A row an item: where it stands, who fills it, and whether that is done.
 
     Args:
         answered: keys of report.yaml that have an answer.
+        partly: by the item's number, what its text does not give (core.report.given).
     """
     waiting = {section.id for section in sections if any(isinstance(block, Missing) for block in section.blocks)}
     rows, marked = [], set()
@@ -150,10 +158,15 @@ def checklist(items: Iterable[Item], caption: str, sections: Iterable[Section], 
         open_keys = [key for key in item.keys if key not in answered]
         state = []
         if item.by != "authors":
-            state.append("needs a command, see there" if item.section in waiting else "given")
+            if item.section in waiting:
+                state.append("needs a command, see there")
+            elif item.number in partly:
+                state.append(f"in part: {partly[item.number]}")
+            else:
+                state.append("given")
         if item.keys:
             state.append(f"authors: open (`{'`, `'.join(open_keys)}`)" if open_keys else "authors: given")
-        if open_keys or (item.by != "authors" and item.section in waiting):
+        if open_keys or (item.by != "authors" and (item.section in waiting or item.number in partly)):
             marked.add(index)
         where = "Abstract" if item.section == "abstract" else numbers.headings[item.section]
         by = {"both": "MammoLab and authors", "authors": "authors", "MammoLab": "MammoLab"}[item.by]

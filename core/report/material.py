@@ -13,13 +13,16 @@ import pandas as pd
 
 from core.config import Config
 from core.data import is_synthetic
+from core.data.identity import patients_known, without_patient
 from core.errors import BadRun
 from core.evaluate import Evaluation, read_evaluation
+from core.evaluate.endpoint import Declared, read_declared
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
 from core.training.accesses import Access, accesses
 from core.training.lineage import Parent, read_parent
+from core.training.seen import TestSetUse, test_set_use
 from core.training.status import read_status
 
 if TYPE_CHECKING:
@@ -98,9 +101,35 @@ class Material:
             return str(error).replace(str(self.run.path), self.name).replace(str(self.run.path.parent), "the folder of runs")
 
     @cached_property
+    def declared(self) -> Declared | str:
+        """The primary endpoint; in words where its file is damaged."""
+        try:
+            return read_declared(self.run.path)
+        except BadRun as error:
+            return str(error).replace(str(self.run.path), self.name)
+
+    @cached_property
+    def use(self) -> TestSetUse | str:
+        """Which models were scored on the test set; in words where a record is damaged."""
+        try:
+            return test_set_use(self.run.path)
+        except BadRun as error:
+            return str(error).replace(str(self.run.path), self.name).replace(str(self.run.path.parent), "the folder of runs")
+
+    @cached_property
     def created(self) -> float | None:
         """When the run was made, seconds since 1970; None where its status does not say."""
         return read_status(self.run.path / "status.json").created
+
+    @cached_property
+    def patients_known(self) -> bool:
+        """Whether the manifest knows patients; where every file is a patient of its own, nothing is said of patients."""
+        return patients_known(self.rows)
+
+    @cached_property
+    def without_patient(self) -> int:
+        """How many images are a patient of their own, since nobody knows whose they are."""
+        return int(without_patient(self.rows).sum())
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ FEATURES = {
     "format": "File format",
     "folder": "Folder",
     "invasive": "Invasive",
+    "images_of_patient": "Number of the patient's images",
+    "sides_of_patient": "Number of the patient's sides",
 }
 
 
@@ -66,6 +69,11 @@ def signed(value: float) -> str:
     return f"{value:.3f}".replace("-", "−")
 
 
+def minus(text: str) -> str:
+    """The text with minus signs before its numbers, where it has hyphens."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+
+
 def value_title(feature: str, value: str) -> str:
     """A value of a feature as a person reads it."""
     return {"0": "no", "1": "yes"}.get(value, value) if feature in _YES_NO else value
@@ -76,13 +84,16 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} ({part / whole:.1%})" if whole else f"{part:,}"
 
 
-def counts_of(summary: Summary) -> str:
-    """How many units of the level, of which malignant, of how many patients."""
+def counts_of(summary: Summary, patients_known: bool = True) -> str:
+    """How many units of the level, of which malignant, of how many patients (where these are known)."""
     counts = summary.counts
-    return (
-        f"{summary.rows:,} {UNITS[summary.level]} ({counts.tp + counts.fn:,} malignant, {counts.tn + counts.fp:,} benign) of "
-        f"{summary.patients:,} patients"
-    )
+    units = f"{summary.rows:,} {UNITS[summary.level]} ({counts.tp + counts.fn:,} malignant, {counts.tn + counts.fp:,} benign)"
+    return f"{units} of {summary.patients:,} patients" if patients_known else units
+
+
+def size_of(images: int, patients: int, known: bool = True) -> str:
+    """`1,200 images of 300 patients`; only the images where nobody knows whose they are."""
+    return f"{images:,} images of {patients:,} patients" if known else f"{images:,} images"
 
 
 def missing_figures(levels: Mapping[str, Summary | str]) -> list[str]:

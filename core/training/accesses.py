@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 FILE = "test_accesses.jsonl"
 SETS = ".test_sets"  # in the folder of runs: which images a long access was to, a file a set
 LIMIT = 1 << 23  # bytes of a record
+MODEL_DIGITS = 16  # of the SHA-256 of weights
+OPENING = "opening:"  # begins the id of what stands in evaluation.json only
 
 SCORED, IMAGES, LABELS, HEATMAPS, AUDIT, PREDICTION = "scored", "images", "labels", "heatmaps", "audit", "prediction"
 KINDS = {
@@ -50,7 +52,8 @@ class Access:
     `images`: how many of the test set. `run`: by which run ("" in a run's own record: by itself), or `manifest`: of which data
     set. `before_threshold`: whether the threshold of the run that is asked had not been frozen yet. `inherited`: the run that
     it was copied from when this one was forked. `times`: how many lines it stands for, the last of them at `last`. `keys` or
-    `test_set` (a file in SETS) say which images; only the folder of runs needs them.
+    `test_set` (a file in SETS) say which images; only the folder of runs needs them. `model`: the first digits of the
+    SHA-256 of the weights that were scored, "" where an earlier version did not write it down.
     """
 
     when: str
@@ -67,11 +70,17 @@ class Access:
     id: str = ""
     keys: tuple[str, ...] = ()
     test_set: str = ""
+    model: str = ""
 
     @property
     def counts(self) -> bool:
         """Whether it is an access, and not what was decided after one."""
         return self.kind in KINDS
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether it is a scoring by the run in whose own record it stands."""
+        return self.kind == SCORED and not self.run and not self.inherited
 
     @property
     def latest(self) -> str:
@@ -96,19 +105,41 @@ def accesses(folder: Path) -> tuple[Access, ...]:
     Raises:
         BadRun: a record, or evaluation.json, is damaged; that is never taken for "no access".
     """
-    found = list(read_record(folder))
+    found = list(own_accesses(folder))
     if (folder.parent / FILE).exists():
         own = test_set_of(folder)
         others = of_root(folder.parent, own, skip=found)
         found += [replace(judged(each, folder), keys=(), test_set="") for each in others]
-    scored = {each.when for each in found if each.kind == SCORED}
-    found += [opening for opening in _openings(folder) if opening.when not in scored]
     chosen = max((each.latest for each in found if each.kind == THRESHOLD), default="")
     return tuple(
         sorted(
             (replace(each, before_threshold=True) if each.when < chosen else each for each in found), key=lambda each: each.when
         )
     )
+
+
+def own_accesses(folder: Path) -> tuple[Access, ...]:
+    """Those in the folder itself: in its record, and the openings in evaluation.json that an earlier version counted.
+
+    Raises:
+        BadRun: as `accesses`.
+    """
+    openings = _openings(folder)
+    models = {opening.when: opening.model for opening in openings}
+    found = [
+        replace(each, model=each.model or models.get(each.when, "")) if each.by_itself else each for each in read_record(folder)
+    ]
+    scored = {each.when for each in found if each.kind == SCORED}
+    return (*found, *(opening for opening in openings if opening.when not in scored))
+
+
+def weights_of(folder: Path) -> str:
+    """The first digits of the SHA-256 of the run's weights, as its card says; "" where there is none."""
+    try:
+        card = read_json(folder / "model.json")
+    except (OSError, ValueError):  # whoever loads the model says what is wrong with it
+        return ""
+    return str(card.get("weights_sha256", ""))[:MODEL_DIGITS] if isinstance(card, dict) else ""
 
 
 def access_counts(folder: Path) -> dict[str, int]:
@@ -173,7 +204,17 @@ def _check(access: Access) -> None:
     """Raises ValueError for what no record has."""
     if access.kind not in KINDS and access.kind not in NOTES:
         raise ValueError(f"kind {access.kind!r} is none of {', '.join((*KINDS, *NOTES))}")
-    texts = (access.when, access.where, access.run, access.manifest, access.detail, access.inherited, access.last, access.id)
+    texts = (
+        access.when,
+        access.where,
+        access.run,
+        access.manifest,
+        access.detail,
+        access.inherited,
+        access.last,
+        access.id,
+        access.model,
+    )
     if not all(isinstance(text, str) for text in (*texts, access.test_set, *access.keys)):
         raise ValueError("expected text")
     if access.when and datetime.fromisoformat(access.when).tzinfo is None:
@@ -233,14 +274,25 @@ def _openings(folder: Path) -> list[Access]:
     found: list[Access] = []
     try:
         count = int(test.get("opened", 0))
-        times = [str(each["when"]) for each in test.get("history", ())] or ([str(test.get("last_opened", ""))] if count else [])
+        history = [(str(each["when"]), str(each.get("weights_sha256", ""))) for each in test.get("history", ())]
+        last = (str(test.get("last_opened", "")), str(test.get("weights_sha256", "")))
+        times = history or ([last] if count else [])
         images = int((test.get("images")) or 0)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / "evaluation.json", f"the entry of test: {error}") from error
-    for number, when in enumerate(times):
+    for number, (when, weights) in enumerate(times):
         # Earlier ones were only counted: the first that is known stands for them too. A first version kept no time at all.
         more = count - len(times) if number == 0 else 0
         found.append(
-            Access(when, SCORED, "evaluate", images, times=1 + max(0, more), before_threshold=False, id=f"opening:{when}")
+            Access(
+                when,
+                SCORED,
+                "evaluate",
+                images,
+                times=1 + max(0, more),
+                before_threshold=False,
+                id=f"{OPENING}{when}",
+                model=weights[:MODEL_DIGITS],
+            )
         )
     return found

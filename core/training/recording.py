@@ -17,7 +17,20 @@ from filelock import FileLock
 from core.atomic import replacing, write_text
 from core.errors import BadRun, NotRecorded
 from core.small_files import irregular, read_bytes
-from core.training.accesses import FILE, LIMIT, SETS, THRESHOLD, Access, accesses, holds, judged, of_root, parse_record
+from core.training.accesses import (
+    FILE,
+    LIMIT,
+    SCORED,
+    SETS,
+    THRESHOLD,
+    Access,
+    accesses,
+    holds,
+    judged,
+    of_root,
+    parse_record,
+    weights_of,
+)
 from core.training.locks import ACCESSES, Timeout, take
 from core.training.test_sets import TestSet, all_test_sets, test_set_of
 
@@ -75,6 +88,7 @@ def record(
         manifest=str(manifest),
         detail=detail,
         id=uuid.uuid4().hex[:16],
+        model=weights_of(run) if run is not None and kind == SCORED else "",
     )
     if run is not None:  # its own record comes first, and has to succeed
         _append(run, [judged(replace(access, run=""), run)])
@@ -235,7 +249,7 @@ def _folded(folder: Path, content: bytes) -> bytes:
 
 
 def _kind(each: Access) -> tuple[Any, ...]:
-    flags = (each.before_threshold, each.inherited, each.test_set)
+    flags = (each.before_threshold, each.inherited, each.test_set, each.model)
     return (each.kind, each.where, each.run, each.manifest, each.detail, *flags)
 
 

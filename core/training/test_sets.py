@@ -1,7 +1,9 @@
 """Which images are test images: the test splits of runs and of manifests, and which of them have not been opened.
 
 An image is known by keys: where it is, whose it is (patient, file name and size: a copy in another folder), and what is in
-it (the SHA-256 of its file, once it was prepared). One that was converted to another format has none of these in common.
+it (the SHA-256 of its file, once it was prepared). One that was converted to another format has none of these in common. A
+test set also has a key for each of its patients, so that two of them are one where they show the same patients in other images.
+Keys are hashes: they name no patient and no file.
 """
 
 from __future__ import annotations
@@ -36,8 +38,8 @@ MANIFEST = "manifest.csv"
 class TestSet:
     """The test images of a run (`folder`), or of a data set's own split (`folder` None).
 
-    `keys` of the test images, `known` of all images of the run; `images` are counted. `opened`: whether the run was evaluated
-    on them; a data set as such never is.
+    `keys` of the test images and of their patients, `known` of all images of the run; `images` are counted. `opened`: whether
+    the run was evaluated on them; a data set as such never is.
     """
 
     name: str
@@ -58,6 +60,11 @@ def image_keys(path: str, patient: str = "", content: str = "") -> tuple[str, ..
     if len(content) == 64:
         keys.append(f"c{content[:16]}")
     return tuple(key for key in keys if key)
+
+
+def patient_key(path: str, patient: str) -> str:
+    """The key of an image's patient. It holds the image's folder too: another data set's patient 12 is another person."""
+    return _key("q", os.path.normcase(os.path.dirname(path)), patient)  # noqa: PTH120  other systems' paths too
 
 
 def file_keys(source: Path | str | bytes) -> tuple[str, ...]:
@@ -133,6 +140,8 @@ def _read(path: Path, name: str, folder: Path | None, *, opened: bool) -> TestSe
         if split == "test":
             images += 1
             test.update(keys)
+            if patient:
+                test.add(patient_key(place, patient))
     return TestSet(name, folder, images, frozenset(test), frozenset(known), opened)
 
 

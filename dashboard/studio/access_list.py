@@ -8,7 +8,8 @@ import streamlit as st
 
 from core.errors import BadRun
 from core.training.accesses import access_counts, accesses, counts_in_words
-from dashboard import components
+from core.training.seen import seen_words
+from dashboard import components, results
 from dashboard.studio import paper
 
 if TYPE_CHECKING:
@@ -25,6 +26,19 @@ def summary(run: Run) -> None:
         return
     words = f"Recorded so far: {counts_in_words(counts)}." if counts else "No access to its images has been recorded."
     st.caption(f":material/history: {words}")
+
+
+def models(run: Run) -> None:
+    """How many models were scored on this test set before and after this one, and when; what may be missing as a warning."""
+    try:
+        use = results.test_set_use(run)
+    except BadRun as error:
+        components.show_error(error)
+        return
+    words = seen_words(use, results.patients_known(run))
+    st.markdown(f":material/groups: {components.plain(' '.join(words[: len(words) - bool(use.gap)]))}")
+    if use.gap:
+        st.warning(components.plain(use.gap), icon=":material/warning:")
 
 
 def table(run: Run) -> None:

@@ -121,8 +121,10 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
         else:
             press = st.button("Use this threshold", type="primary", icon=":material/lock:", key="evaluate:freeze")
     st.caption(
-        "This chooses a threshold by this rule for images, breasts and patients, each on validation, and stores them "
-        "with the model. " + (f"In use now: {_words(scene.rule)}." if scene.rule else "")
+        "This chooses a threshold by this rule"
+        + (" for images, breasts and patients, each" if scene.patients_known else "")
+        + " on validation, and stores it with the model. "
+        + (f"In use now: {_words(scene.rule)}." if scene.rule else "")
     )
     if press:
         with components.errors_shown():

@@ -118,6 +118,8 @@ def _note(scene: Scene, name: str) -> str:
     for label in about:
         patients = getattr(scene.summary, f"{label}_patients")
         if patients < MIN_PATIENTS:
+            if not scene.patients_known:
+                return f"{patients} {label} images: too few, at least {MIN_PATIENTS} needed"
             return f"{patients} patients with {label} {scene.units}: too few, at least {MIN_PATIENTS} needed"
     return ""
 

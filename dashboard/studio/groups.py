@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.evaluate.tested import comparisons, count_tests, differing
 from core.metrics import Interval
 from dashboard import components, kept
 from dashboard.studio import paper
@@ -39,15 +40,17 @@ FEATURES = {
     "inverted": "Stored inverted",
     "burned_in": "Burned-in text or markers",
     "folder": "Folder",
+    "images_of_patient": "Images of the patient",
+    "sides_of_patient": "Sides of the patient",
     "all together": "All together",
 }
 SHOWN = {"auc": "ROC AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 GROUP_HELP = """
 **How to read it.** A dot with its line is a group's figure with its 95% interval; the shaded band is that of all images.
-With ten groups, one will stand out by chance alone. So each group is tested against all others, and the p values are
-**adjusted for the number of tests** (Holm): only an adjusted p below 0.05 is worth a second look.
+With ten groups, one will stand out by chance alone. So each group is tested against all other images whose value is known,
+and the p values are **adjusted for the number of tests** (Holm): only an adjusted p below 0.05 is worth a second look.
 
-A group with fewer than five patients of a class gets no number: it would be noise. Groups are counted by images.
+A group with fewer than five {people} of a class gets no number: it would be noise. Groups are counted by images.
 Sensitivity and specificity are those at the threshold that was in use when the split was scored, wherever the slider stands.
 """
 SHORTCUT_HELP = """
@@ -57,7 +60,8 @@ SHORTCUT_HELP = """
 which learned where the model learned. 0.5 is chance.
 
 **The model, among equals** compares only images that share the value (the same scanner, the same age band). If the model's AUC
-falls there, part of what it knew was the scanner or the age.
+falls there, part of what it knew was the scanner or the age. Of numbers, and of all columns together, images share a fifth of
+the range only: what the metadata still tell within a fifth remains in that AUC.
 """
 
 
@@ -81,7 +85,7 @@ def subgroups(scene: Scene) -> None:
         shown = kept.segmented("Figure", SHOWN, "evaluate:subgroup_figure", hide_label=True)
         st.markdown(_finding(every), width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
-            st.markdown(GROUP_HELP)
+            st.markdown(GROUP_HELP.format(people=scene.people))
     # A kind of lesion is one of malignant images: only how many of them are found can be told.
     lesions = {row.feature for row in every if row.compared == "sensitivity"}
     rows = tuple(row for row in every if row.feature not in lesions or (shown == "sensitivity" and row.malignant_images))
@@ -94,13 +98,18 @@ def subgroups(scene: Scene) -> None:
 
 
 def _finding(rows: tuple[Subgroup, ...]) -> str:
-    tests = sum(row.adjusted is not None for row in rows)
-    odd = [f"{_name(row.feature)} {row.value}" for row in rows if row.adjusted is not None and row.adjusted < 0.05]
+    tests = count_tests(rows)
+    odd = [
+        f"{_name(row.feature)} {row.value} ({', '.join(each.name for each in differing(row))})"
+        for row in rows
+        if differing(row)
+    ]
     if not tests:
-        return "No group has enough patients to be tested against the others."
+        return "No group has enough data to be tested against the others."
+    made = "1 test" if tests == 1 else f"{tests} tests"
     if odd:
-        return f"**{', '.join(odd)}** differ{'s' if len(odd) == 1 else ''} from the rest, adjusted for {tests} tests."
-    return f"No group differs from the rest, adjusted for {tests} tests."
+        return f"**{', '.join(odd)}** differ{'s' if len(odd) == 1 else ''} from the others, adjusted for {made}."
+    return f"No group is shown to differ from the others, adjusted for {made}."
 
 
 def _forest(scene: Scene, rows: tuple[Subgroup, ...], shown: str) -> None:
@@ -128,7 +137,7 @@ def _reference(scene: Scene, shown: str) -> Interval | None:
 
 
 def _short(figure: Interval | str) -> Interval | str:
-    return "too few patients" if isinstance(figure, str) else figure
+    return "too few of a class" if isinstance(figure, str) else figure
 
 
 def _table(rows: tuple[Subgroup, ...], shown: str) -> None:
@@ -140,7 +149,8 @@ def _table(rows: tuple[Subgroup, ...], shown: str) -> None:
             lines.append([_name(feature)])
         counts = f"{row.images:,} / {row.malignant_images:,}"
         figure = getattr(row, shown)
-        p = row.adjusted if row.compared == shown else None
+        adjusted = {each.name.lower(): each.adjusted for each in comparisons(row)}
+        p = adjusted.get(shown)
         lines.append([row.value, counts, figure.split(":")[0] if isinstance(figure, str) else figure, paper.p_value(p)])
     paper.table(["Group", "images / malignant", SHOWN[shown], "adjusted p"], lines)
 
@@ -153,7 +163,8 @@ def _caption(scene: Scene, rows: tuple[Subgroup, ...]) -> None:
     if any(row.compared == "sensitivity" for row in rows):
         notes.append("Kinds of lesions stand under Sensitivity and are compared by it, all other groups by AUC.")
     notes.append(
-        "Shaded: all images. p values: two-sided, the group against all others, adjusted for all tests of the table (Holm)."
+        "Shaded: all images. p values: two-sided, the group against all other images whose value is known, adjusted for all "
+        "tests of the table (Holm)."
     )
     st.caption(" ".join(notes))
 
@@ -168,7 +179,8 @@ def shortcuts(scene: Scene) -> None:
         st.info(audit, icon=":material/info:")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(verdict(audit), width="stretch")
+        against = "" if audit.metadata is None else f" {components.plain(audit.metadata.sentence)}"
+        st.markdown(f"{verdict(audit)}{against}", width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(SHORTCUT_HELP)
     left, right = paper.halves("shortcuts", (400, 480))
@@ -183,8 +195,9 @@ def shortcuts(scene: Scene) -> None:
     if audit.learned_on:
         how = f"metadata learned on the {audit.learned_on:,} training images"
     else:
-        how = f"metadata cross-validated in {audit.folds} folds with patients kept apart"
-    notes.append(f"{audit.images:,} images of {audit.patients:,} patients; {how}.")
+        how = f"metadata cross-validated in {audit.folds} folds with {scene.people} kept apart"
+    size = f"{audit.images:,} images of {audit.patients:,} patients" if scene.patients_known else f"{audit.images:,} images"
+    notes.append(f"{size}; {how}.")
     st.caption(" ".join(notes))
 
 
@@ -200,8 +213,6 @@ def verdict(audit: ShortcutAudit) -> str:
     telling_apart = "All metadata together tell" if everything else f"{_name(strongest.feature)} alone tells"
     it = "them" if everything else "it"
     words = f"**{telling_apart} the label** with an AUC of {strongest.auc:.2f}; the model has {audit.model:.2f}. "
-    if strongest.auc.high >= audit.model.low:
-        words += "The two intervals meet: the model is not shown to know more than its metadata. "
     within = strongest.within
     if isinstance(within, str):
         return words + f"Too few images share {it} to say what the model knows beyond."

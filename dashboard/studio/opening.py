@@ -10,9 +10,10 @@ import streamlit as st
 from core.evaluate.result import excluded_words
 from core.metrics import frozen_thresholds
 from core.training.lineage import read_parent
+from core.training.optimism import OPTIMISTIC
 from dashboard import components, judging, results
 from dashboard.components import number
-from dashboard.studio import access_list, paper, tables
+from dashboard.studio import access_list, endpoint, paper, tables
 from dashboard.studio.scene import SPLITS, UNITS
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def not_scored(run: Run, split: str) -> None:
                 "fixed on validation. Each opening is counted and printed in the report."
             )
             access_list.summary(run)
+            access_list.models(run)
+            endpoint.form(run)
             confirmed_opening(run, "Open the test set", "evaluate:start")
             with st.expander("What its test images were used for"):
                 access_list.table(run)
@@ -109,14 +112,15 @@ def about(run: Run, found: Evaluation) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.synthetic:
             st.badge("SYNTHETIC", color="orange", help="The demo set: a figure on it says nothing about real mammograms.")
-        parts = [f"{found.images:,} images of {found.patients:,} patients"]
+        whose = f" of {found.patients:,} patients" if results.patients_known(run) else ", of nobody that is known"
+        parts = [f"{found.images:,} images{whose}"]
         if found.excluded:
             parts.append(excluded_words(found.excluded))
         times = "once" if found.opened == 1 else f"{found.opened} times"
         if found.split == "test":
             parts.append(f"test set opened **{times}**, last {_day(found.last_opened)}")
         else:
-            parts.append(f"scored {_day(found.last_opened)}")
+            parts.append(f"scored {_day(found.last_opened)}, **{OPTIMISTIC}**")
         st.markdown(" · ".join(parts + _inherited(run, found.split)), width="stretch")
         with st.container(horizontal=True, width="content", gap="small"):
             tables.downloads(run, found)
@@ -128,6 +132,9 @@ def about(run: Run, found: Evaluation) -> None:
                         score(run, found.split)
             elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
                 score(run, found.split)
+    if found.split == "test":
+        access_list.models(run)
+        endpoint.declared(run)
     _outdated(run, found)
     judging.chance_notice(run)
     if found.excluded:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from dashboard import kept, services
-from dashboard.studio import calibrating, cases, charts, choosing, comparing, groups, screening, tables
+from dashboard.studio import calibrating, cases, charts, choosing, comparing, groups, patients, reader, screening, tables
 from dashboard.studio.scene import Scene
 
 Part = Callable[[Scene], None]
 GROUPS: Mapping[str, Mapping[str, Part]] = {
     "Overview": {"Curves": charts.charts, "Calibration": calibrating.calibrating, "All numbers": tables.figures},
     "Threshold": {"Choose a threshold": choosing.choosing, "Screening": screening.screening},
-    "Fairness & shortcuts": {"Subgroups": groups.subgroups, "Shortcuts": groups.shortcuts},
+    "Fairness & shortcuts": {"Subgroups": groups.subgroups, "Shortcuts": groups.shortcuts, "Patients": patients.patients},
     "Cases": {"Mistakes": cases.cases, "All images": tables.images},
-    "Compare": {"Compare": comparing.comparing},
+    "Compare": {"Compare runs": comparing.comparing, "Reader": reader.reader},
 }
 _GROUP, _PART = "evaluate:group", "evaluate:part:"
 

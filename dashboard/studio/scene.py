@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
-from dashboard import services
+from dashboard import results, services
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +42,16 @@ class Scene:
     def units(self) -> str:
         """What is counted, in words."""
         return UNITS[self.level]
+
+    @property
+    def patients_known(self) -> bool:
+        """Whether anybody knows whose the images are; without, the pages speak of images only."""
+        return results.patients_known(self.run)
+
+    @property
+    def people(self) -> str:
+        """What intervals take for independent, in words."""
+        return "patients" if self.patients_known else "images"
 
     @cached_property
     def card(self) -> dict[str, Any]:

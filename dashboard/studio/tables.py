@@ -34,8 +34,12 @@ def figures(scene: Scene) -> None:
         made = f"the earlier threshold {summary.threshold:.3f} (in use now: {scene.frozen:.3f})"
     st.caption(
         f"At {made}, wherever the slider stands, by {scene.units}. "
-        f"Patients, never images, are resampled {summary.samples:,} times: {summary.patients:,} patients, "
-        f"{summary.malignant_patients:,} with a malignant and {summary.benign_patients:,} with a benign {summary.level}."
+        + (
+            f"Patients, never images, are resampled {summary.samples:,} times: {summary.patients:,} patients, "
+            f"{summary.malignant_patients:,} with a malignant and {summary.benign_patients:,} with a benign {summary.level}."
+            if scene.patients_known
+            else f"Images are resampled {summary.samples:,} times: whose they are is not known, intervals may be narrow."
+        )
     )
 
 

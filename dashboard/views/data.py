@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard import components, import_options, kept, pictures, sealing, services
+from dashboard import components, composition, import_options, kept, pictures, sealing, services
 from dashboard.components import Metric
 from dashboard.images import image_ref, look
 from dashboard.pictures import Tile
@@ -217,8 +217,8 @@ def counts(frame: pd.DataFrame) -> None:
     with right:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
-        per = frame.groupby("patient_id").size()
-        st.markdown(f"Images per patient: median {per.median():.0f} (range {per.min()}–{per.max()}).")
+    st.markdown("## What patients are made of", anchors=False)
+    composition.table(frame)
 
 
 # ---------------------------------------------------------------- problems

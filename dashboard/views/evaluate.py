@@ -20,8 +20,9 @@ def show() -> None:
     with middle:
         split = kept.segmented("Split", SPLITS, "evaluate:split")
     with right:
+        levels = LEVELS if results.patients_known(run) else {"image": LEVELS["image"]}
         level = kept.segmented(
-            "Count per", LEVELS, "evaluate:level", help="Scores of one breast, or one patient, are averaged."
+            "Count per", levels, "evaluate:level", help="Scores of one breast, or one patient, are averaged."
         )
     task = results.evaluation_task(run, split)
     scoring = task is not None and task.running
@@ -62,6 +63,6 @@ def studio(scene: Scene) -> None:
 
 
 with components.page(
-    "Evaluate", "How good the model is on patients it has never seen, and what a threshold does to its decisions."
+    "Evaluate", "How good the model is on images it has never seen, and what a threshold does to its decisions."
 ):
     show()

@@ -101,7 +101,8 @@ def training_now() -> None:
                 name = watch.monitored(status.monitor)
                 value = followed.figure_of_epoch(name)
                 if value is not None:
-                    st.markdown(f"{METRICS.get(name, name)} {components.number(value)} after epoch {status.epoch}")
+                    title = METRICS.get(name, name)
+                    st.markdown(f"{title} {components.number(value)} on validation (optimistic) after epoch {status.epoch}")
                 if st.button("Watch it", icon=":material/monitoring:", key=f"home:watch:{run.name}"):
                     results.watch_run(run)
                     st.switch_page(components.PAGES["train"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.training.optimism import OPTIMISTIC
 from dashboard import components, controls, fork_form, judging, kept, overview, results, services
 from dashboard.components import duration, plain
 from dashboard.overview import Row, figure_text
@@ -84,8 +85,7 @@ def table() -> None:
             "Duration": st.column_config.TextColumn(help="From its first start to its end; pauses count."),
             "Validation AUC": st.column_config.TextColumn(
                 width=INTERVAL,
-                help="ROC AUC of the kept model on its validation images, with the 95 % interval over patients. "
-                "The best epoch was chosen on these very images: a little flattering.",
+                help=f"ROC AUC of the kept model on its validation images, with its 95 % interval; {OPTIMISTIC}.",
             ),
             "Better than chance": st.column_config.TextColumn(
                 help="Whether its validation scores show that; the note says why not.",

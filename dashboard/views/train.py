@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.errors import LabError
 from core.small_files import irregular
+from core.training.optimism import OPTIMISTIC
 from dashboard import ahead, components, controls, judging, kept, new_run, overview, pictures, results, services
 from dashboard.components import Metric, duration, number
 from dashboard.states import LAUNCHERS, state_of
@@ -187,7 +188,9 @@ def cards(run: Run, status: Status) -> None:
                 Metric(
                     METRIC_TITLES.get(name, name),
                     number(followed.figure_of_epoch(name)),
-                    f"best {number(best)}, epoch {status.best_epoch}" if status.best_epoch else "best: none yet",
+                    f"best {number(best)}, epoch {status.best_epoch}; optimistic: it chose that epoch"
+                    if status.best_epoch
+                    else "best: none yet",
                 ),
                 Metric("Images/s", "–" if rate is None else f"{float(rate):.1f}", spent),
                 Metric("Learning rate", "–" if learning is None else f"{float(learning):.1e}", "of the last step"),
@@ -216,7 +219,7 @@ def outcome(run: Run, status: Status) -> None:
     has_model = services.has_model(run)
     chance = judging.chance_notice(run)
     best = f" The best model is of epoch {status.best_epoch}" if status.best_epoch else ""
-    figure = f" ({_title(status)} {number(best_value(run, status))} on validation)." if best else ""
+    figure = f" ({_title(status)} {number(best_value(run, status))} on validation, {OPTIMISTIC})." if best else ""
     reason = f" {components.plain(_sentence(status.reason))}" if status.reason else ""
     words, buttons = st.columns([4, 1], vertical_alignment="center")
     with words:

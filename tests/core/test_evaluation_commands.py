@@ -32,7 +32,8 @@ def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path,
     assert "baselines: none is comparable" in out and "opened once" in out
     main(["evaluate", "one", "--full"])
     out = capsys.readouterr().out
-    assert "opened 2 times" in out and "minus rest" in out and "label told from" in out
+    assert "opened 2 times" in out and "minus others" in out and "label told from" in out
+    assert "AUC by patient under other rules" in out
     for level in ("image", "breast", "patient"):
         assert f"net benefit per {level}, " in out and f"calibration by {level}, predicting the prevalence: Brier" in out
 

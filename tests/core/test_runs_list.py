@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def listed(root: Path, capsys: pytest.CaptureFixture[str]) -> Listed:
         return rows
 
     return call
+
+
+def test_figures_of_the_list_have_intervals_and_those_of_validation_are_called_optimistic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("checkpoints: runs\n", encoding="utf-8")
+    run = make_saved_run(tmp_path / "runs" / "one", validation={"auc": 0.765})
+    entry = {"weights_sha256": run.model_card()["weights_sha256"], "metrics": {"auc": {"value": 0.7, "low": 0.6, "high": 0.8}}}
+    (run.path / "evaluation.json").write_text(json.dumps({"test": entry}), encoding="utf-8")
+    assert main(["runs"]) == 0
+    said = capsys.readouterr()
+    assert "val AUC (optimistic)" in said.out and "0.700 [0.600, 0.800]" in said.out
+    assert re.search(r"0\.765 \[0\.\d{3}, \d\.\d{3}\]", said.out)
+    assert "optimistic: it chose the epoch and the threshold" in said.err
 
 
 def test_a_sound_run_has_its_figures_and_no_reason(listed: Listed) -> None:

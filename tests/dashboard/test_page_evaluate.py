@@ -439,7 +439,7 @@ def test_two_runs_are_compared_on_the_same_images(scored: Run, workspace: Any) -
 
     shutil.copytree(scored.path, workspace / "checkpoints" / "twin")
     services.set_current_run("tiny")
-    app = open_tab("Compare")
+    app = open_tab("Compare runs")
     assert "Neither run is shown to be better" in texts(app)
     assert "20 images in both" in texts(app)
     names = [trace.get("name", "") for trace in figures(app)["evaluate:compare"]["data"]]
@@ -456,7 +456,7 @@ def test_a_run_that_changed_since_shows_its_command_as_code(scored: Run, workspa
     stored = json.loads((twin / "evaluation.json").read_text(encoding="utf-8"))
     (twin / "evaluation.json").write_text(json.dumps({"val": stored["val"] | {"run": "twin_1"}}), encoding="utf-8")
     services.set_current_run("tiny")
-    app = open_tab("Compare")
+    app = open_tab("Compare runs")
     (warning,) = app.warning
     assert "`python -m core evaluate twin_1 --split val`" in warning.value
     assert "\\`" not in warning.value and warning.value.startswith("twin\\_1")
@@ -470,13 +470,13 @@ def test_runs_without_a_common_image_are_not_compared_and_the_reason_is_said(sco
     path = twin / "predictions" / "val.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("_CC.png", "_CC.jpg").replace("_MLO.png", "_MLO.jpg"), "utf-8")
     services.set_current_run("tiny")
-    app = open_tab("Compare")
+    app = open_tab("Compare runs")
     assert "no image in common" in app.warning[0].value.replace("\\", "")
     assert "evaluate:compare" not in figures(app)
 
 
 def test_published_figures_stay_away_with_one_sentence_why(opened: Run) -> None:
-    app = open_tab("Compare")
+    app = open_tab("Compare runs")
     assert "none is comparable" in texts(app).lower()
 
 

@@ -18,9 +18,9 @@ pytestmark = MARKS
 GROUPS = {
     "Overview": ["Curves", "Calibration", "All numbers"],
     "Threshold": ["Choose a threshold", "Screening"],
-    "Fairness & shortcuts": ["Subgroups", "Shortcuts"],
+    "Fairness & shortcuts": ["Subgroups", "Shortcuts", "Patients"],
     "Cases": ["Mistakes", "All images"],
-    "Compare": [],
+    "Compare": ["Compare runs", "Reader"],
 }
 
 

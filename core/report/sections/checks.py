@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.evaluate import AGAIN
+from core.evaluate.tested import comparisons, count_tests, differing
 from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
-from core.metrics import Interval, ShortcutAudit, Subgroup
+from core.metrics import MIN_PATIENTS, Interval, ShortcutAudit, Subgroup
+from core.metrics.composition import COUNTS
 from core.metrics.shortcuts import ALL, Shortcut
 from core.report import figures
 from core.report.document import Block, Figure, Missing, Points, Row, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections.results import _absent
-from core.report.words import DASH, UNITS, feature_title, told, value_title
+from core.report.words import DASH, feature_title, minus, size_of, told, value_title
 
 _ROWS_A_FIGURE = 30
 
@@ -28,32 +30,34 @@ def subgroups(material: Material) -> Section:
         text = "Neither the manifest nor the files tell of a feature with two values or more, so there are no subgroups."
         return Section("subgroups", title, (Text(text),))
     found = evaluation.subgroups
-    tested = [row for row in found if row.adjusted is not None]
-    small = [row for row in tested if row.adjusted is not None and row.adjusted < 0.05]
+    compared = [row for row in found if comparisons(row)]
+    small = [row for row in compared if differing(row)]
     words = SPLIT_WORDS[evaluation.split]
     text = (
-        f"{len(found)} groups on the {words} set. {len(tested)} were compared with all other images, p values adjusted for "
-        f"all of them (Holm); {len(small)} differ at 0.05 after that. A group that does not differ has not been shown to be "
-        "equal: most groups are small, and groups overlap in what else sets them apart."
+        f"{len(found)} groups on the {words} set. {len(compared)} were compared with all other images whose value is known, in "
+        f"{count_tests(found)} tests, for which the p values are adjusted (Holm); {len(small)} of the groups differ at 0.05 "
+        "after that. A group that does not differ has not been shown to be equal: most groups are small, and groups overlap in "
+        "what else sets them apart."
     )
     blocks: list[Block] = [Text(text)]
     if small:
         blocks.append(Points(tuple(_gap(row) for row in small)))
-    blocks += _forests(found, evaluation.summary["auc"], words)
-    blocks.append(_subgroup_table(found, words))
+    blocks += _forests(found, evaluation.summary["auc"], words, material.patients_known)
+    blocks += _subgroup_tables(found, words, material.patients_known)
     return Section("subgroups", title, tuple(blocks))
 
 
 def _gap(row: Subgroup) -> str:
-    figure = "AUC" if row.compared == "auc" else "sensitivity"
-    return (
-        f"{feature_title(row.feature)} {value_title(row.feature, row.value)}: {figure} "
-        f"{told(row.auc if row.compared == 'auc' else row.sensitivity)}, difference {told(row.difference)} from the rest, "
-        f"adjusted p {_p(row.adjusted)}."
-    )
+    said = [
+        f"{each.name} {told(each.figure)}, difference {told(each.difference)} from the other images of known value, adjusted p "
+        f"{_p(each.adjusted)}"
+        for each in differing(row)
+    ]
+    return f"{feature_title(row.feature)} {value_title(row.feature, row.value)}: {'; '.join(said)}."
 
 
-def _forests(found: Sequence[Subgroup], whole: Interval | str, words: str) -> list[Block]:
+def _forests(found: Sequence[Subgroup], whole: Interval | str, words: str, known: bool) -> list[Block]:
+    counted = "patients with a malignant image of all patients" if known else "malignant of all images"
     rows: list[tuple[str, Interval | str]] = []
     heads: list[bool] = []
     before = ""
@@ -64,14 +68,15 @@ def _forests(found: Sequence[Subgroup], whole: Interval | str, words: str) -> li
             rows.append((feature_title(row.feature), ""))
             heads.append(True)
             before = row.feature
-        rows.append((f"{value_title(row.feature, row.value)} ({row.malignant_patients}/{row.patients})", row.auc))
+        numbers = f"{row.malignant_patients}/{row.patients}" if known else f"{row.malignant_images}/{row.images}"
+        rows.append((f"{value_title(row.feature, row.value)} ({numbers})", row.auc))
         heads.append(False)
     reference = whole if isinstance(whole, Interval) else None
     drawn: list[Block] = []
     for number, (start, end) in enumerate(_pages(heads), start=1):
         marks = frozenset(index for index, head in enumerate(heads[start:end]) if head)
         caption = (
-            f"AUC of images in subgroups of the {words} set; in brackets patients with a malignant image of all patients. "
+            f"AUC of images in subgroups of the {words} set; in brackets {counted}. "
             "Grey: the whole set with its interval; dotted: chance."
         )
         name = f"subgroups-{number}"
@@ -91,27 +96,43 @@ def _pages(heads: Sequence[bool]) -> list[tuple[int, int]]:
     return [*cuts, (start, len(heads))] if len(heads) > start else cuts
 
 
-def _subgroup_table(found: Sequence[Subgroup], words: str) -> Table:
+def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool) -> list[Table]:
+    """The figures of every group, and what was tested of them."""
     rows: list[tuple[str, ...]] = []
+    gaps: list[tuple[str, ...]] = []
     marked: set[int] = set()
-    before = ""
+    before = named = ""
     for row in found:
-        if row.adjusted is not None and row.adjusted < 0.05:
-            marked.add(len(rows))
         value = value_title(row.feature, row.value)
         name = f"{feature_title(row.feature)}: {value}" if row.feature != before else f"   {value}"
         before = row.feature
-        numbers = f"{row.malignant_images}/{row.images}", f"{row.malignant_patients}/{row.patients}"
+        people = (f"{row.malignant_patients}/{row.patients}",) if known else ()
         shown = (told(row.auc), told(row.sensitivity), told(row.specificity))
-        difference = told(row.difference) if isinstance(row.difference, Interval) else DASH
-        star = " (sensitivity)" if row.compared == "sensitivity" and difference != DASH else ""
-        rows.append((name, *numbers, *shown, difference + star, _p(row.adjusted)))
+        rows.append((name, f"{row.malignant_images}/{row.images}", *people, *shown))
+        made = {each.name: f"{told(each.difference)}, p {_p(each.adjusted)}" for each in comparisons(row)}
+        if made:
+            if differing(row):
+                marked.add(len(gaps))
+            name = f"{feature_title(row.feature)}: {value}" if row.feature != named else f"   {value}"
+            named = row.feature
+            gaps.append((name, *(made.get(figure, DASH) for figure in ("AUC", "sensitivity", "specificity"))))
     note = (
-        "Malignant of all. A dash: fewer than five patients of a class in the group or in the rest. Kinds of lesions are "
-        "compared by sensitivity. Marked: adjusted p below 0.05."
+        f"Malignant of all. A dash: fewer than {MIN_PATIENTS} {'patients' if known else 'images'} of a class in the group, or "
+        "images of one class only."
     )
-    head = ("Group", "Images", "Patients", "AUC", "Sensitivity", "Specificity", "Difference from the rest", "Adjusted p")
-    return Table(f"Subgroups of the {words} set, images.", head, tuple(rows), note=note, marked=frozenset(marked), small=True)
+    head = ("Group", "Images", *(("Patients",) if known else ()), "AUC", "Sensitivity", "Specificity")
+    tables = [Table(f"Subgroups of the {words} set, images.", head, tuple(rows), note=note, small=True)]
+    if not gaps:
+        return tables
+    note = (
+        f"The group less all other images whose value is known; p adjusted for the {count_tests(found)} tests of the table "
+        f"(Holm). Not in it: an unknown value, and groups with fewer than {MIN_PATIENTS} {'patients' if known else 'images'} "
+        "of a class, or whose others have fewer. A dash: for this figure there were too few. Kinds of lesions are compared by "
+        "sensitivity, among malignant images. Marked: an adjusted p below 0.05."
+    )
+    caption = f"Subgroups of the {words} set, differences from the other images."
+    heads = ("Group", "AUC", "Sensitivity", "Specificity")
+    return [*tables, Table(caption, heads, tuple(gaps), note=note, marked=frozenset(marked), small=True)]
 
 
 def _p(value: float | None) -> str:
@@ -136,14 +157,25 @@ def shortcuts(material: Material) -> Section:
     learned = (
         f"learned on {audit.learned_on:,} training images"
         if audit.learned_on
-        else f"{audit.folds}-fold cross-validation of patients"
+        else f"{audit.folds}-fold cross-validation of {'patients' if material.patients_known else 'images'}"
     )
     text = (
-        f"How far the label can be predicted from metadata alone, without a pixel ({learned}; {audit.images:,} images of "
-        f"{audit.patients:,} patients of the {words} set), beside the model's AUC of {told(audit.model)}. What the metadata "
-        "tell, a model may have read off the images; its AUC among images that share the value cannot come from there."
+        f"How far the label can be predicted from metadata alone, without a pixel ({learned}; "
+        f"{size_of(audit.images, audit.patients, material.patients_known)} of the {words} set), beside the model's AUC of "
+        f"{told(audit.model)}. What the metadata tell, a model may have read off the images. Its AUC among images that share a "
+        "category cannot come from that category. Of numbers, and of all columns together, images share a fifth of the range "
+        "only: what the metadata still tell within a fifth may be in the model's AUC there."
     )
     blocks: list[Block] = [Text(text)]
+    if audit.metadata is not None:
+        blocks.append(Text(minus(audit.metadata.sentence)))
+    if any(row.feature in COUNTS for row in audit.features):
+        blocks.append(
+            Text(
+                "How many images or sides a patient has stands in none of her images: no score of one image can rest on it, "
+                "but scores by patient are made of so many, and the label is told by it where sets were put together unequally."
+            )
+        )
     named = [(feature_title(row.feature) if row.feature != ALL else "All together", row) for row in audit.features]
     reference = audit.model if isinstance(audit.model, Interval) else None
     caption = (
@@ -155,9 +187,7 @@ def shortcuts(material: Material) -> Section:
     blocks.append(
         figures.forest("shortcuts", rows, caption, reference=reference, second=[row.within for _, row in named], names=both)
     )
-    table = tuple(
-        (name, _or_note(row.auc), _or_note(row.within), f"{row.pairs:.0%}", verdict(row, audit.model)) for name, row in named
-    )
+    table = tuple((name, _or_note(row.auc), _or_note(row.within), f"{row.pairs:.0%}", verdict(row)) for name, row in named)
     boosted = next((row.boosting for row in audit.features if isinstance(row.boosting, Interval)), None)
     note = "Pairs: share of the pairs of a malignant and a benign image that share the value, on which the third column rests."
     note += f" Gradient boosting on all columns together: {told(boosted)}." if boosted else ""
@@ -171,15 +201,13 @@ def shortcuts(material: Material) -> Section:
     return Section("shortcuts", title, tuple(blocks))
 
 
-def verdict(row: Shortcut, model: Interval | str) -> str:
-    """What a row says, with no more certainty than its intervals have."""
+def verdict(row: Shortcut) -> str:
+    """What a row says by its own two intervals; nothing of the model against the metadata, which they do not compare."""
     if isinstance(row.auc, str):
         return "cannot be told"
     said = []
     if row.auc.low > 0.5:
         said.append("tells the label better than chance")
-        if isinstance(model, Interval) and row.auc.value >= model.value:
-            said.append("and as well as the model or better")
     else:
         said.append("not shown to tell the label")
     if isinstance(row.within, Interval):
@@ -192,14 +220,15 @@ def verdict(row: Shortcut, model: Interval | str) -> str:
 
 
 def worrying(audit: ShortcutAudit) -> list[str]:
-    """Features that tell the label as well as the model, or beyond which the model tells nothing for certain."""
+    """Features that tell the label, and among images alike in which the model is not shown to be better than chance.
+
+    Whether the model tells more than all of them is not read off two intervals: `ShortcutAudit.metadata` tests it.
+    """
     found = []
     for row in audit.features:
         if not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
             continue
-        beats = isinstance(audit.model, Interval) and row.auc.value >= audit.model.value
-        empty = isinstance(row.within, Interval) and row.within.low <= 0.5
-        if beats or empty:
+        if isinstance(row.within, Interval) and row.within.low <= 0.5:
             found.append("all metadata together" if row.feature == ALL else feature_title(row.feature).lower())
     return found
 
@@ -227,11 +256,11 @@ def heatmap_audit(material: Material) -> Section:
             continue
         if audit.weights_sha256 != weights:
             blocks.append(Missing(f"The audit {split} is of earlier weights: {again} makes it anew."))
-        blocks += _audit(split, audit)
+        blocks += _audit(split, audit, material.patients_known or audit.external)
     return Section("heatmap-audit", title, tuple(blocks))
 
 
-def _audit(split: str, audit: HeatmapAudit) -> list[Block]:
+def _audit(split: str, audit: HeatmapAudit, known: bool) -> list[Block]:
     name = (
         f"another data set ({split.removeprefix('external-')})"
         if audit.external
@@ -239,10 +268,7 @@ def _audit(split: str, audit: HeatmapAudit) -> list[Block]:
     )
     synthetic = "; images or model are synthetic" if audit.external else ", synthetic"
     blocks: list[Block] = [
-        Text(
-            f"On {name}: {audit.images:,} {UNITS['image']} of {audit.patients:,} "
-            f"patients{synthetic if audit.synthetic else ''}."
-        )
+        Text(f"On {name}: {size_of(audit.images, audit.patients, known)}{synthetic if audit.synthetic else ''}.")
     ]
     for method in audit.methods:
         blocks.append(Text(f"Method {method.method}, read from layer {method.layer or DASH}:"))

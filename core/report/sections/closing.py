@@ -11,12 +11,14 @@ from core import __version__
 from core.config import Config
 from core.data import LABELS, SPLITS
 from core.evaluate import CalibrationReport, Evaluation
+from core.evaluate.tested import differing
 from core.metrics import CalibrationSummary, Interval, ShortcutAudit
 from core.report.document import Facts, Points, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerprint
+from core.report.sections import data, endpoint, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
-from core.report.words import DASH, feature_title, plain, share, starting_weights, told
+from core.report.words import DASH, feature_title, minus, plain, share, size_of, starting_weights, told
 
 _FEW_EVENTS = 100  # patients with the outcome; Collins, Ogundimu, Altman, Stat Med 2016;35:214
 _PLACES = ("site", "site_id", "origin", "source")
@@ -46,12 +48,12 @@ def limits(material: Material) -> list[str]:
         ),
     ]
     every = [
-        "One data set, split by patient: nothing here tells how the model does on another hospital's images, scanners or "
-        "population.",
+        f"One data set, split by {'patient' if material.patients_known else 'image'}: nothing here tells how the model does on "
+        "another hospital's images, scanners or population.",
         "The share of malignant images is not that of screening: precision, accuracy and F1 do not carry over.",
         "Heatmaps show where a score came from, not whether it is right.",
-        "Intervals tell the chance of drawing other patients from the same source; they do not cover training again with "
-        "another seed.",
+        f"Intervals tell the chance of drawing other {'patients' if material.patients_known else 'images'} from the same "
+        "source; they do not cover training again with another seed, and hold the threshold as it was frozen.",
     ]
     return found + every
 
@@ -61,12 +63,19 @@ def _limits_of_data(material: Material) -> list[str]:
     found = []
     if material.synthetic:
         found.append("The images are synthetic. No figure in this report says anything about real mammograms.")
+    if not material.patients_known:
+        found.append(
+            "No patient is known: the same person may stand in training, validation and test, and intervals take each image "
+            "for a person of its own. Figures may be too good and intervals too narrow."
+        )
+    found += data.doubtful_patients(material)
     test = rows[rows["split"] == "test"]
     smallest = {label: test.loc[test["label"] == label, "patient_id"].nunique() for label in LABELS}
+    whose = "patients with {} images" if material.patients_known else "{} images"
     if len(test) and min(smallest.values()) < _FEW_EVENTS:
         label, few = min(smallest.items(), key=lambda item: (item[1], item[0]))
         found.append(
-            f"The test set is small: {few} patients with {label} images. With fewer than {_FEW_EVENTS} of either class, "
+            f"The test set is small: {few} {whose.format(label)}. With fewer than {_FEW_EVENTS} of either class, "
             "estimates of performance are imprecise and may mislead."
         )
     places = [
@@ -93,10 +102,16 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
     found = []
     if material.test is None:
         found.append(
-            "The test set has not been opened: all figures are of validation, which chose the epoch and the threshold."
+            "The test set has not been opened: all figures are of validation, which chose the epoch, the threshold and the "
+            "calibration."
         )
     elif material.test.opened > 1:
         found.append(f"The test set was opened {material.test.opened} times: its figures may be too good.")
+    if said := endpoint.limit(material):
+        found.append(said)
+    if material.test is not None and (seen := test_set.seen_before(material)):
+        found.append(seen)
+    found += units.unequal(material, evaluation.split)
     if evaluation.refrozen:
         found.append("The threshold was chosen again after the test set had been opened.")
     auc = evaluation.summary["auc"]
@@ -106,15 +121,16 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
         names = worrying(evaluation.shortcuts)
         if names:
             found.append(
-                f"Shortcuts: {', '.join(names)} predict the label as well as the model, or leave it nothing that is surely "
-                "its own. The model may have learned what comes with the label instead of the disease."
+                f"Shortcuts: {', '.join(names)} predict the label better than chance, and among images alike in that the model "
+                "is not shown to be better than chance. It may have learned what comes with the label instead of the disease."
             )
+        against = evaluation.shortcuts.metadata
+        if against is not None and not (isinstance(against.difference, Interval) and against.difference.low > 0):
+            found.append(minus(against.sentence))
     else:
         found.append("The run was not audited for shortcuts: the model may have learned what comes with the label.")
     found += _limits_of_calibration(evaluation)
-    gaps = sorted(
-        {feature_title(row.feature).lower() for row in evaluation.subgroups if row.adjusted is not None and row.adjusted < 0.05}
-    )
+    gaps = sorted({feature_title(row.feature).lower() for row in evaluation.subgroups if differing(row)})
     if gaps:
         found.append(f"Performance differs between subgroups by {', '.join(gaps)} (adjusted p below 0.05).")
     if not material.audits:
@@ -189,7 +205,7 @@ def model_card(material: Material) -> Section:
         (
             "Metrics",
             "ROC AUC, sensitivity and specificity at a threshold frozen on validation, Brier score, ECE; intervals "
-            "count patients",
+            f"{'count patients' if material.patients_known else 'take each image for a person of its own'}",
         ),
         ("Evaluation data", _count(material, "test")),
         ("Training data", f"{_count(material, 'train')}; validation: {_count(material, 'val')}"),
@@ -201,7 +217,7 @@ def model_card(material: Material) -> Section:
         ),
         (
             "Caveats and recommendations",
-            f"{limits(material)[0]} See limitations. Evaluate on patients of another source before anything else.",
+            f"{limits(material)[0]} See limitations. Evaluate on images of another source before anything else.",
         ),
     )
     text = Text("In the headings of Mitchell et al. (2019).")
@@ -213,7 +229,7 @@ def model_card(material: Material) -> Section:
 def _count(material: Material, split: str) -> str:
     part = material.rows[material.rows["split"] == split]
     return (
-        f"{len(part):,} images of {part['patient_id'].nunique():,} patients, "
+        f"{size_of(len(part), part['patient_id'].nunique(), material.patients_known)}, "
         f"{share(int((part['label'] == 'malignant').sum()), len(part))} malignant"
     )
 
@@ -299,6 +315,18 @@ REFERENCES = (
     "Rao JNK, Scott AJ. A simple method for the analysis of clustered binary data. Biometrics 1992;48:577-585.",
     "Van Calster B, McLernon DJ, van Smeden M, et al. Calibration: the Achilles heel of predictive analytics. BMC Med "
     "2019;17:230.",
+    "Naeini MP, Cooper GF, Hauskrecht M. Obtaining well calibrated probabilities using Bayesian binning. AAAI 2015:2901-2907.",
+    "Cox DR. Two further applications of a model for binary regression. Biometrika 1958;45:562-565.",
+    "Platt J. Probabilistic outputs for support vector machines. In: Advances in Large Margin Classifiers. MIT Press "
+    "1999:61-74.",
+    "Zadrozny B, Elkan C. Transforming classifier scores into accurate multiclass probability estimates. KDD 2002:694-699.",
+    "Liang KY, Zeger SL. Longitudinal data analysis using generalized linear models. Biometrika 1986;73:13-22.",
+    "Brown LD, Cai TT, DasGupta A. Interval estimation for a binomial proportion. Stat Sci 2001;16:101-133.",
+    "Korn EL, Graubard BI. Confidence intervals for proportions with small expected number of positive counts estimated from "
+    "survey data. Surv Methodol 1998;24:193-201.",
+    "McClish DK. Analyzing a portion of the ROC curve. Med Decis Making 1989;9:190-195.",
+    "Janes H, Pepe MS. Adjusting for covariate effects on classification accuracy using the covariate-adjusted receiver "
+    "operating characteristic curve. Biometrika 2009;96:371-382.",
     "Guo C, Pleiss G, Sun Y, Weinberger KQ. On calibration of modern neural networks. ICML 2017.",
     "Vickers AJ, Elkin EB. Decision curve analysis. Med Decis Making 2006;26:565-574.",
     "Riley RD, Debray TPA, Collins GS, et al. Minimum sample size for external validation of a clinical prediction model with "

@@ -8,11 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from core.data import LABELS, SPLITS
+from core.data.identity import written_twice
+from core.data.splits import split_origin
 from core.evaluate import excluded_words
 from core.inspection.words import recipe_facts
-from core.report.document import Box, Facts, Flow, Section, Table, Text
+from core.report.document import Box, Facts, Flow, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
-from core.report.words import DASH, UNITS, feature_title, share, value_title, years
+from core.report.sections import gaps, units
+from core.report.words import DASH, UNITS, feature_title, share, times, value_title, years
 
 _MOST_LEFT = 50
 _MOST_VALUES = 12
@@ -34,19 +37,29 @@ _OF_IMAGES = (
 
 def source(material: Material) -> Section:
     """Where the data come from."""
-    rows = material.rows
     facts = [
         ("Manifest", f"{Path(material.config.data.manifest).name}, copied into the run as manifest.csv"),
-        ("Images", f"{len(rows):,} of {rows['patient_id'].nunique():,} patients"),
+        ("Images", _whose(material)),
     ]
     if material.synthetic:
         facts.append(("Origin", "computer-made by MammoLab, with lesions drawn into them; no patient stands behind an image"))
     asked = ("source", "dates", "setting", "eligibility", "treatments", "deidentification")
-    privacy = Text(
-        "This report names no patient, no file and no folder. MammoLab keeps patients apart by a keyed pseudonym where DICOM "
-        "names them, and by the manifest's patient_id otherwise."
+    apart = (
+        " MammoLab keeps patients apart by a keyed pseudonym where DICOM names them, and by the manifest's patient_id "
+        "otherwise."
+        if material.patients_known
+        else ""
     )
+    privacy = Text(f"This report names no patient, no file and no folder.{apart}")
     return Section("source", "Source of data and participants", (Facts(tuple(facts)), privacy, *map(material.ask, asked)))
+
+
+def _whose(material: Material) -> str:
+    rows, alone = material.rows, material.without_patient
+    if not material.patients_known:
+        return f"{len(rows):,}; whose they are is not known, and each counts by itself"
+    more = f"; {share(alone, len(rows))} of unknown patients, each of which counts by itself" if alone else ""
+    return f"{len(rows):,} of {rows['patient_id'].nunique():,} patients{more}"
 
 
 def preparation(material: Material) -> Section:
@@ -91,8 +104,9 @@ def _in_words(material: Material) -> str:
 def outcome(material: Material) -> Section:
     """What benign and malignant mean."""
     text = (
-        "The outcome is the label of each image, benign or malignant, as the manifest gives it; a breast or patient is "
-        "malignant when any of its images is. MammoLab cannot know how labels were established."
+        "The outcome is the label of each image, benign or malignant, as the manifest gives it. "
+        + ("A breast or patient is malignant when any of its images is. " if material.patients_known else "")
+        + "MammoLab cannot know how labels were established."
     )
     checked = _verified(material.rows)
     asked = map(material.ask, ("outcome", "assessors", "blinding"))
@@ -129,12 +143,12 @@ def missing(material: Material) -> Section:
     """What was left out, and why."""
     left, total = material.left, len(material.rows)
     if not left:
-        text = f"None of the {total:,} images was left out: all could be read. No value was imputed."
-        return Section("missing", "Missing data and excluded images", (Text(text),))
+        text = f"None of the {total:,} images was left out: all could be read. {_IMPUTED}"
+        return Section("missing", "Missing data and excluded images", (Text(text), *gaps.metadata_blocks(material)))
     reasons = Counter(item.reason for item in left)
     text = (
-        f"{share(len(left), total)} of the images could not be used and have no score; they were left out, not replaced. No "
-        f"value was imputed. {len(reasons)} different reasons were given.{_without_verdict(material)}"
+        f"{share(len(left), total)} of the images could not be used and have no score; they were left out, not replaced. "
+        f"{len(reasons)} different reasons were given.{_without_verdict(material)} {_IMPUTED}"
     )
     rows = tuple(
         (str(item.row or DASH), SPLIT_WORDS.get(item.split, DASH), item.when, item.reason) for item in left[:_MOST_LEFT]
@@ -142,38 +156,100 @@ def missing(material: Material) -> Section:
     more = f" The first {_MOST_LEFT} are listed." if len(left) > _MOST_LEFT else ""
     caption = f"Excluded images. Rows count from 1 in the run's manifest.csv.{more}"
     table = Table(caption, ("Row", "Set", "When", "Reason"), rows, words=frozenset({3}), small=True)
-    return Section("missing", "Missing data and excluded images", (Text(text), table))
+    return Section("missing", "Missing data and excluded images", (Text(text), table, *gaps.metadata_blocks(material)))
+
+
+_IMPUTED = (
+    "The model takes no other value than pixels, so nothing was imputed for it. The shortcut audit has to do with missing "
+    "metadata: there a missing number counts as the median of those known and is marked as missing, and a missing category is "
+    "a category of its own."
+)
 
 
 def partition(material: Material) -> Section:
     """How patients were assigned to the sets."""
-    data = material.config.data
-    text = (
-        "Patients, not images, were assigned to the sets: every image of a patient is in one set only. That, and that no "
-        "identical file stands in two sets, was checked before training and again before each evaluation."
+    rows, known = material.rows, material.patients_known
+    if known:
+        some = material.without_patient
+        apart = (
+            f" Of {share(some, len(rows))} of the images the patient is not known: for these nobody can check it."
+            if some
+            else ""
+        )
+        text = (
+            "Patients, not images, were assigned to the sets: every image of a patient is in one set only. That, and that no "
+            f"identical file stands in two sets, was checked before training and again before each evaluation.{apart}"
+        )
+    else:
+        text = (
+            "Images were assigned to the sets, since nobody knows which of them show the same person: the same person may "
+            "stand in several sets, which makes figures too good. That no identical file stands in two sets was checked before "
+            "training and again before each evaluation."
+        )
+    uses = (
+        "Training images fit the weights; validation chooses the epoch, the threshold and the calibration; the test set is "
+        "scored with all of these frozen."
     )
-    how = (
-        f"Where the manifest gives a split it was kept; else patients were drawn with seed {data.split_seed}, stratified by "
-        f"label: {data.val_fraction:.0%} for validation, {data.test_fraction:.0%} for the test. Training images fit the "
-        "weights; validation chooses the epoch, the threshold and the calibration; the test set is scored with all of these "
-        "frozen."
-    )
-    rows = []
+    table_rows = []
     for split in SPLITS:
-        part = material.rows[material.rows["split"] == split]
+        part = rows[rows["split"] == split]
         per_label = [part[part["label"] == label] for label in LABELS]
-        counts = (f"{len(some):,} ({some['patient_id'].nunique():,})" for some in per_label)
-        fingerprint = split_fingerprint(material.rows, split)
-        rows.append((SPLIT_WORDS[split], f"{part['patient_id'].nunique():,}", f"{len(part):,}", *counts, f"`{fingerprint}`"))
-    heads = (f"{label.capitalize()} images (patients)" for label in LABELS)
-    note = "Fingerprint: SHA-256 of the set's images, patients and labels. Runs with the same one used the same images."
-    table = Table("Partition of the data.", ("Set", "Patients", "Images", *heads, "Fingerprint"), tuple(rows), note=note)
-    return Section("partition", "Partition of the data", (Text(text), Text(how), table, material.ask("differences")))
+        counts = (f"{len(some):,} ({some['patient_id'].nunique():,})" if known else f"{len(some):,}" for some in per_label)
+        people = (f"{part['patient_id'].nunique():,}",) if known else ()
+        fingerprint = split_fingerprint(rows, split)
+        table_rows.append((SPLIT_WORDS[split], *people, f"{len(part):,}", *counts, f"`{fingerprint}`"))
+    heads = (f"{label.capitalize()} images{' (patients)' if known else ''}" for label in LABELS)
+    whose = "images, patients and labels" if known else "images and labels"
+    note = f"Fingerprint: SHA-256 of the set's {whose}. Runs with the same one used the same images."
+    first = ("Set", "Patients", "Images") if known else ("Set", "Images")
+    table = Table("Partition of the data.", (*first, *heads, "Fingerprint"), tuple(table_rows), note=note)
+    how = Text(f"{_origin(material)} {uses}")
+    doubts = map(Warn, doubtful_patients(material))
+    return Section("partition", "Partition of the data", (Text(text), how, *doubts, table, material.ask("differences")))
+
+
+def doubtful_patients(material: Material) -> list[str]:
+    """That patients may be written in more than one way, without naming one."""
+    twice, apart = written_twice(material.rows) if material.patients_known else (0, 0)
+    if not twice:
+        return []
+    leak = (
+        f"{apart} of them {'stands' if apart == 1 else 'stand'} in several sets: if they are one person, the figures are too "
+        "good."
+        if apart
+        else "None of them stands in several sets."
+    )
+    return [
+        f"{twice} patient{'' if twice == 1 else 's'} may be written in more than one way (such as P1 and p1, 0012 and 12). "
+        f"{leak}"
+    ]
+
+
+def _origin(material: Material) -> str:
+    """Whether the split was given or drawn, found out from the run's own manifest, and the shares that came of it."""
+    data, rows = material.config.data, material.rows
+    unit = "patients" if material.patients_known else "images"
+    found = split_origin(rows, data.val_fraction, data.test_fraction, data.split_seed)
+    drawn = f"drawn with seed {data.split_seed}, stratified by label"
+    said = {
+        "drawn": f"The manifest gave no split: {unit} were {drawn}, for shares of {data.val_fraction:.0%} (validation) and "
+        f"{data.test_fraction:.0%} (test) of the images.",
+        "validation drawn": f"The manifest gave the test set, which was kept; validation was {drawn}, for a share of "
+        f"{data.val_fraction:.0%} of the other images.",
+        "given": "The manifest gave all three sets, which were kept: they are not those that MammoLab would draw.",
+    }[found]
+    total = rows["patient_id"].nunique()
+    shares = [
+        f"{SPLIT_WORDS[split]} {rows.loc[rows['split'] == split, 'patient_id'].nunique() / total:.1%}" for split in SPLITS
+    ]
+    return f"{said} Shares of {unit}: {', '.join(shares)}."
 
 
 def participants(material: Material) -> Section:
     """Flow and characteristics."""
-    return Section("participants", "Participants", (_flow(material), _characteristics(material)))
+    return Section(
+        "participants", "Participants", (_flow(material), _characteristics(material), *units.composition_blocks(material))
+    )
 
 
 def _flow(material: Material) -> Flow:
@@ -184,23 +260,21 @@ def _flow(material: Material) -> Flow:
     for split in SPLITS:
         part = rows[rows["split"] == split]
         counts = [f"{label} {int((part['label'] == label).sum()):,}" for label in LABELS]
-        lines = (f"{part['patient_id'].nunique():,} patients, {len(part):,} images", ", ".join(counts))
+        lines = (_size(material, part["patient_id"].nunique(), len(part)), ", ".join(counts))
         sets.append(Box(f"{SPLIT_WORDS[split].capitalize()} set", lines))
         evaluation = material.evaluations.get(split)
         if split == "train":
             scored.append(Box("Fitted", (f"{len(part) - before['train']:,} images", "not evaluated")))
         elif evaluation is None:
-            scored.append(Box("Not scored yet", ("",)))
+            used = _chosen_on(material) if split == "val" else ""
+            scored.append(Box("Scored in training" if used else "Not scored yet", (used,)))
         else:
-            scored.append(
-                Box(
-                    "Scored",
-                    (
-                        f"{evaluation.patients:,} patients, {evaluation.images:,} images",
-                        _called(evaluation.images, evaluation.summary.counts),
-                    ),
-                )
+            lines = (
+                _size(material, evaluation.patients, evaluation.images),
+                _called(evaluation.images, evaluation.summary.counts),
+                *((_chosen_on(material),) if split == "val" and material.epochs else ()),
             )
+            scored.append(Box("Scored", lines))
     out = [f"{SPLIT_WORDS[split]} {before[split]:,}" for split in SPLITS if before[split]]
     gone = [f"{SPLIT_WORDS[split]} {after[split]:,}" for split in SPLITS if after[split]]
     side = (
@@ -208,9 +282,23 @@ def _flow(material: Material) -> Flow:
         Box(f"No score at evaluation: {sum(after.values()):,}", tuple(gone)) if gone else None,
         None,
     )
-    first = Box("Manifest", (f"{rows['patient_id'].nunique():,} patients, {len(rows):,} images",))
-    caption = "Flow of patients and images. A patient with images of both labels counts once."
+    first = Box("Manifest", (_size(material, rows["patient_id"].nunique(), len(rows)),))
+    caption = (
+        "Flow of patients and images. A patient with images of both labels counts once."
+        if material.patients_known
+        else "Flow of images."
+    )
     return Flow(((first,), tuple(sets), tuple(scored)), side, caption)
+
+
+def _size(material: Material, patients: int, images: int) -> str:
+    return f"{patients:,} patients, {images:,} images" if material.patients_known else f"{images:,} images"
+
+
+def _chosen_on(material: Material) -> str:
+    """How often training scored the validation set, and what it chose by that."""
+    count = len(material.epochs)
+    return f"{times(count)} in training: chose the epoch, threshold and calibration" if count else ""
 
 
 def _called(images: int, counts: object) -> str:
@@ -221,9 +309,13 @@ def _called(images: int, counts: object) -> str:
 def _characteristics(material: Material) -> Table:
     rows = material.rows
     sets = [rows[rows["split"] == split] for split in SPLITS]
-    table: list[tuple[str, ...]] = [
+    known = material.patients_known
+    people: list[tuple[str, ...]] = [
         ("Patients", *(f"{part['patient_id'].nunique():,}" for part in sets)),
         *((f"   with a {label} image", *(_patients(part, label) for part in sets)) for label in LABELS),
+    ]
+    table: list[tuple[str, ...]] = [
+        *(people if known else []),
         ("Images", *(f"{len(part):,}" for part in sets)),
         ("   malignant", *(share(int((part["label"] == "malignant").sum()), len(part)) for part in sets)),
     ]
@@ -232,7 +324,7 @@ def _characteristics(material: Material) -> Table:
         table.append(("   unknown", *(share(_unknown_ages(part), part["patient_id"].nunique()) for part in sets)))
     for name in (*_OF_PATIENTS, *_OF_IMAGES):
         if name in rows.columns:
-            table += _categories(name, sets, of_patients=name in _OF_PATIENTS)
+            table += _categories(name, sets, of_patients=known and name in _OF_PATIENTS)
     note = "Numbers are counts with shares of their set. Values that the manifest leaves empty are unknown."
     heads = tuple(SPLIT_WORDS[split].capitalize() for split in SPLITS)
     return Table("Characteristics of the sets.", ("", *heads), tuple(table), note=note, small=True)

@@ -7,8 +7,8 @@ from core.metrics import Interval, Summary
 from core.metrics.chance import chance_of_model, warning_of
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections import test_set
-from core.report.words import bracket, counts_of, starting_weights, times, told
+from core.report.sections import test_set, units
+from core.report.words import bracket, counts_of, size_of, starting_weights, times, told
 
 
 def title(material: Material) -> str:
@@ -22,8 +22,8 @@ def abstract(material: Material) -> tuple[tuple[str, str], ...]:
         (
             "Objective",
             material.notes.objectives
-            or "To develop a model that gives a mammogram a score for malignancy, and to "
-            "evaluate it on patients of the same source that it has not seen.",
+            or "To develop a model that gives a mammogram a score for malignancy, and to evaluate it on "
+            f"{'patients' if material.patients_known else 'images'} of the same source that it has not seen.",
         ),
         ("Data", _data(material)),
         ("Model", _model(material)),
@@ -38,10 +38,12 @@ def _data(material: Material) -> str:
     for split, words in SPLIT_WORDS.items():
         part = rows[rows["split"] == split]
         malignant = int((part["label"] == "malignant").sum())
-        parts.append(f"{words} {len(part):,} images of {part['patient_id'].nunique():,} patients ({malignant:,} malignant)")
+        size = size_of(len(part), part["patient_id"].nunique(), material.patients_known)
+        parts.append(f"{words} {size} ({malignant:,} malignant)")
     kind = "Computer-made images" if material.synthetic else "Mammograms"
     left = f" {len(material.left):,} images could not be used." if material.left else ""
-    return f"{kind} of one data set, split by patient: {'; '.join(parts)}.{left}"
+    by = "by patient" if material.patients_known else "by image, since no patient is known"
+    return f"{kind} of one data set, split {by}: {'; '.join(parts)}.{left}"
 
 
 def _model(material: Material) -> str:
@@ -60,6 +62,14 @@ def _order(material: Material) -> str:
         return f"{chosen}."
     if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.opened):
         return f"{chosen}, but not all of it before the test set had been opened: see the warnings."
+    others = "" if isinstance(material.use, str) else len(material.use.before)
+    if others == "":
+        return f"{chosen}; whether other models were scored on the test set before cannot be said: see the warnings."
+    if others:
+        models = "1 other model" if others == 1 else f"{others} other models"
+        return (
+            f"{chosen} and frozen before this run's test set was opened, but {models} had been scored on it: see the warnings."
+        )
     if test_set.seen_early(material):
         return f"{chosen} and frozen before the test set was scored, but not before test images were seen: see the warnings."
     return f"{chosen} and frozen before the test set was scored."
@@ -74,13 +84,15 @@ def _results(material: Material) -> str:
         sentences.append(
             "The test set has not been opened; what follows is of validation, which chose the model, and too good."
         )
-    sentences.append(f"{SPLIT_WORDS[evaluation.split].capitalize()} set: {counts_of(evaluation.summary)}.")
+    sentences.append(
+        f"{SPLIT_WORDS[evaluation.split].capitalize()} set: {counts_of(evaluation.summary, material.patients_known)}."
+    )
     summary = evaluation.summary
     auc = summary["auc"]
     if isinstance(auc, str):
         sentences.append(f"The ROC AUC cannot be told: {auc}.")
     else:
-        sentences.append(f"ROC AUC {told(auc)} for images{_of_patients(evaluation)}.")
+        sentences.append(f"ROC AUC {told(auc)} for images{_of_patients(evaluation) if material.patients_known else ''}.")
     both = [
         f"{words} {told(figure)}"
         for words, figure in (("sensitivity", summary["sensitivity"]), ("specificity", summary["specificity"]))
@@ -105,12 +117,15 @@ def _conclusion(material: Material) -> str:
     auc = evaluation.summary["auc"] if evaluation is not None else ""
     if not isinstance(auc, Interval):
         return "None yet: the figures do not carry one."
+    people = "patients" if material.patients_known else "images"
     if auc.low <= 0.5:
-        said = "On these patients the scores cannot be told from chance."
+        said = f"On these {people} the scores cannot be told from chance."
     elif auc.low < 0.7:
-        said = "On these patients the scores tell malignant from benign images better than chance, and not by much for certain."
+        said = (
+            f"On these {people} the scores tell malignant from benign images better than chance, and not by much for certain."
+        )
     else:
-        said = "On these patients the scores tell malignant from benign images clearly better than chance."
+        said = f"On these {people} the scores tell malignant from benign images clearly better than chance."
     return f"{said} One internal test set says nothing about other sources, and nothing here supports use in patients."
 
 
@@ -128,7 +143,7 @@ def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
         ("image", "specificity", "Specificity, images"),
     ):
         summary = evaluation.levels.get(level)
-        if not isinstance(summary, Summary):
+        if not isinstance(summary, Summary) or (level != "image" and not material.patients_known):
             continue
         figure = summary[name]
         if isinstance(figure, Interval):
@@ -139,6 +154,11 @@ def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
 def warnings(material: Material) -> tuple[str, ...]:
     """What nobody should miss: a model no better than chance, an unfinished training, old figures, a used-up test set."""
     found = []
+    if not material.patients_known:
+        found.append(
+            "No patient is known: which images show the same person nobody can say. The same person may stand in several sets, "
+            "and intervals take each image for a person of its own. Figures may be too good and intervals too narrow."
+        )
     if chance := warning_of(chance_of_model(material.card, material.run.path)):
         found.append(chance)
     status = material.run.status()
@@ -164,6 +184,10 @@ def warnings(material: Material) -> tuple[str, ...]:
         )
     if test is not None and test.refrozen:
         found.append("The threshold was chosen again after the test set had been opened: see the openings of the test set.")
+    if test is not None and (seen := test_set.seen_before(material)):
+        found.append(seen)
+    if material.shown is not None:
+        found += units.unequal(material, material.shown.split)
     return (*found, *test_set.warnings(material))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from core.metrics import MIN_PATIENTS, Interval, Summary, frozen_thresholds
+from core.evaluate.tested import count_tests
+from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, frozen_thresholds
 from core.report.document import Facts, Points, Section, Text
 from core.report.material import Material
 from core.report.precision import WIDTH, participants_needed
@@ -49,6 +50,13 @@ def sample_size(material: Material) -> Section:
     """How many events there are, and what that many can tell."""
     rows = material.rows
     test = rows[rows["split"] == "test"]
+    if not material.patients_known:
+        said = (
+            f"All images of the manifest were used; no sample size was calculated beforehand by MammoLab. The test set has "
+            f"{len(test):,} images, {int((test['label'] == 'malignant').sum()):,} of them malignant. How many people stand "
+            "behind them is not known, so that nothing can be said of how many would be needed."
+        )
+        return Section("sample-size", "Sample size", (Text(said), material.ask("sample_size")))
     patients = test.groupby("patient_id")["label"].agg(lambda labels: bool((labels == "malignant").any()))
     events = int(patients.sum())
     blocks = [
@@ -170,9 +178,11 @@ def _machine(material: Material) -> str:
 
 def output(material: Material) -> Section:
     """What comes out, and how the threshold was found."""
-    text = (
-        "The model gives each image a score between 0 and 1; a score at or above the threshold is called malignant. At breast "
-        "and patient level the score is the mean of the images' scores, and the label is malignant when any image's is."
+    text = "The model gives each image a score between 0 and 1; a score at or above the threshold is called malignant." + (
+        " At breast and patient level the score is the mean of the images' scores, and the label is malignant when any "
+        "image's is."
+        if material.patients_known
+        else ""
     )
     blocks = [
         Text(text),
@@ -199,7 +209,10 @@ def _rule(material: Material) -> str:
     else:
         target = rule.get("target") or material.card.get("target_sensitivity") or material.config.evaluation.target_sensitivity
         how = f"the highest one with a sensitivity of at least {target:.0%}"
-    return f"The threshold was chosen on the validation set, {how}, and frozen with the model."
+    return (
+        f"The threshold was chosen on the validation set, {how}, and frozen with the model, one unit of the sixth decimal "
+        "below the score that it was chosen by, so that rounding turns no decision."
+    )
 
 
 def thresholds(material: Material) -> tuple[tuple[str, str], ...]:
@@ -207,6 +220,7 @@ def thresholds(material: Material) -> tuple[tuple[str, str], ...]:
     return tuple(
         (f"Threshold, {level} level", value if isinstance(value, str) else f"{value:.6f}")
         for level, value in frozen_thresholds(material.card).items()
+        if level == "image" or material.patients_known
     )
 
 
@@ -216,28 +230,84 @@ def evaluation_methods(material: Material) -> Section:
     test = material.test
     same = test is None or not (test.refrozen or test.outdated(material.card))
     updated = " No model was updated after the test." if same else " What changed after the test: see its openings."
+    known, samples = material.patients_known, settings.bootstrap_samples
+    levels = (
+        "Figures are told at image, breast (CC and MLO together) and patient level, each with the threshold frozen for that "
+        "level."
+        if known
+        else "Figures are told by image: whose they are is not known."
+    )
+    counted = (
+        "count patients, not images: all images of a patient are drawn together"
+        if known
+        else "take each image for a person of its own (they are too narrow where a person has several)"
+    )
+    unit = "patients" if known else "images"
     points = (
         "Discrimination: ROC AUC, average precision; at the frozen threshold sensitivity, specificity, precision, accuracy, "
-        "F1. Overall: Brier score. Figures are told at image, breast (CC and MLO together) and patient level, each with the "
-        "threshold frozen for that level.",
-        f"Intervals are of {settings.confidence:.0%} and count patients, not images; the threshold stays fixed. ROC AUC: "
-        "Obuchowski's variance for clustered data on the logit scale (DeLong's where every patient has one row). Shares: "
-        f"Wilson's interval with the effective number of images. Others: percentiles of {settings.bootstrap_samples:,} "
-        "bootstrap resamples of patients, all images of a patient together.",
-        f"A figure about a class, or a group, with fewer than {MIN_PATIENTS} patients is not told.",
+        f"F1. Overall: Brier score. {levels}",
+        f"Intervals are of {settings.confidence:.0%} and {counted}; the threshold stays fixed. {interval_methods(material)}",
+        "Other intervals: the ECE has basic (mirrored) bootstrap limits with 0 as the lowest; calibration slope and intercept "
+        f"a cluster-robust (sandwich) variance with Student's t; net benefit percentiles of {samples:,} resamples of {unit}, "
+        "in the table and in the figure; the band of the ROC curve percentiles of 500; predictive values and numbers per 1,000 "
+        "are drawn from Jeffreys' posteriors of sensitivity and specificity, at a prevalence that is taken as given.",
+        f"A figure about a class, or a group, with fewer than {MIN_PATIENTS} {unit} is not told.",
         "Calibration: reliability diagram, expected calibration error (ten bins of as many images), Brier score, calibration "
         "slope and intercept. Temperature, logistic and isotonic calibration are fitted on validation; the one chosen in the "
         f"configuration ({settings.calibration}) is frozen with the model.{updated}",
         "Clinical utility: net benefit (decision curve) of calibrated scores, and predictive values at prevalences of "
         "screening.",
         "Heterogeneity and fairness: the AUC, sensitivity and specificity in every subgroup that the manifest or the files "
-        "tell of; each group is compared with all other images, p values adjusted for all tests of the table (Holm).",
+        f"tell of. {subgroup_methods(material)}",
         "Robustness to shortcuts: how far the label can be predicted from metadata alone, by logistic regression and boosting "
-        "that saw other patients, beside the model's AUC among images that share the metadata.",
+        f"that saw other {unit}, beside the model's AUC among images that share the metadata.",
         "Explainability: class activation maps, audited against lesions, against chance and against a network with "
         "shuffled weights.",
     )
     return Section("evaluation-methods", "Evaluation methods", (Points(points), material.ask("fairness")))
+
+
+_LIMITS = {
+    "score": "a score interval, whose variance is that of the binormal model or of the patients, whichever is larger",
+    "obuchowski": "Obuchowski's variance for clustered data on the logit scale, with Student's t",
+    "delong": "DeLong's variance on the logit scale",
+    "wilson": "Wilson's interval with the effective number of images",
+    "bootstrap": "percentiles of {samples:,} bootstrap resamples of {unit}",
+}
+
+
+def interval_methods(material: Material) -> str:
+    """Which figures have which kind of limits, as the figures of the evaluation themselves say; "" without one."""
+    evaluation = material.shown
+    if evaluation is None:
+        return ""
+    unit = "patients" if material.patients_known else "images"
+    by_kind: dict[tuple[str, ...], list[str]] = {}
+    for name, title in TITLES.items():
+        found = [summary[name] for summary in evaluation.levels.values() if isinstance(summary, Summary)]
+        kinds: tuple[str, ...] = tuple(dict.fromkeys(each.method for each in found if isinstance(each, Interval)))
+        if kinds:
+            by_kind.setdefault(kinds, []).append(title)
+    samples = evaluation.summary.samples
+    sentences = []
+    for kinds, titles in by_kind.items():
+        words = [_LIMITS.get(kind, kind).format(samples=samples, unit=unit) for kind in kinds]
+        more = ", the second where every patient has one row" if set(kinds) == {"obuchowski", "delong"} else ""
+        sentences.append(f"{', '.join(titles)}: {' or '.join(words)}{more}.")
+    return " ".join(sentences)
+
+
+def subgroup_methods(material: Material) -> str:
+    """How groups were compared, by what the evaluation has."""
+    evaluation = material.shown
+    count = count_tests(evaluation.subgroups) if evaluation is not None else 0
+    if not count:
+        return "No group had enough data to be compared with the others."
+    return (
+        "Each group is compared with all other images whose value is known; images of unknown value are shown and in no "
+        f"comparison. P values are adjusted for the {count} tests of the table (Holm); the two groups of a feature with two "
+        "values are one test."
+    )
 
 
 def training_time(material: Material) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.baselines import known
 from core.evaluate import AGAIN, CalibrationReport, DecisionTable, Evaluation
 from core.metrics import (
+    LEVELS,
     TITLES,
     CalibrationSummary,
     Interval,
@@ -20,9 +21,9 @@ from core.metrics import (
 from core.report import figures
 from core.report.document import Block, Facts, Figure, Missing, Row, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections import test_set
+from core.report.sections import endpoint, gaps, test_set, units
 from core.report.sections.methods import training_time
-from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, times, told
+from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, signed, times, told
 
 _BAND_SAMPLES = 500
 PREVALENCES = (0.005, 0.01, 0.05)
@@ -73,21 +74,31 @@ def performance(material: Material) -> Section:
     evaluation = material.shown
     if evaluation is None:
         return Section("performance", "Model performance", tuple(blocks))
-    blocks += [Text(_intro(material)), _table(material)]
+    blocks += [Text(_intro(material)), *endpoint.blocks(material), _table(material)]
     for split, found in material.evaluations.items():
-        blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in missing_figures(found.levels)]
+        lines = missing_figures(levels_of(material, found))
+        blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in lines]
+    blocks += _threshold(material, evaluation)
+    blocks += units.aggregation_blocks(material)
+    blocks += gaps.verification_blocks(material)
     blocks += _optimism(material)
     blocks += _figures(material, evaluation)
     return Section("performance", "Model performance", tuple(blocks))
 
 
+def levels_of(material: Material, evaluation: Evaluation) -> dict[str, Summary | str]:
+    """The levels that say something: without patients, breasts and patients are images under another name."""
+    return {level: each for level, each in evaluation.levels.items() if level == "image" or material.patients_known}
+
+
 def _intro(material: Material) -> str:
     sentences = [
-        f"{SPLIT_WORDS[split].capitalize()} set: {counts_of(evaluation.summary)}."
+        f"{SPLIT_WORDS[split].capitalize()} set: {counts_of(evaluation.summary, material.patients_known)}."
         for split, evaluation in material.evaluations.items()
     ]
     sentences.append(
-        "Figures of validation are optimistic: it chose the epoch and the threshold. They stand here for comparison only."
+        "Figures of validation are optimistic: it chose the epoch, the threshold and the calibration. They stand here for "
+        "comparison only."
         if "val" in material.evaluations
         else ""
     )
@@ -97,7 +108,7 @@ def _intro(material: Material) -> str:
 def _table(material: Material) -> Table:
     columns = []
     for split, evaluation in material.evaluations.items():
-        for level, summary in evaluation.levels.items():
+        for level, summary in levels_of(material, evaluation).items():
             if isinstance(summary, Summary) and (split == "test" or level == "image" or "test" not in material.evaluations):
                 columns.append((f"{SPLIT_WORDS[split].capitalize()}, {UNITS[level]}", summary))
     rows = [(title, *(told(summary[name]) for _, summary in columns)) for name, title in TITLES.items()]
@@ -114,9 +125,31 @@ def _table(material: Material) -> Table:
         for heading, summary in columns
         if isinstance(summary["auc"], Interval) and "auc" in summary.bootstrap
     ]
-    note += f" ROC AUC with the limits of the bootstrap over patients instead: {'; '.join(boot)}." if boot else ""
+    over = "patients" if material.patients_known else "images"
+    note += f" ROC AUC with the limits of the bootstrap over {over} instead: {'; '.join(boot)}." if boot else ""
     caption = f"Performance with {confidence:.0%} intervals."
     return Table(caption, ("Figure", *(heading for heading, _ in columns)), tuple(rows), note=note)
+
+
+def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
+    """What the choice of the threshold on validation adds to the intervals at the frozen one."""
+    levels = levels_of(material, evaluation)
+    found = [(level, each) for level, each in evaluation.uncertainty.items() if level in levels]
+    rows = tuple(
+        (LEVEL_TITLES[level], *map(told, (each.threshold, each.sensitivity, each.specificity)))
+        for level, each in found
+        if not isinstance(each, str) and isinstance(each.threshold, Interval)
+    )
+    if not rows:
+        return []
+    note = (
+        f"The values are those at the frozen threshold; the limits are percentiles of resamples of the validation and the "
+        f"{SPLIT_WORDS[evaluation.split]} {'patients' if material.patients_known else 'images'} together, with the threshold "
+        "chosen anew in each: what the table above leaves out."
+    )
+    head = ("Level", "Threshold", "Sensitivity", "Specificity")
+    caption = f"Uncertainty of the threshold itself, {SPLIT_WORDS[evaluation.split]} set."
+    return [Table(caption, head, rows, note=note)]
 
 
 def _optimism(material: Material) -> list[Block]:
@@ -133,8 +166,9 @@ def _optimism(material: Material) -> list[Block]:
     if not sentences:
         return []
     note = (
-        "The patients are others, so chance alone moves these figures, and those of the validation set flatter: it chose the "
-        "epoch and the threshold. Limits by square-and-add from those of both sets."
+        f"The {'patients' if material.patients_known else 'images'} are others, so chance alone moves these figures, and those "
+        "of the validation set are optimistic: it chose the epoch, the threshold and the calibration. Limits by square-and-add "
+        "from those of both sets."
     )
     return [Text(f"From validation to test, images: {', '.join(sentences)}. {note}")]
 
@@ -159,7 +193,8 @@ def _figures(material: Material, evaluation: Evaluation) -> list[Block]:
     confidence = evaluation.summary.confidence
     band = roc_band(frame["label"], frame["score"], frame["patient_id"], samples=_BAND_SAMPLES, confidence=confidence)
     caption = (
-        f"ROC curves, images. Dots: the frozen threshold. Band: {confidence:.0%}, pointwise, patients resampled, {words} set."
+        f"ROC curves, images. Dots: the frozen threshold. Band: {confidence:.0%}, pointwise, "
+        f"{'patients' if material.patients_known else 'images'} resampled {_BAND_SAMPLES} times, {words} set."
     )
     curves = {name: precision_recall(found.predictions["label"], found.predictions["score"]) for name, found in told_of.items()}
     lines = "Precision and recall, images. Dotted: the share of malignant images, what chance would give."
@@ -211,10 +246,16 @@ def calibration(material: Material) -> Section:
         else:
             cells = (summary, "", "", "", "")
         rows.append((names[name] + mark, *cells))
+    many = "patients" if material.patients_known else "images"
     note = (
-        "ECE: lower is better; beside it what as many patients of a perfectly calibrated model would show. A slope below 1: "
-        "scores too extreme; an intercept below 0: scores too high on the whole."
+        f"Every row is of images. ECE: lower is better; beside it what as many {many} of a perfectly calibrated model would "
+        "show. A slope below 1: scores too extreme; an intercept below 0: scores too high on the whole."
     )
+    if isinstance(report.summaries.get("isotonic"), CalibrationSummary):
+        note += (
+            " Not for isotonic calibration: its risks of exactly 0 or 1 have no logit and are cut, and slope and intercept "
+            "depend on where."
+        )
     head = ("Method", "Brier score", "ECE", "ECE by chance", "Slope", "Intercept")
     blocks.append(Table(f"Calibration on the {words} set, images.", head, tuple(rows), note=note, marked=frozenset(marked)))
     shown = {names[name]: report.bins[name] for name in dict.fromkeys(("none", method)) if name in report.bins}
@@ -234,9 +275,11 @@ def _decision_figure(evaluation: Evaluation, report: CalibrationReport) -> tuple
     if not isinstance(evaluation.decision, DecisionTable) or not isinstance(evaluation.summary["auc"], Interval):
         return ()
     frame = evaluation.predictions
-    curve = decision_curve(frame["label"], report.frozen.apply(frame["score"]), frame["patient_id"], samples=_BAND_SAMPLES)
+    curve = decision_curve(
+        frame["label"], report.frozen.apply(frame["score"]), frame["patient_id"], samples=evaluation.summary.samples
+    )
     caption = (
-        f"Decision curve at this set's prevalence of {curve.prevalence:.1%}, scores calibrated by "
+        f"Decision curve, per image, at this set's {curve.prevalence:.1%} of malignant images, scores calibrated by "
         f"{report.frozen.method if report.frozen.method != 'none' else 'nothing'}. Band: {curve.confidence:.0%}, pointwise."
     )
     return (figures.decision("decision", curve, None, caption),)
@@ -256,44 +299,69 @@ def utility(material: Material) -> Section:
     """Net benefit, and predictive values at prevalences of screening."""
     evaluation, title = material.shown, "Clinical utility"
     if evaluation is None or evaluation.decision == AGAIN:
-        return Section("utility", title, (_absent(material, "Net benefit"), *_predictive(evaluation)))
+        return Section("utility", title, (_absent(material, "Net benefit"), *_predictive(material, evaluation)))
     decision = evaluation.decision
     if not isinstance(decision, DecisionTable):
-        return Section("utility", title, (Text(f"Net benefit cannot be told: {decision}"), *_predictive(evaluation)))
-    rows = tuple((f"{row.threshold:.0%}", told(row.model), f"{row.treat_all:.3f}", "0") for row in decision.rows)
+        return Section("utility", title, (Text(f"Net benefit cannot be told: {decision}"), *_predictive(material, evaluation)))
+    tables = [_net_benefit(material, each, SPLIT_WORDS[evaluation.split]) for each in _decisions(material, evaluation)]
+    return Section("utility", title, (*tables, *_predictive(material, evaluation)))
+
+
+def _decisions(material: Material, evaluation: Evaluation) -> list[DecisionTable]:
+    """Net benefit per image, breast and patient, as far as it can be told."""
+    found = [evaluation.decision_at(level) for level in LEVELS if level == "image" or material.patients_known]
+    return [each for each in found if isinstance(each, DecisionTable)]
+
+
+def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Table:
+    rows = tuple((f"{row.threshold:.0%}", told(row.model), signed(row.treat_all), "0") for row in decision.rows)
+    unit = UNITS[decision.level]
+    whose = {
+        "image": "a patient has several, and the share of patients with cancer is another",
+        "breast": "a patient has two, and the share of patients with cancer is another",
+        "patient": "this is per person",
+    }[decision.level]
+    if not material.patients_known:
+        whose = "a person may have several"
     note = (
-        f"Per person, at this set's prevalence of {decision.prevalence:.1%}, which is not that of screening; calibration: "
-        f"{decision.calibration}. Somebody who would examine 19 healthy people to find one cancer acts at a risk of 5%."
+        f"Net benefit per {decision.level}, where {decision.prevalence:.1%} of the {unit} are malignant, which is not the "
+        f"share of screening; {whose}. Calibration: {decision.calibration}. Somebody who would examine 19 healthy ones to find "
+        "one cancer acts at a risk of 5%."
     )
-    head = ("Acting at a risk of", "On the model", "On everybody", "On nobody")
-    table = Table(f"Net benefit, {SPLIT_WORDS[evaluation.split]} images.", head, rows, note=note)
-    return Section("utility", title, (table, *_predictive(evaluation)))
+    head = ("Acting at a risk of", "On the model", "On all", "On none")
+    return Table(f"Net benefit per {decision.level}, {words} set.", head, rows, note=note)
 
 
-def _predictive(evaluation: Evaluation | None) -> list[Block]:
+def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block]:
     """What the frozen threshold would mean at a prevalence; for patients where they can be told, else images."""
     if evaluation is None:
         return []
     for level in ("patient", "image"):
-        summary = evaluation.levels.get(level)
+        summary = levels_of(material, evaluation).get(level)
         if isinstance(summary, Summary) and all(isinstance(summary[name], Interval) for name in ("sensitivity", "specificity")):
             break
     else:
-        return [Text("Predictive values cannot be told: too few patients of a class.")]
+        few = "patients" if material.patients_known else "images"
+        return [Text(f"Predictive values cannot be told: too few {few} of a class.")]
     table = at_level(evaluation.predictions, level)
     point = operating_point(
         table["label"], table["score"], summary.threshold, table["patient_id"], confidence=summary.confidence
     )
     own = (summary.counts.tp + summary.counts.fn) / summary.rows
     rows = []
-    for prevalence, words in (*((value, f"{value:.1%}") for value in PREVALENCES), (own, f"{own:.1%} (this set)")):
+    for prevalence, words in (
+        *((value, f"{value:.1%}") for value in PREVALENCES),
+        (own, f"{own:.1%} (that of this set's {UNITS[level]})"),
+    ):
         found = point.at(prevalence)
         people = (found.recalled, found.found, found.missed, found.false_alarms)
         cells = (f"{figure.value:.1f} [{figure.low:.1f},\u00a0{figure.high:.1f}]" for figure in people)
         rows.append((words, told(found.ppv), told(found.npv), *cells))
     note = (
         f"{LEVEL_TITLES[level]}, threshold {summary.threshold:.4f}, sensitivity {told(point.sensitivity)}, specificity "
-        f"{told(point.specificity)}. Holds only if the people screened resemble these patients in all but how many are ill."
+        f"{told(point.specificity)}. Per 1,000 {UNITS[level]}. The prevalence of each row is taken as known: the limits are "
+        f"those of sensitivity and specificity alone. Holds only if those screened resemble these {UNITS[level]} in all but "
+        "how many are ill."
     )
     head = ("Prevalence", "PPV", "NPV", "Recalled per 1,000", "Found", "Missed", "False alarms")
     return [Table("What the frozen threshold would mean at other prevalences.", head, tuple(rows), note=note, small=True)]
@@ -307,13 +375,19 @@ def openings(material: Material) -> Section:
         return Section(
             "openings",
             "Openings of the test set, external testing",
-            (Text("The test set has never been opened for this run."), *test_set.blocks(material), asked),
+            (
+                Text("The test set has never been opened for this run."),
+                *test_set.seen(material),
+                *test_set.blocks(material),
+                asked,
+            ),
         )
     blocks: list[Block] = [
         Text(
             f"The test set was evaluated {times(test.opened)} for this run, last on {test.last_opened[:10]}. MammoLab counts; "
             "nobody can take one back."
-        )
+        ),
+        *test_set.seen(material),
     ]
     if material.parent is not None:
         before = f"had been opened {times(material.parent.opened)}" if material.parent.opened else "had not been opened"
@@ -342,6 +416,10 @@ def openings(material: Material) -> Section:
     return Section("openings", "Openings of the test set, external testing", (*blocks, asked))
 
 
+def _results(count: int) -> str:
+    return "1 result on this set is" if count == 1 else f"{count} results on this set are"
+
+
 def baselines(material: Material) -> Section:
     """Published results on the same data set and split, if there are such."""
     title, evaluation = "Published results", material.test
@@ -368,9 +446,6 @@ def baselines(material: Material) -> Section:
             )
         )
     head = ("Published model", "Level", "Figure", "Published", "This run", "Source")
-    note = (
-        f"Same data set, same test split. {len(known(evaluation.baselines[0].dataset))} results on this set are known "
-        "to MammoLab."
-    )
+    note = f"Same data set, same test split. {_results(len(known(evaluation.baselines[0].dataset)))} known to MammoLab."
     table = Table("Published results on the same images.", head, tuple(rows), note=note, words=frozenset({5}), small=True)
     return Section("baselines", title, (table,))

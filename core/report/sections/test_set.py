@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from core.report.document import Block, Table, Text, Warn
 from core.report.words import times
 from core.training.accesses import IMAGES, LABELS, PREPROCESS, RECIPE, SCORED
+from core.training.seen import seen_words
 
 if TYPE_CHECKING:
     from core.report.material import Material
@@ -19,6 +20,29 @@ _NOT_COUNTED = (
     "Recorded is what MammoLab showed or computed of these images. What it cannot notice: files opened in other programs, "
     "files converted to another format, images seen before the split was made, and work in another folder of runs."
 )
+
+
+def seen(material: Material) -> list[Block]:
+    """How many models were scored on this test set before and after this one, and when."""
+    if isinstance(material.use, str):
+        return [Warn(f"Nobody can say how many models were scored on this test set: {material.use}")]
+    words = seen_words(material.use, material.patients_known)
+    return [
+        Text(" ".join(words[: len(words) - bool(material.use.gap)])),
+        *([Warn(material.use.gap)] if material.use.gap else []),
+    ]
+
+
+def seen_before(material: Material) -> str:
+    """What nobody should miss of it: that other models had been scored on the same test set; "" when none had."""
+    if isinstance(material.use, str):
+        return "How many models were scored on this test set cannot be said: a record is damaged, see the openings."
+    if not material.use.before:
+        return ""
+    return (
+        f"{seen_words(material.use, material.patients_known)[0]} What they showed may have guided this run, which makes its "
+        "figures too good."
+    )
 
 
 def blocks(material: Material) -> list[Block]:

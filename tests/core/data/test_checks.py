@@ -218,3 +218,21 @@ def test_doubts_about_patients_reach_the_log_of_a_training(
     write_manifest(frame, tmp_path / "m.csv")
     load_rows(Config.model_validate({"data": {"manifest": tmp_path / "m.csv"}}))
     assert "'100' and '100.0'" in caplog.text
+
+
+def test_patients_of_one_label_with_fewer_images_are_said_but_do_not_forbid_training(frame: pd.DataFrame) -> None:
+    twins = frame[frame["label"] == "benign"].iloc[1:].assign(path="")
+    for number, source in enumerate(frame.loc[twins.index, "path"]):
+        path = Path(source).with_name(f"second{number}.png")
+        assert cv2.imwrite(str(path), picture(30 + number))
+        twins.iloc[number, twins.columns.get_loc("path")] = str(path)
+    report = check_manifest(pd.concat([frame, twins], ignore_index=True))
+    assert kinds(report) == ["composition"] and report.usable and not report.ok
+    assert [problem.message.split(" patients")[0] for problem in report.problems] == [
+        "train: malignant",
+        "val: malignant",
+        "test: malignant",
+    ]
+    nobody = pd.concat([frame, twins], ignore_index=True)
+    nobody["patient_id"] = [Path(path).stem for path in nobody["path"]]
+    assert kinds(check_manifest(nobody)) == []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.identity import patient_doubts
+from core.data.identity import patient_doubts, patients_known, without_patient
 from core.images import pseudonym
 from core.images.placeholder import is_placeholder
 
@@ -112,3 +113,24 @@ def test_many_doubts_are_said_in_few_words() -> None:
 def test_any_identifiers_are_looked_at(patients: list[str]) -> None:
     for doubt in patient_doubts(patients, [""] * len(patients)):
         assert doubt.rows and max(doubt.rows) < len(patients)
+
+
+@pytest.mark.parametrize(
+    ("path", "patient", "known"),
+    [
+        ("/data/benign/a.png", "benign/a", False),  # as the folder importer says that nobody is known
+        ("/data/a.b.png", "data/a.b", False),  # as the importer of tables does
+        ("C:\\data\\a.png", "data/a", False),
+        ("/data/P1_L_CC.png", "P1", True),
+        ("/data/a.png", "b", True),
+    ],
+)
+def test_a_file_that_counts_as_its_own_patient_has_none(path: str, patient: str, known: bool) -> None:
+    one = pd.DataFrame({"path": [path], "patient_id": [patient]})
+    assert without_patient(one).tolist() == [not known] and patients_known(one) is known
+    assert patients_known(pd.concat([one, pd.DataFrame({"path": ["/data/x_CC.png"], "patient_id": ["x"]})]))
+
+
+def test_a_file_name_that_two_images_share_is_a_patient() -> None:
+    frame = pd.DataFrame({"path": ["/data/a.png", "/data/b.png"], "patient_id": ["a", "a"]})
+    assert not without_patient(frame).any()

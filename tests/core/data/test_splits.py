@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from core.data.identity import spelling
 from core.data.splits import assign_splits, require_no_leakage, require_trainable
 from core.errors import BadManifest, Leakage
 
@@ -38,7 +40,10 @@ _patients = st.dictionaries(
 def test_any_set_is_split_by_patient_or_refused_with_the_reason(patients, seed, fractions, random) -> None:
     frame = table(patients)
     wanted = 3 if fractions[1] else 2
-    having = [sum(label in labels for labels in patients.values()) for label in (0, 1)]
+    alike: dict[str, set[int]] = {}  # written in two ways, they count once
+    for name, labels in patients.items():
+        alike.setdefault(spelling(name), set()).update(labels)
+    having = [sum(label in labels for labels in alike.values()) for label in (0, 1)]
     if min(having) < wanted:
         with pytest.raises(BadManifest, match="each need a patient"):
             assign_splits(frame, *fractions, seed)
@@ -154,3 +159,21 @@ def test_training_needs_both_labels_in_train_and_val(split: str) -> None:
     require_trainable(frame)
     with pytest.raises(BadManifest, match=f"{split} has no malignant"):
         require_trainable(frame[~((frame["split"] == split) & (frame["label"] == "malignant"))])
+
+
+@pytest.mark.parametrize(
+    "write", [str.lower, lambda name: name.replace("P", "P0"), lambda name: f" {name}".replace(" P", "P-")]
+)
+def test_two_ways_to_write_a_patient_are_drawn_into_one_split_and_said(write: Callable[[str], str]) -> None:
+    rows = [(f"{n}{side}.png", ("benign", "malignant")[n % 2], f"P{n}") for n in range(60) for side in "LR"]
+    frame = pd.DataFrame(rows, columns=["path", "label", "patient_id"]).assign(split="")
+    plain = assign_splits(frame, 0.2, 0.2, 0)
+    twins = frame.assign(patient_id=[write(name) if row % 2 else name for row, name in enumerate(frame["patient_id"])])
+    found = assign_splits(twins, 0.2, 0.2, 0)
+    spelled = found["patient_id"].map(spelling)
+    assert found.groupby(spelled)["split"].nunique().max() == 1
+    assert any("60 patients may be written in more than one way" in note for note in found.attrs["notes"])
+    assert not any("written" in note for note in plain.attrs["notes"])
+    apart = found.assign(split=["train" if row % 2 else "test" for row in range(len(found))])
+    notes = assign_splits(pd.concat([apart, apart.head(4).assign(split="val", patient_id="Q")]), 0.2, 0.2, 0).attrs["notes"]
+    assert any("60 of them stand in different splits: leakage, if they are one person" in note for note in notes)

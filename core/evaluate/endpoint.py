@@ -1,0 +1,213 @@
+"""The primary endpoint of a run: which figure counts, at which level and by which threshold rule, declared before it is seen.
+
+`endpoint.jsonl` in the run's folder has a line a declaration, appended and never changed: when, what, and how often the test
+set had been accessed by then. What was declared last before the test set was opened stays the endpoint; a line that came later
+is a change, and told as one. Without a line before the opening, the first that came later is the endpoint, declared after.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from core.atomic import replacing
+from core.errors import BadConfig, BadRun
+from core.metrics import TITLES, Interval, Level, Summary, ThresholdRule, rule_of
+from core.small_files import parse_json, read_bytes
+from core.training.accesses import access_counts
+from core.training.lineage import openings
+from core.training.locks import EVALUATION, holding
+from core.training.recording import now
+
+if TYPE_CHECKING:
+    from core.evaluate.result import Evaluation
+    from core.training import Run
+
+FILE = "endpoint.jsonl"
+LIMIT = 1 << 18  # bytes
+LONGEST = 500  # characters of a reason
+# Those that need no threshold; the others depend on the rule.
+RANKING = ("auc", "average_precision", "brier")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One declaration. `when`: UTC, ISO 8601. `metric` of core.metrics.TITLES, at `level`, with the threshold chosen by `rule`.
+
+    `opened`: how often the run's test set had been opened by then, its parents' openings included; `accesses`: all accesses to
+    its images on record by then, by whatever run or page.
+    """
+
+    when: str
+    metric: str
+    level: str
+    rule: dict[str, Any]
+    opened: int
+    accesses: int
+    reason: str = ""
+
+    @property
+    def words(self) -> str:
+        """`ROC AUC of patients`, `Sensitivity (recall) of images at the threshold for a sensitivity of 90%`."""
+        at = "" if self.metric in RANKING else f" at {rule_words(ThresholdRule.from_dict(self.rule))}"
+        return f"{TITLES[self.metric]} by {self.level}{at}"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a run's endpoint is: `endpoint`, None where nobody declared one; `changes` came after the test set was opened."""
+
+    endpoint: Endpoint | None
+    changes: tuple[Endpoint, ...] = ()
+
+    @property
+    def before(self) -> bool:
+        """Whether it was declared before the test set was opened for this run."""
+        return self.endpoint is not None and not self.endpoint.opened
+
+    @property
+    def words(self) -> str:
+        """In a sentence or two."""
+        if self.endpoint is None:
+            return "No primary endpoint was declared: of the figures on the test set none was named before they were seen."
+        day = f"{self.endpoint.when.replace('T', ' ')[:16]} UTC"
+        if not self.before:
+            said = f"Primary endpoint, declared on {day}, AFTER the test set had been opened: {self.endpoint.words}."
+        else:
+            seen = self.endpoint.accesses
+            times = "once" if seen == 1 else f"{seen} times"
+            early = f"; images of it had been accessed {times} by then, see the openings" if seen else ""
+            said = f"Primary endpoint, declared on {day}, before the test set was opened{early}: {self.endpoint.words}."
+        for change in self.changes:
+            said += f" On {change.when.replace('T', ' ')[:16]} UTC, after the opening, another one was named: {change.words}."
+        return said
+
+    def result(self, evaluation: Evaluation | None) -> Interval | str:
+        """The figure of an evaluation that it is about, or why there is none."""
+        if self.endpoint is None or evaluation is None:
+            return "no endpoint was declared" if self.endpoint is None else "the test set has not been evaluated"
+        summary = evaluation.levels.get(self.endpoint.level, "there is no such level")
+        return summary[self.endpoint.metric] if isinstance(summary, Summary) else summary
+
+    def other_rule(self, evaluation: Evaluation) -> str:
+        """In words, that the threshold was not chosen by the declared rule; "" when it was, or plays no part."""
+        if self.endpoint is None or self.endpoint.metric in RANKING or evaluation.rule is None:
+            return ""
+        meant = ThresholdRule.from_dict(self.endpoint.rule)
+        if rule_words(meant) == rule_words(evaluation.rule):
+            return ""
+        return f"The threshold was not chosen by the declared rule, but is {rule_words(evaluation.rule)}."
+
+
+def rule_words(rule: ThresholdRule) -> str:
+    """A threshold rule in words."""
+    if rule.kind == "youden":
+        return "the threshold with the highest sensitivity + specificity - 1 on validation"
+    if rule.kind == "cost":
+        at = "" if rule.prevalence is None else f" at a prevalence of {rule.prevalence:.2%}"
+        return f"the threshold of the lowest cost on validation, a missed cancer as {rule.cost_ratio:g} false alarms{at}"
+    return f"the threshold for a sensitivity of {rule.target:.0%} on validation"
+
+
+def read_declared(folder: Path) -> Declared:
+    """The endpoint of the run in this folder.
+
+    Raises:
+        BadRun: endpoint.jsonl is damaged; that is never taken for "none".
+    """
+    path = folder / FILE
+    try:
+        content = read_bytes(path, LIMIT)
+    except FileNotFoundError:
+        return Declared(None)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(getattr(error, "strerror", None) or error)) from error
+    lines = []
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            lines.append(_endpoint(parse_json(line)))
+        except (ValueError, TypeError, KeyError, BadRun) as error:
+            raise _damaged(path, f"line {number}: {error}") from error
+    early = [line for line in lines if not line.opened]
+    late = [line for line in lines if line.opened]
+    if early:
+        return Declared(early[-1], tuple(late))
+    return Declared(late[0], tuple(late[1:])) if late else Declared(None)
+
+
+def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None, reason: str = "") -> Declared:
+    """Declare the run's primary endpoint; after the test set was opened it is written down as a change.
+
+    Args:
+        metric: of core.metrics.TITLES.
+        level: image, breast or patient.
+        rule: of the threshold; None takes the one that is frozen with the model, or that the run is configured with.
+
+    Raises:
+        BadConfig: no such metric or level.
+        BadRun: the record of accesses is damaged, so that nobody can say whether this comes before one; it cannot be written.
+    """
+    if metric not in TITLES or level not in get_args(Level):
+        raise BadConfig(
+            f"endpoint {metric} by {level}: expected a metric of {', '.join(TITLES)} and a level of "
+            f"{', '.join(get_args(Level))}"
+        )
+    chosen = rule or rule_of_run(run)
+    with holding(run.path, EVALUATION):  # no evaluation writes its opening in between
+        read_declared(run.path)  # a damaged file is never written over
+        line = Endpoint(
+            when=now(),
+            metric=metric,
+            level=level,
+            rule=chosen.to_dict(),
+            opened=openings(run.path),
+            accesses=sum(access_counts(run.path).values()),
+            reason=" ".join(reason.split())[:LONGEST],
+        )
+        try:
+            content = _content(run.path) + json.dumps(asdict(line)).encode("ascii") + b"\n"
+            if len(content) > LIMIT:
+                raise OSError(f"it has more than {LIMIT:,} bytes")
+            with replacing(run.path / FILE, durable=True) as stream:
+                stream.write(content)
+        except OSError as error:
+            raise BadRun(f"{run.path / FILE}: cannot be written ({error.strerror or error}). Free some space.") from error
+    return read_declared(run.path)
+
+
+def rule_of_run(run: Run) -> ThresholdRule:
+    """The rule that is frozen with the run's model, else the one it is configured with. Raises BadRun."""
+    from core.evaluate.freezing import frozen_rule
+
+    card: Mapping[str, Any] = run.model_card() if run.has_model else {}
+    return frozen_rule(card) or rule_of(run.config().evaluation)
+
+
+def _content(folder: Path) -> bytes:
+    try:
+        content = read_bytes(folder / FILE, LIMIT)
+    except FileNotFoundError:
+        return b""
+    return content if not content or content.endswith(b"\n") else content + b"\n"
+
+
+def _endpoint(value: Any) -> Endpoint:
+    found = Endpoint(**value)
+    texts = (found.when, found.metric, found.level, found.reason)
+    counts = (found.opened, found.accesses)
+    if not all(isinstance(text, str) for text in texts) or any(type(count) is not int or count < 0 for count in counts):
+        raise ValueError("expected text and counts")
+    if found.metric not in TITLES or found.level not in get_args(Level):
+        raise ValueError(f"{found.metric!r} by {found.level!r} is no endpoint")
+    ThresholdRule.from_dict(found.rule)
+    return found
+
+
+def _damaged(path: Path, reason: str) -> BadRun:
+    return BadRun(
+        f"{path}: damaged: {reason}. It says which figure was declared before the test set was opened: restore it from a copy, "
+        "or move it away and say in your report that the declaration was lost."
+    )

@@ -1,0 +1,39 @@
+"""The primary endpoint: what was declared, when, and what came of it."""
+
+from __future__ import annotations
+
+from core.report.document import Block, Text, Warn
+from core.report.material import Material
+from core.report.words import told
+
+
+def blocks(material: Material) -> list[Block]:
+    """What was declared, before or after the test set was opened, with its figure; a warning where it was not before."""
+    declared = material.declared
+    if isinstance(declared, str):
+        return [Warn(f"Nobody can say which endpoint was declared: {declared}")]
+    if declared.endpoint is None:
+        words = declared.words if material.test is not None else "No primary endpoint has been declared yet."
+        level = "patient" if material.patients_known else "image"
+        command = material.command(f"endpoint {{run}} --metric auc --level {level}")
+        return [Text(f"{words} Before the test set is opened, {command} declares one.")]
+    found = declared.result(material.test)
+    reached = f" Result: {told(found)}." if not isinstance(found, str) else f" Result: none, {found}."
+    reason = f" Reason given: {declared.endpoint.reason.rstrip('.')}." if declared.endpoint.reason else ""
+    other = declared.other_rule(material.test) if material.test is not None else ""
+    said = f"{declared.words}{reason}{reached}{f' {other}' if other else ''}"
+    return [Text(said) if declared.before and not declared.changes and not other else Warn(said)]
+
+
+def limit(material: Material) -> str:
+    """What of it limits the study; "" when an endpoint was declared in time, or nothing was tested yet."""
+    if material.test is None:
+        return ""
+    declared = material.declared
+    if isinstance(declared, str):
+        return "The declaration of the primary endpoint is damaged: which figure was to count cannot be said."
+    if declared.endpoint is None:
+        return "No primary endpoint was declared before the test set was opened: any of its figures may have been picked."
+    if not declared.before:
+        return "The primary endpoint was declared after the test set had been opened: it may have been picked by its result."
+    return "Another endpoint was named after the test set had been opened: see model performance." if declared.changes else ""

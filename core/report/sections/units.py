@@ -1,0 +1,74 @@
+"""The unit of analysis: what patients are made of, and how far figures by patient depend on how their images are combined."""
+
+from __future__ import annotations
+
+from core.data import SPLITS
+from core.metrics import Summary
+from core.metrics.aggregation import DRAWS, aggregation_rules
+from core.metrics.composition import TITLES, Association, associations, composition, composition_warnings
+from core.report.document import Block, Table, Text, Warn
+from core.report.material import SPLIT_WORDS, Material
+from core.report.words import DASH, share, told
+
+
+def composition_blocks(material: Material) -> list[Block]:
+    """Images and sides of patients by label, and whether they tell the label."""
+    if not material.patients_known:
+        return [Text("No patient is known, so there is nothing to say of images or sides by patient.")]
+    rows = []
+    for each in composition(material.rows):
+        sides = (each.two_sides, each.one_side, each.unknown_sides)
+        shares = (share(count, each.patients) for count in sides)
+        spread = f"{each.median:g} ({each.low} to {each.high})"
+        rows.append((SPLIT_WORDS.get(each.split, DASH), each.label, f"{each.patients:,}", f"{each.images:,}", spread, *shares))
+    head = ("Set", "Label", "Patients", "Images", "Images a patient, median (range)", "Both sides", "One side", "Side unknown")
+    found = associations(material.rows)
+    note = "A patient is malignant when any of her images is. " + " ".join(
+        f"{SPLIT_WORDS[split].capitalize()} set: {_told(found, split)}." for split in SPLITS if _told(found, split)
+    )
+    table = Table("Images and sides of patients by label.", head, tuple(rows), note=note, small=True)
+    return [table, *(Warn(sentence) for sentence in unequal(material))]
+
+
+def unequal(material: Material, split: str = "") -> list[str]:
+    """A sentence for each set (or the one asked for) in which patients of one label have fewer images or sides."""
+    if not material.patients_known:
+        return []
+    rows = material.rows if not split else material.rows[material.rows["split"] == split]
+    said = composition_warnings(associations(rows))
+    for name, words in SPLIT_WORDS.items():
+        said = [
+            f"{words.capitalize()} set: {line.removeprefix(f'{name}: ')}." if line.startswith(f"{name}: ") else line
+            for line in said
+        ]
+    return said
+
+
+def _told(found: tuple[Association, ...], split: str) -> str:
+    parts = [
+        f"{TITLES[each.what]} {told(each.strength)}" if not isinstance(each.strength, str) else f"{TITLES[each.what]} {DASH}"
+        for each in found
+        if each.split == split
+    ]
+    return f"the label of a patient from a count alone, AUC: {', '.join(parts)}" if parts else ""
+
+
+def aggregation_blocks(material: Material) -> list[Block]:
+    """The AUC by patient under other rules than the mean of all images."""
+    evaluation = material.shown
+    if evaluation is None or not material.patients_known or not isinstance(evaluation.levels.get("patient"), Summary):
+        return []
+    words = SPLIT_WORDS[evaluation.split]
+    found = aggregation_rules(evaluation.predictions, confidence=evaluation.summary.confidence)
+    rows = tuple(
+        (each.name, "yes" if each.balanced else "no", told(each.auc) if not isinstance(each.auc, str) else each.auc)
+        for each in found
+    )
+    note = (
+        "No threshold enters here, and none of these rules was chosen by its figure. Balanced: every patient enters with as "
+        "many breasts as every other. Random breasts: the mean over all draws there are; missing breasts: the mean of "
+        f"{DRAWS} draws. The limits are DeLong's with that mean in place of one comparison, and do not cover which were drawn."
+    )
+    head = ("One score a patient", "Balanced", "ROC AUC by patient")
+    table = Table(f"Sensitivity of the AUC by patient to the rule, {words} set.", head, rows, note=note, words=frozenset({2}))
+    return [table]

@@ -1,0 +1,120 @@
+"""What the pages say of statistics: the unit of analysis, how the test set was used, what was chosen on which images."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import streamlit as st
+from lab_pages import open_page, texts
+from streamlit.testing.v1 import AppTest
+
+from core.evaluate import evaluate
+from core.evaluate.endpoint import read_declared
+from core.training import Run
+from core.training.recording import record_for_run
+from dashboard import services
+from dashboard.studio import parts
+
+
+def tables(app: AppTest) -> str:
+    return "".join(str(element.proto.body) for element in app.get("html"))
+
+
+def open_tab(name: str) -> AppTest:
+    parts.show_next(name)
+    app = open_page("evaluate")
+    assert not app.exception and not app.error
+    return app
+
+
+@pytest.fixture
+def scored(run: Run) -> Run:
+    evaluate(run, "val")
+    return run
+
+
+def test_evaluate_shows_what_patients_are_made_of_and_other_rules(scored: Run) -> None:
+    app = open_tab("Patients")
+    shown = tables(app)
+    assert "Images a patient: median (range)" in shown and "2 (2 to 2)" in shown
+    assert "mean of all images (the rule in use)" in shown and "affected breast" in shown
+    assert "Balanced" in texts(app)
+    assert "optimistic: it chose the epoch and the threshold" in texts(app)
+
+
+def test_data_warns_of_a_label_whose_patients_have_fewer_images(manifest: Path) -> None:
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    half = set(sorted(set(frame["patient_id"]))[::2])
+    frame["label"] = ["malignant" if patient in half else "benign" for patient in frame["patient_id"]]
+    kept = frame[(frame["label"] == "benign") | (frame["view"] == "CC")].assign(split="train")
+    kept.to_csv(manifest, index=False)
+    app = open_page("data")
+    app.button_group(key="data:view:widget").set_value("Counts").run()
+    assert not app.exception and not app.error
+    assert any("malignant patients have fewer images" in each.value.replace("\\", "") for each in app.warning)
+    assert "Images a patient: median (range)" in tables(app)
+
+
+def test_data_says_nothing_of_patients_where_nobody_is_known(manifest: Path) -> None:
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    frame["patient_id"] = [Path(path).stem for path in frame["path"]]
+    frame.to_csv(manifest, index=False)
+    app = open_page("data")
+    app.button_group(key="data:view:widget").set_value("Counts").run()
+    assert not app.exception and not app.error
+    assert any("No patient is known" in each.value for each in app.info)
+    assert "Both sides" not in tables(app)
+
+
+def test_before_the_test_set_is_opened_the_page_says_which_models_saw_it(scored: Run, workspace: Path) -> None:
+    other = workspace / "checkpoints" / "earlier"
+    other.mkdir()
+    for name in ("manifest.csv", "model.json", "status.json", "config.yaml"):
+        shutil.copy(scored.path / name, other / name)
+    card = json.loads((other / "model.json").read_text(encoding="utf-8"))
+    (other / "model.json").write_text(json.dumps(card | {"weights_sha256": "cd" * 32}), encoding="utf-8")
+    record_for_run(other, "scored", "evaluate")
+    services.remember("evaluate:split", "test")
+    services.remember("run", "tiny")
+    app = open_page("evaluate")
+    assert "1 other model had been scored on test images of the same patients already" in texts(app).replace("\\", "")
+
+
+def test_evaluate_speaks_of_images_only_where_no_patient_is_known(run: Run) -> None:
+    path = run.path / "manifest.csv"
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame["patient_id"] = [Path(name).stem for name in frame["path"]]
+    frame.to_csv(path, index=False)
+    evaluate(run, "val")
+    services.remember("evaluate:level", "patient")
+    for tab in ("Curves", "Subgroups", "Figures"):
+        words = [line for line in texts(open_tab(tab)).split("\n") if "patient" in line.lower()]
+        assert [line for line in words if "rows: path, patient, side" not in line] == [], tab
+    assert "No patient is known" in texts(open_tab("Patients"))
+
+
+def test_the_endpoint_is_declared_on_the_page_before_the_test_set_is_opened(scored: Run) -> None:
+    services.remember("evaluate:split", "test")
+    app = open_page("evaluate")
+    assert "No primary endpoint is declared" in texts(app)
+    app.selectbox(key="evaluate:endpoint:level").select("image").run()
+    next(each for each in app.button if each.key == "evaluate:endpoint:declare").click().run()
+    assert not app.exception and not app.error
+    found = read_declared(scored.path)
+    assert found.before and found.endpoint is not None and (found.endpoint.metric, found.endpoint.level) == ("auc", "image")
+    assert "before the test set was opened: ROC AUC by image" in texts(app).replace("\\", "")
+
+
+def test_evaluate_compares_the_model_with_a_reader_of_the_manifest(scored: Run) -> None:
+    assert any("no reader's assessment" in each.value for each in open_tab("Reader").info)
+    path = scored.path / "manifest.csv"
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame["birads"] = ["5" if label == "malignant" else "1" for label in frame["label"]]
+    frame.to_csv(path, index=False)
+    st.cache_resource.clear()
+    app = open_tab("Reader")
+    assert "model minus reader" in texts(app) and "5 or more suspicious" in tables(app)
