@@ -41,7 +41,7 @@ SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
-# Beside the title of a field that is not as in config.yaml: plain words, since a title is also the name that screen readers say.
+# Beside the title of a field that is not as in config.yaml: plain words, as screen readers say titles.
 CHANGED = "· changed"
 
 

@@ -134,12 +134,17 @@ class CalibrationReport:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> CalibrationReport:
+        """What `as_dict` gave, read back equal. Raises KeyError where the raw scores or the model's own method are missing."""
+        frozen = Calibration.from_dict(plain["frozen"])
+        summaries = {
+            name: value["note"] if "note" in value else CalibrationSummary.from_dict(value)
+            for name, value in plain["summaries"].items()
+        }
+        if missing := {"none", frozen.method} - summaries.keys():
+            raise KeyError(", ".join(sorted(missing)))
         return cls(
-            frozen=Calibration.from_dict(plain["frozen"]),
-            summaries={
-                name: value["note"] if "note" in value else CalibrationSummary.from_dict(value)
-                for name, value in plain["summaries"].items()
-            },
+            frozen=frozen,
+            summaries=summaries,
             bins={name: Reliability.from_dict(value) for name, value in plain["bins"].items()},
             on_validation=plain["on_validation"],
             note=plain["note"],

@@ -500,8 +500,8 @@ def replace_by_another(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "meddle",
-    [lambda run: run.delete(everything=True), lambda run: Run(run.path).rename("other"), replace_by_another],
-    ids=["deleted", "renamed", "replaced"],
+    [lambda run: run.delete(everything=True), replace_by_another],
+    ids=["deleted", "replaced"],
 )
 def test_scores_of_a_run_that_is_gone_are_written_nowhere(root: Path, bad: Run, meddle: Callable[[Run], object]) -> None:
     predictor = Meddling(bad.model_card())
@@ -510,6 +510,13 @@ def test_scores_of_a_run_that_is_gone_are_written_nowhere(root: Path, bad: Run, 
         evaluate(bad, "val", predictor=predictor)
     assert not list(root.glob("*/evaluation.json"))
     assert bad.path.exists() == (meddle is replace_by_another)
+
+
+def test_scores_follow_a_run_that_is_renamed_while_it_is_scored(root: Path, bad: Run) -> None:
+    predictor = Meddling(bad.model_card())
+    predictor.meddle = lambda: Run(bad.path).rename("other")
+    evaluate(bad, "val", predictor=predictor)
+    assert [path.parent.name for path in root.glob("*/evaluation.json")] == ["other"] and not bad.path.exists()
 
 
 def test_writers_of_a_deleted_run_say_so_and_make_nothing(bad: Run, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_evaluate_speaks_of_images_only_where_no_patient_is_known(run: Run) -> N
     frame.to_csv(path, index=False)
     evaluate(run, "val")
     services.remember("evaluate:level", "patient")
-    for tab in ("Curves", "Subgroups", "Figures"):
+    for tab in ("Curves", "Subgroups", "All numbers"):
         words = [line for line in texts(open_tab(tab)).split("\n") if "patient" in line.lower()]
         assert [line for line in words if "rows: path, patient, side" not in line] == [], tab
     assert "No patient is known" in texts(open_tab("Patients"))
