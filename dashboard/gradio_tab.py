@@ -7,6 +7,7 @@ images stay on the server (in the session's state): the browser only ever says w
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,11 @@ log = logging.getLogger(__name__)
 
 # (frame taken and number of frames, verdict, prepared image, heatmap, whether to offer "Score anyway"); see `score`.
 Result = tuple[tuple[int, int] | None, str, Any, Any, bool]
-# What is scored: run, path, frame asked for, and whether also without a verdict.
-Asked = tuple[str | None, str, int | None, bool]
 
 PAGE = "Test image"  # as records of accesses to test images name it
 EXAMPLES = 6
 MOST = 50  # uploaded images at a time
+AT_ONCE = 4  # scores at a time, of all visitors together
 _FRONTEND = Path(__file__).parent / "frontend"
 CLEAN_EVERY, KEEP_UPLOADS = 600, 3600  # seconds
 
@@ -122,39 +122,62 @@ def build() -> gr.Blocks:
                 shots = gr.HTML("", **script)
         outputs = [verdict, shots, insist]
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
-        result = gr.State(None)
-        inputs = [run, chosen, asked, anyway]
         fresh = [chosen, asked, anyway, frame, *outputs]
+        order = gr.State([0])  # how many scores were asked for here, in a list that all events of a session share
+        state = [run, known, order, chosen, asked, anyway]
 
-        def then_score(event: Any) -> None:
-            """Score what was chosen, then show it if it is still what is chosen: a slow file may be overtaken."""
-            event.then(current_name, [run, known], [run, known], trigger_mode="multiple", **private).then(
-                scored, inputs, result, trigger_mode="multiple", **private
-            ).then(shown, [*inputs, result], [frame, *outputs], trigger_mode="multiple", **private)
+        def then_score(listener: Any, choose: Callable[..., tuple[Any, ...]], own: list[Any], changed: list[Any]) -> None:
+            """Change what is chosen, then score it and show the result, unless something else was chosen meanwhile.
+
+            One event, which sends two answers: Gradio's page can lose an event that it asks for while the answer to a short one
+            before it closes their common stream, and would wait for ever.
+            """
+
+            def work(name: str | None, names: dict[str, str], count: list[int], *values: Any) -> Iterator[dict[Any, Any]]:
+                given = dict(zip(changed, choose(*values[3:]), strict=True))
+                path, number, wanted = (given.get(each, value) for each, value in zip(state[3:], values[:3], strict=True))
+                name, now = renamed(name, names)
+                menu = {} if now == names else {run: gr.Dropdown(choices=list(now), value=name), known: now}
+
+                def found() -> dict[Any, Any]:
+                    result = score(name, path, number, anyway=wanted)
+                    return dict(zip([frame, *outputs], shown(path, result), strict=True))
+
+                yield from unless_overtaken(count, menu | given, found)
+
+            def picked(*values: Any, event: gr.SelectData) -> Iterator[dict[Any, Any]]:
+                yield from work(*values, event)
+
+            listener(
+                picked if choose is pick_example else work,  # Gradio sees by its parameter that the event is wanted
+                [*state, *own],
+                list(dict.fromkeys([run, known, *changed, frame, *outputs])),
+                trigger_mode="multiple",  # the last one counts, also while one is at work
+                concurrency_limit=AT_ONCE,
+                concurrency_id="score",
+                **private,
+            )
 
         blocks.load(on_load, None, [run, known, examples, title, thumbnails, paths], **private)
         run.focus(current_name, [run, known], [run, known], **private)
         for change in (upload.upload, upload.delete):
-            then_score(change(taken, [upload, thumbnails], [uploads, which, examples, *fresh], **private))
-        upload.clear(
-            lambda: ([], gr.Dropdown(visible=False), "", *anew(verdict_html.HINT)), None, [uploads, which, *fresh], **private
-        )
-        then_score(which.input(pick_upload, [uploads, which], fresh, **private))
-        then_score(examples.select(pick_example, paths, [upload, uploads, which, *fresh], **private))
+            then_score(change, taken, [upload, thumbnails], [uploads, which, examples, *fresh])
+        upload.clear(emptied, order, [uploads, which, *fresh], **private)
+        then_score(which.input, pick_upload, [uploads, which], fresh)
+        then_score(examples.select, pick_example, [paths], [upload, uploads, which, *fresh])
         then_score(
-            frame.release(
-                lambda number: (number - 1, False, *cleared(verdict_html.WAIT)), frame, [asked, anyway, *outputs], **private
-            )
+            frame.release,
+            lambda number: (number - 1, False, *cleared(verdict_html.WAIT)),
+            [frame],
+            [asked, anyway, *outputs],
         )
         then_score(
-            run.input(
-                lambda path: (False, *cleared(verdict_html.WAIT if path else verdict_html.HINT)),
-                chosen,
-                [anyway, *outputs],
-                **private,
-            )
+            run.input,
+            lambda path: (False, *cleared(verdict_html.WAIT if path else verdict_html.HINT)),
+            [chosen],
+            [anyway, *outputs],
         )
-        then_score(insist.click(lambda: (True, *cleared(verdict_html.WAIT)), None, [anyway, *outputs], **private))
+        then_score(insist.click, lambda: (True, *cleared(verdict_html.WAIT)), [], [anyway, *outputs])
     return blocks
 
 
@@ -178,15 +201,18 @@ def offered() -> dict[str, str]:
 
 
 def current_name(name: str | None, known: dict[str, str]) -> tuple[Any, Any]:
-    """The menu with the runs that there are now: one that was renamed since it was chosen stays chosen, under its new name."""
+    """The menu with the runs that there are now, and these; see `renamed`."""
+    name, now = renamed(name, known)
+    return (gr.skip(), gr.skip()) if now == known else (gr.Dropdown(choices=list(now), value=name), now)
+
+
+def renamed(name: str | None, known: dict[str, str]) -> tuple[str | None, dict[str, str]]:
+    """The chosen run's name and the runs that there are now: one that was renamed since it was chosen stays chosen."""
     now = offered()
-    if now == known:
-        return gr.skip(), gr.skip()
-    value = name
-    if name not in now:
-        same = [other for other, identity in now.items() if identity and identity == known.get(name or "")]
-        value = same[0] if same else None
-    return gr.Dropdown(choices=list(now), value=value), now
+    if now == known or name in now:
+        return name, now
+    same = [other for other, identity in now.items() if identity and identity == known.get(name or "")]
+    return (same[0] if same else None), now
 
 
 def example_images(manifest: Path | None) -> tuple[list[tuple[bytes, str]], list[str]]:
@@ -244,6 +270,22 @@ def taken(files: list[str] | None, thumbnails: list[tuple[bytes, str]]) -> tuple
     return used, menu, verdict_html.examples(thumbnails), used[0] if used else "", *anew(words)
 
 
+def emptied(count: list[int]) -> tuple[Any, ...]:
+    """No uploads; what is being scored is not shown any more."""
+    count[0] += 1
+    return [], gr.Dropdown(visible=False), "", *anew(verdict_html.HINT)
+
+
+def unless_overtaken(count: list[int], first: dict[Any, Any], find: Callable[[], dict[Any, Any]]) -> Iterator[dict[Any, Any]]:
+    """`first` at once, then what `find` gives, unless something else was asked for meanwhile: `count[0]` rises each time."""
+    count[0] += 1
+    mine = count[0]
+    yield first
+    second = find()
+    if count[0] == mine:
+        yield second
+
+
 def pick_upload(uploads: list[str], place: int | None) -> tuple[Any, ...]:
     """The path of the upload that was chosen; see `anew` for the rest."""
     known = isinstance(place, int) and 0 <= place < len(uploads)
@@ -257,17 +299,9 @@ def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
     return None, [], gr.Dropdown(visible=False), path, *anew(verdict_html.WAIT)
 
 
-def scored(run_name: str | None, path: str, frame: int | None, anyway: bool) -> tuple[Asked, Result]:
-    """What was scored, and its result."""
-    return (run_name, path, frame, anyway), score(run_name, path, frame, anyway=anyway)
-
-
-def shown(run_name: str | None, path: str, frame: int | None, anyway: bool, result: tuple[Asked, Result] | None) -> Any:
-    """The frames to choose from, and the result if it is that of what is chosen now; else nothing changes: its own
-    result is on its way."""
-    if result is None or tuple(result[0]) != (run_name, path, frame, anyway):
-        return (gr.skip(),) * 4
-    frames, words, pixels, values, offered = result[1]
+def shown(path: str, result: Result) -> tuple[Any, ...]:
+    """The frames to choose from, the verdict, the pictures, and whether "Score anyway" is offered, as the page shows them."""
+    frames, words, pixels, values, offered = result
     return frame_choice(frames), words, verdict_html.pictures(pixels, values, name=Path(path).name), gr.Button(visible=offered)
 
 

@@ -163,18 +163,24 @@ def test_pictures_have_texts_and_the_map_can_be_dimmed() -> None:
 def test_result_of_a_file_that_is_no_longer_chosen_is_not_shown() -> None:
     from dashboard import gradio_tab
 
-    verdict = (None, "words of slow.dcm", None, None, False)
-    result = (("run", "slow.dcm", None, False), verdict)
-    assert gradio_tab.shown("run", "slow.dcm", None, False, result)[1:3] == ("words of slow.dcm", "")
-    others = (
-        ("run", "other.pgm", None, False),
-        ("run", "", None, False),
-        ("other run", "slow.dcm", None, False),
-        ("run", "slow.dcm", 2, False),
-        ("run", "slow.dcm", None, True),
-    )
-    for asked in others:
-        assert "words of slow.dcm" not in gradio_tab.shown(*asked, result)
+    count = [0]
+    slow = gradio_tab.unless_overtaken(count, {"verdict": "wait"}, lambda: {"verdict": "slow"})
+    assert next(slow) == {"verdict": "wait"}
+    quick = gradio_tab.unless_overtaken(count, {"verdict": "wait"}, lambda: {"verdict": "quick"})
+    assert list(quick) == [{"verdict": "wait"}, {"verdict": "quick"}]
+    assert list(slow) == []
+    cleared = gradio_tab.unless_overtaken(count, {}, lambda: {"verdict": "late"})
+    next(cleared)
+    gradio_tab.emptied(count)
+    assert list(cleared) == []
+
+
+def test_scoring_is_one_event_which_the_page_cannot_lose() -> None:
+    from dashboard import gradio_tab
+
+    with_score = [each for each in gradio_tab.build().config["dependencies"] if each["types"]["generator"]]
+    assert len(with_score) == 7 and all(each["trigger_mode"] == "multiple" for each in with_score)
+    assert not any(each["trigger_after"] is not None for each in gradio_tab.build().config["dependencies"])
 
 
 def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(trained: str, tmp_path: Path) -> None:
