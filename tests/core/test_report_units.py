@@ -66,8 +66,8 @@ def test_images_and_sides_of_patients_stand_by_set_and_label_with_a_warning_wher
     table = tables(document)["Images and sides of patients by label."]
     assert ("test", "malignant", "7", "7", "1 (1 to 1)", "0 (0.0%)", "7 (100.0%)", "0 (0.0%)") in table.rows
     assert ("test", "benign", "7", "14", "2 (2 to 2)", "7 (100.0%)", "0 (0.0%)", "0 (0.0%)") in table.rows
-    assert "Test set: malignant patients have fewer images (AUC 1.000" in warned(document)
-    assert any("malignant patients have fewer images" in line for line in document.warnings)
+    assert "Malignant patients have fewer images (test set: AUC 1.000" in warned(document)
+    assert any("Malignant patients have fewer images" in line for line in document.warnings)
 
 
 def test_the_rule_that_combines_images_is_varied(one_sided: FakeRun) -> None:
