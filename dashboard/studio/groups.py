@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.evaluate.tested import comparisons, count_tests, differing
 from core.metrics import Interval
+from core.metrics.shortcuts import OF_PATIENT
 from dashboard import components, kept
 from dashboard.studio import paper
 from dashboard.studio.scene import Scene
@@ -179,8 +180,8 @@ def shortcuts(scene: Scene) -> None:
         st.info(audit, icon=":material/info:")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        against = "" if audit.metadata is None else f" {components.plain(audit.metadata.sentence)}"
-        st.markdown(f"{verdict(audit)}{against}", width="stretch")
+        against = "" if audit.metadata is None else audit.metadata.sentence
+        st.markdown(f"{verdict(audit)} {components.plain(f'{against} {audit.of_patient}'.strip())}", width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(SHORTCUT_HELP)
     left, right = paper.halves("shortcuts", (400, 480))
@@ -203,7 +204,8 @@ def shortcuts(scene: Scene) -> None:
 
 def verdict(audit: ShortcutAudit) -> str:
     """What the audit says, in words that do not go beyond the intervals."""
-    telling = [row for row in audit.features if isinstance(row.auc, Interval) and row.auc.low > 0.5]
+    shown = [row for row in audit.features if row.feature not in OF_PATIENT]  # those are numbers that no image shows
+    telling = [row for row in shown if isinstance(row.auc, Interval) and row.auc.low > 0.5]
     if not telling or not isinstance(audit.model, Interval):
         words = "**No sign that scanner, age, view or text alone give the answer away** (all intervals include 0.5)."
         return f"{words} {_below(audit)}"

@@ -10,8 +10,7 @@ from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
 from core.metrics import MIN_PATIENTS, Interval, ShortcutAudit, Subgroup
-from core.metrics.composition import COUNTS
-from core.metrics.shortcuts import ALL, Shortcut
+from core.metrics.shortcuts import ALL, OF_PATIENT, Shortcut
 from core.report import figures
 from core.report.document import Block, Figure, Missing, Points, Row, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material
@@ -169,13 +168,8 @@ def shortcuts(material: Material) -> Section:
     blocks: list[Block] = [Text(text)]
     if audit.metadata is not None:
         blocks.append(Text(minus(audit.metadata.sentence)))
-    if any(row.feature in COUNTS for row in audit.features):
-        blocks.append(
-            Text(
-                "How many images or sides a patient has stands in none of her images: no score of one image can rest on it, "
-                "but scores by patient are made of so many, and the label is told by it where sets were put together unequally."
-            )
-        )
+    if audit.of_patient:
+        blocks.append(Text(audit.of_patient))
     named = [(feature_title(row.feature) if row.feature != ALL else "All together", row) for row in audit.features]
     reference = audit.model if isinstance(audit.model, Interval) else None
     caption = (
@@ -222,11 +216,12 @@ def verdict(row: Shortcut) -> str:
 def worrying(audit: ShortcutAudit) -> list[str]:
     """Features that tell the label, and among images alike in which the model is not shown to be better than chance.
 
-    Whether the model tells more than all of them is not read off two intervals: `ShortcutAudit.metadata` tests it.
+    Whether the model tells more than all of them is not read off two intervals: `ShortcutAudit.metadata` tests it. Not among
+    them: the numbers of a patient's images and sides, which no image shows.
     """
     found = []
     for row in audit.features:
-        if not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
+        if row.feature in OF_PATIENT or not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
             continue
         if isinstance(row.within, Interval) and row.within.low <= 0.5:
             found.append("all metadata together" if row.feature == ALL else feature_title(row.feature).lower())
