@@ -58,8 +58,8 @@ Kind = Literal["logistic", "boosting"]
 
 @dataclass(frozen=True)
 class Shortcut:
-    """One column (or ALL, which is without OF_PATIENT): `auc` of the label predicted from it, and `within`, the model's AUC among
-    images that share it.
+    """One column (or ALL, which is without OF_PATIENT): `auc` of the label predicted from it, and `within`, the model's AUC
+    among images that share it.
 
     `boosting` is the AUC of gradient boosting on the same columns (ALL only): what interactions add. `pairs` is the share
     of the model's benign-malignant pairs that `within` rests on. Each figure is an Interval or a note.
@@ -89,10 +89,10 @@ class Metadata:
     """What the model knows beyond the metadata, on the same images.
 
     `feature` is ALL, or the one column there is besides OF_PATIENT. `difference` is the model's AUC less that of the label
-    predicted from the metadata, paired and clustered by patient, `p` its two-sided p value. `added` is the coefficient of the score's log odds,
-    per standard deviation, in a logistic regression of the label that also has the prediction from the metadata, with
-    cluster-robust limits and `added_p`: above 0, the image says something that the metadata do not. Both predictions were
-    learned on other patients than those they are compared on. Each figure is an Interval or a note.
+    predicted from the metadata, paired and clustered by patient, `p` its two-sided p value. `added` is the coefficient of the
+    score's log odds, per standard deviation, in a logistic regression of the label that also has the prediction from the
+    metadata, with cluster-robust limits and `added_p`: above 0, the image says something that the metadata do not. Both
+    predictions were learned on other patients than those they are compared on. Each figure is an Interval or a note.
     """
 
     feature: str

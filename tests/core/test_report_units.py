@@ -15,11 +15,13 @@ from markupsafe import Markup
 from core.data import assign_splits, write_manifest
 from core.evaluate import evaluate
 from core.evaluate.tested import comparisons, count_tests, differing
-from core.metrics import Interval
+from core.metrics import Calibration, Interval
 from core.report import figures, gather
 from core.report.document import Document, Section, Table, Warn
 from core.report.material import read_material
 from core.report.sections.checks import subgroups
+from core.report.sections.results import calibration
+from core.report.words import told
 
 
 @pytest.fixture(autouse=True)
@@ -241,8 +243,49 @@ def test_net_benefit_says_what_it_is_of(tmp_path: Path) -> None:
     text = section_text(gather(run, FakePredictor(run.card)), "utility")
     assert "Net benefit per image, where 50.0% of the images are malignant" in text
     assert "Net benefit per patient, where 50.0% of the patients are malignant" in text and "this is per person" in text
-    assert "(that of this set's patients)" in text
+    assert "(this set's patients)" in text
     assert not re.search(r"(?<![\w-])-\d", text)  # a minus is a minus sign
+
+
+def test_the_ppv_of_this_set_has_one_interval_in_the_whole_report(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run", patients=30), "test")
+    document = gather(run, FakePredictor(run.card))
+    performance = tables(document)["Performance with 95% intervals."]
+    column = performance.header.index("Test, patients")
+    precision = next(row[column] for row in performance.rows if row[0] == "Precision")
+    screening = tables(document)["What the frozen threshold would mean at other prevalences."]
+    assert screening.rows[-1][0].endswith("(this set's patients)") and screening.rows[-1][1] == precision
+    assert "limits of its own shares" in screening.note
+
+
+def test_calibration_stands_by_image_breast_and_patient_beside_predicting_the_prevalence(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run", patients=30), "val", "test")
+    document = gather(run, FakePredictor(run.card))
+    evaluation = read_material(run).shown
+    for level, unit in (("image", "images"), ("breast", "breasts"), ("patient", "patients")):
+        table = tables(document)[f"Calibration on the test set, {unit}."]
+        assert table.header[1:4] == ("Brier score", "Scaled Brier", "O/E") and f"A row is of {unit}" in table.note
+        raw = evaluation.calibration_at(level).before
+        assert table.rows[0][1] == told(raw.brier) and table.rows[0][2] == told(raw.scaled_brier)
+        assert table.rows[0][3] == told(raw.observed_expected)
+        assert f"predicting the share of malignant for every {level} has a Brier score of {raw.reference:.3f}" in table.note
+    summary = tables(document)["Performance with 95% intervals."]
+    assert "Brier score (raw scores)" in [row[0] for row in summary.rows] and "before calibration" in summary.note
+
+
+def test_where_calibration_is_no_better_than_the_prevalence_the_report_says_that_no_probability_should_be_shown(
+    tmp_path: Path,
+) -> None:
+    run = scored(make_run(tmp_path / "run", patients=30), "val", "test")
+    material = read_material(run)
+    report = material.shown.calibration_at("patient")
+    method = report.frozen.method if report.frozen.method != "none" else "logistic"
+    worse = replace(report.before, reference=report.before.brier.value / 2)
+    odd = replace(report, frozen=Calibration(method), note="", summaries=report.summaries | {method: worse})
+    others = material.shown.calibrations | {"patient": odd}
+    changed = replace(material, evaluations={"test": replace(material.shown, calibrations=others)})
+    said = [block.text for block in calibration(changed).blocks if isinstance(block, Warn)]
+    assert any(line.startswith("No probability per patient should be shown: calibrated scores are no better") for line in said)
 
 
 def test_what_the_audit_fills_in_is_not_called_no_imputation(tmp_path: Path) -> None:
