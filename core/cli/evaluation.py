@@ -161,6 +161,8 @@ def _chance(evaluation: Evaluation) -> str:
 
 
 def _lines(evaluation: Evaluation) -> None:
+    from core.evaluate.tested import equivalence_sentence
+
     report = evaluation.calibration
     if isinstance(report, str):
         print(f"calibration: {report}")
@@ -186,10 +188,13 @@ def _lines(evaluation: Evaluation) -> None:
         if (names := [name for name, p in _adjusted(row).items() if p is not None and p < 0.05])
     ]
     tests = evaluation.subgroups[0].tests if evaluation.subgroups else 0
+    alike = equivalence_sentence(evaluation.subgroups, evaluation.equivalence_margin)
     print(
         f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {tests} tests; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
     )
+    if alike:
+        print(printable(alike))
 
 
 def _adjusted(row: Subgroup) -> dict[str, float | None]:

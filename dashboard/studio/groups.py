@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.evaluate.tested import comparisons, count_tests, differing
+from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence, equivalent
 from core.metrics import Interval
 from core.metrics.shortcuts import OF_PATIENT
 from dashboard import components, kept
@@ -14,6 +14,7 @@ from dashboard.studio import paper
 from dashboard.studio.scene import Scene
 
 if TYPE_CHECKING:
+    from core.evaluate.tested import Tested
     from core.metrics import ShortcutAudit, Subgroup
 
 FEATURES = {
@@ -51,6 +52,9 @@ GROUP_HELP = """
 With ten groups, one will stand out by chance alone. So each group is tested against all other images whose value is known,
 and the p values are **adjusted for the number of tests** (Holm): only an adjusted p below 0.05 is worth a second look.
 
+A group that does not differ is not shown to be equal. It is called **equivalent** only where the whole interval of its
+difference lies within the margin that was set before (`evaluation.equivalence_margin`).
+
 A group with fewer than five {people} of a class gets no number: it would be noise. Groups are counted by images.
 Sensitivity and specificity are those at the threshold that was in use when the split was scored, wherever the slider stands.
 """
@@ -84,7 +88,8 @@ def subgroups(scene: Scene) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         shown = kept.segmented("Figure", SHOWN, "evaluate:subgroup_figure", hide_label=True)
-        st.markdown(_finding(every), width="stretch")
+        alike = equivalence_sentence(every, scene.found.equivalence_margin)
+        st.markdown(f"{_finding(every)} {components.plain(alike)}".strip(), width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(GROUP_HELP.format(people=scene.people))
     # A kind of lesion is one of malignant images: only how many of them are found can be told.
@@ -94,7 +99,7 @@ def subgroups(scene: Scene) -> None:
     with left:
         _forest(scene, rows, shown)
     with right:
-        _table(rows, shown)
+        _table(rows, shown, scene.found.equivalence_margin)
     _caption(scene, every)
 
 
@@ -141,7 +146,7 @@ def _short(figure: Interval | str) -> Interval | str:
     return "too few of a class" if isinstance(figure, str) else figure
 
 
-def _table(rows: tuple[Subgroup, ...], shown: str) -> None:
+def _table(rows: tuple[Subgroup, ...], shown: str, margin: float) -> None:
     lines: list[list[Interval | str | None]] = []
     feature = ""
     for row in rows:
@@ -152,8 +157,15 @@ def _table(rows: tuple[Subgroup, ...], shown: str) -> None:
         figure = getattr(row, shown)
         adjusted = {each.name.lower(): each.adjusted for each in comparisons(row)}
         p = adjusted.get(shown)
-        lines.append([row.value, counts, figure.split(":")[0] if isinstance(figure, str) else figure, paper.p_value(p)])
-    paper.table(["Group", "images / malignant", SHOWN[shown], "adjusted p"], lines)
+        told = figure.split(":")[0] if isinstance(figure, str) else figure
+        lines.append([row.value, counts, told, paper.p_value(p), _names(differing(row)), _names(equivalent(row, margin))])
+    paper.table(
+        ["Group", "images / malignant", SHOWN[shown], "adjusted p", "differs in", f"equivalent in (±{margin:g})"], lines
+    )
+
+
+def _names(found: tuple[Tested, ...]) -> str:
+    return ", ".join(each.name for each in found) or "–"
 
 
 def _caption(scene: Scene, rows: tuple[Subgroup, ...]) -> None:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from core.data import assign_splits, write_manifest
 from core.evaluate import evaluate
-from core.evaluate.tested import comparisons, count_tests, differing
+from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence
 from core.metrics import Calibration, Interval
 from core.report import figures, gather
 from core.report.document import Document, Section, Table, Warn
@@ -219,7 +219,9 @@ def test_tests_are_counted_as_they_were_adjusted_for(tmp_path: Path) -> None:
     tested = [row for row in evaluation.subgroups if row.adjusted is not None]
     # CC and MLO are one test, three sites are three; of AUC, sensitivity and specificity each.
     assert len(tested) == 5 and count_tests(evaluation.subgroups) == 12
-    earlier = tuple(replace(row, tests=0) for row in evaluation.subgroups)  # which tested AUCs only, and wrote no count
+    earlier = tuple(
+        replace(row, tests=0, sensitivity_adjusted=None, specificity_adjusted=None) for row in evaluation.subgroups
+    )  # which tested AUCs only, and wrote no count
     assert count_tests(earlier) == 4
     smallest = min(p for row in tested for p in (row.p, row.sensitivity_p, row.specificity_p))
     assert min(
@@ -411,3 +413,31 @@ def test_a_group_whose_specificity_differs_is_named_also_where_its_auc_does_not(
     material = replace(read_material(run), evaluations={"test": replace(evaluation, subgroups=(row,))})
     text = "\n".join(word for block in subgroups(material).blocks for word in _words(block))
     assert "difference −0.400 [−0.600,\u00a0−0.200] from the other images of known value, adjusted p 0.010" in text
+    assert "−0.400 [−0.600,\u00a0−0.200], p 0.010, differs" in text
+
+
+def test_a_group_is_equivalent_only_where_its_whole_interval_lies_within_the_margin(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run", patients=40), "test")
+    material = read_material(run)
+    cc, mlo = (row for row in material.shown.subgroups if row.feature == "view")
+    within, wide = Interval(0.01, -0.03, 0.045), Interval(0.01, -0.2, 0.22)
+    rows = tuple(
+        replace(row, difference=within, adjusted=0.9, sensitivity_difference=wide, sensitivity_adjusted=0.9)
+        for row in (cc, mlo)
+    )
+    rows = tuple(replace(row, specificity_adjusted=None) for row in rows)
+    sentence = equivalence_sentence(rows, 0.05)
+    # Two groups make up the feature: one test of each figure.
+    assert "within ±0.05" in sentence and "1 of 2 (AUC 1 of 1, sensitivity 0 of 1)" in sentence
+    assert "For 1 neither a difference nor equivalence is shown" in sentence
+    assert "0 of 2" in equivalence_sentence(rows, 0.04) and equivalence_sentence((), 0.05) == ""
+    changed = replace(material, evaluations={"test": replace(material.shown, subgroups=rows)})
+    text = "\n".join(word for block in subgroups(changed).blocks for word in _words(block))
+    assert sentence in text and text.count("p 0.900, equivalent") == 2 and "0.220], p 0.900, equivalent" not in text
+
+
+def test_the_equivalence_margin_is_that_of_the_settings_and_stays_with_the_evaluation(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    settings = run.config().evaluation.model_copy(update={"equivalence_margin": 0.1})
+    found = evaluate(run, "test", predictor=FakePredictor(run.card), settings=settings)
+    assert found.equivalence_margin == 0.1 and read_material(run).shown.equivalence_margin == 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.evaluate import AGAIN
-from core.evaluate.tested import comparisons, count_tests, differing
+from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence, equivalent
 from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
@@ -36,13 +36,13 @@ def subgroups(material: Material) -> Section:
         f"{len(found)} groups on the {words} set. {len(compared)} were compared with all other images whose value is known, in "
         f"{count_tests(found)} tests, for which the p values are adjusted (Holm); {len(small)} of the groups differ at 0.05 "
         "after that. A group that does not differ has not been shown to be equal: most groups are small, and groups overlap in "
-        "what else sets them apart."
+        f"what else sets them apart. {equivalence_sentence(found, evaluation.equivalence_margin)}"
     )
-    blocks: list[Block] = [Text(text)]
+    blocks: list[Block] = [Text(text.strip())]
     if small:
         blocks.append(Points(tuple(_gap(row) for row in small)))
     blocks += _forests(found, evaluation.summary["auc"], words, material.patients_known)
-    blocks += _subgroup_tables(found, words, material.patients_known)
+    blocks += _subgroup_tables(found, words, material.patients_known, evaluation.equivalence_margin)
     return Section("subgroups", title, tuple(blocks))
 
 
@@ -95,7 +95,7 @@ def _pages(heads: Sequence[bool]) -> list[tuple[int, int]]:
     return [*cuts, (start, len(heads))] if len(heads) > start else cuts
 
 
-def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool) -> list[Table]:
+def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin: float) -> list[Table]:
     """The figures of every group, and what was tested of them."""
     rows: list[tuple[str, ...]] = []
     gaps: list[tuple[str, ...]] = []
@@ -108,9 +108,15 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool) -> list
         people = (f"{row.malignant_patients}/{row.patients}",) if known else ()
         shown = (told(row.auc), told(row.sensitivity), told(row.specificity))
         rows.append((name, f"{row.malignant_images}/{row.images}", *people, *shown))
-        made = {each.name: f"{told(each.difference)}, p {_p(each.adjusted)}" for each in comparisons(row)}
+        apart, alike = differing(row), equivalent(row, margin)
+        made = {
+            each.name: f"{told(each.difference)}, p {_p(each.adjusted)}"
+            + (", differs" if each in apart else "")
+            + (", equivalent" if each in alike else "")
+            for each in comparisons(row)
+        }
         if made:
-            if differing(row):
+            if apart:
                 marked.add(len(gaps))
             name = f"{feature_title(row.feature)}: {value}" if row.feature != named else f"   {value}"
             named = row.feature
@@ -127,7 +133,8 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool) -> list
         f"The group less all other images whose value is known; p adjusted for the {count_tests(found)} tests of the table "
         f"(Holm). Not in it: an unknown value, and groups with fewer than {MIN_PATIENTS} {'patients' if known else 'images'} "
         "of a class, or whose others have fewer. A dash: for this figure there were too few. Kinds of lesions are compared by "
-        "sensitivity, among malignant images. Marked: an adjusted p below 0.05."
+        "sensitivity, among malignant images. Differs: an adjusted p below 0.05. Equivalent: the whole interval lies within "
+        f"±{margin:g}, the margin that was set; with neither word, nothing is shown."
     )
     caption = f"Subgroups of the {words} set, differences from the other images."
     heads = ("Group", "AUC", "Sensitivity", "Specificity")
