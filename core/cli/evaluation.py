@@ -161,6 +161,8 @@ def _chance(evaluation: Evaluation) -> str:
 
 
 def _lines(evaluation: Evaluation) -> None:
+    from core.evaluate.tested import equivalence_sentence
+
     report = evaluation.calibration
     if isinstance(report, str):
         print(f"calibration: {report}")
@@ -170,23 +172,29 @@ def _lines(evaluation: Evaluation) -> None:
     if isinstance(audit, str):
         print(f"shortcut audit: {audit}")
     elif audit.features:
-        last = audit.features[-1]
+        compared = "" if audit.metadata is None else audit.metadata.feature
+        last = next((row for row in audit.features if row.feature == compared), audit.features[-1])
         print(
             f"shortcut audit: label from metadata ({last.feature}) AUC {_cell(last.auc)}; model {_cell(audit.model)}, "
             f"among images alike in them {_cell(last.within)}"
         )
         if audit.metadata is not None:
             print(printable(audit.metadata.sentence))
+        if audit.of_patient:
+            print(printable(audit.of_patient))
     apart = [
         f"{row.feature} {row.value} ({', '.join(names)})"
         for row in evaluation.subgroups
         if (names := [name for name, p in _adjusted(row).items() if p is not None and p < 0.05])
     ]
     tests = evaluation.subgroups[0].tests if evaluation.subgroups else 0
+    alike = equivalence_sentence(evaluation.subgroups, evaluation.equivalence_margin)
     print(
         f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {tests} tests; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
     )
+    if alike:
+        print(printable(alike))
 
 
 def _adjusted(row: Subgroup) -> dict[str, float | None]:
@@ -296,8 +304,9 @@ def _shortcut_table(evaluation: Evaluation) -> None:
     print(f"\nshortcut audit, {how}; the model itself: AUC {_cell(audit.model)}")
     heads = ("label told from", "AUC, linear", "AUC, boosting", "model's AUC among images alike in it", "pairs compared")
     print_table(rows, heads)
-    if audit.metadata is not None:
-        print(printable(audit.metadata.sentence))
+    for sentence in ("" if audit.metadata is None else audit.metadata.sentence, audit.of_patient):
+        if sentence:
+            print(printable(sentence))
     if not audit.learned_on:
         print("an AUC below 0.5 is chance too: with few patients, cross-validation errs to that side")
     if audit.left_out:

@@ -377,6 +377,14 @@ class EvaluationConfig(_Section):
         2000, ge=100, le=100_000, title="Bootstrap samples", description="Resamples of patients behind each interval."
     )
     confidence: float = Field(0.95, gt=0.5, lt=1.0, title="Confidence", description="Level of the intervals.")
+    equivalence_margin: float = Field(
+        0.05,
+        gt=0.0,
+        lt=1.0,
+        title="Equivalence margin",
+        description="Differences of AUC, sensitivity or specificity up to this do not matter. A group counts as equivalent to "
+        "the others only where the whole interval of its difference lies within. Choose it before the results are seen.",
+    )
     numeric_columns: tuple[str, ...] = Field(
         (),
         title="Numeric columns",

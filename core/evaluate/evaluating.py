@@ -247,6 +247,7 @@ def _parts(
         "decisions": {level: decision_of(predictions, card, settings, level=level, validation=validation) for level in others},
         "uncertainty": {} if on_validation else uncertainty_of(predictions, card, validation, frozen_rule(card), settings),
         "subgroups": subgroups_of(predictions, float(card["threshold"]), settings),
+        "equivalence_margin": settings.equivalence_margin,
         "shortcuts": shortcuts_of(predictions, training, settings),
         "decision": decision_of(predictions, card, settings),
     }

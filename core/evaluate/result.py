@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from core.baselines import Baseline
+from core.config.schema import EvaluationConfig
 from core.metrics import (
     Calibration,
     CalibrationSummary,
@@ -25,6 +26,7 @@ from core.metrics import (
     plain_figure,
 )
 
+MARGIN = float(EvaluationConfig.model_fields["equivalence_margin"].default)
 VERSION = 2  # of an entry of evaluation.json
 COLUMNS = ("path", "patient_id", "laterality", "view", "label", "split", "score")
 # Stands in an evaluation that an earlier version wrote, wherever that version had no figure.
@@ -197,6 +199,8 @@ class Evaluation:
     `uncertainty`, by level, resamples validation and this split together: what the choice of the threshold adds to the
     intervals at the frozen one.
 
+    `equivalence_margin` is the difference up to which a subgroup counts as equivalent to the others, as it was set.
+
     What an evaluation by an earlier version lacks is AGAIN (a note), or empty.
     """
 
@@ -222,6 +226,7 @@ class Evaluation:
     calibrations: dict[str, CalibrationReport | str] = field(default_factory=dict)
     decisions: dict[str, DecisionTable | str] = field(default_factory=dict)
     uncertainty: dict[str, ThresholdUncertainty | str] = field(default_factory=dict)
+    equivalence_margin: float = MARGIN
     version: int = VERSION
     folder: Path | None = None
 
@@ -304,6 +309,7 @@ class Evaluation:
             "calibrations": {level: _plain(each) for level, each in self.calibrations.items()},
             "decisions": {level: _plain(each) for level, each in self.decisions.items()},
             "uncertainty": {level: _plain(each) for level, each in self.uncertainty.items()},
+            "equivalence_margin": self.equivalence_margin,
             "baselines": self.baselines if isinstance(self.baselines, str) else [asdict(row) for row in self.baselines],
             "excluded": [asdict(item) for item in self.excluded],
         }
@@ -350,6 +356,7 @@ class Evaluation:
                 level: each if isinstance(each, str) else ThresholdUncertainty.from_dict(each)
                 for level, each in plain.get("uncertainty", {}).items()
             },
+            equivalence_margin=plain.get("equivalence_margin", MARGIN),
             version=plain.get("version", 1),
             folder=folder,
         )

@@ -5,10 +5,12 @@ With two values, the first against the second is the second against the first: o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.metrics.comparison import equivalence
 from core.metrics.intervals import Interval
 from core.metrics.subgroups import UNKNOWN
 
@@ -45,16 +47,48 @@ def differing(row: Subgroup) -> tuple[Tested, ...]:
     return tuple(each for each in comparisons(row) if each.adjusted < LEVEL)
 
 
-def count_tests(rows: Sequence[Subgroup]) -> int:
-    """The tests that the p values of `rows` are adjusted for; counted here where an earlier version did not write it down."""
-    if rows and rows[0].tests:
-        return rows[0].tests
+def equivalent(row: Subgroup, margin: float) -> tuple[Tested, ...]:
+    """Those whose whole interval of the difference lies within ± `margin`. A large p value alone shows nothing of the kind."""
+    return tuple(
+        each
+        for each in comparisons(row)
+        if isinstance(each.difference, Interval) and equivalence(each.difference, margin) == "equivalent"
+    )
+
+
+def equivalence_sentence(rows: Sequence[Subgroup], margin: float) -> str:
+    """How many of the table's tests show that a group is equivalent to the others, in words; "" where nothing was tested."""
+    made, shown, unclear = Counter[str](), Counter[str](), 0
+    for row, each in _tests(rows):
+        made[each.name] += 1
+        within = each in equivalent(row, margin)
+        shown[each.name] += within
+        unclear += not within and each.adjusted >= LEVEL
+    if not made:
+        return ""
+    by_figure = ", ".join(f"{name} {shown[name]} of {made[name]}" for name in made)
+    neither = "" if not unclear else f" For {unclear} neither a difference nor equivalence is shown."
+    return (
+        f"Shown to be equivalent within ±{margin:g} (the whole interval of the difference lies within it; not adjusted for "
+        f"the number of tests): {sum(shown.values())} of {sum(made.values())} ({by_figure}).{neither}"
+    )
+
+
+def _tests(rows: Sequence[Subgroup]) -> list[tuple[Subgroup, Tested]]:
+    """Each test once: of two groups that make up a feature, the first."""
     by_feature: dict[str, list[Subgroup]] = {}
     for row in rows:
         if row.value != UNKNOWN and (row.compared == "auc" or row.malignant_images):
             by_feature.setdefault(row.feature, []).append(row)
-    count = 0
+    found = []
     for known in by_feature.values():
-        made = sum(row.adjusted is not None for row in known)
-        count += 1 if len(known) == 2 and made == 2 else made
-    return count
+        seen = set()
+        for row in known:
+            found += [(row, each) for each in comparisons(row) if len(known) != 2 or each.name not in seen]
+            seen |= {each.name for each in comparisons(row)}
+    return found
+
+
+def count_tests(rows: Sequence[Subgroup]) -> int:
+    """The tests that the p values of `rows` are adjusted for; counted here where an earlier version did not write it down."""
+    return rows[0].tests if rows and rows[0].tests else len(_tests(rows))

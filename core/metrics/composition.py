@@ -7,7 +7,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,19 +144,25 @@ def associations(frame: pd.DataFrame, confidence: float = 0.95) -> tuple[Associa
     )
 
 
-def composition_warnings(found: Iterable[Association]) -> list[str]:
-    """A sentence for each split and label, where one class has systematically fewer images or sides."""
-    alike: dict[tuple[str, str], list[Association]] = {}
+def composition_warnings(found: Iterable[Association], names: Mapping[str, str] | None = None) -> list[str]:
+    """One sentence for all splits together where patients of a label have systematically fewer images or sides.
+
+    Args:
+        names: how to call a split in words; by default as it is called in the manifest.
+    """
+    by_label: dict[str, dict[str, list[Association]]] = {}
     for each in found:
         if each.unequal:
-            alike.setdefault((each.split, each.fewer), []).append(each)
+            by_label.setdefault(each.fewer, {}).setdefault(each.what, []).append(each)
     sentences = []
-    for (split, label), unequal in alike.items():
-        where = f"{split}: " if split else ""
-        fewer = " and ".join(f"{TITLES[each.what].removeprefix('number of ')} (AUC {each.strength})" for each in unequal)
+    for label, by_count in by_label.items():
+        counts = []
+        for what, unequal in by_count.items():
+            aucs = [f"{(names or {}).get(each.split, each.split)}: AUC {each.strength}".removeprefix(": ") for each in unequal]
+            counts.append(f"{TITLES[what].removeprefix('number of ')} ({'; '.join(aucs)})")
         other = "benign" if label == "malignant" else "malignant"
         sentences.append(
-            f"{where}{label} patients have fewer {fewer} than {other} ones: that alone tells the label. A score by "
+            f"{label} patients have fewer {' and '.join(counts)} than {other} ones: that alone tells the label. A score by "
             "patient is made of unequal sets of images, and its figures may rest on how the set was put together"
         )
     return sentences

@@ -8,6 +8,9 @@ Without training metadata it cross-validates, with patients kept apart. Pairs of
 scores of different folds' models are not on one scale, and pooling them would push the AUC of a useless column below 0.5. With
 few patients some of that remains, because a fold that has more of something leaves less of it to learn from.
 
+How many images and sides a patient has (OF_PATIENT) is audited column by column and enters no prediction from several: no image
+shows it, so a model of single images is not to be measured against it.
+
 Sources: Zech et al., PLoS Med 2018;15:e1002683. DeGrave, Janizek, Lee, Nat Mach Intell 2021;3:610.
 Within strata: Janes, Pepe, Biometrika 2009;96:371. Folds: Parker, Günter, Bedo, BMC Bioinformatics 2007;8:326.
 """
@@ -43,6 +46,7 @@ _EDGE = 1e-6
 _SEPARATED = 50.0  # a coefficient beyond this means that there is no finite one
 # How many images and sides of the same patient are in the set: a set may have other patients of each class, or other exams.
 IMAGES_OF_PATIENT, SIDES_OF_PATIENT = "images_of_patient", "sides_of_patient"
+OF_PATIENT = (IMAGES_OF_PATIENT, SIDES_OF_PATIENT)
 # The columns that measure something. Every other column names something, even where its names are written in digits, as those
 # of scanners and sites often are: the distance between scanner 49 and scanner 93 means nothing.
 NUMBERS = ("age", "height", "width", IMAGES_OF_PATIENT)
@@ -54,7 +58,8 @@ Kind = Literal["logistic", "boosting"]
 
 @dataclass(frozen=True)
 class Shortcut:
-    """One column (or ALL): `auc` of the label predicted from it, and `within`, the model's AUC among images that share it.
+    """One column (or ALL, which is without OF_PATIENT): `auc` of the label predicted from it, and `within`, the model's AUC
+    among images that share it.
 
     `boosting` is the AUC of gradient boosting on the same columns (ALL only): what interactions add. `pairs` is the share
     of the model's benign-malignant pairs that `within` rests on. Each figure is an Interval or a note.
@@ -83,11 +88,11 @@ class Shortcut:
 class Metadata:
     """What the model knows beyond the metadata, on the same images.
 
-    `feature` is ALL, or the one column there is. `difference` is the model's AUC less that of the label predicted from the
-    metadata, paired and clustered by patient, `p` its two-sided p value. `added` is the coefficient of the score's log odds,
-    per standard deviation, in a logistic regression of the label that also has the prediction from the metadata, with
-    cluster-robust limits and `added_p`: above 0, the image says something that the metadata do not. Both predictions were
-    learned on other patients than those they are compared on. Each figure is an Interval or a note.
+    `feature` is ALL, or the one column there is besides OF_PATIENT. `difference` is the model's AUC less that of the label
+    predicted from the metadata, paired and clustered by patient, `p` its two-sided p value. `added` is the coefficient of the
+    score's log odds, per standard deviation, in a logistic regression of the label that also has the prediction from the
+    metadata, with cluster-robust limits and `added_p`: above 0, the image says something that the metadata do not. Both
+    predictions were learned on other patients than those they are compared on. Each figure is an Interval or a note.
     """
 
     feature: str
@@ -128,6 +133,9 @@ class Metadata:
         return cls(plain["feature"], *figures)
 
 
+_COUNTED = {IMAGES_OF_PATIENT: "number of images", SIDES_OF_PATIENT: "number of sides"}
+
+
 def _p(p: float | None) -> str:
     return "unknown" if p is None else "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
@@ -137,7 +145,8 @@ class ShortcutAudit:
     """`model` is the model's own AUC on the same images; `features` one row a column, the strongest first, then ALL.
 
     `learned_on` counts the training images that the predictions from metadata come from; 0: cross-validated in `folds`.
-    `metadata` compares the model with them; None without any, and in an audit of an earlier version.
+    `metadata` compares the model with them; None without any, and in an audit of an earlier version. `apart` are the columns of
+    OF_PATIENT among the features, which neither ALL nor `metadata` has; an earlier version took them in, and wrote none down.
     """
 
     model: Interval | str
@@ -148,6 +157,25 @@ class ShortcutAudit:
     folds: int
     learned_on: int = 0
     metadata: Metadata | None = None
+    apart: tuple[str, ...] = ()
+
+    @property
+    def of_patient(self) -> str:
+        """What the numbers of a patient's images and sides tell, in words: beside the comparison, not in it; "" without."""
+        rows = [row for row in self.features if row.feature in OF_PATIENT]
+        if not rows:
+            return ""
+        told = ", ".join(f"{_COUNTED[row.feature]} {row.auc}" for row in rows)
+        words = f"AUC of the label told from how many images or sides the patient has: {told}."
+        if set(self.apart) < {row.feature for row in rows}:
+            return (
+                f"{words} An earlier version made this audit: there, all metadata together include these numbers, which no "
+                "image shows. `evaluate --remake` makes it again without them."
+            )
+        return (
+            f"{words} No image shows these numbers, so all metadata together and the comparison with the model leave them out; "
+            "scores by patient are made of so many images, and may rest on them."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -159,6 +187,8 @@ class ShortcutAudit:
             "features": rows,
             "left_out": list(self.left_out),
             "metadata": against,
+            "apart": list(self.apart),
+            "of_patient": self.of_patient,
             **rest,
         }
 
@@ -174,6 +204,7 @@ class ShortcutAudit:
             folds=plain["folds"],
             learned_on=plain.get("learned_on", 0),  # earlier versions always cross-validated
             metadata=Metadata.from_dict(plain["metadata"]) if plain.get("metadata") else None,
+            apart=tuple(plain.get("apart", ())),
         )
 
 
@@ -235,19 +266,20 @@ def shortcut_audit(
         figure, pairs = within(strata_of(metadata[name], numeric=name in numbers))
         rows.append(Shortcut(name, told(learner.predict([name], "logistic")), figure, pairs=pairs))
     rows.sort(key=lambda row: -row.auc.value if isinstance(row.auc, Interval) else math.inf)
-    if len(rows) > 1:
-        linear = learner.predict(list(learner.encoders), "logistic")
-        figure, pairs = within(_quantile_strata(linear, fold))
-        boosted = told(learner.predict(list(learner.encoders), "boosting"))
-        rows.append(Shortcut(ALL, told(linear), figure, boosted, pairs))
-    if rows:
-        names = list(learner.encoders)
-        told_alone = learner.predict(names, "logistic")
+    names = [name for name in learner.encoders if name not in OF_PATIENT]
+    if names:
+        linear = learner.predict(names, "logistic")
         feature = ALL if len(names) > 1 else names[0]
-        against = _against_metadata(feature, labels, scores, told_alone, patients, fold, confidence)
+        against = _against_metadata(feature, labels, scores, linear, patients, fold, confidence)
+    if len(names) > 1:
+        figure, pairs = within(_quantile_strata(linear, fold))
+        boosted = told(learner.predict(names, "boosting"))
+        rows.append(Shortcut(ALL, told(linear), figure, boosted, pairs))
     own = interval_of(model, labels.size, confidence)
     counts = (int(labels.size), patients.count, 0 if training is not None else int(fold.max()) + 1)
-    return ShortcutAudit(own, tuple(rows), learner.left_out, *counts, 0 if training is None else len(training[1]), against)
+    apart = tuple(name for name in OF_PATIENT if name in learner.encoders)
+    learned_on = 0 if training is None else len(training[1])
+    return ShortcutAudit(own, tuple(rows), learner.left_out, *counts, learned_on, against, apart)
 
 
 def _against_metadata(

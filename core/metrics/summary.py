@@ -32,7 +32,7 @@ TITLES = {
     "precision": "Precision",
     "accuracy": "Accuracy",
     "f1": "F1",
-    "brier": "Brier score",
+    "brier": "Brier score (raw scores)",
 }
 # Fewer patients of a class than this carry no figure about that class.
 MIN_PATIENTS = 5
@@ -55,7 +55,8 @@ class Summary(Mapping[str, "Interval | str"]):
 
     `counts` are at the frozen `threshold`. Patients are counted by what they have images of: one with a
     benign and a malignant image counts in both classes. `level` says what one row was: an image, a breast
-    or a patient. Scores are P(malignant); the Brier score is the mean squared error of that probability.
+    or a patient. Scores are P(malignant); the Brier score is the mean squared error of that raw
+    score (of breasts and patients: of the mean of their images'), before any calibration.
     `bootstrap` has (low, high) of the patient bootstrap for the figures whose own interval is not one.
     """
 

@@ -20,7 +20,7 @@ def losses_figure(runs: Mapping[str, History], *, height: int = 380) -> Any:
     shown = {name: history for name, history in runs.items() if len(history.loss) or history.epochs}
     if not shown:
         return empty_figure("None of these runs has made a step yet.", height=height)
-    figure = base_figure("Epoch", "Loss", height=height, revision="losses")
+    figure = base_figure("Epoch", "Loss, validation solid (optimistic)", height=height, revision="losses")
     colors = run_colors(list(runs))
     for name, history in shown.items():
         if len(history.loss):

@@ -34,6 +34,8 @@ Span = Literal["trained", "planned"]
 def loss_figure(source: History | Events, *, smoothing: float = SMOOTHING, span: Span = "trained", height: int = 380) -> Any:
     """Training loss by step (pale as it came, bold smoothed) and validation loss by epoch.
 
+    Validation is called optimistic, as in `metric_figure`: it chooses the epoch and the threshold.
+
     Args:
         source: lines of events.jsonl in order, or a History of them, which has a smoothing of its own.
         smoothing: weight of the past in the exponential mean of the step loss, in [0, 1).
@@ -47,7 +49,7 @@ def loss_figure(source: History | Events, *, smoothing: float = SMOOTHING, span:
         _add_step_loss(figure, history)
     else:
         add_epoch_line(figure, history, history.series("train_loss"), "training", color=COLORS["train"])
-    add_epoch_line(figure, history, history.series("val_loss"), "validation", color=COLORS["val"])
+    add_epoch_line(figure, history, history.series("val_loss"), "validation (optimistic)", color=COLORS["val"])
     _finish(figure, history, span)
     return figure
 

@@ -35,7 +35,7 @@ def loss(name: str, events: Sequence[Mapping[str, Any]], caption: str) -> Figure
         axes.plot(x[kept], history.smoothed(kept.tolist()), color=COLORS["train"], linewidth=1.6, label="training")
     else:
         _by_epoch(axes, history, history.series("train_loss"), "training", COLORS["train"], "-")
-    _by_epoch(axes, history, history.series("val_loss"), "validation", COLORS["val"], "-")
+    _by_epoch(axes, history, history.series("val_loss"), "validation (optimistic)", COLORS["val"], "-")
     _phases(axes, history)
     label(axes, "Epoch", "Loss")
     legend(axes)
@@ -55,7 +55,7 @@ def validation(name: str, events: Sequence[Mapping[str, Any]], caption: str) -> 
         _by_epoch(axes, history, history.series(key), title, _LINES[index % 5], _DASHES[index % 5])
     _phases(axes, history)
     axes.set_ylim(-0.01, 1.01)
-    label(axes, "Epoch", "Figure on validation")
+    label(axes, "Epoch", "Figure on validation (optimistic)")
     legend(axes)
     return Figure(name, to_svg(figure, name), caption, "Validation figures by epoch")
 

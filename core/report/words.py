@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ def feature_title(name: str) -> str:
 
 def told(figure: Interval | str | None) -> str:
     """A figure with its interval, which stays on one line; a dash where there is none."""
-    if isinstance(figure, Interval):
+    if isinstance(figure, Interval) and not math.isnan(figure.value):
         return signed(figure.value) if figure.method == "none" else f"{signed(figure.value)} {bracket(figure)}"
     return DASH
 

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 NARROW = 0.1  # of the scale from 0 to 1
 METHODS = {"temperature": "Temperature", "logistic": "Logistic", "isotonic": "Isotonic"}
 HELP = """
-**Reliability diagram.** Images are sorted by score into ten bins. A point on the diagonal keeps its promise: among images
-with a score of about 0.3, three in ten are malignant. Below the diagonal, scores promise too much.
+**Reliability diagram.** Images (or breasts, or patients, as the level above says) are sorted by score into ten bins. A point
+on the diagonal keeps its promise: among those with a score of about 0.3, three in ten are malignant. Below the diagonal, scores
+promise too much.
 
 **Brier score** is the mean squared distance between score and truth; **ECE** the mean distance of the bins from the diagonal.
 Lower is better; chance alone gives an ECE above zero, so read it beside *what chance gives*.
+**Scaled Brier**: 1 is perfect, 0 is what predicting the share of malignant for every row gives, below 0 is worse than that.
+**Observed / expected**: how many malignant there are for each that the scores expect; 1 is right.
 **Slope** below 1: scores too extreme. **Intercept** below 0: scores too high on the whole.
 
 **Temperature** is one number that draws scores towards or away from 0.5; **logistic** also shifts them; **isotonic** makes
@@ -33,10 +36,15 @@ steps. All are fitted on validation and then stay fixed. None changes the order 
 
 def calibrating(scene: Scene) -> None:
     """Reliability diagram and figures of calibration, as the scores come and calibrated."""
-    report = scene.found.calibration
+    report = scene.found.calibration_at(scene.level)  # type: ignore[arg-type]
     if isinstance(report, str):
-        st.info(report, icon=":material/info:")
+        st.info(components.plain(report), icon=":material/info:")
         return
+    if report.no_probability:
+        st.warning(
+            f"No probability is shown for {scene.units}: {components.plain(report.no_probability.rstrip('.'))}.",
+            icon=":material/warning:",
+        )
     if scene.same_weights and calibration(scene).to_dict() != report.frozen.to_dict():
         st.warning(
             f"The calibration has been fitted again since this split was scored: in use now is {calibration(scene).method}. "
@@ -54,7 +62,7 @@ def calibrating(scene: Scene) -> None:
             st.markdown(_verdict(report), width="stretch")
             with st.popover("What is this?", icon=":material/help:"):
                 st.markdown(HELP)
-        figures(report)
+        figures(report, scene.units)
         _notes(scene, report)
 
 
@@ -62,7 +70,7 @@ def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
     """Raw and calibrated scores against what was observed; below it how many images have which score."""
     from core.plots import reliability_figure
 
-    raw = scene.found.predictions["score"].to_numpy()
+    raw = scene.table["score"].to_numpy()
     curves, scores = {"raw score": report.bins["none"]}, {"raw score": raw}
     low, high = float(raw.min()), float(raw.max())
     beside, its_scores = {}, {}
@@ -88,8 +96,8 @@ def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
             )
 
 
-def figures(report: CalibrationReport) -> None:
-    """Brier score, ECE, slope and intercept of every method."""
+def figures(report: CalibrationReport, units: str) -> None:
+    """Brier score (as it is and scaled), O/E, ECE, slope and intercept of every method, for scores of these `units`."""
     told = {name: found for name, found in report.summaries.items() if not isinstance(found, str)}
     heads = [
         "Raw score" if name == "none" else METHODS[name] + (" (in use)" if name == report.frozen.method else "")
@@ -97,12 +105,17 @@ def figures(report: CalibrationReport) -> None:
     ]
     rows: list[list[Interval | str | None]] = [
         ["Brier score", *(found.brier for found in told.values())],
+        ["Scaled Brier score", *(found.scaled_brier for found in told.values())],
+        ["Observed / expected", *(found.observed_expected for found in told.values())],
         ["ECE", *(found.ece for found in told.values())],
         ["ECE that chance gives", *(f"{found.chance:.3f}" for found in told.values())],
         ["Slope", *(found.slope for found in told.values())],
         ["Intercept", *(found.intercept for found in told.values())],
     ]
-    paper.table(["", *heads], rows, stacked=True)
+    paper.table([units.capitalize(), *heads], rows, stacked=True)
+    reference = next((found.reference for found in told.values() if found.reference is not None), None)
+    if reference is not None:
+        st.caption(f"Predicting the share of malignant for all {units} has a Brier score of {reference:.3f}.")
     for name, found in report.summaries.items():
         if isinstance(found, str):
             st.caption(f"{METHODS.get(name, name)}: {found}")
@@ -125,15 +138,14 @@ def _quality(found: CalibrationSummary) -> str:
 
 
 def _notes(scene: Scene, report: CalibrationReport) -> None:
-    notes = ["By images, whatever the level above."] if scene.level != "image" else []
+    notes = [] if scene.level == "image" else [f"Scores of {scene.units} are means of their images' scores."]
     if report.on_validation:
-        notes.append("The calibrations were fitted on these very images: here they look too good. See the test set.")
-    if report.note:
-        notes.append(f"This model has no calibration: {report.note.rstrip('.')}.")
+        notes.append(f"The calibrations were fitted on these very {scene.units}: here they look too good. See the test set.")
     if report.frozen.method == "temperature":
         drawn = "the raw scores were too extreme" if report.frozen.temperature > 1 else "the raw scores were too close to 0.5"
         notes.append(f"The temperature is {report.frozen.temperature:.2f}: {drawn}.")
     notes.append(
-        "Points with few images have long intervals; a point whose interval reaches the diagonal is no sign of miscalibration."
+        f"Points with few {scene.units} have long intervals; a point whose interval reaches the diagonal is no sign of "
+        "miscalibration."
     )
     st.caption(" ".join(notes))

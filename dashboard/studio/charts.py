@@ -149,10 +149,21 @@ def _histogram(scene: Scene) -> Following:
 
 
 def calibration(scene: Scene) -> Calibration:
-    """How the run's scores become probabilities, as it was fitted on validation; "none" where it never was. Raises BadRun."""
+    """How scores of the scene's level become probabilities, as fitted on validation; "none" where it never was. Raises BadRun.
+
+    Breasts and patients have mean scores and a calibration of their own; a model of an earlier version has none for them, and
+    the evaluation's then counts.
+    """
+    from core.evaluate import CalibrationReport
     from core.metrics import Calibration
 
-    return Calibration.from_dict(scene.run.model_card().get("calibration"))
+    card, level = scene.run.model_card(), scene.summary.level
+    if level == "image":
+        return Calibration.from_dict(card.get("calibration"))
+    if level in (own := card.get("calibrations") or {}):
+        return Calibration.from_dict(own[level])
+    report = scene.found.calibration_at(level)  # type: ignore[arg-type]
+    return report.frozen if isinstance(report, CalibrationReport) else Calibration()
 
 
 def _decision(scene: Scene) -> Following:

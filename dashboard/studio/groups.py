@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.evaluate.tested import comparisons, count_tests, differing
+from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence, equivalent
 from core.metrics import Interval
+from core.metrics.shortcuts import OF_PATIENT
 from dashboard import components, kept
 from dashboard.studio import paper
 from dashboard.studio.scene import Scene
 
 if TYPE_CHECKING:
+    from core.evaluate.tested import Tested
     from core.metrics import ShortcutAudit, Subgroup
 
 FEATURES = {
@@ -50,6 +52,9 @@ GROUP_HELP = """
 With ten groups, one will stand out by chance alone. So each group is tested against all other images whose value is known,
 and the p values are **adjusted for the number of tests** (Holm): only an adjusted p below 0.05 is worth a second look.
 
+A group that does not differ is not shown to be equal. It is called **equivalent** only where the whole interval of its
+difference lies within the margin that was set before (`evaluation.equivalence_margin`).
+
 A group with fewer than five {people} of a class gets no number: it would be noise. Groups are counted by images.
 Sensitivity and specificity are those at the threshold that was in use when the split was scored, wherever the slider stands.
 """
@@ -83,7 +88,8 @@ def subgroups(scene: Scene) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         shown = kept.segmented("Figure", SHOWN, "evaluate:subgroup_figure", hide_label=True)
-        st.markdown(_finding(every), width="stretch")
+        alike = equivalence_sentence(every, scene.found.equivalence_margin)
+        st.markdown(f"{_finding(every)} {components.plain(alike)}".strip(), width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(GROUP_HELP.format(people=scene.people))
     # A kind of lesion is one of malignant images: only how many of them are found can be told.
@@ -93,7 +99,7 @@ def subgroups(scene: Scene) -> None:
     with left:
         _forest(scene, rows, shown)
     with right:
-        _table(rows, shown)
+        _table(rows, shown, scene.found.equivalence_margin)
     _caption(scene, every)
 
 
@@ -140,7 +146,7 @@ def _short(figure: Interval | str) -> Interval | str:
     return "too few of a class" if isinstance(figure, str) else figure
 
 
-def _table(rows: tuple[Subgroup, ...], shown: str) -> None:
+def _table(rows: tuple[Subgroup, ...], shown: str, margin: float) -> None:
     lines: list[list[Interval | str | None]] = []
     feature = ""
     for row in rows:
@@ -151,8 +157,15 @@ def _table(rows: tuple[Subgroup, ...], shown: str) -> None:
         figure = getattr(row, shown)
         adjusted = {each.name.lower(): each.adjusted for each in comparisons(row)}
         p = adjusted.get(shown)
-        lines.append([row.value, counts, figure.split(":")[0] if isinstance(figure, str) else figure, paper.p_value(p)])
-    paper.table(["Group", "images / malignant", SHOWN[shown], "adjusted p"], lines)
+        told = figure.split(":")[0] if isinstance(figure, str) else figure
+        lines.append([row.value, counts, told, paper.p_value(p), _names(differing(row)), _names(equivalent(row, margin))])
+    paper.table(
+        ["Group", "images / malignant", SHOWN[shown], "adjusted p", "differs in", f"equivalent in (±{margin:g})"], lines
+    )
+
+
+def _names(found: tuple[Tested, ...]) -> str:
+    return ", ".join(each.name for each in found) or "–"
 
 
 def _caption(scene: Scene, rows: tuple[Subgroup, ...]) -> None:
@@ -179,8 +192,8 @@ def shortcuts(scene: Scene) -> None:
         st.info(audit, icon=":material/info:")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        against = "" if audit.metadata is None else f" {components.plain(audit.metadata.sentence)}"
-        st.markdown(f"{verdict(audit)}{against}", width="stretch")
+        against = "" if audit.metadata is None else audit.metadata.sentence
+        st.markdown(f"{verdict(audit)} {components.plain(f'{against} {audit.of_patient}'.strip())}", width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(SHORTCUT_HELP)
     left, right = paper.halves("shortcuts", (400, 480))
@@ -203,7 +216,8 @@ def shortcuts(scene: Scene) -> None:
 
 def verdict(audit: ShortcutAudit) -> str:
     """What the audit says, in words that do not go beyond the intervals."""
-    telling = [row for row in audit.features if isinstance(row.auc, Interval) and row.auc.low > 0.5]
+    shown = [row for row in audit.features if row.feature not in OF_PATIENT]  # those are numbers that no image shows
+    telling = [row for row in shown if isinstance(row.auc, Interval) and row.auc.low > 0.5]
     if not telling or not isinstance(audit.model, Interval):
         words = "**No sign that scanner, age, view or text alone give the answer away** (all intervals include 0.5)."
         return f"{words} {_below(audit)}"

@@ -302,7 +302,9 @@ def curves(runs: list[Run]) -> None:
     metric = "auc"
     if len(runs) > 1:
         left, right = st.columns([3, 1], vertical_alignment="center")
-        left.caption("Solid: validation, with a star at the best epoch. Dashed: training, smoothed.")
+        left.caption(
+            "Solid: validation, optimistic since it chose the epoch, with a star at the best one. Dashed: training, smoothed."
+        )
         with right:
             offered = {name: METRIC_TITLES[name] for name in overview.metrics_of(runs)}
             metric = kept.select("Validation figure", offered, "runs:metric", hide_label=True)

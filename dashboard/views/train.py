@@ -184,7 +184,9 @@ def cards(run: Run, status: Status) -> None:
                 Metric(
                     "Epoch", f"{current_epoch(status, followed.last)} of {status.epochs}", PHASE_TITLES.get(phase, phase or "–")
                 ),
-                Metric("Loss, training", number(followed.train_loss), f"validation {number(epoch.get('val_loss'))}"),
+                Metric(
+                    "Loss, training", number(followed.train_loss), f"validation {number(epoch.get('val_loss'))} (optimistic)"
+                ),
                 Metric(
                     METRIC_TITLES.get(name, name),
                     number(followed.figure_of_epoch(name)),

@@ -204,6 +204,13 @@ def test_before_the_first_numbers_a_sentence_stands_there(build: Any, lines: lis
     assert not figure.data and figure.layout.annotations[0].text
 
 
+def test_validation_loss_is_called_optimistic_as_validation_figures_are() -> None:
+    figure = loss_figure(events(epochs=3))
+    assert [trace.name for trace in figure.data][-1] == "validation (optimistic)"
+    assert "(optimistic)" in metric_figure(events(epochs=3)).layout.yaxis.title.text
+    assert "(optimistic)" in losses_figure({"a": History.of(events())}).layout.yaxis.title.text
+
+
 def test_loss_has_both_curves_on_one_axis_of_epochs() -> None:
     figure = loss_figure(events(epochs=3, steps=4))
     training, validation = named(figure, "training"), named(figure, "validation")

@@ -14,12 +14,14 @@ from markupsafe import Markup
 
 from core.data import assign_splits, write_manifest
 from core.evaluate import evaluate
-from core.evaluate.tested import comparisons, count_tests, differing
-from core.metrics import Interval
+from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence
+from core.metrics import Calibration, Interval
 from core.report import figures, gather
 from core.report.document import Document, Section, Table, Warn
 from core.report.material import read_material
 from core.report.sections.checks import subgroups
+from core.report.sections.results import calibration
+from core.report.words import told
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +68,8 @@ def test_images_and_sides_of_patients_stand_by_set_and_label_with_a_warning_wher
     table = tables(document)["Images and sides of patients by label."]
     assert ("test", "malignant", "7", "7", "1 (1 to 1)", "0 (0.0%)", "7 (100.0%)", "0 (0.0%)") in table.rows
     assert ("test", "benign", "7", "14", "2 (2 to 2)", "7 (100.0%)", "0 (0.0%)", "0 (0.0%)") in table.rows
-    assert "Test set: malignant patients have fewer images (AUC 1.000" in warned(document)
-    assert any("malignant patients have fewer images" in line for line in document.warnings)
+    assert "Malignant patients have fewer images (test set: AUC 1.000" in warned(document)
+    assert any("Malignant patients have fewer images" in line for line in document.warnings)
 
 
 def test_the_rule_that_combines_images_is_varied(one_sided: FakeRun) -> None:
@@ -217,7 +219,9 @@ def test_tests_are_counted_as_they_were_adjusted_for(tmp_path: Path) -> None:
     tested = [row for row in evaluation.subgroups if row.adjusted is not None]
     # CC and MLO are one test, three sites are three; of AUC, sensitivity and specificity each.
     assert len(tested) == 5 and count_tests(evaluation.subgroups) == 12
-    earlier = tuple(replace(row, tests=0) for row in evaluation.subgroups)  # which tested AUCs only, and wrote no count
+    earlier = tuple(
+        replace(row, tests=0, sensitivity_adjusted=None, specificity_adjusted=None) for row in evaluation.subgroups
+    )  # which tested AUCs only, and wrote no count
     assert count_tests(earlier) == 4
     smallest = min(p for row in tested for p in (row.p, row.sensitivity_p, row.specificity_p))
     assert min(
@@ -241,8 +245,49 @@ def test_net_benefit_says_what_it_is_of(tmp_path: Path) -> None:
     text = section_text(gather(run, FakePredictor(run.card)), "utility")
     assert "Net benefit per image, where 50.0% of the images are malignant" in text
     assert "Net benefit per patient, where 50.0% of the patients are malignant" in text and "this is per person" in text
-    assert "(that of this set's patients)" in text
+    assert "(this set's patients)" in text
     assert not re.search(r"(?<![\w-])-\d", text)  # a minus is a minus sign
+
+
+def test_the_ppv_of_this_set_has_one_interval_in_the_whole_report(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run", patients=30), "test")
+    document = gather(run, FakePredictor(run.card))
+    performance = tables(document)["Performance with 95% intervals."]
+    column = performance.header.index("Test, patients")
+    precision = next(row[column] for row in performance.rows if row[0] == "Precision")
+    screening = tables(document)["What the frozen threshold would mean at other prevalences."]
+    assert screening.rows[-1][0].endswith("(this set's patients)") and screening.rows[-1][1] == precision
+    assert "limits of its own shares" in screening.note
+
+
+def test_calibration_stands_by_image_breast_and_patient_beside_predicting_the_prevalence(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run", patients=30), "val", "test")
+    document = gather(run, FakePredictor(run.card))
+    evaluation = read_material(run).shown
+    for level, unit in (("image", "images"), ("breast", "breasts"), ("patient", "patients")):
+        table = tables(document)[f"Calibration on the test set, {unit}."]
+        assert table.header[1:4] == ("Brier score", "Scaled Brier", "O/E") and f"A row is of {unit}" in table.note
+        raw = evaluation.calibration_at(level).before
+        assert table.rows[0][1] == told(raw.brier) and table.rows[0][2] == told(raw.scaled_brier)
+        assert table.rows[0][3] == told(raw.observed_expected)
+        assert f"predicting the share of malignant for every {level} has a Brier score of {raw.reference:.3f}" in table.note
+    summary = tables(document)["Performance with 95% intervals."]
+    assert "Brier score (raw scores)" in [row[0] for row in summary.rows] and "before calibration" in summary.note
+
+
+def test_where_calibration_is_no_better_than_the_prevalence_the_report_says_that_no_probability_should_be_shown(
+    tmp_path: Path,
+) -> None:
+    run = scored(make_run(tmp_path / "run", patients=30), "val", "test")
+    material = read_material(run)
+    report = material.shown.calibration_at("patient")
+    method = report.frozen.method if report.frozen.method != "none" else "logistic"
+    worse = replace(report.before, reference=report.before.brier.value / 2)
+    odd = replace(report, frozen=Calibration(method), note="", summaries=report.summaries | {method: worse})
+    others = material.shown.calibrations | {"patient": odd}
+    changed = replace(material, evaluations={"test": replace(material.shown, calibrations=others)})
+    said = [block.text for block in calibration(changed).blocks if isinstance(block, Warn)]
+    assert any(line.startswith("No probability per patient should be shown: calibrated scores are no better") for line in said)
 
 
 def test_what_the_audit_fills_in_is_not_called_no_imputation(tmp_path: Path) -> None:
@@ -368,3 +413,31 @@ def test_a_group_whose_specificity_differs_is_named_also_where_its_auc_does_not(
     material = replace(read_material(run), evaluations={"test": replace(evaluation, subgroups=(row,))})
     text = "\n".join(word for block in subgroups(material).blocks for word in _words(block))
     assert "difference −0.400 [−0.600,\u00a0−0.200] from the other images of known value, adjusted p 0.010" in text
+    assert "−0.400 [−0.600,\u00a0−0.200], p 0.010, differs" in text
+
+
+def test_a_group_is_equivalent_only_where_its_whole_interval_lies_within_the_margin(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run", patients=40), "test")
+    material = read_material(run)
+    cc, mlo = (row for row in material.shown.subgroups if row.feature == "view")
+    within, wide = Interval(0.01, -0.03, 0.045), Interval(0.01, -0.2, 0.22)
+    rows = tuple(
+        replace(row, difference=within, adjusted=0.9, sensitivity_difference=wide, sensitivity_adjusted=0.9)
+        for row in (cc, mlo)
+    )
+    rows = tuple(replace(row, specificity_adjusted=None) for row in rows)
+    sentence = equivalence_sentence(rows, 0.05)
+    # Two groups make up the feature: one test of each figure.
+    assert "within ±0.05" in sentence and "1 of 2 (AUC 1 of 1, sensitivity 0 of 1)" in sentence
+    assert "For 1 neither a difference nor equivalence is shown" in sentence
+    assert "0 of 2" in equivalence_sentence(rows, 0.04) and equivalence_sentence((), 0.05) == ""
+    changed = replace(material, evaluations={"test": replace(material.shown, subgroups=rows)})
+    text = "\n".join(word for block in subgroups(changed).blocks for word in _words(block))
+    assert sentence in text and text.count("p 0.900, equivalent") == 2 and "0.220], p 0.900, equivalent" not in text
+
+
+def test_the_equivalence_margin_is_that_of_the_settings_and_stays_with_the_evaluation(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    settings = run.config().evaluation.model_copy(update={"equivalence_margin": 0.1})
+    found = evaluate(run, "test", predictor=FakePredictor(run.card), settings=settings)
+    assert found.equivalence_margin == 0.1 and read_material(run).shown.equivalence_margin == 0.1

@@ -333,7 +333,7 @@ def test_a_calibration_fitted_since_is_said(scored: Run) -> None:
     method = "temperature" if scored.model_card()["calibration"]["method"] != "temperature" else "logistic"
     update_card(scored.path, {"calibration": Calibration(method, slope=0.8, rows=20).to_dict()})
     app = open_tab("Calibration")
-    assert f"in use now is {method}" in app.warning[0].value
+    assert any(f"in use now is {method}" in each.value for each in app.warning)
 
 
 def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run) -> None:
@@ -421,6 +421,25 @@ def test_subgroups_have_numbers_or_say_that_they_are_too_small(scored: Run) -> N
     for row in rows:
         assert (row.auc.split(":")[0] if isinstance(row.auc, str) else f"{row.auc:.3f}") in tables(app)
     assert "adjusted" in texts(app)
+
+
+def test_subgroups_say_in_which_figure_a_group_differs_and_in_which_it_is_equivalent(scored: Run) -> None:
+    path = scored.path / "evaluation.json"
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    row = next(each for each in entries["val"]["subgroups"] if each["value"] == "CC")
+    row |= {"difference": {"value": 0.01, "low": -0.03, "high": 0.04, "method": "obuchowski"}, "p": 0.7, "adjusted": 1.0}
+    row |= {
+        "specificity_difference": {"value": -0.4, "low": -0.6, "high": -0.2, "method": "wilson"},
+        "specificity_p": 0.001,
+        "specificity_adjusted": 0.01,
+    }
+    entries["val"] |= {"subgroups": [row], "equivalence_margin": 0.05}
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    app = open_tab("Subgroups")
+    assert "View CC (specificity)" in texts(app) and "AUC 1 of 1" in texts(app)
+    assert "differs in" in tables(app) and "equivalent in (±0.05)" in tables(app)
+    cells = tables(app).split(">CC</td>")[1].split("</tr>")[0]
+    assert cells.index("specificity") < cells.index("AUC")
 
 
 def test_shortcuts_show_metadata_beside_the_model_or_the_reason_why_not(scored: Run) -> None:

@@ -12,8 +12,10 @@ import streamlit as st
 from lab_pages import open_page, texts
 from streamlit.testing.v1 import AppTest
 
-from core.evaluate import evaluate
+from core.evaluate import evaluate, read_evaluation
 from core.evaluate.endpoint import read_declared
+from core.metrics import Calibration
+from core.model import update_card
 from core.training import Run
 from core.training.recording import record_for_run
 from dashboard import services
@@ -46,6 +48,25 @@ def test_evaluate_shows_what_patients_are_made_of_and_other_rules(scored: Run) -
     assert "optimistic: it chose the epoch and the threshold" in texts(app)
 
 
+def test_calibration_is_that_of_the_selected_level_and_says_why_there_is_no_probability(scored: Run) -> None:
+    found = read_evaluation(scored, "val")
+    for level in ("image", "patient"):
+        report = found.calibration_at(level)
+        if isinstance(report, str):
+            pytest.fail(report)
+        services.remember("evaluate:level", level)
+        app = open_tab("Calibration")
+        words = texts(app).replace("\\", "")
+        raw = report.before.brier
+        assert f"{raw.value:.3f}<small>[{raw.low:.3f}, {raw.high:.3f}]</small>" in tables(app)
+        assert f"{level.capitalize()}s" in tables(app) and "Scaled Brier score" in tables(app)
+        assert f"for all {level}s has a Brier score of {report.before.reference:.3f}" in words
+        warned = " ".join(each.value.replace("\\", "") for each in app.warning)
+        assert bool(report.no_probability) is (f"No probability is shown for {level}s: " in warned)
+    update_card(scored.path, {"calibrations": {"patient": Calibration("logistic", slope=0.7, rows=9).to_dict()}})
+    assert "in use now is logistic" in " ".join(each.value for each in open_tab("Calibration").warning)
+
+
 def test_data_warns_of_a_label_whose_patients_have_fewer_images(manifest: Path) -> None:
     frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
     half = set(sorted(set(frame["patient_id"]))[::2])
@@ -55,7 +76,8 @@ def test_data_warns_of_a_label_whose_patients_have_fewer_images(manifest: Path) 
     app = open_page("data")
     app.button_group(key="data:view:widget").set_value("Counts").run()
     assert not app.exception and not app.error
-    assert any("malignant patients have fewer images" in each.value.replace("\\", "") for each in app.warning)
+    (said,) = [each.value.replace("\\", "") for each in app.warning if "have fewer images" in each.value]
+    assert said.startswith("Malignant patients") and said.count("AUC") >= 1
     assert "Images a patient: median (range)" in tables(app)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.evaluate import AGAIN
-from core.evaluate.tested import comparisons, count_tests, differing
+from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence, equivalent
 from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
 from core.metrics import MIN_PATIENTS, Interval, ShortcutAudit, Subgroup
-from core.metrics.composition import COUNTS
-from core.metrics.shortcuts import ALL, Shortcut
+from core.metrics.shortcuts import ALL, OF_PATIENT, Shortcut
 from core.report import figures
 from core.report.document import Block, Figure, Missing, Points, Row, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material
@@ -37,13 +36,13 @@ def subgroups(material: Material) -> Section:
         f"{len(found)} groups on the {words} set. {len(compared)} were compared with all other images whose value is known, in "
         f"{count_tests(found)} tests, for which the p values are adjusted (Holm); {len(small)} of the groups differ at 0.05 "
         "after that. A group that does not differ has not been shown to be equal: most groups are small, and groups overlap in "
-        "what else sets them apart."
+        f"what else sets them apart. {equivalence_sentence(found, evaluation.equivalence_margin)}"
     )
-    blocks: list[Block] = [Text(text)]
+    blocks: list[Block] = [Text(text.strip())]
     if small:
         blocks.append(Points(tuple(_gap(row) for row in small)))
     blocks += _forests(found, evaluation.summary["auc"], words, material.patients_known)
-    blocks += _subgroup_tables(found, words, material.patients_known)
+    blocks += _subgroup_tables(found, words, material.patients_known, evaluation.equivalence_margin)
     return Section("subgroups", title, tuple(blocks))
 
 
@@ -96,7 +95,7 @@ def _pages(heads: Sequence[bool]) -> list[tuple[int, int]]:
     return [*cuts, (start, len(heads))] if len(heads) > start else cuts
 
 
-def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool) -> list[Table]:
+def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin: float) -> list[Table]:
     """The figures of every group, and what was tested of them."""
     rows: list[tuple[str, ...]] = []
     gaps: list[tuple[str, ...]] = []
@@ -109,9 +108,15 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool) -> list
         people = (f"{row.malignant_patients}/{row.patients}",) if known else ()
         shown = (told(row.auc), told(row.sensitivity), told(row.specificity))
         rows.append((name, f"{row.malignant_images}/{row.images}", *people, *shown))
-        made = {each.name: f"{told(each.difference)}, p {_p(each.adjusted)}" for each in comparisons(row)}
+        apart, alike = differing(row), equivalent(row, margin)
+        made = {
+            each.name: f"{told(each.difference)}, p {_p(each.adjusted)}"
+            + (", differs" if each in apart else "")
+            + (", equivalent" if each in alike else "")
+            for each in comparisons(row)
+        }
         if made:
-            if differing(row):
+            if apart:
                 marked.add(len(gaps))
             name = f"{feature_title(row.feature)}: {value}" if row.feature != named else f"   {value}"
             named = row.feature
@@ -128,7 +133,8 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool) -> list
         f"The group less all other images whose value is known; p adjusted for the {count_tests(found)} tests of the table "
         f"(Holm). Not in it: an unknown value, and groups with fewer than {MIN_PATIENTS} {'patients' if known else 'images'} "
         "of a class, or whose others have fewer. A dash: for this figure there were too few. Kinds of lesions are compared by "
-        "sensitivity, among malignant images. Marked: an adjusted p below 0.05."
+        "sensitivity, among malignant images. Differs: an adjusted p below 0.05. Equivalent: the whole interval lies within "
+        f"±{margin:g}, the margin that was set; with neither word, nothing is shown."
     )
     caption = f"Subgroups of the {words} set, differences from the other images."
     heads = ("Group", "AUC", "Sensitivity", "Specificity")
@@ -169,13 +175,8 @@ def shortcuts(material: Material) -> Section:
     blocks: list[Block] = [Text(text)]
     if audit.metadata is not None:
         blocks.append(Text(minus(audit.metadata.sentence)))
-    if any(row.feature in COUNTS for row in audit.features):
-        blocks.append(
-            Text(
-                "How many images or sides a patient has stands in none of her images: no score of one image can rest on it, "
-                "but scores by patient are made of so many, and the label is told by it where sets were put together unequally."
-            )
-        )
+    if audit.of_patient:
+        blocks.append(Text(audit.of_patient))
     named = [(feature_title(row.feature) if row.feature != ALL else "All together", row) for row in audit.features]
     reference = audit.model if isinstance(audit.model, Interval) else None
     caption = (
@@ -222,11 +223,12 @@ def verdict(row: Shortcut) -> str:
 def worrying(audit: ShortcutAudit) -> list[str]:
     """Features that tell the label, and among images alike in which the model is not shown to be better than chance.
 
-    Whether the model tells more than all of them is not read off two intervals: `ShortcutAudit.metadata` tests it.
+    Whether the model tells more than all of them is not read off two intervals: `ShortcutAudit.metadata` tests it. Not among
+    them: the numbers of a patient's images and sides, which no image shows.
     """
     found = []
     for row in audit.features:
-        if not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
+        if row.feature in OF_PATIENT or not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
             continue
         if isinstance(row.within, Interval) and row.within.low <= 0.5:
             found.append("all metadata together" if row.feature == ALL else feature_title(row.feature).lower())

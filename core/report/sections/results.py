@@ -119,7 +119,12 @@ def _table(material: Material) -> Table:
         ("Number (malignant)", *(f"{summary.rows:,} ({summary.counts.tp + summary.counts.fn:,})" for _, summary in columns))
     )
     confidence = columns[0][1].confidence
-    note = "Sensitivity, specificity, precision, accuracy and F1 are at the frozen threshold of the level. A dash: see below."
+    note = "Sensitivity, specificity, precision, accuracy and F1 are at the frozen threshold of the level. "
+    note += (
+        "The Brier score is of scores before calibration"
+        + (", of breasts and patients of the mean of their images' scores" if material.patients_known else "")
+        + "; calibrated ones stand under calibration. A dash: see below."
+    )
     boot = [
         f"{heading}: {summary['auc'].value:.3f} [{summary.bootstrap['auc'][0]:.3f}, {summary.bootstrap['auc'][1]:.3f}]"
         for heading, summary in columns
@@ -208,63 +213,103 @@ def _figures(material: Material, evaluation: Evaluation) -> list[Block]:
 
 
 def calibration(material: Material) -> Section:
-    """Whether a score of 0.3 means three in ten."""
+    """Whether a score of 0.3 means three in ten: per image, breast and patient, each with a calibration of its own."""
     title = "Calibration and model updating"
     evaluation = material.shown
     if evaluation is None or evaluation.calibration == AGAIN:
         return Section("calibration", title, (_absent(material, "Calibration"),))
-    report = evaluation.calibration
-    if not isinstance(report, CalibrationReport):
-        return Section("calibration", title, (Text(f"Calibration cannot be told: {report}"),))
-    words, method = SPLIT_WORDS[evaluation.split], report.frozen.method
+    blocks: list[Block] = []
+    for level in LEVELS:
+        if level != "image" and not material.patients_known:
+            continue
+        report = evaluation.calibration_at(level)
+        if isinstance(report, CalibrationReport):
+            blocks += _calibration_of(material, evaluation, report)
+        elif report == AGAIN:
+            blocks.append(_absent(material, f"Calibration per {level}"))
+        else:
+            blocks.append(Text(f"Calibration per {level} cannot be told: {report}"))
+    images = evaluation.calibration
+    if not isinstance(images, CalibrationReport):
+        return Section("calibration", title, tuple(blocks))
+    names = _methods(images)
+    shown = {names[name]: images.bins[name] for name in dict.fromkeys(("none", images.frozen.method)) if name in images.bins}
+    if shown:
+        words = SPLIT_WORDS[evaluation.split]
+        caption = (
+            f"Reliability, {words} images: share of malignant by mean score in ten bins of as many images. Dotted: perfect."
+        )
+        blocks.append(Row((figures.reliability_diagram("reliability", shown, caption), *_decision_figure(evaluation, images))))
+    return Section("calibration", title, tuple(blocks))
+
+
+def _methods(report: CalibrationReport) -> dict[str, str]:
+    return {name: "scores as they come" if name == "none" else name for name in report.summaries}
+
+
+def _calibration_of(material: Material, evaluation: Evaluation, report: CalibrationReport) -> list[Block]:
+    """What is frozen for this level, whether probabilities may be shown, and the figures of every method."""
+    method, unit, names = report.frozen.method, UNITS[report.level], _methods(report)
     frozen = {
-        "none": "No calibration is frozen with the model.",
-        "temperature": f"Frozen with the model: temperature {1 / report.frozen.slope:.3f}, fitted on validation.",
-        "logistic": f"Frozen with the model: logistic, slope {report.frozen.slope:.3f} and intercept "
-        f"{report.frozen.intercept:.3f}, "
-        "fitted on validation.",
-        "isotonic": f"Frozen with the model: isotonic, {len(report.frozen.x)} points, fitted on validation.",
+        "none": "no calibration is frozen with the model.",
+        "temperature": f"temperature {1 / report.frozen.slope:.3f} is frozen with the model, fitted on validation.",
+        "logistic": f"logistic calibration is frozen with the model, slope {signed(report.frozen.slope)} and intercept "
+        f"{signed(report.frozen.intercept)}, fitted on validation.",
+        "isotonic": f"isotonic calibration is frozen with the model, {len(report.frozen.x)} points, fitted on validation.",
     }[method]
-    blocks: list[Block] = [Text(f"{frozen} {report.note}".strip())]
+    blocks: list[Block] = [Text(f"Per {report.level}: {frozen} {report.note}".strip())]
+    if report.no_probability and report.no_probability != report.note:
+        blocks.append(Warn(f"No probability per {report.level} should be shown: {report.no_probability}."))
     if report.on_validation:
-        blocks.append(Warn("These are the images that the calibration was fitted on: it looks too good here."))
-    names = {"none": "scores as they come", **{name: name for name in report.summaries if name != "none"}}
+        blocks.append(Warn(f"These are the {unit} that the calibration was fitted on: it looks too good here."))
     rows: list[tuple[str, ...]] = []
     marked: set[int] = set()
+    reference: float | None = None
     for index, (name, summary) in enumerate(report.summaries.items()):
         mark = " (frozen)" if name == method and method != "none" else ""
         if mark:
             marked.add(index)
         if isinstance(summary, CalibrationSummary):
+            reference = summary.reference
             cells: tuple[str, ...] = (
                 told(summary.brier),
+                _either(summary.scaled_brier),
+                _either(summary.observed_expected),
                 told(summary.ece),
                 f"{summary.chance:.3f}",
                 _either(summary.slope),
                 _either(summary.intercept),
             )
         else:
-            cells = (summary, "", "", "", "")
+            cells = (summary, *[""] * 6)
         rows.append((names[name] + mark, *cells))
     many = "patients" if material.patients_known else "images"
     note = (
-        f"Every row is of images. ECE: lower is better; beside it what as many {many} of a perfectly calibrated model would "
-        "show. A slope below 1: scores too extreme; an intercept below 0: scores too high on the whole."
+        f"A row is of {unit}: "
+        + {
+            "image": "scores of images",
+            "breast": "the score of a breast is the mean of its images'",
+            "patient": "the score of a patient is the mean of her images'",
+        }[report.level]
+    )
+    if reference is not None:
+        note += (
+            f". The reference: predicting the share of malignant for every {report.level} has a Brier score of {reference:.3f} "
+            "and a scaled Brier score of 0; below 0 is worse than that"
+        )
+    note += (
+        ". O/E: malignant ones observed for each that the scores expect. ECE: lower is better; beside it what as many "
+        f"{many} of a perfectly calibrated model would show. A slope below 1: scores too extreme; an intercept below 0: scores "
+        "too high on the whole."
     )
     if isinstance(report.summaries.get("isotonic"), CalibrationSummary):
         note += (
             " Not for isotonic calibration: its risks of exactly 0 or 1 have no logit and are cut, and slope and intercept "
             "depend on where."
         )
-    head = ("Method", "Brier score", "ECE", "ECE by chance", "Slope", "Intercept")
-    blocks.append(Table(f"Calibration on the {words} set, images.", head, tuple(rows), note=note, marked=frozenset(marked)))
-    shown = {names[name]: report.bins[name] for name in dict.fromkeys(("none", method)) if name in report.bins}
-    if shown:
-        caption = (
-            f"Reliability, {words} images: share of malignant by mean score in ten bins of as many images. Dotted: perfect."
-        )
-        blocks.append(Row((figures.reliability_diagram("reliability", shown, caption), *_decision_figure(evaluation, report))))
-    return Section("calibration", title, tuple(blocks))
+    head = ("Method", "Brier score", "Scaled Brier", "O/E", "ECE", "ECE by chance", "Slope", "Intercept")
+    caption = f"Calibration on the {SPLIT_WORDS[evaluation.split]} set, {unit}."
+    return [*blocks, Table(caption, head, tuple(rows), note=note, marked=frozenset(marked), small=True)]
 
 
 def _either(figure: Interval | str) -> str:
@@ -347,20 +392,19 @@ def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block
     point = operating_point(
         table["label"], table["score"], summary.threshold, table["patient_id"], confidence=summary.confidence
     )
-    own = (summary.counts.tp + summary.counts.fn) / summary.rows
     rows = []
-    for prevalence, words in (
-        *((value, f"{value:.1%}") for value in PREVALENCES),
-        (own, f"{own:.1%} (that of this set's {UNITS[level]})"),
+    for found, words in (
+        *((point.at(value), f"{value:.1%}") for value in PREVALENCES),
+        (point.own, f"{point.own.prevalence:.1%} (this set's {UNITS[level]})"),
     ):
-        found = point.at(prevalence)
         people = (found.recalled, found.found, found.missed, found.false_alarms)
         cells = (f"{figure.value:.1f} [{figure.low:.1f},\u00a0{figure.high:.1f}]" for figure in people)
         rows.append((words, told(found.ppv), told(found.npv), *cells))
     note = (
         f"{LEVEL_TITLES[level]}, threshold {summary.threshold:.4f}, sensitivity {told(point.sensitivity)}, specificity "
-        f"{told(point.specificity)}. Per 1,000 {UNITS[level]}. The prevalence of each row is taken as known: the limits are "
-        f"those of sensitivity and specificity alone. Holds only if those screened resemble these {UNITS[level]} in all but "
+        f"{told(point.specificity)}. Per 1,000 {UNITS[level]}. A prevalence without a set is taken as known: its limits are "
+        "those of sensitivity and specificity alone. The last row is what happened in this set, with limits of its own shares. "
+        f"Holds only if those screened resemble these {UNITS[level]} in all but "
         "how many are ill."
     )
     head = ("Prevalence", "PPV", "NPV", "Recalled per 1,000", "Found", "Missed", "False alarms")

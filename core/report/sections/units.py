@@ -31,17 +31,12 @@ def composition_blocks(material: Material) -> list[Block]:
 
 
 def unequal(material: Material, split: str = "") -> list[str]:
-    """A sentence for each set (or the one asked for) in which patients of one label have fewer images or sides."""
+    """A sentence where patients of one label have fewer images or sides, in any set or in the one asked for."""
     if not material.patients_known:
         return []
     rows = material.rows if not split else material.rows[material.rows["split"] == split]
-    said = composition_warnings(associations(rows))
-    for name, words in SPLIT_WORDS.items():
-        said = [
-            f"{words.capitalize()} set: {line.removeprefix(f'{name}: ')}." if line.startswith(f"{name}: ") else line
-            for line in said
-        ]
-    return said
+    names = {name: f"{words} set" for name, words in SPLIT_WORDS.items()}
+    return [f"{line[:1].upper()}{line[1:]}." for line in composition_warnings(associations(rows), names)]
 
 
 def _told(found: tuple[Association, ...], split: str) -> str:

@@ -42,7 +42,14 @@ def test_one_class_with_fewer_images_and_sides_is_warned_of_with_the_auc_of_the_
     assert images.auc.value == pytest.approx(roc_auc_score(label, count)) and images.fewer == "malignant"
     assert images.strength.value == pytest.approx(1 - images.auc.value) and images.strength.low > 0.5
     (sentence,) = composition_warnings((images, sides))
-    assert sentence.startswith("test: malignant patients have fewer images (AUC 0.") and "sides" in sentence
+    assert sentence.startswith("malignant patients have fewer images (test: AUC 0.") and "sides" in sentence
+
+
+def test_the_same_association_in_several_splits_is_one_sentence_with_every_auc() -> None:
+    frame = pd.concat([a_set().assign(split=split) for split in ("train", "val", "test")])
+    (sentence,) = composition_warnings(associations(frame), {"val": "validation set"})
+    auc = str(associations(a_set())[0].strength)
+    assert f"images (train: AUC {auc}; validation set: AUC {auc}; test: AUC {auc}) and sides (train: " in sentence
 
 
 def test_equal_patients_are_not_warned_of() -> None:

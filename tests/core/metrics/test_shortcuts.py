@@ -150,6 +150,26 @@ def test_the_images_and_sides_of_each_patient_enter_the_audit() -> None:
     assert columns_for_audit(counted) == ["laterality", IMAGES_OF_PATIENT, SIDES_OF_PATIENT]
 
 
+def test_a_model_of_single_images_is_not_compared_with_how_many_images_a_patient_has() -> None:
+    """Malignant patients with one breast: the number of images tells the label, and no image shows that number."""
+    y, groups, metadata = cohort()
+    keep = ~y | (metadata["laterality"] == "L").to_numpy()
+    y, groups, metadata = y[keep], groups[keep], metadata[keep].reset_index(drop=True)
+    s = 1.5 * y + np.random.default_rng(2).normal(size=240)[groups]
+    counted = with_counts(metadata.assign(patient_id=groups.astype(str)))
+    audit = shortcut_audit(y, s, groups, counted[columns_for_audit(counted)])
+    without = shortcut_audit(y, s, groups, metadata)
+    found = {row.feature: row for row in audit.features}
+    assert found[IMAGES_OF_PATIENT].auc.value == found[SIDES_OF_PATIENT].auc.value == 1.0
+    assert found[ALL] == without.features[-1] and audit.metadata == without.metadata
+    assert "number of images 1.000" in audit.of_patient and "leave them out" in audit.of_patient and without.of_patient == ""
+    assert ShortcutAudit.from_dict(audit.as_dict()) == audit
+    earlier = ShortcutAudit.from_dict({name: value for name, value in audit.as_dict().items() if name != "apart"})
+    assert "include these numbers" in earlier.of_patient
+    numbers = shortcut_audit(y, s, groups, counted[[IMAGES_OF_PATIENT, SIDES_OF_PATIENT]])
+    assert numbers.metadata is None and ALL not in [row.feature for row in numbers.features]
+
+
 def test_an_audit_is_plain_json_without_nan() -> None:
     y, groups, metadata = cohort(100)
     told = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata).as_dict()
