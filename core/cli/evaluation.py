@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     else:
         if arguments.split == "test":
             note(opening_words(run))
+            if not (arguments.yes or confirmed(run)):
+                note("the test set was not opened")
+                return 1
         with progress_bar(f"scoring {arguments.split}") as progress:
             evaluation = evaluate_run(run, arguments.split, progress=progress, settings=settings)
     counts = test_accesses(run) if arguments.split == "test" else None
@@ -59,6 +63,22 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
         note(f"written: {report(run).as_posix()}")
     return 0
+
+
+def confirmed(run: Run) -> bool:
+    """Whether the person at the terminal wants to open the test set for the first time; a script is not asked."""
+    from core.training.lineage import openings
+
+    try:
+        if openings(run.path):
+            return True
+    except LabError:  # said by the evaluation itself
+        pass
+    if not sys.stdin.isatty():
+        return True
+    sys.stderr.write("Open it, now that nothing is left to choose? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def opening_words(run: Run) -> str:

@@ -187,6 +187,7 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
         "--full", action="store_true", help="print calibration, subgroups, shortcut audit and net benefit too"
     )
     evaluate.add_argument("--report", action="store_true", help="write the HTML report afterwards")
+    evaluate.add_argument("--yes", action="store_true", help="open the test set for the first time without asking")
     evaluate.add_argument(
         "--remake",
         action="store_true",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from core.cli import main
+from core.cli.evaluation import confirmed
 from core.data.demo import make_demo
 from core.errors import NotRecorded
 from core.training import Run, recording
@@ -133,6 +135,13 @@ def test_where_it_cannot_be_recorded_no_result_is_given(
     assert not (table.exists() or picture.exists() or steps.exists())
 
 
+class Terminal(io.StringIO):
+    """Standard input of somebody who can be asked."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_runs_and_evaluate_count_the_accesses_and_evaluate_says_what_it_means(call: Call, lab: Path) -> None:
     call("inspect", of_split(lab, "test")[0])
     assert json.loads(call("runs", "--json")[1])[0]["test_accesses"] == {"images": 1}
@@ -168,3 +177,19 @@ def test_a_file_of_the_manifest_s_own_test_split_is_recorded_before_there_is_a_r
     finally:
         shutil.rmtree(lab / "checkpoints", ignore_errors=True)
         (lab / "away").rename(lab / "checkpoints")
+
+
+def test_at_a_terminal_the_first_opening_of_the_test_set_is_asked_for(
+    call: Call, lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import core.training.lineage
+
+    run, before = Run(lab / "checkpoints" / "first"), found(lab)
+    monkeypatch.setattr(core.training.lineage, "openings", lambda path: 0)
+    monkeypatch.setattr("sys.stdin", Terminal("\nn\ny\n"))
+    code, out, err = call("evaluate", "first", "--split", "test")
+    assert (code, out) == (1, "") and "[y/N]" in err and "was not opened" in err and found(lab) == before
+    assert not confirmed(run) and confirmed(run)
+    monkeypatch.setattr(core.training.lineage, "openings", lambda path: 1)
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    assert confirmed(run), "one that has been opened is not asked for again"
