@@ -257,7 +257,8 @@ def _calibration_of(material: Material, evaluation: Evaluation, report: Calibrat
         f"{signed(report.frozen.intercept)}, fitted on validation.",
         "isotonic": f"isotonic calibration is frozen with the model, {len(report.frozen.x)} points, fitted on validation.",
     }[method]
-    blocks: list[Block] = [Text(f"Per {report.level}: {frozen} {report.note}".strip())]
+    why = f"{report.note[:1].upper()}{report.note[1:].rstrip('.')}." if report.note else ""
+    blocks: list[Block] = [Text(f"Per {report.level}: {frozen} {why}".strip())]
     if report.no_probability and report.no_probability != report.note:
         blocks.append(Warn(f"No probability per {report.level} should be shown: {report.no_probability}."))
     if report.on_validation:
