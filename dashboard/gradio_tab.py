@@ -145,11 +145,14 @@ def build() -> gr.Blocks:
 
                 yield from unless_overtaken(count, menu | given, found)
 
-            def picked(*values: Any, event: gr.SelectData) -> Iterator[dict[Any, Any]]:
-                yield from work(*values, event)
+            # Gradio puts the event where the parameter of this type stands, so each has to be written out.
+            def picked(
+                name: Any, names: Any, count: Any, path: Any, number: Any, wanted: Any, known_paths: Any, event: gr.SelectData
+            ) -> Iterator[dict[Any, Any]]:
+                yield from work(name, names, count, path, number, wanted, known_paths, event)
 
             listener(
-                picked if choose is pick_example else work,  # Gradio sees by its parameter that the event is wanted
+                picked if choose is pick_example else work,
                 [*state, *own],
                 list(dict.fromkeys([run, known, *changed, frame, *outputs])),
                 trigger_mode="multiple",  # the last one counts, also while one is at work

@@ -176,11 +176,18 @@ def test_result_of_a_file_that_is_no_longer_chosen_is_not_shown() -> None:
 
 
 def test_scoring_is_one_event_which_the_page_cannot_lose() -> None:
+    from gradio import EventData, SelectData, helpers
+
     from dashboard import gradio_tab
 
-    with_score = [each for each in gradio_tab.build().config["dependencies"] if each["types"]["generator"]]
+    blocks = gradio_tab.build()
+    (select,) = [each for each in blocks.fns.values() if each.fn.__name__ == "picked"]
+    event = EventData(None, {"index": 1, "value": ""})
+    given, *_ = helpers.special_args(select.fn, list(range(len(select.inputs))), None, event)
+    assert given[:-1] == list(range(7)) and isinstance(given[-1], SelectData) and given[-1].index == 1
+    with_score = [each for each in blocks.config["dependencies"] if each["types"]["generator"]]
     assert len(with_score) == 7 and all(each["trigger_mode"] == "multiple" for each in with_score)
-    assert not any(each["trigger_after"] is not None for each in gradio_tab.build().config["dependencies"])
+    assert not any(each["trigger_after"] is not None for each in blocks.config["dependencies"])
 
 
 def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(trained: str, tmp_path: Path) -> None:
