@@ -209,6 +209,8 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
         )
         st.html(f"<table class='lab-counts'><tr><td></td><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
         forecast.show(config, found)
+    for warning in found.warnings:
+        st.warning(warning, icon=":material/warning:")
     for note in found.notes:
         st.caption(note)
     for problem in found.problems:

@@ -66,6 +66,17 @@ def without_patient(frame: pd.DataFrame) -> NDArray[np.bool_]:
     return np.asarray(alone & np.array(own, dtype=bool), dtype=np.bool_)
 
 
+def nobody_known(frame: pd.DataFrame) -> str:
+    """A warning where no image has a patient, "" elsewhere; as `without_patient`."""
+    if patients_known(frame):
+        return ""
+    return (
+        f"no patient known: leakage cannot be excluded. Each of the {len(frame):,} files counts as a patient of its own, so "
+        "images of one person may stand in several splits. Import again with a column of patients, or with a patient_pattern "
+        "that takes them from the file names"
+    )
+
+
 def written_twice(frame: pd.DataFrame) -> tuple[int, int]:
     """How many patients may be written in more than one way, and how many of these stand in several splits (columns
     patient_id and split of `frame`)."""

@@ -295,7 +295,11 @@ def _patient_notes(rules: Counter[str], total: int) -> list[str]:
         "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded "
         "for these: give patient_pattern if the names hold the patient",
     }
-    notes = [f"{rules[rule]} of {total} images: {text}" for rule, text in texts.items() if rules[rule]]
+    notes = [
+        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} of {total} images: {text}"
+        for rule, text in texts.items()
+        if rules[rule]
+    ]
     return notes + mixed_sources_notes(rules)
 
 

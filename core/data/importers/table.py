@@ -278,7 +278,9 @@ def _notes(rules: Counter[str], alone: Sequence[str]) -> list[str]:
         "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded: "
         "name a patient_column or give a patient_pattern",
     }
-    notes = [f"{rules[rule]} images: {text}" for rule, text in texts.items() if rules[rule]]
+    notes = [
+        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} images: {text}" for rule, text in texts.items() if rules[rule]
+    ]
     return [*notes, *patient_offers(alone), *mixed_sources_notes(rules)]
 
 
