@@ -132,6 +132,21 @@ def test_folder_without_splits_and_own_label_folders(tmp_path: Path) -> None:
     ]
 
 
+def test_folder_leaves_out_what_lies_in_folders_of_both_labels(tmp_path: Path) -> None:
+    picture(tmp_path / "malignant" / "benign" / "p0.png")
+    picture(tmp_path / "malignant" / "cancer" / "p1.png")
+    picture(tmp_path / "benign" / "p2.png")
+    report = import_data("folder", tmp_path)
+    assert {name: row["label"] for name, row in by_name(report).items()} == {"p1.png": "malignant", "p2.png": "benign"}
+    assert [(Path(path).name, reason) for path, reason in report.rejected] == [
+        (
+            "p0.png",
+            "p0.png: the folder malignant says malignant, benign in it says benign. Move it to the folder of its label",
+        )
+    ]
+    assert said(report, "warning: 1 files lie in a folder of one label inside a folder of the other")
+
+
 def test_folder_takes_the_patient_of_dicom_headers_as_a_pseudonym(tmp_path: Path) -> None:
     dicom(tmp_path / "benign" / "IM0001", "12345", "L", "CC")
     dicom(tmp_path / "malignant" / "IM0002.dcm", "12345", "R", "MLO")
