@@ -202,8 +202,9 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
     if services.is_synthetic(manifest):
         st.badge("SYNTHETIC", color="orange", help="The demo set: not real mammograms.")
     if found.counts:
+        patients = "unknown".format if found.warnings else "{:,}".format
         rows = "".join(
-            f"<tr><td>{title}</td><td>{counts[0]:,}</td><td>{counts[1]:,}</td><td>{counts[2]:,}</td></tr>"
+            f"<tr><td>{title}</td><td>{counts[0]:,}</td><td>{counts[1]:,}</td><td>{patients(counts[2])}</td></tr>"
             for split, title in (("train", "Training"), ("val", "Validation"), ("test", "Test"))
             if (counts := found.counts.get(split))
         )

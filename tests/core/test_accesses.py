@@ -357,5 +357,6 @@ def test_files_that_are_as_large_as_no_test_image_are_not_read(tmp_path: Path, m
     png = b"\x89PNG\r\n\x1a\n1234"
     (tmp_path / "a.png").write_bytes(png + b"5")
     (tmp_path / "b.png").write_bytes(png)
+    assert content_hashes([str(tmp_path / "a.png")], {len(png)}) == [""] and not (tmp_path / "cache").exists()
     found = content_hashes([str(tmp_path / "a.png"), str(tmp_path / "b.png"), str(tmp_path / "none.png")], {len(png)})
     assert found == ["", hashlib.sha256(png).hexdigest(), ""]
