@@ -202,13 +202,16 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
     if services.is_synthetic(manifest):
         st.badge("SYNTHETIC", color="orange", help="The demo set: not real mammograms.")
     if found.counts:
+        patients = "unknown".format if found.warnings else "{:,}".format
         rows = "".join(
-            f"<tr><td>{title}</td><td>{counts[0]:,}</td><td>{counts[1]:,}</td><td>{counts[2]:,}</td></tr>"
+            f"<tr><td>{title}</td><td>{counts[0]:,}</td><td>{counts[1]:,}</td><td>{patients(counts[2])}</td></tr>"
             for split, title in (("train", "Training"), ("val", "Validation"), ("test", "Test"))
             if (counts := found.counts.get(split))
         )
         st.html(f"<table class='lab-counts'><tr><td></td><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
         forecast.show(config, found)
+    for warning in found.warnings:
+        st.warning(warning, icon=":material/warning:")
     for note in found.notes:
         st.caption(note)
     for problem in found.problems:

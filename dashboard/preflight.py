@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preflight:
-    """`problems` forbid the start; `notes` are worth knowing; `counts` is {split: (images, malignant, patients)}.
+    """`problems` forbid the start; `warnings` and `notes` are worth knowing.
 
-    `steps` are batches an epoch; `device` is what it will train on ("cpu", "cuda:0"), "" where that cannot be had.
+    `counts` is {split: (images, malignant, patients)}, `steps` are batches an epoch; `device` is what it will train on ("cpu",
+    "cuda:0"), "" where that cannot be had.
     """
 
     problems: tuple[str, ...]
@@ -27,6 +28,7 @@ class Preflight:
     counts: dict[str, tuple[int, int, int]]
     steps: int
     device: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -36,6 +38,7 @@ class Preflight:
 def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     """Try everything that `Run.create` refuses for, so that it is said before the button is pressed."""
     from core.data import assign_splits, require_trainable
+    from core.data.identity import nobody_known
     from core.model import check_name, check_weights
     from core.training.advice import about_classes
     from core.training.machine import pick_machine
@@ -68,7 +71,9 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     counts = {} if rows is None else _counts(rows)
     images = counts.get("train", (0, 0, 0))[0]
     steps = math.ceil(images / config.training.batch_size)
-    return Preflight(tuple(problems), tuple(notes), counts, steps, str(machine.device) if machine else "")
+    unknown = nobody_known(frame)
+    warnings = (_sentence(unknown),) if unknown else ()
+    return Preflight(tuple(problems), tuple(notes), counts, steps, str(machine.device) if machine else "", warnings)
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, tuple[int, int, int]]:

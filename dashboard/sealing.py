@@ -76,15 +76,17 @@ def _of_manifest(path: str, changed: int) -> TestSet:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _keys(path: str, changed: int) -> list[tuple[str, ...]]:
+def _keys(path: str, changed: int, sizes: tuple[int, ...]) -> list[tuple[str, ...]]:
     from core.training.test_sets import frame_keys
 
-    return frame_keys(services.manifest_frame(Path(path)))
+    return frame_keys(services.manifest_frame(Path(path)), sizes)
 
 
 def keys_of(manifest: Path) -> list[tuple[str, ...]]:
     """What the manifest's images are known by, a tuple a row. Raises BadManifest."""
-    return _keys(str(manifest), stamp(manifest))
+    from core.training.test_sets import closed_sizes
+
+    return _keys(str(manifest), stamp(manifest), closed_sizes(test_sets()))
 
 
 def sealed(manifest: Path) -> NDArray[np.bool_]:

@@ -142,11 +142,15 @@ def _manifest_frame(path: str, stamp: int) -> pd.DataFrame:
 
 
 class Counts(NamedTuple):
-    """How much is in a data set."""
+    """How much is in a data set; `patients` is None where no image has a patient."""
 
     images: int
-    patients: int
+    patients: int | None
     malignant: int
+
+    @property
+    def patient_words(self) -> str:
+        return "patients unknown" if self.patients is None else f"{self.patients:,} patients"
 
 
 def counts_of(path: Path) -> Counts | None:
@@ -168,8 +172,11 @@ def counts_of(path: Path) -> Counts | None:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _counts(path: str, stamp: int) -> Counts:
+    from core.data.identity import patients_known
+
     frame = _manifest_frame(path, stamp)
-    return Counts(len(frame), int(frame["patient_id"].nunique()), int((frame["label"] == "malignant").sum()))
+    patients = int(frame["patient_id"].nunique()) if patients_known(frame) else None
+    return Counts(len(frame), patients, int((frame["label"] == "malignant").sum()))
 
 
 def is_synthetic(manifest: Path) -> bool:
@@ -228,7 +235,8 @@ def adopt_finished() -> str:
             return "The demo set is written."
         path, found = finished.result
         set_current_manifest(path)
-        remember("data:view", "Problems" if found.rejected else "Images")
+        warned = any(note.startswith("warning: ") for note in found.notes)
+        remember("data:view", "Problems" if found.rejected or warned else "Images")
         return f"{len(found.frame):,} images imported, {len(found.rejected):,} left out."
     return ""
 

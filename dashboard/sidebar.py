@@ -108,7 +108,7 @@ def _data() -> str:
     if counts is None:
         st.fragment(_counting, run_every=1.0)(path)
         return f"{services.display_path(path)} · {COUNTING}"
-    return f"{services.display_path(path)} · {counts.images:,} images, {counts.patients:,} patients"
+    return f"{services.display_path(path)} · {counts.images:,} images, {counts.patient_words}"
 
 
 def _counting(path: Path) -> None:

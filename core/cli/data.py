@@ -24,6 +24,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
 def import_(arguments: argparse.Namespace) -> int:
     """Write a manifest for a data set that is on this machine."""
+    from core.data.identity import patients_known
     from core.data.importers import import_data
     from core.data.manifest import write_manifest
 
@@ -53,8 +54,9 @@ def import_(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(summary | {"notes": report.notes, "rejected": [[str(path), reason] for path, reason in report.rejected]})
     else:
+        whose = f"of {summary['patients']} patients" if patients_known(report.frame) else "of patients that are not known"
         print(
-            f"{summary['manifest']}: {summary['images']} images of {summary['patients']} patients "
+            f"{summary['manifest']}: {summary['images']} images {whose} "
             f"({summary['malignant']} malignant, {summary['benign']} benign), {summary['left_out']} left out"
         )
     return 0

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig
-from core.data.identity import patient_doubts, without_patient
+from core.data.identity import nobody_known, patient_doubts, without_patient
 from core.data.looks import Look, look_at_all
 from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
@@ -26,6 +26,7 @@ Kind = Literal[
     "duplicate_across_splits",
     "leakage",
     "patients",
+    "patients_unknown",
     "imbalance",
     "composition",
     "missing_split",
@@ -157,7 +158,11 @@ def _leakage(frame: pd.DataFrame) -> list[Problem]:
 
 def _patients(frame: pd.DataFrame) -> list[Problem]:
     doubts = patient_doubts(frame["patient_id"].astype("str").to_list(), frame["split"].astype("str").to_list())
-    return [Problem("patients", doubt.message, doubt.rows) for doubt in doubts]
+    unknown = nobody_known(frame)
+    return [
+        *([Problem("patients_unknown", unknown)] if unknown else []),
+        *(Problem("patients", doubt.message, doubt.rows) for doubt in doubts),
+    ]
 
 
 def _split_problems(frame: pd.DataFrame) -> list[Problem]:

@@ -29,6 +29,10 @@ _NAMED = 4
 _EXPONENT = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?E\+[0-9]{1,3}|[+-]?[0-9][.,][0-9]+E[0-9]{1,3}", re.IGNORECASE)
 _NUMBER = re.compile(r"([0-9]+)(?:[.,]0*)?")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+# What stands behind a patient in names of breasts, images and examinations: -left, -r, -lcc, -mlo, -2023.
+_SIDE_OR_VIEW = re.compile(r"-(?:left|right|[lr]|(?:(?:left|right|[lr])-?)?(?:xccl|mlo|cc|ml|lm))$")
+_YEAR = re.compile(r"-(?:199[0-9]|20[0-3][0-9])$")
+_WORD = re.compile(r"^(?:patient|pat|subject|subj|case)(?:-?(?:id|no|nr|number))?(?:-|(?=[0-9]))(?=.*[0-9])")
 _KEPT_DIGITS = 15  # of a number in a spreadsheet; the others become zeros
 
 
@@ -62,6 +66,17 @@ def without_patient(frame: pd.DataFrame) -> NDArray[np.bool_]:
     return np.asarray(alone & np.array(own, dtype=bool), dtype=np.bool_)
 
 
+def nobody_known(frame: pd.DataFrame) -> str:
+    """A warning where no image has a patient, "" elsewhere; as `without_patient`."""
+    if patients_known(frame):
+        return ""
+    return (
+        f"no patient known: leakage cannot be excluded. Each of the {len(frame):,} files counts as a patient of its own, so "
+        "images of one person may stand in several splits. Import again with a column of patients, or with a patient_pattern "
+        "that takes them from the file names"
+    )
+
+
 def written_twice(frame: pd.DataFrame) -> tuple[int, int]:
     """How many patients may be written in more than one way, and how many of these stand in several splits (columns
     patient_id and split of `frame`)."""
@@ -84,20 +99,34 @@ def patients_known(frame: pd.DataFrame) -> bool:
 def spelling(patient: str) -> str:
     """What is left of an identifier without the differences that programs and people make by accident.
 
-    100 and 100.0, 007 and 7, P01 and p1, P-1 and P 1, 1.5E+3 and 1500, full-width and invisible characters.
+    100 and 100.0, 007 and 7, P01 and p1, P-1 and P 1, 1.5E+3 and 1500, {AB-1} and ab-1, Patient 1 and 1, full-width and
+    invisible characters. Nor with what makes a breast, an image or an examination of a patient: P1_LEFT, P1_R_MLO, P1-2023.
     """
     plain = unicodedata.normalize("NFKC", patient).translate(_DASHES)
     plain = "".join(letter for letter in plain if unicodedata.category(letter) not in ("Cf", "Cc"))
-    plain = plain.strip(" \t='\"").casefold()  # '007 and ="007" are how spreadsheets are told to take text
+    plain = plain.strip(" \t='\"{}()[]<>#").casefold()  # '007 and ="007" are how spreadsheets are told to take text
     if _EXPONENT.fullmatch(plain):
         value = Decimal(plain.replace(",", "."))
         return str(int(value)) if value == int(value) and value.adjusted() < 40 else plain
     number = _NUMBER.fullmatch(plain)
     if number:
         return number.group(1).lstrip("0") or "0"
-    plain = re.sub(r"[\s_\-]+", "-", plain)
+    plain = _without_parts(_WORD.sub("", re.sub(r"[\s_\-.]+", "-", plain)))
     plain = re.sub(r"(?<=[^\W\d_])-(?=\d)", "", plain)  # P-1 is P1, 1-12 is not 11-2
     return re.sub(r"(?<![0-9])0+(?=[0-9])", "", plain)
+
+
+def _without_parts(plain: str) -> str:
+    """Take sides, views and years off the end. What is left must hold a digit, and beside a year a letter: 12-2023 may be the
+    twelfth patient of that year.
+    """
+    while True:
+        end = _SIDE_OR_VIEW.search(plain) or _YEAR.search(plain)
+        rest = plain[: end.start()] if end else ""
+        lettered = end is None or end.re is _SIDE_OR_VIEW or any(map(str.isalpha, rest))
+        if not lettered or not any(map(str.isdigit, rest)):
+            return plain
+        plain = rest
 
 
 def _placeholders(rows: dict[str, list[int]]) -> Doubt | None:

@@ -15,7 +15,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -152,6 +152,19 @@ def look_at_all(paths: Sequence[str], progress: Progress | None = None) -> list[
     return looks
 
 
+def content_hashes(paths: Sequence[str], sizes: Collection[int] = ()) -> list[str]:
+    """The SHA-256 of each file as far as an import or a check has read it, "" elsewhere.
+
+    Files of one of these `sizes` (bytes) are read where nobody has yet, once: what was found is kept.
+    """
+    if not (cache_root() / FILE).exists():  # nothing is kept yet, and nothing is written where nothing is to be read
+        stamps = map(stamp_of, map(Path, paths))
+        if not any(stamp is not None and stamp.size in sizes for stamp in stamps):
+            return [""] * len(paths)
+    with KeptLooks() as kept:
+        return [kept.content_hash(path, sizes) for path in paths]
+
+
 def _without_image(path: str) -> Looked:
     """Results wait in line to be taken: with their pixels they would fill the memory."""
     return replace(look_closely(Path(path)), image=None)
@@ -170,6 +183,7 @@ class KeptLooks:
             root.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(root / FILE, timeout=2.0)
             self._base.execute("CREATE TABLE IF NOT EXISTS looks (path BLOB PRIMARY KEY, stamp TEXT, program TEXT, look TEXT)")
+            self._base.execute("CREATE TABLE IF NOT EXISTS contents (path BLOB PRIMARY KEY, stamp TEXT, hash TEXT)")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -195,6 +209,34 @@ class KeptLooks:
         except (TypeError, ValueError):
             return None
         return look if look is not None and all(isinstance(value, str) for value in asdict(look).values()) else None
+
+    def content_hash(self, path: str, sizes: Collection[int] = ()) -> str:
+        """As `content_hashes` of one file. A look by an earlier program counts, too: the bytes are the same."""
+        stamp = stamp_of(Path(path))
+        if stamp is None:
+            return ""
+        found: list[Any] = []
+        if self._base is not None:
+            with self._forgiving():
+                asked = (os.fsencode(path), _stamp_text(stamp))
+                found += self._base.execute("SELECT hash FROM contents WHERE path = ? AND stamp = ?", asked).fetchall()
+                query = "SELECT json_extract(look, '$.content_hash') FROM looks WHERE path = ? AND stamp = ?"
+                found += self._base.execute(query, asked).fetchall()
+        known = next((text for (text,) in found if isinstance(text, str) and len(text) == 64), "")
+        return known or (self._hashed(path) if stamp.size in sizes else "")
+
+    def _hashed(self, path: str) -> str:
+        before = _settled_stamp(Path(path))
+        try:
+            digest, _ = _content(Path(path))
+        except UnreadableImage as error:
+            log.info("%s: its content is not known: %s", path, error)
+            return ""
+        if self._base is not None and before is not None and before == stamp_of(Path(path)):
+            with self._forgiving():
+                row = (os.fsencode(path), _stamp_text(before), digest)
+                self._base.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", row)
+        return digest
 
     def put(self, path: str, looked: Looked) -> None:
         """Keep a look, if it may be kept."""

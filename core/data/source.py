@@ -10,7 +10,7 @@ import pandas as pd
 
 from core.config import Config, DataConfig
 from core.data.demo import make_demo
-from core.data.identity import patient_doubts
+from core.data.identity import nobody_known, patient_doubts
 from core.data.manifest import read_manifest
 from core.data.splits import assign_splits, require_no_leakage
 
@@ -42,4 +42,6 @@ def load_rows(config: Config, progress: Progress | None = None) -> pd.DataFrame:
     # Two spellings of one patient are no leakage that can be proved, but most likely one.
     for doubt in patient_doubts(frame["patient_id"].astype("str").to_list(), frame["split"].astype("str").to_list()):
         log.warning("%s: %s", data.manifest, doubt.message)
+    if unknown := nobody_known(frame):
+        log.warning("%s: %s", data.manifest, unknown)
     return frame

@@ -27,7 +27,7 @@ from core.metrics import MIN_PATIENTS
 from core.training.accesses import AUDIT
 from core.training.folder import Presence, require_regular
 from core.training.recording import record, record_for_run
-from core.training.test_sets import all_test_sets, frame_keys, sealed_by, sealed_rows
+from core.training.test_sets import all_test_sets, closed_sizes, frame_keys, sealed_by, sealed_rows
 
 if TYPE_CHECKING:
     from core.data.cache import CachedImage, PreparedCache
@@ -161,7 +161,8 @@ def _rows(run: Run, split: str, manifest: Path | None) -> tuple[str, pd.DataFram
 
 def _closed(run: Run, rows: pd.DataFrame) -> dict[str, str]:
     """The images of another data set that runs beside this one have in a test set that was not opened: {path: the run}."""
-    sets, keys = all_test_sets(run.path.parent), frame_keys(rows)
+    sets = all_test_sets(run.path.parent)
+    keys = frame_keys(rows, closed_sizes(sets))
     marks = sealed_rows(keys, rows["patient_id"].tolist(), [""] * len(rows), sets)
     found = {}
     for path, each, mark in zip(rows["path"].astype("str"), keys, marks, strict=True):

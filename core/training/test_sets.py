@@ -1,8 +1,9 @@
 """Which images are test images: the test splits of runs and of manifests, and which of them have not been opened.
 
 An image is known by keys: where it is, whose it is (patient, file name and size: a copy in another folder), and what is in
-it (the SHA-256 of its file, once it was prepared). One that was converted to another format has none of these in common. A
-test set also has a key for each of its patients, so that two of them are one where they show the same patients in other images.
+it (the SHA-256 of its file, once it was imported, checked or prepared, or where it is as large as a test image). One that was
+converted to another format has none of these in common. A test set also has a key for each of its patients, so that two of
+them are one where they show the same patients in other images.
 Keys are hashes: they name no patient and no file.
 """
 
@@ -12,7 +13,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.looks import content_hashes
 from core.data.manifest import REQUIRED, absolute
 from core.data.tables import decode, parse_table, read_text
 from core.errors import LabError
@@ -39,7 +41,8 @@ class TestSet:
     """The test images of a run (`folder`), or of a data set's own split (`folder` None).
 
     `keys` of the test images and of their patients, `known` of all images of the run; `images` are counted. `opened`: whether
-    the run was evaluated on them; a data set as such never is.
+    the run was evaluated on them; a data set as such never is. `sizes` are those of the test images in bytes, where their
+    content is known.
     """
 
     name: str
@@ -48,6 +51,7 @@ class TestSet:
     keys: frozenset[str]
     known: frozenset[str]
     opened: bool
+    sizes: frozenset[int] = frozenset()
 
     __test__ = False  # no test case
 
@@ -83,11 +87,31 @@ def file_keys(source: Path | str | bytes) -> tuple[str, ...]:
     return (*(_key("p", place) for place in sorted(places)), *keys)
 
 
-def frame_keys(frame: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The keys of each row of a manifest."""
-    contents = frame["content_hash"].astype("str") if "content_hash" in frame.columns else [""] * len(frame)
-    rows = zip(frame["path"].astype("str"), frame["patient_id"].astype("str"), contents, strict=True)
+def frame_keys(frame: pd.DataFrame, sizes: Collection[int] = ()) -> list[tuple[str, ...]]:
+    """The keys of each row of a manifest.
+
+    Where it has no content_hash, what an import or a check found counts; files of one of these `sizes` (of `closed_sizes`) are
+    read to find out, so that a renamed copy of a test image is known.
+    """
+    paths = frame["path"].astype("str").tolist()
+    given = frame["content_hash"].astype("str").tolist() if "content_hash" in frame.columns else [""] * len(frame)
+    rows = zip(paths, frame["patient_id"].astype("str"), _completed(paths, given, sizes), strict=True)
     return [image_keys(*row) for row in rows]
+
+
+def closed_sizes(sets: Iterable[TestSet]) -> tuple[int, ...]:
+    """The sizes in bytes of test images that have not been opened, in order."""
+    return tuple(sorted(frozenset[int]().union(*(each.sizes for each in sets if not each.opened))))
+
+
+def _completed(paths: Sequence[str], contents: Sequence[str], sizes: Collection[int] = ()) -> list[str]:
+    """The content hashes, with what is known of the files that have none."""
+    missing = [position for position, content in enumerate(contents) if len(content) != 64]
+    result = list(contents)
+    if missing:
+        for position, found in zip(missing, content_hashes([paths[row] for row in missing], frozenset(sizes)), strict=True):
+            result[position] = found
+    return result
 
 
 def _key(kind: str, *parts: str) -> str:
@@ -133,16 +157,21 @@ def _read(path: Path, name: str, folder: Path | None, *, opened: bool) -> TestSe
     """Only the columns that count: a hundred runs are asked at a time."""
     test: set[str] = set()
     known: set[str] = set()
-    images = 0
-    for place, patient, split, content in _rows(path, of_run=folder is not None):
-        keys = image_keys(place, patient if split == "test" else "", content)
-        known.update(keys)
-        if split == "test":
-            images += 1
-            test.update(keys)
-            if patient:
-                test.add(patient_key(place, patient))
-    return TestSet(name, folder, images, frozenset(test), frozenset(known), opened)
+    sizes: set[int] = set()
+    rows = list(_rows(path, of_run=folder is not None))
+    tested = [row for row in rows if row[2] == "test"]
+    contents = _completed([row[0] for row in tested], [row[3] for row in tested])
+    for place, _, split, content in rows:
+        if split != "test":
+            known.update(image_keys(place, "", content))
+    for (place, patient, _, _), content in zip(tested, contents, strict=True):
+        test.update(image_keys(place, patient, content))
+        if content:
+            with contextlib.suppress(OSError, ValueError):
+                sizes.add(Path(place).stat().st_size)
+    known |= test
+    test.update(patient_key(place, patient) for place, patient, _, _ in tested if patient)
+    return TestSet(name, folder, len(tested), frozenset(test), frozenset(known), opened, frozenset(sizes))
 
 
 def _rows(path: Path, *, of_run: bool) -> Iterable[tuple[str, str, str, str]]:

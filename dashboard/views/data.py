@@ -73,13 +73,16 @@ def _no_data() -> None:
 
 
 def _cards(frame: pd.DataFrame) -> None:
+    from core.data.identity import patients_known
+
+    patients = f"{frame['patient_id'].nunique():,} patients" if patients_known(frame) else "patients unknown"
     malignant = int((frame["label"] == "malignant").sum())
     share = malignant / len(frame) if len(frame) else 0.0
     splits = frame.loc[frame["split"] != "", "split"].value_counts()
     given = " / ".join(str(int(splits.get(name, 0))) for name in ("train", "val", "test"))
     components.metric_cards(
         [
-            Metric("Images", f"{len(frame):,}", f"{frame['patient_id'].nunique():,} patients"),
+            Metric("Images", f"{len(frame):,}", patients),
             Metric("Malignant", f"{malignant:,}", f"{share:.1%} of images"),
             Metric(
                 "Train / val / test",
@@ -279,6 +282,9 @@ def report(found: CheckReport, manifest: Path) -> None:
             icon=":material/error:",
         )
     for problem in found.problems[:SHOWN]:
+        if problem.kind == "patients_unknown":
+            st.warning(problem.message[:1].upper() + problem.message[1:] + ".", icon=":material/warning:")
+            continue
         with st.container(border=True):
             count = f"{len(problem.rows)} row{'s' if len(problem.rows) != 1 else ''}"
             st.markdown(f"**{problem.kind.replace('_', ' ').capitalize()}** · {count}")
@@ -290,7 +296,7 @@ def report(found: CheckReport, manifest: Path) -> None:
 def _left_out(manifest: Path) -> None:
     """What the import of this manifest had to say, and the files it left out."""
     left_out = services.recall(f"left_out:{manifest}", {})
-    for note in left_out.get("notes", []):
+    for note in sorted(left_out.get("notes", []), key=lambda text: not text.startswith("warning: ")):
         if note.startswith("warning: "):
             st.warning(note.removeprefix("warning: "), icon=":material/warning:")
         else:

@@ -69,7 +69,7 @@ def _data_card() -> Metric:
         return Metric("Data set", "not readable", services.display_path(path))
     if counts is None:
         return Metric("Data set", "being read …", services.display_path(path))
-    return Metric("Data set", f"{counts.images:,} images", f"{counts.patients:,} patients, {counts.malignant:,} malignant")
+    return Metric("Data set", f"{counts.images:,} images", f"{counts.patient_words}, {counts.malignant:,} malignant")
 
 
 def _runs_card(total: int, trained: int) -> Metric:

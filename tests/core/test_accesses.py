@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,11 +15,12 @@ import pytest
 from fake_run import FakeRun, make_run
 
 from core.data import read_manifest, write_manifest
+from core.data.looks import content_hashes, look_at_all
 from core.errors import BadRun, NotRecorded
 from core.training import recording as record_of
 from core.training.accesses import FILE, Access, access_counts, accesses, read_record
 from core.training.recording import adopt, inherit, record, record_for_run
-from core.training.test_sets import all_test_sets, file_keys, frame_keys
+from core.training.test_sets import all_test_sets, closed_sizes, file_keys, frame_keys, sealed_rows
 from core.training.test_sets import test_set_of as set_of
 from core.training.test_sets import test_set_of_manifest as set_of_manifest
 
@@ -325,3 +327,36 @@ def test_the_test_split_of_a_manifest_is_known_in_every_form_that_can_be_read(tm
     found = set_of_manifest(path)
     assert found.images == 1 and set(file_keys(tmp_path / "b.png")) <= found.keys
     assert not found.keys & set(file_keys(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize("imported", [True, False])
+def test_a_renamed_copy_of_a_test_image_is_sealed_in_another_manifest_without_hashes(
+    run: FakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imported: bool
+) -> None:
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(tmp_path / "cache"))
+    rows = run.manifest()
+    for number, path in enumerate(rows["path"]):  # files of different sizes
+        Path(path).write_bytes(Path(path).read_bytes() + b" " * number)
+    hashes = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in rows["path"]]
+    write_manifest(rows.assign(content_hash=hashes), run.path / "manifest.csv")
+    test = (rows["split"] == "test").to_numpy().argmax()
+    copies = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    shutil.copy(rows["path"].iloc[test], copies[0])
+    Path(copies[1]).write_bytes(b"another image")
+    frame = pd.DataFrame({"path": copies, "patient_id": ["x", "y"]})
+    sets = all_test_sets(run.path.parent)
+    if imported:  # then it is known without reading it again
+        look_at_all(copies)
+    keys = frame_keys(frame, () if imported else closed_sizes(sets))
+    assert sealed_rows(keys, ["x", "y"], ["", ""], sets).tolist() == [True, False]
+    assert frame_keys(frame) == [keys[0], frame_keys(frame)[1]]  # what was found is kept
+
+
+def test_files_that_are_as_large_as_no_test_image_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(tmp_path / "cache"))
+    png = b"\x89PNG\r\n\x1a\n1234"
+    (tmp_path / "a.png").write_bytes(png + b"5")
+    (tmp_path / "b.png").write_bytes(png)
+    assert content_hashes([str(tmp_path / "a.png")], {len(png)}) == [""] and not (tmp_path / "cache").exists()
+    found = content_hashes([str(tmp_path / "a.png"), str(tmp_path / "b.png"), str(tmp_path / "none.png")], {len(png)})
+    assert found == ["", hashlib.sha256(png).hexdigest(), ""]

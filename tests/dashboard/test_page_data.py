@@ -7,6 +7,7 @@ import cv2
 from lab_pages import draw_breast, galleries, open_page, texts, write_images
 
 from dashboard import import_options, services
+from dashboard.preflight import preflight
 
 
 def settle(name: str) -> None:
@@ -174,3 +175,31 @@ def test_options_of_an_import_have_plain_titles_and_choices_that_the_importers_k
     app.selectbox(key="import:name").set_value("mini-mias").run()
     assert not app.exception and not app.error
     assert {"Normal films", "Odd-numbered films show the … breast"} <= {each.label for each in app.selectbox}
+
+
+def test_where_no_patient_is_known_the_import_the_card_the_check_and_train_say_so(workspace: Path) -> None:
+    source = workspace / "mine"
+    for label in ("benign", "malignant"):
+        (source / label).mkdir(parents=True)
+        for number in range(6):
+            pixels = draw_breast(number + 10 * (label == "benign"))
+            cv2.imwrite(str(source / label / f"{label[0]}{number // 2}_scan{number}.png"), pixels)
+    app = open_page("data")
+    app.text_input(key="import:source").input(str(source)).run()
+    app.button(key="import:go").click().run()
+    settle("import")
+    app.run()
+    assert not app.exception and not app.error
+    assert any("Leakage between splits cannot be excluded" in warning.value for warning in app.warning)  # the page of problems
+    assert any("patient_pattern=" in note.value for note in app.info)
+    assert app.metric[0].proto.delta_description == "patients unknown"
+    app.button(key="data:check").click().run()
+    manifest = services.current_manifest()
+    assert manifest is not None and services._counts(str(manifest), 0).patient_words == "patients unknown"
+    settle(services.check_name(manifest))
+    app.run()
+    assert any(warning.value.startswith("No patient known: leakage cannot be excluded") for warning in app.warning)
+    assert not app.success
+    assert preflight(services.settings(), services.manifest_frame(manifest)).warnings[0].startswith("No patient known")
+    train = open_page("train")
+    assert any(warning.value.startswith("No patient known") for warning in train.warning)

@@ -337,3 +337,23 @@ def test_a_recipe_that_is_saved_after_test_images_were_shown_is_recorded(lab: Ru
     saved = [each for each in accesses(lab.path) if each.kind == "recipe"]
     assert [each.detail for each in saved] == [services.settings().preprocessing.hash]
     assert "recipe" not in access_counts(lab.path)
+
+
+def test_renamed_copies_of_test_images_are_hidden_on_data_without_content_hashes(lab: Run) -> None:
+    rows = lab.manifest()
+    folder = Path("data") / "copy"
+    folder.mkdir()
+    copies = []
+    for number, path in enumerate(rows["path"]):
+        copies.append(str((folder / f"x{number}.png").absolute()))
+        shutil.copy(path, copies[-1])
+    renamed = rows[["label", "laterality", "view"]].assign(
+        path=copies, patient_id=[f"Q{number}" for number in range(len(rows))], split=""
+    )
+    write_manifest(renamed, folder / "manifest.csv")
+    manifest = (folder / "manifest.csv").absolute()
+    services.set_current_manifest(manifest)
+    assert sealing.sealed(manifest).tolist() == (rows["split"] == "test").tolist()
+    tiles = [tile["id"] for tile in galleries(data("Images")())["data:gallery"]]
+    closed = {path for path, split in zip(copies, rows["split"], strict=True) if split == "test"}
+    assert tiles and closed and not closed & set(tiles)

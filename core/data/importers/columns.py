@@ -16,6 +16,8 @@ BENIGN = "benign,benign_without_callback,0,negative,false,no,b"
 MALIGNANT = "malignant,1,cancer,positive,true,yes,m"
 _DEFAULTS = {"benign": BENIGN, "malignant": MALIGNANT}
 _NAMED = 8
+# Cells without a split. Other words (private, hidden, x, ?) may be a test set that nobody is to see: their rows are left out.
+_NO_SPLIT = {"", "nan", "na", "n/a", "<na>", "#n/a", "none", "null", "nil", "empty", "blank", "missing", "unassigned", "(null)"}
 _FEW = 3  # different numbers that are most likely grades of one thing
 
 
@@ -113,11 +115,17 @@ class Splits:
             self._rest = "train"
         elif not named and (numbers or not any(map(self.of, words))) and words:
             self._drop(options, column, guessed, words, numbers)
+        if unknown := [(word, count) for word, count in words.most_common() if self.of(word) is None]:
+            there = ", ".join(f"{shown(word)} ({count})" for word, count in unknown[:_NAMED])
+            self.notes.append(
+                f"warning: column {column} holds words that are no split, and their rows were left out: {there}. The options "
+                "train, val and test say what a word means"
+            )
 
     def of(self, cell: str) -> str | None:
         """train, val, test, "" for none, or None for a word without a meaning."""
         word = cell_word(cell)
-        if not self.used or not word or is_placeholder(word):
+        if not self.used or word in _NO_SPLIT or (split_of(word) == "" and not word.strip("-_./ ")):
             return ""
         return self._meaning.get(word) or split_of(word) or self._rest
 

@@ -56,6 +56,7 @@ class _Found:
     files: list[_File] = field(default_factory=list)
     walks: list[Walk] = field(default_factory=list)
     alone: list[str] = field(default_factory=list)  # folders that are left alone
+    contrary: list[tuple[str, str]] = field(default_factory=list)  # files in folders of both labels, with the reason
     loose: list[Path] = field(default_factory=list)  # files in folders where class folders are
     splits: dict[str, str] = field(default_factory=dict)  # by the name of the folder, where that is another
     folders: list[tuple[Path, str, str]] = field(default_factory=list)  # class folder, split above it, label
@@ -72,6 +73,7 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     tick = ticking(progress)
     found = _find(source, labels, tick)
     files, rejected = _once(found.files)
+    rejected += found.contrary
     looked, how = look_at([file.path for file in files], verify, progress, options.require)
     rejected += [(str(file.path), look.reason) for file, look in zip(files, looked, strict=True) if look.reason]
     kept = [(file, look) for file, look in zip(files, looked, strict=True) if not look.reason]
@@ -81,6 +83,11 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     notes = [how, *_split_notes([file for file, _ in kept]), *_patient_notes(rules, len(rows))]
     alone = [_without_split(file) for (file, _), row in zip(kept, rows, strict=True) if row["patient_id"] == _alone(file)]
     notes += patient_offers(alone) if rules["alone"] else []
+    if found.contrary:
+        notes.append(
+            f"warning: {len(found.contrary)} files lie in a folder of one label inside a folder of the other, so nobody knows "
+            "which is right: they were left out"
+        )
     if found.splits:
         notes.append(f"splits: {', '.join(f'{name} is {split}' for name, split in found.splits.items())}")
     notes += [*mask_notes, *_beside(found, rejected), *_unused(options, labels, found)]
@@ -133,6 +140,11 @@ def _find(source: Path, labels: dict[str, str], tick: Callable[[], None] | None)
         found.walks.append(walked)
         for path in walked.files:
             inside = path.relative_to(class_folder)
+            other = next((part for part in inside.parent.parts if labels.get(part.lower(), label) != label), "")
+            if other:
+                reason = f"{path.name}: the folder {class_folder.name} says {label}, {other} in it says {labels[other.lower()]}"
+                found.contrary.append((str(path), f"{reason}. Move it to the folder of its label"))
+                continue
             below = next(filter(None, map(split_of, inside.parent.parts)), "")
             found.files.append(_File(path, inside.as_posix(), outer, below, label))
     return found
@@ -295,7 +307,11 @@ def _patient_notes(rules: Counter[str], total: int) -> list[str]:
         "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded "
         "for these: give patient_pattern if the names hold the patient",
     }
-    notes = [f"{rules[rule]} of {total} images: {text}" for rule, text in texts.items() if rules[rule]]
+    notes = [
+        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} of {total} images: {text}"
+        for rule, text in texts.items()
+        if rules[rule]
+    ]
     return notes + mixed_sources_notes(rules)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from core.data.tables import shown
 from core.errors import BadManifest
 
 _LISTS = {"lesions": 4, "lesion_circles": 3}  # numbers in each entry
+OLDEST = 120  # years: an age above is a mistake, or stands for one that is not known (999)
+_DICOM_AGE = re.compile(r"([0-9]{1,3})([YMWD])", re.IGNORECASE)
+_A_YEAR = {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}  # how many of them it has
 _BY_FILE = ("lesion_masks",)  # entries with | between
 
 
@@ -150,7 +154,7 @@ def sound(name: str, cell: str) -> str:
     """The cell as a manifest takes it, or "" where it would not: ages that are none, lesions that are no list of boxes."""
     name = name.lower()
     if name == "age":
-        return cell if number(cell) is not None else ""
+        return _age(cell)
     if name == "lesions":
         return cell if boxes_or_none(cell) is not None else ""
     if name in _LISTS:
@@ -158,6 +162,15 @@ def sound(name: str, cell: str) -> str:
     if name == "synthetic":
         return cell if cell.lower() in TRUTH else ""
     return cell
+
+
+def _age(cell: str) -> str:
+    """Years as text, also of a DICOM age (045Y, 006M), or "" where it is none from 0 to OLDEST."""
+    dicom = _DICOM_AGE.fullmatch(cell.strip())
+    years = number(cell) if dicom is None else round(int(dicom[1]) / _A_YEAR[dicom[2].upper()], 2)
+    if years is None or not 0 <= years <= OLDEST:
+        return ""
+    return cell if dicom is None else f"{years:g}"
 
 
 def boxes_or_none(cell: str) -> list[tuple[float, float, float, float]] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from core.data.importers.base import (
     ticking,
 )
 from core.data.importers.columns import BENIGN, MALIGNANT, Labels, Splits
-from core.data.importers.merging import TableRow, merge, sound
+from core.data.importers.merging import OLDEST, TableRow, merge, sound
 from core.data.importers.names import patient_offers, split_name
 from core.data.importers.nearby import Nearby
 from core.data.importers.walking import with_home
@@ -89,7 +89,7 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
         *_two_level_notes([look for look in looked if not look.reason]),
         *(how, *table.notes, *columns.notes, *labels.notes(), *splits.notes, *kept_notes, *patient_notes, *merged.notes),
         *_notes(Counter(rule for _, rule in kept), [row["path"] for row, rule in kept if rule == "alone"]),
-        *(f"{count} cells of column {name} are no {name} and were left empty" for name, count in spoiled.items()),
+        *(_spoiled(name, found) for name, found in spoiled.items()),
         *_dropped(table.header, keep, columns.of),
     ]
     lines = [(f"{source.name} line {line}", reason) for line, reason in rejected]
@@ -210,12 +210,12 @@ def _rows(
     patients: Sequence[tuple[str, str]],
     keep: Sequence[str],
     root: Path,
-) -> tuple[list[TableRow], list[tuple[int, str]], Counter[str]]:
-    """The rows that name an image; (line, reason) of the others; how many kept cells a manifest could not take, by column."""
+) -> tuple[list[TableRow], list[tuple[int, str]], dict[str, list[str]]]:
+    """The rows that name an image; (line, reason) of the others; kept cells that a manifest could not take, by column."""
     places = {name: table.header.index(name) for name in keep}
     rows: list[TableRow] = []
     rejected: list[tuple[int, str]] = []
-    spoiled: Counter[str] = Counter()
+    spoiled: defaultdict[str, list[str]] = defaultdict(list)
     for index, (line, fields) in enumerate(table.rows):
         value = {role: column[index] for role, column in cells.items()}
         split = splits.of(value["split"])
@@ -229,7 +229,9 @@ def _rows(
             rejected.append((line, f"split {shown(value['split'])}: expected train, val, test or nothing"))
             continue
         extra = {name: sound(name, fields[place]) for name, place in places.items()}
-        spoiled.update(name for name, place in places.items() if fields[place] and not extra[name])
+        for name, place in places.items():
+            if fields[place] and not extra[name]:
+                spoiled[name].append(fields[place])
         label = labels.of(value["label"]) or ""
         side = value["laterality"][:1].upper()
         rows.append(
@@ -278,7 +280,9 @@ def _notes(rules: Counter[str], alone: Sequence[str]) -> list[str]:
         "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded: "
         "name a patient_column or give a patient_pattern",
     }
-    notes = [f"{rules[rule]} images: {text}" for rule, text in texts.items() if rules[rule]]
+    notes = [
+        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} images: {text}" for rule, text in texts.items() if rules[rule]
+    ]
     return [*notes, *patient_offers(alone), *mixed_sources_notes(rules)]
 
 
@@ -287,6 +291,14 @@ def _two_level_notes(looked: Sequence[Looked]) -> list[str]:
     if not count:
         return []
     return [f"warning: {count} images have two grey levels only, as masks have: is it the images that path_column names?"]
+
+
+def _spoiled(name: str, found: Sequence[str]) -> str:
+    range_of = f" from 0 to {OLDEST} years" if name.lower() == "age" else ""
+    different = list(dict.fromkeys(found))
+    more = f" and {len(different) - 5} others" if len(different) > 5 else ""
+    named = f"{', '.join(map(shown, different[:5]))}{more}"
+    return f"{len(found)} cells of column {name} are no {name}{range_of} and were left empty: {named}"
 
 
 def _dropped(header: Sequence[str], keep: Sequence[str], columns: dict[str, str]) -> list[str]:

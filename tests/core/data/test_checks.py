@@ -233,4 +233,10 @@ def test_patients_of_one_label_with_fewer_images_are_said_but_do_not_forbid_trai
     assert "val: AUC" in problem.message and "test: AUC" in problem.message
     nobody = pd.concat([frame, twins], ignore_index=True)
     nobody["patient_id"] = [Path(path).stem for path in nobody["path"]]
-    assert kinds(check_manifest(nobody)) == []
+    assert kinds(check_manifest(nobody)) == ["patients_unknown"]
+
+
+def test_a_set_whose_patients_are_its_files_says_that_leakage_cannot_be_excluded(frame: pd.DataFrame) -> None:
+    report = check_manifest(frame.assign(patient_id=[Path(path).stem for path in frame["path"]]))
+    assert kinds(report) == ["patients_unknown"] and not report.ok and report.usable
+    assert report.problems[0].message.startswith("no patient known: leakage cannot be excluded")

@@ -65,6 +65,9 @@ def test_names_that_only_look_alike_are_patients(text: str) -> None:
         *(("P 1", "P_1"), ("P_001_a", "P_1_A"), ("1.5E+3", "1500"), ("1,5e+3", "1500.0"), ("１２", "12"), ("P1\u200b", "P1")),
         *(("a b", "a  b"), ("P1", "P1\u00a0"), ("A–1", "A-1"), ("straße", "STRASSE")),
         *(("007", "'007"), ("007", '="007"')),
+        *(("P_00000_LEFT", "P_00000_RIGHT"), ("P0_L", "P0_R"), ("P0_L_CC", "p0"), ("P0 RMLO", "P0-lcc"), ("12_L", "12")),
+        *(("P0-2023", "P0-2024"), ("P0_L-2023", "P0"), ("{AB00-EF}", "ab00-ef"), ("Patient 1", "1"), ("patient_id-07", "7")),
+        *(("Patient P1", "P1"), ("P.1", "P1"), ("#1", "1")),
     ],
 )
 def test_one_patient_written_in_two_ways_is_named_before_it_leaks(one: str, other: str) -> None:
@@ -82,6 +85,10 @@ def test_one_patient_written_in_two_ways_is_named_before_it_leaks(one: str, othe
         ["100.0", "101.0", "102.0"],
         ["12E4", "12E5"],
         ["a1b", "a10b"],
+        ["12-2001", "12-2002"],
+        ["A-L", "A-R"],
+        ["D1-1023", "D1-1024"],
+        ["P-2001", "P-2002", "Patient 2003", "P1L", "P1R"],
         ["0", "00a", "1.5", "1.50x"],
         ["K3JH5L2MNOPQ", "K3JH5L2MNOPR"],
     ],

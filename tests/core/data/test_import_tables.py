@@ -343,7 +343,7 @@ def test_a_missing_file_is_named_with_what_was_probably_meant(folder: Path, path
 def test_cells_that_a_manifest_cannot_take_are_left_empty_and_counted(folder: Path) -> None:
     report = imported(
         folder,
-        'path;label;patient;age;lesions;synthetic\na.png;0;1;1e999;[[9, 9, 1, 1]];maybe\nb.png;1;2;61Y;"[";\n'
+        'path;label;patient;age;lesions;synthetic\na.png;0;1;1e999;[[9, 9, 1, 1]];maybe\nb.png;1;2;sixty;"[";\n'
         "c.png;1;3;50;[[1, 1, 2, 2]];true\n",
     )
     assert said(report, "2 cells of column age are no age") and said(report, "2 cells of column lesions are no lesions")

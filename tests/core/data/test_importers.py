@@ -132,6 +132,21 @@ def test_folder_without_splits_and_own_label_folders(tmp_path: Path) -> None:
     ]
 
 
+def test_folder_leaves_out_what_lies_in_folders_of_both_labels(tmp_path: Path) -> None:
+    picture(tmp_path / "malignant" / "benign" / "p0.png")
+    picture(tmp_path / "malignant" / "cancer" / "p1.png")
+    picture(tmp_path / "benign" / "p2.png")
+    report = import_data("folder", tmp_path)
+    assert {name: row["label"] for name, row in by_name(report).items()} == {"p1.png": "malignant", "p2.png": "benign"}
+    assert [(Path(path).name, reason) for path, reason in report.rejected] == [
+        (
+            "p0.png",
+            "p0.png: the folder malignant says malignant, benign in it says benign. Move it to the folder of its label",
+        )
+    ]
+    assert said(report, "warning: 1 files lie in a folder of one label inside a folder of the other")
+
+
 def test_folder_takes_the_patient_of_dicom_headers_as_a_pseudonym(tmp_path: Path) -> None:
     dicom(tmp_path / "benign" / "IM0001", "12345", "L", "CC")
     dicom(tmp_path / "malignant" / "IM0002.dcm", "12345", "R", "MLO")
@@ -480,3 +495,26 @@ def test_a_pipe_in_place_of_a_table_is_refused_without_waiting(tmp_path: Path, i
     if importer != "csv":
         with pytest.raises(BadManifest):
             import_data(importer, tmp_path)
+
+
+@pytest.mark.parametrize("word", ["private", "hidden", "x", "?", "public", "unknown"])
+def test_csv_leaves_out_rows_whose_split_is_a_word_without_a_meaning(tmp_path: Path, word: str) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"{name}.png")
+    table = tmp_path / "table.csv"
+    table.write_text(f"file,label,split\na.png,0,train\nb.png,1,{word}\nc.png,1,n/a\n", encoding="utf-8")
+    report = import_data("csv", table)
+    assert {name: row["split"] for name, row in by_name(report).items()} == {"a.png": "train", "c.png": ""}
+    assert report.rejected == [("table.csv line 3", f"split '{word}': expected train, val, test or nothing")]
+    assert said(report, f"warning: column split holds words that are no split, and their rows were left out: '{word}' (1)")
+
+
+def test_csv_reads_ages_as_dicom_writes_them_and_leaves_out_those_of_nobody(tmp_path: Path) -> None:
+    cells = ["045Y", "006m", "61.5", "120", "999", "-1", "121Y", ""]
+    for number in range(len(cells)):
+        picture(tmp_path / f"{number}.png")
+    lines = [f"{number}.png,{number % 2},{cell}" for number, cell in enumerate(cells)]
+    (tmp_path / "table.csv").write_text("\n".join(["file,label,age", *lines, ""]), encoding="utf-8")
+    report = import_data("csv", tmp_path / "table.csv")
+    assert report.frame["age"].fillna(-1).tolist() == [45, 0.5, 61.5, 120, -1, -1, -1, -1]
+    assert said(report, "3 cells of column age are no age from 0 to 120 years and were left empty: '999', '-1', '121Y'")
