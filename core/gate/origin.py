@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from core.config import Recipe
 from core.images.mammogram import ImageMeta
+from core.preprocessing.breast import APART, JOINED
 
 # Modalities that name no machine: exports, secondary captures and digitised films are stored as "other".
 UNKNOWN_ORIGIN = ("", "OT", "SC")
@@ -18,10 +20,10 @@ _NO_PART = re.compile(r"UNKNOWN|OTHER|UNSPECIFIED|UNDEFINED|NOT SPECIFIED|NONE|N
 _RADIOGRAPHY = ("Computed Radiography", "Digital X-Ray")
 
 
-def refusal_of_origin(meta: ImageMeta, *, breast_found: bool, recipe: Recipe, why_no_breast: str = "") -> str:
+def refusal_of_origin(meta: ImageMeta, *, breast_found: bool, recipe: Recipe, warnings: Sequence[str] = ()) -> str:
     """Why this image is no mammogram that a model could judge, in words; "" when nothing speaks against it.
 
-    `why_no_breast` is what the preparation said when it found none.
+    `warnings` are the preparation's: they say why it found no breast, or that it found several.
     """
     if meta.modality not in (*UNKNOWN_ORIGIN, "MG"):
         return f"its header says that the modality is {meta.modality}, and only mammograms (MG) are judged"
@@ -34,9 +36,12 @@ def refusal_of_origin(meta: ImageMeta, *, breast_found: bool, recipe: Recipe, wh
     if meta.grey_levels == 2:
         return "it is a binary mask: it has two grey levels"
     # A recipe that looks for no breast is one for images that need not hold a whole one.
-    if not breast_found and (recipe.crop or recipe.remove_background):
-        return why_no_breast or "no breast was found in it"
-    return ""
+    if not (recipe.crop or recipe.remove_background):
+        return ""
+    if not breast_found:
+        why = next((warning for warning in warnings if "no breast" in warning), "no breast was found in it")
+        return why.partition(":")[0]
+    return next((warning for warning in warnings if warning in (APART, JOINED)), "")
 
 
 def doubts_of_origin(meta: ImageMeta) -> tuple[str, ...]:
