@@ -250,12 +250,11 @@ class Predictor:
         ]
 
     def _refusal(self, subject: _Subject) -> str:
-        found = next((warning for warning in _all_doubts(subject) if "no breast" in warning), "")
         return refusal_of_origin(
             subject.meta,
             breast_found=subject.prepared.breast_found,
             recipe=self.recipe,
-            why_no_breast=found.partition(":")[0],
+            warnings=_all_doubts(subject),
         )
 
     def _prediction(

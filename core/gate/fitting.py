@@ -93,7 +93,8 @@ def _readable(cache: PreparedCache, paths: Sequence[str]) -> list[CachedImage]:
             image = cache.get(path)
         except UnreadableImage:  # the evaluation lists it with its reason
             continue
-        if not refusal_of_origin(image.image_meta, breast_found=image.breast_found, recipe=cache.recipe):
+        found = image.breast_found
+        if not refusal_of_origin(image.image_meta, breast_found=found, recipe=cache.recipe, warnings=image.warnings):
             images.append(image)
     return images
 

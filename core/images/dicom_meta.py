@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from core.images.dicom_elements import items, number_of, numbers_of, text_of
 from core.images.dicom_identity import identity_of, without_identity
@@ -34,6 +35,7 @@ _CLASSES = {
     "481.2": "RTDOSE",
     "66.4": "SEG",
 }
+_RADIOGRAPHY = ("1", "1.1", "1.1.1")  # computed and digital: of other parts of the body as a rule
 
 
 def read_meta(ds: Dataset) -> ImageMeta:
@@ -63,6 +65,7 @@ def read_meta(ds: Dataset) -> ImageMeta:
         transfer_syntax=str(syntax),
         modality=_modality(ds),
         body_part=without_identity(_body_part(ds), identity),
+        other_storage=_other_storage(ds),
         synthetic=any("SYNTHETIC" in text_of(ds, name).upper() for name in ("SeriesDescription", "ImageComments")),
     )
 
@@ -80,8 +83,19 @@ def _modality(ds: Dataset) -> str:
     said = text_of(ds, "Modality").strip().upper()
     if said and said.isalpha():  # a code string of letters; anything else is no modality
         return said
+    return _CLASSES.get(_storage(ds), "")
+
+
+def _storage(ds: Dataset) -> str:
+    """The SOP class below that of storage, such as "1.2" for mammograms; "" for any other."""
     kind = text_of(ds, "SOPClassUID")
-    return _CLASSES.get(kind.removeprefix(_STORAGE), "") if kind.startswith(_STORAGE) else ""
+    return kind.removeprefix(_STORAGE) if kind.startswith(_STORAGE) else ""
+
+
+def _other_storage(ds: Dataset) -> str:
+    storage = _storage(ds)
+    other = storage in _RADIOGRAPHY or _CLASSES.get(storage, "MG") != "MG"
+    return str(UID(_STORAGE + storage).name) if other else ""
 
 
 def _body_part(ds: Dataset) -> str:

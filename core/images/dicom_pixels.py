@@ -156,8 +156,14 @@ def _native(file: DicomFile, layout: Layout, index: int) -> tuple[NDArray[Any], 
         there = f"{(index * size + len(content)) / (layout.frames * size):.0%} of the pixels"
         raise got(expected, f"a truncated file: it ends after {there}", DAMAGED)
     excess = (file.length or 0) - layout.frames * size
-    if excess >= max(2, size // 2):
-        remarks.append(f"the file holds {excess:,} bytes of pixels more than its header describes; the first ones were taken")
+    if excess > 1:  # one byte makes an odd length even (PS3.5 8.1.1)
+        described = (
+            f"{layout.frames} × {layout.columns}×{layout.rows}" if layout.frames > 1 else f"{layout.columns}×{layout.rows}"
+        )
+        remarks.append(
+            f"pixel data longer than its header says: {excess:,} bytes more than {described} pixels take; the first ones were "
+            "taken, so a part of the picture may be missing"
+        )
     number = _FLOATS[file.keyword] if file.keyword in _FLOATS else f"u{layout.allocated // 8}"
     if not file.little and layout.allocated == 8 and _is_word(file):
         odd = index * size % 2  # the first pixel of the frame is then the second one of its word

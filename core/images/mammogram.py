@@ -36,6 +36,8 @@ class ImageMeta:
     `presentation_intent` is "FOR PRESENTATION", "FOR PROCESSING" or "" (DICOM PresentationIntentType).
     `modality` is DICOM's (0008,0060), such as "MG"; where the file does not say, that of its SOP class as far as it has one;
     else "". `body_part` is what the file says was examined, in its own words, "" where it does not say.
+    `other_storage` is the name of the DICOM SOP class where that is one of other images than mammograms ("CT Image Storage"),
+    "" where it is not or the file does not say.
     `coloured` says whether the file's pixels have colour; `grey_levels` is how many the picture really uses, 256 at most (see
     core.images.levels): a mask has two.
     """
@@ -60,6 +62,7 @@ class ImageMeta:
     windows: tuple[str, ...] = ()
     modality: str = ""
     body_part: str = ""
+    other_storage: str = ""
     coloured: bool = False
     grey_levels: int = 256
 

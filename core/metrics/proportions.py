@@ -57,7 +57,9 @@ def effective_rows(hits: NDArray[np.bool_], patients: Patients, confidence: floa
     independent = share * (1 - share) / n
     worth = n * min(1.0, independent / clustered) if clustered > 0 else float(n)
     tail = 0.5 + confidence / 2
-    few = float(ndtri(tail) / stdtrit(patients.count - 1, tail)) ** 2
+    student = float(stdtrit(patients.count - 1, tail))
+    # At a confidence of nearly 0 both quantiles vanish, and the limits are the share itself whatever the rows are worth.
+    few = (float(ndtri(tail)) / student) ** 2 if student > 0 else 1.0
     return max(1.0, worth * few)
 
 

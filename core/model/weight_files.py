@@ -6,8 +6,9 @@ What a file is, its content says, not its name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,8 +33,20 @@ _LONGEST_PREFIX = 6  # parts: "student.module.backbone."
 Stored = dict[str, StoredTensor]
 
 
+@dataclass(frozen=True)
+class StateDict:
+    """Named tensors, and where they lie in the file: `name` "" for the file itself, "checkpoint.student" within dictionaries.
+
+    `rank` counts the names on the way there that are not those under which trainers keep the network.
+    """
+
+    name: str
+    rank: int
+    tensors: Stored
+
+
 @contextmanager
-def state_dicts(path: Path) -> Iterator[list[Stored]]:
+def state_dicts(path: Path) -> Iterator[list[StateDict]]:
     """The state dicts in a weights file, at least one, the likeliest first; their tensors are read within the block.
 
     A link is followed: whoever names a file may keep it elsewhere. What it leads to has to be a regular file.
@@ -76,7 +89,7 @@ _ALONE = (
 )
 
 
-def _found(stream: BinaryIO) -> list[Stored]:
+def _found(stream: BinaryIO) -> list[StateDict]:
     head = stream.read(512)
     if head[8:9] == b"{" and head[4:8] == bytes(4):  # after the header's length, which is below 4 GiB
         try:
@@ -85,7 +98,7 @@ def _found(stream: BinaryIO) -> list[Stored]:
             raise DamagedFile(f"not a readable safetensors file: {error}") from error
         if not tensors:
             raise DamagedFile("holds no named tensors; expected the state dict of a network")
-        return [tensors]
+        return [StateDict("", 0, tensors)]
     if head[257:262] == b"ustar":
         raise DamagedFile("a tar archive, which torch wrote until 2017 or which has files to be unpacked")
     if not head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
@@ -102,22 +115,22 @@ def _found(stream: BinaryIO) -> list[Stored]:
     return found
 
 
-def _candidates(content: Any) -> list[Stored]:
+def _candidates(content: Any) -> list[StateDict]:
     """Mappings with tensors by name, from the outside in; those under the usual names first."""
-    found: list[tuple[int, Stored]] = []
-    waiting: list[tuple[Any, int, int]] = [(content, 0, 0)]
+    found: list[StateDict] = []
+    waiting: list[tuple[Any, tuple[str, ...], int]] = [(content, (), 0)]
     seen: set[int] = set()
     while waiting and len(found) < _MOST_STATE_DICTS:
-        value, depth, rank = waiting.pop(0)
+        value, way, rank = waiting.pop(0)
         if not isinstance(value, Mapping) or id(value) in seen:
             continue
         seen.add(id(value))
         tensors = {key: _stored(each) for key, each in value.items() if isinstance(key, str) and isinstance(each, Tensor)}
         if tensors:
-            found.append((rank, tensors))
-        if depth < _DEEPEST_WRAPPER:
-            waiting += [(each, depth + 1, rank + (key not in _WRAPPERS)) for key, each in value.items()]
-    return [tensors for _, tensors in sorted(found, key=lambda each: each[0])]
+            found.append(StateDict(".".join(way), rank, tensors))
+        if len(way) < _DEEPEST_WRAPPER:
+            waiting += [(each, (*way, str(key)[:40]), rank + (key not in _WRAPPERS)) for key, each in value.items()]
+    return sorted(found, key=lambda each: each.rank)
 
 
 def _stored(tensor: Tensor) -> StoredTensor:
@@ -135,17 +148,28 @@ def _in_words(content: Any) -> str:
     return f"a value of type {type(content).__name__}"
 
 
-def without_prefix(state: Stored, wanted: set[str]) -> Stored:
-    """Without what a trainer or a class of its own put before the names ("module.", "resnet."), where names then fit."""
+def prefixes(state: Stored, wanted: Set[str]) -> Counter[str]:
+    """What stands before names of the network ("", "module.", "student.backbone."), and before how many."""
     found: Counter[str] = Counter()
     for name in state:
         parts = name.split(".", _LONGEST_PREFIX)
         for cut in range(len(parts)):
             if ".".join(parts[cut:]) in wanted:
                 found[name[: len(name) - len(".".join(parts[cut:]))]] += 1
+    return found
+
+
+def usual(prefix: str) -> bool:
+    """Whether trainers put this before the names of the network itself, and something else before those of a copy."""
+    return not prefix or prefix in _PREFIXES
+
+
+def without_prefix(state: Stored, wanted: Set[str]) -> Stored:
+    """Without what a trainer or a class of its own put before the names ("module.", "resnet."), where names then fit."""
+    found = prefixes(state, wanted)
     if found:
-        # The commonest; of equally common ones the shortest.
-        return _cut(state, min(found, key=lambda prefix: (-found[prefix], len(prefix))))
+        # The commonest; of equally common ones the usual, then the shortest.
+        return _cut(state, min(found, key=lambda prefix: (-found[prefix], not usual(prefix), len(prefix))))
     for _ in range(_LONGEST_PREFIX):
         prefix = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), "")
         state = _cut(state, prefix)

@@ -17,7 +17,7 @@ from core.config import ModelConfig
 from core.errors import MissingWeights
 from core.model.classifier import Classifier
 from core.model.stored import DamagedFile, StoredTensor
-from core.model.weight_files import state_dicts, without_prefix
+from core.model.weight_files import StateDict, Stored, prefixes, state_dicts, usual, without_prefix
 
 _logger = logging.getLogger(__name__)
 
@@ -55,15 +55,17 @@ def load_weights(model: Classifier, config: ModelConfig) -> None:
     A head of another size stays random; one of ours (one logit) is taken over, as are a saved run's mean and std.
 
     Raises:
-        MissingWeights: they cannot be had or read, or fit less than nine tenths of the backbone.
+        MissingWeights: they cannot be had or read, fit less than nine tenths of the backbone, are quantised (integers), or are
+            those of several networks that fit equally well.
     """
     if config.weights == "none":
         return
     path = _download(config.name) if config.weights == "hub" else Path(config.weights)
-    wanted = set(model.backbone.state_dict())
+    wanted = model.backbone.state_dict()
     with state_dicts(path) as found:
-        stored = max((without_prefix(each, wanted) for each in found), key=lambda each: len(wanted & each.keys()))
-        state = _loaded(model, stored, path)
+        likeliest = max(found, key=lambda each: len(wanted.keys() & without_prefix(each.tensors, wanted.keys()).keys()))
+        _require_one(found, likeliest, wanted, path)
+        state = _loaded(model, without_prefix(likeliest.tensors, wanted.keys()), path)
     for name in ("mean", "std"):  # a run of ours: "backbone.*", mean, std
         value = state.pop(name, None)
         if value is not None and value.numel() == 1 and torch.isfinite(value).all():
@@ -71,6 +73,44 @@ def load_weights(model: Classifier, config: ModelConfig) -> None:
     state = _filtered(model.backbone, state)
     _adapt_first_convolution(model.backbone, state)
     _fill(model, state, path)
+
+
+def _require_one(found: list[StateDict], likeliest: StateDict, wanted: State, path: Path) -> None:
+    """Raises MissingWeights where several networks in the file fit equally well, and nothing tells which one is meant."""
+    enough = REQUIRED_SHARE * len(wanted)
+    rivals: dict[str, Stored] = {}
+    for each in found:
+        if each.rank != likeliest.rank:
+            continue
+        common = [prefix for prefix, count in prefixes(each.tensors, wanted.keys()).items() if count >= enough]
+        named = [prefix for prefix in common if usual(prefix)]
+        for prefix in named if len(named) == 1 else common:
+            place = f"{each.name}.{prefix}".strip(".") if len(common) > 1 else each.name
+            rivals[place] = {name: each.tensors[prefix + name] for name in wanted if prefix + name in each.tensors}
+    rivals = {place: fitting for place, fitting in rivals.items() if len(fitting) >= enough}
+    if len(rivals) < 2:
+        return
+    first, *others = rivals.values()
+    if all(_same(first, other, wanted, path) for other in others):
+        return
+    raise MissingWeights(
+        f"model.weights: {path}: expected one network, got {len(rivals)} that fit: {', '.join(map(repr, rivals))}. Choose one "
+        "and save its state dict alone, with torch.save or as safetensors"
+    )
+
+
+def _same(first: Stored, second: Stored, wanted: State, path: Path) -> bool:
+    """Whether all tensors that fit are equal; only those of the network's own shapes are loaded for it."""
+    try:
+        for name, tensor in wanted.items():
+            one, two = first.get(name), second.get(name)
+            if one is None or two is None or one.shape != two.shape or one.dtype != two.dtype:
+                return False
+            if one.shape == tensor.shape and not torch.equal(one.load(), two.load()):
+                return False
+    except (DamagedFile, OSError) as error:
+        raise MissingWeights(f"model.weights: {path}: damaged: {error}. Fetch it again") from error
+    return True
 
 
 def _loaded(model: Classifier, stored: Mapping[str, StoredTensor], path: Path) -> State:
@@ -242,6 +282,13 @@ def _fill(model: Classifier, state: State, path: Path) -> None:
     broken = next((name for name, t in fitting.items() if t.is_floating_point() and not torch.isfinite(t).all()), None)
     if broken is not None:
         raise MissingWeights(f"model.weights: {path}: {broken} has values that are no numbers (NaN, infinite). Fetch it again")
+    quantised = next((n for n, t in fitting.items() if wanted[n].is_floating_point() and not t.is_floating_point()), None)
+    if quantised is not None:
+        kind = str(state[quantised].dtype).removeprefix("torch.")
+        raise MissingWeights(
+            f"model.weights: {path}: {quantised}: expected floating-point values, got {kind}: a quantised network, whose "
+            "numbers mean nothing without their scales. Take the file from before quantisation"
+        )
     missing = [name for name in body if name not in fitting]
     if missing:
         _logger.warning("%s: %d of %d tensors stay random: %s", path, len(missing), len(body), ", ".join(missing[:5]))

@@ -31,6 +31,12 @@ _RIM = 0.012  # of the longer side: width of the brush that widens the outline
 _SMALLEST = 0.02  # of the image: anything smaller is no breast
 _SOLID = 0.75  # of its convex hull: what a breast fills at least, with a fold of skin above or below
 _CUT = 0.025  # of the longer side: connections thinner than this are cut
+_SECOND = 0.3  # of the largest piece's area: what a second breast in the image has at least
+_FILLS = 0.4  # of its bounding box: what a breast fills at least, and a film's frame does not
+_BULGE = 0.03  # of the width: so far a joined pair curves out beyond its upper and lower end on both sides, one breast on one
+
+APART = "several breasts in one image: only one is looked at; split the image"
+JOINED = "the outline curves out on both sides, as of two breasts side by side in one image: split the image"
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def find_breast(small: Pixels) -> BreastMask:
     if threshold is None:
         return BreastMask(everything, everything, False, "no breast was found (the image is uniform): nothing was cut")
     frame = _film_frame(smooth, threshold)
-    piece = _largest_piece((smooth > threshold).astype(np.uint8) & ~frame)
+    piece, several = _largest_piece((smooth > threshold).astype(np.uint8) & ~frame)
     if piece is None:
         return BreastMask(
             everything, everything, False, "no breast was found (nothing large enough stands out): nothing was cut"
@@ -64,8 +70,10 @@ def find_breast(small: Pixels) -> BreastMask:
     # A little air belongs to the breast: skin is as dark as air on some films, and the outline comes from a small copy.
     breast = _fill_holes(cv2.dilate(piece, _brush(_RIM, small.shape))) & ~frame
     share = float(breast.mean())
-    warning = ""
-    if share > 0.97:
+    warning = several
+    if warning:
+        pass  # the outline is that of more than one
+    elif share > 0.97:
         warning = "the breast fills nearly the whole image: was the background cut off?"
     elif _solidity(breast) < _SOLID:
         warning = "the outline is not that of a breast alone: check what the crop holds"
@@ -106,20 +114,38 @@ def _film_base(smooth: Pixels, air: float, contrast: float) -> float:
     return base
 
 
-def _largest_piece(foreground: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """The largest piece of a 0/1 mask after cutting thin connections, with its holes filled; None if too small."""
+def _largest_piece(foreground: NDArray[np.uint8]) -> tuple[NDArray[np.uint8] | None, str]:
+    """The largest piece of a 0/1 mask after cutting thin connections, with its holes filled; None if too small.
+
+    And APART or JOINED where there is more than one breast, else "".
+    """
     kernel = _brush(_CUT, foreground.shape)
     # Outside the image counts as foreground: a breast that leaves the picture is not eaten from its edge.
     core = cv2.erode(foreground, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=4)
     if count < 2:
-        return None
+        return None, ""
     largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     piece = cv2.dilate((labels == largest).astype(np.uint8), kernel)
     grown = cv2.dilate(piece, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))) & foreground
     if grown.mean() < _SMALLEST:
-        return None
-    return _fill_holes(grown)
+        return None, ""
+    area, box = stats[1:, cv2.CC_STAT_AREA], stats[1:, cv2.CC_STAT_WIDTH] * stats[1:, cv2.CC_STAT_HEIGHT]
+    like_breasts = (area > _SECOND * area.max()) & (area > _SMALLEST * foreground.size) & (area > _FILLS * box)
+    if np.count_nonzero(like_breasts) > 1:
+        return _fill_holes(grown), APART
+    return _fill_holes(grown), JOINED if _curves_out_on_both_sides(labels == largest) else ""
+
+
+def _curves_out_on_both_sides(piece: NDArray[np.bool_]) -> bool:
+    """Whether both the left and the right outline lie further out in the middle than at their ends: neither is a chest wall."""
+    rows = piece[piece.any(axis=1)]
+    ends = round(0.1 * len(rows))
+    rows = rows[ends : len(rows) - ends]
+    if len(rows) < 5:
+        return False
+    outlines = (rows.argmax(axis=1), rows[:, ::-1].argmax(axis=1))  # of air, before the piece begins
+    return all(min(air[0], air[-1]) - np.percentile(air, 5) > _BULGE * piece.shape[1] for air in outlines)
 
 
 def _brush(share: float, shape: tuple[int, ...]) -> NDArray[np.uint8]:

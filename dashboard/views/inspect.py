@@ -137,10 +137,8 @@ def asked(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
         far = "" if prediction.distance is None else f" Distance: {prediction.distance:.2f} of what is allowed."
         doubts = [warning for warning in prediction.warnings if warning not in inspection.warnings]
     else:
-        missing = next((warning for warning in inspection.warnings if "no breast" in warning), "")
         found = inspection.prepared.breast_found
-        why = missing.partition(":")[0]
-        said = refusal_of_origin(inspection.meta, breast_found=found, recipe=inspection.recipe, why_no_breast=why)
+        said = refusal_of_origin(inspection.meta, breast_found=found, recipe=inspection.recipe, warnings=inspection.warnings)
         name, far, doubts = "Gate", "", list(doubts_of_origin(inspection.meta))
         far = "" if said else " A model asks more: choose a trained model's recipe to see whether it would judge this image."
     if said:

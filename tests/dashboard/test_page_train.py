@@ -23,7 +23,7 @@ from core.training.failures import diverged
 from core.training.status import PROCESS, Status
 from core.training.trainer import Trainer
 from core.training.turns import Place
-from dashboard import forms, overview, services, tasks
+from dashboard import forms, overview, results, services, tasks
 from dashboard.watch import progress
 
 
@@ -524,5 +524,12 @@ def test_a_preset_has_an_estimate_once_anything_like_it_was_measured(data: Path)
     tasks.start_task(forecast._name(quick), "Measuring", lambda report: 1.0)
     wait_until(lambda: not services.task(forecast._name(quick)).running)
     found = forecast.presets(base, manifest)
+    counts = results.preflight(quick, manifest).counts
+    seconds = forecast.whole(quick, counts, 1.0)
+    assert seconds >= forecast.START + forecast.seconds_an_epoch(counts, 1.0) * quick.training.epochs
+    assert found["quick"] == f"~{forecast.minutes(seconds)}"
+    app = open_page("train")
+    app.button_group(key="train:preset").set_value("quick").run()
+    assert any(f"about {forecast.minutes(seconds)}**" in each.value for each in app.markdown), "as the preset says"
     assert found.keys() >= {"quick"} and all(words.startswith("~") for words in found.values())
     assert forecast.minutes(29) == "1 min" and forecast.minutes(60 * 25) == "25 min" and forecast.minutes(3 * 3600) == "3 h"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "images"))
+from dicom_factory import make_dicom
 
 from core.config import Recipe
 from core.gate import doubts_of_origin, refusal_of_origin
@@ -48,6 +53,35 @@ def test_the_breast_is_known_by_many_names(part: str) -> None:
 @pytest.mark.parametrize("part", ["CHEST", "HAND", "ABDOMEN", "WHOLE BODY", "SINUS", "PRESENT"])
 def test_another_body_part_is_refused(part: str) -> None:
     assert f"({part})" in refusal(replace(MG, body_part=part))
+
+
+@pytest.mark.parametrize("part", ["UNKNOWN", "unknown", "OTHER", "Unspecified", "N/A", "NONE", "-", " "])
+def test_a_body_part_that_nobody_named_is_no_reason_against_a_mammogram(part: str) -> None:
+    assert refusal(replace(MG, body_part=part)) == ""
+
+
+@pytest.mark.parametrize("modality", ["MG", "OT"])
+@pytest.mark.parametrize(
+    ("storage", "name"), [("2", "CT Image Storage"), ("4", "MR Image Storage"), ("6.1", "Ultrasound Image Storage")]
+)
+def test_a_storage_class_of_other_images_contradicts_the_modality(modality: str, storage: str, name: str) -> None:
+    pixels = disc(90, spread=30).astype(np.uint16)
+    meta = read(make_dicom(pixels, Modality=modality, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{storage}")).meta
+    assert f"the file says {modality} but its storage class is {name}" in refusal(meta)
+
+
+@pytest.mark.parametrize("storage", ["1.2", "1.2.1", "13.1.3", "13.1.4", "7", "7.2", "7.3"])
+def test_storage_classes_of_mammograms_and_of_captures_contradict_nothing(storage: str) -> None:
+    pixels = disc(90, spread=30).astype(np.uint16)
+    meta = read(make_dicom(pixels, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{storage}")).meta
+    assert refusal(meta) == "" and doubts_of_origin(meta) == ()
+
+
+@pytest.mark.parametrize(("storage", "name"), [("1", "Computed Radiography Image"), ("1.1", "Digital X-Ray Image")])
+def test_plate_based_mammograms_are_doubted_and_not_refused(storage: str, name: str) -> None:
+    pixels = disc(90, spread=30).astype(np.uint16)
+    meta = read(make_dicom(pixels, SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{storage}")).meta
+    assert refusal(meta) == "" and name in doubts_of_origin(meta)[0]
 
 
 def test_colour_masks_and_missing_breasts_are_refused() -> None:

@@ -109,12 +109,20 @@ def test_jpeg_inside_a_file_that_announces_jpeg_2000_is_still_read() -> None:
     )
 
 
-def test_more_pixels_than_the_header_describes_are_told() -> None:
-    ds = make_dataset(np.vstack([NOISE, NOISE]), BitsStored=12)
+@pytest.mark.parametrize("rows", [1, 20, NOISE.shape[0]])
+def test_more_pixels_than_the_header_describes_are_told(rows: int) -> None:
+    ds = make_dataset(np.vstack([NOISE, NOISE[:rows]]), BitsStored=12)
     ds.Rows = NOISE.shape[0]
     mammogram = read(to_bytes(ds))
-    assert any("more than its header describes" in warning for warning in mammogram.warnings)
+    excess = f"longer than its header says: {NOISE[:rows].nbytes:,} bytes more"
+    assert any(excess in warning for warning in mammogram.warnings)
     np.testing.assert_array_equal(mammogram.pixels, read(make_dicom(NOISE, BitsStored=12)).pixels)
+
+
+def test_a_byte_that_makes_the_pixels_length_even_is_not_told() -> None:
+    odd = (NOISE[:5, :7] >> 4).astype(np.uint8)
+    content = make_dicom(odd)
+    assert content.endswith(odd.tobytes() + b"\0") and read(content).warnings == ()
 
 
 def test_a_report_is_no_truncated_image() -> None:

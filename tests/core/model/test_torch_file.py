@@ -489,6 +489,53 @@ def test_what_trainers_put_around_a_network_is_taken_off(
     assert torch.equal(built["layer4.0.conv2.weight"], state["layer4.0.conv2.weight"])
 
 
+def _other(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor + 1 for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "named"),
+    [
+        (lambda s: {"student": s, "teacher": _other(s)}, "'student', 'teacher'"),
+        (lambda s: {"checkpoint": {"a": _prefixed("module.", s), "b": _other(s)}}, "'checkpoint.a', 'checkpoint.b'"),
+        (lambda s: {"model": s, "state_dict": _other(s)}, "'model', 'state_dict'"),
+        (lambda s: {**_prefixed("student.", s), **_prefixed("teacher.", _other(s))}, "'student', 'teacher'"),
+        (lambda s: {"state_dict": {**_prefixed("q.", s), **_prefixed("k.", _other(s))}}, "'state_dict.q', 'state_dict.k'"),
+    ],
+    ids=["two", "nested", "two usual names", "one dictionary", "one wrapped dictionary"],
+)
+def test_a_file_of_several_networks_is_refused_with_their_names(
+    wrap: Any, named: str, state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    torch.save(wrap(state), tmp_path / "w.pth")
+    with pytest.raises(MissingWeights, match=f"got 2 that fit: {named}. Choose one"):
+        build_model(ModelConfig(name=NAME, weights=str(tmp_path / "w.pth")))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: {"student": s, "teacher": {name: tensor.clone() for name, tensor in s.items()}},
+        lambda s: {**_prefixed("ema.", _other(s)), **_prefixed("model.", s)},
+        lambda s: {"student": s, "teacher": dict(list(s.items())[:10])},
+    ],
+    ids=["equal", "average in one dictionary", "only one fits"],
+)
+def test_a_file_that_leaves_no_choice_is_taken(wrap: Any, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    torch.save(wrap(state), tmp_path / "w.pth")
+    built = build_model(ModelConfig(name=NAME, weights=str(tmp_path / "w.pth"))).backbone.state_dict()
+    assert torch.equal(built["layer4.0.conv2.weight"], state["layer4.0.conv2.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32])
+def test_quantised_weights_are_refused(dtype: torch.dtype, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    name = "layer4.0.conv2.weight"
+    torch.save({**state, name: (state[name] * 100).to(dtype)}, tmp_path / "w.pth")
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(MissingWeights, match=f"{name}: expected floating-point values, got {kind}: a quantised network"):
+        build_model(ModelConfig(name=NAME, weights=str(tmp_path / "w.pth")))
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

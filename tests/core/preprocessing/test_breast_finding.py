@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phantom import breast_pixels, mammogram
+from phantom import breast_pixels, mammogram, oblique_pixels
 
 from core.config import Recipe
-from core.preprocessing import analyse
+from core.gate import refusal_of_origin
+from core.preprocessing import analyse, prepare
+from core.preprocessing.breast import APART, JOINED
 
 
 def film(pixels: Any) -> Any:
@@ -101,6 +103,40 @@ def test_an_outline_that_is_no_breast_s_is_flagged() -> None:
         pixels[row - 12 : row + 12] = 0.9
     assert "outline" in analyse(mammogram(pixels), Recipe()).breast.warning
     assert not analyse(mammogram(breast_pixels(400, 400)), Recipe()).breast.warning
+
+
+def _pair(*walls: str) -> np.ndarray:
+    """Breasts beside each other, each with its chest wall on the side named."""
+    return np.hstack([breast_pixels(400, 300, chest_wall=wall) for wall in walls])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (_pair("left", "right"), APART),
+        (_pair("left", "left"), APART),
+        (np.vstack([_pair("left", "right"), _pair("left", "right")]), APART),
+        (np.vstack([breast_pixels(400, 300), breast_pixels(400, 300)]), APART),
+        (_pair("right", "left"), JOINED),
+        (np.vstack([_pair("right", "left"), _pair("right", "left")]), APART),
+    ],
+    ids=["facing", "in a row", "grid", "stacked", "back to back", "grid back to back"],
+)
+def test_several_breasts_in_one_image_are_told_and_get_no_verdict(pixels: np.ndarray, said: str) -> None:
+    image = mammogram(pixels)
+    prepared = prepare(image, Recipe())
+    assert said in prepared.warnings
+    assert refusal_of_origin(image.meta, breast_found=True, recipe=Recipe(), warnings=prepared.warnings) == said
+    patches = Recipe(crop=False, remove_background=False)
+    assert refusal_of_origin(image.meta, breast_found=True, recipe=patches, warnings=prepared.warnings) == ""
+
+
+@pytest.mark.parametrize("margin", [0, 60])
+@pytest.mark.parametrize("picture", ["breast", "muscle"])
+def test_one_breast_with_or_without_a_film_s_margin_is_one(picture: str, margin: int) -> None:
+    pixels = breast_pixels(400, 300) if picture == "breast" else oblique_pixels(400, 300)[0]
+    framed = np.pad(pixels, margin, constant_values=0.02)
+    assert not {APART, JOINED} & set(prepare(mammogram(framed), Recipe()).warnings)
 
 
 def test_the_breast_s_grey_levels_hold_no_air() -> None:
