@@ -268,7 +268,7 @@ def evaluation_methods(material: Material) -> Section:
 
 
 _LIMITS = {
-    "score": "a score interval, whose variance is that of the binormal model or of the patients, whichever is larger",
+    "score": "a score interval, whose variance is that of the binormal model or of the {unit}, whichever is larger",
     "obuchowski": "Obuchowski's variance for clustered data on the logit scale, with Student's t",
     "delong": "DeLong's variance on the logit scale",
     "wilson": "Wilson's interval with the effective number of images",

@@ -125,13 +125,6 @@ def _table(material: Material) -> Table:
         + (", of breasts and patients of the mean of their images' scores" if material.patients_known else "")
         + "; calibrated ones stand under calibration. A dash: see below."
     )
-    boot = [
-        f"{heading}: {summary['auc'].value:.3f} [{summary.bootstrap['auc'][0]:.3f}, {summary.bootstrap['auc'][1]:.3f}]"
-        for heading, summary in columns
-        if isinstance(summary["auc"], Interval) and "auc" in summary.bootstrap
-    ]
-    over = "patients" if material.patients_known else "images"
-    note += f" ROC AUC with the limits of the bootstrap over {over} instead: {'; '.join(boot)}." if boot else ""
     caption = f"Performance with {confidence:.0%} intervals."
     return Table(caption, ("Figure", *(heading for heading, _ in columns)), tuple(rows), note=note)
 
