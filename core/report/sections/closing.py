@@ -255,8 +255,10 @@ def reproducibility(material: Material) -> Section:
     )
     text = (
         "The model is specified by its weights (model.safetensors) and its card (model.json: architecture, recipe, "
-        f"normalisation, threshold, calibration). {material.command('evaluate {run} --split test')} makes the figures again "
-        "from the same files; the same run gives this report again, byte by byte. Versions are those that trained the model."
+        f"normalisation, threshold, calibration). {material.command('evaluate {run} --split test')} scores the "
+        "same files again, which counts as an opening of the test set; with `--remake` it makes the figures again from the "
+        "stored scores, without one. The same run gives this report again, byte by byte. Versions are those that trained the "
+        "model."
     )
     return Section("reproducibility", "Model specification and reproducibility", (Text(text), Facts(hashes), Facts(software)))
 

@@ -351,12 +351,20 @@ def _decisions(material: Material, evaluation: Evaluation) -> list[DecisionTable
     return [each for each in found if isinstance(each, DecisionTable)]
 
 
+def _breasts(material: Material) -> str:
+    """How many breasts of how many patients were scored: not every patient has both."""
+    summary = None if material.shown is None else material.shown.levels.get("breast")
+    if not isinstance(summary, Summary):
+        return "a patient may have two"
+    return f"{summary.rows:,} breasts are of {summary.patients:,} patients"
+
+
 def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Table:
     rows = tuple((f"{row.threshold:.0%}", told(row.model), signed(row.treat_all), "0") for row in decision.rows)
     unit = UNITS[decision.level]
     whose = {
-        "image": "a patient has several, and the share of patients with cancer is another",
-        "breast": "a patient has two, and the share of patients with cancer is another",
+        "image": "a patient may have several, and the share of patients with cancer is another",
+        "breast": f"{_breasts(material)}, and the share of patients with cancer is another",
         "patient": "this is per person",
     }[decision.level]
     if not material.patients_known:
