@@ -18,7 +18,7 @@ from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerp
 from core.report.sections import data, endpoint, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
-from core.report.words import DASH, feature_title, minus, plain, share, size_of, starting_weights, told
+from core.report.words import DASH, feature_title, images_of, left_words, minus, plain, share, size_of, starting_weights, told
 
 _FEW_EVENTS = 100  # patients with the outcome; Collins, Ogundimu, Altman, Stat Med 2016;35:214
 _PLACES = ("site", "site_id", "origin", "source")
@@ -94,7 +94,10 @@ def _limits_of_data(material: Material) -> list[str]:
     elif unsure is None and not material.synthetic:
         found.append("The manifest does not say how labels were verified (biopsy, follow-up or reading).")
     if material.left:
-        found.append(f"{share(len(material.left), len(rows))} of the images were left out because they could not be used.")
+        refused = sum(item.refused for item in material.left)
+        found.append(
+            f"Of {images_of(len(rows))} {left_words(len(material.left) - refused, refused)}: the figures are without them."
+        )
     return found
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from core.baselines import known
 from core.evaluate import AGAIN, CalibrationReport, DecisionTable, Evaluation
+from core.evaluate.result import REFUSED
 from core.metrics import (
     LEVELS,
     TITLES,
@@ -78,6 +81,7 @@ def performance(material: Material) -> Section:
     for split, found in material.evaluations.items():
         lines = missing_figures(levels_of(material, found))
         blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in lines]
+    blocks += _worst_case(material, evaluation)
     blocks += _threshold(material, evaluation)
     blocks += units.aggregation_blocks(material)
     blocks += gaps.verification_blocks(material)
@@ -127,6 +131,28 @@ def _table(material: Material) -> Table:
     )
     caption = f"Performance with {confidence:.0%} intervals."
     return Table(caption, ("Figure", *(heading for heading, _ in columns)), tuple(rows), note=note)
+
+
+def _worst_case(material: Material, evaluation: Evaluation) -> list[Block]:
+    """Sensitivity and specificity of images where each refused one counts as an error: the figures leave these out."""
+    refused = Counter(item.label for item in evaluation.excluded if item.kind == REFUSED)
+    if not refused:
+        return []
+    summary, counts = evaluation.summary, evaluation.summary.counts
+    rows = []
+    for name, label, right, wrong in (
+        ("Sensitivity", "malignant", counts.tp, counts.fn),
+        ("Specificity", "benign", counts.tn, counts.fp),
+    ):
+        scored, more = right + wrong, refused[label]
+        if isinstance(summary[name.lower()], Interval):
+            worst = f"{right / (scored + more):.3f} ({right:,} of {scored + more:,})"
+            rows.append((name, f"{right / scored:.3f} ({right:,} of {scored:,})", f"{more:,}", worst))
+    if not rows:
+        return []
+    head = ("Figure, images", "Without the refused", "Refused", "Each refused one an error")
+    caption = f"Worst case of the images that were refused a verdict, {SPLIT_WORDS[evaluation.split]} set."
+    return [Table(caption, head, tuple(rows), note="A refused image gets no verdict: somebody must look at it without one.")]
 
 
 def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
