@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from core.config.schema import EvaluationConfig
     from core.evaluate import Evaluation
-    from core.metrics import CalibrationSummary, Interval, Subgroup, ThresholdRule
+    from core.metrics import CalibrationSummary, Interval, Level, Subgroup, ThresholdRule
     from core.training import Run
     from core.training.seen import TestSetUse
 
@@ -146,13 +147,13 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
             figures = ", ".join(f"{name} {_cell(summary[name])}" for name in ("auc", "sensitivity", "specificity"))
             print(f"{level} level, {summary.rows} {level}s at their own threshold {summary.threshold:.3f}: {figures}")
     for level, found in evaluation.uncertainty.items():
-        if not isinstance(found, str) and isinstance(found.threshold, Interval):
+        if (known or level == "image") and not isinstance(found, str) and isinstance(found.threshold, Interval):
             print(
                 f"{level} level, validation and {evaluation.split} resampled together: threshold {found.threshold}, "
                 f"sensitivity {found.sensitivity}, specificity {found.specificity}"
             )
     if full:
-        _tables(evaluation)
+        _tables(evaluation, known)
         if known:
             _units(evaluation)
     else:
@@ -224,11 +225,15 @@ def _adjusted(row: Subgroup) -> dict[str, float | None]:
     )
 
 
-def _tables(evaluation: Evaluation) -> None:
-    _calibration_table(evaluation)
-    _subgroup_table(evaluation)
+def _tables(evaluation: Evaluation, patients_known: bool) -> None:
+    """Every table; without patients those of breasts and patients would be the images' under another name."""
+    from core.metrics import LEVELS
+
+    levels: Sequence[Level] = LEVELS if patients_known else ("image",)
+    _calibration_table(evaluation, levels)
+    _subgroup_table(evaluation, patients_known)
     _shortcut_table(evaluation)
-    _decision_table(evaluation)
+    _decision_table(evaluation, levels)
     print()
 
 
@@ -256,11 +261,9 @@ def _units(evaluation: Evaluation) -> None:
     print_table([(rule.name, "yes" if rule.balanced else "no", _cell(rule.auc)) for rule in rules], ("rule", "balanced", "AUC"))
 
 
-def _calibration_table(evaluation: Evaluation) -> None:
-    from core.metrics import LEVELS
-
+def _calibration_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:
     names = ("brier", "scaled_brier", "observed_expected", "ece", "slope", "intercept")
-    for level in LEVELS:
+    for level in levels:
         report = evaluation.calibration_at(level)
         if isinstance(report, str):
             print(f"\ncalibration by {level}: {report}")
@@ -284,14 +287,14 @@ def _calibration_table(evaluation: Evaluation) -> None:
             print("fitted on these very images: the test set shows what it is worth")
 
 
-def _subgroup_table(evaluation: Evaluation) -> None:
+def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
     if not evaluation.subgroups:
         print("\nsubgroups: no column makes any")
         return
     heads = (
         "group",
         "value",
-        "images (patients)",
+        "images (patients)" if patients_known else "images",
         "malignant",
         "AUC",
         "sensitivity",
@@ -303,7 +306,8 @@ def _subgroup_table(evaluation: Evaluation) -> None:
     for row in evaluation.subgroups:
         figures = [_cell(getattr(row, name), "–") for name in ("auc", "sensitivity", "specificity", "difference")]
         compared = " (sensitivity)" if row.compared == "sensitivity" and row.p is not None else ""
-        images = f"{row.images} ({row.patients})", f"{row.malignant_images} ({row.malignant_patients})"
+        counted = (row.images, row.patients), (row.malignant_images, row.malignant_patients)
+        images = [f"{number} ({patients})" if patients_known else str(number) for number, patients in counted]
         p = ", ".join("–" if each is None else f"{each:.3f}" for each in _adjusted(row).values())
         rows.append((row.feature, row.value, *images, *figures[:3], figures[3] + compared, p))
     print("\nsubgroups")
@@ -333,10 +337,8 @@ def _shortcut_table(evaluation: Evaluation) -> None:
         print(f"tell nothing (never vary, or name nearly every image): {', '.join(audit.left_out)}")
 
 
-def _decision_table(evaluation: Evaluation) -> None:
-    from core.metrics import LEVELS
-
-    for level in LEVELS:
+def _decision_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:
+    for level in levels:
         decision = evaluation.decision_at(level)
         if isinstance(decision, str):
             print(f"\nnet benefit per {level}: {decision}")

@@ -41,7 +41,7 @@ from core.metrics.freezing import calibrate_level
 from core.metrics.shortcuts import with_counts
 from core.metrics.summary import why_not
 
-_MOST_RESAMPLES = 1000  # of two sets at once, a threshold chosen in each
+MOST_RESAMPLES = 1000  # of two sets at once, a threshold chosen in each
 # Risks at which somebody may want to act, from screening (one cancer in fifty recalls is worth it) to biopsy and above.
 RISKS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
@@ -225,7 +225,7 @@ def uncertainty_of(
                 rule,
                 threshold,
                 level=level,
-                samples=min(settings.bootstrap_samples, _MOST_RESAMPLES),
+                samples=min(settings.bootstrap_samples, MOST_RESAMPLES),
                 confidence=settings.confidence,
             )
     return found

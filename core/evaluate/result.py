@@ -12,6 +12,7 @@ import pandas as pd
 
 from core.baselines import Baseline
 from core.config.schema import EvaluationConfig
+from core.data.identity import patients_known
 from core.metrics import (
     Calibration,
     CalibrationSummary,
@@ -279,7 +280,7 @@ class Evaluation:
 
     def table_rows(self) -> list[tuple[str, str, str, str]]:
         """(title, value, interval, note) as text, a row a figure at image level."""
-        return self.summary.table_rows()
+        return self.summary.table_rows(patients_known=patients_known(self.predictions))
 
     def to_dict(self) -> dict[str, Any]:
         """This split's entry of evaluation.json; `metrics` are those at image level."""

@@ -42,11 +42,12 @@ MAX_UNDEFINED = 0.05
 _ABOUT = {"sensitivity": ("malignant",), "specificity": ("benign",)}
 _BOTH = ("benign", "malignant")
 _NOTES = {
-    "wilson": "Wilson interval, by patients",
-    "score": "score interval, by patients",
+    "wilson": "Wilson interval",
+    "score": "score interval",
     "delong": "DeLong interval",
     "obuchowski": "DeLong interval for clustered images (Obuchowski)",
 }
+_BY_PATIENT = ("wilson", "score")
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,11 @@ class Summary(Mapping[str, "Interval | str"]):
         bootstrap = {name: (limits[0], limits[1]) for name, limits in plain.get("bootstrap", {}).items()}
         return cls(figures=figures, counts=Confusion(**plain["counts"]), bootstrap=bootstrap, **rest)
 
-    def table_rows(self) -> list[tuple[str, str, str, str]]:
-        """(title, value, interval, note) as text, a row a figure, in the order a person reads them."""
+    def table_rows(self, *, patients_known: bool = True) -> list[tuple[str, str, str, str]]:
+        """(title, value, interval, note) as text, a row a figure, in the order a person reads them.
+
+        The AUC has one interval here, its own: that of the bootstrap stays in `bootstrap`.
+        """
         rows = []
         for name, title in TITLES.items():
             figure = self.figures[name]
@@ -117,9 +121,8 @@ class Summary(Mapping[str, "Interval | str"]):
                 rows.append((title, "–", "", figure))
             else:
                 note = _NOTES.get(figure.method, "")
-                if name == "auc" and name in self.bootstrap:
-                    low, high = self.bootstrap[name]
-                    note += f"; bootstrap over patients [{low:.3f}, {high:.3f}]"
+                if patients_known and figure.method in _BY_PATIENT:
+                    note += ", by patients"
                 rows.append((title, f"{figure.value:.3f}", f"[{figure.low:.3f}, {figure.high:.3f}]", note))
         return rows
 

@@ -17,6 +17,7 @@ from core.data.identity import patients_known, without_patient
 from core.errors import BadRun
 from core.evaluate import Evaluation, read_evaluation
 from core.evaluate.endpoint import Declared, read_declared
+from core.evaluate.result import REFUSED
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
@@ -33,12 +34,15 @@ SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 @dataclass(frozen=True)
 class Left:
-    """An image that has no score: its row in the run's manifest.csv (from 1, 0 unknown), its set, and why."""
+    """An image that has no score: its row in the run's manifest.csv (from 1, 0 unknown), its set, and why. `refused`: it could
+    be read, but the model gives it no verdict.
+    """
 
     row: int
     split: str
     when: str
     reason: str
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,12 +152,13 @@ class Material:
         reasons |= {path: ("before training", reason) for path, reason in self.run.excluded().items()}
         for evaluation in self.evaluations.values():
             reasons |= {item.path: ("at evaluation", item.reason) for item in evaluation.excluded}
+        refused = {item.path for each in self.evaluations.values() for item in each.excluded if item.kind == REFUSED}
         found = []
         for path, (when, reason) in reasons.items():
             row = rows.get(path, 0)
             about: Mapping[Any, Any] = self.rows.iloc[row - 1].to_dict() if row else {}
             split, patient = str(about.get("split", "")), str(about.get("patient_id", ""))
-            found.append(Left(row, split, when, anonymous(reason, path, patient)))
+            found.append(Left(row, split, when, anonymous(reason, path, patient), path in refused))
         return tuple(sorted(found, key=lambda item: (item.row, item.reason)))
 
 

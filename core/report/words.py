@@ -81,8 +81,23 @@ def value_title(feature: str, value: str) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A count with its share."""
-    return f"{part:,} ({part / whole:.1%})" if whole else f"{part:,}"
+    """A count with its share; a share that would round to none is said to be below the smallest."""
+    if not whole:
+        return f"{part:,}"
+    return f"{part:,} (< 0.1%)" if 0 < part / whole < 0.0005 else f"{part:,} ({part / whole:.1%})"
+
+
+def images_of(count: int) -> str:
+    """`1 image`, `1,200 images`."""
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
+def left_words(unreadable: int, refused: int) -> str:
+    """How many images have no score: those that could not be used apart from those that were refused."""
+    parts = [f"{images_of(unreadable)} could not be used"] if unreadable else []
+    if refused:
+        parts.append(f"{images_of(refused)} could be read but {'was' if refused == 1 else 'were'} refused a verdict")
+    return " and ".join(parts)
 
 
 def counts_of(summary: Summary, patients_known: bool = True) -> str:

@@ -77,11 +77,10 @@ _screening = component(
 def screening(scene: Scene) -> None:
     """A slider of prevalences; a sentence, a picture and a table in natural frequencies; predictive values by prevalence."""
     summary = scene.summary
+    who = "patients with " if scene.patients_known else ""
     for label in ("malignant", "benign"):
         if getattr(summary, f"{label}_patients") < MIN_PATIENTS:
-            st.info(
-                f"Fewer than {MIN_PATIENTS} patients with {label} {scene.units}: too few to say what screening would bring."
-            )
+            st.info(f"Fewer than {MIN_PATIENTS} {who}{label} {scene.units}: too few to say what screening would bring.")
             return
     if scene.level != "patient":
         _not_women(scene)
@@ -101,9 +100,10 @@ def screening(scene: Scene) -> None:
     components.figure(chart, "evaluate:predictive", alt="predictive values by prevalence", follow=follow)
     at = "its frozen threshold" if threshold == scene.frozen else f"the explored threshold {threshold:.3f}"
     alike = "patients" if scene.level == "patient" else scene.units
+    whose = f" of {summary.patients:,} patients" if scene.patients_known else ""
     st.caption(
-        f"The model at {at}: sensitivity and specificity as measured on these {summary.rows:,} {scene.units} of "
-        f"{summary.patients:,} patients, the prevalence as you set it. That holds only where the {words.examined} resemble "
+        f"The model at {at}: sensitivity and specificity as measured on these {summary.rows:,} {scene.units}"
+        f"{whose}, the prevalence as you set it. That holds only where the {words.examined} resemble "
         f"these {alike} in all but how many are ill; here most benign cases, too, may be harder or easier than in screening. "
         f"{summary.confidence:.0%} intervals say how well sensitivity and specificity are known, nothing else."
     )

@@ -27,7 +27,10 @@ LARGEST = 1 << 28  # bytes of a download
 def figures(scene: Scene) -> None:
     """The table of all figures at the threshold in use."""
     summary = scene.summary
-    rows = [[title, value, interval, note] for title, value, interval, note in summary.table_rows()]
+    rows = [
+        [title, value, interval, note]
+        for title, value, interval, note in summary.table_rows(patients_known=scene.patients_known)
+    ]
     paper.table(["Figure", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
     made = f"the threshold in use, {summary.threshold:.3f}"
     if summary.threshold != scene.frozen:

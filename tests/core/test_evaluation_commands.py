@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from saved_run import make_saved_run
 
@@ -180,3 +181,15 @@ def test_sites_are_held_out_with_a_manifest_and_a_command_each(
     assert set(held.loc[held["split"] == "test", "site"]) == {"b"}
     config = load_config(lab / "sites/one-without-2.yaml")
     assert config.data.manifest == (lab / "sites/one-without-2.csv") and config.preprocessing.size == 32
+
+
+def test_without_patients_no_table_is_of_breasts_or_patients(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = lab / "checkpoints" / "one"
+    for path in (folder / "manifest.csv", folder / "predictions" / "val.csv"):
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        rows.assign(patient_id=[Path(image).stem for image in rows["path"]]).to_csv(path, index=False)
+    assert main(["evaluate", "one", "--split", "val", "--full", "--set", "evaluation.bootstrap_samples=100"]) == 0
+    out = capsys.readouterr().out
+    assert "calibration by image" in out and "net benefit per image" in out and "score interval" in out
+    for words in ("by breast", "by patient", "per breast", "per patient", "breast level", "patient level", "(patients)"):
+        assert words not in out

@@ -293,7 +293,7 @@ def test_what_was_left_out_flows_out_of_the_diagram(evaluated: FakeRun) -> None:
     text = Page(written(evaluated)).text
     assert "Left out before training: 1" in text
     assert "the file: not an image" in text
-    assert "1 (1.7%) of the images could not be used" in text
+    assert "1 image could not be used, and has no score (share of each set: training 1 (" in text
 
 
 def test_too_few_patients_are_words_and_no_curve(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,15 +14,18 @@ from fake_run import FakePredictor, FakeRun, make_run
 from markupsafe import Markup
 
 from core.data import assign_splits, write_manifest
-from core.evaluate import evaluate
+from core.evaluate import Excluded, evaluate
+from core.evaluate.result import REFUSED, UNREADABLE
 from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence
-from core.metrics import Calibration, Interval
+from core.metrics import Calibration, Interval, ThresholdUncertainty
 from core.report import figures, gather
 from core.report.document import Document, Section, Table, Warn
 from core.report.material import read_material
 from core.report.sections.checks import subgroups
-from core.report.sections.results import calibration
-from core.report.words import told
+from core.report.sections.data import missing, unverified
+from core.report.sections.methods import evaluation_methods, training
+from core.report.sections.results import calibration, performance
+from core.report.words import share, told
 
 
 @pytest.fixture(autouse=True)
@@ -237,7 +241,8 @@ def test_intervals_are_described_as_the_figures_have_them(tmp_path: Path) -> Non
     text = section_text(gather(run, FakePredictor(run.card)), "evaluation-methods")
     assert "ROC AUC: a score interval" in text and "Obuchowski" not in text
     assert "percentiles of 100 bootstrap resamples of patients" in text
-    assert "basic (mirrored)" in text and "Jeffreys" in text and "sandwich" in text
+    assert "the ECE has none" in text and "Jeffreys" in text and "sandwich" in text
+    assert "basic (mirrored)" not in text
 
 
 def test_net_benefit_says_what_it_is_of(tmp_path: Path) -> None:
@@ -441,3 +446,69 @@ def test_the_equivalence_margin_is_that_of_the_settings_and_stays_with_the_evalu
     settings = run.config().evaluation.model_copy(update={"equivalence_margin": 0.1})
     found = evaluate(run, "test", predictor=FakePredictor(run.card), settings=settings)
     assert found.equivalence_margin == 0.1 and read_material(run).shown.equivalence_margin == 0.1
+
+
+def test_methods_are_those_of_the_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    material = read_material(run)
+    model = material.config.model.model_copy(update={"weights": "imagenet"})
+    train, val = (int((material.rows["split"] == split).sum()) for split in ("train", "val"))
+    head = [event for event in material.events if event.get("phase") != "fine_tune"]
+
+    def said(events: list[dict[str, Any]]) -> str:
+        config = material.config.model_copy(update={"model": model})
+        return "\n".join(
+            word for block in training(replace(material, config=config, events=events)).blocks for word in _words(block)
+        )
+
+    def stored(views: int) -> list[dict[str, Any]]:
+        total = views * train + val
+        return [*head, {"type": "prepare", "what": "features", "done": total, "total": total}]
+
+    both = said(material.events)
+    assert "of an unfrozen pretrained network" in both and "rotation" in both and "stored features" not in both
+    alone = said(stored(1))
+    assert "none of the images: the head learned from stored features of each image as it is" in alone
+    assert "rotation" not in alone and "unfrozen" not in alone
+    assert "and 2 augmented copies of it" in (copies := said(stored(3))) and "rotation" in copies
+
+
+def test_a_threshold_is_called_fixed_only_where_it_is(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run"), "test")
+    material = read_material(run)
+    evaluation = material.evaluations["test"]
+    found = ThresholdUncertainty("image", *[Interval(0.5, 0.4, 0.6)] * 3)
+
+    def said(uncertainty: dict[str, ThresholdUncertainty | str]) -> str:
+        changed = replace(material, evaluations={"test": replace(evaluation, uncertainty=uncertainty)})
+        return "\n".join(_words(evaluation_methods(changed).blocks[0]))
+
+    assert "the threshold stays fixed." in said({"image": "no validation scores"})
+    assert "chosen anew in each of 100 resamples of validation and test patients together" in said({"image": found})
+    text = section_text(gather(run, FakePredictor(run.card)), "reproducibility")
+    assert "counts as an opening" in text and "--remake" in text
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"), [(["", "", ""], None), (["1", "0", ""], 1), (["yes", "no", "no"], 2), ([None, "1.0", None], 0)]
+)
+def test_an_empty_biopsy_is_not_known(column: list[str | None], expected: int | None) -> None:
+    assert unverified(pd.DataFrame({"label": ["benign"] * 3, "biopsy": column})) == expected
+
+
+def test_refused_images_are_no_unreadable_ones(tmp_path: Path) -> None:
+    run = scored(make_run(tmp_path / "run"), "test")
+    material = read_material(run)
+    assert not [block for block in performance(material).blocks if isinstance(block, Table) and "Worst case" in block.caption]
+    evaluation, paths = material.evaluations["test"], material.rows.query("split == 'test'")["path"].tolist()
+    out = (Excluded(paths[0], "no breast found", "malignant", REFUSED), Excluded(paths[1], "broken", "benign", UNREADABLE))
+    changed = replace(material, evaluations={"test": replace(evaluation, excluded=out)})
+    text = "\n".join(word for block in missing(changed).blocks for word in _words(block))
+    assert "1 image could not be used and 1 image could be read but was refused a verdict" in text
+    assert f"test {share(2, len(paths))}" in text and "2 different reasons were given" in text
+    one = replace(material, evaluations={"test": replace(evaluation, excluded=out[:1])})
+    assert "1 different reason was given" in "\n".join(word for block in missing(one).blocks for word in _words(block))
+    table = next(block for block in performance(changed).blocks if isinstance(block, Table) and "Worst case" in block.caption)
+    right, count = evaluation.summary.counts.tp, evaluation.summary.counts.tp + evaluation.summary.counts.fn
+    assert table.rows[0][2:] == ("1", f"{right / (count + 1):.3f} ({right} of {count + 1})") and table.rows[1][2] == "0"
+    assert share(1, 7120) == "1 (< 0.1%)" and share(0, 7120) == "0 (0.0%)"

@@ -18,7 +18,7 @@ from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerp
 from core.report.sections import data, endpoint, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
-from core.report.words import DASH, feature_title, minus, plain, share, size_of, starting_weights, told
+from core.report.words import DASH, feature_title, images_of, left_words, minus, plain, share, size_of, starting_weights, told
 
 _FEW_EVENTS = 100  # patients with the outcome; Collins, Ogundimu, Altman, Stat Med 2016;35:214
 _PLACES = ("site", "site_id", "origin", "source")
@@ -94,7 +94,10 @@ def _limits_of_data(material: Material) -> list[str]:
     elif unsure is None and not material.synthetic:
         found.append("The manifest does not say how labels were verified (biopsy, follow-up or reading).")
     if material.left:
-        found.append(f"{share(len(material.left), len(rows))} of the images were left out because they could not be used.")
+        refused = sum(item.refused for item in material.left)
+        found.append(
+            f"Of {images_of(len(rows))} {left_words(len(material.left) - refused, refused)}: the figures are without them."
+        )
     return found
 
 
@@ -255,8 +258,10 @@ def reproducibility(material: Material) -> Section:
     )
     text = (
         "The model is specified by its weights (model.safetensors) and its card (model.json: architecture, recipe, "
-        f"normalisation, threshold, calibration). {material.command('evaluate {run} --split test')} makes the figures again "
-        "from the same files; the same run gives this report again, byte by byte. Versions are those that trained the model."
+        f"normalisation, threshold, calibration). {material.command('evaluate {run} --split test')} scores the "
+        "same files again, which counts as an opening of the test set; with `--remake` it makes the figures again from the "
+        "stored scores, without one. The same run gives this report again, byte by byte. Versions are those that trained the "
+        "model."
     )
     return Section("reproducibility", "Model specification and reproducibility", (Text(text), Facts(hashes), Facts(software)))
 

@@ -15,7 +15,8 @@ from core.inspection.words import recipe_facts
 from core.report.document import Box, Facts, Flow, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
 from core.report.sections import gaps, units
-from core.report.words import DASH, UNITS, feature_title, share, times, value_title, years
+from core.report.sections.gaps import biopsied
+from core.report.words import DASH, UNITS, feature_title, images_of, left_words, share, times, value_title, years
 
 _MOST_LEFT = 50
 _MOST_VALUES = 12
@@ -114,11 +115,11 @@ def outcome(material: Material) -> Section:
 
 
 def unverified(rows: pd.DataFrame) -> int | None:
-    """Images whose benign label no biopsy stands behind; None where the manifest does not say."""
-    if "biopsy" not in rows.columns:
-        return None
-    sure = rows["biopsy"].astype("str").str.strip().str.lower().isin(("1", "1.0", "true", "yes"))
-    return int(((rows["label"] == "benign") & ~sure).sum())
+    """Images whose benign label no biopsy stands behind, as the manifest says; None where it does not. An empty cell is not
+    known, not "never biopsied".
+    """
+    said = biopsied(rows)
+    return None if said is None else int(((rows["label"] == "benign") & (said == "no")).sum())
 
 
 def _verified(rows: pd.DataFrame) -> str:
@@ -145,10 +146,17 @@ def missing(material: Material) -> Section:
     if not left:
         text = f"None of the {total:,} images was left out: all could be read. {_IMPUTED}"
         return Section("missing", "Missing data and excluded images", (Text(text), *gaps.metadata_blocks(material)))
-    reasons = Counter(item.reason for item in left)
+    reasons, sets = len({item.reason for item in left}), Counter(item.split for item in left)
+    refused = sum(item.refused for item in left)
+    sizes = material.rows["split"].value_counts()
+    by_set = ", ".join(
+        f"{SPLIT_WORDS[split]} {share(sets[split], int(sizes.get(split, 0)))}" for split in SPLITS if sets[split]
+    )
     text = (
-        f"{share(len(left), total)} of the images could not be used and have no score; they were left out, not replaced. "
-        f"{len(reasons)} different reasons were given.{_without_verdict(material)} {_IMPUTED}"
+        f"Of {images_of(total)} {left_words(len(left) - refused, refused)}, and "
+        f"{'has' if len(left) == 1 else 'have'} no score{f' (share of each set: {by_set})' if by_set else ''}. Left out, not "
+        f"replaced; {reasons} different {'reason was' if reasons == 1 else 'reasons were'} given."
+        f"{_without_verdict(material)} {_IMPUTED}"
     )
     rows = tuple(
         (str(item.row or DASH), SPLIT_WORDS.get(item.split, DASH), item.when, item.reason) for item in left[:_MOST_LEFT]
@@ -276,7 +284,12 @@ def _flow(material: Material) -> Flow:
             )
             scored.append(Box("Scored", lines))
     out = [f"{SPLIT_WORDS[split]} {before[split]:,}" for split in SPLITS if before[split]]
-    gone = [f"{SPLIT_WORDS[split]} {after[split]:,}" for split in SPLITS if after[split]]
+    refused = Counter(item.split for item in left if item.refused)
+    gone = [
+        f"{SPLIT_WORDS[split]} {after[split]:,}" + (f", {refused[split]:,} refused a verdict" if refused[split] else "")
+        for split in SPLITS
+        if after[split]
+    ]
     side = (
         Box(f"Left out before training: {sum(before.values()):,}", tuple(out)) if out else None,
         Box(f"No score at evaluation: {sum(after.values()):,}", tuple(gone)) if gone else None,

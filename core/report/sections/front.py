@@ -8,7 +8,7 @@ from core.metrics.chance import chance_of_model, warning_of
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import test_set, units
-from core.report.words import bracket, counts_of, size_of, starting_weights, times, told
+from core.report.words import bracket, counts_of, left_words, size_of, starting_weights, times, told
 
 
 def title(material: Material) -> str:
@@ -41,7 +41,8 @@ def _data(material: Material) -> str:
         size = size_of(len(part), part["patient_id"].nunique(), material.patients_known)
         parts.append(f"{words} {size} ({malignant:,} malignant)")
     kind = "Computer-made images" if material.synthetic else "Mammograms"
-    left = f" {len(material.left):,} images could not be used." if material.left else ""
+    refused = sum(item.refused for item in material.left)
+    left = f" {left_words(len(material.left) - refused, refused)}." if material.left else ""
     by = "by patient" if material.patients_known else "by image, since no patient is known"
     return f"{kind} of one data set, split {by}: {'; '.join(parts)}.{left}"
 

@@ -71,12 +71,24 @@ def _names(columns: Sequence[str]) -> str:
     return ", ".join(feature_title(name).lower() for name in columns)
 
 
+def biopsied(rows: pd.DataFrame) -> pd.Series | None:
+    """The manifest's column biopsy as "yes", "no" or "" (not known), a row an image; None where it says nothing at all."""
+    if "biopsy" not in rows.columns:
+        return None
+    text = rows["biopsy"].astype("object").where(rows["biopsy"].notna(), "").astype("str").str.strip().str.lower()
+    known = ~text.isin(("", "nan"))
+    if not known.any():
+        return None
+    return text.isin(_VERIFIED).map({True: "yes", False: "no"}).where(known, "")
+
+
 def verification_blocks(material: Material) -> list[Block]:
     """Bounds of the figures if a share of the benign labels that no biopsy stands behind were missed cancers."""
     evaluation = material.shown
-    if evaluation is None or "biopsy" not in material.rows.columns:
+    said = biopsied(material.rows)
+    if evaluation is None or said is None:
         return []
-    sure = material.rows["biopsy"].astype("str").str.strip().str.lower().isin(_VERIFIED)
+    sure = said == "yes"
     verified = set(material.rows.loc[sure, "path"].astype("str"))
     frame = evaluation.predictions.assign(verified=[path in verified for path in evaluation.predictions["path"]])
     level = "patient" if material.patients_known and not isinstance(evaluation.levels.get("patient"), str) else "image"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from core.evaluate import CalibrationReport
+from core.evaluate.figures import MOST_RESAMPLES
 from core.evaluate.tested import count_tests
-from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, frozen_thresholds
+from core.metrics import MIN_PATIENTS, TITLES, CalibrationSummary, Interval, Summary, frozen_thresholds
 from core.report.document import Facts, Points, Section, Text
-from core.report.material import Material
+from core.report.material import SPLIT_WORDS, Material
 from core.report.precision import WIDTH, participants_needed
 from core.report.sections import data
 from core.report.words import duration, plain, starting_weights, told
@@ -110,26 +112,20 @@ def model(material: Material) -> Section:
 
 def training(material: Material) -> Section:
     """How the weights were found."""
-    settings, augmentation = material.config.training, material.config.augmentation
-    scratch = material.config.model.weights == "none"
+    settings = material.config.training
+    scratch, head_only = material.config.model.weights == "none", _phase_names(material) == {"head"}
     added = f", gradients of {settings.accumulation_steps} batches added up" if settings.accumulation_steps > 1 else ""
     facts = [
         ("Optimiser", f"AdamW, weight decay {settings.weight_decay:g}, {settings.schedule.replace('_', ' ')} schedule"),
         (
             "Learning rate",
             f"{settings.learning_rate:g}"
-            + ("" if scratch else f"; of an unfrozen pretrained network {settings.fine_tune_learning_rate:g}"),
+            + ("" if scratch or head_only else f"; of an unfrozen pretrained network {settings.fine_tune_learning_rate:g}"),
         ),
         ("Phases", _phases(material)),
         ("Batch", f"{settings.batch_size} images{added}"),
         ("Loss", _loss(material)),
-        (
-            "Augmentation, training images only",
-            f"horizontal flip {plain(augmentation.horizontal_flip)}, vertical flip {plain(augmentation.vertical_flip)}, "
-            f"rotation ±{augmentation.rotation:g}°, zoom ±{augmentation.zoom:.0%}, "
-            f"brightness ±{augmentation.brightness:.0%}, contrast ±{augmentation.contrast:.0%}, "
-            f"mixup {'off' if not augmentation.mixup else f'{augmentation.mixup:g}'}",
-        ),
+        ("Augmentation, training images only", _augmentation(material)),
         ("Selection of the model", f"the epoch with the best validation {settings.monitor.replace('_', ' ')}"),
         ("Early stopping", f"after {settings.patience} epochs without improvement" if settings.patience else "none"),
         ("Averaging of weights", f"exponential, decay {settings.ema_decay:g}" if settings.ema_decay else "none"),
@@ -143,6 +139,48 @@ def training(material: Material) -> Section:
     ]
     imbalance = Text(f"Class imbalance: {_IMBALANCE[settings.imbalance][:1].lower()}{_IMBALANCE[settings.imbalance][1:]}")
     return Section("training", "Training and selection of the model", (Facts(tuple(facts)), imbalance))
+
+
+def _phase_names(material: Material) -> set[str]:
+    return {str(event.get("phase")) for event in material.events if event.get("type") == "phase"}
+
+
+def _augmentation(material: Material) -> str:
+    """What training images went through; where the head learned from stored features, how many augmented copies there were."""
+    settings = material.config.augmentation
+    mixup = f"mixup {'off' if not settings.mixup else f'{settings.mixup:g}'}"
+    every = (
+        f"horizontal flip {plain(settings.horizontal_flip)}, vertical flip {plain(settings.vertical_flip)}, "
+        f"rotation ±{settings.rotation:g}°, zoom ±{settings.zoom:.0%}, "
+        f"brightness ±{settings.brightness:.0%}, contrast ±{settings.contrast:.0%}"
+    )
+    views = _stored_views(material)
+    if not views:
+        return f"{every}, {mixup}"
+    copies = f"{views - 1} augmented {'copy' if views == 2 else 'copies'}"
+    head = "the head learned from stored features of each image " + (
+        "as it is, without augmented copies" if views == 1 else f"and {copies} of it"
+    )
+    if views == 1 and _phase_names(material) <= {"head"}:
+        return f"none of the images: {head}; {mixup}"
+    return f"{every}, {mixup}; while only the head was trained, {head}"
+
+
+def _stored_views(material: Material) -> int:
+    """How many views of each training image the features were stored of, the image itself among them; 0: none were stored.
+
+    The last event that counts the images through the frozen network tells it: `total` is of one process, each of the training
+    images once a view and each of the validation images once.
+    """
+    totals = [
+        event.get("total") for event in material.events if event.get("type") == "prepare" and event.get("what") == "features"
+    ]
+    if not totals or not isinstance(totals[-1], int):
+        return 0
+    sizes = material.rows["split"].value_counts()
+    train, val = (int(sizes.get(split, 0)) for split in ("train", "val"))
+    processes = int(material.event("start").get("processes", 1))
+    return max(1, round((totals[-1] * processes - val) / train)) if train else 0
 
 
 def _phases(material: Material) -> str:
@@ -210,8 +248,8 @@ def _rule(material: Material) -> str:
         target = rule.get("target") or material.card.get("target_sensitivity") or material.config.evaluation.target_sensitivity
         how = f"the highest one with a sensitivity of at least {target:.0%}"
     return (
-        f"The threshold was chosen on the validation set, {how}, and frozen with the model, one unit of the sixth decimal "
-        "below the score that it was chosen by, so that rounding turns no decision."
+        f"The threshold was chosen on the validation set, {how}, and frozen with the model, at most two units of the sixth "
+        "decimal below the score that it was chosen by, so that rounding turns no decision."
     )
 
 
@@ -242,12 +280,12 @@ def evaluation_methods(material: Material) -> Section:
         if known
         else "take each image for a person of its own (they are too narrow where a person has several)"
     )
-    unit = "patients" if known else "images"
+    unit = _unit(material)
     points = (
         "Discrimination: ROC AUC, average precision; at the frozen threshold sensitivity, specificity, precision, accuracy, "
         f"F1. Overall: Brier score. {levels}",
-        f"Intervals are of {settings.confidence:.0%} and {counted}; the threshold stays fixed. {interval_methods(material)}",
-        "Other intervals: the ECE has basic (mirrored) bootstrap limits with 0 as the lowest; calibration slope and intercept "
+        f"Intervals are of {settings.confidence:.0%} and {counted}; {_fixed(material)} {interval_methods(material)}",
+        f"Other intervals: {_ece(material)} calibration slope and intercept have "
         f"a cluster-robust (sandwich) variance with Student's t; net benefit percentiles of {samples:,} resamples of {unit}, "
         "in the table and in the figure; the band of the ROC curve percentiles of 500; predictive values and numbers per 1,000 "
         "are drawn from Jeffreys' posteriors of sensitivity and specificity, at a prevalence that is taken as given.",
@@ -267,8 +305,36 @@ def evaluation_methods(material: Material) -> Section:
     return Section("evaluation-methods", "Evaluation methods", (Points(points), material.ask("fairness")))
 
 
+def _fixed(material: Material) -> str:
+    """Whether the threshold varies in any interval of the evaluation shown."""
+    evaluation = material.shown
+    resampled = evaluation is not None and any(
+        not isinstance(found, str) and isinstance(found.threshold, Interval) for found in evaluation.uncertainty.values()
+    )
+    if evaluation is None or not resampled:
+        return "the threshold stays fixed."
+    samples = min(evaluation.summary.samples, MOST_RESAMPLES)
+    return (
+        "the threshold stays fixed, except in the table of the threshold's own uncertainty, where it is chosen anew in each of "
+        f"{samples:,} resamples of validation and {SPLIT_WORDS[evaluation.split]} {_unit(material)} together."
+    )
+
+
+def _unit(material: Material) -> str:
+    return "patients" if material.patients_known else "images"
+
+
+def _ece(material: Material) -> str:
+    """What stands beside the ECE: an evaluation of an earlier version has limits."""
+    report = None if material.shown is None else material.shown.calibration
+    before = report.before if isinstance(report, CalibrationReport) else None
+    if isinstance(before, CalibrationSummary) and before.ece.method != "none":
+        return "the ECE has basic (mirrored) bootstrap limits with 0 as the lowest;"
+    return "the ECE has none, but stands beside what chance alone gives a calibrated model;"
+
+
 _LIMITS = {
-    "score": "a score interval, whose variance is that of the binormal model or of the patients, whichever is larger",
+    "score": "a score interval, whose variance is that of the binormal model or of the {unit}, whichever is larger",
     "obuchowski": "Obuchowski's variance for clustered data on the logit scale, with Student's t",
     "delong": "DeLong's variance on the logit scale",
     "wilson": "Wilson's interval with the effective number of images",
@@ -281,7 +347,7 @@ def interval_methods(material: Material) -> str:
     evaluation = material.shown
     if evaluation is None:
         return ""
-    unit = "patients" if material.patients_known else "images"
+    unit = _unit(material)
     by_kind: dict[tuple[str, ...], list[str]] = {}
     for name, title in TITLES.items():
         found = [summary[name] for summary in evaluation.levels.values() if isinstance(summary, Summary)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from core.baselines import known
 from core.evaluate import AGAIN, CalibrationReport, DecisionTable, Evaluation
+from core.evaluate.result import REFUSED
 from core.metrics import (
     LEVELS,
     TITLES,
@@ -78,6 +81,7 @@ def performance(material: Material) -> Section:
     for split, found in material.evaluations.items():
         lines = missing_figures(levels_of(material, found))
         blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in lines]
+    blocks += _worst_case(material, evaluation)
     blocks += _threshold(material, evaluation)
     blocks += units.aggregation_blocks(material)
     blocks += gaps.verification_blocks(material)
@@ -125,15 +129,30 @@ def _table(material: Material) -> Table:
         + (", of breasts and patients of the mean of their images' scores" if material.patients_known else "")
         + "; calibrated ones stand under calibration. A dash: see below."
     )
-    boot = [
-        f"{heading}: {summary['auc'].value:.3f} [{summary.bootstrap['auc'][0]:.3f}, {summary.bootstrap['auc'][1]:.3f}]"
-        for heading, summary in columns
-        if isinstance(summary["auc"], Interval) and "auc" in summary.bootstrap
-    ]
-    over = "patients" if material.patients_known else "images"
-    note += f" ROC AUC with the limits of the bootstrap over {over} instead: {'; '.join(boot)}." if boot else ""
     caption = f"Performance with {confidence:.0%} intervals."
     return Table(caption, ("Figure", *(heading for heading, _ in columns)), tuple(rows), note=note)
+
+
+def _worst_case(material: Material, evaluation: Evaluation) -> list[Block]:
+    """Sensitivity and specificity of images where each refused one counts as an error: the figures leave these out."""
+    refused = Counter(item.label for item in evaluation.excluded if item.kind == REFUSED)
+    if not refused:
+        return []
+    summary, counts = evaluation.summary, evaluation.summary.counts
+    rows = []
+    for name, label, right, wrong in (
+        ("Sensitivity", "malignant", counts.tp, counts.fn),
+        ("Specificity", "benign", counts.tn, counts.fp),
+    ):
+        scored, more = right + wrong, refused[label]
+        if isinstance(summary[name.lower()], Interval):
+            worst = f"{right / (scored + more):.3f} ({right:,} of {scored + more:,})"
+            rows.append((name, f"{right / scored:.3f} ({right:,} of {scored:,})", f"{more:,}", worst))
+    if not rows:
+        return []
+    head = ("Figure, images", "Without the refused", "Refused", "Each refused one an error")
+    caption = f"Worst case of the images that were refused a verdict, {SPLIT_WORDS[evaluation.split]} set."
+    return [Table(caption, head, tuple(rows), note="A refused image gets no verdict: somebody must look at it without one.")]
 
 
 def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
@@ -359,12 +378,20 @@ def _decisions(material: Material, evaluation: Evaluation) -> list[DecisionTable
     return [each for each in found if isinstance(each, DecisionTable)]
 
 
+def _breasts(material: Material) -> str:
+    """How many breasts of how many patients were scored: not every patient has both."""
+    summary = None if material.shown is None else material.shown.levels.get("breast")
+    if not isinstance(summary, Summary):
+        return "a patient may have two"
+    return f"{summary.rows:,} breasts are of {summary.patients:,} patients"
+
+
 def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Table:
     rows = tuple((f"{row.threshold:.0%}", told(row.model), signed(row.treat_all), "0") for row in decision.rows)
     unit = UNITS[decision.level]
     whose = {
-        "image": "a patient has several, and the share of patients with cancer is another",
-        "breast": "a patient has two, and the share of patients with cancer is another",
+        "image": "a patient may have several, and the share of patients with cancer is another",
+        "breast": f"{_breasts(material)}, and the share of patients with cancer is another",
         "patient": "this is per person",
     }[decision.level]
     if not material.patients_known:

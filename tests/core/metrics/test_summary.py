@@ -194,3 +194,11 @@ def test_wilson_refuses_impossible_counts(hits: int, total: int, confidence: flo
 def test_an_interval_reads_as_value_and_limits() -> None:
     assert str(Interval(0.78412, 0.741, 0.8236)) == "0.784 [0.741, 0.824]"
     assert f"{Interval(0.78412, 0.741, 0.8236):.2f}" == "0.78 [0.74, 0.82]"
+
+
+def test_the_table_has_one_interval_of_the_auc_and_names_patients_only_where_they_are_known() -> None:
+    y, s, groups = cohort()
+    summary = summarize(y, s, 0.5, groups, samples=100)
+    assert "bootstrap" not in summary.table_rows()[0][3] and summary.table_rows()[0][3].endswith(", by patients")
+    notes = [note for _, _, _, note in summary.table_rows(patients_known=False)]
+    assert "score interval" in notes and "patients" not in " ".join(notes)
