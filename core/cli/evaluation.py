@@ -162,7 +162,7 @@ def _chance(evaluation: Evaluation) -> str:
 
 
 def _lines(evaluation: Evaluation) -> None:
-    from core.evaluate.tested import equivalence_sentence
+    from core.evaluate.tested import equivalence_sentence, omnibus_sentence
 
     report = evaluation.calibration
     if isinstance(report, str):
@@ -194,8 +194,9 @@ def _lines(evaluation: Evaluation) -> None:
         f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {tests} tests; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
     )
-    if alike:
-        print(printable(alike))
+    for words in (omnibus_sentence(evaluation.omnibus), alike):
+        if words:
+            print(printable(words))
 
 
 def _adjusted(row: Subgroup) -> dict[str, float | None]:
@@ -296,6 +297,13 @@ def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
         "–: too few of a class in the group or among the others, or the value is unknown: not tested. The others: images of "
         f"another known value. p adjusted for all {evaluation.subgroups[0].tests} tests of the table (Holm)"
     )
+    if evaluation.omnibus:
+        print("\nall groups of a feature at once (clustered Wald test, F; patients are the clusters)")
+        tests = [
+            (row.feature, row.figure, str(row.groups), f"{row.wald:.2f}", f"{row.p:.4f}", f"{row.adjusted:.4f}")
+            for row in evaluation.omnibus
+        ]
+        print_table(tests, ("feature", "figure", "groups", "Wald", "p", f"p adjusted for {len(tests)} tests"))
 
 
 def _shortcut_table(evaluation: Evaluation) -> None:

@@ -14,7 +14,7 @@ from core.config.schema import EvaluationConfig
 from core.data import is_synthetic
 from core.errors import BadRun, NotEnoughData
 from core.evaluate.columns import metadata
-from core.evaluate.figures import calibration_of, decision_of, levels_of, shortcuts_of, subgroups_of, uncertainty_of
+from core.evaluate.figures import calibration_of, decision_of, levels_of, omnibus_of, shortcuts_of, subgroups_of, uncertainty_of
 from core.evaluate.files import lock, read_evaluation, read_facts, read_predictions, write_evaluation, write_facts
 from core.evaluate.freezing import complete, frozen_rule
 from core.evaluate.result import COLUMNS, VERSION, Evaluation, Opening, Refreeze
@@ -247,6 +247,7 @@ def _parts(
         "decisions": {level: decision_of(predictions, card, settings, level=level, validation=validation) for level in others},
         "uncertainty": {} if on_validation else uncertainty_of(predictions, card, validation, frozen_rule(card), settings),
         "subgroups": subgroups_of(predictions, float(card["threshold"]), settings),
+        "omnibus": omnibus_of(predictions, float(card["threshold"])),
         "equivalence_margin": settings.equivalence_margin,
         "shortcuts": shortcuts_of(predictions, training, settings),
         "decision": decision_of(predictions, card, settings),

@@ -38,6 +38,7 @@ from core.metrics import (
     threshold_uncertainty,
 )
 from core.metrics.freezing import calibrate_level
+from core.metrics.omnibus import Omnibus, omnibus_tests
 from core.metrics.shortcuts import with_counts
 from core.metrics.summary import why_not
 
@@ -146,6 +147,18 @@ def subgroups_of(predictions: pd.DataFrame, threshold: float, settings: Evaluati
         grouping(predictions),
         lesions=LESIONS,
         confidence=settings.confidence,
+    )
+
+
+def omnibus_of(predictions: pd.DataFrame, threshold: float) -> tuple[Omnibus, ...]:
+    """A test of all groups at once for each column that makes some, and figure."""
+    return omnibus_tests(
+        predictions["label"],
+        predictions["score"],
+        threshold,
+        predictions["patient_id"],
+        grouping(predictions),
+        lesions=LESIONS,
     )
 
 
