@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIGURES = ("figure", "value", "interval", "note")
 NAMED = 5  # images left out that are named before "and 12 more"
 # What an evaluation may be told; everything else of the section is frozen with the model.
-SETTABLE = ("bootstrap_samples", "confidence", "numeric_columns")
+SETTABLE = ("bootstrap_samples", "confidence", "numeric_columns", "category_columns")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -322,7 +322,8 @@ def _shortcut_table(evaluation: Evaluation) -> None:
     if not audit.learned_on:
         print("an AUC below 0.5 is chance too: with few patients, cross-validation errs to that side")
     if audit.left_out:
-        print(f"tell nothing (never vary, or name nearly every image): {', '.join(audit.left_out)}")
+        names = ", ".join(audit.left_out)
+        print(f"tell nothing (never vary in the scored or the training images, or name nearly every image): {names}")
 
 
 def _decision_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:

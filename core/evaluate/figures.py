@@ -10,7 +10,7 @@ import pandas as pd
 from core.config.schema import EvaluationConfig
 from core.data.identity import patients_known
 from core.errors import NotEnoughData
-from core.evaluate.columns import LESIONS, OF_FILE, grouping
+from core.evaluate.columns import LESIONS, OF_FILE, further_columns, grouping
 from core.evaluate.result import CalibrationReport, DecisionTable, NetBenefit
 from core.metrics import (
     LEVELS,
@@ -174,7 +174,7 @@ def shortcuts_of(predictions: pd.DataFrame, training: pd.DataFrame | None, setti
             predictions["label"],
             predictions["score"],
             predictions["patient_id"],
-            audited[columns_for_audit(audited, (*OF_FILE, *settings.numeric_columns))],
+            audited[columns_for_audit(audited, (*OF_FILE, *further_columns(settings)))],
             training=None if training is None else (training["label"], with_counts(training)),
             numeric=settings.numeric_columns,
             confidence=settings.confidence,

@@ -194,7 +194,8 @@ def shortcuts(material: Material) -> Section:
     note = "Pairs: share of the pairs of a malignant and a benign image that share the value, on which the third column rests."
     note += f" Gradient boosting on all columns together: {told(boosted)}." if boosted else ""
     note += (
-        f" Left out, since they never vary or name nearly every image: {', '.join(map(feature_title, audit.left_out))}."
+        f" Left out, since they never vary in the scored or the training images, or name nearly every image: "
+        f"{', '.join(map(feature_title, audit.left_out))}."
         if audit.left_out
         else ""
     )
