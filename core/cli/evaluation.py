@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FIGURES = ("figure", "value", "interval", "note")
 NAMED = 5  # images left out that are named before "and 12 more"
 # What an evaluation may be told; everything else of the section is frozen with the model.
-SETTABLE = ("bootstrap_samples", "confidence", "numeric_columns")
+SETTABLE = ("bootstrap_samples", "confidence", "numeric_columns", "category_columns")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -182,7 +182,7 @@ def _chance(evaluation: Evaluation) -> str:
 
 
 def _lines(evaluation: Evaluation) -> None:
-    from core.evaluate.tested import equivalence_sentence
+    from core.evaluate.tested import equivalence_sentence, omnibus_sentence
 
     report = evaluation.calibration
     if isinstance(report, str):
@@ -214,8 +214,9 @@ def _lines(evaluation: Evaluation) -> None:
         f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {tests} tests; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
     )
-    if alike:
-        print(printable(alike))
+    for words in (omnibus_sentence(evaluation.omnibus), alike):
+        if words:
+            print(printable(words))
 
 
 def _adjusted(row: Subgroup) -> dict[str, float | None]:
@@ -316,6 +317,13 @@ def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
         "–: too few of a class in the group or among the others, or the value is unknown: not tested. The others: images of "
         f"another known value. p adjusted for all {evaluation.subgroups[0].tests} tests of the table (Holm)"
     )
+    if evaluation.omnibus:
+        print("\nall groups of a feature at once (clustered Wald test, F; patients are the clusters)")
+        tests = [
+            (row.feature, row.figure, str(row.groups), f"{row.wald:.2f}", f"{row.p:.4f}", f"{row.adjusted:.4f}")
+            for row in evaluation.omnibus
+        ]
+        print_table(tests, ("feature", "figure", "groups", "Wald", "p", f"p adjusted for {len(tests)} tests"))
 
 
 def _shortcut_table(evaluation: Evaluation) -> None:
@@ -334,7 +342,8 @@ def _shortcut_table(evaluation: Evaluation) -> None:
     if not audit.learned_on:
         print("an AUC below 0.5 is chance too: with few patients, cross-validation errs to that side")
     if audit.left_out:
-        print(f"tell nothing (never vary, or name nearly every image): {', '.join(audit.left_out)}")
+        names = ", ".join(audit.left_out)
+        print(f"tell nothing (never vary in the scored or the training images, or name nearly every image): {names}")
 
 
 def _decision_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:

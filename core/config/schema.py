@@ -391,6 +391,12 @@ class EvaluationConfig(_Section):
         description="Columns of the manifest, besides age, height and width, that measure something: the shortcut audit takes "
         "them for numbers. All other columns are categories, also those written in digits (scanner, machine_id, site).",
     )
+    category_columns: tuple[str, ...] = Field(
+        (),
+        title="Category columns",
+        description="Columns of the manifest, besides the known ones, that name how or where an image was made: the shortcut "
+        "audit takes them for categories. A column that no name here stands for is not audited.",
+    )
 
 
 class DashboardConfig(_Section):

@@ -15,6 +15,7 @@ import pandas as pd
 from core.data import LABELS, SPLITS
 
 if TYPE_CHECKING:
+    from core.config.schema import EvaluationConfig
     from core.data.cache import CachedImage
 
 # Columns of a manifest that say how, where or of whom an image was made.
@@ -79,6 +80,11 @@ def metadata(rows: pd.DataFrame, facts: dict[Any, dict[str, str]], extra: Sequen
             table.loc[chosen["label"] != "malignant", name] = ""
     order = [name for name in dict.fromkeys((*KNOWN, *OF_FILE, *LESIONS, *others)) if name in table.columns]
     return table[[name for name in order if (table[name] != "").any()]]
+
+
+def further_columns(settings: EvaluationConfig) -> tuple[str, ...]:
+    """The columns of a manifest besides the known ones that the settings want audited: numbers, then categories."""
+    return (*settings.numeric_columns, *settings.category_columns)
 
 
 def grouping(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -13,8 +13,8 @@ from core.baselines import for_rows
 from core.config.schema import EvaluationConfig
 from core.data import is_synthetic
 from core.errors import BadRun, NotEnoughData
-from core.evaluate.columns import metadata
-from core.evaluate.figures import calibration_of, decision_of, levels_of, shortcuts_of, subgroups_of, uncertainty_of
+from core.evaluate.columns import further_columns, metadata
+from core.evaluate.figures import calibration_of, decision_of, levels_of, omnibus_of, shortcuts_of, subgroups_of, uncertainty_of
 from core.evaluate.files import lock, read_evaluation, read_facts, read_predictions, write_evaluation, write_facts
 from core.evaluate.freezing import complete, frozen_rule
 from core.evaluate.result import COLUMNS, VERSION, Evaluation, Opening, Refreeze
@@ -102,7 +102,7 @@ def evaluate(
     if split != "train" and facts is None:
         facts = training_facts(manifest, cache, None if progress is None else lambda: progress(len(rows), len(rows)))
         presence.require()
-    training = None if facts is None else training_metadata(manifest, facts, settings.numeric_columns)
+    training = None if facts is None else training_metadata(manifest, facts, further_columns(settings))
     parts = _parts(run, split, predictions, training, card, settings)
     run = _now(run, presence)  # a moment ago it may have been renamed; while the lock is held it cannot be
     with lock(run):
@@ -177,7 +177,7 @@ def remake(run: Run, split: str = "test", *, settings: EvaluationConfig | None =
         from core.data.cache import PreparedCache, cache_root
 
         facts = training_facts(manifest, PreparedCache(cache_root(), config.preprocessing))
-    training = None if facts is None else training_metadata(manifest, facts, settings.numeric_columns)
+    training = None if facts is None else training_metadata(manifest, facts, further_columns(settings))
     evaluation = replace(found, version=VERSION, **_parts(run, split, found.predictions, training, card, settings))
     with lock(run):
         presence.require()
@@ -216,7 +216,7 @@ def _predictions(rows: pd.DataFrame, scored: Scored, card: dict[str, Any], setti
     calibration = Calibration.from_dict(card.get("calibration"))
     if calibration.method != "none":
         frame["calibrated"] = [f"{value:.{DECIMALS}f}" for value in calibration.apply(frame["score"])]
-    known = metadata(rows, scored.facts, settings.numeric_columns)
+    known = metadata(rows, scored.facts, further_columns(settings))
     return frame.join(known[[name for name in known.columns if name not in frame.columns]]).reset_index(drop=True)
 
 
@@ -247,6 +247,7 @@ def _parts(
         "decisions": {level: decision_of(predictions, card, settings, level=level, validation=validation) for level in others},
         "uncertainty": {} if on_validation else uncertainty_of(predictions, card, validation, frozen_rule(card), settings),
         "subgroups": subgroups_of(predictions, float(card["threshold"]), settings),
+        "omnibus": omnibus_of(predictions, float(card["threshold"])),
         "equivalence_margin": settings.equivalence_margin,
         "shortcuts": shortcuts_of(predictions, training, settings),
         "decision": decision_of(predictions, card, settings),

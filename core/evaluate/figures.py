@@ -10,7 +10,7 @@ import pandas as pd
 from core.config.schema import EvaluationConfig
 from core.data.identity import patients_known
 from core.errors import NotEnoughData
-from core.evaluate.columns import LESIONS, OF_FILE, grouping
+from core.evaluate.columns import LESIONS, OF_FILE, further_columns, grouping
 from core.evaluate.result import CalibrationReport, DecisionTable, NetBenefit
 from core.metrics import (
     LEVELS,
@@ -38,6 +38,7 @@ from core.metrics import (
     threshold_uncertainty,
 )
 from core.metrics.freezing import calibrate_level
+from core.metrics.omnibus import Omnibus, omnibus_tests
 from core.metrics.shortcuts import with_counts
 from core.metrics.summary import why_not
 
@@ -149,6 +150,18 @@ def subgroups_of(predictions: pd.DataFrame, threshold: float, settings: Evaluati
     )
 
 
+def omnibus_of(predictions: pd.DataFrame, threshold: float) -> tuple[Omnibus, ...]:
+    """A test of all groups at once for each column that makes some, and figure."""
+    return omnibus_tests(
+        predictions["label"],
+        predictions["score"],
+        threshold,
+        predictions["patient_id"],
+        grouping(predictions),
+        lesions=LESIONS,
+    )
+
+
 def shortcuts_of(predictions: pd.DataFrame, training: pd.DataFrame | None, settings: EvaluationConfig) -> ShortcutAudit | str:
     """How far metadata alone tell the label, and what the model tells beyond them; or why that cannot be said.
 
@@ -161,7 +174,7 @@ def shortcuts_of(predictions: pd.DataFrame, training: pd.DataFrame | None, setti
             predictions["label"],
             predictions["score"],
             predictions["patient_id"],
-            audited[columns_for_audit(audited, (*OF_FILE, *settings.numeric_columns))],
+            audited[columns_for_audit(audited, (*OF_FILE, *further_columns(settings)))],
             training=None if training is None else (training["label"], with_counts(training)),
             numeric=settings.numeric_columns,
             confidence=settings.confidence,

@@ -26,6 +26,7 @@ from core.metrics import (
     ThresholdUncertainty,
     plain_figure,
 )
+from core.metrics.omnibus import Omnibus
 
 MARGIN = float(EvaluationConfig.model_fields["equivalence_margin"].default)
 VERSION = 2  # of an entry of evaluation.json
@@ -200,6 +201,7 @@ class Evaluation:
     `uncertainty`, by level, resamples validation and this split together: what the choice of the threshold adds to the
     intervals at the frozen one.
 
+    `omnibus` tests all groups of a feature at once, for each feature and figure.
     `equivalence_margin` is the difference up to which a subgroup counts as equivalent to the others, as it was set.
 
     What an evaluation by an earlier version lacks is AGAIN (a note), or empty.
@@ -227,6 +229,7 @@ class Evaluation:
     calibrations: dict[str, CalibrationReport | str] = field(default_factory=dict)
     decisions: dict[str, DecisionTable | str] = field(default_factory=dict)
     uncertainty: dict[str, ThresholdUncertainty | str] = field(default_factory=dict)
+    omnibus: tuple[Omnibus, ...] = ()
     equivalence_margin: float = MARGIN
     version: int = VERSION
     folder: Path | None = None
@@ -310,6 +313,7 @@ class Evaluation:
             "calibrations": {level: _plain(each) for level, each in self.calibrations.items()},
             "decisions": {level: _plain(each) for level, each in self.decisions.items()},
             "uncertainty": {level: _plain(each) for level, each in self.uncertainty.items()},
+            "omnibus": [row.as_dict() for row in self.omnibus],
             "equivalence_margin": self.equivalence_margin,
             "baselines": self.baselines if isinstance(self.baselines, str) else [asdict(row) for row in self.baselines],
             "excluded": [asdict(item) for item in self.excluded],
@@ -357,6 +361,7 @@ class Evaluation:
                 level: each if isinstance(each, str) else ThresholdUncertainty.from_dict(each)
                 for level, each in plain.get("uncertainty", {}).items()
             },
+            omnibus=tuple(Omnibus.from_dict(row) for row in plain.get("omnibus", ())),
             equivalence_margin=plain.get("equivalence_margin", MARGIN),
             version=plain.get("version", 1),
             folder=folder,

@@ -16,6 +16,7 @@ from core.metrics.subgroups import UNKNOWN
 
 if TYPE_CHECKING:
     from core.metrics import Subgroup
+    from core.metrics.omnibus import Omnibus
 
 LEVEL = 0.05
 
@@ -72,6 +73,24 @@ def equivalence_sentence(rows: Sequence[Subgroup], margin: float) -> str:
         f"Shown to be equivalent within ±{margin:g} (the whole interval of the difference lies within it; not adjusted for "
         f"the number of tests): {sum(shown.values())} of {sum(made.values())} ({by_figure}).{neither}"
     )
+
+
+def omnibus_sentence(rows: Sequence[Omnibus]) -> str:
+    """Which features differ, all their groups at once, in words; "" where nothing was tested."""
+    if not rows:
+        return ""
+    apart = [
+        f"{row.feature} ({_FIGURES[row.figure]}, p {'< 0.001' if row.adjusted < 0.001 else f'= {row.adjusted:.3f}'})"
+        for row in rows
+        if row.adjusted < LEVEL
+    ]
+    tests = f"{len(rows)} test{'' if len(rows) == 1 else 's'}"
+    return f"All groups of a feature at once (clustered Wald test, one a feature and figure, adjusted for {tests}): " + (
+        f"a difference is shown for {', '.join(apart)}." if apart else "no feature is shown to differ."
+    )
+
+
+_FIGURES = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
 def _tests(rows: Sequence[Subgroup]) -> list[tuple[Subgroup, Tested]]:

@@ -223,8 +223,8 @@ def shortcut_audit(
     """Audit scores `s` for labels `y` with the columns of `metadata`, all (n,) and row by row.
 
     The columns in NUMBERS and in `numeric` are numbers, whose effect may bend (linear and quantile steps); all others are
-    categories, whatever they are written with. A missing value is a value of its own. Columns that never vary, or that name
-    nearly every image apart, are left out and listed. The same seed gives the same audit.
+    categories, whatever they are written with. A missing value is a value of its own. Columns that never vary in the scored
+    or the training images, or that name nearly every image apart, are left out and listed. The same seed gives the same audit.
 
     Args:
         training: labels and metadata of the images that the model was trained on; None cross-validates in `folds`.
@@ -350,7 +350,10 @@ class _Learner:
     ) -> None:
         self.labels, self.fold, self.seed = labels, fold, seed
         found = {
-            str(name): _encoder(taught[name], name in numbers) if name in taught.columns else None for name in metadata.columns
+            str(name): _encoder(taught[name], name in numbers)
+            if name in taught.columns and np.unique(categories(metadata[name]).astype(str)).size > 1
+            else None
+            for name in metadata.columns
         }
         self.encoders = {name: encode for name, encode in found.items() if encode is not None}
         self.left_out = tuple(name for name, encode in found.items() if encode is None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence, equivalent
+from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
 from core.metrics import Interval
 from core.metrics.shortcuts import OF_PATIENT
 from dashboard import components, kept
@@ -89,7 +89,8 @@ def subgroups(scene: Scene) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         shown = kept.segmented("Figure", SHOWN, "evaluate:subgroup_figure", hide_label=True)
         alike = equivalence_sentence(every, scene.found.equivalence_margin)
-        st.markdown(f"{_finding(every)} {components.plain(alike)}".strip(), width="stretch")
+        at_once = omnibus_sentence(scene.found.omnibus)
+        st.markdown(f"{_finding(every)} {components.plain(f'{at_once} {alike}')}".strip(), width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(GROUP_HELP.format(people=scene.people))
     # A kind of lesion is one of malignant images: only how many of them are found can be told.

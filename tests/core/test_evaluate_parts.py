@@ -226,6 +226,12 @@ def test_a_column_that_the_settings_call_numeric_is_audited_as_a_number(run: Fak
     assert "thickness" not in scored(run).columns
 
 
+def test_a_column_that_the_settings_call_a_category_is_audited_as_one(run: FakeRun) -> None:
+    change_manifest(run, lambda frame: frame.assign(paddle=["12" if i % 3 else "7" for i in range(len(frame))]))
+    settings = EvaluationConfig(bootstrap_samples=100, category_columns=("paddle",))
+    assert "paddle" in {row.feature for row in scored(run, settings=settings).shortcuts.features}
+
+
 def test_net_benefit_and_calibration_are_per_image_breast_and_patient(run: FakeRun) -> None:
     """A malignant patient with a benign image: half the patients are malignant, and a quarter of the images."""
     change_manifest(run, lambda frame: frame.assign(label=frame["label"].where(frame["view"] == "CC", "benign")))

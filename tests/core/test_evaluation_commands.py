@@ -34,7 +34,7 @@ def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path,
     main(["evaluate", "one", "--full"])
     out = capsys.readouterr().out
     assert "opened 2 times" in out and "minus others" in out and "label told from" in out
-    assert "AUC by patient under other rules" in out
+    assert "AUC by patient under other rules" in out and "all groups of a feature at once" in out
     for level in ("image", "breast", "patient"):
         assert f"net benefit per {level}, " in out and f"calibration by {level}, predicting the prevalence: Brier" in out
 

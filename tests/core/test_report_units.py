@@ -233,6 +233,7 @@ def test_tests_are_counted_as_they_were_adjusted_for(tmp_path: Path) -> None:
     ) == pytest.approx(min(1.0, 12 * smallest))
     text = text_of(gather(run, FakePredictor(run.card)))
     assert "in 12 tests, for which the p values are adjusted" in text and "adjusted for the 12 tests of the table" in text
+    assert "All groups of a feature at once (clustered Wald test" in text
     assert "all other images whose value is known" in text and "Not in it: an unknown value" in text
 
 

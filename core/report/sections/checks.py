@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.evaluate import AGAIN
-from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence, equivalent
+from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
 from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
@@ -36,7 +36,8 @@ def subgroups(material: Material) -> Section:
         f"{len(found)} groups on the {words} set. {len(compared)} were compared with all other images whose value is known, in "
         f"{count_tests(found)} tests, for which the p values are adjusted (Holm); {len(small)} of the groups differ at 0.05 "
         "after that. A group that does not differ has not been shown to be equal: most groups are small, and groups overlap in "
-        f"what else sets them apart. {equivalence_sentence(found, evaluation.equivalence_margin)}"
+        f"what else sets them apart. {equivalence_sentence(found, evaluation.equivalence_margin)} "
+        f"{omnibus_sentence(evaluation.omnibus)}"
     )
     blocks: list[Block] = [Text(text.strip())]
     if small:
@@ -193,7 +194,8 @@ def shortcuts(material: Material) -> Section:
     note = "Pairs: share of the pairs of a malignant and a benign image that share the value, on which the third column rests."
     note += f" Gradient boosting on all columns together: {told(boosted)}." if boosted else ""
     note += (
-        f" Left out, since they never vary or name nearly every image: {', '.join(map(feature_title, audit.left_out))}."
+        f" Left out, since they never vary in the scored or the training images, or name nearly every image: "
+        f"{', '.join(map(feature_title, audit.left_out))}."
         if audit.left_out
         else ""
     )

@@ -272,3 +272,12 @@ def test_the_added_value_is_a_logistic_regressions_with_patients_as_clusters() -
     error = np.linalg.inv((design * weight[:, None]).T @ design)[0, 0] ** 0.5
     assert found.value == pytest.approx(fit.coef_[0, 0], abs=1e-4) and p < 1e-6
     assert (found.high - found.low) / 2 / 1.96 == pytest.approx(error, rel=0.05)
+
+
+@pytest.mark.parametrize("taught", [True, False])
+def test_a_column_that_is_constant_where_it_is_scored_is_left_out(taught: bool) -> None:
+    y, groups, metadata = cohort(80)
+    scored = metadata.assign(implant="no")
+    varied = metadata.assign(implant=np.where(np.arange(len(metadata)) % 2, "no", "yes"))
+    audit = shortcut_audit(y, np.random.default_rng(1).random(y.size), groups, scored, training=(y, varied) if taught else None)
+    assert "implant" in audit.left_out and "implant" not in [row.feature for row in audit.features]

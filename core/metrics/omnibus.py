@@ -1,0 +1,143 @@
+"""One test for each feature and figure: whether its groups differ at all, all of them at once.
+
+Testing each group against the others asks as many questions as there are groups, and misses a feature whose groups all differ a
+little. Here the AUC, sensitivity or specificity of a feature's k groups are compared by a Wald test of k - 1 contrasts, with a
+covariance that sums over patients, who may have images in several groups. With d patients less one it is referred to F with
+k - 1 and d - k + 2 degrees of freedom, which is stricter than chi-square with few patients.
+
+A share of 0 or 1 shows no variance of its own: it gets that of a share with half a patient more on either side.
+
+Sources: Wald, Trans Am Math Soc 1943;54:426. Korn, Graubard, Am Stat 1990;44:270 (adjusted Wald statistic, F).
+Obuchowski, Biometrics 1997;53:567 (covariance of AUCs). Holm, Scand J Stat 1979;6:65.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import f
+
+from core.errors import NotEnoughData
+from core.metrics.bootstrap import Patients
+from core.metrics.checks import Labels, Scores, checked
+from core.metrics.delong import auc_parts
+from core.metrics.subgroups import UNKNOWN, categories, holm
+from core.metrics.summary import why_not
+
+
+@dataclass(frozen=True)
+class Omnibus:
+    """Whether `groups` groups of a feature differ in a figure ("auc", "sensitivity", "specificity").
+
+    `wald` is the chi-square statistic with groups - 1 degrees of freedom, `p` that of its F, and `adjusted` the same adjusted
+    for all `tests` of the table (Holm). Groups of unknown value, or with too few patients for the figure, are not in it.
+    """
+
+    feature: str
+    figure: str
+    groups: int
+    wald: float
+    p: float
+    adjusted: float = 1.0
+    tests: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Omnibus:
+        """What `as_dict` gave, read back equal."""
+        return cls(**plain)
+
+
+def omnibus_tests(
+    y: ArrayLike, s: ArrayLike, threshold: float, groups: ArrayLike, features: pd.DataFrame, *, lesions: Sequence[str] = ()
+) -> tuple[Omnibus, ...]:
+    """A test for each column of `features` and figure that two groups or more have; arguments as of `subgroups`.
+
+    Raises:
+        NotEnoughData: as `subgroups`.
+    """
+    labels, scores = checked(y, s)
+    if len(features) != labels.size:
+        raise NotEnoughData(f"Subgroups: expected {labels.size} rows of features, one an image, got {len(features)}.")
+    patients, called = Patients.of(groups), scores >= threshold
+    found: list[Omnibus] = []
+    for feature in features.columns:
+        values = categories(features[feature])
+        masks = [values == value for value in sorted(set(values) - {UNKNOWN})]
+        tested = {
+            "auc": None if feature in lesions else _areas(labels, scores, patients, masks),
+            "sensitivity": _shares(called, patients, masks, labels, "sensitivity"),
+            "specificity": None if feature in lesions else _shares(~called, patients, masks, ~labels, "specificity"),
+        }
+        for figure, result in tested.items():
+            if result is not None:
+                found.append(Omnibus(str(feature), figure, *result))
+    adjusted = holm([each.p for each in found])
+    return tuple(replace(each, adjusted=float(p), tests=len(found)) for each, p in zip(found, adjusted, strict=True))
+
+
+def wald_test(estimates: Scores, covariance: NDArray[np.float64], patients: int) -> tuple[float, float] | None:
+    """The statistic of all k estimates (k,) being equal, and its p by F; None where the covariance does not allow it."""
+    contrasts = np.eye(estimates.size)[1:] - np.eye(estimates.size)[0]
+    between, spread = contrasts @ estimates, contrasts @ covariance @ contrasts.T
+    count, free = contrasts.shape[0], patients - 1
+    if free - count + 1 < 1 or np.linalg.matrix_rank(spread, hermitian=True) < count:
+        return None
+    wald = float(between @ np.linalg.solve(spread, between))
+    return wald, float(f.sf((free - count + 1) / (free * count) * wald, count, free - count + 1))
+
+
+def _shares(
+    right: Labels, patients: Patients, masks: Sequence[Labels], of_class: Labels, name: str
+) -> tuple[int, float, float] | None:
+    inside = [mask & of_class for mask in masks]
+    enough = []
+    for rows in inside:
+        count = int(np.unique(patients.index[rows]).size)
+        if not why_not(name, {"malignant": count, "benign": count}):
+            enough.append(rows)
+    if len(enough) < 2:
+        return None
+    shares = np.array([right[rows].mean() for rows in enough])
+    moved = np.stack(
+        [
+            np.bincount(patients.index[rows], weights=(right[rows] - share) / rows.sum(), minlength=patients.count)
+            for rows, share in zip(enough, shares, strict=True)
+        ]
+    )
+    people = int(np.unique(patients.index[np.logical_or.reduce(enough)]).size)
+    covariance = people / (people - 1) * moved @ moved.T
+    for place, (rows, share) in enumerate(zip(enough, shares, strict=True)):
+        if share in (0.0, 1.0):
+            own = np.unique(patients.index[rows]).size
+            guess = (share * own + 0.5) / (own + 1)
+            covariance[place, place] = guess * (1 - guess) / own
+    result = wald_test(shares, covariance, people)
+    return None if result is None else (len(enough), *result)
+
+
+def _areas(labels: Labels, scores: Scores, patients: Patients, masks: Sequence[Labels]) -> tuple[int, float, float] | None:
+    parts, taken = [], []
+    for mask in masks:
+        counts = {
+            name: int(np.unique(patients.index[mask & rows]).size)
+            for name, rows in (("malignant", labels), ("benign", ~labels))
+        }
+        if not why_not("auc", counts):
+            parts.append(auc_parts(labels[mask], scores[mask], Patients(patients.index[mask], patients.count)))
+            taken.append(mask)
+    if len(parts) < 2:
+        return None
+    used = np.logical_or.reduce(taken)
+    people = min(int(np.unique(patients.index[used & rows]).size) for rows in (labels, ~labels))
+    covariance = np.array([[one.covariance(two) for two in parts] for one in parts])
+    result = wald_test(np.array([part.area for part in parts]), covariance, people)
+    return None if result is None else (len(parts), *result)
