@@ -24,8 +24,8 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEnd
 from benchmarks.prepare import drawn_breast
 from benchmarks.timing import best_of
 from core.images import read
-from core.images.dicom_file import open_dicom
-from core.images.dicom_pixels import layout_of, stored_values
+from core.images.dicom.file import open_dicom
+from core.images.dicom.pixels import layout_of, stored_values
 
 _REPEATS = 3
 _JPEG = "1.2.840.10008.1.2.4."

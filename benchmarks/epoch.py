@@ -28,8 +28,8 @@ from benchmarks.epoch_contestants import BATCH, CONTESTANTS, MODEL, SIZE, Task, 
 from benchmarks.images import taken
 from core.config import Config, load_config
 from core.data import read_manifest
-from core.data.demo import make_demo
-from core.training import Run
+from core.demo import make_demo
+from core.runs import Run
 
 IMAGES, ROUNDS = 320, 5
 MANIFEST, ROUNDS_SETTING = "MAMMOLAB_EPOCH_MANIFEST", "MAMMOLAB_EPOCH_ROUNDS"

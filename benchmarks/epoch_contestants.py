@@ -86,7 +86,8 @@ def main() -> None:
 
 
 def _ours(task: Task) -> Iterator[Turn | str]:
-    from core.training import Run, train
+    from core.runs import Run
+    from core.training.loop import train
 
     run = Run(Path(task.run))
     images, precision = len(_training_rows(task)), ""
@@ -107,8 +108,8 @@ def _ours(task: Task) -> Iterator[Turn | str]:
 def _ceiling(task: Task) -> Iterator[Turn | str]:
     import torch
 
-    from core.training.depthwise import quicken
-    from core.training.memory import kept_memory
+    from core.training.cpu.depthwise_bf16 import quicken
+    from core.training.cpu.malloc import kept_memory
 
     with ExitStack() as stack:
         stack.enter_context(kept_memory(torch.device("cpu")))
@@ -125,8 +126,8 @@ def _stepping(task: Task, *, prepare: Callable[[Any], int], fused: bool | None) 
 
     from core.config import ModelConfig
     from core.model import build_model
-    from core.training import Run
-    from core.training.machine import thread_count
+    from core.runs import Run
+    from core.training.device import thread_count
 
     torch.set_num_threads(thread_count(Run(Path(task.run)).config().training, shares_machine=False))
     model = build_model(ModelConfig(name=MODEL)).to(memory_format=torch.channels_last).train()

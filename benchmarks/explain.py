@@ -90,7 +90,7 @@ def _warm() -> None:
     """What the Explain page waits for: the first heatmap of a run, that of the next image, the same one again."""
     for noisy in ("streamlit.runtime.caching.cache_data_api", "streamlit.runtime.scriptrunner_utils.script_run_context"):
         logging.getLogger(noisy).setLevel(logging.ERROR)  # there is no page here
-    from dashboard import images, results
+    from dashboard.cache import images, results
 
     load = mock.patch("core.predict.load_model", wraps=load_model)
     with tempfile.TemporaryDirectory() as folder, load as loads:
@@ -102,7 +102,7 @@ def _warm() -> None:
 
 def _random_run(folder: Path) -> tuple[Any, list[Path]]:
     """A run with random weights (EfficientNet-B0, 512 px), and three images for it."""
-    from core.training import Run
+    from core.runs import Run
 
     recipe, config = Recipe(size=512), ModelConfig(name="efficientnet_b0")
     card = {"model": config.model_dump(), "recipe": recipe.model_dump(), "recipe_hash": recipe.hash, "threshold": 0.5}

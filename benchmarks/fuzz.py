@@ -1,4 +1,4 @@
-"""The fuzz corpus of tests/core/images: every hostile, broken or strange file is returned sound or refused with a reason.
+"""The fuzz corpus of tests/builders: every hostile, broken or strange file is returned sound or refused with a reason.
 
 Runs in two worker processes: a crash, or a case of more than 5 s, costs that case only. With the environment variable
 MAMMOLAB_FUZZ_FOLDER set to a folder of real images, damaged copies of its first 200 files (below 3 MB) are tried as well.
@@ -12,13 +12,13 @@ from collections import Counter
 from pathlib import Path
 
 PATIENCE_S = 5.0  # for one file
-_CORPUS = Path(__file__).resolve().parents[1] / "tests" / "core" / "images"
+_CORPUS = Path(__file__).resolve().parents[1] / "tests"
 
 
 def run() -> None:
     """Print what became of the cases, the slowest, and the largest growth of memory."""
     sys.path.insert(0, str(_CORPUS))
-    results = importlib.import_module("damage_runner").run_cases(patience_s=PATIENCE_S)
+    results = importlib.import_module("builders.damage_runner").run_cases(patience_s=PATIENCE_S)
     counts = Counter(result.outcome for result in results)
     outcomes = ("returned", "refused", "wrong", "crashed", "hung")
     print(f"{len(results)} cases: " + ", ".join(f"{counts[name]} {name}" for name in outcomes))

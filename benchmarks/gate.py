@@ -31,7 +31,7 @@ from core.gate import Distance, fit_gate, statistics_of
 from core.images import encode_png, read
 from core.images.mammogram import Pixels
 from core.predict import Prediction, Predictor
-from core.training import Run
+from core.runs import Run
 
 PREFIX = "MAMMOLAB_GATE_"
 EACH = 12  # drawings of a kind

@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 from benchmarks.images import taken
 from core.config import Config, ModelConfig, load_config
 from core.data import read_manifest
-from core.data.demo import make_demo
+from core.demo import make_demo
 from core.model import build_model
-from core.training import Run, train
+from core.runs import Run
+from core.training.loop import train
 
 MODEL, SIZE, PATIENTS = "mobilenetv2_100", 224, 60
 MANIFEST, IMAGES = "MAMMOLAB_HEAD_MANIFEST", 640

@@ -26,10 +26,10 @@ import numpy as np
 
 from benchmarks.prepare import drawn_breast
 from core.config import Config, Recipe, dump_config, load_config
-from core.data.demo import make_demo
+from core.demo import make_demo
 
 if TYPE_CHECKING:
-    from dashboard.images import ImageRef
+    from dashboard.cache.images import ImageRef
 
 ROOT = Path(__file__).parents[1]
 MOVES = 40
@@ -93,18 +93,19 @@ def write_dicom(path: Path) -> None:
 
 def in_server(folder: Path) -> None:
     """The message that the page's picture comes in, made again and again with another clip limit."""
-    from dashboard import images, tuner
+    from dashboard.asgi import preview_api
+    from dashboard.cache import images
 
     image = images.image_ref(folder / "large.dcm")
-    seen, spot = tuner.Seen(tuner.geometry_of(image, Recipe())), (0.4, 0.5)
+    seen, spot = preview_api.Seen(preview_api.geometry_of(image, Recipe())), (0.4, 0.5)
 
     def ours(recipe: Recipe) -> None:
-        tuner.picture(image, recipe, spot, seen)
+        preview_api.picture(image, recipe, spot, seen)
 
     def naive(recipe: Recipe) -> None:
         from core.images.encode import encode_png
         from core.preprocessing import prepare
-        from dashboard.preview import neutral
+        from core.preprocessing.preview import neutral
 
         mammogram = images.mammogram(image, recipe)
         large = {"size": 1024}
@@ -126,15 +127,15 @@ def in_server(folder: Path) -> None:
 
 def parts(image: ImageRef, picture: float) -> None:
     """What a zoomed view asks for while it is moved, 1,000 screen pixels wide, against a new picture (milliseconds)."""
-    from dashboard import tuner
-    from dashboard.preview import Cut
+    from core.preprocessing.preview import Cut
+    from dashboard.asgi import preview_api
 
     for name, side in (("one screen pixel a pixel", 0.3), ("a few pixels each", 0.8)):
         spent = []
         for index in range(MOVES):
             left = 0.2 * index / MOVES
             began = time.perf_counter()
-            tuner.native(image, Recipe(), Cut(left, 0.1, left + side, 0.1 + side, 1000))
+            preview_api.native(image, Recipe(), Cut(left, 0.1, left + side, 0.1 + side, 1000))
             spent.append((time.perf_counter() - began) * 1000)
         print(f"  ratio to a picture {report(f'server, a part of it, {name}', spent) / picture:.2f}")
 
@@ -162,8 +163,8 @@ def report(name: str, milliseconds: list[float]) -> float:
 def training(folder: Path) -> Iterator[None]:
     """A training of the small network in a thread of this process, as the dashboard starts them; stopped at the end."""
     from core.data.manifest import read_manifest
-    from core.training import Run
-    from core.training.jobs import start_thread
+    from core.runs import Run
+    from core.training.launchers import start_thread
 
     config = load_config(folder / "config.yaml").model_copy(update={"checkpoints": folder / "checkpoints"})
     run = Run.create(config, read_manifest(folder / "data" / "demo" / "manifest.csv"), name="busy")

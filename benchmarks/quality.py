@@ -51,7 +51,8 @@ from core.data.cache import PreparedCache, cache_root
 from core.metrics import Interval, at_level, auc, auc_interval, compare_auc
 from core.model import build_model
 from core.predict import Predictor
-from core.training import Run, train
+from core.runs import Run
+from core.training.loop import train
 
 FOLDS, SEED = 5, 0
 VALIDATION = 8  # one patient in so many of those that train validates

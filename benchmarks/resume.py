@@ -24,11 +24,11 @@ import torch
 
 from core.config import Config, load_config
 from core.data import read_manifest
-from core.data.demo import make_demo
-from core.training import Run, run_to_end, start_process
+from core.demo import make_demo
+from core.runs import Run
+from core.runs.run import LAST
 from core.training.checkpoint import load_checkpoint, save_checkpoint
-from core.training.jobs import collect_children
-from core.training.run import LAST
+from core.training.launchers import collect_children, run_to_end, start_process
 
 KILLS = 5
 LONGEST = 6.0  # seconds between the first step after a start and the kill

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.preview import FLAGS, dashboard
 from core.config import Config, dump_config
-from core.data.demo import make_demo
+from core.demo import make_demo
 
 BUDGET = 500  # ms, 95th percentile
 ROUNDS = 2
@@ -123,7 +123,7 @@ def run() -> None:
 def _fill(folder: Path) -> None:
     """A demo set, a configuration of EfficientNet-B0, three ended runs and the long one."""
     from core.data.manifest import read_manifest
-    from core.training import Run
+    from core.runs import Run
 
     manifest = make_demo(folder / "data" / "demo", patients=40, _rows=400)
     settings = {
@@ -173,7 +173,7 @@ def _step(number: int, noise: float) -> dict[str, Any]:
 @contextmanager
 def _growing(path: Path) -> Iterator[None]:
     """The run looks alive, trained elsewhere, and gets four steps a second, as a training writes them."""
-    from core.training import Run
+    from core.runs import Run
 
     run, ended = Run(path), threading.Event()
 

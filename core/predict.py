@@ -25,10 +25,10 @@ from core.images.mammogram import ImageMeta, Mammogram
 from core.images.turn import LARGE, one_large_at_a_time
 from core.metrics.calibration import Calibration
 from core.metrics.chance import chance_of_model, warning_of
-from core.metrics.freezing import DECIMALS
+from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
 from core.preprocessing import Prepared, load, prepare
-from core.training.folder import require_regular
+from core.runs.folder import require_regular
 
 if TYPE_CHECKING:
     import pandas as pd

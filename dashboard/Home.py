@@ -9,23 +9,24 @@ from __future__ import annotations
 import streamlit as st
 
 if __name__ == "__main__":
-    from dashboard import services, sidebar
+    from dashboard.state import services
+    from dashboard.ui import sidebar
 
     st.set_page_config(page_title="MammoLab", page_icon=sidebar.ICON, layout="wide")
     current = st.navigation(
         {
-            "": [st.Page("views/home.py", title="Home", icon=":material/home:", default=True)],
+            "": [st.Page("views/home/home.py", title="Home", icon=":material/home:", default=True)],
             "Images": [
-                st.Page("views/data.py", title="Data", icon=":material/database:"),
-                st.Page("views/inspect.py", title="Inspector", icon=":material/frame_inspect:"),
-                st.Page("views/preprocess.py", title="Preprocess", icon=":material/tune:"),
+                st.Page("views/data/data.py", title="Data", icon=":material/database:"),
+                st.Page("views/inspect/inspect.py", title="Inspector", icon=":material/frame_inspect:"),
+                st.Page("views/preprocess/preprocess.py", title="Preprocess", icon=":material/tune:"),
             ],
             "Model": [
-                st.Page("views/train.py", title="Train", icon=":material/model_training:"),
-                st.Page("views/runs.py", title="Runs", icon=":material/stacked_line_chart:"),
-                st.Page("views/evaluate.py", title="Evaluate", icon=":material/query_stats:"),
-                st.Page("views/explain.py", title="Explain", icon=":material/blur_on:"),
-                st.Page("views/test_image.py", title="Test image", icon=":material/image_search:"),
+                st.Page("views/train/train.py", title="Train", icon=":material/model_training:"),
+                st.Page("views/runs/runs.py", title="Runs", icon=":material/stacked_line_chart:"),
+                st.Page("views/evaluate/evaluate.py", title="Evaluate", icon=":material/query_stats:"),
+                st.Page("views/explain/explain.py", title="Explain", icon=":material/blur_on:"),
+                st.Page("views/test_image/test_image.py", title="Test image", icon=":material/image_search:"),
             ],
         }
     )
@@ -33,6 +34,6 @@ if __name__ == "__main__":
     current.run()
     services.warm_up()
 else:
-    from dashboard import server
+    from dashboard.asgi import server
 
     app = st.App(__file__, routes=server.routes(), lifespan=server.lifespan, middleware=server.middleware())

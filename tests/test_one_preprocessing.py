@@ -12,11 +12,11 @@ import streamlit as st
 from core.config import ModelConfig, Recipe
 from core.data.batches import batches
 from core.data.cache import PreparedCache
-from core.data.demo import make_demo
 from core.data.manifest import read_manifest
+from core.demo import make_demo
 from core.model import build_model, save_model
 from core.predict import Predictor
-from dashboard import images as shown
+from dashboard.cache import images as shown
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def stop(arguments: argparse.Namespace) -> int:
 
 def start(arguments: argparse.Namespace) -> int:
     """Train it in a process of its own, from the beginning or from its last checkpoint."""
-    from core.training import start_process
+    from core.training.launchers import start_process
 
     run = open_run(arguments.run)
     pid = start_process(run, resume=run.begun)
@@ -61,8 +61,8 @@ def start(arguments: argparse.Namespace) -> int:
 
 def fork(arguments: argparse.Namespace) -> int:
     """Make a new run from another one's weights, with changed settings; `run start` or `train --resume` trains it."""
-    from core.training import fork as fork_run
-    from core.training.forking import starting_point
+    from core.runs import fork as fork_run
+    from core.runs.forking import starting_point
 
     parent = open_run(arguments.run)
     child = fork_run(parent, starting_point(parent, arguments.set), name=arguments.name)
@@ -90,7 +90,7 @@ def note(arguments: argparse.Namespace) -> int:
 
 def delete(arguments: argparse.Namespace) -> int:
     """Delete the folder with everything in it, after the name has been typed again or with --yes."""
-    from core.training.removal import foreign, is_link, require_nothing_foreign, require_removable
+    from core.runs.removal import foreign, is_link, require_nothing_foreign, require_removable
 
     run = open_run(arguments.run, damaged=True)
     keep = [default_config().checkpoints]

@@ -10,7 +10,7 @@ from core.errors import BadConfig
 
 def demo(arguments: argparse.Namespace) -> int:
     """Write the synthetic data set."""
-    from core.data.demo import make_demo
+    from core.demo import make_demo
 
     manifest = arguments.out / "manifest.csv"
     if arguments.if_missing and manifest.exists():

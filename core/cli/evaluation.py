@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.runs import open_run
 from core.errors import BadConfig, LabError
-from core.training.accesses import counts_in_words
+from core.runs.test_set.accesses import counts_in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from core.config.schema import EvaluationConfig
     from core.evaluate import Evaluation
     from core.metrics import CalibrationSummary, Interval, Level, Subgroup, ThresholdRule
-    from core.training import Run
-    from core.training.seen import TestSetUse
+    from core.runs import Run
+    from core.runs.test_set.models import TestSetUse
 
 FIGURES = ("figure", "value", "interval", "note")
 NAMED = 5  # images left out that are named before "and 12 more"
@@ -68,7 +68,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def confirmed(run: Run) -> bool:
     """Whether the person at the terminal wants to open the test set for the first time; a script is not asked."""
-    from core.training.lineage import openings
+    from core.runs.test_set.provenance import openings
 
     try:
         if openings(run.path):
@@ -84,7 +84,7 @@ def confirmed(run: Run) -> bool:
 
 def opening_words(run: Run) -> str:
     """What it means that the test set is about to be opened; for standard error."""
-    from core.training.lineage import openings
+    from core.runs.test_set.provenance import openings
 
     try:
         before = openings(run.path)
@@ -101,7 +101,7 @@ def opening_words(run: Run) -> str:
 
 def _use(run: Run) -> TestSetUse | str:
     """Which models were scored on the run's test set; in words what is wrong with a record."""
-    from core.training.seen import test_set_use
+    from core.runs.test_set.models import test_set_use
 
     try:
         return test_set_use(run.path)
@@ -112,7 +112,7 @@ def _use(run: Run) -> TestSetUse | str:
 def _seen_lines(use: TestSetUse | str | None, rows: pd.DataFrame) -> list[str]:
     """What to print of it; `rows` are the scored images or the manifest's."""
     from core.data.identity import patients_known
-    from core.training.seen import seen_words
+    from core.runs.test_set.models import seen_words
 
     if use is None or isinstance(use, str):  # what is wrong is a warning on standard error
         return []
@@ -121,7 +121,7 @@ def _seen_lines(use: TestSetUse | str | None, rows: pd.DataFrame) -> list[str]:
 
 def test_accesses(run: Run) -> dict[str, int] | str:
     """How often each kind of access to the run's test set was made; in words what is wrong with the record."""
-    from core.training.accesses import access_counts
+    from core.runs.test_set.accesses import access_counts
 
     try:
         return access_counts(run.path)
@@ -182,7 +182,7 @@ def _chance(evaluation: Evaluation) -> str:
 
 
 def _lines(evaluation: Evaluation) -> None:
-    from core.evaluate.tested import equivalence_sentence, omnibus_sentence
+    from core.evaluate.subgroup_tests import equivalence_sentence, omnibus_sentence
 
     report = evaluation.calibration
     if isinstance(report, str):
@@ -431,7 +431,7 @@ def _train_and_evaluate(config: Path, folder: Path) -> None:
 
 def _area_of(folder: Path, config: Path) -> dict[str, Any]:
     from core.evaluate import read_evaluation
-    from core.training import Run
+    from core.runs import Run
 
     if not (folder / "model.json").is_file():
         return {"auc": None, "note": f"not trained yet: python -m core train --config {config.as_posix()} --run {folder.name}"}
@@ -533,7 +533,7 @@ def rule_asked_for(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
     Raises:
         BadConfig: an option out of range, or one that says nothing with this rule.
     """
-    from core.evaluate.freezing import OPTIONS, frozen_rule
+    from core.evaluate.thresholds import OPTIONS, frozen_rule
     from core.metrics import rule_of
 
     tops = {"target": 1.0, "cost_ratio": float("inf"), "prevalence": 1.0}
@@ -598,7 +598,7 @@ def _baselines(evaluation: Evaluation) -> str:
 
 def _looks(evaluation: Evaluation) -> list[str]:
     """How often this split has been looked at, and when, as far as it is known."""
-    from core.training.lineage import read_parent
+    from core.runs.test_set.provenance import read_parent
 
     times = "once" if evaluation.opened == 1 else f"{evaluation.opened} times"
     earlier = evaluation.opened - len(evaluation.history)

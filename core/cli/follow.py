@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import figure, note, open_bar
-from core.training.optimism import EPOCHS
+from core.wording import EPOCHS
 
 if TYPE_CHECKING:
-    from core.training import Run, Status
+    from core.runs import Run, Status
 
 
 def follow(run: Run, *, resume: bool, queue: bool = True) -> Status:
@@ -17,7 +17,7 @@ def follow(run: Run, *, resume: bool, queue: bool = True) -> Status:
     Raises:
         LabError: the training failed, or cannot start.
     """
-    from core.training import run_to_end
+    from core.training.launchers import run_to_end
 
     teller = _Teller()
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import LabError
 
 if TYPE_CHECKING:
-    from core.training import Run
+    from core.runs import Run
 
 
 _SAME = 0.005  # an evaluation may leave out images that training scored, and computes in another precision

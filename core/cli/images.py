@@ -31,7 +31,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     from core.cli.runs import default_config
     from core.config import load_config
     from core.inspection import SIDE, inspect, to_html
-    from core.training.accesses import IMAGES
+    from core.runs.test_set.accesses import IMAGES
 
     if len(arguments.files) != 1:
         raise BadConfig(f"inspect takes one file, got {len(arguments.files)}: call it once for each")

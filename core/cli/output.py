@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from core.errors import BadConfig
-from core.small_files import open_regular
+from core.files.untrusted import open_regular
 
 
 def open_bar(description: str, unit: str) -> tqdm:
@@ -83,7 +83,7 @@ def new_file(path: Path, suffix: str, inputs: Sequence[Path], earlier: Callable[
     Raises:
         BadConfig: `path` is one of `inputs`, is something else than an earlier result, or does not end in `suffix`.
     """
-    from core.training.folder import is_run
+    from core.runs.folder import is_run
 
     if path.suffix.lower() != suffix:
         raise BadConfig(f"{path}: expected a file name that ends in {suffix}")

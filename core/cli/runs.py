@@ -11,20 +11,21 @@ from core.cli.follow import follow
 from core.cli.headline import validation_limits, with_limits
 from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.errors import BadConfig, BadRun, LabError
-from core.training.optimism import OPTIMISTIC
+from core.wording import OPTIMISTIC
 
 LONGEST_REASON = 1000  # characters in the list of runs; --json has all
 STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
 
 if TYPE_CHECKING:
     from core.config import Config
-    from core.training import Run
+    from core.runs import Run
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train, from a configuration or from where a run was interrupted."""
-    from core.training import Run, run_to_end
-    from core.training.world import World, leave
+    from core.runs import Run
+    from core.training.distributed import World, leave
+    from core.training.launchers import run_to_end
 
     world = World.join()  # under torchrun, the first process makes or finds the run, and speaks for all
     path, resume = world.share(lambda: _run_to_train(arguments))
@@ -34,7 +35,7 @@ def train(arguments: argparse.Namespace) -> int:
         leave()
         return 0 if state == "done" else STOPPED
     if arguments.detach:
-        from core.training import start_process
+        from core.training.launchers import start_process
 
         print(f"{run.path.as_posix()}: process {start_process(run, resume=resume)}")
         return 0
@@ -58,7 +59,7 @@ def train(arguments: argparse.Namespace) -> int:
 def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
     """Folder of the run that is asked for, made if it is a new one, and whether it was begun before."""
     from core.data.source import load_rows
-    from core.training import Run
+    from core.runs import Run
 
     if arguments.resume is not None:  # also "", which a script has with an unset variable: never a new training
         if arguments.run or arguments.set:
@@ -77,7 +78,7 @@ def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
 def list_(arguments: argparse.Namespace) -> int:
     """List the runs; a damaged one with what is wrong with it as its reason."""
     from core.cli.evaluation import test_accesses
-    from core.training import list_runs
+    from core.runs import list_runs
 
     root = arguments.checkpoints or default_config().checkpoints
     rows: list[dict[str, Any]] = []
@@ -139,7 +140,7 @@ def pipeline(arguments: argparse.Namespace) -> int:
     from core.data.source import load_rows
     from core.evaluate import evaluate as evaluate_run
     from core.report import report as write_report
-    from core.training import Run
+    from core.runs import Run
 
     config = _config(arguments)
     note("1/5 data")
@@ -181,8 +182,8 @@ def _explain_some(run: Run, count: int = 4) -> list[Path]:
     from core.gradcam import overlay
     from core.images.encode import encode_png
     from core.predict import Predictor
-    from core.training.accesses import HEATMAPS
-    from core.training.recording import record_for_run
+    from core.runs.test_set.access_log import record_for_run
+    from core.runs.test_set.accesses import HEATMAPS
 
     scored = read_predictions(run, "test")
     chosen = scored[scored["label"] == "malignant"].sort_values(["score", "path"], ascending=[False, True]).head(count)
@@ -226,7 +227,7 @@ def open_run(name: str, config: Path | None = None, *, damaged: bool = False) ->
     Raises:
         BadRun: there is none, or it cannot be used; `name` is empty, or says a folder by its place alone ("." or "..").
     """
-    from core.training import Run
+    from core.runs import Run
 
     root = default_config(config).checkpoints
     path = Path(name)
@@ -247,7 +248,7 @@ def open_run(name: str, config: Path | None = None, *, damaged: bool = False) ->
 
 
 def _known_runs(root: Path) -> str:
-    from core.training import list_runs
+    from core.runs import list_runs
 
     known = sorted(printable(run.name) for run in list_runs(root))
     return f"Runs in {root}: {', '.join(known) or 'none'}."
@@ -257,7 +258,7 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     """The figures that stand for a run, and why some cannot be read: AUC on validation (at training's end) and on test
     (once its model is evaluated)."""
     from core.metrics.chance import chance_of_model
-    from core.training.lineage import EVALUATION, read_entries
+    from core.runs.test_set.provenance import EVALUATION, read_entries
 
     figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
     figures |= {"val_auc_interval": None, "test_auc_interval": None}

@@ -15,7 +15,7 @@ def record_files(
     """Write down which of these files are test images, and say on standard error how many.
 
     Args:
-        kind: of core.training.accesses.KINDS.
+        kind: of core.runs.test_set.accesses.KINDS.
         where: the command.
         root: the folder of runs.
         run: folder of the run that looks at them: its own split decides about its images.
@@ -24,8 +24,8 @@ def record_files(
     Raises:
         NotRecorded: that test images are looked at cannot be written down. Give no result then.
     """
-    from core.training.recording import record
-    from core.training.test_sets import all_test_sets, file_keys, owner, sealed_by, test_set_of_manifest
+    from core.runs.test_set.access_log import record
+    from core.runs.test_set.identity import all_test_sets, file_keys, owner, sealed_by, test_set_of_manifest
 
     every = list(dict.fromkeys(files))
     runs = all_test_sets(root)

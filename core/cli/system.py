@@ -11,7 +11,7 @@ from core.errors import BadConfig
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Print what was found; the exit code is 1 when something that MammoLab needs is missing."""
-    from core.doctor import examine
+    from core.cli.doctor import examine
 
     findings = examine()
     if arguments.json:
@@ -27,7 +27,7 @@ def cache(arguments: argparse.Namespace) -> int:
     """Say where prepared images are kept and how much they take; or delete them."""
     from core.cli.runs import default_config
     from core.data.cache import cache_root, size_of
-    from core.training.prepared import clear
+    from core.runs.image_cache import clear
 
     root = cache_root()
     size = size_of(root)

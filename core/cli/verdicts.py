@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def predict(arguments: argparse.Namespace) -> int:
     """Verdicts; a file that cannot be read or gets none is listed with its reason and makes the exit code 1."""
     from core.predict import Predictor
-    from core.training.accesses import PREDICTION
+    from core.runs.test_set.accesses import PREDICTION
 
     if arguments.csv:
         new_file(arguments.csv, ".csv", arguments.files, lambda head: head.startswith(_CSV_HEADS))
@@ -60,7 +60,7 @@ def explain(arguments: argparse.Namespace) -> int:
     from core.images.encode import encode_png, to_uint8
     from core.predict import Predictor
     from core.preprocessing import original_from_prepared
-    from core.training.accesses import HEATMAPS
+    from core.runs.test_set.accesses import HEATMAPS
 
     new_file(arguments.out, ".png", [arguments.file], _is_overlay)
     run = open_run(arguments.run)

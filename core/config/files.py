@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from core.atomic import write_text
 from core.config.schema import Config
 from core.config.yaml_text import commented_yaml, parse_yaml, plain_yaml, read_yaml
 from core.errors import BadConfig
+from core.files.atomic import write_text
 
 COMMENT_WIDTH = 110
 _LONGEST = 300  # characters of what came, in a message

@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
 from core.errors import BadConfig
-from core.small_files import SMALL, TooLarge, read_text
+from core.files.untrusted import SMALL, TooLarge, read_text
 
 DEEPEST = 20  # lists and mappings inside one another: ours have 4
 MOST_VALUES = 5_000  # keys and values: a config.yaml has about 200

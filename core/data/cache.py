@@ -32,14 +32,14 @@ from numpy.lib.format import write_array, write_array_header_1_0
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from core.atomic import replacing
 from core.config import Recipe
 from core.errors import LabError, UnreadableImage
+from core.files.atomic import replacing
+from core.files.untrusted import open_regular, read_bytes, read_json
 from core.images.files import content_of
 from core.images.mammogram import ImageMeta
 from core.images.turn import one_large_at_a_time
 from core.preprocessing import Prepared, analyse, has_objects, load, prepare
-from core.small_files import open_regular, read_bytes, read_json
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class CachedImage:
     `pixels` is a read-only uint8 memory map (H, W). `matrix` (3, 3) maps (x, y, 1) of the original image to it; `breast`
     is (x0, y0, x1, y1) of the part that is image rather than padding; `content_hash` is the SHA-256 of the file's bytes.
     `warnings` are the reader's and the recipe's; `meta` are the fields of core.images.ImageMeta. `white_air` says whether air
-    is white in the file's stored values, `objects` whether something lies outside the breast (core.preprocessing.outside);
+    is white in the file's stored values, `objects` whether something lies outside the breast (core.preprocessing.removed_mask);
     `breast_found` is False where nothing in the image looks like a breast.
     """
 

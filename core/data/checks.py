@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig
+from core.data.file_inspection import Look, look_at_all
 from core.data.identity import nobody_known, patient_doubts, without_patient
-from core.data.looks import Look, look_at_all
 from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
 from core.errors import BadManifest, Leakage
@@ -67,7 +67,7 @@ class CheckReport:
 def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
     """Look at every image of a frame from read_manifest and report everything that is wrong, without changing anything.
 
-    Images that an import or an earlier check has read, and that are as they were, are not read again (core.data.looks).
+    Images that an import or an earlier check has read, and that have not changed, are not read again (core.data.file_inspection).
 
     `progress(done, total)` is called in this thread after each file; an exception it raises ends the check.
     """

@@ -22,10 +22,10 @@ from typing import Any
 
 import pandas as pd
 
-from core.atomic import write_text
 from core.data.tables import Problems, header_of, listed, read_table, repeated, shown, table_text
 from core.errors import BadManifest
-from core.small_files import parse_json
+from core.files.atomic import write_text
+from core.files.untrusted import parse_json
 
 log = logging.getLogger(__name__)
 

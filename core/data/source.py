@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from core.config import Config, DataConfig
-from core.data.demo import make_demo
 from core.data.identity import nobody_known, patient_doubts
 from core.data.manifest import read_manifest
 from core.data.splits import assign_splits, require_no_leakage
+from core.demo import make_demo
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import BadManifest
-from core.small_files import TooLarge, open_regular, read_bytes
+from core.files.untrusted import TooLarge, open_regular, read_bytes
 
 LARGEST = 1 << 28  # bytes of a table: a million images with a dozen columns are a half of it
 MOST_COLUMNS = 1_000

@@ -11,10 +11,8 @@ counted: a test set that has been looked at many times is no longer one.
 
 from __future__ import annotations
 
-from core.evaluate.comparing import Comparison, compare, compare_evaluations
-from core.evaluate.evaluating import evaluate, remake
-from core.evaluate.files import read_evaluation, read_predictions
-from core.evaluate.freezing import refreeze
+from core.evaluate.comparison import Comparison, compare, compare_evaluations
+from core.evaluate.evaluation import evaluate, remake
 from core.evaluate.result import (
     AGAIN,
     COLUMNS,
@@ -28,6 +26,8 @@ from core.evaluate.result import (
     excluded_words,
 )
 from core.evaluate.scoring import Progress
+from core.evaluate.store import read_evaluation, read_predictions
+from core.evaluate.thresholds import refreeze
 
 __all__ = [
     "AGAIN",

@@ -13,18 +13,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from core.atomic import replacing
 from core.errors import BadConfig, BadRun
+from core.files.atomic import replacing
+from core.files.untrusted import parse_json, read_bytes
 from core.metrics import TITLES, Interval, Level, Summary, ThresholdRule, rule_of
-from core.small_files import parse_json, read_bytes
-from core.training.accesses import access_counts
-from core.training.lineage import openings
-from core.training.locks import EVALUATION, holding
-from core.training.recording import now
+from core.runs.locks import EVALUATION, holding
+from core.runs.test_set.access_log import now
+from core.runs.test_set.accesses import access_counts
+from core.runs.test_set.provenance import openings
 
 if TYPE_CHECKING:
     from core.evaluate.result import Evaluation
-    from core.training import Run
+    from core.runs import Run
 
 FILE = "endpoint.jsonl"
 LIMIT = 1 << 18  # bytes
@@ -180,7 +180,7 @@ def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None
 
 def rule_of_run(run: Run) -> ThresholdRule:
     """The rule that is frozen with the run's model, else the one it is configured with. Raises BadRun."""
-    from core.evaluate.freezing import frozen_rule
+    from core.evaluate.thresholds import frozen_rule
 
     card: Mapping[str, Any] = run.model_card() if run.has_model else {}
     return frozen_rule(card) or rule_of(run.config().evaluation)

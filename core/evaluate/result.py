@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from core.baselines import Baseline
 from core.config.schema import EvaluationConfig
 from core.data.identity import patients_known
+from core.evaluate.baselines import Baseline
 from core.metrics import (
     Calibration,
     CalibrationSummary,

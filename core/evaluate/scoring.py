@@ -12,13 +12,13 @@ import pandas as pd
 
 from core.data import SPLITS, require_no_leakage
 from core.errors import BadManifest, BadRun, NotEnoughData, UnreadableImage
-from core.evaluate.columns import facts_of, metadata
+from core.evaluate.metadata import facts_of, metadata
 from core.evaluate.result import REFUSED, UNREADABLE, Excluded
 
 if TYPE_CHECKING:
     from core.data.cache import CachedImage, PreparedCache
     from core.predict import Predictor
-    from core.training import Run
+    from core.runs import Run
 
 Progress = Callable[[int, int], None]
 

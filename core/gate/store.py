@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.atomic import replacing
 from core.errors import BadRun
+from core.files.atomic import replacing
+from core.files.safetensors_bytes import in_order
+from core.files.untrusted import LARGE, parse_json, read_bytes
 from core.gate.distance import MOST_AXES, Distance, Part
 from core.gate.features import COUNT
-from core.safetensors_bytes import in_order
-from core.small_files import LARGE, parse_json, read_bytes
 
 GATE = "gate.safetensors"
 FORMAT = 1

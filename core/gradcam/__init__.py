@@ -6,7 +6,7 @@ A map that holds nothing (NaN, all zero, the same everywhere) is flagged `flat` 
 colour it would look like a finding.
 """
 
-from core.gradcam.heat import SCORE_CHANNELS, Evidence, HasPixels, Heatmap, combine, evidence, heatmap
+from core.gradcam.heatmaps import SCORE_CHANNELS, Evidence, HasPixels, Heatmap, combine, evidence, heatmap
 from core.gradcam.methods import (
     AUTO,
     CLASSLESS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from core.errors import BadConfig
-from core.model.cam_layers import LayerChoice, layer_choices
+from core.gradcam.cam_layers import LayerChoice, layer_choices
 from core.model.classifier import Classifier
 
 Method = Literal["gradcam", "gradcam++", "hirescam", "layercam", "eigencam", "scorecam"]
@@ -34,7 +34,7 @@ def auto_method(model: Classifier) -> str:
 
 
 def layers(model: Classifier) -> list[str]:
-    """Dotted names of the layers one may choose, from the first to the last; see `core.model.cam_layers.layer_choices`.
+    """Dotted names of the layers one may choose, from the first to the last; see `core.gradcam.cam_layers.layer_choices`.
 
     Raises:
         BadConfig: no layer of this architecture gives a feature map.

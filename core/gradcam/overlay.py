@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import BadConfig
-from core.gradcam.heat import Evidence, HasPixels, Heatmap, pixels_of
+from core.gradcam.heatmaps import Evidence, HasPixels, Heatmap, pixels_of
 
 COLORMAPS = ("inferno", "turbo", "magma", "viridis", "cividis", "jet")
 # Benign and malignant in one picture: the figures' blue and vermilion, brighter, because they lie on black.

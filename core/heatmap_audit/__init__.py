@@ -13,8 +13,8 @@ A map that holds nothing is flagged by name and left out of the averages. None o
 
 from __future__ import annotations
 
+from core.heatmap_audit.audit import audit_heatmaps
 from core.heatmap_audit.results import TITLES, Case, Curve, Figure, HeatmapAudit, MethodAudit, Reference
-from core.heatmap_audit.run import audit_heatmaps
 from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.store import audited_splits, read_heatmap_audit
 

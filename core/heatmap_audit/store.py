@@ -8,16 +8,16 @@ import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from core.atomic import write_text
 from core.data import SPLITS
 from core.errors import BadManifest, BadRun
+from core.files.atomic import write_text
+from core.files.shapes import require_types
+from core.files.untrusted import LARGE, open_to_write, parse_json, read_json, read_text
 from core.heatmap_audit.results import VERSION, Finding, HeatmapAudit
-from core.shapes import require_types
-from core.small_files import LARGE, open_to_write, parse_json, read_json, read_text
-from core.training.folder import was_deleted
+from core.runs.folder import was_deleted
 
 if TYPE_CHECKING:
-    from core.training import Run
+    from core.runs import Run
 
 _NAME = re.compile(r"external-[a-z0-9][a-z0-9_.-]*")
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.errors import UnreadableImage
-from core.images import dicom, raster
+from core.images import raster
+from core.images.dicom import reader
 from core.images.encode import encode_jpeg, encode_png, to_uint8
 from core.images.files import content_of, head_of, opened, printable_name, refuse_unknown
 from core.images.levels import used_levels
@@ -75,16 +76,16 @@ def _read(source: Path | str | bytes, frame: int | None, window: int) -> Mammogr
         if isinstance(source, bytes | bytearray | memoryview):
             content = bytes(source)
             refuse_unknown(content)
-            if dicom.is_dicom(content):
-                return dicom.read_dicom(io.BytesIO(content), frame=frame, window=window)
+            if reader.is_dicom(content):
+                return reader.read_dicom(io.BytesIO(content), frame=frame, window=window)
             return raster.read_raster(content, frame=frame)
         head = head_of(source)
         refuse_unknown(head)
-        if dicom.is_dicom(head):
+        if reader.is_dicom(head):
             # From the open file: of a stack of gigabytes, only the frame asked for is ever in memory.
             with opened(source) as (stream, size):
                 if size > MAX_FILE_BYTES:
                     limit = f"at most {MAX_FILE_BYTES / 2**30:.0f} GiB"
                     raise got(limit, f"{size / 2**30:.1f} GiB", "Split the file or export it again")
-                return dicom.read_dicom(stream, frame=frame, window=window)
+                return reader.read_dicom(stream, frame=frame, window=window)
         return raster.read_raster(content_of(source), frame=frame)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from core.images.dicom import looks_like_dicom
+from core.images.dicom.reader import looks_like_dicom
 from core.images.limits import MAX_FILE_BYTES, MAX_RASTER_BYTES, describe, got
 from core.images.raster import recognise
 from core.images.turn import take

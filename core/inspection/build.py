@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.config import Recipe
 from core.images import one_large_at_a_time, to_uint8
 from core.images.mammogram import ImageMeta, Mammogram, Step
-from core.inspection.words import title, what_changed
+from core.inspection.descriptions import title, what_changed
 from core.preprocessing import Prepared, Stage, arrange, enhance, finish, load, stages
 
 SIDE = 1024  # px, longer side of the pictures

@@ -15,7 +15,9 @@ from core.metrics.confusion import Confusion, at_threshold, confusion
 from core.metrics.curves import PrecisionRecall, Roc, auc, average_precision, brier, partial_auc, precision_recall, roc
 from core.metrics.decision import DecisionCurve, decision_curve
 from core.metrics.delong import AucComparison, auc_interval, compare_auc
-from core.metrics.freezing import (
+from core.metrics.intervals import Interval, plain_figure, read_figure, square_and_add, wilson
+from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
+from core.metrics.operating_points import (
     Frozen,
     calibrate,
     freeze,
@@ -25,8 +27,6 @@ from core.metrics.freezing import (
     thresholds_of,
     with_room,
 )
-from core.metrics.intervals import Interval, plain_figure, read_figure, square_and_add, wilson
-from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
 from core.metrics.proportions import PairedShares, ShareDifference, clustered_wilson, paired_shares, share_difference
 from core.metrics.screening import OperatingPoint, Screening, operating_point
 from core.metrics.shortcuts import Shortcut, ShortcutAudit, columns_for_audit, shortcut_audit

@@ -16,10 +16,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from core.errors import NotEnoughData
+from core.files.untrusted import LARGE, read_bytes
 from core.metrics.delong import auc_interval
-from core.metrics.freezing import DECIMALS
+from core.metrics.operating_points import DECIMALS
 from core.metrics.summary import why_not
-from core.small_files import LARGE, read_bytes
 
 HEADLINE = "Not better than chance so far"
 CARD_FIELD = "chance"  # of model.json: what `chance_of_scores` said of the validation scores

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.metrics.chance import read_scores
-from core.metrics.freezing import DECIMALS
+from core.metrics.operating_points import DECIMALS
 
 CLASSES = ("benign", "malignant")
 

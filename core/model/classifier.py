@@ -82,7 +82,7 @@ class Classifier(nn.Module):
     def classify(self, features: Tensor) -> Tensor:
         """Features (N, features) from `embed` in eval mode -> logits (N,); drops out in training mode.
 
-        While the backbone is frozen, this alone is what trains: see core.training.features.
+        While the backbone is frozen, this alone is what trains: see core.training.head_features.
         """
         dropped = functional.dropout(features, self.dropout, training=self.training)
         return cast(Tensor, self.head(dropped)).flatten()
@@ -245,7 +245,7 @@ class Classifier(nn.Module):
 
     def cam_layer(self) -> nn.Module:
         """The layer whose output a heatmap is read from: the last one that still knows where things are."""
-        from core.model.cam_layers import find_cam_layer
+        from core.gradcam.cam_layers import find_cam_layer
 
         return find_cam_layer(self)
 

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from core.files.untrusted import parse_json
 from core.model.stored import DamagedFile, StoredTensor
-from core.small_files import parse_json
 
 _LARGEST_HEADER = 1 << 24  # bytes; a network of 4,000 tensors has half a megabyte
 _CHUNK = 1 << 22

@@ -23,16 +23,16 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from core.atomic import replace, replacing, write_text
 from core.config import ModelConfig
 from core.errors import BadRun, LabError
+from core.files.atomic import replace, replacing, write_text
+from core.files.safetensors_bytes import in_order
+from core.files.untrusted import open_regular, read_json
 from core.model.build import build_model, outline
 from core.model.classifier import Classifier
 from core.model.limits import BuildLimits
 from core.model.safetensors_file import SafetensorsFile
 from core.model.stored import DamagedFile, StoredTensor, require_memory
-from core.safetensors_bytes import in_order
-from core.small_files import open_regular, read_json
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"

@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 from torch import Tensor
 
 from core.errors import MissingWeights
+from core.files.untrusted import open_regular
 from core.images.limits import describe
 from core.model.safetensors_file import SafetensorsFile
 from core.model.stored import DamagedFile, StoredTensor
 from core.model.torch_file import HoldsObjects, read_torch_file
-from core.small_files import open_regular
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 # Under these names trainers keep the network; others (averages of the weights) come after them.

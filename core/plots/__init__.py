@@ -3,7 +3,6 @@
 from core.plots.calibration import reliability_figure
 from core.plots.decision import decision_figure, prevalence_figure
 from core.plots.forest import forest_figure
-from core.plots.history import History
 from core.plots.scores import confusion_cells, confusion_figure, precision_recall_figure, roc_figure, score_histogram
 from core.plots.side_by_side import losses_figure, metrics_figure, run_colors
 from core.plots.style import COLORS, CONFIG, empty_figure
@@ -14,7 +13,6 @@ __all__ = [
     "CONFIG",
     "METRIC_TITLES",
     "PHASE_TITLES",
-    "History",
     "confusion_cells",
     "confusion_figure",
     "decision_figure",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.plots.history import History
 from core.plots.style import RUN_COLORS, base_figure, empty_figure
 from core.plots.training import METRIC_TITLES, add_epoch_line, add_smooth_loss, set_epoch_axis
+from core.runs.history import History
 
 
 def run_colors(names: list[str]) -> dict[str, str]:

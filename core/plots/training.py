@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from core.plots.history import SMOOTHING, History
 from core.plots.style import COLORS, MAX_POINTS, base_figure, empty_figure, tick_step
 from core.plots.thinning import evenly, extremes
+from core.runs.history import SMOOTHING, History
 
 METRIC_TITLES = {
     "auc": "ROC AUC",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from core.preprocessing.analysis import Analysis, analyse
-from core.preprocessing.arranging import Arranged, arrange
-from core.preprocessing.enhancing import Enhanced, enhance
 from core.preprocessing.geometry import map_boxes, map_points, original_from_prepared
-from core.preprocessing.outside import has_objects
+from core.preprocessing.intensity import Enhanced, enhance
 from core.preprocessing.pipeline import Prepared, finish, load, prepare, stages
 from core.preprocessing.quality import Quality, quality
-from core.preprocessing.trace import Stage
+from core.preprocessing.removed_mask import has_objects
+from core.preprocessing.spatial import Arranged, arrange
+from core.preprocessing.step_timer import Stage
 
 __all__ = [
     "Analysis",

@@ -20,13 +20,13 @@ from core.config import Recipe
 from core.images import read
 from core.images.mammogram import Mammogram, Pixels, Step
 from core.preprocessing.analysis import Analysis
-from core.preprocessing.arranging import arrange
-from core.preprocessing.arranging import run as run_arranging
-from core.preprocessing.enhancing import Enhanced, enhance
-from core.preprocessing.enhancing import run as run_enhancing
 from core.preprocessing.geometry import Matrix
+from core.preprocessing.intensity import Enhanced, enhance
+from core.preprocessing.intensity import run as run_enhancing
 from core.preprocessing.resize import fit, place
-from core.preprocessing.trace import Recorder, Stage
+from core.preprocessing.spatial import arrange
+from core.preprocessing.spatial import run as run_arranging
+from core.preprocessing.step_timer import Recorder, Stage
 
 
 @dataclass(frozen=True)

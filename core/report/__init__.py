@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.atomic import write_text
+from core.files.atomic import write_text
 from core.report.checklists import CLAIM, TRIPOD, checklist, numbers_for, open_questions
 from core.report.document import Block, Document, Numbers, Section, Text
 from core.report.given import partly
@@ -24,11 +24,11 @@ from core.report.page import render
 from core.report.sections import checks, closing, data, front, results
 from core.report.sections.methods import methods, openness
 from core.report.sections.reader import reader
-from core.training.folder import Presence, require_regular
+from core.runs.folder import Presence, require_regular
 
 if TYPE_CHECKING:
     from core.predict import Predictor
-    from core.training import Run
+    from core.runs import Run
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.heatmap_audit.results import Curve
 from core.metrics import Confusion, DecisionCurve, Interval, PrecisionRecall, Reliability, Roc, RocBand
-from core.plots import COLORS, METRIC_TITLES, PHASE_TITLES, History
+from core.plots import COLORS, METRIC_TITLES, PHASE_TITLES
 from core.plots.thinning import evenly, extremes
 from core.report.document import Figure
 from core.report.drawing import FULL, HALF, INK, QUIET, canvas, label, legend, percent, short, to_svg, unit_square
+from core.runs.history import History
 
 _POINTS = 400
 _SQUARE = 3.35

@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.atomic import replacing
 from core.errors import BadRun, LabError, NotRecorded
 from core.evaluate import Evaluation
+from core.files.atomic import replacing
+from core.files.untrusted import LARGE, read_bytes, read_text
 from core.report.document import Block, Picture, Pictures, Section, Text
 from core.report.material import SPLIT_WORDS, Material
-from core.small_files import LARGE, read_bytes, read_text
-from core.training.accesses import HEATMAPS
-from core.training.recording import record_for_run
+from core.runs.test_set.access_log import record_for_run
+from core.runs.test_set.accesses import HEATMAPS
 
 if TYPE_CHECKING:
     from core.predict import Predictor

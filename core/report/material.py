@@ -21,13 +21,13 @@ from core.evaluate.result import REFUSED
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
-from core.training.accesses import Access, accesses
-from core.training.lineage import Parent, read_parent
-from core.training.seen import TestSetUse, test_set_use
-from core.training.status import read_status
+from core.runs.status import read_status
+from core.runs.test_set.accesses import Access, accesses
+from core.runs.test_set.models import TestSetUse, test_set_use
+from core.runs.test_set.provenance import Parent, read_parent
 
 if TYPE_CHECKING:
-    from core.training import Run
+    from core.runs import Run
 
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from core.atomic import write_text
 from core.errors import BadConfig
-from core.small_files import read_text
-from core.training.folder import require_regular
+from core.files.atomic import write_text
+from core.files.untrusted import read_text
+from core.runs.folder import require_regular
 
 if TYPE_CHECKING:
-    from core.training import Run
+    from core.runs import Run
 
 FILE = "report.yaml"
 _LONGEST = 20_000  # characters an answer

@@ -11,7 +11,7 @@ from core.config import Config
 from core.metrics import TITLES, Interval, Summary
 
 if TYPE_CHECKING:
-    from core.training.lineage import Parent
+    from core.runs.test_set.provenance import Parent
 
 LEVEL_TITLES = {"image": "Image level", "breast": "Breast level", "patient": "Patient level"}
 UNITS = {"image": "images", "breast": "breasts", "patient": "patients"}

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 import torch
 
 from core.errors import BadRun
+from core.files.folders import write_atomically
+from core.files.untrusted import open_regular
 from core.model.torch_file import read_torch_file
-from core.small_files import open_regular
-from core.training.files import write_atomically
 
 FORMAT = 2
 

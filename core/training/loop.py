@@ -19,25 +19,25 @@ from torch import nn
 
 from core.config import Config
 from core.errors import LabError
+from core.files.folders import remove_leftovers
 from core.model import Classifier
-from core.training import advice, telling
+from core.runs.events import Event
+from core.runs.run import LAST, Run
+from core.training import advice, step_metrics
 from core.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from core.training.events import Event
-from core.training.features import store_features
-from core.training.files import remove_leftovers
-from core.training.gating import GATE, fit_gate_of
-from core.training.lone import has_batch_norm
-from core.training.machine import Machine, thread_count
-from core.training.memory import kept_memory
-from core.training.opening import compile_model, open_machine, open_model, settle_precision
-from core.training.pace import Pace
+from core.training.cpu.malloc import kept_memory
+from core.training.device import Machine, thread_count
+from core.training.distributed import World
+from core.training.gate_fitting import GATE, fit_gate_of
+from core.training.head_features import store_features
+from core.training.image_preparation import Rows, prepare_rows
 from core.training.phases import Phase, phase_of, plan_phases
-from core.training.preparation import Rows, prepare_rows
-from core.training.recorder import Recorder, Silent
-from core.training.run import LAST, Run
+from core.training.run_logger import Recorder, Silent
+from core.training.setup import compile_model, open_machine, open_model, settle_precision
+from core.training.single_process import has_batch_norm
+from core.training.throughput import Pace
 from core.training.trainer import Trainer
 from core.training.validation import Validation, keep, validate
-from core.training.world import World
 
 STEP_SECONDS = 0.25  # at most so often a step is told
 CHECKPOINT_SECONDS = 30.0  # a kill costs at most about this much work
@@ -267,7 +267,7 @@ class _Training:
                 (due,) = decide(progress.step >= trainer.steps or now - told >= STEP_SECONDS)
                 if due:
                     told = now
-                    fields = telling.of_step(trainer, self.pace)
+                    fields = step_metrics.of_step(trainer, self.pace)
                     self.recorder.note(step=progress.step, eta_seconds=fields["eta_seconds"])
                     yield self.recorder.event("step", **fields)
                 (due,) = decide(
@@ -312,7 +312,7 @@ class _Training:
             keep(self.run.path, trainer.scored, self.config, trainer.rows, result, progress.epoch)
         progress.validation_seconds = time.monotonic() - began
         progress.seconds += progress.validation_seconds
-        fields = telling.of_epoch(trainer, self.pace, result, best=best)
+        fields = step_metrics.of_epoch(trainer, self.pace, result, best=best)
         event = self.recorder.event("epoch", **fields)
         progress.train_losses.append(fields["train_loss"])
         progress.val_losses.append(fields["val_loss"])

@@ -22,17 +22,17 @@ from core.config import Config
 from core.data.batches import ORDERS, Batch, batch_count, batches, malignant_draws
 from core.errors import BadRun, TrainingFailed
 from core.model import Classifier
-from core.training.average import Average
 from core.training.checkpoint import Progress
+from core.training.device import Machine
+from core.training.distributed import World
+from core.training.ema import Average
 from core.training.failures import diverged
-from core.training.features import Features
-from core.training.lone import lone_image
+from core.training.head_features import Features
+from core.training.image_preparation import Rows
 from core.training.losses import Loss, class_weights
-from core.training.machine import Machine
 from core.training.phases import Phase, parameter_groups, rate_factor
-from core.training.preparation import Rows
-from core.training.randomness import drawing, mix_share, step_seed
-from core.training.world import World
+from core.training.rng import drawing, mix_share, step_seed
+from core.training.single_process import lone_image
 
 
 class Trainer:

@@ -21,15 +21,15 @@ from core.config import Config
 from core.data import is_synthetic
 from core.data.batches import batches
 from core.errors import TrainingFailed
+from core.files.folders import write_text
 from core.metrics.chance import CARD_FIELD, chance_of_scores
-from core.metrics.freezing import DECIMALS
+from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, save_model
+from core.training.distributed import World
 from core.training.failures import diverged
-from core.training.features import Features
-from core.training.files import write_text
+from core.training.head_features import Features
+from core.training.image_preparation import Rows
 from core.training.losses import Loss, class_weights
-from core.training.preparation import Rows
-from core.training.world import World
 
 _COLUMNS = ["path", "patient_id", "laterality", "view", "label", "split"]
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 from starlette.datastructures import QueryParams
 from starlette.responses import PlainTextResponse
 
-from core.small_files import parse_json
+from core.files.untrusted import parse_json
 from dashboard.access import uploads
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ import streamlit as st
 
 from core.config import Config, DashboardConfig, load_config
 from core.errors import BadConfig
+from core.files.untrusted import read_text
 from core.passwords import hash_password
-from core.small_files import read_text
 from dashboard.access.hosts import hostname
 
 LOCAL = ("localhost", "127.0.0.1", "::1")

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from lab_pages import write_images
-from tiny_run import make_run
+from builders.lab_pages import write_images
+from builders.tiny_run import make_run
 
-from core.training import Run
-from dashboard import choices, held, tasks
+from core.runs import Run
+from dashboard.state import held, preferences, tasks
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder and one browser; nothing cached or running from before; heavy libraries are not warmed up."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(choices, "_cookie", lambda: "t" * 32)  # what a test chooses, the page that it opens knows
+    monkeypatch.setattr(preferences, "_cookie", lambda: "t" * 32)  # what a test chooses, the page that it opens knows
     registry = tasks.live()
     registry.tasks.clear()
     registry.jobs.clear()

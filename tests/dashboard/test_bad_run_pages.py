@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab_pages import open_page, texts
+from builders.bad_folders import DAMAGED, IRREGULAR, Spoil, newest, put, status
+from builders.lab_pages import open_page, texts
 
 from core.errors import BadRun
-from core.training import Run
-from dashboard import overview, services
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "core"))
-from bad_folders import DAMAGED, IRREGULAR, Spoil, newest, put, status
+from core.runs import Run
+from dashboard.state import services
+from dashboard.views.runs import run_table
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="named pipes and devices are POSIX's")
 
@@ -47,12 +46,12 @@ CASES = [*DAMAGED.items(), *IRREGULAR.items()]
 @pytest.mark.parametrize(("spoil", "named"), [case for _, case in CASES], ids=[name for name, _ in CASES])
 def test_one_bad_run_is_a_row_with_its_reason_and_can_be_deleted(run: Run, bad: Run, spoil: Spoil, named: str) -> None:
     newest(spoil)(bad.path)
-    before = overview.row(run)
-    found = {row.name: row for row in overview.rows()}
+    before = run_table.row(run)
+    found = {row.name: row for row in run_table.rows()}
     assert found["tiny"] == before, "the others as ever"
     assert named in (found["bad"].problem or found["bad"].doubt)
     services.delete_run(bad)
-    assert [row.name for row in overview.rows()] == ["tiny"]
+    assert [row.name for row in run_table.rows()] == ["tiny"]
 
 
 SOME = ["status of 401 digits", "evaluation too deep", "config of aliases", "model too deep", "predictions no table"]
@@ -115,7 +114,7 @@ def test_events_that_no_training_writes_are_passed_over(run: Run, bad: Run) -> N
 
 def test_a_run_at_work_for_ever_elsewhere_is_interrupted_and_can_be_deleted(run: Run, bad: Run) -> None:
     status(state="running", host="elsewhere", pid=1, heartbeat=1e12)(bad.path)
-    assert overview.row(bad).state == "interrupted"
+    assert run_table.row(bad).state == "interrupted"
     services.delete_run(bad)
     assert not bad.path.exists()
 
@@ -159,7 +158,7 @@ def test_what_was_chosen_is_read_within_bounds(workspace: Path) -> None:
 
 
 def test_a_file_of_a_run_that_has_gone_is_said_and_not_unexpected(run: Run) -> None:
-    from dashboard.studio.tables import content_of
+    from dashboard.views.evaluate.tables import content_of
 
     run.delete()
     with pytest.raises(BadRun, match="deleted or renamed"):
@@ -194,12 +193,12 @@ def test_every_page_opens_with_runs_of_odd_names(run: Run, page: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems take UTF-8 names only")
 def test_a_run_whose_name_is_no_utf8_is_a_row_with_its_reason_and_can_be_deleted(run: Run) -> None:
     shutil.copytree(os.fsencode(run.path), os.path.join(os.fsencode(run.path.parent), b"old\xff"))  # noqa: PTH118
-    found = {row.name: row for row in overview.rows()}
+    found = {row.name: row for row in run_table.rows()}
     assert "no UTF-8" in found["old\\xff"].problem
     services.delete_run(found["old\\xff"].run)
-    assert [row.name for row in overview.rows()] == ["tiny"]
+    assert [row.name for row in run_table.rows()] == ["tiny"]
 
 
 def test_a_link_that_leads_to_itself_hides_no_run(run: Run) -> None:
     (run.path.parent / "circle").symlink_to(run.path.parent / "circle")
-    assert [row.name for row in overview.rows()] == ["tiny"]
+    assert [row.name for row in run_table.rows()] == ["tiny"]

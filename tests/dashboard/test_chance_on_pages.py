@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from lab_pages import open_page, texts
+from builders.lab_pages import open_page, texts
 
 from core.evaluate import evaluate
 from core.model import update_card
-from core.training import Run
-from dashboard import results, services
+from core.runs import Run
+from dashboard.cache import results
+from dashboard.state import services
 
 SAID = "Not better than chance so far"
 

@@ -7,14 +7,15 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
-from dashboard import components, server
+from dashboard.asgi import server
+from dashboard.ui import components
 
 
 def _page() -> None:
     import plotly.graph_objects as go
     import streamlit as st
 
-    from dashboard import components
+    from dashboard.ui import components
 
     points = st.session_state.get("points", 3)
     components.figure(go.Figure(go.Scatter(y=list(range(points)))), "curve", height=300)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from lab_pages import draw_breast
+from builders.lab_pages import draw_breast
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
@@ -31,9 +31,10 @@ from core.predict import Prediction, Predictor
 from core.preprocessing import load, prepare
 from core.report.heatmaps import _SIDE, _draw
 from core.report.material import read_material
-from core.training import Run
-from dashboard import gradio_tab, images, results
-from dashboard.studio import heat as studio_heat
+from core.runs import Run
+from dashboard.asgi import gradio_tab
+from dashboard.cache import images, results
+from dashboard.views.evaluate import heatmap_thumbnails as studio_heat
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
 

@@ -7,12 +7,12 @@ import time
 from typing import Any
 
 import pytest
-from lab_pages import figures, galleries, open_page, texts
+from builders.lab_pages import figures, galleries, open_page, texts
 
 from core.heatmap_audit import AuditSettings, audit_heatmaps, read_heatmap_audit
 from core.heatmap_audit.store import audit_path
-from core.training import Run
-from dashboard import services
+from core.runs import Run
+from dashboard.state import services
 
 SETTINGS = AuditSettings(perturbed=10, steps=3, samples=100)
 

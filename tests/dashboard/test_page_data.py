@@ -4,10 +4,11 @@ import time
 from pathlib import Path
 
 import cv2
-from lab_pages import draw_breast, galleries, open_page, texts, write_images
+from builders.lab_pages import draw_breast, galleries, open_page, texts, write_images
 
-from dashboard import import_options, services
-from dashboard.preflight import preflight
+from core.training.preflight import preflight
+from dashboard.state import services
+from dashboard.views.data import import_options
 
 
 def settle(name: str) -> None:
@@ -149,8 +150,8 @@ def test_filters_and_the_page_of_images_are_there_again_after_another_page(manif
     app = open_page("data")
     app.button_group(key="data:label:widget").set_value("benign").run()
     app.text_input(key="data:find:widget").set_value("cc").run()
-    app.switch_page("views/home.py").run()
-    app.switch_page("views/data.py").run()
+    app.switch_page("views/home/home.py").run()
+    app.switch_page("views/data/data.py").run()
     assert not app.exception and not app.error
     assert app.button_group(key="data:label:widget").value == "benign"
     assert app.text_input(key="data:find:widget").value == "cc"

@@ -9,16 +9,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from lab_pages import figures, galleries, open_page, texts
+from builders.lab_pages import figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
 from core.metrics import at_level, at_threshold, clustered_wilson
-from core.training import Run
-from core.training.accesses import accesses
-from core.training.recording import record_for_run
-from dashboard import results, services
-from dashboard.studio import dial, parts
+from core.runs import Run
+from core.runs.test_set.access_log import record_for_run
+from core.runs.test_set.accesses import accesses
+from dashboard.cache import results
+from dashboard.state import services
+from dashboard.views.evaluate import parts, threshold_slider
 
 CURVES = {"evaluate:roc", "evaluate:precision_recall", "evaluate:confusion", "evaluate:histogram", "evaluate:decision"}
 
@@ -174,7 +175,7 @@ def test_a_damaged_evaluation_is_shown_as_its_text(scored: Run) -> None:
 def test_the_figures_at_the_frozen_threshold_are_the_evaluation_s_own(scored: Run) -> None:
     summary = read_evaluation(scored, "val").summary
     found = cards(open_page("evaluate"))
-    for name, stored in (("auc", "auc"), *dial.STORED.items()):
+    for name, stored in (("auc", "auc"), *threshold_slider.STORED.items()):
         card, figure = found[name], summary[stored]
         assert card["value"] == figure.value
         assert (card["lows"][card["at"]], card["highs"][card["at"]]) == (figure.low, figure.high)
@@ -374,7 +375,7 @@ def test_calibration_shows_raw_and_calibrated_scores_with_their_figures(scored: 
 
 def test_screening_says_it_in_whole_women_at_every_prevalence(scored: Run) -> None:
     from core.metrics import operating_point
-    from dashboard.studio.screening import DEFAULT, PREVALENCES
+    from dashboard.views.evaluate.screening import DEFAULT, PREVALENCES
 
     services.remember("evaluate:level", "patient")
     app = open_tab("Screening")
@@ -398,7 +399,7 @@ def test_screening_says_it_in_whole_women_at_every_prevalence(scored: Run) -> No
     [("image", "Of 1,000 images scored, 100 show cancer."), ("breast", "Of 1,000 breasts scored, 100 have cancer.")],
 )
 def test_screening_by_images_or_breasts_never_counts_women_and_leads_to_them(scored: Run, level: str, sentence: str) -> None:
-    from dashboard.studio.screening import PREVALENCES
+    from dashboard.views.evaluate.screening import PREVALENCES
 
     services.remember("evaluate:level", level)
     app = open_tab("Screening")
@@ -500,7 +501,7 @@ def test_published_figures_stay_away_with_one_sentence_why(opened: Run) -> None:
 
 
 def test_the_gallery_shows_the_mistakes_of_the_threshold_and_then_heatmaps(scored: Run) -> None:
-    from dashboard.studio import heat
+    from dashboard.views.evaluate import heatmap_thumbnails
 
     predictions = read_evaluation(scored, "val").predictions
     services.remember(choice_of(scored), 1.0)  # nobody is recalled: every malignant image is missed
@@ -509,12 +510,12 @@ def test_the_gallery_shows_the_mistakes_of_the_threshold_and_then_heatmaps(score
     tiles = galleries(app)["evaluate:missed"]
     assert [tile["id"] for tile in tiles] == malignant["path"].tolist()[: len(tiles)]
     assert all(not tile["missing"] for tile in tiles)
-    task = heat.task(scored)
+    task = heatmap_thumbnails.task(scored)
     assert task is not None
     while task.running:
         pass
     assert task.error == ""
-    found = heat.ready(scored, malignant["path"].tolist())
+    found = heatmap_thumbnails.ready(scored, malignant["path"].tolist())
     assert set(found) == set(malignant["path"])
     assert all(each.image.startswith(b"\xff\xd8") for each in found.values())
     app.button_group(key="evaluate:cases:widget").set_value("alarms").run()

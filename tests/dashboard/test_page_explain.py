@@ -14,13 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from lab_pages import draw_breast, open_page, texts
+from builders.lab_pages import draw_breast, open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
 from core.predict import Predictor
-from core.training import Run
-from dashboard import services
+from core.runs import Run
+from dashboard.state import services
 
 
 def pictures(app: AppTest) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import streamlit as st
-from lab_pages import galleries, open_page, texts
+from builders.lab_pages import galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.errors import BadManifest
 from core.evaluate import evaluate
-from core.training import Run
-from dashboard import example, services, tasks
+from core.runs import Run
+from dashboard.state import services, tasks
+from dashboard.views.home import example
 
 
 def primary_labels(app) -> list[str]:
@@ -56,10 +57,10 @@ def test_a_broken_config_is_shown_as_its_own_text(workspace: Path) -> None:
 def test_the_demo_button_writes_in_the_background_and_the_set_becomes_current(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lab_pages import write_images
+    from builders.lab_pages import write_images
 
     other = write_images(workspace / "data" / "other")
-    monkeypatch.setattr("core.data.demo.make_demo", lambda out, progress: write_images(Path(out), patients=3))
+    monkeypatch.setattr("core.demo.make_demo", lambda out, progress: write_images(Path(out), patients=3))
     services.start_demo()
     while services.task("demo").running:
         pass

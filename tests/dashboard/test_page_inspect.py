@@ -1,24 +1,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from lab_pages import draw_breast, figures, galleries, open_page, texts
+from builders.dicom_factory import make_dicom
+from builders.lab_pages import draw_breast, figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "images"))
-from dicom_factory import make_dicom
 
 from core.config import Recipe
 from core.images import read
 from core.preprocessing import prepare
-from core.training import Run
-from dashboard import images, inspecting, services
+from core.runs import Run
+from dashboard.cache import images, inspections
+from dashboard.state import services
 
 STEPS = ["original", "polarity", "background", "crop", "orientation", "window", "clahe", "resize"]
 
@@ -200,7 +198,7 @@ def test_stage_kept_from_another_image_does_not_break_the_page(manifest: Path) -
 
 def test_inspected_pixels_are_those_of_preparation(manifest: Path) -> None:
     path = manifest.parent / "p01_CC.png"
-    found = inspecting.inspected(images.image_ref(path), Recipe(clip_limit=3.0)).inspection
+    found = inspections.inspected(images.image_ref(path), Recipe(clip_limit=3.0)).inspection
     assert np.array_equal(found.stages[-1].picture, prepare(read(path), Recipe(clip_limit=3.0)).pixels)
 
 
@@ -208,8 +206,8 @@ def test_histogram_shares_are_percent_of_64_bins() -> None:
     counts = np.random.default_rng(0).integers(0, 50, 256)
     values = np.repeat(np.arange(256), counts)
     expected = 100 * np.histogram(values, 64, (0, 256))[0] / values.size
-    assert inspecting.shares(counts.tolist()) == pytest.approx(expected)
-    assert inspecting.shares([0] * 256) == [0.0] * 64
+    assert inspections.shares(counts.tolist()) == pytest.approx(expected)
+    assert inspections.shares([0] * 256) == [0.0] * 64
 
 
 def test_the_gate_says_what_speaks_against_a_verdict(run: Run) -> None:

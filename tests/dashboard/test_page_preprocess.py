@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from lab_pages import draw_breast, open_page, texts
+from builders.lab_pages import draw_breast, open_page, texts
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from streamlit.testing.v1 import AppTest
@@ -17,8 +17,10 @@ from core.config import Recipe, load_config
 from core.errors import RecipeMismatch
 from core.images import read
 from core.preprocessing import prepare
-from core.training import Run
-from dashboard import images, recipes, results, services
+from core.runs import Run
+from dashboard.cache import images, results
+from dashboard.state import services
+from dashboard.views.preprocess import recipes
 
 
 def write_dicom(path: Path, pixels: np.ndarray, windows: tuple[tuple[int, int], ...]) -> None:
@@ -93,8 +95,8 @@ def test_reset_can_be_undone(manifest: Path) -> None:
 def test_the_draft_survives_a_page_change_and_a_new_session(manifest: Path) -> None:
     app = open_page("preprocess")
     app.slider(key="recipe:crop_margin").set_value(0.1).run()
-    app.switch_page("views/data.py").run()
-    app.switch_page("views/preprocess.py").run()
+    app.switch_page("views/data/data.py").run()
+    app.switch_page("views/preprocess/preprocess.py").run()
     assert app.slider(key="recipe:crop_margin").value == 0.1
     assert open_page("preprocess").slider(key="recipe:crop_margin").value == 0.1
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 import torch
-from lab_pages import figures, open_page, texts
+from builders.lab_pages import figures, open_page, texts
 from streamlit.testing.v1 import AppTest
 
-from core.training import Run
-from core.training.status import PROCESS
-from dashboard import overview, services
+from core.runs import Run
+from core.runs.status import PROCESS
+from dashboard.state import services
+from dashboard.views.runs import run_table
 
 
 def button(app: AppTest, key: str) -> Any:
@@ -94,7 +95,7 @@ def test_the_table_has_the_validation_auc_with_its_interval_over_patients(run: R
     from core.metrics import auc
 
     scored = pd.read_csv(run.path / "predictions" / "val.csv")
-    value, low, high = overview.row(run).validation or (0, 0, 0)
+    value, low, high = run_table.row(run).validation or (0, 0, 0)
     assert value == pytest.approx(auc(scored["label"], scored["score"]))
     assert low <= value <= high
     assert table(open_with())["Validation AUC"].tolist() == [f"{value:.3f} [{low:.3f}, {high:.3f}]"]
@@ -278,13 +279,13 @@ def test_test_figures_of_an_earlier_model_are_not_shown_as_the_run_s(run: Run) -
     from core.evaluate import evaluate
 
     evaluate(run, "test")
-    assert overview.row(run).test is not None and _headline(run)[0]["test_auc"] is not None
+    assert run_table.row(run).test is not None and _headline(run)[0]["test_auc"] is not None
     path = run.path / "evaluation.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     content["test"]["weights_sha256"] = "ab" * 32
     path.write_text(json.dumps(content), encoding="utf-8")
     os.utime(path, (1, 1))
-    assert overview.row(run).test is None and _headline(run)[0]["test_auc"] is None
+    assert run_table.row(run).test is None and _headline(run)[0]["test_auc"] is None
 
 
 def test_evaluated_runs_show_their_test_figures_with_intervals(run: Run) -> None:
@@ -293,9 +294,9 @@ def test_evaluated_runs_show_their_test_figures_with_intervals(run: Run) -> None
     found = evaluate(run, "test").summary
     figure = found["auc"]
     (cell,) = table(open_with())["Test AUC"].tolist()
-    expected = "–" if isinstance(figure, str) else overview.figure_text((figure.value, figure.low, figure.high))
+    expected = "–" if isinstance(figure, str) else run_table.figure_text((figure.value, figure.low, figure.high))
     assert cell == expected
-    shown = {row["Figure"]: row["tiny"] for row in overview.headline([run])}
+    shown = {row["Figure"]: row["tiny"] for row in run_table.headline([run])}
     assert shown["Test · ROC AUC"] == expected and "Test · Sensitivity (recall)" in shown
 
 
@@ -326,7 +327,7 @@ def test_a_prediction_leaves_the_gpu_to_the_run_that_is_trained_on_it(
 def test_a_new_session_begins_without_the_selection_of_an_old_one(run: Run) -> None:
     app = open_with("tiny")
     assert any(each.key == "runs:open" for each in app.button)
-    app.switch_page("views/home.py").run()
-    app.switch_page("views/runs.py").run()
+    app.switch_page("views/home/home.py").run()
+    app.switch_page("views/runs/runs.py").run()
     assert any(each.key == "runs:open" for each in app.button), "another page in between changes nothing"
     assert "Select a run" in texts(open_page("runs"))

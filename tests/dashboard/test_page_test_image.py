@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from lab_pages import draw_breast, open_page, texts
+from builders.lab_pages import draw_breast, open_page, texts
 
 from core.preprocessing import load, prepare
-from dashboard import services
+from dashboard.state import services
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
 
@@ -20,7 +20,7 @@ def trained(manifest: Path) -> str:
     """A run with an untrained model: enough to be scored with."""
     from core.config import load_config
     from core.model import build_model, save_model
-    from core.training.run import Run
+    from core.runs.run import Run
 
     config = load_config(None, [f"data.manifest={manifest.as_posix()}", "preprocessing.size=64"])
     run = Run.create(config, services.manifest_frame(manifest), name="first")
@@ -55,7 +55,7 @@ def test_with_a_model_the_tab_is_shown_from_the_same_origin(trained: str) -> Non
 
 
 def test_a_score_comes_with_its_threshold_and_decision_in_words(trained: str, manifest: Path) -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     frames, words, prepared, heat, insist = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
     assert frames == (0, 1) and not insist
@@ -67,7 +67,7 @@ def test_a_score_comes_with_its_threshold_and_decision_in_words(trained: str, ma
 
 
 def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Path, tmp_path: Path) -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     note = tmp_path / "<b>note.txt"
     note.write_text("hello", encoding="utf-8")
@@ -84,7 +84,7 @@ def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Pat
 
 
 def test_examples_take_labels_in_turn_and_prefer_validation(manifest: Path) -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     frame = services.manifest_frame(manifest)
     rows = gradio_tab.example_rows(frame)
@@ -96,7 +96,7 @@ def test_examples_take_labels_in_turn_and_prefer_validation(manifest: Path) -> N
 
 
 def test_an_example_outside_the_list_is_not_a_path() -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     @dataclass
     class Event:
@@ -108,7 +108,7 @@ def test_an_example_outside_the_list_is_not_a_path() -> None:
 
 
 def test_of_many_uploads_the_first_is_scored_and_each_can_be_chosen(tmp_path: Path) -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     files = [str(tmp_path / f"drop{number}.png") for number in range(gradio_tab.MOST + 2)]
     used, menu, examples, path, *_ = gradio_tab.taken(files, [(b"jpeg", "benign")])
@@ -120,7 +120,7 @@ def test_of_many_uploads_the_first_is_scored_and_each_can_be_chosen(tmp_path: Pa
 
 
 def test_the_menu_follows_a_run_that_is_renamed(trained: str) -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     known = gradio_tab.offered()
     run = services.open_run(trained)
@@ -135,7 +135,7 @@ def test_the_menu_follows_a_run_that_is_renamed(trained: str) -> None:
 
 def test_a_score_is_placed_among_validation_images(trained: str, manifest: Path) -> None:
     from core.metrics.placing import Reference
-    from dashboard import gradio_tab, verdict_html
+    from dashboard.asgi import gradio_tab, prediction_html
 
     run = services.open_run(trained)
     (run.path / "predictions").mkdir()
@@ -144,24 +144,24 @@ def test_a_score_is_placed_among_validation_images(trained: str, manifest: Path)
     _, words, *_ = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
     assert "Its score is higher than 100 % of the benign and 0 % of the malignant validation images." in words
     assert 'role="img" aria-label="Its score is higher' in words
-    drawn = verdict_html.strip(0.9, 0.5, Reference.of(["benign", "malignant"], [0.2, 0.8]))
+    drawn = prediction_html.strip(0.9, 0.5, Reference.of(["benign", "malignant"], [0.2, 0.8]))
     assert drawn.count('<rect class="benign"') == drawn.count('<rect class="malignant"') == 1
 
 
 def test_pictures_have_texts_and_the_map_can_be_dimmed() -> None:
-    from dashboard import verdict_html
+    from dashboard.asgi import prediction_html
 
     pixels, values = np.zeros((40, 30), np.uint8), np.zeros((40, 30), np.float32)
     values[35, 2] = 1
-    shown = verdict_html.pictures(pixels, values, name="<x>.png")
+    shown = prediction_html.pictures(pixels, values, name="<x>.png")
     assert 'alt="&lt;x&gt;.png as the model sees it, 30 × 40 pixels"' in shown and "strongest in the lower left" in shown
     assert 'name="opacity"' in shown and 'name="map"' in shown and 'class="bar"' in shown and "<x>" not in shown
-    assert 'name="opacity"' not in verdict_html.pictures(pixels, None, name="x")
-    assert verdict_html.pictures(None, None, name="x") == ""
+    assert 'name="opacity"' not in prediction_html.pictures(pixels, None, name="x")
+    assert prediction_html.pictures(None, None, name="x") == ""
 
 
 def test_result_of_a_file_that_is_no_longer_chosen_is_not_shown() -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     count = [0]
     slow = gradio_tab.unless_overtaken(count, {"verdict": "wait"}, lambda: {"verdict": "slow"})
@@ -178,7 +178,7 @@ def test_result_of_a_file_that_is_no_longer_chosen_is_not_shown() -> None:
 def test_scoring_is_one_event_which_the_page_cannot_lose() -> None:
     from gradio import EventData, SelectData, helpers
 
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     blocks = gradio_tab.build()
     (select,) = [each for each in blocks.fns.values() if each.fn.__name__ == "picked"]
@@ -191,7 +191,7 @@ def test_scoring_is_one_event_which_the_page_cannot_lose() -> None:
 
 
 def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(trained: str, tmp_path: Path) -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     stack = np.stack([draw_breast(3), draw_breast(3) // 2, draw_breast(3) // 4])
     path = tmp_path / "stack.tif"
@@ -209,7 +209,7 @@ def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(tra
 
 
 def test_an_image_without_a_verdict_says_why_and_its_score_is_marked(trained: str, tmp_path: Path) -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     grey = tmp_path / "grey.png"
     cv2.imwrite(str(grey), np.full((160, 120), 128, np.uint8))

@@ -12,19 +12,23 @@ from typing import Any
 
 import pytest
 import torch
-from lab_pages import HOME, figures, galleries, open_page, texts
+from builders.lab_pages import HOME, figures, galleries, open_page, texts
+from builders.tiny_run import config_yaml, write_split_images
 from streamlit.testing.v1 import AppTest
-from tiny_run import config_yaml, write_split_images
 
 from core.config import PRESETS, dump_config, with_preset
 from core.errors import TrainingFailed, UnreadableImage
-from core.training import Run, telling
+from core.runs import Run
+from core.runs.device_queue import Place
+from core.runs.status import PROCESS, Status
+from core.training import step_metrics
 from core.training.failures import diverged
-from core.training.status import PROCESS, Status
 from core.training.trainer import Trainer
-from core.training.turns import Place
-from dashboard import forms, overview, results, services, tasks
-from dashboard.watch import progress
+from dashboard.cache import results
+from dashboard.state import services, tasks
+from dashboard.ui import forms
+from dashboard.views.runs import run_table
+from dashboard.views.train.monitor import progress
 
 
 def button(app: AppTest, key: str) -> Any:
@@ -110,7 +114,7 @@ def test_what_would_fail_is_said_before_the_start_and_the_button_is_off(data: Pa
     base = forms.value_of(services.settings(), key)
     services.remember("form:", {key: [defaults.get(key, base), value]})
     app = AppTest.from_file(str(HOME), default_timeout=60)
-    app.switch_page("views/train.py")
+    app.switch_page("views/train/train.py")
     app.run()
     assert not app.exception
     assert said in "\n".join(error.value.replace("\\", "") for error in app.error)
@@ -185,7 +189,7 @@ def test_the_input_size_is_height_by_width_as_in_config_yaml(run: Run) -> None:
     recipe = config.preprocessing.model_copy(update={"size": (64, 48)})
     dump = dump_config(config.model_copy(update={"preprocessing": recipe}))
     (run.path / "config.yaml").write_text(dump, encoding="utf-8")
-    assert overview.row(run).size == "64 × 48"
+    assert run_table.row(run).size == "64 × 48"
     pretend_running(run)
     app = open_page("train")
     assert "input 64 × 48" in next(text for text in texts(app).splitlines() if "small_cnn" in text)
@@ -275,7 +279,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_run_can_be_started_in_a_process_of_its_own(data: Path, monkeypatch: pytest.MonkeyPatch, begun: bool) -> None:
     started: list[tuple[str, bool]] = []
-    monkeypatch.setattr("core.training.jobs.start_process", lambda run, resume, queue: started.append((run.name, resume)))
+    monkeypatch.setattr("core.training.launchers.start_process", lambda run, resume, queue: started.append((run.name, resume)))
     app = open_page("train")
     app.button_group(key="train:launcher:widget").set_value("process").run()
     app.text_input(key="train:name:widget").input("detached").run()
@@ -362,13 +366,13 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
         if trainer.progress.epoch < 2:
             return of_step(trainer, *arguments)
         if not writable:
-            broken.setattr("core.training.status.write_text", refuse)
-            broken.setattr("core.training.events._write_all", refuse)
+            broken.setattr("core.runs.status.write_text", refuse)
+            broken.setattr("core.runs.events._write_all", refuse)
         raise error
 
-    of_step = telling.of_step
+    of_step = step_metrics.of_step
     with monkeypatch.context() as broken:
-        broken.setattr(telling, "of_step", fail)
+        broken.setattr(step_metrics, "of_step", fail)
         app = open_page("train")
         button(app, "train:start").click().run()
         run = wait_for_job()
@@ -405,7 +409,7 @@ def test_warnings_are_shown_once_a_kind_with_the_epoch_they_were_given_after(run
 
 
 def test_a_resumed_run_starts_its_curves_anew(run: Run) -> None:
-    from dashboard import results
+    from dashboard.cache import results
 
     before = results.watch(run).count
     lines = (run.path / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -486,13 +490,13 @@ AT_THE_GATE = {
 def test_one_epoch_is_counted_and_validation_is_part_of_the_bar(
     last: dict[str, Any], epoch: int, phase: str, share: float, doing: str
 ) -> None:
-    from core.training.status import Status
-    from dashboard import watch
+    from core.runs.status import Status
+    from dashboard.views.train import monitor
 
     status = Status(state="running", phase=doing, epochs=4, heartbeat=time.time() + 600, host="elsewhere", pid=1)
     assert status.live
-    assert watch.current_epoch(status, last) == epoch and watch.phase(status, last) == phase
-    done, words = watch.progress(status, last)
+    assert monitor.current_epoch(status, last) == epoch and monitor.phase(status, last) == phase
+    done, words = monitor.progress(status, last)
     assert done == pytest.approx(share)
     if doing:
         assert "should not judge" in words and "5 of 20" in words
@@ -516,7 +520,7 @@ def test_presets_fill_the_form_in_and_the_one_it_shows_is_marked(data: Path) -> 
 
 
 def test_a_preset_has_an_estimate_once_anything_like_it_was_measured(data: Path) -> None:
-    from dashboard import forecast
+    from dashboard.views.train import forecast
 
     base, manifest = services.settings(), services.current_manifest()
     assert manifest is not None and forecast.presets(base, manifest) == {}

@@ -7,17 +7,18 @@ import threading
 from pathlib import Path
 
 import pytest
-from lab_pages import open_page, texts
+from builders.lab_pages import open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.errors import BadRun
 from core.evaluate import evaluate
-from core.training import Run
-from dashboard import results, services, tasks
+from core.runs import Run
+from dashboard.cache import results
+from dashboard.state import services, tasks
 
 FRAGMENT = """from pathlib import Path
 import streamlit as st
-from core.training.run import Run
+from core.runs.run import Run
 from dashboard import components
 run = st.session_state.setdefault("run", Run(Path({path!r})))
 with components.errors_shown():

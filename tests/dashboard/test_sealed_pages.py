@@ -10,17 +10,19 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from lab_pages import galleries, open_page, texts
+from builders.lab_pages import galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.data import write_manifest
 from core.errors import NotRecorded
 from core.evaluate import evaluate
-from core.training import Run
-from core.training import recording as record_of
-from core.training.accesses import access_counts, accesses, read_record
-from dashboard import images, sealing, services, tuner
-from dashboard.studio import parts
+from core.runs import Run
+from core.runs.test_set import access_log as record_of
+from core.runs.test_set.accesses import access_counts, accesses, read_record
+from dashboard.asgi import preview_api
+from dashboard.cache import images
+from dashboard.state import sealing, services
+from dashboard.views.evaluate import parts
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
 
@@ -43,7 +45,11 @@ def found_of(app: AppTest, rows: pd.DataFrame) -> set[str]:
     sent = output(app)
     named = {Path(path).name for path in rows["path"] if Path(path).name.encode() in sent}
     pictured = {Path(path).name for path in rows["path"] if images.thumbnail(images.image_ref(path)) in sent}
-    refs = [ref for known in tuner._known.values() for ref in (known.refs if isinstance(known, tuner.Wall) else (known,))]
+    refs = [
+        ref
+        for known in preview_api._known.values()
+        for ref in (known.refs if isinstance(known, preview_api.Wall) else (known,))
+    ]
     served = {Path(str(ref.source)).name for ref in refs} & {Path(path).name for path in rows["path"]}
     return named | pictured | served
 
@@ -51,13 +57,13 @@ def found_of(app: AppTest, rows: pd.DataFrame) -> set[str]:
 @pytest.fixture
 def lab(run: Run) -> Iterator[Run]:
     """The run of images that lie in this workspace."""
-    tuner._known.clear()
+    preview_api._known.clear()
     services.set_current_manifest(TINY.absolute())
     rows = run.manifest()
     here = [str(TINY.parent.absolute() / Path(path).name) for path in rows["path"]]
     write_manifest(rows.assign(path=here), run.path / "manifest.csv")
     yield run
-    tuner._known.clear()
+    preview_api._known.clear()
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -139,7 +145,7 @@ def test_the_switch_shows_them_and_is_recorded_first(lab: Run, page: str, view: 
         assert kinds["images"].where == page and 0 < kinds["images"].images <= 20
     assert all(each.before_threshold is False for each in kinds.values())
     toggle(app).set_value(False).run()
-    tuner._known.clear()
+    preview_api._known.clear()
     app.run()
     assert found_of(app, rows_of(lab, "test")) == set()
 
@@ -147,9 +153,9 @@ def test_the_switch_shows_them_and_is_recorded_first(lab: Run, page: str, view: 
 def test_the_switch_of_one_page_is_not_that_of_another_and_does_not_outlive_the_visit(lab: Run) -> None:
     app = PAGES["data images"]()
     toggle(app).set_value(True).run()
-    app.switch_page("views/inspect.py").run()
+    app.switch_page("views/inspect/inspect.py").run()
     assert toggle(app).value is False and found_of(app, rows_of(lab, "test")) == set()
-    app.switch_page("views/data.py").run()
+    app.switch_page("views/data/data.py").run()
     assert toggle(app).value is False
 
 
@@ -230,7 +236,7 @@ def test_a_typed_path_or_a_copy_of_a_test_file_is_recorded_and_shown_with_a_warn
     assert not app.exception
     assert not app.error
     assert "test image of the run tiny" in app.warning[0].value and "recorded" in app.warning[0].value
-    assert tuner._known or galleries(app)
+    assert preview_api._known or galleries(app)
     app.run()
     found = [each for each in accesses(lab.path) if each.kind == "images"]
     assert [each.images for each in found] == [1]
@@ -244,7 +250,7 @@ def test_a_typed_path_is_not_shown_where_it_cannot_be_recorded(lab: Run, view: s
     app = open_page(view)
     assert not app.exception
     assert "read-only" in app.error[0].value
-    assert not tuner._known and not galleries(app) and not app.warning and accesses(lab.path) == ()
+    assert not preview_api._known and not galleries(app) and not app.warning and accesses(lab.path) == ()
 
 
 def uploaded(path: str) -> AppTest:
@@ -270,7 +276,7 @@ def test_an_upload_on_explain_is_not_explained_where_it_cannot_be_recorded(lab: 
     app = uploaded(rows_of(lab, "test")["path"].iloc[0])
     assert not app.exception
     assert "read-only" in app.error[0].value
-    assert not tuner._known and accesses(lab.path) == ()
+    assert not preview_api._known and accesses(lab.path) == ()
 
 
 def test_a_validation_file_is_shown_without_a_word(lab: Run) -> None:
@@ -284,7 +290,7 @@ def test_a_validation_file_is_shown_without_a_word(lab: Run) -> None:
 
 
 def test_the_tab_s_examples_are_of_validation(lab: Run) -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     _, paths = gradio_tab.example_images(services.current_manifest())
     assert len(paths) == gradio_tab.EXAMPLES and set(paths) <= set(rows_of(lab, "val")["path"])
@@ -292,7 +298,7 @@ def test_the_tab_s_examples_are_of_validation(lab: Run) -> None:
 
 
 def test_the_tab_scores_a_test_file_with_a_warning_and_records_it(lab: Run, tmp_path: Path) -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     upload = tmp_path / "upload.png"
     shutil.copy(rows_of(lab, "test")["path"].iloc[0], upload)
@@ -305,7 +311,7 @@ def test_the_tab_scores_a_test_file_with_a_warning_and_records_it(lab: Run, tmp_
 
 
 def test_the_tab_scores_no_test_file_where_it_cannot_be_recorded(lab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard import gradio_tab
+    from dashboard.asgi import gradio_tab
 
     monkeypatch.setattr(record_of, "_append", refuse)
     _, words, *pictures, _ = gradio_tab.score("tiny", rows_of(lab, "test")["path"].iloc[0])

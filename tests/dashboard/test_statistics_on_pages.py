@@ -9,17 +9,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import streamlit as st
-from lab_pages import open_page, texts
+from builders.lab_pages import open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
 from core.evaluate.endpoint import read_declared
 from core.metrics import Calibration
 from core.model import update_card
-from core.training import Run
-from core.training.recording import record_for_run
-from dashboard import services
-from dashboard.studio import parts
+from core.runs import Run
+from core.runs.test_set.access_log import record_for_run
+from dashboard.state import services
+from dashboard.views.evaluate import parts
 
 
 def tables(app: AppTest) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from chromium import MARKS, dashboard_in, open_page, settle
+from builders.chromium import MARKS, dashboard_in, open_page, settle
 from playwright.sync_api import Page, expect
 
 from core.config import Config, dump_config
 from core.data import read_manifest
-from core.data.demo import make_demo
+from core.demo import make_demo
 from core.evaluate import evaluate
-from core.training import Run, run_to_end
+from core.runs import Run
+from core.training.launchers import run_to_end
 
 pytestmark = MARKS
 GROUPS = {

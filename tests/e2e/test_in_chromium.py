@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in, settle, wait_until
+from builders.chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in, settle, wait_until
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from core.config import Config, dump_config
 from core.data import read_manifest
-from core.data.demo import make_demo
-from core.training import Run
+from core.demo import make_demo
+from core.runs import Run
 
 PAGES = {
     "": "Mammogram classification",

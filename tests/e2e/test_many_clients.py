@@ -13,17 +13,15 @@ from typing import Any
 import httpx
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "dashboard"))
-
-from chromium import ROOT, dashboard_in
-from lab_pages import draw_breast
-from tiny_run import make_run
+from builders.chromium import ROOT, dashboard_in
+from builders.lab_pages import draw_breast
+from builders.tiny_run import make_run
 
 from core.config import load_config
 from core.data import read_manifest
 from core.images.encode import encode_png
-from core.training import Run, run_to_end
+from core.runs import Run
+from core.training.launchers import run_to_end
 
 pytestmark = pytest.mark.slow
 CLIENTS = 8
@@ -39,7 +37,10 @@ def _train(run: Run, *, resume: bool = False) -> subprocess.Popen[bytes]:
     arguments = ["--resume", str(run.path)] if resume else []
     if resume:
         return subprocess.Popen([sys.executable, "-m", "core", "train", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
-    code = "import sys; from core.training import Run, run_to_end; run_to_end(Run.open(sys.argv[1]))"
+    code = (
+        "import sys; from core.runs import Run; from core.training.launchers import run_to_end; "
+        "run_to_end(Run.open(sys.argv[1]))"
+    )
     return subprocess.Popen([sys.executable, "-c", code, str(run.path)], cwd=ROOT)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pytest
-from chromium import MARKS, dashboard_in, open_page
+from builders.chromium import MARKS, dashboard_in, open_page
 from playwright.sync_api import Page, expect
 
-from core.data.demo import make_demo
+from core.demo import make_demo
 
 pytestmark = MARKS
 

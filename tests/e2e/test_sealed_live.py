@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import MARKS, PATIENCE, dashboard_in, open_page, settle, wait_until
+from builders.chromium import MARKS, PATIENCE, dashboard_in, open_page, settle, wait_until
 from playwright.sync_api import Page, expect
 
 from core.config import load_config
 from core.data import read_manifest
-from core.data.demo import make_demo
-from core.training import Run, run_to_end
-from core.training.accesses import access_counts, accesses
+from core.demo import make_demo
+from core.runs import Run
+from core.runs.test_set.accesses import access_counts, accesses
+from core.training.launchers import run_to_end
 
 pytestmark = MARKS
 SMALL = (

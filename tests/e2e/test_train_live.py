@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from chromium import MARKS, dashboard_in, open_page, settle
+from builders.chromium import MARKS, dashboard_in, open_page, settle
 from playwright.sync_api import Page, expect
 
 from core.config import Config
 from core.data import read_manifest
-from core.data.demo import make_demo
-from core.training import Run
+from core.demo import make_demo
+from core.runs import Run
 
 pytestmark = MARKS
 LONG = 100_000  # steps

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in, settle
+from builders.chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in, settle
+from builders.proxy import proxy_before
 from playwright.sync_api import Browser, FrameLocator, Page, expect, sync_playwright
-from proxy import proxy_before
 
 from core.config import Config, dump_config
 from core.data import read_manifest
-from core.data.demo import make_demo
-from core.training import Run, run_to_end
+from core.demo import make_demo
+from core.runs import Run
+from core.training.launchers import run_to_end
 
 pytestmark = MARKS
 PUBLIC = "lab.example.org"

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data import looks
+from core.data import file_inspection
+from core.data.file_inspection import KeptLooks, look_closely
 from core.data.importers.patterns import PatientPattern
-from core.data.looks import KeptLooks, look_closely
 from core.data.manifest import STANDARD, number
 from core.errors import BadManifest, UnreadableImage
 from core.images import one_large_at_a_time
-from core.images.dicom import is_dicom, read_header
+from core.images.dicom.reader import is_dicom, read_header
 from core.images.files import head_of, opened, printable_name, refuse_unknown
 from core.images.mammogram import ImageMeta
 
@@ -212,7 +212,7 @@ def _unwritable(path: Path) -> Looked | None:
     return Looked(reason=f"{printable_name(path)}: expected {wanted}. Rename the file.") if wanted else None
 
 
-def _decode(path: Path) -> tuple[Looked, looks.Looked | None]:
+def _decode(path: Path) -> tuple[Looked, file_inspection.Looked | None]:
     refused = _unwritable(path)
     if refused is not None:
         return refused, None

@@ -12,7 +12,7 @@ from typing import Any
 from core.data.importers.base import Importer, ImportReport, Options, Progress, look_at, rows_to_frame, ticking
 from core.data.importers.walking import walk
 from core.errors import BadManifest
-from core.small_files import read_bytes
+from core.files.untrusted import read_bytes
 
 _SIDE = 1024  # every film is 1024 × 1024 px
 _LINE = re.compile(r"^(mdb[0-9]{3})[a-z]*\s+([FGD])\s+([A-Z]{4})\b\s*([BM]?)\b\s*(.*)$")

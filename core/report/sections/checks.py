@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.evaluate import AGAIN
-from core.evaluate.tested import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
+from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
 from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES

@@ -11,7 +11,7 @@ from core import __version__
 from core.config import Config
 from core.data import LABELS, SPLITS
 from core.evaluate import CalibrationReport, Evaluation
-from core.evaluate.tested import differing
+from core.evaluate.subgroup_tests import differing
 from core.metrics import CalibrationSummary, Interval, ShortcutAudit
 from core.report.document import Facts, Points, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerprint

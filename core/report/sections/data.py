@@ -11,7 +11,7 @@ from core.data import LABELS, SPLITS
 from core.data.identity import written_twice
 from core.data.splits import split_origin
 from core.evaluate import excluded_words
-from core.inspection.words import recipe_facts
+from core.inspection.descriptions import recipe_facts
 from core.report.document import Box, Facts, Flow, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
 from core.report.sections import gaps, units

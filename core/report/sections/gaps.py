@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.data import SPLITS
 from core.errors import NotEnoughData
-from core.evaluate.columns import KNOWN
+from core.evaluate.metadata import KNOWN
 from core.metrics import at_level
 from core.metrics.verification import verification_bounds
 from core.report.document import Block, Table, Text

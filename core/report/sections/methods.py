@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.evaluate import CalibrationReport
-from core.evaluate.figures import MOST_RESAMPLES
-from core.evaluate.tested import count_tests
+from core.evaluate.subgroup_tests import count_tests
+from core.evaluate.summaries import MOST_RESAMPLES
 from core.metrics import MIN_PATIENTS, TITLES, CalibrationSummary, Interval, Summary, frozen_thresholds
 from core.report.document import Facts, Points, Section, Text
 from core.report.material import SPLIT_WORDS, Material

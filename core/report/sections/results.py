@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from core.baselines import known
 from core.evaluate import AGAIN, CalibrationReport, DecisionTable, Evaluation
+from core.evaluate.baselines import known
 from core.evaluate.result import REFUSED
 from core.metrics import (
     LEVELS,

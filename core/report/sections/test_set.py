@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from core.report.document import Block, Table, Text, Warn
 from core.report.words import times
-from core.training.accesses import IMAGES, LABELS, PREPROCESS, RECIPE, SCORED
-from core.training.seen import seen_words
+from core.runs.test_set.accesses import IMAGES, LABELS, PREPROCESS, RECIPE, SCORED
+from core.runs.test_set.models import seen_words
 
 if TYPE_CHECKING:
     from core.report.material import Material
-    from core.training.accesses import Access
+    from core.runs.test_set.accesses import Access
 
 _SHOWN = (IMAGES, LABELS)
 _NOT_COUNTED = (

@@ -15,7 +15,7 @@ import torch
 from core.cli import main
 from core.config import dump_config, load_config
 from core.model import build_model, save_model
-from core.training import Run
+from core.runs import Run
 
 Call = Callable[..., tuple[int, str, str]]
 

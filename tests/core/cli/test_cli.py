@@ -18,8 +18,8 @@ import pytest
 from core.cli import main
 from core.cli.parser import build_parser
 from core.data.cache import cache_root
-from core.data.demo import make_demo
-from core.training import Run, Status
+from core.demo import make_demo
+from core.runs import Run, Status
 
 ROOT = Path(__file__).parents[3]
 SMALL = ("--set", "preprocessing.size=48", "--set", "training.epochs=1", "--set", "training.batch_size=8")
@@ -298,7 +298,7 @@ def test_pipeline_goes_from_data_to_report(call: Call, lab: Path) -> None:
 
 def test_stopped_pipeline_leaves_the_test_set_closed(call: Call, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from core.cli import runs
-    from core.training import run_to_end
+    from core.training.launchers import run_to_end
 
     def stopped_at_once(run: Run, *, resume: bool) -> Status:
         return run_to_end(run, resume=resume, on_event=lambda event: run.request("stop"))

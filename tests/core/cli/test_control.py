@@ -17,9 +17,9 @@ import pytest
 from core.cli import main
 from core.config import dump_config, load_config
 from core.model import build_model, save_model
-from core.training import Run
-from core.training.forking import starting_point
-from core.training.status import PROCESS
+from core.runs import Run
+from core.runs.forking import starting_point
+from core.runs.status import PROCESS
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -131,7 +131,7 @@ def test_start_trains_in_a_process_from_the_beginning_or_from_the_checkpoint(
         started.append((run.name, resume))
         return 4711
 
-    monkeypatch.setattr("core.training.jobs.start_process", start)
+    monkeypatch.setattr("core.training.launchers.start_process", start)
     if checkpoint:
         (run.path / "last.pt").touch()
     code, out, _ = call("start", "one")

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "images"))
-from dicom_factory import make_dicom
+from builders.dicom_factory import make_dicom
 
 from core.cli import main
 from core.config import Recipe

@@ -13,10 +13,11 @@ import pytest
 
 from core.cli import main
 from core.cli.evaluation import confirmed
-from core.data.demo import make_demo
+from core.demo import make_demo
 from core.errors import NotRecorded
-from core.training import Run, recording
-from core.training.accesses import FILE, accesses, read_record
+from core.runs import Run
+from core.runs.test_set import access_log
+from core.runs.test_set.accesses import FILE, accesses, read_record
 
 ROOT = Path(__file__).parents[3]
 Call = Callable[..., tuple[int, str, str]]
@@ -123,7 +124,7 @@ def test_where_it_cannot_be_recorded_no_result_is_given(
     def refuse(*_: object, **__: object) -> None:
         raise NotRecorded("test_accesses.jsonl: read-only; so it is not given.")
 
-    monkeypatch.setattr(recording, "_append", refuse)
+    monkeypatch.setattr(access_log, "_append", refuse)
     table, picture, steps = tmp_path / "out.csv", tmp_path / "heat.png", tmp_path / "steps"
     file = of_split(lab, "test")[0]
     code, out, err = {
@@ -182,14 +183,14 @@ def test_a_file_of_the_manifest_s_own_test_split_is_recorded_before_there_is_a_r
 def test_at_a_terminal_the_first_opening_of_the_test_set_is_asked_for(
     call: Call, lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import core.training.lineage
+    import core.runs.test_set.provenance
 
     run, before = Run(lab / "checkpoints" / "first"), found(lab)
-    monkeypatch.setattr(core.training.lineage, "openings", lambda path: 0)
+    monkeypatch.setattr(core.runs.test_set.provenance, "openings", lambda path: 0)
     monkeypatch.setattr("sys.stdin", Terminal("\nn\ny\n"))
     code, out, err = call("evaluate", "first", "--split", "test")
     assert (code, out) == (1, "") and "[y/N]" in err and "was not opened" in err and found(lab) == before
     assert not confirmed(run) and confirmed(run)
-    monkeypatch.setattr(core.training.lineage, "openings", lambda path: 1)
+    monkeypatch.setattr(core.runs.test_set.provenance, "openings", lambda path: 1)
     monkeypatch.setattr("sys.stdin", Terminal(""))
     assert confirmed(run), "one that has been opened is not asked for again"

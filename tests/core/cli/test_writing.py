@@ -13,7 +13,7 @@ import pytest
 from core.cli.images import _HTML_TITLE
 from core.cli.output import new_file
 from core.cli.verdicts import _CSV_HEADS, _is_overlay
-from core.data.demo import make_demo
+from core.demo import make_demo
 from core.errors import BadConfig, BadManifest
 from core.images.encode import encode_png
 

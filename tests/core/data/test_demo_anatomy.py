@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.data.demo import anatomy, lesions, render
-from core.data.demo.anatomy import Tissue
-from core.data.demo.lesions import Kind
+from core.demo import anatomy, lesions, render
+from core.demo.anatomy import Tissue
+from core.demo.lesions import Kind
 
 ROWS = 250
 

@@ -15,11 +15,11 @@ from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 from sklearn.metrics import roc_auc_score
 
+from core import demo
 from core.config import Recipe
-from core.data import demo
-from core.data.demo import files, make_demo
-from core.data.demo.plan import Storage
 from core.data.manifest import is_synthetic, lesion_boxes, read_manifest
+from core.demo import files, make_demo
+from core.demo.plan import Storage
 from core.errors import BadConfig, BadManifest
 from core.images import read
 from core.preprocessing import map_boxes, prepare

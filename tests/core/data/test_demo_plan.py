@@ -7,8 +7,8 @@ from itertools import product
 
 import pytest
 
-from core.data.demo import lesions
-from core.data.demo.plan import SIDES, Patient, plan_patients
+from core.demo import lesions
+from core.demo.plan import SIDES, Patient, plan_patients
 
 
 def _images(people: list[Patient]) -> list[tuple[Patient, str]]:

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data import looks
+from core.data import file_inspection
 from core.data.cache import cache_root
 from core.data.checks import check_manifest
+from core.data.file_inspection import FILE, Look, look_at_all, look_closely
 from core.data.importers import import_data
-from core.data.looks import FILE, Look, look_at_all, look_closely
 from core.data.manifest import read_manifest, write_manifest
-from core.training import prepared
+from core.runs import image_cache
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ def folder(tmp_path: Path) -> Path:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files whose bytes are read from now on."""
     names: list[str] = []
-    content = looks._content
+    content = file_inspection._content
 
     def counted(path: Path) -> tuple[str, bytes | Path]:
         names.append(path.name)
         return content(path)
 
-    monkeypatch.setattr(looks, "_content", counted)
+    monkeypatch.setattr(file_inspection, "_content", counted)
     return names
 
 
@@ -59,7 +59,7 @@ def test_a_check_reads_no_file_that_the_import_has_read(folder: Path, read: list
     read.clear()
     first = check_manifest(frame)
     assert read == []
-    prepared.forget_looks()
+    image_cache.forget_looks()
     assert check_manifest(frame).problems == first.problems, "kept looks say what new ones say"
     assert len(read) == 12
     read.clear()
@@ -107,7 +107,7 @@ def test_another_file_under_the_same_name_is_read_and_a_missing_one_is_missing(f
 
 def test_another_program_looks_again(folder: Path, read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     frame = manifest_of(folder)
-    monkeypatch.setattr(looks, "_program", lambda: "another")
+    monkeypatch.setattr(file_inspection, "_program", lambda: "another")
     read.clear()
     check_manifest(frame)
     assert len(read) == len(frame)
@@ -145,7 +145,7 @@ class Enough(Exception):
     pass
 
 
-def stop_at(limit: int) -> looks.Progress:
+def stop_at(limit: int) -> file_inspection.Progress:
     def progress(done: int, total: int) -> None:
         if done >= limit:
             raise Enough
@@ -188,5 +188,5 @@ def test_memory_that_was_short_is_not_remembered(folder: Path, monkeypatch: pyte
 def test_a_large_file_is_hashed_from_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "benign" / "0.png"
     whole = look_closely(path).look
-    monkeypatch.setattr(looks, "_LARGE", 10)
+    monkeypatch.setattr(file_inspection, "_LARGE", 10)
     assert look_closely(path).look == whole != Look()

@@ -135,7 +135,7 @@ def test_write_that_fails_leaves_the_old_manifest(tmp_path: Path, monkeypatch: p
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("core.atomic.os.fsync", full)
+    monkeypatch.setattr("core.files.atomic.os.fsync", full)
     with pytest.raises(BadManifest, match="No space left"):
         write_manifest(frame, path)
     assert path.read_bytes() == before

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "images"))
-from dicom_factory import make_dicom
+from builders.dicom_factory import make_dicom
 
 from core.config import Recipe
 from core.gate import doubts_of_origin, refusal_of_origin

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.heatmap_audit.figures import curve_of, figures_of
 from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Curve, Figure
 from core.heatmap_audit.sampling import sample, spread
 from core.heatmap_audit.settings import AuditSettings
+from core.heatmap_audit.summaries import curve_of, figures_of
 from core.heatmap_audit.verdict import verdict_of
 from core.metrics import Interval
 from core.metrics.proportions import clustered_wilson

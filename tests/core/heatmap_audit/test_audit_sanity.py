@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from core.config import ModelConfig
 from core.gradcam import heatmap
-from core.heatmap_audit.sanity import rank_correlation, shifted, shuffled_copy, structural_similarity
+from core.heatmap_audit.randomization import rank_correlation, shifted, shuffled_copy, structural_similarity
 from core.model import Classifier, as_input, build_model
 
 

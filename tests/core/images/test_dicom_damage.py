@@ -9,13 +9,13 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from dicom_factory import make_dataset, make_dicom, to_bytes
+from builders.dicom_factory import make_dataset, make_dicom, to_bytes
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from core.errors import UnreadableImage
 from core.images import read
-from core.images.codestream import inspect
+from core.images.dicom.codestream import inspect
 
 NOISE = np.random.default_rng(3).integers(0, 4096, (64, 48)).astype(np.uint16)
 CODECS: dict[str, Callable[[], bytes]] = {

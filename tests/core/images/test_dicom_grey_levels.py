@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_factory import item, make_dataset, make_dicom, to_bytes
+from builders.dicom_factory import item, make_dataset, make_dicom, to_bytes
 from pydicom import dcmread
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_factory import item, make_dataset, make_dicom, to_bytes
+from builders.dicom_factory import item, make_dataset, make_dicom, to_bytes
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from core.errors import UnreadableImage
 from core.images import pseudonym, read
-from core.images.dicom import read_header
+from core.images.dicom.reader import read_header
 
 GREY = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 

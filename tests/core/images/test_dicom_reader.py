@@ -9,7 +9,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from dicom_factory import item, make_dataset, make_dicom, to_bytes
+from builders.dicom_factory import item, make_dataset, make_dicom, to_bytes
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate

@@ -11,7 +11,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from dicom_factory import make_dataset, make_dicom, to_bytes
+from builders.dicom_factory import make_dataset, make_dicom, to_bytes
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.uid import (

@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from damage import Case, cases, crafted_cases, random_cases
-from damage_runner import run_cases
-from damage_worker import attempt
+from builders.damage import Case, cases, crafted_cases, random_cases
+from builders.damage_runner import run_cases
+from builders.damage_worker import attempt
 
 CRAFTED = [case for case in crafted_cases() if case.light]
 QUICK = [case for case in random_cases(per_seed=3) if "misnamed" not in case.name]

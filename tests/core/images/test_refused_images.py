@@ -13,7 +13,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from dicom_factory import make_dataset, make_dicom, to_bytes
+from builders.dicom_factory import make_dataset, make_dicom, to_bytes
 from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEG2000Lossless
@@ -96,7 +96,7 @@ def test_a_file_over_the_size_limit_is_not_loaded(tmp_path: Path, monkeypatch: p
 def test_an_inflation_bomb_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     content = make_dicom(np.zeros((1000, 1000), np.uint16), syntax=UID("1.2.840.10008.1.2.1.99"))
     assert len(content) < 20_000 and read(content).pixels.shape == (1000, 1000)
-    monkeypatch.setattr("core.images.dicom_file.MAX_INFLATED_BYTES", 100_000)
+    monkeypatch.setattr("core.images.dicom.file.MAX_INFLATED_BYTES", 100_000)
     with pytest.raises(UnreadableImage, match="inflated"):
         read(content)
 

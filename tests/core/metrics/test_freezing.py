@@ -20,7 +20,7 @@ from core.metrics import (
     rule_of,
     youden_threshold,
 )
-from core.metrics.freezing import ROOM_WORDS
+from core.metrics.operating_points import ROOM_WORDS
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.config import ModelConfig
 from core.errors import BadConfig
+from core.gradcam.cam_layers import layer_name
 from core.model import SUGGESTED, as_input, build_model, check_name, known_models, model_lock, pick_device
-from core.model.cam_layers import layer_name
 
 FAMILIES = {
     "small_cnn": "act",
@@ -51,7 +51,7 @@ def test_the_heatmap_layer_of_other_architectures_gives_a_map(name: str) -> None
 
 
 def test_an_architecture_without_an_entry_is_asked_where_its_last_map_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.model.cam_layers._FAMILIES", ())
+    monkeypatch.setattr("core.gradcam.cam_layers._FAMILIES", ())
     model = build_model(ModelConfig(name="resnet10t")).train()
     layer = model.cam_layer()
     assert layer_name(model, layer).startswith("layer4")

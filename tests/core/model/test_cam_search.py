@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from core.config import ModelConfig
 from core.gradcam import heatmap
+from core.gradcam.cam_layers import layer_name
+from core.gradcam.layer_search import grid_of, lies_over, search
 from core.model import Classifier, build_model
-from core.model.cam_layers import layer_name
-from core.model.cam_search import grid_of, lies_over, search
 
 
 class _Tokens(nn.Module):

@@ -13,9 +13,9 @@ import torch
 from core.config import ModelConfig
 from core.errors import BadConfig
 from core.gradcam import heatmap
+from core.gradcam.cam_layers import layer_choices
 from core.model import Classifier, build_model
 from core.model.build import outline
-from core.model.cam_layers import layer_choices
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file as safetensors_load
 from safetensors.torch import save as safetensors_save
 
-from core import atomic
 from core.config import ModelConfig
 from core.errors import BadRun
+from core.files import atomic
 from core.model import Classifier, build_model, has_model, load_model, read_card, save_model, update_card
 from core.model.safetensors_file import SafetensorsFile
 

@@ -7,9 +7,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from builders.phantom import breast_pixels, mammogram, oblique_pixels
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phantom import breast_pixels, mammogram, oblique_pixels
 
 from core.config import Recipe
 from core.gate import refusal_of_origin

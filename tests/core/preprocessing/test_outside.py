@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from phantom import breast_pixels, mammogram
+from builders.phantom import breast_pixels, mammogram
 
 from core.config import Recipe
 from core.preprocessing import analyse, has_objects

@@ -8,8 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from builders.phantom import breast_pixels, mammogram, oblique_pixels
 from numpy.typing import NDArray
-from phantom import breast_pixels, mammogram, oblique_pixels
 
 from core.config import Recipe
 from core.images import Mammogram

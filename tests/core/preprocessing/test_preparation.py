@@ -9,9 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from builders.phantom import breast_pixels, mammogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from phantom import breast_pixels, mammogram
 
 from core.config import Recipe
 from core.preprocessing import (

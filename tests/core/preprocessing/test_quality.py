@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from builders.phantom import breast_pixels, mammogram
 from numpy.typing import NDArray
-from phantom import breast_pixels, mammogram
 from scipy.ndimage import convolve
 
 from core.config import Recipe

@@ -15,11 +15,11 @@ import torch
 from core.config import Config, load_config
 from core.data.cache import PreparedCache
 from core.model import build_model
-from core.training import Run
+from core.runs import Run
 from core.training.checkpoint import Progress
-from core.training.machine import Machine
+from core.training.device import Machine
+from core.training.image_preparation import Rows
 from core.training.phases import plan_phases
-from core.training.preparation import Rows
 from core.training.trainer import Trainer
 
 MakeConfig = Callable[..., Config]

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from core.errors import BadRun, LabError
-from core.training import Run, run_to_end, start_thread
-from core.training import recorder as recorder_module
+from core.runs import Run
+from core.training import run_logger as recorder_module
+from core.training.launchers import run_to_end, start_thread
 from core.training.trainer import Trainer
 
 MakeRun = Callable[..., Run]

@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.training import Run, list_runs, run_to_end
+from core.runs import Run, list_runs
+from core.training.launchers import run_to_end
 
 # Checkpoints after every step, so that a kill falls into the writing of one more often than not.
 _SCRIPT = """
 import sys
-from core.training import Run, loop, run_to_end
+from core.runs import Run
+from core.training import loop
+from core.training.launchers import run_to_end
 loop.STEP_SECONDS = loop.CHECKPOINT_SECONDS = 0.0
 print("ready", flush=True)
 run_to_end(Run.open(sys.argv[1]), resume=True)

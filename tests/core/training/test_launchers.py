@@ -18,12 +18,12 @@ from safetensors.torch import load_file
 
 from core.config import dump_config, load_config
 from core.errors import BadRun
-from core.training import Run, fork, list_runs, run_to_end, start_process, start_thread
-from core.training.forking import starting_point
-from core.training.jobs import collect_children
-from core.training.lineage import Parent, openings, read_parent
+from core.runs import Run, fork, list_runs
+from core.runs.device_queue import Place
+from core.runs.forking import starting_point
+from core.runs.test_set.provenance import Parent, openings, read_parent
+from core.training.launchers import collect_children, run_to_end, start_process, start_thread
 from core.training.phases import plan_phases
-from core.training.turns import Place
 
 MakeRun = Callable[..., Run]
 ENOUGH = 120.0  # seconds
@@ -128,7 +128,7 @@ def begin(
         def poll(self) -> int:
             return 0
 
-    monkeypatch.setattr("core.training.jobs.subprocess.Popen", Child)
+    monkeypatch.setattr("core.training.launchers.subprocess.Popen", Child)
     start_process(run, resume=resume)
     monkeypatch.setenv("MAMMOLAB_LAUNCHER", "process")
     meanwhile()

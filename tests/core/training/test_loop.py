@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 
 from core.errors import BadRun, LabError, Leakage, TrainingFailed
 from core.model import load_model
-from core.training import Run, train
-from core.training import events as events_module
+from core.runs import Run
+from core.runs import events as events_module
 from core.training import loop as loop_module
+from core.training.loop import train
 from core.training.trainer import Trainer
 
 MakeRun = Callable[..., Run]

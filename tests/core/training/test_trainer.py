@@ -15,8 +15,8 @@ from core.config import Config
 from core.data.batches import batches
 from core.errors import TrainingFailed
 from core.model import Classifier, load_model
+from core.training.device import thread_count
 from core.training.losses import class_weights
-from core.training.machine import thread_count
 from core.training.phases import plan_phases
 from core.training.trainer import Trainer
 from core.training.validation import keep, validate
@@ -208,9 +208,9 @@ def changed(model: Classifier, before: dict[str, torch.Tensor]) -> set[str]:
 def test_a_core_is_left_to_the_dashboard(
     make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, threads: int, shared: bool, expected: int
 ) -> None:
-    from core.training import machine
+    from core.training import device
 
-    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
+    monkeypatch.setattr(device.os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
     assert thread_count(make_config(training__threads=threads).training, shares_machine=shared) == expected
 
 

@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from dashboard import server
 from dashboard.access import uploads
+from dashboard.asgi import server
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
 API = "/gradio/gradio_api"

@@ -7,9 +7,11 @@ import pytest
 
 from core.config import Config
 from core.errors import LabError
-from dashboard import forms, images, services
 from dashboard.access import paths, settings
 from dashboard.access.settings import Access
+from dashboard.cache import images
+from dashboard.state import services
+from dashboard.ui import forms
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def test_an_import_from_elsewhere_is_refused_before_anything_is_read(shared: Pat
 
 @pytest.mark.parametrize("column", ["path", "lesion_masks", "rejected"])
 def test_a_table_that_names_files_elsewhere_is_not_imported_and_says_nothing_of_them(shared: Path, column: str) -> None:
-    from lab_pages import write_images
+    from builders.lab_pages import write_images
 
     inside = write_images(shared / "data" / "small").parent
     image, other = sorted(inside.rglob("*.png"))[:2]

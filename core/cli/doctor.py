@@ -1,0 +1,124 @@
+"""What this machine has and can do: versions, devices, decoders, weights, disk."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from core import __version__
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "grad-cam",
+    "pydicom",
+    "opencv-python-headless",
+    "scikit-learn",
+    "pandas",
+    "numpy",
+    "plotly",
+    "streamlit",
+    "gradio",
+)
+
+# A lossless mammogram archive meets these (DICOM PS3.5 section 10); uncompressed needs no decoder.
+TRANSFER_SYNTAXES = (
+    "RLELossless",
+    "JPEGBaseline8Bit",
+    "JPEGExtended12Bit",
+    "JPEGLossless",
+    "JPEGLosslessSV1",
+    "JPEGLSLossless",
+    "JPEGLSNearLossless",
+    "JPEG2000Lossless",
+    "JPEG2000",
+    "HTJ2KLossless",
+    "HTJ2K",
+)
+
+FREE_GB_NEEDED = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: whether it is as it should be, and what was seen."""
+
+    subject: str
+    ok: bool
+    detail: str
+
+
+def examine(folder: Path = Path()) -> list[Finding]:
+    """Look at everything; `folder` is where data and runs will be written."""
+    return [
+        Finding("MammoLab", True, __version__),
+        Finding(
+            "Python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+        ),
+        *(_package(name) for name in PACKAGES),
+        *devices(),
+        *_decoders(),
+        _hub_weights(),
+        _disk(folder),
+    ]
+
+
+def devices() -> list[Finding]:
+    """Processor and accelerators as torch sees them."""
+    import torch
+
+    found = [Finding("processor", True, f"{os.cpu_count()} logical cores, torch uses {torch.get_num_threads()} threads")]
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        bf16 = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        found.append(
+            Finding(
+                f"cuda:{index}",
+                True,
+                f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB, mixed precision in {bf16}",
+            )
+        )
+    if torch.backends.mps.is_available():
+        found.append(Finding("mps", True, "Apple GPU"))
+    if len(found) == 1:
+        found.append(Finding("GPU", True, "none that torch can use: training runs on the processor"))
+    return found
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed: run `pip install -r requirements.txt`")
+
+
+def _decoders() -> list[Finding]:
+    from pydicom import uid
+
+    from core.images.dicom.decoders import decoder_of
+
+    findings = []
+    for keyword in TRANSFER_SYNTAXES:
+        decoder = decoder_of(getattr(uid, keyword))
+        findings.append(Finding(f"DICOM {keyword}", bool(decoder), decoder or "no decoder installed"))
+    return findings
+
+
+def _hub_weights() -> Finding:
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE)
+    models = sorted(path.name.removeprefix("models--").replace("--", "/") for path in folder.glob("models--timm--*"))
+    detail = ", ".join(models) if models else "none cached; fetched on first use (needs internet), or give a weights file"
+    return Finding("hub weights", True, detail)
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder.resolve()).free / 1e9
+    return Finding("disk", free >= FREE_GB_NEEDED, f"{free:.0f} GB free")

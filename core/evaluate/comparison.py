@@ -1,0 +1,222 @@
+"""Two runs on the same images: who is better, by how much, and whether the comparison is fair at all.
+
+Images are matched by their path. A run that was trained or tuned on patients, or on identical files, that the other is tested
+on is not compared with it, even on the images that both have left: their test figures stand for different questions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from core.errors import BadRun, Leakage, NotEnoughData
+from core.evaluate.result import Evaluation
+from core.evaluate.store import read_evaluation
+from core.metrics import (
+    TITLES,
+    Difference,
+    Level,
+    PairedShares,
+    RunComparison,
+    Summary,
+    at_level,
+    compare_runs,
+    matched,
+)
+from core.metrics.comparison import equivalence
+
+if TYPE_CHECKING:
+    from core.runs import Run
+
+_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs on the `images` that both have scored; differences are the second run less the first.
+
+    `figures` has one paired test for each figure; `paired` the decisions on the same rows behind sensitivity, specificity and
+    accuracy, each run at its own frozen threshold.
+    `only_first` and `only_second` images were not compared. `warnings` name a run whose model or threshold has changed since
+    it was evaluated.
+    """
+
+    first: str
+    second: str
+    split: str
+    level: Level
+    images: int
+    only_first: int
+    only_second: int
+    thresholds: tuple[float, float]
+    figures: RunComparison
+    paired: dict[str, PairedShares | str]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def matching(self) -> str:
+        """How many images were matched, in words."""
+        rest = [f"{count:,} only in {name}" for count, name in self._rest() if count]
+        return f"{self.images:,} images in both" + (f" ({', '.join(rest)}: left out)" if rest else "")
+
+    def _rest(self) -> tuple[tuple[int, str], ...]:
+        return (self.only_first, self.first), (self.only_second, self.second)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        kept = ("first", "second", "split", "level", "images", "only_first", "only_second")
+        paired = {name: {"note": value} if isinstance(value, str) else asdict(value) for name, value in self.paired.items()}
+        rest = {"thresholds": list(self.thresholds), "paired": paired, "warnings": list(self.warnings)}
+        return {name: getattr(self, name) for name in kept} | rest | self.figures.as_dict()
+
+    def table_rows(self) -> list[tuple[str, str, str, str, str, str]]:
+        """(title, first, second, difference with interval, p, test) as text, a row a figure."""
+        return [_row(title, self.figures.figures[name]) for name, title in TITLES.items()]
+
+    def equivalence(self, margin: float, figure: str = "auc") -> str:
+        """In words, whether the runs differ in a figure by no more than `margin`, which has to be chosen before looking."""
+        found = self.figures.figures[figure]
+        if isinstance(found, str):
+            return found
+        words = {
+            "equivalent": f"the runs are equivalent: the whole interval lies within ±{margin:g}",
+            "different": "the runs differ",
+            "not shown": f"neither a difference nor equivalence within ±{margin:g} is shown",
+        }[equivalence(found.difference, margin)]
+        return f"{TITLES[figure]}, difference {found.difference:+.3f}: {words}"
+
+
+def _row(title: str, figure: Difference | str) -> tuple[str, str, str, str, str, str]:
+    if isinstance(figure, str):
+        return (title, "–", "–", "", "", figure)
+    p = f"{figure.p:.3f}" if figure.p >= 0.001 else "<0.001"
+    return (title, f"{figure.first:.3f}", f"{figure.second:.3f}", f"{figure.difference:+.3f}", p, figure.test)
+
+
+def compare(first: Run, second: Run, split: str = "test", level: Level = "image") -> Comparison:
+    """Compare what two runs' evaluations of a split have stored; nothing is scored and no set opened.
+
+    Raises:
+        BadRun: both are the same run, or one of them has not been evaluated on this split.
+        Leakage, NotEnoughData: as `compare_evaluations`.
+    """
+
+    if first.path.resolve() == second.path.resolve():
+        raise BadRun(
+            f"Expected two runs to compare, got {first.name} twice: a run does not differ from itself. Name another run that "
+            "was evaluated on the same images."
+        )
+
+    def stored(run: Run) -> Evaluation:
+        evaluation = read_evaluation(run, split)
+        if evaluation is None:
+            raise BadRun(f"{run.name}: not evaluated yet. First: `python -m core evaluate {run.name} --split {split}`")
+        return evaluation
+
+    return compare_evaluations(stored(first), stored(second), level)
+
+
+def compare_evaluations(
+    first: Evaluation,
+    second: Evaluation,
+    level: Level = "image",
+    *,
+    samples: int | None = None,
+    confidence: float | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two evaluations on the images that both have, by their path.
+
+    Args:
+        samples, confidence: of the intervals; by default as in the first evaluation.
+
+    Raises:
+        Leakage: one run was trained on patients, or on files, that the other is tested on.
+        NotEnoughData: no image in common, other labels or patients at the same image, or no figures at this level.
+        BadRun: a run's manifest cannot be read.
+    """
+    summaries = [_summary(evaluation, level) for evaluation in (first, second)]
+    _require_fair(first, second)
+    both, _ = matched(first.predictions, second.predictions)
+    table = at_level(both, level)
+    other = at_level(both.assign(score=both["other"]), level)
+    labels, groups = (table["label"] == "malignant").to_numpy(), table["patient_id"].to_numpy()
+    thresholds = (summaries[0].threshold, summaries[1].threshold)
+    level_of_confidence = summaries[0].confidence if confidence is None else confidence
+    figures = compare_runs(
+        labels,
+        table["score"],
+        other["score"],
+        groups,
+        thresholds,
+        samples=summaries[0].samples if samples is None else samples,
+        confidence=level_of_confidence,
+        seed=seed,
+    )
+    return Comparison(
+        first=first.run,
+        second=second.run,
+        split=first.split,
+        level=level,
+        images=len(both),
+        only_first=len(first.predictions) - len(both),
+        only_second=len(second.predictions) - len(both),
+        thresholds=thresholds,
+        figures=figures,
+        paired=figures.paired,
+        warnings=tuple(filter(None, map(_outdated, (first, second)))),
+    )
+
+
+def _outdated(evaluation: Evaluation) -> str:
+    """In words, that the run's model is no longer the one that was evaluated; "" when it is, or when no folder says so."""
+    from core.model import has_model, read_card  # torch with it: figures can be read without
+
+    if evaluation.folder is None or not has_model(evaluation.folder):
+        return ""
+    why = evaluation.outdated(read_card(evaluation.folder))
+    again = f"`python -m core evaluate {evaluation.run} --split {evaluation.split}`"
+    return f"{evaluation.run}: {why} For figures of the model as it is: {again}." if why else ""
+
+
+def _summary(evaluation: Evaluation, level: Level) -> Summary:
+    summary = evaluation.levels[level]
+    if isinstance(summary, str):
+        raise NotEnoughData(f"{evaluation.run}, {level} level: {summary}")
+    return summary
+
+
+def _require_fair(first: Evaluation, second: Evaluation) -> None:
+    """Raises Leakage when one run has seen, in training or validation, patients or files that the other is tested on."""
+    if first.split != second.split:
+        raise NotEnoughData(f"Expected two evaluations of the same split, got {first.split} and {second.split}.")
+    for learner, tested in ((first, second), (second, first)):
+        seen, tests = _manifest(learner.folder), _manifest(tested.folder)
+        if seen.empty or tests.empty:
+            continue
+        seen = seen[seen["split"].isin({"train", "val"} - {learner.split})]
+        tests = tests[tests["split"] == tested.split]
+        patients = sorted(set(tests["patient_id"]) & set(seen["patient_id"]))
+        files = len(_hashes(tests) & _hashes(seen))
+        if patients or files:
+            named = ", ".join(patients[:_LISTED]) + (" ..." if len(patients) > _LISTED else "")
+            of_patients, of_files = tests["patient_id"].nunique(), len(tests)
+            raise Leakage(
+                f"{learner.run} was trained or tuned on {len(patients)} of the {of_patients} patients and {files} of the "
+                f"{of_files} files on which {tested.run} is tested{f' ({named})' if named else ''}: the two were not asked "
+                "the same question. Compare runs that share their split."
+            )
+
+
+def _hashes(rows: pd.DataFrame) -> set[str]:
+    return set(rows["content_hash"]) - {""} if "content_hash" in rows.columns else set()
+
+
+def _manifest(folder: Path | None) -> pd.DataFrame:
+    """The run's manifest; none where the evaluation was not read from a folder."""
+    from core.runs.run import Run
+
+    return pd.DataFrame() if folder is None else Run(folder).manifest()

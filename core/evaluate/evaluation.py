@@ -1,0 +1,289 @@
+"""Evaluate a split: score it, tell everything about it, write it down and count it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from core.config.schema import EvaluationConfig
+from core.data import is_synthetic
+from core.errors import BadRun, NotEnoughData
+from core.evaluate.baselines import for_rows
+from core.evaluate.metadata import further_columns, metadata
+from core.evaluate.result import COLUMNS, VERSION, Evaluation, Opening, Refreeze
+from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_facts, training_metadata
+from core.evaluate.store import lock, read_evaluation, read_facts, read_predictions, write_evaluation, write_facts
+from core.evaluate.summaries import (
+    calibration_of,
+    decision_of,
+    levels_of,
+    omnibus_of,
+    shortcuts_of,
+    subgroups_of,
+    uncertainty_of,
+)
+from core.evaluate.thresholds import complete, frozen_rule
+from core.metrics import Calibration, Level, ThresholdRule, frozen_thresholds
+from core.metrics.operating_points import DECIMALS
+from core.runs.folder import Presence, require_regular
+from core.runs.test_set.access_log import now as time_now
+from core.runs.test_set.access_log import record_for_run
+from core.runs.test_set.accesses import SCORED
+from core.runs.test_set.provenance import EVALUATION, read_entries
+
+if TYPE_CHECKING:
+    from core.data.cache import PreparedCache
+    from core.predict import Predictor
+    from core.runs import Run
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    run: Run,
+    split: str = "test",
+    *,
+    progress: Progress | None = None,
+    predictor: Predictor | None = None,
+    cache: PreparedCache | None = None,
+    settings: EvaluationConfig | None = None,
+    where: str = "evaluate",
+) -> Evaluation:
+    """Score every image of a split of the run's manifest and write predictions/<split>.csv and evaluation.json.
+
+    Images that cannot be read, whose file is no longer the one that was split, or that get no verdict (see core.gate) are left
+    out and listed with their reasons. A run of an earlier
+    version gets the thresholds and the calibration that it lacks when its validation split is evaluated, and only then.
+
+    Args:
+        split: train, val or test. Opening test is counted.
+        progress: called with (images done, images of the split).
+        predictor: the run's loaded model, where the caller has it; else it is loaded.
+        cache: of prepared images; by default the one in the user's cache folder.
+        settings: how many resamples, which confidence; by default the run's. What is frozen does not follow them.
+        where: the page or command, for the record of accesses to the test set.
+
+    Raises:
+        Leakage: a patient, or an identical file, stands in two splits: the figures would be worthless.
+        BadManifest: no such split.
+        NotEnoughData: the split has no image, or none that can be read.
+        BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained; the run
+            was deleted, or moved elsewhere, meanwhile (another name in the same folder is followed); its folder has entries
+            that lead elsewhere.
+        NotRecorded: the opening of the test set cannot be written down.
+    """
+    require_regular(run.path)
+    presence = Presence(run.path)
+    rows = rows_of(run, split)
+    if split == "test" and run.status().live:
+        raise BadRun(
+            f"{run.name}: it is still being trained. A test set opened now would be opened for weights and a threshold that "
+            "may yet change. Wait until it has ended or stop it, or evaluate val."
+        )
+    predictor = predictor_of(run, predictor)
+    settings = settings or run.config().evaluation
+    if cache is None:
+        from core.data.cache import PreparedCache, cache_root
+
+        cache = PreparedCache(cache_root(), predictor.recipe)
+    _fit_gate(run, predictor, cache, progress)
+    scored = score(rows, predictor, cache, progress)
+    run = _now(run, presence)
+    if not scored.scores:
+        first = scored.excluded[0]
+        raise NotEnoughData(
+            f"{split}: none of its {len(rows)} images can be scored; the first, {first.path}: {first.reason}. "
+            "Check the manifest with `python -m core data check`."
+        )
+    card = _card(run, predictor)
+    predictions = _predictions(rows, scored, card, settings)
+    if split == "val":
+        card = complete(run, card, predictions, settings)
+        predictions = _predictions(rows, scored, card, settings)
+    manifest = run.manifest().reset_index(drop=True)
+    stored = None if split == "train" else read_facts(run, manifest)
+    facts = stored
+    if split != "train" and facts is None:
+        facts = training_facts(manifest, cache, None if progress is None else lambda: progress(len(rows), len(rows)))
+        presence.require()
+    training = None if facts is None else training_metadata(manifest, facts, further_columns(settings))
+    parts = _parts(run, split, predictions, training, card, settings)
+    run = _now(run, presence)  # a moment ago it may have been renamed; while the lock is held it cannot be
+    with lock(run):
+        presence.require()
+        if stored is None and facts and training is not None:
+            write_facts(run.path, manifest, facts)
+        before = read_entries(run.path).get(split) or {}
+        history, refrozen = _earlier(run, split, before)
+        now = time_now()
+        weights = str(card.get("weights_sha256", ""))
+        target, rule = card.get("target_sensitivity"), card.get("threshold_rule")
+        evaluation = Evaluation(
+            run=run.name,
+            split=split,
+            predictions=predictions,
+            excluded=tuple(scored.excluded),
+            opened=int(before.get("opened", 0)) + 1,
+            last_opened=now,
+            target_sensitivity=None if target is None else float(target),
+            synthetic=bool(card.get("synthetic")) or is_synthetic(rows),
+            weights_sha256=weights,
+            rule=None if rule is None else ThresholdRule.from_dict(rule),
+            history=(*history, Opening(now, float(card["threshold"]), weights)),
+            refrozen=refrozen,
+            columns=tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated")),
+            baselines=for_rows(rows) if split == "test" else "open the test set to compare with published results",
+            folder=run.path,
+            **parts,
+        )
+        if split == "test":
+            # Written down first: figures that nobody recorded must not be.
+            record_for_run(run.path, SCORED, where, evaluation.images, when=now)
+        write_evaluation(run.path, evaluation)
+    left_out = len(scored.excluded)
+    log.info("%s: %s evaluated (opened %d times), %d images left out", run.name, split, evaluation.opened, left_out)
+    return evaluation
+
+
+def _now(run: Run, presence: Presence) -> Run:
+    """The run under the name that it has by now: scores took minutes, and are not lost for another name. Raises BadRun."""
+    from core.runs.run import Run
+
+    folder = presence.follow()
+    return run if folder == run.path else Run(folder)
+
+
+def remake(run: Run, split: str = "test", *, settings: EvaluationConfig | None = None) -> Evaluation:
+    """Make every figure of a stored evaluation again from its predictions: nothing is scored, and no set is opened.
+
+    For an evaluation of an earlier version, or other settings. Besides predictions/*.csv it takes what the training images'
+    files tell, which the run keeps since its first evaluation; only where it does not are these files read.
+
+    Raises:
+        BadRun: there is no evaluation, or the model or its threshold has changed since; the folder is damaged.
+    """
+    require_regular(run.path)
+    presence = Presence(run.path)
+    found = read_evaluation(run, split)
+    if found is None:
+        raise BadRun(f"{run.name}: not evaluated yet. First: `python -m core evaluate {run.name} --split {split}`")
+    card = run.model_card()
+    if why := found.outdated(card):
+        raise BadRun(
+            f"{run.name}: {why} Its predictions are of the earlier one: score it again with "
+            f"`python -m core evaluate {run.name} --split {split}`."
+        )
+    config = run.config()
+    settings = settings or config.evaluation
+    manifest = run.manifest().reset_index(drop=True)
+    facts = None if split == "train" else read_facts(run, manifest)
+    if split != "train" and facts is None:
+        from core.data.cache import PreparedCache, cache_root
+
+        facts = training_facts(manifest, PreparedCache(cache_root(), config.preprocessing))
+    training = None if facts is None else training_metadata(manifest, facts, further_columns(settings))
+    evaluation = replace(found, version=VERSION, **_parts(run, split, found.predictions, training, card, settings))
+    with lock(run):
+        presence.require()
+        if facts and training is not None:
+            write_facts(run.path, manifest, facts)
+        write_evaluation(run.path, evaluation)
+    return evaluation
+
+
+def _fit_gate(run: Run, predictor: Predictor, cache: PreparedCache, progress: Progress | None) -> None:
+    """Fit the gate of a run that has none for its present weights: of an earlier version, or stopped before it was fitted."""
+    if not isinstance(predictor.gate, str) or run.status().live:
+        return
+
+    def told(done: int, total: int) -> None:
+        if progress is not None:
+            progress(0, total)  # nothing of the split is scored yet; what this raises ends the work
+
+    try:
+        predictor.fit_gate(run.path, run.manifest(), cache, told)
+    except NotEnoughData as error:
+        log.warning("%s: %s", run.name, error)
+
+
+def _card(run: Run, predictor: Predictor) -> dict[str, Any]:
+    """model.json as it is now: thresholds may have been chosen again since the model was loaded. Not if it has trained on."""
+    now = run.model_card()
+    same = now.get("weights_sha256") == predictor.card.get("weights_sha256")
+    return now if same else dict(predictor.card)
+
+
+def _predictions(rows: pd.DataFrame, scored: Scored, card: dict[str, Any], settings: EvaluationConfig) -> pd.DataFrame:
+    """COLUMNS, the calibrated score (where the model is calibrated), then the metadata."""
+    frame = rows.loc[list(scored.scores), list(COLUMNS[:-1])].astype("str")
+    frame["score"] = np.round(list(scored.scores.values()), DECIMALS)
+    calibration = Calibration.from_dict(card.get("calibration"))
+    if calibration.method != "none":
+        frame["calibrated"] = [f"{value:.{DECIMALS}f}" for value in calibration.apply(frame["score"])]
+    known = metadata(rows, scored.facts, further_columns(settings))
+    return frame.join(known[[name for name in known.columns if name not in frame.columns]]).reset_index(drop=True)
+
+
+def _parts(
+    run: Run,
+    split: str,
+    predictions: pd.DataFrame,
+    training: pd.DataFrame | None,
+    card: dict[str, Any],
+    settings: EvaluationConfig,
+) -> dict[str, Any]:
+    on_validation = split == "val"
+    validation = predictions if on_validation else _validation(run)
+    others: tuple[Level, ...] = ("breast", "patient")
+    return {
+        "levels": levels_of(predictions, frozen_thresholds(card), settings),
+        "calibration": calibration_of(
+            predictions,
+            card,
+            validation,
+            settings,
+            on_validation=on_validation,
+        ),
+        "calibrations": {
+            level: calibration_of(predictions, card, validation, settings, on_validation=on_validation, level=level)
+            for level in others
+        },
+        "decisions": {level: decision_of(predictions, card, settings, level=level, validation=validation) for level in others},
+        "uncertainty": {} if on_validation else uncertainty_of(predictions, card, validation, frozen_rule(card), settings),
+        "subgroups": subgroups_of(predictions, float(card["threshold"]), settings),
+        "omnibus": omnibus_of(predictions, float(card["threshold"])),
+        "equivalence_margin": settings.equivalence_margin,
+        "shortcuts": shortcuts_of(predictions, training, settings),
+        "decision": decision_of(predictions, card, settings),
+    }
+
+
+def _validation(run: Run) -> pd.DataFrame | str:
+    try:
+        return read_predictions(run, "val")
+    except BadRun:
+        return f"there are no validation scores to fit it on: `python -m core evaluate {run.name} --split val`"
+
+
+def _earlier(run: Run, split: str, before: dict[str, Any]) -> tuple[tuple[Opening, ...], tuple[Refreeze, ...]]:
+    """What is written down of this split's earlier openings and choices of a threshold: nothing of it may be lost."""
+    try:
+        return _known(before), tuple(Refreeze(**item) for item in before.get("refrozen", ()))
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise BadRun(
+            f"{run.path / EVALUATION}: damaged: what it says of earlier looks at {split} cannot be read ({error}). Restore it "
+            "from a copy, or move it away and say in your report that the count was lost."
+        ) from error
+
+
+def _known(before: dict[str, Any]) -> tuple[Opening, ...]:
+    """The openings that are written down; an earlier version only counted them and kept the last."""
+    if "history" in before:
+        return tuple(Opening(**item) for item in before["history"])
+    if "last_opened" not in before:
+        return ()
+    return (Opening(before["last_opened"], float(before["threshold"]), str(before["weights_sha256"])),)

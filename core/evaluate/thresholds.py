@@ -1,0 +1,151 @@
+"""Thresholds chosen again on validation, after training; and what a model of an earlier version lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from core.config.schema import EvaluationConfig
+from core.errors import BadRun, NotEnoughData
+from core.evaluate.result import Refreeze
+from core.evaluate.store import lock, read_predictions, write_entries
+from core.metrics import (
+    CalibrationMethod,
+    ThresholdRule,
+    freeze,
+    frozen_thresholds,
+    rule_of,
+    threshold_fields,
+    thresholds_of,
+)
+from core.metrics.operating_points import DECIMALS
+from core.runs.test_set.access_log import note_threshold
+from core.runs.test_set.provenance import openings, read_entries, read_parent
+
+if TYPE_CHECKING:
+    from core.runs import Run
+
+# What each rule goes by; the other fields of a ThresholdRule say nothing with it.
+OPTIONS: dict[str, tuple[str, ...]] = {"sensitivity": ("target",), "youden": (), "cost": ("cost_ratio", "prevalence")}
+
+
+def frozen_rule(card: Mapping[str, Any]) -> ThresholdRule | None:
+    """The rule by which the thresholds of model.json were chosen; None where an earlier version did not write it down.
+
+    Raises:
+        BadRun: the card has a rule that is none of ours.
+    """
+    stored, target = card.get("threshold_rule"), card.get("target_sensitivity")
+    if stored:
+        return ThresholdRule.from_dict(stored)
+    return None if target is None else ThresholdRule("sensitivity", float(target))
+
+
+def is_frozen(card: Mapping[str, Any], rule: ThresholdRule, validation: pd.DataFrame) -> bool:
+    """Whether freezing this rule on these validation predictions would leave the rule and every threshold as they are."""
+    now = frozen_rule(card)
+    if now is None or now.kind != rule.kind or any(getattr(now, name) != getattr(rule, name) for name in OPTIONS[rule.kind]):
+        return False
+    frozen, chosen = frozen_thresholds(card), thresholds_of(validation, rule)
+    return all(_same(frozen[level], value) for level, value in chosen.items())
+
+
+def _same(one: float | str, other: float | str) -> bool:
+    """Thresholds that differ in the last decimal of the scores alone are one; so are two notes that there is none."""
+    if isinstance(one, str) or isinstance(other, str):
+        return isinstance(one, str) and isinstance(other, str)
+    return abs(one - other) < 2.5 * 10.0**-DECIMALS
+
+
+def refreeze(
+    run: Run, rule: ThresholdRule, *, calibration: CalibrationMethod | None = None, reopen: bool = False
+) -> dict[str, Any]:
+    """Choose the thresholds of all levels anew from predictions/val.csv and freeze them in model.json; returns the card.
+
+    Args:
+        calibration: fit this one as well; None keeps the model's.
+        reopen: allow it although the test set was opened, which is written down in evaluation.json: whoever has seen test
+            figures and then chooses has chosen on the test set.
+
+    Raises:
+        BadRun: the test set was opened; the run is being trained; it has no model, or no validation predictions.
+        NotEnoughData: validation has one class only, or cannot be calibrated.
+    """
+    from core.model.store import update_card
+
+    training = run.acquire()
+    try:
+        with lock(run):
+            card, entries = run.model_card(), read_entries(run.path)
+            opened = openings(run.path)
+            if opened and not reopen:
+                times = "once" if opened == 1 else f"{opened} times"
+                raise BadRun(
+                    f"{run.name}: its test set has been opened {times}{_before(run)}; a threshold chosen now would be chosen "
+                    "with the test set in view. Start a new run, or say --reopen: it is written down and stands in the report."
+                )
+            validation = _validation(run)
+            chosen = _changes(validation, rule, calibration)
+            if opened:
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                change = Refreeze(now, float(card["threshold"]), float(chosen["threshold"]), rule.kind, opened)
+                # Written down first: a choice that nobody recorded must not happen.
+                entries.setdefault("test", {}).setdefault("refrozen", []).append(asdict(change))
+                write_entries(run.path, entries)
+            note_threshold(run.path, f"{float(card['threshold']):.6f} to {float(chosen['threshold']):.6f}, {rule.kind}")
+            return update_card(run.path, chosen)
+    finally:
+        training.release()
+
+
+def _before(run: Run) -> str:
+    parent = read_parent(run.path)
+    return f", {parent.opened} of these before it was forked from {parent.run}" if parent is not None and parent.opened else ""
+
+
+def _validation(run: Run) -> pd.DataFrame:
+    validation = read_predictions(run, "val")
+    foreign = sorted(set(validation["split"]) - {"val"})
+    if foreign:
+        raise BadRun(
+            f"{run.path / 'predictions' / 'val.csv'}: expected validation images only, got some of {', '.join(foreign)}. "
+            f"Evaluate again: `python -m core evaluate {run.name} --split val`."
+        )
+    return validation
+
+
+def _changes(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationMethod | None) -> dict[str, Any]:
+    thresholds = thresholds_of(validation, rule)
+    if isinstance(thresholds["image"], str):
+        raise NotEnoughData(thresholds["image"])
+    if method is None:
+        return threshold_fields(rule, thresholds)
+    frozen = freeze(validation, rule, method)
+    if frozen.note:
+        raise NotEnoughData(frozen.note)
+    return frozen.to_card()
+
+
+def complete(run: Run, card: Mapping[str, Any], validation: pd.DataFrame, settings: EvaluationConfig) -> dict[str, Any]:
+    """The card with the thresholds and the calibration that a model of an earlier version lacks, chosen on validation.
+
+    Its own threshold of images stays as it was frozen. Other cards come back as they are.
+
+    Raises:
+        BadRun: the run is being trained.
+    """
+    from core.model.store import update_card
+
+    if "thresholds" in card:
+        return dict(card)
+    rule = frozen_rule(card) or rule_of(settings)
+    chosen = freeze(validation, rule, settings.calibration).to_card() | {"threshold": card["threshold"]}
+    training = run.acquire()
+    try:
+        return update_card(run.path, chosen)
+    finally:
+        training.release()

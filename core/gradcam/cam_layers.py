@@ -1,0 +1,266 @@
+"""Where each family of networks keeps its last feature map, and how to read it as (N, C, H, W)."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import BadConfig
+from core.gradcam.layer_search import grid_of, lies_over, probe_image, search
+
+if TYPE_CHECKING:
+    from core.model.classifier import Classifier
+
+Hook = Callable[[nn.Module, Any, Any], None]
+
+# (what the backbone must have, the layer), first match wins. Names are timm's.
+_FAMILIES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("conv_stem", "blocks", "conv_head", "bn2"), "bn2"),  # EfficientNet, MobileNetV2
+    (("conv_stem", "blocks"), "blocks"),  # MobileNetV3: its conv_head comes after pooling
+    (("conv1", "layer4"), "layer4"),  # ResNet and relatives
+    (("features.norm5",), "features.norm5"),  # DenseNet
+    (("patch_embed", "blocks"), "blocks.-1.norm1"),  # ViT: tokens
+    (("stem", "stages"), "stages"),  # ConvNeXt
+    (("stem", "s4"), "s4"),  # RegNet
+)
+# Share of a map's energy below 0 from which it counts as one of both signs; what SiLU and the like let through is less.
+_SIGNED = 0.25
+# Dotted names that were found, by model: finding one takes a pass or two.
+_FOUND: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
+_GUARD = threading.Lock()
+
+
+@dataclass(frozen=True)
+class LayerChoice:
+    """A layer whose map a person may look at.
+
+    `name` is dotted ("layer3"), `title` is in plain words with the map's size ("stage 3 (14 × 9)", columns × rows);
+    `usual` marks the layer that is taken unless another is named, `signed` a map with values well below 0.
+    """
+
+    name: str
+    title: str
+    rows: int
+    columns: int
+    channels: int
+    usual: bool
+    signed: bool
+
+
+def find_cam_layer(model: Classifier) -> nn.Module:
+    """See `Classifier.cam_layer`.
+
+    Raises:
+        BadConfig: no layer of this architecture gives a feature map.
+    """
+    backbone = model.backbone
+    own = getattr(backbone, "cam_layer_name", None)
+    if own is not None:
+        return _submodule(backbone, own)
+    with _GUARD:
+        known = _FOUND.get(model)
+    if known is None:
+        known = _find(model)
+        with _GUARD:
+            _FOUND[model] = known
+    return _submodule(backbone, known) if known else backbone
+
+
+def _find(model: Classifier) -> str:
+    """The dotted name of the layer of a family that is known, where it gives a map as it should, else of one that is found."""
+    backbone, size = model.backbone, _own_size(model)
+    for required, name in _FAMILIES:
+        if all(_has(backbone, part) for part in required):
+            try:
+                layer = layer_name(model, _submodule(backbone, name))
+            except (AttributeError, IndexError):  # a relative with other parts under these names
+                break
+            found = _maps(model, [layer], size).get(layer)
+            if found is not None and min(found.shape[-2:]) > 1:
+                return layer
+            break
+    module = search(model, size)
+    if module is None:
+        raise _no_map(model)
+    return layer_name(model, module)
+
+
+def layer_choices(model: Classifier, shape: tuple[int, int] | None = None) -> tuple[LayerChoice, ...]:
+    """The layers to choose from, first to last, ending with the usual one; found by one forward pass.
+
+    `shape` is the image's (height, width), which the maps' sizes follow; without it the architecture's own. Those are the
+    stages that timm's `feature_info` names, or the parts of the network where it names none. Left out are layers after
+    the usual one, those that give the same map as it, and maps of a single row or column.
+
+    Raises:
+        BadConfig: no layer of this architecture gives a feature map, or it does not take images of this size.
+    """
+    shape = shape or _own_size(model)
+    usual = find_cam_layer(model)
+    name = layer_name(model, usual)
+    maps = _maps(model, [*(each for each in _stage_names(model) if each != name), name], shape)
+    if name not in maps:
+        raise _no_map(model)
+    number = 0
+    choices = []
+    for each, found in maps.items():
+        rows, columns = found.shape[-2:]
+        if each != name:
+            if min(rows, columns) < 2 or found.data_ptr() == maps[name].data_ptr():
+                continue
+            number += 1
+        words = "last map" if each == name else f"{_word(model)} {number}"
+        choices.append(
+            LayerChoice(
+                each, f"{words} ({columns} × {rows})", rows, columns, found.shape[1], usual=each == name, signed=_signed(found)
+            )
+        )
+        if each == name:
+            break
+    return tuple(choices)
+
+
+def layer_name(model: Classifier, layer: nn.Module) -> str:
+    """The dotted name of `layer` inside the backbone ("bn2"), "" when it is not part of it."""
+    return next((name for name, module in model.backbone.named_modules() if module is layer), "")
+
+
+def as_feature_map(model: Classifier, activation: Tensor, image_shape: tuple[int, int]) -> Tensor:
+    """A layer's output as (N, C, h, w): tokens (N, T, C) lose their prefix, channels-last maps are turned.
+
+    Raises:
+        BadConfig: the output cannot be laid out over the image.
+    """
+    backbone = cast(Any, model.backbone)
+    if activation.ndim == 4:
+        if getattr(backbone, "output_fmt", "NCHW") == "NHWC":
+            return activation.permute(0, 3, 1, 2)
+        last = lies_over(activation.shape[1], activation.shape[2], image_shape)
+        return (
+            activation.permute(0, 3, 1, 2)
+            if last and not lies_over(activation.shape[2], activation.shape[3], image_shape)
+            else activation
+        )
+    if activation.ndim == 3:
+        grid = _grid(model, activation.shape[1], image_shape)
+        if grid is not None:
+            prefix, height, width = grid
+            tokens = activation[:, prefix:]
+            return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, height, width)
+    raise BadConfig(
+        f"heatmaps: {model.name} gives an output of shape {tuple(activation.shape)} at the chosen layer, which cannot be laid "
+        "over the image; choose another layer or a convolutional architecture"
+    )
+
+
+def _grid(model: Classifier, tokens: int, image_shape: tuple[int, int]) -> tuple[int, int, int] | None:
+    """(prefix tokens, rows, columns) of a layer's tokens over the image."""
+    backbone = cast(Any, model.backbone)
+    feat_size = getattr(getattr(backbone, "patch_embed", None), "dynamic_feat_size", None)
+    if feat_size is not None:
+        height, width = feat_size(image_shape)
+        if tokens >= height * width:
+            return tokens - height * width, height, width
+    named = getattr(backbone, "num_prefix_tokens", None)
+    # In some networks the class token joins late.
+    prefixes = (named, 0) if isinstance(named, int) else (0, 1, 2)
+    # Some networks stretch every image to the size that they were made for.
+    return grid_of(tokens, image_shape, prefixes) or grid_of(tokens, _own_size(model), prefixes)
+
+
+def _has(module: nn.Module, path: str) -> bool:
+    for part in path.split("."):
+        if not hasattr(module, part):
+            return False
+        module = getattr(module, part)
+    return isinstance(module, nn.Module)
+
+
+def _submodule(module: nn.Module, path: str) -> nn.Module:
+    for part in path.split("."):
+        module = cast(nn.Module, cast(Any, module)[int(part)] if part.lstrip("-").isdigit() else getattr(module, part))
+    return module
+
+
+def _stage_names(model: Classifier) -> list[str]:
+    """Dotted names of the backbone's stages, where their last layers are known; else of its parts."""
+    backbone = cast(Any, model.backbone)
+    info = getattr(backbone, "feature_info", None)
+    named = [str(each["module"]) for each in getattr(info, "info", info) or () if each.get("module")]
+    if not named:
+        parts = getattr(backbone, "stages", None)
+        named = [f"stages.{index}" for index in range(len(parts))] if isinstance(parts, nn.Sequential) else []
+    if not named:
+        named = [name for name, _ in model.backbone.named_children()]
+    modules = dict(model.backbone.named_modules())
+    return [name for name in dict.fromkeys(named) if name in modules]
+
+
+def _word(model: Classifier) -> str:
+    return "block" if hasattr(model.backbone, "patch_embed") and hasattr(model.backbone, "blocks") else "stage"
+
+
+def _own_size(model: Classifier) -> tuple[int, int]:
+    """(height, width) of the images that the architecture was made for."""
+    patches = getattr(getattr(model.backbone, "patch_embed", None), "img_size", None)
+    if patches is not None:
+        return int(patches[0]), int(patches[1])
+    size = getattr(model.backbone, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
+    return int(size[-2]), int(size[-1])
+
+
+def _maps(model: Classifier, names: list[str], shape: tuple[int, int]) -> dict[str, Tensor]:
+    """What the named layers give for a probe image, as (1, C, h, w), in the order in which they come; others left out."""
+    modules = dict(model.backbone.named_modules())
+    found: dict[str, Tensor] = {}
+
+    def remember(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        found.pop(name, None)  # a layer that is used twice counts where it comes last
+        if not isinstance(output, Tensor):
+            return
+        try:
+            found[name] = as_feature_map(model, output, shape)
+        except BadConfig:
+            return
+
+    _probe(model, shape, [(modules[name], partial(remember, name)) for name in names])
+    return found
+
+
+def _probe(model: Classifier, shape: tuple[int, int], hooks: Iterable[tuple[nn.Module, Hook]]) -> None:
+    """One forward pass in eval mode, of an image that is the same every time; the model is as it was afterwards."""
+    from core.model.classifier import model_lock
+
+    image = probe_image(shape, model.mean.device)
+    with model_lock(model):  # hooks hear of every thread's passes
+        modes = [(module, module.training) for module in model.modules()]
+        handles = [module.register_forward_hook(hook) for module, hook in hooks]
+        try:
+            model.eval()
+            with torch.no_grad():
+                model(image)
+        except RuntimeError as error:  # tokens that do not divide, a kernel larger than its map
+            raise BadConfig(
+                f"heatmaps: {model.name} does not take images of {shape[0]} x {shape[1]} pixels: {error}"
+            ) from error
+        finally:
+            for handle in handles:
+                handle.remove()
+            for module, training in modes:
+                module.training = training
+
+
+def _signed(found: Tensor) -> bool:
+    energy = found.float().square()
+    return bool(energy[found < 0].sum() > _SIGNED * energy.sum())
+
+
+def _no_map(model: Classifier) -> BadConfig:
+    return BadConfig(f"heatmaps: no layer of {model.name} gives a feature map; choose a convolutional architecture")

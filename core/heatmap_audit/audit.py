@@ -1,0 +1,389 @@
+"""One run's heatmaps on one split, image by image, and the figures that follow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from core.data import SPLITS, is_synthetic, read_manifest, require_no_leakage
+from core.errors import BadConfig, BadManifest, BadRun, NotEnoughData, UnreadableImage
+from core.heatmap_audit.detection import detection_of
+from core.heatmap_audit.results import Curve, Finding, HeatmapAudit, MethodAudit
+from core.heatmap_audit.sampling import sample, spread
+from core.heatmap_audit.settings import AuditSettings
+from core.heatmap_audit.store import Partial, external_name, read_heatmap_audit, write_heatmap_audit
+from core.heatmap_audit.summaries import curve_of, figures_of
+from core.heatmap_audit.verdict import verdict_of
+from core.metrics import MIN_PATIENTS
+from core.runs.folder import Presence, require_regular
+from core.runs.test_set.access_log import record, record_for_run
+from core.runs.test_set.accesses import AUDIT
+from core.runs.test_set.identity import all_test_sets, closed_sizes, frame_keys, sealed_by, sealed_rows
+
+if TYPE_CHECKING:
+    from core.data.cache import CachedImage, PreparedCache
+    from core.heatmap_audit.image_auditor import Look
+    from core.predict import Prediction, Predictor
+    from core.runs import Run
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+_IDENTITY = ("path", "patient_id", "label", "content_hash", "lesions", "lesion_circles", "lesion_masks")
+
+
+def audit_heatmaps(
+    run: Run,
+    split: str = "test",
+    *,
+    methods: Sequence[str] = ("auto",),
+    limit: int | None = None,
+    manifest: Path | None = None,
+    settings: AuditSettings | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+    predictor: Predictor | None = None,
+    cache: PreparedCache | None = None,
+    where: str = "audit",
+) -> HeatmapAudit:
+    """Audit the heatmaps of a split of the run, or of another data set, and write explain/audit-<split>.json.
+
+    What is on the disk for the same weights, images and settings is kept: other methods join it, and an audit that was
+    cut short goes on where it was.
+
+    Args:
+        split: train, val or test; not looked at with a `manifest`.
+        methods: of core.gradcam.METHODS, or "auto".
+        limit: at most so many images, whole patients drawn by seed; None takes what `settings` say (all).
+        manifest: of another data set, every row of it; its audit is called "external-<name>".
+        settings: what else may be chosen.
+        again: start over whatever is on the disk.
+        progress: called with (done, in all): images are prepared once, then looked at once a method.
+        predictor: the run's loaded model, where the caller has it; else it is loaded.
+        cache: of prepared images; by default the one in the user's cache folder.
+        where: the page or command, for the record of accesses to test sets.
+
+    Raises:
+        BadRun: no model, another run's predictor, or a test set that was not opened yet (evaluating opens it); the run was
+            deleted or renamed meanwhile; its folder has entries that lead elsewhere.
+        BadConfig: no method, or one that does not exist or does not fit the architecture.
+        BadManifest, Leakage: the manifest cannot be used, there is no such split.
+        NotEnoughData: the split has no image, or none that can be read.
+        NotRecorded: the images are test images, and that they are looked at cannot be written down.
+    """
+    from core.gradcam import METHODS
+    from core.heatmap_audit.image_auditor import Look
+
+    settings = settings or AuditSettings()
+    settings = settings if limit is None else replace(settings, limit=limit)
+    _check(settings, methods)
+    require_regular(run.path)
+    presence = Presence(run.path)
+    name, every = _rows(run, split, manifest)
+    if settings.limit is not None and settings.limit >= len(every):
+        settings = replace(settings, limit=None)  # the same audit, whoever asked for it
+    predictor = _predictor(run, predictor)
+    chosen = list(dict.fromkeys(_resolved(predictor, method) for method in methods))
+    rows = sample(every, settings.limit, settings.seed)
+    before = None if again else _before(run, name, predictor, rows, settings)
+    done = {method.method: method for method in before.methods} if before else {}
+    waiting = [method for method in chosen if method not in done]
+    if before is not None and not waiting:
+        return before
+    share = _Share(progress, len(rows), 1 + len(waiting))
+    readable, excluded = _judged(run, rows, _cache(cache, predictor), predictor, foreign=manifest is not None, share=share)
+    audit = before
+    presence.require()
+    _record(run, rows, readable, manifest, where)
+    for method in waiting:
+        presence.require()
+        partial = Partial(run, name, method, _key(predictor, rows, settings), again=again)
+        findings = _findings(readable, rows, Look(predictor, method, settings), partial, share)
+        done[method] = _method(method, findings, settings)
+        patients = int(rows["patient_id"][rows["path"].isin(readable)].nunique())
+        audit = HeatmapAudit(
+            run=run.name,
+            split=name,
+            methods=tuple(done[name] for name in METHODS if name in done),
+            images=len(readable),
+            patients=patients,
+            threshold=predictor.threshold,
+            weights_sha256=_weights(predictor),
+            rows_sha256=_digest(rows),
+            settings=settings,
+            synthetic=bool(predictor.card.get("synthetic")) or is_synthetic(rows),
+            manifest="" if manifest is None else str(Path(manifest).absolute()),
+            excluded=tuple(excluded),
+            notes=_notes(len(every), len(rows), settings, external=manifest is not None),
+        )
+        presence.require()
+        write_heatmap_audit(run, audit)
+        partial.remove()
+    assert audit is not None
+    return audit
+
+
+# ---------------------------------------------------------------- which images
+
+
+def _rows(run: Run, split: str, manifest: Path | None) -> tuple[str, pd.DataFrame]:
+    """The audit's name and the rows of its images."""
+    if manifest is not None:
+        frame = read_manifest(manifest).reset_index(drop=True)
+        if frame.empty:
+            raise NotEnoughData(f"{manifest}: it has no image to audit.")
+        return external_name(Path(manifest)), frame
+    from core.evaluate import read_evaluation
+
+    if split not in SPLITS:
+        raise BadManifest(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    frame = run.manifest().reset_index(drop=True)
+    require_no_leakage(frame)
+    rows = frame[frame["split"] == split].reset_index(drop=True)
+    if rows.empty:
+        raise NotEnoughData(f"{split}: the run's manifest has no image in this split. Audit another one.")
+    if split == "test" and read_evaluation(run, "test") is None:
+        raise BadRun(
+            f"{run.name}: its test set has not been opened, and an audit would show how its images are judged. Open it first, "
+            f"which is counted: `python -m core evaluate {run.name}`; or audit validation: --split val."
+        )
+    return split, rows
+
+
+def _closed(run: Run, rows: pd.DataFrame) -> dict[str, str]:
+    """The images of another data set that runs beside this one have in a test set that was not opened: {path: the run}."""
+    sets = all_test_sets(run.path.parent)
+    keys = frame_keys(rows, closed_sizes(sets))
+    marks = sealed_rows(keys, rows["patient_id"].tolist(), [""] * len(rows), sets)
+    found = {}
+    for path, each, mark in zip(rows["path"].astype("str"), keys, marks, strict=True):
+        if mark:
+            by = sealed_by(each, sets)
+            found[path] = by.name if by is not None else "another run, or of the same patient as one"
+    return found
+
+
+def _record(run: Run, rows: pd.DataFrame, readable: Collection[str], manifest: Path | None, where: str) -> None:
+    """Write down that test images are looked at: the run's, or those of the other data set's own test split."""
+    looked = rows[rows["path"].isin(list(readable)) & (rows["split"] == "test")]
+    if manifest is None and len(looked):
+        record_for_run(run.path, AUDIT, where, len(looked))
+    elif len(looked):
+        record(run.path.parent, AUDIT, where, frame_keys(looked), manifest=Path(manifest or "").absolute())
+
+
+def _judged(
+    run: Run, rows: pd.DataFrame, cache: PreparedCache, predictor: Predictor, *, foreign: bool, share: _Share
+) -> tuple[dict[str, tuple[CachedImage, Prediction]], list[tuple[str, str]]]:
+    """Prepared images with what the model says of them, by path, in the order of the rows; and (path, reason) of those left
+    out: unreadable, without a verdict, or not to be asked about."""
+    own = _contents(run) if foreign else frozenset()
+    closed = _closed(run, rows) if foreign else {}
+    images: dict[str, tuple[CachedImage, Prediction]] = {}
+    excluded: list[tuple[str, str]] = []
+    paths = rows["path"].astype("str").tolist()
+    hashes = rows["content_hash"].astype("str").tolist() if "content_hash" in rows.columns else [""] * len(rows)
+    with closing(cache.iter_prepare(paths)) as prepared:
+        for path, expected, rejected in zip(paths, hashes, prepared, strict=True):
+            share.step()
+            reason = rejected.reason if rejected is not None else ""
+            if not reason:
+                try:
+                    image = cache.get(path)
+                except UnreadableImage as error:
+                    reason = str(error)
+            if not reason and len(expected) == 64 and image.content_hash != expected:
+                reason = "the file is no longer the one that was put into the manifest: its content has changed"
+            if not reason and (image.content_hash in own or path in own):
+                reason = "it belongs to the run's own data: audit its split"
+            if not reason and path in closed:
+                reason = f"it is a test image of {closed[path]}, whose test set has not been opened"
+            if not reason:
+                prediction = predictor.predict_cached([image])[0]
+                reason = prediction.refusal and prediction.verdict
+            if reason:
+                excluded.append((path, reason))
+            else:
+                images[path] = (image, prediction)
+    if not images:
+        raise NotEnoughData(
+            f"none of the {len(rows)} images can be audited; the first, {excluded[0][0]}: {excluded[0][1]}. "
+            "Check the manifest with `python -m core data check`."
+        )
+    return images, excluded
+
+
+def _contents(run: Run) -> frozenset[str]:
+    """Paths and content hashes of the run's own images."""
+    frame = run.manifest()
+    hashes = frame["content_hash"].astype("str") if "content_hash" in frame.columns else pd.Series([], dtype="str")
+    return frozenset({*frame["path"].astype("str"), *(value for value in hashes if value)})
+
+
+# ---------------------------------------------------------------- images to figures
+
+
+def _findings(
+    images: dict[str, tuple[CachedImage, Prediction]], rows: pd.DataFrame, look: Look, partial: Partial, share: _Share
+) -> list[Finding]:
+    """A finding an image, in the order of the rows."""
+    readable = rows[rows["path"].isin(images)]
+    perturbed = set(spread(readable, look.settings.perturbed, look.settings.seed)["path"])
+    from core.heatmap_audit.image_auditor import subject_of
+
+    recipe = look.predictor.recipe
+    found = partial.read()
+    with partial:
+        for row in rows.to_dict(orient="records"):
+            path = str(row["path"])
+            if path in images and path not in found:
+                subject = subject_of({str(name): value for name, value in row.items()}, *images[path], recipe)
+                found[path] = look(subject, perturbed=path in perturbed)
+                partial.add(found[path])
+            share.step()
+    return [found[path] for path in rows["path"] if path in found]
+
+
+def _method(method: str, findings: Sequence[Finding], settings: AuditSettings) -> MethodAudit:
+    cases = [finding.case for finding in findings]
+    figures = figures_of(cases, settings)
+    empty = sum(finding.shuffled_empty for finding in findings)
+    curves = tuple(_curves(findings, settings))
+    return MethodAudit(
+        method=method,
+        layer=findings[0].layer,
+        figures=figures,
+        curves=curves,
+        cases=tuple(cases),
+        verdict=verdict_of(figures, cases, empty, curves),
+        detection=detection_of(cases, settings),
+    )
+
+
+def _curves(findings: Sequence[Finding], settings: AuditSettings) -> list[Curve]:
+    with_curves = [finding for finding in findings if finding.curves]
+    groups = [finding.case.patient_id for finding in with_curves]
+    if len(set(groups)) < MIN_PATIENTS:
+        return []
+    curves = []
+    for name in with_curves[0].curves:
+        kind, _, order = name.partition(" ")
+        scores = np.array([finding.curves[name] for finding in with_curves])
+        curves.append(curve_of(kind, order, scores, groups, settings))
+    return curves
+
+
+def _notes(every: int, taken: int, settings: AuditSettings, *, external: bool) -> tuple[str, ...]:
+    notes = [
+        f"Intervals: {settings.confidence:.0%}, {settings.samples:,} resamples of patients; Wilson's by patients for the "
+        "pointing game. They are not corrected for the number of figures.",
+        f"Peak in the lesion: within 15 px where the longer side has 500 ({settings.tolerance:.1%} of it), as in the original "
+        "game; and without tolerance. Chance is a pixel drawn blindly from the breast.",
+        f"Deletion and insertion: {settings.steps} steps over the breast, pixels blurred by {settings.blur:.1%} of the longer "
+        f"side. These, shuffled weights and shift: on at most {settings.perturbed} images drawn by seed {settings.seed}, "
+        "patients with and without a malignant image in turns, of each one image before a second, malignant ones first.",
+        "Every learned weight tensor is shuffled within itself, all at once, one seed. What is not learned stays.",
+        "Only malignant images whose lesion is known count for localisation. A heatmap is as coarse as the layer it is read "
+        "from; none of this shows that it outlines disease.",
+    ]
+    if taken < every:
+        notes.insert(
+            0,
+            f"A sample: {taken} of {every} images, whole patients drawn by seed {settings.seed}, patients with and "
+            "without a malignant image in turns.",
+        )
+    if external:
+        notes.insert(0, "Another data set than the run's own: nothing of it was used to train or to choose the threshold.")
+    return tuple(notes)
+
+
+# ---------------------------------------------------------------- what is there already
+
+
+def _before(run: Run, name: str, predictor: Predictor, rows: pd.DataFrame, settings: AuditSettings) -> HeatmapAudit | None:
+    """The audit on the disk, if it is of the same weights, images and settings."""
+    found = read_heatmap_audit(run, name)
+    if found is None or (found.weights_sha256, found.rows_sha256) != (_weights(predictor), _digest(rows)):
+        return None
+    return found if found.settings == settings else None
+
+
+def _key(predictor: Predictor, rows: pd.DataFrame, settings: AuditSettings) -> str:
+    return json.dumps([_weights(predictor), _digest(rows), settings.as_dict()], sort_keys=True)
+
+
+def _digest(rows: pd.DataFrame) -> str:
+    columns = [column for column in _IDENTITY if column in rows.columns]
+    content = rows[columns].astype("str").to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _weights(predictor: Predictor) -> str:
+    return str(predictor.card.get("weights_sha256", ""))
+
+
+# ---------------------------------------------------------------- arguments
+
+
+def _check(settings: AuditSettings, methods: Sequence[str]) -> None:
+    from core.gradcam import AUTO, METHODS
+
+    if not methods:
+        raise BadConfig(f"audit methods: expected at least one of {', '.join((AUTO, *METHODS))}, got none")
+    for name, least in (("limit", 1), ("perturbed", 0), ("steps", 2)):
+        value = getattr(settings, name)
+        if value is not None and value < least:
+            raise BadConfig(f"audit {name}: expected at least {least}, got {value}")
+
+
+def _resolved(predictor: Predictor, method: str) -> str:
+    """The method's own name, also of "auto"."""
+    from core.gradcam import AUTO, METHODS
+    from core.gradcam.methods import auto_method
+
+    method = auto_method(predictor.model) if method == AUTO else method
+    if method not in METHODS:
+        raise BadConfig(f"heatmap method: got {method!r}; allowed: {', '.join((AUTO, *METHODS))}")
+    return method
+
+
+def _predictor(run: Run, predictor: Predictor | None) -> Predictor:
+    if predictor is None:
+        from core.predict import Predictor
+
+        return Predictor.from_run(run)
+    if run.model_card().get("weights_sha256") != _weights(predictor):
+        raise BadRun(f"{run.name}: the model that was passed is not this run's saved one. Load it again from the run.")
+    return predictor
+
+
+def _cache(cache: PreparedCache | None, predictor: Predictor) -> PreparedCache:
+    if cache is None:
+        from core.data.cache import PreparedCache, cache_root
+
+        return PreparedCache(cache_root(), predictor.recipe)
+    return cache
+
+
+@dataclass
+class _Share:
+    """Progress over several rounds of the same images."""
+
+    progress: Progress | None
+    images: int
+    rounds: int
+    done: int = 0
+
+    def step(self) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.images * self.rounds)

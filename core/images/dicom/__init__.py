@@ -1,0 +1,1 @@
+"""DICOM files: from the data set to grey levels, frame by frame."""

@@ -1,0 +1,94 @@
+"""A new run that starts where another one ended: its weights, its split, and whatever is changed on purpose."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from core.config import Config, dump_config, load_config
+from core.errors import BadRun, LabError
+from core.files.folders import write_text
+from core.runs.run import CONFIG, START, Run
+from core.runs.test_set.access_log import inherit
+from core.runs.test_set.provenance import LONGEST, MOST, Parent, openings, write_parent
+
+
+def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
+    """The settings of a fork of `run` that trains on as `run` did, with `overrides` ("training.epochs=5") on top.
+
+    A run from scratch trained all of its network at one rate. Its fork has weights to start from, and would be taken for a
+    pretrained network: head first, half of the stages never, another rate. So these are set to what the run had. It stands
+    beside `run`, wherever that was moved to, unless the overrides name a folder.
+    """
+    path = run.path / CONFIG
+    before = load_config(path)
+    as_before = []
+    if before.model.weights == "none":
+        rate = before.training.learning_rate
+        as_before = ["freeze_epochs=0", "stage_epochs=0", "frozen_share=0", f"fine_tune_learning_rate={rate}"]
+    overrides = list(overrides)
+    config = load_config(path, [*(f"training.{setting}" for setting in as_before), *overrides])
+    if any(override.partition("=")[0].strip() == "checkpoints" for override in overrides):
+        return config
+    return config.model_copy(update={"checkpoints": run.path.parent})
+
+
+def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> Run:
+    """Make a run, in state "queued", that begins with the best weights of `run` and with `config` (None: `starting_point`).
+
+    It keeps the rows and the split of `run`: with another split it would be tested on patients that its weights have
+    learnt from. Architecture and timm options stay those of `run` too, because the weights are of them. It has the weights
+    in its own folder: `run` may be trained on, renamed or deleted before the fork begins. Its parent.json says whose they are,
+    and how often the test set had been opened; its record of accesses begins with those of `run`.
+
+    Raises:
+        BadRun: there is no model yet, or `config` names another architecture.
+        LabError: as `Run.create`.
+    """
+    run.require_regular()
+    if not run.has_model:
+        raise BadRun(f"{run.name}: it has no model yet to start from. Wait for its first epoch, or start a new run.")
+    before = run.config()
+    chosen = config or starting_point(run)
+    if (chosen.model.name, chosen.model.options) != (before.model.name, before.model.options):
+        raise BadRun(
+            f"{run.name}: its weights are those of {before.model.name}; a fork cannot have {chosen.model.name}. "
+            "Keep model.name and model.options, or start a new run."
+        )
+    card = run.model_card()
+    epoch = card.get("best_epoch")
+    parent = Parent(
+        run=run.name,
+        epoch=epoch if isinstance(epoch, int) and 0 <= epoch <= MOST else 0,
+        weights_sha256=str(card.get("weights_sha256", ""))[:LONGEST],
+        opened=openings(run.path),
+    )
+    weights = (run.path / "model.safetensors").as_posix()
+    model = chosen.model.model_copy(update={"weights": weights})
+    frame = run.manifest().drop(columns="content_hash", errors="ignore")
+    child = Run.create(chosen.model_copy(update={"model": model}), frame, name=name)
+    try:
+        _link(Path(weights), child.path / START)
+        own = chosen.model.model_copy(update={"weights": START})
+        write_parent(child.path, parent)
+        inherit(child.path, run.path)
+        write_text(child.path / CONFIG, dump_config(child.config().model_copy(update={"model": own}), skip=("dashboard",)))
+    except LabError:  # a fork that forgets what its test set was used for must not be
+        child.delete()
+        raise
+    except OSError as error:
+        child.delete()
+        raise BadRun(f"{run.name}: its weights cannot be copied ({error.strerror or error}). Free some space.") from error
+    child.set_note(f"Forked from {run.name}.")
+    return child
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name, which costs nothing: a model file is replaced, never changed. Else a copy."""
+    with contextlib.suppress(OSError):  # another disk, or one without links
+        os.link(source, target)
+        return
+    shutil.copyfile(source, target)

@@ -1,0 +1,36 @@
+"""All prepared images on this machine: who uses them, and clearing them while nobody does."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from core.data.cache import cache_root, clear_all
+from core.data.file_inspection import forget_looks
+from core.errors import BadRun
+from core.runs.device_queue import at_work
+from core.runs.run import list_runs
+
+
+def users(checkpoints: Path) -> list[str]:
+    """Names of the trainings on this machine that read prepared images now: of any runs folder whose training took its turn,
+    and the paused or running ones of `checkpoints`.
+    """
+    statuses = [(run.name, run.status()) for run in list_runs(checkpoints)]
+    ours = [name for name, status in statuses if status.live and status.host == platform.node()]
+    return list(dict.fromkeys([*ours, *at_work()]))
+
+
+def clear(checkpoints: Path) -> int:
+    """Delete the prepared images of every recipe; returns how many files. They are made again when they are needed.
+
+    Raises:
+        BadRun: a training uses them.
+        LabError: some files could not be deleted.
+    """
+    names = users(checkpoints)
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise BadRun(f"{names[0]}{more}: it trains on the prepared images. Stop it first, or wait until it has ended.")
+    forget_looks()
+    return clear_all(cache_root())

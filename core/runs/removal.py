@@ -1,0 +1,148 @@
+"""Whether a folder may be deleted or given another name: only one that is a run beyond doubt, and holds nothing else.
+
+To open a run asks for less: a damaged one is listed and looked at. What cannot be undone asks for more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from core.errors import BadRun
+from core.runs.folder import MARKS, foreign_entries
+
+_MANIFEST = "manifest.csv"
+_WRITTEN = ("status.json", "events.jsonl")  # a training writes both; one may have been lost
+_OF_A_WORKSPACE = ("checkpoints", "data")
+_NAMED = 10  # foreign entries that a message names
+_MOST_ENTRIES = 100_000  # a run has some hundreds: a folder with more is looked at no further, and kept
+
+
+def is_link(path: Path) -> bool:
+    """Whether the path itself stands for another folder: a symbolic link, or a junction of Windows."""
+    if path.is_symlink():
+        return True
+    if os.name != "nt":
+        return False
+    try:
+        return bool(getattr(path.lstat(), "st_reparse_tag", 0) == 0xA0000003)  # IO_REPARSE_TAG_MOUNT_POINT
+    except OSError:
+        return False
+
+
+def foreign(path: Path) -> list[str]:
+    """What would be deleted with a run although MammoLab did not make it; [] for a link, which goes alone."""
+    return [] if is_link(path) else foreign_entries(path)
+
+
+def require_nothing_foreign(path: Path) -> None:
+    """Raises BadRun, which lists them, where entries that are not the run's would be deleted with it."""
+    found = foreign(path)
+    if found:
+        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
+        raise BadRun(
+            f"{path}: it is not deleted: its folder holds what MammoLab did not make: {', '.join(found[:_NAMED])}{more}. "
+            "Nothing was changed. Move that elsewhere, or say that it is to be deleted, too: "
+            "`python -m core run delete --everything`, or the tick on the Runs page."
+        )
+
+
+def require_removable(path: Path, action: str, keep: Iterable[Path] = ()) -> None:
+    """Refuse to delete or rename a folder that may be more than a run.
+
+    Args:
+        action: what is to be done with it, for the message: "deleted", "renamed".
+        keep: further folders that must stay where they are, the configured runs folder for one.
+
+    Raises:
+        BadRun: it lacks what a training writes, or it is or holds something else: the current folder, the home folder, one of
+            `keep`, a file system's root, a repository, a data set, another run.
+    """
+    _require_evidence(path, action)
+    if is_link(path):
+        return  # the link goes, not what it leads to
+    real = path.resolve()
+    reason = _is_more(real, keep)
+    if reason:
+        raise BadRun(
+            f"{path}: it is not {action}: {reason}. Nothing was changed. If it is a run all the same, move what does not "
+            "belong to it elsewhere first, or do it by hand."
+        )
+
+
+def _require_evidence(path: Path, action: str) -> None:
+    """By name alone, of whatever kind and content: a damaged run has to stay deletable."""
+    written = any(os.path.lexists(path / name) for name in _WRITTEN)
+    if written and os.path.lexists(path / _MANIFEST):
+        return
+    lacking = [] if written else [" and ".join(_WRITTEN)]
+    if not os.path.lexists(path / _MANIFEST):
+        lacking.append(_MANIFEST)
+    raise BadRun(
+        f"{path}: it is not {action}: it lacks {', '.join(lacking)}, so it may be something else than a run. Nothing was "
+        "changed. If it is the rest of a run, remove the folder by hand."
+    )
+
+
+def _is_more(folder: Path, keep: Iterable[Path]) -> str:
+    """What the folder is besides a run, in words; "" when nothing."""
+    if folder.parent == folder or os.path.ismount(folder):
+        return "it is the root of a file system"
+    for place, what in _places(keep):
+        if _holds(folder, place):
+            return f"it is, or holds, {what} ({place})"
+    return _foreign_entry(folder)
+
+
+def _places(keep: Iterable[Path]) -> Iterable[tuple[Path, str]]:
+    with suppress(OSError):  # it was deleted
+        yield Path.cwd(), "the current folder"
+    with suppress(RuntimeError):  # this system does not say where it is
+        yield Path.home(), "your home folder"
+    for place in keep:
+        yield place, "the runs folder"
+
+
+def _holds(folder: Path, place: Path) -> bool:
+    """Whether `place` is `folder` or lies below it, by any name: links, and case on some systems, do not count."""
+    try:
+        place = place.absolute().resolve()
+    except (OSError, RuntimeError, ValueError):
+        return False
+    return any(_same(folder, each) for each in (place, *place.parents))
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one is not there
+        return os.path.normcase(one) == os.path.normcase(other)
+
+
+def _foreign_entry(folder: Path) -> str:
+    seen = 0
+    waiting = [folder]
+    while waiting:
+        inner = waiting.pop()
+        try:
+            with os.scandir(inner) as found:
+                entries = list(found)
+        except OSError:
+            continue  # what cannot be looked into is left in place by the deletion as well
+        seen += len(entries)
+        if seen > _MOST_ENTRIES:
+            return f"it holds more than {_MOST_ENTRIES:,} files, a run some hundreds"
+        names = {entry.name for entry in entries}
+        for entry in entries:
+            folded = entry.name.lower()
+            if folded == ".git":
+                return f"it holds a repository ({inner / entry.name})"
+            if inner == folder and folded in _OF_A_WORKSPACE and entry.is_dir():
+                return f"it holds {entry.name}/, as a workspace does and a run does not"
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(inner / entry.name)
+        if inner != folder and _MANIFEST in names and names & set(MARKS):
+            return f"it holds another run ({inner})"
+    return ""

@@ -1,0 +1,1 @@
+"""Workarounds for slow spots of torch on the processor."""

@@ -1,0 +1,160 @@
+"""What a training computes on: device, precision, threads."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from dataclasses import dataclass, replace
+
+import psutil
+import torch
+
+from core.config import Config, TrainingConfig
+from core.errors import BadConfig
+from core.model import Classifier, pick_device
+from core.training.cpu.malloc import kept_memory
+from core.training.distributed import World
+from core.training.losses import Loss
+from core.training.single_process import lone_image
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# bf16 must be so much quicker than fp32 to be chosen: below that, the next measurement might choose otherwise.
+_CLEARLY = 1.25
+_TIMED_STEPS = 3
+_TIMED_SECONDS = 3.0  # no further step is timed after this long
+_FINE = 1e-6  # seconds
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device, and "fp32", "bf16" or "fp16"."""
+
+    device: torch.device
+    precision: str
+
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients need scaling so as not to vanish in the precision's range."""
+        return self.precision == "fp16"
+
+    @property
+    def pins(self) -> bool:
+        """Whether batches are wanted in page-locked memory."""
+        return self.device.type == "cuda"
+
+    @property
+    def readers(self) -> int:
+        """Threads that make batches: beside a GPU the processor has little else to do."""
+        return 1 if self.device.type == "cpu" else 4
+
+    @property
+    def name(self) -> str:
+        """The device in words: "cpu", "cuda:0 (NVIDIA ...)"."""
+        if self.device.type == "cuda":
+            return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+        return str(self.device)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes that this training holds (`memory`) and that there are (`memory_total`): of a GPU's memory; else the
+        resident memory of this process, whatever else it does, and the computer's."""
+        if self.device.type != "cuda":
+            return {"memory": psutil.Process().memory_info().rss, "memory_total": psutil.virtual_memory().total}
+        total = torch.cuda.get_device_properties(self.device).total_memory
+        return {"memory": torch.cuda.memory_reserved(self.device), "memory_total": total}
+
+    def autocast(self) -> torch.autocast:
+        """The context for forward passes; does nothing in fp32."""
+        return torch.autocast(self.device.type, dtype=_DTYPES.get(self.precision), enabled=self.precision != "fp32")
+
+
+def pick_machine(config: TrainingConfig) -> Machine:
+    """Device and precision for this configuration, here.
+
+    Raises:
+        BadConfig: the device is not on this machine, or cannot compute in the precision asked for.
+    """
+    device = pick_device(config.device)
+    if device.type == "cuda":
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        automatic = "bf16" if bf16 else "fp16"
+        if config.precision == "bf16" and not bf16:
+            raise BadConfig("training.precision: got bf16, which this GPU does not compute in; use auto, fp16 or fp32")
+    else:
+        automatic = "fp32"  # bf16 pays on some processors and networks only: see `choose_precision`
+        if config.precision == "fp16":
+            raise BadConfig(
+                f"training.precision: got fp16, which needs a CUDA GPU (the device is {device}); use auto, bf16 or fp32"
+            )
+    return Machine(device, automatic if config.precision == "auto" else config.precision)
+
+
+def own_machine(machine: Machine, world: World) -> Machine:
+    """The GPU of this process where several train together; each machine's processes take its GPUs in turn."""
+    if world.size == 1 or machine.device.type != "cuda":
+        return machine
+    device = torch.device("cuda", world.local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return replace(machine, device=device)
+
+
+def keep_precision(machine: Machine, precision: str) -> Machine:
+    """The machine with what a run was begun in, so that its steps stay the same; its own where it cannot compute so."""
+    possible = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", machine.precision)}.get(machine.device.type, ("fp32",))
+    return replace(machine, precision=precision) if precision in possible else machine
+
+
+def choose_precision(machine: Machine, model: Classifier, config: Config) -> tuple[Machine, dict[str, float]]:
+    """fp32 or bf16 for a processor, by timing steps of a copy of this model; also, images a second of each.
+
+    A GPU's precision is known without: the machine as it is, and {}.
+    """
+    if machine.device.type != "cpu" or config.training.precision != "auto":
+        return machine, {}
+    rates = images_per_second(model, config, [replace(machine, precision=name) for name in ("fp32", "bf16")])
+    chosen = "bf16" if rates["bf16"] > _CLEARLY * rates["fp32"] else "fp32"
+    return replace(machine, precision=chosen), rates
+
+
+def images_per_second(model: Classifier, config: Config, machines: list[Machine]) -> dict[str, float]:
+    """By precision, how fast a copy of `model` makes training steps on images in memory, without the update itself.
+
+    The machines take turns, and the quickest step counts. On a processor it is timed by this thread's share of it, which
+    other work hardly touches, where the system counts that finely.
+    """
+    copied = copy.deepcopy(model).train()
+    size = config.training.batch_size
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(size, 1, *config.preprocessing.shape, generator=generator).to(machines[0].device)
+    labels = (torch.arange(size, device=images.device) % 2).float()
+    loss = Loss.of(config.training)
+    best = dict.fromkeys((machine.precision for machine in machines), math.inf)
+    fine = machines[0].device.type == "cpu" and time.get_clock_info("thread_time").resolution <= _FINE
+    clock = time.thread_time if fine else time.perf_counter
+    end = time.perf_counter() + _TIMED_SECONDS
+    with kept_memory(machines[0].device):
+        for turn in range(1 + _TIMED_STEPS):
+            for machine in machines:
+                began = clock()
+                with lone_image(copied, images):
+                    with machine.autocast():
+                        logits = copied(images)
+                    loss(logits.float(), labels).mean().backward()
+                copied.zero_grad(set_to_none=True)
+                if turn:  # the first one, slower, sets up memory and kernels
+                    best[machine.precision] = min(best[machine.precision], max(clock() - began, _FINE))
+            if turn and time.perf_counter() > end:
+                break
+    return {precision: size / seconds for precision, seconds in best.items()}
+
+
+def thread_count(config: TrainingConfig, *, shares_machine: bool, processes: int = 1) -> int:
+    """Processor threads to compute with; when the dashboard runs in the same machine, one core is left to it.
+
+    `processes` of one training share the processor equally.
+    """
+    if config.threads:
+        return config.threads
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, (cores - 1 if shares_machine else cores) // processes)

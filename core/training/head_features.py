@@ -1,0 +1,166 @@
+"""The head phase at light speed: what a frozen network says of each image is computed once, and the head trains on that.
+
+    images (and augmented views of them) -> frozen backbone, once -> (views, N, F) in memory -> epochs of a few milliseconds
+
+With one view, an epoch's losses are those of stepping the whole frozen network, but for rounding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+
+import pandas as pd
+import torch
+
+from core.config import AugmentationConfig, Config
+from core.data.batches import Batch, Order, batch_count, batches, epoch_order
+from core.model import Classifier
+from core.training.device import Machine
+from core.training.distributed import World
+from core.training.image_preparation import Rows
+from core.training.phases import Phase
+from core.training.rng import choose_views
+
+LARGEST = 1 << 30  # bytes of stored features; with more, there are fewer views, or the network is stepped instead
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """`train` float32 (views, N, F), `val` float32 (M, F), each image's in the order of the rows, on the device.
+
+    `images_per_second` is how fast the frozen network went, `seconds` how long it took.
+    """
+
+    train: torch.Tensor
+    val: torch.Tensor
+    labels: torch.Tensor
+    images_per_second: float
+    seconds: float
+
+    def batches(
+        self, *, batch_size: int, seed: int, epoch: int, order: Order, start: int, together: int = 1
+    ) -> Iterator[Batch]:
+        """The epoch's batches, the same images in the same order as core.data.batches, with features as `images` (N, F).
+
+        Which of its views an image shows is drawn from seed and epoch.
+        """
+        views, count, _ = self.train.shape
+        labels = self.labels.cpu().numpy()
+        rows = torch.from_numpy(epoch_order(labels, order, seed, epoch, together))
+        shown = torch.from_numpy(choose_views(count, views, seed, epoch))[rows]
+        device = self.train.device
+        features = self.train[shown.to(device), rows.to(device)]
+        answers = self.labels[rows.to(device)]
+        counted = torch.ones(batch_size, device=device)
+        for first in range(start * batch_size, count, batch_size):
+            part = slice(first, min(first + batch_size, count))
+            yield Batch(features[part], answers[part], rows[part], counted[: part.stop - first])
+
+
+def store_features(
+    model: Classifier, rows: Rows, config: Config, machine: Machine, phase: Phase, world: World
+) -> Generator[tuple[int, int], None, Features | None]:
+    """Run the frozen backbone over all images; yields (done, total) of this process after each batch.
+
+    Every process yields equally often, also where the others have a batch and it has none: what is agreed on after each
+    batch comes in the same order in all of them. `total` is that of the first process, whose share is never the smaller one.
+
+    None: it does not pay or does not fit, so the network is to be stepped as in any other phase.
+    """
+    views = _view_count(model, rows, config, phase)
+    if not views:
+        return None
+    began, done = time.monotonic(), 0
+    total = views * -(-len(rows.train) // world.size) - (-len(rows.val) // world.size)
+    passes = [(rows.train, None if view == 0 else config.augmentation, view) for view in range(views)]
+    stored: list[torch.Tensor] = []
+    for frame, augmentation, view in chain(passes, [(rows.val, None, 0)]):
+        autocast = machine.autocast() if frame is rows.train else None  # validation is always in full precision
+        result = torch.zeros(0)
+        turns = range(batch_count(len(frame), config.training.batch_size, world.size))
+        share = _embed(model, frame, rows, config, machine, augmentation, view, world, autocast)
+        for _, found in zip_longest(turns, share):
+            if found is not None:
+                indices, features = found
+                if not result.numel():
+                    result = torch.zeros((len(frame), features.shape[1]), device=machine.device)
+                result[indices] = features
+                done += len(indices)
+            yield done, total
+        if not result.numel():  # fewer images than processes: this one had none
+            result = torch.zeros((len(frame), model_features(model, config, machine)), device=machine.device)
+        stored.append(world.sum(result))
+    seconds = time.monotonic() - began
+    labels = torch.from_numpy((rows.train["label"] == "malignant").to_numpy(dtype="float32")).to(machine.device)
+    rate = done * world.size / max(seconds, 1e-9)
+    return Features(torch.stack(stored[:-1]), stored[-1], labels, rate, seconds)
+
+
+def model_features(model: Classifier, config: Config, machine: Machine) -> int:
+    """How many numbers the head sees of an image."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            blank = torch.zeros(1, 1, *config.preprocessing.shape, device=machine.device)
+            return int(model.embed(blank).shape[1])
+    finally:
+        model.train(was_training)
+
+
+def _view_count(model: Classifier, rows: Rows, config: Config, phase: Phase) -> int:
+    """Views to store of each training image; 0 where stepping the network is as quick, or the only way."""
+    training = config.training
+    if not (training.head_features and phase.frozen and phase.epochs > 1 and model.divisible):
+        return 0
+    augmented = any(config.augmentation.model_dump(exclude={"mixup"}).values())
+    views = min(1 + training.head_views, phase.epochs) if augmented else 1
+    one = 4 * model_features(model, config, Machine(model.mean.device, "fp32"))
+    # While views are put together, they are in memory twice.
+    return max(0, min(views, (LARGEST // one - len(rows.val)) // (2 * len(rows.train))))
+
+
+def _embed(
+    model: Classifier,
+    frame: pd.DataFrame,
+    rows: Rows,
+    config: Config,
+    machine: Machine,
+    augmentation: AugmentationConfig | None,
+    view: int,
+    world: World,
+    autocast: torch.autocast | None,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """(row numbers, features float32) of this process's share of the images."""
+    was_training = model.training
+    model.eval()
+    source = batches(
+        frame,
+        rows.cache,
+        rows.recipe,
+        batch_size=config.training.batch_size,
+        augmentation=augmentation,
+        seed=config.training.seed,
+        epoch=view,  # the view of epoch n, had the network been stepped
+        order="sequence",
+        rank=world.rank,
+        world=world.size,
+        workers=machine.readers,
+        pin=machine.pins,
+    )
+    try:
+        for batch in source:
+            images = batch.images.to(machine.device, non_blocking=True)
+            with torch.no_grad():
+                if autocast is None:
+                    features = model.embed(images)
+                else:
+                    with autocast:
+                        features = model.embed(images)
+            yield batch.indices.to(machine.device), features.float()
+    finally:
+        source.close()
+        model.train(was_training)

@@ -1,0 +1,170 @@
+"""Before the first step: every image prepared once, unreadable ones left out by name, identical files found."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+
+from core.config import Recipe
+from core.data import require_trainable, write_manifest
+from core.data.cache import PreparedCache, cache_root
+from core.errors import TrainingFailed
+from core.files.folders import write_text
+from core.runs.events import Event
+from core.runs.run import EXCLUDED, MANIFEST
+from core.training.run_logger import Recorder
+
+_PROGRESS_SECONDS = 0.5
+_NAMED = 3
+_REMEDY = "Put the files back as they were and resume, or start a new run."
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The images to train with and to validate on, and where they are prepared."""
+
+    train: pd.DataFrame
+    val: pd.DataFrame
+    cache: PreparedCache
+    recipe: Recipe
+
+
+def prepare_rows(recorder: Recorder, recipe: Recipe, *, again: bool) -> Generator[Event, None, Rows | None]:
+    """Fill the cache for train and val; yields "prepare", "excluded" and "warning" events. None: a stop was asked for.
+
+    The first time, what cannot be read is left out and written to excluded.csv, and content hashes go to manifest.csv.
+    When a run is resumed (`again`) the same images must be there, unchanged, or it would not be the same training.
+    The test images are only hashed, to find copies across splits.
+
+    Raises:
+        Leakage: an identical file stands in two splits.
+        BadManifest: without the unreadable images, a class is missing in train or val.
+        TrainingFailed: a resumed run's image is gone or changed.
+    """
+    run = recorder.run
+    frame = run.manifest()
+    cache = PreparedCache(cache_root(), recipe)
+    known = run.excluded() if again else {}
+    frame = frame[~frame["path"].isin(list(known))].reset_index(drop=True)
+    used = frame[frame["split"].isin(["train", "val"])]
+    tried = yield from _told(recorder, cache.iter_prepare(used["path"].to_list()), len(used), again=again)
+    if tried is None:
+        return None
+    rejected = {result.path: result.reason for result in tried if result is not None}
+    if again:
+        _require_readable(rejected)
+    rows = used if again else frame[~frame["path"].isin(list(rejected))]  # of the test images nothing is compared
+    looks = _contents(cache, rows["path"].to_list(), rows["split"].to_list())
+    contents = yield from _told(recorder, looks, len(rows), again=again, what="hashes")
+    if contents is None:
+        return None
+    found = dict(zip(rows["path"], contents, strict=True))
+    if again:
+        _require_unchanged(used, found)
+    else:
+        frame = yield from _settle(recorder, frame, found, rejected)
+    splits = {name: frame[frame["split"] == name].reset_index(drop=True) for name in ("train", "val")}
+    return Rows(splits["train"], splits["val"], cache, recipe)
+
+
+def _told(
+    recorder: Recorder, results: Generator[Result, None, None], total: int, *, again: bool, **fields: str
+) -> Generator[Event, None, list[Result] | None]:
+    """All of `results`, with "prepare" events while they come. None: a stop was asked for."""
+    found: list[Result] = []
+    told = time.monotonic()
+    with closing(results):
+        for result in results:
+            found.append(result)
+            if time.monotonic() - told >= _PROGRESS_SECONDS or (len(found) == total and not again):
+                told = time.monotonic()
+                yield recorder.event("prepare", done=len(found), total=total, **fields)
+                if recorder.run.requested("stop"):
+                    return None
+    return found
+
+
+def _contents(cache: PreparedCache, paths: list[str], splits: list[str]) -> Generator[tuple[str, tuple[str, ...]], None, None]:
+    """(SHA-256, what was doubtful in its preparation) of each file, in this order. Test images are not prepared, only read."""
+
+    def look(path: str, split: str) -> tuple[str, tuple[str, ...]]:
+        if split == "test":
+            return _hash(Path(path)), ()
+        image = cache.get(path)
+        return image.content_hash, tuple(image.warnings)
+
+    # Reading and hashing release the GIL.
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="hashes")
+    try:
+        yield from pool.map(look, paths, splits)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _settle(
+    recorder: Recorder, frame: pd.DataFrame, contents: dict[str, tuple[str, tuple[str, ...]]], rejected: dict[str, str]
+) -> Generator[Event, None, pd.DataFrame]:
+    """Record what is left out and the contents' hashes; the rows that remain."""
+    run = recorder.run
+    for path, reason in rejected.items():
+        yield recorder.event("excluded", path=path, reason=reason)
+    if rejected:
+        write_text(run.path / EXCLUDED, _table(rejected))
+    else:
+        (run.path / EXCLUDED).unlink(missing_ok=True)  # of an attempt that ended before its first checkpoint
+    hashes = [contents.get(path, ("", ()))[0] for path in frame["path"]]
+    frame = frame.assign(content_hash=pd.Series(hashes, index=frame.index, dtype="str"))
+    write_manifest(frame, run.path / MANIFEST)
+    remaining = frame[~frame["path"].isin(list(rejected))].reset_index(drop=True)
+    require_trainable(remaining)
+    doubtful = [f"{Path(path).name}: {', '.join(doubts)}" for path, (_, doubts) in contents.items() if doubts]
+    if doubtful:
+        more = f"; and {len(doubtful) - _NAMED} more" if len(doubtful) > _NAMED else ""
+        message = f"{len(doubtful)} images were prepared with a doubt: {'; '.join(doubtful[:_NAMED])}{more}"
+        yield recorder.event("warning", message=message)
+    return remaining
+
+
+def _require_readable(rejected: dict[str, str]) -> None:
+    if rejected:
+        reason = next(iter(rejected.values()))
+        count = f"{len(rejected)} images" if len(rejected) > 1 else "An image"
+        raise TrainingFailed(f"{count} of this run can no longer be read: {reason.rstrip('.')}. {_REMEDY}")
+
+
+def _require_unchanged(used: pd.DataFrame, contents: dict[str, tuple[str, tuple[str, ...]]]) -> None:
+    for path, expected in zip(used["path"], used["content_hash"], strict=True):
+        if contents[path][0] != expected:
+            raise TrainingFailed(f"{path}: the file has changed since this run began. {_REMEDY}")
+
+
+def _hash(path: Path) -> str:
+    """SHA-256 of a file; "" when it cannot be read (the evaluation of the test set will say so)."""
+    try:
+        if not path.is_file():  # a pipe would block for ever
+            return ""
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _table(rejected: dict[str, str]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("path", "reason"))
+    writer.writerows(rejected.items())
+    return stream.getvalue()

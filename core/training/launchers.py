@@ -1,0 +1,288 @@
+"""Launchers of the loop: a thread of this process, this thread itself, or a process of its own.
+
+All do the same: take the run, wait for the device's turn, iterate `train`. What came of it is in the run's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from filelock import FileLock
+
+import core
+from core.errors import BadRun, LabError, TrainingFailed
+from core.files.untrusted import open_to_write
+from core.runs.device_queue import Place
+from core.runs.events import Event
+from core.runs.run import STATUS, Run
+from core.runs.status import Status, StatusWriter
+
+PROCESS_LOG = "process.log"  # what a process of its own prints, Python's last words included
+_LOOK = 0.3  # seconds between looks at the line
+_DETACHED = 0x00000008 | 0x00000200  # Windows: DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
+_LAUNCHER = "MAMMOLAB_LAUNCHER"  # how a process of its own knows that it is one
+
+
+class Job:
+    """A training in a background thread of this process."""
+
+    def __init__(self, run: Run, lock: FileLock, *, resume: bool, shares_machine: bool, queue: bool) -> None:
+        self.run = run
+        self.error: LabError | None = None
+        self._lock = lock
+        self._queue = queue
+        self._options = {"resume": resume, "shares_machine": shares_machine}
+        self._thread = threading.Thread(target=self._train, name=f"training {run.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread is still at work."""
+        return self._thread.is_alive()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end, at most `timeout` seconds; whether it has come."""
+        self._thread.join(timeout)
+        return not self.alive
+
+    def _train(self) -> None:
+        from core.training.failures import explain
+        from core.training.loop import train
+
+        try:
+            with _turn(self.run, "thread", queue=self._queue) as ours:
+                if ours:
+                    for _ in train(Run(self.run.path), lock=self._lock, **self._options):
+                        pass
+        except LabError as error:
+            self.error = error  # `train` and `_turn` have put it into the run's folder
+        except Exception as error:  # noqa: BLE001  nobody else would hear of it: this is a thread's last frame
+            # Outside the loop's own care: its log could not be opened, for instance. Never die silently.
+            self.error = TrainingFailed(explain(error))
+            self.error.__cause__ = error
+            self._tell(str(self.error))
+        finally:
+            self._lock.release()
+
+    def _tell(self, reason: str) -> None:
+        try:
+            self.run.set_status(state="failed", reason=reason)
+        except OSError as problem:
+            self.error = TrainingFailed(f"{reason} And status.json could not be written: {problem}")
+
+
+def start_thread(run: Run, *, resume: bool = False, shares_machine: bool = True, queue: bool = True) -> Job:
+    """Train in a background thread, once the device is free (`queue`); returns at once.
+
+    Raises:
+        BadRun: somebody trains this run already, it is finished, or it was started before and `resume` is False.
+    """
+    run.require_startable(resume=resume)
+    lock = run.acquire()
+    _withdraw_all(run)
+    return Job(run, lock, resume=resume, shares_machine=shares_machine, queue=queue)
+
+
+def start_process(run: Run, *, resume: bool = False, queue: bool = True) -> int:
+    """Train in a process of its own, which outlives this one; returns its id at once.
+
+    It waits for the device's turn (`queue`) as a thread does. What it prints goes to process.log in the run's folder.
+
+    Raises:
+        BadRun: as `start_thread`, or the system starts no process.
+    """
+    run.require_startable(resume=resume)
+    run.acquire().release()  # nobody else has it
+    _withdraw_all(run)
+    before = run.status()
+    command = [sys.executable, "-m", "core", "train", "--resume", str(run.path), *([] if queue else ["--at-once"])]
+    # Of its own session (group on Windows): it is not ended with the terminal or the server that started it.
+    try:
+        with os.fdopen(open_to_write(run.path / PROCESS_LOG, append=True), "ab") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=Path(core.__file__).parents[1],
+                env={**os.environ, _LAUNCHER: "process"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=os.name != "nt",
+                creationflags=_DETACHED if os.name == "nt" else 0,
+            )
+    except OSError as error:
+        raise BadRun(f"{run.name}: no process could be started for it ({error.strerror or error}).") from error
+    _children.append(process)
+    # "queued" even where it is resumed: until the process has taken the run over it waits to begin.
+    run.set_status(
+        **_queued(before),
+        pid=process.pid,
+        host=platform.node(),
+        process="",
+        heartbeat=time.time(),
+        launcher="process",
+        reason="Starting.",
+    )
+    return process.pid
+
+
+# Popen objects are kept so that an ended child is collected (poll) instead of staying a zombie.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def collect_children() -> int:
+    """Let the system forget the processes of `start_process` that have ended; how many are left. Cheap: call it now and
+    then."""
+    _children[:] = [child for child in _children if child.poll() is None]
+    return len(_children)
+
+
+def run_to_end(
+    run: Run, *, resume: bool = False, on_event: Callable[[Event], None] | None = None, queue: bool = True
+) -> Status:
+    """Train in this thread until the end. The first Ctrl-C or SIGTERM stops in order, a second Ctrl-C at once.
+
+    Where the device is busy it waits its turn first (`queue`); under torchrun, whose ranks start together, it does not.
+
+    Raises:
+        LabError: the training failed, or cannot start.
+    """
+    from core.training.loop import train
+
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks > 1:  # the loop itself knows who may write the folder
+        if os.environ.get("RANK") == "0":
+            _withdraw_all(run)
+        with _stop_on_signals(run):
+            for event in train(run, resume=resume):
+                if on_event is not None:
+                    on_event(event)
+        return run.status()
+    lock = run.acquire()
+    try:
+        run.require_startable(resume=resume)
+        launcher = os.environ.get(_LAUNCHER, "command line")
+        if _LAUNCHER not in os.environ:  # else `start_process` has, and what was asked since then counts
+            _withdraw_all(run)
+        with _stop_on_signals(run), _turn(run, launcher, queue=queue, on_event=on_event) as ours:
+            if ours:
+                for event in train(run, resume=resume, lock=lock):
+                    if on_event is not None:
+                        on_event(event)
+    finally:
+        lock.release()
+    return run.status()
+
+
+@contextmanager
+def _turn(run: Run, launcher: str, *, queue: bool, on_event: Callable[[Event], None] | None = None) -> Iterator[bool]:
+    """Hold the device's turn; yields False when a stop was asked for while waiting. The run must be acquired.
+
+    While it waits the run is "queued" with a heartbeat, and its reason says for whom.
+    """
+    if not queue:
+        run.set_status(launcher=launcher)
+        yield True
+        return
+    from core.training.device import pick_machine
+
+    try:
+        device = str(pick_machine(run.config().training).device)
+        place = Place(device, run.name, run.path)
+    except LabError as error:  # before `train`, which would have recorded it
+        run.set_status(state="failed", reason=str(error), launcher=launcher)
+        raise
+    with place:
+        yield _wait(run, place, device, launcher, on_event)
+
+
+def _wait(run: Run, place: Place, device: str, launcher: str, on_event: Callable[[Event], None] | None) -> bool:
+    ahead = place.ahead()
+    if not (ahead or run.requested("stop")):
+        run.set_status(launcher=launcher)
+        return True
+    writer = StatusWriter(run.path / STATUS)
+    before = run.status()
+    writer.start(**_queued(before), launcher=launcher, reason=_waits_for(ahead, device) if ahead else before.reason)
+    told: list[str] = []
+    try:
+        while True:
+            if run.requested("stop"):
+                run.withdraw("stop")
+                writer.update(**_out_of_line(run.status()))
+                return False
+            if not ahead:
+                return True
+            if run.requested("begin"):
+                run.withdraw("begin")
+                return True
+            if ahead != told:
+                told = ahead
+                writer.update(reason=_waits_for(ahead, device))
+                if on_event is not None:
+                    on_event({"type": "wait", "device": device, "ahead": ahead})
+            time.sleep(_LOOK)
+            ahead = place.ahead()
+    finally:
+        writer.stop()
+
+
+def _queued(before: Status) -> dict[str, Any]:
+    """What makes a run wait to begin; what it was before is kept."""
+    return (
+        {"state": "queued"}
+        if before.state == "queued"
+        else {"state": "queued", "was": before.state, "was_reason": before.reason}
+    )
+
+
+def _out_of_line(status: Status) -> dict[str, Any]:
+    """What a run is that has left the line: what it was before, or one that never began."""
+    if status.was:
+        return {"state": status.was, "reason": status.was_reason, "was": "", "was_reason": ""}
+    return {"state": "stopped", "reason": "Removed from the queue before it began.", "finished": time.time()}
+
+
+def _withdraw_all(run: Run) -> None:
+    """Forget what was asked of an earlier trainer of the run: what is asked from now on counts."""
+    run.withdraw("stop")
+    run.withdraw("pause")
+    run.withdraw("begin")
+
+
+def _waits_for(ahead: list[str], device: str) -> str:
+    others = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+    return f"Waits for {ahead[0]}{others} on {device}."
+
+
+@contextmanager
+def _stop_on_signals(run: Run) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if run.requested("stop") and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        run.request("stop")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,88 @@
+"""Before a training starts: what would go wrong, what it will work on. Nothing is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import Config
+from core.errors import LabError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """`problems` forbid the start; `warnings` and `notes` are worth knowing.
+
+    `counts` is {split: (images, malignant, patients)}, `steps` are batches an epoch; `device` is what it will train on ("cpu",
+    "cuda:0"), "" where that cannot be had.
+    """
+
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    counts: dict[str, tuple[int, int, int]]
+    steps: int
+    device: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        return not self.problems
+
+
+def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
+    """Try everything that `Run.create` refuses for, so that it is said before the button is pressed."""
+    from core.data import assign_splits, require_trainable
+    from core.data.identity import nobody_known
+    from core.model import check_name, check_weights
+    from core.training.advice import about_classes
+    from core.training.device import pick_machine
+
+    problems: list[str] = []
+    notes: list[str] = []
+
+    def attempt(check: Callable[[], Any]) -> Any:
+        try:
+            return check()
+        except LabError as error:
+            problems.append(str(error))
+            return None
+
+    data = config.data
+    rows = attempt(lambda: assign_splits(frame, data.val_fraction, data.test_fraction, data.split_seed))
+    if rows is not None:
+        attempt(lambda: require_trainable(rows))
+        notes.extend(_sentence(note) for note in rows.attrs.get("notes", []))
+        notes.extend(message for _, message in about_classes(rows[rows["split"] == "train"], config.training))
+    machine = attempt(lambda: pick_machine(config.training))
+    before = len(problems)
+    attempt(lambda: check_name(config.model.name))
+    if len(problems) == before:  # without a name there are no weights to look for
+        attempt(lambda: check_weights(config.model))
+    if rows is not None:
+        missing = [path for path in rows["path"].iloc[:: max(1, len(rows) // 50)] if not Path(path).is_file()]
+        if missing:
+            problems.append(f"Image files are missing, for example {missing[0]}. Import the data set again, or check the path.")
+    counts = {} if rows is None else _counts(rows)
+    images = counts.get("train", (0, 0, 0))[0]
+    steps = math.ceil(images / config.training.batch_size)
+    unknown = nobody_known(frame)
+    warnings = (_sentence(unknown),) if unknown else ()
+    return Preflight(tuple(problems), tuple(notes), counts, steps, str(machine.device) if machine else "", warnings)
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, tuple[int, int, int]]:
+    return {
+        split: (len(part), int((part["label"] == "malignant").sum()), int(part["patient_id"].nunique()))
+        for split in ("train", "val", "test")
+        if len(part := rows[rows["split"] == split])
+    }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

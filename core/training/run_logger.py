@@ -1,0 +1,162 @@
+"""Everything a training says about itself: events.jsonl, status.json, train.log. Opened once, closed however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from io import TextIOWrapper
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from core.errors import LabError, TrainingFailed, UnreadableImage
+from core.files.untrusted import open_to_write
+from core.runs.events import Event, EventLog
+from core.runs.run import EVENTS, STATUS, Run
+from core.runs.status import StatusWriter
+from core.training.failures import explain
+
+LOG = "train.log"
+
+
+class _OneThread(logging.Filter):
+    """Lets through what the training thread logs: two trainings in one process keep their logs apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.thread == self._thread
+
+
+class _LogFile(logging.FileHandler):
+    """Appends to a file of the run alone: see open_to_write."""
+
+    def _open(self) -> TextIOWrapper:
+        return os.fdopen(open_to_write(Path(self.baseFilename), append=True), "a", encoding=self.encoding)
+
+
+class Recorder:
+    """The pen of one training; to be used, as a context, in the thread that trains."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.status = StatusWriter(run.path / STATUS)
+        self.events = EventLog(run.path / EVENTS)
+        # Not from getLogger: that would keep a logger for every run for as long as the process lives.
+        self.log = logging.Logger(f"core.training.{run.name}", logging.INFO)
+        self._handler: logging.Handler | None = None
+        self._ended = False
+
+    def __enter__(self) -> Recorder:
+        self._handler = _LogFile(self.run.path / LOG, encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._handler.addFilter(_OneThread())
+        self.log.addHandler(self._handler)
+        logging.getLogger("core").addHandler(self._handler)  # what core.data and core.model have to say
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.status.stop()
+        self.events.close()
+        if self._handler is not None:
+            logging.getLogger("core").removeHandler(self._handler)
+            self.log.removeHandler(self._handler)
+            with contextlib.suppress(OSError):  # a full disk does not take the rest of the log: the run's state says why
+                self._handler.close()
+
+    def event(self, kind: str, **fields: Any) -> Event:
+        """Append an event and log it (steps and progress are too many for the log)."""
+        if kind not in ("step", "prepare"):
+            level = {"error": logging.ERROR, "warning": logging.WARNING}.get(kind, logging.INFO)
+            self.log.log(level, "%s %s", kind, " ".join(f"{key}={value}" for key, value in fields.items()))
+        return self.events.append({"type": kind, **fields})
+
+    def begin(self, **changes: Any) -> None:
+        """The training is ours from now on: heartbeat, state "running"."""
+        self.status.start(state="running", reason="", finished=None, was="", was_reason="", **changes)
+
+    def note(self, **changes: Any) -> None:
+        """Change fields of status.json with the next heartbeat: cheap enough for every step."""
+        self.status.note(**changes)
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of status.json now."""
+        self.status.update(**changes)
+
+    def settle(self) -> int:
+        """Wait until all events are on the disk; number of the last one."""
+        self.events.sync()
+        return self.events.sequence
+
+    def end(self, state: str, reason: str) -> None:
+        """The last word of a training that came to its end, or was stopped."""
+        self.log.info("%s %s", state, reason)
+        self.status.update(state=state, reason=reason, finished=time.time(), eta_seconds=None)
+        self._ended = True
+
+    def fail(self, error: Exception) -> tuple[list[Event], LabError]:
+        """Record a failure wherever that is still possible; returns the events written and the error to raise."""
+        if isinstance(error, OSError) and error.filename is None:  # a write says no name: most are into the run's folder
+            error.filename = str(self.run.path)
+        reason = explain(error)
+        self.log.error("%s", reason, exc_info=error)
+        events: list[Event] = []
+        try:
+            events.append(self.event("error", message=reason))
+        except OSError as problem:
+            self.log.error("the error could not be appended to events.jsonl: %s", problem)
+        self._end_if_possible("failed", reason)
+        if isinstance(error, LabError) and not isinstance(error, UnreadableImage):
+            return events, error
+        failure = TrainingFailed(reason)
+        failure.__cause__ = error
+        return events, failure
+
+    def cut_off(self) -> None:
+        """The launcher left in the middle (Ctrl-C, a closed generator); after the last event it may."""
+        if self._ended:
+            return
+        reason = "It was cut off by the program that trained it. Resume goes on from the last checkpoint."
+        self._end_if_possible("stopped", reason)
+
+    def _end_if_possible(self, state: str, reason: str) -> None:
+        try:
+            self.end(state, reason)
+        except OSError as problem:
+            self.log.error("status.json could not be written: %s", problem)
+            self.status.last_word(state=state, reason=reason, finished=time.time(), eta_seconds=None)
+
+
+class Silent(Recorder):
+    """The pen of a process that is not the first of its training: everything is left to that one, but for the log's errors."""
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return
+
+    def event(self, kind: str, **fields: Any) -> Event:
+        """The event as it would be, for nobody."""
+        return {"type": kind, **fields}
+
+    def begin(self, **changes: Any) -> None:
+        """Nothing: see the class."""
+
+    def note(self, **changes: Any) -> None:
+        """Nothing: see the class."""
+
+    def update(self, **changes: Any) -> None:
+        """Nothing: see the class."""
+
+    def settle(self) -> int:
+        """Nothing is on its way to the disk."""
+        return 0
+
+    def end(self, state: str, reason: str) -> None:
+        """Nothing: see the class."""

@@ -1,0 +1,376 @@
+"""The Gradio tab: one mammogram in; score, threshold in words, heatmap and warnings out.
+
+Nothing leaves the machine: no analytics, no flagging, local fonts; uploads are deleted after an hour. Paths of example
+images stay on the server (in the session's state): the browser only ever says which of them it means.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import streamlit as st
+
+from core.errors import LabError
+from core.images import one_large_at_a_time
+from core.runs.folder import identity_of
+from dashboard.asgi import prediction_html
+from dashboard.cache import images
+from dashboard.state import sealing, services
+from dashboard.ui import iframes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.runs.run import Run
+
+log = logging.getLogger(__name__)
+
+# (frame taken and number of frames, verdict, prepared image, heatmap, whether to offer "Score anyway"); see `score`.
+Result = tuple[tuple[int, int] | None, str, Any, Any, bool]
+
+PAGE = "Test image"  # as records of accesses to test images name it
+EXAMPLES = 6
+MOST = 50  # uploaded images at a time
+AT_ONCE = 4  # scores at a time, of all visitors together
+_FRONTEND = Path(__file__).parents[1] / "ui" / "frontend"
+CLEAN_EVERY, KEEP_UPLOADS = 600, 3600  # seconds
+
+
+def theme() -> gr.themes.Base:
+    """The dashboard's colours and sizes, light and dark (see .streamlit/config.toml)."""
+    return gr.themes.Default(
+        primary_hue=gr.themes.colors.indigo,
+        neutral_hue=gr.themes.colors.gray,
+        radius_size=gr.themes.sizes.radius_md,
+        font=["Source Sans", "system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "Consolas", "monospace"],
+    ).set(
+        body_background_fill="#ffffff",
+        body_background_fill_dark="#12141a",
+        body_text_color="#1d2230",
+        body_text_color_dark="#e7e9f0",
+        body_text_color_subdued="#5b6070",
+        body_text_color_subdued_dark="#a6abba",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#12141a",
+        block_border_color="#d9dce5",
+        block_border_color_dark="#343946",
+        block_label_background_fill="#ffffff",
+        block_label_background_fill_dark="#12141a",
+        block_label_text_color="#1d2230",
+        block_label_text_color_dark="#e7e9f0",
+        block_label_text_size="14px",
+        block_title_text_color="#1d2230",
+        block_title_text_color_dark="#e7e9f0",
+        block_title_text_size="14px",
+        block_info_text_size="14px",
+        border_color_primary="#d9dce5",
+        border_color_primary_dark="#343946",
+        input_background_fill="#f3f4f8",
+        input_background_fill_dark="#1d2029",
+        background_fill_primary="#ffffff",
+        background_fill_primary_dark="#12141a",
+        background_fill_secondary="#f3f4f8",
+        background_fill_secondary_dark="#1d2029",
+    )
+
+
+def css() -> str:
+    """The tab's styles. The font is the one that Streamlit serves, one folder above the tab."""
+    media = Path(st.__file__).parent / "static" / "static" / "media"
+    faces = [
+        f"@font-face {{ font-family: 'Source Sans'; font-weight: 200 900; font-display: swap; "
+        f"src: url('../static/media/{file.name}') format('woff2'); }}"
+        for file in sorted(media.glob("SourceSansVF-Upright*.woff2"))
+    ]
+    return "\n".join([*faces, (_FRONTEND / "verdict.css").read_text(encoding="utf-8")])
+
+
+def build() -> gr.Blocks:
+    """The tab as Blocks, ready to be mounted."""
+    with gr.Blocks(
+        analytics_enabled=False, title="Test image", fill_width=True, delete_cache=(CLEAN_EVERY, KEEP_UPLOADS)
+    ) as blocks:
+        script: dict[str, Any] = {"js_on_load": (_FRONTEND / "verdict.js").read_text(encoding="utf-8")}
+        paths = gr.State([])  # of the examples
+        thumbnails = gr.State([])
+        uploads = gr.State([])
+        known = gr.State({})  # the runs that the menu has offered, by name: which folder each was
+        chosen = gr.State("")
+        asked = gr.State(None)  # the frame asked for, from 0; None: the one that the reader takes
+        anyway = gr.State(False)  # whether a score is wanted although there is no verdict; of this image and model only
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=2, min_width=230):
+                run = gr.Dropdown(label="Model", choices=[], interactive=True)
+                gr.Markdown(f"Mammograms: DICOM, PNG, JPEG, PGM or TIFF, up to {MOST} files")
+                upload = gr.File(
+                    show_label=False,
+                    type="filepath",
+                    file_count="multiple",
+                    height=120,
+                    elem_classes=["upload"],
+                )
+                which = gr.Dropdown(label="Image", choices=[], visible=False, interactive=True)
+                frame = gr.Slider(1, 2, value=1, step=1, label="Frame", visible=False, interactive=True)
+                title = gr.Markdown("Or an example of the current data set, with its true label", visible=False)
+                examples = gr.HTML("", **script)
+            with gr.Column(scale=3, min_width=380):
+                verdict = gr.HTML(prediction_html.HINT)
+                insist = gr.Button("Score anyway", visible=False, size="sm")
+                shots = gr.HTML("", **script)
+        outputs = [verdict, shots, insist]
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+        fresh = [chosen, asked, anyway, frame, *outputs]
+        order = gr.State([0])  # how many scores were asked for here, in a list that all events of a session share
+        state = [run, known, order, chosen, asked, anyway]
+
+        def then_score(listener: Any, choose: Callable[..., tuple[Any, ...]], own: list[Any], changed: list[Any]) -> None:
+            """Change what is chosen, then score it and show the result, unless something else was chosen meanwhile.
+
+            One event, which sends two answers: Gradio's page can lose an event that it asks for while the answer to a short one
+            before it closes their common stream, and would wait for ever.
+            """
+
+            def work(name: str | None, names: dict[str, str], count: list[int], *values: Any) -> Iterator[dict[Any, Any]]:
+                given = dict(zip(changed, choose(*values[3:]), strict=True))
+                path, number, wanted = (given.get(each, value) for each, value in zip(state[3:], values[:3], strict=True))
+                name, now = renamed(name, names)
+                menu = {} if now == names else {run: gr.Dropdown(choices=list(now), value=name), known: now}
+
+                def found() -> dict[Any, Any]:
+                    result = score(name, path, number, anyway=wanted)
+                    return dict(zip([frame, *outputs], shown(path, result), strict=True))
+
+                yield from unless_overtaken(count, menu | given, found)
+
+            # Gradio puts the event where the parameter of this type stands, so each has to be written out.
+            def picked(
+                name: Any, names: Any, count: Any, path: Any, number: Any, wanted: Any, known_paths: Any, event: gr.SelectData
+            ) -> Iterator[dict[Any, Any]]:
+                yield from work(name, names, count, path, number, wanted, known_paths, event)
+
+            listener(
+                picked if choose is pick_example else work,
+                [*state, *own],
+                list(dict.fromkeys([run, known, *changed, frame, *outputs])),
+                trigger_mode="multiple",  # the last one counts, also while one is at work
+                concurrency_limit=AT_ONCE,
+                concurrency_id="score",
+                **private,
+            )
+
+        blocks.load(on_load, None, [run, known, examples, title, thumbnails, paths], **private)
+        run.focus(current_name, [run, known], [run, known], **private)
+        for change in (upload.upload, upload.delete):
+            then_score(change, taken, [upload, thumbnails], [uploads, which, examples, *fresh])
+        upload.clear(emptied, order, [uploads, which, *fresh], **private)
+        then_score(which.input, pick_upload, [uploads, which], fresh)
+        then_score(examples.select, pick_example, [paths], [upload, uploads, which, *fresh])
+        then_score(
+            frame.release,
+            lambda number: (number - 1, False, *cleared(prediction_html.WAIT)),
+            [frame],
+            [asked, anyway, *outputs],
+        )
+        then_score(
+            run.input,
+            lambda path: (False, *cleared(prediction_html.WAIT if path else prediction_html.HINT)),
+            [chosen],
+            [anyway, *outputs],
+        )
+        then_score(insist.click, lambda: (True, *cleared(prediction_html.WAIT)), [], [anyway, *outputs])
+    return blocks
+
+
+def on_load(request: gr.Request) -> tuple[Any, ...]:
+    """The runs that have a model (the page's `?run=` first) and example images, each time the tab is opened."""
+    known = offered()
+    names = list(known)
+    wanted = request.query_params.get("run")
+    value = wanted if wanted in names else (names[0] if names else None)
+    items, paths = example_images(iframes.manifest_of(request.query_params.get("of", "")))
+    choices = gr.Dropdown(choices=names, value=value)
+    return choices, known, prediction_html.examples(items), gr.Markdown(visible=bool(items)), items, paths
+
+
+def offered() -> dict[str, str]:
+    """The runs with a model by name, and what stays the same when one is renamed."""
+    try:
+        return {run.name: identity_of(run.path) for run in services.runs() if services.has_model(run)}
+    except LabError:
+        return {}
+
+
+def current_name(name: str | None, known: dict[str, str]) -> tuple[Any, Any]:
+    """The menu with the runs that there are now, and these; see `renamed`."""
+    name, now = renamed(name, known)
+    return (gr.skip(), gr.skip()) if now == known else (gr.Dropdown(choices=list(now), value=name), now)
+
+
+def renamed(name: str | None, known: dict[str, str]) -> tuple[str | None, dict[str, str]]:
+    """The chosen run's name and the runs that there are now: one that was renamed since it was chosen stays chosen."""
+    now = offered()
+    if now == known or name in now:
+        return name, now
+    same = [other for other, identity in now.items() if identity and identity == known.get(name or "")]
+    return (same[0] if same else None), now
+
+
+def example_images(manifest: Path | None) -> tuple[list[tuple[bytes, str]], list[str]]:
+    """Small images (JPEG) of a data set (validation first, labels in turn, none that is sealed), with captions; their paths."""
+    if manifest is None:
+        return [], []
+    try:
+        rows = example_rows(services.manifest_frame(manifest)[~sealing.sealed(manifest)])
+    except LabError:
+        return [], []
+    items: list[tuple[bytes, str]] = []
+    paths: list[str] = []
+    for row in rows.itertuples():
+        try:
+            jpeg = images.thumbnail(images.image_ref(str(row.path)), 240)
+        except LabError:
+            continue
+        items.append((jpeg, str(row.label)))
+        paths.append(str(row.path))
+    return items, paths
+
+
+def example_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Up to EXAMPLES rows: of validation where there is such, labels in turn, one image a patient where possible."""
+    pool = frame[frame["split"] == "val"]
+    pool = frame if pool.empty else pool
+    pool = pool.drop_duplicates("patient_id") if pool["patient_id"].nunique() >= EXAMPLES else pool
+    turn = pool.groupby("label").cumcount()
+    return pool.assign(_turn=turn).sort_values(["_turn", "label"], kind="stable").head(EXAMPLES).drop(columns="_turn")
+
+
+def cleared(words: str) -> tuple[str, str, Any]:
+    """No result: `words` stand in the verdict's place."""
+    return words, "", gr.Button(visible=False)
+
+
+def anew(words: str) -> tuple[Any, ...]:
+    """For another file: no frame asked for, no score wanted against a refusal, no choice of frames yet, and no result."""
+    return None, False, gr.Slider(visible=False), *cleared(words)
+
+
+def taken(files: list[str] | None, thumbnails: list[tuple[bytes, str]]) -> tuple[Any, ...]:
+    """Uploaded files, the menu to choose among several, no example chosen any more, and the first one's path; see `anew`."""
+    used = list(files or [])[:MOST]
+    names = [f"{number} of {len(used)}: {Path(file).name}" for number, file in enumerate(used, 1)]
+    left = len(files or []) - len(used)
+    label = "Image" + (f" ({left} more were not taken: {MOST} at most)" if left > 0 else "")
+    menu = gr.Dropdown(
+        choices=[(name, place) for place, name in enumerate(names)],
+        value=0 if used else None,
+        visible=len(used) > 1,
+        label=label,
+    )
+    words = prediction_html.WAIT if used else prediction_html.HINT
+    return used, menu, prediction_html.examples(thumbnails), used[0] if used else "", *anew(words)
+
+
+def emptied(count: list[int]) -> tuple[Any, ...]:
+    """No uploads; what is being scored is not shown any more."""
+    count[0] += 1
+    return [], gr.Dropdown(visible=False), "", *anew(prediction_html.HINT)
+
+
+def unless_overtaken(count: list[int], first: dict[Any, Any], find: Callable[[], dict[Any, Any]]) -> Iterator[dict[Any, Any]]:
+    """`first` at once, then what `find` gives, unless something else was asked for meanwhile: `count[0]` rises each time."""
+    count[0] += 1
+    mine = count[0]
+    yield first
+    second = find()
+    if count[0] == mine:
+        yield second
+
+
+def pick_upload(uploads: list[str], place: int | None) -> tuple[Any, ...]:
+    """The path of the upload that was chosen; see `anew` for the rest."""
+    known = isinstance(place, int) and 0 <= place < len(uploads)
+    return (uploads[place] if known and place is not None else ""), *anew(prediction_html.WAIT)
+
+
+def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
+    """The path behind the clicked example, behind the uploads that are taken away; see `anew` for the rest."""
+    index = event.index if isinstance(event.index, int) else -1
+    path = paths[index] if 0 <= index < len(paths) else ""
+    return None, [], gr.Dropdown(visible=False), path, *anew(prediction_html.WAIT)
+
+
+def shown(path: str, result: Result) -> tuple[Any, ...]:
+    """The frames to choose from, the verdict, the pictures, and whether "Score anyway" is offered, as the page shows them."""
+    frames, words, pixels, values, offered = result
+    return (
+        frame_choice(frames),
+        words,
+        prediction_html.pictures(pixels, values, name=Path(path).name),
+        gr.Button(visible=offered),
+    )
+
+
+def frame_choice(frames: tuple[int, int] | None) -> Any:
+    """The slider for (frame taken, from 0, and number of frames): hidden for a single one, as it is for None."""
+    if frames is None:
+        return gr.skip()
+    taken, count = frames
+    label = f"Frame, 1 to {count}: {taken + 1} was scored"
+    return gr.Slider(minimum=1, maximum=max(2, count), value=taken + 1, label=label, visible=count > 1)
+
+
+def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: bool = False) -> Result:
+    """(frame taken and number of frames, verdict as HTML, prepared image, heatmap, whether to offer "Score anyway"), the image
+    uint8 and the map float32 in [0, 1], both (H, W).
+
+    Errors, and the reason why there is no verdict, are text in the verdict's place. `frame` as in core.images.read.
+    """
+    if not path:
+        return None, prediction_html.HINT, None, None, False
+    if not run_name:
+        return _failed("There is no trained model yet. Train one on the Train page, then open this tab again.")
+    try:
+        run = services.open_run(run_name)
+        predictor = services.predictor(run)
+        sealed = _recorded(run, Path(path))
+        with one_large_at_a_time():  # the prediction holds the image at full size
+            prediction = predictor.predict(Path(path), frame=frame, score_anyway=anyway)
+            heat = None if prediction.score is None else predictor.explain(prediction)
+    except LabError as error:
+        return _failed(str(error))
+    except Exception as error:
+        log.exception("scoring failed")
+        return _failed(f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details.")
+    if sealed:
+        prediction = replace(prediction, warnings=(sealed, *prediction.warnings))
+    pixels = prediction.prepared.pixels
+    taken = prediction.meta.frame, prediction.meta.frames
+    name = Path(path).name
+    if heat is None:
+        return taken, prediction_html.refused(prediction, name=name), pixels, None, True
+    verdict = prediction_html.decided(prediction, predictor.card, services.reference(run), name=name, no_map=heat.reason)
+    return taken, verdict, pixels, heat.values, False
+
+
+def _recorded(run: Run, path: Path) -> str:
+    """Record the scoring of a test file; what to say of one whose test set has not been opened. Raises NotRecorded."""
+    from core.runs.test_set.accesses import PREDICTION
+    from core.runs.test_set.identity import file_keys, sealed_by, warning_of
+
+    sets = sealing.test_sets()
+    keys = file_keys(path)
+    found = sealed_by(keys, sets, run.path)
+    own = any(each.folder == run.path and not each.keys.isdisjoint(keys) for each in sets)
+    if own or found is not None:
+        sealing.record(PREDICTION, PAGE, [keys], run=run if own else None)
+    return warning_of(found) if found is not None else ""
+
+
+def _failed(text: str) -> Result:
+    return None, prediction_html.failed(text), None, None, False

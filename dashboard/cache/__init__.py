@@ -1,0 +1,1 @@
+"""Caches of decoded images and of what runs have produced."""

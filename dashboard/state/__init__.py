@@ -1,0 +1,1 @@
+"""What a session and the server remember: settings, data sets, runs, choices, background tasks."""

@@ -1,0 +1,49 @@
+"""The machine in words, and the loading of heavy libraries after the first page has been sent."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from dashboard.state.tasks import Report, once, start_task, task
+
+
+def device_label(wanted: str = "auto") -> str:
+    """The device that work runs on. Asks torch only once the warm-up has imported it: a page never waits for that."""
+    cores = os.cpu_count() or 1
+    processor = f"CPU, {cores} core{'s' if cores != 1 else ''}"
+    torch = sys.modules.get("torch")
+    if wanted == "cpu" or torch is None or not is_warm():
+        return processor
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name(0))
+    if torch.backends.mps.is_available():
+        return "Apple GPU (mps)"
+    return processor
+
+
+def is_warm() -> bool:
+    """Whether the heavy libraries have been imported in the background."""
+    warm = task("warm-up")
+    return warm is not None and warm.state == "done"
+
+
+def warm_up() -> None:
+    """After the first page was sent: import the heavy libraries in the background, once a process.
+
+    `gc.freeze` then keeps them out of every later collection (a full one over torch's objects takes 100-300 ms).
+    """
+    if once("warm-up"):
+        start_task("warm-up", "Loading libraries", _import_all)
+
+
+def _import_all(report: Report) -> None:
+    import torch
+
+    import core.predict  # noqa: F401
+    from dashboard.asgi import gradio_tab  # noqa: F401
+
+    torch.cuda.is_available()
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,303 @@
+"""Test images on the pages: hidden until they are switched on, which is written down before the first is shown.
+
+Data, Preprocess, Inspector and the examples of Test image are about a data set: its own test split is sealed there, and the
+test images of every run that has not opened them, with all other images of these patients. Pages about a run go by its split.
+A switch holds for one page and one visit; what it showed is in the record (core.runs.test_set.accesses) of every run with
+these test images.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard.state import services
+from dashboard.state.services import stamp
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from core.data.checks import Problem
+    from core.runs.run import Run
+    from core.runs.test_set.identity import TestSet
+    from dashboard.cache.images import ImageRef
+
+SHOW = "Show test images"
+WHY = (
+    "They are for the one evaluation at the end: a recipe or a model that was chosen with them in view looks better on them "
+    "than it is. That they were shown is written down, for every run that is tested on them, and stands in its report."
+)
+_TOLD = "sealing:told"  # in the session: (page, kind, run, image) of what is in the record
+_REFUSED = "sealing:refused"  # in the session: why a switch did not turn
+
+
+# ---------------------------------------------------------------- what is sealed
+
+
+def test_sets() -> list[TestSet]:
+    """Of all runs, and of the data sets' own splits; read again when their files change."""
+    from core.runs.test_set.identity import run_folders
+
+    runs = []
+    for folder in run_folders(services.checkpoints()):
+        # A name that is no UTF-8 can be no key of a cache.
+        of_run = _of_run if _is_text(folder) else _of_run.__wrapped__
+        runs.append(of_run(str(folder), stamp(folder / "manifest.csv"), stamp(folder / "evaluation.json")))
+    return [*runs, *(_of_manifest(str(path), stamp(path)) for path in services.find_manifests())]
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@st.cache_resource(max_entries=1024, show_spinner=False)
+def _of_run(folder: str, changed: int, evaluated: int) -> TestSet:
+    from core.runs.test_set.identity import test_set_of
+
+    return test_set_of(Path(folder))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _of_manifest(path: str, changed: int) -> TestSet:
+    from core.runs.test_set.identity import test_set_of_manifest
+
+    return test_set_of_manifest(Path(path))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _keys(path: str, changed: int, sizes: tuple[int, ...]) -> list[tuple[str, ...]]:
+    from core.runs.test_set.identity import frame_keys
+
+    return frame_keys(services.manifest_frame(Path(path)), sizes)
+
+
+def keys_of(manifest: Path) -> list[tuple[str, ...]]:
+    """What the manifest's images are known by, a tuple a row. Raises BadManifest."""
+    from core.runs.test_set.identity import closed_sizes
+
+    return _keys(str(manifest), stamp(manifest), closed_sizes(test_sets()))
+
+
+def sealed(manifest: Path) -> NDArray[np.bool_]:
+    """Which rows of the manifest are sealed, bool (N,). Raises BadManifest."""
+    from core.runs.test_set.identity import sealed_rows
+
+    frame = services.manifest_frame(manifest)
+    return sealed_rows(keys_of(manifest), frame["patient_id"].tolist(), frame["split"].tolist(), test_sets())
+
+
+# ---------------------------------------------------------------- the switch
+
+
+def switch(page: str, manifest: Path) -> bool:
+    """How many images are hidden, and the switch that shows them on this page; whether it is on. Nothing where none is."""
+    count = int(sealed(manifest).sum())
+    if not count:
+        return False
+    key = _switch(page, manifest)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.toggle(SHOW, key=key, help=WHY, on_change=_turned, args=(page, manifest, key))
+        on = is_on(page, manifest)
+        words = f"{count:,} images of test patients"
+        told = f"{words} are shown: it is recorded" if on else f"{words} are hidden"
+        st.caption(f":material/{'lock_open' if on else 'lock'}: {told}", width="content")
+    if reason := st.session_state.pop(_REFUSED, ""):
+        st.error(reason, icon=":material/error:")
+    return on
+
+
+def is_on(page: str, manifest: Path) -> bool:
+    """Whether test images of this data set are shown on the page."""
+    return bool(st.session_state.get(_switch(page, manifest)))
+
+
+def visible(page: str, manifest: Path) -> pd.DataFrame:
+    """The manifest's rows that the page may show. Raises BadManifest."""
+    frame = services.manifest_frame(manifest)
+    return frame if is_on(page, manifest) else frame[~sealed(manifest)]
+
+
+def _switch(page: str, manifest: Path) -> str:
+    return f"test_images:{page}:{manifest}"
+
+
+def _turned(page: str, manifest: Path, key: str) -> None:
+    """Record that the page now lists all test images with their labels; the switch stays off where that fails."""
+    from core.runs.test_set.accesses import LABELS
+
+    if not st.session_state[key]:
+        return
+    try:
+        record(LABELS, page, list(_marked(manifest, sealed(manifest)).values()), manifest=manifest)
+    except LabError as error:
+        st.session_state[key] = False
+        st.session_state[_REFUSED] = str(error)
+
+
+# ---------------------------------------------------------------- the record
+
+
+def record(
+    kind: str,
+    page: str,
+    keys: Sequence[Sequence[str]],
+    *,
+    run: Run | None = None,
+    manifest: Path | None = None,
+    detail: str = "",
+) -> None:
+    """Write down an access to these images. Raises NotRecorded: then give none."""
+    from core.runs.test_set import access_log
+
+    root = services.checkpoints() if run is None else run.path.parent
+    folder = None if run is None else run.path
+    where = services.display_path(manifest) if manifest is not None else ""
+    access_log.record(root, kind, page, keys, run=folder, manifest=where, detail=detail, sets=test_sets())
+
+
+def shown(page: str, manifest: Path, paths: Iterable[str]) -> None:
+    """Before the pictures of these rows are shown: record those that are sealed, once a session. Raises NotRecorded."""
+    from core.runs.test_set.accesses import IMAGES
+
+    frame = services.manifest_frame(manifest)
+    marks = frame["path"].isin(set(paths)).to_numpy() & sealed(manifest)
+    _once(page, IMAGES, _marked(manifest, marks), manifest=manifest)
+
+
+def _marked(manifest: Path, marks: NDArray[np.bool_]) -> dict[str, tuple[str, ...]]:
+    """The keys of these rows by path."""
+    rows = zip(services.manifest_frame(manifest)["path"], keys_of(manifest), marks, strict=True)
+    return {path: keys for path, keys, mark in rows if mark}
+
+
+def of_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:
+    """Before a page about a run shows these images of its manifest: record those of its test set, once a session.
+
+    Raises:
+        NotRecorded: it cannot be written down.
+    """
+    manifest = run.path / "manifest.csv"
+    frame = services.manifest_frame(manifest)
+    marks = frame["path"].isin(set(paths)).to_numpy() & (frame["split"] == "test").to_numpy()
+    _once(page, kind, _marked(manifest, marks), run=run)
+
+
+def _once(
+    page: str, kind: str, keys: dict[str, tuple[str, ...]], *, run: Run | None = None, manifest: Path | None = None
+) -> None:
+    told: set[tuple[str, str, str, str]] = st.session_state.setdefault(_TOLD, set())
+    name = "" if run is None else str(run.path)
+    news = {path: each for path, each in keys.items() if (page, kind, name, path) not in told}
+    if news:
+        record(kind, page, list(news.values()), run=run, manifest=manifest)
+        told.update((page, kind, name, path) for path in news)
+
+
+def recipe_saved(recipe_hash: str) -> None:
+    """A recipe was saved for training: recorded where test images of the current data set had been shown on Preprocess."""
+    from core.runs.test_set.accesses import KINDS, PREPROCESS, RECIPE, read_record
+
+    manifest = services.current_manifest()
+    root = services.checkpoints()
+    if manifest is None:
+        return
+    where = services.display_path(manifest)
+    shown_there = [each for each in read_record(root) if each.where == PREPROCESS and each.kind in KINDS]
+    before = [each for each in shown_there if each.manifest in ("", where)]
+    if before:
+        keys = [*(each.keys for each in before if each.keys), *_marked(manifest, sealed(manifest)).values()]
+        record(RECIPE, PREPROCESS, keys, manifest=manifest, detail=recipe_hash)
+
+
+# ---------------------------------------------------------------- files that are no row of a data set
+
+
+def named(image: ImageRef, page: str, kind: str, runs: Sequence[Run] = ()) -> None:
+    """Before an upload or a typed path is shown: record it where it is a test image, and say so where that is sealed.
+
+    `runs`: those that look at it, on a page about runs: the split of each decides about its own images.
+
+    Raises:
+        NotRecorded: it cannot be written down; show nothing then.
+    """
+    from core.runs.test_set.identity import warning_of
+
+    told: list[str] = []
+    for run in runs or (None,):
+        keys, found = sealed_file(image.source, image.key, run)
+        if found is not None:
+            _once(page, kind, {image.key: keys}, run=_owner(run, found))
+            told.append(_plain(warning_of(found)))
+        elif run is not None:
+            of_file(run, image, page, kind)
+    for words in dict.fromkeys(told):
+        st.warning(words, icon=":material/lock_open:")
+
+
+def of_file(run: Run, image: ImageRef, page: str, kind: str) -> None:
+    """Before a model looks at this image: record it where it is one of the run's test images. Raises NotRecorded."""
+    own = _of_run(str(run.path), stamp(run.path / "manifest.csv"), stamp(run.path / "evaluation.json"))
+    keys = _file_keys(image.key, image.source)
+    if own.keys & set(keys):
+        _once(page, kind, {image.key: keys}, run=run)
+
+
+def sealed_file(source: Path | bytes, key: str, run: Run | None) -> tuple[tuple[str, ...], TestSet | None]:
+    """What the file is known by, and the unopened test set that it belongs to, if it does."""
+    from core.runs.test_set.identity import sealed_by
+
+    keys = _file_keys(key, source)
+    return keys, sealed_by(keys, test_sets(), None if run is None else run.path)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _file_keys(key: str, _source: Path | bytes) -> tuple[str, ...]:
+    from core.runs.test_set.identity import file_keys
+
+    return file_keys(_source)
+
+
+def is_sealed(path: str, run: Run) -> bool:
+    """Whether a page about a run may not show this file: it is known by its place alone, nothing is read."""
+    from core.runs.test_set.identity import image_keys, sealed_by
+
+    return sealed_by(image_keys(path), test_sets(), run.path) is not None
+
+
+def _owner(run: Run | None, found: TestSet) -> Run | None:
+    """The run whose test image it is, if it is that of `run` itself."""
+    return run if run is not None and found.folder == run.path else None
+
+
+def _plain(text: str) -> str:
+    # components shows the switch, and imports this module.
+    from dashboard.ui.components import plain
+
+    return plain(text)
+
+
+# ---------------------------------------------------------------- words that name images
+
+
+def redacted(problem: Problem, manifest: Path) -> str:
+    """What a check says, without the files of test images."""
+    frame = services.manifest_frame(manifest)
+    marks = sealed(manifest)
+    text = problem.message
+    for row in problem.rows or range(len(frame)):
+        path = str(frame["path"].iloc[row])
+        if marks[row] and Path(path).name in text:
+            names = "|".join(re.escape(name) for name in (path, Path(path).as_posix(), Path(path).name))
+            text = re.sub(rf"(?<![\w.-])(?:{names})(?![\w-])", "a test image", text)
+    return text

@@ -1,0 +1,115 @@
+"""Widgets whose value is kept across pages, reloads and restarts. `key` names the choice in the workspace.
+
+The widget always shows what is kept, whoever changed it; what the user picks is kept before the page runs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.state import services
+
+
+def _sync(key: str, value: Any) -> dict[str, Any]:
+    """Set the widget to `value`, and give the arguments that keep what the user makes of it."""
+    widget = f"{key}:widget"
+    st.session_state[widget] = value
+    return {"key": widget, "on_change": lambda: services.remember(key, st.session_state[widget])}
+
+
+def _valid(key: str, options: Sequence[str], default: str | None) -> str:
+    value = services.recall(key)
+    if value in options:
+        return str(value)
+    return default if default is not None else options[0]
+
+
+def _choice(
+    options: Mapping[str, str] | Sequence[str], key: str, default: str | None, help: str | None, hide_label: bool
+) -> tuple[str, dict[str, Any]]:
+    """(the value, what the widget is called with) of a choice among `options`."""
+    words = options if isinstance(options, Mapping) else {option: option for option in options}
+    value = _valid(key, list(words), default)
+    visibility = "collapsed" if hide_label else "visible"
+    shown = {"options": list(words), "format_func": words.__getitem__, "help": help, "label_visibility": visibility}
+    return value, shown | _sync(key, value)
+
+
+def segmented(
+    label: str,
+    options: Mapping[str, str] | Sequence[str],
+    key: str,
+    *,
+    default: str | None = None,
+    help: str | None = None,
+    hide_label: bool = False,
+) -> str:
+    """A row of buttons, one of them on. `options`: the values, with the words shown where they differ."""
+    value, common = _choice(options, key, default, help, hide_label)
+    st.segmented_control(label, required=True, **common)
+    return value
+
+
+def select(
+    label: str,
+    options: Mapping[str, str] | Sequence[str],
+    key: str,
+    *,
+    default: str | None = None,
+    help: str | None = None,
+    hide_label: bool = False,
+) -> str:
+    """A select box."""
+    value, common = _choice(options, key, default, help, hide_label)
+    st.selectbox(label, **common)
+    return value
+
+
+def slider(label: str, low: float, high: float, step: float, key: str, *, default: float, format: str | None = None) -> float:
+    """A slider; a kept value outside its range moves to the nearest end."""
+    value = services.recall(key, default)
+    value = min(max(float(value), low), high) if isinstance(value, int | float) else default
+    st.slider(label, low, high, step=step, format=format, **_sync(key, value))
+    return value
+
+
+def toggle(label: str, key: str, *, default: bool, help: str | None = None, disabled: bool = False) -> bool:
+    """A switch; while disabled it shows off and gives False, and what was kept stays."""
+    value = bool(services.recall(key, default)) and not disabled
+    st.toggle(label, help=help, disabled=disabled, **_sync(key, value))
+    return value
+
+
+def text(label: str, key: str, *, placeholder: str = "", help: str | None = None, hide_label: bool = False) -> str:
+    """A line of text."""
+    value = str(services.recall(key, ""))
+    visibility: Any = "collapsed" if hide_label else "visible"
+    st.text_input(label, placeholder=placeholder, help=help, label_visibility=visibility, **_sync(key, value))
+    return value
+
+
+def optional(label: str, options: Sequence[str], key: str) -> str | None:
+    """A row of buttons of which one is on, or none; its label is for screen readers only."""
+    value = services.recall(key)
+    value = value if value in options else None
+    st.segmented_control(label, options, label_visibility="collapsed", **_sync(key, value))
+    return value
+
+
+def whole(label: str, low: int, high: int, key: str, *, default: int, hide_label: bool = False) -> int:
+    """A whole number; a kept value outside its range moves to the nearest end."""
+    value = services.recall(key, default)
+    value = min(max(value, low), high) if isinstance(value, int) else default
+    visibility: Any = "collapsed" if hide_label else "visible"
+    st.number_input(label, low, high, step=1, label_visibility=visibility, **_sync(key, value))
+    return value
+
+
+def pills(label: str, options: Sequence[str], key: str, *, help: str | None = None) -> list[str]:
+    """Any number of a few options; what was kept and is no longer offered counts as not chosen, and comes back with it."""
+    value = [each for each in services.recall(key, []) if each in options]
+    st.pills(label, options, selection_mode="multi", help=help, **_sync(key, value))
+    return value

@@ -1,0 +1,67 @@
+"""What pages say where a verdict would be: why there is none, and that a model is not better than chance so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.state import services
+from dashboard.ui.components import plain
+
+if TYPE_CHECKING:
+    from core.predict import Prediction
+    from core.runs.run import Run
+
+
+def wants_score_anyway(page: str, images: Sequence[str]) -> bool:
+    """Whether this session has asked for the score of one of these images (by their keys) although it gets no verdict."""
+    asked = st.session_state.get(f"{page}:score_anyway", ())
+    return any(key in asked for key in images)
+
+
+def no_verdict(prediction: Prediction, page: str, image: str, *, about: str = "") -> None:
+    """Why the model does not judge an image, with a button for its score; of one that was scored anyway, that it was."""
+    slot = f"{page}:score_anyway"
+    said = f"{about}{plain(prediction.verdict)}"
+    if prediction.scored_anyway:
+        st.warning(f"{said} The score was asked for anyway: it is no result.", icon=":material/block:")
+        return
+    words, button = st.columns([4, 1], vertical_alignment="center")
+    words.error(said, icon=":material/block:")
+
+    def ask() -> None:
+        st.session_state[slot] = (*st.session_state.get(slot, ()), image)
+
+    button.button("Score anyway", key=f"{slot}:{image}:{about}", on_click=ask, width="stretch")
+
+
+def chance_notice(run: Run) -> str:
+    """Warn that a run's model has not shown on validation to be better than chance; returns the reason, "" for none."""
+    reason = services.chance(run)
+    if reason:
+        from core.metrics.chance import warning_of
+
+        st.warning(plain(warning_of(reason)), icon=":material/casino:")
+    return reason
+
+
+def placed(run: Run, prediction: Prediction) -> str:
+    """Where the score lies among those of validation images, and the calibrated probability, in sentences; "" for neither."""
+    reference = services.reference(run)
+    said = [] if reference is None or prediction.score is None else [reference.words(prediction.score)]
+    if prediction.calibrated is not None:
+        said.append(f"Probability of malignancy, calibrated on validation: {prediction.calibrated:.3f}.")
+    return " ".join(said)
+
+
+def decided(prediction: Prediction, about: str = "") -> str:
+    """The decision with its threshold in a few words, and the calibrated probability where there is one."""
+    if prediction.decision is None:
+        words = "scored anyway: no decision" if prediction.scored_anyway else "no verdict"
+    else:
+        side = "≥" if prediction.decision == "malignant" else "<"
+        calibrated = "" if prediction.calibrated is None else f", calibrated {prediction.calibrated:.3f}"
+        words = f"{prediction.decision} ({side} {prediction.threshold:.3f}){calibrated}"
+    return f"{about}: {words}" if about else words

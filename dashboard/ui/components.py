@@ -1,0 +1,379 @@
+"""Pieces that several pages show: page frame, errors, empty states, pickers, figures, cards. Images: image_components.py.
+
+A page is `with components.page("Title", "What it is for"): ...`; the body of a fragment is decorated or wrapped with
+`components.errors_shown()`, because a fragment's own rerun does not pass through the page.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core.errors import LabError
+from core.runs.test_set.accesses import IMAGES
+from dashboard.asgi import server
+from dashboard.cache import images
+from dashboard.cache.images import ImageRef
+from dashboard.state import sealing, services, uploaded
+from dashboard.state.services import Task
+from dashboard.state.services import plain as plain
+from dashboard.ui.image_components import component
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from core.runs.run import Run
+
+log = logging.getLogger(__name__)
+
+RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
+_GRID = "rgba(128, 132, 149, 0.22)"  # visible on a light and on a dark page
+_plot = component("plot", uses=("here", "live"), isolate=False)  # Plotly puts its styles into the document
+
+TITLES = {"preprocess": "Preprocess", "inspect": "Inspector"}  # pages with an image picker, as records name them
+PAGES = {
+    "home": "views/home/home.py",
+    "data": "views/data/data.py",
+    "inspect": "views/inspect/inspect.py",
+    "preprocess": "views/preprocess/preprocess.py",
+    "train": "views/train/train.py",
+    "runs": "views/runs/runs.py",
+    "evaluate": "views/evaluate/evaluate.py",
+    "explain": "views/explain/explain.py",
+    "test_image": "views/test_image/test_image.py",
+}
+
+
+# ---------------------------------------------------------------- page frame and errors
+
+
+@contextmanager
+def page(title: str, purpose: str) -> Iterator[None]:
+    """Heading, the page's body with errors shown in place, and the research-only notice at the end."""
+    st.title(title, anchor=False)
+    st.markdown(purpose)
+    with errors_shown():
+        yield
+    research_notice()
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """A LabError becomes its text; anything unexpected is logged and shown in a line, and the rest of the page stays.
+
+    Also a decorator: `@components.errors_shown()`.
+    """
+    try:
+        yield
+    except RunGone as error:
+        st.toast(str(error), icon=":material/drive_file_rename_outline:")
+        st.warning(plain(str(error)), icon=":material/drive_file_rename_outline:")
+        if st.button("Show what is there", key="run_gone", icon=":material/refresh:"):
+            st.rerun()
+    except LabError as error:
+        show_error(error)
+    except Exception as error:
+        log.exception("unexpected error on a page")
+        show_error(error)
+
+
+class RunGone(LabError):
+    """The run that a page shows was renamed or deleted meanwhile, elsewhere."""
+
+
+def require_there(run: Run) -> None:
+    """For a part of a page that is drawn again by itself: go on only while the run that it was drawn for is there.
+
+    Raises:
+        RunGone: it was renamed or deleted; the message says which.
+    """
+    if words := services.gone(run):
+        raise RunGone(words)
+
+
+def show_error(error: BaseException | str) -> None:
+    """A LabError or a text as it is; another exception with a line that says it is our fault, details folded."""
+    if isinstance(error, str | LabError):
+        st.error(plain(str(error)), icon=":material/error:")
+        return
+    st.error(
+        f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details.", icon=":material/error:"
+    )
+    with st.expander("Details"):
+        st.exception(error)
+
+
+def research_notice() -> None:
+    """The notice that stands at the end of every page."""
+    st.caption(f":material/science: {RESEARCH_ONLY}")
+
+
+def synthetic_notice() -> None:
+    """Shown wherever images of the demo set, or a model trained on them, are shown."""
+    st.badge("Synthetic demo images: not real mammograms", icon=":material/info:", color="orange")
+
+
+def empty_state(
+    title: str, text: str, *, icon: str = ":material/inbox:", page: str | None = None, action: str | None = None
+) -> None:
+    """What there is to do when there is nothing to show; with `page` (a key of PAGES) the button that leads there."""
+    with st.container(border=True, horizontal_alignment="center", gap="small"):
+        st.space("small")
+        st.markdown(f"## {icon} {title}", text_alignment="center", width="content", anchors=False)
+        st.markdown(text, text_alignment="center", width="content")
+        if page is not None and st.button(action or f"Go to {page}", type="primary", key=f"empty:{title}"):
+            st.switch_page(PAGES[page])
+        st.space("small")
+
+
+def metric_cards(items: Sequence[Metric], *, columns: int | None = None) -> None:
+    """A row of figures in equal cards."""
+    for column, item in zip(st.columns(columns or len(items)), items, strict=False):
+        column.metric(item.label, item.value, help=item.help or None, border=True, delta_description=item.detail or None)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One card. `value` is written already (units, at most three decimals); `detail` is a small line: the interval."""
+
+    label: str
+    value: str
+    detail: str = ""
+    help: str = ""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure as text: at most `digits` decimals (in powers of ten where it is huge, or would read as 0), a dash when there
+    is none."""
+    if value is None or value != value:
+        return "–"
+    far = abs(value) >= 1e5 or 0 < abs(value) < 0.5 * 10.0**-digits
+    return f"{value:.1e}" if far else f"{value:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(amount: int) -> str:
+    """Bytes as `0 MB`, `12 MB` or `3.4 GB`."""
+    return f"{amount / 1e9:.1f} GB" if amount >= 1e9 else f"{amount / 1e6:.0f} MB"
+
+
+def task_progress(task: Task) -> None:
+    """One line for a background task: bar, count, rate and time left; or its error. Call it in a fragment with run_every."""
+    if task.state == "failed":
+        show_error(task.error)
+    elif task.running:
+        counts = f" · {task.done} of {task.total}" if task.total else ""
+        rate = f" · {task.done / task.seconds:.1f}/s" if task.done > 1 else ""
+        left = "" if task.seconds_left is None else f" · {duration(task.seconds_left)} left"
+        st.progress(task.share, text=f"{task.title}{counts}{rate}{left}")
+
+
+@st.fragment(run_every=0.5)
+def _demo_progress() -> None:
+    task = services.task("demo")
+    if task is not None and task.running:
+        task_progress(task)
+    else:
+        st.rerun()
+
+
+def demo_button(*, primary: bool, label: str = "Write the demo set") -> None:
+    """The button that writes the demo set; while it is written its progress, afterwards the outcome. Made current when done."""
+    task = services.task("demo")
+    if task is not None and task.running:
+        _demo_progress()
+        return
+    if task is not None and task.state == "failed":
+        show_error(task.error)
+    if st.button(label, type="primary" if primary else "secondary", icon=":material/auto_awesome:", key="write_demo"):
+        services.forget_task("demo")
+        services.start_demo()
+        st.rerun()
+
+
+def figure(
+    chart: go.Figure,
+    key: str,
+    *,
+    height: int | None = None,
+    alt: str = "chart",
+    subject: str = "",
+    follow: Mapping[str, Any] | None = None,
+) -> None:
+    """A Plotly figure across its column, in the theme's colours, updated in place when it changes.
+
+    With a `subject` (what the figure is about: a run's name) what was zoomed to stays for that subject, also when the
+    page around the figure is built anew; a double click forgets it.
+
+    `follow` is what changes with a slider (views/evaluate/threshold_slider.py), a value for each of its steps, so that the
+    browser needs nobody: {"dial": name, "traces": {index: {attribute: [values]}}, "layout": {"shapes.0.x0": [values]}}.
+
+    Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a figure with
+    one more point is built anew, which flickers and loses the zoom.
+    """
+    from core.plots.words import in_words
+
+    if height is not None:
+        chart.update_layout(height=height)
+    axis = {"tickfont_size": 14, "title_font_size": 14, "gridcolor": _GRID, "linecolor": _GRID, "zerolinecolor": _GRID}
+    chart.update_xaxes(axis)
+    chart.update_yaxes(axis)
+    chart.update_layout(legend_font_size=14, hoverlabel_font_size=14)
+    shown = int(chart.layout.height or 380)
+    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": server.plotly_name()}
+    data["alt"] = in_words(chart, alt)
+    data["zoom"] = f"{key}:{subject}" if subject else ""
+    data["follow"] = follow
+    _plot(data=data, key=key, height=shown)
+
+
+# ---------------------------------------------------------------- pickers
+
+
+def run_picker(*, with_model: bool = False, label: str = "Run", key: str = "run_picker") -> Run | None:
+    """Choose a run (kept on every page); None, and an empty state with the way out, when there is none to choose."""
+    found = {run.name: run for run in services.runs() if services.has_model(run) or not with_model}
+    if not found:
+        text = "Train a model first; its run then appears here." if with_model else "Nothing has been trained yet."
+        empty_state(
+            "No trained model yet" if with_model else "No run yet",
+            text,
+            icon=":material/model_training:",
+            page="train",
+            action="Train",
+        )
+        return None
+    current = services.current_run(with_model=with_model)
+    names = list(found)
+    name = current.name if current and current.name in found else names[0]
+    _picker(label, names, name, key, str, services.set_current_run)
+    return found[name]
+
+
+def manifest_picker(*, label: str = "Data set", key: str = "manifest_picker") -> Path | None:
+    """Choose among the manifests found (kept on every page); None, and an empty state, when there is none."""
+    found = services.find_manifests()
+    if not found:
+        empty_state(
+            "No data yet", "Write the demo set or import your images.", icon=":material/database:", page="data", action="Data"
+        )
+        return None
+    current = services.current_manifest()
+    choice = current if current in found else found[0]
+    _picker(label, found, choice, key, services.display_path, services.set_current_manifest)
+    return choice
+
+
+def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -> ImageRef | None:
+    """Choose an image: of the current manifest, an uploaded file, or a path on this machine. None until there is one.
+
+    The manifest image chosen is kept under `key` (of TITLES) across pages and reloads; shows its own empty state. Test images
+    are offered once they are switched on.
+    """
+    path = services.current_manifest()
+    sources = (["Data set"] if path else []) + (["Upload", "File path"] if allow_upload else [])
+    if not sources:
+        empty_state(
+            "No data yet", "Write the demo set or import your images.", icon=":material/database:", page="data", action="Data"
+        )
+        return None
+    uploaded.forget_lost(f"{key}:source", key, sources[0])
+    with st.container(key=f"narrow_fit_{key}"):
+        left, right = st.columns([4, 11], vertical_alignment="bottom")
+    with left:
+        source = choice_bar("Source", sources, f"{key}:source")
+    with right:
+        if source == "Data set":
+            image = _from_manifest(services.current_manifest(), key, label)
+        else:
+            image = uploaded.uploaded(key) if source == "Upload" else _typed_path(key)
+    if source != "Data set":
+        if image is not None:
+            sealing.named(image, TITLES[key], IMAGES)
+        return image
+    if path is not None:
+        sealing.switch(TITLES[key], path)
+    if path is not None and image is not None:
+        sealing.shown(TITLES[key], path, [str(image.source)])
+    return image
+
+
+def _typed_path(key: str) -> ImageRef | None:
+    st.session_state.setdefault(f"{key}:path_widget", services.recall(f"{key}:path", ""))
+    text = str(st.text_input("Path of an image on this machine", key=f"{key}:path_widget")).strip()
+    services.remember(f"{key}:path", text or None)
+    if not text:
+        return None
+    from core.data.importers.walking import with_home
+
+    return images.image_ref(with_home(Path(text)))
+
+
+def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | None:
+    if manifest is None:
+        return None
+    frame = sealing.visible(TITLES[key], manifest)
+    if frame.empty:
+        empty_state(
+            "All images of this data set belong to test patients",
+            f"Switch them on with “{sealing.SHOW}”, which is recorded, or choose another data set.",
+            icon=":material/lock:",
+        )
+        return None
+    titles = {row.path: image_title(row) for row in frame.itertuples()}
+    kept = services.recall(f"{key}:image")
+    choice = kept if kept in titles else next(iter(titles))
+    _picker(
+        label,
+        list(titles),
+        choice,
+        f"{key}:image_widget",
+        titles.__getitem__,
+        lambda path: services.remember(f"{key}:image", path),
+    )
+    return images.image_ref(choice, titles[choice])
+
+
+def image_title(row: Any) -> str:
+    """A manifest row in a line: file name, side and view, label, split."""
+    parts = [Path(row.path).name, f"{row.laterality} {row.view}".strip(), row.label, row.split]
+    return " · ".join(part for part in parts if part)
+
+
+def _picker(
+    label: str, options: list[Any], current: Any, key: str, text: Callable[[Any], str], choose: Callable[[Any], None]
+) -> None:
+    """A select box that always shows `current`, whoever changed it, and calls `choose` when the user picks another."""
+    st.session_state[key] = current
+    st.selectbox(label, options, format_func=text, key=key, on_change=lambda: choose(st.session_state[key]))
+
+
+def choice_bar(label: str, options: Sequence[str], kept: str) -> str:
+    """One of a few options side by side; kept across pages and reloads under the name `kept`. The first is the default."""
+    widget = f"{kept}:widget"
+    current = services.recall(kept)
+    st.session_state[widget] = current if current in options else options[0]
+    st.segmented_control(
+        label,
+        options,
+        required=True,
+        key=widget,
+        label_visibility="collapsed",
+        on_change=lambda: services.remember(kept, st.session_state[widget]),
+    )
+    return str(current if current in options else options[0])

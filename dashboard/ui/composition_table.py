@@ -1,0 +1,44 @@
+"""What patients are made of, on Data and Evaluate: images and sides by label, and a warning where one label has fewer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.ui import components, html_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOBODY = (
+    "No patient is known: each image counts by itself, so there is nothing to say of images or sides by patient. Import the "
+    "images with patient_pattern or a patient column."
+)
+
+
+def table(frame: pd.DataFrame) -> None:
+    """Images and sides of patients by split and label; `frame` has the columns of a manifest or of predictions."""
+    from core.data.identity import patients_known
+    from core.metrics.composition import TITLES, associations, composition, composition_warnings
+
+    if not patients_known(frame):
+        st.info(NOBODY, icon=":material/info:")
+        return
+    found = associations(frame)
+    for sentence in composition_warnings(found):
+        st.warning(f"{components.plain(sentence[:1].upper() + sentence[1:])}.", icon=":material/warning:")
+    rows = []
+    for each in composition(frame):
+        spread = f"{each.median:g} ({each.low} to {each.high})"
+        sides = (f"{count:,}" for count in (each.two_sides, each.one_side, each.unknown_sides))
+        rows.append([each.split or "no split", each.label, f"{each.patients:,}", f"{each.images:,}", spread, *sides])
+    html_tables.table(
+        ["Split", "Label", "Patients", "Images", "Images a patient: median (range)", "Both sides", "One side", "Side unknown"],
+        rows,
+    )
+    told = [
+        f"{each.split or 'all'}, {TITLES[each.what]}: {each.strength}" for each in found if not isinstance(each.strength, str)
+    ]
+    if told:
+        st.caption(f"AUC of a patient's label from a count alone, 0.5 is chance. {'; '.join(told)}.")

@@ -1,0 +1,400 @@
+"""Widgets made from the fields of `core.config`: one description for the form, the CLI and the docs.
+
+A field is named by its dotted path, `training.epochs`. Title, help, bounds and choices come from its pydantic
+declaration. What a person typed is kept across pages, reloads and restarts: Streamlit forgets a widget that is not
+drawn, so the values live among the workspace's choices. When the default behind a field changes (a recipe was saved on
+the Preprocess page), the new default wins over what was typed before.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import streamlit as st
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from core.config import Config, DashboardConfig, describe_allowed
+from dashboard.access.paths import NotAllowed, require_allowed_config
+from dashboard.state import services
+
+# What a text field offers beside free text: (value, words shown).
+SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
+    "model.name": (
+        ("small_cnn", "small_cnn · ours"),
+        ("efficientnet_b0", "efficientnet_b0"),
+        ("efficientnet_b1", "efficientnet_b1"),
+        ("resnet50", "resnet50"),
+        ("densenet121", "densenet121"),
+    ),
+    "model.weights": (("none", "none · from scratch"), ("hub", "hub · ImageNet weights")),
+    "preprocessing.size": (
+        *((f"{height} × {width}",) * 2 for height, width in ((320, 192), (384, 240), (512, 320), (768, 480))),
+        *((str(side), f"{side} × {side}") for side in (128, 192, 224, 256, 384, 512, 768, 1024)),
+    ),
+    "training.device": (("auto", "auto"), ("cpu", "cpu"), ("cuda", "cuda"), ("mps", "mps")),
+}
+
+
+# Beside the title of a field that is not as in config.yaml: plain words, as screen readers say titles.
+CHANGED = "· changed"
+
+
+def field(path: str, default: Any, *, prefix: str = "", disabled: bool = False) -> Any:
+    """Draw the widget of one field and give its value (what pydantic shall judge; not judged yet).
+
+    `default` is the value to start from, normally the one in config.yaml; `prefix` ("fork:") tells two
+    forms of the same fields apart.
+    """
+    model, name = _locate(path)
+    info = model.model_fields[name]
+    key = f"{prefix}{path}"
+    start = _to_widget(path, info, default)
+    written = _recall(key, start)
+    common: dict[str, Any] = {"key": key, "help": _help(model, name, info), "disabled": disabled}
+    label = info.title or name.replace("_", " ").capitalize()
+    if st.session_state[key] != start:
+        label += f" {CHANGED}"
+    # What a browser shows that has not met the widget: where one run follows another at once, it never sees the first one,
+    # in which the value was written. (Streamlit does not want both in the same run.)
+    raw = _draw(path, info, label, common | ({} if written else {"value": st.session_state[key]}))
+    _keep(key, start, raw)
+    return _from_widget(path, info, raw)
+
+
+def section(
+    name: str, config: Config, *, skip: Iterable[str] = (), columns: int = 3, prefix: str = "", disabled: bool = False
+) -> dict[str, Any]:
+    """Draw all fields of one section in columns; gives {dotted path: value}."""
+    part: BaseModel = getattr(config, name)
+    left_out = set(skip)
+    paths = [f"{name}.{each}" for each in type(part).model_fields if f"{name}.{each}" not in left_out]
+    return fields(paths, config, columns=columns, prefix=prefix, disabled=disabled)
+
+
+def fields(
+    paths: Sequence[str], config: Config, *, columns: int = 3, prefix: str = "", disabled: bool = False
+) -> dict[str, Any]:
+    """Draw the named fields, row by row in columns; gives {dotted path: value}."""
+    values: dict[str, Any] = {}
+    for start in range(0, len(paths), columns):
+        row = paths[start : start + columns]
+        for column, path in zip(st.columns(columns, vertical_alignment="bottom"), row, strict=False):
+            with column:
+                values[path] = field(path, value_of(config, path), prefix=prefix, disabled=disabled)
+    return values
+
+
+def groups(
+    sections: Mapping[str, str],
+    config: Config,
+    *,
+    skip: Iterable[str] = (),
+    words: str = "",
+    notes: Mapping[str, str] | None = None,
+    prefix: str = "",
+) -> dict[str, Any]:
+    """The fields of several sections ({name: title}), each folded under its title with a badge that counts what was changed.
+
+    With `words`, only fields whose title, name or description has all of them are drawn, unfolded. Gives {dotted path: value}
+    of all fields, drawn or not. `notes` are sentences by section.
+    """
+    left_out, wanted = set(skip), words.lower().split()
+    values: dict[str, Any] = {}
+    found = 0
+    for section_name, title in sections.items():
+        model = type(getattr(config, section_name))
+        paths = [path for each in model.model_fields if (path := f"{section_name}.{each}") not in left_out]
+        shown = [path for path in paths if all(word in _about(path) for word in wanted)]
+        values |= {path: kept_value(path, value_of(config, path), prefix=prefix) for path in paths if path not in shown}
+        if not shown:
+            continue
+        found += len(shown)
+        changed = sum(kept_value(path, value_of(config, path), prefix=prefix) != value_of(config, path) for path in shown)
+        badge = f" :orange-badge[{changed} changed]" if changed else ""
+        with st.expander(
+            f"{title} ({len(shown)}){badge}", expanded=bool(wanted), key=f"{prefix}group:{section_name}:{bool(wanted)}"
+        ):
+            if notes and section_name in notes:
+                st.markdown(notes[section_name])
+            values |= fields(shown, config, prefix=prefix)
+    if wanted and not found:
+        st.caption("No setting has these words in its name or description.")
+    return values
+
+
+def kept_value(path: str, default: Any, *, prefix: str = "") -> Any:
+    """The value of a field as `field` would give it, without drawing it."""
+    model, name = _locate(path)
+    info = model.model_fields[name]
+    start = _to_widget(path, info, default)
+    key = f"{prefix}{path}"
+    seen, value = _kept(key).get(key, (start, start))
+    raw = st.session_state.get(key, value) if seen == start else start
+    return default if raw == start else _from_widget(path, info, raw)
+
+
+def fill(values: Mapping[str, Any], config: Config, prefix: str = "") -> None:
+    """Put these values ({dotted path: value}) into the form, and its defaults everywhere else. Call it before it is drawn."""
+    reset(prefix)
+    for path, value in values.items():
+        model, name = _locate(path)
+        info = model.model_fields[name]
+        start = _to_widget(path, info, value_of(config, path))
+        key, raw = f"{prefix}{path}", _to_widget(path, info, value)
+        st.session_state[key], st.session_state[f"{key}:default"] = raw, start
+        _keep(key, start, raw)
+
+
+def _about(path: str) -> str:
+    """What a search for a field looks through."""
+    model, name = _locate(path)
+    return f"{path} {title_of(path)} {model.model_fields[name].description or ''}".lower().replace("_", " ")
+
+
+def check(values: Mapping[str, Any], base: Config) -> tuple[Config | None, list[str]]:
+    """`base` with the form's values in it, or None and one sentence a field that cannot be so."""
+    nested = base.model_dump()
+    for path, value in values.items():
+        *parents, last = path.split(".")
+        node = nested
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
+    try:
+        config = Config.model_validate(nested)
+        require_allowed_config(config)
+        return config, []
+    except NotAllowed as error:
+        return None, [str(error)]
+    except ValidationError as error:
+        return None, list(dict.fromkeys(_explain(detail) for detail in error.errors()))
+
+
+def show_problems(problems: Sequence[str]) -> None:
+    """The sentences of `check` as one notice beside the form."""
+    if problems:
+        st.error("\n".join(f"- {problem}" for problem in problems), icon=":material/error:")
+
+
+def value_of(config: Config, path: str) -> Any:
+    """The value that a dotted path has in a configuration."""
+    node: Any = config
+    for part in path.split("."):
+        node = getattr(node, part)
+    return node
+
+
+def changed(config: Config, base: Config) -> list[str]:
+    """The dotted paths in which two configurations differ."""
+    return [path for path in all_paths() if value_of(config, path) != value_of(base, path)]
+
+
+def all_paths(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """The dotted paths of all fields, in the order of config.yaml."""
+    found: list[str] = []
+    for name, info in model.model_fields.items():
+        if info.annotation is DashboardConfig:  # no part of a run
+            continue
+        kind = info.annotation
+        section = isinstance(kind, type) and issubclass(kind, BaseModel)
+        found += all_paths(kind, f"{prefix}{name}.") if section else [f"{prefix}{name}"]  # type: ignore[arg-type]
+    return found
+
+
+def title_of(path: str) -> str:
+    """What the field is called in a form."""
+    model, name = _locate(path)
+    return model.model_fields[name].title or name.replace("_", " ").capitalize()
+
+
+def reset(prefix: str = "") -> None:
+    """Forget what was typed, so that the form shows its defaults again. Call it before the widgets are drawn."""
+    for name in Config.model_fields:
+        for key in [key for key in st.session_state if str(key).startswith(f"{prefix}{name}.")]:
+            del st.session_state[key]
+    services.remember(_slot(prefix), None)
+
+
+def _slot(key: str) -> str:
+    return "form:" + key.split(".")[0].rpartition(":")[0]
+
+
+def _kept(key: str) -> dict[str, Any]:
+    """What was typed into forms of this prefix: {key: [default at that time, value]}."""
+    return dict(services.recall(_slot(key), {}))
+
+
+def _recall(key: str, default: Any) -> bool:
+    """Write the widget's value where it has none yet, or its default is another one by now; whether that was so."""
+    seen, value = _kept(key).get(key, (default, default))
+    other = seen != default or st.session_state.get(f"{key}:default", default) != default
+    written = other or key not in st.session_state
+    if written:
+        st.session_state[key] = default if other else value
+    st.session_state[f"{key}:default"] = default
+    return written
+
+
+def _keep(key: str, default: Any, value: Any) -> None:
+    kept = _kept(key)
+    entry = None if value == default else [default, value]
+    if kept.get(key) != entry:
+        kept.pop(key, None)
+        if entry is not None:
+            kept[key] = entry
+        services.remember(_slot(key), kept or None)
+
+
+def _locate(path: str) -> tuple[type[BaseModel], str]:
+    model: type[BaseModel] = Config
+    *parents, name = path.split(".")
+    for parent in parents:
+        annotation = model.model_fields[parent].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel), path
+        model = annotation
+    return model, name
+
+
+def _help(model: type[BaseModel], name: str, info: FieldInfo) -> str:
+    allowed = describe_allowed(model, name)
+    words = info.description or ""
+    informative = any(word in allowed for word in ("least", "most", "above", "below"))
+    return f"{words}\n\nAllowed: {allowed}." if informative else words
+
+
+def _draw(path: str, info: FieldInfo, label: str, common: dict[str, Any]) -> Any:
+    # No bounds for the browser: it keeps what is outside to itself, and the form would go on with the value before it.
+    kind = info.annotation
+    if path in SUGGESTIONS:
+        words = dict(SUGGESTIONS[path])
+        own = st.session_state[common["key"]]
+        if own is not None:
+            words.setdefault(own, own)
+        return st.selectbox(
+            label,
+            list(words),
+            **_chosen(list(words), common),
+            format_func=lambda value: words.get(value, value),
+            accept_new_options=True,
+            placeholder="Choose or type",
+        )
+    if get_origin(kind) is Literal:
+        options = list(get_args(kind))
+        return st.selectbox(label, options, format_func=lambda value: str(value).replace("_", " "), **_chosen(options, common))
+    if kind is bool:
+        return st.toggle(label, **common)
+    if kind is int:
+        return st.number_input(label, step=1, **common)
+    if kind is float:
+        form, step = number_format(info)
+        return st.number_input(label, step=step, format=form, **common)
+    return st.text_input(label, **common)
+
+
+def _chosen(options: list[Any], common: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a select box, which is told its value by its place among the options."""
+    others = dict(common)
+    if "value" in others:
+        value = others.pop("value")
+        others["index"] = options.index(value) if value in options else None if value is None else 0
+    return others
+
+
+def bounds(info: FieldInfo) -> tuple[float | None, float | None]:
+    """The least and the largest value of a field, exclusive bounds taken as if they were not."""
+    low: float | None = None
+    high: float | None = None
+    for mark in info.metadata:
+        for name in ("ge", "gt"):
+            low = getattr(mark, name, None) if getattr(mark, name, None) is not None else low
+        for name in ("le", "lt"):
+            high = getattr(mark, name, None) if getattr(mark, name, None) is not None else high
+    return low, high
+
+
+def number_format(info: FieldInfo) -> tuple[str, float]:
+    """(printf format, step) of a float field: a rate below 0.01 is written 2.0e-04 and moves by its own size."""
+    default = float(info.default)
+    low, high = bounds(info)
+    positive = any(getattr(mark, "gt", None) == 0 for mark in info.metadata)
+    if positive and 0 < default < 0.01:
+        return "%.1e", 10.0 ** math.floor(math.log10(default))
+    if any(getattr(mark, "lt", None) == 1 for mark in info.metadata) and default == 0:
+        return "%.4f", 0.001  # a share that may come very close to 1
+    span = (high if high is not None else default) - (low if low is not None else 0.0)
+    if span > 10:
+        return "%.1f", 0.5
+    decimals = max(2, len(f"{default:.6f}".rstrip("0").partition(".")[2]))
+    return f"%.{decimals}f", 0.01 if decimals == 2 else 10.0**-decimals
+
+
+def _to_widget(path: str, info: FieldInfo, value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if info.annotation == tuple[str, ...]:
+        return ", ".join(value)
+    if isinstance(value, (tuple, list)):
+        return " × ".join(map(str, value))
+    if path in SUGGESTIONS or info.annotation is str:
+        return str(value)
+    if info.annotation is float:
+        return float(value)
+    return value
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _from_widget(path: str, info: FieldInfo, raw: Any) -> Any:
+    """The value as pydantic wants it; what cannot be read is handed on as it is, for pydantic to refuse."""
+    if path == "preprocessing.size" and isinstance(raw, str):
+        numbers = [int(number) for number in re.findall(r"\d+", raw)]
+        readable = re.fullmatch(r"[\s\d×xX*,\[\]()]+", raw) is not None
+        return (numbers[0] if len(numbers) == 1 else tuple(numbers)) if readable and numbers else raw
+    if isinstance(info.default_factory, type) and info.default_factory is dict and isinstance(raw, str):
+        return _options(raw)
+    if info.annotation == tuple[str, ...] and isinstance(raw, str):
+        return tuple(filter(None, (name.strip() for name in raw.split(","))))
+    if isinstance(raw, str):
+        return raw.strip()
+    return raw
+
+
+def _options(text: str) -> Any:
+    """`pad_type: same, drop_path_rate: 0.1` as a dictionary; the text itself when it is not that."""
+    if not text.strip():
+        return {}
+    options: dict[str, Any] = {}
+    for part in text.split(","):
+        name, colon, value = part.partition(":")
+        if not colon or not name.strip() or not value.strip():
+            return text
+        try:
+            options[name.strip()] = json.loads(value.strip())
+        except json.JSONDecodeError:
+            options[name.strip()] = value.strip()
+    return options
+
+
+def _explain(detail: Any) -> str:
+    parts = [str(part) for part in detail["loc"]]
+    model: type[BaseModel] = Config
+    for part in parts:
+        info = model.model_fields.get(part)
+        if info is None:
+            break
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            model = info.annotation
+            continue
+        shown = "nothing" if detail["input"] in ("", None) else detail["input"]
+        return f"**{info.title or part}**: got `{shown}`; allowed: {describe_allowed(model, part)}"
+    return f"**{'.'.join(parts)}**: {detail['msg']}"

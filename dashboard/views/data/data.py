@@ -1,0 +1,346 @@
+"""The images: pick or import a data set, look at it, count it, find what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard.cache.images import image_ref, look
+from dashboard.state import sealing, services, widgets
+from dashboard.ui import components, composition_table, image_components
+from dashboard.ui.components import Metric
+from dashboard.ui.image_components import Tile
+from dashboard.views.data import import_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.config import Recipe
+    from core.data.checks import CheckReport
+
+PAGE = "Data"  # as records of accesses to test images name it
+VIEWS = ["Images", "Counts", "Problems", "Import"]
+LOOKS = {"stored": "as stored", "model": "as the model sees"}
+INVERTED = "inverted"
+ROWS, COLUMNS = 3, 6
+SHOWN = 200  # problems: a browser takes no more at once
+STOPPED = ":material/cancel:"
+
+
+def show() -> None:
+    """The current data set under one of four views; without any, the ways to get one."""
+    manifests = services.find_manifests()
+    if not manifests:
+        _no_data()
+        return
+    with st.container(key="narrow_fit_data"):
+        left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        manifest = components.manifest_picker()
+    with right:
+        view = components.choice_bar("View", VIEWS, "data:view")
+    if manifest is None:
+        return
+    frame = services.manifest_frame(manifest)
+    if services.is_synthetic(manifest):
+        components.synthetic_notice()
+    _cards(frame)
+    if view == "Images":
+        sealing.switch(PAGE, manifest)
+        images(manifest)
+    elif view == "Counts":
+        counts(frame)
+    elif view == "Problems":
+        problems(manifest)
+    else:
+        import_form()
+        st.markdown("## Or take the demo set", anchors=False)
+        components.demo_button(primary=False, label="Use the demo set")
+
+
+def _no_data() -> None:
+    left, right = st.columns(2, gap="medium")
+    with left.container(border=True):
+        st.markdown("## Write the demo set", anchors=False)
+        st.markdown("Synthetic mammograms with lesions, DICOM and PNG, made here in about a minute. Enough to try everything.")
+        components.demo_button(primary=True)
+    with right.container(border=True):
+        import_form(primary=False)
+
+
+def _cards(frame: pd.DataFrame) -> None:
+    from core.data.identity import patients_known
+
+    patients = f"{frame['patient_id'].nunique():,} patients" if patients_known(frame) else "patients unknown"
+    malignant = int((frame["label"] == "malignant").sum())
+    share = malignant / len(frame) if len(frame) else 0.0
+    splits = frame.loc[frame["split"] != "", "split"].value_counts()
+    given = " / ".join(str(int(splits.get(name, 0))) for name in ("train", "val", "test"))
+    components.metric_cards(
+        [
+            Metric("Images", f"{len(frame):,}", patients),
+            Metric("Malignant", f"{malignant:,}", f"{share:.1%} of images"),
+            Metric(
+                "Train / val / test",
+                given if len(splits) else "not split yet",
+                "images" if len(splits) else "by patient, when training starts",
+            ),
+            Metric("Views", _views(frame), _sides(frame)),
+        ]
+    )
+
+
+def _views(frame: pd.DataFrame) -> str:
+    names = frame.loc[frame["view"] != "", "view"].value_counts().index.tolist()
+    more = f" +{len(names) - 2}" if len(names) > 2 else ""
+    return ", ".join(names[:2]) + more if names else "not given"
+
+
+def _sides(frame: pd.DataFrame) -> str:
+    counts = frame["laterality"].value_counts()
+    return f"{counts.get('L', 0):,} left, {counts.get('R', 0):,} right"
+
+
+# ---------------------------------------------------------------- thumbnails
+
+
+@st.fragment
+@components.errors_shown()
+def images(manifest: Path) -> None:
+    """A page of thumbnails on black with label and filter; a click opens the image in Preprocess."""
+    frame = sealing.visible(PAGE, manifest)
+    with st.container(key="narrow_filter"):
+        labels, splits, search, pager = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
+    with labels:
+        label = widgets.optional("Label", ["benign", "malignant"], "data:label")
+    present = [name for name in ("train", "val", "test") if (frame["split"] == name).any()]
+    with splits:
+        split = widgets.optional("Split", present, "data:split") if present else None
+    with search:
+        text = widgets.text("Find", "data:find", placeholder="patient or file name", hide_label=True).strip().lower()
+    as_stored = widgets.segmented("Shown", LOOKS, "data:look", hide_label=True) == "stored"
+    recipe = None if as_stored else services.settings().preprocessing
+    rows = frame
+    if label:
+        rows = rows[rows["label"] == label]
+    if split:
+        rows = rows[rows["split"] == split]
+    if text:
+        rows = rows[
+            (rows["patient_id"] + " " + rows["path"].map(lambda path: Path(path).name))
+            .str.lower()
+            .str.contains(text, regex=False)
+        ]
+    if rows.empty:
+        components.empty_state("No image matches", "Loosen the filters above.", icon=":material/filter_alt_off:")
+        return
+    pages = -(-len(rows) // (ROWS * COLUMNS))
+    with pager:
+        page = widgets.whole("Page", 1, pages, "data:page", default=1, hide_label=True) if pages > 1 else 1
+    first = (page - 1) * ROWS * COLUMNS
+    shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
+    sealing.shown(PAGE, manifest, [str(row.path) for row in shown])
+    with st.container(key="data-grid"):  # as high as its images before they are there: nothing jumps
+        with st.spinner("Reading images", show_time=False), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            tiles = list(pool.map(partial(_tile, recipe=recipe), shown))
+        picked = image_components.gallery(tiles, key="data:gallery", columns=COLUMNS, height=190, clickable=True)
+    last = min(first + ROWS * COLUMNS, len(rows))
+    how = LOOKS["stored"] if recipe is None else f"{LOOKS['model']}, before it is shrunk to its input size"
+    inverted = sum(tile.detail.startswith(INVERTED) for tile in tiles)
+    turned = f" {inverted} of these are stored inverted, with black and white exchanged." if inverted else ""
+    st.caption(f"Images {first + 1}–{last} of {len(rows):,}, {how}.{turned} Click one to open it in Preprocess.")
+    if picked:
+        services.remember("preprocess:source", "Data set")
+        services.remember("preprocess:image", picked)
+        st.switch_page(components.PAGES["preprocess"])
+
+
+def _tile(row: Any, recipe: Recipe | None) -> Tile:
+    common: dict[str, str] = {
+        "caption": f"{row.laterality} {row.view}".strip(),
+        "label": row.label,
+        "color": image_components.label_color(row.label),
+        "id": row.path,
+    }
+    known = [part for part in (str(row.patient_id), row.split) if part]
+    try:
+        found = look(image_ref(row.path), recipe)
+    except LabError:
+        return Tile(b"", missing="not readable: see Problems", detail=" · ".join(known), **common)
+    return Tile(found.picture, detail=" · ".join([INVERTED, *known] if found.inverted else known), **common)
+
+
+# ---------------------------------------------------------------- counts
+
+
+def counts(frame: pd.DataFrame) -> None:
+    """Images and patients by split and label; where the manifest has no split, the one that training would make."""
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    config = services.settings().data
+    if (frame["split"] == "").all():
+        from core.data.splits import assign_splits
+
+        frame = assign_splits(frame, config.val_fraction, config.test_fraction, config.split_seed)
+        st.info(
+            f"The manifest has no split. This is the one that training makes: patients kept together, "
+            f"{config.val_fraction:.0%} validation, {config.test_fraction:.0%} test, seed {config.split_seed}.",
+            icon=":material/info:",
+        )
+    table = frame.groupby(["split", "label"]).agg(images=("path", "size"), patients=("patient_id", "nunique")).reset_index()
+    order = [name for name in ("train", "val", "test", "") if (table["split"] == name).any()]
+    chart = go.Figure()
+    for label in ("benign", "malignant"):
+        values = table[table["label"] == label].set_index("split")["images"].reindex(order).fillna(0)
+        chart.add_bar(
+            x=[name or "no split" for name in order],
+            y=values.tolist(),
+            name=label,
+            marker_color=image_components.label_color(label),
+            hovertemplate="%{x}: %{y} images<extra>" + label + "</extra>",
+        )
+    chart.update_layout(
+        barmode="group",
+        bargap=0.35,
+        font_size=14,
+        margin={"l": 60, "r": 10, "t": 10, "b": 40},
+        yaxis_title="images",
+        legend={"orientation": "h", "y": 1.12, "x": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        components.figure(chart, "data:counts", height=380, alt="images by split and label")
+    with right:
+        ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
+        st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
+    st.markdown("## What patients are made of", anchors=False)
+    composition_table.table(frame)
+
+
+# ---------------------------------------------------------------- problems
+
+
+def problems(manifest: Path) -> None:
+    """The check of the data set: start, progress, and what it found with reasons."""
+    task = services.task(services.check_name(manifest))
+    if task is not None and task.running:
+        _progress(services.check_name(manifest), "data:check:cancel")
+        return
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    if task is not None and task.state == "stopped":
+        st.info("The check was cancelled. What was read by then is kept: checking again goes on from there.", icon=STOPPED)
+    if task is not None and task.state == "done":
+        sealing.switch(PAGE, manifest)
+        report(task.result, manifest)
+    else:
+        st.markdown("Reads every file: missing or unreadable ones, duplicates, patients in two splits, imbalance.")
+    if st.button(
+        "Check the data" if task is None else "Check again", type="primary", icon=":material/fact_check:", key="data:check"
+    ):
+        services.start_check(manifest)
+        st.rerun()
+    _left_out(manifest)
+
+
+@st.fragment(run_every=0.5)
+def _progress(name: str, key: str) -> None:
+    """A running task's progress, and a button that cancels it; the page anew when it has ended."""
+    task = services.task(name)
+    if task is None or not task.running:
+        st.rerun()
+        return
+    components.task_progress(task)
+    stopping = task.stopping.is_set()
+    st.button(
+        "Cancelling" if stopping else "Cancel",
+        icon=":material/cancel:",
+        key=key,
+        disabled=stopping,
+        on_click=services.stop_task,
+        args=(name,),
+    )
+
+
+def report(found: CheckReport, manifest: Path) -> None:
+    """What check_manifest found: a line a problem, the worst first, each with its rows; test images only where switched on."""
+    if found.ok and not found.problems:
+        st.success(
+            "Nothing found: every file is readable, no duplicates, no patient in two splits.", icon=":material/check_circle:"
+        )
+        return
+    if found.leakage:
+        st.error(
+            "Patients or images stand in more than one split: training refuses this manifest until that is mended.",
+            icon=":material/error:",
+        )
+    for problem in found.problems[:SHOWN]:
+        if problem.kind == "patients_unknown":
+            st.warning(problem.message[:1].upper() + problem.message[1:] + ".", icon=":material/warning:")
+            continue
+        with st.container(border=True):
+            count = f"{len(problem.rows)} row{'s' if len(problem.rows) != 1 else ''}"
+            st.markdown(f"**{problem.kind.replace('_', ' ').capitalize()}** · {count}")
+            st.text(problem.message if sealing.is_on(PAGE, manifest) else sealing.redacted(problem, manifest))
+    if len(found.problems) > SHOWN:
+        st.markdown(f"And {len(found.problems) - SHOWN:,} more: `python -m core data check` lists them all.")
+
+
+def _left_out(manifest: Path) -> None:
+    """What the import of this manifest had to say, and the files it left out."""
+    left_out = services.recall(f"left_out:{manifest}", {})
+    for note in sorted(left_out.get("notes", []), key=lambda text: not text.startswith("warning: ")):
+        if note.startswith("warning: "):
+            st.warning(note.removeprefix("warning: "), icon=":material/warning:")
+        else:
+            st.info(note, icon=":material/info:")
+    if left_out.get("rejected"):
+        st.markdown(f"## Left out by the import: {left_out['count']}", anchors=False)
+        rows = [{"file": path, "reason": reason} for path, reason in left_out["rejected"]]
+        st.dataframe(rows, width="stretch", hide_index=True)
+
+
+# ---------------------------------------------------------------- import
+
+
+def import_form(*, primary: bool = True) -> None:
+    """Importer, folder, options; the manifest it writes becomes the current data set. Files are never copied."""
+    from core.data.importers import IMPORTERS
+
+    st.markdown("## Import your images", anchors=False)
+    st.markdown("Creates a list of your images (CSV) in `data/`. Nothing is copied or changed.")
+    name = st.selectbox(
+        "Layout", list(IMPORTERS), format_func=lambda key: f"{key} · {IMPORTERS[key].description}", key="import:name"
+    )
+    source = st.text_input("Folder or file on this machine", key="import:source", placeholder="/path/to/images").strip()
+    options = import_options.fields(IMPORTERS[name])
+    task = services.task("import")
+    if task is not None and task.running:
+        _progress("import", "import:cancel")
+        return
+    if task is not None and task.state == "stopped":
+        st.info("The import was cancelled. Nothing was written.", icon=STOPPED)
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    if st.button(
+        "Import", type="primary" if primary else "secondary", icon=":material/input:", key="import:go", disabled=not source
+    ):
+        services.forget_task("import")
+        with components.errors_shown():
+            services.start_import(name, Path(source), options)
+            st.rerun()
+
+
+with components.page(
+    "Data", "The images to learn from: pick a data set, look at it, and find what is wrong with it before a model does."
+):
+    show()

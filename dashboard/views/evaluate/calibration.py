@@ -1,0 +1,151 @@
+"""Whether a score of 0.3 means that three in ten are malignant; before and after calibration on validation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.metrics import Interval
+from dashboard.state import widgets
+from dashboard.ui import components, html_tables
+from dashboard.views.evaluate.charts import calibration
+from dashboard.views.evaluate.context import Scene
+
+if TYPE_CHECKING:
+    from core.evaluate import CalibrationReport
+    from core.metrics import CalibrationSummary
+
+NARROW = 0.1  # of the scale from 0 to 1
+METHODS = {"temperature": "Temperature", "logistic": "Logistic", "isotonic": "Isotonic"}
+HELP = """
+**Reliability diagram.** Images (or breasts, or patients, as the level above says) are sorted by score into ten bins. A point
+on the diagonal keeps its promise: among those with a score of about 0.3, three in ten are malignant. Below the diagonal, scores
+promise too much.
+
+**Brier score** is the mean squared distance between score and truth; **ECE** the mean distance of the bins from the diagonal.
+Lower is better; chance alone gives an ECE above zero, so read it beside *what chance gives*.
+**Scaled Brier**: 1 is perfect, 0 is what predicting the share of malignant for every row gives, below 0 is worse than that.
+**Observed / expected**: how many malignant there are for each that the scores expect; 1 is right.
+**Slope** below 1: scores too extreme. **Intercept** below 0: scores too high on the whole.
+
+**Temperature** is one number that draws scores towards or away from 0.5; **logistic** also shifts them; **isotonic** makes
+steps. All are fitted on validation and then stay fixed. None changes the order of scores, so AUC and decisions stay the same.
+"""
+
+
+def calibrating(scene: Scene) -> None:
+    """Reliability diagram and figures of calibration, as the scores come and calibrated."""
+    report = scene.found.calibration_at(scene.level)  # type: ignore[arg-type]
+    if isinstance(report, str):
+        st.info(components.plain(report), icon=":material/info:")
+        return
+    if report.no_probability:
+        st.warning(
+            f"No probability is shown for {scene.units}: {components.plain(report.no_probability.rstrip('.'))}.",
+            icon=":material/warning:",
+        )
+    if scene.same_weights and calibration(scene).to_dict() != report.frozen.to_dict():
+        st.warning(
+            f"The calibration has been fitted again since this split was scored: in use now is {calibration(scene).method}. "
+            "What is called in use below is the earlier one; score again for figures of the model as it is."
+        )
+    methods = [name for name in report.bins if name != "none"]
+    left, right = html_tables.halves("calibration", (400, 560))
+    with left:
+        names = {name: METHODS[name] + (", the model's own" if name == report.frozen.method else "") for name in methods}
+        own = report.frozen.method if report.frozen.method in methods else None
+        shown = widgets.segmented("Beside the raw score", names, "evaluate:calibration", default=own) if methods else ""
+        diagram(scene, report, shown)
+    with right:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(_verdict(report), width="stretch")
+            with st.popover("What is this?", icon=":material/help:"):
+                st.markdown(HELP)
+        figures(report, scene.units)
+        _notes(scene, report)
+
+
+def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
+    """Raw and calibrated scores against what was observed; below it how many images have which score."""
+    from core.plots import reliability_figure
+
+    raw = scene.table["score"].to_numpy()
+    curves, scores = {"raw score": report.bins["none"]}, {"raw score": raw}
+    low, high = float(raw.min()), float(raw.max())
+    beside, its_scores = {}, {}
+    if shown:
+        beside[METHODS[shown].lower()] = report.bins[shown]
+        if shown == report.frozen.method:
+            its_scores[METHODS[shown].lower()] = report.frozen.apply(raw)
+    narrow = high - low < NARROW
+    if not narrow:
+        curves, scores = curves | beside, scores | its_scores
+    chart = reliability_figure(curves, scores=scores, height=430)
+    components.figure(chart, "evaluate:reliability", alt="reliability diagram, and a histogram of the scores below it")
+    if narrow:
+        st.warning(
+            f"All raw scores lie between {low:.3f} and {high:.3f}. So close together they say little about how likely a "
+            "malignant finding is, whatever the diagram shows; it is zoomed to them.",
+            icon=":material/zoom_in:",
+        )
+        if beside:  # on one axis with them the raw scores would be a vertical line
+            chart = reliability_figure(beside, scores=its_scores, height=380)
+            components.figure(
+                chart, "evaluate:reliability:calibrated", alt=f"reliability diagram, {METHODS[shown]} calibration"
+            )
+
+
+def figures(report: CalibrationReport, units: str) -> None:
+    """Brier score (as it is and scaled), O/E, ECE, slope and intercept of every method, for scores of these `units`."""
+    told = {name: found for name, found in report.summaries.items() if not isinstance(found, str)}
+    heads = [
+        "Raw score" if name == "none" else METHODS[name] + (" (in use)" if name == report.frozen.method else "")
+        for name in told
+    ]
+    rows: list[list[Interval | str | None]] = [
+        ["Brier score", *(found.brier for found in told.values())],
+        ["Scaled Brier score", *(found.scaled_brier for found in told.values())],
+        ["Observed / expected", *(found.observed_expected for found in told.values())],
+        ["ECE", *(found.ece for found in told.values())],
+        ["ECE that chance gives", *(f"{found.chance:.3f}" for found in told.values())],
+        ["Slope", *(found.slope for found in told.values())],
+        ["Intercept", *(found.intercept for found in told.values())],
+    ]
+    html_tables.table([units.capitalize(), *heads], rows, stacked=True)
+    reference = next((found.reference for found in told.values() if found.reference is not None), None)
+    if reference is not None:
+        st.caption(f"Predicting the share of malignant for all {units} has a Brier score of {reference:.3f}.")
+    for name, found in report.summaries.items():
+        if isinstance(found, str):
+            st.caption(f"{METHODS.get(name, name)}: {found}")
+
+
+def _verdict(report: CalibrationReport) -> str:
+    """Before and after in a sentence."""
+    before, after = report.before, report.after
+    if isinstance(before, str):
+        return before
+    words = f"The raw scores are {_quality(before)}"
+    if report.frozen.method == "none" or isinstance(after, str):
+        return words + "; the model has no calibration of its own."
+    return f"{words}; with the model's own {report.frozen.method} calibration they are {_quality(after)}."
+
+
+def _quality(found: CalibrationSummary) -> str:
+    far = found.beyond_chance
+    return f"**{'not calibrated' if far else 'not clearly miscalibrated'}** (ECE {found.ece.value:.3f})"
+
+
+def _notes(scene: Scene, report: CalibrationReport) -> None:
+    notes = [] if scene.level == "image" else [f"Scores of {scene.units} are means of their images' scores."]
+    if report.on_validation:
+        notes.append(f"The calibrations were fitted on these very {scene.units}: here they look too good. See the test set.")
+    if report.frozen.method == "temperature":
+        drawn = "the raw scores were too extreme" if report.frozen.temperature > 1 else "the raw scores were too close to 0.5"
+        notes.append(f"The temperature is {report.frozen.temperature:.2f}: {drawn}.")
+    notes.append(
+        f"Points with few {scene.units} have long intervals; a point whose interval reaches the diagonal is no sign of "
+        "miscalibration."
+    )
+    st.caption(" ".join(notes))

@@ -1,0 +1,206 @@
+"""Mistakes and near misses at the threshold; heatmaps come as they are made, the images first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core.config import Recipe
+from core.errors import LabError
+from core.runs.test_set.accesses import HEATMAPS, IMAGES
+from dashboard.cache import results
+from dashboard.state import sealing, services, widgets
+from dashboard.ui import components, image_components
+from dashboard.ui.image_components import Tile
+from dashboard.views.evaluate import heatmap_thumbnails
+from dashboard.views.evaluate.context import Scene
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = 16
+COLUMNS = 8
+HEIGHT = 380  # px, of the case that was clicked
+KINDS = {"missed": "Missed cancers", "alarms": "False alarms", "near": "Near the threshold"}
+CASE = "evaluate:case"
+
+
+def cases(scene: Scene) -> None:
+    """The worst of a kind as a gallery; the one that was clicked stands above it, larger, with ways to open it."""
+    sorted_out = {kind: of_kind(scene, kind) for kind in KINDS}
+    words = {kind: f"{title} ({len(sorted_out[kind]):,})" for kind, title in KINDS.items()}
+    words["near"] = KINDS["near"]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        kind = widgets.segmented("Cases", words, "evaluate:cases", hide_label=True)
+        heated = widgets.toggle("Heatmaps", "evaluate:heatmaps", default=True, help="The evidence for malignancy, by Grad-CAM.")
+    rows = sorted_out[kind].head(SHOWN)
+    if rows.empty:
+        st.markdown(f"None at this threshold ({scene.threshold:.3f}).")
+        return
+    if len(sorted_out[kind]) > SHOWN:
+        order = {"missed": "the lowest scores", "alarms": "the highest scores", "near": "the closest"}[kind]
+        st.caption(f"The first {SHOWN} of {len(sorted_out[kind]):,}: {order} first. All of them stand under All images.")
+    if scene.level != "image":
+        st.caption(f"Judged by {scene.units}; each is shown by its most telling image, with the score of the {scene.level}.")
+    sealing.of_run(HEATMAPS if heated else IMAGES, "Evaluate", scene.run, [*rows["path"], services.recall(CASE, "")])
+    chosen(scene)
+    gallery(scene, rows, kind, heated)
+
+
+def of_kind(scene: Scene, kind: str) -> pd.DataFrame:
+    """Images of one kind at the current threshold, the most telling first; `unit_score` is that of the breast or patient."""
+    table, threshold = judged(scene), scene.threshold
+    called, malignant = table["unit_score"] >= threshold, table["unit_label"] == "malignant"
+    if kind == "missed":
+        rows = table[malignant & ~called].sort_values(["unit_score", "score"])
+    elif kind == "alarms":
+        rows = table[~malignant & called].sort_values(["unit_score", "score"], ascending=False)
+    else:
+        rows = table.assign(far=(table["unit_score"] - threshold).abs()).sort_values(["far", "path"]).head(4 * SHOWN)
+    return rows if scene.level == "image" else rows.drop_duplicates(_keys(scene.level))
+
+
+def judged(scene: Scene) -> pd.DataFrame:
+    """Every image with score and label of the unit (image, breast, patient) that it belongs to."""
+    images = scene.found.predictions
+    if scene.level == "image":
+        return images.assign(unit_score=images["score"], unit_label=images["label"])
+    keys = _keys(scene.level)
+    units = scene.table.rename(columns={"score": "unit_score", "label": "unit_label"})
+    return images.merge(units[[*keys, "unit_score", "unit_label"]], on=keys, how="left")
+
+
+def _keys(level: str) -> list[str]:
+    return ["patient_id", "laterality"] if level == "breast" else ["patient_id"]
+
+
+def gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool) -> None:
+    """The tiles; while heatmaps are made, a fragment of its own looks for them."""
+    paths = [str(path) for path in rows["path"]]
+    waiting = (
+        heated and len(heatmap_thumbnails.ready(scene.run, paths)) < len(paths) and not heatmap_thumbnails.failed(scene.run)
+    )
+    (st.fragment(_gallery, run_every=1.0) if waiting else _gallery)(scene, rows, kind, heated, waiting)
+
+
+@components.errors_shown()
+def _gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool, waiting: bool) -> None:
+    paths = [str(path) for path in rows["path"]]
+    found = heatmap_thumbnails.ready(scene.run, paths) if heated else {}
+    if waiting and (len(found) == len(paths) or heatmap_thumbnails.failed(scene.run)):
+        st.rerun()
+    recipe = Recipe.model_validate(scene.run.model_card()["recipe"])  # not from the loaded model: loading it takes seconds
+    tiles = [_tile(row, recipe, found.get(str(row.path))) for row in rows.itertuples()]
+    if heated:
+        heatmap_thumbnails.want(scene.run, paths)
+    picked = image_components.gallery(tiles, key=f"evaluate:{kind}", columns=COLUMNS, height=170, clickable=True)
+    if picked:
+        services.remember(CASE, picked)
+        st.rerun()
+    if waiting:
+        st.caption(f":material/hourglass_top: Heatmaps: {len(found)} of {len(paths)}")
+    elif heated and heatmap_thumbnails.failed(scene.run):
+        st.warning(f"No heatmaps. {components.plain(heatmap_thumbnails.failed(scene.run))}", icon=":material/blur_off:")
+        st.button("Try again", key="evaluate:heat_again", on_click=lambda: heatmap_thumbnails.again(scene.run))
+    elif heated:
+        st.caption(heatmap_thumbnails.READING)
+
+
+def _tile(row: Any, recipe: Recipe, heated: heatmap_thumbnails.Heat | None) -> Tile:
+    side = f"{row.laterality} {row.view}".strip()
+    label, caption, color = f"{row.unit_score:.3f}", side or Path(row.path).name, image_components.label_color(row.unit_label)
+    detail = heated.reason if heated is not None else ""
+    if heated is not None and heated.image:
+        return Tile(heated.image, caption, label, color, row.path, detail=detail)
+    try:
+        return Tile(results.input_thumbnail(row.path, recipe), caption, label, color, row.path, detail=detail)
+    except LabError as error:
+        return Tile(b"", caption, label, color, row.path, str(error))
+
+
+# ---------------------------------------------------------------- one case
+
+
+def chosen(scene: Scene) -> None:
+    """The case that was clicked: image and heatmap side by side, what is known of it, and the pages that open it."""
+    path = services.recall(CASE)
+    rows = judged(scene)
+    rows = rows[rows["path"] == path]
+    if rows.empty:
+        st.caption("Click a case to see it larger and to open it on another page.")
+        return
+    row: Any = next(rows.itertuples())
+    with st.container(border=True):
+        left, right = st.columns([4, 3], gap="medium")
+        with left:
+            recipe = Recipe.model_validate(scene.run.model_card()["recipe"])
+            large(row, recipe, heatmap_thumbnails.ready(scene.run, [str(path)]).get(str(path)))
+        with right:
+            facts(scene, row)
+            opening(scene, str(path))
+
+
+def large(row: Any, recipe: Recipe, heated: heatmap_thumbnails.Heat | None) -> None:
+    """What the model saw, and under a movable bar the heatmap over it; where there is no heatmap the image alone, and why."""
+    try:
+        image = results.input_thumbnail(row.path, recipe, heatmap_thumbnails.SIDE)
+    except LabError as error:
+        image_components.gallery([Tile(b"", missing=str(error))], key="evaluate:chosen", columns=1, height=HEIGHT)
+        return
+    if heated is None or not heated.image or heated.reason:
+        image_components.image_on_black(image, key="evaluate:chosen", height=HEIGHT, caption="what the model saw")
+        if heated is not None:
+            st.caption(f":material/blur_off: No heatmap: {components.plain(heated.reason)}.")
+        return
+    labels = ("what the model saw", "evidence for malignant")
+    image_components.compare_slider(image, heated.image, key="evaluate:chosen", height=HEIGHT, labels=labels, bar=0.06)
+    st.caption(heatmap_thumbnails.READING)
+
+
+def facts(scene: Scene, row: Any) -> None:
+    """Score, truth and decision, and the columns of the manifest that say something."""
+    called = "malignant" if row.unit_score >= scene.threshold else "benign"
+    side = f"{row.laterality} {row.view}".strip()
+    st.markdown(f"**{components.plain(Path(row.path).name)}** · patient {components.plain(row.patient_id)} {side}")
+    st.markdown(f"Score **{row.unit_score:.3f}**, called **{called}** at {scene.threshold:.3f}; in truth **{row.unit_label}**.")
+    hidden = ("height", "width", "bits", "folder")
+    known = [(name, str(getattr(row, name, ""))) for name in scene.found.columns if name not in hidden]
+    words = " · ".join(f"{name.replace('_', ' ')} {components.plain(value)}" for name, value in known if value)
+    if words:
+        st.caption(words)
+
+
+def opening(scene: Scene, path: str) -> None:
+    """The pages that can take the case from here."""
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Explain", icon=":material/blur_on:", type="primary", key="evaluate:to_explain"):
+            explain(path, scene.found.split)
+        for page, title, icon in (("preprocess", "Preprocess", "tune"), ("inspect", "Inspector", "frame_inspect")):
+            if st.button(title, icon=f":material/{icon}:", key=f"evaluate:to_{page}"):
+                open_at(page, path)
+        if st.button("Close", icon=":material/close:", key="evaluate:close"):
+            services.remember(CASE, None)
+            st.rerun(scope="fragment")
+
+
+def explain(path: str, split: str) -> None:
+    """Open an image on the Explain page."""
+    services.remember("explain:source", split)
+    services.remember("explain:filter", "All")
+    services.remember("explain:image", path)
+    st.switch_page(components.PAGES["explain"])
+
+
+def open_at(page: str, path: str) -> None:
+    """Open an image on a page with an image picker: from the current data set where it is in it, else by its path."""
+    manifest = services.current_manifest()
+    listed = manifest is not None and path in set(services.manifest_frame(manifest)["path"])
+    services.remember(f"{page}:source", "Data set" if listed else "File path")
+    if listed:
+        services.remember(f"{page}:image", path)
+    else:
+        services.remember(f"{page}:path", path)
+        st.session_state[f"{page}:path_widget"] = path
+    st.switch_page(components.PAGES[page])

@@ -1,0 +1,182 @@
+"""The figures that follow the threshold slider. They hold what changes for each of its steps: see threshold_slider.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from core.errors import NotEnoughData
+from dashboard.ui import components
+from dashboard.views.evaluate.context import Scene, once
+from dashboard.views.evaluate.threshold_slider import KEY, rounded
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from core.metrics import Calibration, DecisionCurve, PrecisionRecall, Roc, RocBand
+
+HEIGHT = 340
+# px; below that charts go into another row. Two wide ones have long legends.
+NARROWEST = {"roc": 290, "precision_recall": 290, "confusion": 290, "histogram": 400, "decision": 400}
+
+
+@dataclass(frozen=True)
+class Following:
+    """A figure, and what of it changes with the threshold."""
+
+    chart: go.Figure
+    follow: Mapping[str, Any] | None = None
+
+
+def charts(scene: Scene) -> None:
+    """ROC, precision-recall and confusion matrix; below them histogram and decision curve."""
+    made = once("charts", scene, lambda: _charts(scene))
+    # The layout's own item, not the box in it, is what goes into another row.
+    rules = (f"div:has(> .st-key-evaluate-{name}-box) {{ min-width: {width}px; }}" for name, width in NARROWEST.items())
+    st.html(f"<style>{' '.join(rules)}</style>")
+    row(made, ("roc", "precision_recall", "confusion"))
+    row(made, ("histogram", "decision"))
+    st.caption(
+        f"A band is a 95% interval with {scene.people} resampled. The dotted lines are chance. "
+        "Net benefit counts cancers found less false alarms, weighed by the risk at which one would act "
+        "(Vickers and Elkin, 2006); it takes calibrated scores and this data set's share of malignant cases."
+    )
+
+
+def row(made: Mapping[str, Following], names: Sequence[str]) -> None:
+    """Figures side by side; on a narrow page below one another."""
+    with st.container(horizontal=True, gap="small"):
+        for name in names:
+            with st.container(width="stretch", key=f"evaluate-{name}-box"):
+                each = made[name]
+                components.figure(each.chart, f"evaluate:{name}", alt=name.replace("_", " "), follow=each.follow)
+
+
+def _charts(scene: Scene) -> dict[str, Following]:
+    return {
+        "roc": _roc(scene),
+        "precision_recall": _precision_recall(scene),
+        "confusion": _confusion(scene),
+        "histogram": _histogram(scene),
+        "decision": _decision(scene),
+    }
+
+
+def _follow(traces: Mapping[int, Mapping[str, Any]] | None = None, layout: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {"dial": KEY, "traces": {str(index): each for index, each in (traces or {}).items()}, "layout": layout or {}}
+
+
+def _point(chart: go.Figure, x: Any, y: Any, thresholds: Any) -> dict[str, Any]:
+    """The figure's last trace, which marks the threshold, moves to (x, y)."""
+    moves = {
+        "x": [[value] for value in rounded(x)],
+        "y": [[value] for value in rounded(y)],
+        "customdata": [[value] for value in rounded(thresholds)],
+    }
+    return _follow({len(chart.data) - 1: moves})
+
+
+def curves(scene: Scene) -> tuple[Roc, RocBand, PrecisionRecall]:
+    """ROC with its band, and precision-recall. Raises NotEnoughData."""
+    from core.metrics import precision_recall, roc, roc_band
+
+    def make() -> tuple[Roc, RocBand, PrecisionRecall]:
+        table = scene.table
+        y, s = table["label"], table["score"]
+        band = roc_band(y, s, table["patient_id"], samples=1000, confidence=scene.summary.confidence)
+        return roc(y, s), band, precision_recall(y, s)
+
+    return once("curves", scene, make)
+
+
+def _roc(scene: Scene) -> Following:
+    from core.plots import empty_figure, roc_figure
+
+    found = scene.sweep
+    try:
+        curve, band, _ = curves(scene)
+    except NotEnoughData as error:
+        return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
+    chart = roc_figure({scene.found.split: curve}, band=band, threshold=scene.frozen, height=HEIGHT)
+    return Following(chart, _point(chart, 1 - found.specificity.value, found.sensitivity.value, found.thresholds))
+
+
+def _precision_recall(scene: Scene) -> Following:
+    from core.plots import empty_figure, precision_recall_figure
+
+    found = scene.sweep
+    try:
+        curve = curves(scene)[2]
+    except NotEnoughData as error:
+        return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
+    chart = precision_recall_figure({scene.found.split: curve}, threshold=scene.frozen, height=HEIGHT)
+    return Following(chart, _point(chart, found.sensitivity.value, found.ppv.value, found.thresholds))
+
+
+def _confusion(scene: Scene) -> Following:
+    from core.metrics import Confusion
+    from core.plots import confusion_cells, confusion_figure
+
+    found = scene.sweep
+    counts = [Confusion(*map(int, each)) for each in zip(found.tp, found.fp, found.tn, found.fn, strict=True)]
+    cells = [confusion_cells(each) for each in counts]
+    shares = [[[round(share, 3) for share in line] for line in z] for z, _ in cells]
+    chart = confusion_figure(counts[found.nearest(scene.frozen)], height=HEIGHT)
+    return Following(chart, _follow({0: {"z": shares, "text": [text for _, text in cells]}}))
+
+
+def _histogram(scene: Scene) -> Following:
+    from core.plots import score_histogram
+
+    table, thresholds = scene.table, scene.sweep.thresholds
+    chart = score_histogram(table["label"], table["score"], scene.frozen, height=HEIGHT)
+    low, high = chart.layout.xaxis.range
+    places = rounded(thresholds)
+    words = [f" threshold {value:.3f} " for value in thresholds.tolist()]
+    sides = np.where(thresholds > (low + high) / 2, "right", "left").tolist()
+    moves = {
+        "shapes.0.x0": places,
+        "shapes.0.x1": places,
+        "annotations.0.x": places,
+        "annotations.0.text": words,
+        "annotations.0.xanchor": sides,
+    }
+    return Following(chart, _follow(layout=moves))
+
+
+def calibration(scene: Scene) -> Calibration:
+    """How scores of the scene's level become probabilities, as fitted on validation; "none" where it never was. Raises BadRun.
+
+    Breasts and patients have mean scores and a calibration of their own; a model of an earlier version has none for them, and
+    the evaluation's then counts.
+    """
+    from core.evaluate import CalibrationReport
+    from core.metrics import Calibration
+
+    card, level = scene.run.model_card(), scene.summary.level
+    if level == "image":
+        return Calibration.from_dict(card.get("calibration"))
+    if level in (own := card.get("calibrations") or {}):
+        return Calibration.from_dict(own[level])
+    report = scene.found.calibration_at(level)  # type: ignore[arg-type]
+    return report.frozen if isinstance(report, CalibrationReport) else Calibration()
+
+
+def _decision(scene: Scene) -> Following:
+    from core.metrics import decision_curve
+    from core.plots import decision_figure, empty_figure
+
+    table, made = scene.table, calibration(scene)
+    try:
+        curve: DecisionCurve = decision_curve(
+            table["label"], made.apply(table["score"]), table["patient_id"], samples=500, confidence=scene.summary.confidence
+        )
+    except NotEnoughData as error:
+        return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
+    places = made.apply(scene.sweep.thresholds)
+    chart = decision_figure(curve, threshold=float(made.apply([scene.frozen])[0]), height=HEIGHT)
+    return Following(chart, _follow(layout=dict.fromkeys(("shapes.0.x0", "shapes.0.x1"), rounded(places))))

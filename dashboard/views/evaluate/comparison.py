@@ -1,0 +1,195 @@
+"""Another run on the same images: paired differences, both curves; and published figures where they compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import LabError, NotEnoughData
+from core.metrics import Interval
+from dashboard.cache import results
+from dashboard.state import services, widgets
+from dashboard.ui import components, html_tables
+from dashboard.views.evaluate import split_scoring
+from dashboard.views.evaluate.charts import curves
+from dashboard.views.evaluate.context import SPLITS, Scene
+
+if TYPE_CHECKING:
+    from core.evaluate import Comparison
+    from core.evaluate.baselines import Baseline
+    from core.runs import Run
+
+MOST = 5  # runs on the ROC chart besides the two that are compared: more colours cannot be told apart
+HELP = """
+Scores of two models on one image go up and down together, so their difference is known far better than two intervals side by
+side suggest. **DeLong** tests the difference of the two AUCs; the **bootstrap** draws the same patients for both runs; the
+**exact test** looks only at images that the two runs decide differently, and the interval beside it leaves out 0 only where the
+test does (Fay and Lumbard, 2021). Sensitivity and specificity are each run's own, at its
+own threshold in use.
+
+A p value says how surprising the difference would be if the runs were equally good. It does not say that a difference matters,
+and after trying many runs the best one looks better than it is.
+"""
+
+
+def comparing(scene: Scene) -> None:
+    """Choose a run; the paired comparison, or the reason why there is none. Below: published figures."""
+    others = [run for run in services.runs() if run.name != scene.run.name and services.has_model(run)]
+    if not others:
+        st.info("There is no other trained run to compare with.", icon=":material/info:")
+    else:
+        _other(scene, [run.name for run in others])
+    published(scene)
+
+
+def _not_scored(other: Run, split: str) -> None:
+    """That there is nothing to compare with yet, and the button that scores it here; a test set is not opened in passing."""
+    if split == "test":
+        st.info(
+            f"The test set of {components.plain(other.name)} has not been opened. Choose that run above to open it, once you "
+            "are done choosing.",
+            icon=":material/lock:",
+        )
+        return
+    task = results.evaluation_task(other, split)
+    if task is not None and task.running:
+        split_scoring.scoring(other, split)
+        return
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    st.info(
+        f"{components.plain(other.name)} has not been scored on its {SPLITS[split].lower()} set yet.", icon=":material/info:"
+    )
+    if st.button(
+        f"Score {components.plain(other.name)}",
+        icon=":material/play_arrow:",
+        type="primary",
+        key=f"evaluate:score_other:{other.name}",
+    ):
+        split_scoring.score(other, split)
+
+
+def _other(scene: Scene, names: list[str]) -> None:
+    left, right = html_tables.halves("comparing", (300, 600))
+    with left:
+        name = widgets.select("Compare with", names, f"evaluate:other:{scene.run.name}", default=_likely(scene, names))
+        with components.errors_shown():
+            other = results.evaluation(services.open_run(name), scene.found.split)
+            if other is None:
+                _not_scored(services.open_run(name), scene.found.split)
+                return
+            level = other.levels[scene.level]
+            if isinstance(level, str):
+                st.info(html_tables.said(f"{name}: {level}"), icon=":material/info:")
+                return
+            second = Scene(services.open_run(name), other, level)
+            try:
+                found = results.comparison(scene.run, second.run, scene.found, other, scene.level)
+            except LabError as error:
+                st.warning(html_tables.said(str(error)), icon=":material/block:")
+                return
+            _overlay(scene, second, [each for each in names if each != name])
+    with right:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(verdict(found), width="stretch")
+            with st.popover("What is this?", icon=":material/help:"):
+                st.markdown(HELP)
+        for warning in found.warnings:
+            st.warning(html_tables.said(warning), icon=":material/update:")
+        rows = [[title, a, b, change, p or "–", note] for title, a, b, change, p, note in found.table_rows()]
+        html_tables.table(["Figure", found.first, found.second, "Difference", "p", "Test"], rows)
+        st.caption(f"{found.matching}. A difference is {found.second} less {found.first}, with its 95% interval.")
+
+
+def _likely(scene: Scene, names: list[str]) -> str:
+    """The first run that has scored an image of this one; the first of all where there is none."""
+    mine = set(scene.found.predictions["path"])
+    for name in names:
+        try:
+            other = results.evaluation(services.open_run(name), scene.found.split)
+        except LabError:
+            continue
+        if other is not None and mine & set(other.predictions["path"]):
+            return name
+    return names[0]
+
+
+def verdict(found: Comparison) -> str:
+    """Which run tells better, by DeLong's paired test."""
+    delong = found.figures.auc
+    if isinstance(delong, str):
+        return delong
+    change = delong.difference
+    words = f"AUC {delong.second.value:.3f} against {delong.first.value:.3f}: a difference of {change:+.3f}, p "
+    words += html_tables.p_value(delong.p).replace("0.", "= 0.", 1) if delong.p >= 0.001 else "< 0.001"
+    if change.low <= 0 <= change.high:
+        return f"{words}. **Neither run is shown to be better.**"
+    return f"{words}. **{components.plain(found.second if change.value > 0 else found.first)} is better** on these images."
+
+
+def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
+    """ROC curves of both runs, and of as many others as are wanted."""
+    from core.plots import empty_figure, roc_figure
+
+    chosen = widgets.pills("More runs on the chart", others, f"evaluate:others:{scene.run.name}") if others else []
+    more = [found for name in chosen[:MOST] if (found := _scene_of(scene, name)) is not None]
+    try:
+        band = curves(scene)[1]
+        shown = {each.run.name: curves(each)[0] for each in (scene, second, *more)}
+        chart = roc_figure(shown, band=band, height=400)
+    except NotEnoughData as error:
+        chart = empty_figure(str(error).split(".")[0], height=400)
+    components.figure(chart, "evaluate:compare", alt=f"ROC curves of {2 + len(more)} runs")
+    if len(chosen) > MOST:
+        st.caption(f"The chart holds {MOST + 2} runs at most: the first {MOST} of those chosen are shown.")
+    if more:
+        st.caption("Differences and tests are of the two runs compared. The best of many runs looks better than it is.")
+
+
+def _scene_of(scene: Scene, name: str) -> Scene | None:
+    """Another run on the same split and images, at the same level; None, and the reason on the page, where there is none."""
+    run = services.open_run(name)
+    found = results.evaluation(run, scene.found.split)
+    if found is None:
+        _not_scored(run, scene.found.split)
+        return None
+    level = found.levels[scene.level]
+    if isinstance(level, str):
+        st.info(html_tables.said(f"{name}: {level}"), icon=":material/info:")
+        return None
+    if set(found.predictions["path"]) != set(scene.found.predictions["path"]):
+        st.info(f"{components.plain(name)} was scored on other images, so its curve does not compare.", icon=":material/block:")
+        return None
+    return Scene(run, found, level)
+
+
+# ---------------------------------------------------------------- published figures
+
+
+def published(scene: Scene) -> None:
+    """Figures from papers, only where data set and split are the same; else one sentence why."""
+    found = scene.found.baselines
+    st.markdown("## Published figures", anchors=False)
+    if isinstance(found, str):
+        st.markdown(f"{found[:1].upper()}{found[1:]}.".replace("..", "."))
+        return
+    rows = [_row(scene, each) for each in found]
+    html_tables.table(["Published", "Level", "Metric", "Value", "This run", "Source"], rows)
+    st.caption("On the same data set and the split that it came with. Other preprocessing, other exclusions: read the source.")
+
+
+def _row(scene: Scene, each: Baseline) -> list[Interval | str | None]:
+    summary = scene.found.levels.get(each.level)
+    own: Interval | str | None = None
+    if summary is not None and not isinstance(summary, str) and each.metric in summary.figures:
+        own = summary[each.metric]
+    value = f"{each.value:.3f} {each.spread}".strip()
+    return [
+        each.model,
+        each.level,
+        "ROC AUC" if each.metric == "auc" else each.metric,
+        value,
+        own,
+        f"{each.source} {each.link}",
+    ]

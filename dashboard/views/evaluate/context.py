@@ -1,0 +1,136 @@
+"""What the Evaluate page looks at, and what is computed of it: once, and shared by all sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import streamlit as st
+
+from dashboard.cache import results
+from dashboard.state import services
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.evaluate import Evaluation
+    from core.metrics import Summary, ThresholdRule
+    from core.metrics.sweep import Sweep
+    from core.runs import Run
+
+T = TypeVar("T")
+
+SPLITS = {"val": "Validation", "test": "Test"}
+LEVELS = {"image": "Image", "breast": "Breast", "patient": "Patient"}
+UNITS = {"image": "images", "breast": "breasts", "patient": "patients"}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A split of a run at one level (image, breast, patient)."""
+
+    run: Run
+    found: Evaluation
+    summary: Summary
+
+    @property
+    def level(self) -> str:
+        return self.summary.level
+
+    @property
+    def units(self) -> str:
+        """What is counted, in words."""
+        return UNITS[self.level]
+
+    @property
+    def patients_known(self) -> bool:
+        """Whether anybody knows whose the images are; without, the pages speak of images only."""
+        return results.patients_known(self.run)
+
+    @property
+    def people(self) -> str:
+        """What intervals take for independent, in words."""
+        return "patients" if self.patients_known else "images"
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """model.json as it is now. Raises BadRun."""
+        return self.run.model_card()
+
+    @cached_property
+    def frozen(self) -> float:
+        """The threshold that the model decides with at this level now, whatever the stored figures were made with.
+
+        Scores of other weights are judged at the threshold that was frozen with them.
+        """
+        return self.now(self.summary)
+
+    def now(self, summary: Summary) -> float:
+        """The threshold at this summary's level as it is frozen now; as `frozen`."""
+        from core.metrics import frozen_thresholds
+
+        found = frozen_thresholds(self.card).get(summary.level, "") if self.same_weights else ""  # type: ignore[call-overload]
+        return summary.threshold if isinstance(found, str) else float(found)
+
+    @property
+    def same_weights(self) -> bool:
+        """Whether the model as it is made these scores."""
+        return self.found.weights_sha256 == str(self.card.get("weights_sha256", ""))
+
+    @cached_property
+    def rule(self) -> ThresholdRule | None:
+        """The rule behind `frozen`; None where nobody wrote it down. Raises BadRun."""
+        from core.evaluate.thresholds import frozen_rule
+
+        return frozen_rule(self.card) if self.same_weights else self.found.rule
+
+    @property
+    def key(self) -> str:
+        """Changes when anything that can be computed of the scene does."""
+        found = self.found
+        scored = (self.run.path, found.split, found.opened, found.last_opened, found.weights_sha256)
+        return ":".join(map(str, (*scored, self.level, self.frozen, hash(str(self.card.get("calibration"))))))
+
+    @property
+    def choice(self) -> str:
+        """Under this name the explored threshold is kept: for one model and level, whatever the split."""
+        return f"evaluate:threshold:{self.run.name}:{self.found.weights_sha256[:8]}:{self.level}"
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a unit of the level: patient_id, label, score."""
+        from core.metrics import at_level
+
+        return once("table", self, lambda: at_level(self.found.predictions, self.level))  # type: ignore[arg-type]
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """Counts and shares at every threshold of the slider."""
+        from core.metrics.sweep import sweep, threshold_grid
+
+        def make() -> Sweep:
+            table = self.table
+            grid = threshold_grid(table["score"], self.frozen)
+            confidence = self.summary.confidence
+            return sweep(table["label"], table["score"], table["patient_id"], grid, confidence=confidence)
+
+        return once("sweep", self, make)
+
+    @property
+    def threshold(self) -> float:
+        """Where the slider stands: the frozen threshold until it was moved; always one of the sweep's."""
+        kept = services.recall(self.choice)
+        return float(self.sweep.thresholds[self.sweep.nearest(kept)]) if isinstance(kept, int | float) else self.frozen
+
+
+def once(what: str, scene: Scene, make: Callable[[], T]) -> T:
+    """What `make` gives for this scene; made once, then shared. Not to be changed by who gets it."""
+    made: T = _made(what, scene.key, make)
+    return made
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _made(what: str, key: str, _make: Callable[[], Any]) -> Any:
+    return _make()

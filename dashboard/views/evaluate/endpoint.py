@@ -1,0 +1,58 @@
+"""The primary endpoint on Evaluate: declared before the test set is opened, and told afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import BadRun
+from dashboard.cache import results
+from dashboard.ui import components
+from dashboard.views.evaluate.context import LEVELS
+
+if TYPE_CHECKING:
+    from core.runs import Run
+
+
+def declared(run: Run) -> None:
+    """What was declared, in a sentence."""
+    from core.evaluate.endpoint import read_declared
+
+    try:
+        found = read_declared(run.path)
+    except BadRun as error:
+        components.show_error(error)
+        return
+    icon = ":material/flag:" if found.before else ":material/outlined_flag:"
+    st.markdown(f"{icon} {components.plain(found.words)}")
+
+
+def form(run: Run) -> None:
+    """Which figure counts, chosen before the test set is opened; the last choice before the opening stays."""
+    from core.evaluate.endpoint import declare, read_declared, rule_of_run, rule_words
+    from core.metrics import TITLES
+
+    try:
+        found = read_declared(run.path)
+        rule = rule_words(rule_of_run(run))
+    except BadRun as error:
+        components.show_error(error)
+        return
+    if found.endpoint is None:
+        st.markdown(":material/outlined_flag: No primary endpoint is declared. Name the figure that counts before you see any.")
+    else:
+        st.markdown(f":material/flag: {components.plain(found.words)}")
+    levels = LEVELS if results.patients_known(run) else {"image": LEVELS["image"]}
+    with st.popover("Declare the primary endpoint", icon=":material/flag:"):
+        metric = st.selectbox("Figure", list(TITLES), format_func=TITLES.__getitem__, key="evaluate:endpoint:metric")
+        level = st.selectbox("By", list(levels)[::-1], format_func=levels.__getitem__, key="evaluate:endpoint:level")
+        reason = st.text_input("Why this one (optional, for the report)", key="evaluate:endpoint:reason", max_chars=500)
+        st.caption(
+            f"Figures at a threshold use the rule that is frozen: {rule}. Once the test set is opened, the declaration stays; "
+            "a later one is written down as a change."
+        )
+        if st.button("Declare", type="primary", key="evaluate:endpoint:declare"):
+            with components.errors_shown():
+                declare(run, metric, level, reason=reason)
+                st.rerun()

@@ -1,0 +1,70 @@
+"""Evaluate: how good a run's model is, with intervals, and what a threshold does to its decisions."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard.cache import results
+from dashboard.state import widgets
+from dashboard.ui import components
+from dashboard.views.evaluate import parts, split_scoring, threshold_slider
+from dashboard.views.evaluate.context import LEVELS, SPLITS, Scene
+
+
+def show() -> None:
+    """Run, split and level first; then the split's figures, or the way to have it scored."""
+    left, middle, right = st.columns([4, 3, 4])
+    with left:
+        run = components.run_picker(with_model=True)
+    if run is None:
+        return
+    with middle:
+        split = widgets.segmented("Split", SPLITS, "evaluate:split")
+    with right:
+        levels = LEVELS if results.patients_known(run) else {"image": LEVELS["image"]}
+        level = widgets.segmented(
+            "Count per", levels, "evaluate:level", help="Scores of one breast, or one patient, are averaged."
+        )
+    task = results.evaluation_task(run, split)
+    scoring = task is not None and task.running
+    try:
+        found = results.evaluation(run, split)
+    except LabError as error:
+        if scoring:
+            split_scoring.scoring(run, split)
+        else:
+            split_scoring.damaged(run, split, error)
+        return
+    if scoring:
+        split_scoring.scoring(run, split)
+    elif found is None:
+        if task is not None and task.state == "failed":
+            components.show_error(task.error)
+        split_scoring.not_scored(run, split)
+    if found is None:
+        return
+    split_scoring.about(run, found)
+    summary = found.levels[level]
+    if isinstance(summary, str):
+        st.info(summary, icon=":material/info:")
+        return
+    studio(Scene(run, found, summary))
+
+
+@st.fragment
+@components.errors_shown()
+def studio(scene: Scene) -> None:
+    """The threshold and everything below it; only this runs again when the slider has moved or another part is chosen."""
+    components.require_there(scene.run)
+    threshold_slider.dial(scene)
+    with st.container(key="evaluate_parts", horizontal=True, vertical_alignment="center"):
+        part = parts.choose()
+    with components.errors_shown():
+        part(scene)
+
+
+with components.page(
+    "Evaluate", "How good the model is on images it has never seen, and what a threshold does to its decisions."
+):
+    show()

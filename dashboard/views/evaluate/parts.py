@@ -1,0 +1,46 @@
+"""The parts of the Evaluate page, in five groups, and which of them is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dashboard.state import services, widgets
+from dashboard.views.evaluate import (
+    calibration,
+    cases,
+    charts,
+    comparison,
+    patients,
+    reader,
+    screening,
+    subgroups,
+    tables,
+    thresholds,
+)
+from dashboard.views.evaluate.context import Scene
+
+Part = Callable[[Scene], None]
+GROUPS: Mapping[str, Mapping[str, Part]] = {
+    "Overview": {"Curves": charts.charts, "Calibration": calibration.calibrating, "All numbers": tables.figures},
+    "Threshold": {"Choose a threshold": thresholds.choosing, "Screening": screening.screening},
+    "Fairness & shortcuts": {"Subgroups": subgroups.subgroups, "Shortcuts": subgroups.shortcuts, "Patients": patients.patients},
+    "Cases": {"Mistakes": cases.cases, "All images": tables.images},
+    "Compare": {"Compare runs": comparison.comparing, "Reader": reader.reader},
+}
+_GROUP, _PART = "evaluate:group", "evaluate:part:"
+
+
+def choose() -> Part:
+    """The widgets that choose a group and a part of it; gives what draws the part. Each group keeps its own."""
+    group = widgets.segmented("What to look at", list(GROUPS), _GROUP, hide_label=True)
+    parts = GROUPS[group]
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    return parts[widgets.segmented(f"Part of {group}", list(parts), _PART + group, hide_label=True)]
+
+
+def show_next(part: str) -> None:
+    """Show this part when the page is drawn next."""
+    group = next(group for group, parts in GROUPS.items() if part in parts)
+    services.remember(_GROUP, group)
+    services.remember(_PART + group, part)

@@ -1,0 +1,193 @@
+"""Having a split scored, and what is said of it: how many images, when, and how often the test set was looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.evaluate.result import excluded_words
+from core.metrics import frozen_thresholds
+from core.runs.test_set.provenance import read_parent
+from core.wording import OPTIMISTIC
+from dashboard.cache import results
+from dashboard.ui import chance_notices, components, html_tables
+from dashboard.ui.components import number
+from dashboard.views.evaluate import access_list, endpoint, tables
+from dashboard.views.evaluate.context import SPLITS, UNITS
+
+if TYPE_CHECKING:
+    from core.errors import LabError
+    from core.evaluate import Evaluation
+    from core.metrics import Interval
+    from core.runs import Run
+
+
+def not_scored(run: Run, split: str) -> None:
+    """What scoring means, and the button; opening the test set is said as such."""
+    images = int((run.manifest()["split"] == split).sum())
+    if not images:
+        components.empty_state(
+            f"This run has no {SPLITS[split].lower()} images",
+            "Its manifest puts no image into this split. Choose the other split.",
+            icon=":material/inbox:",
+        )
+        return
+    threshold = number(run.model_card().get("threshold"))
+    with st.container(border=True):
+        if split == "test":
+            st.markdown("## The test set has not been opened for this run", anchors=False)
+            st.markdown(
+                f"Use it once, at the very end, when you are done choosing between settings. The threshold **{threshold}** was "
+                "fixed on validation. Each opening is counted and printed in the report."
+            )
+            access_list.summary(run)
+            access_list.models(run)
+            endpoint.form(run)
+            confirmed_opening(run, "Open the test set", "evaluate:start")
+            with st.expander("What its test images were used for"):
+                access_list.table(run)
+        else:
+            st.markdown("## The validation set has not been scored yet", anchors=False)
+            st.markdown(f"Scores {images:,} images with the run's best model; its threshold is **{threshold}**.")
+            if st.button("Score the validation set", type="primary", icon=":material/play_arrow:", key="evaluate:start"):
+                score(run, split)
+
+
+def confirmed_opening(run: Run, label: str, key: str) -> None:
+    """The button that opens the test set, behind a word about what that means and a tick that it is known."""
+    with st.popover(label, icon=":material/lock_open:", type="primary"):
+        st.markdown(
+            f"Run **{components.plain(run.name)}**, threshold **{number(run.model_card().get('threshold'))}**.\n\n"
+            "Its figures on the test set are worth what they say only if nothing is chosen after seeing them: no setting, no "
+            "threshold, no other run. The opening is recorded and cannot be taken back."
+        )
+        sure = st.checkbox("I am done choosing", key=f"{key}:sure")
+        if st.button("Open it", type="primary", icon=":material/lock_open:", key=key, disabled=not sure):
+            score(run, "test")
+
+
+def damaged(run: Run, split: str, error: LabError) -> None:
+    """Why the stored figures cannot be read, and the way to new ones."""
+    components.show_error(error)
+    if split == "test":
+        st.markdown("Scoring the test set anew is counted as one more opening, as far as the count can still be read.")
+        access_list.summary(run)
+        confirmed_opening(run, "Open the test set again", "evaluate:again")
+    elif st.button("Score again", type="primary", icon=":material/refresh:", key="evaluate:again"):
+        score(run, split)
+
+
+def score(run: Run, split: str) -> None:
+    """Score the split in the background."""
+    with components.errors_shown():
+        with st.spinner("Loading the model", show_time=False):
+            results.start_evaluation(run, split)
+        st.rerun()
+
+
+@st.fragment(run_every=0.5)
+@components.errors_shown()
+def scoring(run: Run, split: str) -> None:
+    """Progress while a split is scored; the whole page when it is done."""
+    components.require_there(run)
+    task = results.evaluation_task(run, split)
+    if task is None or not task.running:
+        st.rerun()
+        return
+    components.task_progress(task)
+
+
+def _inherited(run: Run, split: str) -> list[str]:
+    """That the same test set was opened before this run was forked."""
+    parent = read_parent(run.path) if split == "test" else None
+    if parent is None or not parent.opened:
+        return []
+    times = "once" if parent.opened == 1 else f"{parent.opened} times"
+    return [f"{times} more before it was forked from {components.plain(parent.run)}"]
+
+
+def about(run: Run, found: Evaluation) -> None:
+    """What was scored, when and how often; and whether the model has changed since."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if found.synthetic:
+            st.badge("SYNTHETIC", color="orange", help="The demo set: a figure on it says nothing about real mammograms.")
+        whose = f" of {found.patients:,} patients" if results.patients_known(run) else ", of nobody that is known"
+        parts = [f"{found.images:,} images{whose}"]
+        if found.excluded:
+            parts.append(excluded_words(found.excluded))
+        times = "once" if found.opened == 1 else f"{found.opened} times"
+        if found.split == "test":
+            parts.append(f"test set opened **{times}**, last {_day(found.last_opened)}")
+        else:
+            parts.append(f"scored {_day(found.last_opened)}, **{OPTIMISTIC}**")
+        st.markdown(" · ".join(parts + _inherited(run, found.split)), width="stretch")
+        with st.container(horizontal=True, width="content", gap="small"):
+            tables.downloads(run, found)
+            if found.split == "test":
+                _history(run, found)
+                with st.popover("Open again", icon=":material/refresh:"):
+                    st.markdown("Scores the test set anew. It is counted, and the count cannot be taken back.")
+                    if st.button("Open it again", key="evaluate:again"):
+                        score(run, found.split)
+            elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
+                score(run, found.split)
+    if found.split == "test":
+        access_list.models(run)
+        endpoint.declared(run)
+    _outdated(run, found)
+    chance_notices.chance_notice(run)
+    if found.excluded:
+        with st.expander(f"Images that were left out: {len(found.excluded)}"):
+            rows = [
+                {"image": Path(item.path).name, "truth": item.label, "reason": item.reason, "path": item.path}
+                for item in found.excluded
+            ]
+            st.dataframe(rows, hide_index=True)
+
+
+def _outdated(run: Run, found: Evaluation) -> None:
+    """That the model is no longer the one behind the stored figures, where those stand on this page, and what to do."""
+    card = run.model_card()
+    if found.weights_sha256 != str(card.get("weights_sha256", "")):
+        why = found.outdated(card)
+    else:
+        told = {level: summary for level, summary in found.levels.items() if not isinstance(summary, str)}
+        moved = [
+            f"{value:.3f} for {UNITS[level]}"
+            for level, value in frozen_thresholds(card).items()
+            if level in told and not isinstance(value, str) and value != told[level].threshold
+        ]
+        if not moved:
+            return
+        why = (
+            f"The threshold has been chosen again since this split was scored: {', '.join(moved)} now. The slider and all that "
+            "follows it use that; Subgroups, Compare and All numbers still show the earlier one."
+        )
+    task = results.evaluation_task(run, found.split)
+    again = "Open the test set again" if found.split == "test" else "Score again"
+    doing = task is not None and task.running
+    st.warning(f"{why} {'They are being made anew.' if doing else f'{again} for figures of the model as it is.'}")
+
+
+def _history(run: Run, found: Evaluation) -> None:
+    """What the test set was used for, and with which thresholds and weights it was scored, on demand."""
+    with st.popover("History", icon=":material/history:", width="content"):
+        st.markdown("Each look at the test set is a chance to choose with it in view. The report prints this history.")
+        access_list.table(run)
+        st.markdown("**Openings, with the threshold and the weights of each**")
+        rows: list[list[Interval | str | None]] = [
+            [_day(each.when), "scored", f"{each.threshold:.3f}", each.weights_sha256[:8]] for each in found.history
+        ]
+        rows += [
+            [_day(each.when), "threshold chosen again", f"{each.before:.3f} to {each.after:.3f}", each.rule]
+            for each in found.refrozen
+        ]
+        html_tables.table(["When", "What", "Threshold", "Model or rule"], sorted(rows, key=lambda row: str(row[0])))
+        if found.opened > len(found.history):
+            st.caption("Earlier openings were only counted: an earlier version wrote no times.")
+
+
+def _day(iso: str) -> str:
+    return iso.replace("T", " ")[:16] + " UTC"

@@ -1,0 +1,159 @@
+"""Figures as a table, every image as a list, and what can be taken along: predictions and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import BadRun
+from core.files.untrusted import read_bytes
+from core.runs.test_set.accesses import LABELS
+from dashboard.cache import results
+from dashboard.state import sealing
+from dashboard.ui import components, html_tables
+from dashboard.ui.components import duration
+from dashboard.views.evaluate.cases import explain, judged
+from dashboard.views.evaluate.context import Scene
+
+if TYPE_CHECKING:
+    from core.evaluate import Evaluation
+    from core.runs import Run
+
+
+LARGEST = 1 << 28  # bytes of a download
+
+
+def figures(scene: Scene) -> None:
+    """The table of all figures at the threshold in use."""
+    summary = scene.summary
+    rows = [
+        [title, value, interval, note]
+        for title, value, interval, note in summary.table_rows(patients_known=scene.patients_known)
+    ]
+    html_tables.table(["Figure", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
+    made = f"the threshold in use, {summary.threshold:.3f}"
+    if summary.threshold != scene.frozen:
+        made = f"the earlier threshold {summary.threshold:.3f} (in use now: {scene.frozen:.3f})"
+    st.caption(
+        f"At {made}, wherever the slider stands, by {scene.units}. "
+        + (
+            f"Patients, never images, are resampled {summary.samples:,} times: {summary.patients:,} patients, "
+            f"{summary.malignant_patients:,} with a malignant and {summary.benign_patients:,} with a benign {summary.level}."
+            if scene.patients_known
+            else f"Images are resampled {summary.samples:,} times: whose they are is not known, intervals may be narrow."
+        )
+    )
+
+
+def images(scene: Scene) -> None:
+    """Every scored image; click a heading to sort, a row to explain it."""
+    found, threshold = scene.found, scene.threshold
+    table = judged(scene)
+    sealing.of_run(LABELS, "Evaluate", scene.run, table["path"])
+    called = table["unit_score"] >= threshold
+    malignant = table["unit_label"] == "malignant"
+    shown = table.assign(
+        image=[Path(path).name for path in table["path"]],
+        decision=called.map({True: "malignant", False: "benign"}),
+        outcome=[_outcome(*pair) for pair in zip(malignant, called, strict=True)],
+    )[["image", "patient_id", "laterality", "view", "label", "score", "unit_score", "decision", "outcome"]]
+    if scene.level == "image":
+        shown = shown.drop(columns="unit_score")
+    state = st.dataframe(
+        shown,
+        hide_index=True,
+        key=f"evaluate:table:{found.run}:{found.split}:{scene.level}",
+        on_select="rerun",
+        selection_mode="single-row",
+        height=420,
+        column_config={
+            "image": st.column_config.TextColumn("Image", width="medium"),
+            "patient_id": "Patient",
+            "laterality": "Side",
+            "view": "View",
+            "label": "Truth",
+            "score": st.column_config.NumberColumn("Score", format="%.3f"),
+            "unit_score": st.column_config.NumberColumn(f"Score of the {scene.level}", format="%.3f"),
+            "decision": "Decision",
+            "outcome": "Outcome",
+        },
+    )
+    rows = state["selection"]["rows"]
+    if st.button(
+        "Explain the selected image" if rows else "Select a row to explain its image",
+        icon=":material/blur_on:",
+        disabled=not rows,
+        key="evaluate:explain",
+    ):
+        explain(str(table["path"].iloc[rows[0]]), found.split)
+
+
+def _outcome(malignant: bool, called: bool) -> str:
+    if malignant:
+        return "found" if called else "missed cancer"
+    return "false alarm" if called else "cleared"
+
+
+def content_of(path: Path) -> bytes:
+    """A file of a run, to be downloaded. Raises BadRun."""
+    try:
+        return read_bytes(path, LARGEST)
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise BadRun(f"{path}: cannot be read ({words}). Reload the page: the run may have been deleted or renamed.") from error
+
+
+def downloads(run: Run, found: Evaluation) -> None:
+    """What can be taken along, as buttons in a row: the report as one HTML file, and the predictions as CSV."""
+    with st.popover("Report", icon=":material/description:", key="evaluate:report_popover"):
+        st.markdown("One HTML file with data, recipe, curves, figures with intervals and heatmaps. It opens without internet.")
+        report(run)
+    st.download_button(
+        "CSV",
+        lambda: content_of(run.path / "predictions" / f"{found.split}.csv"),
+        f"{run.name}-{found.split}.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="evaluate:csv",
+        help=f"The scores of {found.images:,} images, a row an image: path, patient, side, view, label, split, score, and what "
+        "else is known of it.",
+    )
+
+
+@components.errors_shown()
+def report(run: Run) -> None:
+    """Make the report in the background, then offer it."""
+    task = results.report_task(run)
+    path = run.path / "report.html"
+    if task is not None and task.running:
+        st.fragment(_report_progress, run_every=1.0)(run)
+        return
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    with st.container(horizontal=True):
+        if path.is_file():
+            st.download_button(
+                "Download report",
+                content_of(path),
+                f"{run.name}-report.html",
+                "text/html",
+                icon=":material/download:",
+                on_click="ignore",
+                key="evaluate:report",
+            )
+        if st.button(
+            "Make it again" if path.is_file() else "Make the report", icon=":material/description:", key="evaluate:make"
+        ):
+            results.start_report(run)
+            st.rerun()
+
+
+def _report_progress(run: Run) -> None:
+    task = results.report_task(run)
+    if task is None or not task.running:
+        st.rerun()
+        return
+    st.markdown(f":material/hourglass_top: Writing the report, {duration(task.seconds)} so far")

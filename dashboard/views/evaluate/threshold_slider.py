@@ -1,0 +1,129 @@
+"""The threshold slider and the figures at the threshold. The browser moves both; the page hears when the hand rests.
+
+The slider's grid travels to the browser once, with every figure at each of its steps, so that a moving hand waits for no
+server. Charts join in through `components.figure(..., follow=...)`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from core.metrics import MIN_PATIENTS, Interval
+from dashboard.state import services
+from dashboard.ui.image_components import component
+from dashboard.views.evaluate.context import Scene, once
+
+if TYPE_CHECKING:
+    from core.metrics.sweep import Shares
+
+KEY = "evaluate:dial"
+_dial = component(
+    "dial",
+    html='<div class="dial"><div class="line"><span>Threshold</span><output class="value"></output><span class="badge"></span>'
+    '<span class="words"></span><button class="reset" hidden>Back to the one in use</button></div>'
+    '<div class="slide"><input type="range" aria-label="Threshold"><div class="marks"><div class="mark"></div></div></div>'
+    '<div class="cards"></div></div>',
+    uses=("live",),
+)
+
+SHARES = {
+    "sensitivity": ("Sensitivity", "Of the malignant {units}, the share that is flagged as malignant."),
+    "specificity": ("Specificity", "Of the benign {units}, the share that is not flagged."),
+    "ppv": (
+        "PPV",
+        "Of those flagged as malignant, the share that is malignant. It holds for this data set's share of malignant {units}.",
+    ),
+    "npv": ("NPV", "Of those not flagged, the share that is benign. It holds for this data set's share of malignant {units}."),
+}
+STORED = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "precision"}  # names in a Summary
+
+
+def dial(scene: Scene) -> None:
+    """The slider with its cards. What was chosen is kept; the frozen threshold is no choice."""
+    data = once("dial", scene, lambda: {"dial": KEY} | steps(scene))
+    index = scene.sweep.nearest(scene.threshold)
+    _dial(data=data | {"words": _words(scene), "index": index}, key=KEY, on_changed_change=lambda: _moved(scene))
+
+
+def _moved(scene: Scene) -> None:
+    value = st.session_state[KEY]["changed"]
+    services.remember(scene.choice, None if value is None or float(value) == scene.frozen else float(value))
+
+
+def explore(scene: Scene, threshold: float | None) -> None:
+    """Put the slider here; None goes back to the frozen threshold."""
+    services.remember(scene.choice, threshold)
+
+
+def _words(scene: Scene) -> str:
+    rule = scene.rule
+    how = ""
+    if rule is not None:
+        how = {
+            "sensitivity": f" for a sensitivity of {rule.target:.2f}",
+            "youden": ", where sensitivity + specificity is highest",
+            "cost": f", with a missed cancer as {rule.cost_ratio:g} false alarms",
+        }[rule.kind]
+    whose = "The model's own" if scene.same_weights else "That of the model that made these scores"
+    return f"{whose}, chosen on validation{how}."
+
+
+def steps(scene: Scene) -> dict[str, Any]:
+    """Grid, the place of the frozen threshold in it, and the cards with a value for each step."""
+    found, summary = scene.sweep, scene.summary
+    frozen = found.nearest(scene.frozen)
+    area = summary["auc"]
+    fixed = isinstance(area, Interval)
+    cards: list[dict[str, Any]] = [
+        {
+            "name": "auc",
+            "title": "ROC AUC",
+            "help": "The chance that a malignant one scores above a benign one. No threshold moves it.",
+            "values": [area.value if isinstance(area, Interval) else None],
+            "lows": [area.low] if isinstance(area, Interval) else None,
+            "highs": [area.high] if isinstance(area, Interval) else None,
+            "note": "" if fixed else area,
+        }
+    ]
+    for name, (title, help) in SHARES.items():
+        shares: Shares = getattr(found, name)
+        values, lows, highs = (rounded(column) for column in (shares.value, shares.low, shares.high))
+        note = _note(scene, name)
+        stored = summary[STORED[name]] if name in STORED else None
+        # At the frozen threshold the page says what evaluation.json says, if that is what it was made with.
+        if isinstance(stored, Interval) and summary.threshold == scene.frozen:
+            values[frozen], lows[frozen], highs[frozen] = stored.value, stored.low, stored.high
+        card = {"name": name, "title": title, "help": help.format(units=scene.units)}
+        cards.append(card | {"values": values, "lows": lows, "highs": highs, "note": note})
+    called = (found.tp + found.fp).tolist()
+    cards.append(
+        {
+            "name": "called",
+            "title": "Flagged as malignant",
+            "help": f"How many of the {summary.rows:,} {scene.units} would be recalled.",
+            "values": [f"{count:,}" for count in called],
+            "detail": [f"{count / summary.rows:.1%} of {summary.rows:,}" for count in called],
+            "note": "",
+        }
+    )
+    return {"grid": found.thresholds.tolist(), "frozen": frozen, "cards": cards}
+
+
+def _note(scene: Scene, name: str) -> str:
+    """Why a share is not told: the rules of core.metrics.summary, for every threshold alike."""
+    about = {"sensitivity": ("malignant",), "specificity": ("benign",)}.get(name, ("malignant", "benign"))
+    for label in about:
+        patients = getattr(scene.summary, f"{label}_patients")
+        if patients < MIN_PATIENTS:
+            if not scene.patients_known:
+                return f"{patients} {label} images: too few, at least {MIN_PATIENTS} needed"
+            return f"{patients} patients with {label} {scene.units}: too few, at least {MIN_PATIENTS} needed"
+    return ""
+
+
+def rounded(values: Any, digits: int = 5) -> list[float | None]:
+    """Numbers for the browser; None where there is none."""
+    return [None if number != number else number for number in np.round(np.asarray(values, dtype=np.float64), digits).tolist()]

@@ -1,0 +1,150 @@
+"""Which threshold a rule would choose on validation, a look at it, and freezing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import NotEnoughData
+from core.metrics import Interval, ThresholdRule
+from dashboard.cache import results
+from dashboard.state import widgets
+from dashboard.ui import components, html_tables
+from dashboard.ui.components import number
+from dashboard.views.evaluate.context import Scene
+from dashboard.views.evaluate.threshold_slider import explore
+
+if TYPE_CHECKING:
+    from core.metrics.sweep import Shares
+
+RULES = {"sensitivity": "Target sensitivity", "youden": "Youden", "cost": "Costs"}
+HELP = {
+    "sensitivity": "The highest threshold that still finds this share of the malignant. Usual for screening, where a miss "
+    "weighs most.",
+    "youden": "Where sensitivity + specificity is highest: a miss weighs as much as a false alarm, at a prevalence of a half. "
+    "Seldom what a clinic wants; often what papers report.",
+    "cost": "The lowest expected cost, where one missed cancer weighs as much as so many false alarms, at the prevalence of "
+    "those who will be examined.",
+}
+
+
+def choosing(scene: Scene) -> None:
+    """On validation: rule, what it gives, and the button that freezes it. On the test set: why not here."""
+    if scene.found.split != "val":
+        st.info(
+            "A threshold is chosen on validation, never here: on the test set it would be fitted to the images that judge it. "
+            "Switch to Validation to choose one.",
+            icon=":material/lock:",
+        )
+        return
+    left, right = html_tables.halves("choosing", (290, 290))
+    with left:
+        rule = chosen_rule()
+        st.caption(HELP[rule.kind])
+    with right:
+        try:
+            value = rule.choose(scene.table["label"], scene.table["score"])
+        except NotEnoughData as error:
+            st.info(str(error), icon=":material/info:")
+            return
+        outcome(scene, value)
+        freezing(scene, rule, value)
+
+
+def chosen_rule() -> ThresholdRule:
+    """The rule that the widgets say; kept across pages."""
+    kind = widgets.segmented("Rule", RULES, "evaluate:rule")
+    if kind == "sensitivity":
+        target = widgets.slider("Target sensitivity", 0.5, 1.0, 0.01, "evaluate:target", default=0.9, format="%.2f")
+        return ThresholdRule("sensitivity", target=target)
+    if kind == "youden":
+        return ThresholdRule("youden")
+    cost = widgets.slider("A missed cancer weighs as many false alarms as", 1.0, 200.0, 1.0, "evaluate:cost", default=10.0)
+    words = {"": "As in these images", "0.005": "0.5% (screening)", "0.02": "2%", "0.1": "10% (assessment)"}
+    share = widgets.segmented("Prevalence of those examined", words, "evaluate:cost_prevalence")
+    return ThresholdRule("cost", cost_ratio=cost, prevalence=float(share) if share else None)
+
+
+def outcome(scene: Scene, value: float) -> None:
+    """What this threshold does on validation, beside the frozen one."""
+    from core.metrics.sweep import sweep
+
+    table, confidence = scene.table, scene.summary.confidence
+    both = [
+        sweep(table["label"], table["score"], table["patient_id"], [threshold], confidence=confidence)
+        for threshold in (value, scene.frozen)
+    ]
+    rows: list[list[Interval | str | None]] = [["Threshold", number(value), number(scene.frozen)]]
+    for name, title in (("sensitivity", "Sensitivity"), ("specificity", "Specificity"), ("ppv", "PPV"), ("npv", "NPV")):
+        rows.append([title, *(_only(getattr(found, name)) for found in both)])
+    rows.append(["Flagged as malignant", *(f"{int(found.tp[0] + found.fp[0]):,} of {scene.summary.rows:,}" for found in both)])
+    html_tables.table(["On validation", "by this rule", "in use now"], rows, stacked=True)
+    st.caption(
+        f"By {scene.units}. Both thresholds were chosen on validation, the very {scene.units} that are counted here, so both "
+        "columns are optimistic; the test set will show."
+    )
+
+
+def _only(shares: Shares) -> Interval | str:
+    value = float(shares.value[0])
+    return "–" if value != value else Interval(value, float(shares.low[0]), float(shares.high[0]))
+
+
+def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
+    """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
+    from core.evaluate.thresholds import is_frozen
+
+    run = scene.run
+    opened = _opened(scene)
+    already = scene.same_weights and is_frozen(scene.card, rule, scene.found.predictions)
+    press = False
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Try on the slider",
+            icon=":material/visibility:",
+            key="evaluate:look",
+            help="Moves the slider there; the model keeps its own threshold.",
+            on_click=lambda: explore(scene, value),
+        )
+        sure = True
+        if already:
+            st.badge("This is what is in use", icon=":material/lock:")
+        elif opened:
+            with st.popover("Use it all the same", icon=":material/warning:"):
+                times = "once" if opened == 1 else f"{opened} times"
+                st.markdown(
+                    f"The test set of this run has been opened **{times}**. A threshold chosen now is chosen with it in view: "
+                    "its test figures are no longer unbiased. If you continue, this is recorded and printed in the report."
+                )
+                sure = st.checkbox("I understand; record it", key="evaluate:reopen")
+                press = st.button("Use and record it", type="primary", disabled=not sure, key="evaluate:freeze")
+        else:
+            press = st.button("Use this threshold", type="primary", icon=":material/lock:", key="evaluate:freeze")
+    st.caption(
+        "This chooses a threshold by this rule"
+        + (" for images, breasts and patients, each" if scene.patients_known else "")
+        + " on validation, and stores it with the model. "
+        + (f"In use now: {_words(scene.rule)}." if scene.rule else "")
+    )
+    if press:
+        with components.errors_shown():
+            results.freeze_threshold(run, rule, reopen=bool(opened) and sure)
+            explore(scene, None)
+            st.rerun()
+
+
+def _opened(scene: Scene) -> int:
+    from core.runs.test_set.provenance import openings
+
+    return openings(scene.run.path)
+
+
+def _words(rule: ThresholdRule) -> str:
+    """A rule in words."""
+    if rule.kind == "sensitivity":
+        return f"a target sensitivity of {rule.target:.2f}"
+    if rule.kind == "youden":
+        return "Youden's index"
+    at = "" if rule.prevalence is None else f" at a prevalence of {rule.prevalence:.1%}"
+    return f"costs, a missed cancer as {rule.cost_ratio:g} false alarms{at}"

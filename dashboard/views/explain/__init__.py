@@ -1,0 +1,1 @@
+"""The Explain page and its parts."""

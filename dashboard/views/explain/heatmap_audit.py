@@ -1,0 +1,340 @@
+"""The audit of a run's heatmaps on the Explain page: started here, worked on in the background, shown with its worst cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from core.errors import LabError
+from core.runs.test_set.accesses import HEATMAPS
+from dashboard.access.paths import require_allowed
+from dashboard.cache import images, results
+from dashboard.state import sealing, services, widgets
+from dashboard.state.services import Report, Task, stamp
+from dashboard.ui import components, html_tables, image_components
+from dashboard.ui.image_components import Tile
+
+if TYPE_CHECKING:
+    from core.heatmap_audit import Case, Figure, HeatmapAudit, MethodAudit
+    from core.runs import Run
+
+SPLITS = {"val": "Validation", "test": "Test"}
+LIMITS = {"100": "100 images", "300": "300 images", "": "all images"}
+WORST = 8
+SIDE = 420  # px, of a tile's picture
+LOCATED = {"hit": "Peak in or near it", "hit_exact": "Peak in it", "energy": "Energy in it", "iou_area": "IoU"}
+WHAT = (
+    "Compares the maps with the lesions that the manifest knows, with chance, with random maps and with the breast's mere "
+    "shape; asks whether the score rests on what they mark, and whether they change when the network forgets what it learned."
+)
+
+
+def show(run: Run, split: str = "val") -> None:
+    """The audits of this run: choose one of those there are, or start another."""
+    left, right = st.columns(2, vertical_alignment="bottom")
+    with left:
+        chosen = audited(run, split)
+    task = services.task(_name(run))
+    with right:
+        if task is None or not task.running:
+            starting(run, chosen)
+    if task is not None and task.running:
+        working(run)
+        return
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    if task is not None and task.state == "stopped":
+        words = f"Stopped after {task.done} of {task.total}. The next audit of the same images goes on from there."
+        st.info(words, icon=":material/stop_circle:")
+    found = audit_of(run, chosen)
+    if found is None:
+        components.empty_state("These heatmaps have not been audited", WHAT, icon=":material/fact_check:")
+        return
+    told(run, found)
+
+
+def audited(run: Run, split: str) -> str:
+    """The images whose audit is looked at: the run's own splits, and other data sets that were audited."""
+    from core.heatmap_audit import audited_splits
+
+    opened = results.evaluation(run, "test") is not None
+    own = {name: title for name, title in SPLITS.items() if name == "val" or opened}
+    others = {name: name.removeprefix("external-") for name in audited_splits(run) if name not in SPLITS and name != "train"}
+    return widgets.segmented("Images", own | others, "audit:split", default=split if split in own else "val")
+
+
+def audit_of(run: Run, split: str) -> HeatmapAudit | None:
+    """What the last audit of these images wrote, re-read when the file changes; None when there is none. Raises BadRun."""
+    from core.heatmap_audit.store import audit_path
+
+    return _audit(str(run.path), split, stamp(audit_path(run, split)))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _audit(path: str, split: str, changed: int) -> HeatmapAudit | None:
+    from core.heatmap_audit import read_heatmap_audit
+    from core.runs.run import Run
+
+    return read_heatmap_audit(Run(Path(path)), split)
+
+
+# ---------------------------------------------------------------- starting one
+
+
+def starting(run: Run, split: str) -> None:
+    """The button, and beside it what may be chosen."""
+    from core.gradcam import AUTO, METHODS, SLOW
+
+    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"):
+        with st.popover("Options", icon=":material/tune:"):
+            chosen = widgets.pills("Methods (none: what fits the architecture)", list(METHODS), "audit:methods")
+            if set(chosen) & set(SLOW):
+                st.caption("Score-CAM takes many forward passes an image: minutes to hours.")
+            limit = widgets.select("At most", LIMITS, "audit:limit")
+            other = other_data()
+        title = "Audit another data set" if other else "Audit the heatmaps"
+        done = audit_of(run, split) is not None and not other
+        kind: Any = "secondary" if done else "primary"
+        if st.button(title, icon=":material/fact_check:", type=kind, key="audit:start"):
+            with components.errors_shown():
+                start(run, split, tuple(chosen) or (AUTO,), int(limit) if limit else None, other)
+                st.rerun()
+
+
+def other_data() -> Path | None:
+    """Another data set's manifest, or None for the run's own images."""
+    found = {str(path): services.display_path(path) for path in services.find_manifests()}
+    words = "An external set: what the maps do on images that nothing of this run was made from."
+    chosen = widgets.select("Images", {"": "the run's own, as shown"} | found, "audit:manifest", help=words)
+    return Path(chosen) if chosen else None
+
+
+def start(run: Run, split: str, methods: tuple[str, ...], limit: int | None, manifest: Path | None) -> Task:
+    """Audit in the background; the task's result is the audit. What is there for the same model and images is kept."""
+    model = services.predictor(run)
+
+    def work(report: Report) -> HeatmapAudit:
+        from core.heatmap_audit import audit_heatmaps
+
+        own = "val" if split.startswith("external-") and manifest is None else split
+        source = manifest if manifest is not None or own == split else Path(_manifest_of(run, split))
+        return audit_heatmaps(
+            run, own, methods=methods, limit=limit, manifest=source, progress=report, predictor=model, where="Explain"
+        )
+
+    return services.start_task(_name(run), "Auditing the heatmaps", work)
+
+
+def _manifest_of(run: Run, split: str) -> str:
+    found = audit_of(run, split)
+    return "" if found is None else found.manifest
+
+
+def _name(run: Run) -> str:
+    return f"audit:{run.path}"
+
+
+@st.fragment(run_every=0.5)
+@components.errors_shown()
+def working(run: Run) -> None:
+    """Progress, and a way to stop: what is done by then is kept. The whole page when it is over."""
+    task = services.task(_name(run))
+    if task is None or not task.running:
+        if task is not None and task.state == "done":
+            services.remember("audit:split", task.result.split)
+        st.rerun()
+        return
+    components.task_progress(task)
+    st.caption(
+        "The page can be left meanwhile. What is done stays, also when it is stopped: the next audit goes on from there."
+    )
+    st.button("Stop", icon=":material/stop:", on_click=lambda: services.stop_task(_name(run)), key="audit:stop")
+
+
+# ---------------------------------------------------------------- what was found
+
+
+def told(run: Run, found: HeatmapAudit) -> None:
+    """What was audited, then one method: words, figures, curves, the worst cases, and what was left out."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if found.synthetic:
+            st.badge("SYNTHETIC", color="orange", help="The demo set, or a model trained on it.")
+        if found.external:
+            st.badge("EXTERNAL", color="blue", help="Another data set than the run's own.")
+        left_out = f" · {len(found.excluded)} left out" if found.excluded else ""
+        st.markdown(f"{found.images:,} images of {found.patients:,} patients{left_out}", width="stretch")
+    if run.model_card().get("weights_sha256", "") != found.weights_sha256:
+        st.warning("The run's model has changed since this audit (it trained on). Audit again.")
+    methods = [method.method for method in found.methods]
+    name = widgets.segmented("Method", methods, "audit:method") if len(methods) > 1 else methods[0]
+    method = found.method(name)
+    assert method is not None
+    left, right = st.columns([1, 1], gap="medium")
+    with left:
+        st.markdown(f"## What was found for {components.plain(method.method)}", anchors=False)
+        st.markdown("\n".join(f"- {components.plain(sentence)}" for sentence in method.verdict))
+    with right:
+        located(method)
+    curves(method)
+    pictured = st.container()  # filled last: its maps are computed anew, and nothing else waits for them
+    st.markdown("## All figures", anchors=False)
+    table(method)
+    flagged(run, found, method)
+    with st.expander("How it was done"):
+        st.markdown("\n".join(f"- {components.plain(note)}" for note in found.notes))
+    with pictured:
+        worst(run, found, method)
+
+
+def located(method: MethodAudit) -> None:
+    """How often lesions are found, beside what finds them blindly."""
+    from core.plots.audit import localisation_figure
+
+    rows = []
+    for key, title in LOCATED.items():
+        figure = method.figure(key)
+        if figure is not None:
+            beside = {name: reference.value for name, reference in figure.references.items()}
+            rows.append((title, {"heatmap": figure.value, **beside}))
+    if rows:
+        st.markdown("## Lesions found", anchors=False)
+        components.figure(localisation_figure(rows), "audit:located", alt="shares of lesions found, with chance")
+
+
+def curves(method: MethodAudit) -> None:
+    """Deletion and insertion side by side."""
+    from core.plots.audit import ORDERS, perturbation_figure
+
+    if not method.curves:
+        return
+    titles = {"deletion": "Blurring what is marked first", "insertion": "Showing what is marked first"}
+    for column, (kind, title) in zip(st.columns(2, gap="medium"), titles.items(), strict=True):
+        found = {order: method.curve(kind, order) for order in ORDERS}
+        lines = {order: (each.share, each.mean, each.low, each.high) for order, each in found.items() if each is not None}
+        figure = method.figure(kind)
+        with column:
+            st.markdown(f"## {title}", anchors=False)
+            if figure is not None:
+                st.caption(f"{figure.images} images of {figure.patients} patients. {_better(kind)}")
+            components.figure(perturbation_figure(kind, lines), f"audit:{kind}", alt=f"{kind} curves")
+
+
+def _better(kind: str) -> str:
+    return "A map that marks what counts falls sooner." if kind == "deletion" else "A map that marks what counts rises sooner."
+
+
+def table(method: MethodAudit) -> None:
+    """Every figure with its interval and what it stands beside."""
+    from core.heatmap_audit.results import ALL
+
+    few = [figure for figure in method.figures if figure.group != ALL and isinstance(figure.value, str)]
+    rows: list[list[Any]] = [_row(figure) for figure in method.figures if figure not in few]
+    html_tables.table(("Figure", "Value", "Blindly", "Difference", "Images (patients)"), rows)
+    if few:
+        groups = ", ".join(dict.fromkeys(figure.group for figure in few))
+        st.caption(f"Too few patients to be told apart: {groups}.")
+
+
+def _row(figure: Figure) -> list[Any]:
+    from core.heatmap_audit.results import REFERENCES
+    from core.metrics import Interval
+
+    name = next((each for each in ("chance", "random", "uniform") if each in figure.references), "")
+    beside = figure.references.get(name)
+    count = f"{figure.images} ({figure.patients})"
+    if isinstance(figure.value, str) or beside is None:
+        return [figure.title, figure.value, None, None, count]
+    difference = beside.difference
+    told = f"{difference:+.3f}" if isinstance(difference, Interval) else difference
+    blindly = f"{beside.value.value:.3f}, {REFERENCES[name]}" if isinstance(beside.value, Interval) else None
+    return [figure.title, figure.value, blindly, told, count]
+
+
+def flagged(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
+    """Maps that hold nothing, lesions that could not be used, and images that could not be read; by name where not sealed."""
+    unusable = [case for case in method.cases if case.lesion and case.label == "malignant"]
+    for title, lines in (
+        ("Maps that hold nothing, left out of every figure", [(case.path, case.flagged) for case in method.flagged]),
+        ("Malignant images left out of localisation", [(case.path, case.lesion) for case in unusable]),
+        ("Images that could not be audited", list(found.excluded)),
+    ):
+        if lines:
+            with st.expander(f"{title}: {len(lines)}"):
+                named = [("", why) if sealing.is_sealed(path, run) else (path, why) for path, why in lines]
+                rows = [{"image": Path(path).name or "a test image", "why": why, "path": path} for path, why in named]
+                st.dataframe(rows, hide_index=True)
+
+
+# ---------------------------------------------------------------- the worst cases
+
+
+def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
+    """Lesions that the map missed, the worst first; a click opens the image above."""
+    cases = [case for case in method.worst if case.values["hit"] < 1.0 and not sealing.is_sealed(case.path, run)]
+    if not method.located:
+        return
+    missed = f"{len(cases)} of {len(method.located)}"
+    more = f", the {WORST} worst" if len(cases) > WORST else ""
+    st.markdown(f"## Lesions that the map's peak missed: {missed}{more}", anchors=False)
+    if not cases:
+        st.markdown("None.")
+        return
+    rows = _rows(run, found)
+    sealing.of_run(HEATMAPS, "Explain", run, [case.path for case in cases[:WORST]])
+    with st.spinner("Computing the heatmaps", show_time=False):
+        tiles = [_tile(run, method.method, case, rows.get(case.path, {})) for case in cases[:WORST]]
+    picked = image_components.gallery(tiles, key="audit:worst", columns=4, height=230, clickable=not found.external)
+    st.caption(
+        "White line: the lesion; cross: the map's peak; coloured line: half of its strength. Energy: share of the map that "
+        "lies in the lesion."
+    )
+    if picked:
+        services.remember("explain:source", found.split)
+        services.remember("explain:filter", "All")
+        services.remember("explain:image", picked)
+        services.remember("explain:method", method.method)
+        services.remember("explain:look", "image")
+        st.rerun()
+
+
+def _rows(run: Run, found: HeatmapAudit) -> dict[str, dict[str, Any]]:
+    """The manifest's rows by path; {} where another data set's manifest is gone."""
+    try:
+        frame = services.manifest_frame(Path(found.manifest) if found.manifest else run.path / "manifest.csv")
+    except LabError:
+        return {}
+    return {str(row["path"]): {str(key): value for key, value in row.items()} for row in frame.to_dict(orient="records")}
+
+
+def _tile(run: Run, method: str, case: Case, row: dict[str, Any]) -> Tile:
+    label, caption = f"{case.score:.3f}", f"energy {case.values['energy']:.0%}"
+    color = image_components.label_color("malignant" if case.called else "benign")
+    detail = Path(case.path).name
+    lesions = tuple((key, str(row[key])) for key in ("path", "lesions", "lesion_circles", "lesion_masks") if key in row)
+    try:
+        stamps = (*services.model_stamp(run), stamp(require_allowed(case.path)))
+        picture = _picture(str(run.path), stamps, method, case.path, lesions, run)
+    except LabError as error:
+        return Tile(b"", caption, label, color, case.path, str(error), detail)
+    return Tile(picture, caption, label, color, case.path, detail=detail)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _picture(
+    run_path: str, changed: tuple[int, ...], method: str, path: str, lesions: tuple[tuple[str, str], ...], _run: Run
+) -> bytes:
+    """The overlay with the lesion's outline and the map's peak, JPEG."""
+    from core.data.cache import PreparedCache, cache_root
+    from core.gradcam import render
+    from core.heatmap_audit.lesions import has_lesion, lesion_mask
+
+    model = services.predictor(_run)
+    image = PreparedCache(cache_root(), model.recipe).get(path)
+    heat = model.explain(model.predict_cached([image])[0], method=method)
+    row = dict(lesions)
+    known = has_lesion(row)
+    mask = lesion_mask(row, image.matrix, image.original_shape, model.recipe.shape) if known else None
+    return images.preview_jpeg(render(np.array(image.pixels), heat, side=SIDE, outline=2, mask=mask, peak=True), SIDE)

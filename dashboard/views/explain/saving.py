@@ -1,0 +1,138 @@
+"""The pictures that Explain shows: the map on its image, and the PNG files made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core.errors import LabError
+from core.runs.test_set.accesses import HEATMAPS
+from dashboard.cache import images, results
+from dashboard.cache.results import Ask
+from dashboard.state import sealing, services
+from dashboard.ui import components
+from dashboard.views.explain.comparison import Case
+from dashboard.views.explain.explanation import (
+    Box,
+    Explained,
+    Picture,
+    View,
+    drawn,
+    file_name,
+    on_input,
+    on_original,
+    save,
+    side_by_side,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.runs import Run
+
+PICTURES = "explain:pictures"
+MANY = 24  # overlays that one press saves at most
+
+
+@dataclass(frozen=True)
+class Look:
+    """How it is shown: `place` of PLACES, `beside` of BESIDE; lesion boxes on or off."""
+
+    place: str
+    beside: str
+    boxes: bool
+    second: str = ""
+
+
+def view_of(case: Case, found: Explained, look: Look) -> View:
+    """The map on the model's input or on the original, with the row's boxes."""
+    from core.data import lesion_boxes
+
+    boxes: list[Box] = lesion_boxes(case.row) if look.boxes and case.row is not None else []
+    if look.place == "input":
+        return on_input(found, boxes)
+    picture, shape = results.original(case.image, services.predictor(case.run).recipe)
+    return on_original(found, picture, shape, boxes)
+
+
+def colours() -> dict[str, Any]:
+    """How the map is drawn, as it was left: opacity, colormap, outline (on or off)."""
+    from core.gradcam import COLORMAPS, OPACITY
+
+    opacity, colormap = services.recall("explain:opacity", OPACITY), services.recall("explain:colormap", COLORMAPS[0])
+    good = isinstance(opacity, int | float) and 0 <= opacity <= 1
+    return {
+        "opacity": float(opacity) if good else OPACITY,
+        "colormap": colormap if colormap in COLORMAPS else COLORMAPS[0],
+        "outline": services.recall("explain:outline", True) is not False,
+    }
+
+
+def remember_look() -> None:
+    """Keep what the browser tells of opacity, colours, outline and swipe."""
+    for name, value in (st.session_state[PICTURES]["look"] or {}).items():
+        if name in ("opacity", "colormap", "outline", "swipe"):
+            services.remember(f"explain:{name}", value)
+
+
+def saving(
+    run: Run, shown: list[Case], found: list[Explained], views: list[View], look: Look, ask: Ask, listed: pd.DataFrame | None
+) -> None:
+    """Save the overlay to the run, download it, or save those of the whole list."""
+    from core.gradcam import SLOW
+    from core.images.encode import encode_png
+
+    more = "" if len(shown) == 1 else f"and-{shown[1].name}"
+    name = file_name(shown[0].image.name, found[0], original=look.place == "original", more=more)
+    overlay = saved_picture(views)
+    if st.button("Save overlay to the run", type="primary", icon=":material/save:", width="stretch", key="explain:save"):
+        path = save(run.path, name, overlay)
+        st.toast(f"Saved: {services.display_path(path)}", icon=":material/check_circle:")
+    first, second = st.columns(2)
+    with first:
+        st.download_button(
+            "Download",
+            encode_png(overlay),
+            name,
+            "image/png",
+            width="stretch",
+            on_click="ignore",
+            key="explain:download",
+        )
+    if listed is not None and len(listed) > 1 and ask.method not in SLOW:
+        count = min(MANY, len(listed))
+        words = f"The first {count} of this list, into the run's explain folder."
+        if second.button(f"Save {count}", width="stretch", key="explain:many", help=words):
+            save_many(run, listed.head(count), ask, look)
+
+
+def saved_picture(views: list[View]) -> Picture:
+    """The overlays in a row, as they are shown."""
+    return side_by_side([drawn(view, **colours()) for view in views])
+
+
+def save_many(run: Run, rows: pd.DataFrame, ask: Ask, look: Look) -> None:
+    """Save the overlays of several images with a progress bar; what cannot be read is said."""
+
+    bar = st.progress(0.0, text="Saving")
+    refused: list[str] = []
+    for done, (_, row) in enumerate(rows.iterrows(), start=1):
+        case = Case(run, images.image_ref(row["path"]), row, "")
+        try:
+            sealing.of_run(HEATMAPS, "Explain", run, [str(row["path"])])
+            found = results.explanation(run, case.image, ask.method, ask.target, ask.layer)
+            if found.heat is None:
+                refused.append(f"{case.image.name}: {found.prediction.verdict}")
+                continue
+            overlay = saved_picture([view_of(case, found, look)])
+        except LabError as error:
+            refused.append(str(error))
+            continue
+        save(run.path, file_name(case.image.name, found, original=look.place == "original"), overlay)
+        bar.progress(done / len(rows), text=f"Saving · {done} of {len(rows)}")
+    bar.empty()
+    st.success(f"Saved {len(rows) - len(refused)} overlays to {services.display_path(run.path / 'explain')}.")
+    for reason in refused[:3]:
+        components.show_error(reason)

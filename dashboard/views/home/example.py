@@ -1,0 +1,138 @@
+"""One image of the chosen run's validation set, with its heatmap and score: what a model does, at a glance. Shown on Home.
+
+Found and made in the background: no page waits for a model that is being loaded. Never a sealed test image.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard.cache import results
+from dashboard.state import sealing, services
+from dashboard.state.services import Task, stamp
+from dashboard.ui import components, image_components
+from dashboard.ui.components import number, plain
+from dashboard.ui.image_components import Tile
+from dashboard.views.evaluate import heatmap_thumbnails
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.runs import Run
+
+HEIGHT = 210  # px
+
+
+class Example(NamedTuple):
+    """A scored image: `score` in [0, 1], `threshold` that the model decides with."""
+
+    path: str
+    label: str
+    score: float
+    threshold: float
+    synthetic: bool
+
+
+def show(run: Run) -> None:
+    """Image, heatmap and score; while they are made, a look every second. Nothing where the run has no image to show."""
+    task = _found(run)
+    if task.state == "failed" or (task.state == "done" and task.result is None):
+        return
+    with st.container(border=True, key="home_example"):
+        waiting = task.running or not _complete(run, task.result)
+        st.fragment(_draw, run_every=1.0 if waiting else None)(run, waiting)
+
+
+@components.errors_shown()
+def _draw(run: Run, waiting: bool) -> None:
+    components.require_there(run)
+    task = _found(run)
+    complete = not task.running and (task.result is None or _complete(run, task.result))
+    if waiting and complete:
+        st.rerun()
+    example: Example | None = task.result
+    if example is None:
+        st.caption(":material/hourglass_top: An example is being prepared …")
+        return
+    left, right = st.columns([1, 1], gap="medium", vertical_alignment="center")
+    with left:
+        image_components.gallery(_tiles(run, example), key="home:example", columns=2, height=HEIGHT)
+    with right:
+        called = "flagged as malignant" if example.score >= example.threshold else "not flagged"
+        st.markdown(f"## An example from validation, by {plain(run.name)}", anchors=False)
+        if example.synthetic:
+            st.badge("SYNTHETIC", color="orange", help="The demo set: not a real mammogram.")
+        st.markdown(
+            f"Score **{number(example.score)}**, threshold {number(example.threshold)}: **{called}**. "
+            f"In truth **{example.label}**."
+        )
+        if chance := services.chance(run):
+            st.caption(f"Do not read much into it: this model is not better than chance so far. {chance}")
+        if st.button("Explain it", icon=":material/blur_on:", key="home:explain"):
+            from dashboard.views.evaluate.cases import explain
+
+            services.set_current_run(run.name)
+            explain(example.path, "val")
+
+
+def _tiles(run: Run, example: Example) -> list[Tile]:
+    from core.config import Recipe
+
+    recipe = Recipe.model_validate(run.model_card()["recipe"])
+    try:
+        tiles = [Tile(results.input_thumbnail(example.path, recipe, heatmap_thumbnails.SIDE), "model input")]
+    except LabError as error:
+        return [Tile(b"", missing=str(error))]
+    made = heatmap_thumbnails.ready(run, [example.path]).get(example.path)
+    if made is not None:
+        tiles.append(Tile(made.image, "its heatmap", missing=made.reason))
+    elif services.active_runs():
+        tiles.append(Tile(b"", missing="its heatmap is made once no training needs the computer"))
+    elif not heatmap_thumbnails.failed(run):
+        heatmap_thumbnails.want(run, [example.path])
+        tiles.append(Tile(b"", missing="the heatmap is being made …"))
+    return tiles
+
+
+def _complete(run: Run, example: Example) -> bool:
+    there = example.path in heatmap_thumbnails.ready(run, [example.path])
+    return there or bool(heatmap_thumbnails.failed(run)) or bool(services.active_runs())
+
+
+def _found(run: Run) -> Task:
+    """The background search for an image to show; its result is an Example or None."""
+    stamps = (stamp(run.path / "predictions" / "val.csv"), services.model_stamp(run), stamp(run.path / "manifest.csv"))
+    name = f"example:{run.path}:{stamps}"
+    return services.task(name) or services.start_task(name, "Looking for an example", lambda report: find(run))
+
+
+def find(run: Run) -> Example | None:
+    """The malignant validation image with the highest score that is no test image of any run; None where there is none.
+
+    Raises:
+        LabError: the run's files cannot be read.
+    """
+    from core.evaluate import read_predictions
+
+    if not (run.path / "predictions" / "val.csv").is_file():
+        return None
+    manifest = run.path / "manifest.csv"
+    frame = services.manifest_frame(manifest)
+    open_ones = set(frame.loc[~sealing.sealed(manifest), "path"])
+    scored: pd.DataFrame = read_predictions(run, "val")
+    scored = scored[scored["path"].isin(open_ones) & scored["path"].map(lambda path: Path(path).is_file())]
+    if scored.empty:
+        return None
+    chosen = scored.sort_values(["label", "score"], ascending=False).iloc[0]
+    card = run.model_card()
+    return Example(
+        str(chosen["path"]),
+        str(chosen["label"]),
+        float(chosen["score"]),
+        float(card["threshold"]),
+        bool(card.get("synthetic")) or services.is_synthetic(manifest),
+    )

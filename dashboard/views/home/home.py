@@ -1,0 +1,183 @@
+"""What this is, what there is already, and the one next step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard.state import services
+from dashboard.state.run_states import state_of
+from dashboard.ui import components
+from dashboard.ui.components import Metric
+from dashboard.views.home import example
+
+if TYPE_CHECKING:
+    from core.runs import Run
+
+METRICS = {"auc": "ROC AUC", "pr_auc": "PR AUC"}
+
+
+def show() -> None:
+    """State of data, runs and machine in three cards, what is training, the next step beside an example, and the workflow."""
+    manifest = services.current_manifest()
+    runs = services.runs()
+    trained = [run for run in runs if services.has_model(run)]
+    run = services.current_run(with_model=True)
+    with st.container(key="narrow_cards"):
+        components.metric_cards(
+            [
+                _data_card(),
+                _runs_card(len(runs), len(trained)),
+                Metric("Device", services.device_label(), "used for training and scoring"),
+            ]
+        )
+    if services.active_runs():
+        st.fragment(training_now, run_every=2.0)()
+    if run is None:
+        demo_step() if manifest is None else _step(
+            "Train a first model",
+            "The data is there. The small network trains in minutes on a laptop.",
+            "train",
+            "Train a model",
+        )
+    else:
+        with st.container(key="narrow_stack_home"):
+            left, right = st.columns([2, 3])
+        with left:
+            if manifest is None:
+                demo_step()
+            else:
+                _step(
+                    "See how good it is",
+                    f"**{components.plain(run.name)}** has a model. Look at its figures with intervals, then at where its "
+                    "scores come from.",
+                    "evaluate",
+                    "Evaluate",
+                )
+        with right, components.errors_shown():
+            example.show(run)
+    _way(manifest is not None, run)
+
+
+def _data_card() -> Metric:
+    path = services.current_manifest()
+    if path is None:
+        return Metric("Data set", "none", "nothing imported yet")
+    try:
+        counts = services.counts_of(path)
+    except LabError:
+        return Metric("Data set", "not readable", services.display_path(path))
+    if counts is None:
+        return Metric("Data set", "being read …", services.display_path(path))
+    return Metric("Data set", f"{counts.images:,} images", f"{counts.patient_words}, {counts.malignant:,} malignant")
+
+
+def _runs_card(total: int, trained: int) -> Metric:
+    states = [state_of(run.status(), run)[0] for run in services.active_runs()]
+    counted = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
+    detail = ", ".join([f"{trained} with a model", *counted])
+    return Metric("Runs", str(total), detail if total else "nothing trained yet")
+
+
+@components.errors_shown()
+def training_now() -> None:
+    """Every run that is trained, paused or waiting: where it stands, its curve, and the way to it."""
+    from dashboard.cache import results
+    from dashboard.views.train import monitor
+
+    active = services.active_runs()
+    if not active:
+        st.rerun()
+    for run in active[:3]:
+        status, followed = run.status(), results.watch(run)
+        words, color = state_of(status, run)
+        share, where = monitor.progress(status, followed.last)
+        with st.container(border=True):
+            left, right = st.columns([3, 2], vertical_alignment="center")
+            with left:
+                with st.container(horizontal=True, vertical_alignment="center"):
+                    st.markdown(f"## Training now: {components.plain(run.name)}", anchors=False, width="content")
+                    st.badge(words, color=color)
+                st.progress(share, text=where)
+                name = monitor.monitored(status.monitor)
+                value = followed.figure_of_epoch(name)
+                if value is not None:
+                    title = METRICS.get(name, name)
+                    st.markdown(f"{title} {components.number(value)} on validation (optimistic) after epoch {status.epoch}")
+                if st.button("Watch it", icon=":material/monitoring:", key=f"home:watch:{run.name}"):
+                    results.watch_run(run)
+                    st.switch_page(components.PAGES["train"])
+            with right:
+                components.figure(followed.loss(160), f"home:loss:{run.name}", subject=run.name, alt=f"Loss of {run.name}")
+    if len(active) > 3:
+        st.caption(f"And {len(active) - 3} more, on the Runs page.")
+
+
+def _step(title: str, text: str, page: str, action: str) -> None:
+    with st.container(border=True, height="stretch"):
+        st.markdown(f"## Next: {title}", anchors=False)
+        st.markdown(text)
+        if st.button(action, type="primary", icon=":material/arrow_forward:", icon_position="right", key="next_step"):
+            st.switch_page(components.PAGES[page])
+
+
+def demo_step() -> None:
+    """The first step of all: write the demo set, with progress, and go on when it is there."""
+    with st.container(border=True):
+        st.markdown("## Next: get some images", anchors=False)
+        st.markdown(
+            "Write the built-in demo set (synthetic mammograms, about a minute), or import your own on the "
+            "Data page: a folder, a CSV, RSNA or mini-MIAS."
+        )
+        components.demo_button(primary=True)
+
+
+def _way(data: bool, run: Run | None) -> None:
+    """The pages in the order in which they are used, and how far this lab has come."""
+    done = {
+        "data": data,
+        "train": run is not None,
+        "evaluate": run is not None and _scored(run, "val"),
+        "explain": services.recall("explain:image") is not None,
+        "test": run is not None and _scored(run, "test"),
+    }
+    steps = [("data", "Data"), ("train", "Train"), ("evaluate", "Evaluate"), ("explain", "Explain"), ("test", "Test set, last")]
+    shown = "".join(f"<li{' class=done' if done[key] else ''}>{title}</li>" for key, title in steps)
+    st.markdown("## Workflow", anchors=False)
+    st.html(f"<ol class='lab-steps' aria-label='Steps of the workflow; a tick is a step that is done'>{shown}</ol>")
+    pages = [
+        ("data", ":material/database: Data", "Import images, see counts, find leaks and duplicates."),
+        ("inspect", ":material/frame_inspect: Inspector", "One image after each step, from file to model input."),
+        ("preprocess", ":material/tune: Preprocess", "Tune contrast on real images; see exactly what the model sees."),
+        ("train", ":material/model_training: Train", "Train with live curves. Pause, resume or close the page."),
+        ("runs", ":material/stacked_line_chart: Runs", "Every training, side by side with others."),
+        ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion matrix, threshold, the worst mistakes."),
+        ("explain", ":material/blur_on: Explain", "Heatmaps: where a score comes from."),
+        ("test_image", ":material/image_search: Test image", "One file in, one score out."),
+    ]
+    for start in range(0, len(pages), 4):
+        with st.container(key=f"narrow_quarter_{start}"):
+            columns = st.columns(4)
+        for column, (page, title, text) in zip(columns, pages[start : start + 4], strict=False):
+            with column.container(border=True, height="stretch"):
+                st.page_link(components.PAGES[page], label=f"**{title}**" + (" :green[✓]" if done.get(page) else ""))
+                st.markdown(text)
+
+
+def _scored(run: Run, split: str) -> bool:
+    """Whether the run was evaluated on the split; also where the figures can no longer be read."""
+    from core.runs.test_set.provenance import read_entries
+
+    try:
+        return bool((read_entries(run.path).get(split) or {}).get("opened"))
+    except LabError:
+        return True
+
+
+with components.page(
+    "Mammogram classification",
+    "Train, test and explain a benign/malignant classifier for mammograms, on your own computer.",
+):
+    show()

@@ -1,0 +1,347 @@
+"""Inspector: the image after each step from the file to what the model sees, with the proof of what was done."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.config import Recipe
+from dashboard.cache import images, inspections
+from dashboard.cache.images import ImageRef
+from dashboard.cache.inspections import Inspected
+from dashboard.state import services, widgets
+from dashboard.ui import components, image_components
+from dashboard.ui.image_components import Tile
+
+if TYPE_CHECKING:
+    from core.images.mammogram import ImageMeta
+    from core.inspection import InspectedStage, Inspection
+
+STAGE = "inspect:stage"
+_PLAIN = "margin:0;padding:0"
+_STYLE = (
+    "display:grid;grid-template-columns:fit-content(8.5em) 1fr;gap:3px 16px;margin:0;padding:0;font-size:15px;line-height:22px;"
+    "font-variant-numeric:tabular-nums"
+)
+
+
+def show() -> None:
+    """Pickers on top, then everything about the image chosen."""
+    image = components.image_picker(key="inspect")
+    if image is None:
+        if services.current_manifest() is not None:
+            components.empty_state(
+                "No image yet", "Upload a mammogram or give its path.", icon=":material/add_photo_alternate:"
+            )
+        return
+    left, middle, right = st.columns([4, 4, 3], gap="medium")
+    with left:
+        recipe = inspections.recipe(widgets.select("Recipe", inspections.recipes(), "inspect:recipe"))
+    with st.spinner("Reading the image", show_time=False):
+        meta = images.mammogram(image, recipe).meta
+    with middle:
+        tried = window_picker(image, meta, recipe)
+    with right:
+        image = frame_picker(image, meta)
+    if tried != recipe:
+        only_here(recipe)
+    from_data_set = services.recall("inspect:source", "Data set") == "Data set"
+    if meta.synthetic or (from_data_set and services.current_is_synthetic()):
+        components.synthetic_notice()
+    board(image, tried)
+
+
+def window_picker(image: ImageRef, meta: ImageMeta, recipe: Recipe) -> Recipe:
+    """The recipe with the window to try, where the file offers several."""
+    if len(meta.windows) < 2:
+        return recipe
+    taken = min(recipe.voi, len(meta.windows))
+    words = inspections.window_words(meta.windows, taken)
+    chosen = st.selectbox(
+        "Window (to try here)",
+        list(words),
+        index=taken,
+        format_func=words.__getitem__,
+        key=f"inspect:window:{image.key}:{taken}",
+    )
+    return recipe if chosen == taken else recipe.model_copy(update={"voi": chosen})
+
+
+def only_here(recipe: Recipe) -> None:
+    """That the window is tried on this page only, and where it is saved."""
+    words, link = st.columns([5, 2], vertical_alignment="center")
+    words.info(
+        f"Only here: the recipe takes window {recipe.voi}, for training and prediction too. Preprocess is where it is changed.",
+        icon=":material/experiment:",
+    )
+    if link.button("Change it on Preprocess", icon=":material/tune:", key="inspect:to_preprocess"):
+        st.switch_page(components.PAGES["preprocess"])
+
+
+def frame_picker(image: ImageRef, meta: ImageMeta) -> ImageRef:
+    """The image with the frame to take, where the file has several."""
+    if meta.frames < 2:
+        return image
+    chosen = st.slider(
+        f"Frame, 1 to {meta.frames}",
+        1,
+        meta.frames,
+        meta.frame + 1,
+        key=f"inspect:frame:{image.key}",
+        help=f"Without a choice frame {meta.frame + 1} is taken: the middle one of a DICOM stack, the first page of a TIFF.",
+    )
+    return image if chosen == meta.frame + 1 else replace(image, frame=chosen - 1)
+
+
+# ---------------------------------------------------------------- all stages
+
+
+@st.fragment
+@components.errors_shown()
+def board(image: ImageRef, recipe: Recipe) -> None:
+    """All stages side by side, then one of them at large. Only this reruns when another stage is clicked."""
+    from core.inspection import geometry
+
+    with st.spinner("Preparing the image", show_time=False):
+        found = inspections.inspected(image, recipe)
+    inspection = found.inspection
+    asked(image, recipe, inspection)
+    for warning in inspection.warnings:
+        st.warning(warning, icon=":material/warning:")
+    with st.container(key="narrow_stack_saving"):
+        summary, saving = st.columns([7, 3], gap="medium")
+    summary.markdown(
+        f"Recipe `{inspection.prepared.recipe_hash}` · **{inspection.milliseconds:.0f} ms** from file to model input. "
+        f"{geometry(inspection)}"
+    )
+    with saving:
+        downloads(found)
+    chosen = strip(found)
+    st.space("small")
+    large(inspection, chosen)
+    st.divider()
+    tables(inspection)
+
+
+def asked(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
+    """Whether a model would judge this image: by what the file says and, for a trained model's recipe, by that model's gate."""
+    from core.gate import doubts_of_origin, refusal_of_origin
+    from core.predict import no_verdict
+
+    run = inspections.run_of(services.recall("inspect:recipe", ""))
+    if run is not None and services.predictor(run).recipe == recipe:
+        prediction = services.predictor(run).predict_prepared(inspection.prepared, images.mammogram(image, recipe))
+        said, name = prediction.refusal, f"Gate of {run.name}"
+        far = "" if prediction.distance is None else f" Distance: {prediction.distance:.2f} of what is allowed."
+        doubts = [warning for warning in prediction.warnings if warning not in inspection.warnings]
+    else:
+        found = inspection.prepared.breast_found
+        said = refusal_of_origin(inspection.meta, breast_found=found, recipe=inspection.recipe, warnings=inspection.warnings)
+        name, far, doubts = "Gate", "", list(doubts_of_origin(inspection.meta))
+        far = "" if said else " A model asks more: choose a trained model's recipe to see whether it would judge this image."
+    if said:
+        st.error(f"{name}: {components.plain(no_verdict(said))}{far}", icon=":material/block:")
+    else:
+        st.markdown(f":material/verified: {components.plain(name)}: nothing against a verdict.{far}")
+    for doubt in doubts:
+        st.warning(components.plain(doubt), icon=":material/warning:")
+
+
+def strip(found: Inspected) -> int:
+    """The stages as tiles in order; a click, or the bar below, chooses. Returns the index of the one chosen."""
+    stages = found.inspection.stages
+    names = [stage.name for stage in stages]
+    # What was chosen on another image may not be a step of this one.
+    current = services.recall(STAGE)
+    index = names.index(current) if current in names else len(names) - 1
+    tiles = [
+        Tile(
+            picture,
+            caption=f"{number}. {stage.title}",
+            detail=_detail(stage, number),
+            label="unsure" if stage.step.warnings else "",
+            color="#e69f00",
+            id=stage.name,
+        )
+        for number, (stage, picture) in enumerate(zip(stages, found.thumbnails, strict=True), start=1)
+    ]
+    columns = len(tiles) if len(tiles) < 6 else -(-len(tiles) // 2)
+    picked = image_components.gallery(tiles, key="inspect:strip", columns=columns, height=190, clickable=True)
+    if picked in names and picked != names[index]:
+        services.remember(STAGE, picked)
+        st.rerun(scope="fragment")
+    titles = {stage.name: stage.title for stage in stages}
+    return names.index(widgets.segmented("Stage", titles, STAGE, default=names[index], hide_label=True))
+
+
+def _detail(stage: InspectedStage, number: int) -> str:
+    size = f"{stage.shape[1]} × {stage.shape[0]}"
+    spent = f"{stage.step.milliseconds:.0f} ms" if number > 1 else ""
+    return " · ".join(part for part in (size, spent, "" if stage.changed or number == 1 else "no change") if part)
+
+
+# ---------------------------------------------------------------- one stage
+
+
+def large(inspection: Inspection, index: int) -> None:
+    """One stage against the one before, and everything known about it."""
+    stage, earlier = inspection.stages[index], inspection.stages[max(0, index - 1)]
+    picture, figures = st.columns([6, 5], gap="medium")
+    with picture:
+        compared(inspection, index)
+    with figures:
+        st.markdown(f"## {index + 1}. {stage.title}", anchors=False)
+        st.markdown(stage.words + ("" if stage.changed or index == 0 else " **No pixel changed.**"))
+        for warning in stage.step.warnings:
+            st.warning(warning, icon=":material/warning:")
+        histogram(
+            stage,
+            earlier,
+            inside=widgets.segmented("Pixels", ["Inside the breast", "Whole image"], "inspect:pixels", hide_label=True)
+            != "Whole image",
+        )
+        _pairs(_figures(stage))
+
+
+def compared(inspection: Inspection, index: int) -> None:
+    """Swipe between the stage before and this one, in one place; the first stage stands alone."""
+    from core.images.encode import encode_jpeg, encode_png
+
+    before, after = inspection.pair(index)
+    stage = inspection.stages[index]
+    if index == 0:
+        image_components.image_on_black(encode_jpeg(after), key="inspect:first", height=520)
+        return
+    last = index == len(inspection.stages) - 1
+    image_components.compare_slider(
+        encode_jpeg(before),
+        encode_png(after) if last else encode_jpeg(after),
+        key="inspect:compare",
+        height=520,
+        labels=(inspection.stages[index - 1].title, stage.title),
+    )
+    st.caption("Drag the bar to compare, wheel or + − to zoom, drag or arrows to move. Press ? in the picture for all keys.")
+
+
+def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -> None:
+    """Grey levels after the stage, and before it."""
+    import plotly.graph_objects as go
+
+    chart = go.Figure()
+    drawn: list[tuple[InspectedStage, str, str, str | None]] = [(stage, "#7468ee", "solid", "tozeroy")]
+    if earlier is not stage:
+        drawn.insert(0, (earlier, "#808495", "dot", None))
+    for which, color, dash, fill in drawn:
+        values = inspections.shares((which.inside if inside else which.histogram).tolist())
+        width = 256 // len(values)
+        chart.add_scatter(
+            x=[width / 2 + width * number for number in range(len(values))],
+            y=values,
+            name=which.title,
+            mode="lines",
+            line={"color": color, "width": 2, "dash": dash, "shape": "hvh"},
+            fill=fill,
+            hovertemplate="%{y:.1f} %",
+        )
+    chart.update_layout(
+        font_size=14,
+        margin={"l": 60, "r": 10, "t": 30, "b": 45},
+        hovermode="x unified",
+        xaxis_title="grey level (0 black, 255 white)",
+        yaxis_title="% of pixels",
+        xaxis_range=[0, 255],
+        yaxis_rangemode="tozero",
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    components.figure(chart, "inspect:histogram", height=230, alt="histogram before and after the step")
+
+
+def _figures(stage: InspectedStage) -> list[tuple[str, str]]:
+    from core.inspection import value_words
+
+    height, width = stage.shape
+    rows = [
+        ("size", f"{width} × {height} px"),
+        ("range", f"{stage.lowest:.3f}–{stage.highest:.3f}, mean {stage.mean:.3f}"),
+        *((name.replace("_", " "), value_words(value)) for name, value in stage.step.parameters.items()),
+    ]
+    return rows if stage.name == "original" else [*rows, ("time", f"{stage.step.milliseconds:.1f} ms")]
+
+
+# ---------------------------------------------------------------- file and recipe
+
+
+def tables(inspection: Inspection) -> None:
+    """What the file says, what the reader did, and the recipe's values."""
+    from core.inspection import facts, parameter_words, recipe_facts
+
+    file, reader, recipe = st.columns([5, 4, 4], gap="medium")
+    with file:
+        st.markdown("## What the file says", anchors=False)
+        pseudonym = bool(inspection.meta.patient) and st.toggle(
+            "Show the patient's pseudonym",
+            key="inspect:pseudonym",
+            help="The same for all images of a patient, made with a key that stays on this machine.",
+        )
+        _pairs(facts(inspection.meta, inspection.stages[0].shape, pseudonym=pseudonym))
+    with reader:
+        st.markdown("## What the reader did", anchors=False)
+        _pairs(
+            (step.name, f"{parameter_words(step.parameters) or '–'} · {step.milliseconds:.1f} ms")
+            for step in inspection.reading
+        )
+    with recipe:
+        st.markdown("## The recipe", anchors=False)
+        _pairs([("Hash", inspection.prepared.recipe_hash), *recipe_facts(inspection.recipe)])
+
+
+def downloads(found: Inspected) -> None:
+    """The inspection as one file to pass on, and the model's input. Named by the recipe: file names often name patients."""
+    recipe_hash = found.inspection.prepared.recipe_hash
+    left, right = st.container(key="narrow_fit_save").columns(2)
+    left.download_button(
+        "HTML",
+        found.html,
+        f"inspection-{recipe_hash}.html",
+        "text/html",
+        key="inspect:html",
+        icon=":material/download:",
+        on_click="ignore",
+        help="This page as one file that opens offline. It names no file and no patient.",
+        width="stretch",
+    )
+    right.download_button(
+        "Input PNG",
+        found.png,
+        f"model-input-{recipe_hash}.png",
+        "image/png",
+        key="inspect:png",
+        icon=":material/download:",
+        on_click="ignore",
+        help="What the model sees, each of its pixels.",
+        width="stretch",
+    )
+
+
+def _pairs(rows: Iterable[tuple[str, str]]) -> None:
+    """Names and values under each other."""
+    cells = "".join(
+        f'<dt style="{_PLAIN};opacity:.7">{html.escape(name)}</dt>'
+        f'<dd style="{_PLAIN};overflow-wrap:anywhere">{html.escape(value)}</dd>'
+        for name, value in rows
+    )
+    st.html(f'<dl style="{_STYLE}">{cells}</dl>')
+
+
+with components.page(
+    "Inspector",
+    "One mammogram after each step from the file to what the model sees: what was done, and what it did to the grey levels.",
+):
+    show()

@@ -1,0 +1,1 @@
+"""The Preprocess page and its parts."""

@@ -1,0 +1,79 @@
+"""The form of a fork: a new run from another one's weights, with what is to be different. Part of the Runs page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.config import Config
+from dashboard.cache import results
+from dashboard.state import services
+from dashboard.ui import components, forms
+from dashboard.views.train import controls
+
+if TYPE_CHECKING:
+    from core.runs.run import Run
+
+PREFIX = "fork:"
+SCHEDULE = [
+    "training.epochs",
+    "training.freeze_epochs",
+    "training.learning_rate",
+    "training.fine_tune_learning_rate",
+    "training.frozen_share",
+    "training.batch_size",
+    "training.weight_decay",
+    "training.patience",
+    "training.seed",
+]
+SECTIONS = {"augmentation": "Augmentation", "preprocessing": "Recipe"}
+
+
+def show(run: Run) -> None:
+    """What is kept, the fields that may differ, what differs, and the button. Raises BadRun."""
+    if not services.has_model(run):
+        st.info("A fork starts from a run's best weights: this one has none yet.", icon=":material/info:")
+        return
+    from core.runs.forking import starting_point
+
+    base = starting_point(run)
+    st.markdown(
+        "A fork is a new run that **starts from this one's best weights**, on the **same patients in the same splits** "
+        "(with another split its test set would hold patients that the weights have learnt from). "
+        "Architecture and data stay; change what you want to try. This run is left as it is. How often its test set has been "
+        "opened counts for the fork too."
+    )
+    name = st.text_input("Name of the new run", key="fork:name", placeholder="date, architecture and a number")
+    values = forms.fields(SCHEDULE, base, prefix=PREFIX)
+    values |= forms.groups(SECTIONS, base, prefix=PREFIX)
+    config, problems = forms.check(values, base)
+    forms.show_problems(problems)
+    if config is None:
+        return
+    different = forms.changed(config, base)
+    if different:
+        st.markdown("Different: " + ", ".join(f"**{forms.title_of(path)}**" for path in different) + ".")
+    else:
+        st.markdown("Nothing is different yet: it would train on for as many epochs again.")
+    if any(path.startswith("preprocessing.") for path in different):
+        st.caption("Another recipe: the images are prepared anew first, and the weights have to get used to them.")
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        launcher = controls.launcher_choice()
+    with right:
+        if st.button("Fork and train", type="primary", icon=":material/fork_right:", key="fork:start", width="stretch"):
+            start(run, config, name, launcher)
+
+
+def start(run: Run, config: Config, name: str, launcher: str) -> None:
+    """Make the fork, start it or let it wait its turn, and show its progress on the Train page."""
+    from core.runs.forking import fork
+
+    with components.errors_shown():
+        child = fork(run, config.model_copy(update={"checkpoints": services.checkpoints()}), name=name.strip() or None)
+        services.start_training(child, launcher)
+        services.set_current_run(child.name)
+        results.watch_run(child)
+        forms.reset(PREFIX)
+        st.switch_page(components.PAGES["train"])

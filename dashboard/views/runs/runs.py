@@ -1,0 +1,340 @@
+"""Runs: every training there is, in a table to sort and filter; one of them to act on, several side by side."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.wording import OPTIMISTIC
+from dashboard.cache import results
+from dashboard.state import services, widgets
+from dashboard.state.run_states import LAUNCHERS
+from dashboard.ui import chance_notices, components
+from dashboard.ui.components import duration, plain
+from dashboard.views.runs import fork_form, run_table
+from dashboard.views.runs.run_table import Row, figure_text
+from dashboard.views.train import controls
+
+if TYPE_CHECKING:
+    from core.runs.run import Run
+
+SELECTED = "runs:selected"
+PARTS = ["Curves", "Figures", "Settings", "Fork", "Name and note", "Delete"]
+REFRESH = 2.0  # seconds
+_PAGE = "runs:page"
+CHART_HEIGHT = 330
+LONGEST = 1000  # characters in the columns of text
+INTERVAL = 150  # px of a column with a figure and its interval
+
+
+def show() -> None:
+    """The table, and below it what is selected."""
+    found = run_table.rows()
+    if not found:
+        components.empty_state(
+            "No run yet", "Nothing has been trained here.", icon=":material/model_training:", page="train", action="Train"
+        )
+        return
+    st.session_state[_PAGE] = what_is_shown(found)
+    active = any(services.at_work(each.run, each.status) for each in found)
+    st.fragment(table, run_every=REFRESH if active else None)()
+    chosen = [each for name in selected() for each in found if each.name == name]
+    if not chosen:
+        st.info("Select a run to act on it, several to compare them.", icon=":material/touch_app:")
+    elif len(chosen) == 1:
+        one(chosen[0])
+    else:
+        several([each.run for each in chosen])
+
+
+def what_is_shown(found: list[Row]) -> object:
+    """Changes when the part below the table has to be drawn again."""
+    return tuple(selected()), tuple((each.name, each.state) for each in found)
+
+
+def selected() -> list[str]:
+    """Names of the runs that are selected, in the table's order."""
+    return [services.now_called(name) for name in services.recall(SELECTED, [])]
+
+
+# ---------------------------------------------------------------- the table
+
+
+@components.errors_shown()
+def table() -> None:
+    """The filter and the runs that pass it; asks for the whole page when another state or selection needs it."""
+    found = run_table.rows()
+    words, states = filters(found)
+    shown = [
+        each for each in found if (not states or each.state in states) and all(w in each.text for w in words.lower().split())
+    ]
+    if not shown:
+        st.info("No run passes the filter.", icon=":material/filter_alt_off:")
+        return
+    names = [each.name for each in shown]
+    # Selected rows are known to the browser by number: with other rows it has to be another table.
+    key = "runs:table:" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+    st.dataframe(
+        table_frame(shown),
+        hide_index=True,
+        key=key,
+        height=min(38 + 35 * len(shown), 318),
+        on_select=lambda: services.remember(SELECTED, [names[i] for i in st.session_state[key]["selection"]["rows"]]),
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": [names.index(name) for name in selected() if name in names]}},
+        column_config={
+            "Input size": st.column_config.TextColumn(help="Height × width of what the model sees, in pixels."),
+            "Duration": st.column_config.TextColumn(help="From its first start to its end; pauses count."),
+            "Validation AUC": st.column_config.TextColumn(
+                width=INTERVAL,
+                help=f"ROC AUC of the kept model on its validation images, with its 95 % interval; {OPTIMISTIC}.",
+            ),
+            "Better than chance": st.column_config.TextColumn(
+                help="Whether its validation scores show that; the note says why not.",
+            ),
+            "Test AUC": st.column_config.TextColumn(
+                width=INTERVAL, help="Of the last evaluation on the test set, with its 95 % interval."
+            ),
+            "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", width=150),
+            "State detail": st.column_config.TextColumn(width="medium"),
+            "Note": st.column_config.TextColumn(width="medium"),
+        },
+    )
+    if st.session_state.get(_PAGE) != what_is_shown(found):
+        st.rerun()
+
+
+def filters(found: list[Row]) -> tuple[str, list[str]]:
+    """(words that all have to be in a row, states of which it has to have one; [] for any)."""
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    with left:
+        words = widgets.text(
+            "Filter", "runs:words", placeholder="name, model, data set, note", help="Rows that hold all of these words."
+        )
+    with right:
+        there = list(dict.fromkeys(each.state for each in found))
+        states = widgets.pills("State", there, "runs:states")
+    return words, states
+
+
+def what_to_know(row: Row) -> str:
+    """The detail column: what is wrong or in doubt, else what it waits for or how it ended."""
+    from core.metrics.chance import warning_of
+
+    failed = row.status.reason if row.status.state == "failed" else ""
+    chance = warning_of(row.chance)
+    return _short(row.problem or " · ".join(filter(None, (row.doubt, failed, chance))) or row.status.reason)
+
+
+def row_note(row: Row) -> str:
+    """What the user wrote of the run, on a line."""
+    return _short(" ".join(row.note.split()))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def table_frame(rows: list[Row]) -> object:
+    """The rows as a data frame."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "Run": each.name,
+                "State": each.state,
+                "Model": each.model,
+                "Input size": each.size,
+                "Data set": each.data,
+                "Validation AUC": figure_text(each.validation),
+                "Better than chance": "not so far" if each.chance else "–" if each.validation is None else "yes",
+                "Test AUC": figure_text(each.test),
+                "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
+                "Duration": "–" if each.seconds is None else duration(each.seconds),
+                "State detail": what_to_know(each),
+                "Note": row_note(each),
+                "Created": None if each.status.created is None else pd.Timestamp(each.status.created, unit="s", tz="UTC"),
+                "Trained by": LAUNCHERS.get(each.status.launcher, each.status.launcher),
+            }
+            for each in rows
+        ]
+    )
+
+
+# ---------------------------------------------------------------- one run
+
+
+def one(row: Row) -> None:
+    """What can be done with a run, and one look at it at a time."""
+    run, status = row.run, row.status
+    at_work = services.at_work(run, status)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"## {plain(run.name)}", anchors=False, width="stretch")
+        controls.requests(run, status, "runs")
+        if not at_work and (status.resumable or status.state == "queued") and not row.problem:
+            with st.container(width=150):
+                controls.start_button(run, status, "runs", primary=False)
+        if services.has_model(run) and st.button("Evaluate", icon=":material/query_stats:", key="runs:evaluate"):
+            services.set_current_run(run.name)
+            st.switch_page(components.PAGES["evaluate"])
+        if st.button("Open", type="primary", icon=":material/monitoring:", key="runs:open"):
+            results.watch_run(run)
+            st.switch_page(components.PAGES["train"])
+    if row.problem:
+        components.show_error(f"This run's folder is damaged: {row.problem}")
+    elif status.reason:
+        st.markdown(plain(status.reason))
+    if row.doubt:
+        components.show_error(row.doubt)
+    chance_notices.chance_notice(run)
+    if row.note:
+        st.caption(plain(row.note))
+    part = widgets.segmented("Part", PARTS, "runs:part", hide_label=True)
+    with components.errors_shown():
+        if part == "Curves":
+            st.fragment(curves, run_every=REFRESH if at_work else None)([run])
+        elif part == "Figures":
+            figures([run])
+        elif part == "Settings":
+            settings(run)
+        elif part == "Fork":
+            fork_form.show(run)
+        elif part == "Name and note":
+            name_and_note(run, at_work=at_work)
+        else:
+            delete(run, at_work=at_work)
+
+
+def settings(run: Run) -> None:
+    """Everything it was trained with; what config.yaml has otherwise comes first."""
+    import pandas as pd
+
+    rows = run_table.settings_of(run)
+    rows.sort(key=lambda each: each["This run"] == each["config.yaml"])
+    different = sum(each["This run"] != each["config.yaml"] for each in rows)
+    st.markdown(
+        f"{different} of {len(rows)} settings differ from config.yaml; they come first."
+        if different
+        else "All settings are those of config.yaml."
+    )
+    st.dataframe(pd.DataFrame(rows), hide_index=True)
+
+
+def name_and_note(run: Run, *, at_work: bool) -> None:
+    """Another name, and what is to be remembered about the run."""
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        name = st.text_input("Name", value=run.name, key=f"runs:name:{run.name}", disabled=at_work)
+        if st.button("Rename", key="runs:rename", disabled=at_work or name.strip() in ("", run.name)):
+            with components.errors_shown():
+                services.rename_run(run, name)
+                st.rerun()
+        if at_work:
+            st.caption("A run can be renamed once nobody trains it.")
+    with right:
+        text = st.text_area("Note", value=run.note(), key=f"runs:note:{run.name}", height=120, max_chars=10_000)
+        if st.button("Save note", key="runs:save_note", disabled=text.strip() == run.note()):
+            with components.errors_shown():
+                run.set_note(text)
+                st.rerun()
+
+
+def delete(run: Run, *, at_work: bool) -> None:
+    """Delete the folder, after the name has been typed."""
+    if at_work:
+        st.info("Stop it first: a run that is training or in the queue cannot be deleted.", icon=":material/info:")
+        return
+    from core.runs.removal import foreign, is_link
+
+    words = (
+        f"{plain(str(run.path))} is a link to another folder: only the link is deleted, and what it leads to stays."
+        if is_link(run.path)
+        else f"Deletes the folder {plain(services.display_path(run.path))} with the model, its checkpoint, scores and report. "
+        "This cannot be undone. Images and manifests are not touched."
+    )
+    st.warning(words, icon=":material/delete:")
+    others = foreign(run.path)
+    everything = not others or st.checkbox(
+        f"Also delete what MammoLab did not make: {plain(', '.join(others[:10]))}"
+        + (f" and {len(others) - 10} more" if len(others) > 10 else ""),
+        key=f"runs:everything:{run.name}",
+    )
+    typed = st.text_input("Type the run's name to delete it", key=f"runs:typed:{run.name}", placeholder=run.name)
+    if st.button(
+        "Delete this run", icon=":material/delete:", key="runs:delete", disabled=not everything or typed.strip() != run.name
+    ):
+        with components.errors_shown():
+            services.delete_run(run, everything=bool(others))
+            st.rerun()
+
+
+# ---------------------------------------------------------------- several runs
+
+
+def several(runs: list[Run]) -> None:
+    """Curves over each other, figures with intervals, and the settings in which they differ."""
+    import pandas as pd
+
+    st.markdown(f"## {len(runs)} runs side by side", anchors=False)
+    if not run_table.same_validation(runs):
+        st.warning(
+            "These runs were not validated on the same images: their validation figures do not compare.",
+            icon=":material/warning:",
+        )
+    active = any(services.at_work(run, run.status()) for run in runs)
+    st.fragment(curves, run_every=REFRESH if active else None)(runs)
+    left, right = st.columns(2) if len(runs) == 2 else (st.container(), st.container())
+    with left:
+        figures(runs)
+    with right:
+        st.markdown("## Settings that differ", anchors=False)
+        different = run_table.differences(runs)
+        if different:
+            st.dataframe(pd.DataFrame(different), hide_index=True)
+        else:
+            st.markdown("None: these runs have the same configuration.")
+
+
+@components.errors_shown()
+def curves(runs: list[Run]) -> None:
+    """Loss and one validation figure of the runs, a colour each."""
+    from core.plots import METRIC_TITLES
+
+    metric = "auc"
+    if len(runs) > 1:
+        left, right = st.columns([3, 1], vertical_alignment="center")
+        left.caption(
+            "Solid: validation, optimistic since it chose the epoch, with a star at the best one. Dashed: training, smoothed."
+        )
+        with right:
+            offered = {name: METRIC_TITLES[name] for name in run_table.metrics_of(runs)}
+            metric = widgets.select("Validation figure", offered, "runs:metric", hide_label=True)
+    subject = ", ".join(run.name for run in runs)
+    if len(runs) == 1:
+        watch = results.watch(runs[0])
+        charts = {"loss": watch.loss(CHART_HEIGHT), "metric": watch.metric(runs[0].status().monitor, CHART_HEIGHT)}
+    else:
+        loss, figure = run_table.curves(runs, metric, CHART_HEIGHT)
+        charts = {"loss": loss, "metric": figure}
+    for column, (name, chart) in zip(st.columns(2), charts.items(), strict=True):
+        with column:
+            components.figure(chart, f"runs:{name}", subject=f"{subject}, {metric}", alt=f"{name} of {subject}")
+
+
+def figures(runs: list[Run]) -> None:
+    """Figures with 95 % intervals, a column a run."""
+    import pandas as pd
+
+    if len(runs) > 1:
+        st.markdown("## Figures, with 95 % intervals", anchors=False)
+    rows = run_table.headline(runs)
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config={"Figure": st.column_config.TextColumn(width=200)})
+    if len(rows) == 1:
+        st.caption("More of them once a run has been evaluated, on the Evaluate page.")
+
+
+with components.page("Runs", "Every training with its outcome: sort, filter and compare; resume, fork, rename or delete."):
+    show()

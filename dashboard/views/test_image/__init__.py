@@ -1,0 +1,1 @@
+"""The Test image page."""

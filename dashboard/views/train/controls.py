@@ -1,0 +1,105 @@
+"""What can be done to a run, as buttons: the same on Train and Runs, whoever trains it and wherever.
+
+A request is an empty file in the run's folder; who trains looks for it after each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.state import services, widgets
+from dashboard.ui import components
+from dashboard.views.train.monitor import GATE
+
+if TYPE_CHECKING:
+    from core.runs import Run, Status
+
+LAUNCHERS = {"thread": "Inside the dashboard", "process": "As a separate process"}
+_LAUNCHER = "train:launcher"
+
+
+def launcher_choice() -> str:
+    """Where a run is to be trained; kept on every page."""
+    return widgets.segmented(
+        "Where it trains",
+        LAUNCHERS,
+        _LAUNCHER,
+        help="Both continue when you close the page. Inside the dashboard, a run is interrupted when the server ends, and can "
+        "be resumed; a separate process survives a restart of the server.",
+    )
+
+
+def launcher() -> str:
+    """The choice made with `launcher_choice`, on whichever page."""
+    chosen = services.recall(_LAUNCHER)
+    return chosen if chosen in LAUNCHERS else "thread"
+
+
+def requests(run: Run, status: Status, prefix: str) -> None:
+    """Pause or resume and stop for a run at work, leave the queue for one that waits; an open request shows as such."""
+    stopping = run.requested("stop")
+    if status.live and status.phase == GATE:
+        st.button(
+            "Finishing …" if stopping else "Skip the input gate",
+            icon=":material/skip_next:",
+            disabled=stopping,
+            key=f"{prefix}:skip_gate",
+            help="The training has ended and its best model is kept. Without the gate, images unlike the training images are "
+            "not refused; the next scoring on Evaluate fits it.",
+            on_click=lambda: shown(lambda: run.request("stop")),
+        )
+    elif status.live:
+        asked = status.state == "paused" or run.requested("pause")
+        words, icon, action = ("Resume", "play_arrow", run.withdraw) if asked else ("Pause", "pause", run.request)
+        st.button(
+            words,
+            icon=f":material/{icon}:",
+            disabled=stopping,
+            key=f"{prefix}:go_on" if asked else f"{prefix}:pause",
+            on_click=lambda: shown(lambda: action("pause")),
+        )
+        st.button(
+            "Stopping …" if stopping else "Stop and keep best model",
+            icon=":material/stop:",
+            disabled=stopping,
+            key=f"{prefix}:stop",
+            help="Ends after the current step. The best model so far is kept, and the run can be resumed.",
+            on_click=lambda: shown(lambda: run.request("stop")),
+        )
+    elif status.waiting:
+        st.button(
+            "Leaving the queue …" if stopping else "Remove from queue",
+            icon=":material/logout:",
+            disabled=stopping,
+            key=f"{prefix}:leave",
+            help="It does not begin. It can be started again later.",
+            on_click=lambda: shown(lambda: run.request("stop")),
+        )
+
+
+def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> None:
+    """Start or resume a run that nobody trains; nothing for one that is finished or at work."""
+    if services.at_work(run, status) or not (status.resumable or status.state == "queued") or status.problem:
+        return
+    begun = run.begun
+    help = "Continues from the last checkpoint" if begun else "Trains it from the beginning"
+    if st.button(
+        "Resume" if begun else "Start",
+        icon=":material/resume:" if begun else ":material/play_arrow:",
+        type="primary" if primary else "secondary",
+        key=f"{prefix}:resume",
+        width="stretch",
+        help=f"{help}, {LAUNCHERS[launcher()].lower()}. While its device is busy it waits in the queue.",
+    ):
+        with components.errors_shown():
+            services.start_training(run, launcher())
+            st.rerun()
+
+
+def shown(action: Callable[[], object]) -> None:
+    """Do it; what goes wrong is shown on the page."""
+    with components.errors_shown():
+        action()

@@ -1,0 +1,235 @@
+"""How long a training will take, and what it needs of memory and disk: measured, or said not to be known.
+
+Its time is that of its steps, of starting, of preparing the images and of fitting the gate. The steps' speed is that of an
+earlier run of the same set-up on this computer, else of a few steps on images in memory that are
+made when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+from pydantic import ValidationError
+
+from core.config import PRESETS, with_preset
+from core.errors import LabError
+from dashboard.cache import results
+from dashboard.state import services
+from dashboard.state.tasks import once
+from dashboard.ui import components
+from dashboard.ui.components import size
+from dashboard.views.runs import run_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core.config import Config
+    from core.runs import Run
+    from core.training.preflight import Preflight
+    from dashboard.state.services import Report
+
+VALIDATION = 0.35  # of a training step's time that an image takes without gradients
+# Rough: 76 images and six epochs of the quick preset took 18 s on two cores, where these give 17.
+START = 10.0  # seconds for a training's process to load libraries, data set and weights, and to end
+PREPARING = 0.06  # of a processor's seconds that an image takes, read and prepared
+MEASURING = 0.01  # seconds that the gate takes to measure an image, the network apart
+AT_MOST = "at most: training ends early when validation no longer improves"
+
+_WITH = "Starting, preparing the images and fitting the gate are roughly included."
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images per second of training, where that is from, and the bytes of memory that it took; None where nobody counted."""
+
+    rate: float
+    source: str
+    memory: int | None = None
+
+
+def show(config: Config, found: Preflight) -> None:
+    """Steps and epochs, and what they are expected to cost."""
+    epochs = config.training.epochs
+    line = f"{found.steps:,} step{'' if found.steps == 1 else 's'} per epoch, up to {epochs} epoch{'' if epochs == 1 else 's'}"
+    speed = measured(config) or earlier(config)
+    rough = _scaled(config) if speed is None else None
+    if rough is not None:
+        roughly = minutes(whole(config, found.counts, rough))
+        st.markdown(
+            f"{line}, **roughly {roughly}** {AT_MOST}.",
+            help=f"Estimated from what this network took on this computer with images of another size. {_WITH}",
+        )
+        _measure(config)
+    elif speed is None:
+        st.markdown(f"{line}. How long that takes is not known yet: nothing like it has been trained on this computer.")
+        _measure(config)
+    else:
+        seconds = whole(config, found.counts, speed.rate)
+        st.markdown(f"{line}, **about {minutes(seconds)}** {AT_MOST}.", help=f"Measured with {speed.source}. {_WITH}")
+    st.caption(f"{_memory(speed)} {_disk(config, found)}")
+
+
+def presets(base: Config, manifest: Path) -> dict[str, str]:
+    """How long each preset is expected to take, in words, as far as anything was measured on this computer.
+
+    A step's time grows with the number of pixels, so a speed that was measured for the same network at another size will do.
+    """
+    found: dict[str, str] = {}
+    for name, preset in PRESETS.items():
+        try:
+            config = with_preset(base, preset)
+            counts = results.preflight(config, manifest).counts
+        except (LabError, ValidationError):  # the form says what is wrong with it
+            continue
+        rate = _scaled(config)
+        if rate and counts:
+            found[name] = f"~{minutes(whole(config, counts, rate))}"
+    return found
+
+
+def minutes(seconds: float) -> str:
+    """A rough time: `1 min`, `25 min`, `3 h`."""
+    if seconds < 5400:
+        return f"{max(1, round(seconds / 60))} min"
+    return f"{round(seconds / 3600)} h"
+
+
+def probe_in_background(base: Config) -> None:
+    """Measure the smallest preset once in a server's life, where nothing like it has been trained: for a first estimate."""
+    config = with_preset(base, PRESETS["quick"])
+    if _scaled(config) is None and not services.active_runs() and once("probe"):
+        services.start_task(_name(config), "Measuring", lambda report: _probe(config, report))
+
+
+def _scaled(config: Config) -> float | None:
+    """Images per second of this set-up, from what was measured for it, or for the same network at another size."""
+    exact = measured(config) or earlier(config)
+    if exact is not None:
+        return exact.rate
+    pixels = math.prod(config.preprocessing.shape)
+    for run in services.runs():
+        other = run_table.config_of(run)
+        if other is None or other.model.name != config.model.name or run.status().host not in ("", platform.node()):
+            continue
+        if (speed := _of(run)) is not None:
+            return speed.rate * math.prod(other.preprocessing.shape) / pixels
+    quick = with_preset(config, PRESETS["quick"])
+    speed = measured(quick) if config.model.name == quick.model.name else None
+    return None if speed is None else speed.rate * math.prod(quick.preprocessing.shape) / pixels
+
+
+def seconds_an_epoch(counts: Mapping[str, tuple[int, int, int]], rate: float) -> float:
+    """Training and validation of one epoch, where `rate` images per second are trained on; `counts` as in Preflight."""
+    train, val = (counts.get(split, (0, 0, 0))[0] for split in ("train", "val"))
+    return (train + VALIDATION * val) / rate
+
+
+def whole(config: Config, counts: Mapping[str, tuple[int, int, int]], rate: float) -> float:
+    """Seconds from the start button to the gate's end, with every epoch; `counts` and `rate` as for `seconds_an_epoch`."""
+    from core.gate.fitting import MOST_TRAIN, MOST_VALIDATION
+
+    train, val = (counts.get(split, (0, 0, 0))[0] for split in ("train", "val"))
+    preparing = PREPARING * (train + val) / min(8, os.cpu_count() or 1)
+    gate = (min(train, MOST_TRAIN) + min(val, MOST_VALIDATION)) * (MEASURING + VALIDATION / rate)
+    return START + preparing + seconds_an_epoch(counts, rate) * config.training.epochs + gate
+
+
+def earlier(config: Config) -> Speed | None:
+    """The speed of the newest run on this computer whose steps were the same work."""
+    wanted = _work(config)
+    for run in services.runs():
+        status = run.status()
+        other = run_table.config_of(run)
+        if status.problem or other is None or status.host not in ("", platform.node()) or _work(other) != wanted:
+            continue
+        if (speed := _of(run)) is not None:
+            return speed
+    return None
+
+
+def _of(run: Run) -> Speed | None:
+    last = results.watch(run).last
+    rate = last.get("epoch", {}).get("images_per_second") or last.get("step", {}).get("images_per_second")
+    memory = last.get("step", {}).get("memory")
+    if not isinstance(rate, int | float) or rate <= 0:
+        return None
+    return Speed(float(rate), f"the run {run.name}", memory if isinstance(memory, int) else None)
+
+
+def _work(config: Config) -> dict[str, Any]:
+    """What a step's time depends on."""
+    training = config.training
+    fields = ("batch_size", "precision", "device", "threads", "compile", "freeze_epochs", "frozen_share", "head_features")
+    model = config.model.model_dump(mode="json", include={"name", "options"})
+    return {"model": model, "shape": config.preprocessing.shape, **{name: getattr(training, name, None) for name in fields}}
+
+
+def measured(config: Config) -> Speed | None:
+    """What was measured for this set-up in this server's life."""
+    task = services.task(_name(config))
+    return Speed(float(task.result), "a few steps just now") if task is not None and task.state == "done" else None
+
+
+def _measure(config: Config) -> None:
+    task = services.task(_name(config))
+    if task is not None and task.running:
+        _measuring(_name(config))
+        return
+    if task is not None and task.state == "failed":
+        components.show_error(task.error)
+    if st.button("Measure it now", icon=":material/timer:", type="tertiary", key="train:measure", help="Trains a few steps."):
+        services.forget_task(_name(config))
+        services.start_task(_name(config), "Measuring", lambda report: _probe(config, report))
+        st.rerun()
+
+
+@st.fragment(run_every=0.5)
+def _measuring(name: str) -> None:
+    task = services.task(name)
+    if task is None or not task.running:
+        st.rerun()
+    st.caption(":material/hourglass_top: Measuring a few steps …")
+
+
+def _probe(config: Config, report: Report) -> float:
+    """Images per second in training steps of a model that has learned nothing: its weights do not change the time."""
+    from core.model import build_model
+    from core.training.device import images_per_second, pick_machine
+
+    machine = pick_machine(config.training)
+    model = build_model(config.model.model_copy(update={"weights": "none"})).to(machine.device)
+    return max(images_per_second(model, config, [machine]).values())
+
+
+def _name(config: Config) -> str:
+    return "measure:" + hashlib.sha256(repr(_work(config)).encode()).hexdigest()[:16]
+
+
+def _memory(speed: Speed | None) -> str:
+    if speed is None or speed.memory is None:
+        return "Memory: not known before it has run once."
+    return f"Memory: about {size(speed.memory)}."
+
+
+def _disk(config: Config, found: Preflight) -> str:
+    """What prepared images take at most (a byte a pixel), and what is free there."""
+    from core.data.cache import cache_root
+
+    height, width = config.preprocessing.shape
+    images = sum(counts[0] for counts in found.counts.values())
+    try:
+        folder = cache_root()
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        free = f" of {size(shutil.disk_usage(folder).free)} free"
+    except OSError:
+        free = ""
+    return f"Disk: up to {size(images * height * width)}{free} for prepared images, unless they are there already."

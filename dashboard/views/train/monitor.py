@@ -1,0 +1,189 @@
+"""Following a training through its folder: what is new since the last look, and the figures it makes.
+
+One `Watch` a run, shared by all sessions (results.watch): a line of events.jsonl is read once, however many tabs look.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from core.plots import loss_figure, metric_figure, rate_figure
+from core.runs.history import History, is_complete
+
+if TYPE_CHECKING:
+    from core.plots.training import Span
+    from core.runs import Event, Run, Status
+
+# What comes before the first step and after the last one, by a "prepare" event's `what`; without one, images are prepared.
+_PREPARING = {
+    "hashes": "Looking for the same image in two splits",
+    "features": "Images through the frozen network, once",
+    "gate": "Learning which images the model should not judge (input gate)",
+}
+
+
+PHASES = ("Queue", "Start", "Prepare images", "Train", "Validate", "Input gate")
+GATE = "gate"  # as a run's status and its events name the last phase, see core.training.gate_fitting
+AT_WORK = ("running", "paused")
+VALIDATION = 0.1  # of an epoch's part of the bar: it takes less time than training, and is not done before
+
+
+class Watch:
+    """What a run's events say so far: its curves, the last event of each type, warnings. Safe for several threads."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._reader = run.event_reader()
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.history = History()
+        self.last: dict[str, Event] = {}
+        self._warnings: dict[str, str] = {}
+        self.excluded = 0
+        self.count = 0
+        self._figures: dict[tuple[str, int, Span], tuple[int, Any]] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the training warned of, the newest last; of the same thing only the last time."""
+        return [message for message in list(self._warnings.values()) if message]
+
+    @property
+    def held(self) -> threading.Lock:
+        """While it is held (`with watch.held:`) no session takes further events in: `history` stands still."""
+        return self._lock
+
+    def refresh(self) -> None:
+        """Read what the run has written since the last call."""
+        with self._lock:
+            new = self._reader.read()
+            if self._reader.restarted:
+                self._forget()
+            for event in new:
+                self._take(event)
+
+    def _take(self, event: Event) -> None:
+        if not is_complete(event):
+            return
+        kind = str(event.get("type", ""))
+        if kind == "warning":
+            message = str(event.get("message", ""))
+            if "epoch" in self.last and event.get("about"):  # it was so then, and may have changed
+                message = f"After epoch {self.last['epoch']['epoch']}. {message}"
+            about = str(event.get("about") or message)
+            self._warnings.pop(about, None)  # the newest of a kind stands for it, and last
+            self._warnings[about] = message
+        elif kind == "excluded":
+            self.excluded += 1
+        self.last[kind] = event
+        self.count += 1
+        self.history.take(event)
+
+    def loss(self, height: int, span: Span = "trained") -> Any:
+        """The loss curves, made again only when there are new events."""
+        return self._figure("loss", height, span, lambda: loss_figure(self.history, span=span, height=height))
+
+    def metric(self, monitor: str, height: int, span: Span = "trained") -> Any:
+        """The monitored figure by epoch (ROC AUC where the loss is monitored)."""
+        name = monitored(monitor)
+        return self._figure(name, height, span, lambda: metric_figure(self.history, [name], span=span, height=height))
+
+    def rate(self, height: int, span: Span = "trained") -> Any:
+        """The learning rate by step."""
+        return self._figure("rate", height, span, lambda: rate_figure(self.history, span=span, height=height))
+
+    def _figure(self, name: str, height: int, span: Span, make: Callable[[], Any]) -> Any:
+        with self._lock:
+            seen, figure = self._figures.get((name, height, span), (-1, None))
+            if seen != self.count:
+                figure = make()
+                self._figures[name, height, span] = (self.count, figure)
+            return type(figure)(figure)  # a copy: pages style what they show
+
+    @property
+    def train_loss(self) -> float | None:
+        """The last training loss: of the last finished epoch, else of the last step."""
+        for kind, name in (("epoch", "train_loss"), ("step", "loss")):
+            value = self.last.get(kind, {}).get(name)
+            if value is not None:
+                return float(value)
+        return None
+
+    def figure_of_epoch(self, monitor: str, epoch: int | None = None) -> float | None:
+        """The monitored validation figure of an epoch; without one, of the last."""
+        event = self.last.get("epoch", {}) if epoch is None else self.history.epochs.get(epoch, {})
+        value = (event.get("val") or {}).get(monitored(monitor))
+        return None if value is None else float(value)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on finished epochs; pauses and the time between a stop and a resume do not count."""
+        return sum(float(event.get("seconds") or 0) for event in list(self.history.epochs.values()))
+
+
+def monitored(monitor: str) -> str:
+    """The figure to show for what is monitored: ROC AUC where that is the loss, which has a chart of its own."""
+    return "auc" if monitor in ("", "loss") else monitor
+
+
+def current_epoch(status: Status, last: dict[str, Event]) -> int:
+    """The epoch that a run is in, from 1; of one that has ended the last that it finished. The one count of all pages."""
+    finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
+    if status.state not in AT_WORK:
+        return finished
+    begun = int(last["step"]["epoch"]) if "step" in last else 0
+    return min(max(1, status.epochs), max(finished + 1, begun))
+
+
+def phase(status: Status, last: dict[str, Event]) -> str:
+    """Which of PHASES a run at work is in."""
+    if status.waiting:
+        return "Queue"
+    if status.phase == GATE:
+        return "Input gate"
+    step, prepare = last.get("step"), last.get("prepare")
+    if prepare is not None and (step is None or prepare["seq"] > step["seq"]):
+        return "Input gate" if prepare.get("what") == GATE else "Prepare images"
+    if step is None:
+        return "Start"
+    finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
+    return "Validate" if finished < int(step["epoch"]) and int(step["step"]) >= int(step["steps"]) else "Train"
+
+
+def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
+    """(share done in [0, 1], the line that says so) of a run that is at work."""
+    from dashboard.ui.components import duration
+
+    if status.waiting:
+        return 0.0, status.reason or "Starting"
+    if status.state not in AT_WORK:  # its folder says so already, while the thread is still closing its files
+        return 1.0, "Finishing"
+    step, prepare = last.get("step"), last.get("prepare")
+    if prepare is not None and int(prepare.get("total") or 0) > 0 and (step is None or prepare["seq"] > step["seq"]):
+        done, total = int(prepare["done"]), int(prepare["total"])
+        what = str(prepare.get("what", ""))
+        if status.state == "paused":  # a pause takes hold between steps: what came before them has ended
+            ready = "the features are stored" if what == "features" else "the images are prepared"
+            return 0.0, f"Paused before the first step · {ready}"
+        share = done / total if done < total or what == GATE else 0.0
+        return share, f"{_PREPARING.get(what, 'Preparing images')} · {done:,} of {total:,}"
+    if step is None:
+        return 0.0, "Starting"
+    epochs = max(1, status.epochs)
+    epoch, within = int(step["epoch"]), int(step["step"]) / max(1, int(step["steps"]))
+    finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
+    if finished >= epoch:  # validated; the next epoch has made no step yet
+        share, where = finished / epochs, f"Epoch {current_epoch(status, last)} of {epochs}"
+    else:
+        share = (epoch - 1 + (1 - VALIDATION) * within) / epochs
+        where = f"Epoch {epoch} of {epochs} · " + (f"step {step['step']} of {step['steps']}" if within < 1 else "validating")
+    if status.state == "paused":
+        return min(1.0, share), f"Paused · {where}"
+    newest = max((last[kind] for kind in ("step", "epoch") if kind in last), key=lambda event: event["seq"])
+    eta = newest.get("eta_seconds")
+    left = "" if eta is None else f" · about {duration(float(eta))} left"
+    return min(1.0, share), where + left

@@ -1,0 +1,234 @@
+"""The form of a new run: its fields, what stands in the way, and the start. Part of the Train page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.config import PRESETS, Config
+from dashboard.cache import results
+from dashboard.state import services, widgets
+from dashboard.ui import components, forms
+from dashboard.views.train import controls, forecast
+from dashboard.views.train.queue import share_help, share_words, told
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core.training.preflight import Preflight
+
+ESSENTIAL = [
+    "model.name",
+    "model.weights",
+    "preprocessing.size",
+    "training.epochs",
+    "training.batch_size",
+    "training.learning_rate",
+]
+PRETRAINED = ["training.freeze_epochs", "training.fine_tune_learning_rate", "training.frozen_share"]
+SECTIONS = {
+    "training": "Optimisation",
+    "model": "Model",
+    "augmentation": "Augmentation",
+    "data": "Split",
+    "evaluation": "Evaluation",
+    "preprocessing": "Preprocessing",
+}
+
+
+def show() -> None:
+    """The form on the left, what will happen and the start button on the right."""
+    manifest = services.current_manifest()
+    if manifest is None:
+        components.empty_state(
+            "No data yet",
+            "Training needs a data set: write the demo set or import your images.",
+            icon=":material/database:",
+            page="data",
+            action="Get data",
+        )
+        return
+    base = services.settings()
+    forecast.probe_in_background(base)
+    with st.container(key="narrow_stack"):
+        left, right = st.columns([5, 3], gap="medium")
+    with left.container(border=True):
+        name, values = form(base)
+    config, problems = forms.check(values, base)
+    if config is not None:
+        chosen = config.data.model_copy(update={"manifest": manifest})
+        config = config.model_copy(update={"data": chosen, "checkpoints": services.checkpoints()})
+    with right.container(border=True):
+        before_start(name, config, problems, manifest)
+
+
+def form(base: Config) -> tuple[str, dict[str, object]]:
+    """The fields: essential ones first, all others folded, by section. Gives (run name, {dotted path: value})."""
+    name = widgets.text(
+        "Run name",
+        "train:name",
+        placeholder="date, architecture and a number",
+        help="The name of the run's folder. Left empty, it is made of the date, the architecture and a number.",
+    )
+    presets(base)
+    values = forms.fields(ESSENTIAL, base)
+    shown = list(ESSENTIAL)
+    if values["model.weights"] != "none":
+        values |= forms.fields(PRETRAINED, base)
+        shown += PRETRAINED
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("## Advanced", anchors=False, width="stretch")
+        words = st.text_input(
+            "Find a setting",
+            key="train:find",
+            placeholder="Find a setting",
+            label_visibility="collapsed",
+            icon=":material/search:",
+            width=230,
+        )
+    values |= forms.groups(
+        SECTIONS,
+        base,
+        skip=[*shown, "data.manifest", *PRETRAINED],
+        words=words,
+        notes={"preprocessing": "Tune these where you see what they do, on the Preprocess page."},
+    )
+    return name, values
+
+
+def presets(base: Config) -> None:
+    """Buttons that fill the form in, with how long each is expected to take; the one that the form shows is marked."""
+    manifest = services.current_manifest()
+    st.session_state["train:preset"] = _chosen_preset(base)
+    rates = forecast.presets(base, manifest) if manifest is not None else {}
+    words = {name: preset.title + (f" · {rates[name]}" if name in rates else "") for name, preset in PRESETS.items()}
+    st.segmented_control(
+        "Start from",
+        list(words),
+        format_func=words.__getitem__,
+        key="train:preset",
+        help="Fills the form in; everything can be changed afterwards. Times are rough estimates for this computer.\n\n"
+        + "\n\n".join(f"**{preset.title}**: {preset.about}" for preset in PRESETS.values()),
+        on_change=lambda: _fill(base),
+    )
+
+
+def _fill(base: Config) -> None:
+    name = st.session_state["train:preset"] or "standard"
+    forms.fill(PRESETS[name].values, base)
+
+
+def _chosen_preset(base: Config) -> str | None:
+    """The preset whose values, and no others, the form has; None for a form of one's own."""
+    paths = [path for path in forms.all_paths() if path.split(".")[0] in SECTIONS and path != "data.manifest"]
+    now = {path: value for path in paths if (value := forms.kept_value(path, default := forms.value_of(base, path))) != default}
+    for name, preset in PRESETS.items():
+        if now == {path: value for path, value in preset.values.items() if value != forms.value_of(base, path)}:
+            return name
+    return None
+
+
+def before_start(name: str, config: Config | None, problems: list[str], manifest: Path) -> None:
+    """Data set, counts, everything that stands in the way, and the start button."""
+    st.markdown("## Before it starts", anchors=False)
+    components.manifest_picker(key="train:manifest")
+    if problems:
+        forms.show_problems(problems)
+    found: Preflight | None = None
+    if config is not None:
+        with st.spinner("Checking", show_time=False):
+            found = results.preflight(config, manifest)
+        summary(found, config, manifest)
+    launcher = controls.launcher_choice()
+    ahead = results.line(found.device) if found is not None else []
+    if ahead and found is not None:
+        st.info(f"{told(ahead)} Yours starts automatically.", icon=":material/hourglass_top:")
+    if st.button(
+        "Add to queue" if ahead else "Start training",
+        type="primary",
+        icon=":material/hourglass_top:" if ahead else ":material/play_arrow:",
+        width="stretch",
+        disabled=found is None or not found.ready,
+        key="train:start",
+    ):
+        assert config is not None
+        start(name, config, manifest, launcher)
+    if (
+        ahead
+        and found is not None
+        and st.button(
+            share_words(found.device),
+            icon=":material/play_arrow:",
+            width="stretch",
+            disabled=not found.ready,
+            key="train:start_now",
+            help=share_help(found.device),
+        )
+    ):
+        assert config is not None
+        start(name, config, manifest, launcher, queue=False)
+    prepared_images()
+
+
+def prepared_images() -> None:
+    """How much the prepared images of all recipes take, and the button that deletes them."""
+    from core.runs import image_cache
+
+    shown = st.popover(
+        "Prepared images", icon=":material/photo_library:", type="tertiary", key="train:cache", on_change="rerun"
+    )
+    if not shown.open:  # a large cache takes a moment to count
+        return
+    with shown:
+        folder, size = services.cache_folder()
+        st.markdown(
+            f"**{components.size(size)}** in {components.plain(folder.as_posix())}. Each image is prepared once for each "
+            "recipe and kept, so that every later training begins at once."
+        )
+        with components.errors_shown():
+            names = image_cache.users(services.checkpoints())
+        if names:
+            st.info(f"{components.plain(names[0])} trains on them: they can be deleted once it has ended.")
+        st.button(
+            "Delete all prepared images",
+            icon=":material/delete:",
+            key="train:clear_cache",
+            disabled=bool(names) or not size,
+            help="They are made again when they are needed. Your own files are not touched.",
+            on_click=lambda: controls.shown(services.clear_cache),
+        )
+
+
+def summary(found: Preflight, config: Config, manifest: Path) -> None:
+    """Images by split, steps, notes; or what forbids the start."""
+    if services.is_synthetic(manifest):
+        st.badge("SYNTHETIC", color="orange", help="The demo set: not real mammograms.")
+    if found.counts:
+        patients = "unknown".format if found.warnings else "{:,}".format
+        rows = "".join(
+            f"<tr><td>{title}</td><td>{counts[0]:,}</td><td>{counts[1]:,}</td><td>{patients(counts[2])}</td></tr>"
+            for split, title in (("train", "Training"), ("val", "Validation"), ("test", "Test"))
+            if (counts := found.counts.get(split))
+        )
+        st.html(f"<table class='lab-counts'><tr><td></td><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
+        forecast.show(config, found)
+    for warning in found.warnings:
+        st.warning(warning, icon=":material/warning:")
+    for note in found.notes:
+        st.caption(note)
+    for problem in found.problems:
+        components.show_error(problem)
+
+
+def start(name: str, config: Config, manifest: Path, launcher: str, *, queue: bool = True) -> None:
+    """Make the run, start it or let it wait its turn (`queue`), and show its progress."""
+    from core.runs import Run
+
+    with components.errors_shown():
+        run = Run.create(config, services.manifest_frame(manifest), name=name.strip() or None)
+        services.start_training(run, launcher, queue=queue)
+        services.set_current_run(run.name)
+        results.watch_run(run)
+        services.remember("train:name", None)
+        st.rerun()

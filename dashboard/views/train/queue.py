@@ -1,0 +1,111 @@
+"""The queue in words: whose training comes first, how far it is, and how long that may take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import LabError
+from dashboard.cache import results
+from dashboard.state import services
+from dashboard.ui import components
+from dashboard.ui.components import duration, plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core.runs import Run, Status
+    from core.runs.device_queue import Occupant
+
+
+def before(run: Run, device: str) -> list[Occupant]:
+    """Who is ahead of a run that waits; everybody at the device where its own place is not there."""
+    found = results.line(device)
+    own = next((at for at, each in enumerate(found) if each.folder == run.path.absolute()), len(found))
+    return found[:own]
+
+
+def told(found: list[Occupant]) -> str:
+    """Who is ahead, as Markdown: a sentence on the one at work, the number of the others, and an estimate of the wait."""
+    if not found:
+        return "It is next."
+    first, status = found[0], _status(found[0])
+    parts = [f"**{plain(first.name)}** is training"]
+    if first.folder is not None and not _is_ours(first.folder):
+        parts.append(f"in another lab on this computer ({plain(_lab(first.folder).as_posix())})")
+    if status is not None and status.live and status.epochs:
+        parts.append(f"epoch {min(status.epochs, status.epoch + 1)} of {status.epochs}")
+    more = len(found) - 1
+    waiting = (
+        f" Ahead of yours in the queue: {more} more ({plain(', '.join(each.name for each in found[1:4]))})." if more else ""
+    )
+    left = status.eta_seconds if status is not None and status.live else None
+    if left is None:
+        wait = " How long it will take is not known yet."
+    elif more:
+        wait = f" At least {duration(left)} to wait, and the time of the {more} others."
+    else:
+        wait = f" About {duration(left)} to wait."
+    return ", ".join(parts) + "." + waiting + wait
+
+
+def share_words(device: str) -> str:
+    """What the button that does not wait says."""
+    return f"Start now, share the {'CPU' if device == 'cpu' else 'GPU'}"
+
+
+def share_help(device: str) -> str:
+    """What happens then."""
+    slower = "Both trainings become slower: they share this computer's cores."
+    return slower if device == "cpu" else "Both trainings become slower, and may run out of the GPU's memory."
+
+
+@st.fragment(run_every=3.0)
+@components.errors_shown()
+def waiting(run: Run, device: str) -> None:
+    """Under a run that waits: for whom, and the button that does not wait any longer."""
+    if not run.status().waiting:
+        st.rerun()
+    found = before(run, device)
+    if not found:
+        return
+    st.info(f"{told(found)} Yours starts automatically.", icon=":material/hourglass_top:")
+    st.button(
+        "Starting …" if run.requested("begin") else share_words(device),
+        icon=":material/play_arrow:",
+        disabled=run.requested("begin"),
+        key="train:begin",
+        help=share_help(device),
+        on_click=lambda: run.request("begin"),
+    )
+
+
+def device_of(run: Run) -> str:
+    """The device that a run will be trained on, "" where that cannot be had."""
+    from core.training.device import pick_machine
+
+    try:
+        return str(pick_machine(run.config().training).device)
+    except LabError:
+        return ""
+
+
+def _status(occupant: Occupant) -> Status | None:
+    from core.runs.run import Run
+
+    if occupant.folder is None:
+        return None
+    try:
+        return Run(occupant.folder).status()
+    except (LabError, OSError):
+        return None
+
+
+def _is_ours(folder: Path) -> bool:
+    return folder.parent == services.checkpoints().absolute()
+
+
+def _lab(folder: Path) -> Path:
+    """The folder of the lab that a run is in: that above its checkpoints."""
+    return folder.parents[1] if len(folder.parents) > 1 else folder

@@ -1,0 +1,297 @@
+"""Train: set a run up, start it or let it wait its turn, and watch it live. All runs are on the Runs page."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.errors import LabError
+from core.files.untrusted import irregular
+from core.wording import OPTIMISTIC
+from dashboard.cache import results
+from dashboard.state import services, widgets
+from dashboard.state.run_states import LAUNCHERS, state_of
+from dashboard.ui import chance_notices, components, image_components
+from dashboard.ui.components import Metric, duration, number
+from dashboard.views.runs import run_table
+from dashboard.views.train import controls, new_run, queue
+
+if TYPE_CHECKING:
+    from core.plots.training import Span
+    from core.runs import Run, Status
+
+VIEWS = ["New run", "Progress"]
+SPANS = {"trained": "So far", "planned": "All epochs"}
+CHART_HEIGHT = 290
+REFRESH = 1.0  # seconds between looks at a run at work
+GALLERY_COLUMNS = 8
+MEMORY = "Numbers are computed in this precision. Memory: what the training holds of the GPU; on a processor what its process \
+holds of the computer, which for a training in this server is the whole dashboard."
+
+
+def show() -> None:
+    """One of two views: a run at work (or ended), or the form of a new one."""
+    if "train:entered" not in st.session_state:  # a new tab, a reload: what is at work comes first
+        st.session_state["train:entered"] = True
+        if found := services.active_runs():
+            results.watch_run(found[0])
+    bar = st.container(horizontal=True, vertical_alignment="center")
+    with bar:
+        view = widgets.segmented("View", VIEWS, "train:view", hide_label=True)
+    if view != "Progress":
+        new_run.show()
+        return
+    with bar:
+        run = run_picker()
+        if run is not None:
+            widgets.segmented("Epochs shown", SPANS, "train:span", hide_label=True)
+    if run is None:
+        components.empty_state(
+            "Nothing has been trained yet", "Set up a first run: it appears here as it learns.", icon=":material/monitoring:"
+        )
+        return
+    status = run.status()
+    active = services.at_work(run, status)
+    st.fragment(progress, run_every=REFRESH if active else None)(run, active, state_key(status))
+    seen = bool(results.first_batch(run)) if active and not run.problem else False
+    st.fragment(first_batch, run_every=2 * REFRESH if active and not seen else None)(run, waited=active and not seen)
+
+
+def run_picker() -> Run | None:
+    """The run that is watched: the chosen one, else the newest."""
+    found = {run.name: run for run in services.runs()}
+    if not found:
+        return None
+    kept_name = str(services.recall("train:run", ""))
+    if kept_name not in found and (now := services.now_called(kept_name)) in found:
+        services.remember("train:run", now)
+    name = widgets.select("Run", list(found), "train:run", hide_label=True)
+    return found[name]
+
+
+# ---------------------------------------------------------------- a run at work
+
+
+def state_key(status: Status) -> tuple[str, bool]:
+    """Changes when another set of buttons fits."""
+    return status.state, status.waiting
+
+
+@components.errors_shown()
+def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
+    """Where the run stands, from its folder alone; asks for the whole page when its state changes."""
+    components.require_there(run)
+    status = run.status()
+    if (services.at_work(run, status), state_key(status)) != (active, state):
+        st.rerun()
+    followed = results.watch(run)
+    header(run, status)
+    if active:
+        from dashboard.views.train.monitor import phase
+        from dashboard.views.train.monitor import progress as progress_of
+
+        share, words = progress_of(status, followed.last)
+        steps(phase(status, followed.last))
+        st.progress(share, text=words)
+        if status.waiting:
+            queue.waiting(run, queue.device_of(run))
+    else:
+        outcome(run, status)
+    cards(run, status)
+    if active:
+        chance_notices.chance_notice(run)
+    span: Span = "planned" if services.recall("train:span") == "planned" else "trained"
+    charts = {
+        "loss": followed.loss(CHART_HEIGHT, span),
+        "metric": followed.metric(status.monitor, CHART_HEIGHT, span),
+        "rate": followed.rate(CHART_HEIGHT, span),
+    }
+    with st.container(key="narrow_charts"):
+        columns = st.columns([5, 5, 3])
+    for column, (name, chart) in zip(columns, charts.items(), strict=True):
+        with column:
+            components.figure(chart, f"train:{name}", subject=f"{run.name}, {span}", alt=f"{name} of {run.name}")
+    for message in followed.warnings[-5:]:
+        st.warning(message, icon=":material/warning:")
+    if followed.excluded:
+        with st.expander(f"{followed.excluded} images were left out because they cannot be read"):
+            st.dataframe([{"image": path, "reason": reason} for path, reason in run.excluded().items()], hide_index=True)
+
+
+def steps(now: str) -> None:
+    """The phases of a training in a row, the one that it is in marked."""
+    from dashboard.views.train.monitor import PHASES
+
+    at = PHASES.index(now)
+    parts = (
+        f"<li{' aria-current=step' if each == at else ' class=done' if each < at else ''}>{name}</li>"
+        for each, name in enumerate(PHASES)
+    )
+    st.html(f"<ol class='lab-steps' aria-label='Phases of the training'>{''.join(parts)}</ol>")
+
+
+def header(run: Run, status: Status) -> None:
+    """State in a badge, what the run is, and the buttons that fit its state."""
+    words, color = state_of(status, run)
+    if color == "green" and services.chance(run):  # it has finished, and there is nothing yet to be glad of
+        color = "gray"
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(words, color=color)
+        if is_synthetic(run):
+            st.badge("SYNTHETIC", color="orange", help="Trained on the synthetic demo set: not real mammograms.")
+        st.markdown(what_it_is(run, status), width="stretch", help="Input: height × width of what the model sees, in pixels.")
+        controls.requests(run, status, "train")
+
+
+def what_it_is(run: Run, status: Status) -> str:
+    """Architecture, size, images and where it runs, in a line."""
+    parts: list[str] = []
+    config = run_table.config_of(run)
+    if config is not None:
+        height, width = config.preprocessing.shape
+        weights = "from scratch" if config.model.weights == "none" else "pretrained"
+        parts = [f"{config.model.name}, {weights}", f"input {height} × {width}"]
+    else:
+        parts = ["configuration not readable"]
+    images = results.watch(run).last.get("start", {}).get("images") or {}
+    if images:
+        parts.append(f"{images.get('train', 0):,} training images")
+    if (status.live or status.waiting) and status.launcher:
+        parts.append(f"by {LAUNCHERS.get(status.launcher, status.launcher)}")
+        if status.host not in ("", platform.node()):
+            parts.append(f"on {status.host}")
+    elif note := run.note():
+        parts.append(f"*{components.plain(note.splitlines()[0])}*")
+    return " · ".join(parts)
+
+
+def cards(run: Run, status: Status) -> None:
+    """The figures of the moment; the same six places whatever is known."""
+    from core.plots import METRIC_TITLES, PHASE_TITLES
+    from dashboard.views.train.monitor import current_epoch, monitored
+
+    followed = results.watch(run)
+    step, epoch = followed.last.get("step", {}), followed.last.get("epoch", {})
+    start = followed.last.get("resume") or followed.last.get("start", {})
+    name = monitored(status.monitor)
+    best = best_value(run, status)
+    rate = step.get("images_per_second") or epoch.get("images_per_second")
+    learning = step.get("learning_rate")
+    phase = str(followed.last.get("phase", {}).get("phase", ""))
+    device = str(start.get("device") or status.device or "–")
+    spent = f"{duration(followed.seconds)} of training" if followed.seconds else "no epoch finished yet"
+    with st.container(key="narrow_cards"):
+        components.metric_cards(
+            [
+                Metric(
+                    "Epoch", f"{current_epoch(status, followed.last)} of {status.epochs}", PHASE_TITLES.get(phase, phase or "–")
+                ),
+                Metric(
+                    "Loss, training", number(followed.train_loss), f"validation {number(epoch.get('val_loss'))} (optimistic)"
+                ),
+                Metric(
+                    METRIC_TITLES.get(name, name),
+                    number(followed.figure_of_epoch(name)),
+                    f"best {number(best)}, epoch {status.best_epoch}; optimistic: it chose that epoch"
+                    if status.best_epoch
+                    else "best: none yet",
+                ),
+                Metric("Images/s", "–" if rate is None else f"{float(rate):.1f}", spent),
+                Metric("Learning rate", "–" if learning is None else f"{float(learning):.1e}", "of the last step"),
+                Metric("Device", device.split(" (")[0], _device_detail(start, step), MEMORY),
+            ]
+        )
+
+
+def _device_detail(start: dict[str, object], step: dict[str, object]) -> str:
+    """Precision, and the memory that the training holds: of the GPU, or of the process it is in."""
+    parts = [str(start.get("precision") or "–")]
+    used, total = step.get("memory"), step.get("memory_total")
+    if isinstance(used, int) and isinstance(total, int):
+        parts.append(f"{used / 2**30:.1f} of {total / 2**30:.0f} GB")
+    return ", ".join(parts)
+
+
+def best_value(run: Run, status: Status) -> float | None:
+    """The monitored figure (ROC AUC where the loss is monitored) at the best epoch."""
+    found = results.watch(run).figure_of_epoch(status.monitor, status.best_epoch) if status.best_epoch else None
+    return status.best_value if found is None and status.monitor != "loss" else found
+
+
+def outcome(run: Run, status: Status) -> None:
+    """How it ended, in words, and the one thing to do next."""
+    has_model = services.has_model(run)
+    chance = chance_notices.chance_notice(run)
+    best = f" The best model is of epoch {status.best_epoch}" if status.best_epoch else ""
+    figure = f" ({_title(status)} {number(best_value(run, status))} on validation, {OPTIMISTIC})." if best else ""
+    reason = f" {components.plain(_sentence(status.reason))}" if status.reason else ""
+    words, buttons = st.columns([4, 1], vertical_alignment="center")
+    with words:
+        if status.problem:
+            components.show_error(f"This run's folder is damaged: {status.problem}")
+        elif status.state == "done":
+            finished = f"Finished after {status.epoch} epochs.{reason}{best}{figure}"
+            if chance:  # a green box would say that there is something to use
+                st.info(finished, icon=":material/flag:")
+            else:
+                st.success(finished, icon=":material/check_circle:")
+        elif status.state == "stopped":
+            if "best model" in reason.lower():  # it has named the epoch already
+                best, figure = "", figure and f" {_title(status)} on validation: {number(best_value(run, status))}."
+            st.info(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{figure}", icon=":material/stop_circle:")
+        elif status.state == "failed":
+            usable = f"{best}{figure} It can still be used." if has_model else ""
+            components.show_error(f"The training failed. {_sentence(status.reason)}{usable}")
+        elif status.state == "interrupted":
+            st.warning(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{figure}", icon=":material/warning:")
+        else:
+            st.info(f"Nobody trains this run.{reason}", icon=":material/hourglass_empty:")
+    with buttons:
+        if has_model and st.button(
+            "Evaluate", type="primary", icon=":material/query_stats:", key="train:evaluate", width="stretch"
+        ):
+            services.set_current_run(run.name)
+            st.switch_page(components.PAGES["evaluate"])
+        controls.start_button(run, status, "train", primary=not has_model)
+
+
+@components.errors_shown()
+def first_batch(run: Run, *, waited: bool) -> None:
+    """The first training images as the model gets them, once they are prepared."""
+    there = (run.path / "manifest.csv").is_file() and not run.problem
+    tiles = results.first_batch(run) if there else []
+    if not tiles:
+        return
+    if waited:
+        st.rerun()  # they are here: no more looking for them
+    st.markdown("## The first batch as the model sees it", anchors=False)
+    image_components.gallery(tiles, key="train:first", columns=GALLERY_COLUMNS, height=110)
+
+
+def _title(status: Status) -> str:
+    from core.plots import METRIC_TITLES
+
+    return METRIC_TITLES.get(status.monitor, METRIC_TITLES["auc"])
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    if not text:
+        return ""
+    begun = text[0].upper() + text[1:] if text.split()[0].isalpha() else text  # never the name of a file
+    return begun if begun.endswith((".", "!", "?")) else begun + "."
+
+
+def is_synthetic(run: Run) -> bool:
+    """Whether the run's images are synthetic."""
+    path = run.path / "manifest.csv"
+    try:
+        return not irregular(path) and path.is_file() and services.is_synthetic(path)
+    except LabError:  # the run's other parts are shown all the same
+        return False
+
+
+with components.page("Train", "Set up a run, start it, and watch it learn. Training continues if you close this page."):
+    show()

@@ -1,0 +1,89 @@
+"""Helpers of the page tests: drawn breasts, a manifest of them, the app opened at a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from streamlit.testing.v1 import AppTest
+
+import dashboard
+
+HOME = Path(dashboard.__file__).parent / "Home.py"
+
+
+def draw_breast(seed: int, *, height: int = 120, width: int = 100) -> np.ndarray:
+    """A half ellipse with texture on black, uint8 (height, width), chest wall left."""
+    random = np.random.default_rng(seed)
+    image = np.zeros((height, width), np.uint8)
+    cv2.ellipse(image, (0, height // 2), (int(width * 0.7), int(height * 0.4)), 0, -90, 90, 150, -1)
+    texture = random.normal(0, 12, image.shape)
+    return np.where(image > 0, np.clip(image + texture, 20, 255), 0).astype(np.uint8)
+
+
+def write_images(folder: Path, patients: int = 12) -> Path:
+    """A manifest of `patients` with two PNG each, a third malignant, not split."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for patient in range(patients):
+        for view in ("CC", "MLO"):
+            path = folder / f"p{patient:02d}_{view}.png"
+            cv2.imwrite(str(path), draw_breast(2 * patient + (view == "CC")))
+            label = "malignant" if patient % 3 == 0 else "benign"
+            rows.append(
+                {
+                    "path": path.name,
+                    "label": label,
+                    "patient_id": f"P{patient:02d}",
+                    "laterality": "L",
+                    "view": view,
+                    "split": "",
+                }
+            )
+    manifest = folder / "manifest.csv"
+    pd.DataFrame(rows).to_csv(manifest, index=False)
+    return manifest
+
+
+def open_page(view: str = "home", **chosen: Any) -> AppTest:
+    """The app, opened at dashboard/views/<view>/<view>.py; `chosen`: choices of this session, a colon in a key as `__`."""
+    app = AppTest.from_file(str(HOME), default_timeout=60)
+    for key, value in chosen.items():
+        app.session_state[f"chosen:{key.replace('__', ':')}"] = value
+    if view != "home":
+        app.switch_page(f"views/{view}/{view}.py")
+    return app.run()
+
+
+def texts(app: AppTest) -> str:
+    """Everything readable on the page, for `in`."""
+    parts = [
+        element.value
+        for kind in ("title", "markdown", "caption", "error", "warning", "info", "success")
+        for element in app.get(kind)
+    ]
+    return "\n".join(str(part) for part in parts)
+
+
+def figures(app: AppTest) -> dict[str, Any]:
+    """The Plotly figures on the page as dictionaries, by key."""
+    found = {}
+    for element in app.get("bidi_component"):
+        if element.proto.component_name == "mammolab_plot":
+            found[element.proto.id.split("-", 2)[2]] = json.loads(json.loads(element.proto.json)["figure"])
+    return found
+
+
+def galleries(app: AppTest) -> dict[str, list[dict[str, Any]]]:
+    """The tiles of the galleries on the page, by key."""
+    found = {}
+    for element in app.get("bidi_component"):
+        if element.proto.component_name == "mammolab_gallery":
+            message = bytes(element.proto.bytes)
+            length = int.from_bytes(message[:4], "little")
+            found[element.proto.id.split("-", 2)[2]] = json.loads(message[4 : 4 + length])["tiles"]
+    return found

@@ -1,0 +1,246 @@
+"""The head phase on stored features: the numbers of stepping the frozen network, without stepping it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core.model import Classifier
+from core.runs import Run
+from core.training import head_features
+from core.training import loop as loop_module
+from core.training.checkpoint import Progress
+from core.training.distributed import World
+from core.training.image_preparation import Rows
+from core.training.loop import train
+from core.training.phases import plan_phases
+from core.training.trainer import Trainer
+
+MakeRun = Callable[..., Run]
+
+PLAIN = {
+    "augmentation__horizontal_flip": "false",
+    **{f"augmentation__{name}": 0 for name in ("rotation", "zoom", "brightness", "contrast")},
+}
+
+
+@pytest.fixture
+def make_head_run(make_run: MakeRun) -> MakeRun:
+    """Runs of a pretrained network of which, unless told otherwise, only the head trains."""
+    first = make_run("first", training__epochs=1)
+    list(train(first))
+
+    def make(name: str, **changes: Any) -> Run:
+        weights = (first.path / "model.safetensors").as_posix()
+        return make_run(name, **{"model__weights": weights, "training__epochs": 3, "training__freeze_epochs": 3} | changes)
+
+    return make
+
+
+def figures(run: Run) -> list[tuple[Any, ...]]:
+    return [
+        (event["type"], event["epoch"], event.get("step"), event.get("loss", event.get("train_loss")), event.get("val_loss"))
+        for event in run.events()
+        if event["type"] in ("step", "epoch")
+    ]
+
+
+def passes_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Images of each pass through the backbone from now on."""
+    real, counts = Classifier.embed, []
+
+    def embed(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+        counts.append(len(images))
+        return real(self, images)
+
+    monkeypatch.setattr(Classifier, "embed", embed)
+    return counts
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"training__imbalance": "sampler", "training__accumulation_steps": 2, "training__monitor": "loss"},
+        {"training__precision": "bf16", "training__ema_decay": 0.9},
+        {"training__loss": "focal", "training__label_smoothing": 0.1},
+    ],
+    ids=["plain", "sampler and accumulation", "bf16 and average", "focal"],
+)
+def test_without_augmentation_the_losses_are_those_of_stepping_the_network(
+    make_head_run: MakeRun, every_step: None, changes: dict[str, Any]
+) -> None:
+    light, stepped = (
+        make_head_run(name, **PLAIN, **changes, training__head_features=name == "light") for name in ("light", "stepped")
+    )
+    list(train(light))
+    list(train(stepped))
+    ours, theirs = figures(light), figures(stepped)
+    assert [row[:3] for row in ours] == [row[:3] for row in theirs]
+    losses = [[value for row in rows for value in row[3:] if value is not None] for rows in (ours, theirs)]
+    tolerance = 1e-2 if "training__precision" in changes else 1e-4
+    np.testing.assert_allclose(losses[0], losses[1], rtol=tolerance)
+
+
+def test_the_network_sees_each_view_of_an_image_once(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = passes_counted(monkeypatch)
+    run = make_head_run("run", training__epochs=9, training__freeze_epochs=9, training__head_views=3, training__patience=0)
+    told = [event for event in train(run) if event["type"] == "prepare" and event.get("what") == "features"]
+    assert sum(count for count in counts if count > 1) == 18 * 4 + 10, "four views of the training images, one of the others"
+    assert told[-1]["done"] == told[-1]["total"] == 18 * 4 + 10
+
+
+def test_there_are_never_more_views_than_epochs_and_one_without_augmentation(
+    make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = passes_counted(monkeypatch)
+    list(train(make_head_run("few", training__epochs=2, training__freeze_epochs=2, training__head_views=9)))
+    assert sum(count for count in counts if count > 1) == 18 * 2 + 10
+    counts.clear()
+    list(train(make_head_run("plain", **PLAIN, training__head_views=9)))
+    assert sum(count for count in counts if count > 1) == 18 + 10
+
+
+def test_features_that_do_not_fit_are_fewer_views_or_none(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = 4 * 6 * 8  # bytes of an image's features: six times the width
+    monkeypatch.setattr(head_features, "LARGEST", numbers * (10 + 2 * 18))
+    counts = passes_counted(monkeypatch)
+    list(train(make_head_run("one view")))
+    assert sum(count for count in counts if count > 1) == 18 + 10
+    counts.clear()
+    monkeypatch.setattr(head_features, "LARGEST", numbers * 40)
+    list(train(make_head_run("none")))
+    assert sum(count for count in counts if count > 1) == 3 * 18, "each epoch steps the network"
+
+
+class Recorded(World):
+    """One of several processes, alone: what the processes do together is written down."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        super().__init__(rank, size)
+        self.together: list[str] = []
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.together.append("sum")
+        return tensor
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("images", [1, 2, 3, 5, 8, 9, 13, 16, 17])
+def test_processes_meet_equally_often_whoever_has_an_image_less(
+    make_trainer: Callable[..., Trainer], size: int, images: int
+) -> None:
+    """The loop agrees on something after each batch: a process that skipped one would wait for ever for the others."""
+    trainer = make_trainer(**PLAIN, training__epochs=3, training__freeze_epochs=3, training__head_features="true")
+    rows = trainer.rows
+    rows = Rows(rows.train.iloc[:images], rows.val.iloc[: max(1, images // 2)], rows.cache, rows.recipe)
+    phase = plan_phases(trainer.config.training, pretrained=True)[0]
+
+    def stored(world: Recorded) -> head_features.Features:
+        storing = head_features.store_features(trainer.model, rows, trainer.config, trainer.machine, phase, world)
+        while True:
+            try:
+                done, total = next(storing)
+            except StopIteration as end:
+                return end.value
+            world.together.append("end" if done == total else "step")
+
+    alone = stored(Recorded(0, 1))
+    worlds = [Recorded(rank, size) for rank in range(size)]
+    shares = [stored(world) for world in worlds]
+    course = worlds[0].together
+    assert course.count("sum") == 2 and course[-2:] == ["end", "sum"] and course.count("end") == 1
+    for world in worlds:
+        assert [each == "sum" for each in world.together] == [each == "sum" for each in course]
+    for name in ("train", "val"):
+        together = sum(getattr(share, name) for share in shares)
+        torch.testing.assert_close(together, getattr(alone, name), rtol=1e-4, atol=1e-5)
+
+
+def test_other_phases_and_a_single_epoch_step_the_network(make_head_run: MakeRun) -> None:
+    for name, freeze in (("single", 1), ("never", 0)):
+        events = list(train(make_head_run(name, training__freeze_epochs=freeze)))
+        assert not any(event.get("what") == "features" for event in events)
+
+
+def test_an_image_shows_different_views_in_different_epochs(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[head_features.Features] = []
+    real = head_features.Features.__init__
+
+    def remember(self: head_features.Features, *values: Any) -> None:
+        real(self, *values)
+        kept.append(self)
+
+    monkeypatch.setattr(head_features.Features, "__init__", remember)
+    list(train(make_head_run("run", training__head_views=2)))
+    (stored,) = kept
+
+    def shown(epoch: int) -> dict[int, torch.Tensor]:
+        rows = stored.batches(batch_size=5, seed=0, epoch=epoch, order="shuffle", start=0)
+        return {int(row): image for batch in rows for row, image in zip(batch.indices, batch.images, strict=True)}
+
+    first, second = shown(1), shown(2)
+    assert sorted(first) == list(range(18)) == sorted(second)
+    assert 0 < sum(not torch.equal(first[row], second[row]) for row in first) < 18
+    assert all(any(torch.equal(first[row], view) for view in stored.train[:, row]) for row in first)
+    again = list(stored.batches(batch_size=5, seed=0, epoch=1, order="shuffle", start=2))
+    assert all(
+        torch.equal(first[int(row)], image) for batch in again for row, image in zip(batch.indices, batch.images, strict=True)
+    )
+
+
+@pytest.mark.parametrize("count", [5, 7, 9, 11, 14])
+def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(
+    make_head_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    if count % 2:
+        monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 3600.0)
+        monkeypatch.setattr(loop_module, "LIGHT_CHECKPOINT_SECONDS", 3600.0)
+    settings = {"training__epochs": 4, "training__freeze_epochs": 3, "training__ema_decay": 0.9}
+    whole, cut = make_head_run("whole", **settings), make_head_run("cut", **settings)
+    list(train(whole))
+    training = train(cut)
+    list(itertools.islice(training, count))
+    training.close()  # type: ignore[attr-defined]
+    list(train(cut, resume=True))
+    assert figures(cut) == figures(whole)
+    ends = [torch.load(run.path / "last.pt", weights_only=True) for run in (whole, cut)]
+    for part in ("model", "average"):
+        assert ends[0][part] and all(torch.equal(ends[0][part][name], ends[1][part][name]) for name in ends[0][part])
+
+
+def test_a_stop_is_heard_while_features_are_computed(make_head_run: MakeRun, every_step: None) -> None:
+    whole, run = make_head_run("whole"), make_head_run("run")
+    list(train(whole))
+    for event in train(run):
+        if event.get("what") == "features":
+            run.request("stop")
+    assert run.status().state == "stopped"
+    assert not any(event["type"] == "step" for event in run.events())
+    list(train(run, resume=True))
+    assert figures(run) == figures(whole)
+
+
+def test_light_epochs_do_not_each_write_a_checkpoint(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+    real = loop_module.save_checkpoint
+    monkeypatch.setattr(loop_module, "LIGHT_CHECKPOINT_SECONDS", 3600.0)
+
+    def save(path: Path, progress: Progress, states: dict[str, Any]) -> None:
+        saved.append(progress.epoch)
+        real(path, progress, states)
+
+    monkeypatch.setattr(loop_module, "save_checkpoint", save)
+    run = make_head_run("run", training__epochs=6, training__freeze_epochs=5)
+    for event in train(run):
+        if event["type"] == "epoch" and event["epoch"] == 3:
+            run.request("stop")
+    assert saved == [1, 4], "at the start, and because a stop was asked for"
+    list(train(run, resume=True))
+    assert saved == [1, 4, 6, 6, 7], "the head's last epoch, the next phase's start, the end"
