@@ -58,8 +58,8 @@ def train(arguments: argparse.Namespace) -> int:
 
 def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
     """Folder of the run that is asked for, made if it is a new one, and whether it was begun before."""
-    from core.data.source import load_rows
     from core.runs import Run
+    from core.training.rows import load_rows
 
     if arguments.resume is not None:  # also "", which a script has with an unset variable: never a new training
         if arguments.run or arguments.set:
@@ -137,10 +137,10 @@ def pipeline(arguments: argparse.Namespace) -> int:
     """Check the data, train, evaluate, explain, report."""
     from core.cli.evaluation import opening_words, show
     from core.data.checks import check_manifest
-    from core.data.source import load_rows
     from core.evaluate import evaluate as evaluate_run
     from core.report import report as write_report
     from core.runs import Run
+    from core.training.rows import load_rows
 
     config = _config(arguments)
     note("1/5 data")

@@ -67,7 +67,7 @@ class CheckReport:
 def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
     """Look at every image of a frame from read_manifest and report everything that is wrong, without changing anything.
 
-    Images that an import or an earlier check has read, and that have not changed, are not read again (core.data.file_inspection).
+    Images that an import or an earlier check has read, and unchanged since, are not read again (core.data.file_inspection).
 
     `progress(done, total)` is called in this thread after each file; an exception it raises ends the check.
     """

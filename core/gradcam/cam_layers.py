@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import BadConfig
-from core.gradcam.layer_search import grid_of, lies_over, probe_image, search
+from core.gradcam.feature_maps import as_feature_map, own_size
+from core.gradcam.layer_search import probe_image, search
 
 if TYPE_CHECKING:
     from core.model.classifier import Classifier
@@ -55,7 +56,7 @@ class LayerChoice:
 
 
 def find_cam_layer(model: Classifier) -> nn.Module:
-    """See `Classifier.cam_layer`.
+    """The layer whose output a heatmap is read from: the last one that still knows where things are.
 
     Raises:
         BadConfig: no layer of this architecture gives a feature map.
@@ -75,7 +76,7 @@ def find_cam_layer(model: Classifier) -> nn.Module:
 
 def _find(model: Classifier) -> str:
     """The dotted name of the layer of a family that is known, where it gives a map as it should, else of one that is found."""
-    backbone, size = model.backbone, _own_size(model)
+    backbone, size = model.backbone, own_size(model)
     for required, name in _FAMILIES:
         if all(_has(backbone, part) for part in required):
             try:
@@ -102,7 +103,7 @@ def layer_choices(model: Classifier, shape: tuple[int, int] | None = None) -> tu
     Raises:
         BadConfig: no layer of this architecture gives a feature map, or it does not take images of this size.
     """
-    shape = shape or _own_size(model)
+    shape = shape or own_size(model)
     usual = find_cam_layer(model)
     name = layer_name(model, usual)
     maps = _maps(model, [*(each for each in _stage_names(model) if each != name), name], shape)
@@ -130,49 +131,6 @@ def layer_choices(model: Classifier, shape: tuple[int, int] | None = None) -> tu
 def layer_name(model: Classifier, layer: nn.Module) -> str:
     """The dotted name of `layer` inside the backbone ("bn2"), "" when it is not part of it."""
     return next((name for name, module in model.backbone.named_modules() if module is layer), "")
-
-
-def as_feature_map(model: Classifier, activation: Tensor, image_shape: tuple[int, int]) -> Tensor:
-    """A layer's output as (N, C, h, w): tokens (N, T, C) lose their prefix, channels-last maps are turned.
-
-    Raises:
-        BadConfig: the output cannot be laid out over the image.
-    """
-    backbone = cast(Any, model.backbone)
-    if activation.ndim == 4:
-        if getattr(backbone, "output_fmt", "NCHW") == "NHWC":
-            return activation.permute(0, 3, 1, 2)
-        last = lies_over(activation.shape[1], activation.shape[2], image_shape)
-        return (
-            activation.permute(0, 3, 1, 2)
-            if last and not lies_over(activation.shape[2], activation.shape[3], image_shape)
-            else activation
-        )
-    if activation.ndim == 3:
-        grid = _grid(model, activation.shape[1], image_shape)
-        if grid is not None:
-            prefix, height, width = grid
-            tokens = activation[:, prefix:]
-            return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, height, width)
-    raise BadConfig(
-        f"heatmaps: {model.name} gives an output of shape {tuple(activation.shape)} at the chosen layer, which cannot be laid "
-        "over the image; choose another layer or a convolutional architecture"
-    )
-
-
-def _grid(model: Classifier, tokens: int, image_shape: tuple[int, int]) -> tuple[int, int, int] | None:
-    """(prefix tokens, rows, columns) of a layer's tokens over the image."""
-    backbone = cast(Any, model.backbone)
-    feat_size = getattr(getattr(backbone, "patch_embed", None), "dynamic_feat_size", None)
-    if feat_size is not None:
-        height, width = feat_size(image_shape)
-        if tokens >= height * width:
-            return tokens - height * width, height, width
-    named = getattr(backbone, "num_prefix_tokens", None)
-    # In some networks the class token joins late.
-    prefixes = (named, 0) if isinstance(named, int) else (0, 1, 2)
-    # Some networks stretch every image to the size that they were made for.
-    return grid_of(tokens, image_shape, prefixes) or grid_of(tokens, _own_size(model), prefixes)
 
 
 def _has(module: nn.Module, path: str) -> bool:
@@ -205,15 +163,6 @@ def _stage_names(model: Classifier) -> list[str]:
 
 def _word(model: Classifier) -> str:
     return "block" if hasattr(model.backbone, "patch_embed") and hasattr(model.backbone, "blocks") else "stage"
-
-
-def _own_size(model: Classifier) -> tuple[int, int]:
-    """(height, width) of the images that the architecture was made for."""
-    patches = getattr(getattr(model.backbone, "patch_embed", None), "img_size", None)
-    if patches is not None:
-        return int(patches[0]), int(patches[1])
-    size = getattr(model.backbone, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
-    return int(size[-2]), int(size[-1])
 
 
 def _maps(model: Classifier, names: list[str], shape: tuple[int, int]) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.errors import BadConfig
-from core.gradcam.cam_layers import as_feature_map, layer_choices, layer_name
+from core.gradcam.cam_layers import find_cam_layer, layer_choices, layer_name
+from core.gradcam.feature_maps import as_feature_map
 from core.gradcam.methods import AUTO, CLASSLESS, METHODS, TARGETS, auto_method
 from core.gradcam.passes import Progress, eigen_cam, feature_map, one_tensor, score_cam, untouched
 from core.model.classifier import Classifier, as_input, model_lock
@@ -267,7 +268,7 @@ def _keep_raw(cam: BaseCAM, raw: list[NDArray[np.float32]]) -> None:
 
 def _find_layer(model: Classifier, name: str | None) -> nn.Module:
     if not name:
-        return model.cam_layer()
+        return find_cam_layer(model)
     try:
         return model.backbone.get_submodule(name)
     except AttributeError as error:

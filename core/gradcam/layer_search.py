@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.errors import BadConfig
+from core.gradcam.feature_maps import as_feature_map, lies_over
 
 if TYPE_CHECKING:
     from core.model.classifier import Classifier
@@ -37,24 +38,6 @@ def probe_image(shape: tuple[int, int], device: torch.device) -> Tensor:
     squares = tuple(max(1, -(-side // _PATCH)) for side in shape)
     image = torch.rand((1, 1, *squares), generator=torch.Generator().manual_seed(0))
     return functional.interpolate(image, size=shape).to(device)
-
-
-def grid_of(tokens: int, shape: tuple[int, int], prefixes: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """(prefix tokens, rows, columns) of so many tokens over an image of `shape` (H, W); None where there is no such grid."""
-    height, width = shape
-    for prefix in prefixes:
-        for step in range(2, min(shape)):
-            for rows in {-(-height // step), height // step}:
-                for columns in {-(-width // step), width // step}:
-                    if rows * columns == tokens - prefix:
-                        return prefix, rows, columns
-    return None
-
-
-def lies_over(rows: int, columns: int, shape: tuple[int, int]) -> bool:
-    """Whether a map of so many cells can be an image of `shape` (H, W), shrunk by the same factor either way."""
-    step = max(shape[0] / rows, shape[1] / columns)
-    return abs(shape[0] / step - rows) <= 1 and abs(shape[1] / step - columns) <= 1
 
 
 def search(model: Classifier, shape: tuple[int, int]) -> nn.Module | None:
@@ -134,8 +117,6 @@ def _qualifies(
     shape: tuple[int, int],
     quarters: Callable[[], Quarters],
 ) -> bool:
-    from core.gradcam.cam_layers import as_feature_map
-
     try:
         before, slopes = as_feature_map(model, output, shape), as_feature_map(model, grad, shape)
         rows, columns = before.shape[-2:]

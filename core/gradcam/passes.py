@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.errors import BadConfig
-from core.gradcam.cam_layers import as_feature_map
+from core.gradcam.feature_maps import as_feature_map
 from core.model.classifier import Classifier, model_lock
 
 Progress = Callable[[int, int], None]

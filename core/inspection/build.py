@@ -2,97 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from core.config import Recipe
 from core.images import one_large_at_a_time, to_uint8
-from core.images.mammogram import ImageMeta, Mammogram, Step
+from core.images.mammogram import Mammogram, Step
 from core.inspection.descriptions import title, what_changed
-from core.preprocessing import Prepared, Stage, arrange, enhance, finish, load, stages
+from core.inspection.result import Counts, InspectedStage, Inspection, Picture
+from core.preprocessing import Stage, arrange, enhance, finish, load, stages
 
 SIDE = 1024  # px, longer side of the pictures
 BINS = 256  # one a grey level that a screen can show
-
-Picture = NDArray[np.uint8]
-Counts = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class InspectedStage:
-    """The image after one step.
-
-    `picture` uint8 is the whole image, shrunk to the inspection's side and never stretched or enlarged. Everything else
-    is of the image at its full size: `shape` (height, width); `lowest`, `highest`, `mean` in [0, 1]; `histogram` and
-    `inside`, int64 (256,), pixels at each of 256 grey levels in the whole image and in the breast. `words` say what
-    the step did; `changed` is whether any pixel is another than after the step before.
-    """
-
-    name: str
-    title: str
-    words: str
-    picture: Picture
-    shape: tuple[int, int]
-    lowest: float
-    highest: float
-    mean: float
-    histogram: Counts
-    inside: Counts
-    changed: bool
-    step: Step
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """Everything between a file and the model's input. `reading` is what the reader did before the first stage."""
-
-    meta: ImageMeta
-    reading: tuple[Step, ...]
-    stages: tuple[InspectedStage, ...]
-    recipe: Recipe
-    prepared: Prepared
-
-    @property
-    def milliseconds(self) -> float:
-        """From the file's bytes to the model's input, without the pictures made here."""
-        return sum(step.milliseconds for step in (*self.reading, *(stage.step for stage in self.stages)))
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What any step was unsure about, each doubt once."""
-        steps = (*self.reading, *(stage.step for stage in self.stages))
-        return tuple(dict.fromkeys(warning for step in steps for warning in step.warnings))
-
-    @property
-    def spacing(self) -> tuple[float, float] | None:
-        """(row, column) in mm of one pixel of the model's input, where the file gives its own."""
-        if self.meta.pixel_spacing is None:
-            return None
-        row, column = self.meta.pixel_spacing
-        scale = np.abs(np.diag(self.prepared.matrix))
-        return row / float(scale[1]), column / float(scale[0])
-
-    def pair(self, index: int) -> tuple[Picture, Picture]:
-        """The pictures before and after stage `index`, at one size and in one place, for comparing by swipe.
-
-        A crop is laid back where it was cut; the model's input is enlarged, each of its pixels kept, without padding.
-        The first stage is compared with itself.
-        """
-        stage, earlier = self.stages[index], self.stages[max(0, index - 1)]
-        before, after = earlier.picture, stage.picture
-        if stage.name == "crop":
-            return before, _lay_back(after, stage.step.parameters["box"], before.shape, earlier.shape)
-        if stage.name == "resize":
-            x0, y0, x1, y1 = self.prepared.breast
-            after = self.prepared.pixels[y0:y1, x0:x1]
-        if after.shape != before.shape:
-            after = _resized(after, before.shape, cv2.INTER_NEAREST)
-        return before, after
 
 
 def inspect(source: Path | str | bytes, recipe: Recipe, *, frame: int | None = None, side: int | None = SIDE) -> Inspection:

@@ -9,7 +9,7 @@ from core.config import Recipe
 from core.images.mammogram import ImageMeta, Step
 
 if TYPE_CHECKING:
-    from core.inspection.build import Inspection
+    from core.inspection.result import Inspection
 
 Shape = tuple[int, ...]
 

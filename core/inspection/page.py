@@ -16,8 +16,9 @@ from markupsafe import Markup
 
 from core import __version__
 from core.images import encode_jpeg, encode_png
-from core.inspection.build import BINS, Counts, InspectedStage, Inspection, shrunk
+from core.inspection.build import BINS, shrunk
 from core.inspection.descriptions import facts, geometry, parameter_words, recipe_facts, value_words
+from core.inspection.result import Counts, InspectedStage, Inspection
 
 _HERE = Path(__file__).parent
 _SIDE = 768  # px; the pictures' longer side

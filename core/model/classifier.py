@@ -241,14 +241,6 @@ class Classifier(nn.Module):
             return
         self.gradient_checkpointing = enable
 
-    # ------------------------------------------------------------------ heatmaps
-
-    def cam_layer(self) -> nn.Module:
-        """The layer whose output a heatmap is read from: the last one that still knows where things are."""
-        from core.gradcam.cam_layers import find_cam_layer
-
-        return find_cam_layer(self)
-
 
 def as_input(pixels: Any, device: torch.device | str = "cpu") -> Tensor:
     """Prepared pixels, uint8 (H, W) or (N, H, W) -> float32 (N, 1, H, W) in [0, 1] on `device`."""

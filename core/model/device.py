@@ -1,10 +1,58 @@
-"""Which device to compute on."""
+"""What to compute on: device and precision."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import psutil
 import torch
 
+from core.config import TrainingConfig
 from core.errors import BadConfig
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device, and "fp32", "bf16" or "fp16"."""
+
+    device: torch.device
+    precision: str
+
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients need scaling so as not to vanish in the precision's range."""
+        return self.precision == "fp16"
+
+    @property
+    def pins(self) -> bool:
+        """Whether batches are wanted in page-locked memory."""
+        return self.device.type == "cuda"
+
+    @property
+    def readers(self) -> int:
+        """Threads that make batches: beside a GPU the processor has little else to do."""
+        return 1 if self.device.type == "cpu" else 4
+
+    @property
+    def name(self) -> str:
+        """The device in words: "cpu", "cuda:0 (NVIDIA ...)"."""
+        if self.device.type == "cuda":
+            return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+        return str(self.device)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes that this training holds (`memory`) and that there are (`memory_total`): of a GPU's memory; else the
+        resident memory of this process, whatever else it does, and the computer's."""
+        if self.device.type != "cuda":
+            return {"memory": psutil.Process().memory_info().rss, "memory_total": psutil.virtual_memory().total}
+        total = torch.cuda.get_device_properties(self.device).total_memory
+        return {"memory": torch.cuda.memory_reserved(self.device), "memory_total": total}
+
+    def autocast(self) -> torch.autocast:
+        """The context for forward passes; does nothing in fp32."""
+        return torch.autocast(self.device.type, dtype=_DTYPES.get(self.precision), enabled=self.precision != "fp32")
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -39,3 +87,30 @@ def pick_device(name: str = "auto") -> torch.device:
 def _current() -> int:
     """Number of the GPU that torch takes unasked; asking would take hold of the GPU where nobody has yet."""
     return torch.cuda.current_device() if torch.cuda.is_initialized() else 0
+
+
+def pick_machine(config: TrainingConfig) -> Machine:
+    """Device and precision for this configuration, here.
+
+    Raises:
+        BadConfig: the device is not on this machine, or cannot compute in the precision asked for.
+    """
+    device = pick_device(config.device)
+    if device.type == "cuda":
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        automatic = "bf16" if bf16 else "fp16"
+        if config.precision == "bf16" and not bf16:
+            raise BadConfig("training.precision: got bf16, which this GPU does not compute in; use auto, fp16 or fp32")
+    else:
+        automatic = "fp32"  # bf16 pays on some processors and networks only: see `choose_precision`
+        if config.precision == "fp16":
+            raise BadConfig(
+                f"training.precision: got fp16, which needs a CUDA GPU (the device is {device}); use auto, bf16 or fp32"
+            )
+    return Machine(device, automatic if config.precision == "auto" else config.precision)
+
+
+def keep_precision(machine: Machine, precision: str) -> Machine:
+    """The machine with what a run was begun in, so that its steps stay the same; its own where it cannot compute so."""
+    possible = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", machine.precision)}.get(machine.device.type, ("fp32",))
+    return replace(machine, precision=precision) if precision in possible else machine

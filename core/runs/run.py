@@ -94,7 +94,7 @@ class Run:
             NotRecorded: what its test images were used for before cannot be written into its folder.
         """
         from core.model import check_name, check_weights
-        from core.training.device import pick_machine
+        from core.model.device import pick_machine
 
         data = config.data
         rows = assign_splits(frame, data.val_fraction, data.test_fraction, data.split_seed)

@@ -6,88 +6,23 @@ import copy
 import math
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import psutil
 import torch
 
 from core.config import Config, TrainingConfig
-from core.errors import BadConfig
-from core.model import Classifier, pick_device
+from core.model import Classifier
+from core.model.device import Machine
 from core.training.cpu.malloc import kept_memory
 from core.training.distributed import World
 from core.training.losses import Loss
 from core.training.single_process import lone_image
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # bf16 must be so much quicker than fp32 to be chosen: below that, the next measurement might choose otherwise.
 _CLEARLY = 1.25
 _TIMED_STEPS = 3
 _TIMED_SECONDS = 3.0  # no further step is timed after this long
 _FINE = 1e-6  # seconds
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The device, and "fp32", "bf16" or "fp16"."""
-
-    device: torch.device
-    precision: str
-
-    @property
-    def scaled(self) -> bool:
-        """Whether gradients need scaling so as not to vanish in the precision's range."""
-        return self.precision == "fp16"
-
-    @property
-    def pins(self) -> bool:
-        """Whether batches are wanted in page-locked memory."""
-        return self.device.type == "cuda"
-
-    @property
-    def readers(self) -> int:
-        """Threads that make batches: beside a GPU the processor has little else to do."""
-        return 1 if self.device.type == "cpu" else 4
-
-    @property
-    def name(self) -> str:
-        """The device in words: "cpu", "cuda:0 (NVIDIA ...)"."""
-        if self.device.type == "cuda":
-            return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
-        return str(self.device)
-
-    def memory(self) -> dict[str, int]:
-        """Bytes that this training holds (`memory`) and that there are (`memory_total`): of a GPU's memory; else the
-        resident memory of this process, whatever else it does, and the computer's."""
-        if self.device.type != "cuda":
-            return {"memory": psutil.Process().memory_info().rss, "memory_total": psutil.virtual_memory().total}
-        total = torch.cuda.get_device_properties(self.device).total_memory
-        return {"memory": torch.cuda.memory_reserved(self.device), "memory_total": total}
-
-    def autocast(self) -> torch.autocast:
-        """The context for forward passes; does nothing in fp32."""
-        return torch.autocast(self.device.type, dtype=_DTYPES.get(self.precision), enabled=self.precision != "fp32")
-
-
-def pick_machine(config: TrainingConfig) -> Machine:
-    """Device and precision for this configuration, here.
-
-    Raises:
-        BadConfig: the device is not on this machine, or cannot compute in the precision asked for.
-    """
-    device = pick_device(config.device)
-    if device.type == "cuda":
-        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        automatic = "bf16" if bf16 else "fp16"
-        if config.precision == "bf16" and not bf16:
-            raise BadConfig("training.precision: got bf16, which this GPU does not compute in; use auto, fp16 or fp32")
-    else:
-        automatic = "fp32"  # bf16 pays on some processors and networks only: see `choose_precision`
-        if config.precision == "fp16":
-            raise BadConfig(
-                f"training.precision: got fp16, which needs a CUDA GPU (the device is {device}); use auto, bf16 or fp32"
-            )
-    return Machine(device, automatic if config.precision == "auto" else config.precision)
 
 
 def own_machine(machine: Machine, world: World) -> Machine:
@@ -97,12 +32,6 @@ def own_machine(machine: Machine, world: World) -> Machine:
     device = torch.device("cuda", world.local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return replace(machine, device=device)
-
-
-def keep_precision(machine: Machine, precision: str) -> Machine:
-    """The machine with what a run was begun in, so that its steps stay the same; its own where it cannot compute so."""
-    possible = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", machine.precision)}.get(machine.device.type, ("fp32",))
-    return replace(machine, precision=precision) if precision in possible else machine
 
 
 def choose_precision(machine: Machine, model: Classifier, config: Config) -> tuple[Machine, dict[str, float]]:

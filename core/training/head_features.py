@@ -18,7 +18,7 @@ import torch
 from core.config import AugmentationConfig, Config
 from core.data.batches import Batch, Order, batch_count, batches, epoch_order
 from core.model import Classifier
-from core.training.device import Machine
+from core.model.device import Machine
 from core.training.distributed import World
 from core.training.image_preparation import Rows
 from core.training.phases import Phase

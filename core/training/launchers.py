@@ -198,7 +198,7 @@ def _turn(run: Run, launcher: str, *, queue: bool, on_event: Callable[[Event], N
         run.set_status(launcher=launcher)
         yield True
         return
-    from core.training.device import pick_machine
+    from core.model.device import pick_machine
 
     try:
         device = str(pick_machine(run.config().training).device)

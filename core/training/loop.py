@@ -21,12 +21,13 @@ from core.config import Config
 from core.errors import LabError
 from core.files.folders import remove_leftovers
 from core.model import Classifier
+from core.model.device import Machine
 from core.runs.events import Event
 from core.runs.run import LAST, Run
 from core.training import advice, step_metrics
 from core.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from core.training.cpu.malloc import kept_memory
-from core.training.device import Machine, thread_count
+from core.training.device import thread_count
 from core.training.distributed import World
 from core.training.gate_fitting import GATE, fit_gate_of
 from core.training.head_features import store_features

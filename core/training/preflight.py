@@ -40,8 +40,8 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     from core.data import assign_splits, require_trainable
     from core.data.identity import nobody_known
     from core.model import check_name, check_weights
+    from core.model.device import pick_machine
     from core.training.advice import about_classes
-    from core.training.device import pick_machine
 
     problems: list[str] = []
     notes: list[str] = []

@@ -15,11 +15,12 @@ from core.errors import BadConfig, BadRun, LabError
 from core.files.untrusted import irregular
 from core.model import Classifier, build_model
 from core.model.build import outline
+from core.model.device import Machine, keep_precision, pick_machine
 from core.model.stored import require_memory
 from core.runs.run import START
 from core.training.checkpoint import Progress
 from core.training.cpu.depthwise_bf16 import quicken
-from core.training.device import Machine, choose_precision, keep_precision, own_machine, pick_machine
+from core.training.device import choose_precision, own_machine
 from core.training.distributed import World
 from core.training.rng import drawing
 

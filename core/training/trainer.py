@@ -22,8 +22,8 @@ from core.config import Config
 from core.data.batches import ORDERS, Batch, batch_count, batches, malignant_draws
 from core.errors import BadRun, TrainingFailed
 from core.model import Classifier
+from core.model.device import Machine
 from core.training.checkpoint import Progress
-from core.training.device import Machine
 from core.training.distributed import World
 from core.training.ema import Average
 from core.training.failures import diverged

@@ -1,10 +1,4 @@
-"""The ASGI side, on the dashboard's own origin and port: Gradio at /gradio, live previews (preview_api.py), and the guard in front of
-everything (dashboard.access).
-
-Gradio is imported and built at the first request for it (or when the dashboard has warmed up), so that the first page
-does not wait for it. Its own lifespan, without which its events never run, lives in a task of its own: what a task
-group opens in one task cannot be closed in another.
-"""
+"""The ASGI side, on the dashboard's own origin and port: Gradio at /gradio, live previews, and the guard before them."""
 
 from __future__ import annotations
 

@@ -202,7 +202,8 @@ def _measuring(name: str) -> None:
 def _probe(config: Config, report: Report) -> float:
     """Images per second in training steps of a model that has learned nothing: its weights do not change the time."""
     from core.model import build_model
-    from core.training.device import images_per_second, pick_machine
+    from core.model.device import pick_machine
+    from core.training.device import images_per_second
 
     machine = pick_machine(config.training)
     model = build_model(config.model.model_copy(update={"weights": "none"})).to(machine.device)

@@ -83,7 +83,7 @@ def waiting(run: Run, device: str) -> None:
 
 def device_of(run: Run) -> str:
     """The device that a run will be trained on, "" where that cannot be had."""
-    from core.training.device import pick_machine
+    from core.model.device import pick_machine
 
     try:
         return str(pick_machine(run.config().training).device)

@@ -13,7 +13,7 @@ import pytest
 from core.config import Config
 from core.data.checks import CheckReport, check_manifest
 from core.data.manifest import write_manifest
-from core.data.source import load_rows
+from core.training.rows import load_rows
 
 
 def picture(level: int) -> np.ndarray:

@@ -26,7 +26,8 @@ from core.gradcam import (
     two_colours,
     unfit_methods,
 )
-from core.gradcam.cam_layers import as_feature_map, layer_choices, layer_name
+from core.gradcam.cam_layers import find_cam_layer, layer_choices, layer_name
+from core.gradcam.feature_maps import as_feature_map
 from core.gradcam.passes import eigen_cam, feature_map, score_cam
 from core.model import Classifier, as_input, build_model, model_lock
 from core.model.small_cnn import SmallCnn
@@ -97,7 +98,7 @@ def test_the_map_is_that_of_the_formula(name: str, pixels: NDArray[np.uint8]) ->
     """Against Grad-CAM written out with autograd alone."""
     torch.manual_seed(1)
     model = build_model(ModelConfig(name=name)).eval()
-    layer = model.cam_layer()
+    layer = find_cam_layer(model)
     kept: list[torch.Tensor] = []
     handle = layer.register_forward_hook(lambda module, inputs, output: kept.append(output))
     logit = model(as_input(pixels))[0]
@@ -353,14 +354,14 @@ def test_score_cam_over_all_feature_maps_is_the_package_s(name: str, target: str
         model.head.weight.mul_(20)  # so that the masks' scores differ
     targets = [BinaryClassifierOutputTarget(1 if target == "malignant" else 0)]
     shape = partial(as_feature_map, model, image_shape=(64, 96))
-    with ScoreCAM(model, [model.cam_layer()], reshape_transform=shape) as cam:
+    with ScoreCAM(model, [find_cam_layer(model)], reshape_transform=shape) as cam:
         expected = cam(as_input(pixels), targets)[0]
     np.testing.assert_allclose(heatmap(model, pixels, method="scorecam", target=target, channels=0).values, expected, atol=2e-3)
 
 
 def test_score_cam_tries_the_feature_maps_that_vary_most(model: Classifier, pixels: NDArray[np.uint8]) -> None:
     model.eval()
-    layer = model.cam_layer()
+    layer = find_cam_layer(model)
     images = as_input(pixels)
     features = feature_map(model, layer, images)
     spread = features.flatten(1).numpy().var(axis=1)
@@ -423,7 +424,7 @@ def test_every_layer_offered_gives_a_map_of_the_size_that_is_said(name: str) -> 
     pixels = np.random.default_rng(0).integers(0, 256, (64, 96), dtype=np.uint8)
     choices = layer_choices(model, (64, 96))
     assert [choice.usual for choice in choices] == [False] * (len(choices) - 1) + [True]
-    assert choices[-1].name == layer_name(model, model.cam_layer())
+    assert choices[-1].name == layer_name(model, find_cam_layer(model))
     for choice in (choices[0], choices[-2], choices[-1]):
         heat = heatmap(model, pixels, method="hirescam", layer=choice.name)
         assert heat.cells == (choice.rows, choice.columns) and heat.layer == choice.name

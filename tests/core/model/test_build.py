@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.config import ModelConfig
 from core.errors import BadConfig
-from core.gradcam.cam_layers import layer_name
+from core.gradcam.cam_layers import find_cam_layer, layer_name
 from core.model import SUGGESTED, as_input, build_model, check_name, known_models, model_lock, pick_device
 
 FAMILIES = {
@@ -34,7 +34,7 @@ def test_each_family_takes_grey_images_and_gives_one_logit(name: str) -> None:
         logits = model(images)
         torch.testing.assert_close(model.classify(model.embed(images)), logits)
     assert logits.shape == (2,) and torch.isfinite(logits).all()
-    assert layer_name(model, model.cam_layer()) == FAMILIES[name]
+    assert layer_name(model, find_cam_layer(model)) == FAMILIES[name]
     assert model.name == name and not model.pretrained
     own = {id(p) for p in model.head_parameters()} | {id(p) for p in model.backbone_parameters()}
     assert own == {id(p) for p in model.parameters()}
@@ -45,7 +45,7 @@ def test_each_family_takes_grey_images_and_gives_one_logit(name: str) -> None:
 def test_the_heatmap_layer_of_other_architectures_gives_a_map(name: str) -> None:
     model = build_model(ModelConfig(name=name)).eval()
     shapes: list[torch.Size] = []
-    model.cam_layer().register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
+    find_cam_layer(model).register_forward_hook(lambda module, inputs, output: shapes.append(output.shape))
     model(torch.rand(1, 1, 96, 96))
     assert len(shapes) == 1 and len(shapes[0]) == 4
 
@@ -53,7 +53,7 @@ def test_the_heatmap_layer_of_other_architectures_gives_a_map(name: str) -> None
 def test_an_architecture_without_an_entry_is_asked_where_its_last_map_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.gradcam.cam_layers._FAMILIES", ())
     model = build_model(ModelConfig(name="resnet10t")).train()
-    layer = model.cam_layer()
+    layer = find_cam_layer(model)
     assert layer_name(model, layer).startswith("layer4")
     assert all(module.training for module in model.modules())
     assert not any(module._forward_hooks for module in model.modules())

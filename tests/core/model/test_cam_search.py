@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from core.config import ModelConfig
 from core.gradcam import heatmap
-from core.gradcam.cam_layers import layer_name
+from core.gradcam.cam_layers import find_cam_layer, layer_name
 from core.gradcam.layer_search import grid_of, lies_over, search
 from core.model import Classifier, build_model
 
@@ -50,7 +50,7 @@ def test_tokens_count_where_they_lie_in_order_and_the_score_depends_on_them(opti
     model = Classifier(_Tokens(**options), name="tokens", mean=0.5, std=0.5).eval()
     found = search(model, (64, 48))
     assert found is not None and layer_name(model, found) == expected
-    assert layer_name(model, model.cam_layer()) == expected
+    assert layer_name(model, find_cam_layer(model)) == expected
 
 
 def test_searching_leaves_no_trace() -> None:

@@ -15,9 +15,9 @@ import torch
 from core.config import Config, load_config
 from core.data.cache import PreparedCache
 from core.model import build_model
+from core.model.device import Machine
 from core.runs import Run
 from core.training.checkpoint import Progress
-from core.training.device import Machine
 from core.training.image_preparation import Rows
 from core.training.phases import plan_phases
 from core.training.trainer import Trainer

@@ -17,10 +17,11 @@ import torch
 from core.config import Config
 from core.errors import BadConfig, BadRun
 from core.model import build_model
+from core.model.device import Machine, keep_precision
 from core.runs import Run
 from core.training import device
 from core.training.checkpoint import Progress, load_checkpoint
-from core.training.device import Machine, choose_precision, images_per_second, keep_precision
+from core.training.device import choose_precision, images_per_second
 from core.training.loop import train
 from core.training.setup import compile_model, open_model, require_room
 
