@@ -93,14 +93,13 @@ def write_dicom(path: Path) -> None:
 
 def in_server(folder: Path) -> None:
     """The message that the page's picture comes in, made again and again with another clip limit."""
-    from dashboard.asgi import preview_api
-    from dashboard.cache import images
+    from dashboard.cache import images, previews
 
     image = images.image_ref(folder / "large.dcm")
-    seen, spot = preview_api.Seen(preview_api.geometry_of(image, Recipe())), (0.4, 0.5)
+    seen, spot = previews.Seen(previews.geometry_of(image, Recipe())), (0.4, 0.5)
 
     def ours(recipe: Recipe) -> None:
-        preview_api.picture(image, recipe, spot, seen)
+        previews.picture(image, recipe, spot, seen)
 
     def naive(recipe: Recipe) -> None:
         from core.images.encode import encode_png
@@ -128,14 +127,14 @@ def in_server(folder: Path) -> None:
 def parts(image: ImageRef, picture: float) -> None:
     """What a zoomed view asks for while it is moved, 1,000 screen pixels wide, against a new picture (milliseconds)."""
     from core.preprocessing.preview import Cut
-    from dashboard.asgi import preview_api
+    from dashboard.cache import previews
 
     for name, side in (("one screen pixel a pixel", 0.3), ("a few pixels each", 0.8)):
         spent = []
         for index in range(MOVES):
             left = 0.2 * index / MOVES
             began = time.perf_counter()
-            preview_api.native(image, Recipe(), Cut(left, 0.1, left + side, 0.1 + side, 1000))
+            previews.native(image, Recipe(), Cut(left, 0.1, left + side, 0.1 + side, 1000))
             spent.append((time.perf_counter() - began) * 1000)
         print(f"  ratio to a picture {report(f'server, a part of it, {name}', spent) / picture:.2f}")
 

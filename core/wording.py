@@ -1,7 +1,38 @@
-"""What to say beside every figure of validation: the model and its threshold were chosen by it."""
+"""How numbers, times and sizes are written, and sentences that several places share."""
 
 OPTIMISTIC = "optimistic: it chose the epoch and the threshold"
 EPOCHS = (
     "figures of validation are optimistic: they choose the epoch and the threshold. What the model is worth is for the test "
     "set to say"
 )
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure as text: at most `digits` decimals (in powers of ten where it is huge, or would read as 0), a dash when there
+    is none."""
+    if value is None or value != value:
+        return "–"
+    far = abs(value) >= 1e5 or 0 < abs(value) < 0.5 * 10.0**-digits
+    return f"{value:.1e}" if far else f"{value:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(amount: int) -> str:
+    """Bytes as `0 MB`, `12 MB` or `3.4 GB`."""
+    return f"{amount / 1e9:.1f} GB" if amount >= 1e9 else f"{amount / 1e6:.0f} MB"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: file names have underscores, messages have lines."""
+    for mark in "\\`*_[]$~<>:#":
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("\n", "  \n")

@@ -32,7 +32,7 @@ if __name__ == "__main__":
     )
     sidebar.show()
     current.run()
-    services.warm_up()
+    services.warm_up(("core.predict", "dashboard.asgi.gradio_tab"))
 else:
     from dashboard.asgi import server
 

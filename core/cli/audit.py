@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from core.cli.output import note, print_json, print_table, printable, progress_bar
-from core.cli.runs import open_run
+from core.cli.workspace import open_run
 
 NAMED = 10  # flagged or unreadable images that are listed
 

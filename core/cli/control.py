@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from core.cli.output import printable
-from core.cli.runs import default_config, open_run
+from core.cli.workspace import default_config, open_run
 from core.errors import BadConfig, BadRun
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from core.cli.evaluation import rule_asked_for
 from core.cli.output import print_json, printable
-from core.cli.runs import open_run
+from core.cli.workspace import open_run
 from core.errors import BadConfig
 
 METRICS = ("auc", "average_precision", "sensitivity", "specificity", "precision", "accuracy", "f1", "brier")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import note, print_json, print_table, printable, progress_bar
-from core.cli.runs import open_run
+from core.cli.workspace import open_run
 from core.errors import BadConfig, LabError
 from core.runs.test_set.accesses import counts_in_words
 

@@ -28,7 +28,7 @@ def frame_index(text: str) -> int:
 
 def inspect(arguments: argparse.Namespace) -> int:
     """Show every step from file to model input."""
-    from core.cli.runs import default_config
+    from core.cli.workspace import default_config
     from core.config import load_config
     from core.inspection import SIDE, inspect, to_html
     from core.runs.test_set.accesses import IMAGES

@@ -9,11 +9,10 @@ from pathlib import Path
 from core import RESEARCH_NOTICE, __version__
 from core.cli import audit, control, data, endpoint, evaluation, images, runs, system, verdicts
 from core.cli.inputs import ImageFiles
+from core.cli.workspace import DEFAULT_CONFIG
 from core.config import DataConfig
 
 Command = Callable[[argparse.Namespace], int]
-
-DEFAULT_CONFIG = Path("config.yaml")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def cache(arguments: argparse.Namespace) -> int:
     """Say where prepared images are kept and how much they take; or delete them."""
-    from core.cli.runs import default_config
+    from core.cli.workspace import default_config
     from core.data.cache import cache_root, size_of
     from core.runs.image_cache import clear
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import new_file, note, print_json, print_table, progress_bar
-from core.cli.runs import chance_words, open_run
+from core.cli.runs import chance_words
 from core.cli.sealing import record_files
+from core.cli.workspace import open_run
 from core.errors import Refused
 
 # Of the tables that `predict` writes, now and before it said why there is no decision.

@@ -10,7 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from core.images.dicom.codestream import JpegFrame, jpeg_frame, jpeg_segments
+from core.images.codestream import JpegFrame, jpeg_frame, jpeg_segments
 from core.images.limits import got
 
 _MAX_PIECES = 200_000  # chunks of a PNG, segments of a JPEG's header

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +11,7 @@ from core.config import Recipe
 from core.images import one_large_at_a_time, to_uint8
 from core.images.mammogram import Mammogram, Step
 from core.inspection.descriptions import title, what_changed
-from core.inspection.result import Counts, InspectedStage, Inspection, Picture
+from core.inspection.result import Counts, InspectedStage, Inspection, Picture, resized
 from core.preprocessing import Stage, arrange, enhance, finish, load, stages
 
 SIDE = 1024  # px, longer side of the pictures
@@ -83,14 +82,14 @@ def _follow(breast: Picture, stage: Stage, earlier: Stage | None) -> Picture:
     if stage.name == "resize":
         x0, y0, x1, y1 = parameters["image"]
         canvas = np.zeros(stage.pixels.shape, np.uint8)
-        canvas[y0:y1, x0:x1] = _resized(breast, (y1 - y0, x1 - x0), cv2.INTER_NEAREST)
+        canvas[y0:y1, x0:x1] = resized(breast, (y1 - y0, x1 - x0), cv2.INTER_NEAREST)
         return canvas
     return breast
 
 
 def _at_size(mask: Picture, shape: tuple[int, ...]) -> Picture:
     """A small mask at the image's size, with the same smooth outline as the step that removes the background."""
-    large = _resized(mask, shape, cv2.INTER_LINEAR)
+    large = resized(mask, shape, cv2.INTER_LINEAR)
     return np.where(large > 127, 255, 0).astype(np.uint8)
 
 
@@ -104,19 +103,4 @@ def shrunk(grey: Picture, side: int) -> Picture:
     scale = side / max(height, width)
     if scale >= 1:
         return grey
-    return _resized(grey, (max(1, round(height * scale)), max(1, round(width * scale))), cv2.INTER_AREA)
-
-
-def _resized(grey: Picture, shape: tuple[int, ...], interpolation: int) -> Picture:
-    return np.asarray(cv2.resize(grey, (shape[1], shape[0]), interpolation=interpolation), np.uint8)
-
-
-def _lay_back(cut: Picture, box: Any, canvas: tuple[int, ...], original: tuple[int, int]) -> Picture:
-    """`cut`, which was `box` (x0, y0, x1, y1) of an image of `original` shape, in its place on black of `canvas` shape."""
-    down, across = canvas[0] / original[0], canvas[1] / original[1]
-    x0, x1 = (min(round(x * across), canvas[1]) for x in (box[0], box[2]))
-    y0, y1 = (min(round(y * down), canvas[0]) for y in (box[1], box[3]))
-    result = np.zeros(canvas[:2], np.uint8)
-    if x1 > x0 and y1 > y0:
-        result[y0:y1, x0:x1] = _resized(cut, (y1 - y0, x1 - x0), cv2.INTER_AREA)
-    return result
+    return resized(grey, (max(1, round(height * scale)), max(1, round(width * scale))), cv2.INTER_AREA)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,5 +85,20 @@ class Inspection:
             x0, y0, x1, y1 = self.prepared.breast
             after = self.prepared.pixels[y0:y1, x0:x1]
         if after.shape != before.shape:
-            after = _resized(after, before.shape, cv2.INTER_NEAREST)
+            after = resized(after, before.shape, cv2.INTER_NEAREST)
         return before, after
+
+
+def resized(grey: Picture, shape: tuple[int, ...], interpolation: int) -> Picture:
+    return np.asarray(cv2.resize(grey, (shape[1], shape[0]), interpolation=interpolation), np.uint8)
+
+
+def _lay_back(cut: Picture, box: Any, canvas: tuple[int, ...], original: tuple[int, int]) -> Picture:
+    """`cut`, which was `box` (x0, y0, x1, y1) of an image of `original` shape, in its place on black of `canvas` shape."""
+    down, across = canvas[0] / original[0], canvas[1] / original[1]
+    x0, x1 = (min(round(x * across), canvas[1]) for x in (box[0], box[2]))
+    y0, y1 = (min(round(y * down), canvas[0]) for y in (box[1], box[3]))
+    result = np.zeros(canvas[:2], np.uint8)
+    if x1 > x0 and y1 > y0:
+        result[y0:y1, x0:x1] = resized(cut, (y1 - y0, x1 - x0), cv2.INTER_AREA)
+    return result

@@ -5,7 +5,8 @@ from __future__ import annotations
 from core.preprocessing.analysis import Analysis, analyse
 from core.preprocessing.geometry import map_boxes, map_points, original_from_prepared
 from core.preprocessing.intensity import Enhanced, enhance
-from core.preprocessing.pipeline import Prepared, finish, load, prepare, stages
+from core.preprocessing.pipeline import finish, load, prepare, stages
+from core.preprocessing.prepared import Prepared
 from core.preprocessing.quality import Quality, quality
 from core.preprocessing.removed_mask import has_objects
 from core.preprocessing.spatial import Arranged, arrange

@@ -7,16 +7,14 @@ So a box (x0, y0, x1, y1) holds x1 - x0 columns, and cropping, mirroring and sca
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from core.preprocessing.pipeline import Prepared
+from core.preprocessing.prepared import Matrix, Prepared
 
-Matrix = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 
 

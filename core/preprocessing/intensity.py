@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.config import Recipe
 from core.images.mammogram import Pixels, Step
 from core.preprocessing.clahe import apply_clahe, crowding
-from core.preprocessing.geometry import Matrix
+from core.preprocessing.prepared import Matrix
 from core.preprocessing.spatial import FULL, Arranged, blacken
 from core.preprocessing.step_timer import Recorder, Stage
 

@@ -9,46 +9,22 @@ what the first part gave and repeats the rest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.config import Recipe
 from core.images import read
 from core.images.mammogram import Mammogram, Pixels, Step
 from core.preprocessing.analysis import Analysis
-from core.preprocessing.geometry import Matrix
 from core.preprocessing.intensity import Enhanced, enhance
 from core.preprocessing.intensity import run as run_enhancing
+from core.preprocessing.prepared import Prepared
 from core.preprocessing.resize import fit, place
 from core.preprocessing.spatial import arrange
 from core.preprocessing.spatial import run as run_arranging
 from core.preprocessing.step_timer import Recorder, Stage
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What the model sees, before mean and standard deviation.
-
-    `pixels` uint8 (H, W), contiguous; `matrix` float64 (3, 3) maps original coordinates (x, y, 1) to prepared ones
-    (see geometry.py); `breast` (x0, y0, x1, y1) is the area of `pixels` that is image rather than padding;
-    `breast_found` is False where nothing in the image looks like a breast.
-    """
-
-    pixels: NDArray[np.uint8]
-    recipe_hash: str
-    matrix: Matrix
-    breast: tuple[int, int, int, int]
-    steps: tuple[Step, ...] = ()
-    breast_found: bool = True
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the preparation was unsure about, in words."""
-        return tuple(warning for step in self.steps for warning in step.warnings)
 
 
 def load(source: Path | str | bytes, recipe: Recipe, *, frame: int | None = None, name: str = "") -> Mammogram:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.preprocessing.geometry import Matrix, scaling, translation
+from core.preprocessing.geometry import scaling, translation
+from core.preprocessing.prepared import Matrix
 
 Level = TypeVar("Level", np.uint16, np.float32)
 

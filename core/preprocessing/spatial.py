@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from core.config import Recipe
 from core.images.mammogram import Mammogram, Pixels, Step
 from core.preprocessing.analysis import Analysis, analyse
-from core.preprocessing.geometry import Matrix, mirror, translation
+from core.preprocessing.geometry import mirror, translation
 from core.preprocessing.pectoral import find_pectoral
+from core.preprocessing.prepared import Matrix
 from core.preprocessing.step_timer import Recorder, Stage
 
 FULL = 65_535

@@ -20,8 +20,8 @@ from core.images import one_large_at_a_time
 from core.runs.folder import identity_of
 from dashboard.asgi import prediction_html
 from dashboard.cache import images
-from dashboard.state import sealing, services
-from dashboard.ui import iframes
+from dashboard.state import services
+from dashboard.ui import iframes, test_set_access
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,7 +226,7 @@ def example_images(manifest: Path | None) -> tuple[list[tuple[bytes, str]], list
     if manifest is None:
         return [], []
     try:
-        rows = example_rows(services.manifest_frame(manifest)[~sealing.sealed(manifest)])
+        rows = example_rows(services.manifest_frame(manifest)[~test_set_access.sealed(manifest)])
     except LabError:
         return [], []
     items: list[tuple[bytes, str]] = []
@@ -363,12 +363,12 @@ def _recorded(run: Run, path: Path) -> str:
     from core.runs.test_set.accesses import PREDICTION
     from core.runs.test_set.identity import file_keys, sealed_by, warning_of
 
-    sets = sealing.test_sets()
+    sets = test_set_access.test_sets()
     keys = file_keys(path)
     found = sealed_by(keys, sets, run.path)
     own = any(each.folder == run.path and not each.keys.isdisjoint(keys) for each in sets)
     if own or found is not None:
-        sealing.record(PREDICTION, PAGE, [keys], run=run if own else None)
+        test_set_access.record(PREDICTION, PAGE, [keys], run=run if own else None)
     return warning_of(found) if found is not None else ""
 
 

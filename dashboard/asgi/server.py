@@ -24,6 +24,7 @@ from dashboard.access import settings, uploads
 from dashboard.access.gradio_gate import GradioGate
 from dashboard.access.guard import Guard
 from dashboard.state.preferences import GiveBrowsersAName
+from dashboard.ui.plotly_script import plotly_script
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -42,13 +43,6 @@ def base_path() -> str:
     """`server.baseUrlPath` with a leading slash and none at the end, or ""."""
     base = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return f"/{base}" if base else ""
-
-
-def plotly_name() -> str:
-    """Where the pages' chart library is, below the dashboard: the one that came with plotly, on our own origin."""
-    from importlib.metadata import version
-
-    return f"plotly-{version('plotly')}.min.js"
 
 
 async def _plotly(request: Request) -> FileResponse:
@@ -199,7 +193,7 @@ def routes() -> list[BaseRoute]:
     _tabs.append(tab)
     return [
         Mount(f"{base_path()}/gradio", app=tab),
-        Route(f"{base_path()}/{plotly_name()}", _plotly),
+        Route(f"{base_path()}/{plotly_script()}", _plotly),
         preview_route(base_path()),
     ]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -20,8 +20,6 @@ from dashboard.state import services
 from dashboard.state.services import Report, Task, stamp
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from core.evaluate import Comparison, Evaluation
     from core.gradcam.cam_layers import LayerChoice
     from core.metrics import ThresholdRule
@@ -30,22 +28,12 @@ if TYPE_CHECKING:
     from core.runs.run import Run
     from core.runs.test_set.models import TestSetUse
     from core.training.preflight import Preflight
-    from dashboard.ui.image_components import Tile
-    from dashboard.views.explain.explanation import Explained, Picture
-    from dashboard.views.train.monitor import Watch
+    from dashboard.cache.explanations import Ask, Explained, Picture
+    from dashboard.cache.run_monitor import Watch
 
 SLOW_KEPT = 24  # heatmaps of slow methods
 
-
-class Ask(NamedTuple):
-    """What of an image is asked for: `layer` "" is the usual one; `channels` is what Score-CAM tries, 0 for all; `anyway`
-    wants a score also where there is no verdict."""
-
-    method: str = "auto"
-    target: str = "malignant"
-    layer: str = ""
-    channels: int = 128
-    anyway: bool = False
+LONGEST = 300  # characters of what a run's files say, in a table's cell
 
 
 # ---------------------------------------------------------------- training
@@ -61,7 +49,7 @@ def watch(run: Run) -> Watch:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _watch(path: str) -> Watch:
     from core.runs.run import Run
-    from dashboard.views.train.monitor import Watch
+    from dashboard.cache.run_monitor import Watch
 
     return Watch(Run(Path(path)))
 
@@ -91,40 +79,28 @@ def watch_run(run: Run) -> None:
     services.remember("train:view", "Progress")
 
 
-def first_batch(run: Run) -> list[Tile]:
-    """The run's first training images as its model gets them; [] while they are not prepared. Raises LabError."""
-    stamps = tuple(stamp(run.path / name) for name in ("config.yaml", "manifest.csv", "excluded.csv"))
+# ---------------------------------------------------------------- configuration
+
+
+def config_of(run: Run) -> tuple[Config | None, str]:
+    """What the run was set up with; None, and the reason in one line, where that cannot be read."""
+    return _config_of(str(run.path), stamp(run.path / "config.yaml"))
+
+
+@st.cache_resource(max_entries=1024, show_spinner=False)
+def _config_of(path: str, changed: int) -> tuple[Config | None, str]:
+    from core.runs.run import Run
+
     try:
-        return _first_batch(str(run.path), stamps, run)
-    except _NotPrepared:
-        return []
+        return Run(Path(path)).config(), ""
+    except LabError as error:
+        return None, one_line(str(error))
 
 
-class _NotPrepared(Exception):
-    """Not to be remembered: the next look may find them."""
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _first_batch(path: str, stamps: tuple[int, ...], _run: Run) -> list[Tile]:
-    from core.images.encode import encode_jpeg
-    from core.training.batch_preview import first_batch as glance_at
-    from dashboard.ui.image_components import Tile, label_color
-
-    found = glance_at(*_setup(path, stamps, _run))
-    if found is None:
-        raise _NotPrepared
-    return [
-        Tile(encode_jpeg(pixels, quality=90), label=label, color=label_color(label))
-        for pixels, label in zip(found.pixels, found.labels, strict=True)
-    ]
-
-
-# Of its own, so that looks for images which are not there yet do not read a long manifest each time.
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _setup(path: str, stamps: tuple[int, ...], _run: Run) -> tuple[Config, pd.DataFrame]:
-    from core.training.batch_preview import used_rows
-
-    return _run.config(), used_rows(_run)
+def one_line(text: str) -> str:
+    """A line of at most LONGEST characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 # ---------------------------------------------------------------- evaluations and heatmaps
@@ -275,7 +251,7 @@ def _explanation_key(run: Run, image: ImageRef) -> tuple[str, tuple[int, int], t
 
 
 def _explain(run: Run, image: ImageRef, ask: Ask, progress: Report | None) -> Explained:
-    from dashboard.views.explain.explanation import explain
+    from dashboard.cache.explanations import explain
 
     model = services.predictor(run)
     mammogram, prepared = images.mammogram(image, model.recipe), images.prepared(image, model.recipe)
@@ -363,6 +339,6 @@ def what_if(run: Run, image: ImageRef, recipe: Recipe) -> Explained:
 def _what_if(
     path: str, changed: int, key: tuple[str, int | None], recipe_hash: str, _run: Run, _image: ImageRef, _recipe: Recipe
 ) -> Explained:
-    from dashboard.views.explain import explanation
+    from dashboard.cache import explanations
 
-    return explanation.what_if(services.predictor(_run), images.prepared(_image, _recipe), images.mammogram(_image, _recipe))
+    return explanations.what_if(services.predictor(_run), images.prepared(_image, _recipe), images.mammogram(_image, _recipe))

@@ -1,6 +1,6 @@
 """What is kept in memory of images: one store for all pages and sessions, bounded in bytes.
 
-Whatever was used last stays; an upload's part goes when its page or session lets go of it (see dashboard.state.uploaded).
+Whatever was used last stays; an upload's part goes when its page or session lets go of it (see dashboard.ui.uploads).
 """
 
 from __future__ import annotations

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
+from collections.abc import Sequence
+from functools import partial
 
 from dashboard.state.tasks import Report, once, start_task, task
 
@@ -29,20 +32,20 @@ def is_warm() -> bool:
     return warm is not None and warm.state == "done"
 
 
-def warm_up() -> None:
-    """After the first page was sent: import the heavy libraries in the background, once a process.
+def warm_up(modules: Sequence[str]) -> None:
+    """After the first page was sent: import torch and these modules in the background, once a process.
 
     `gc.freeze` then keeps them out of every later collection (a full one over torch's objects takes 100-300 ms).
     """
     if once("warm-up"):
-        start_task("warm-up", "Loading libraries", _import_all)
+        start_task("warm-up", "Loading libraries", partial(_import_all, modules))
 
 
-def _import_all(report: Report) -> None:
+def _import_all(modules: Sequence[str], report: Report) -> None:
     import torch
 
-    import core.predict  # noqa: F401
-    from dashboard.asgi import gradio_tab  # noqa: F401
+    for name in modules:
+        importlib.import_module(name)
 
     torch.cuda.is_available()
     gc.collect()

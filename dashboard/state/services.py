@@ -75,13 +75,6 @@ def display_path(path: Path | str) -> str:
         return path.as_posix()
 
 
-def plain(text: str) -> str:
-    """Text that Markdown shows as it is: file names have underscores, messages have lines."""
-    for mark in "\\`*_[]$~<>:#":
-        text = text.replace(mark, "\\" + mark)
-    return text.replace("\n", "  \n")
-
-
 def checkpoints() -> Path:
     """The folder that holds one folder a run."""
     return resolve(settings().checkpoints)

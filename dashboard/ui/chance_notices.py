@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.wording import plain
 from dashboard.state import services
-from dashboard.ui.components import plain
 
 if TYPE_CHECKING:
     from core.predict import Prediction

@@ -17,13 +17,15 @@ import streamlit as st
 
 from core.errors import LabError
 from core.runs.test_set.accesses import IMAGES
-from dashboard.asgi import server
+from core.wording import duration
+from core.wording import plain as plain
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
-from dashboard.state import sealing, services, uploaded
+from dashboard.state import services
 from dashboard.state.services import Task
-from dashboard.state.services import plain as plain
+from dashboard.ui import test_set_access, uploads
 from dashboard.ui.image_components import component
+from dashboard.ui.plotly_script import plotly_script
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -148,30 +150,6 @@ class Metric:
     help: str = ""
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A figure as text: at most `digits` decimals (in powers of ten where it is huge, or would read as 0), a dash when there
-    is none."""
-    if value is None or value != value:
-        return "–"
-    far = abs(value) >= 1e5 or 0 < abs(value) < 0.5 * 10.0**-digits
-    return f"{value:.1e}" if far else f"{value:.{digits}f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def size(amount: int) -> str:
-    """Bytes as `0 MB`, `12 MB` or `3.4 GB`."""
-    return f"{amount / 1e9:.1f} GB" if amount >= 1e9 else f"{amount / 1e6:.0f} MB"
-
-
 def task_progress(task: Task) -> None:
     """One line for a background task: bar, count, rate and time left; or its error. Call it in a fragment with run_every."""
     if task.state == "failed":
@@ -235,7 +213,7 @@ def figure(
     chart.update_yaxes(axis)
     chart.update_layout(legend_font_size=14, hoverlabel_font_size=14)
     shown = int(chart.layout.height or 380)
-    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": server.plotly_name()}
+    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": plotly_script()}
     data["alt"] = in_words(chart, alt)
     data["zoom"] = f"{key}:{subject}" if subject else ""
     data["follow"] = follow
@@ -292,7 +270,7 @@ def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -
             "No data yet", "Write the demo set or import your images.", icon=":material/database:", page="data", action="Data"
         )
         return None
-    uploaded.forget_lost(f"{key}:source", key, sources[0])
+    uploads.forget_lost(f"{key}:source", key, sources[0])
     with st.container(key=f"narrow_fit_{key}"):
         left, right = st.columns([4, 11], vertical_alignment="bottom")
     with left:
@@ -301,15 +279,15 @@ def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -
         if source == "Data set":
             image = _from_manifest(services.current_manifest(), key, label)
         else:
-            image = uploaded.uploaded(key) if source == "Upload" else _typed_path(key)
+            image = uploads.uploaded(key) if source == "Upload" else _typed_path(key)
     if source != "Data set":
         if image is not None:
-            sealing.named(image, TITLES[key], IMAGES)
+            test_set_access.named(image, TITLES[key], IMAGES)
         return image
     if path is not None:
-        sealing.switch(TITLES[key], path)
+        test_set_access.switch(TITLES[key], path)
     if path is not None and image is not None:
-        sealing.shown(TITLES[key], path, [str(image.source)])
+        test_set_access.shown(TITLES[key], path, [str(image.source)])
     return image
 
 
@@ -327,11 +305,11 @@ def _typed_path(key: str) -> ImageRef | None:
 def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | None:
     if manifest is None:
         return None
-    frame = sealing.visible(TITLES[key], manifest)
+    frame = test_set_access.visible(TITLES[key], manifest)
     if frame.empty:
         empty_state(
             "All images of this data set belong to test patients",
-            f"Switch them on with “{sealing.SHOW}”, which is recorded, or choose another data set.",
+            f"Switch them on with “{test_set_access.SHOW}”, which is recorded, or choose another data set.",
             icon=":material/lock:",
         )
         return None

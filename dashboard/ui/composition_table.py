@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.ui import components, html_tables
+from core.wording import plain
+from dashboard.ui import html_tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ def table(frame: pd.DataFrame) -> None:
         return
     found = associations(frame)
     for sentence in composition_warnings(found):
-        st.warning(f"{components.plain(sentence[:1].upper() + sentence[1:])}.", icon=":material/warning:")
+        st.warning(f"{plain(sentence[:1].upper() + sentence[1:])}.", icon=":material/warning:")
     rows = []
     for each in composition(frame):
         spread = f"{each.median:g} ({each.low} to {each.high})"

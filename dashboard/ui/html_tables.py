@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.metrics import Interval
-from dashboard.ui import components
+from core.wording import plain
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -41,8 +41,8 @@ def said(text: str) -> str:
     """A message of ours as Markdown: what stands between backticks is code, all else is shown as it is."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
-        return components.plain(text)
-    return "`".join(part if place % 2 else components.plain(part) for place, part in enumerate(parts))
+        return plain(text)
+    return "`".join(part if place % 2 else plain(part) for place, part in enumerate(parts))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Interval | str | None]], *, stacked: bool = False) -> None:

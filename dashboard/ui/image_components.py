@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+
+from dashboard.cache.envelope import envelope
 
 _FRONTEND = Path(__file__).parent / "frontend"
 
@@ -108,13 +108,3 @@ def label_color(label: str) -> str:
     from core.plots import COLORS
 
     return COLORS.get(label, "#888888")
-
-
-def envelope(header: dict[str, Any], blobs: Sequence[bytes]) -> bytes:
-    """Header and blobs in one message: Streamlit sends bytes as they are, and bytes inside a dict not at all."""
-    text = json.dumps({**header, "sizes": [len(blob) for blob in blobs], "types": [_mime(blob) for blob in blobs]}).encode()
-    return struct.pack("<I", len(text)) + text + b"".join(blobs)
-
-
-def _mime(blob: bytes) -> str:
-    return "image/png" if blob.startswith(b"\x89PNG") else "image/jpeg"

@@ -7,15 +7,15 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
+from core.wording import number
 from dashboard.asgi import server
 from dashboard.ui import components
+from dashboard.ui.plotly_script import plotly_script
 
 
 def _page() -> None:
     import plotly.graph_objects as go
     import streamlit as st
-
-    from dashboard.ui import components
 
     points = st.session_state.get("points", 3)
     components.figure(go.Figure(go.Scatter(y=list(range(points)))), "curve", height=300)
@@ -34,7 +34,7 @@ def test_a_chart_with_more_points_is_still_the_same_element() -> None:
 
 def test_the_chart_library_is_served_from_our_own_origin_and_kept_by_the_browser() -> None:
     client = TestClient(Starlette(routes=[route for route in server.routes() if "plotly" in route.path]))
-    answer = client.get(f"/{server.plotly_name()}")
+    answer = client.get(f"/{plotly_script()}")
     assert answer.status_code == 200
     assert "javascript" in answer.headers["content-type"]
     assert "immutable" in answer.headers["cache-control"]
@@ -54,4 +54,4 @@ def test_the_chart_library_is_served_from_our_own_origin_and_kept_by_the_browser
     ],
 )
 def test_no_figure_reads_as_zero_that_is_none(value: float | None, text: str) -> None:
-    assert components.number(value) == text
+    assert number(value) == text

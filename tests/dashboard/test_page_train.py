@@ -25,10 +25,10 @@ from core.training import step_metrics
 from core.training.failures import diverged
 from core.training.trainer import Trainer
 from dashboard.cache import results
+from dashboard.cache.run_monitor import progress
 from dashboard.state import services, tasks
 from dashboard.ui import forms
 from dashboard.views.runs import run_table
-from dashboard.views.train.monitor import progress
 
 
 def button(app: AppTest, key: str) -> Any:
@@ -491,12 +491,12 @@ def test_one_epoch_is_counted_and_validation_is_part_of_the_bar(
     last: dict[str, Any], epoch: int, phase: str, share: float, doing: str
 ) -> None:
     from core.runs.status import Status
-    from dashboard.views.train import monitor
+    from dashboard.cache import run_monitor
 
     status = Status(state="running", phase=doing, epochs=4, heartbeat=time.time() + 600, host="elsewhere", pid=1)
     assert status.live
-    assert monitor.current_epoch(status, last) == epoch and monitor.phase(status, last) == phase
-    done, words = monitor.progress(status, last)
+    assert run_monitor.current_epoch(status, last) == epoch and run_monitor.phase(status, last) == phase
+    done, words = run_monitor.progress(status, last)
     assert done == pytest.approx(share)
     if doing:
         assert "should not judge" in words and "5 of 20" in words

@@ -19,9 +19,9 @@ from core.evaluate import evaluate
 from core.runs import Run
 from core.runs.test_set import access_log as record_of
 from core.runs.test_set.accesses import access_counts, accesses, read_record
-from dashboard.asgi import preview_api
-from dashboard.cache import images
-from dashboard.state import sealing, services
+from dashboard.cache import images, previews
+from dashboard.state import services
+from dashboard.ui import test_set_access
 from dashboard.views.evaluate import parts
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
@@ -45,11 +45,7 @@ def found_of(app: AppTest, rows: pd.DataFrame) -> set[str]:
     sent = output(app)
     named = {Path(path).name for path in rows["path"] if Path(path).name.encode() in sent}
     pictured = {Path(path).name for path in rows["path"] if images.thumbnail(images.image_ref(path)) in sent}
-    refs = [
-        ref
-        for known in preview_api._known.values()
-        for ref in (known.refs if isinstance(known, preview_api.Wall) else (known,))
-    ]
+    refs = [ref for known in previews._known.values() for ref in (known.refs if isinstance(known, previews.Wall) else (known,))]
     served = {Path(str(ref.source)).name for ref in refs} & {Path(path).name for path in rows["path"]}
     return named | pictured | served
 
@@ -57,13 +53,13 @@ def found_of(app: AppTest, rows: pd.DataFrame) -> set[str]:
 @pytest.fixture
 def lab(run: Run) -> Iterator[Run]:
     """The run of images that lie in this workspace."""
-    preview_api._known.clear()
+    previews._known.clear()
     services.set_current_manifest(TINY.absolute())
     rows = run.manifest()
     here = [str(TINY.parent.absolute() / Path(path).name) for path in rows["path"]]
     write_manifest(rows.assign(path=here), run.path / "manifest.csv")
     yield run
-    preview_api._known.clear()
+    previews._known.clear()
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -71,7 +67,7 @@ def refuse(*_: object, **__: object) -> None:
 
 
 def toggle(app: AppTest) -> Any:
-    return next(each for each in app.toggle if each.label == sealing.SHOW)
+    return next(each for each in app.toggle if each.label == test_set_access.SHOW)
 
 
 def data(view: str) -> Callable[[], AppTest]:
@@ -145,7 +141,7 @@ def test_the_switch_shows_them_and_is_recorded_first(lab: Run, page: str, view: 
         assert kinds["images"].where == page and 0 < kinds["images"].images <= 20
     assert all(each.before_threshold is False for each in kinds.values())
     toggle(app).set_value(False).run()
-    preview_api._known.clear()
+    previews._known.clear()
     app.run()
     assert found_of(app, rows_of(lab, "test")) == set()
 
@@ -236,7 +232,7 @@ def test_a_typed_path_or_a_copy_of_a_test_file_is_recorded_and_shown_with_a_warn
     assert not app.exception
     assert not app.error
     assert "test image of the run tiny" in app.warning[0].value and "recorded" in app.warning[0].value
-    assert preview_api._known or galleries(app)
+    assert previews._known or galleries(app)
     app.run()
     found = [each for each in accesses(lab.path) if each.kind == "images"]
     assert [each.images for each in found] == [1]
@@ -250,7 +246,7 @@ def test_a_typed_path_is_not_shown_where_it_cannot_be_recorded(lab: Run, view: s
     app = open_page(view)
     assert not app.exception
     assert "read-only" in app.error[0].value
-    assert not preview_api._known and not galleries(app) and not app.warning and accesses(lab.path) == ()
+    assert not previews._known and not galleries(app) and not app.warning and accesses(lab.path) == ()
 
 
 def uploaded(path: str) -> AppTest:
@@ -276,7 +272,7 @@ def test_an_upload_on_explain_is_not_explained_where_it_cannot_be_recorded(lab: 
     app = uploaded(rows_of(lab, "test")["path"].iloc[0])
     assert not app.exception
     assert "read-only" in app.error[0].value
-    assert not preview_api._known and accesses(lab.path) == ()
+    assert not previews._known and accesses(lab.path) == ()
 
 
 def test_a_validation_file_is_shown_without_a_word(lab: Run) -> None:
@@ -359,7 +355,7 @@ def test_renamed_copies_of_test_images_are_hidden_on_data_without_content_hashes
     write_manifest(renamed, folder / "manifest.csv")
     manifest = (folder / "manifest.csv").absolute()
     services.set_current_manifest(manifest)
-    assert sealing.sealed(manifest).tolist() == (rows["split"] == "test").tolist()
+    assert test_set_access.sealed(manifest).tolist() == (rows["split"] == "test").tolist()
     tiles = [tile["id"] for tile in galleries(data("Images")())["data:gallery"]]
     closed = {path for path, split in zip(copies, rows["split"], strict=True) if split == "test"}
     assert tiles and closed and not closed & set(tiles)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.images.dicom.codestream import Codestream
+from core.images.codestream import Codestream
 
 _JPEG = ("50", "51", "57", "70")
 _JPEG_LS = ("80", "81")

@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, convert_color_space
 
 from core.errors import UnreadableImage
+from core.images.codestream import Codestream, inspect
 from core.images.colour import grey_from_colour, is_grey
-from core.images.dicom.codestream import Codestream, inspect
 from core.images.dicom.decoders import DECODERS, RLE, Undecodable, decode, decode_rle, decoder_of
 from core.images.dicom.elements import BROKEN, DAMAGED, number_of
 from core.images.dicom.file import DicomFile

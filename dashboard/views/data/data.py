@@ -12,8 +12,8 @@ import streamlit as st
 
 from core.errors import LabError
 from dashboard.cache.images import image_ref, look
-from dashboard.state import sealing, services, widgets
-from dashboard.ui import components, composition_table, image_components
+from dashboard.state import services, widgets
+from dashboard.ui import components, composition_table, image_components, test_set_access
 from dashboard.ui.components import Metric
 from dashboard.ui.image_components import Tile
 from dashboard.views.data import import_options
@@ -52,7 +52,7 @@ def show() -> None:
         components.synthetic_notice()
     _cards(frame)
     if view == "Images":
-        sealing.switch(PAGE, manifest)
+        test_set_access.switch(PAGE, manifest)
         images(manifest)
     elif view == "Counts":
         counts(frame)
@@ -114,7 +114,7 @@ def _sides(frame: pd.DataFrame) -> str:
 @components.errors_shown()
 def images(manifest: Path) -> None:
     """A page of thumbnails on black with label and filter; a click opens the image in Preprocess."""
-    frame = sealing.visible(PAGE, manifest)
+    frame = test_set_access.visible(PAGE, manifest)
     with st.container(key="narrow_filter"):
         labels, splits, search, pager = st.columns([2, 2, 3, 2], vertical_alignment="bottom")
     with labels:
@@ -145,7 +145,7 @@ def images(manifest: Path) -> None:
         page = widgets.whole("Page", 1, pages, "data:page", default=1, hide_label=True) if pages > 1 else 1
     first = (page - 1) * ROWS * COLUMNS
     shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
-    sealing.shown(PAGE, manifest, [str(row.path) for row in shown])
+    test_set_access.shown(PAGE, manifest, [str(row.path) for row in shown])
     with st.container(key="data-grid"):  # as high as its images before they are there: nothing jumps
         with st.spinner("Reading images", show_time=False), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             tiles = list(pool.map(partial(_tile, recipe=recipe), shown))
@@ -240,7 +240,7 @@ def problems(manifest: Path) -> None:
     if task is not None and task.state == "stopped":
         st.info("The check was cancelled. What was read by then is kept: checking again goes on from there.", icon=STOPPED)
     if task is not None and task.state == "done":
-        sealing.switch(PAGE, manifest)
+        test_set_access.switch(PAGE, manifest)
         report(task.result, manifest)
     else:
         st.markdown("Reads every file: missing or unreadable ones, duplicates, patients in two splits, imbalance.")
@@ -290,7 +290,7 @@ def report(found: CheckReport, manifest: Path) -> None:
         with st.container(border=True):
             count = f"{len(problem.rows)} row{'s' if len(problem.rows) != 1 else ''}"
             st.markdown(f"**{problem.kind.replace('_', ' ').capitalize()}** · {count}")
-            st.text(problem.message if sealing.is_on(PAGE, manifest) else sealing.redacted(problem, manifest))
+            st.text(problem.message if test_set_access.is_on(PAGE, manifest) else test_set_access.redacted(problem, manifest))
     if len(found.problems) > SHOWN:
         st.markdown(f"And {len(found.problems) - SHOWN:,} more: `python -m core data check` lists them all.")
 

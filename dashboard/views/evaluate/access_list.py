@@ -9,6 +9,7 @@ import streamlit as st
 from core.errors import BadRun
 from core.runs.test_set.accesses import access_counts, accesses, counts_in_words
 from core.runs.test_set.models import seen_words
+from core.wording import plain
 from dashboard.cache import results
 from dashboard.ui import components, html_tables
 
@@ -36,9 +37,9 @@ def models(run: Run) -> None:
         components.show_error(error)
         return
     words = seen_words(use, results.patients_known(run))
-    st.markdown(f":material/groups: {components.plain(' '.join(words[: len(words) - bool(use.gap)]))}")
+    st.markdown(f":material/groups: {plain(' '.join(words[: len(words) - bool(use.gap)]))}")
     if use.gap:
-        st.warning(components.plain(use.gap), icon=":material/warning:")
+        st.warning(plain(use.gap), icon=":material/warning:")
 
 
 def table(run: Run) -> None:

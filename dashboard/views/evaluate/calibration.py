@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.metrics import Interval
+from core.wording import plain
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables
 from dashboard.views.evaluate.charts import calibration
@@ -38,11 +39,11 @@ def calibrating(scene: Scene) -> None:
     """Reliability diagram and figures of calibration, as the scores come and calibrated."""
     report = scene.found.calibration_at(scene.level)  # type: ignore[arg-type]
     if isinstance(report, str):
-        st.info(components.plain(report), icon=":material/info:")
+        st.info(plain(report), icon=":material/info:")
         return
     if report.no_probability:
         st.warning(
-            f"No probability is shown for {scene.units}: {components.plain(report.no_probability.rstrip('.'))}.",
+            f"No probability is shown for {scene.units}: {plain(report.no_probability.rstrip('.'))}.",
             icon=":material/warning:",
         )
     if scene.same_weights and calibration(scene).to_dict() != report.frozen.to_dict():

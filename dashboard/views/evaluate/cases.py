@@ -10,9 +10,10 @@ import streamlit as st
 from core.config import Recipe
 from core.errors import LabError
 from core.runs.test_set.accesses import HEATMAPS, IMAGES
+from core.wording import plain
 from dashboard.cache import results
-from dashboard.state import sealing, services, widgets
-from dashboard.ui import components, image_components
+from dashboard.state import services, widgets
+from dashboard.ui import components, image_components, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
 from dashboard.views.evaluate.context import Scene
@@ -44,7 +45,7 @@ def cases(scene: Scene) -> None:
         st.caption(f"The first {SHOWN} of {len(sorted_out[kind]):,}: {order} first. All of them stand under All images.")
     if scene.level != "image":
         st.caption(f"Judged by {scene.units}; each is shown by its most telling image, with the score of the {scene.level}.")
-    sealing.of_run(HEATMAPS if heated else IMAGES, "Evaluate", scene.run, [*rows["path"], services.recall(CASE, "")])
+    test_set_access.of_run(HEATMAPS if heated else IMAGES, "Evaluate", scene.run, [*rows["path"], services.recall(CASE, "")])
     chosen(scene)
     gallery(scene, rows, kind, heated)
 
@@ -102,7 +103,7 @@ def _gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool, waiting:
     if waiting:
         st.caption(f":material/hourglass_top: Heatmaps: {len(found)} of {len(paths)}")
     elif heated and heatmap_thumbnails.failed(scene.run):
-        st.warning(f"No heatmaps. {components.plain(heatmap_thumbnails.failed(scene.run))}", icon=":material/blur_off:")
+        st.warning(f"No heatmaps. {plain(heatmap_thumbnails.failed(scene.run))}", icon=":material/blur_off:")
         st.button("Try again", key="evaluate:heat_again", on_click=lambda: heatmap_thumbnails.again(scene.run))
     elif heated:
         st.caption(heatmap_thumbnails.READING)
@@ -152,7 +153,7 @@ def large(row: Any, recipe: Recipe, heated: heatmap_thumbnails.Heat | None) -> N
     if heated is None or not heated.image or heated.reason:
         image_components.image_on_black(image, key="evaluate:chosen", height=HEIGHT, caption="what the model saw")
         if heated is not None:
-            st.caption(f":material/blur_off: No heatmap: {components.plain(heated.reason)}.")
+            st.caption(f":material/blur_off: No heatmap: {plain(heated.reason)}.")
         return
     labels = ("what the model saw", "evidence for malignant")
     image_components.compare_slider(image, heated.image, key="evaluate:chosen", height=HEIGHT, labels=labels, bar=0.06)
@@ -163,11 +164,11 @@ def facts(scene: Scene, row: Any) -> None:
     """Score, truth and decision, and the columns of the manifest that say something."""
     called = "malignant" if row.unit_score >= scene.threshold else "benign"
     side = f"{row.laterality} {row.view}".strip()
-    st.markdown(f"**{components.plain(Path(row.path).name)}** · patient {components.plain(row.patient_id)} {side}")
+    st.markdown(f"**{plain(Path(row.path).name)}** · patient {plain(row.patient_id)} {side}")
     st.markdown(f"Score **{row.unit_score:.3f}**, called **{called}** at {scene.threshold:.3f}; in truth **{row.unit_label}**.")
     hidden = ("height", "width", "bits", "folder")
     known = [(name, str(getattr(row, name, ""))) for name in scene.found.columns if name not in hidden]
-    words = " · ".join(f"{name.replace('_', ' ')} {components.plain(value)}" for name, value in known if value)
+    words = " · ".join(f"{name.replace('_', ' ')} {plain(value)}" for name, value in known if value)
     if words:
         st.caption(words)
 

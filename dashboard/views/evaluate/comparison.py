@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.errors import LabError, NotEnoughData
 from core.metrics import Interval
+from core.wording import plain
 from dashboard.cache import results
 from dashboard.state import services, widgets
 from dashboard.ui import components, html_tables
@@ -47,7 +48,7 @@ def _not_scored(other: Run, split: str) -> None:
     """That there is nothing to compare with yet, and the button that scores it here; a test set is not opened in passing."""
     if split == "test":
         st.info(
-            f"The test set of {components.plain(other.name)} has not been opened. Choose that run above to open it, once you "
+            f"The test set of {plain(other.name)} has not been opened. Choose that run above to open it, once you "
             "are done choosing.",
             icon=":material/lock:",
         )
@@ -58,11 +59,9 @@ def _not_scored(other: Run, split: str) -> None:
         return
     if task is not None and task.state == "failed":
         components.show_error(task.error)
-    st.info(
-        f"{components.plain(other.name)} has not been scored on its {SPLITS[split].lower()} set yet.", icon=":material/info:"
-    )
+    st.info(f"{plain(other.name)} has not been scored on its {SPLITS[split].lower()} set yet.", icon=":material/info:")
     if st.button(
-        f"Score {components.plain(other.name)}",
+        f"Score {plain(other.name)}",
         icon=":material/play_arrow:",
         type="primary",
         key=f"evaluate:score_other:{other.name}",
@@ -125,7 +124,7 @@ def verdict(found: Comparison) -> str:
     words += html_tables.p_value(delong.p).replace("0.", "= 0.", 1) if delong.p >= 0.001 else "< 0.001"
     if change.low <= 0 <= change.high:
         return f"{words}. **Neither run is shown to be better.**"
-    return f"{words}. **{components.plain(found.second if change.value > 0 else found.first)} is better** on these images."
+    return f"{words}. **{plain(found.second if change.value > 0 else found.first)} is better** on these images."
 
 
 def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
@@ -159,7 +158,7 @@ def _scene_of(scene: Scene, name: str) -> Scene | None:
         st.info(html_tables.said(f"{name}: {level}"), icon=":material/info:")
         return None
     if set(found.predictions["path"]) != set(scene.found.predictions["path"]):
-        st.info(f"{components.plain(name)} was scored on other images, so its curve does not compare.", icon=":material/block:")
+        st.info(f"{plain(name)} was scored on other images, so its curve does not compare.", icon=":material/block:")
         return None
     return Scene(run, found, level)
 

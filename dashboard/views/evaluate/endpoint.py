@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import BadRun
+from core.wording import plain
 from dashboard.cache import results
 from dashboard.ui import components
 from dashboard.views.evaluate.context import LEVELS
@@ -25,7 +26,7 @@ def declared(run: Run) -> None:
         components.show_error(error)
         return
     icon = ":material/flag:" if found.before else ":material/outlined_flag:"
-    st.markdown(f"{icon} {components.plain(found.words)}")
+    st.markdown(f"{icon} {plain(found.words)}")
 
 
 def form(run: Run) -> None:
@@ -42,7 +43,7 @@ def form(run: Run) -> None:
     if found.endpoint is None:
         st.markdown(":material/outlined_flag: No primary endpoint is declared. Name the figure that counts before you see any.")
     else:
-        st.markdown(f":material/flag: {components.plain(found.words)}")
+        st.markdown(f":material/flag: {plain(found.words)}")
     levels = LEVELS if results.patients_known(run) else {"image": LEVELS["image"]}
     with st.popover("Declare the primary endpoint", icon=":material/flag:"):
         metric = st.selectbox("Figure", list(TITLES), format_func=TITLES.__getitem__, key="evaluate:endpoint:metric")

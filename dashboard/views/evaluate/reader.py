@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.wording import plain
 from dashboard.ui import components, html_tables
 from dashboard.views.evaluate.context import Scene, once
 
@@ -29,7 +30,7 @@ def reader(scene: Scene) -> None:
     p = f"{'' if found.p < 0.001 else '= '}{html_tables.p_value(found.p)}"
     st.markdown(
         f"{words}: model {found.model}, reader {found.reader}, model minus reader {found.difference:+.3f} (p {p}), "
-        f"paired on {found.rows:,} of {found.total:,} {scene.units} with a rating (column {components.plain(found.column)})."
+        f"paired on {found.rows:,} of {found.total:,} {scene.units} with a rating (column {plain(found.column)})."
     )
     left, right = html_tables.halves("reader")
     points = [

@@ -10,10 +10,9 @@ import streamlit as st
 from core.evaluate.result import excluded_words
 from core.metrics import frozen_thresholds
 from core.runs.test_set.provenance import read_parent
-from core.wording import OPTIMISTIC
+from core.wording import OPTIMISTIC, number, plain
 from dashboard.cache import results
 from dashboard.ui import chance_notices, components, html_tables
-from dashboard.ui.components import number
 from dashboard.views.evaluate import access_list, endpoint, tables
 from dashboard.views.evaluate.context import SPLITS, UNITS
 
@@ -59,7 +58,7 @@ def confirmed_opening(run: Run, label: str, key: str) -> None:
     """The button that opens the test set, behind a word about what that means and a tick that it is known."""
     with st.popover(label, icon=":material/lock_open:", type="primary"):
         st.markdown(
-            f"Run **{components.plain(run.name)}**, threshold **{number(run.model_card().get('threshold'))}**.\n\n"
+            f"Run **{plain(run.name)}**, threshold **{number(run.model_card().get('threshold'))}**.\n\n"
             "Its figures on the test set are worth what they say only if nothing is chosen after seeing them: no setting, no "
             "threshold, no other run. The opening is recorded and cannot be taken back."
         )
@@ -105,7 +104,7 @@ def _inherited(run: Run, split: str) -> list[str]:
     if parent is None or not parent.opened:
         return []
     times = "once" if parent.opened == 1 else f"{parent.opened} times"
-    return [f"{times} more before it was forked from {components.plain(parent.run)}"]
+    return [f"{times} more before it was forked from {plain(parent.run)}"]
 
 
 def about(run: Run, found: Evaluation) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
 from core.metrics import Interval
 from core.metrics.shortcuts import OF_PATIENT
+from core.wording import plain
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables
 from dashboard.views.evaluate.context import Scene
@@ -90,7 +91,7 @@ def subgroups(scene: Scene) -> None:
         shown = widgets.segmented("Figure", SHOWN, "evaluate:subgroup_figure", hide_label=True)
         alike = equivalence_sentence(every, scene.found.equivalence_margin)
         at_once = omnibus_sentence(scene.found.omnibus)
-        st.markdown(f"{_finding(every)} {components.plain(f'{at_once} {alike}')}".strip(), width="stretch")
+        st.markdown(f"{_finding(every)} {plain(f'{at_once} {alike}')}".strip(), width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(GROUP_HELP.format(people=scene.people))
     # A kind of lesion is one of malignant images: only how many of them are found can be told.
@@ -194,7 +195,7 @@ def shortcuts(scene: Scene) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         against = "" if audit.metadata is None else audit.metadata.sentence
-        st.markdown(f"{verdict(audit)} {components.plain(f'{against} {audit.of_patient}'.strip())}", width="stretch")
+        st.markdown(f"{verdict(audit)} {plain(f'{against} {audit.of_patient}'.strip())}", width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(SHORTCUT_HELP)
     left, right = html_tables.halves("shortcuts", (400, 480))

@@ -10,10 +10,9 @@ import streamlit as st
 from core.errors import BadRun
 from core.files.untrusted import read_bytes
 from core.runs.test_set.accesses import LABELS
+from core.wording import duration
 from dashboard.cache import results
-from dashboard.state import sealing
-from dashboard.ui import components, html_tables
-from dashboard.ui.components import duration
+from dashboard.ui import components, html_tables, test_set_access
 from dashboard.views.evaluate.cases import explain, judged
 from dashboard.views.evaluate.context import Scene
 
@@ -51,7 +50,7 @@ def images(scene: Scene) -> None:
     """Every scored image; click a heading to sort, a row to explain it."""
     found, threshold = scene.found, scene.threshold
     table = judged(scene)
-    sealing.of_run(LABELS, "Evaluate", scene.run, table["path"])
+    test_set_access.of_run(LABELS, "Evaluate", scene.run, table["path"])
     called = table["unit_score"] >= threshold
     malignant = table["unit_label"] == "malignant"
     shown = table.assign(

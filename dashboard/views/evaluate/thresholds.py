@@ -8,10 +8,10 @@ import streamlit as st
 
 from core.errors import NotEnoughData
 from core.metrics import Interval, ThresholdRule
+from core.wording import number
 from dashboard.cache import results
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables
-from dashboard.ui.components import number
 from dashboard.views.evaluate.context import Scene
 from dashboard.views.evaluate.threshold_slider import explore
 

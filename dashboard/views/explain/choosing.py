@@ -10,7 +10,8 @@ import streamlit as st
 from core.runs.test_set.accesses import LABELS
 from dashboard.cache import images, results
 from dashboard.cache.images import ImageRef
-from dashboard.state import sealing, services, widgets
+from dashboard.state import services, widgets
+from dashboard.ui import test_set_access
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
         st.info("No image of this kind. Choose another kind.", icon=":material/filter_alt_off:")
         return None, None, rows
     paths = rows["path"].tolist()
-    sealing.of_run(LABELS, "Explain", run, paths)
+    test_set_access.of_run(LABELS, "Explain", run, paths)
     current = services.recall("explain:image")
     index = paths.index(current) if current in paths else 0
     titles = {str(row.path): title(row) for row in rows.itertuples()}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
-from dashboard.state import sealing, services
+from dashboard.state import services
+from dashboard.ui import test_set_access
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,7 @@ def by_run(first: Case, second: Run) -> list[Case]:
 
 def closed(run: Run, image: ImageRef) -> bool:
     """Whether the image is in the run's test set and that has not been opened."""
-    found = sealing.sealed_file(image.source, image.key, run)[1]
+    found = test_set_access.sealed_file(image.source, image.key, run)[1]
     return found is not None and found.folder == run.path
 
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from core.wording import plain
 from dashboard.cache import results
+from dashboard.cache.explanations import Ask, Explained, View, without_map
 from dashboard.cache.images import ImageRef
-from dashboard.cache.results import Ask
-from dashboard.state import sealing, services, uploaded, widgets
-from dashboard.ui import chance_notices, components
+from dashboard.state import services, widgets
+from dashboard.ui import chance_notices, components, test_set_access, uploads
 from dashboard.views.explain import choosing, heatmap_audit, panels
 from dashboard.views.explain.comparison import Case, by_run, by_view, closed, other_runs, other_view
-from dashboard.views.explain.explanation import Explained, View, without_map
 from dashboard.views.explain.saving import PICTURES, Look, colours, remember_look, saving, view_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def show() -> None:
 
 def source_picker(run: Run) -> str:
     """Where images come from; the test set only once it has been opened on Evaluate."""
-    uploaded.forget_lost("explain:source", "explain", "val")
+    uploads.forget_lost("explain:source", "explain", "val")
     opened = results.evaluation(run, "test") is not None
     options = [name for name in SOURCES if name != "test" or opened]
     return widgets.segmented("Images from", {name: SOURCES[name] for name in options}, "explain:source")
@@ -69,7 +69,7 @@ def workbench(run: Run, source: str) -> None:
     pictures, controls = st.columns([2, 1], gap="medium")
     with controls:
         if source == "upload":
-            image, row, listed = uploaded.uploaded("explain"), None, None
+            image, row, listed = uploads.uploaded("explain"), None, None
         else:
             image, row, listed = choosing.from_split(run, source)
         ask = asking(run)
@@ -104,10 +104,10 @@ def seen(shown: list[Case]) -> None:
     from core.runs.test_set.accesses import HEATMAPS
 
     if shown[0].row is None:
-        sealing.named(shown[0].image, PAGE, HEATMAPS, [case.run for case in shown])
+        test_set_access.named(shown[0].image, PAGE, HEATMAPS, [case.run for case in shown])
         return
     for case in shown:
-        sealing.of_run(HEATMAPS, PAGE, case.run, [str(case.row["path"])])
+        test_set_access.of_run(HEATMAPS, PAGE, case.run, [str(case.row["path"])])
 
 
 # ---------------------------------------------------------------- what is asked for
@@ -295,8 +295,8 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
 
 def said(name: str, value: str, detail: str) -> str:
     """One part of the row above the pictures: what it is, its value, and what else there is to say."""
-    more = f" ({components.plain(detail)})" if detail else ""
-    return f"{components.plain(name)} **{components.plain(value)}**{more}"
+    more = f" ({plain(detail)})" if detail else ""
+    return f"{plain(name)} **{plain(value)}**{more}"
 
 
 def picture(shown: list[Case], found: list[Explained], views: list[View], ask: Ask, look: Look) -> None:

@@ -10,11 +10,12 @@ import streamlit as st
 
 from core.errors import LabError
 from core.runs.test_set.accesses import HEATMAPS
+from core.wording import plain
 from dashboard.access.paths import require_allowed
 from dashboard.cache import images, results
-from dashboard.state import sealing, services, widgets
+from dashboard.state import services, widgets
 from dashboard.state.services import Report, Task, stamp
-from dashboard.ui import components, html_tables, image_components
+from dashboard.ui import components, html_tables, image_components, test_set_access
 from dashboard.ui.image_components import Tile
 
 if TYPE_CHECKING:
@@ -174,8 +175,8 @@ def told(run: Run, found: HeatmapAudit) -> None:
     assert method is not None
     left, right = st.columns([1, 1], gap="medium")
     with left:
-        st.markdown(f"## What was found for {components.plain(method.method)}", anchors=False)
-        st.markdown("\n".join(f"- {components.plain(sentence)}" for sentence in method.verdict))
+        st.markdown(f"## What was found for {plain(method.method)}", anchors=False)
+        st.markdown("\n".join(f"- {plain(sentence)}" for sentence in method.verdict))
     with right:
         located(method)
     curves(method)
@@ -184,7 +185,7 @@ def told(run: Run, found: HeatmapAudit) -> None:
     table(method)
     flagged(run, found, method)
     with st.expander("How it was done"):
-        st.markdown("\n".join(f"- {components.plain(note)}" for note in found.notes))
+        st.markdown("\n".join(f"- {plain(note)}" for note in found.notes))
     with pictured:
         worst(run, found, method)
 
@@ -263,7 +264,7 @@ def flagged(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
     ):
         if lines:
             with st.expander(f"{title}: {len(lines)}"):
-                named = [("", why) if sealing.is_sealed(path, run) else (path, why) for path, why in lines]
+                named = [("", why) if test_set_access.is_sealed(path, run) else (path, why) for path, why in lines]
                 rows = [{"image": Path(path).name or "a test image", "why": why, "path": path} for path, why in named]
                 st.dataframe(rows, hide_index=True)
 
@@ -273,7 +274,7 @@ def flagged(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
 
 def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
     """Lesions that the map missed, the worst first; a click opens the image above."""
-    cases = [case for case in method.worst if case.values["hit"] < 1.0 and not sealing.is_sealed(case.path, run)]
+    cases = [case for case in method.worst if case.values["hit"] < 1.0 and not test_set_access.is_sealed(case.path, run)]
     if not method.located:
         return
     missed = f"{len(cases)} of {len(method.located)}"
@@ -283,7 +284,7 @@ def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
         st.markdown("None.")
         return
     rows = _rows(run, found)
-    sealing.of_run(HEATMAPS, "Explain", run, [case.path for case in cases[:WORST]])
+    test_set_access.of_run(HEATMAPS, "Explain", run, [case.path for case in cases[:WORST]])
     with st.spinner("Computing the heatmaps", show_time=False):
         tiles = [_tile(run, method.method, case, rows.get(case.path, {})) for case in cases[:WORST]]
     picked = image_components.gallery(tiles, key="audit:worst", columns=4, height=230, clickable=not found.external)

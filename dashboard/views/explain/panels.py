@@ -10,8 +10,9 @@ from functools import cache
 from typing import Any
 
 from core.images.encode import encode_jpeg, encode_png
-from dashboard.ui.image_components import component, envelope
-from dashboard.views.explain.explanation import View
+from dashboard.cache.envelope import envelope
+from dashboard.cache.explanations import View
+from dashboard.ui.image_components import component
 
 _heat = component(
     "heat",

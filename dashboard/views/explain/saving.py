@@ -10,11 +10,8 @@ import streamlit as st
 from core.errors import LabError
 from core.runs.test_set.accesses import HEATMAPS
 from dashboard.cache import images, results
-from dashboard.cache.results import Ask
-from dashboard.state import sealing, services
-from dashboard.ui import components
-from dashboard.views.explain.comparison import Case
-from dashboard.views.explain.explanation import (
+from dashboard.cache.explanations import (
+    Ask,
     Box,
     Explained,
     Picture,
@@ -26,6 +23,9 @@ from dashboard.views.explain.explanation import (
     save,
     side_by_side,
 )
+from dashboard.state import services
+from dashboard.ui import components, test_set_access
+from dashboard.views.explain.comparison import Case
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +121,7 @@ def save_many(run: Run, rows: pd.DataFrame, ask: Ask, look: Look) -> None:
     for done, (_, row) in enumerate(rows.iterrows(), start=1):
         case = Case(run, images.image_ref(row["path"]), row, "")
         try:
-            sealing.of_run(HEATMAPS, "Explain", run, [str(row["path"])])
+            test_set_access.of_run(HEATMAPS, "Explain", run, [str(row["path"])])
             found = results.explanation(run, case.image, ask.method, ask.target, ask.layer)
             if found.heat is None:
                 refused.append(f"{case.image.name}: {found.prediction.verdict}")

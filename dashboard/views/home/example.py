@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import streamlit as st
 
 from core.errors import LabError
+from core.wording import number, plain
 from dashboard.cache import results
-from dashboard.state import sealing, services
+from dashboard.state import services
 from dashboard.state.services import Task, stamp
-from dashboard.ui import components, image_components
-from dashboard.ui.components import number, plain
+from dashboard.ui import components, image_components, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
 
@@ -122,7 +122,7 @@ def find(run: Run) -> Example | None:
         return None
     manifest = run.path / "manifest.csv"
     frame = services.manifest_frame(manifest)
-    open_ones = set(frame.loc[~sealing.sealed(manifest), "path"])
+    open_ones = set(frame.loc[~test_set_access.sealed(manifest), "path"])
     scored: pd.DataFrame = read_predictions(run, "val")
     scored = scored[scored["path"].isin(open_ones) & scored["path"].map(lambda path: Path(path).is_file())]
     if scored.empty:

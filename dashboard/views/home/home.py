@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
+from core.wording import number, plain
 from dashboard.state import services
 from dashboard.state.run_states import state_of
 from dashboard.ui import components
@@ -51,7 +52,7 @@ def show() -> None:
             else:
                 _step(
                     "See how good it is",
-                    f"**{components.plain(run.name)}** has a model. Look at its figures with intervals, then at where its "
+                    f"**{plain(run.name)}** has a model. Look at its figures with intervals, then at where its "
                     "scores come from.",
                     "evaluate",
                     "Evaluate",
@@ -84,8 +85,7 @@ def _runs_card(total: int, trained: int) -> Metric:
 @components.errors_shown()
 def training_now() -> None:
     """Every run that is trained, paused or waiting: where it stands, its curve, and the way to it."""
-    from dashboard.cache import results
-    from dashboard.views.train import monitor
+    from dashboard.cache import results, run_monitor
 
     active = services.active_runs()
     if not active:
@@ -93,19 +93,19 @@ def training_now() -> None:
     for run in active[:3]:
         status, followed = run.status(), results.watch(run)
         words, color = state_of(status, run)
-        share, where = monitor.progress(status, followed.last)
+        share, where = run_monitor.progress(status, followed.last)
         with st.container(border=True):
             left, right = st.columns([3, 2], vertical_alignment="center")
             with left:
                 with st.container(horizontal=True, vertical_alignment="center"):
-                    st.markdown(f"## Training now: {components.plain(run.name)}", anchors=False, width="content")
+                    st.markdown(f"## Training now: {plain(run.name)}", anchors=False, width="content")
                     st.badge(words, color=color)
                 st.progress(share, text=where)
-                name = monitor.monitored(status.monitor)
+                name = run_monitor.monitored(status.monitor)
                 value = followed.figure_of_epoch(name)
                 if value is not None:
                     title = METRICS.get(name, name)
-                    st.markdown(f"{title} {components.number(value)} on validation (optimistic) after epoch {status.epoch}")
+                    st.markdown(f"{title} {number(value)} on validation (optimistic) after epoch {status.epoch}")
                 if st.button("Watch it", icon=":material/monitoring:", key=f"home:watch:{run.name}"):
                     results.watch_run(run)
                     st.switch_page(components.PAGES["train"])

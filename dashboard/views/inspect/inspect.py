@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import Recipe
+from core.wording import plain
 from dashboard.cache import images, inspections
 from dashboard.cache.images import ImageRef
 from dashboard.cache.inspections import Inspected
@@ -144,11 +145,11 @@ def asked(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
         name, far, doubts = "Gate", "", list(doubts_of_origin(inspection.meta))
         far = "" if said else " A model asks more: choose a trained model's recipe to see whether it would judge this image."
     if said:
-        st.error(f"{name}: {components.plain(no_verdict(said))}{far}", icon=":material/block:")
+        st.error(f"{name}: {plain(no_verdict(said))}{far}", icon=":material/block:")
     else:
-        st.markdown(f":material/verified: {components.plain(name)}: nothing against a verdict.{far}")
+        st.markdown(f":material/verified: {plain(name)}: nothing against a verdict.{far}")
     for doubt in doubts:
-        st.warning(components.plain(doubt), icon=":material/warning:")
+        st.warning(plain(doubt), icon=":material/warning:")
 
 
 def strip(found: Inspected) -> int:

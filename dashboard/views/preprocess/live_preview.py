@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.config import Recipe
-from dashboard.asgi import preview_api, server
+from dashboard.asgi import server
+from dashboard.cache import previews
 from dashboard.cache.images import ImageRef, image_ref
 from dashboard.ui.image_components import COMPARE, component, label_color
 
@@ -84,7 +85,7 @@ def bench(
     `spot` (shares of the picture's width and height) is where the loupe begins; None: where there is something to see.
     `as_stored`: before is shown with its grey levels the other way round.
     """
-    data = {"url": _url(preview_api.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT}
+    data = {"url": _url(previews.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT}
     _bench(data={**data, "spot": spot, "as_stored": as_stored}, key=key, on_lost_change=lambda: None)
 
 
@@ -135,7 +136,7 @@ def wall(refs: list[ImageRef], rows: pd.DataFrame, recipe: Recipe, *, key: str) 
         }
         for ref, row in zip(refs, rows.itertuples(), strict=True)
     ]
-    data = {"url": _url(preview_api.open_wall(refs)), "recipe": recipe.model_dump(mode="json"), "tiles": tiles}
+    data = {"url": _url(previews.open_wall(refs)), "recipe": recipe.model_dump(mode="json"), "tiles": tiles}
     result = _wall(data=data, key=key, on_picked_change=lambda: None, on_lost_change=lambda: None)
     picked = getattr(result, "picked", None)
     return str(picked) if picked else None

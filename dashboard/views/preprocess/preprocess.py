@@ -10,10 +10,11 @@ import streamlit as st
 from core.config import Recipe
 from core.errors import LabError
 from core.runs.test_set.accesses import PREDICTION
+from core.wording import number, plain
 from dashboard.cache import images, results
 from dashboard.cache.images import ImageRef
-from dashboard.state import sealing, services, widgets
-from dashboard.ui import chance_notices, components, image_components
+from dashboard.state import services, widgets
+from dashboard.ui import chance_notices, components, image_components, test_set_access
 from dashboard.views.preprocess import live_preview, recipes
 from dashboard.views.preprocess.recipes import Difference
 
@@ -222,7 +223,7 @@ def _foreign(run: Run, recipe: Recipe) -> list[Difference]:
 
 def _use_for_training() -> None:
     try:
-        sealing.recipe_saved(recipes.draft().hash)
+        test_set_access.recipe_saved(recipes.draft().hash)
         st.session_state[SAVED] = recipes.use_for_training()
     except (LabError, OSError) as error:
         st.session_state[FAILED] = f"The recipe was not saved: {error}"
@@ -298,7 +299,7 @@ def wall(recipe: Recipe) -> None:
     path = services.current_manifest()
     if path is None:
         return
-    frame = sealing.visible(components.TITLES["preprocess"], path)
+    frame = test_set_access.visible(components.TITLES["preprocess"], path)
     if len(frame) < 2:
         return
     title, many, again = st.columns([6, 2, 2], vertical_alignment="bottom")
@@ -314,7 +315,7 @@ def wall(recipe: Recipe) -> None:
         disabled=len(frame) <= count,
     )
     rows = live_preview.choose(frame, count, seed)
-    sealing.shown(components.TITLES["preprocess"], path, rows["path"])
+    test_set_access.shown(components.TITLES["preprocess"], path, rows["path"])
     picked = live_preview.wall(live_preview.refs_of(rows, components.image_title), rows, recipe, key="preprocess:wall")
     st.caption(
         f"On copies of at most {images.SMALL_SIDE} px, so that twelve keep up: fine texture looks coarser than in "
@@ -362,25 +363,25 @@ def scoring(image: ImageRef, recipe: Recipe) -> None:
 @components.errors_shown()
 def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
     """Score and heatmap under the recipe of the sliders, beside the score under the model's own."""
-    from dashboard.views.explain.explanation import drawn, on_input
+    from dashboard.cache.explanations import drawn, on_input
 
-    sealing.of_file(run, image, components.TITLES["preprocess"], PREDICTION)
+    test_set_access.of_file(run, image, components.TITLES["preprocess"], PREDICTION)
     found = results.what_if(run, image, recipe)
     own = results.explanation(run, image, "auto", "malignant")
     first, second, third = st.columns(3)
     refusal = own.prediction.refusal or found.prediction.refusal
     here = None if refusal else found.prediction.score
-    first.metric("With these settings" if foreign else "Score", components.number(here))
-    second.metric("With its own recipe", components.number(own.prediction.score))
-    third.metric("Threshold", components.number(found.prediction.threshold))
+    first.metric("With these settings" if foreign else "Score", number(here))
+    second.metric("With its own recipe", number(own.prediction.score))
+    third.metric("Threshold", number(found.prediction.threshold))
     if refusal:
         refused = own.prediction if own.prediction.refusal else found.prediction
-        st.error(components.plain(f"{refused.verdict} The Explain page gives its score anyway."), icon=":material/block:")
+        st.error(plain(f"{refused.verdict} The Explain page gives its score anyway."), icon=":material/block:")
     else:
-        st.caption(components.plain(chance_notices.decided(own.prediction, "With its own recipe")))
+        st.caption(plain(chance_notices.decided(own.prediction, "With its own recipe")))
     for warning in own.prediction.warnings:
         if warning not in images.mammogram(image, recipe).warnings:
-            st.warning(components.plain(warning), icon=":material/warning:")
+            st.warning(plain(warning), icon=":material/warning:")
     if found.heat is not None and not refusal:
         overlay = drawn(on_input(found, []))
         image_components.image_on_black(

@@ -9,8 +9,7 @@ import streamlit as st
 from core.config import Config
 from dashboard.cache import results
 from dashboard.state import services
-from dashboard.ui import components, forms
-from dashboard.views.train import controls
+from dashboard.ui import components, forms, run_controls
 
 if TYPE_CHECKING:
     from core.runs.run import Run
@@ -60,7 +59,7 @@ def show(run: Run) -> None:
         st.caption("Another recipe: the images are prepared anew first, and the weights have to get used to them.")
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        launcher = controls.launcher_choice()
+        launcher = run_controls.launcher_choice()
     with right:
         if st.button("Fork and train", type="primary", icon=":material/fork_right:", key="fork:start", width="stretch"):
             start(run, config, name, launcher)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from core.runs.status import Status
 
 Figure = tuple[float, float, float]  # value, and the ends of its 95 % interval
-LONGEST = 300  # characters of what a run's files say, in a cell
 VALIDATION = "Validation (optimistic)"
 
 
@@ -79,7 +78,7 @@ def row(run: Run) -> Row:
     if not run.readable_name:  # no cache of a page takes its path
         empty: dict[str, Any] = {"model": "", "size": "", "data": "", "validation": None, "test": None, "note": "", "doubt": ""}
         return Row(run=run, status=status, state=STATES["damaged"][0], problem=run.problem, **empty)
-    config, problem = _config(str(run.path), stamp(run.path / "config.yaml"))
+    config, problem = results.config_of(run)
     problem = _irregular(run) or status.problem or problem
     validation, wrong_validation = _validation(str(run.path), stamp(run.path / "predictions" / "val.csv"))
     test, wrong_test = _test(str(run.path), stamp(run.path / "evaluation.json"), stamp(run.path / "model.json"))
@@ -108,30 +107,9 @@ def _irregular(run: Run) -> str:
     return f"{found}, where a run has regular files and folders only. Take it out, or delete the run." if found else ""
 
 
-def config_of(run: Run) -> Config | None:
-    """What the run was set up with; None where that cannot be read."""
-    return _config(str(run.path), stamp(run.path / "config.yaml"))[0]
-
-
 def _data(config: Config) -> str:
     manifest = config.data.manifest
-    return services.display_path(manifest.parent if manifest.name == "manifest.csv" else manifest)[:LONGEST]
-
-
-@st.cache_resource(max_entries=1024, show_spinner=False)
-def _config(path: str, changed: int) -> tuple[Config | None, str]:
-    from core.runs.run import Run
-
-    try:
-        return Run(Path(path)).config(), ""
-    except LabError as error:
-        return None, _short(str(error))
-
-
-def _short(text: str) -> str:
-    """A line of at most LONGEST characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return services.display_path(manifest.parent if manifest.name == "manifest.csv" else manifest)[: results.LONGEST]
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)
@@ -147,7 +125,7 @@ def _validation(path: str, changed: int) -> tuple[Figure | None, str]:
     try:
         scored = read_predictions(Run(Path(path)), "val")
     except LabError as error:
-        return None, _short(str(error))
+        return None, results.one_line(str(error))
     try:
         return _figure(auc_interval(scored["label"], scored["score"], scored["patient_id"])), ""
     except (ValueError, LabError):  # too few patients: the table has a dash
@@ -165,14 +143,14 @@ def _test(path: str, changed: int, model_changed: int) -> tuple[Figure | None, s
         card = run.model_card() if model_changed else {}
         test = read_entries(run.path).get("test") if changed else None
     except LabError as error:
-        return None, _short(str(error))
+        return None, results.one_line(str(error))
     if not test or not card or test.get("weights_sha256") != card["weights_sha256"]:
         return None, ""
     try:
         figure = test["metrics"]["auc"]
         return (float(figure["value"]), float(figure["low"]), float(figure["high"])), ""
     except (ValueError, LookupError, TypeError, OverflowError) as error:
-        return None, _short(f"evaluation.json: the entry of test is damaged ({type(error).__name__}: {error}).")
+        return None, results.one_line(f"evaluation.json: the entry of test is damaged ({type(error).__name__}: {error}).")
 
 
 def _figure(interval: Interval) -> Figure:
@@ -209,7 +187,7 @@ def metrics_of(runs: Sequence[Run]) -> list[str]:
 
 def differences(runs: Sequence[Run]) -> list[dict[str, str]]:
     """The settings in which these runs differ, a row each: "Setting", and a column a run. Unreadable ones are left out."""
-    configs = {run.name: config for run in runs if (config := config_of(run))}
+    configs = {run.name: config for run in runs if (config := results.config_of(run)[0])}
     base = next(iter(configs.values()), None)
     if base is None:
         return []

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.wording import OPTIMISTIC
+from core.wording import OPTIMISTIC, duration, plain
 from dashboard.cache import results
 from dashboard.state import services, widgets
 from dashboard.state.run_states import LAUNCHERS
-from dashboard.ui import chance_notices, components
-from dashboard.ui.components import duration, plain
+from dashboard.ui import chance_notices, components, run_controls
 from dashboard.views.runs import fork_form, run_table
 from dashboard.views.runs.run_table import Row, figure_text
-from dashboard.views.train import controls
 
 if TYPE_CHECKING:
     from core.runs.run import Run
@@ -173,10 +171,10 @@ def one(row: Row) -> None:
     at_work = services.at_work(run, status)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"## {plain(run.name)}", anchors=False, width="stretch")
-        controls.requests(run, status, "runs")
+        run_controls.requests(run, status, "runs")
         if not at_work and (status.resumable or status.state == "queued") and not row.problem:
             with st.container(width=150):
-                controls.start_button(run, status, "runs", primary=False)
+                run_controls.start_button(run, status, "runs", primary=False)
         if services.has_model(run) and st.button("Evaluate", icon=":material/query_stats:", key="runs:evaluate"):
             services.set_current_run(run.name)
             st.switch_page(components.PAGES["evaluate"])

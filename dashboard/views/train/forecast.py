@@ -21,12 +21,11 @@ from pydantic import ValidationError
 
 from core.config import PRESETS, with_preset
 from core.errors import LabError
+from core.wording import size
 from dashboard.cache import results
 from dashboard.state import services
 from dashboard.state.tasks import once
 from dashboard.ui import components
-from dashboard.ui.components import size
-from dashboard.views.runs import run_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +115,7 @@ def _scaled(config: Config) -> float | None:
         return exact.rate
     pixels = math.prod(config.preprocessing.shape)
     for run in services.runs():
-        other = run_table.config_of(run)
+        other = results.config_of(run)[0]
         if other is None or other.model.name != config.model.name or run.status().host not in ("", platform.node()):
             continue
         if (speed := _of(run)) is not None:
@@ -147,7 +146,7 @@ def earlier(config: Config) -> Speed | None:
     wanted = _work(config)
     for run in services.runs():
         status = run.status()
-        other = run_table.config_of(run)
+        other = results.config_of(run)[0]
         if status.problem or other is None or status.host not in ("", platform.node()) or _work(other) != wanted:
             continue
         if (speed := _of(run)) is not None:

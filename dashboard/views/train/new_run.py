@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import PRESETS, Config
+from core.wording import plain, size
 from dashboard.cache import results
 from dashboard.state import services, widgets
-from dashboard.ui import components, forms
-from dashboard.views.train import controls, forecast
+from dashboard.ui import components, forms, run_controls
+from dashboard.views.train import forecast
 from dashboard.views.train.queue import share_help, share_words, told
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
         with st.spinner("Checking", show_time=False):
             found = results.preflight(config, manifest)
         summary(found, config, manifest)
-    launcher = controls.launcher_choice()
+    launcher = run_controls.launcher_choice()
     ahead = results.line(found.device) if found is not None else []
     if ahead and found is not None:
         st.info(f"{told(ahead)} Yours starts automatically.", icon=":material/hourglass_top:")
@@ -181,22 +182,22 @@ def prepared_images() -> None:
     if not shown.open:  # a large cache takes a moment to count
         return
     with shown:
-        folder, size = services.cache_folder()
+        folder, held = services.cache_folder()
         st.markdown(
-            f"**{components.size(size)}** in {components.plain(folder.as_posix())}. Each image is prepared once for each "
+            f"**{size(held)}** in {plain(folder.as_posix())}. Each image is prepared once for each "
             "recipe and kept, so that every later training begins at once."
         )
         with components.errors_shown():
             names = image_cache.users(services.checkpoints())
         if names:
-            st.info(f"{components.plain(names[0])} trains on them: they can be deleted once it has ended.")
+            st.info(f"{plain(names[0])} trains on them: they can be deleted once it has ended.")
         st.button(
             "Delete all prepared images",
             icon=":material/delete:",
             key="train:clear_cache",
-            disabled=bool(names) or not size,
+            disabled=bool(names) or not held,
             help="They are made again when they are needed. Your own files are not touched.",
-            on_click=lambda: controls.shown(services.clear_cache),
+            on_click=lambda: run_controls.shown(services.clear_cache),
         )
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
+from core.wording import duration, plain
 from dashboard.cache import results
 from dashboard.state import services
 from dashboard.ui import components
-from dashboard.ui.components import duration, plain
 
 if TYPE_CHECKING:
     from pathlib import Path

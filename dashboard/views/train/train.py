@@ -9,14 +9,14 @@ import streamlit as st
 
 from core.errors import LabError
 from core.files.untrusted import irregular
-from core.wording import OPTIMISTIC
+from core.wording import OPTIMISTIC, duration, number, plain
 from dashboard.cache import results
 from dashboard.state import services, widgets
 from dashboard.state.run_states import LAUNCHERS, state_of
-from dashboard.ui import chance_notices, components, image_components
-from dashboard.ui.components import Metric, duration, number
-from dashboard.views.runs import run_table
-from dashboard.views.train import controls, new_run, queue
+from dashboard.ui import chance_notices, components, image_components, run_controls
+from dashboard.ui.components import Metric
+from dashboard.views.train import first_batch as batch
+from dashboard.views.train import new_run, queue
 
 if TYPE_CHECKING:
     from core.plots.training import Span
@@ -55,7 +55,7 @@ def show() -> None:
     status = run.status()
     active = services.at_work(run, status)
     st.fragment(progress, run_every=REFRESH if active else None)(run, active, state_key(status))
-    seen = bool(results.first_batch(run)) if active and not run.problem else False
+    seen = bool(batch.tiles(run)) if active and not run.problem else False
     st.fragment(first_batch, run_every=2 * REFRESH if active and not seen else None)(run, waited=active and not seen)
 
 
@@ -89,8 +89,8 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
     followed = results.watch(run)
     header(run, status)
     if active:
-        from dashboard.views.train.monitor import phase
-        from dashboard.views.train.monitor import progress as progress_of
+        from dashboard.cache.run_monitor import phase
+        from dashboard.cache.run_monitor import progress as progress_of
 
         share, words = progress_of(status, followed.last)
         steps(phase(status, followed.last))
@@ -122,7 +122,7 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
 
 def steps(now: str) -> None:
     """The phases of a training in a row, the one that it is in marked."""
-    from dashboard.views.train.monitor import PHASES
+    from dashboard.cache.run_monitor import PHASES
 
     at = PHASES.index(now)
     parts = (
@@ -142,13 +142,13 @@ def header(run: Run, status: Status) -> None:
         if is_synthetic(run):
             st.badge("SYNTHETIC", color="orange", help="Trained on the synthetic demo set: not real mammograms.")
         st.markdown(what_it_is(run, status), width="stretch", help="Input: height × width of what the model sees, in pixels.")
-        controls.requests(run, status, "train")
+        run_controls.requests(run, status, "train")
 
 
 def what_it_is(run: Run, status: Status) -> str:
     """Architecture, size, images and where it runs, in a line."""
     parts: list[str] = []
-    config = run_table.config_of(run)
+    config = results.config_of(run)[0]
     if config is not None:
         height, width = config.preprocessing.shape
         weights = "from scratch" if config.model.weights == "none" else "pretrained"
@@ -163,14 +163,14 @@ def what_it_is(run: Run, status: Status) -> str:
         if status.host not in ("", platform.node()):
             parts.append(f"on {status.host}")
     elif note := run.note():
-        parts.append(f"*{components.plain(note.splitlines()[0])}*")
+        parts.append(f"*{plain(note.splitlines()[0])}*")
     return " · ".join(parts)
 
 
 def cards(run: Run, status: Status) -> None:
     """The figures of the moment; the same six places whatever is known."""
     from core.plots import METRIC_TITLES, PHASE_TITLES
-    from dashboard.views.train.monitor import current_epoch, monitored
+    from dashboard.cache.run_monitor import current_epoch, monitored
 
     followed = results.watch(run)
     step, epoch = followed.last.get("step", {}), followed.last.get("epoch", {})
@@ -226,7 +226,7 @@ def outcome(run: Run, status: Status) -> None:
     chance = chance_notices.chance_notice(run)
     best = f" The best model is of epoch {status.best_epoch}" if status.best_epoch else ""
     figure = f" ({_title(status)} {number(best_value(run, status))} on validation, {OPTIMISTIC})." if best else ""
-    reason = f" {components.plain(_sentence(status.reason))}" if status.reason else ""
+    reason = f" {plain(_sentence(status.reason))}" if status.reason else ""
     words, buttons = st.columns([4, 1], vertical_alignment="center")
     with words:
         if status.problem:
@@ -254,14 +254,14 @@ def outcome(run: Run, status: Status) -> None:
         ):
             services.set_current_run(run.name)
             st.switch_page(components.PAGES["evaluate"])
-        controls.start_button(run, status, "train", primary=not has_model)
+        run_controls.start_button(run, status, "train", primary=not has_model)
 
 
 @components.errors_shown()
 def first_batch(run: Run, *, waited: bool) -> None:
     """The first training images as the model gets them, once they are prepared."""
     there = (run.path / "manifest.csv").is_file() and not run.problem
-    tiles = results.first_batch(run) if there else []
+    tiles = batch.tiles(run) if there else []
     if not tiles:
         return
     if waited:

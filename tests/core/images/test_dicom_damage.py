@@ -15,7 +15,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEnd
 
 from core.errors import UnreadableImage
 from core.images import read
-from core.images.dicom.codestream import inspect
+from core.images.codestream import inspect
 
 NOISE = np.random.default_rng(3).integers(0, 4096, (64, 48)).astype(np.uint16)
 CODECS: dict[str, Callable[[], bytes]] = {

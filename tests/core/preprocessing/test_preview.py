@@ -18,8 +18,8 @@ from starlette.testclient import TestClient
 from core.config import Recipe
 from core.images.mammogram import ImageMeta
 from core.preprocessing import enhance, finish, preview
-from dashboard.asgi import preview_api, server
-from dashboard.cache import images
+from dashboard.asgi import server
+from dashboard.cache import images, previews
 from dashboard.state import held
 from dashboard.views.preprocess import live_preview, recipes
 
@@ -99,7 +99,7 @@ def test_histogram_counts_only_inside() -> None:
 
 def test_all_of_a_message_comes_from_the_enhanced_picture_of_its_recipe(image: images.ImageRef) -> None:
     recipe = Recipe(clip_limit=5.0, gamma=1.5)
-    header, (after, before, loupe_before, loupe_after) = unpack(preview_api.picture(image, recipe, (0.4, 0.5)))
+    header, (after, before, loupe_before, loupe_after) = unpack(previews.picture(image, recipe, (0.4, 0.5)))
     full = enhance(images.arranged(image, recipe), recipe)
     x, y = int(0.4 * full.pixels.shape[1]), int(0.5 * full.pixels.shape[0])
     assert (header["height"], header["width"]) == full.pixels.shape
@@ -114,32 +114,30 @@ def test_all_of_a_message_comes_from_the_enhanced_picture_of_its_recipe(image: i
 
 def test_what_the_browser_has_is_not_sent_again(image: images.ImageRef) -> None:
     spot = (0.4, 0.5)
-    header, _ = unpack(preview_api.picture(image, Recipe(), spot))
+    header, _ = unpack(previews.picture(image, Recipe(), spot))
     moved, blobs = unpack(
-        preview_api.picture(image, Recipe(clip_limit=3.0), spot, preview_api.Seen(header["geometry"], header["lens"]))
+        previews.picture(image, Recipe(clip_limit=3.0), spot, previews.Seen(header["geometry"], header["lens"]))
     )
     assert [bool(blob) for blob in blobs] == [True, False, False, True]
     assert (moved["geometry"], moved["lens"]) == (header["geometry"], header["lens"])
-    turned, blobs = unpack(
-        preview_api.picture(image, Recipe(crop=False), spot, preview_api.Seen(header["geometry"], header["lens"]))
-    )
+    turned, blobs = unpack(previews.picture(image, Recipe(crop=False), spot, previews.Seen(header["geometry"], header["lens"])))
     assert all(blobs) and turned["geometry"] != header["geometry"]
 
 
 def test_a_moved_slider_arranges_and_decodes_nothing_again(image: images.ImageRef, monkeypatch: pytest.MonkeyPatch) -> None:
-    preview_api.picture(image, Recipe(), (0.5, 0.5))
+    previews.picture(image, Recipe(), (0.5, 0.5))
 
     def refuse(*arguments: Any, **named: Any) -> None:
         raise AssertionError("only `enhance` may run")
 
     for name in ("load", "arrange", "analyse"):
         monkeypatch.setattr(f"core.preprocessing.{name}", refuse)
-    assert preview_api.picture(image, Recipe(clip_limit=7.0, tile_grid=3, window_low=3.0, gamma=0.7), (0.1, 0.9))
+    assert previews.picture(image, Recipe(clip_limit=7.0, tile_grid=3, window_low=3.0, gamma=0.7), (0.1, 0.9))
 
 
 def test_the_models_input_comes_from_the_same_enhanced_picture(image: images.ImageRef) -> None:
     recipe = Recipe(clip_limit=5.0, size=128)
-    preview_api.picture(image, recipe, (0.5, 0.5))
+    previews.picture(image, recipe, (0.5, 0.5))
     expected = finish(images.enhanced(image, recipe), recipe)
     assert np.array_equal(images.prepared(image, recipe).pixels, expected.pixels)
 
@@ -152,23 +150,23 @@ def test_a_part_at_native_resolution_is_the_enhanced_pictures_own_pixels(image: 
     full = enhance(images.arranged(image, recipe), recipe).pixels
     height, width = full.shape
     cut = preview.Cut(0.3, 0.4, 0.5, 0.6, 3000)  # more screen pixels than there are: nothing is enlarged
-    header, (after, before) = unpack(preview_api.native(image, recipe, cut))
+    header, (after, before) = unpack(previews.native(image, recipe, cut))
     x0, y0, x1, y1 = (round(edge * size) for edge, size in zip(header["part"], (width, height) * 2, strict=True))
     assert (x0, y0) == (int(0.3 * width), int(0.4 * height)) and x1 >= 0.5 * width and y1 >= 0.6 * height
     assert np.abs(pixels(after).astype(int) - full[y0:y1, x0:x1] // 257).mean() < 3  # JPEG
     assert pixels(before).shape == pixels(after).shape == (y1 - y0, x1 - x0)
-    fewer = unpack(preview_api.native(image, recipe, preview.Cut(0.3, 0.4, 0.5, 0.6, 50)))[1][0]
+    fewer = unpack(previews.native(image, recipe, preview.Cut(0.3, 0.4, 0.5, 0.6, 50)))[1][0]
     assert pixels(fewer).shape[1] in (50, 51)
 
 
 def test_the_zoomed_part_follows_the_sliders_in_the_same_message(image: images.ImageRef) -> None:
     cut = preview.Cut(0.3, 0.4, 0.5, 0.6, 500)
-    header, blobs = unpack(preview_api.picture(image, Recipe(), (0.4, 0.5), cut=cut))
+    header, blobs = unpack(previews.picture(image, Recipe(), (0.4, 0.5), cut=cut))
     moved = Recipe(clip_limit=4.0)
-    seen = preview_api.Seen(header["geometry"], header["lens"], header["cut"])
-    again, changed = unpack(preview_api.picture(image, moved, (0.4, 0.5), seen, cut))
+    seen = previews.Seen(header["geometry"], header["lens"], header["cut"])
+    again, changed = unpack(previews.picture(image, moved, (0.4, 0.5), seen, cut))
     assert again["cut"] == header["cut"] and [bool(blob) for blob in changed] == [True, False, False, True, True, False]
-    assert changed[4] == unpack(preview_api.native(image, moved, cut))[1][0] != blobs[4]
+    assert changed[4] == unpack(previews.native(image, moved, cut))[1][0] != blobs[4]
 
 
 @pytest.mark.parametrize("edges", [(0.0, 0.0, 1e-9, 1e-9), (0.9999, 0.9999, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)])
@@ -181,15 +179,15 @@ def test_every_part_has_a_pixel_and_none_is_larger_than_may_be_sent(edges: tuple
 def test_a_dicom_files_pixel_spacing_reaches_the_scale_bar(image: images.ImageRef) -> None:
     meta = ImageMeta(pixel_spacing=(0.07, 0.08))
     assert preview.make_before(images.arranged(image, Recipe()), Recipe(), meta).spacing == 0.08
-    assert unpack(preview_api.picture(image, Recipe(), (0.5, 0.5)))[0]["spacing"] is None  # a PNG says nothing
+    assert unpack(previews.picture(image, Recipe(), (0.5, 0.5)))[0]["spacing"] is None  # a PNG says nothing
 
 
 # ---------------------------------------------------------------- over HTTP
 
 
 def test_a_picture_is_answered_to_who_has_the_token_and_kept_by_nobody(client: TestClient, image: images.ImageRef) -> None:
-    token = preview_api.open_image(image)
-    assert preview_api.open_image(image) == token
+    token = previews.open_image(image)
+    assert previews.open_image(image) == token
     recipe = Recipe(clip_limit=3.0)
     answer = client.get(f"/base/tune/{token}/picture", params={"recipe": recipe.model_dump_json(), "x": "0.3", "y": "0.6"})
     assert answer.status_code == 200 and answer.headers["cache-control"] == "no-store"
@@ -219,24 +217,24 @@ def test_a_picture_is_answered_to_who_has_the_token_and_kept_by_nobody(client: T
 def test_a_wrong_request_is_refused_in_words(
     client: TestClient, image: images.ImageRef, what: str, query: dict[str, str], status: int, words: str
 ) -> None:
-    answer = client.get(f"/base/tune/{preview_api.open_image(image)}/{what}", params=query)
+    answer = client.get(f"/base/tune/{previews.open_image(image)}/{what}", params=query)
     assert answer.status_code == status
     assert words in answer.json()["reason"]
 
 
 def test_a_guessed_token_opens_nothing(client: TestClient, image: images.ImageRef) -> None:
-    token = preview_api.open_image(image)
+    token = previews.open_image(image)
     other = "0" * len(token)
     assert len(token) >= 32
     for what in ("picture", "native?part=0,0,1,1,100"):
         assert client.get(f"/base/tune/{other}/{what}").status_code == 404
         assert client.get(f"/base/tune/{token}/{what}").status_code == 200
-    preview_api.close(image.key)  # the session has ended, or others have pushed it out
+    previews.close(image.key)  # the session has ended, or others have pushed it out
     assert client.get(f"/base/tune/{token}/native?part=0,0,1,1,100").status_code == 404
 
 
 def test_parts_are_kept_by_nobody(client: TestClient, image: images.ImageRef) -> None:
-    token = preview_api.open_image(image)
+    token = previews.open_image(image)
     client.get(f"/base/tune/{token}/native?part=0,0,1,1,100")
     total = held.total()
     for step in range(8):
@@ -246,25 +244,25 @@ def test_parts_are_kept_by_nobody(client: TestClient, image: images.ImageRef) ->
 
 def test_an_unreadable_file_is_said(client: TestClient, workspace: Path) -> None:
     (workspace / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    answer = client.get(f"/base/tune/{preview_api.open_image(images.image_ref(workspace / 'a.png'))}/picture")
+    answer = client.get(f"/base/tune/{previews.open_image(images.image_ref(workspace / 'a.png'))}/picture")
     assert answer.status_code == 422 and answer.json()["reason"]
 
 
 def test_only_the_last_images_stay_open(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preview_api, "KEPT", 8)
-    tokens = [preview_api.open_image(images.image_ref(bytes([number]))) for number in range(9)]
-    assert tokens[0] not in preview_api._known and set(tokens[1:]) <= set(preview_api._known)
+    monkeypatch.setattr(previews, "KEPT", 8)
+    tokens = [previews.open_image(images.image_ref(bytes([number]))) for number in range(9)]
+    assert tokens[0] not in previews._known and set(tokens[1:]) <= set(previews._known)
 
 
 def test_the_wall_reads_in_the_background_and_names_what_it_cannot_read(workspace: Path, manifest: Path) -> None:
     (workspace / "broken.png").write_bytes(b"no image")
     refs = [images.image_ref(path) for path in (manifest.parent / "p00_CC.png", workspace / "broken.png")]
-    found = preview_api._known[preview_api.open_wall(refs)]
-    assert isinstance(found, preview_api.Wall)
-    header, blobs = unpack(preview_api.wall(found, Recipe()))
+    found = previews._known[previews.open_wall(refs)]
+    assert isinstance(found, previews.Wall)
+    header, blobs = unpack(previews.wall(found, Recipe()))
     assert header["waiting"] == 2 and not any(blobs)
     for _ in range(200):
-        header, blobs = unpack(preview_api.wall(found, Recipe(clip_limit=4.0)))
+        header, blobs = unpack(previews.wall(found, Recipe(clip_limit=4.0)))
         if not header["waiting"]:
             break
         time.sleep(0.05)

@@ -522,7 +522,7 @@ def test_scores_follow_a_run_that_is_renamed_while_it_is_scored(root: Path, bad:
 
 def test_writers_of_a_deleted_run_say_so_and_make_nothing(bad: Run, tmp_path: Path) -> None:
     from core.heatmap_audit.store import Partial
-    from dashboard.views.explain.explanation import save
+    from dashboard.cache.explanations import save
 
     presence = Presence(bad.path)
     bad.delete(everything=True)

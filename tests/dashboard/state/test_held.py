@@ -15,9 +15,10 @@ from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from core.config import Recipe
-from dashboard.asgi import preview_api, server
-from dashboard.cache import images
-from dashboard.state import held, uploaded
+from dashboard.asgi import server
+from dashboard.cache import images, previews
+from dashboard.state import held
+from dashboard.ui import uploads
 
 
 @dataclass(frozen=True)
@@ -139,20 +140,20 @@ def test_all_that_is_made_of_an_image_counts(workspace: Path) -> None:
 
 def test_an_upload_goes_from_memory_with_the_last_session_that_shows_it(workspace: Path) -> None:
     ref, other = images.image_ref(png(1), "a.png"), images.image_ref(png(2), "b.png")
-    one, two = uploaded._Session(), uploaded._Session()
+    one, two = uploads._Session(), uploads._Session()
     one.take("preprocess", ref)
     two.take("preprocess", ref)
     two.take("inspect", other)
-    token = preview_api.open_image(ref)
+    token = previews.open_image(ref)
     look_at(ref)
     look_at(other)
     one.end()
-    assert any(key[1] == ref.key for key in held._entries) and token in preview_api._known
+    assert any(key[1] == ref.key for key in held._entries) and token in previews._known
     two.take("preprocess", None)
     assert {key[1] for key in held._entries} == {other.key}
-    assert token not in preview_api._known
+    assert token not in previews._known
     two.end()
-    assert held.total() == 0 and not uploaded._holders
+    assert held.total() == 0 and not uploads._holders
 
 
 PAGE = (
@@ -163,9 +164,9 @@ PAGE = (
 def test_a_removed_upload_is_no_longer_shown(workspace: Path) -> None:
     app = AppTest.from_string(PAGE).run()
     app.file_uploader[0].set_value(("f.png", png(1), "image/png")).run()
-    assert app.text[0].value == "f.png" and uploaded._holders
+    assert app.text[0].value == "f.png" and uploads._holders
     app.file_uploader[0].set_value(None).run()
-    assert app.text[0].value == "none" and not uploaded._holders
+    assert app.text[0].value == "none" and not uploads._holders
 
 
 def test_an_upload_stays_over_a_look_at_another_page_and_can_be_removed_then(workspace: Path) -> None:
@@ -202,12 +203,12 @@ def test_a_preview_that_was_pushed_out_by_others_is_opened_again_by_its_page(
 ) -> None:
     from starlette.applications import Starlette
 
-    monkeypatch.setattr(preview_api, "KEPT", 2)
+    monkeypatch.setattr(previews, "KEPT", 2)
     client = TestClient(Starlette(routes=[server.preview_route("")]))
     ref = images.image_ref(png(1), "a.png")
-    token = preview_api.open_image(ref)
+    token = previews.open_image(ref)
     for number in range(3):
-        preview_api.open_image(images.image_ref(bytes([number])))
+        previews.open_image(images.image_ref(bytes([number])))
     assert client.get(f"/tune/{token}/picture").status_code == 404
-    assert preview_api.open_image(ref) == token, "the same address: the page only has to be drawn again"
+    assert previews.open_image(ref) == token, "the same address: the page only has to be drawn again"
     assert client.get(f"/tune/{token}/picture").status_code == 200

@@ -15,8 +15,8 @@ from pydicom.uid import UID
 
 from core.errors import UnreadableImage
 from core.images import read
+from core.images.codestream import inspect
 from core.images.dicom import decoders
-from core.images.dicom.codestream import inspect
 
 NOISE = np.random.default_rng(5).integers(0, 4096, (40, 56)).astype(np.uint16)
 HTJ2K, HTJ2K_LOSSLESS = str(uid.HTJ2K), str(uid.HTJ2KLossless)

@@ -9,8 +9,8 @@ import threading
 
 import streamlit as st
 
-from dashboard.asgi import preview_api
-from dashboard.cache import images
+from core.wording import plain
+from dashboard.cache import images, previews
 from dashboard.cache.images import ImageRef
 from dashboard.state import held, services
 
@@ -50,7 +50,7 @@ def _release(ref: ImageRef, holder: object) -> None:
             return
         _holders.pop(ref.key, None)
         held.forget(ref.key)
-    preview_api.close(ref.key)
+    previews.close(ref.key)
 
 
 # Streamlit calls `on_release` when the browser has gone; if it comes back, the page's next run holds its upload again.
@@ -72,7 +72,7 @@ def uploaded(page: str) -> ImageRef | None:
         st.session_state[slot] = (file.file_id, images.image_ref(file.getvalue(), file.name))
     elif file is None and slot in st.session_state:  # another page was looked at: the widget has forgotten it
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f":material/draft: {services.plain(st.session_state[slot][1].name)}", width="stretch")
+            st.markdown(f":material/draft: {plain(st.session_state[slot][1].name)}", width="stretch")
             st.button(
                 "Remove",
                 icon=":material/close:",

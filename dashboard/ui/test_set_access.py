@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
+from core.wording import plain
 from dashboard.state import services
 from dashboard.state.services import stamp
 
@@ -238,7 +239,7 @@ def named(image: ImageRef, page: str, kind: str, runs: Sequence[Run] = ()) -> No
         keys, found = sealed_file(image.source, image.key, run)
         if found is not None:
             _once(page, kind, {image.key: keys}, run=_owner(run, found))
-            told.append(_plain(warning_of(found)))
+            told.append(plain(warning_of(found)))
         elif run is not None:
             of_file(run, image, page, kind)
     for words in dict.fromkeys(told):
@@ -278,13 +279,6 @@ def is_sealed(path: str, run: Run) -> bool:
 def _owner(run: Run | None, found: TestSet) -> Run | None:
     """The run whose test image it is, if it is that of `run` itself."""
     return run if run is not None and found.folder == run.path else None
-
-
-def _plain(text: str) -> str:
-    # components shows the switch, and imports this module.
-    from dashboard.ui.components import plain
-
-    return plain(text)
 
 
 # ---------------------------------------------------------------- words that name images

@@ -156,7 +156,7 @@ def phase(status: Status, last: dict[str, Event]) -> str:
 
 def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
     """(share done in [0, 1], the line that says so) of a run that is at work."""
-    from dashboard.ui.components import duration
+    from core.wording import duration
 
     if status.waiting:
         return 0.0, status.reason or "Starting"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from dashboard.cache.run_monitor import GATE
 from dashboard.state import services, widgets
 from dashboard.ui import components
-from dashboard.views.train.monitor import GATE
 
 if TYPE_CHECKING:
     from core.runs import Run, Status

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from core.images.mammogram import Mammogram
     from core.predict import Prediction, Predictor
     from core.preprocessing import Prepared
-    from dashboard.cache.results import Ask
     from dashboard.state.services import Report
 
 Picture = NDArray[np.uint8]
@@ -26,6 +25,17 @@ Box = tuple[float, float, float, float]
 BOTH = "both"  # malignant and benign evidence in one picture
 SHOWN_SIDE = 1024  # px; a small input is enlarged to about this before boxes are drawn, so that their lines are thin
 GAP = 16  # px between pictures that are saved side by side
+
+
+class Ask(NamedTuple):
+    """What of an image is asked for: `layer` "" is the usual one; `channels` is what Score-CAM tries, 0 for all; `anyway`
+    wants a score also where there is no verdict."""
+
+    method: str = "auto"
+    target: str = "malignant"
+    layer: str = ""
+    channels: int = 128
+    anyway: bool = False
 
 
 @dataclass(frozen=True)
