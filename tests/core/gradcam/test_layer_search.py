@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from core.config import ModelConfig
 from core.gradcam import heatmap
 from core.gradcam.cam_layers import find_cam_layer, layer_name
-from core.gradcam.layer_search import grid_of, lies_over, search
+from core.gradcam.feature_maps import grid_of, lies_over
+from core.gradcam.layer_search import search
 from core.model import Classifier, build_model
 
 
