@@ -62,6 +62,6 @@ def _config(base: Path, manifest: Path, epochs: int, features: str) -> Config:
         "training.freeze_epochs": epochs,
         "training.patience": 0,
         "training.precision": "fp32",
-        "training.head_features": features,
+        "training.advanced.cache_backbone_features": features,
     }
     return load_config(None, [f"{key}={value}" for key, value in settings.items()])

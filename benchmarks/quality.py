@@ -13,7 +13,7 @@ settings is refused. Settings, all from the environment:
     MAMMOLAB_QUALITY_MINUTES    processor minutes a fold and method (all threads together), 15
     MAMMOLAB_QUALITY_METHODS    of "ours fastai probe"; fastai is in benchmarks/requirements.txt
     MAMMOLAB_QUALITY_FOLDS      of "0 1 2 3 4"
-    MAMMOLAB_QUALITY_SET        settings of ours beyond the defaults, for an ablation: "training.ema_decay=0 ..."
+    MAMMOLAB_QUALITY_SET        settings of ours beyond the defaults, for an ablation: "training.advanced.ema_decay=0 ..."
     MAMMOLAB_QUALITY_NAME       what to call ours then (and with any other settings beside those of before)
     MAMMOLAB_QUALITY_RESULTS    folder, benchmarks/results/quality
 

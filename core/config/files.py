@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from core.config.deprecated import RENAMED, former_name, present_name, with_present_names
 from core.config.schema import Config
 from core.config.yaml_text import commented_yaml, parse_yaml, plain_yaml, read_yaml
 from core.errors import BadConfig
@@ -22,10 +23,11 @@ _LONGEST = 300  # characters of what came, in a message
 _MOST_LINES = 50  # mistakes in a message
 
 
-def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: Path | str | None = None, overrides: Sequence[str] = (), *, warn: bool = True) -> Config:
     """Read a configuration file and apply `section.field=value` overrides to it.
 
-    `path` None starts from the built-in defaults. Values in overrides are YAML (`[512, 256]`, `true`, `1e-4`).
+    `path` None starts from the built-in defaults. Values in overrides are YAML (`[512, 256]`, `true`, `1e-4`). Names of version
+    0.1 are read, and logged with `warn`.
 
     Raises:
         BadConfig: the file is missing or not YAML; a field is unknown or its value impossible. The message
@@ -36,12 +38,14 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = ()) -
     if path is not None:
         source = str(path)
         document = _read_yaml(Path(path))
+    values = with_present_names(_plain(document), source, warn=warn)
     for override in overrides:
-        _apply_override(document, override)
+        _apply_override(override, values, warn=warn)
     try:
-        return Config.model_validate(_plain(document))
+        return Config.model_validate(values)
     except ValidationError as error:
-        set_here = {override.partition("=")[0].strip() for override in overrides}
+        given = [override.partition("=")[0].strip() for override in overrides]
+        set_here = {RENAMED.get(name, name) for name in given}
         lines = [_explain(detail, document, source, set_here) for detail in error.errors()]
         raise BadConfig(_lines(lines)) from error
 
@@ -70,7 +74,7 @@ def save_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
     for key, value in values.items():
         existing[key] = _to_yaml(value)
     try:
-        Config.model_validate(_plain(document))
+        Config.model_validate(with_present_names(_plain(document), str(path), warn=False))
     except ValidationError as error:
         raise BadConfig(_lines([_explain(detail, document, str(path)) for detail in error.errors()])) from error
     stream = io.StringIO()
@@ -100,19 +104,21 @@ def _read_yaml(path: Path) -> CommentedMap:
     return document
 
 
-def _apply_override(document: CommentedMap, override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key.strip():
+def _apply_override(override: str, values: dict[str, Any], *, warn: bool) -> None:
+    name, separator, text = override.partition("=")
+    if not separator or not name.strip():
         raise BadConfig(f"--set {override}: expected section.field=value, for example training.epochs=5")
     try:
         value = parse_yaml(text, "", plain_yaml())
     except BadConfig as error:
         raise BadConfig(f"--set {_cut(override)}: the value is not valid YAML") from error
-    *parents, last = key.strip().split(".")
-    node = document
+    *parents, last = present_name(name.strip(), "--set", warn=warn).split(".")
+    if not parents and isinstance(value, Mapping):
+        value = with_present_names({last: value}, "--set", warn=warn)[last]
+    node = values
     for parent in parents:
-        if not isinstance(node.get(parent), CommentedMap):
-            node[parent] = CommentedMap()
+        if not isinstance(node.get(parent), dict):
+            node[parent] = {}
         node = node[parent]
     node[last] = value
 
@@ -136,7 +142,8 @@ def _explain(detail: Any, document: CommentedMap, source: str, set_here: Collect
             break
         model = field.annotation
     name = ".".join(known)
-    line = _line(document, known)
+    former = former_name(name).split(".")
+    line = _line(document, former if _has(document, former) else known)
     where = "--set" if name in set_here else f"{source} line {line}" if line else source
     if detail["type"] == "extra_forbidden":
         return f"{where}: {_cut(name)}: unknown field; allowed here: {', '.join(model.model_fields)}"
@@ -163,6 +170,14 @@ def _quoted(value: Any) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _has(document: Any, path: Iterable[str]) -> bool:
+    for part in path:
+        if not isinstance(document, Mapping) or part not in document:
+            return False
+        document = document[part]
+    return True
 
 
 def _line(document: CommentedMap, path: Iterable[str]) -> int | None:

@@ -30,9 +30,9 @@ class Recipe(_Section):
         1,
         ge=0,
         le=16,
-        title="DICOM window",
-        description="Which of a DICOM file's windows to apply: 1 is the first; 0 is none, the image's whole range. "
-        "A file with fewer takes its last.",
+        title="VOI LUT / window index",
+        description="Which of a DICOM file's VOI LUTs or windows to apply: 1 is the first; 0 is none, the image's whole range. "
+        "For a file with fewer, the last one.",
     )
     polarity: Literal["auto", "keep", "invert"] = Field(
         "auto",
@@ -176,106 +176,33 @@ class ModelConfig(_Section):
     )
 
 
-class TrainingConfig(_Section):
-    """The optimisation."""
+class AdvancedTrainingConfig(_Section):
+    """Settings that few trainings need to change."""
 
-    epochs: int = Field(15, ge=1, le=1000, title="Epochs", description="Passes over the training set.")
-    freeze_epochs: int = Field(
-        2,
-        ge=0,
-        le=1000,
-        title="Frozen epochs",
-        description="First epochs that train only the head of a pretrained model. Not used from scratch.",
-    )
-    head_features: bool = Field(
-        True,
-        title="Head from stored features",
-        description="While only the head trains, run the frozen network once over every image and train on the stored results: "
-        "each epoch then takes seconds. Switch it off to see new augmentations in every one of these epochs.",
-    )
-    head_views: int = Field(
-        2,
-        ge=0,
-        le=32,
-        title="Augmented views",
-        description="How many augmented copies of each image the stored features include, besides the image as it is; "
-        "each costs as much as an epoch, and there are never more than frozen epochs less one.",
-    )
-    stage_epochs: int = Field(
-        0,
-        ge=0,
-        le=1000,
-        title="Epochs per stage",
-        description="After the head, unfreeze a pretrained network stage by stage, the last one first, each time for so many "
-        "epochs. 0: the whole network at once. Try 1-3 when fine-tuning with few images gets worse instead of better.",
-    )
-    frozen_share: float = Field(
-        0.5,
+    ema_decay: float = Field(
+        0.99,
         ge=0.0,
         lt=1.0,
-        title="Share left frozen",
-        description="Share of a pretrained network's stages, the first ones, that keep their weights for good. They know edges "
-        "and textures, and work on the largest maps: a step that leaves them alone costs up to half.",
+        title="EMA decay",
+        description="Validate and save an exponential moving average of the weights with this decay per update "
+        "(0.99-0.9999; smaller in the first updates). 0: the weights themselves.",
     )
-    batch_size: int = Field(16, ge=1, le=1024, title="Batch size", description="Images per step; 8-16 fit 6 GB of GPU memory.")
+    weight_decay: float = Field(
+        0.05,
+        ge=0.0,
+        le=1.0,
+        title="Weight decay",
+        description="AdamW weight decay; not applied to normalisation layers and biases.",
+    )
+    gradient_clip_norm: float = Field(
+        1.0, ge=0.0, le=1000.0, title="Gradient clipping", description="Maximum gradient norm; 0 disables clipping."
+    )
     accumulation_steps: int = Field(
         1,
         ge=1,
         le=256,
         title="Gradient accumulation",
-        description="Steps whose gradients are added up before the weights change.",
-    )
-    learning_rate: float = Field(
-        1e-3,
-        gt=0.0,
-        le=1.0,
-        title="Learning rate",
-        description="Peak rate of the head, and of everything when training from scratch.",
-    )
-    fine_tune_learning_rate: float = Field(
-        3e-4, gt=0.0, le=1.0, title="Fine-tuning rate", description="Peak rate of a pretrained backbone once it is unfrozen."
-    )
-    layer_decay: float = Field(
-        1.0,
-        gt=0.0,
-        le=1.0,
-        title="Layer-wise decay",
-        description="Each layer of the backbone learns at so many times the rate of the layer above it; 1 is the same rate "
-        "everywhere, 0.65-0.9 keeps early layers nearer to what they were. Lower it when a pretrained network overfits.",
-    )
-    weight_decay: float = Field(0.05, ge=0.0, le=1.0, title="Weight decay", description="AdamW's, not on norms and biases.")
-    schedule: Literal["one_cycle", "cosine", "plateau", "constant"] = Field(
-        "one_cycle",
-        title="Schedule",
-        description="How the learning rate moves within each phase, after a warm-up: one_cycle and cosine fall to nearly "
-        "nothing, plateau falls to a third whenever the validation loss no longer does, constant stays.",
-    )
-    plateau_patience: int = Field(
-        2,
-        ge=0,
-        le=1000,
-        title="Plateau patience",
-        description="With the plateau schedule: epochs without a lower validation loss to wait before the rate falls.",
-    )
-    gradient_clip_norm: float = Field(
-        1.0, ge=0.0, le=1000.0, title="Gradient clipping", description="Longest the gradient may be (its norm); 0: any length."
-    )
-    ema_decay: float = Field(
-        0.99,
-        ge=0.0,
-        lt=1.0,
-        title="Averaged weights",
-        description="Validate and keep a moving average of the weights, of which so much stays at each update (0.99-0.9999; "
-        "less in the first updates). 0: the weights themselves.",
-    )
-    loss: Literal["bce", "focal"] = Field(
-        "bce",
-        title="Loss",
-        description="bce: cross-entropy; focal: cross-entropy in which images that are already right count less "
-        "(Lin et al. 2017).",
-    )
-    focal_gamma: float = Field(
-        2.0, ge=0.0, le=10.0, title="Focal gamma", description="With the focal loss: how much less they count; 0 is bce."
+        description="Number of batches whose gradients are added up before the weights are updated.",
     )
     label_smoothing: float = Field(
         0.0,
@@ -284,11 +211,119 @@ class TrainingConfig(_Section):
         title="Label smoothing",
         description="Share of each label that is spread over both classes: with 0.1 the network aims at 0.95 instead of 1.",
     )
+    focal_gamma: float = Field(
+        2.0,
+        ge=0.0,
+        le=10.0,
+        title="Focal gamma",
+        description="With the focal loss: how much less well-classified images count; 0 is cross-entropy.",
+    )
+    plateau_patience: int = Field(
+        2,
+        ge=0,
+        le=1000,
+        title="Plateau patience",
+        description="With the plateau schedule: epochs without a lower validation loss before the learning rate falls.",
+    )
+    gradual_unfreezing_epochs: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        title="Gradual unfreezing: epochs per stage",
+        description="After the head, unfreeze a pretrained network stage by stage from the output, each for this many "
+        "epochs (Howard & Ruder 2018). 0: the whole network at once. Try 1-3 when fine-tuning with few images"
+        " makes results worse.",
+    )
+    layerwise_learning_rate_decay: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        title="Layer-wise learning rate decay",
+        description="Factor from the learning rate of each layer of the backbone to that of the layer below it; 1 is the "
+        "same rate everywhere. Try 0.65-0.9 when a pretrained network overfits.",
+    )
+    cache_backbone_features: bool = Field(
+        True,
+        title="Cache backbone features",
+        description="While only the head is trained, run the frozen backbone once over every image and train on its "
+        "stored features: each of these epochs then takes seconds. Switch it off to have new augmentations in"
+        " every epoch.",
+    )
+    cached_augmentations: int = Field(
+        2,
+        ge=0,
+        le=32,
+        title="Cached augmentations",
+        description="How many augmented copies of each image the cached features include, besides the image itself. Each "
+        "costs as much as an epoch; at most frozen epochs minus one are made.",
+    )
+    compile: bool = Field(
+        False,
+        title="Compile the network",
+        description="torch.compile: takes about a minute before the first step, then steps are faster. Needs a C++ compiler.",
+    )
+    threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        title="Threads",
+        description="Processor threads; 0 leaves one core to the dashboard when it shares the machine.",
+    )
+
+
+class TrainingConfig(_Section):
+    """How the network is trained."""
+
+    epochs: int = Field(15, ge=1, le=1000, title="Epochs", description="Passes over the training set.")
+    freeze_epochs: int = Field(
+        2,
+        ge=0,
+        le=1000,
+        title="Frozen epochs",
+        description="First epochs, in which only the head of a pretrained network is trained. Not used from scratch.",
+    )
+    frozen_backbone_fraction: float = Field(
+        0.5,
+        ge=0.0,
+        lt=1.0,
+        title="Frozen backbone fraction",
+        description="Fraction of a pretrained network's stages, counted from the input, that are never trained. The first"
+        " stages detect edges and textures and work on the largest maps: leaving them frozen makes a step up "
+        "to twice as fast.",
+    )
+    batch_size: int = Field(16, ge=1, le=1024, title="Batch size", description="Images per step; 8-16 fit 6 GB of GPU memory.")
+    learning_rate: float = Field(
+        1e-3,
+        gt=0.0,
+        le=1.0,
+        title="Learning rate",
+        description="Peak learning rate of the head, and of the whole network when training from scratch.",
+    )
+    fine_tune_learning_rate: float = Field(
+        3e-4,
+        gt=0.0,
+        le=1.0,
+        title="Fine-tuning learning rate",
+        description="Peak learning rate of a pretrained backbone once it is unfrozen.",
+    )
+    schedule: Literal["one_cycle", "cosine", "plateau", "constant"] = Field(
+        "one_cycle",
+        title="Learning rate schedule",
+        description="How the learning rate changes within each phase, after a warm-up: one_cycle and cosine fall to "
+        "nearly 0, plateau falls to a third whenever the validation loss stops falling, constant does not "
+        "change.",
+    )
+    loss: Literal["bce", "focal"] = Field(
+        "bce",
+        title="Loss",
+        description="bce: binary cross-entropy; focal: cross-entropy in which images that are already classified well "
+        "count less (Lin et al. 2017).",
+    )
     imbalance: Literal["weights", "sampler", "none"] = Field(
         "weights",
         title="Class imbalance",
-        description="weights: the rarer class counts more in the loss, and is drawn more often where updates would lack it; "
-        "sampler: it is drawn as often as the other; none.",
+        description="weights: the rarer class has a larger weight in the loss, and is drawn more often where batches "
+        "would lack it; sampler: both classes are drawn equally often; none.",
     )
     monitor: Literal[
         "auc",
@@ -300,15 +335,15 @@ class TrainingConfig(_Section):
     ] = Field(
         "auc",
         title="Monitored metric",
-        description="Validation metric that chooses the best checkpoint and stops early; partial_auc looks only at "
+        description="Validation metric that selects the best epoch and stops training early; partial_auc covers only "
         "sensitivities of 80 % and above.",
     )
     patience: int = Field(
         6,
         ge=0,
         le=1000,
-        title="Patience",
-        description="Epochs without improvement before training stops early; 0 never stops early.",
+        title="Early stopping patience",
+        description="Epochs without improvement of the monitored metric before training stops early; 0 never stops early.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
@@ -316,28 +351,20 @@ class TrainingConfig(_Section):
         description="auto: mixed precision on a GPU that supports it; on the processor, bf16 where a few timed steps of this "
         "model are clearly quicker with it, else fp32.",
     )
-    compile: bool = Field(
-        False,
-        title="Compile the network",
-        description="torch.compile: a minute or so before the first step, quicker ones after it. Needs a C++ compiler.",
-    )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", title="Device", description="auto, cpu, cuda, cuda:0 or mps."
     )
-    threads: int = Field(
+    seed: int = Field(
         0,
         ge=0,
-        le=256,
-        title="Threads",
-        description="Processor threads; 0 leaves one core to the dashboard when it shares the machine.",
+        title="Seed",
+        description="Two runs with the same seed and precision on the same machine give the same weights.",
     )
-    seed: int = Field(
-        0, ge=0, title="Seed", description="Two runs with the same seed and precision on the same machine are equal."
-    )
+    advanced: AdvancedTrainingConfig = AdvancedTrainingConfig()
 
 
 class EvaluationConfig(_Section):
-    """How scores become figures."""
+    """How scores become metrics."""
 
     threshold_rule: Literal["sensitivity", "youden", "cost"] = Field(
         "sensitivity",

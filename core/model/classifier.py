@@ -236,7 +236,7 @@ class Classifier(nn.Module):
             if enable:
                 raise BadConfig(
                     f"model.gradient_checkpointing: {self.name} does not support it ({error}). Set it to false, and save "
-                    "memory with a smaller training.batch_size and more training.accumulation_steps"
+                    "memory with a smaller training.batch_size and more training.advanced.accumulation_steps"
                 ) from error
             return
         self.gradient_checkpointing = enable

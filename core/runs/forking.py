@@ -24,11 +24,16 @@ def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
     beside `run`, wherever that was moved to, unless the overrides name a folder.
     """
     path = run.path / CONFIG
-    before = load_config(path)
+    before = load_config(path, warn=False)
     as_before = []
     if before.model.weights == "none":
         rate = before.training.learning_rate
-        as_before = ["freeze_epochs=0", "stage_epochs=0", "frozen_share=0", f"fine_tune_learning_rate={rate}"]
+        as_before = [
+            "freeze_epochs=0",
+            "advanced.gradual_unfreezing_epochs=0",
+            "frozen_backbone_fraction=0",
+            f"fine_tune_learning_rate={rate}",
+        ]
     overrides = list(overrides)
     config = load_config(path, [*(f"training.{setting}" for setting in as_before), *overrides])
     if any(override.partition("=")[0].strip() == "checkpoints" for override in overrides):

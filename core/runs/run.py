@@ -163,7 +163,7 @@ class Run:
             BadRun: config.yaml is missing or damaged.
         """
         try:
-            config = load_config(self.path / CONFIG)
+            config = load_config(self.path / CONFIG, warn=False)
         except BadConfig as error:
             raise BadRun(f"{self.name}: its configuration cannot be read. {error}") from error
         if config.model.weights != START:

@@ -32,12 +32,12 @@ def about_classes(train: pd.DataFrame, training: TrainingConfig) -> list[Advice]
     count, malignant = len(train), int((train["label"] == "malignant").sum())
     rarer = min(malignant, count - malignant)
     name = "malignant" if rarer == malignant else "benign"
-    together = training.batch_size * training.accumulation_steps
+    together = training.batch_size * training.advanced.accumulation_steps
     drawn = malignant_draws(malignant, count, together)
     drawn = min(drawn, count - drawn)
     if training.imbalance == "weights" and drawn > rarer:
         once = -(-2 * count // rarer)  # images of an update, from which on each of them comes once an epoch
-        more = f"Set training.accumulation_steps to {-(-once // training.batch_size)} and each comes once an epoch. "
+        more = f"Set training.advanced.accumulation_steps to {-(-once // training.batch_size)} and each comes once an epoch. "
         message = (
             f"Only {rarer} of {count} training images are {name}: less than two in the {together} of an update. They are drawn "
             f"{drawn / rarer:.1f} times as often, and count {(count - drawn) / drawn:.1f} times as much as the others, so that "
@@ -61,7 +61,7 @@ def about_batches(training: TrainingConfig, *, batch_norm: bool) -> list[Advice]
     message = (
         "Each batch is a single image, and this network normalises over batches: its statistics are those of one image, and "
         "where its maps have shrunk to one cell, those that it started with. Set training.batch_size to 8 or more, or choose "
-        "small_cnn, which has no such layers. training.accumulation_steps does not help here."
+        "small_cnn, which has no such layers. training.advanced.accumulation_steps does not help here."
     )
     return [("batch_norm", message)]
 

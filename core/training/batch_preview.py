@@ -45,7 +45,7 @@ def first_batch(config: Config, rows: pd.DataFrame, limit: int = 16) -> Glance |
     if rows.empty:
         return None
     training = config.training
-    order, together = ORDERS[training.imbalance], training.batch_size * training.accumulation_steps
+    order, together = ORDERS[training.imbalance], training.batch_size * training.advanced.accumulation_steps
     cache = PreparedCache(cache_root(), config.preprocessing)
     count = min(limit, training.batch_size, len(rows))
     labels = (rows["label"] == LABELS[1]).to_numpy().astype(np.float32)

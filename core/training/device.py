@@ -83,7 +83,7 @@ def thread_count(config: TrainingConfig, *, shares_machine: bool, processes: int
 
     `processes` of one training share the processor equally.
     """
-    if config.threads:
-        return config.threads
+    if config.advanced.threads:
+        return config.advanced.threads
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, (cores - 1 if shares_machine else cores) // processes)

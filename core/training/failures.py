@@ -10,8 +10,8 @@ from core.errors import LabError, UnreadableImage
 
 _KEPT = "Nothing before the last checkpoint is lost: resume the run afterwards."
 _SMALLER = (
-    "start a new run with a smaller training.batch_size (raise training.accumulation_steps as much, and the result stays "
-    "nearly the same), a smaller preprocessing.size, or model.gradient_checkpointing."
+    "start a new run with a smaller training.batch_size (with training.advanced.accumulation_steps raised as much, the result "
+    "stays nearly the same), a smaller preprocessing.size, or model.gradient_checkpointing."
 )
 
 

@@ -114,10 +114,10 @@ def model_features(model: Classifier, config: Config, machine: Machine) -> int:
 def _view_count(model: Classifier, rows: Rows, config: Config, phase: Phase) -> int:
     """Views to store of each training image; 0 where stepping the network is as quick, or the only way."""
     training = config.training
-    if not (training.head_features and phase.frozen and phase.epochs > 1 and model.divisible):
+    if not (training.advanced.cache_backbone_features and phase.frozen and phase.epochs > 1 and model.divisible):
         return 0
     augmented = any(config.augmentation.model_dump(exclude={"mixup"}).values())
-    views = min(1 + training.head_views, phase.epochs) if augmented else 1
+    views = min(1 + training.advanced.cached_augmentations, phase.epochs) if augmented else 1
     one = 4 * model_features(model, config, Machine(model.mean.device, "fp32"))
     # While views are put together, they are in memory twice.
     return max(0, min(views, (LARGEST // one - len(rows.val)) // (2 * len(rows.train))))

@@ -177,7 +177,7 @@ class _Training:
         return self.world.share(tell)
 
     def _compiled(self, model: Classifier) -> Generator[Event, None, nn.Module | None]:
-        if not self.config.training.compile:
+        if not self.config.training.advanced.compile:
             return None
         compiled, problem = compile_model(model, self.machine, self.config)
         if problem:

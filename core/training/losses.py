@@ -24,7 +24,7 @@ class Loss:
     @classmethod
     def of(cls, config: TrainingConfig, weights: tuple[float, float] = (1.0, 1.0)) -> Loss:
         """As configured; `weights` of (benign, malignant)."""
-        return cls(config.loss, config.focal_gamma, config.label_smoothing, *weights)
+        return cls(config.loss, config.advanced.focal_gamma, config.advanced.label_smoothing, *weights)
 
     def __call__(self, logits: Tensor, labels: Tensor, *, smooth: bool = True) -> Tensor:
         """Loss of each image: `logits` (N,), `labels` (N,) in [0, 1], between the two where images were blended.

@@ -46,19 +46,21 @@ class Phase:
 def plan_phases(config: TrainingConfig, *, pretrained: bool, stages: int = 1) -> tuple[Phase, ...]:
     """A pretrained model trains its head first, then everything; a new one everything from the start.
 
-    With `stage_epochs`, the backbone's `stages` join the head one after the other in between. The first ones, as many whole
-    stages as `frozen_share` holds, never do; the last one always does.
+    With `advanced.gradual_unfreezing_epochs`, the backbone's `stages` join the head one after the other in between. The
+    first ones, as many whole stages as `frozen_backbone_fraction` holds, never do; the last one always does.
     """
     rate, tune = config.learning_rate, config.fine_tune_learning_rate
     if not pretrained:
         return (Phase("scratch", 1, config.epochs, rate, rate),)
-    left = int(config.frozen_share * stages)
+    left = int(config.frozen_backbone_fraction * stages)
     most = max(1, stages - left)
     wished = [Phase("head", 1, config.freeze_epochs, rate, rate, 0)]
-    if config.stage_epochs:
+    if config.advanced.gradual_unfreezing_epochs:
         for count in range(1, most):
             begin = wished[-1].last_epoch + 1
-            wished.append(Phase(f"stage {count}", begin, begin + config.stage_epochs - 1, tune, rate, count))
+            wished.append(
+                Phase(f"stage {count}", begin, begin + config.advanced.gradual_unfreezing_epochs - 1, tune, rate, count)
+            )
     trained = most if left else None
     wished.append(Phase("fine_tune", wished[-1].last_epoch + 1, config.epochs, tune, rate, trained))
     cut = [replace(phase, last_epoch=min(phase.last_epoch, config.epochs)) for phase in wished]

@@ -36,7 +36,7 @@ def open_model(config: Config, progress: Progress, states: dict[str, Any] | None
         LabError: it cannot be built, does not take images of this size, or its weights cannot be had.
     """
     require_room(config, device)
-    copies = _COPIES + bool(config.training.ema_decay) if device.type == "cpu" else 1
+    copies = _COPIES + bool(config.training.advanced.ema_decay) if device.type == "cpu" else 1
     if states is None:
         if Path(config.model.weights).name == START and irregular(Path(config.model.weights)):
             raise BadRun(f"{config.model.weights}: expected the run's own weights, got {irregular(Path(config.model.weights))}")

@@ -60,7 +60,7 @@ class Trainer:
         self.phase: Phase | None = None
         self.features: Features | None = None
         self.optimizer: torch.optim.AdamW | None = None
-        self.average = Average(model, config.training.ema_decay) if config.training.ema_decay else None
+        self.average = Average(model, config.training.advanced.ema_decay) if config.training.advanced.ema_decay else None
         self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.scaled)
         weights = (1.0, 1.0)
         if config.training.imbalance == "weights":
@@ -75,7 +75,7 @@ class Trainer:
     @property
     def together(self) -> int:
         """Images whose gradients make one update of the weights."""
-        return self.batch_size * self.config.training.accumulation_steps
+        return self.batch_size * self.config.training.advanced.accumulation_steps
 
     # ------------------------------------------------------------------ phases and state
 
@@ -84,7 +84,9 @@ class Trainer:
         training = self.config.training
         self.phase, self.features, self._network = phase, None, self._compiled
         self.model.unfreeze_backbone(phase.stages)
-        groups = parameter_groups(self.model, phase, training.weight_decay, training.layer_decay)
+        groups = parameter_groups(
+            self.model, phase, training.advanced.weight_decay, training.advanced.layerwise_learning_rate_decay
+        )
         # One pass over all weights instead of a dozen; a resumed optimizer keeps the way it was begun in.
         fused = True if self.machine.device.type == "cpu" else None
         self.optimizer = torch.optim.AdamW(groups, lr=phase.learning_rate, fused=fused)
@@ -139,7 +141,7 @@ class Trainer:
         try:
             while True:
                 began = time.monotonic()
-                window = list(islice(source, self.config.training.accumulation_steps))
+                window = list(islice(source, self.config.training.advanced.accumulation_steps))
                 self.progress.wait_seconds += time.monotonic() - began
                 if not window:
                     return
@@ -214,7 +216,7 @@ class Trainer:
         """Shorten the gradient where it is too long; returns the length that it had."""
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
-        longest = self.config.training.gradient_clip_norm
+        longest = self.config.training.advanced.gradient_clip_norm
         # To look costs nothing on the processor and saves a pass over all gradients; a GPU would have to be waited for.
         if longest and (self.machine.device.type != "cpu" or not norm <= longest):
             nn.utils.clip_grads_with_norm_(trained, longest, norm)
@@ -257,9 +259,9 @@ class Trainer:
 
     def _set_rates(self, optimizer: torch.optim.Optimizer, phase: Phase) -> None:
         training = self.config.training
-        windows = -(-self.steps // training.accumulation_steps) * phase.epochs
+        windows = -(-self.steps // training.advanced.accumulation_steps) * phase.epochs
         losses = self.progress.val_losses[phase.first_epoch - 1 :]
-        self._factor = rate_factor(training.schedule, self.progress.update, windows, losses, training.plateau_patience)
+        self._factor = rate_factor(training.schedule, self.progress.update, windows, losses, training.advanced.plateau_patience)
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * self._factor
 

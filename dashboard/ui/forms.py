@@ -71,9 +71,8 @@ def section(
     name: str, config: Config, *, skip: Iterable[str] = (), columns: int = 3, prefix: str = "", disabled: bool = False
 ) -> dict[str, Any]:
     """Draw all fields of one section in columns; gives {dotted path: value}."""
-    part: BaseModel = getattr(config, name)
     left_out = set(skip)
-    paths = [f"{name}.{each}" for each in type(part).model_fields if f"{name}.{each}" not in left_out]
+    paths = [path for path in all_paths(type(value_of(config, name)), f"{name}.", nested=False) if path not in left_out]
     return fields(paths, config, columns=columns, prefix=prefix, disabled=disabled)
 
 
@@ -108,8 +107,8 @@ def groups(
     values: dict[str, Any] = {}
     found = 0
     for section_name, title in sections.items():
-        model = type(getattr(config, section_name))
-        paths = [path for each in model.model_fields if (path := f"{section_name}.{each}") not in left_out]
+        model = type(value_of(config, section_name))
+        paths = [path for path in all_paths(model, f"{section_name}.", nested=False) if path not in left_out]
         shown = [path for path in paths if all(word in _about(path) for word in wanted)]
         values |= {path: kept_value(path, value_of(config, path), prefix=prefix) for path in paths if path not in shown}
         if not shown:
@@ -195,15 +194,18 @@ def changed(config: Config, base: Config) -> list[str]:
     return [path for path in all_paths() if value_of(config, path) != value_of(base, path)]
 
 
-def all_paths(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    """The dotted paths of all fields, in the order of config.yaml."""
+def all_paths(model: type[BaseModel] = Config, prefix: str = "", *, nested: bool = True) -> list[str]:
+    """The dotted paths of all fields, in the order of config.yaml; `nested`: also of those in sections within it."""
     found: list[str] = []
     for name, info in model.model_fields.items():
         if info.annotation is DashboardConfig:  # no part of a run
             continue
         kind = info.annotation
         section = isinstance(kind, type) and issubclass(kind, BaseModel)
-        found += all_paths(kind, f"{prefix}{name}.") if section else [f"{prefix}{name}"]  # type: ignore[arg-type]
+        if not section:
+            found.append(f"{prefix}{name}")
+        elif nested:
+            found += all_paths(kind, f"{prefix}{name}.")  # type: ignore[arg-type]
     return found
 
 

@@ -82,7 +82,7 @@ def test_a_later_call_with_the_same_settings_goes_on(call: Callable[..., list[st
     [
         ({"MINUTES": "30"}, ("ours", "fastai"), "MINUTES was '15.0', is '30.0'"),
         ({"MODEL": "resnet18"}, METHODS, "MODEL was 'mobilenetv2_100 pad_type=same mean=0.5 std=0.5', is 'resnet18'"),
-        ({"SET": "training.ema_decay=0"}, ("ours", "probe"), "SET was '', is 'training.ema_decay=0'"),
+        ({"SET": "training.advanced.ema_decay=0"}, ("ours", "probe"), "SET was '', is 'training.advanced.ema_decay=0'"),
     ],
 )
 def test_results_of_other_settings_are_refused_where_they_matter(

@@ -19,7 +19,7 @@ SETTINGS = (
     "model.options={width: 8}",
     "training.epochs=2",
     "training.batch_size=8",
-    "training.threads=1",
+    "training.advanced.threads=1",
     "training.device=cpu",
     "evaluation.bootstrap_samples=100",
 )

@@ -81,9 +81,9 @@ def make_config(tmp_path: Path) -> MakeConfig:
             "model.options": "{width: 8}",
             "training.epochs": 2,
             "training.batch_size": 4,
-            "training.frozen_share": 0,
-            "training.ema_decay": 0,
-            "training.threads": 1,
+            "training.frozen_backbone_fraction": 0,
+            "training.advanced.ema_decay": 0,
+            "training.advanced.threads": 1,
             "training.device": "cpu",
             "training.precision": "fp32",  # what is quicker is a matter of the moment
         } | {key.replace("__", "."): value for key, value in changes.items()}

@@ -114,9 +114,16 @@ def training(material: Material) -> Section:
     """How the weights were found."""
     settings = material.config.training
     scratch, head_only = material.config.model.weights == "none", _phase_names(material) == {"head"}
-    added = f", gradients of {settings.accumulation_steps} batches added up" if settings.accumulation_steps > 1 else ""
+    added = (
+        f", gradients of {settings.advanced.accumulation_steps} batches added up"
+        if settings.advanced.accumulation_steps > 1
+        else ""
+    )
     facts = [
-        ("Optimiser", f"AdamW, weight decay {settings.weight_decay:g}, {settings.schedule.replace('_', ' ')} schedule"),
+        (
+            "Optimiser",
+            f"AdamW, weight decay {settings.advanced.weight_decay:g}, {settings.schedule.replace('_', ' ')} schedule",
+        ),
         (
             "Learning rate",
             f"{settings.learning_rate:g}"
@@ -128,7 +135,10 @@ def training(material: Material) -> Section:
         ("Augmentation, training images only", _augmentation(material)),
         ("Selection of the model", f"the epoch with the best validation {settings.monitor.replace('_', ' ')}"),
         ("Early stopping", f"after {settings.patience} epochs without improvement" if settings.patience else "none"),
-        ("Averaging of weights", f"exponential, decay {settings.ema_decay:g}" if settings.ema_decay else "none"),
+        (
+            "Averaging of weights",
+            f"exponential, decay {settings.advanced.ema_decay:g}" if settings.advanced.ema_decay else "none",
+        ),
         ("Ensembling", "none: one model"),
         (
             "Hyperparameter search",
@@ -184,7 +194,7 @@ def _stored_views(material: Material) -> int:
 
 
 def _phases(material: Material) -> str:
-    frozen = material.config.training.frozen_share
+    frozen = material.config.training.frozen_backbone_fraction
     tuned = f"network without the first {frozen:.0%} of its stages" if frozen else "whole network"
     words = {"head": "head only", "fine_tune": tuned, "scratch": "from scratch"}
     told = []
@@ -197,8 +207,8 @@ def _phases(material: Material) -> str:
 
 def _loss(material: Material) -> str:
     settings = material.config.training
-    name = "cross-entropy" if settings.loss == "bce" else f"focal loss, gamma {settings.focal_gamma:g}"
-    return f"{name}, label smoothing {settings.label_smoothing:g}" if settings.label_smoothing else name
+    name = "cross-entropy" if settings.loss == "bce" else f"focal loss, gamma {settings.advanced.focal_gamma:g}"
+    return f"{name}, label smoothing {settings.advanced.label_smoothing:g}" if settings.advanced.label_smoothing else name
 
 
 def _machine(material: Material) -> str:

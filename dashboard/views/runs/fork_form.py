@@ -20,9 +20,9 @@ SCHEDULE = [
     "training.freeze_epochs",
     "training.learning_rate",
     "training.fine_tune_learning_rate",
-    "training.frozen_share",
+    "training.frozen_backbone_fraction",
     "training.batch_size",
-    "training.weight_decay",
+    "training.advanced.weight_decay",
     "training.patience",
     "training.seed",
 ]

@@ -166,9 +166,12 @@ def _of(run: Run) -> Speed | None:
 def _work(config: Config) -> dict[str, Any]:
     """What a step's time depends on."""
     training = config.training
-    fields = ("batch_size", "precision", "device", "threads", "compile", "freeze_epochs", "frozen_share", "head_features")
+    fields = ("batch_size", "precision", "device", "freeze_epochs", "frozen_backbone_fraction")
+    advanced = ("threads", "compile", "cache_backbone_features")
     model = config.model.model_dump(mode="json", include={"name", "options"})
-    return {"model": model, "shape": config.preprocessing.shape, **{name: getattr(training, name, None) for name in fields}}
+    settings = training.model_dump(mode="json", include={*fields, "advanced"})
+    settings["advanced"] = {name: settings["advanced"][name] for name in advanced}
+    return {"model": model, "shape": config.preprocessing.shape, **settings}
 
 
 def measured(config: Config) -> Speed | None:

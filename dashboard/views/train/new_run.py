@@ -27,9 +27,10 @@ ESSENTIAL = [
     "training.batch_size",
     "training.learning_rate",
 ]
-PRETRAINED = ["training.freeze_epochs", "training.fine_tune_learning_rate", "training.frozen_share"]
+PRETRAINED = ["training.freeze_epochs", "training.fine_tune_learning_rate", "training.frozen_backbone_fraction"]
 SECTIONS = {
-    "training": "Optimisation",
+    "training": "Training",
+    "training.advanced": "Training, advanced",
     "model": "Model",
     "augmentation": "Augmentation",
     "data": "Split",

@@ -86,9 +86,9 @@ def test_two_processes_make_the_losses_of_one_with_the_doubled_batch(
     """
     first = make_run("first", training__epochs=1)
     run_to_end(first)
-    common: dict[str, Any] = {"model__dropout": 0, "training__patience": 0, "training__ema_decay": 0.5}
+    common: dict[str, Any] = {"model__dropout": 0, "training__patience": 0, "training__advanced__ema_decay": 0.5}
     kinds: dict[str, dict[str, Any]] = {
-        "scratch": {"training__accumulation_steps": 2},
+        "scratch": {"training__advanced__accumulation_steps": 2},
         # 5 a batch leave 8 for the last one, 3 a batch 0: neither fills both processes' batches.
         "odd": {"training__batch_size": 5, "training__loss": "focal"},
         "head": {

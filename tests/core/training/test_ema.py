@@ -63,7 +63,7 @@ def test_after_many_updates_every_fourth_counts_for_four() -> None:
 
 
 def test_the_averaged_weights_are_validated_kept_and_in_the_checkpoint(make_run: MakeRun, every_step: None) -> None:
-    run = make_run("run", training__ema_decay=0.9, training__patience=0)
+    run = make_run("run", training__advanced__ema_decay=0.9, training__patience=0)
     validated: list[dict[str, torch.Tensor]] = []
     from core.training import loop
 

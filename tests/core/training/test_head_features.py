@@ -67,9 +67,9 @@ def passes_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     "changes",
     [
         {},
-        {"training__imbalance": "sampler", "training__accumulation_steps": 2, "training__monitor": "loss"},
-        {"training__precision": "bf16", "training__ema_decay": 0.9},
-        {"training__loss": "focal", "training__label_smoothing": 0.1},
+        {"training__imbalance": "sampler", "training__advanced__accumulation_steps": 2, "training__monitor": "loss"},
+        {"training__precision": "bf16", "training__advanced__ema_decay": 0.9},
+        {"training__loss": "focal", "training__advanced__label_smoothing": 0.1},
     ],
     ids=["plain", "sampler and accumulation", "bf16 and average", "focal"],
 )
@@ -77,7 +77,8 @@ def test_without_augmentation_the_losses_are_those_of_stepping_the_network(
     make_head_run: MakeRun, every_step: None, changes: dict[str, Any]
 ) -> None:
     light, stepped = (
-        make_head_run(name, **PLAIN, **changes, training__head_features=name == "light") for name in ("light", "stepped")
+        make_head_run(name, **PLAIN, **changes, training__advanced__cache_backbone_features=name == "light")
+        for name in ("light", "stepped")
     )
     list(train(light))
     list(train(stepped))
@@ -90,7 +91,9 @@ def test_without_augmentation_the_losses_are_those_of_stepping_the_network(
 
 def test_the_network_sees_each_view_of_an_image_once(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = passes_counted(monkeypatch)
-    run = make_head_run("run", training__epochs=9, training__freeze_epochs=9, training__head_views=3, training__patience=0)
+    run = make_head_run(
+        "run", training__epochs=9, training__freeze_epochs=9, training__advanced__cached_augmentations=3, training__patience=0
+    )
     told = [event for event in train(run) if event["type"] == "prepare" and event.get("what") == "features"]
     assert sum(count for count in counts if count > 1) == 18 * 4 + 10, "four views of the training images, one of the others"
     assert told[-1]["done"] == told[-1]["total"] == 18 * 4 + 10
@@ -100,10 +103,10 @@ def test_there_are_never_more_views_than_epochs_and_one_without_augmentation(
     make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = passes_counted(monkeypatch)
-    list(train(make_head_run("few", training__epochs=2, training__freeze_epochs=2, training__head_views=9)))
+    list(train(make_head_run("few", training__epochs=2, training__freeze_epochs=2, training__advanced__cached_augmentations=9)))
     assert sum(count for count in counts if count > 1) == 18 * 2 + 10
     counts.clear()
-    list(train(make_head_run("plain", **PLAIN, training__head_views=9)))
+    list(train(make_head_run("plain", **PLAIN, training__advanced__cached_augmentations=9)))
     assert sum(count for count in counts if count > 1) == 18 + 10
 
 
@@ -137,7 +140,9 @@ def test_processes_meet_equally_often_whoever_has_an_image_less(
     make_trainer: Callable[..., Trainer], size: int, images: int
 ) -> None:
     """The loop agrees on something after each batch: a process that skipped one would wait for ever for the others."""
-    trainer = make_trainer(**PLAIN, training__epochs=3, training__freeze_epochs=3, training__head_features="true")
+    trainer = make_trainer(
+        **PLAIN, training__epochs=3, training__freeze_epochs=3, training__advanced__cache_backbone_features="true"
+    )
     rows = trainer.rows
     rows = Rows(rows.train.iloc[:images], rows.val.iloc[: max(1, images // 2)], rows.cache, rows.recipe)
     phase = plan_phases(trainer.config.training, pretrained=True)[0]
@@ -178,7 +183,7 @@ def test_an_image_shows_different_views_in_different_epochs(make_head_run: MakeR
         kept.append(self)
 
     monkeypatch.setattr(head_features.Features, "__init__", remember)
-    list(train(make_head_run("run", training__head_views=2)))
+    list(train(make_head_run("run", training__advanced__cached_augmentations=2)))
     (stored,) = kept
 
     def shown(epoch: int) -> dict[int, torch.Tensor]:
@@ -202,7 +207,7 @@ def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(
     if count % 2:
         monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 3600.0)
         monkeypatch.setattr(loop_module, "LIGHT_CHECKPOINT_SECONDS", 3600.0)
-    settings = {"training__epochs": 4, "training__freeze_epochs": 3, "training__ema_decay": 0.9}
+    settings = {"training__epochs": 4, "training__freeze_epochs": 3, "training__advanced__ema_decay": 0.9}
     whole, cut = make_head_run("whole", **settings), make_head_run("cut", **settings)
     list(train(whole))
     training = train(cut)

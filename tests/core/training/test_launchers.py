@@ -146,7 +146,7 @@ def test_two_trainings_run_one_after_the_other(make_run: MakeRun) -> None:
 
 
 def test_a_process_of_its_own_trains_the_run_and_gives_the_same_weights_as_a_thread(make_run: MakeRun) -> None:
-    run, twin = make_run("process", training__threads=1), make_run("thread", training__threads=1)
+    run, twin = make_run("process", training__advanced__threads=1), make_run("thread", training__advanced__threads=1)
     start_process(run)
     assert run.status().waiting or run.status().live
     job = start_thread(twin)
@@ -251,7 +251,7 @@ def test_a_fork_whose_openings_cannot_be_counted_is_refused(make_run: MakeRun, d
 
 
 def test_a_fork_of_a_run_from_scratch_trains_the_whole_network_at_the_rate_it_had(make_run: MakeRun) -> None:
-    settings = {"training__freeze_epochs": 2, "training__frozen_share": 0.5, "training__learning_rate": 0.002}
+    settings = {"training__freeze_epochs": 2, "training__frozen_backbone_fraction": 0.5, "training__learning_rate": 0.002}
     parent = make_run("parent", training__epochs=1, **settings)
     assert start_thread(parent).join(ENOUGH)
     (phase,) = plan_phases(starting_point(parent).training, pretrained=True, stages=4)

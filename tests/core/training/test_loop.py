@@ -214,12 +214,16 @@ def test_a_run_cut_off_anywhere_ends_as_if_it_had_not_been(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"training__freeze_epochs": 1, "training__imbalance": "sampler", "training__accumulation_steps": 2}
+        {"training__freeze_epochs": 1, "training__imbalance": "sampler", "training__advanced__accumulation_steps": 2}
         | {"training__schedule": "cosine"},
-        {"training__freeze_epochs": 2, "training__ema_decay": 0.9, "augmentation__mixup": 0.4, "model__dropout": 0.5},
-        {"training__freeze_epochs": 0, "training__schedule": "plateau", "training__plateau_patience": 0}
-        | {"training__stage_epochs": 1, "training__layer_decay": 0.7, "training__learning_rate": 0.3}
-        | {"training__frozen_share": 0.3, "augmentation__vertical_flip": "true"},
+        {"training__freeze_epochs": 2, "training__advanced__ema_decay": 0.9, "augmentation__mixup": 0.4, "model__dropout": 0.5},
+        {"training__freeze_epochs": 0, "training__schedule": "plateau", "training__advanced__plateau_patience": 0}
+        | {
+            "training__advanced__gradual_unfreezing_epochs": 1,
+            "training__advanced__layerwise_learning_rate_decay": 0.7,
+            "training__learning_rate": 0.3,
+        }
+        | {"training__frozen_backbone_fraction": 0.3, "augmentation__vertical_flip": "true"},
     ],
     ids=["sampler and accumulation", "features, average, mixup, dropout", "stages, the first one frozen, and plateau"],
 )
@@ -250,7 +254,7 @@ def test_a_run_cut_off_again_and_again_ends_the_same_with_phases(
     assert timeless(cut.events())[1:] == expected[1:]
     averages = [torch.load(run.path / "last.pt", weights_only=True)["average"] for run in (whole, cut)]
     assert all(torch.equal(averages[0][name], averages[1][name]) for name in averages[0])
-    assert len(averages[0]) == ("training__ema_decay" in settings) * len(last_weights(whole))
+    assert len(averages[0]) == ("training__advanced__ema_decay" in settings) * len(last_weights(whole))
 
 
 def test_the_plateau_schedule_cuts_the_rate_where_the_validation_loss_no_longer_falls(
@@ -264,7 +268,9 @@ def test_the_plateau_schedule_cuts_the_rate_where_the_validation_loss_no_longer_
         return replace(result, figures={**result.figures, "loss": next(losses)})
 
     monkeypatch.setattr(loop_module, "validate", validate)
-    run = make_run(training__epochs=5, training__schedule="plateau", training__plateau_patience=1, training__patience=0)
+    run = make_run(
+        training__epochs=5, training__schedule="plateau", training__advanced__plateau_patience=1, training__patience=0
+    )
     rates = {event["epoch"]: event["learning_rate"] for event in train(run) if event["type"] == "step"}
     assert rates == pytest.approx({1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 1e-3 / 3, 5: 1e-3 / 3})
 

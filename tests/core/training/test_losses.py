@@ -16,24 +16,24 @@ LABELS = torch.tensor([0.0, 1.0], dtype=torch.float64).repeat_interleave(7)
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_the_focal_loss_is_torchvisions(gamma: float) -> None:
-    loss = Loss.of(TrainingConfig(loss="focal", focal_gamma=gamma))
+    loss = Loss.of(TrainingConfig(loss="focal", advanced={"focal_gamma": gamma}))
     expected = sigmoid_focal_loss(LOGITS, LABELS, alpha=-1, gamma=gamma)
     torch.testing.assert_close(loss(LOGITS, LABELS), expected)
 
 
 def test_a_focal_loss_without_gamma_is_the_cross_entropy() -> None:
-    focal, plain = (Loss.of(TrainingConfig(loss=kind, focal_gamma=0.0)) for kind in ("focal", "bce"))
+    focal, plain = (Loss.of(TrainingConfig(loss=kind, advanced={"focal_gamma": 0.0})) for kind in ("focal", "bce"))
     torch.testing.assert_close(focal(LOGITS, LABELS), plain(LOGITS, LABELS))
 
 
 def test_the_focal_losss_gradient_is_a_number_everywhere() -> None:
     logits = LOGITS.clone().requires_grad_()
-    Loss.of(TrainingConfig(loss="focal", focal_gamma=0.5))(logits, LABELS).sum().backward()
+    Loss.of(TrainingConfig(loss="focal", advanced={"focal_gamma": 0.5}))(logits, LABELS).sum().backward()
     assert logits.grad is not None and torch.isfinite(logits.grad).all()
 
 
 def test_smoothed_labels_aim_between_and_only_in_training() -> None:
-    loss = Loss.of(TrainingConfig(label_smoothing=0.2))
+    loss = Loss.of(TrainingConfig(advanced={"label_smoothing": 0.2}))
     expected = functional.binary_cross_entropy_with_logits(LOGITS, LABELS * 0.8 + 0.1, reduction="none")
     torch.testing.assert_close(loss(LOGITS, LABELS), expected)
     plain = functional.binary_cross_entropy_with_logits(LOGITS, LABELS, reduction="none")

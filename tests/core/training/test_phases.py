@@ -56,7 +56,9 @@ def test_fine_tuning_moves_the_backbone_more_slowly_than_the_head() -> None:
     ],
 )
 def test_the_first_stages_can_stay_frozen(frozen: float, stage_epochs: int, expected: list) -> None:
-    config = TrainingConfig(epochs=9, freeze_epochs=1, stage_epochs=stage_epochs, frozen_share=frozen)
+    config = TrainingConfig(
+        epochs=9, freeze_epochs=1, frozen_backbone_fraction=frozen, advanced={"gradual_unfreezing_epochs": stage_epochs}
+    )
     assert [(phase.name, phase.stages) for phase in plan_phases(config, pretrained=True, stages=5)] == expected
 
 
@@ -112,7 +114,9 @@ def test_each_trained_parameter_is_in_one_group_and_norms_and_biases_do_not_deca
     ],
 )
 def test_stages_join_the_head_one_after_the_other(epochs: int, freeze: int, expected: list) -> None:
-    config = TrainingConfig(epochs=epochs, freeze_epochs=freeze, stage_epochs=2, frozen_share=0)
+    config = TrainingConfig(
+        epochs=epochs, freeze_epochs=freeze, frozen_backbone_fraction=0, advanced={"gradual_unfreezing_epochs": 2}
+    )
     phases = plan_phases(config, pretrained=True, stages=3)
     assert [(phase.name, phase.first_epoch, phase.last_epoch, phase.stages) for phase in phases] == expected
     assert [phase.frozen for phase in phases] == [phase.name == "head" for phase in phases]

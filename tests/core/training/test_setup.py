@@ -124,7 +124,7 @@ def test_a_compiler_that_fails_is_a_warning_and_the_training_goes_on(
 
         return call
 
-    plain, failing = make_run("plain"), make_run("failing", training__compile="true")
+    plain, failing = make_run("plain"), make_run("failing", training__advanced__compile="true")
     list(train(plain))
     with monkeypatch.context() as broken:
         broken.setattr(torch, "compile", no_compiler)
@@ -150,7 +150,10 @@ def test_a_trial_of_the_compiled_model_leaves_no_trace(make_config: MakeConfig, 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_a_compiled_network_trains_to_the_same_figures_under_the_same_names(make_run: MakeRun, every_step: None) -> None:
-    plain, compiled = make_run("plain", model__dropout=0), make_run("compiled", model__dropout=0, training__compile="true")
+    plain, compiled = (
+        make_run("plain", model__dropout=0),
+        make_run("compiled", model__dropout=0, training__advanced__compile="true"),
+    )
     stories = [list(train(run)) for run in (plain, compiled)]
     assert not [event for event in stories[1] if event["type"] == "warning"]
     losses = [[event["loss"] for event in story if event["type"] == "step"] for story in stories]

@@ -165,7 +165,7 @@ def test_weights_are_stable_for_every_suggested_model(name: str, malignant: int,
     ("malignant", "batch_size", "accumulation", "said"),
     [
         (1, 8, 1, ["25.0 times as often, and count 3.0 times", "training.imbalance=sampler"]),
-        (5, 8, 1, ["5.0 times as often", "Set training.accumulation_steps to 5 and"]),
+        (5, 8, 1, ["5.0 times as often", "Set training.advanced.accumulation_steps to 5 and"]),
         (95, 8, 1, ["Only 5 of 100 training images are benign"]),
         (5, 8, 5, []),
         (30, 8, 1, []),
@@ -175,7 +175,7 @@ def test_a_rare_class_is_told_with_a_setting_that_helps(
     malignant: int, batch_size: int, accumulation: int, said: list[str]
 ) -> None:
     rows = pd.DataFrame({"label": ["malignant"] * malignant + ["benign"] * (100 - malignant)})
-    settings = TrainingConfig(imbalance="weights", batch_size=batch_size, accumulation_steps=accumulation)
+    settings = TrainingConfig(imbalance="weights", batch_size=batch_size, advanced={"accumulation_steps": accumulation})
     told = advice.about_classes(rows, settings)
     assert len(told) == bool(said)
     for about, message in told:

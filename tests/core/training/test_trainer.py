@@ -34,7 +34,7 @@ def epoch(trainer: Trainer) -> tuple[dict[str, torch.Tensor], float]:
 @pytest.mark.parametrize(("batch", "accumulation"), [(4, 2), (2, 4), (1, 8), (3, 3)])
 def test_accumulated_batches_equal_one_large_batch(make_trainer: Callable[..., Trainer], batch: int, accumulation: int) -> None:
     large = make_trainer(training__batch_size=batch * accumulation)
-    small = make_trainer(training__batch_size=batch, training__accumulation_steps=accumulation)
+    small = make_trainer(training__batch_size=batch, training__advanced__accumulation_steps=accumulation)
     weights, loss = epoch(large)
     accumulated, accumulated_loss = epoch(small)
     assert small.progress.update == large.progress.update
@@ -211,7 +211,7 @@ def test_a_core_is_left_to_the_dashboard(
     from core.training import device
 
     monkeypatch.setattr(device.os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
-    assert thread_count(make_config(training__threads=threads).training, shares_machine=shared) == expected
+    assert thread_count(make_config(training__advanced__threads=threads).training, shares_machine=shared) == expected
 
 
 def test_an_update_in_one_pass_is_adamws_own(make_trainer: Callable[..., Trainer]) -> None:

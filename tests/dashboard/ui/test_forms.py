@@ -20,7 +20,7 @@ def _whole_form() -> None:
     from dashboard.ui import forms
 
     values: dict[str, object] = {}
-    for name in ("preprocessing", "augmentation", "model", "training", "evaluation", "data"):
+    for name in ("preprocessing", "augmentation", "model", "training", "training.advanced", "evaluation", "data"):
         values.update(forms.section(name, Config()))
     st.session_state["values"] = values
 
@@ -68,9 +68,8 @@ def test_a_browser_that_meets_the_form_in_a_later_run_shows_its_values(form: App
 
 def test_every_field_has_its_title_and_its_description(form: AppTest) -> None:
     titles = {widget.label for kind in ("selectbox", "number_input", "toggle", "text_input") for widget in form.get(kind)}
-    for name in ("preprocessing", "augmentation", "model", "training", "evaluation", "data"):
-        for info in type(getattr(Config(), name)).model_fields.values():
-            assert info.title in titles
+    for path in forms.all_paths():
+        assert path == "checkpoints" or forms.title_of(path) in titles
     epochs = form.number_input(key="training.epochs")
     assert "Passes over the training set" in epochs.help
     assert "at most 1000" in epochs.help
@@ -191,16 +190,16 @@ def _grouped_form() -> None:
 
     words = st.text_input("find", key="find")
     st.session_state["values"] = forms.groups(
-        {"training": "Optimisation", "augmentation": "Augmentation"}, Config(), words=words
+        {"training": "Training", "training.advanced": "Advanced", "augmentation": "Augmentation"}, Config(), words=words
     )
 
 
 def test_a_search_shows_matching_settings_only_and_loses_no_value() -> None:
     app = AppTest.from_function(_grouped_form).run()
-    assert [each.label for each in app.expander] == ["Optimisation (27)", "Augmentation (7)"]
+    assert [each.label for each in app.expander] == ["Training (14)", "Advanced (13)", "Augmentation (7)"]
     app.number_input(key="training.patience").set_value(9).run()
-    assert app.expander[0].label == "Optimisation (27) :orange-badge[1 changed]"
-    assert app.number_input(key="training.patience").label == f"Patience {forms.CHANGED}"
+    assert app.expander[0].label == "Training (14) :orange-badge[1 changed]"
+    assert app.number_input(key="training.patience").label == f"Early stopping patience {forms.CHANGED}"
     app.text_input(key="find").set_value("flip mirror").run()
     assert not app.exception
     assert [each.key for each in app.toggle] == ["augmentation.horizontal_flip"] and not app.number_input
