@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -131,7 +131,7 @@ class Predictor:
         self._lock = model_lock(self.model)
 
     @classmethod
-    def from_run(cls, run: Path | str | RunLike, *, device: str = "auto") -> Predictor:
+    def from_run(cls, run: Path | str | RunLike, *, device: str = "auto") -> Self:
         """Load a run's best model, from its folder or from anything with a `.path`.
 
         Raises:

@@ -40,7 +40,7 @@ def _data_commands(commands: argparse._SubParsersAction) -> None:
     demo = _add(commands, "demo", data.demo, "write the built-in synthetic data set")
     demo.add_argument("--out", type=Path, default=Path(DataConfig().manifest).parent, help="folder (default: %(default)s)")
     demo.add_argument("--patients", type=int, default=80, help="four views each (default: %(default)s)")
-    demo.add_argument("--seed", type=int, default=0)
+    demo.add_argument("--seed", type=int, default=0, help="the same seed writes the same images (default: %(default)s)")
     demo.add_argument("--if-missing", action="store_true", help="do nothing when the folder holds a data set already")
 
     group = commands.add_parser("data", help="import and check data sets").add_subparsers(
@@ -60,7 +60,7 @@ def _data_commands(commands: argparse._SubParsersAction) -> None:
     check = _add(
         group, "check", data.check, "unreadable files, duplicates, leakage, balance; exit code 1 on leakage or unusable data"
     )
-    check.add_argument("manifest", type=Path)
+    check.add_argument("manifest", type=Path, metavar="M.csv", help="the manifest to check")
     _json_option(check)
 
 
@@ -134,10 +134,10 @@ def _picture_commands(commands: argparse._SubParsersAction) -> None:
 
     explain = _add(commands, "explain", verdicts.explain, "heatmap over what the model saw, or over the original image")
     _run_argument(explain)
-    explain.add_argument("file", type=Path)
+    explain.add_argument("file", type=Path, metavar="FILE", help="one image file")
     _frame_option(explain)
     _anyway_option(explain)
-    explain.add_argument("--out", type=Path, required=True, metavar="overlay.png")
+    explain.add_argument("--out", type=Path, required=True, metavar="overlay.png", help="the picture to write")
     explain.add_argument(
         "--method",
         default="auto",
@@ -167,7 +167,7 @@ def _picture_commands(commands: argparse._SubParsersAction) -> None:
 
     audited = _add(commands, "audit", audit.audit, "whether the heatmaps can be believed: lesions, chance, shuffled weights")
     _run_argument(audited)
-    audited.add_argument("--split", choices=("train", "val", "test"), default="test")
+    _split_option(audited)
     audited.add_argument(
         "--method", action="append", default=[], metavar="NAME", help="a method as in explain (default: auto); repeatable"
     )
@@ -198,7 +198,9 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     _run_argument(compare)
     compare.add_argument("other", metavar="RUN", help="the run to compare with the first")
     _split_option(compare)
-    compare.add_argument("--level", choices=("image", "breast", "patient"), default="image")
+    compare.add_argument(
+        "--level", choices=("image", "breast", "patient"), default="image", help="what a row is (default: %(default)s)"
+    )
     compare.add_argument(
         "--margin",
         type=float,
@@ -272,7 +274,7 @@ def _control_commands(commands: argparse._SubParsersAction) -> None:
     _set_option(fork)
     rename = _add(group, "rename", control.rename, "give it another name")
     _run_argument(rename)
-    rename.add_argument("name")
+    rename.add_argument("name", metavar="NAME", help="the new name")
     note = _add(group, "note", control.note, "print or set what is noted about it")
     _run_argument(note)
     note.add_argument("text", nargs="?", help='the new note; "" removes it')

@@ -22,12 +22,18 @@ def load(arguments: argparse.Namespace) -> Config:
     return load_config(arguments.config, arguments.set)
 
 
+def default_config_file() -> Path | None:
+    """config.yaml in the current folder; None where there is none, for the built-in defaults."""
+    return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
+
+
 def default_config(path: Path | None = None) -> Config:
     """The configuration that says where runs are: the given or the folder's config.yaml, else the built-in defaults."""
     from core.config import load_config
 
-    chosen = path or DEFAULT_CONFIG
-    return load_config(chosen if chosen.exists() else None)
+    if path is None:
+        return load_config(default_config_file())
+    return load_config(path if path.exists() else None)
 
 
 def open_run(name: str, config: Path | None = None, *, damaged: bool = False) -> Run:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import io
 import textwrap
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from core.config.deprecated import RENAMED, former_name, present_name, with_present_names
+from core.config.deprecated import former_name, present_name, with_present_names
 from core.config.schema import Config
 from core.config.yaml_text import commented_yaml, parse_yaml, plain_yaml, read_yaml
 from core.errors import BadConfig
@@ -23,11 +24,14 @@ _LONGEST = 300  # characters of what came, in a message
 _MOST_LINES = 50  # mistakes in a message
 
 
-def load_config(path: Path | str | None = None, overrides: Sequence[str] = (), *, warn: bool = True) -> Config:
-    """Read a configuration file and apply `section.field=value` overrides to it.
+def load_config(
+    path: Path | str | None = None, overrides: Sequence[str] | Mapping[str, Any] = (), *, warn: bool = True
+) -> Config:
+    """Read a configuration file and apply overrides to it.
 
-    `path` None starts from the built-in defaults. Values in overrides are YAML (`[512, 256]`, `true`, `1e-4`). Names of version
-    0.1 are read, and logged with `warn`.
+    `path` None starts from the built-in defaults. Overrides are `section.field=value`, whose values are YAML (`[512, 256]`,
+    `true`, `1e-4`), or {"section.field": value} with values of Python; {"section": {"field": value}} says the same.
+    Names of version 0.1 are read, and logged with `warn`.
 
     Raises:
         BadConfig: the file is missing or not YAML; a field is unknown or its value impossible. The message
@@ -38,14 +42,17 @@ def load_config(path: Path | str | None = None, overrides: Sequence[str] = (), *
     if path is not None:
         source = str(path)
         document = _read_yaml(Path(path))
+    option, given = ("overrides", _fields(overrides)) if isinstance(overrides, Mapping) else ("--set", map(_parsed, overrides))
     values = with_present_names(_plain(document), source, warn=warn)
-    for override in overrides:
-        _apply_override(override, values, warn=warn)
+    set_here = {}
+    for name, value in given:
+        present = present_name(name, option, warn=warn)
+        section = isinstance(value, Mapping) and "." not in present
+        _put(values, present, with_present_names({present: value}, option, warn=warn)[present] if section else value)
+        set_here[present] = option
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        given = [override.partition("=")[0].strip() for override in overrides]
-        set_here = {RENAMED.get(name, name) for name in given}
         lines = [_explain(detail, document, source, set_here) for detail in error.errors()]
         raise BadConfig(_lines(lines)) from error
 
@@ -104,17 +111,39 @@ def _read_yaml(path: Path) -> CommentedMap:
     return document
 
 
-def _apply_override(override: str, values: dict[str, Any], *, warn: bool) -> None:
-    name, separator, text = override.partition("=")
-    if not separator or not name.strip():
+def _parsed(override: str) -> tuple[str, Any]:
+    """Name and value of `section.field=value`."""
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
         raise BadConfig(f"--set {override}: expected section.field=value, for example training.epochs=5")
     try:
-        value = parse_yaml(text, "", plain_yaml())
+        return key.strip(), parse_yaml(text, "", plain_yaml())
     except BadConfig as error:
         raise BadConfig(f"--set {_cut(override)}: the value is not valid YAML") from error
-    *parents, last = present_name(name.strip(), "--set", warn=warn).split(".")
-    if not parents and isinstance(value, Mapping):
-        value = with_present_names({last: value}, "--set", warn=warn)[last]
+
+
+def _fields(overrides: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    """Name and value of each field; a section that is given as a mapping is taken apart, so that its other fields stay."""
+    for name, value in overrides.items():
+        path = f"{section}{name}"
+        if isinstance(value, Mapping) and _is_section(path):
+            yield from _fields(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def _is_section(path: str) -> bool:
+    model: Any = Config
+    for part in path.split("."):
+        field = model.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return False
+        model = field.annotation
+    return True
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
     node = values
     for parent in parents:
         if not isinstance(node.get(parent), dict):
@@ -131,7 +160,8 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _explain(detail: Any, document: CommentedMap, source: str, set_here: Collection[str] = ()) -> str:
+def _explain(detail: Any, document: CommentedMap, source: str, set_here: Mapping[str, str] = MappingProxyType({})) -> str:
+    """One mistake in words; `set_here` says by which option a field was set that is not from the file."""
     location = [part for part in detail["loc"] if isinstance(part, str)]
     model: type[BaseModel] = Config
     known: list[str] = []
@@ -144,7 +174,7 @@ def _explain(detail: Any, document: CommentedMap, source: str, set_here: Collect
     name = ".".join(known)
     former = former_name(name).split(".")
     line = _line(document, former if _has(document, former) else known)
-    where = "--set" if name in set_here else f"{source} line {line}" if line else source
+    where = set_here.get(name) or (f"{source} line {line}" if line else source)
     if detail["type"] == "extra_forbidden":
         return f"{where}: {_cut(name)}: unknown field; allowed here: {', '.join(model.model_fields)}"
     if name == "dashboard.password":  # what came may be the password itself: it is shown nowhere

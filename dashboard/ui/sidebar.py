@@ -11,7 +11,7 @@ from core.errors import LabError
 from dashboard.access import settings
 from dashboard.state import services
 from dashboard.state.run_states import in_a_line
-from dashboard.ui import components
+from dashboard.ui import components, glossary
 
 COUNTING = "being read …"
 _FRONTEND = Path(__file__).parent / "frontend"
@@ -90,6 +90,7 @@ def show() -> None:
         st.toast(news, icon=":material/check_circle:")
     st.logo(_FRONTEND / "logo.svg", size="large")
     with st.sidebar:
+        glossary.show()
         rows = {"Data set": _data(), "Model": _model(), "Device": services.device_label()}
         body = "".join(f"<div><b>{name}</b><span>{html.escape(value)}</span></div>" for name, value in rows.items())
         st.html(f'<div class="lab-status">{body}</div>')

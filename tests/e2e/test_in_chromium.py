@@ -106,6 +106,22 @@ def test_clip_limit_changes_the_preview(lab: Lab, page: Page) -> None:
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
 
 
+def test_the_glossary_opens_within_the_window_and_follows_what_is_typed(lab: Lab, page: Page) -> None:
+    lab.open(page, "data")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.get_by_role("button", name="Glossary").click()
+    terms = page.get_by_role("region", name="Glossary")
+    expect(terms).to_contain_text("CLAHE")
+    box = terms.bounding_box()
+    assert box is not None and box["height"] > 300 and box["y"] >= 0 and box["y"] + box["height"] <= 720
+    search = page.get_by_label("Search the glossary")
+    search.press_sequentially("operating point")  # without Enter
+    expect(terms.locator("dt").first).to_have_text("Threshold (operating point)", timeout=PATIENCE)
+    expect(terms).not_to_contain_text("CLAHE")
+    search.fill("no such term")
+    expect(terms).to_contain_text("No term has all of these words")
+
+
 def test_whole_loop_from_training_to_a_score(lab: Lab, page: Page, browser: Browser) -> None:
     lab.open(page, "train")
     name = page.get_by_role("textbox", name="Run name")

@@ -153,3 +153,42 @@ def test_recipe_hash_is_stable() -> None:
 
 def test_square_size_and_its_pair_are_the_same_shape() -> None:
     assert Recipe(size=300).shape == Recipe(size=(300, 300)).shape == (300, 300)
+
+
+def test_overrides_of_python_values_say_the_same_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("training:\n  epochs: 7\n  seed: 3\nmodel:\n  options: {width: 4}\n", encoding="utf-8")
+    values = {
+        "training": {"learning_rate": 1e-5, "batch_size": 4},
+        "training.epochs": 2,
+        "preprocessing.size": (64, 32),
+        "data": {"manifest": tmp_path / "a b.csv"},
+        "model.options": {"width": 8},
+    }
+    texts = [
+        "training.learning_rate=1e-5",
+        "training.batch_size=4",
+        "training.epochs=2",
+        "preprocessing.size=[64, 32]",
+        f"data.manifest={(tmp_path / 'a b.csv').as_posix()}",
+        "model.options={width: 8}",
+    ]
+    config = load_config(path, values)
+    assert config == load_config(path, texts)
+    assert (config.training.epochs, config.training.seed) == (2, 3), "what is not named stays as the file has it"
+    assert config.model.options == {"width": 8}, "a field that holds a mapping is replaced as a whole"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"training.epochs": -1}, "overrides: training.epochs: got -1; allowed: a whole number, at least 1"),
+        ({"training": 5}, "training: got 5; allowed: a section of fields"),
+        ({"training": {"epochs": {"a": 1}}}, "overrides: training.epochs: got"),
+        ({"epochs": 5}, "overrides: epochs: unknown field"),
+        ({"training.epochs.more": 5}, "training.epochs: got"),
+    ],
+)
+def test_a_wrong_override_of_python_is_named_as_such(overrides: dict, words: str) -> None:
+    with pytest.raises(BadConfig, match=words):
+        load_config(None, overrides)
