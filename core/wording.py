@@ -36,3 +36,13 @@ def plain(text: str) -> str:
     for mark in "\\`*_[]$~<>:#":
         text = text.replace(mark, "\\" + mark)
     return text.replace("\n", "  \n")
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """The count with its noun: `1 patient`, `2,000 patients`. Without `plural` the noun takes an s."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def times(count: int) -> str:
+    """`once`, `2 times`."""
+    return "once" if count == 1 else f"{count:,} times"

@@ -6,6 +6,7 @@ import argparse
 
 from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.workspace import open_run
+from core.wording import counted
 
 NAMED = 10  # flagged or unreadable images that are listed
 
@@ -29,7 +30,10 @@ def audit(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(found.as_dict())
         return 0
-    print(f"{printable(found.run)}, {found.split}: heatmaps of {found.images} images of {found.patients} patients")
+    print(
+        f"{printable(found.run)}, {found.split}: heatmaps of {counted(found.images, 'image')} of "
+        f"{counted(found.patients, 'patient')}"
+    )
     for method in found.methods:
         print(f"\n{method.method}, read from {method.layer}")
         print_table(method.table_rows(), ("figure", "value", "interval", "note"))

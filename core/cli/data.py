@@ -6,6 +6,7 @@ import argparse
 
 from core.cli.output import new_file, note, print_json, print_table, progress_bar
 from core.errors import BadConfig
+from core.wording import counted
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -54,9 +55,13 @@ def import_(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(summary | {"notes": report.notes, "rejected": [[str(path), reason] for path, reason in report.rejected]})
     else:
-        whose = f"of {summary['patients']} patients" if patients_known(report.frame) else "of patients that are not known"
+        whose = (
+            f"of {counted(summary['patients'], 'patient')}"
+            if patients_known(report.frame)
+            else "of patients that are not known"
+        )
         print(
-            f"{summary['manifest']}: {summary['images']} images {whose} "
+            f"{summary['manifest']}: {counted(summary['images'], 'image')} {whose} "
             f"({summary['malignant']} malignant, {summary['benign']} benign), {summary['left_out']} left out"
         )
     return 0

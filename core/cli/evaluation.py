@@ -13,6 +13,7 @@ from core.cli.output import note, print_json, print_table, printable, progress_b
 from core.cli.workspace import open_run
 from core.errors import BadConfig, LabError
 from core.runs.test_set.accesses import counts_in_words
+from core.wording import counted, times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,9 +93,9 @@ def opening_words(run: Run) -> str:
         before = 0
     use = _use(run)
     seen = "" if isinstance(use, str) or not use.before else f". {_seen_lines(use, run.manifest())[0].rstrip('.')}"
-    times = "for the first time" if not before else f"after {before} opening{'s' if before > 1 else ''}"
+    often = "for the first time" if not before else f"after {counted(before, 'opening')}"
     return (
-        f"note: this opens the test set of {run.name} {times}: recorded, and in the report. Its figures are worth what they "
+        f"note: this opens the test set of {run.name} {often}: recorded, and in the report. Its figures are worth what they "
         f"say only if nothing is chosen after seeing them{seen}"
     )
 
@@ -136,8 +137,10 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
     from core.metrics import Interval
 
     known = patients_known(evaluation.predictions)
-    whose = f" of {evaluation.patients} patients" if known else "; whose they are is not known, so each counts by itself"
-    print(f"{printable(evaluation.run)}, {evaluation.split}: {evaluation.images} images{whose}")
+    whose = (
+        f" of {counted(evaluation.patients, 'patient')}" if known else ", each counted by itself: whose they are is not known"
+    )
+    print(f"{printable(evaluation.run)}, {evaluation.split}: {counted(evaluation.images, 'image')}{whose}")
     print_table(evaluation.table_rows(), FIGURES)
     for level in ("breast", "patient") if known else ():
         summary = evaluation.levels[level]
@@ -145,7 +148,7 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
             print(f"{level} level: {summary}")
         else:
             figures = ", ".join(f"{name} {_cell(summary[name])}" for name in ("auc", "sensitivity", "specificity"))
-            print(f"{level} level, {summary.rows} {level}s at their own threshold {summary.threshold:.3f}: {figures}")
+            print(f"{level} level, {counted(summary.rows, level)} at their own threshold {summary.threshold:.3f}: {figures}")
     for level, found in evaluation.uncertainty.items():
         if (known or level == "image") and not isinstance(found, str) and isinstance(found.threshold, Interval):
             print(
@@ -182,7 +185,9 @@ def _chance(evaluation: Evaluation) -> str:
 
 
 def _lines(evaluation: Evaluation) -> None:
-    from core.evaluate.subgroup_tests import equivalence_sentence, omnibus_sentence
+    from core.evaluate.further import sentence_of
+    from core.evaluate.subgroup_tests import count_tests, equivalence_sentence, omnibus_sentence
+    from core.metrics.features import feature_title, feature_words, value_title
 
     report = evaluation.calibration
     if isinstance(report, str):
@@ -196,22 +201,25 @@ def _lines(evaluation: Evaluation) -> None:
         compared = "" if audit.metadata is None else audit.metadata.feature
         last = next((row for row in audit.features if row.feature == compared), audit.features[-1])
         print(
-            f"shortcut audit: label from metadata ({last.feature}) AUC {_cell(last.auc)}; model {_cell(audit.model)}, "
+            f"shortcut audit: label from metadata ({feature_words(last.feature)}) AUC {_cell(last.auc)}; model "
+            f"{_cell(audit.model)}, "
             f"among images alike in them {_cell(last.within)}"
         )
         if audit.metadata is not None:
             print(printable(audit.metadata.sentence))
-        if audit.of_patient:
-            print(printable(audit.of_patient))
+        if audit.aside:
+            print(printable(audit.aside))
+        if evaluation.further:
+            print(printable(f"{sentence_of(evaluation.further)} --full says why"))
     apart = [
-        f"{row.feature} {row.value} ({', '.join(names)})"
+        f"{feature_title(row.feature)} {value_title(row.feature, row.value)} ({', '.join(names)})"
         for row in evaluation.subgroups
         if (names := [name for name, p in _adjusted(row).items() if p is not None and p < 0.05])
     ]
-    tests = evaluation.subgroups[0].tests if evaluation.subgroups else 0
+    made = counted(count_tests(evaluation.subgroups), "test")
     alike = equivalence_sentence(evaluation.subgroups, evaluation.equivalence_margin)
     print(
-        f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {tests} tests; "
+        f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {made}; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"
     )
     for words in (omnibus_sentence(evaluation.omnibus), alike):
@@ -233,7 +241,11 @@ def _tables(evaluation: Evaluation, patients_known: bool) -> None:
     levels: Sequence[Level] = LEVELS if patients_known else ("image",)
     _calibration_table(evaluation, levels)
     _subgroup_table(evaluation, patients_known)
-    _shortcut_table(evaluation)
+    _shortcut_table(evaluation, patients_known)
+    if evaluation.further:
+        print("\nfurther columns of the manifest")
+        rows = [(each.name, each.read or "left out", each.why) for each in evaluation.further]
+        print_table([tuple(map(printable, row)) for row in rows], ("column", "read as", "why"))
     _decision_table(evaluation, levels)
     print()
 
@@ -263,7 +275,7 @@ def _units(evaluation: Evaluation) -> None:
 
 
 def _calibration_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:
-    names = ("brier", "scaled_brier", "observed_expected", "ece", "slope", "intercept")
+    names = ("brier", "scaled_brier", "observed_expected", "ece", "chance", "slope", "intercept")
     for level in levels:
         report = evaluation.calibration_at(level)
         if isinstance(report, str):
@@ -272,7 +284,7 @@ def _calibration_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:
         rows: list[tuple[str, ...]] = []
         for method, found in report.summaries.items():
             title = method + (" (the model's)" if method == report.frozen.method else "")
-            figures = (found, *[""] * (len(names) - 1)) if isinstance(found, str) else (_cell(getattr(found, n)) for n in names)
+            figures = (found, *[""] * (len(names) - 1)) if isinstance(found, str) else (_told(getattr(found, n)) for n in names)
             rows.append((title, *figures))
         told = report.before
         known = (
@@ -280,8 +292,10 @@ def _calibration_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:
             if isinstance(told, str) or told.reference is None
             else f", predicting the prevalence: Brier {told.reference:.3f}"
         )
+        # An ECE has no interval, and is above 0 by chance alone: it is read beside what chance gives.
         print(f"\ncalibration by {level}{known}")
-        print_table(rows, ("method", "Brier", "scaled Brier", "observed/expected", "ECE", "slope", "intercept"))
+        heads = ("method", "Brier", "scaled Brier", "observed/expected", "ECE", "ECE by chance", "slope", "intercept")
+        print_table(rows, heads)
         if report.no_probability:
             print(f"no probability by {level}: {report.no_probability}")
         if report.on_validation:
@@ -289,6 +303,9 @@ def _calibration_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:
 
 
 def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
+    from core.evaluate.subgroup_tests import FIGURES_TESTED, count_tests
+    from core.metrics.features import feature_title, value_title
+
     if not evaluation.subgroups:
         print("\nsubgroups: no column makes any")
         return
@@ -307,42 +324,59 @@ def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
     for row in evaluation.subgroups:
         figures = [_cell(getattr(row, name), "–") for name in ("auc", "sensitivity", "specificity", "difference")]
         compared = " (sensitivity)" if row.compared == "sensitivity" and row.p is not None else ""
-        counted = (row.images, row.patients), (row.malignant_images, row.malignant_patients)
-        images = [f"{number} ({patients})" if patients_known else str(number) for number, patients in counted]
+        numbers = (row.images, row.patients), (row.malignant_images, row.malignant_patients)
+        images = [f"{number} ({patients})" if patients_known else str(number) for number, patients in numbers]
         p = ", ".join("–" if each is None else f"{each:.3f}" for each in _adjusted(row).values())
-        rows.append((row.feature, row.value, *images, *figures[:3], figures[3] + compared, p))
+        rows.append(
+            (feature_title(row.feature), value_title(row.feature, row.value), *images, *figures[:3], figures[3] + compared, p)
+        )
     print("\nsubgroups")
     print_table(rows, heads)
     print(
         "–: too few of a class in the group or among the others, or the value is unknown: not tested. The others: images of "
-        f"another known value. p adjusted for all {evaluation.subgroups[0].tests} tests of the table (Holm)"
+        f"another known value. p adjusted for {counted(count_tests(evaluation.subgroups), 'test')} of the table (Holm)"
     )
     if evaluation.omnibus:
-        print("\nall groups of a feature at once (clustered Wald test, F; patients are the clusters)")
+        clusters = "clustered by patient" if patients_known else "each image by itself: no patient is known"
+        print(f"\nall groups of a feature at once (Wald test, F, {clusters})")
         tests = [
-            (row.feature, row.figure, str(row.groups), f"{row.wald:.2f}", f"{row.p:.4f}", f"{row.adjusted:.4f}")
+            (
+                feature_title(row.feature),
+                FIGURES_TESTED[row.figure],
+                str(row.groups),
+                f"{row.wald:.2f}",
+                f"{row.p:.4f}",
+                f"{row.adjusted:.4f}",
+            )
             for row in evaluation.omnibus
         ]
-        print_table(tests, ("feature", "figure", "groups", "Wald", "p", f"p adjusted for {len(tests)} tests"))
+        print_table(tests, ("feature", "figure", "groups", "Wald", "p", f"p adjusted for {counted(len(tests), 'test')}"))
 
 
-def _shortcut_table(evaluation: Evaluation) -> None:
+def _shortcut_table(evaluation: Evaluation, patients_known: bool) -> None:
+    from core.metrics.features import feature_title
+
     audit = evaluation.shortcuts
     if isinstance(audit, str):
         print(f"\nshortcut audit: {audit}")
         return
-    rows = [(row.feature, _cell(row.auc), _cell(row.boosting), _cell(row.within), f"{row.pairs:.0%}") for row in audit.features]
-    how = f"learned on {audit.learned_on} training images" if audit.learned_on else f"cross-validated in {audit.folds} folds"
+    rows = [
+        (feature_title(row.feature), _cell(row.auc), _cell(row.boosting), _cell(row.within), f"{row.pairs:.0%}")
+        for row in audit.features
+    ]
+    learned = counted(audit.learned_on, "training image")
+    how = f"learned on {learned}" if audit.learned_on else f"cross-validated in {counted(audit.folds, 'fold')}"
     print(f"\nshortcut audit, {how}; the model itself: AUC {_cell(audit.model)}")
     heads = ("label told from", "AUC, linear", "AUC, boosting", "model's AUC among images alike in it", "pairs compared")
     print_table(rows, heads)
-    for sentence in ("" if audit.metadata is None else audit.metadata.sentence, audit.of_patient):
+    for sentence in ("" if audit.metadata is None else audit.metadata.sentence, audit.aside):
         if sentence:
             print(printable(sentence))
     if not audit.learned_on:
-        print("an AUC below 0.5 is chance too: with few patients, cross-validation errs to that side")
+        few = "patients" if patients_known else "images"
+        print(f"an AUC below 0.5 is chance too: with few {few}, cross-validation errs to that side")
     if audit.left_out:
-        names = ", ".join(audit.left_out)
+        names = ", ".join(map(feature_title, audit.left_out))
         print(f"tell nothing (never vary in the scored or the training images, or name nearly every image): {names}")
 
 
@@ -369,7 +403,7 @@ def compare(arguments: argparse.Namespace) -> int:
         print_json(found.as_dict() | equivalent)
         return 0
     print(printable(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}"))
-    print(f"{found.figures.rows} {found.level} rows of {found.figures.patients} patients, compared in pairs")
+    print(f"{counted(found.figures.rows, found.level)} of {counted(found.figures.patients, 'patient')}, compared in pairs")
     for warning in found.warnings:
         print(printable(f"warning: {warning}"))
     print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "test"))
@@ -458,7 +492,7 @@ def _pooled(rows: list[dict[str, Any]]) -> dict[str, str]:
     except NotEnoughData as error:
         return {"summary": str(error)}
     return {
-        "summary": f"mean AUC over {found.sites} values left out {found.mean}; where that of a new one would lie "
+        "summary": f"mean AUC over {counted(found.sites, 'value')} left out {found.mean}; where that of a new one would lie "
         f"[{found.prediction.low:.3f}, {found.prediction.high:.3f}]; spread beyond chance I² {found.i2:.0%}"
     }
 
@@ -582,6 +616,10 @@ def _cell(figure: Interval | str | None, instead: str | None = None) -> str:
     return "" if figure is None else str(figure)
 
 
+def _told(figure: Interval | str | float | None) -> str:
+    return f"{figure:.3f}" if isinstance(figure, float) else _cell(figure)
+
+
 def _calibration(found: CalibrationSummary | str) -> str:
     if isinstance(found, str):
         return found
@@ -600,17 +638,18 @@ def _looks(evaluation: Evaluation) -> list[str]:
     """How often this split has been looked at, and when, as far as it is known."""
     from core.runs.test_set.provenance import read_parent
 
-    times = "once" if evaluation.opened == 1 else f"{evaluation.opened} times"
     earlier = evaluation.opened - len(evaluation.history)
     known = [f"{look.when} at threshold {look.threshold:.3f}, weights {look.weights_sha256[:8]}" for look in evaluation.history]
-    lines = [f"opened {times}: {'; '.join((*([f'{earlier} not recorded'] if earlier else []), *known[-5:]))}"]
+    lines = [
+        f"opened {times(evaluation.opened)}: {'; '.join((*([f'{earlier} not recorded'] if earlier else []), *known[-5:]))}"
+    ]
     parent = read_parent(evaluation.folder) if evaluation.folder is not None and evaluation.split == "test" else None
     if parent is not None and parent.opened:
         before = f"before this run was forked from {parent.run}"
-        lines.append(f"warning: {before}, the same test set had been opened {parent.opened} times")
+        lines.append(f"warning: {before}, the same test set had been opened {times(parent.opened)}")
     lines += [
         f"warning: the threshold was chosen again ({change.before:.3f} to {change.after:.3f}, {change.rule}) on {change.when}, "
-        f"after this set had been opened {change.opened} times"
+        f"after this set had been opened {times(change.opened)}"
         for change in evaluation.refrozen
     ]
     return lines

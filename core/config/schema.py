@@ -416,13 +416,14 @@ class EvaluationConfig(_Section):
         (),
         title="Numeric columns",
         description="Columns of the manifest, besides age, height and width, that measure something: the shortcut audit takes "
-        "them for numbers. All other columns are categories, also those written in digits (scanner, machine_id, site).",
+        "them for numbers, and subgroups are thirds of them. Known columns written in digits (scanner, site) stay categories.",
     )
     category_columns: tuple[str, ...] = Field(
         (),
         title="Category columns",
         description="Columns of the manifest, besides the known ones, that name how or where an image was made: the shortcut "
-        "audit takes them for categories. A column that no name here stands for is not audited.",
+        "audit takes them for categories, and they make subgroups. Columns named nowhere are audited by their names and "
+        "values (see docs/evaluation.md), and make none.",
     )
 
 

@@ -16,6 +16,7 @@ from core.data.identity import nobody_known, patient_doubts, without_patient
 from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
 from core.errors import BadManifest, Leakage
+from core.wording import counted
 
 Kind = Literal[
     "missing_file",
@@ -111,7 +112,12 @@ def _file_problems(frame: pd.DataFrame, files: Sequence[Look]) -> list[Problem]:
     if missing:
         paths = frame["path"].iloc[list(missing[:_NAMED])]
         problems.append(
-            Problem("missing_file", f"{len(missing)} of {len(files)} files are missing: {_list(paths, len(missing))}", missing)
+            Problem(
+                "missing_file",
+                f"{len(missing)} of {counted(len(files), 'file')} "
+                f"{'is' if len(missing) == 1 else 'are'} missing: {_list(paths, len(missing))}",
+                missing,
+            )
         )
     problems += [Problem("unreadable", file.unreadable, (row,)) for row, file in enumerate(files) if file.unreadable]
     problems += [Problem("no_breast", file.doubt, (row,)) for row, file in enumerate(files) if file.doubt]

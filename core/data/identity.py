@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from core.data.tables import shown
 from core.images.placeholder import is_placeholder
+from core.wording import counted
 
 MANY = 20  # images of one patient that are worth a look, when they are
 MUCH = 0.25  # of all images
@@ -135,7 +136,8 @@ def _placeholders(rows: dict[str, list[int]]) -> Doubt | None:
         return None
     positions = _positions(rows, found)
     return Doubt(
-        f"{len(positions)} images: patient {_named(found)} is a word for nobody, and its images count as one patient. Give "
+        f"{counted(len(positions), 'image')}: patient {_named(found)} is a word for nobody, and its images count as one "
+        "patient. Give "
         "every image its patient (patient_pattern takes it from the file name), or a name of its own",
         positions,
     )
@@ -150,7 +152,8 @@ def _rounded(rows: dict[str, list[int]]) -> Doubt | None:
         return None
     positions = _positions(rows, found)
     return Doubt(
-        f"{len(positions)} images: patient {_named(found)} was rounded by a spreadsheet, so that several patients may have "
+        f"{counted(len(positions), 'image')}: patient {_named(found)} was rounded by a spreadsheet, so that several patients "
+        "may have "
         "become one. Export the table again with this column as text",
         positions,
     )
@@ -169,7 +172,8 @@ def _spelled_twice(rows: dict[str, list[int]], splits: Sequence[str]) -> Doubt |
     more = f"; and {len(twice) - _NAMED} more" if len(twice) > _NAMED else ""
     leak = f" {apart} of them stand in different splits: leakage, if they are one person." if apart else ""
     return Doubt(
-        f"{len(twice)} patients may be written in more than one way ({first}{more}), each of which counts as a patient of its "
+        f"{counted(len(twice), 'patient')} may be written in more than one way ({first}{more}), each of which counts as a "
+        "patient of its "
         f"own.{leak} Write every patient in one way",
         _positions(rows, [name for names in twice for name in names]),
     )

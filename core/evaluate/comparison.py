@@ -27,6 +27,7 @@ from core.metrics import (
     matched,
 )
 from core.metrics.comparison import equivalence
+from core.wording import counted
 
 if TYPE_CHECKING:
     from core.runs import Run
@@ -60,7 +61,7 @@ class Comparison:
     def matching(self) -> str:
         """How many images were matched, in words."""
         rest = [f"{count:,} only in {name}" for count, name in self._rest() if count]
-        return f"{self.images:,} images in both" + (f" ({', '.join(rest)}: left out)" if rest else "")
+        return f"{counted(self.images, 'image')} in both" + (f" ({', '.join(rest)}: left out)" if rest else "")
 
     def _rest(self) -> tuple[tuple[int, str], ...]:
         return (self.only_first, self.first), (self.only_second, self.second)

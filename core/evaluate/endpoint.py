@@ -21,6 +21,7 @@ from core.runs.locks import EVALUATION, holding
 from core.runs.test_set.access_log import now
 from core.runs.test_set.accesses import access_counts
 from core.runs.test_set.provenance import openings
+from core.wording import times
 
 if TYPE_CHECKING:
     from core.evaluate.result import Evaluation
@@ -58,10 +59,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a run's endpoint is: `endpoint`, None where nobody declared one; `changes` came after the test set was opened."""
+    """What a run's endpoint is: `endpoint`, None where nobody declared one; `changes` came after the test set was opened.
+
+    `opened`: how often the test set has been opened by now, where there is no endpoint: it is then late for one, or not.
+    """
 
     endpoint: Endpoint | None
     changes: tuple[Endpoint, ...] = ()
+    opened: int = 0
 
     @property
     def before(self) -> bool:
@@ -72,14 +77,18 @@ class Declared:
     def words(self) -> str:
         """In a sentence or two."""
         if self.endpoint is None:
-            return "No primary endpoint was declared: of the figures on the test set none was named before they were seen."
+            if not self.opened:
+                return "No primary endpoint has been declared yet."
+            return (
+                "No primary endpoint was declared before the test set was opened: none of its figures was named before they "
+                "could be seen."
+            )
         day = f"{self.endpoint.when.replace('T', ' ')[:16]} UTC"
         if not self.before:
             said = f"Primary endpoint, declared on {day}, AFTER the test set had been opened: {self.endpoint.words}."
         else:
             seen = self.endpoint.accesses
-            times = "once" if seen == 1 else f"{seen} times"
-            early = f"; images of it had been accessed {times} by then, see the openings" if seen else ""
+            early = f"; images of it had been accessed {times(seen)} by then, see the openings" if seen else ""
             said = f"Primary endpoint, declared on {day}, before the test set was opened{early}: {self.endpoint.words}."
         for change in self.changes:
             said += f" On {change.when.replace('T', ' ')[:16]} UTC, after the opening, another one was named: {change.words}."
@@ -116,13 +125,13 @@ def read_declared(folder: Path) -> Declared:
     """The endpoint of the run in this folder.
 
     Raises:
-        BadRun: endpoint.jsonl is damaged; that is never taken for "none".
+        BadRun: endpoint.jsonl is damaged; that is never taken for "none". Or there is none, and the record of openings is.
     """
     path = folder / FILE
     try:
         content = read_bytes(path, LIMIT)
     except FileNotFoundError:
-        return Declared(None)
+        return Declared(None, opened=openings(folder))
     except (OSError, ValueError) as error:
         raise _damaged(path, str(getattr(error, "strerror", None) or error)) from error
     lines = []
@@ -135,7 +144,7 @@ def read_declared(folder: Path) -> Declared:
     late = [line for line in lines if line.opened]
     if early:
         return Declared(early[-1], tuple(late))
-    return Declared(late[0], tuple(late[1:])) if late else Declared(None)
+    return Declared(late[0], tuple(late[1:])) if late else Declared(None, opened=openings(folder))
 
 
 def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None, reason: str = "") -> Declared:

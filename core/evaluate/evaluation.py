@@ -11,9 +11,12 @@ import pandas as pd
 
 from core.config.schema import EvaluationConfig
 from core.data import is_synthetic
+from core.data.identity import patients_known
 from core.errors import BadRun, NotEnoughData
 from core.evaluate.baselines import for_rows
-from core.evaluate.metadata import further_columns, metadata
+from core.evaluate.further import FurtherColumn, further_columns
+from core.evaluate.metadata import completed, metadata
+from core.evaluate.notes import in_images
 from core.evaluate.result import COLUMNS, VERSION, Evaluation, Opening, Refreeze
 from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_facts, training_metadata
 from core.evaluate.store import lock, read_evaluation, read_facts, read_predictions, write_evaluation, write_facts
@@ -100,18 +103,19 @@ def evaluate(
             "Check the manifest with `python -m core data check`."
         )
     card = _card(run, predictor)
-    predictions = _predictions(rows, scored, card, settings)
+    manifest = run.manifest().reset_index(drop=True)
+    further = further_columns(manifest, settings)
+    predictions = _predictions(rows, scored, card, further)
     if split == "val":
         card = complete(run, card, predictions, settings)
-        predictions = _predictions(rows, scored, card, settings)
-    manifest = run.manifest().reset_index(drop=True)
+        predictions = _predictions(rows, scored, card, further)
     stored = None if split == "train" else read_facts(run, manifest)
     facts = stored
     if split != "train" and facts is None:
         facts = training_facts(manifest, cache, None if progress is None else lambda: progress(len(rows), len(rows)))
         presence.require()
-    training = None if facts is None else training_metadata(manifest, facts, further_columns(settings))
-    parts = _parts(run, split, predictions, training, card, settings)
+    training = None if facts is None else training_metadata(manifest, facts, [each.name for each in further if each.read])
+    parts = _parts(run, split, predictions, training, card, further, settings)
     run = _now(run, presence)  # a moment ago it may have been renamed; while the lock is held it cannot be
     with lock(run):
         presence.require()
@@ -135,7 +139,7 @@ def evaluate(
             rule=None if rule is None else ThresholdRule.from_dict(rule),
             history=(*history, Opening(now, float(card["threshold"]), weights)),
             refrozen=refrozen,
-            columns=tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated")),
+            columns=_metadata_columns(predictions),
             baselines=for_rows(rows) if split == "test" else "open the test set to compare with published results",
             folder=run.path,
             **parts,
@@ -160,8 +164,9 @@ def _now(run: Run, presence: Presence) -> Run:
 def remake(run: Run, split: str = "test", *, settings: EvaluationConfig | None = None) -> Evaluation:
     """Make every figure of a stored evaluation again from its predictions: nothing is scored, and no set is opened.
 
-    For an evaluation of an earlier version, or other settings. Besides predictions/*.csv it takes what the training images'
-    files tell, which the run keeps since its first evaluation; only where it does not are these files read.
+    For an evaluation of an earlier version, or other settings. Besides predictions/*.csv it takes columns of the run's
+    manifest that these lack, and what the training images' files tell, which the run keeps since its first evaluation; only
+    where it does not are these files read.
 
     Raises:
         BadRun: there is no evaluation, or the model or its threshold has changed since; the folder is damaged.
@@ -185,8 +190,12 @@ def remake(run: Run, split: str = "test", *, settings: EvaluationConfig | None =
         from core.data.cache import PreparedCache, cache_root
 
         facts = training_facts(manifest, PreparedCache(cache_root(), config.preprocessing))
-    training = None if facts is None else training_metadata(manifest, facts, further_columns(settings))
-    evaluation = replace(found, version=VERSION, **_parts(run, split, found.predictions, training, card, settings))
+    further = further_columns(manifest, settings)
+    names = [each.name for each in further if each.read]
+    training = None if facts is None else training_metadata(manifest, facts, names)
+    predictions = completed(found.predictions, manifest, names)
+    parts = _parts(run, split, predictions, training, card, further, settings)
+    evaluation = replace(found, version=VERSION, predictions=predictions, columns=_metadata_columns(predictions), **parts)
     with lock(run):
         presence.require()
         if facts and training is not None:
@@ -217,14 +226,18 @@ def _card(run: Run, predictor: Predictor) -> dict[str, Any]:
     return now if same else dict(predictor.card)
 
 
-def _predictions(rows: pd.DataFrame, scored: Scored, card: dict[str, Any], settings: EvaluationConfig) -> pd.DataFrame:
+def _metadata_columns(predictions: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated"))
+
+
+def _predictions(rows: pd.DataFrame, scored: Scored, card: dict[str, Any], further: tuple[FurtherColumn, ...]) -> pd.DataFrame:
     """COLUMNS, the calibrated score (where the model is calibrated), then the metadata."""
     frame = rows.loc[list(scored.scores), list(COLUMNS[:-1])].astype("str")
     frame["score"] = np.round(list(scored.scores.values()), DECIMALS)
     calibration = Calibration.from_dict(card.get("calibration"))
     if calibration.method != "none":
         frame["calibrated"] = [f"{value:.{DECIMALS}f}" for value in calibration.apply(frame["score"])]
-    known = metadata(rows, scored.facts, further_columns(settings))
+    known = metadata(rows, scored.facts, [each.name for each in further if each.read])
     return frame.join(known[[name for name in known.columns if name not in frame.columns]]).reset_index(drop=True)
 
 
@@ -234,12 +247,13 @@ def _parts(
     predictions: pd.DataFrame,
     training: pd.DataFrame | None,
     card: dict[str, Any],
+    further: tuple[FurtherColumn, ...],
     settings: EvaluationConfig,
 ) -> dict[str, Any]:
     on_validation = split == "val"
     validation = predictions if on_validation else _validation(run)
     others: tuple[Level, ...] = ("breast", "patient")
-    return {
+    parts = {
         "levels": levels_of(predictions, frozen_thresholds(card), settings),
         "calibration": calibration_of(
             predictions,
@@ -255,11 +269,13 @@ def _parts(
         "decisions": {level: decision_of(predictions, card, settings, level=level, validation=validation) for level in others},
         "uncertainty": {} if on_validation else uncertainty_of(predictions, card, validation, frozen_rule(card), settings),
         "subgroups": subgroups_of(predictions, float(card["threshold"]), settings),
-        "omnibus": omnibus_of(predictions, float(card["threshold"])),
+        "omnibus": omnibus_of(predictions, float(card["threshold"]), settings),
         "equivalence_margin": settings.equivalence_margin,
-        "shortcuts": shortcuts_of(predictions, training, settings),
+        "shortcuts": shortcuts_of(predictions, training, further, settings),
+        "further": further,
         "decision": decision_of(predictions, card, settings),
     }
+    return parts if patients_known(predictions) else in_images(parts)
 
 
 def _validation(run: Run) -> pd.DataFrame | str:

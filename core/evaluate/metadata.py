@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from core.data.cache import CachedImage
 
 # Columns of a manifest that say how, where or of whom an image was made.
-KNOWN = ("age", "density", "scanner", "machine_id", "manufacturer", "site", "site_id", "implant", "origin", "source")
+PLACES = ("site", "site_id", "hospital", "institution", "center", "centre", "origin", "source")
+KNOWN = ("age", "density", "scanner", "machine_id", "device", "manufacturer", "vendor", "implant", *PLACES)
 # Columns that say what kind of lesion it shows; the second ones describe cancers only, whatever stands at benign images.
 CANCERS = ("invasive",)
 LESIONS = (
@@ -37,7 +38,7 @@ LESIONS = (
 # What an image file tells, whether or not the manifest does.
 OF_FILE = ("height", "width", "bits", "inverted", "burned_in", "format", "folder")
 # What the predictions file says in columns of its own, which no metadata may replace.
-_RESERVED = frozenset(("path", "patient_id", "laterality", "view", "label", "split", "score", "calibrated"))
+RESERVED = frozenset(("path", "patient_id", "laterality", "view", "label", "split", "score", "calibrated"))
 GROUPS = ("view", "laterality", *KNOWN, "format", *LESIONS)
 # A column with more values than this, or fewer images a value, holds names: it makes no subgroups.
 _MOST_VALUES, _FEWEST_IMAGES = 30, 4
@@ -70,32 +71,55 @@ def metadata(rows: pd.DataFrame, facts: dict[Any, dict[str, str]], extra: Sequen
     chosen = rows.loc[list(facts)]
     table = pd.DataFrame.from_records(list(facts.values()), index=list(facts)).fillna("")
     table["folder"] = _folders(chosen)
-    others = tuple(name for name in extra if name not in _RESERVED)
-    for name in (*KNOWN, *LESIONS, *others):
-        cells = [_cell(value) for value in chosen[name]] if name in chosen.columns else []
-        if any(cells):
-            table[name] = cells
-    for name in CANCERS:
-        if name in table.columns:
-            table.loc[chosen["label"] != "malignant", name] = ""
+    others = tuple(name for name in extra if name not in RESERVED)
+    said = _of_manifest(chosen, (*KNOWN, *LESIONS, *others))
+    table[list(said.columns)] = said
     order = [name for name in dict.fromkeys((*KNOWN, *OF_FILE, *LESIONS, *others)) if name in table.columns]
     return table[[name for name in order if (table[name] != "").any()]]
 
 
-def further_columns(settings: EvaluationConfig) -> tuple[str, ...]:
-    """The columns of a manifest besides the known ones that the settings want audited: numbers, then categories."""
-    return (*settings.numeric_columns, *settings.category_columns)
+def completed(predictions: pd.DataFrame, manifest: pd.DataFrame, extra: Sequence[str] = ()) -> pd.DataFrame:
+    """The stored predictions with the columns of the manifest, known ones and `extra`, that they lack.
+
+    An earlier version, or other settings, did not write them down.
+    """
+    rows = manifest.set_index(manifest["path"].astype("str"))
+    rows = rows[~rows.index.duplicated()].reindex(predictions["path"].astype("str"))
+    wanted = [name for name in (*KNOWN, *LESIONS, *extra) if name not in (*RESERVED, *predictions.columns)]
+    said = _of_manifest(rows.set_axis(predictions.index), wanted)
+    return predictions.join(said[[name for name in said.columns if (said[name] != "").any()]])
 
 
-def grouping(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The columns that make subgroups: ages in bands, and only what is no list of names."""
+def _of_manifest(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Those of the columns that say something of any row, as text; what is known of cancers only, of malignant rows only."""
+    table = pd.DataFrame(index=rows.index)
+    for name in dict.fromkeys(names):
+        cells = [_cell(value) for value in rows[name]] if name in rows.columns else []
+        if any(cells):
+            table[name] = cells
+    for name in CANCERS:
+        if name in table.columns:
+            table.loc[rows["label"] != "malignant", name] = ""
+    return table
+
+
+def grouping(predictions: pd.DataFrame, settings: EvaluationConfig) -> pd.DataFrame:
+    """The columns that make subgroups: the known ones, and those that the settings name. Only what is no list of names.
+
+    Ages are in bands, and numbers that the settings name in thirds. Further columns that the shortcut audit took in by itself
+    make none: each group is tested, and every test that nobody asked for weakens the others.
+    """
     from core.metrics import age_bands
+    from core.metrics.subgroups import number_bands
 
     found: dict[str, Any] = {}
-    for name in GROUPS:
-        if name not in predictions.columns:
+    for name in dict.fromkeys((*GROUPS, *settings.numeric_columns, *settings.category_columns)):
+        if name not in predictions.columns or (name in RESERVED and name not in GROUPS):
             continue
-        column = age_bands(predictions[name]) if name == "age" else predictions[name]
+        if name in settings.numeric_columns:
+            column = number_bands(predictions[name])
+        else:
+            column = age_bands(predictions[name]) if name == "age" else predictions[name]
         values = set(column) - {"", "unknown"}
         if 2 <= len(values) <= min(_MOST_VALUES, len(column) // _FEWEST_IMAGES):
             found[name] = column.to_numpy()

@@ -13,6 +13,7 @@ import pandas as pd
 from core.config.schema import EvaluationConfig
 from core.data.identity import patients_known
 from core.evaluate.baselines import Baseline
+from core.evaluate.further import FurtherColumn
 from core.metrics import (
     Calibration,
     CalibrationSummary,
@@ -27,6 +28,7 @@ from core.metrics import (
     plain_figure,
 )
 from core.metrics.omnibus import Omnibus
+from core.wording import counted
 
 MARGIN = float(EvaluationConfig.model_fields["equivalence_margin"].default)
 VERSION = 2  # of an entry of evaluation.json
@@ -53,15 +55,28 @@ def excluded_words(excluded: Sequence[Excluded]) -> str:
     """How many images were left out, in words: by kind, and how many malignant ones are among them; "" for none."""
     if not excluded:
         return ""
+    if len(excluded) == 1:
+        only = excluded[0]
+        why = f": it {_left(only.kind, 1)}" if only.kind else ""
+        return f"1 {only.label} image was left out{why}" if only.label else f"1 image was left out{why}"
     counts = Counter(item.kind for item in excluded)
-    parts = [f"{counts[kind]} {words}" for kind, words in _KINDS.items() if counts[kind]]
+    parts = [f"{counts[kind]:,} {_left(kind, counts[kind])}" for kind in (UNREADABLE, REFUSED) if counts[kind]]
     malignant = sum(item.label == "malignant" for item in excluded)
-    told = f", {malignant} of them malignant" if all(item.label for item in excluded) else ""
-    images = "1 image" if len(excluded) == 1 else f"{len(excluded):,} images"
-    return f"{images} left out{told}" + (f": {', '.join(parts)}" if parts else "")
+    told = f", {malignant:,} of them malignant" if all(item.label for item in excluded) else ""
+    return f"{len(excluded):,} images were left out{told}" + (f": {', '.join(parts)}" if parts else "")
 
 
-_KINDS = {UNREADABLE: "that cannot be used", REFUSED: "without a verdict"}
+def left_words(unreadable: int, refused: int) -> str:
+    """How many images have no score: those that could not be used apart from those that were refused."""
+    counts = ((UNREADABLE, unreadable), (REFUSED, refused))
+    return " and ".join(f"{counted(count, 'image')} {_left(kind, count)}" for kind, count in counts if count)
+
+
+def _left(kind: str, count: int) -> str:
+    """What happened to `count` images, as a verb phrase."""
+    if kind == UNREADABLE:
+        return "could not be used"
+    return f"could be read but {'was' if count == 1 else 'were'} refused a verdict"
 
 
 @dataclass(frozen=True)
@@ -201,7 +216,8 @@ class Evaluation:
     `uncertainty`, by level, resamples validation and this split together: what the choice of the threshold adds to the
     intervals at the frozen one.
 
-    `omnibus` tests all groups of a feature at once, for each feature and figure.
+    `omnibus` tests all groups of a feature at once, for each feature and figure. `further` says what became of the manifest's
+    columns besides the known ones.
     `equivalence_margin` is the difference up to which a subgroup counts as equivalent to the others, as it was set.
 
     What an evaluation by an earlier version lacks is AGAIN (a note), or empty.
@@ -230,6 +246,7 @@ class Evaluation:
     decisions: dict[str, DecisionTable | str] = field(default_factory=dict)
     uncertainty: dict[str, ThresholdUncertainty | str] = field(default_factory=dict)
     omnibus: tuple[Omnibus, ...] = ()
+    further: tuple[FurtherColumn, ...] = ()
     equivalence_margin: float = MARGIN
     version: int = VERSION
     folder: Path | None = None
@@ -314,6 +331,7 @@ class Evaluation:
             "decisions": {level: _plain(each) for level, each in self.decisions.items()},
             "uncertainty": {level: _plain(each) for level, each in self.uncertainty.items()},
             "omnibus": [row.as_dict() for row in self.omnibus],
+            "further": [each.as_dict() for each in self.further],
             "equivalence_margin": self.equivalence_margin,
             "baselines": self.baselines if isinstance(self.baselines, str) else [asdict(row) for row in self.baselines],
             "excluded": [asdict(item) for item in self.excluded],
@@ -362,6 +380,7 @@ class Evaluation:
                 for level, each in plain.get("uncertainty", {}).items()
             },
             omnibus=tuple(Omnibus.from_dict(row) for row in plain.get("omnibus", ())),
+            further=tuple(FurtherColumn.from_dict(each) for each in plain.get("further", ())),
             equivalence_margin=plain.get("equivalence_margin", MARGIN),
             version=plain.get("version", 1),
             folder=folder,

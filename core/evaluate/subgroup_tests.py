@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.metrics.comparison import equivalence
+from core.metrics.features import feature_title
 from core.metrics.intervals import Interval
 from core.metrics.subgroups import UNKNOWN
+from core.wording import counted
 
 if TYPE_CHECKING:
     from core.metrics import Subgroup
@@ -80,17 +82,18 @@ def omnibus_sentence(rows: Sequence[Omnibus]) -> str:
     if not rows:
         return ""
     apart = [
-        f"{row.feature} ({_FIGURES[row.figure]}, p {'< 0.001' if row.adjusted < 0.001 else f'= {row.adjusted:.3f}'})"
+        f"{feature_title(row.feature)} ({FIGURES_TESTED[row.figure]}, p "
+        f"{'< 0.001' if row.adjusted < 0.001 else f'= {row.adjusted:.3f}'})"
         for row in rows
         if row.adjusted < LEVEL
     ]
-    tests = f"{len(rows)} test{'' if len(rows) == 1 else 's'}"
-    return f"All groups of a feature at once (clustered Wald test, one a feature and figure, adjusted for {tests}): " + (
+    tests = counted(len(rows), "test")
+    return f"All groups of a feature at once (Wald test, one a feature and figure, adjusted for {tests}): " + (
         f"a difference is shown for {', '.join(apart)}." if apart else "no feature is shown to differ."
     )
 
 
-_FIGURES = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
+FIGURES_TESTED = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
 def _tests(rows: Sequence[Subgroup]) -> list[tuple[Subgroup, Tested]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import pandas as pd
@@ -10,7 +10,8 @@ import pandas as pd
 from core.config.schema import EvaluationConfig
 from core.data.identity import patients_known
 from core.errors import NotEnoughData
-from core.evaluate.metadata import LESIONS, OF_FILE, further_columns, grouping
+from core.evaluate.further import FurtherColumn
+from core.evaluate.metadata import LESIONS, OF_FILE, grouping
 from core.evaluate.result import CalibrationReport, DecisionTable, NetBenefit
 from core.metrics import (
     LEVELS,
@@ -144,29 +145,33 @@ def subgroups_of(predictions: pd.DataFrame, threshold: float, settings: Evaluati
         predictions["score"],
         threshold,
         predictions["patient_id"],
-        grouping(predictions),
+        grouping(predictions, settings),
         lesions=LESIONS,
         confidence=settings.confidence,
     )
 
 
-def omnibus_of(predictions: pd.DataFrame, threshold: float) -> tuple[Omnibus, ...]:
+def omnibus_of(predictions: pd.DataFrame, threshold: float, settings: EvaluationConfig) -> tuple[Omnibus, ...]:
     """A test of all groups at once for each column that makes some, and figure."""
     return omnibus_tests(
         predictions["label"],
         predictions["score"],
         threshold,
         predictions["patient_id"],
-        grouping(predictions),
+        grouping(predictions, settings),
         lesions=LESIONS,
     )
 
 
-def shortcuts_of(predictions: pd.DataFrame, training: pd.DataFrame | None, settings: EvaluationConfig) -> ShortcutAudit | str:
+def shortcuts_of(
+    predictions: pd.DataFrame, training: pd.DataFrame | None, further: Sequence[FurtherColumn], settings: EvaluationConfig
+) -> ShortcutAudit | str:
     """How far metadata alone tell the label, and what the model tells beyond them; or why that cannot be said.
 
-    `training` has the metadata and labels of training images; None cross-validates among the predictions.
+    `training` has the metadata and labels of training images; None cross-validates among the predictions. `further` says which
+    columns of the manifest besides the known ones are taken in.
     """
+    used = [each for each in further if each.read]
     # Without patients there is nothing to count, and nobody is to be told of it.
     audited = with_counts(predictions) if patients_known(predictions) else predictions
     try:
@@ -174,9 +179,10 @@ def shortcuts_of(predictions: pd.DataFrame, training: pd.DataFrame | None, setti
             predictions["label"],
             predictions["score"],
             predictions["patient_id"],
-            audited[columns_for_audit(audited, (*OF_FILE, *further_columns(settings)))],
+            audited[columns_for_audit(audited, (*OF_FILE, *(each.name for each in used)))],
             training=None if training is None else (training["label"], with_counts(training)),
-            numeric=settings.numeric_columns,
+            numeric=[each.name for each in used if each.read == "number"],
+            outcomes=[each.name for each in used if each.outcome],
             confidence=settings.confidence,
         )
     except NotEnoughData as error:

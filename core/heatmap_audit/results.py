@@ -10,6 +10,7 @@ from core.heatmap_audit.settings import AuditSettings
 from core.metrics import Interval
 from core.metrics.froc import Froc
 from core.metrics.intervals import plain_figure, read_figure
+from core.wording import counted
 
 VERSION = 1
 DECIMALS = 6
@@ -293,7 +294,13 @@ class HeatmapAudit:
 def _detection_rows(detection: Froc | str) -> list[tuple[str, str, str, str]]:
     if isinstance(detection, str):
         return [("AFROC area", "–", "", detection)]
-    rests = f"{detection.lesions} lesions, {detection.lesion_free} images without any, {detection.patients} patients"
+    rests = ", ".join(
+        (
+            counted(detection.lesions, "lesion"),
+            f"{counted(detection.lesion_free, 'image')} without any",
+            counted(detection.patients, "patient"),
+        )
+    )
     rows = [("AFROC area", detection.area, f"{rests}; peaks rated by score")]
     rows += [(f"Lesions found at {rate:g} false marks an image", found, rests) for rate, found in detection.found.items()]
     return [
@@ -305,7 +312,7 @@ def _detection_rows(detection: Froc | str) -> list[tuple[str, str, str, str]]:
 
 
 def _row(figure: Figure) -> tuple[str, str, str, str]:
-    rests = f"{figure.images} images of {figure.patients} patients"
+    rests = f"{counted(figure.images, 'image')} of {counted(figure.patients, 'patient')}"
     if isinstance(figure.value, str):
         return figure.title, "–", "", figure.value
     beside = [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Curve, Figure
 from core.metrics import Interval
+from core.wording import counted
 
 # A rank correlation from here on: the map of a network without learning tells much the same; below its negative it tells
 # the same turned round, which is no less bound to the image.
@@ -36,7 +37,8 @@ def _pointing(figures: dict[tuple[str, str], Figure], cases: Sequence[Case]) -> 
     hits = sum(case.values["hit"] > 0.5 for case in located)
     figure = figures[("hit", ALL)]
     patients = len({case.patient_id for case in located})
-    start = f"In {hits} of {len(located)} malignant images with a known lesion ({patients} patients) the map's peak lies in it"
+    whose = f"{counted(len(located), 'malignant image')} with a known lesion ({counted(patients, 'patient')})"
+    start = f"In {hits} of {whose} the map's peak lies in it"
     if isinstance(figure.value, str):
         return [f"{start}; these are too few patients for an interval, and for a conclusion."]
     sentences = [f"{start} or within the tolerance: {_compared(figure, 'chance')}"]
@@ -44,7 +46,8 @@ def _pointing(figures: dict[tuple[str, str], Figure], cases: Sequence[Case]) -> 
     right, wrong = (figures.get(("hit", group)) for group in (CORRECT, WRONG))
     if right and wrong and isinstance(right.value, Interval) and isinstance(wrong.value, Interval):
         sentences.append(
-            f"The peak hits in {right.value.value:.0%} of the cancers that the model calls malignant ({right.images} images) "
+            f"The peak hits in {right.value.value:.0%} of the cancers that the model calls malignant "
+            f"({counted(right.images, 'image')}) "
             f"and in {wrong.value.value:.0%} of those it misses ({wrong.images})."
         )
     return sentences
@@ -84,7 +87,7 @@ def _faithful(figures: dict[tuple[str, str], Figure]) -> list[str]:
         difference = figure.references["random"].difference
         if isinstance(difference, str):
             continue
-        among = f"over {figure.images} images{' called malignant' if group == CALLED else ''}"
+        among = f"over {counted(figure.images, 'image')}{' called malignant' if group == CALLED else ''}"
         told = f"difference in AUC {difference:+.3f} {among}"
         if (difference.high < 0) if better < 0 else (difference.low > 0):
             sentences.append(f"{words} sooner than blurring or showing at random ({told}).{_but(figure, better)}")
@@ -111,9 +114,9 @@ def _but(figure: Figure, better: int) -> str:
 def _sane(figure: Figure | None, empty: int) -> list[str]:
     emptied = f" ({empty} more became empty)" if empty else ""
     if figure is None or isinstance(figure.value, str):
-        return [f"With shuffled weights {empty} maps became empty; too few remain to compare."] if empty else []
+        return [f"With shuffled weights {counted(empty, 'map')} became empty; too few remain to compare."] if empty else []
     value = figure.value
-    told = f"rank correlation {value:+.2f} over {figure.images} images{emptied}"
+    told = f"rank correlation {value:+.2f} over {counted(figure.images, 'image')}{emptied}"
     if value.low >= TOO_ALIKE:
         return [f"With shuffled weights the maps stay much the same ({told}): they show the image more than what was learned."]
     if value.high <= -TOO_ALIKE:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import NotEnoughData
+from core.wording import counted
 
 Labels = NDArray[np.bool_]
 Scores = NDArray[np.float64]
@@ -41,7 +42,7 @@ def checked(y: ArrayLike, s: ArrayLike, *, both_classes: bool = False) -> tuple[
     if both_classes and (labels.all() or not labels.any()):
         only = "malignant" if labels.all() else "benign"
         raise NotEnoughData(
-            f"Expected benign and malignant images, got {labels.size} images that are all {only}. "
+            f"Expected benign and malignant images, got {counted(labels.size, 'image')}, all of them {only}. "
             "Choose a split with both classes, or make the split again."
         )
     return labels, scores

@@ -18,30 +18,27 @@ Within strata: Janes, Pepe, Biometrika 2009;96:371. Folds: Parker, Günter, Bedo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
+from scipy.stats import rankdata
 
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
 from core.metrics.calibration import clustered_logistic
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.delong import auc_parts, difference_of, interval_of
+from core.metrics.features import ALL, feature_title, feature_words
 from core.metrics.intervals import Interval, plain_figure, read_figure
-from core.metrics.subgroups import UNKNOWN, categories
+from core.metrics.metadata_model import STRATA, Learner, numbers_of
+from core.metrics.subgroups import categories
 from core.metrics.summary import why_not
 
-ALL = "all together"
-# Rarer values share one column; more values than that are names, not categories.
-_MIN_IMAGES = 10
-_MAX_VALUES = 50
-_STRATA = 5  # of a number, by quantiles, for the model's AUC within
-_KNOTS = 4
 _EDGE = 1e-6
 _SEPARATED = 50.0  # a coefficient beyond this means that there is no finite one
 # How many images and sides of the same patient are in the set: a set may have other patients of each class, or other exams.
@@ -51,15 +48,11 @@ OF_PATIENT = (IMAGES_OF_PATIENT, SIDES_OF_PATIENT)
 # of scanners and sites often are: the distance between scanner 49 and scanner 93 means nothing.
 NUMBERS = ("age", "height", "width", IMAGES_OF_PATIENT)
 
-Design = NDArray[np.float64]
-Encoder = Callable[[pd.Series], Design]
-Kind = Literal["logistic", "boosting"]
-
 
 @dataclass(frozen=True)
 class Shortcut:
-    """One column (or ALL, which is without OF_PATIENT): `auc` of the label predicted from it, and `within`, the model's AUC
-    among images that share it.
+    """One column (or ALL, which is without those that stand apart): `auc` of the label predicted from it, and `within`, the
+    model's AUC among images that share it.
 
     `boosting` is the AUC of gradient boosting on the same columns (ALL only): what interactions add. `pairs` is the share
     of the model's benign-malignant pairs that `within` rests on. Each figure is an Interval or a note.
@@ -88,11 +81,12 @@ class Shortcut:
 class Metadata:
     """What the model knows beyond the metadata, on the same images.
 
-    `feature` is ALL, or the one column there is besides OF_PATIENT. `difference` is the model's AUC less that of the label
-    predicted from the metadata, paired and clustered by patient, `p` its two-sided p value. `added` is the coefficient of the
-    score's log odds, per standard deviation, in a logistic regression of the label that also has the prediction from the
-    metadata, with cluster-robust limits and `added_p`: above 0, the image says something that the metadata do not. Both
-    predictions were learned on other patients than those they are compared on. Each figure is an Interval or a note.
+    `feature` is ALL, or the one column there is besides those that stand apart. `difference` is the model's AUC less that of
+    the label predicted from the metadata, paired and clustered by patient, `p` its two-sided p value. `added` is the
+    coefficient of the score's log odds, per standard deviation, in a logistic regression of the label that also has
+    the prediction from the metadata, with cluster-robust limits and `added_p`: above 0, the image says something that the
+    metadata do not. Both predictions were learned on other patients than those they are compared on. Each figure is an Interval
+    or a note.
     """
 
     feature: str
@@ -104,7 +98,7 @@ class Metadata:
     @property
     def sentence(self) -> str:
         """What the comparison shows, in words: the same on every page, in the report and on the command line."""
-        what = "all metadata together" if self.feature == ALL else f"the column {self.feature} alone"
+        what = "all metadata together" if self.feature == ALL else f"{feature_words(self.feature)} alone"
         if isinstance(self.difference, str):
             return f"Whether the model tells more than {what} cannot be told: {self.difference}."
         change = f"AUC {self.difference.value:+.3f} [{self.difference.low:+.3f}, {self.difference.high:+.3f}], p {_p(self.p)}"
@@ -146,7 +140,8 @@ class ShortcutAudit:
 
     `learned_on` counts the training images that the predictions from metadata come from; 0: cross-validated in `folds`.
     `metadata` compares the model with them; None without any, and in an audit of an earlier version. `apart` are the columns of
-    OF_PATIENT among the features, which neither ALL nor `metadata` has; an earlier version took them in, and wrote none down.
+    OF_PATIENT and of the outcome among the features, which neither ALL nor `metadata` has; an earlier version took OF_PATIENT
+    in, and wrote none down.
     """
 
     model: Interval | str
@@ -167,7 +162,7 @@ class ShortcutAudit:
             return ""
         told = ", ".join(f"{_COUNTED[row.feature]} {row.auc}" for row in rows)
         words = f"AUC of the label told from how many images or sides the patient has: {told}."
-        if set(self.apart) < {row.feature for row in rows}:
+        if not {row.feature for row in rows} <= set(self.apart):
             return (
                 f"{words} An earlier version made this audit: there, all metadata together include these numbers, which no "
                 "image shows. `evaluate --remake` makes it again without them."
@@ -176,6 +171,24 @@ class ShortcutAudit:
             f"{words} No image shows these numbers, so all metadata together and the comparison with the model leave them out; "
             "scores by patient are made of so many images, and may rest on them."
         )
+
+    @property
+    def of_outcome(self) -> str:
+        """Which columns say what was found or decided, in words: that they tell the label is no shortcut; "" without any."""
+        rows = [row for row in self.features if row.feature in self.apart and row.feature not in OF_PATIENT]
+        if not rows:
+            return ""
+        told = ", ".join(f"{feature_title(row.feature)} {row.auc}" for row in rows)
+        return (
+            "Not metadata of the image, but what was found or decided about the case, and audited because the settings name "
+            f"it: {told}. That this tells the label is no shortcut; all metadata together and the comparison with the model "
+            "leave it out."
+        )
+
+    @property
+    def aside(self) -> str:
+        """What stands beside the comparison of the model with the metadata, in words; "" where nothing does."""
+        return f"{self.of_patient} {self.of_outcome}".strip()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -189,6 +202,7 @@ class ShortcutAudit:
             "metadata": against,
             "apart": list(self.apart),
             "of_patient": self.of_patient,
+            "of_outcome": self.of_outcome,
             **rest,
         }
 
@@ -216,6 +230,7 @@ def shortcut_audit(
     *,
     training: tuple[ArrayLike, pd.DataFrame] | None = None,
     numeric: Sequence[str] = (),
+    outcomes: Sequence[str] = (),
     folds: int = 5,
     confidence: float = 0.95,
     seed: int = 0,
@@ -224,11 +239,14 @@ def shortcut_audit(
 
     The columns in NUMBERS and in `numeric` are numbers, whose effect may bend (linear and quantile steps); all others are
     categories, whatever they are written with. A missing value is a value of its own. Columns that never vary in the scored
-    or the training images, or that name nearly every image apart, are left out and listed. The same seed gives the same audit.
+    or the training images, or that name nearly every image apart, are left out and listed. The same seed gives the same
+    audit, in whatever order rows and columns come.
 
     Args:
         training: labels and metadata of the images that the model was trained on; None cross-validates in `folds`.
         numeric: names of further columns that measure something, such as a compressed thickness in millimetres.
+        outcomes: names of columns that say what was found or decided about the case, such as BI-RADS. They get a row each, and
+            stand apart from all columns together and from the comparison with the model.
 
     Raises:
         NotEnoughData: one class only, too few patients of a class, NaN scores, lengths that differ.
@@ -244,10 +262,10 @@ def shortcut_audit(
     fold, numbers = np.zeros(labels.size, dtype=np.int64), frozenset((*NUMBERS, *numeric))
     if training is None:
         fold = _folds(labels, patients, min(folds, *of_class.values()), seed)
-        learner = _Learner(metadata, labels, metadata, fold, seed, numbers)
+        learner = Learner(metadata, labels, metadata, fold, seed, numbers)
     else:
         taught, _ = checked(training[0], np.zeros(len(training[1])), both_classes=True)
-        learner = _Learner(training[1], taught, metadata, None, seed, numbers)
+        learner = Learner(training[1], taught, metadata, None, seed, numbers)
     model = auc_parts(labels, scores, patients)
 
     def told(predicted: Scores) -> Interval:
@@ -265,8 +283,9 @@ def shortcut_audit(
     for name in learner.encoders:
         figure, pairs = within(strata_of(metadata[name], numeric=name in numbers))
         rows.append(Shortcut(name, told(learner.predict([name], "logistic")), figure, pairs=pairs))
-    rows.sort(key=lambda row: -row.auc.value if isinstance(row.auc, Interval) else math.inf)
-    names = [name for name in learner.encoders if name not in OF_PATIENT]
+    rows.sort(key=lambda row: (-round(row.auc.value, 9) if isinstance(row.auc, Interval) else math.inf, row.feature))
+    apart = tuple(name for name in (*OF_PATIENT, *sorted(outcomes)) if name in learner.encoders)
+    names = [name for name in learner.encoders if name not in apart]
     if names:
         linear = learner.predict(names, "logistic")
         feature = ALL if len(names) > 1 else names[0]
@@ -277,7 +296,6 @@ def shortcut_audit(
         rows.append(Shortcut(ALL, told(linear), figure, boosted, pairs))
     own = interval_of(model, labels.size, confidence)
     counts = (int(labels.size), patients.count, 0 if training is not None else int(fold.max()) + 1)
-    apart = tuple(name for name in OF_PATIENT if name in learner.encoders)
     learned_on = 0 if training is None else len(training[1])
     return ShortcutAudit(own, tuple(rows), learner.left_out, *counts, learned_on, against, apart)
 
@@ -314,12 +332,13 @@ def _against_metadata(
 
 def strata_of(column: pd.Series, *, numeric: bool = False) -> NDArray[Any]:
     """The column as strata (n,) to compare images within: categories as they are, numbers with many values in five bands."""
-    numbers = _numbers(column) if numeric else None
-    if numbers is None or np.unique(numbers[np.isfinite(numbers)]).size <= _STRATA:
+    numbers = numbers_of(column) if numeric else None
+    if numbers is None or np.unique(numbers[np.isfinite(numbers)]).size <= STRATA:
         return categories(column)
     known = np.isfinite(numbers)
-    edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, _STRATA + 1)[1:-1]))
-    return np.where(known, np.searchsorted(edges, numbers, side="right"), -1)
+    strata = np.full(numbers.size, -1, dtype=np.int64)
+    strata[known] = _fifths(numbers[known])
+    return strata
 
 
 def _folds(labels: Labels, patients: Patients, folds: int, seed: int) -> NDArray[np.int64]:
@@ -333,106 +352,22 @@ def _folds(labels: Labels, patients: Patients, folds: int, seed: int) -> NDArray
     return fold[patients.index]
 
 
-class _Learner:
-    """Predicts the label of `metadata`'s rows from some of its columns, learned from the rows of `taught`.
-
-    With `fold` (n,) both are the same rows, and each is predicted by a model that saw the other folds.
-    """
-
-    def __init__(
-        self,
-        taught: pd.DataFrame,
-        labels: Labels,
-        metadata: pd.DataFrame,
-        fold: NDArray[np.int64] | None,
-        seed: int,
-        numbers: frozenset[str],
-    ) -> None:
-        self.labels, self.fold, self.seed = labels, fold, seed
-        found = {
-            str(name): _encoder(taught[name], name in numbers)
-            if name in taught.columns and np.unique(categories(metadata[name]).astype(str)).size > 1
-            else None
-            for name in metadata.columns
-        }
-        self.encoders = {name: encode for name, encode in found.items() if encode is not None}
-        self.left_out = tuple(name for name, encode in found.items() if encode is None)
-        self._taught = {name: encode(taught[name]) for name, encode in self.encoders.items()}
-        self._asked = {name: encode(metadata[name]) for name, encode in self.encoders.items()}
-
-    def predict(self, names: Sequence[str], kind: Kind) -> Scores:
-        """Scores (n,)."""
-        taught, asked = (np.column_stack([designs[name] for name in names]) for designs in (self._taught, self._asked))
-        if self.fold is None:
-            return _fitted(taught, self.labels, asked, kind, self.seed)
-        predicted = np.zeros(len(asked))
-        for number in range(int(self.fold.max()) + 1):
-            inside = self.fold == number
-            predicted[inside] = _fitted(taught[~inside], self.labels[~inside], asked[inside], kind, self.seed)
-        return predicted
-
-
-def _encoder(column: pd.Series, numeric: bool) -> Encoder | None:
-    """What turns a column into numbers for a regression, as learned from this one; None when it cannot tell anything."""
-    numbers = _numbers(column) if numeric else None
-    if numbers is not None and np.unique(numbers[np.isfinite(numbers)]).size > _STRATA:
-        return _number_encoder(numbers)
-    values = categories(column)
-    names, counts = np.unique(values.astype(str), return_counts=True)
-    if names.size < 2 or (names.size > _MAX_VALUES and np.median(counts) < _MIN_IMAGES):
-        return None
-    common = names[counts >= _MIN_IMAGES] if (counts >= _MIN_IMAGES).any() else names
-    return lambda other: np.column_stack([categories(other) == name for name in common]).astype(np.float64)
-
-
-def _number_encoder(numbers: Scores) -> Encoder:
-    known = numbers[np.isfinite(numbers)]
-    middle, knots = float(np.median(known)), np.unique(np.quantile(known, np.linspace(0, 1, _KNOTS + 2)[1:-1]))
-    filled = np.where(np.isfinite(numbers), numbers, middle)
-    mean, spread, has_gaps = filled.mean(), filled.std() or 1.0, known.size < numbers.size
-
-    def encode(column: pd.Series) -> Design:
-        found = _numbers(column)
-        values = np.full(len(column), np.nan) if found is None else found
-        present = np.isfinite(values)
-        values = np.where(present, values, middle)
-        gaps = [~present] if has_gaps else []
-        return np.column_stack([(values - mean) / spread, values[:, None] > knots, *gaps]).astype(np.float64)
-
-    return encode
-
-
-def _numbers(column: pd.Series) -> Scores | None:
-    """The column as float64, NaN where empty; None when it holds words or truth values."""
-    if column.dtype == bool:
-        return None
-    text = categories(column)
-    numbers = pd.to_numeric(pd.Series(np.where(text == UNKNOWN, "", text)), errors="coerce").to_numpy(dtype=np.float64)
-    known = text != UNKNOWN
-    return numbers if known.any() and np.isfinite(numbers[known]).all() else None
-
-
-def _fitted(design: Design, labels: Labels, asked: Design, kind: Kind, seed: int) -> Scores:
-    """Scores of the rows of `asked` by a model of the labels of `design`'s."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
-
-    if kind == "logistic":
-        estimator: Any = LogisticRegression(C=1.0, max_iter=1000, tol=1e-6)
-    else:
-        estimator = HistGradientBoostingClassifier(max_iter=60, max_depth=3, early_stopping=False, random_state=seed)
-    # Ties are ties: a last bit must not decide between images that look the same to the model.
-    return np.round(estimator.fit(design, labels).predict_proba(asked)[:, 1], 9).astype(np.float64)
-
-
 def _quantile_strata(predicted: Scores, fold: NDArray[np.int64]) -> NDArray[np.int64]:
     """Fifths of the predicted risk within each fold: images that look alike by their metadata."""
     strata = np.zeros(predicted.size, dtype=np.int64)
     for number in range(int(fold.max()) + 1):
         inside = fold == number
-        edges = np.quantile(predicted[inside], np.linspace(0, 1, _STRATA + 1)[1:-1])
-        strata[inside] = number * _STRATA + np.searchsorted(edges, predicted[inside], side="right")
+        strata[inside] = number * STRATA + _fifths(predicted[inside])
     return strata
+
+
+def _fifths(values: Scores) -> NDArray[np.int64]:
+    """The fifth, 0 to 4, of each value (n,). Equal values stay together, in the fifth where the middle one of them lies.
+
+    In whole numbers: an edge that is computed in another order must not move the values that lie on it.
+    """
+    twice = (2 * rankdata(values, method="average")).astype(np.int64)
+    return STRATA * (twice - 1) // (2 * values.size)
 
 
 def with_counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -461,9 +396,15 @@ _METADATA = (
     "density",
     "scanner",
     "machine_id",
+    "device",
     "site",
     "site_id",
+    "hospital",
+    "institution",
+    "center",
+    "centre",
     "manufacturer",
+    "vendor",
     "implant",
     "height",
     "width",

@@ -150,6 +150,29 @@ def age_bands(ages: ArrayLike, edges: Sequence[int] = (40, 50, 60, 70)) -> pd.Se
     return pd.Series([UNKNOWN if missing else names[i] for i, missing in zip(index, years.isna(), strict=True)])
 
 
+def number_bands(column: pd.Series) -> pd.Series:
+    """Numbers (n,) as thirds ("up to 45", "over 45 to 60", "over 60"), with equal ones together; "unknown" where empty.
+
+    A column of words, or of five different numbers or fewer, comes back as the text it is.
+    """
+    from core.metrics.metadata_model import STRATA, numbers_of
+
+    numbers, text = numbers_of(column), categories(column)
+    known = np.array([]) if numbers is None else numbers[np.isfinite(numbers)]
+    if numbers is None or np.unique(known).size <= STRATA:
+        return pd.Series(text, index=column.index)
+    # An edge is a number that stands there, so that it can be read.
+    edges = np.unique(np.quantile(known, (1 / 3, 2 / 3), method="inverted_cdf"))
+    edges = edges[edges < known.max()]
+    if not edges.size:
+        return pd.Series(text, index=column.index)
+    words = [f"{edge:g}" for edge in edges]
+    names = [f"up to {words[0]}", *(f"over {a} to {b}" for a, b in itertools.pairwise(words)), f"over {words[-1]}"]
+    index = np.searchsorted(edges, numbers, side="left")
+    bands = [names[place] if there else UNKNOWN for place, there in zip(index, np.isfinite(numbers), strict=True)]
+    return pd.Series(bands, index=column.index)
+
+
 def categories(column: pd.Series) -> np.ndarray:
     """A column as text (n,); empty and missing values are UNKNOWN."""
     text = column.astype("object").where(column.notna(), "").astype("str").str.strip().to_numpy(dtype=object)
@@ -258,10 +281,11 @@ def _found_as_often(
 
 
 def _sorting(value: str) -> tuple[int, float, str]:
-    """ "under 40" first, then numbers by size ("40-49" by its first), then words."""
-    if value.startswith("under "):
+    """ "under 40" and "up to 40" first, then numbers by size ("40-49" and "over 40" by their first), then words."""
+    if value.startswith(("under ", "up to ")):
         return (0, 0.0, value)
-    head = value.split("-")[0].split(" ")[0]
+    head = value.removeprefix("over ").split(" ")[0]
+    head = head if head.startswith("-") else head.split("-")[0]
     try:
         return (1, float(head), value)
     except ValueError:

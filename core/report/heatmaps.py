@@ -25,6 +25,7 @@ from core.report.document import Block, Picture, Pictures, Section, Text
 from core.report.material import SPLIT_WORDS, Material
 from core.runs.test_set.access_log import record_for_run
 from core.runs.test_set.accesses import HEATMAPS
+from core.wording import counted
 
 if TYPE_CHECKING:
     from core.predict import Predictor
@@ -116,7 +117,8 @@ def _pictures(material: Material, evaluation: Evaluation, predictor: Predictor |
             log.warning("%s: no heatmap for row %d of %s: %s", material.name, number + 1, evaluation.split, error)
             missing += 1
     return found, [
-        f"{missing} of the chosen images could not be read or explained now, and have no picture."
+        f"{counted(missing, 'chosen image')} could not be read or explained now, and {'has' if missing == 1 else 'have'} no "
+        "picture."
     ] if missing else []
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import Config
 from core.metrics import TITLES, Interval, Summary
+from core.wording import counted
 
 if TYPE_CHECKING:
     from core.runs.test_set.provenance import Parent
@@ -18,39 +19,6 @@ UNITS = {"image": "images", "breast": "breasts", "patient": "patients"}
 DASH = "–"
 # Ages above this one are told as one group: with a place and a year they may point to a person.
 OLDEST = 89
-
-FEATURES = {
-    "age": "Age",
-    "view": "View",
-    "laterality": "Side",
-    "density": "Breast density",
-    "scanner": "Scanner",
-    "machine_id": "Scanner",
-    "manufacturer": "Manufacturer",
-    "site": "Site",
-    "site_id": "Site",
-    "implant": "Implant",
-    "origin": "Origin of the image",
-    "source": "Source",
-    "height": "Image height",
-    "width": "Image width",
-    "bits": "Bits stored",
-    "inverted": "Stored inverted",
-    "burned_in": "Burned-in text",
-    "format": "File format",
-    "folder": "Folder",
-    "invasive": "Invasive",
-    "images_of_patient": "Number of the patient's images",
-    "sides_of_patient": "Number of the patient's sides",
-}
-
-
-_YES_NO = ("implant", "invasive", "inverted", "burned_in")
-
-
-def feature_title(name: str) -> str:
-    """A column's name as a person reads it."""
-    return FEATURES.get(name, name.replace("_", " ").capitalize())
 
 
 def told(figure: Interval | str | None) -> str:
@@ -75,11 +43,6 @@ def minus(text: str) -> str:
     return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
 
 
-def value_title(feature: str, value: str) -> str:
-    """A value of a feature as a person reads it."""
-    return {"0": "no", "1": "yes"}.get(value, value) if feature in _YES_NO else value
-
-
 def share(part: int, whole: int) -> str:
     """A count with its share; a share that would round to none is said to be below the smallest."""
     if not whole:
@@ -87,29 +50,16 @@ def share(part: int, whole: int) -> str:
     return f"{part:,} (< 0.1%)" if 0 < part / whole < 0.0005 else f"{part:,} ({part / whole:.1%})"
 
 
-def images_of(count: int) -> str:
-    """`1 image`, `1,200 images`."""
-    return f"{count:,} image{'' if count == 1 else 's'}"
-
-
-def left_words(unreadable: int, refused: int) -> str:
-    """How many images have no score: those that could not be used apart from those that were refused."""
-    parts = [f"{images_of(unreadable)} could not be used"] if unreadable else []
-    if refused:
-        parts.append(f"{images_of(refused)} could be read but {'was' if refused == 1 else 'were'} refused a verdict")
-    return " and ".join(parts)
-
-
 def counts_of(summary: Summary, patients_known: bool = True) -> str:
     """How many units of the level, of which malignant, of how many patients (where these are known)."""
     counts = summary.counts
-    units = f"{summary.rows:,} {UNITS[summary.level]} ({counts.tp + counts.fn:,} malignant, {counts.tn + counts.fp:,} benign)"
-    return f"{units} of {summary.patients:,} patients" if patients_known else units
+    units = f"{counted(summary.rows, summary.level)} ({counts.tp + counts.fn:,} malignant, {counts.tn + counts.fp:,} benign)"
+    return f"{units} of {counted(summary.patients, 'patient')}" if patients_known else units
 
 
 def size_of(images: int, patients: int, known: bool = True) -> str:
     """`1,200 images of 300 patients`; only the images where nobody knows whose they are."""
-    return f"{images:,} images of {patients:,} patients" if known else f"{images:,} images"
+    return counted(images, "image") + (f" of {counted(patients, 'patient')}" if known else "")
 
 
 def missing_figures(levels: Mapping[str, Summary | str]) -> list[str]:
@@ -151,11 +101,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def times(count: int) -> str:
-    """`once`, `2 times`."""
-    return "once" if count == 1 else f"{count} times"
 
 
 def starting_weights(config: Config, parent: Parent | None = None) -> str:

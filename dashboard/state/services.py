@@ -20,6 +20,7 @@ import streamlit as st
 
 from core.config import Config, load_config
 from core.errors import BadManifest, BadRun, LabError
+from core.wording import counted
 from dashboard.access.paths import require_all_allowed, require_allowed, require_allowed_import
 from dashboard.state import machine
 from dashboard.state.machine import warm_up
@@ -143,7 +144,7 @@ class Counts(NamedTuple):
 
     @property
     def patient_words(self) -> str:
-        return "patients unknown" if self.patients is None else f"{self.patients:,} patients"
+        return "patients unknown" if self.patients is None else counted(self.patients, "patient")
 
 
 def counts_of(path: Path) -> Counts | None:
@@ -230,7 +231,7 @@ def adopt_finished() -> str:
         set_current_manifest(path)
         warned = any(note.startswith("warning: ") for note in found.notes)
         remember("data:view", "Problems" if found.rejected or warned else "Images")
-        return f"{len(found.frame):,} images imported, {len(found.rejected):,} left out."
+        return f"{counted(len(found.frame), 'image')} imported, {len(found.rejected):,} left out."
     return ""
 
 

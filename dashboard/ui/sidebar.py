@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import LabError
+from core.wording import counted
 from dashboard.access import settings
 from dashboard.state import services
 from dashboard.state.run_states import in_a_line
@@ -110,7 +111,7 @@ def _data() -> str:
     if counts is None:
         st.fragment(_counting, run_every=1.0)(path)
         return f"{services.display_path(path)} · {COUNTING}"
-    return f"{services.display_path(path)} · {counts.images:,} images, {counts.patient_words}"
+    return f"{services.display_path(path)} · {counted(counts.images, 'image')}, {counts.patient_words}"
 
 
 def _counting(path: Path) -> None:

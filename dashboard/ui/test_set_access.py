@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
-from core.wording import plain
+from core.wording import counted, plain
 from dashboard.state import services
 from dashboard.state.services import stamp
 
@@ -110,7 +110,7 @@ def switch(page: str, manifest: Path) -> bool:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.toggle(SHOW, key=key, help=WHY, on_change=_turned, args=(page, manifest, key))
         on = is_on(page, manifest)
-        words = f"{count:,} images of test patients"
+        words = f"{counted(count, 'image')} of test patients"
         told = f"{words} are shown: it is recorded" if on else f"{words} are hidden"
         st.caption(f":material/{'lock_open' if on else 'lock'}: {told}", width="content")
     if reason := st.session_state.pop(_REFUSED, ""):

@@ -23,6 +23,7 @@ from core.images import one_large_at_a_time
 from core.images.dicom.reader import is_dicom, read_header
 from core.images.files import head_of, opened, printable_name, refuse_unknown
 from core.images.mammogram import ImageMeta
+from core.wording import counted
 
 Progress = Callable[[int, int], None]
 Require = Callable[[Sequence[Path]], None]
@@ -162,8 +163,16 @@ def look_at(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     if verify == "all":
-        return found, f"{len(paths)} files were decoded to see that they can be read; a check need not read them again"
-    return found, f"{len(paths)} files were judged by their headers only; `python -m core data check` decodes them all"
+        return (
+            found,
+            f"{counted(len(paths), 'file was', 'files were')} decoded to see that they "
+            "can be read; a check need not read them again",
+        )
+    return (
+        found,
+        f"{counted(len(paths), 'file was', 'files were')} judged by their headers "
+        "only; `python -m core data check` decodes them all",
+    )
 
 
 def ticking(progress: Progress | None) -> Callable[[], None] | None:

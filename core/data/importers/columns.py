@@ -11,6 +11,7 @@ from core.data.manifest import LABELS, SPLITS
 from core.data.tables import shown
 from core.errors import BadManifest
 from core.images.placeholder import is_placeholder
+from core.wording import counted
 
 BENIGN = "benign,benign_without_callback,0,negative,false,no,b"
 MALIGNANT = "malignant,1,cancer,positive,true,yes,m"
@@ -78,7 +79,7 @@ class Labels:
         if not odd:
             return
         first = [*odd, *(word for word, _ in self._counts.most_common() if word not in odd)][:_NAMED]
-        there = ", ".join(f"{shown(word)} ({self._counts[word]} rows)" for word in first)
+        there = ", ".join(f"{shown(word)} ({counted(self._counts[word], 'row')})" for word in first)
         numbers = sorted((word for word in self._counts if is_number(word)), key=lambda word: float(word.replace(",", ".")))
         example = "benign=... malignant=..."
         if len(numbers) <= _FEW:

@@ -30,6 +30,7 @@ from core.data.importers.words import split_of
 from core.data.manifest import LABELS
 from core.errors import BadManifest, UnreadableImage
 from core.images.files import head_of, refuse_unknown
+from core.wording import counted
 
 _LAYOUT = "expected {train,val,test}/{benign,malignant}/ (any of the splits) or {benign,malignant}/"
 _USUAL = {"benign": ("benign",), "malignant": ("malignant", "cancer")}
@@ -85,7 +86,8 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     notes += patient_offers(alone) if rules["alone"] else []
     if found.contrary:
         notes.append(
-            f"warning: {len(found.contrary)} files lie in a folder of one label inside a folder of the other, so nobody knows "
+            f"warning: {counted(len(found.contrary), 'file lies', 'files lie')} in a folder of one label inside a folder of "
+            "the other, so nobody knows "
             "which is right: they were left out"
         )
     if found.splits:
@@ -222,20 +224,24 @@ def _without_masks(
     ]
     count = sum(map(bool, reasons))
     if count and masks == "import":
-        return kept, [f"warning: {count} files look like masks (by their names or grey levels) and were imported: masks=import"]
+        seen = counted(count, "file looks like a mask", "files look like masks")
+        imported = "was imported" if count == 1 else "were imported"
+        return kept, [f"warning: {seen} (by their names or grey levels) and {imported}: masks=import"]
     rejected += [
         (str(file.path), f"{file.path.name}: {reason} (masks=import takes it in all the same)")
         for (file, _), reason in zip(kept, reasons, strict=True)
         if reason
     ]
-    notes = [f"warning: {count} files look like masks and were left out (masks=import takes them in)"] if count else []
+    seen = counted(count, "file looks like a mask and was", "files look like masks and were")
+    notes = [f"warning: {seen} left out (masks=import takes them in)"] if count else []
     if kept and not some:
         notes.append(f"warning: all {len(kept)} images have two grey levels only, as masks have: are they mammograms?")
     doubtful = [path.name for path, reason in zip(paths, reasons, strict=True) if not reason and says_mask(path)]
     if doubtful:
         more = f" and {len(doubtful) - 5} more" if len(doubtful) > 5 else ""
         notes.append(
-            f"warning: {len(doubtful)} images have a word for a mask or a part in their path and were taken for images: "
+            f"warning: {counted(len(doubtful), 'image has', 'images have')} a word for a mask or a part in the path and "
+            f"{'was' if len(doubtful) == 1 else 'were'} taken for images: "
             f"{', '.join(doubtful[:5])}{more}"
         )
     return [pair for pair, reason in zip(kept, reasons, strict=True) if not reason], notes
@@ -286,16 +292,20 @@ def _split_notes(files: Sequence[_File]) -> list[str]:
     notes = []
     inner = sum(bool(file.inner and not file.outer) for file in files)
     if inner:
-        notes.append(f"the split of {inner} images was taken from folders below the label's (train, val, test)")
+        notes.append(f"the split of {counted(inner, 'image')} was taken from folders below the label's (train, val, test)")
         rest = sum(not file.split for file in files)
         if rest:
             notes.append(
-                f"warning: {rest} images are in no split folder, the others are: a training refuses that. Move them, or empty "
+                f"warning: {counted(rest, 'image is', 'images are')} in no split folder, the others are: a training refuses "
+                "that. Move them, or empty "
                 "the split column"
             )
     against = sum(bool(file.outer and file.inner and file.outer != file.inner) for file in files)
     if against:
-        notes.append(f"warning: {against} images are in a split folder below another split's: the outer one was taken")
+        notes.append(
+            f"warning: {counted(against, 'image is', 'images are')} in a split folder "
+            "below another split's: the outer one was taken"
+        )
     return notes
 
 
@@ -308,7 +318,7 @@ def _patient_notes(rules: Counter[str], total: int) -> list[str]:
         "for these: give patient_pattern if the names hold the patient",
     }
     notes = [
-        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} of {total} images: {text}"
+        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} of {counted(total, 'image')}: {text}"
         for rule, text in texts.items()
         if rules[rule]
     ]
@@ -332,10 +342,16 @@ def _beside(found: _Found, rejected: list[tuple[str, str]]) -> list[str]:
     notes = together.notes()
     unlabelled = len(found.loose) - len(others)
     if unlabelled:
-        notes.append(f"warning: {unlabelled} images lie beside the label folders and were left out, for want of a label")
+        notes.append(
+            f"warning: {counted(unlabelled, 'image lies', 'images lie')} beside the "
+            "label folders, left out, for want of a label"
+        )
     if others:
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        notes.append(f"{len(others)} files beside the folders are no images: {', '.join(others[:5])}{more}")
+        notes.append(
+            f"{counted(len(others), 'file')} beside the folders "
+            f"{'is no image' if len(others) == 1 else 'are no images'}: {', '.join(others[:5])}{more}"
+        )
     if found.alone:
         notes.append(f"folders that name neither a split nor a label were left alone: {', '.join(_counted(found))}")
     return notes
@@ -356,10 +372,10 @@ def _counted(found: _Found) -> list[str]:
                 raise _Enough
 
         try:
-            count = f"{len(walk(source / name, tick).files):,}"
+            count = counted(len(walk(source / name, tick).files), "file")
         except _Enough:
-            count = "very many"
-        result.append(f"{name} ({count} files)")
+            count = "very many files"
+        result.append(f"{name} ({count})")
     return result
 
 

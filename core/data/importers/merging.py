@@ -15,6 +15,7 @@ from core.data.identity import spelling
 from core.data.manifest import TRUTH, lesion_boxes, number, number_lists
 from core.data.tables import shown
 from core.errors import BadManifest
+from core.wording import counted
 
 _LISTS = {"lesions": 4, "lesion_circles": 3}  # numbers in each entry
 OLDEST = 120  # years: an age above is a mistake, or stands for one that is not known (999)
@@ -80,8 +81,8 @@ def merge(rows: Sequence[TableRow]) -> Merged:
     notes = []
     if merged:
         notes.append(
-            f"{merged} images have several rows (a row a lesion): an image with any malignant row is malignant"
-            + (f"; {mixed} of them have malignant and other rows" if mixed else "")
+            f"{counted(merged, 'image has', 'images have')} several rows (a row a lesion): an image with any malignant row "
+            "is malignant" + (f"; {mixed} of them have malignant and other rows" if mixed else "")
         )
     if unclear:
         more = f" and {len(unclear) - 5} more" if len(unclear) > 5 else ""

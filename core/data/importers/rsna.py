@@ -13,6 +13,7 @@ from core.data.importers.walking import Walk, walk
 from core.data.importers.words import cell_word
 from core.data.tables import read_table, shown
 from core.errors import BadManifest
+from core.wording import counted
 
 _NEEDED = ("patient_id", "image_id", "laterality", "view", "cancer")
 _KEPT = {
@@ -73,7 +74,10 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
         "no split is given: the patients are split when a training starts, or fill the split column",
     ]
     if absent:
-        notes.append(f"{absent.total()} rows of {table.name} have no image here (a part of the set was downloaded)")
+        notes.append(
+            f"{counted(absent.total(), 'row')} of {table.name} "
+            f"{'has' if absent.total() == 1 else 'have'} no image here (a part of the set was downloaded)"
+        )
     return ImportReport(rows_to_frame(rows), notes, rejected)
 
 

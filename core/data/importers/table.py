@@ -31,6 +31,7 @@ from core.data.manifest import absolute
 from core.data.tables import Table, listed, read_table, shown
 from core.errors import BadManifest
 from core.images.placeholder import is_placeholder
+from core.wording import counted
 
 # How the columns of published tables are called; compared without case, accents, blanks, dashes and underscores.
 _USUAL = {
@@ -179,7 +180,7 @@ def _patients(
     notes = []
     nobody = Counter(cell for cell in cells["patient"] if cell and is_placeholder(cell))
     if nobody:
-        words = ", ".join(f"{shown(word)} ({count} rows)" for word, count in nobody.most_common(4))
+        words = ", ".join(f"{shown(word)} ({counted(count, 'row')})" for word, count in nobody.most_common(4))
         notes.append(
             f"warning: column {column} says {words}, which names nobody: all of them would be one patient. They count as "
             "not named"
@@ -281,7 +282,9 @@ def _notes(rules: Counter[str], alone: Sequence[str]) -> list[str]:
         "name a patient_column or give a patient_pattern",
     }
     notes = [
-        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} images: {text}" for rule, text in texts.items() if rules[rule]
+        f"{'warning: ' if rule == 'alone' else ''}{counted(rules[rule], 'image')}: {text}"
+        for rule, text in texts.items()
+        if rules[rule]
     ]
     return [*notes, *patient_offers(alone), *mixed_sources_notes(rules)]
 
@@ -290,7 +293,10 @@ def _two_level_notes(looked: Sequence[Looked]) -> list[str]:
     count = sum(look.two_levels for look in looked)
     if not count:
         return []
-    return [f"warning: {count} images have two grey levels only, as masks have: is it the images that path_column names?"]
+    return [
+        f"warning: {counted(count, 'image has', 'images have')} two grey levels only, as "
+        "masks have: is it the images that path_column names?"
+    ]
 
 
 def _spoiled(name: str, found: Sequence[str]) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.evaluate import AGAIN
+from core.evaluate.further import FurtherColumn
 from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
 from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
 from core.metrics import MIN_PATIENTS, Interval, ShortcutAudit, Subgroup
-from core.metrics.shortcuts import ALL, OF_PATIENT, Shortcut
+from core.metrics.features import ALL, feature_title, feature_words, value_title
+from core.metrics.shortcuts import OF_PATIENT, Shortcut
 from core.report import figures
 from core.report.document import Block, Figure, Missing, Points, Row, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections.results import _absent
-from core.report.words import DASH, feature_title, minus, size_of, told, value_title
+from core.report.words import DASH, minus, size_of, told
+from core.wording import counted
 
 _ROWS_A_FIGURE = 30
 
@@ -33,9 +36,11 @@ def subgroups(material: Material) -> Section:
     small = [row for row in compared if differing(row)]
     words = SPLIT_WORDS[evaluation.split]
     text = (
-        f"{len(found)} groups on the {words} set. {len(compared)} were compared with all other images whose value is known, in "
-        f"{count_tests(found)} tests, for which the p values are adjusted (Holm); {len(small)} of the groups differ at 0.05 "
-        "after that. A group that does not differ has not been shown to be equal: most groups are small, and groups overlap in "
+        f"{counted(len(found), 'group')} on the {words} set. {len(compared)} {'was' if len(compared) == 1 else 'were'} "
+        f"compared with all other images whose value is known, in {counted(count_tests(found), 'test')}, for which the p "
+        "values are adjusted "
+        f"(Holm); {len(small)} of the groups {'differs' if len(small) == 1 else 'differ'} at 0.05 after that. A group that "
+        "does not differ has not been shown to be equal: most groups are small, and groups overlap in "
         f"what else sets them apart. {equivalence_sentence(found, evaluation.equivalence_margin)} "
         f"{omnibus_sentence(evaluation.omnibus)}"
     )
@@ -131,7 +136,9 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin:
     if not gaps:
         return tables
     note = (
-        f"The group less all other images whose value is known; p adjusted for the {count_tests(found)} tests of the table "
+        f"The group less all other images whose value is known; p adjusted for the {counted(count_tests(found), 'test')} of "
+        "the "
+        "table "
         f"(Holm). Not in it: an unknown value, and groups with fewer than {MIN_PATIENTS} {'patients' if known else 'images'} "
         "of a class, or whose others have fewer. A dash: for this figure there were too few. Kinds of lesions are compared by "
         "sensitivity, among malignant images. Differs: an adjusted p below 0.05. Equivalent: the whole interval lies within "
@@ -162,7 +169,7 @@ def shortcuts(material: Material) -> Section:
             "shortcuts", title, (Text("No metadata are known that could tell the label. The model was not audited."),)
         )
     learned = (
-        f"learned on {audit.learned_on:,} training images"
+        f"learned on {counted(audit.learned_on, 'training image')}"
         if audit.learned_on
         else f"{audit.folds}-fold cross-validation of {'patients' if material.patients_known else 'images'}"
     )
@@ -176,9 +183,9 @@ def shortcuts(material: Material) -> Section:
     blocks: list[Block] = [Text(text)]
     if audit.metadata is not None:
         blocks.append(Text(minus(audit.metadata.sentence)))
-    if audit.of_patient:
-        blocks.append(Text(audit.of_patient))
-    named = [(feature_title(row.feature) if row.feature != ALL else "All together", row) for row in audit.features]
+    if audit.aside:
+        blocks.append(Text(audit.aside))
+    named = [(feature_title(row.feature), row) for row in audit.features]
     reference = audit.model if isinstance(audit.model, Interval) else None
     caption = (
         "Shortcuts: AUC of the label predicted from metadata (circles), and the model's AUC among images that share the value "
@@ -201,7 +208,23 @@ def shortcuts(material: Material) -> Section:
     )
     head = ("Metadata", "AUC from it alone", "Model among equals", "Pairs", "In words")
     blocks.append(Table(f"Shortcut audit, {words} set.", head, table, note=note, words=frozenset({4})))
+    if evaluation.further:
+        blocks.append(_further(evaluation.further))
     return Section("shortcuts", title, tuple(blocks))
+
+
+def _further(found: Sequence[FurtherColumn]) -> Table:
+    """What became of every column of the manifest that has no meaning of its own here."""
+    note = (
+        "Of the known columns age, image height and width and the number of images are numbers, all others categories. A "
+        "further "
+        "column is read by its name and values, never by labels; the settings `evaluation.numeric_columns` and "
+        "`evaluation.category_columns` count before that. What was found or decided about the case (its reading, biopsy or "
+        "pathology) tells the label, but is no shortcut that an image could show."
+    )
+    rows = tuple((each.name, each.read or "left out", each.why) for each in found)
+    head = ("Column", "Read as", "Why")
+    return Table("Further columns of the manifest.", head, rows, note=note, words=frozenset({2}), small=True)
 
 
 def verdict(row: Shortcut) -> str:
@@ -226,14 +249,14 @@ def worrying(audit: ShortcutAudit) -> list[str]:
     """Features that tell the label, and among images alike in which the model is not shown to be better than chance.
 
     Whether the model tells more than all of them is not read off two intervals: `ShortcutAudit.metadata` tests it. Not among
-    them: the numbers of a patient's images and sides, which no image shows.
+    them: the numbers of a patient's images and sides, which no image shows, and what was found or decided about the case.
     """
     found = []
     for row in audit.features:
-        if row.feature in OF_PATIENT or not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
+        if row.feature in (*OF_PATIENT, *audit.apart) or not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
             continue
         if isinstance(row.within, Interval) and row.within.low <= 0.5:
-            found.append("all metadata together" if row.feature == ALL else feature_title(row.feature).lower())
+            found.append("all metadata together" if row.feature == ALL else feature_words(row.feature))
     return found
 
 

@@ -11,17 +11,20 @@ from core import __version__
 from core.config import Config
 from core.data import LABELS, SPLITS
 from core.evaluate import CalibrationReport, Evaluation
+from core.evaluate.metadata import PLACES
+from core.evaluate.result import left_words
 from core.evaluate.subgroup_tests import differing
 from core.metrics import CalibrationSummary, Interval, ShortcutAudit
+from core.metrics.features import feature_title, feature_words
 from core.report.document import Facts, Points, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerprint
 from core.report.sections import data, endpoint, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
-from core.report.words import DASH, feature_title, images_of, left_words, minus, plain, share, size_of, starting_weights, told
+from core.report.words import DASH, minus, plain, share, size_of, starting_weights, told
+from core.wording import counted, times
 
 _FEW_EVENTS = 100  # patients with the outcome; Collins, Ogundimu, Altman, Stat Med 2016;35:214
-_PLACES = ("site", "site_id", "origin", "source")
 
 
 def discussion(material: Material) -> Section:
@@ -71,16 +74,17 @@ def _limits_of_data(material: Material) -> list[str]:
     found += data.doubtful_patients(material)
     test = rows[rows["split"] == "test"]
     smallest = {label: test.loc[test["label"] == label, "patient_id"].nunique() for label in LABELS}
-    whose = "patients with {} images" if material.patients_known else "{} images"
+    whose = ("patient with {} images", "patients with {} images") if material.patients_known else ("{} image", "{} images")
     if len(test) and min(smallest.values()) < _FEW_EVENTS:
         label, few = min(smallest.items(), key=lambda item: (item[1], item[0]))
         found.append(
-            f"The test set is small: {few} {whose.format(label)}. With fewer than {_FEW_EVENTS} of either class, "
+            f"The test set is small: {counted(few, *(words.format(label) for words in whose))}. With fewer than "
+            f"{_FEW_EVENTS} of either class, "
             "estimates of performance are imprecise and may mislead."
         )
     places = [
         name
-        for name in _PLACES
+        for name in PLACES
         if name in rows.columns and rows[name].astype("str").str.strip().replace("nan", "").nunique() > 1
     ]
     if not places and not material.synthetic:
@@ -96,7 +100,8 @@ def _limits_of_data(material: Material) -> list[str]:
     if material.left:
         refused = sum(item.refused for item in material.left)
         found.append(
-            f"Of {images_of(len(rows))} {left_words(len(material.left) - refused, refused)}: the figures are without them."
+            f"Of {counted(len(rows), 'image')} {left_words(len(material.left) - refused, refused)}: the figures are without "
+            "them."
         )
     return found
 
@@ -109,7 +114,7 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
             "calibration."
         )
     elif material.test.opened > 1:
-        found.append(f"The test set was opened {material.test.opened} times: its figures may be too good.")
+        found.append(f"The test set was opened {times(material.test.opened)}: its figures may be too good.")
     if said := endpoint.limit(material):
         found.append(said)
     if material.test is not None and (seen := test_set.seen_before(material)):
@@ -133,7 +138,7 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
     else:
         found.append("The run was not audited for shortcuts: the model may have learned what comes with the label.")
     found += _limits_of_calibration(evaluation)
-    gaps = sorted({feature_title(row.feature).lower() for row in evaluation.subgroups if differing(row)})
+    gaps = sorted({feature_words(row.feature) for row in evaluation.subgroups if differing(row)})
     if gaps:
         found.append(f"Performance differs between subgroups by {', '.join(gaps)} (adjusted p below 0.05).")
     if not material.audits:

@@ -11,12 +11,15 @@ from core.data import LABELS, SPLITS
 from core.data.identity import written_twice
 from core.data.splits import split_origin
 from core.evaluate import excluded_words
+from core.evaluate.result import left_words
 from core.inspection.descriptions import recipe_facts
+from core.metrics.features import feature_title, value_title
 from core.report.document import Box, Facts, Flow, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
 from core.report.sections import gaps, units
 from core.report.sections.gaps import biopsied
-from core.report.words import DASH, UNITS, feature_title, images_of, left_words, share, times, value_title, years
+from core.report.words import DASH, UNITS, share, years
+from core.wording import counted, times
 
 _MOST_LEFT = 50
 _MOST_VALUES = 12
@@ -60,7 +63,7 @@ def _whose(material: Material) -> str:
     if not material.patients_known:
         return f"{len(rows):,}; whose they are is not known, and each counts by itself"
     more = f"; {share(alone, len(rows))} of unknown patients, each of which counts by itself" if alone else ""
-    return f"{len(rows):,} of {rows['patient_id'].nunique():,} patients{more}"
+    return f"{len(rows):,} of {counted(rows['patient_id'].nunique(), 'patient')}{more}"
 
 
 def preparation(material: Material) -> Section:
@@ -144,7 +147,7 @@ def missing(material: Material) -> Section:
     """What was left out, and why."""
     left, total = material.left, len(material.rows)
     if not left:
-        text = f"None of the {total:,} images was left out: all could be read. {_IMPUTED}"
+        text = f"None of {counted(total, 'image')} was left out: all could be read. {_IMPUTED}"
         return Section("missing", "Missing data and excluded images", (Text(text), *gaps.metadata_blocks(material)))
     reasons, sets = len({item.reason for item in left}), Counter(item.split for item in left)
     refused = sum(item.refused for item in left)
@@ -153,9 +156,9 @@ def missing(material: Material) -> Section:
         f"{SPLIT_WORDS[split]} {share(sets[split], int(sizes.get(split, 0)))}" for split in SPLITS if sets[split]
     )
     text = (
-        f"Of {images_of(total)} {left_words(len(left) - refused, refused)}, and "
+        f"Of {counted(total, 'image')} {left_words(len(left) - refused, refused)}, and "
         f"{'has' if len(left) == 1 else 'have'} no score{f' (share of each set: {by_set})' if by_set else ''}. Left out, not "
-        f"replaced; {reasons} different {'reason was' if reasons == 1 else 'reasons were'} given."
+        f"replaced; {counted(reasons, 'different reason')} {'was' if reasons == 1 else 'were'} given."
         f"{_without_verdict(material)} {_IMPUTED}"
     )
     rows = tuple(
@@ -227,10 +230,7 @@ def doubtful_patients(material: Material) -> list[str]:
         if apart
         else "None of them stands in several sets."
     )
-    return [
-        f"{twice} patient{'' if twice == 1 else 's'} may be written in more than one way (such as P1 and p1, 0012 and 12). "
-        f"{leak}"
-    ]
+    return [f"{counted(twice, 'patient')} may be written in more than one way (such as P1 and p1, 0012 and 12). {leak}"]
 
 
 def _origin(material: Material) -> str:
@@ -272,7 +272,7 @@ def _flow(material: Material) -> Flow:
         sets.append(Box(f"{SPLIT_WORDS[split].capitalize()} set", lines))
         evaluation = material.evaluations.get(split)
         if split == "train":
-            scored.append(Box("Fitted", (f"{len(part) - before['train']:,} images", "not evaluated")))
+            scored.append(Box("Fitted", (counted(len(part) - before["train"], "image"), "not evaluated")))
         elif evaluation is None:
             used = _chosen_on(material) if split == "val" else ""
             scored.append(Box("Scored in training" if used else "Not scored yet", (used,)))
@@ -305,7 +305,8 @@ def _flow(material: Material) -> Flow:
 
 
 def _size(material: Material, patients: int, images: int) -> str:
-    return f"{patients:,} patients, {images:,} images" if material.patients_known else f"{images:,} images"
+    whose = f"{counted(patients, 'patient')}, " if material.patients_known else ""
+    return f"{whose}{counted(images, 'image')}"
 
 
 def _chosen_on(material: Material) -> str:
@@ -375,6 +376,6 @@ def _categories(name: str, sets: list[pd.DataFrame], *, of_patients: bool) -> li
         for value in kept
     ]
     if len(ranked) > _MOST_VALUES:
-        rest = f"   {len(ranked) - _MOST_VALUES} rarer values"
+        rest = f"   {counted(len(ranked) - _MOST_VALUES, 'rarer value')}"
         lines.append((rest, *(share(int((~column.isin(kept)).sum()), len(column)) for column in cleaned)))
     return lines

@@ -13,10 +13,11 @@ def blocks(material: Material) -> list[Block]:
     if isinstance(declared, str):
         return [Warn(f"Nobody can say which endpoint was declared: {declared}")]
     if declared.endpoint is None:
-        words = declared.words if material.test is not None else "No primary endpoint has been declared yet."
+        if declared.opened or material.test is not None:
+            return [Text(f"{declared.words} One that is declared now would stand here as declared afterwards.")]
         level = "patient" if material.patients_known else "image"
         command = material.command(f"endpoint {{run}} --metric auc --level {level}")
-        return [Text(f"{words} Before the test set is opened, {command} declares one.")]
+        return [Text(f"{declared.words} As long as the test set is closed, {command} declares one.")]
     found = declared.result(material.test)
     reached = f" Result: {told(found)}." if not isinstance(found, str) else f" Result: none, {found}."
     reason = f" Reason given: {declared.endpoint.reason.rstrip('.')}." if declared.endpoint.reason else ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from core.evaluate import Evaluation
+from core.evaluate.result import left_words
 from core.metrics import Interval, Summary
 from core.metrics.chance import chance_of_model, warning_of
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import test_set, units
-from core.report.words import bracket, counts_of, left_words, size_of, starting_weights, times, told
+from core.report.words import bracket, counts_of, size_of, starting_weights, told
+from core.wording import counted, times
 
 
 def title(material: Material) -> str:
@@ -63,11 +65,10 @@ def _order(material: Material) -> str:
         return f"{chosen}."
     if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.opened):
         return f"{chosen}, but not all of it before the test set had been opened: see the warnings."
-    others = "" if isinstance(material.use, str) else len(material.use.before)
-    if others == "":
+    if isinstance(material.use, str):
         return f"{chosen}; whether other models were scored on the test set before cannot be said: see the warnings."
-    if others:
-        models = "1 other model" if others == 1 else f"{others} other models"
+    if others := len(material.use.before):
+        models = counted(others, "other model")
         return (
             f"{chosen} and frozen before this run's test set was opened, but {models} had been scored on it: see the warnings."
         )
@@ -180,7 +181,7 @@ def warnings(material: Material) -> tuple[str, ...]:
     test = material.test
     if test is not None and test.opened > 1:
         found.append(
-            f"The test set has been evaluated {test.opened} times for this run. Whatever was chosen after the first time was "
+            f"The test set has been evaluated {times(test.opened)} for this run. Whatever was chosen after the first time was "
             "chosen with the test set in view, and makes its figures too good."
         )
     if test is not None and test.refrozen:

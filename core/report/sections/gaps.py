@@ -8,14 +8,16 @@ import pandas as pd
 
 from core.data import SPLITS
 from core.errors import NotEnoughData
-from core.evaluate.metadata import KNOWN
+from core.evaluate.metadata import KNOWN, PLACES
 from core.metrics import at_level
+from core.metrics.features import feature_title, feature_words
 from core.metrics.verification import verification_bounds
 from core.report.document import Block, Table, Text
 from core.report.material import SPLIT_WORDS, Material
-from core.report.words import UNITS, feature_title, share, signed
+from core.report.words import UNITS, share, signed
+from core.wording import counted
 
-SITES = ("site", "site_id", "origin", "source")
+SITES = PLACES
 _MOST_SITES = 8
 _VERIFIED = ("1", "1.0", "true", "yes")
 
@@ -51,7 +53,7 @@ def metadata_blocks(material: Material) -> list[Block]:
         places = [(f"{feature_title(site)} {name}", rows[values == name]) for name in sorted(names)]
         others = [name for name in missing if name != site]
         if others and places:
-            tables.append(_table(f"Images without metadata, by {feature_title(site).lower()}.", others, places))
+            tables.append(_table(f"Images without metadata, by {feature_words(site)}.", others, places))
     return [said, *tables]
 
 
@@ -59,7 +61,7 @@ def _table(caption: str, names: Sequence[str], parts: Sequence[tuple[str, pd.Dat
     lines = tuple(
         (feature_title(name), *(share(int(_empty(part[name]).sum()), len(part)) for _, part in parts)) for name in names
     )
-    head = ("Missing", *(f"{title} ({len(part):,} images)" for title, part in parts))
+    head = ("Missing", *(f"{title} ({counted(len(part), 'image')})" for title, part in parts))
     return Table(caption, head, lines, small=True)
 
 
@@ -68,7 +70,7 @@ def _empty(column: pd.Series) -> pd.Series:
 
 
 def _names(columns: Sequence[str]) -> str:
-    return ", ".join(feature_title(name).lower() for name in columns)
+    return ", ".join(feature_words(name) for name in columns)
 
 
 def biopsied(rows: pd.DataFrame) -> pd.Series | None:

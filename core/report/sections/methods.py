@@ -11,6 +11,7 @@ from core.report.material import SPLIT_WORDS, Material
 from core.report.precision import WIDTH, participants_needed
 from core.report.sections import data
 from core.report.words import duration, plain, starting_weights, told
+from core.wording import counted
 
 _IMBALANCE = {
     "weights": "The rarer class counts more in the loss, in proportion to how much rarer it is among the training images. That "
@@ -55,7 +56,8 @@ def sample_size(material: Material) -> Section:
     if not material.patients_known:
         said = (
             f"All images of the manifest were used; no sample size was calculated beforehand by MammoLab. The test set has "
-            f"{len(test):,} images, {int((test['label'] == 'malignant').sum()):,} of them malignant. How many people stand "
+            f"{counted(len(test), 'image')}, {int((test['label'] == 'malignant').sum()):,} of them malignant. How many "
+            "people stand "
             "behind them is not known, so that nothing can be said of how many would be needed."
         )
         return Section("sample-size", "Sample size", (Text(said), material.ask("sample_size")))
@@ -64,7 +66,7 @@ def sample_size(material: Material) -> Section:
     blocks = [
         Text(
             f"All patients of the manifest were used; no sample size was calculated beforehand by MammoLab. The test set has "
-            f"{len(patients):,} patients, {events:,} of them with a malignant image (the events)."
+            f"{counted(len(patients), 'patient')}, {events:,} of them with a malignant image (the events)."
         )
     ]
     if 0 < events < len(patients):
@@ -130,11 +132,11 @@ def training(material: Material) -> Section:
             + ("" if scratch or head_only else f"; of an unfrozen pretrained network {settings.fine_tune_learning_rate:g}"),
         ),
         ("Phases", _phases(material)),
-        ("Batch", f"{settings.batch_size} images{added}"),
+        ("Batch", f"{counted(settings.batch_size, 'image')}{added}"),
         ("Loss", _loss(material)),
         ("Augmentation, training images only", _augmentation(material)),
         ("Selection of the model", f"the epoch with the best validation {settings.monitor.replace('_', ' ')}"),
-        ("Early stopping", f"after {settings.patience} epochs without improvement" if settings.patience else "none"),
+        ("Early stopping", f"after {counted(settings.patience, 'epoch')} without improvement" if settings.patience else "none"),
         (
             "Averaging of weights",
             f"exponential, decay {settings.advanced.ema_decay:g}" if settings.advanced.ema_decay else "none",
@@ -167,7 +169,7 @@ def _augmentation(material: Material) -> str:
     views = _stored_views(material)
     if not views:
         return f"{every}, {mixup}"
-    copies = f"{views - 1} augmented {'copy' if views == 2 else 'copies'}"
+    copies = counted(views - 1, "augmented copy", "augmented copies")
     head = "the head learned from stored features of each image " + (
         "as it is, without augmented copies" if views == 1 else f"and {copies} of it"
     )
@@ -218,7 +220,7 @@ def _machine(material: Material) -> str:
     kind = "graphics processor" if str(start.get("device", "")).startswith("cuda") else str(start.get("device", "–"))
     parts = [kind, f"precision {start.get('precision', '–')}"]
     if "threads" in start:
-        parts.append(f"{start['threads']} thread{'' if start['threads'] == 1 else 's'}")
+        parts.append(f"{counted(start['threads'], 'thread')}")
     if "processes" in start:
         parts.append(f"{start['processes']} processes")
     return ", ".join(parts)
@@ -257,9 +259,19 @@ def _rule(material: Material) -> str:
     else:
         target = rule.get("target") or material.card.get("target_sensitivity") or material.config.evaluation.target_sensitivity
         how = f"the highest one with a sensitivity of at least {target:.0%}"
+    return f"The threshold was chosen on the validation set, {how}, and frozen with the model{_room(material)}"
+
+
+def _room(material: Material) -> str:
+    """How far below the chosen score the threshold was frozen, as the model's file says; the end of a sentence."""
+    room = material.card.get("threshold_room")
+    if not isinstance(room, float):  # an earlier version
+        return "."
+    mean = f" (at breast and patient level, where scores are means, up to {1.5 * room:.7f})"
     return (
-        f"The threshold was chosen on the validation set, {how}, and frozen with the model, at most two units of the sixth "
-        "decimal below the score that it was chosen by, so that rounding turns no decision."
+        f", {room:.6f}{mean if material.patients_known else ''} below the score that it was chosen by, so that rounding "
+        "turns no "
+        "decision."
     )
 
 
@@ -381,7 +393,8 @@ def subgroup_methods(material: Material) -> str:
         return "No group had enough data to be compared with the others."
     return (
         "Each group is compared with all other images whose value is known; images of unknown value are shown and in no "
-        f"comparison. P values are adjusted for the {count} tests of the table (Holm); the two groups of a feature with two "
+        f"comparison. P values are adjusted for the {counted(count, 'test')} of the table (Holm); the two groups of a feature "
+        "with two "
         "values are one test."
     )
 

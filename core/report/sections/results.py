@@ -26,7 +26,8 @@ from core.report.document import Block, Facts, Figure, Missing, Row, Section, Ta
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import endpoint, gaps, test_set, units
 from core.report.sections.methods import training_time
-from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, signed, times, told
+from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, signed, told
+from core.wording import counted, times
 
 _BAND_SAMPLES = 500
 PREVALENCES = (0.005, 0.01, 0.05)
@@ -383,7 +384,7 @@ def _breasts(material: Material) -> str:
     summary = None if material.shown is None else material.shown.levels.get("breast")
     if not isinstance(summary, Summary):
         return "a patient may have two"
-    return f"{summary.rows:,} breasts are of {summary.patients:,} patients"
+    return f"{counted(summary.rows, 'breast')} of {counted(summary.patients, 'patient')}"
 
 
 def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Table:
@@ -479,7 +480,8 @@ def openings(material: Material) -> Section:
         )
     blocks += [
         Warn(
-            f"On {change.when[:10]}, after {change.opened} openings, the threshold was chosen again ({change.rule}): "
+            f"On {change.when[:10]}, after {counted(change.opened, 'opening')}, the threshold was chosen again "
+            f"({change.rule}): "
             f"{change.before:.6f} became {change.after:.6f}. What follows was chosen with the test set in view."
         )
         for change in test.refrozen
@@ -489,7 +491,7 @@ def openings(material: Material) -> Section:
 
 
 def _results(count: int) -> str:
-    return "1 result on this set is" if count == 1 else f"{count} results on this set are"
+    return f"{counted(count, 'result')} on this set {'is' if count == 1 else 'are'}"
 
 
 def baselines(material: Material) -> Section:

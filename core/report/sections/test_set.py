@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.report.document import Block, Table, Text, Warn
-from core.report.words import times
 from core.runs.test_set.accesses import IMAGES, LABELS, PREPROCESS, RECIPE, SCORED
 from core.runs.test_set.models import seen_words
+from core.wording import times
 
 if TYPE_CHECKING:
     from core.report.material import Material

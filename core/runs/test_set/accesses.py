@@ -20,6 +20,7 @@ from core.files.untrusted import LARGE, parse_json, read_bytes, read_json
 from core.runs.status import read_status
 from core.runs.test_set.identity import TestSet, test_set_of
 from core.runs.test_set.provenance import read_entries
+from core.wording import times
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def access_counts(folder: Path) -> dict[str, int]:
 
 def counts_in_words(counts: dict[str, int]) -> str:
     """`2 times scored, once images shown`."""
-    return ", ".join(f"{KINDS[kind]} {'once' if times == 1 else f'{times} times'}" for kind, times in counts.items())
+    return ", ".join(f"{KINDS[kind]} {times(count)}" for kind, count in counts.items())
 
 
 def read_record(folder: Path) -> tuple[Access, ...]:

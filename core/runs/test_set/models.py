@@ -16,6 +16,7 @@ from typing import Any
 from core.errors import BadRun
 from core.runs.test_set.accesses import FILE, OPENING, SCORED, Access, accesses, holds, own_accesses, read_record, weights_of
 from core.runs.test_set.identity import all_test_sets, test_set_of
+from core.wording import counted
 
 _NAMED = 5
 
@@ -129,7 +130,7 @@ def seen_words(use: TestSetUse, patients: bool = True) -> list[str]:
 
 
 def _models_words(count: int) -> str:
-    return "1 other model" if count == 1 else f"{count} other models"
+    return counted(count, "other model")
 
 
 def _when(models: Sequence[SeenBy]) -> str:

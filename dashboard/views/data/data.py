@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
+from core.wording import counted
 from dashboard.cache.images import image_ref, look
 from dashboard.state import services, widgets
 from dashboard.ui import components, composition_table, image_components, test_set_access
@@ -77,7 +78,7 @@ def _no_data() -> None:
 def _cards(frame: pd.DataFrame) -> None:
     from core.data.identity import patients_known
 
-    patients = f"{frame['patient_id'].nunique():,} patients" if patients_known(frame) else "patients unknown"
+    patients = counted(frame["patient_id"].nunique(), "patient") if patients_known(frame) else "patients unknown"
     malignant = int((frame["label"] == "malignant").sum())
     share = malignant / len(frame) if len(frame) else 0.0
     splits = frame.loc[frame["split"] != "", "split"].value_counts()
@@ -288,7 +289,7 @@ def report(found: CheckReport, manifest: Path) -> None:
             st.warning(problem.message[:1].upper() + problem.message[1:] + ".", icon=":material/warning:")
             continue
         with st.container(border=True):
-            count = f"{len(problem.rows)} row{'s' if len(problem.rows) != 1 else ''}"
+            count = counted(len(problem.rows), "row")
             st.markdown(f"**{problem.kind.replace('_', ' ').capitalize()}** · {count}")
             st.text(problem.message if test_set_access.is_on(PAGE, manifest) else test_set_access.redacted(problem, manifest))
     if len(found.problems) > SHOWN:

@@ -31,7 +31,9 @@ Lower is better; chance alone gives an ECE above zero, so read it beside *what c
 **Slope** below 1: scores too extreme. **Intercept** below 0: scores too high on the whole.
 
 **Temperature** is one number that draws scores towards or away from 0.5; **logistic** also shifts them; **isotonic** makes
-steps. All are fitted on validation and then stay fixed. None changes the order of scores, so AUC and decisions stay the same.
+steps. All are fitted on validation and then stay fixed. Temperature and logistic keep the order of the scores. Isotonic gives
+all scores of a step the same probability, so an AUC of these probabilities may differ from that of the scores. AUC and
+decisions here are those of the scores as they come, whatever the calibration.
 """
 
 

@@ -13,6 +13,7 @@ import streamlit as st
 
 from core.errors import NotEnoughData
 from core.metrics import MIN_PATIENTS, Interval
+from core.wording import counted
 from dashboard.state import services
 from dashboard.ui import components
 from dashboard.ui.image_components import component
@@ -101,7 +102,7 @@ def screening(scene: Scene) -> None:
     components.figure(chart, "evaluate:predictive", alt="predictive values by prevalence", follow=follow)
     at = "its frozen threshold" if threshold == scene.frozen else f"the explored threshold {threshold:.3f}"
     alike = "patients" if scene.level == "patient" else scene.units
-    whose = f" of {summary.patients:,} patients" if scene.patients_known else ""
+    whose = f" of {counted(summary.patients, 'patient')}" if scene.patients_known else ""
     st.caption(
         f"The model at {at}: sensitivity and specificity as measured on these {summary.rows:,} {scene.units}"
         f"{whose}, the prevalence as you set it. That holds only where the {words.examined} resemble "

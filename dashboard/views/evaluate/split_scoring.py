@@ -10,7 +10,7 @@ import streamlit as st
 from core.evaluate.result import excluded_words
 from core.metrics import frozen_thresholds
 from core.runs.test_set.provenance import read_parent
-from core.wording import OPTIMISTIC, number, plain
+from core.wording import OPTIMISTIC, counted, number, plain, times
 from dashboard.cache import results
 from dashboard.ui import chance_notices, components, html_tables
 from dashboard.views.evaluate import access_list, endpoint, tables
@@ -49,7 +49,7 @@ def not_scored(run: Run, split: str) -> None:
                 access_list.table(run)
         else:
             st.markdown("## The validation set has not been scored yet", anchors=False)
-            st.markdown(f"Scores {images:,} images with the run's best model; its threshold is **{threshold}**.")
+            st.markdown(f"Scores {counted(images, 'image')} with the run's best model; its threshold is **{threshold}**.")
             if st.button("Score the validation set", type="primary", icon=":material/play_arrow:", key="evaluate:start"):
                 score(run, split)
 
@@ -103,8 +103,7 @@ def _inherited(run: Run, split: str) -> list[str]:
     parent = read_parent(run.path) if split == "test" else None
     if parent is None or not parent.opened:
         return []
-    times = "once" if parent.opened == 1 else f"{parent.opened} times"
-    return [f"{times} more before it was forked from {plain(parent.run)}"]
+    return [f"{times(parent.opened)} more before it was forked from {plain(parent.run)}"]
 
 
 def about(run: Run, found: Evaluation) -> None:
@@ -112,13 +111,12 @@ def about(run: Run, found: Evaluation) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.synthetic:
             st.badge("SYNTHETIC", color="orange", help="The demo set: a figure on it says nothing about real mammograms.")
-        whose = f" of {found.patients:,} patients" if results.patients_known(run) else ", of nobody that is known"
-        parts = [f"{found.images:,} images{whose}"]
+        whose = f" of {counted(found.patients, 'patient')}" if results.patients_known(run) else ", of nobody that is known"
+        parts = [f"{counted(found.images, 'image')}{whose}"]
         if found.excluded:
             parts.append(excluded_words(found.excluded))
-        times = "once" if found.opened == 1 else f"{found.opened} times"
         if found.split == "test":
-            parts.append(f"test set opened **{times}**, last {_day(found.last_opened)}")
+            parts.append(f"test set opened **{times(found.opened)}**, last {_day(found.last_opened)}")
         else:
             parts.append(f"scored {_day(found.last_opened)}, **{OPTIMISTIC}**")
         st.markdown(" · ".join(parts + _inherited(run, found.split)), width="stretch")

@@ -8,45 +8,18 @@ import streamlit as st
 
 from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
 from core.metrics import Interval
+from core.metrics.features import ALL, feature_title, feature_words, value_title
 from core.metrics.shortcuts import OF_PATIENT
-from core.wording import plain
+from core.wording import counted, plain
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables
 from dashboard.views.evaluate.context import Scene
 
 if TYPE_CHECKING:
+    from core.evaluate.further import FurtherColumn
     from core.evaluate.subgroup_tests import Tested
     from core.metrics import ShortcutAudit, Subgroup
 
-FEATURES = {
-    "view": "View",
-    "laterality": "Side",
-    "age": "Age",
-    "density": "Density",
-    "scanner": "Scanner",
-    "machine_id": "Scanner",
-    "site": "Site",
-    "site_id": "Site",
-    "manufacturer": "Manufacturer",
-    "implant": "Implant",
-    "origin": "Origin",
-    "source": "Source",
-    "format": "File format",
-    "finding": "Finding",
-    "abnormality": "Abnormality",
-    "abnormality_type": "Abnormality",
-    "lesion_type": "Lesion",
-    "invasive": "Invasive",
-    "height": "Image height",
-    "width": "Image width",
-    "bits": "Bits a pixel",
-    "inverted": "Stored inverted",
-    "burned_in": "Burned-in text or markers",
-    "folder": "Folder",
-    "images_of_patient": "Images of the patient",
-    "sides_of_patient": "Sides of the patient",
-    "all together": "All together",
-}
 SHOWN = {"auc": "ROC AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 GROUP_HELP = """
 **How to read it.** A dot with its line is a group's figure with its 95% interval; the shaded band is that of all images.
@@ -69,10 +42,6 @@ which learned where the model learned. 0.5 is chance.
 falls there, part of what it knew was the scanner or the age. Of numbers, and of all columns together, images share a fifth of
 the range only: what the metadata still tell within a fifth remains in that AUC.
 """
-
-
-def _name(feature: str) -> str:
-    return FEATURES.get(feature, feature.replace("_", " ").capitalize())
 
 
 # ---------------------------------------------------------------- subgroups
@@ -108,13 +77,14 @@ def subgroups(scene: Scene) -> None:
 def _finding(rows: tuple[Subgroup, ...]) -> str:
     tests = count_tests(rows)
     odd = [
-        f"{_name(row.feature)} {row.value} ({', '.join(each.name for each in differing(row))})"
+        f"{feature_title(row.feature)} {value_title(row.feature, row.value)} "
+        f"({', '.join(each.name for each in differing(row))})"
         for row in rows
         if differing(row)
     ]
     if not tests:
         return "No group has enough data to be tested against the others."
-    made = "1 test" if tests == 1 else f"{tests} tests"
+    made = counted(tests, "test")
     if odd:
         return f"**{', '.join(odd)}** differ{'s' if len(odd) == 1 else ''} from the others, adjusted for {made}."
     return f"No group is shown to differ from the others, adjusted for {made}."
@@ -123,7 +93,9 @@ def _finding(rows: tuple[Subgroup, ...]) -> str:
 def _forest(scene: Scene, rows: tuple[Subgroup, ...], shown: str) -> None:
     from core.plots import forest_figure
 
-    told = [(f"{_name(row.feature)}: {row.value}", _short(getattr(row, shown))) for row in rows]
+    told = [
+        (f"{feature_title(row.feature)}: {value_title(row.feature, row.value)}", _short(getattr(row, shown))) for row in rows
+    ]
     names: dict[str, int] = {}
     unique = []
     for name, figure in told:
@@ -154,13 +126,22 @@ def _table(rows: tuple[Subgroup, ...], shown: str, margin: float) -> None:
     for row in rows:
         if row.feature != feature:
             feature = row.feature
-            lines.append([_name(feature)])
+            lines.append([feature_title(feature)])
         counts = f"{row.images:,} / {row.malignant_images:,}"
         figure = getattr(row, shown)
         adjusted = {each.name.lower(): each.adjusted for each in comparisons(row)}
         p = adjusted.get(shown)
         told = figure.split(":")[0] if isinstance(figure, str) else figure
-        lines.append([row.value, counts, told, html_tables.p_value(p), _names(differing(row)), _names(equivalent(row, margin))])
+        lines.append(
+            [
+                value_title(row.feature, row.value),
+                counts,
+                told,
+                html_tables.p_value(p),
+                _names(differing(row)),
+                _names(equivalent(row, margin)),
+            ]
+        )
     html_tables.table(
         ["Group", "images / malignant", SHOWN[shown], "adjusted p", "differs in", f"equivalent in (±{margin:g})"], lines
     )
@@ -195,7 +176,7 @@ def shortcuts(scene: Scene) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         against = "" if audit.metadata is None else audit.metadata.sentence
-        st.markdown(f"{verdict(audit)} {plain(f'{against} {audit.of_patient}'.strip())}", width="stretch")
+        st.markdown(f"{verdict(audit)} {plain(f'{against} {audit.aside}'.strip())}", width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(SHORTCUT_HELP)
     left, right = html_tables.halves("shortcuts", (400, 480))
@@ -205,28 +186,45 @@ def shortcuts(scene: Scene) -> None:
         _audit_table(audit)
     notes = [] if scene.level == "image" else ["By images, whatever the level above."]
     if audit.left_out:
-        names = ", ".join(_name(name).lower() for name in audit.left_out)
+        names = ", ".join(feature_words(name) for name in audit.left_out)
         notes.append(f"Left out, since they are the same everywhere or name nearly every image apart: {names}.")
     if audit.learned_on:
-        how = f"metadata learned on the {audit.learned_on:,} training images"
+        how = f"metadata learned on {counted(audit.learned_on, 'training image')}"
     else:
-        how = f"metadata cross-validated in {audit.folds} folds with {scene.people} kept apart"
-    size = f"{audit.images:,} images of {audit.patients:,} patients" if scene.patients_known else f"{audit.images:,} images"
+        how = f"metadata cross-validated in {counted(audit.folds, 'fold')} with {scene.people} kept apart"
+    whose = f" of {counted(audit.patients, 'patient')}" if scene.patients_known else ""
+    size = f"{counted(audit.images, 'image')}{whose}"
     notes.append(f"{size}; {how}.")
     st.caption(" ".join(notes))
+    _further(scene.found.further)
+
+
+def _further(found: tuple[FurtherColumn, ...]) -> None:
+    """Every other column of the manifest: whether it was audited, as what, and why."""
+    if not found:
+        return
+    used = sum(bool(each.read) for each in found)
+    with st.expander(f"Further columns of the manifest: {used} audited, {len(found) - used} left out"):
+        st.markdown(
+            "Columns that MammoLab has no name for. What says how or where an image was made is audited; what was found or "
+            "decided about the case tells the label without being a shortcut. The settings `evaluation.numeric_columns` and "
+            "`evaluation.category_columns` count before these rules, and columns named there also make subgroups."
+        )
+        html_tables.table(["Column", "Read as", "Why"], [[each.name, each.read or "left out", each.why] for each in found])
 
 
 def verdict(audit: ShortcutAudit) -> str:
     """What the audit says, in words that do not go beyond the intervals."""
-    shown = [row for row in audit.features if row.feature not in OF_PATIENT]  # those are numbers that no image shows
+    # Not the numbers of a patient's images, which no image shows, nor what was found or decided about the case.
+    shown = [row for row in audit.features if row.feature not in (*OF_PATIENT, *audit.apart)]
     telling = [row for row in shown if isinstance(row.auc, Interval) and row.auc.low > 0.5]
     if not telling or not isinstance(audit.model, Interval):
-        words = "**No sign that scanner, age, view or text alone give the answer away** (all intervals include 0.5)."
+        words = "**No sign that metadata alone give the answer away** (all intervals include 0.5)."
         return f"{words} {_below(audit)}"
     strongest = max(telling, key=lambda row: row.auc.value if isinstance(row.auc, Interval) else 0.0)
     assert isinstance(strongest.auc, Interval)
-    everything = strongest.feature == "all together"
-    telling_apart = "All metadata together tell" if everything else f"{_name(strongest.feature)} alone tells"
+    everything = strongest.feature == ALL
+    telling_apart = "All metadata together tell" if everything else f"{feature_title(strongest.feature)} alone tells"
     it = "them" if everything else "it"
     words = f"**{telling_apart} the label** with an AUC of {strongest.auc:.2f}; the model has {audit.model:.2f}. "
     within = strongest.within
@@ -239,7 +237,7 @@ def verdict(audit: ShortcutAudit) -> str:
 
 def _below(audit: ShortcutAudit) -> str:
     """What tells the label the wrong way round."""
-    names = [_name(row.feature) for row in audit.features if isinstance(row.auc, Interval) and row.auc.high < 0.5]
+    names = [feature_title(row.feature) for row in audit.features if isinstance(row.auc, Interval) and row.auc.high < 0.5]
     if not names:
         return ""
     return (
@@ -250,7 +248,7 @@ def _below(audit: ShortcutAudit) -> str:
 def _bars(audit: ShortcutAudit) -> None:
     from core.plots import forest_figure
 
-    rows = [(_name(row.feature), _short(row.auc)) for row in audit.features]
+    rows = [(feature_title(row.feature), _short(row.auc)) for row in audit.features]
     second = [_short(row.within) for row in audit.features]
     chart = forest_figure(
         rows,
@@ -268,7 +266,7 @@ def _audit_table(audit: ShortcutAudit) -> None:
     lines: list[list[Interval | str | None]] = []
     for row in audit.features:
         pairs = f"{row.pairs:.0%}"
-        lines.append([_name(row.feature), row.auc, row.within, pairs])
+        lines.append([feature_title(row.feature), row.auc, row.within, pairs])
         if row.boosting is not None:
             lines.append(["with interactions (boosting)", row.boosting, None, ""])
     lines.append(["The model, all images", audit.model, None, ""])

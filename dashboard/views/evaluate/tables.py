@@ -10,7 +10,7 @@ import streamlit as st
 from core.errors import BadRun
 from core.files.untrusted import read_bytes
 from core.runs.test_set.accesses import LABELS
-from core.wording import duration
+from core.wording import counted, duration, times
 from dashboard.cache import results
 from dashboard.ui import components, html_tables, test_set_access
 from dashboard.views.evaluate.cases import explain, judged
@@ -38,7 +38,7 @@ def figures(scene: Scene) -> None:
     st.caption(
         f"At {made}, wherever the slider stands, by {scene.units}. "
         + (
-            f"Patients, never images, are resampled {summary.samples:,} times: {summary.patients:,} patients, "
+            f"Patients, never images, are resampled {times(summary.samples)}: {counted(summary.patients, 'patient')}, "
             f"{summary.malignant_patients:,} with a malignant and {summary.benign_patients:,} with a benign {summary.level}."
             if scene.patients_known
             else f"Images are resampled {summary.samples:,} times: whose they are is not known, intervals may be narrow."

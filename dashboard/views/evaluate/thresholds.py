@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import NotEnoughData
 from core.metrics import Interval, ThresholdRule
-from core.wording import number
+from core.wording import number, times
 from dashboard.cache import results
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables
@@ -112,9 +112,9 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
             st.badge("This is what is in use", icon=":material/lock:")
         elif opened:
             with st.popover("Use it all the same", icon=":material/warning:"):
-                times = "once" if opened == 1 else f"{opened} times"
                 st.markdown(
-                    f"The test set of this run has been opened **{times}**. A threshold chosen now is chosen with it in view: "
+                    f"The test set of this run has been opened **{times(opened)}**. A threshold chosen now is chosen with it "
+                    "in view: "
                     "its test figures are no longer unbiased. If you continue, this is recorded and printed in the report."
                 )
                 sure = st.checkbox("I understand; record it", key="evaluate:reopen")

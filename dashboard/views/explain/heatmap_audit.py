@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.errors import LabError
 from core.runs.test_set.accesses import HEATMAPS
-from core.wording import plain
+from core.wording import counted, plain
 from dashboard.access.paths import require_allowed
 from dashboard.cache import images, results
 from dashboard.state import services, widgets
@@ -166,7 +166,7 @@ def told(run: Run, found: HeatmapAudit) -> None:
         if found.external:
             st.badge("EXTERNAL", color="blue", help="Another data set than the run's own.")
         left_out = f" · {len(found.excluded)} left out" if found.excluded else ""
-        st.markdown(f"{found.images:,} images of {found.patients:,} patients{left_out}", width="stretch")
+        st.markdown(f"{counted(found.images, 'image')} of {counted(found.patients, 'patient')}{left_out}", width="stretch")
     if run.model_card().get("weights_sha256", "") != found.weights_sha256:
         st.warning("The run's model has changed since this audit (it trained on). Audit again.")
     methods = [method.method for method in found.methods]
@@ -219,7 +219,7 @@ def curves(method: MethodAudit) -> None:
         with column:
             st.markdown(f"## {title}", anchors=False)
             if figure is not None:
-                st.caption(f"{figure.images} images of {figure.patients} patients. {_better(kind)}")
+                st.caption(f"{counted(figure.images, 'image')} of {counted(figure.patients, 'patient')}. {_better(kind)}")
             components.figure(perturbation_figure(kind, lines), f"audit:{kind}", alt=f"{kind} curves")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
-from core.wording import number, plain
+from core.wording import counted, number, plain
 from dashboard.state import services
 from dashboard.state.run_states import state_of
 from dashboard.ui import components
@@ -72,7 +72,7 @@ def _data_card() -> Metric:
         return Metric("Data set", "not readable", services.display_path(path))
     if counts is None:
         return Metric("Data set", "being read …", services.display_path(path))
-    return Metric("Data set", f"{counts.images:,} images", f"{counts.patient_words}, {counts.malignant:,} malignant")
+    return Metric("Data set", counted(counts.images, "image"), f"{counts.patient_words}, {counts.malignant:,} malignant")
 
 
 def _runs_card(total: int, trained: int) -> Metric:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.wording import OPTIMISTIC, duration, plain
+from core.wording import OPTIMISTIC, counted, duration, plain
 from dashboard.cache import results
 from dashboard.state import services, widgets
 from dashboard.state.run_states import LAUNCHERS
@@ -276,7 +276,7 @@ def several(runs: list[Run]) -> None:
     """Curves over each other, figures with intervals, and the settings in which they differ."""
     import pandas as pd
 
-    st.markdown(f"## {len(runs)} runs side by side", anchors=False)
+    st.markdown(f"## {counted(len(runs), 'run')} side by side", anchors=False)
     if not run_table.same_validation(runs):
         st.warning(
             "These runs were not validated on the same images: their validation figures do not compare.",

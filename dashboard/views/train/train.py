@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.errors import LabError
 from core.files.untrusted import irregular
-from core.wording import OPTIMISTIC, duration, number, plain
+from core.wording import OPTIMISTIC, counted, duration, number, plain
 from dashboard.cache import results
 from dashboard.state import services, widgets
 from dashboard.state.run_states import LAUNCHERS, state_of
@@ -116,7 +116,9 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
     for message in followed.warnings[-5:]:
         st.warning(message, icon=":material/warning:")
     if followed.excluded:
-        with st.expander(f"{followed.excluded} images were left out because they cannot be read"):
+        with st.expander(
+            f"{counted(followed.excluded, 'image')} {'was' if followed.excluded == 1 else 'were'} left out: could not be used"
+        ):
             st.dataframe([{"image": path, "reason": reason} for path, reason in run.excluded().items()], hide_index=True)
 
 
@@ -232,7 +234,7 @@ def outcome(run: Run, status: Status) -> None:
         if status.problem:
             components.show_error(f"This run's folder is damaged: {status.problem}")
         elif status.state == "done":
-            finished = f"Finished after {status.epoch} epochs.{reason}{best}{figure}"
+            finished = f"Finished after {counted(status.epoch, 'epoch')}.{reason}{best}{figure}"
             if chance:  # a green box would say that there is something to use
                 st.info(finished, icon=":material/flag:")
             else:
@@ -240,12 +242,17 @@ def outcome(run: Run, status: Status) -> None:
         elif status.state == "stopped":
             if "best model" in reason.lower():  # it has named the epoch already
                 best, figure = "", figure and f" {_title(status)} on validation: {number(best_value(run, status))}."
-            st.info(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{figure}", icon=":material/stop_circle:")
+            st.info(
+                f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{figure}",
+                icon=":material/stop_circle:",
+            )
         elif status.state == "failed":
             usable = f"{best}{figure} It can still be used." if has_model else ""
             components.show_error(f"The training failed. {_sentence(status.reason)}{usable}")
         elif status.state == "interrupted":
-            st.warning(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{figure}", icon=":material/warning:")
+            st.warning(
+                f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{figure}", icon=":material/warning:"
+            )
         else:
             st.info(f"Nobody trains this run.{reason}", icon=":material/hourglass_empty:")
     with buttons:

@@ -133,7 +133,7 @@ def test_two_runs_are_compared_in_pairs(lab: Path, capsys: pytest.CaptureFixture
     capsys.readouterr()
     assert main(["compare", "one", "two", "--level", "breast"]) == 0
     out = capsys.readouterr().out
-    assert "28 images in both" in out and "14 breast rows of 14 patients" in out and "paired test of the AUCs" in out
+    assert "28 images in both" in out and "14 breasts of 14 patients" in out and "paired test of the AUCs" in out
     assert main(["compare", "one", "two", "--margin", "0.05"]) == 0
     assert "the runs are equivalent: the whole interval lies within ±0.05" in capsys.readouterr().out
     assert main(["compare", "one", "two", "--margin", "0"]) != 0

@@ -69,14 +69,14 @@ def test_splits_below_the_labels_are_used(tmp_path: Path, train: str) -> None:
 def test_images_outside_the_split_folders_are_a_warning(tmp_path: Path) -> None:
     for name in ("benign/train/1", "malignant/train/2", "benign/3"):
         picture(tmp_path / f"{name}.png")
-    assert said(imported(tmp_path), "warning: 1 images are in no split folder")
+    assert said(imported(tmp_path), "warning: 1 image is in no split folder")
 
 
 def test_a_split_below_another_split_is_a_warning(tmp_path: Path) -> None:
     picture(tmp_path / "train" / "benign" / "test" / "1.png")
     picture(tmp_path / "train" / "malignant" / "2.png")
     report = imported(tmp_path)
-    assert set(report.frame["split"]) == {"train"} and said(report, "warning: 1 images", "the outer one was taken")
+    assert set(report.frame["split"]) == {"train"} and said(report, "warning: 1 image is in", "the outer one was taken")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_images_without_a_label_are_left_out_by_name(tmp_path: Path) -> None:
     report = imported(tmp_path)
     assert [Path(path).name for path, _ in report.rejected] == ["4.png", "3.png"]
     assert all("in no folder that names a label" in reason for _, reason in report.rejected)
-    assert said(report, "warning: 2 images lie beside the label folders") and said(report, "no images: labels.csv")
+    assert said(report, "warning: 2 images lie beside the label folders") and said(report, "no image: labels.csv")
 
 
 def test_folders_that_are_left_alone_are_counted(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_an_image_with_any_malignant_row_is_malignant(folder: Path, order: tuple
     assert report.rejected == [
         ("t.csv line 4", f"the same image as line 2: one row per image, which is malignant because line {line} is")
     ]
-    assert said(report, "1 images have several rows", "1 of them have malignant and other rows")
+    assert said(report, "1 image has several rows", "1 of them have malignant and other rows")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")

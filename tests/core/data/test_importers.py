@@ -144,7 +144,7 @@ def test_folder_leaves_out_what_lies_in_folders_of_both_labels(tmp_path: Path) -
             "p0.png: the folder malignant says malignant, benign in it says benign. Move it to the folder of its label",
         )
     ]
-    assert said(report, "warning: 1 files lie in a folder of one label inside a folder of the other")
+    assert said(report, "warning: 1 file lies in a folder of one label inside a folder of the other")
 
 
 def test_folder_takes_the_patient_of_dicom_headers_as_a_pseudonym(tmp_path: Path) -> None:
@@ -299,10 +299,10 @@ def test_csv_without_patients_looks_at_pattern_header_and_name(tmp_path: Path) -
     table.write_text("file,label\ns-17_x.png,0\nP1_L_CC.png,1\nscan.png,0\nd.dcm,1\n", encoding="utf-8")
     report = import_data("csv", table, patient_pattern=r"s-(\d+)")
     rows = by_name(report)
-    assert rows["s-17_x.png"]["patient_id"] == "17" and said(report, "1 images: patient from patient_pattern")
+    assert rows["s-17_x.png"]["patient_id"] == "17" and said(report, "1 image: patient from patient_pattern")
     assert (rows["P1_L_CC.png"]["patient_id"], rows["P1_L_CC.png"]["view"]) == ("P1", "CC")
     assert rows["d.dcm"]["patient_id"] == pseudonym("999") and rows["d.dcm"]["laterality"] == "R"
-    assert rows["scan.png"]["patient_id"].endswith("scan") and said(report, "1 images: no patient known")
+    assert rows["scan.png"]["patient_id"].endswith("scan") and said(report, "1 image: no patient known")
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,8 @@ def test_a_column_that_the_settings_call_numeric_is_audited_as_a_number(run: Fak
     settings = EvaluationConfig(bootstrap_samples=100, numeric_columns=("thickness",))
     found = scored(run, settings=settings)
     assert "thickness" in found.columns and "thickness" in {row.feature for row in found.shortcuts.features}
-    assert "thickness" not in scored(run).columns
+    assert "thickness" in {row.feature for row in found.subgroups} and scored(run).subgroups
+    assert "thickness" not in {row.feature for row in scored(run).subgroups}
 
 
 def test_a_column_that_the_settings_call_a_category_is_audited_as_one(run: FakeRun) -> None:

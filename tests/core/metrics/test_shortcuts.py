@@ -177,9 +177,9 @@ def test_an_audit_is_plain_json_without_nan() -> None:
 
 
 def test_only_columns_that_are_there_are_audited() -> None:
-    frame = pd.DataFrame(columns=["path", "label", "view", "age", "vendor", "score"])
+    frame = pd.DataFrame(columns=["path", "label", "view", "age", "paddle", "score"])
     assert columns_for_audit(frame) == ["age", "view"]
-    assert columns_for_audit(frame, ["vendor", "age", "none"]) == ["age", "view", "vendor"]
+    assert columns_for_audit(frame, ["paddle", "age", "none"]) == ["age", "view", "paddle"]
 
 
 def test_what_the_training_images_teach_is_asked_of_the_others() -> None:
@@ -281,3 +281,66 @@ def test_a_column_that_is_constant_where_it_is_scored_is_left_out(taught: bool) 
     varied = metadata.assign(implant=np.where(np.arange(len(metadata)) % 2, "no", "yes"))
     audit = shortcut_audit(y, np.random.default_rng(1).random(y.size), groups, scored, training=(y, varied) if taught else None)
     assert "implant" in audit.left_out and "implant" not in [row.feature for row in audit.features]
+
+
+def tied_cohort(patients: int = 150) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.DataFrame]:
+    """Few different values, so that many images share a prediction and edges of fifths fall among them."""
+    random = np.random.default_rng(11)
+    groups = np.repeat(np.arange(patients), 4)
+    malignant = random.random(patients) < 0.4
+    frame = pd.DataFrame(
+        {
+            "scanner": np.where(random.random(patients) < 0.3 + 0.3 * malignant, "A", "B")[groups],
+            "site": np.array(["x", "y", "z"])[random.integers(0, 3, patients)][groups],
+            "age": np.round(random.normal(55 + 4 * malignant, 6) / 5)[groups] * 5,
+            "view": np.tile(["CC", "MLO"], 2 * patients),
+            "bits": np.where(random.random(patients) < 0.5, "12", "14")[groups],
+        }
+    )
+    scores = random.normal(size=groups.size) + 0.5 * malignant[groups]
+    return malignant[groups], np.round(scores, 1), groups, frame
+
+
+def same_audit(one: ShortcutAudit, other: ShortcutAudit) -> None:
+    """The same rows in the same order, the same pairs, and figures that differ by rounding of sums at most."""
+    assert [row.feature for row in one.features] == [row.feature for row in other.features]
+    for mine, theirs in zip(one.features, other.features, strict=True):
+        assert mine.pairs == theirs.pairs, mine.feature
+        for name in ("auc", "within", "boosting"):
+            a, b = getattr(mine, name), getattr(theirs, name)
+            if a is None or isinstance(a, str):
+                assert a == b
+            else:
+                assert [a.value, a.low, a.high] == pytest.approx([b.value, b.low, b.high], abs=1e-9), (mine.feature, name)
+    assert one.metadata is not None and other.metadata is not None
+    for name in ("difference", "added"):
+        a, b = getattr(one.metadata, name), getattr(other.metadata, name)
+        assert [a.value, a.low, a.high] == pytest.approx([b.value, b.low, b.high], abs=1e-7)
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_neither_the_order_of_columns_nor_that_of_rows_changes_the_audit(learned: bool) -> None:
+    y, s, groups, metadata = tied_cohort()
+    taught = groups < 75
+    y_taught, frame_taught = y[taught], metadata[taught]
+    y, s, groups, metadata = y[~taught], s[~taught], groups[~taught], metadata[~taught]
+
+    def audit(rows: np.ndarray, columns: list[str], taught_rows: np.ndarray) -> ShortcutAudit:
+        training = (y_taught[taught_rows], frame_taught.iloc[taught_rows][columns[::-1]]) if learned else None
+        return shortcut_audit(y[rows], s[rows], groups[rows], metadata.iloc[rows][columns], numeric=["age"], training=training)
+
+    names = list(metadata.columns)
+    first = audit(np.arange(y.size), names, np.arange(y_taught.size))
+    random = np.random.default_rng(5)
+    for _ in range(4):
+        rows, taught_rows = random.permutation(y.size), random.permutation(y_taught.size)
+        same_audit(first, audit(rows, list(random.permutation(names)), taught_rows))
+
+
+def test_images_that_are_alike_stay_in_one_fifth_where_the_middle_of_them_lies() -> None:
+    tied = pd.Series([*[1.0] * 30, 2.0, 3.0, *[4.0] * 40, *np.linspace(5, 6, 28)])
+    bands = strata_of(tied, numeric=True)
+    assert set(bands[:30]) == {0} and set(bands[32:72]) == {2}
+    assert bands[30] == bands[31] == 1 and set(bands[72:]) == {3, 4}
+    shuffled = tied.sample(frac=1, random_state=3)
+    assert (strata_of(shuffled, numeric=True) == bands[shuffled.index]).all()

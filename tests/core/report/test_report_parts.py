@@ -17,6 +17,7 @@ from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL, Curve, Figure, Reference
 from core.heatmap_audit.settings import AuditSettings
 from core.metrics import Interval, ShortcutAudit, auc
+from core.metrics.features import value_title
 from core.metrics.shortcuts import Shortcut
 from core.report import drawing, figures, gather, keep_notes, write_questions
 from core.report.material import read_material
@@ -25,7 +26,7 @@ from core.report.page import prose
 from core.report.precision import auc_standard_error, participants_needed
 from core.report.sections.checks import heatmap_audit, verdict, worrying
 from core.report.sections.closing import limits
-from core.report.words import told, value_title, years
+from core.report.words import told, years
 
 
 def interval(value: float, half: float = 0.05) -> Interval:

@@ -233,7 +233,7 @@ def test_tests_are_counted_as_they_were_adjusted_for(tmp_path: Path) -> None:
     ) == pytest.approx(min(1.0, 12 * smallest))
     text = text_of(gather(run, FakePredictor(run.card)))
     assert "in 12 tests, for which the p values are adjusted" in text and "adjusted for the 12 tests of the table" in text
-    assert "All groups of a feature at once (clustered Wald test" in text
+    assert "All groups of a feature at once (Wald test" in text
     assert "all other images whose value is known" in text and "Not in it: an unknown value" in text
 
 
@@ -316,6 +316,9 @@ def test_patients_that_may_be_written_in_two_ways_are_counted_and_not_named(tmp_
 def test_the_report_says_when_the_endpoint_was_declared_and_what_came_of_it(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     line = {"when": "2026-01-02T03:04:05+00:00", "metric": "auc", "level": "patient", "rule": run.card["threshold_rule"]}
+    scored(run, "val")
+    closed = section_text(gather(run, FakePredictor(run.card)), "performance")
+    assert "No primary endpoint has been declared yet. As long as the test set is closed, `python -m core endpoint" in closed
     scored(run, "test")
 
     def said(**changes: int) -> Document:
@@ -323,7 +326,9 @@ def test_the_report_says_when_the_endpoint_was_declared_and_what_came_of_it(tmp_
         return gather(run, FakePredictor(run.card))
 
     none = gather(run, FakePredictor(run.card))
-    assert "No primary endpoint was declared" in section_text(none, "performance")
+    late = section_text(none, "performance")
+    assert "No primary endpoint was declared before the test set was opened" in late and "declared afterwards" in late
+    assert "core endpoint" not in late
     assert "any of its figures may have been picked" in section_text(none, "limits")
     before = said()
     assert "declared on 2026-01-02 03:04 UTC, before the test set was opened: ROC AUC by patient. Result: 0." in section_text(
