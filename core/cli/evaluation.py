@@ -34,6 +34,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Figures with intervals for one split of a run."""
     from core.evaluate import evaluate as evaluate_run
     from core.evaluate import remake
+    from core.evaluate.headline import headline_aucs
 
     run = open_run(arguments.run)
     settings = _settings(run, arguments.set)
@@ -51,7 +52,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     use = _use(run) if arguments.split == "test" else None
     if arguments.json:
         models = {} if use is None else {"test_set_models": use if isinstance(use, str) else use.as_dict()}
-        print_json(evaluation.to_dict() | ({} if counts is None else {"test_accesses": counts}) | models)
+        units = {"headline_auc": {level: each.as_dict() for level, each in headline_aucs(evaluation).items()}}
+        print_json(evaluation.to_dict() | units | ({} if counts is None else {"test_accesses": counts}) | models)
     else:
         show(evaluation, full=arguments.full)
         if isinstance(counts, dict):
@@ -134,6 +136,7 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
     """Print an evaluation: figures of images, then a line for everything else; `full` prints every table."""
     from core.data.identity import patients_known
     from core.evaluate import excluded_words
+    from core.evaluate.headline import headline_aucs
     from core.metrics import Interval
 
     known = patients_known(evaluation.predictions)
@@ -142,6 +145,7 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
     )
     print(f"{printable(evaluation.run)}, {evaluation.split}: {counted(evaluation.images, 'image')}{whose}")
     print_table(evaluation.table_rows(), FIGURES)
+    units = headline_aucs(evaluation)
     for level in ("breast", "patient") if known else ():
         summary = evaluation.levels[level]
         if isinstance(summary, str):
@@ -149,6 +153,9 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
         else:
             figures = ", ".join(f"{name} {_cell(summary[name])}" for name in ("auc", "sensitivity", "specificity"))
             print(f"{level} level, {counted(summary.rows, level)} at their own threshold {summary.threshold:.3f}: {figures}")
+            print(f"  score of a {level}: {units[level].rule}")
+            if units[level].sentence:
+                print(f"  warning: {units[level].sentence}")
     for level, found in evaluation.uncertainty.items():
         if (known or level == "image") and not isinstance(found, str) and isinstance(found.threshold, Interval):
             print(

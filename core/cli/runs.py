@@ -50,7 +50,7 @@ def train(arguments: argparse.Namespace) -> int:
         print(f"{printable(run.path.as_posix())}: {status.state}{reason}")
         figures, _ = _headline(run)
         if figures["val_auc"] is not None:
-            print(f"validation AUC {with_limits(figures['val_auc'], figures['val_auc_interval'])}, {OPTIMISTIC}")
+            print(f"validation AUC of images {with_limits(figures['val_auc'], figures['val_auc_interval'])}, {OPTIMISTIC}")
         if chance := figures["chance"]:
             print(chance_words(chance))
     return 0 if status.state == "done" else STOPPED
@@ -111,9 +111,9 @@ def list_(arguments: argparse.Namespace) -> int:
                 )
                 for r in rows
             ],
-            ("run", "state", "epoch", "val AUC (optimistic)", "test AUC", "reason"),
+            ("run", "state", "epoch", "val AUC, images (optimistic)", "test AUC, images", "reason"),
         )
-        note(f"intervals are of 95 %. val: {OPTIMISTIC}")
+        note(f"AUCs are by image, not by breast or patient; intervals are of 95 %. val: {OPTIMISTIC}")
     return 0
 
 

@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
@@ -17,6 +16,7 @@ from core.errors import BadManifest, Leakage
 log = logging.getLogger(__name__)
 
 _NAMED = 5  # patients named in a message
+DRAWN = "split_drawn"  # in a frame's attrs: what assign_splits drew, and with what
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def assign_splits(frame: pd.DataFrame, val_fraction: float, test_fraction: float
     - Some rows have one: refused. Filling the gaps would quietly change somebody's split.
 
     The result depends on the patients, their images' number and labels, the fractions and the seed, never on row order.
-    What was decided stands in `frame.attrs["notes"]` (list of sentences) and in the log.
+    What was decided stands in `frame.attrs["notes"]` (list of sentences) and in the log; what was drawn, with the seed and the
+    fractions, in `frame.attrs[DRAWN]`, which a later call that finds the splits made leaves there.
 
     Raises:
         BadManifest: some rows have a split and others none; or a class cannot be had in every split.
@@ -56,6 +57,7 @@ def assign_splits(frame: pd.DataFrame, val_fraction: float, test_fraction: float
     if empty.all():
         shares = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
         result["split"] = _split(frame, {name: share for name, share in shares.items() if share > 0}, seed)
+        result.attrs[DRAWN] = {"how": "drawn", "seed": seed, "val_fraction": val_fraction, "test_fraction": test_fraction}
         notes.append(f"the split was made here: by patient, stratified by label, seed {seed}")
     elif empty.any():
         row = int(empty.argmax())
@@ -72,32 +74,13 @@ def assign_splits(frame: pd.DataFrame, val_fraction: float, test_fraction: float
         for position, split in zip(train.nonzero()[0], made, strict=True):
             splits[position] = split
         result["split"] = pd.Series(splits, index=frame.index, dtype="str")
+        result.attrs[DRAWN] = {"how": "validation drawn", "seed": seed, "val_fraction": val_fraction}
         notes.append(f"the manifest has no val: {moved} of {int(train.sum())} train images became val, by patient, seed {seed}")
     for note in notes:
         log.info(note)
     doubts = patient_doubts(result["patient_id"].astype("str").to_list(), result["split"].astype("str").to_list())
     result.attrs["notes"] = [*notes, *(doubt.message for doubt in doubts)]
     return result
-
-
-def split_origin(
-    frame: pd.DataFrame, val_fraction: float, test_fraction: float, seed: int
-) -> Literal["drawn", "validation drawn", "given"]:
-    """Where the splits of a run's manifest come from, found out by drawing again, which gives the same patients each time.
-
-    "drawn": all of it is what `assign_splits` draws; "validation drawn": validation is what it draws of train and validation,
-    beside a test set that was given; "given": neither.
-    """
-    own = frame["split"].astype("str")
-    rest = frame[own != "test"]
-    try:
-        drawn = assign_splits(frame.assign(split=""), val_fraction, test_fraction, seed)["split"]
-        if (drawn.to_numpy() == own.to_numpy()).all():
-            return "drawn"
-        again = assign_splits(rest.assign(split="train"), val_fraction, test_fraction, seed)["split"]
-        return "validation drawn" if (again.to_numpy() == own[rest.index].to_numpy()).all() else "given"
-    except BadManifest:  # it could not have been drawn
-        return "given"
 
 
 def leaking_patients(frame: pd.DataFrame) -> dict[str, list[str]]:

@@ -22,8 +22,8 @@ import pandas as pd
 
 from core.data.identity import patients_known
 from core.evaluate.metadata import KNOWN, LESIONS, OF_FILE, RESERVED
-from core.metrics.metadata_model import STRATA, names_everything, numbers_of
-from core.metrics.subgroups import UNKNOWN, categories
+from core.metrics.metadata_model import names_everything
+from core.metrics.subgroups import STRATA, UNKNOWN, categories, numbers_of
 
 if TYPE_CHECKING:
     from core.config.schema import EvaluationConfig

@@ -5,20 +5,21 @@ many breasts as every other, since means of unequal sets differ in more than the
 
 - one breast of each patient, drawn at random: a malignant patient by any breast of hers;
 - the affected breast of each malignant patient against a random breast of each benign one;
-- two breasts of everybody: a patient with one is completed by the breast of a random benign patient.
+- two breasts of everybody: a patient with one is completed by the breast of a random benign patient;
+- one image of each patient, or of each breast, drawn at random: also as many images of everybody.
 
-The first two are not drawn but averaged over all draws there are, the third over a number of them. Such an AUC is the mean of a
-kernel over pairs of patients, and has DeLong's variance with that kernel in place of "ranks above", within the score limits of
-core.metrics.delong.
+All but the third are not drawn but averaged over all draws there are, the third over a number of them. Such an AUC is the mean
+of a kernel over pairs of patients, and has DeLong's variance with that kernel in place of "ranks above" (Obuchowski's for
+breasts, of which a patient has two), within the score limits of core.metrics.delong.
 
 Sources: DeLong, DeLong, Clarke-Pearson, Biometrics 1988;44:837. Obuchowski, Biometrics 1997;53:567.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -55,12 +56,18 @@ HIGHEST_IMAGE = "highest image"
 ONE_BREAST = "one random breast of each patient"
 AFFECTED = "affected breast against a random benign patient's breast"
 COMPLETED = "two breasts of everybody, missing ones from random benign patients"
+ONE_IMAGE = "one random image of each patient"
 
 
 def aggregation_rules(
-    predictions: pd.DataFrame, *, confidence: float = 0.95, draws: int = DRAWS, seed: int = 0
+    predictions: pd.DataFrame,
+    *,
+    confidence: float = 0.95,
+    draws: int = DRAWS,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
 ) -> tuple[Rule, ...]:
-    """The AUC by patient under each rule.
+    """The AUC by patient under each rule, or under those of these `names`.
 
     Args:
         predictions: columns patient_id, laterality, view, label, score of one split.
@@ -91,12 +98,33 @@ def aggregation_rules(
         return why_not("auc", of_class) or auc_interval(malignant, values, confidence=confidence)
 
     by_patient = predictions.groupby("patient_id", sort=True)["score"]
-    rules = [
-        Rule(MEAN, plain(by_patient.mean()), len(patients)),
-        Rule(HIGHEST_IMAGE, plain(by_patient.max()), len(patients)),
-    ]
+    found: dict[str, Callable[[], Interval | str]] = {
+        MEAN: lambda: plain(by_patient.mean()),
+        HIGHEST_IMAGE: lambda: plain(by_patient.max()),
+        ONE_IMAGE: lambda: one_image_auc(predictions, "patient", confidence),
+    }
     if no_sides:
-        return (*rules, *(Rule(name, no_sides, len(patients), name != HIGHEST_BREAST) for name in _BY_BREAST))
+        found |= dict.fromkeys(_BY_BREAST, lambda: no_sides)
+    else:
+        found |= _by_breast(predictions, patients, malignant, plain, told, draws, seed)
+    balanced = (ONE_BREAST, AFFECTED, COMPLETED, ONE_IMAGE)
+    return tuple(Rule(name, found[name](), len(patients), name in balanced) for name in _ALL if names is None or name in names)
+
+
+_BY_BREAST = (HIGHEST_BREAST, ONE_BREAST, AFFECTED, COMPLETED)
+_ALL = (MEAN, HIGHEST_BREAST, HIGHEST_IMAGE, ONE_BREAST, AFFECTED, COMPLETED, ONE_IMAGE)
+
+
+def _by_breast(
+    predictions: pd.DataFrame,
+    patients: pd.DataFrame,
+    malignant: NDArray[np.bool_],
+    plain: Callable[[pd.Series], Interval | str],
+    told: Callable[[Callable[[], tuple[Array, Array]]], Interval | str],
+    draws: int,
+    seed: int,
+) -> dict[str, Callable[[], Interval | str]]:
+    """The rules that need to know sides."""
     breasts = _breasts(predictions)
     own = {str(name): part for name, part in breasts.groupby("patient_id", sort=True)}
     order = patients["patient_id"].astype("str").to_numpy()
@@ -104,16 +132,43 @@ def aggregation_rules(
     well = [own[name] for name in order[~malignant]]
 
     affected = [part[part["malignant"]] for part in ill]
-    found = [
-        Rule(HIGHEST_BREAST, plain(breasts.groupby("patient_id")["views"].max()), len(patients)),
-        Rule(ONE_BREAST, told(lambda: _means(_Drawn.of(ill), _Drawn.of(well))), len(patients), True),
-        Rule(AFFECTED, told(lambda: _means(_Drawn.of(affected), _Drawn.of(well))), len(patients), True),
-        Rule(COMPLETED, told(lambda: _completed(ill, well, draws, seed)), len(patients), True),
-    ]
-    return (rules[0], found[0], rules[1], *found[1:])
+    return {
+        HIGHEST_BREAST: lambda: plain(breasts.groupby("patient_id")["views"].max()),
+        ONE_BREAST: lambda: told(lambda: _means(_Drawn.of(ill), _Drawn.of(well))),
+        AFFECTED: lambda: told(lambda: _means(_Drawn.of(affected), _Drawn.of(well))),
+        COMPLETED: lambda: told(lambda: _completed(ill, well, draws, seed)),
+    }
 
 
-_BY_BREAST = (HIGHEST_BREAST, ONE_BREAST, AFFECTED, COMPLETED)
+def one_image_auc(predictions: pd.DataFrame, level: Literal["breast", "patient"], confidence: float = 0.95) -> Interval | str:
+    """The AUC when each breast or patient enters with one of its images, drawn at random: the mean over all draws there are.
+
+    A breast or patient is malignant when any of its images is. Breasts of one patient count as hers, as in any other AUC.
+
+    Args:
+        predictions: columns patient_id, laterality, label, score of one split.
+
+    Returns: the AUC, or why there is none.
+    """
+    try:
+        units = at_level(predictions, level)
+    except NotEnoughData as error:
+        return str(error)
+    keys = ["patient_id", "laterality"] if level == "breast" else ["patient_id"]
+    malignant, groups = (units["label"] == "malignant").to_numpy(), units["patient_id"].to_numpy()
+    of_class = {name: np.unique(groups[rows]).size for name, rows in (("malignant", malignant), ("benign", ~malignant))}
+    if why := why_not("auc", of_class):
+        return why
+    parts = [part for _, part in predictions.groupby(keys, sort=True)]
+    ill, well = ([part for part, chosen in zip(parts, rows, strict=True) if chosen] for rows in (malignant, ~malignant))
+    above, below = _means(_Drawn.of(ill), _Drawn.of(well))
+    if level == "patient":
+        groups = np.arange(len(units))
+    ordered = np.concatenate([np.flatnonzero(malignant), np.flatnonzero(~malignant)])
+    try:
+        return _interval(above, below, confidence, groups[ordered], units["score"].to_numpy(np.float64)[ordered])
+    except NotEnoughData as error:
+        return str(error)
 
 
 def _breasts(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -203,18 +258,27 @@ def _completed(ill: list[pd.DataFrame], well: list[pd.DataFrame], draws: int, se
     return first, second
 
 
-def _interval(malignant: Array, benign: Array, confidence: float) -> Interval:
-    """Of the mean kernel, from its means by patient; each patient is of one class."""
+def _interval(
+    malignant: Array, benign: Array, confidence: float, groups: NDArray[Any] | None = None, scores: Array | None = None
+) -> Interval:
+    """Of the mean kernel, from its means by unit, the malignant units first.
+
+    Args:
+        groups: patient of each unit, in that order; None: each unit is a patient of its own.
+        scores: of the units, for how alike those of one patient are; None: no ties, as means over draws hardly have any.
+    """
     area = float(malignant.mean())
     count = malignant.size + benign.size
-    first, second = np.zeros(count), np.zeros(count)
-    first[: malignant.size] = (malignant - area) / malignant.size
-    second[malignant.size :] = (benign - area) / benign.size
     labels = np.arange(count) < malignant.size
-    opponents = np.where(labels, benign.size, malignant.size).astype(np.float64)
-    # One row a patient, and no ties: means over draws hardly have any.
-    design = design_of(
-        labels, np.arange(count, dtype=np.float64), Patients.of(np.arange(count)), np.zeros(count, np.int64), opponents
+    patients = Patients.of(np.arange(count) if groups is None else groups)
+    moved = np.concatenate([(malignant - area) / malignant.size, (benign - area) / benign.size])
+    first, second = (
+        np.bincount(patients.index, weights=np.where(rows, moved, 0.0), minlength=patients.count).astype(np.float64)
+        for rows in (labels, ~labels)
     )
-    parts = AucParts(area, first, second, malignant.size, benign.size, malignant.size * benign.size, design)
+    opponents = np.where(labels, benign.size, malignant.size).astype(np.float64)
+    ranked = np.arange(count, dtype=np.float64) if scores is None else scores
+    design = design_of(labels, ranked, patients, np.zeros(count, np.int64), opponents)
+    with_malignant, with_benign = (int(np.unique(patients.index[rows]).size) for rows in (labels, ~labels))
+    parts = AucParts(area, first, second, with_malignant, with_benign, malignant.size * benign.size, design)
     return interval_of(parts, count, confidence)

@@ -11,6 +11,7 @@ from core.metrics.thresholds import ThresholdRule
 
 Level = Literal["image", "breast", "patient"]
 LEVELS: tuple[Level, ...] = ("image", "breast", "patient")
+UNITS = {"image": "images", "breast": "breasts", "patient": "patients"}
 
 
 def at_level(predictions: pd.DataFrame, level: Level, combine: Literal["mean", "max"] = "mean") -> pd.DataFrame:

@@ -15,9 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.metrics.checks import Labels, Scores
-from core.metrics.subgroups import UNKNOWN, categories
+from core.metrics.subgroups import STRATA, categories, numbers_of
 
-STRATA = 5  # fewer different numbers than that, or as many, are categories
 # Rarer values share one column; more values than that are names, not categories.
 _MIN_IMAGES = 10
 _MAX_VALUES = 50
@@ -67,16 +66,6 @@ class Learner:
             inside = self.fold == number
             predicted[inside] = _fitted(taught[~inside], self.labels[~inside], asked[inside], kind, self.seed)
         return predicted
-
-
-def numbers_of(column: pd.Series) -> Scores | None:
-    """The column as float64, NaN where empty; None when it holds words or truth values."""
-    if column.dtype == bool:
-        return None
-    text = categories(column)
-    numbers = pd.to_numeric(pd.Series(np.where(text == UNKNOWN, "", text)), errors="coerce").to_numpy(dtype=np.float64)
-    known = text != UNKNOWN
-    return numbers if known.any() and np.isfinite(numbers[known]).all() else None
 
 
 def names_everything(counts: NDArray[np.int64]) -> bool:

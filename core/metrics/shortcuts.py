@@ -35,8 +35,8 @@ from core.metrics.checks import Labels, Scores, checked
 from core.metrics.delong import auc_parts, difference_of, interval_of
 from core.metrics.features import ALL, feature_title, feature_words
 from core.metrics.intervals import Interval, plain_figure, read_figure
-from core.metrics.metadata_model import STRATA, Learner, numbers_of
-from core.metrics.subgroups import categories
+from core.metrics.metadata_model import Learner
+from core.metrics.subgroups import STRATA, categories, numbers_of
 from core.metrics.summary import why_not
 
 _EDGE = 1e-6

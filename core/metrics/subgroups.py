@@ -37,6 +37,7 @@ _NOT_TESTED = "not tested"
 _FIGURES = ("auc", "sensitivity", "specificity", "difference", "sensitivity_difference", "specificity_difference")
 # The p value of each test, and where its adjusted one goes.
 _ADJUSTED = {"p": "adjusted", "sensitivity_p": "sensitivity_adjusted", "specificity_p": "specificity_adjusted"}
+STRATA = 5  # fewer different numbers than that, or as many, are categories
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,6 @@ def number_bands(column: pd.Series) -> pd.Series:
 
     A column of words, or of five different numbers or fewer, comes back as the text it is.
     """
-    from core.metrics.metadata_model import STRATA, numbers_of
-
     numbers, text = numbers_of(column), categories(column)
     known = np.array([]) if numbers is None else numbers[np.isfinite(numbers)]
     if numbers is None or np.unique(known).size <= STRATA:
@@ -290,3 +289,13 @@ def _sorting(value: str) -> tuple[int, float, str]:
         return (1, float(head), value)
     except ValueError:
         return (2, 0.0, value)
+
+
+def numbers_of(column: pd.Series) -> Scores | None:
+    """The column as float64, NaN where empty; None when it holds words or truth values."""
+    if column.dtype == bool:
+        return None
+    text = categories(column)
+    numbers = pd.to_numeric(pd.Series(np.where(text == UNKNOWN, "", text)), errors="coerce").to_numpy(dtype=np.float64)
+    known = text != UNKNOWN
+    return numbers if known.any() and np.isfinite(numbers[known]).all() else None

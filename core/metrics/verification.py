@@ -42,7 +42,8 @@ def verification_bounds(
 
     Args:
         y, s: labels and scores (n,).
-        unverified: (n,), whether nobody verified the label; counts for benign ones only.
+        unverified: (n,), whether nobody verified the label; counts for benign ones only. What counts as verified is the
+            caller's to say: core.evaluate.verified reads it from a manifest.
         threshold: scores at or above it are called malignant.
 
     Raises:

@@ -190,6 +190,20 @@ def _digest_of(header: bytes, tensors: memoryview) -> str:
     return SafetensorsFile(stream).weights_digest()
 
 
+def what_is_hashed(folder: Path, digest: str) -> str:
+    """What this `weights_sha256` of a card is a SHA-256 over: "over the tensors", "over the whole file" (an earlier version's),
+    or "of no weights that are here" where model.safetensors is missing, damaged or another.
+    """
+    try:
+        with _opened_weights(folder) as weights:
+            for words, found in (("over the tensors", weights.weights_digest), ("over the whole file", weights.file_digest)):
+                if found() == digest:
+                    return words
+    except BadRun:  # whoever loads the model says what is wrong
+        return "of no weights that are here"
+    return "of no weights that are here"
+
+
 def _matching_card(folder: Path, weights: SafetensorsFile) -> dict[str, Any]:
     """The card that names these weights: the current one, or one whose save was cut short after the weights' rename.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from core.data.splits import split_origin
 from core.evaluate import CalibrationReport
 from core.metrics import ShortcutAudit
 from core.report.material import Material
@@ -17,8 +16,10 @@ def partly(material: Material) -> dict[str, str]:
         for item in items:
             found[item] = f"{found[item]}; {why}" if item in found else why
 
-    data, rows, shown = material.config.data, material.rows, material.shown
-    if split_origin(rows, data.val_fraction, data.test_fraction, data.split_seed) != "drawn":
+    rows, shown, origin = material.rows, material.shown, material.split_origin
+    if isinstance(origin, str) or origin.how == "unknown":
+        note("how the sets were made is not recorded", "TRIPOD 12a", "CLAIM 19")
+    elif origin.how != "drawn":
         note("how the sets that the manifest gave were made is not known here", "TRIPOD 12a", "CLAIM 19")
     if not material.patients_known:
         note("no patient is known: the sets are disjoint by image only", "TRIPOD 12a", "CLAIM 19", "CLAIM 20")

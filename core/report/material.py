@@ -17,10 +17,13 @@ from core.data.identity import patients_known, without_patient
 from core.errors import BadRun
 from core.evaluate import Evaluation, read_evaluation
 from core.evaluate.endpoint import Declared, read_declared
+from core.evaluate.headline import headline_aucs
 from core.evaluate.result import REFUSED
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
+from core.metrics.headline_auc import HeadlineAuc
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
+from core.runs.split_origin import NOT_RECORDED, SplitOrigin, read_split_origin
 from core.runs.status import read_status
 from core.runs.test_set.accesses import Access, accesses
 from core.runs.test_set.models import TestSetUse, test_set_use
@@ -113,12 +116,25 @@ class Material:
             return str(error).replace(str(self.run.path), self.name)
 
     @cached_property
+    def headline_aucs(self) -> dict[str, HeadlineAuc]:
+        """The AUCs by breast and patient of what is shown, with their rules."""
+        return headline_aucs(self.shown) if self.shown is not None and self.patients_known else {}
+
+    @cached_property
     def use(self) -> TestSetUse | str:
         """Which models were scored on the test set; in words where a record is damaged."""
         try:
             return test_set_use(self.run.path)
         except BadRun as error:
             return str(error).replace(str(self.run.path), self.name).replace(str(self.run.path.parent), "the folder of runs")
+
+    @cached_property
+    def split_origin(self) -> SplitOrigin | str:
+        """Where the sets come from; in words where it was not recorded, or its record is damaged."""
+        try:
+            return read_split_origin(self.run.path) or NOT_RECORDED
+        except BadRun as error:
+            return str(error).replace(str(self.run.path), self.name)
 
     @cached_property
     def created(self) -> float | None:

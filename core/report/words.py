@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from core.runs.test_set.provenance import Parent
 
 LEVEL_TITLES = {"image": "Image level", "breast": "Breast level", "patient": "Patient level"}
-UNITS = {"image": "images", "breast": "breasts", "patient": "patients"}
 DASH = "–"
 # Ages above this one are told as one group: with a place and a year they may point to a person.
 OLDEST = 89

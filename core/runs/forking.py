@@ -12,6 +12,7 @@ from core.config import Config, dump_config, load_config
 from core.errors import BadRun, LabError
 from core.files.folders import write_text
 from core.runs.run import CONFIG, START, Run
+from core.runs.split_origin import inherit_split_origin
 from core.runs.test_set.access_log import inherit
 from core.runs.test_set.provenance import LONGEST, MOST, Parent, openings, write_parent
 
@@ -79,6 +80,7 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
         _link(Path(weights), child.path / START)
         own = chosen.model.model_copy(update={"weights": START})
         write_parent(child.path, parent)
+        inherit_split_origin(child.path, run.path)
         inherit(child.path, run.path)
         write_text(child.path / CONFIG, dump_config(child.config().model_copy(update={"model": own}), skip=("dashboard",)))
     except LabError:  # a fork that forgets what its test set was used for must not be

@@ -7,7 +7,7 @@ last.pt         see checkpoint.py
 model.safetensors, model.json   the best model so far (core.model.store)
 start.safetensors  the weights a fork begins with
 predictions/, excluded.csv, train.log, note.txt (what the user wrote about it)
-test_accesses.jsonl  see accesses.py
+test_accesses.jsonl  see accesses.py; split.json  see split_origin.py
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from core.runs.locks import EVALUATION as EVALUATION_LOCK
 from core.runs.locks import TRAINING, Timeout, take
 from core.runs.names import clean_name, default_names
 from core.runs.removal import is_link, require_nothing_foreign, require_removable
+from core.runs.split_origin import origin_of, write_split_origin
 from core.runs.status import Status, created_at, read_status, write_status
 from core.runs.test_set.access_log import adopt
 
@@ -109,6 +110,7 @@ class Run:
         try:
             draft.mkdir(parents=True)
             fill(draft, config, rows)
+            write_split_origin(draft, origin_of(rows, data))
             adopt(draft, root)
             return cls(settle(draft, names))
         except OSError as error:

@@ -272,6 +272,7 @@ def _rows(kept: Sequence[tuple[_File, Looked]], patients: Sequence[str]) -> tupl
             "split": file.split,
             "scanner": f"{meta.manufacturer} {meta.model_name}".strip(),
         }
+        row |= {"split_origin": "by the names of its folders"} if file.split else {}
         rows.append(row | ({"synthetic": True} if meta.synthetic else {}))
     return rows, rules
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ NONE = "none"  # switches a guessed column off
 # Columns that hold nothing personal and that the lab knows what to do with; others need `keep`.
 _KNOWN = (
     *("age", "density", "scanner", "birads", "implant", "biopsy", "synthetic", "manufacturer", "site"),
-    *("lesions", "lesion_circles", "lesion_masks", "dataset", "official_split"),
+    *("lesions", "lesion_circles", "lesion_masks", "dataset", "official_split", "split_origin"),
 )
 _LONGEST_PATH = 4_096  # characters; no system takes more
 _RESERVED = ("path", "label", "patient_id", "laterality", "view", "split", "content_hash")
@@ -86,6 +86,9 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
         (row.path, found.reason + nearby.hint(row.path)) for row, found in zip(merged.rows, looked, strict=True) if found.reason
     ]
     kept = [_completed(row, found) for row, found in zip(merged.rows, looked, strict=True) if not found.reason]
+    for row, _ in kept:
+        if row["split"]:
+            row.setdefault("split_origin", _split_origin(row, columns.of["split"]))
     notes = [
         *_two_level_notes([look for look in looked if not look.reason]),
         *(how, *table.notes, *columns.notes, *labels.notes(), *splits.notes, *kept_notes, *patient_notes, *merged.notes),
@@ -95,6 +98,12 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     ]
     lines = [(f"{source.name} line {line}", reason) for line, reason in rejected]
     return ImportReport(rows_to_frame([row for row, _ in kept]), notes, [*lines, *unread])
+
+
+def _split_origin(row: Mapping[str, Any], column: str) -> str:
+    """Where a row's split comes from, for the record of a run that trains on it."""
+    official = str(row.get("official_split", "")).strip().lower() in ("1", "true", "yes")
+    return f"{'the official split of the data set, ' if official else ''}by the column {column} of the imported table"
 
 
 def _is_header(fields: Sequence[str], options: Options) -> bool:

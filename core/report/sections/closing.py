@@ -16,6 +16,7 @@ from core.evaluate.result import left_words
 from core.evaluate.subgroup_tests import differing
 from core.metrics import CalibrationSummary, Interval, ShortcutAudit
 from core.metrics.features import feature_title, feature_words
+from core.model.store import what_is_hashed
 from core.report.document import Facts, Points, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerprint
 from core.report.sections import data, endpoint, test_set, units
@@ -119,7 +120,7 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
         found.append(said)
     if material.test is not None and (seen := test_set.seen_before(material)):
         found.append(seen)
-    found += units.unequal(material, evaluation.split)
+    found += units.headline_warnings(material)
     if evaluation.refrozen:
         found.append("The threshold was chosen again after the test set had been opened.")
     auc = evaluation.summary["auc"]
@@ -245,15 +246,27 @@ def _count(material: Material, split: str) -> str:
 def reproducibility(material: Material) -> Section:
     """Hashes, versions and how to make it again."""
     card, folder = material.card, material.run.path
+    digest = str(card.get("weights_sha256", DASH))
+    hashed = what_is_hashed(folder, digest)
+    whose = "images, patients, labels" if material.patients_known else "images, labels"
     hashes = (
-        ("Weights, SHA-256", f"`{card.get('weights_sha256', DASH)}`"),
-        ("Manifest of the run, SHA-256", f"`{sha256_of(folder / 'manifest.csv')}`"),
-        ("Configuration of the run, SHA-256", f"`{sha256_of(folder / 'config.yaml')}`"),
+        (f"Weights, SHA-256 {hashed}", f"`{digest}`"),
+        ("Manifest of the run, SHA-256 over manifest.csv", f"`{sha256_of(folder / 'manifest.csv')}`"),
+        ("Configuration of the run, SHA-256 over config.yaml", f"`{sha256_of(folder / 'config.yaml')}`"),
         *(
-            (f"Predictions, {SPLIT_WORDS[split]}, SHA-256", f"`{sha256_of(folder / 'predictions' / f'{split}.csv')}`")
+            (
+                f"Predictions, {SPLIT_WORDS[split]}, SHA-256 over {split}.csv",
+                f"`{sha256_of(folder / 'predictions' / f'{split}.csv')}`",
+            )
             for split in material.evaluations
         ),
-        *((f"Fingerprint of the {SPLIT_WORDS[split]} set", f"`{split_fingerprint(material.rows, split)}`") for split in SPLITS),
+        *(
+            (
+                f"Fingerprint of the {SPLIT_WORDS[split]} set: {whose}",
+                f"`{split_fingerprint(material.rows, split)}`",
+            )
+            for split in SPLITS
+        ),
         ("Recipe", f"`{card.get('recipe_hash', DASH)}`"),
     )
     versions = card.get("versions", {})
@@ -265,8 +278,9 @@ def reproducibility(material: Material) -> Section:
         "The model is specified by its weights (model.safetensors) and its card (model.json: architecture, recipe, "
         f"normalisation, threshold, calibration). {material.command('evaluate {run} --split test')} scores the "
         "same files again, which counts as an opening of the test set; with `--remake` it makes the figures again from the "
-        "stored scores, without one. The same run gives this report again, byte by byte. Versions are those that trained the "
-        "model."
+        "stored scores, without one. A hash over the tensors takes the name, type, shape and values of each, by name: equal "
+        "weights have equal hashes, whatever else is in the file. The same run gives this report again, byte by byte. Versions "
+        "are those that trained the model."
     )
     return Section("reproducibility", "Model specification and reproducibility", (Text(text), Facts(hashes), Facts(software)))
 

@@ -9,16 +9,16 @@ import pandas as pd
 
 from core.data import LABELS, SPLITS
 from core.data.identity import written_twice
-from core.data.splits import split_origin
 from core.evaluate import excluded_words
 from core.evaluate.result import left_words
+from core.evaluate.verified import readings
 from core.inspection.descriptions import recipe_facts
 from core.metrics.features import feature_title, value_title
+from core.metrics.levels import UNITS
 from core.report.document import Box, Facts, Flow, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
 from core.report.sections import gaps, units
-from core.report.sections.gaps import biopsied
-from core.report.words import DASH, UNITS, share, years
+from core.report.words import DASH, share, years
 from core.wording import counted, times
 
 _MOST_LEFT = 50
@@ -118,19 +118,28 @@ def outcome(material: Material) -> Section:
 
 
 def unverified(rows: pd.DataFrame) -> int | None:
-    """Images whose benign label no biopsy stands behind, as the manifest says; None where it does not. An empty cell is not
-    known, not "never biopsied".
+    """Images whose benign label no biopsy stands behind, as the manifest says (core.evaluate.verified); None where it does not.
+    A cell that is empty or not understood is not known, not "never biopsied".
     """
-    said = biopsied(rows)
+    said = readings(rows)
     return None if said is None else int(((rows["label"] == "benign") & (said == "no")).sum())
 
 
 def _verified(rows: pd.DataFrame) -> str:
-    count = unverified(rows)
-    if not count:
+    said = readings(rows)
+    if said is None:
         return ""
-    benign = int((rows["label"] == "benign").sum())
-    return f"By the manifest's column biopsy, {share(count, benign)} of the benign images were never biopsied."
+    benign = (rows["label"] == "benign").to_numpy()
+    counts = {state: int(((said == state).to_numpy() & benign).sum()) for state in ("no", "empty", "not understood")}
+    if not any(counts.values()):
+        return ""
+    parts = [f"{share(counts['no'], int(benign.sum()))} of the benign images were never biopsied"]
+    parts += (
+        [f"of {share(counts['empty'], int(benign.sum()))} the cell is empty, which says nothing"] if counts["empty"] else []
+    )
+    unread = counts["not understood"]
+    parts += [f"of {share(unread, int(benign.sum()))} it is not understood"] if unread else []
+    return f"By the manifest's column biopsy, {', '.join(parts)}."
 
 
 def _without_verdict(material: Material) -> str:
@@ -211,7 +220,7 @@ def partition(material: Material) -> Section:
         table_rows.append((SPLIT_WORDS[split], *people, f"{len(part):,}", *counts, f"`{fingerprint}`"))
     heads = (f"{label.capitalize()} images{' (patients)' if known else ''}" for label in LABELS)
     whose = "images, patients and labels" if known else "images and labels"
-    note = f"Fingerprint: SHA-256 of the set's {whose}. Runs with the same one used the same images."
+    note = f"Fingerprint: SHA-256 over the set's {whose}. Runs with the same one used the same images.{_both_labels(material)}"
     first = ("Set", "Patients", "Images") if known else ("Set", "Images")
     table = Table("Partition of the data.", (*first, *heads, "Fingerprint"), tuple(table_rows), note=note)
     how = Text(f"{_origin(material)} {uses}")
@@ -234,18 +243,10 @@ def doubtful_patients(material: Material) -> list[str]:
 
 
 def _origin(material: Material) -> str:
-    """Whether the split was given or drawn, found out from the run's own manifest, and the shares that came of it."""
-    data, rows = material.config.data, material.rows
+    """Where the sets come from, as it was recorded when the run was made, and the shares that came of it."""
+    rows, origin = material.rows, material.split_origin
     unit = "patients" if material.patients_known else "images"
-    found = split_origin(rows, data.val_fraction, data.test_fraction, data.split_seed)
-    drawn = f"drawn with seed {data.split_seed}, stratified by label"
-    said = {
-        "drawn": f"The manifest gave no split: {unit} were {drawn}, for shares of {data.val_fraction:.0%} (validation) and "
-        f"{data.test_fraction:.0%} (test) of the images.",
-        "validation drawn": f"The manifest gave the test set, which was kept; validation was {drawn}, for a share of "
-        f"{data.val_fraction:.0%} of the other images.",
-        "given": "The manifest gave all three sets, which were kept: they are not those that MammoLab would draw.",
-    }[found]
+    said = origin if isinstance(origin, str) else origin.words(unit)
     total = rows["patient_id"].nunique()
     shares = [
         f"{SPLIT_WORDS[split]} {rows.loc[rows['split'] == split, 'patient_id'].nunique() / total:.1%}" for split in SPLITS
@@ -340,8 +341,20 @@ def _characteristics(material: Material) -> Table:
         if name in rows.columns:
             table += _categories(name, sets, of_patients=known and name in _OF_PATIENTS)
     note = "Numbers are counts with shares of their set. Values that the manifest leaves empty are unknown."
+    note += _both_labels(material)
     heads = tuple(SPLIT_WORDS[split].capitalize() for split in SPLITS)
     return Table("Characteristics of the sets.", ("", *heads), tuple(table), note=note, small=True)
+
+
+def _both_labels(material: Material) -> str:
+    """That patients by the label of their images add up to more than all patients; "" where they do not."""
+    both = int((material.rows.groupby("patient_id")["label"].nunique() > 1).sum()) if material.patients_known else 0
+    if not both:
+        return ""
+    return (
+        f" {both:,} patient{' has' if both == 1 else 's have'} images of both labels and count{'s' if both == 1 else ''} under "
+        "each here; as a patient such a one is malignant."
+    )
 
 
 def _patients(part: pd.DataFrame, label: str) -> str:

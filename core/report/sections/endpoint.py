@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.report.document import Block, Text, Warn
 from core.report.material import Material
+from core.report.sections import units
 from core.report.words import told
 
 
@@ -19,7 +20,9 @@ def blocks(material: Material) -> list[Block]:
         command = material.command(f"endpoint {{run}} --metric auc --level {level}")
         return [Text(f"{declared.words} As long as the test set is closed, {command} declares one.")]
     found = declared.result(material.test)
-    reached = f" Result: {told(found)}." if not isinstance(found, str) else f" Result: none, {found}."
+    auc = material.headline_aucs.get(declared.endpoint.level) if declared.endpoint.metric == "auc" and material.test else None
+    how = f" ({auc.rule}{units.balanced_words(auc)})" if auc is not None else ""
+    reached = f" Result: {told(found)}{how}." if not isinstance(found, str) else f" Result: none, {found}."
     reason = f" Reason given: {declared.endpoint.reason.rstrip('.')}." if declared.endpoint.reason else ""
     other = declared.other_rule(material.test) if material.test is not None else ""
     said = f"{declared.words}{reason}{reached}{f' {other}' if other else ''}"

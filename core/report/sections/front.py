@@ -41,7 +41,7 @@ def _data(material: Material) -> str:
         part = rows[rows["split"] == split]
         malignant = int((part["label"] == "malignant").sum())
         size = size_of(len(part), part["patient_id"].nunique(), material.patients_known)
-        parts.append(f"{words} {size} ({malignant:,} malignant)")
+        parts.append(f"{words} {size} ({malignant:,} of the images malignant)")
     kind = "Computer-made images" if material.synthetic else "Mammograms"
     refused = sum(item.refused for item in material.left)
     left = f" {left_words(len(material.left) - refused, refused)}." if material.left else ""
@@ -94,7 +94,7 @@ def _results(material: Material) -> str:
     if isinstance(auc, str):
         sentences.append(f"The ROC AUC cannot be told: {auc}.")
     else:
-        sentences.append(f"ROC AUC {told(auc)} for images{_of_patients(evaluation) if material.patients_known else ''}.")
+        sentences.append(f"ROC AUC {told(auc)} for images{_of_patients(material, evaluation)}.")
     both = [
         f"{words} {told(figure)}"
         for words, figure in (("sensitivity", summary["sensitivity"]), ("specificity", summary["specificity"]))
@@ -105,11 +105,12 @@ def _results(material: Material) -> str:
     return " ".join(sentences)
 
 
-def _of_patients(evaluation: Evaluation) -> str:
-    patients = evaluation.levels.get("patient")
-    if isinstance(patients, Summary) and isinstance(patients["auc"], Interval):
-        return f" and {told(patients['auc'])} for patients"
-    return ""
+def _of_patients(material: Material, evaluation: Evaluation) -> str:
+    """By patient, with the rule, and the balanced one where sets of images are unequal."""
+    patients, found = evaluation.levels.get("patient"), material.headline_aucs.get("patient")
+    if found is None or not isinstance(patients, Summary) or not isinstance(patients["auc"], Interval):
+        return ""
+    return f" and {told(patients['auc'])} for patients ({found.rule}{units.balanced_words(found)})"
 
 
 def _conclusion(material: Material) -> str:
@@ -147,9 +148,14 @@ def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
         summary = evaluation.levels.get(level)
         if not isinstance(summary, Summary) or (level != "image" and not material.patients_known):
             continue
-        figure = summary[name]
-        if isinstance(figure, Interval):
-            tiles.append((f"{words}, {split}", f"{figure.value:.3f}", f"{summary.confidence:.0%} {bracket(figure)}"))
+        figure, found = summary[name], material.headline_aucs.get(level)
+        if not isinstance(figure, Interval):
+            continue
+        limits = f"{summary.confidence:.0%} {bracket(figure)}"
+        tiles.append((f"{words}, {split}", f"{figure.value:.3f}", f"{limits}, {found.rule}" if found else limits))
+        if found is not None and isinstance(found.balanced, Interval):
+            balanced = f"{summary.confidence:.0%} {bracket(found.balanced)}, {found.balanced_rule}"
+            tiles.append((f"{words}, balanced, {split}", f"{found.balanced.value:.3f}", balanced))
     return tuple(tiles)
 
 
@@ -189,7 +195,7 @@ def warnings(material: Material) -> tuple[str, ...]:
     if test is not None and (seen := test_set.seen_before(material)):
         found.append(seen)
     if material.shown is not None:
-        found += units.unequal(material, material.shown.split)
+        found += units.headline_warnings(material)
     return (*found, *test_set.warnings(material))
 
 

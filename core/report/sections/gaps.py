@@ -9,17 +9,20 @@ import pandas as pd
 from core.data import SPLITS
 from core.errors import NotEnoughData
 from core.evaluate.metadata import KNOWN, PLACES
-from core.metrics import at_level
+from core.evaluate.verified import Verification, verification_of
+from core.metrics import Level, Summary, at_level
 from core.metrics.features import feature_title, feature_words
+from core.metrics.levels import UNITS
 from core.metrics.verification import verification_bounds
 from core.report.document import Block, Table, Text
 from core.report.material import SPLIT_WORDS, Material
-from core.report.words import UNITS, share, signed
+from core.report.words import share, signed
 from core.wording import counted
 
 SITES = PLACES
 _MOST_SITES = 8
-_VERIFIED = ("1", "1.0", "true", "yes")
+_MOST_SPELLINGS = 20
+_LONGEST = 60  # characters of a cell
 
 
 def metadata_columns(rows: pd.DataFrame) -> list[str]:
@@ -73,53 +76,93 @@ def _names(columns: Sequence[str]) -> str:
     return ", ".join(feature_words(name) for name in columns)
 
 
-def biopsied(rows: pd.DataFrame) -> pd.Series | None:
-    """The manifest's column biopsy as "yes", "no" or "" (not known), a row an image; None where it says nothing at all."""
-    if "biopsy" not in rows.columns:
-        return None
-    text = rows["biopsy"].astype("object").where(rows["biopsy"].notna(), "").astype("str").str.strip().str.lower()
-    known = ~text.isin(("", "nan"))
-    if not known.any():
-        return None
-    return text.isin(_VERIFIED).map({True: "yes", False: "no"}).where(known, "")
-
-
 def verification_blocks(material: Material) -> list[Block]:
-    """Bounds of the figures if a share of the benign labels that no biopsy stands behind were missed cancers."""
+    """How the column biopsy was read, and bounds of the figures if a share of benign labels that nobody verified, or that
+    nobody says were verified, were missed cancers.
+    """
     evaluation = material.shown
-    said = biopsied(material.rows)
-    if evaluation is None or said is None:
+    if evaluation is None:
         return []
-    sure = said == "yes"
-    verified = set(material.rows.loc[sure, "path"].astype("str"))
-    frame = evaluation.predictions.assign(verified=[path in verified for path in evaluation.predictions["path"]])
-    level = "patient" if material.patients_known and not isinstance(evaluation.levels.get("patient"), str) else "image"
-    table = at_level(frame, level)  # type: ignore[arg-type]
-    keys = "patient_id" if level == "patient" else "path"
-    known = frame.groupby(keys)["verified"].any()
-    unverified = ~known.loc[table[keys]].to_numpy()
-    count = int((unverified & (table["label"] == "benign").to_numpy()).sum())
-    if not count:
+    by_patient = material.patients_known and isinstance(evaluation.levels.get("patient"), Summary)
+    level: Level = "patient" if by_patient else "image"
+    found, summary = verification_of(evaluation.predictions, material.rows, level), evaluation.levels[level]
+    if found is None or not isinstance(summary, Summary):
         return []
-    summary = evaluation.levels[level]
-    try:
-        threshold = summary.threshold  # type: ignore[union-attr]
-        found = verification_bounds(table["label"], table["score"], unverified, threshold)
-    except NotEnoughData as error:
-        return [Text(f"What unverified benign labels could do to the figures cannot be told: {error}")]
+    table = at_level(evaluation.predictions, level)
+    states = found.states.loc[table["patient_id" if level == "patient" else "path"]].to_numpy()
     unit, words = UNITS[level], SPLIT_WORDS[evaluation.split]
+    blocks: list[Block] = [Text(_counts(found, unit)), _spellings(found, words)]
+    unstated = found.count("not stated")
+    for count, unverified, caption, said in (
+        (
+            found.count("no"),
+            states == "no",
+            f"If unverified benign {unit} were missed cancers, {words} set.",
+            "are stated never to have been biopsied",
+        ),
+        (
+            unstated and found.count("no") + unstated,
+            states != "yes",
+            f"If benign {unit} that are not known to be verified were missed cancers, {words} set.",
+            "are stated never to have been biopsied, or not stated: how many of these were verified is not known",
+        ),
+    ):
+        if not count:
+            continue
+        try:
+            bounds = verification_bounds(table["label"], table["score"], unverified, summary.threshold)
+        except NotEnoughData as error:
+            blocks.append(Text(f"{caption.removesuffix('.')}: cannot be told. {error}"))
+            continue
+        rows = tuple(
+            (f"{each.share:.0%} ({each.missed})", *(_range(pair) for pair in (each.auc, each.sensitivity, each.specificity)))
+            for each in bounds
+        )
+        note = (
+            f"{count:,} of the {int(found.benign.sum()):,} benign {unit} {said}. From the worst case (the missed cancers have "
+            "the lowest scores) to the best (the highest). Bounds for these labels, without the chance of drawing others. How "
+            "many were missed only follow-up can say."
+        )
+        head = ("Missed cancers among them", "ROC AUC", "Sensitivity", "Specificity")
+        blocks.append(Table(caption, head, rows, note=note))
+    return blocks
+
+
+def _counts(found: Verification, unit: str) -> str:
+    """How many benign units are verified, stated not to be, or neither, and what that means."""
+    whole = int(found.benign.sum())
+    parts = [
+        f"{share(found.count(state), whole)} {words}"  # type: ignore[arg-type]
+        for state, words in (
+            ("yes", "verified by biopsy"),
+            ("no", "stated never to have been biopsied"),
+            ("not stated", "not stated"),
+        )
+    ]
+    which = (
+        " A breast counts as verified when an image of it is, a patient when each of her breasts is."
+        if found.level == "patient"
+        else ""
+    )
+    only = (
+        " No cell of the column says that there was no biopsy: it lists biopsied images only, and an empty cell may mean "
+        "either, so that nothing is taken for unverified on its account."
+        if found.lists_only_biopsies
+        else " An empty cell says nothing: it is not taken for unverified."
+    )
+    return f"Verification of the {whole:,} benign {unit}, by the manifest's column biopsy: {', '.join(parts)}.{which}{only}"
+
+
+def _spellings(found: Verification, words: str) -> Table:
     rows = tuple(
-        (f"{each.share:.0%} ({each.missed})", *(_range(pair) for pair in (each.auc, each.sensitivity, each.specificity)))
-        for each in found
+        (f"“{each.written[:_LONGEST]}”" if each.written else "empty", each.read_as, f"{each.benign:,}", f"{each.malignant:,}")
+        for each in found.spellings[:_MOST_SPELLINGS]
     )
-    note = (
-        f"{count:,} of the {int((table['label'] == 'benign').sum()):,} benign {unit} were never biopsied. From the worst case "
-        "(the missed cancers have the lowest scores) to the best (the highest). Bounds for these labels, without the chance of "
-        "drawing others. How many were missed only follow-up can say."
-        + (" A patient with any biopsied image counts as verified." if level == "patient" else "")
-    )
-    head = ("Missed cancers among the unverified", "ROC AUC", "Sensitivity", "Specificity")
-    return [Table(f"If unverified benign {unit} were missed cancers, {words} set.", head, rows, note=note)]
+    rest = len(found.spellings) - _MOST_SPELLINGS
+    more = f" {rest} rarer spellings are not shown." if rest > 0 else ""
+    note = f"What is not understood counts as not stated.{more}"
+    head = ("Cell", "Read as", "Benign images", "Malignant images")
+    return Table(f"How the cells of the column biopsy were read, {words} set.", head, rows, note=note, small=True)
 
 
 def _range(pair: tuple[float, float]) -> str:

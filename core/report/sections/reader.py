@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from core.evaluate.reader import ReaderComparison, compare_reader
 from core.metrics import LEVELS, Summary
-from core.report.document import Block, Section, Table, Text
+from core.metrics.levels import UNITS
+from core.report.document import Block, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
-from core.report.words import LEVEL_TITLES, UNITS, told
+from core.report.words import LEVEL_TITLES, told
+
+_MOST_UNREAD = 20
+_LONGEST = 60  # characters of a value
 
 
 def reader(material: Material) -> Section:
@@ -25,8 +29,30 @@ def reader(material: Material) -> Section:
             blocks.append(Text(f"{LEVEL_TITLES[level]}, not told: {found}."))
         else:
             compared.append(found)
-    tables: list[Block] = [_comparison(compared, words), _points(compared[-1], words)] if compared else []
+    tables: list[Block] = []
+    if compared:
+        tables = [*_sentences(compared), _comparison(compared, words), *_unread(compared[0]), _points(compared[-1], words)]
     return Section("reader", title, (*tables, *blocks))
+
+
+def _sentences(compared: list[ReaderComparison]) -> list[Block]:
+    """By level, what the test shows and on which rows; then why the reader is favoured."""
+    said = [f"{LEVEL_TITLES[each.level]}: {_lower(each.verdict)}, {each.paired_on}." for each in compared]
+    return [*map(Text, said), Warn(f"{compared[0].caution[:1].upper()}{compared[0].caution[1:]}.")]
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _unread(found: ReaderComparison) -> list[Block]:
+    """What stands in the reader's column and is no rating."""
+    if not found.unread:
+        return []
+    rows = tuple((f"“{each.value[:_LONGEST]}”", f"{each.images:,}", each.reason) for each in found.unread[:_MOST_UNREAD])
+    more = f" The {_MOST_UNREAD} most frequent of {len(found.unread):,} values." if len(found.unread) > _MOST_UNREAD else ""
+    caption = f"Values of the column {found.column} that were not taken for a rating.{more}"
+    return [Table(caption, ("Value", "Images", "Reason"), rows, words=frozenset({2}), small=True)]
 
 
 def _comparison(compared: list[ReaderComparison], words: str) -> Table:
@@ -41,20 +67,21 @@ def _comparison(compared: list[ReaderComparison], words: str) -> Table:
     )
     note = (
         f"Reader: column {compared[0].column} of the manifest; of several images the most suspicious rating. Difference: model "
-        "minus reader on the same rows, in a paired test, clustered by patient; the tests of several levels are "
-        "not adjusted for one another. Rows without a rating are left out, and may be others in kind. Where readings decided "
-        "who was biopsied, the reader is favoured: a cancer that nobody suspected is rarely found. A difference that is not "
-        "shown is no equivalence."
+        "minus reader in a paired test, clustered by patient, on images, breasts and patients with a rating for every image: "
+        "both have the same images behind every score. The tests of several levels are not adjusted for one another. Those "
+        "without complete ratings are left out, and may be others in kind. A difference that is not shown is no equivalence."
     )
-    head = ("Level", "Rated", "Reader, ROC AUC", "Model, ROC AUC", "Difference", "p")
+    head = ("Level", "Compared", "Reader, ROC AUC", "Model, ROC AUC", "Difference", "p")
     return Table(f"Model and reader on the {words} set.", head, rows, note=note)
 
 
 def _points(found: ReaderComparison, words: str) -> Table:
-    rows = tuple(
-        (f"{point.rating} or more suspicious", f"{point.called:,}", told(point.sensitivity), told(point.specificity))
-        for point in found.points
-    )
-    note = "The reader's points on the ROC plane. BI-RADS 0 (more images wanted) stands between 3 and 4; 6 is left out."
-    head = ("Called malignant from", "Called", "Sensitivity", "Specificity")
+    rows = tuple((point.words, f"{point.called:,}", told(point.sensitivity), told(point.specificity)) for point in found.points)
+    note = "The reader's points on the ROC plane. Of several images the most suspicious rating counts."
+    if found.categories:
+        note += (
+            " BI-RADS 0 (incomplete: more images are wanted, a recall) stands between 3 and 4, 4 without a letter with 4A; 6 "
+            "(the cancer was known) is no assessment."
+        )
+    head = ("Called malignant", "Number called", "Sensitivity", "Specificity")
     return Table(f"The reader's operating points, {words} {UNITS[found.level]}.", head, rows, note=note)

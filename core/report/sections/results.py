@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from core.evaluate import AGAIN, CalibrationReport, DecisionTable, Evaluation
 from core.evaluate.baselines import known
-from core.evaluate.result import REFUSED
 from core.metrics import (
     LEVELS,
     TITLES,
@@ -21,12 +18,14 @@ from core.metrics import (
     roc_band,
     square_and_add,
 )
+from core.metrics.levels import UNITS
 from core.report import figures
 from core.report.document import Block, Facts, Figure, Missing, Row, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import endpoint, gaps, test_set, units
 from core.report.sections.methods import training_time
-from core.report.words import DASH, LEVEL_TITLES, UNITS, counts_of, missing_figures, signed, told
+from core.report.sections.worst_case import worst_case_blocks
+from core.report.words import DASH, LEVEL_TITLES, counts_of, missing_figures, signed, told
 from core.wording import counted, times
 
 _BAND_SAMPLES = 500
@@ -79,10 +78,12 @@ def performance(material: Material) -> Section:
     if evaluation is None:
         return Section("performance", "Model performance", tuple(blocks))
     blocks += [Text(_intro(material)), *endpoint.blocks(material), _table(material)]
+    blocks += [Text(said)] if (said := units.rules_words(material)) else []
+    blocks += map(Warn, units.headline_warnings(material))
     for split, found in material.evaluations.items():
         lines = missing_figures(levels_of(material, found))
         blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in lines]
-    blocks += _worst_case(material, evaluation)
+    blocks += worst_case_blocks(material, evaluation)
     blocks += _threshold(material, evaluation)
     blocks += units.aggregation_blocks(material)
     blocks += gaps.verification_blocks(material)
@@ -132,28 +133,6 @@ def _table(material: Material) -> Table:
     )
     caption = f"Performance with {confidence:.0%} intervals."
     return Table(caption, ("Figure", *(heading for heading, _ in columns)), tuple(rows), note=note)
-
-
-def _worst_case(material: Material, evaluation: Evaluation) -> list[Block]:
-    """Sensitivity and specificity of images where each refused one counts as an error: the figures leave these out."""
-    refused = Counter(item.label for item in evaluation.excluded if item.kind == REFUSED)
-    if not refused:
-        return []
-    summary, counts = evaluation.summary, evaluation.summary.counts
-    rows = []
-    for name, label, right, wrong in (
-        ("Sensitivity", "malignant", counts.tp, counts.fn),
-        ("Specificity", "benign", counts.tn, counts.fp),
-    ):
-        scored, more = right + wrong, refused[label]
-        if isinstance(summary[name.lower()], Interval):
-            worst = f"{right / (scored + more):.3f} ({right:,} of {scored + more:,})"
-            rows.append((name, f"{right / scored:.3f} ({right:,} of {scored:,})", f"{more:,}", worst))
-    if not rows:
-        return []
-    head = ("Figure, images", "Without the refused", "Refused", "Each refused one an error")
-    caption = f"Worst case of the images that were refused a verdict, {SPLIT_WORDS[evaluation.split]} set."
-    return [Table(caption, head, tuple(rows), note="A refused image gets no verdict: somebody must look at it without one.")]
 
 
 def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:

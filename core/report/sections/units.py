@@ -6,6 +6,7 @@ from core.data import SPLITS
 from core.metrics import Summary
 from core.metrics.aggregation import DRAWS, aggregation_rules
 from core.metrics.composition import TITLES, Association, associations, composition, composition_warnings
+from core.metrics.headline_auc import HeadlineAuc
 from core.report.document import Block, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
 from core.report.words import DASH, share, told
@@ -37,6 +38,32 @@ def unequal(material: Material, split: str = "") -> list[str]:
     rows = material.rows if not split else material.rows[material.rows["split"] == split]
     names = {name: f"{words} set" for name, words in SPLIT_WORDS.items()}
     return [f"{line[:1].upper()}{line[1:]}." for line in composition_warnings(associations(rows), names)]
+
+
+def balanced_words(found: HeadlineAuc) -> str:
+    """`; balanced, with one random image of each patient, 0.633 [0.57, 0.69]`; "" where nothing is unequal."""
+    if not found.unequal:
+        return ""
+    if isinstance(found.balanced, str):
+        return f"; a balanced AUC cannot be told: {found.balanced}"
+    return f"; balanced, {found.balanced_rule}: {told(found.balanced)}"
+
+
+def headline_warnings(material: Material) -> list[str]:
+    """Why the AUCs by breast and patient differ from the balanced ones; of unequal sets also where there is no such AUC."""
+    found = [each.sentence for each in material.headline_aucs.values() if each.sentence]
+    if (
+        "patient" not in {level for level, each in material.headline_aucs.items() if each.sentence}
+        and material.shown is not None
+    ):
+        found += unequal(material, material.shown.split)
+    return [f"{line[:1].upper()}{line[1:].rstrip('.')}." for line in found]
+
+
+def rules_words(material: Material) -> str:
+    """The rule behind the score of a breast and a patient, with the balanced AUC where there is one."""
+    said = [f"{level}s: {each.rule}{balanced_words(each)}" for level, each in material.headline_aucs.items()]
+    return f"Score of one unit: {'; '.join(said)}." if said else ""
 
 
 def _told(found: tuple[Association, ...], split: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import streamlit as st
 
+from core.metrics.levels import UNITS
 from dashboard.cache import results
 from dashboard.state import services
 
@@ -24,7 +25,6 @@ T = TypeVar("T")
 
 SPLITS = {"val": "Validation", "test": "Test"}
 LEVELS = {"image": "Image", "breast": "Breast", "patient": "Patient"}
-UNITS = {"image": "images", "breast": "breasts", "patient": "patients"}
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def studio(scene: Scene) -> None:
     """The threshold and everything below it; only this runs again when the slider has moved or another part is chosen."""
     components.require_there(scene.run)
     threshold_slider.dial(scene)
+    threshold_slider.about_units(scene)
     with st.container(key="evaluate_parts", horizontal=True, vertical_alignment="center"):
         part = parts.choose()
     with components.errors_shown():

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from core.wording import plain
 from dashboard.ui import components, html_tables
 from dashboard.views.evaluate.context import Scene, once
+
+if TYPE_CHECKING:
+    from core.evaluate.reader import ReaderComparison
 
 
 def reader(scene: Scene) -> None:
@@ -24,17 +29,15 @@ def reader(scene: Scene) -> None:
             found or "The manifest has no reader's assessment: a column birads, or reader with numbers.", icon=":material/info:"
         )
         return
-    apart = found.difference.low > 0 or found.difference.high < 0
-    better = "model" if found.difference.value > 0 else "reader"
-    words = f"**The {better} ranks them better**" if apart else "**No difference is shown**, which is no equivalence"
     p = f"{'' if found.p < 0.001 else '= '}{html_tables.p_value(found.p)}"
     st.markdown(
-        f"{words}: model {found.model}, reader {found.reader}, model minus reader {found.difference:+.3f} (p {p}), "
-        f"paired on {found.rows:,} of {found.total:,} {scene.units} with a rating (column {plain(found.column)})."
+        f"**{found.verdict}**: model {found.model}, reader {found.reader}, model minus reader {found.difference:+.3f} (p {p}), "
+        f"{found.paired_on} (column {plain(found.column)}). {found.caution[:1].upper()}{found.caution[1:]}."
     )
+    _unread(found)
     left, right = html_tables.halves("reader")
     points = [
-        (point.rating, point.sensitivity.value, point.specificity.value)
+        (point.short, point.words, point.sensitivity.value, point.specificity.value)
         for point in found.points
         if isinstance(point.sensitivity, Interval) and isinstance(point.specificity, Interval)
     ]
@@ -45,13 +48,23 @@ def reader(scene: Scene) -> None:
             reader_figure(found.curve, points), "evaluate:reader", alt="the model's ROC curve and the reader's points"
         )
     with right:
-        rows = [
-            [f"{point.rating} or more suspicious", f"{point.called:,}", point.sensitivity, point.specificity]
-            for point in found.points
-        ]
-        html_tables.table(["Reader calls malignant from", "Called", "Sensitivity", "Specificity"], rows, stacked=True)
-    st.caption(
-        "The curve is of the rows with a rating. BI-RADS 0 (more images wanted) stands between 3 and 4; 6 is left out. Of "
-        "several images the most suspicious rating counts. Where readings decided who was biopsied, the reader is favoured: a "
-        "cancer that nobody suspected is rarely found."
+        rows = [[point.words, f"{point.called:,}", point.sensitivity, point.specificity] for point in found.points]
+        html_tables.table(["Called malignant by the reader", "Number called", "Sensitivity", "Specificity"], rows, stacked=True)
+    order = (
+        " BI-RADS 0 (incomplete: more images are wanted, a recall) stands between 3 and 4, 4 without a letter with 4A; 6 (the "
+        "cancer was known) is no assessment."
+        if found.categories
+        else ""
     )
+    st.caption(f"The curve is of what is compared. Of several images the most suspicious rating counts.{order}")
+
+
+def _unread(found: ReaderComparison) -> None:
+    """What stands in the reader's column and is no rating."""
+    if not found.unread:
+        return
+    images = sum(each.images for each in found.unread)
+    with st.expander(f"Values that were not taken for a rating: {len(found.unread)}, of {images:,} images"):
+        html_tables.table(
+            ["Value", "Images", "Reason"], [[each.value[:60], f"{each.images:,}", each.reason] for each in found.unread[:50]]
+        )

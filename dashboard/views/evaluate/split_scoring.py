@@ -9,12 +9,13 @@ import streamlit as st
 
 from core.evaluate.result import excluded_words
 from core.metrics import frozen_thresholds
+from core.metrics.levels import UNITS
 from core.runs.test_set.provenance import read_parent
 from core.wording import OPTIMISTIC, counted, number, plain, times
 from dashboard.cache import results
 from dashboard.ui import chance_notices, components, html_tables
 from dashboard.views.evaluate import access_list, endpoint, tables
-from dashboard.views.evaluate.context import SPLITS, UNITS
+from dashboard.views.evaluate.context import SPLITS
 
 if TYPE_CHECKING:
     from core.errors import LabError

@@ -17,6 +17,7 @@ from dashboard.ui.image_components import component
 from dashboard.views.evaluate.context import Scene, once
 
 if TYPE_CHECKING:
+    from core.metrics.headline_auc import HeadlineAuc
     from core.metrics.sweep import Shares
 
 KEY = "evaluate:dial"
@@ -86,7 +87,8 @@ def steps(scene: Scene) -> dict[str, Any]:
             "lows": [area.low] if isinstance(area, Interval) else None,
             "highs": [area.high] if isinstance(area, Interval) else None,
             "note": "" if fixed else area,
-        }
+        },
+        *_balanced(scene),
     ]
     for name, (title, help) in SHARES.items():
         shares: Shares = getattr(found, name)
@@ -110,6 +112,49 @@ def steps(scene: Scene) -> dict[str, Any]:
         }
     )
     return {"grid": found.thresholds.tolist(), "frozen": frozen, "cards": cards}
+
+
+def _balanced(scene: Scene) -> list[dict[str, Any]]:
+    """The card beside the AUC of breasts or patients, where these are made of unequal sets of images."""
+    found = headline(scene)
+    if found is None or not found.unequal:
+        return []
+    area = found.balanced
+    return [
+        {
+            "name": "balanced",
+            "title": "ROC AUC, balanced",
+            "help": f"With {found.balanced_rule}, so that no class has more images or sides. No threshold moves it.",
+            "values": [area.value if isinstance(area, Interval) else None],
+            "lows": [area.low] if isinstance(area, Interval) else None,
+            "highs": [area.high] if isinstance(area, Interval) else None,
+            "note": area if isinstance(area, str) else "",
+        }
+    ]
+
+
+def headline(scene: Scene) -> HeadlineAuc | None:
+    """The rule behind the AUC of breasts or patients, and the balanced one; None for images, or where nobody is known."""
+    from core.metrics.headline_auc import headline_auc
+
+    if scene.level == "image" or not scene.patients_known:
+        return None
+    summary = scene.summary
+    return once(
+        "headline",
+        scene,
+        lambda: headline_auc(scene.found.predictions, summary.level, summary["auc"], summary.confidence),  # type: ignore[arg-type]
+    )
+
+
+def about_units(scene: Scene) -> None:
+    """Below the cards: how one score is made of several images, and why the balanced AUC differs."""
+    found = headline(scene)
+    if found is None:
+        return
+    if found.sentence:
+        st.warning(f"{found.sentence[:1].upper()}{found.sentence[1:]}.", icon=":material/warning:")
+    st.caption(f"Score of a {scene.level}: {found.rule}.")
 
 
 def _note(scene: Scene, name: str) -> str:

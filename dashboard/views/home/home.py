@@ -105,7 +105,7 @@ def training_now() -> None:
                 value = followed.figure_of_epoch(name)
                 if value is not None:
                     title = METRICS.get(name, name)
-                    st.markdown(f"{title} {number(value)} on validation (optimistic) after epoch {status.epoch}")
+                    st.markdown(f"{title} {number(value)} on validation images (optimistic) after epoch {status.epoch}")
                 if st.button("Watch it", icon=":material/monitoring:", key=f"home:watch:{run.name}"):
                     results.watch_run(run)
                     st.switch_page(components.PAGES["train"])

@@ -232,7 +232,9 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
 
     table: list[dict[str, str]] = []
     columns = {run.name: row(run) for run in runs}
-    table.append({"Figure": f"{VALIDATION} · ROC AUC"} | {name: figure_text(each.validation) for name, each in columns.items()})
+    table.append(
+        {"Figure": f"{VALIDATION} · ROC AUC, images"} | {name: figure_text(each.validation) for name, each in columns.items()}
+    )
     for split, title in (("val", VALIDATION), ("test", "Test")):
         found = {}
         for run in runs:
@@ -250,7 +252,7 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
             for each in columns:
                 figure = found[each][name] if each in found else None
                 cells[each] = figure_text(_figure(figure)) if isinstance(figure, Interval) else "–"
-            table.append({"Figure": f"{title} · {words}"} | cells)
+            table.append({"Figure": f"{title} · {words}, images"} | cells)
     return table
 
 

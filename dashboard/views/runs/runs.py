@@ -86,14 +86,18 @@ def table() -> None:
             "Input size": st.column_config.TextColumn(help="Height × width of what the model sees, in pixels."),
             "Duration": st.column_config.TextColumn(help="From its first start to its end; pauses count."),
             "Validation AUC": st.column_config.TextColumn(
+                "Validation AUC, images",
                 width=INTERVAL,
-                help=f"ROC AUC of the kept model on its validation images, with its 95 % interval; {OPTIMISTIC}.",
+                help=f"ROC AUC by image of the kept model on its validation images, with its 95 % interval; {OPTIMISTIC}.",
             ),
             "Better than chance": st.column_config.TextColumn(
                 help="Whether its validation scores show that; the note says why not.",
             ),
             "Test AUC": st.column_config.TextColumn(
-                width=INTERVAL, help="Of the last evaluation on the test set, with its 95 % interval."
+                "Test AUC, images",
+                width=INTERVAL,
+                help="ROC AUC by image of the last evaluation on the test set, with its 95 % interval. Evaluate has it by "
+                "breast and by patient, with the rule that makes one score of several images.",
             ),
             "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", width=150),
             "State detail": st.column_config.TextColumn(width="medium"),

@@ -39,6 +39,26 @@ def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path,
         assert f"net benefit per {level}, " in out and f"calibration by {level}, predicting the prevalence: Brier" in out
 
 
+def test_aucs_by_breast_and_patient_stand_with_their_rule_and_the_balanced_one(
+    lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = lab / "checkpoints" / "one" / "manifest.csv"
+    rows = read_manifest(manifest)
+    # Malignant patients come with one image, benign ones with one of each side: the count tells the label.
+    rows = rows[(rows["label"] == "benign") | (rows["view"] == "CC")].reset_index(drop=True)
+    rows.loc[(rows["label"] == "benign") & (rows["view"] == "MLO"), "laterality"] = "R"
+    write_manifest(rows, manifest)
+    assert main(["evaluate", "one", "--split", "test", "--yes"]) == 0
+    text = capsys.readouterr().out
+    assert "score of a patient: mean of image scores over 1 to 2 images a patient" in text
+    assert "score of a breast: mean of image scores over 1 image a breast" in text
+    assert "warning: malignant patients have fewer images and sides" in text and "the AUC is " in text
+    assert main(["evaluate", "one", "--split", "test", "--remake", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["headline_auc"]
+    assert found["patient"]["balanced_rule"].startswith("two breasts of everybody") and "balanced" not in found["breast"]
+    assert 0 <= found["patient"]["balanced"]["low"] <= found["patient"]["balanced"]["value"]
+
+
 def test_resamples_are_set_and_what_is_frozen_is_not(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "one", "--split", "val", "--set", "evaluation.bootstrap_samples=123", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["levels"]["image"]["samples"] == 123

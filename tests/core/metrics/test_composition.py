@@ -7,7 +7,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from core.metrics.aggregation import AFFECTED, COMPLETED, HIGHEST_BREAST, HIGHEST_IMAGE, MEAN, ONE_BREAST, aggregation_rules
+from core.metrics.aggregation import (
+    AFFECTED,
+    COMPLETED,
+    HIGHEST_BREAST,
+    HIGHEST_IMAGE,
+    MEAN,
+    ONE_BREAST,
+    ONE_IMAGE,
+    aggregation_rules,
+)
 from core.metrics.composition import associations, composition, composition_warnings
 
 
@@ -111,5 +120,5 @@ def test_a_model_that_knows_only_how_many_images_there_are_is_found_out_by_the_b
 
 def test_unknown_sides_leave_the_rules_without_breasts() -> None:
     rules = aggregation_rules(a_set().assign(laterality=""))
-    assert [rule.name for rule in rules if not isinstance(rule.auc, str)] == [MEAN, HIGHEST_IMAGE]
+    assert [rule.name for rule in rules if not isinstance(rule.auc, str)] == [MEAN, HIGHEST_IMAGE, ONE_IMAGE]
     assert all("laterality" in rule.auc for rule in rules if isinstance(rule.auc, str))

@@ -18,6 +18,7 @@ from core.errors import BadRun
 from core.files import atomic
 from core.model import Classifier, build_model, has_model, load_model, read_card, save_model, update_card
 from core.model.safetensors_file import SafetensorsFile
+from core.model.store import what_is_hashed
 
 CONFIG = ModelConfig(options={"width": 8})
 
@@ -99,6 +100,14 @@ def test_the_hash_is_of_names_types_shapes_and_values_and_of_nothing_else(tmp_pa
         plain | {"a": torch.tensor([0, 1])},
     ]
     assert len({digest(tensors) for tensors in (plain, *others)}) == 5
+
+
+def test_what_a_hash_is_over_is_found_out_from_the_weights(tmp_path: Path) -> None:
+    digest = save_model(tmp_path, _model(0), _card())["weights_sha256"]
+    assert what_is_hashed(tmp_path, digest) == "over the tensors"
+    whole = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    assert what_is_hashed(tmp_path, whole) == "over the whole file"
+    assert what_is_hashed(tmp_path, "0" * 64) == what_is_hashed(tmp_path / "none", digest) == "of no weights that are here"
 
 
 def test_a_model_of_an_earlier_version_keeps_the_hash_of_its_file(tmp_path: Path) -> None:

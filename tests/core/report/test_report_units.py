@@ -22,10 +22,11 @@ from core.report import figures, gather
 from core.report.document import Document, Section, Table, Warn
 from core.report.material import read_material
 from core.report.sections.checks import subgroups
-from core.report.sections.data import missing, unverified
+from core.report.sections.data import missing, partition, unverified
 from core.report.sections.methods import evaluation_methods, training
 from core.report.sections.results import calibration, performance
 from core.report.words import share, told
+from core.runs.split_origin import NOT_RECORDED, origin_of, write_split_origin
 
 
 @pytest.fixture(autouse=True)
@@ -72,14 +73,18 @@ def test_images_and_sides_of_patients_stand_by_set_and_label_with_a_warning_wher
     table = tables(document)["Images and sides of patients by label."]
     assert ("test", "malignant", "7", "7", "1 (1 to 1)", "0 (0.0%)", "7 (100.0%)", "0 (0.0%)") in table.rows
     assert ("test", "benign", "7", "14", "2 (2 to 2)", "7 (100.0%)", "0 (0.0%)", "0 (0.0%)") in table.rows
-    assert "Malignant patients have fewer images (test set: AUC 1.000" in warned(document)
-    assert any("Malignant patients have fewer images" in line for line in document.warnings)
+    assert "which alone tells the label (AUC: number of images 1.000" in warned(document)
+    (line,) = (line for line in document.warnings if "Malignant patients have fewer images" in line)
+    assert "balanced (two breasts of everybody" in line and "the AUC is " in line
+    assert any(name == "AUC, patients, balanced, test" for name, _, _ in document.headline)
+    rules = section_text(document, "performance")
+    assert "patients: mean of image scores over 1 to 2 images a patient (median 1.5); balanced, two breasts" in rules
 
 
 def test_the_rule_that_combines_images_is_varied(one_sided: FakeRun) -> None:
     table = tables(gather(one_sided, FakePredictor(one_sided.card)))["Sensitivity of the AUC by patient to the rule, test set."]
-    assert [row[0].split(" ")[0] for row in table.rows] == ["mean", "highest", "highest", "one", "affected", "two"]
-    assert sum(row[1] == "yes" for row in table.rows) == 3 and all("[" in row[2] for row in table.rows)
+    assert [row[0].split(" ")[0] for row in table.rows] == ["mean", "highest", "highest", "one", "affected", "two", "one"]
+    assert sum(row[1] == "yes" for row in table.rows) == 4 and all("[" in row[2] for row in table.rows)
 
 
 def test_equal_patients_are_not_warned_of(tmp_path: Path) -> None:
@@ -187,21 +192,39 @@ def section_text(document: Document, name: str) -> str:
     return "\n".join(text for block in section.blocks for text in _words(block))
 
 
-def test_the_report_says_whether_the_split_was_given_or_drawn(tmp_path: Path) -> None:
+def test_where_the_sets_come_from_is_said_as_recorded_and_never_guessed(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    assert "gave all three sets, which were kept" in section_text(gather(run, FakePredictor(run.card)), "partition")
-    data = run.config().data
-    rows = assign_splits(run.manifest().assign(split=""), data.val_fraction, data.test_fraction, data.split_seed)
+    data, rows = run.config().data, run.manifest()
+
+    def said() -> str:
+        return section_text(gather(run, FakePredictor(run.card)), "partition")
+
+    assert NOT_RECORDED in said()
+    drawn = assign_splits(rows.assign(split=""), data.val_fraction, data.test_fraction, data.split_seed)
+    change(run, drawn)
+    assert NOT_RECORDED in said()  # also where drawing again would give the same sets
+    write_split_origin(run.path, origin_of(drawn, data))
+    text = said()
+    assert f"The manifest gave no split: patients were drawn by MammoLab with seed {data.split_seed}" in text
+    shares = [f"{drawn.loc[drawn['split'] == name, 'patient_id'].nunique() / 30:.1%}" for name in ("train", "val", "test")]
+    assert f"Shares of patients: training {shares[0]}, validation {shares[1]}, test {shares[2]}." in text
+    write_split_origin(run.path, origin_of(rows, data))
+    assert "gave all three sets (in its column split; how that was made is not recorded), which were kept" in said()
+    (run.path / "split.json").write_text("{", encoding="utf-8")
+    assert "damaged" in said()
+
+
+def test_tables_say_where_patients_by_label_add_up_to_more_than_all_patients(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    rows = run.manifest()
+    assert "images of both labels" not in partition_text(read_material(run))
+    rows.loc[(rows["patient_id"] == "test-1") & (rows["view"] == "CC"), "label"] = "benign"
     change(run, rows)
-    drawn = section_text(gather(run, FakePredictor(run.card)), "partition")
-    assert f"The manifest gave no split: patients were drawn with seed {data.split_seed}" in drawn
-    shares = [f"{rows.loc[rows['split'] == name, 'patient_id'].nunique() / 30:.1%}" for name in ("train", "val", "test")]
-    assert f"Shares of patients: training {shares[0]}, validation {shares[1]}, test {shares[2]}." in drawn
-    rest = rows["split"] != "test"
-    change(run, assign_splits(rows.assign(split=rows["split"].where(~rest, "train")), data.val_fraction, 0.2, data.split_seed))
-    assert "gave the test set, which was kept; validation was drawn" in section_text(
-        gather(run, FakePredictor(run.card)), "partition"
-    )
+    assert "1 patient has images of both labels and counts under each here" in partition_text(read_material(run))
+
+
+def partition_text(material: Any) -> str:
+    return "\n".join(word for block in partition(material).blocks for word in _words(block))
 
 
 def test_validation_was_scored_by_training_also_where_nobody_evaluated_it(tmp_path: Path) -> None:
@@ -369,11 +392,13 @@ def test_missing_metadata_are_counted_by_set_and_site(tmp_path: Path) -> None:
 def test_a_checklist_item_is_given_only_when_the_text_gives_it(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test", "val")
     document = gather(run, FakePredictor(run.card))
-    assert "in part: how the sets that the manifest gave were made" in states(document, "TRIPOD")["12a"]
+    assert "in part: how the sets were made is not recorded" in states(document, "TRIPOD")["12a"]
     assert "in part: the manifest names no site" in states(document, "TRIPOD")["23b"]
     assert states(document, "CLAIM")["20"] == "given"
     data = run.config().data
-    change(run, assign_splits(run.manifest().assign(split=""), data.val_fraction, data.test_fraction, data.split_seed))
+    rows = assign_splits(run.manifest().assign(split=""), data.val_fraction, data.test_fraction, data.split_seed)
+    change(run, rows)
+    write_split_origin(run.path, origin_of(rows, data))
     drawn = gather(run, FakePredictor(run.card))
     assert states(drawn, "TRIPOD")["12a"] == states(drawn, "CLAIM")["19"] == "given"
 
@@ -390,7 +415,20 @@ def test_unverified_benign_labels_have_bounds(tmp_path: Path) -> None:
     table = tables(gather(run, FakePredictor(run.card)))["If unverified benign patients were missed cancers, test set."]
     assert [row[0] for row in table.rows] == ["1% (1)", "2% (1)", "5% (1)", "10% (1)"]
     worst, best = map(float, table.rows[0][1].split(" to "))
-    assert worst < best and "7 of the 7 benign patients were never biopsied" in table.note
+    assert worst < best and "7 of the 7 benign patients are stated never" in table.note
+    # A column that lists only what was biopsied says nothing of the others.
+    change(run, rows.assign(biopsy=["1" if label == "malignant" else "" for label in rows["label"]]))
+    document = gather(run, FakePredictor(run.card))
+    assert "If unverified benign patients were missed cancers, test set." not in tables(document)
+    assert "lists biopsied images only" in section_text(document, "performance")
+    bounds = tables(document)["If benign patients that are not known to be verified were missed cancers, test set."]
+    assert bounds.rows == table.rows and "how many of these were verified is not known" in bounds.note
+    # Every benign patient has a result, and one image of one of them a word that nobody knows.
+    words = ["maybe" if path.endswith("test0_CC.png") else "benign" for path in rows["path"]]
+    change(run, rows.assign(biopsy=words))
+    read = tables(gather(run, FakePredictor(run.card)))
+    assert read["How the cells of the column biopsy were read, test set."].rows[0] == ("“maybe”", "not understood", "1", "0")
+    assert not [caption for caption in read if caption.startswith("If ")]
 
 
 def test_a_reader_in_the_manifest_stands_beside_the_model(tmp_path: Path) -> None:
@@ -408,7 +446,12 @@ def test_a_reader_in_the_manifest_stands_beside_the_model(tmp_path: Path) -> Non
         ("Breast level", "14 of 14"),
         ("Patient level", "14 of 14"),
     ]
-    assert tables(document)["The reader's operating points, test patients."].rows[0][0] == "4 or more suspicious"
+    assert tables(document)["The reader's operating points, test patients."].rows[0][0] == "BI-RADS 4"
+    assert "incorporation and verification bias" in section_text(document, "reader")
+    change(run, rows.assign(birads=["BI-RADS 4?" if place % 9 == 1 else word for place, word in enumerate(words)]))
+    document = gather(run, FakePredictor(run.card))
+    (unread,) = (table for caption, table in tables(document).items() if caption.startswith("Values of the column birads"))
+    assert unread.rows[0][0] == "“BI-RADS 4?”" and "left out: " in section_text(document, "reader")
 
 
 def test_a_group_whose_specificity_differs_is_named_also_where_its_auc_does_not(tmp_path: Path) -> None:
@@ -514,7 +557,17 @@ def test_refused_images_are_no_unreadable_ones(tmp_path: Path) -> None:
     assert f"test {share(2, len(paths))}" in text and "2 different reasons were given" in text
     one = replace(material, evaluations={"test": replace(evaluation, excluded=out[:1])})
     assert "1 different reason was given" in "\n".join(word for block in missing(one).blocks for word in _words(block))
+    scores = evaluation.predictions.set_index("path")
+    ill = next(path for path in paths if scores.loc[path, "label"] == "malignant")
+    gone = replace(
+        evaluation,
+        predictions=evaluation.predictions[evaluation.predictions["path"] != ill],
+        excluded=(Excluded(ill, "no breast found", "malignant", REFUSED), out[1]),
+    )
+    changed = replace(material, evaluations={"test": gone})
     table = next(block for block in performance(changed).blocks if isinstance(block, Table) and "Worst case" in block.caption)
-    right, count = evaluation.summary.counts.tp, evaluation.summary.counts.tp + evaluation.summary.counts.fn
-    assert table.rows[0][2:] == ("1", f"{right / (count + 1):.3f} ({right} of {count + 1})") and table.rows[1][2] == "0"
+    count = evaluation.summary.counts.tp + evaluation.summary.counts.fn
+    right = evaluation.summary.counts.tp - bool(scores.loc[ill, "score"] >= evaluation.threshold)
+    assert table.rows[0][2:] == ("1", f"{right / count:.3f} ({right} of {count})") and table.rows[1][2] == "0"
+    assert [row[0] for row in table.rows[::2]] == ["Sensitivity, images", "Sensitivity, breasts", "Sensitivity, patients"]
     assert share(1, 7120) == "1 (< 0.1%)" and share(0, 7120) == "0 (0.0%)"

@@ -56,7 +56,7 @@ def test_figures_of_the_list_have_intervals_and_those_of_validation_are_called_o
     (run.path / "evaluation.json").write_text(json.dumps({"test": entry}), encoding="utf-8")
     assert main(["runs"]) == 0
     said = capsys.readouterr()
-    assert "val AUC (optimistic)" in said.out and "0.700 [0.600, 0.800]" in said.out
+    assert "val AUC, images (optimistic)" in said.out and "test AUC, images" in said.out and "0.700 [0.600, 0.800]" in said.out
     assert re.search(r"0\.765 \[0\.\d{3}, \d\.\d{3}\]", said.out)
     assert "optimistic: it chose the epoch and the threshold" in said.err
 
