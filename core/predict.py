@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
@@ -18,11 +19,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from core.config import Recipe
+from core.data.known_views import KnownViews
 from core.errors import BadRun, LabError, RecipeMismatch, Refused
 from core.gate import Distance, doubts_of_origin, fit_gate, forward, read_gate, refusal_of_origin, statistics_of, write_gate
 from core.gradcam import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
 from core.images.mammogram import ImageMeta, Mammogram
 from core.images.turn import LARGE, one_large_at_a_time
+from core.metrics.by_view import ViewThresholds
 from core.metrics.calibration import Calibration
 from core.metrics.chance import chance_of_model, warning_of
 from core.metrics.operating_points import DECIMALS
@@ -57,9 +60,11 @@ class Prediction:
     `calibrated` are None then, and so is `score` unless "score anyway" was asked for (`scored_anyway`).
 
     `score` is the model's own P(malignant) in [0, 1]; `decision` is "malignant" when it reaches `threshold`, which was chosen
-    on validation scores. `calibrated` is the score as a probability, by the calibration fitted on validation; None for a model
-    without one. `distance` is how far the image is from those the model was trained on, 1 being as far as it may be; None
-    where that cannot be told. `warnings` are to be shown with the verdict, wherever it is shown.
+    on validation scores. A model may have thresholds by view: `threshold` is then that of this image's `view`, and
+    `threshold_basis` says so ("" for a model with one for all). The view is what the run's manifest says of its images, else
+    what the file says; "" is unknown. `calibrated` is the score as a probability, by the calibration fitted on validation; None
+    for a model without one. `distance` is how far the image is from those the model was trained on, 1 being as far as it may
+    be; None where that cannot be told. `warnings` are to be shown with the verdict, wherever it is shown.
     `mammogram` is the image as it was read, None for one that was prepared before; `path` is None for one from bytes.
     """
 
@@ -74,6 +79,13 @@ class Prediction:
     distance: float | None = None
     mammogram: Mammogram | None = None
     path: Path | None = None
+    view: str = ""
+    threshold_basis: str = ""
+
+    @property
+    def threshold_words(self) -> str:
+        """The threshold of this image in words: "0.412", or "0.433, that of MLO images"."""
+        return f"{self.threshold:.3f}" + (f", {self.threshold_basis}" if self.threshold_basis else "")
 
     @property
     def scored_anyway(self) -> bool:
@@ -100,6 +112,7 @@ class _Subject:
     doubts: tuple[str, ...]
     mammogram: Mammogram | None = None
     path: Path | None = None
+    view: str = ""
 
 
 class Predictor:
@@ -122,6 +135,8 @@ class Predictor:
         """
         self.card = dict(card)
         self.threshold = _threshold(card, source)
+        self.thresholds = ViewThresholds.of_card(card)
+        self._manifest: Path | None = None
         self.recipe = _recipe(card, source)
         self.calibration = Calibration.from_dict(card.get("calibration"))
         self.gate: Distance | str = gate or "it was never fitted"
@@ -142,7 +157,9 @@ class Predictor:
         require_regular(folder)
         model, card = load_model(folder)
         gate, chance = read_gate(folder, card), chance_of_model(card, folder)
-        return cls(model, card, device=device, source=str(folder), gate=gate, chance=chance)
+        found = cls(model, card, device=device, source=str(folder), gate=gate, chance=chance)
+        found._manifest = folder / "manifest.csv"
+        return found
 
     def fit_gate(
         self, folder: Path, rows: pd.DataFrame, cache: PreparedCache, progress: Callable[[int, int], None] | None = None
@@ -215,25 +232,65 @@ class Predictor:
         return results
 
     def predict_prepared(
-        self, prepared: Prepared, mammogram: Mammogram, *, path: Path | None = None, score_anyway: bool = False
+        self,
+        prepared: Prepared,
+        mammogram: Mammogram,
+        *,
+        path: Path | None = None,
+        source: Path | str | bytes | None = None,
+        score_anyway: bool = False,
     ) -> Prediction:
         """As `predict` for an image that the caller has read and prepared already, by the model's recipe.
+
+        `source` is the file, or its bytes, that it was read from, by default `path`: by it the run's manifest knows its view.
 
         Raises:
             RecipeMismatch: it was prepared by another recipe than the model's.
         """
         self._check(prepared)
-        subject = _Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, path)
+        view = self._view(mammogram.meta, path if source is None else source)
+        subject = _Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, path, view)
         return self._judge([subject], score_anyway=score_anyway)[0]
 
-    def predict_cached(self, images: Sequence[CachedImage], *, score_anyway: bool = False) -> list[Prediction]:
-        """As `predict` for images from the cache of the model's recipe, in one batch: the caller keeps it small."""
-        subjects = [_Subject(image.prepared(self.recipe), image.image_meta, image.warnings) for image in images]
+    def predict_cached(
+        self, images: Sequence[CachedImage], *, paths: Sequence[str] | None = None, score_anyway: bool = False
+    ) -> list[Prediction]:
+        """As `predict` for images from the cache of the model's recipe, in one batch: the caller keeps it small.
+
+        `paths` are their files; without, the run's manifest knows their views by their content.
+        """
+        sources: Sequence[str | None] = [None] * len(images) if paths is None else paths
+        subjects = [
+            _Subject(
+                image.prepared(self.recipe),
+                image.image_meta,
+                image.warnings,
+                view=self._view(image.image_meta, source, image.content_hash),
+            )
+            for image, source in zip(images, sources, strict=True)
+        ]
         return self._judge(subjects, score_anyway=score_anyway)
 
     def _subject(self, mammogram: Mammogram, source: Path | str | bytes) -> _Subject:
         path = None if isinstance(source, bytes) else Path(source)
-        return _Subject(prepare(mammogram, self.recipe), mammogram.meta, mammogram.warnings, mammogram, path)
+        view = self._view(mammogram.meta, source)
+        return _Subject(prepare(mammogram, self.recipe), mammogram.meta, mammogram.warnings, mammogram, path, view)
+
+    @cached_property
+    def _known_views(self) -> KnownViews | None:
+        """What the run's manifest says; None for a model without one. Raises BadManifest where it is damaged."""
+        if self._manifest is None or not self._manifest.is_file():
+            return None
+        from core.data import read_manifest
+
+        return KnownViews(read_manifest(self._manifest))
+
+    def _view(self, meta: ImageMeta, source: Path | str | bytes | None, content_hash: str = "") -> str:
+        """As the run's manifest has it, by which the thresholds were chosen; of other images what the file says."""
+        if not self.thresholds.per_view:
+            return meta.view
+        found = None if self._known_views is None else self._known_views.find(source, content_hash)
+        return meta.view if found is None else found
 
     def _judge(self, subjects: Sequence[_Subject], *, score_anyway: bool, own: bool = True) -> list[Prediction]:
         """The one place where an image becomes a verdict, or gets none. `own`: they were prepared by the model's recipe."""
@@ -284,8 +341,8 @@ class Predictor:
         judged = None if refusal else shown
         return Prediction(
             score=shown,
-            threshold=self.threshold,
-            decision=None if judged is None else self.decide(judged),
+            threshold=self.thresholds.of(subject.view),
+            decision=None if judged is None else self.decide(judged, subject.view),
             prepared=subject.prepared,
             meta=subject.meta,
             warnings=self._warnings(subject, doubts),
@@ -294,6 +351,8 @@ class Predictor:
             distance=distance,
             mammogram=subject.mammogram,
             path=subject.path,
+            view=subject.view,
+            threshold_basis=self.thresholds.basis(subject.view),
         )
 
     def _warnings(self, subject: _Subject, doubts: Sequence[str]) -> tuple[str, ...]:
@@ -380,7 +439,14 @@ class Predictor:
             raise BadRun("the model gives a score that is no number (NaN): its weights are damaged. Train again")
         return [float(score) for score in scores], None if features is None else features.float().cpu().numpy()
 
-    def what_if(self, prepared: Prepared, mammogram: Mammogram, *, score_anyway: bool = False) -> Prediction:
+    def what_if(
+        self,
+        prepared: Prepared,
+        mammogram: Mammogram,
+        *,
+        source: Path | str | bytes | None = None,
+        score_anyway: bool = False,
+    ) -> Prediction:
         """As `predict_prepared` for an image that *another* recipe prepared: for whoever tunes a recipe and asks "what if".
 
         The weights, the calibration and the threshold belong to `self.recipe`: such a score is never a result.
@@ -393,13 +459,14 @@ class Predictor:
                 f"expected {self.recipe.shape[0]} x {self.recipe.shape[1]} px, the size of the model's images, got "
                 f"{prepared.pixels.shape[0]} x {prepared.pixels.shape[1]} px. Prepare it at the model's size"
             )
-        subject = _Subject(prepared, mammogram.meta, mammogram.warnings, mammogram)
+        view = self._view(mammogram.meta, source)
+        subject = _Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, view=view)
         own = prepared.recipe_hash == self.recipe.hash
         return self._judge([subject], score_anyway=score_anyway, own=own)[0]
 
-    def decide(self, score: float) -> Decision:
-        """ "malignant" when the score reaches the model's threshold."""
-        return "malignant" if score >= self.threshold else "benign"
+    def decide(self, score: float, view: str = "") -> Decision:
+        """ "malignant" when the score reaches the model's threshold for images of this view."""
+        return "malignant" if score >= self.thresholds.of(view) else "benign"
 
     def _check(self, prepared: Prepared) -> None:
         if prepared.recipe_hash != self.recipe.hash or prepared.pixels.shape != self.recipe.shape:

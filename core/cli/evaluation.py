@@ -146,6 +146,10 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
     print(f"{printable(evaluation.run)}, {evaluation.split}: {counted(evaluation.images, 'image')}{whose}")
     print_table(evaluation.table_rows(), FIGURES)
     units = headline_aucs(evaluation)
+    if evaluation.thresholds.per_view:
+        print(f"image level, thresholds by view: {evaluation.thresholds.words}")
+        if why := evaluation.thresholds.notes_words:
+            print(why)
     for level in ("breast", "patient") if known else ():
         summary = evaluation.levels[level]
         if isinstance(summary, str):
@@ -158,8 +162,9 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
                 print(f"  warning: {units[level].sentence}")
     for level, found in evaluation.uncertainty.items():
         if (known or level == "image") and not isinstance(found, str) and isinstance(found.threshold, Interval):
+            views = "".join(f", of {view} images {each}" for view, each in found.views.items())
             print(
-                f"{level} level, validation and {evaluation.split} resampled together: threshold {found.threshold}, "
+                f"{level} level, validation and {evaluation.split} resampled together: threshold {found.threshold}{views}, "
                 f"sensitivity {found.sensitivity}, specificity {found.specificity}"
             )
     if full:
@@ -413,6 +418,9 @@ def compare(arguments: argparse.Namespace) -> int:
     print(f"{counted(found.figures.rows, found.level)} of {counted(found.figures.patients, 'patient')}, compared in pairs")
     for warning in found.warnings:
         print(printable(f"warning: {warning}"))
+    for name, by_view in zip((found.first, found.second), found.by_view, strict=True):
+        if by_view:
+            print(printable(f"{name}: thresholds by view: {by_view}"))
     print_table(found.table_rows(), ("figure", found.first, found.second, "difference", "p", "test"))
     if equivalent:
         print(equivalent["equivalence"])
@@ -507,36 +515,46 @@ def _pooled(rows: list[dict[str, Any]]) -> dict[str, str]:
 def threshold(arguments: argparse.Namespace) -> int:
     """Choose the thresholds again, on validation predictions only."""
     from core.evaluate import read_predictions, refreeze
-    from core.metrics import LEVELS, at_level, at_threshold, frozen_thresholds
+    from core.metrics import ViewThresholds, at_level, at_threshold, frozen_thresholds
 
     run = open_run(arguments.run)
     rule = rule_asked_for(run, arguments)
     if arguments.by is not None:
         return _thresholds_by(run, rule, arguments.by, as_json=arguments.json)
     card = refreeze(run, rule, calibration=arguments.calibration, reopen=arguments.reopen)
+    validation, by_view = read_predictions(run, "val"), ViewThresholds.of_card(card)
     rows: list[dict[str, Any]] = []
-    for level, value in frozen_thresholds(card).items():
-        row: dict[str, Any] = {"level": level, "threshold": value, "sensitivity": None, "specificity": None}
-        if not isinstance(value, str):
-            table = at_level(read_predictions(run, "val"), level)
-            row |= {key: at for key, at in at_threshold(table["label"], table["score"], value).items() if key in row}
+
+    def add(level: str, view: str | None, value: float | str, table: pd.DataFrame | None, applied: Any) -> None:
+        row: dict[str, Any] = {"level": level, "view": view, "threshold": value, "sensitivity": None, "specificity": None}
+        if table is not None:
+            row |= {key: at for key, at in at_threshold(table["label"], table["score"], applied).items() if key in row}
         rows.append(row)
-    assert len(rows) == len(LEVELS)
+
+    for level, value in frozen_thresholds(card).items():
+        table = None if isinstance(value, str) else at_level(validation, level)
+        add(level, None, value, table, by_view.of_rows(validation) if level == "image" else value)
+        for view, own in by_view.views.items() if level == "image" else ():
+            add(level, view, own, None if isinstance(own, str) else validation[validation["view"] == view], own)
     if arguments.json:
         print_json({"run": run.name, "rule": rule.to_dict(), "calibration": card["calibration"], "thresholds": rows})
         return 0
     print(f"{run.name}: frozen in model.json by the rule {rule.kind}")
     print_table(
         [
-            (row["level"], row["threshold"], "", "")
+            (_level_cell(row), row["threshold"], "", "")
             if isinstance(row["threshold"], str)
-            else (row["level"], *(f"{row[name]:.3f}" for name in ("threshold", "sensitivity", "specificity")))
+            else (_level_cell(row), *(f"{row[name]:.3f}" for name in ("threshold", "sensitivity", "specificity")))
             for row in rows
         ],
         ("level", "threshold", "sensitivity", "specificity"),
     )
     note("sensitivity and specificity are those of the validation set, on which the thresholds were chosen: too good.")
     return 0
+
+
+def _level_cell(row: dict[str, Any]) -> str:
+    return f"{row['level']}, {row['view']}" if row["view"] else str(row["level"])
 
 
 def _thresholds_by(run: Run, rule: ThresholdRule, column: str, *, as_json: bool) -> int:
@@ -564,7 +582,8 @@ def _thresholds_by(run: Run, rule: ThresholdRule, column: str, *, as_json: bool)
     for title, gap in (("one threshold for all", found.gap), ("each its own", found.own_gap)):
         text = gap if isinstance(gap, str) else f"{gap.difference}"
         print(f"largest difference of specificity, {title}: {text}")
-    note("nothing was frozen: the run's decisions stay at its one threshold.")
+    views = "" if column != "view" else " `--per-view` freezes thresholds for CC and MLO images."
+    note(f"nothing was frozen: the run's decisions stay as they are.{views}")
     return 0
 
 
@@ -592,7 +611,8 @@ def rule_asked_for(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
                 f"{option} {value:g}: expected with the rule {owner} only, got the rule {kind} ({now}). "
                 f"Leave {option} out, or say --rule {owner}."
             )
-    return replace(frozen if kind == frozen.kind else configured, kind=kind, **asked)
+    per_view = frozen.per_view if arguments.per_view is None else bool(arguments.per_view)
+    return replace(frozen if kind == frozen.kind else configured, kind=kind, per_view=per_view, **asked)
 
 
 def _within(given: float | None, name: str, top: float) -> float | None:
@@ -646,7 +666,9 @@ def _looks(evaluation: Evaluation) -> list[str]:
     from core.runs.test_set.provenance import read_parent
 
     earlier = evaluation.opened - len(evaluation.history)
-    known = [f"{look.when} at threshold {look.threshold:.3f}, weights {look.weights_sha256[:8]}" for look in evaluation.history]
+    known = [
+        f"{look.when} at threshold {look.thresholds.told()}, weights {look.weights_sha256[:8]}" for look in evaluation.history
+    ]
     lines = [
         f"opened {times(evaluation.opened)}: {'; '.join((*([f'{earlier} not recorded'] if earlier else []), *known[-5:]))}"
     ]
@@ -655,8 +677,8 @@ def _looks(evaluation: Evaluation) -> list[str]:
         before = f"before this run was forked from {parent.run}"
         lines.append(f"warning: {before}, the same test set had been opened {times(parent.opened)}")
     lines += [
-        f"warning: the threshold was chosen again ({change.before:.3f} to {change.after:.3f}, {change.rule}) on {change.when}, "
-        f"after this set had been opened {times(change.opened)}"
+        f"warning: the threshold was chosen again ({' to '.join(each.told() for each in change.change)}, {change.rule}) "
+        f"on {change.when}, after this set had been opened {times(change.opened)}"
         for change in evaluation.refrozen
     ]
     return lines

@@ -242,7 +242,7 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     threshold.add_argument(
         "--by",
         metavar="COLUMN",
-        help="show a threshold for each value of a column (view, say) beside the one for all; nothing is frozen",
+        help="show a threshold for each value of a column (site, say) beside the one for all; nothing is frozen",
     )
     threshold.add_argument(
         "--calibration", choices=("temperature", "logistic", "isotonic", "none"), help="also fit this calibration on validation"
@@ -258,6 +258,11 @@ def _rule_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", type=float, metavar="SHARE", help="with the rule sensitivity: the one to reach")
     parser.add_argument("--cost-ratio", type=float, metavar="N", help="with the rule cost: false alarms a missed cancer weighs")
     parser.add_argument("--prevalence", type=float, metavar="SHARE", help="with the rule cost: of those to be examined")
+    parser.add_argument(
+        "--per-view",
+        action=argparse.BooleanOptionalAction,
+        help="choose a threshold for CC and for MLO images each, or one for all views; default: as it is frozen now",
+    )
 
 
 def _control_commands(commands: argparse._SubParsersAction) -> None:

@@ -42,11 +42,13 @@ def predict(arguments: argparse.Namespace) -> int:
         pd.DataFrame(rows).to_csv(arguments.csv, index=False)
         note(f"written: {arguments.csv}")
     if arguments.json:
-        said = {"run": run.name, "threshold": predictor.threshold, "chance": predictor.chance or None}
-        print_json(said | {"predictions": rows})
+        said = {"run": run.name, "threshold": predictor.threshold, "view_thresholds": dict(predictor.thresholds.views)}
+        print_json(said | {"chance": predictor.chance or None, "predictions": rows})
     else:
         print_table([_prediction_line(row) for row in rows], ("file", "score", "calibrated", "decision", "note"))
-        threshold = f"threshold {predictor.threshold:.3f}, chosen on validation"
+        by_view = predictor.thresholds.words
+        threshold = f"thresholds by view ({by_view})" if by_view else f"threshold {predictor.threshold:.3f}"
+        threshold += ", chosen on validation"
         note(f"score: from 0 to 1, higher is more suspicious, no probability; {threshold}. Research use only.")
         if any(row["refusal"] for row in rows) and not arguments.score_anyway:
             note("--score-anyway gives a score, but no decision, to readable images without a verdict.")
@@ -132,13 +134,15 @@ def _judged(prediction: Prediction) -> str:
     """The decision and, for a calibrated model, the probability; of an image without a verdict why there is none."""
     if prediction.decision is None:
         return f"scored anyway; {prediction.verdict[0].lower()}{prediction.verdict[1:].rstrip('.')}"
-    return prediction.decision + ("" if prediction.calibrated is None else f", calibrated {prediction.calibrated:.3f}")
+    at = f" at the threshold {prediction.threshold_words}" if prediction.threshold_basis else ""
+    return prediction.decision + at + ("" if prediction.calibrated is None else f", calibrated {prediction.calibrated:.3f}")
 
 
 def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
     # A table is UTF-8, and a name from another system may not be.
     name = path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
     row: dict[str, Any] = {"file": name, "score": None, "calibrated": None, "decision": None, "refusal": None, "note": ""}
+    row |= {"view": None, "threshold": None, "threshold_basis": None}
     if isinstance(result, tuple):
         return row | {"refusal": result[1], "note": result[1]}
     notes = [result.verdict.rstrip("."), *(["scored anyway"] if result.scored_anyway else [])] if result.refusal else []
@@ -148,6 +152,9 @@ def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[s
         "decision": result.decision,
         "refusal": result.refusal or None,
         "note": "; ".join([*notes, *result.warnings]),
+        "view": result.view or None,
+        "threshold": result.threshold,
+        "threshold_basis": result.threshold_basis or None,
     }
 
 
@@ -156,4 +163,7 @@ def _prediction_line(row: dict[str, Any]) -> tuple[str, ...]:
     numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "calibrated")]
     if row["refusal"] and numbers[0]:
         numbers[0] += " (scored anyway)"
-    return (row["file"], *numbers, row["decision"] or "no verdict", row["note"])
+    decision = row["decision"] or "no verdict"
+    if row["decision"] and row["threshold_basis"]:
+        decision += f" (threshold {row['threshold']:.3f}, {row['threshold_basis']})"
+    return (row["file"], *numbers, decision, row["note"])

@@ -394,6 +394,13 @@ class EvaluationConfig(_Section):
         description="With the rule cost: share of malignant among those to be examined; 0 takes the validation set's, "
         "which is far above that of screening.",
     )
+    per_view_thresholds: bool = Field(
+        False,
+        title="Thresholds by view",
+        description="Choose, by the same rule, a threshold of its own for CC and for MLO images, where validation has ten "
+        "patients of each class with such images; all other images keep the common one. Breasts and patients have their mean "
+        "scores and thresholds either way.",
+    )
     calibration: Literal["temperature", "logistic", "isotonic", "none"] = Field(
         "logistic",
         title="Calibration",

@@ -41,6 +41,7 @@ class Comparison:
 
     `figures` has one paired test for each figure; `paired` the decisions on the same rows behind sensitivity, specificity and
     accuracy, each run at its own frozen threshold.
+    `by_view` are both runs' thresholds of images in words, "" for a run with one threshold for all views.
     `only_first` and `only_second` images were not compared. `warnings` name a run whose model or threshold has changed since
     it was evaluated.
     """
@@ -56,6 +57,7 @@ class Comparison:
     figures: RunComparison
     paired: dict[str, PairedShares | str]
     warnings: tuple[str, ...] = ()
+    by_view: tuple[str, str] = ("", "")
 
     @property
     def matching(self) -> str:
@@ -70,7 +72,12 @@ class Comparison:
         """Plain values for JSON."""
         kept = ("first", "second", "split", "level", "images", "only_first", "only_second")
         paired = {name: {"note": value} if isinstance(value, str) else asdict(value) for name, value in self.paired.items()}
-        rest = {"thresholds": list(self.thresholds), "paired": paired, "warnings": list(self.warnings)}
+        rest = {
+            "thresholds": list(self.thresholds),
+            "thresholds_by_view": list(self.by_view),
+            "paired": paired,
+            "warnings": list(self.warnings),
+        }
         return {name: getattr(self, name) for name in kept} | rest | self.figures.as_dict()
 
     def table_rows(self) -> list[tuple[str, str, str, str, str, str]]:
@@ -146,13 +153,15 @@ def compare_evaluations(
     other = at_level(both.assign(score=both["other"]), level)
     labels, groups = (table["label"] == "malignant").to_numpy(), table["patient_id"].to_numpy()
     thresholds = (summaries[0].threshold, summaries[1].threshold)
+    by_image = level == "image"
+    applied = [each.thresholds.of_rows(table) if by_image else each.levels[level].threshold for each in (first, second)]  # type: ignore[union-attr]
     level_of_confidence = summaries[0].confidence if confidence is None else confidence
     figures = compare_runs(
         labels,
         table["score"],
         other["score"],
         groups,
-        thresholds,
+        (applied[0], applied[1]),
         samples=summaries[0].samples if samples is None else samples,
         confidence=level_of_confidence,
         seed=seed,
@@ -169,6 +178,7 @@ def compare_evaluations(
         figures=figures,
         paired=figures.paired,
         warnings=tuple(filter(None, map(_outdated, (first, second)))),
+        by_view=(first.thresholds.words, second.thresholds.words) if by_image else ("", ""),
     )
 
 

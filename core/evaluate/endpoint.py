@@ -113,6 +113,10 @@ class Declared:
 
 def rule_words(rule: ThresholdRule) -> str:
     """A threshold rule in words."""
+    return _rule_words(rule) + (", chosen by view for CC and MLO images" if rule.per_view else "")
+
+
+def _rule_words(rule: ThresholdRule) -> str:
     if rule.kind == "youden":
         return "the threshold with the highest sensitivity + specificity - 1 on validation"
     if rule.kind == "cost":

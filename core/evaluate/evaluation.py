@@ -30,7 +30,7 @@ from core.evaluate.summaries import (
     uncertainty_of,
 )
 from core.evaluate.thresholds import complete, frozen_rule
-from core.metrics import Calibration, Level, ThresholdRule, frozen_thresholds
+from core.metrics import Calibration, Level, ThresholdRule, ViewThresholds, frozen_thresholds
 from core.metrics.operating_points import DECIMALS
 from core.runs.folder import Presence, require_regular
 from core.runs.test_set.access_log import now as time_now
@@ -137,7 +137,7 @@ def evaluate(
             synthetic=bool(card.get("synthetic")) or is_synthetic(rows),
             weights_sha256=weights,
             rule=None if rule is None else ThresholdRule.from_dict(rule),
-            history=(*history, Opening(now, float(card["threshold"]), weights)),
+            history=(*history, Opening(now, float(card["threshold"]), weights, ViewThresholds.of_card(card).own)),
             refrozen=refrozen,
             columns=_metadata_columns(predictions),
             baselines=for_rows(rows) if split == "test" else "open the test set to compare with published results",
@@ -253,8 +253,11 @@ def _parts(
     on_validation = split == "val"
     validation = predictions if on_validation else _validation(run)
     others: tuple[Level, ...] = ("breast", "patient")
+    views = ViewThresholds.of_card(card)
+    applied = views.of_rows(predictions)
     parts = {
-        "levels": levels_of(predictions, frozen_thresholds(card), settings),
+        "levels": levels_of(predictions, frozen_thresholds(card), settings, views),
+        "view_thresholds": dict(views.views),
         "calibration": calibration_of(
             predictions,
             card,
@@ -268,8 +271,8 @@ def _parts(
         },
         "decisions": {level: decision_of(predictions, card, settings, level=level, validation=validation) for level in others},
         "uncertainty": {} if on_validation else uncertainty_of(predictions, card, validation, frozen_rule(card), settings),
-        "subgroups": subgroups_of(predictions, float(card["threshold"]), settings),
-        "omnibus": omnibus_of(predictions, float(card["threshold"]), settings),
+        "subgroups": subgroups_of(predictions, applied, settings),
+        "omnibus": omnibus_of(predictions, applied, settings),
         "equivalence_margin": settings.equivalence_margin,
         "shortcuts": shortcuts_of(predictions, training, further, settings),
         "further": further,

@@ -25,6 +25,7 @@ from core.metrics import (
     Summary,
     ThresholdRule,
     ThresholdUncertainty,
+    ViewThresholds,
     plain_figure,
 )
 from core.metrics.omnibus import Omnibus
@@ -81,22 +82,39 @@ def _left(kind: str, count: int) -> str:
 
 @dataclass(frozen=True)
 class Opening:
-    """One time that the split was scored: when (ISO 8601, UTC), at which threshold of images, with which weights."""
+    """One time that the split was scored: when (ISO 8601, UTC), at which threshold of images, with which weights; `views` has
+    the thresholds of views that had their own."""
 
     when: str
     threshold: float
     weights_sha256: str
+    views: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def thresholds(self) -> ViewThresholds:
+        """Those of images: one for all, or by view."""
+        return ViewThresholds(self.threshold, self.views)
 
 
 @dataclass(frozen=True)
 class Refreeze:
-    """The thresholds were chosen again after the test set had been opened `opened` times; those of images, and the rule."""
+    """The thresholds were chosen again after the test set had been opened `opened` times; those of images, and the rule.
+
+    `before_views` and `after_views` have the thresholds of views that had, or got, their own.
+    """
 
     when: str
     before: float
     after: float
     rule: str
     opened: int
+    before_views: dict[str, float] = field(default_factory=dict)
+    after_views: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def change(self) -> tuple[ViewThresholds, ViewThresholds]:
+        """The thresholds before and after."""
+        return ViewThresholds(self.before, self.before_views), ViewThresholds(self.after, self.after_views)
 
 
 @dataclass(frozen=True)
@@ -219,6 +237,8 @@ class Evaluation:
     `omnibus` tests all groups of a feature at once, for each feature and figure. `further` says what became of the manifest's
     columns besides the known ones.
     `equivalence_margin` is the difference up to which a subgroup counts as equivalent to the others, as it was set.
+    `view_thresholds` are those of model.json: where views have thresholds of their own, every decision about an image was made
+    at its view's (`thresholds`).
 
     What an evaluation by an earlier version lacks is AGAIN (a note), or empty.
     """
@@ -248,6 +268,7 @@ class Evaluation:
     omnibus: tuple[Omnibus, ...] = ()
     further: tuple[FurtherColumn, ...] = ()
     equivalence_margin: float = MARGIN
+    view_thresholds: dict[str, float | str] = field(default_factory=dict)
     version: int = VERSION
     folder: Path | None = None
 
@@ -268,8 +289,19 @@ class Evaluation:
 
     @property
     def threshold(self) -> float:
-        """That of images; the other levels' stand in their summaries."""
+        """That of images, where views have their own the common one; the other levels' stand in their summaries."""
         return self.summary.threshold
+
+    @property
+    def thresholds(self) -> ViewThresholds:
+        """Those of images: one for all, or by view."""
+        return ViewThresholds(self.threshold, self.view_thresholds)
+
+    @property
+    def threshold_words(self) -> str:
+        """In words: "threshold 0.412", or "thresholds by view (CC 0.401, MLO 0.433, other views 0.412)"."""
+        words = self.thresholds.words
+        return f"thresholds by view ({words})" if words else f"threshold {self.threshold:.3f}"
 
     @property
     def delong(self) -> Interval | str:
@@ -296,6 +328,10 @@ class Evaluation:
             return "The run's model has changed since these figures were made: it trained on."
         if self.threshold != card.get("threshold"):
             return f"The threshold has been chosen again since these figures were made: it is {card.get('threshold')} now."
+        now = ViewThresholds.of_card(card)
+        if now.own != self.thresholds.own:
+            words = f"images have {now.words} now" if now.own else "there is one for all views now"
+            return f"The thresholds by view have been chosen again since these figures were made: {words}."
         return ""
 
     def table_rows(self) -> list[tuple[str, str, str, str]]:
@@ -315,6 +351,7 @@ class Evaluation:
             "images": self.images,
             "patients": self.patients,
             "threshold": self.threshold,
+            "view_thresholds": dict(self.view_thresholds),
             "threshold_rule": None if self.rule is None else self.rule.to_dict(),
             "target_sensitivity": self.target_sensitivity,
             "synthetic": self.synthetic,
@@ -382,6 +419,7 @@ class Evaluation:
             omnibus=tuple(Omnibus.from_dict(row) for row in plain.get("omnibus", ())),
             further=tuple(FurtherColumn.from_dict(each) for each in plain.get("further", ())),
             equivalence_margin=plain.get("equivalence_margin", MARGIN),
+            view_thresholds=dict(plain.get("view_thresholds") or {}),
             version=plain.get("version", 1),
             folder=folder,
         )

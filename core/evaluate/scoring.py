@@ -104,7 +104,9 @@ def score(rows: pd.DataFrame, predictor: Predictor, cache: PreparedCache, progre
 
 def _judge(batch: dict[Any, CachedImage], predictor: Predictor, rows: pd.DataFrame, result: Scored) -> None:
     """Put the images of a batch into the result, by their row index: scored, or left out with their refusal."""
-    for (index, image), prediction in zip(batch.items(), predictor.predict_cached(list(batch.values())), strict=True):
+    paths = [str(rows.at[index, "path"]) for index in batch]
+    predictions = predictor.predict_cached(list(batch.values()), paths=paths)
+    for index, image, prediction in zip(batch, batch.values(), predictions, strict=True):
         if prediction.score is None:
             path, label = (str(rows.at[index, name]) for name in ("path", "label"))
             result.excluded.append(Excluded(path, prediction.refusal, label, REFUSED))

@@ -26,6 +26,7 @@ from core.metrics import (
     Summary,
     ThresholdRule,
     ThresholdUncertainty,
+    ViewThresholds,
     at_level,
     calibrate,
     calibration_summary,
@@ -38,6 +39,7 @@ from core.metrics import (
     summarize,
     threshold_uncertainty,
 )
+from core.metrics.checks import Scores
 from core.metrics.omnibus import Omnibus, omnibus_tests
 from core.metrics.operating_points import calibrate_level
 from core.metrics.shortcuts import with_counts
@@ -49,9 +51,12 @@ RISKS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
 
 def levels_of(
-    predictions: pd.DataFrame, thresholds: Mapping[Level, float | str], settings: EvaluationConfig
+    predictions: pd.DataFrame,
+    thresholds: Mapping[Level, float | str],
+    settings: EvaluationConfig,
+    views: ViewThresholds | None = None,
 ) -> dict[str, Summary | str]:
-    """Figures at each level, each at its own frozen threshold."""
+    """Figures at each level, each at its own frozen threshold; images at their view's, where `views` have their own."""
     levels: dict[str, Summary | str] = {}
     for level in LEVELS:
         threshold = thresholds[level]
@@ -71,6 +76,7 @@ def levels_of(
             samples=settings.bootstrap_samples,
             confidence=settings.confidence,
             level=level,
+            row_thresholds=views.at(table["view"]) if views is not None and views.own and level == "image" else None,
         )
     return levels
 
@@ -138,8 +144,8 @@ def _fitted(validation: pd.DataFrame | str, method: CalibrationMethod) -> Calibr
     return note or calibration
 
 
-def subgroups_of(predictions: pd.DataFrame, threshold: float, settings: EvaluationConfig) -> tuple[Subgroup, ...]:
-    """A row for each value of each column that makes groups, images counted, at the threshold of images."""
+def subgroups_of(predictions: pd.DataFrame, threshold: float | Scores, settings: EvaluationConfig) -> tuple[Subgroup, ...]:
+    """A row for each value of each column that makes groups, images counted, at the threshold of images: one, or one a row."""
     return subgroups(
         predictions["label"],
         predictions["score"],
@@ -151,7 +157,7 @@ def subgroups_of(predictions: pd.DataFrame, threshold: float, settings: Evaluati
     )
 
 
-def omnibus_of(predictions: pd.DataFrame, threshold: float, settings: EvaluationConfig) -> tuple[Omnibus, ...]:
+def omnibus_of(predictions: pd.DataFrame, threshold: float | Scores, settings: EvaluationConfig) -> tuple[Omnibus, ...]:
     """A test of all groups at once for each column that makes some, and figure."""
     return omnibus_tests(
         predictions["label"],
@@ -246,6 +252,7 @@ def uncertainty_of(
                 level=level,
                 samples=min(settings.bootstrap_samples, MOST_RESAMPLES),
                 confidence=settings.confidence,
+                views=ViewThresholds.of_card(card),
             )
     return found
 

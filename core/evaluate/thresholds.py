@@ -16,11 +16,13 @@ from core.evaluate.store import lock, read_predictions, write_entries
 from core.metrics import (
     CalibrationMethod,
     ThresholdRule,
+    ViewThresholds,
     freeze,
     frozen_thresholds,
     rule_of,
     threshold_fields,
     thresholds_of,
+    views_of,
 )
 from core.metrics.operating_points import DECIMALS
 from core.runs.test_set.access_log import note_threshold
@@ -51,7 +53,10 @@ def is_frozen(card: Mapping[str, Any], rule: ThresholdRule, validation: pd.DataF
     if now is None or now.kind != rule.kind or any(getattr(now, name) != getattr(rule, name) for name in OPTIONS[rule.kind]):
         return False
     frozen, chosen = frozen_thresholds(card), thresholds_of(validation, rule)
-    return all(_same(frozen[level], value) for level, value in chosen.items())
+    if not all(_same(frozen[level], value) for level, value in chosen.items()):
+        return False
+    stored, views = ViewThresholds.of_card(card).views, views_of(validation, rule)
+    return stored.keys() == views.keys() and all(_same(stored[view], value) for view, value in views.items())
 
 
 def _same(one: float | str, other: float | str) -> bool:
@@ -90,16 +95,23 @@ def refreeze(
                 )
             validation = _validation(run)
             chosen = _changes(validation, rule, calibration)
+            before, after = ViewThresholds.of_card(card), ViewThresholds.of_card(chosen)
             if opened:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                change = Refreeze(now, float(card["threshold"]), float(chosen["threshold"]), rule.kind, opened)
+                change = Refreeze(now, before.common, after.common, rule.kind, opened, before.own, after.own)
                 # Written down first: a choice that nobody recorded must not happen.
                 entries.setdefault("test", {}).setdefault("refrozen", []).append(asdict(change))
                 write_entries(run.path, entries)
-            note_threshold(run.path, f"{float(card['threshold']):.6f} to {float(chosen['threshold']):.6f}, {rule.kind}")
+            note_threshold(run.path, f"{_exactly(before)} to {_exactly(after)}, {rule.kind}")
             return update_card(run.path, chosen)
     finally:
         training.release()
+
+
+def _exactly(thresholds: ViewThresholds) -> str:
+    """Thresholds of images as the record of accesses has them."""
+    views = "".join(f", {view} {value:.6f}" for view, value in thresholds.own.items())
+    return f"{thresholds.common:.6f}" + (f" (by view{views})" if thresholds.per_view else "")
 
 
 def _before(run: Run) -> str:
@@ -123,7 +135,7 @@ def _changes(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationM
     if isinstance(thresholds["image"], str):
         raise NotEnoughData(thresholds["image"])
     if method is None:
-        return threshold_fields(rule, thresholds)
+        return threshold_fields(rule, thresholds, views_of(validation, rule))
     frozen = freeze(validation, rule, method)
     if frozen.note:
         raise NotEnoughData(frozen.note)

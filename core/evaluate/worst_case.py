@@ -15,6 +15,7 @@ import pandas as pd
 from core.errors import NotEnoughData
 from core.evaluate.result import REFUSED, Excluded
 from core.metrics import Level, at_level
+from core.metrics.checks import Scores
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,11 @@ class WorstCase:
 
 
 def worst_case(
-    predictions: pd.DataFrame, excluded: Sequence[Excluded], manifest: pd.DataFrame, level: Level, threshold: float
+    predictions: pd.DataFrame,
+    excluded: Sequence[Excluded],
+    manifest: pd.DataFrame,
+    level: Level,
+    threshold: float | Scores,
 ) -> tuple[WorstCase, WorstCase]:
     """Of malignant and of benign images, breasts or patients.
 
@@ -44,7 +49,8 @@ def worst_case(
         predictions: path, patient_id, laterality, label, score of the scored images.
         excluded: the images without a score; those that could not be read play no part.
         manifest: path, patient_id, laterality, label of all images.
-        threshold: of the level; scores at or above it are called malignant.
+        threshold: of the level; scores at or above it are called malignant. Of images also float64 (n,), one a row of
+            `predictions`, where views have their own.
 
     Raises:
         NotEnoughData: a refused image is not in the manifest; breasts are asked for and an image does not say its side.
@@ -55,16 +61,23 @@ def worst_case(
         raise NotEnoughData(f"Expected every refused image in the manifest, got {len(rows)} of {len(set(paths))}.")
     columns = ["path", "patient_id", "laterality", "label"]
     both = pd.concat(
-        [predictions[[*columns, "score"]].assign(refused=False), rows[columns].assign(refused=True)], ignore_index=True
+        [predictions[[*columns, "score"]].assign(threshold=threshold, refused=False), rows[columns].assign(refused=True)],
+        ignore_index=True,
     )
     at_level(both.assign(score=0.0), level)  # raises where sides are not known
     keys = {"image": ["path"], "breast": ["patient_id", "laterality"], "patient": ["patient_id"]}[level]
     units = (
         both.assign(malignant=both["label"] == "malignant")
         .groupby(keys, sort=True)
-        .agg(malignant=("malignant", "any"), score=("score", "mean"), refused=("refused", "any"), wholly=("refused", "all"))
+        .agg(
+            malignant=("malignant", "any"),
+            score=("score", "mean"),
+            threshold=("threshold", "first"),
+            refused=("refused", "any"),
+            wholly=("refused", "all"),
+        )
     )
-    right = ~units["refused"] & ((units["score"] >= threshold) == units["malignant"])
+    right = ~units["refused"] & ((units["score"] >= units["threshold"]) == units["malignant"])
     found = []
     for label in ("malignant", "benign"):
         among = units["malignant"] == (label == "malignant")

@@ -208,7 +208,7 @@ def _judged(
             if not reason and path in closed:
                 reason = f"it is a test image of {closed[path]}, whose test set has not been opened"
             if not reason:
-                prediction = predictor.predict_cached([image])[0]
+                prediction = predictor.predict_cached([image], paths=[path])[0]
                 reason = prediction.refusal and prediction.verdict
             if reason:
                 excluded.append((path, reason))

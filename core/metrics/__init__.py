@@ -1,6 +1,7 @@
 """Scores to numbers with intervals. Malignant is the positive class; score >= threshold is called malignant."""
 
 from core.metrics.bootstrap import RocBand, roc_band
+from core.metrics.by_view import MIN_VIEW_PATIENTS, VIEWS, ViewThresholds
 from core.metrics.calibration import (
     Calibration,
     CalibrationMethod,
@@ -25,6 +26,7 @@ from core.metrics.operating_points import (
     rule_of,
     threshold_fields,
     thresholds_of,
+    views_of,
     with_room,
 )
 from core.metrics.proportions import PairedShares, ShareDifference, clustered_wilson, paired_shares, share_difference
@@ -50,7 +52,9 @@ from core.metrics.thresholds import (
 __all__ = [
     "LEVELS",
     "MIN_PATIENTS",
+    "MIN_VIEW_PATIENTS",
     "TITLES",
+    "VIEWS",
     "AucComparison",
     "Calibration",
     "CalibrationMethod",
@@ -77,6 +81,7 @@ __all__ = [
     "Summary",
     "ThresholdRule",
     "ThresholdUncertainty",
+    "ViewThresholds",
     "age_bands",
     "at_level",
     "at_threshold",
@@ -122,6 +127,7 @@ __all__ = [
     "threshold_uncertainty",
     "thresholds_by_group",
     "thresholds_of",
+    "views_of",
     "wilson",
     "with_room",
     "youden_threshold",

@@ -78,7 +78,7 @@ def compare_runs(
     first: ArrayLike,
     second: ArrayLike,
     groups: ArrayLike,
-    thresholds: tuple[float, float],
+    thresholds: tuple[float | Scores, float | Scores],
     *,
     samples: int = 2000,
     confidence: float = 0.95,
@@ -90,7 +90,7 @@ def compare_runs(
         y: labels (n,).
         first, second: scores (n,) of the two runs, row by row for the same images.
         groups: patient of each row (n,).
-        thresholds: the frozen threshold of the first and of the second run.
+        thresholds: the frozen threshold of the first and of the second run, each one for all or one a row (n,).
 
     Raises:
         NotEnoughData: nothing to score, NaN scores, lengths that differ.

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from core.metrics.checks import checked
+from core.metrics.checks import Scores, checked
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Confusion:
         return asdict(self)
 
 
-def confusion(y: ArrayLike, s: ArrayLike, threshold: float) -> Confusion:
-    """The four counts at `threshold` (score >= threshold is malignant).
+def confusion(y: ArrayLike, s: ArrayLike, threshold: float | Scores) -> Confusion:
+    """The four counts at `threshold` (score >= threshold is malignant), one for all or one a row (n,).
 
     Raises:
         NotEnoughData: nothing to count, or NaN scores.
@@ -65,7 +65,7 @@ def confusion(y: ArrayLike, s: ArrayLike, threshold: float) -> Confusion:
     return Confusion(tp=tp, fp=fp, tn=labels.size - positives - fp, fn=positives - tp)
 
 
-def at_threshold(y: ArrayLike, s: ArrayLike, threshold: float) -> dict[str, float]:
+def at_threshold(y: ArrayLike, s: ArrayLike, threshold: float | Scores) -> dict[str, float]:
     """accuracy, precision, sensitivity, specificity and f1 at `threshold`, each in [0, 1], NaN where it is 0 / 0.
 
     Raises:

@@ -57,7 +57,13 @@ class Omnibus:
 
 
 def omnibus_tests(
-    y: ArrayLike, s: ArrayLike, threshold: float, groups: ArrayLike, features: pd.DataFrame, *, lesions: Sequence[str] = ()
+    y: ArrayLike,
+    s: ArrayLike,
+    threshold: float | Scores,
+    groups: ArrayLike,
+    features: pd.DataFrame,
+    *,
+    lesions: Sequence[str] = (),
 ) -> tuple[Omnibus, ...]:
     """A test for each column of `features` and figure that two groups or more have; arguments as of `subgroups`.
 

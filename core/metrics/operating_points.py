@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from core.config.schema import EvaluationConfig
 from core.errors import NotEnoughData
+from core.metrics.by_view import VIEWS, choose_by_group
 from core.metrics.calibration import Calibration, CalibrationMethod, fit_calibration
 from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
 from core.metrics.thresholds import ThresholdRule
@@ -34,6 +35,7 @@ class Frozen:
     """Thresholds by level, or a note where validation had none to give; `note` says why there is no calibration.
 
     `levels` has the calibrations of breasts and patients, whose mean scores are on another scale than those of images.
+    `views` has the thresholds of images by view, where the rule gives each view its own.
     """
 
     rule: ThresholdRule
@@ -41,6 +43,7 @@ class Frozen:
     calibration: Calibration
     note: str = ""
     levels: dict[Level, tuple[Calibration, str]] = field(default_factory=dict)
+    views: dict[str, float | str] = field(default_factory=dict)
 
     def to_card(self) -> dict[str, Any]:
         """The fields of model.json; `target_sensitivity` is the rule's, where it has one."""
@@ -49,13 +52,30 @@ class Frozen:
             return calibration.to_dict() | ({"note": note} if note else {})
 
         levels = {level: plain(*found) for level, found in self.levels.items()}
-        fields = threshold_fields(self.rule, self.thresholds)
+        fields = threshold_fields(self.rule, self.thresholds, self.views)
         return fields | {"calibration": plain(self.calibration, self.note), "calibrations": levels}
 
 
 def rule_of(settings: EvaluationConfig) -> ThresholdRule:
     """The threshold rule that the configuration asks for."""
-    return ThresholdRule(settings.threshold_rule, settings.target_sensitivity, settings.cost_ratio, settings.prevalence or None)
+    return ThresholdRule(
+        settings.threshold_rule,
+        settings.target_sensitivity,
+        settings.cost_ratio,
+        settings.prevalence or None,
+        settings.per_view_thresholds,
+    )
+
+
+def settings_of(rule: ThresholdRule) -> dict[str, Any]:
+    """The fields of the evaluation settings that ask for this rule: `rule_of` them gives it back."""
+    return {
+        "threshold_rule": rule.kind,
+        "target_sensitivity": rule.target,
+        "cost_ratio": rule.cost_ratio,
+        "prevalence": rule.prevalence or 0.0,
+        "per_view_thresholds": rule.per_view,
+    }
 
 
 def freeze(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationMethod) -> Frozen:
@@ -64,7 +84,7 @@ def freeze(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationMet
     levels: dict[Level, tuple[Calibration, str]] = {
         level: calibrate_level(validation, level, method) for level in LEVELS if level != "image"
     }
-    return Frozen(rule, thresholds_of(validation, rule), calibration, note, levels)
+    return Frozen(rule, thresholds_of(validation, rule), calibration, note, levels, views_of(validation, rule))
 
 
 def calibrate_level(validation: pd.DataFrame, level: Level, method: CalibrationMethod) -> tuple[Calibration, str]:
@@ -122,6 +142,12 @@ def thresholds_of(validation: pd.DataFrame, rule: ThresholdRule) -> dict[Level, 
     return {level: value if isinstance(value, str) else with_room(value) for level, value in found.items()}
 
 
+def views_of(validation: pd.DataFrame, rule: ThresholdRule) -> dict[str, float | str]:
+    """The thresholds of images by view, or why a view has none of its own; empty where the rule wants one for all."""
+    found = choose_by_group(validation, "view", VIEWS, rule) if rule.per_view else {}
+    return {view: value if isinstance(value, str) else with_room(value) for view, value in found.items()}
+
+
 def calibrate(y: ArrayLike, s: ArrayLike, method: CalibrationMethod) -> tuple[Calibration, str]:
     """The calibration fitted on validation labels and scores (n,); "none" with the reason where it cannot be."""
     try:
@@ -135,11 +161,15 @@ def with_room(threshold: float) -> float:
     return max(0.0, round(threshold - ROOM, DECIMALS))
 
 
-def threshold_fields(rule: ThresholdRule, thresholds: Mapping[Level, float | str]) -> dict[str, Any]:
-    """The fields of model.json that speak of thresholds: `threshold` of images, `thresholds` of the other levels."""
+def threshold_fields(
+    rule: ThresholdRule, thresholds: Mapping[Level, float | str], views: Mapping[str, float | str]
+) -> dict[str, Any]:
+    """The fields of model.json that speak of thresholds: `threshold` of images, `thresholds` of the other levels,
+    `view_thresholds` of images whose view has its own."""
     return {
         "threshold": thresholds["image"],
         "thresholds": {level: value for level, value in thresholds.items() if level != "image"},
+        "view_thresholds": dict(views),
         "threshold_rule": rule.to_dict(),
         "threshold_room": ROOM,
         "target_sensitivity": rule.target if rule.kind == "sensitivity" else None,

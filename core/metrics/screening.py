@@ -44,14 +44,13 @@ class Screening:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Sensitivity and specificity at one threshold, with draws (k,) of both that say how well they are known.
+    """Sensitivity and specificity of one set of decisions, with draws (k,) of both that say how well they are known.
 
     Made once a threshold; `at` is then instant for any prevalence. `own` is what happened in the set itself: its PPV is the
     precision of `summarize`, with the same interval. Limits at a given prevalence that happens to be the set's own would be
     narrower, for they take it as known.
     """
 
-    threshold: float
     sensitivity: Interval
     specificity: Interval
     sensitivities: Scores
@@ -86,7 +85,7 @@ class OperatingPoint:
 def operating_point(
     y: ArrayLike,
     s: ArrayLike,
-    threshold: float,
+    threshold: float | Scores,
     groups: ArrayLike,
     *,
     samples: int = 2000,
@@ -94,6 +93,8 @@ def operating_point(
     seed: int = 0,
 ) -> OperatingPoint:
     """Sensitivity and specificity of score >= `threshold`, patients of `groups` (n,) taken as independent.
+
+    `threshold` is one for all, or one a row (n,).
 
     Raises:
         NotEnoughData: one class only, nothing to score, NaN scores.
@@ -107,7 +108,6 @@ def operating_point(
         return generator.beta(share * worth + 0.5, (1 - share) * worth + 0.5, samples)
 
     return OperatingPoint(
-        threshold=float(threshold),
         sensitivity=clustered_wilson(called[labels], names[labels], confidence=confidence),
         specificity=clustered_wilson(~called[~labels], names[~labels], confidence=confidence),
         sensitivities=drawn(called[labels], names[labels]),

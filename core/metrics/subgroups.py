@@ -87,7 +87,7 @@ class Subgroup:
 def subgroups(
     y: ArrayLike,
     s: ArrayLike,
-    threshold: float,
+    threshold: float | Scores,
     groups: ArrayLike,
     features: pd.DataFrame,
     *,
@@ -99,7 +99,7 @@ def subgroups(
 
     Args:
         y, s, groups: labels, scores and patients of the images, each (n,).
-        threshold: the frozen threshold, the same for all groups.
+        threshold: the frozen threshold, the same for all groups; or one an image (n,), where views have their own.
         features: n rows of categories (see `age_bands`); empty and missing values become "unknown", shown but not tested.
         lesions: the columns of `features` that say what kind of lesion an image shows.
 
@@ -120,7 +120,7 @@ def subgroups(
         start = len(rows)
         for value in [*known, *([UNKNOWN] if UNKNOWN in values else [])]:
             inside = values == value
-            row = _row(str(feature), value, labels, scores, threshold, patients, inside, confidence)
+            row = _row(str(feature), value, labels, scores, called, patients, inside, confidence)
             rest = ~inside & (values != UNKNOWN)
             if value != UNKNOWN and by_lesion:
                 row = _found_as_often(row, called, patients, inside & labels, rest & labels, confidence)
@@ -202,13 +202,13 @@ def _row(
     value: str,
     labels: Labels,
     scores: Scores,
-    threshold: float,
+    every_call: Labels,
     patients: Patients,
     inside: Labels,
     confidence: float,
 ) -> Subgroup:
     y, s, index = labels[inside], scores[inside], patients.index[inside]
-    called = s >= threshold
+    called = every_call[inside]
     of_class = {"malignant": int(np.unique(index[y]).size), "benign": int(np.unique(index[~y]).size)}
     figures: dict[str, Callable[[], Interval]] = {
         "auc": lambda: interval_of(auc_parts(y, s, Patients.of(index)), y.size, confidence),

@@ -54,10 +54,10 @@ _BY_PATIENT = ("wilson", "score")
 class Summary(Mapping[str, "Interval | str"]):
     """Figures by name (the keys of TITLES): an Interval, or a note that says why there is none.
 
-    `counts` are at the frozen `threshold`. Patients are counted by what they have images of: one with a
-    benign and a malignant image counts in both classes. `level` says what one row was: an image, a breast
-    or a patient. Scores are P(malignant); the Brier score is the mean squared error of that raw
-    score (of breasts and patients: of the mean of their images'), before any calibration.
+    `counts` are at the frozen `threshold`, or where views have thresholds of their own, at these (Evaluation.thresholds).
+    Patients are counted by what they have images of: one with a benign and a malignant image counts in both classes. `level`
+    says what one row was: an image, a breast or a patient. Scores are P(malignant); the Brier score is the mean squared error
+    of that raw score (of breasts and patients: of the mean of their images'), before any calibration.
     `bootstrap` has (low, high) of the patient bootstrap for the figures whose own interval is not one.
     """
 
@@ -137,6 +137,7 @@ def summarize(
     confidence: float = 0.95,
     seed: int = 0,
     level: str = "image",
+    row_thresholds: ArrayLike | None = None,
 ) -> Summary:
     """All figures of scores `s` for labels `y`, with intervals that take the patients in `groups`, not images, as independent.
 
@@ -149,6 +150,8 @@ def summarize(
         threshold: score >= threshold is called malignant.
         groups: patient of each row (n,).
         samples, confidence, seed: of the bootstrap; the same seed gives the same limits.
+        row_thresholds: (n,), where rows have thresholds of their own (see core.metrics.by_view); `threshold` is then the
+            common one.
 
     Raises:
         NotEnoughData: nothing to score, NaN scores, lengths that differ.
@@ -156,13 +159,14 @@ def summarize(
     labels, scores = checked(y, s)
     patients = Patients.of(groups)
     of_class = {"malignant": np.unique(patients.index[labels]).size, "benign": np.unique(patients.index[~labels]).size}
-    values = values_of(labels, scores, threshold)
-    drawn = resampled(labels, scores, threshold, patients, samples, seed)
+    applied = threshold if row_thresholds is None else np.asarray(row_thresholds, dtype=np.float64)
+    values = values_of(labels, scores, applied)
+    drawn = resampled(labels, scores, applied, patients, samples, seed)
     behind = min(of_class.values()) or 1
     figures: dict[str, Interval | str] = {
         name: why_not(name, of_class) or _interval(values[name], drawn[name], behind, confidence) for name in TITLES
     }
-    exact = _analytic(figures, labels, scores, threshold, patients, confidence)
+    exact = _analytic(figures, labels, scores, applied, patients, confidence)
     bootstrap = {
         name: (figure.low, figure.high)
         for name, figure in figures.items()
@@ -171,7 +175,7 @@ def summarize(
     figures |= exact
     return Summary(
         figures=figures,
-        counts=confusion(labels, scores, threshold),
+        counts=confusion(labels, scores, applied),
         threshold=float(threshold),
         rows=int(labels.size),
         patients=patients.count,
@@ -195,7 +199,7 @@ def point_figures(y: ArrayLike, s: ArrayLike, threshold: float) -> dict[str, flo
     return values_of(labels, scores, threshold)
 
 
-def values_of(labels: Labels, scores: Scores, threshold: float) -> dict[str, float]:
+def values_of(labels: Labels, scores: Scores, threshold: float | Scores) -> dict[str, float]:
     both = labels.any() and not labels.all()
     counts = confusion(labels, scores, threshold)
     return {
@@ -213,7 +217,7 @@ def values_of(labels: Labels, scores: Scores, threshold: float) -> dict[str, flo
 def resampled(
     labels: Labels,
     scores: Scores,
-    threshold: float,
+    threshold: float | Scores,
     patients: Patients,
     samples: int,
     seed: int,
@@ -264,7 +268,7 @@ def _analytic(
     figures: Mapping[str, Interval | str],
     labels: Labels,
     scores: Scores,
-    threshold: float,
+    threshold: float | Scores,
     patients: Patients,
     confidence: float,
 ) -> dict[str, Interval | str]:

@@ -13,7 +13,7 @@ Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8 (tw
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,13 @@ import pandas as pd
 
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients, resamples
+from core.metrics.by_view import ViewThresholds, choose_by_group
+from core.metrics.checks import Labels, Scores
 from core.metrics.intervals import Interval, plain_figure, read_figure
 from core.metrics.levels import Level, at_level
 from core.metrics.proportions import ShareDifference, clustered_wilson, share_difference
 from core.metrics.subgroups import UNKNOWN, categories
-from core.metrics.summary import MIN_PATIENTS, why_not
+from core.metrics.summary import why_not
 from core.metrics.thresholds import ThresholdRule
 
 
@@ -33,22 +35,28 @@ from core.metrics.thresholds import ThresholdRule
 class ThresholdUncertainty:
     """The threshold with the limits of its own choice, and test figures with those of choice and test set together.
 
-    The values are those at the frozen threshold; each of the three has percentile limits, or all are a note.
+    The values are those at the frozen threshold; each of the three has percentile limits, or all are a note. Where views have
+    thresholds of their own, `views` has these with their limits, `threshold` is the common one, and the figures are those of
+    every image at its view's.
     """
 
     level: Level
     threshold: Interval | str
     sensitivity: Interval | str
     specificity: Interval | str
+    views: dict[str, Interval] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"level": self.level} | {name: plain_figure(getattr(self, name)) for name in _NAMES}
+        plain = {"level": self.level} | {name: plain_figure(getattr(self, name)) for name in _NAMES}
+        return plain | {"views": {view: each.as_dict() for view, each in self.views.items()}}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ThresholdUncertainty:
         """What `as_dict` gave, read back equal."""
-        return cls(plain["level"], *(read_figure(plain[name]) for name in _NAMES))
+        views = {view: Interval(**each) for view, each in plain.get("views", {}).items()}
+        threshold, sensitivity, specificity = (read_figure(plain[name]) for name in _NAMES)
+        return cls(plain["level"], threshold, sensitivity, specificity, views)
 
 
 _NAMES = ("threshold", "sensitivity", "specificity")
@@ -64,12 +72,14 @@ def threshold_uncertainty(
     samples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    views: ViewThresholds | None = None,
 ) -> ThresholdUncertainty:
     """Resample the patients of both sets; a patient's images stay together.
 
     Args:
-        validation, test: columns patient_id, laterality, label, score.
+        validation, test: columns patient_id, laterality, label, score; with `views` also view.
         threshold: the frozen one, at which the values are told.
+        views: the frozen thresholds by view, of images; each is then chosen again on the view's images, as the common one.
     """
 
     def note(why: str) -> ThresholdUncertainty:
@@ -84,32 +94,60 @@ def threshold_uncertainty(
         why = why_not("auc", {label: int(counts.get(label, 0)) for label in ("malignant", "benign")})
         if why:
             return note(f"{name}: {why}")
+    own = views.own if views is not None and level == "image" else {}
+    parts = {view: (categories(chosen_on["view"]) == view, categories(judged["view"]) == view) for view in own}
+    drawn = np.array(_resampled(chosen_on, judged, rule, parts, samples, seed))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, (tail, 1 - tail), axis=0)
+    truth, asked = (judged["label"] == "malignant").to_numpy(), judged["score"].to_numpy(dtype=np.float64)
+    called = asked >= (views.of_rows(judged) if views is not None and own else threshold)
+    values = (float(called[truth].mean()), float((~called[~truth]).mean()), threshold, *own.values())
+    limits = [
+        Interval(value, min(float(a), value), max(float(b), value)) for value, a, b in zip(values, low, high, strict=True)
+    ]
+    return ThresholdUncertainty(level, limits[2], limits[0], limits[1], dict(zip(own, limits[3:], strict=True)))
+
+
+def _resampled(
+    chosen_on: pd.DataFrame,
+    judged: pd.DataFrame,
+    rule: ThresholdRule,
+    parts: Mapping[str, tuple[Labels, Labels]],
+    samples: int,
+    seed: int,
+) -> list[tuple[float, ...]]:
+    """Sensitivity, specificity, common threshold and those of `parts` in each resample; some may lack a class and are left out.
+
+    `parts`: for each view with a threshold of its own, which rows of validation and of test are its.
+    """
     y, scores = (chosen_on["label"] == "malignant").to_numpy(), chosen_on["score"].to_numpy(dtype=np.float64)
     truth, asked = (judged["label"] == "malignant").to_numpy(), judged["score"].to_numpy(dtype=np.float64)
     learned, tested = Patients.of(chosen_on["patient_id"]), Patients.of(judged["patient_id"])
     # Another stream of draws for each set: they are independent.
     of_validation = (row for block in resamples(learned.count, samples, seed, y.size) for row in block)
     of_test = (row for block in resamples(tested.count, samples, seed + 1, truth.size) for row in block)
+
+    def choose(weight: np.ndarray, rows: Labels | slice) -> float:
+        return rule.choose(np.repeat(y[rows], weight[rows]), np.repeat(scores[rows], weight[rows]))
+
     drawn = []
     for first, second in zip(of_validation, of_test, strict=True):
         weight = first[learned.index]
         try:
-            choice = rule.choose(np.repeat(y, weight), np.repeat(scores, weight))
+            common = choose(weight, slice(None))
+            choices = [choose(weight, mine) for mine, _ in parts.values()]
         except NotEnoughData:  # the resample lacks a class
             continue
+        applied: Scores = np.full(truth.size, common)
+        for choice, (_, theirs) in zip(choices, parts.values(), strict=True):
+            applied[theirs] = choice
         weight = second[tested.index]
-        called = asked >= choice
+        called = asked >= applied
         malignant, benign = float(weight[truth].sum()), float(weight[~truth].sum())
         if malignant and benign:
-            drawn.append((choice, weight[truth & called].sum() / malignant, weight[~truth & ~called].sum() / benign))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.array(drawn), (tail, 1 - tail), axis=0)
-    called = asked >= threshold
-    values = (threshold, float(called[truth].mean()), float((~called[~truth]).mean()))
-    limits = (
-        Interval(value, min(float(a), value), max(float(b), value)) for value, a, b in zip(values, low, high, strict=True)
-    )
-    return ThresholdUncertainty(level, *limits)
+            figures = weight[truth & called].sum() / malignant, weight[~truth & ~called].sum() / benign
+            drawn.append((*figures, common, *choices))
+    return drawn
 
 
 @dataclass(frozen=True)
@@ -149,7 +187,7 @@ def thresholds_by_group(
 ) -> GroupThresholds:
     """A threshold for each value of `column`, chosen by the rule on its validation images, beside the one for all.
 
-    A value with fewer than MIN_PATIENTS patients of a class on validation keeps the threshold for all, and a note says so.
+    A value with fewer than MIN_VIEW_PATIENTS patients of a class on validation keeps the threshold for all, and a note says so.
 
     Args:
         validation, test: columns patient_id, label, score and `column`, a row an image.
@@ -162,21 +200,16 @@ def thresholds_by_group(
             raise NotEnoughData(
                 f"Thresholds by {column}: expected this column in the {name} predictions. Evaluate the split again."
             )
-    chosen_on, values = categories(validation[column]), categories(test[column])
+    values = categories(test[column])
     truth = (test["label"] == "malignant").to_numpy()
     scores, patients = test["score"].to_numpy(dtype=np.float64), test["patient_id"].to_numpy()
     called, own = scores >= threshold, scores >= threshold
-    found: dict[str, float | str] = {}
-    for value in sorted(set(values) - {UNKNOWN}):
-        rows = validation[chosen_on == value]
-        counts = rows.groupby("label")["patient_id"].nunique()
-        fewest = min(int(counts.get(label, 0)) for label in ("malignant", "benign"))
-        if fewest < MIN_PATIENTS:
-            found[value] = f"the threshold for all: only {fewest} validation patients of a class"
-            continue
-        choice = rule.choose(rows["label"], rows["score"])
-        found[value] = choice
-        own = np.where(values == value, scores >= choice, own)
+    found = choose_by_group(validation, column, sorted(set(values) - {UNKNOWN}), rule)
+    for value, choice in found.items():
+        if isinstance(choice, str):
+            found[value] = f"the threshold for all: {choice}"
+        else:
+            own = np.where(values == value, scores >= choice, own)
 
     def share(hits: np.ndarray, rows: np.ndarray, figure: str) -> Interval | str:
         count = np.unique(patients[rows]).size

@@ -22,13 +22,14 @@ class ThresholdRule:
     """How a threshold is chosen on validation: for a `target` sensitivity, by Youden's index, or by costs.
 
     `cost_ratio` is what a missed malignancy costs in false alarms; `prevalence` that of the people to be examined, None for
-    that of the validation set.
+    that of the validation set. `per_view`: CC and MLO images each get their own (see core.metrics.by_view).
     """
 
     kind: Kind = "sensitivity"
     target: float = 0.90
     cost_ratio: float = 10.0
     prevalence: float | None = None
+    per_view: bool = False
 
     def choose(self, y: ArrayLike, s: ArrayLike) -> float:
         """The threshold for validation labels and scores (n,).
@@ -56,9 +57,13 @@ class ThresholdRule:
         try:
             rule = cls(**plain)
         except TypeError as error:
-            raise BadRun(f"threshold rule: expected kind, target, cost_ratio and prevalence, got {plain!r}.") from error
+            raise BadRun(
+                f"threshold rule: expected kind, target, cost_ratio, prevalence and per_view, got {plain!r}."
+            ) from error
         if rule.kind not in get_args(Kind):
             raise BadRun(f"threshold rule: expected one of {', '.join(get_args(Kind))}, got {rule.kind!r}.")
+        if not isinstance(rule.per_view, bool):
+            raise BadRun(f"threshold rule: per_view: expected true or false, got {rule.per_view!r}.")
         return rule
 
 

@@ -36,7 +36,7 @@ class Bounds:
 
 
 def verification_bounds(
-    y: ArrayLike, s: ArrayLike, unverified: ArrayLike, threshold: float, shares: Sequence[float] = SHARES
+    y: ArrayLike, s: ArrayLike, unverified: ArrayLike, threshold: float | Scores, shares: Sequence[float] = SHARES
 ) -> tuple[Bounds, ...]:
     """Bounds for each share; sampling error is not in them.
 
@@ -44,7 +44,7 @@ def verification_bounds(
         y, s: labels and scores (n,).
         unverified: (n,), whether nobody verified the label; counts for benign ones only. What counts as verified is the
             caller's to say: core.evaluate.verified reads it from a manifest.
-        threshold: scores at or above it are called malignant.
+        threshold: scores at or above it are called malignant; one for all, or one a row (n,).
 
     Raises:
         NotEnoughData: one class only, NaN scores, lengths that differ, or every benign label would be turned.
@@ -62,7 +62,7 @@ def verification_bounds(
     return tuple(found)
 
 
-def _figures(labels: Labels, scores: Scores, turned: np.ndarray, threshold: float) -> tuple[float, float, float]:
+def _figures(labels: Labels, scores: Scores, turned: np.ndarray, threshold: float | Scores) -> tuple[float, float, float]:
     truth = labels.copy()
     truth[turned] = True
     called = scores >= threshold

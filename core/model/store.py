@@ -257,7 +257,11 @@ def _check_thresholds(path: Path, card: Mapping[str, Any]) -> None:
     levels = card.get("thresholds") or {}
     if not isinstance(levels, dict):
         raise BadRun(f"{path}: thresholds: expected one a level, got {repr(levels)[:40]}. Restore the file, or train again")
+    views = card.get("view_thresholds") or {}
+    if not isinstance(views, dict):
+        raise BadRun(f"{path}: view_thresholds: expected one a view, got {repr(views)[:40]}. Restore the file, or train again")
     found = {"threshold": card.get("threshold")} | {f"thresholds.{level}": value for level, value in levels.items()}
+    found |= {f"view_thresholds.{view}": value for view, value in views.items()}
     for name, value in found.items():
         plain = value is None or (isinstance(value, str) and name != "threshold")  # the reason why a level has none
         number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,8 +93,11 @@ def _small(align: str) -> dict[str, Any]:
     return {"ha": align, "va": "bottom", "fontsize": 7.5, "color": QUIET}
 
 
-def roc_curve(name: str, curves: Mapping[str, Roc], threshold: float, band: RocBand | None, caption: str) -> Figure:
-    """ROC curves; a dot where the frozen threshold is, a band behind the first."""
+Points = Mapping[str, tuple[float, float, float]]  # sensitivity, specificity and precision as the model decides, by curve
+
+
+def roc_curve(name: str, curves: Mapping[str, Roc], points: Points, band: RocBand | None, caption: str) -> Figure:
+    """ROC curves; a dot where the model decides, a band behind the first."""
     figure, axes = canvas(HALF, _SQUARE)
     axes.plot([0, 1], [0, 1], color=COLORS["neutral"], linestyle=":", linewidth=1)
     told = []
@@ -103,8 +107,8 @@ def roc_curve(name: str, curves: Mapping[str, Roc], threshold: float, band: RocB
             axes.fill_between(band.fpr, band.low, band.high, color=color, alpha=0.16, linewidth=0)
         keep = evenly(curve.fpr.size, _POINTS)
         axes.plot(curve.fpr[keep], curve.tpr[keep], color=color, linewidth=1.7, label=f"{title}, AUC {curve.auc:.3f}")
-        x, y = curve.at(threshold)
-        axes.plot(x, y, marker="o", markersize=6, color=color, markeredgecolor="white", markeredgewidth=1)
+        y, specificity, _ = points[title]
+        axes.plot(1 - specificity, y, marker="o", markersize=6, color=color, markeredgecolor="white", markeredgewidth=1)
         told.append(f"{title} AUC {curve.auc:.3f}")
     unit_square(axes)
     label(axes, "1 − specificity", "Sensitivity")
@@ -112,7 +116,7 @@ def roc_curve(name: str, curves: Mapping[str, Roc], threshold: float, band: RocB
     return Figure(name, to_svg(figure, name), caption, "ROC curves: " + ", ".join(told))
 
 
-def precision_recall_curve(name: str, curves: Mapping[str, PrecisionRecall], threshold: float, caption: str) -> Figure:
+def precision_recall_curve(name: str, curves: Mapping[str, PrecisionRecall], points: Points, caption: str) -> Figure:
     """Precision against recall; dotted, what chance would give."""
     figure, axes = canvas(HALF, _SQUARE)
     told = []
@@ -122,9 +126,9 @@ def precision_recall_curve(name: str, curves: Mapping[str, PrecisionRecall], thr
         keep = evenly(curve.recall.size, _POINTS)
         words = f"{title}, AP {curve.average_precision:.3f}"
         axes.step(curve.recall[keep], curve.precision[keep], where="pre", color=color, linewidth=1.7, label=words)
-        point = curve.at(threshold)
-        if point is not None:
-            axes.plot(*point, marker="o", markersize=6, color=color, markeredgecolor="white", markeredgewidth=1)
+        recall, _, precision = points[title]
+        if not math.isnan(precision):  # nothing is called malignant
+            axes.plot(recall, precision, marker="o", markersize=6, color=color, markeredgecolor="white", markeredgewidth=1)
         told.append(words)
     unit_square(axes)
     label(axes, "Recall (sensitivity)", "Precision")

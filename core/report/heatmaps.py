@@ -71,10 +71,14 @@ def cases(material: Material, predictor: Predictor | None) -> Section:
     return Section("cases", title, tuple(blocks))
 
 
-def choose_cases(predictions: pd.DataFrame, threshold: float) -> list[tuple[int, str]]:
-    """(row of `predictions` from 0, kind) of the cases to show; the same for the same predictions."""
-    ranked = predictions.reset_index(drop=True).sort_values(["score", "path"], ascending=[False, True])
-    called, malignant = ranked["score"] >= threshold, ranked["label"] == "malignant"
+def choose_cases(predictions: pd.DataFrame, threshold: float | NDArray[np.float64]) -> list[tuple[int, str]]:
+    """(row of `predictions` from 0, kind) of the cases to show; the same for the same predictions.
+
+    `threshold` is one for all, or one a row (n,).
+    """
+    ranked = predictions.reset_index(drop=True).assign(threshold=threshold)
+    ranked = ranked.sort_values(["score", "path"], ascending=[False, True])
+    called, malignant = ranked["score"] >= ranked["threshold"], ranked["label"] == "malignant"
     hits, alarms = ranked[called & malignant], ranked[called & ~malignant]
     misses, quiet = ranked[~called & malignant], ranked[~called & ~malignant]
     chosen = [
@@ -86,7 +90,7 @@ def choose_cases(predictions: pd.DataFrame, threshold: float) -> list[tuple[int,
     taken = {row for row, _ in chosen}
     for rows in (ranked[malignant], ranked[~malignant]):
         rest = rows[~rows.index.isin(taken)]
-        nearest = (rest["score"] - threshold).abs().sort_values(kind="stable").index[:1]
+        nearest = (rest["score"] - rest["threshold"]).abs().sort_values(kind="stable").index[:1]
         chosen += [(row, "near") for row in nearest]
     return [(int(row), kind) for row, kind in chosen]
 
@@ -96,7 +100,7 @@ def _pictures(material: Material, evaluation: Evaluation, predictor: Predictor |
     missing = 0
     drawn = False
     frame = evaluation.predictions
-    cases_chosen = choose_cases(frame, evaluation.threshold)
+    cases_chosen = choose_cases(frame, evaluation.thresholds.of_rows(frame))
     for number, kind in cases_chosen:
         row = frame.iloc[number]
         kept = material.run.path / "explain" / "report" / f"{_key(material, str(row['path']))}.jpg"

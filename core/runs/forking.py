@@ -11,6 +11,9 @@ from pathlib import Path
 from core.config import Config, dump_config, load_config
 from core.errors import BadRun, LabError
 from core.files.folders import write_text
+from core.metrics import rule_of
+from core.metrics.operating_points import settings_of
+from core.runs.frozen_rule import with_frozen_rule
 from core.runs.run import CONFIG, START, Run
 from core.runs.split_origin import inherit_split_origin
 from core.runs.test_set.access_log import inherit
@@ -21,8 +24,9 @@ def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
     """The settings of a fork of `run` that trains on as `run` did, with `overrides` ("training.epochs=5") on top.
 
     A run from scratch trained all of its network at one rate. Its fork has weights to start from, and would be taken for a
-    pretrained network: head first, half of the stages never, another rate. So these are set to what the run had. It stands
-    beside `run`, wherever that was moved to, unless the overrides name a folder.
+    pretrained network: head first, half of the stages never, another rate. So these are set to what the run had. Its
+    thresholds are chosen by the rule that is frozen with the run's model. It stands beside `run`, wherever that was moved to,
+    unless the overrides name a folder.
     """
     path = run.path / CONFIG
     before = load_config(path, warn=False)
@@ -36,7 +40,9 @@ def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
             f"fine_tune_learning_rate={rate}",
         ]
     overrides = list(overrides)
-    config = load_config(path, [*(f"training.{setting}" for setting in as_before), *overrides])
+    kept = with_frozen_rule(before, run).evaluation
+    rule = [f"evaluation.{name}={getattr(kept, name)}" for name in settings_of(rule_of(kept))]
+    config = load_config(path, [*(f"training.{setting}" for setting in as_before), *rule, *overrides])
     if any(override.partition("=")[0].strip() == "checkpoints" for override in overrides):
         return config
     return config.model_copy(update={"checkpoints": run.path.parent})

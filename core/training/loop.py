@@ -23,6 +23,7 @@ from core.files.folders import remove_leftovers
 from core.model import Classifier
 from core.model.device import Machine
 from core.runs.events import Event
+from core.runs.frozen_rule import resumed_config
 from core.runs.run import LAST, Run
 from core.training import advice, step_metrics
 from core.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -120,7 +121,7 @@ class _Training:
     def events(self) -> Generator[Event, None, None]:
         run, recorder, world = self.run, self.recorder, self.world
         recorder.begin(**({"launcher": "torchrun"} if world.size > 1 else {}))
-        config = self.config = run.config()
+        config = self.config = resumed_config(run)
         self.progress, self.states = (self.resume and load_checkpoint(run.path / LAST)) or (Progress(), None)
         again = self.states is not None
         if world.first:

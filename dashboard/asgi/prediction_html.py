@@ -83,7 +83,7 @@ def _score(prediction: Prediction, card: Mapping[str, Any]) -> str:
         means = f" Probability of malignancy, calibrated on validation: <b>{prediction.calibrated:.3f}</b>."
     return (
         f'<p class="small">Score <span class="score">{prediction.score:.3f}</span>, the model\'s threshold '
-        f"{prediction.threshold:.3f}{chosen}.{means}</p>"
+        f"{html.escape(prediction.threshold_words)}{chosen}.{means}</p>"
     )
 
 

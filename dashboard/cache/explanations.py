@@ -73,10 +73,11 @@ def explain(
     ask: Ask,
     progress: Report | None = None,
     *,
+    source: Path | bytes | None = None,
     score_anyway: bool = False,
 ) -> Explained:
-    """Prediction and heatmap of a prepared image."""
-    prediction = model.predict_prepared(prepared, mammogram, score_anyway=score_anyway)
+    """Prediction and heatmap of a prepared image, read from `source`."""
+    prediction = model.predict_prepared(prepared, mammogram, source=source, score_anyway=score_anyway)
     if prediction.score is None:
         return Explained(prediction, None)
     wanted: dict[str, Any] = {"method": ask.method, "layer": ask.layer or None, "channels": ask.channels, "progress": progress}
@@ -85,9 +86,9 @@ def explain(
     return Explained(prediction, model.explain(prediction, target=ask.target, **wanted))
 
 
-def what_if(model: Predictor, prepared: Prepared, mammogram: Mammogram) -> Explained:
+def what_if(model: Predictor, prepared: Prepared, mammogram: Mammogram, *, source: Path | bytes | None = None) -> Explained:
     """Prediction and heatmap of an image that another recipe than the model's prepared: see Predictor.what_if."""
-    prediction = model.what_if(prepared, mammogram)
+    prediction = model.what_if(prepared, mammogram, source=source)
     return Explained(prediction, None if prediction.score is None else model.explain(prediction))
 
 

@@ -181,7 +181,10 @@ def freeze_threshold(run: Run, rule: ThresholdRule, *, reopen: bool = False) -> 
 
 def comparison(first: Run, second: Run, one: Evaluation, other: Evaluation, level: str) -> Comparison:
     """Two runs on the same images of a split; second less first. Raises Leakage, NotEnoughData, BadRun."""
-    key = [(str(run.path), found.split, found.last_opened, found.threshold) for run, found in ((first, one), (second, other))]
+    key = [
+        (str(run.path), found.split, found.last_opened, found.thresholds.told(6))
+        for run, found in ((first, one), (second, other))
+    ]
     return _comparison(str(key), level, one, other)
 
 
@@ -255,7 +258,7 @@ def _explain(run: Run, image: ImageRef, ask: Ask, progress: Report | None) -> Ex
 
     model = services.predictor(run)
     mammogram, prepared = images.mammogram(image, model.recipe), images.prepared(image, model.recipe)
-    return explain(model, prepared, mammogram, ask, progress, score_anyway=ask.anyway)
+    return explain(model, prepared, mammogram, ask, progress, source=image.source, score_anyway=ask.anyway)
 
 
 def explanation_name(run: Run, image: ImageRef, ask: Ask) -> str:
@@ -341,4 +344,5 @@ def _what_if(
 ) -> Explained:
     from dashboard.cache import explanations
 
-    return explanations.what_if(services.predictor(_run), images.prepared(_image, _recipe), images.mammogram(_image, _recipe))
+    prepared, mammogram = images.prepared(_image, _recipe), images.mammogram(_image, _recipe)
+    return explanations.what_if(services.predictor(_run), prepared, mammogram, source=_image.source)

@@ -63,5 +63,5 @@ def decided(prediction: Prediction, about: str = "") -> str:
     else:
         side = "≥" if prediction.decision == "malignant" else "<"
         calibrated = "" if prediction.calibrated is None else f", calibrated {prediction.calibrated:.3f}"
-        words = f"{prediction.decision} ({side} {prediction.threshold:.3f}){calibrated}"
+        words = f"{prediction.decision} ({side} {prediction.threshold_words}){calibrated}"
     return f"{about}: {words}" if about else words

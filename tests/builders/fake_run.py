@@ -73,7 +73,8 @@ class FakePredictor:
         self.batches.append(len(pixels))
         return [float("nan") if self.nan else int(image.sum()) % 997 / 996 for image in pixels]
 
-    def predict_cached(self, images: Sequence[CachedImage]) -> list[SimpleNamespace]:
+    def predict_cached(self, images: Sequence[CachedImage], *, paths: Sequence[str]) -> list[SimpleNamespace]:
+        assert len(paths) == len(images)
         scores = self.score_pixels(np.stack([image.pixels for image in images]))
         return [SimpleNamespace(score=score, refusal="") for score in scores]
 

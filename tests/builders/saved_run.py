@@ -17,12 +17,12 @@ from core.runs import Run
 MODEL = ModelConfig(options={"width": 8})
 
 
-def make_saved_run(folder: Path, **changes: object) -> Run:
+def make_saved_run(folder: Path, patients: int = 14, **changes: object) -> Run:
     """make_run's images and manifest, a small network, config.yaml, and predictions/val.csv that separate fairly well.
 
     `changes` go into model.json; a field that is None there is left out.
     """
-    made = make_run(folder)
+    made = make_run(folder, patients=patients)
     (folder / "config.yaml").write_text(dump_config(load_config(None, SETTINGS)), encoding="utf-8")
     validation = made.manifest().query("split == 'val'")[["path", "patient_id", "laterality", "view", "label", "split"]]
     malignant = (validation["label"] == "malignant").to_numpy()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import html
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +28,7 @@ from core.evaluate import evaluate
 from core.gate import Distance, read_gate, write_gate
 from core.gradcam import overlay, render
 from core.heatmap_audit import AuditSettings, audit_heatmaps
-from core.metrics import Calibration
+from core.metrics import Calibration, ThresholdRule
 from core.model import update_card
 from core.predict import Prediction, Predictor
 from core.preprocessing import load, prepare
@@ -49,15 +52,18 @@ class Said:
     refusal: Any = ...
     warnings: Any = ...
     map: Any = ...
+    threshold: Any = ...  # and in words which one it is
 
 
-def dicom(path: Path, pixels: np.ndarray, modality: str) -> None:
+def dicom(path: Path, pixels: np.ndarray, modality: str, view: str = "") -> None:
     meta = FileMetaDataset()
     storage = CTImageStorage if modality == "CT" else SecondaryCaptureImageStorage
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = storage, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     ds.SOPClassUID, ds.SOPInstanceUID, ds.Modality = storage, meta.MediaStorageSOPInstanceUID, modality
+    if view:
+        ds.ViewPosition = view
     ds.Rows, ds.Columns = pixels.shape
     ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
     ds.BitsAllocated, ds.BitsStored, ds.HighBit = 8, 8, 7
@@ -118,7 +124,8 @@ def map_of(predictor: Predictor, prediction: Prediction) -> Any:
 
 def whole(prediction: Prediction, heat: Any) -> Said:
     found = prediction
-    return Said(found.score, found.calibrated, found.decision, found.refusal, found.warnings, heat)
+    limit = found.threshold, found.threshold_basis
+    return Said(found.score, found.calibrated, found.decision, found.refusal, found.warnings, heat, limit)
 
 
 # ---------------------------------------------------------------- the places
@@ -134,14 +141,14 @@ def by_prepared(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
     for path in asked.paths:
         mammogram = load(path, asked.predictor.recipe)
         prepared = prepare(mammogram, asked.predictor.recipe)
-        prediction = asked.predictor.predict_prepared(prepared, mammogram, score_anyway=anyway)
+        prediction = asked.predictor.predict_prepared(prepared, mammogram, source=path, score_anyway=anyway)
         said[path] = whole(prediction, map_of(asked.predictor, prediction))
     return said
 
 
 def by_cache(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
     cache = PreparedCache(cache_root(), asked.predictor.recipe)
-    found = asked.predictor.predict_cached([cache.get(path) for path in asked.paths], score_anyway=anyway)
+    found = asked.predictor.predict_cached([cache.get(path) for path in asked.paths], paths=asked.paths, score_anyway=anyway)
     return {path: whole(each, map_of(asked.predictor, each)) for path, each in zip(asked.paths, found, strict=True)}
 
 
@@ -154,7 +161,8 @@ def by_command(asked: SimpleNamespace, anyway: bool, capsys: pytest.CaptureFixtu
     for path, row in zip(asked.paths, rows, strict=True):
         out = asked.run.path / "overlay.png"
         code = main(["explain", str(asked.run.path), path, "--out", str(out), *option])
-        said[path] = Said(row["score"], row["calibrated"], row["decision"], row["refusal"] or "", row["note"])
+        limit = row["threshold"], row["threshold_basis"] or ""
+        said[path] = Said(row["score"], row["calibrated"], row["decision"], row["refusal"] or "", row["note"], threshold=limit)
         assert (code == 0) == (row["score"] is not None)
         if code == 0:
             said[path] = replace(said[path], map=cv2.imread(str(out))[..., ::-1])
@@ -167,7 +175,10 @@ def by_gradio(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
     for path in asked.paths:
         _, words, _, picture, offered = gradio_tab.score(asked.run.name, path, anyway=anyway)
         assert offered == ("No verdict" in words and not anyway)
-        said[path] = Said(warnings=words, map=picture)
+        called = re.search('class="decision (benign|malignant)"', words)
+        limit = re.search(r"the model's threshold (0\.\d{3})(?:, ([^(<.]*))?", html.unescape(words))
+        threshold = (float(limit[1]), (limit[2] or "").strip()) if limit else ...
+        said[path] = Said(warnings=words, map=picture, decision=called and called[1], threshold=threshold)
     return said
 
 
@@ -190,7 +201,16 @@ def by_wall(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
 def by_evaluation(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
     found = evaluate(asked.run, "val", predictor=asked.predictor)
     rows = found.predictions.set_index("path")
-    said = {path: Said(row["score"], float(row["calibrated"])) for path, row in rows.iterrows()}
+    limits = dict(zip(rows.index, found.thresholds.at(rows["view"]), strict=True))
+    called = {path: "malignant" if row["score"] >= limits[path] else "benign" for path, row in rows.iterrows()}
+    right = [called[path] == row["label"] for path, row in rows.iterrows()]
+    assert found.summary.counts.tp + found.summary.counts.tn == sum(right)
+    said = {
+        path: Said(
+            row["score"], float(row["calibrated"]), called[path], threshold=(limits[path], found.thresholds.basis(row["view"]))
+        )
+        for path, row in rows.iterrows()
+    }
     said |= {item.path: Said(None, None, None, item.reason) for item in found.excluded}
     entry = json.loads((asked.run.path / "evaluation.json").read_text(encoding="utf-8"))["val"]
     assert [item["kind"] for item in entry["excluded"]] == ["refused"] * 5
@@ -247,6 +267,80 @@ def test_every_place_gives_the_same_verdict(
         compare(asked.predictor, expected, said[path], place)
 
 
+@pytest.fixture
+def by_view(asked: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
+    """As `asked`, but MLO images are all called malignant, CC images all benign, and others by the common threshold; with an
+    ML image and one whose view nobody knows."""
+    rule = ThresholdRule(per_view=True).to_dict()
+    update_card(asked.run.path, {"threshold_rule": rule, "view_thresholds": {"CC": 0.999, "MLO": 0.001}})
+    folder = tmp_path / "views"
+    folder.mkdir()
+    frame = asked.run.manifest()
+    rows, paths = [], {}
+    for number, view in enumerate(("MLO", "CC", "ML", "")):
+        paths[view] = folder / f"view{view}.png"
+        cv2.imwrite(str(paths[view]), draw_breast(200 + number, height=64, width=48))
+        row = {
+            "path": str(paths[view]),
+            "label": "benign",
+            "patient_id": f"V{view}",
+            "laterality": "L",
+            "view": view,
+            "split": "val",
+        }
+        rows.append(row)
+    write_manifest(pd.concat([frame, pd.DataFrame(rows)], ignore_index=True).fillna(""), asked.run.path / "manifest.csv")
+    predictor = Predictor.from_run(asked.run)
+    return SimpleNamespace(run=asked.run, views=paths, paths=[*asked.paths, *map(str, paths.values())], predictor=predictor)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_judges_an_image_at_the_threshold_of_its_view(
+    by_view: SimpleNamespace, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = PLACES[place](by_view, False, **({"capsys": capsys} if place == "command line" else {}))
+    for path in by_view.paths:
+        compare(by_view.predictor, by_view.predictor.predict(path), said[path], place)
+    common = by_view.predictor.threshold
+    expected = {
+        "MLO": ("malignant", 0.001, "that of MLO images"),
+        "CC": ("benign", 0.999, "that of CC images"),
+        "ML": (..., common, "the common one: ML has none of its own"),
+        "": (..., common, "the common one: the view is not known"),
+    }
+    for view, (decision, threshold, basis) in expected.items():
+        found = said[str(by_view.views[view])]
+        assert decision is ... or found.decision in (..., decision), f"{place}: {view}"
+        assert found.threshold is ... or found.threshold == (pytest.approx(threshold, abs=6e-4), basis), f"{place}: {view}"
+
+
+def test_a_file_tells_its_view_where_the_manifest_does_not_know_it(by_view: SimpleNamespace, tmp_path: Path) -> None:
+    def judged(source: Path | bytes) -> tuple[str, str]:
+        found = by_view.predictor.predict(source)
+        return found.view, found.threshold_basis
+
+    breast, path = draw_breast(300, height=64, width=48), tmp_path / "with-header.dcm"
+    dicom(path, breast, "OT", view="MLO")
+    assert judged(path) == ("MLO", "that of MLO images")
+    assert by_view.predictor.predict(path).decision == "malignant"
+    bare = tmp_path / "elsewhere.png"
+    cv2.imwrite(str(bare), breast)
+    assert judged(bare) == ("", "the common one: the view is not known")
+    # The same image under another name, or as an upload, is the one of the manifest where that has its content.
+    frame = by_view.run.manifest()
+    frame["content_hash"] = [hashlib.sha256(Path(each).read_bytes()).hexdigest() for each in frame["path"]]
+    write_manifest(frame, by_view.run.path / "manifest.csv")
+    by_view.predictor = Predictor.from_run(by_view.run)
+    renamed = tmp_path / "renamed.png"
+    renamed.write_bytes(by_view.views["CC"].read_bytes())
+    assert judged(renamed) == judged(renamed.read_bytes()) == ("CC", "that of CC images")
+    # What the manifest says stands above the header: by it the thresholds were chosen.
+    frame.loc[frame["path"] == str(by_view.views["ML"]), "path"] = str(path)
+    write_manifest(frame, by_view.run.path / "manifest.csv")
+    by_view.predictor = Predictor.from_run(by_view.run)
+    assert judged(path) == ("ML", "the common one: ML has none of its own")
+
+
 def compare(predictor: Predictor, expected: Prediction, said: Said, place: str) -> None:
     about = f"{place}: {expected.path}"
     for name in ("score", "calibrated"):
@@ -254,6 +348,9 @@ def compare(predictor: Predictor, expected: Prediction, said: Said, place: str) 
         assert value is ... or (value is None) == (right is None), about
         assert value in (..., None) or value == pytest.approx(right, abs=2e-5), about
     assert said.decision in (..., expected.decision), about
+    if said.threshold is not ...:
+        assert said.threshold[0] == pytest.approx(expected.threshold, abs=6e-4), about
+        assert said.threshold[1] == expected.threshold_basis, about
     if said.refusal is not ...:
         assert bool(said.refusal) == bool(expected.refusal) and expected.refusal in said.refusal, about
     if isinstance(said.warnings, str):  # as text; in HTML some letters are written otherwise

@@ -101,7 +101,9 @@ def _results(material: Material) -> str:
         if isinstance(figure, Interval)
     ]
     if both:
-        sentences.append(f"At the frozen threshold of {summary.threshold:.3f}, {' and '.join(both)}.")
+        by_view = evaluation.thresholds.words
+        at = f"thresholds by view ({by_view})" if by_view else f"threshold of {summary.threshold:.3f}"
+        sentences.append(f"At the frozen {at}, {' and '.join(both)}.")
     return " ".join(sentences)
 
 

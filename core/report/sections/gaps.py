@@ -90,6 +90,7 @@ def verification_blocks(material: Material) -> list[Block]:
         return []
     table = at_level(evaluation.predictions, level)
     states = found.states.loc[table["patient_id" if level == "patient" else "path"]].to_numpy()
+    threshold = evaluation.thresholds.of_rows(table) if level == "image" else summary.threshold
     unit, words = UNITS[level], SPLIT_WORDS[evaluation.split]
     blocks: list[Block] = [Text(_counts(found, unit)), _spellings(found, words)]
     unstated = found.count("not stated")
@@ -110,7 +111,7 @@ def verification_blocks(material: Material) -> list[Block]:
         if not count:
             continue
         try:
-            bounds = verification_bounds(table["label"], table["score"], unverified, summary.threshold)
+            bounds = verification_bounds(table["label"], table["score"], unverified, threshold)
         except NotEnoughData as error:
             blocks.append(Text(f"{caption.removesuffix('.')}: cannot be told. {error}"))
             continue

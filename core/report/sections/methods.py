@@ -5,7 +5,16 @@ from __future__ import annotations
 from core.evaluate import CalibrationReport
 from core.evaluate.subgroup_tests import count_tests
 from core.evaluate.summaries import MOST_RESAMPLES
-from core.metrics import MIN_PATIENTS, TITLES, CalibrationSummary, Interval, Summary, frozen_thresholds
+from core.metrics import (
+    MIN_PATIENTS,
+    MIN_VIEW_PATIENTS,
+    TITLES,
+    CalibrationSummary,
+    Interval,
+    Summary,
+    ViewThresholds,
+    frozen_thresholds,
+)
 from core.report.document import Facts, Points, Section, Text
 from core.report.material import SPLIT_WORDS, Material
 from core.report.precision import WIDTH, participants_needed
@@ -259,7 +268,9 @@ def _rule(material: Material) -> str:
     else:
         target = rule.get("target") or material.card.get("target_sensitivity") or material.config.evaluation.target_sensitivity
         how = f"the highest one with a sensitivity of at least {target:.0%}"
-    return f"The threshold was chosen on the validation set, {how}, and frozen with the model{_room(material)}"
+    return (
+        f"The threshold was chosen on the validation set, {how}, and frozen with the model{_room(material)}{_by_view(material)}"
+    )
 
 
 def _room(material: Material) -> str:
@@ -269,19 +280,42 @@ def _room(material: Material) -> str:
         return "."
     mean = f" (at breast and patient level, where scores are means, up to {1.5 * room:.7f})"
     return (
-        f", {room:.6f}{mean if material.patients_known else ''} below the score that it was chosen by, so that rounding "
-        "turns no "
-        "decision."
+        f", {room:.6f}{mean if material.patients_known else ''} below the score that it was chosen by, so that rounding turns "
+        "no decision."
     )
+
+
+def _by_view(material: Material) -> str:
+    """Which images have a threshold of their own, and what the other levels do; "" where there is one for all."""
+    views = ViewThresholds.of_card(material.card)
+    if not views.per_view:
+        return ""
+    text = (
+        f" By the same rule, CC and MLO images each got a threshold of their own on the validation images of that view, where "
+        f"at least {MIN_VIEW_PATIENTS} patients of each class had such images ({views.words}); images of other or unknown "
+        "views are judged at the common threshold, chosen on all images."
+    )
+    if why := views.notes_words:
+        text += f" {why[0].upper()}{why[1:]}."
+    if material.patients_known:
+        text += (
+            " Scores were not recalibrated by view: breasts and patients have the mean score of their images of all views, "
+            "judged at the threshold of their own level."
+        )
+    return text
 
 
 def thresholds(material: Material) -> tuple[tuple[str, str], ...]:
     """The frozen threshold of each level."""
-    return tuple(
-        (f"Threshold, {level} level", value if isinstance(value, str) else f"{value:.6f}")
-        for level, value in frozen_thresholds(material.card).items()
-        if level == "image" or material.patients_known
-    )
+    views = ViewThresholds.of_card(material.card)
+    found: list[tuple[str, str]] = []
+    for level, value in frozen_thresholds(material.card).items():
+        if level == "image" or material.patients_known:
+            common = ", common to views without their own" if level == "image" and views.per_view else ""
+            found.append((f"Threshold, {level} level{common}", value if isinstance(value, str) else f"{value:.6f}"))
+        if level == "image":
+            found += [(f"Threshold, {view} images", f"{own:.6f}") for view, own in views.own.items()]
+    return tuple(found)
 
 
 def evaluation_methods(material: Material) -> Section:
@@ -291,9 +325,10 @@ def evaluation_methods(material: Material) -> Section:
     same = test is None or not (test.refrozen or test.outdated(material.card))
     updated = " No model was updated after the test." if same else " What changed after the test: see its openings."
     known, samples = material.patients_known, settings.bootstrap_samples
+    by_view = ", of images that of their view" if test is not None and test.thresholds.own else ""
     levels = (
         "Figures are told at image, breast (CC and MLO together) and patient level, each with the threshold frozen for that "
-        "level."
+        f"level{by_view}."
         if known
         else "Figures are told by image: whose they are is not known."
     )

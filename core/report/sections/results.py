@@ -10,6 +10,7 @@ from core.metrics import (
     CalibrationSummary,
     Interval,
     Summary,
+    ViewThresholds,
     at_level,
     decision_curve,
     operating_point,
@@ -121,11 +122,14 @@ def _table(material: Material) -> Table:
     rows.append(("True / false positive", *(f"{summary.counts.tp:,} / {summary.counts.fp:,}" for _, summary in columns)))
     rows.append(("True / false negative", *(f"{summary.counts.tn:,} / {summary.counts.fn:,}" for _, summary in columns)))
     rows.append(("Threshold", *(f"{summary.threshold:.4f}" for _, summary in columns)))
+    rows += _view_rows(material, [(name, summary) for name, summary in columns])
     rows.append(
         ("Number (malignant)", *(f"{summary.rows:,} ({summary.counts.tp + summary.counts.fn:,})" for _, summary in columns))
     )
     confidence = columns[0][1].confidence
-    note = "Sensitivity, specificity, precision, accuracy and F1 are at the frozen threshold of the level. "
+    note = "Sensitivity, specificity, precision, accuracy and F1 are at the frozen threshold of the level"
+    by_view = any(evaluation.thresholds.own for evaluation in material.evaluations.values())
+    note += ", of images at that of their view. " if by_view else ". "
     note += (
         "The Brier score is of scores before calibration"
         + (", of breasts and patients of the mean of their images' scores" if material.patients_known else "")
@@ -135,14 +139,30 @@ def _table(material: Material) -> Table:
     return Table(caption, ("Figure", *(heading for heading, _ in columns)), tuple(rows), note=note)
 
 
+def _view_rows(material: Material, columns: list[tuple[str, Summary]]) -> list[tuple[str, ...]]:
+    """The thresholds of views that have their own; "" for columns that are not of images."""
+    of_split = {f"{SPLIT_WORDS[split].capitalize()}, {UNITS['image']}": found for split, found in material.evaluations.items()}
+    views = sorted({view for found in of_split.values() for view in found.thresholds.own})
+
+    def cell(name: str, view: str) -> str:
+        own = of_split[name].thresholds.own if name in of_split else {}
+        return f"{own[view]:.4f}" if view in own else ""
+
+    return [(f"Threshold of {view}", *(cell(name, view) for name, _ in columns)) for view in views]
+
+
 def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
     """What the choice of the threshold on validation adds to the intervals at the frozen one."""
     levels = levels_of(material, evaluation)
     found = [(level, each) for level, each in evaluation.uncertainty.items() if level in levels]
     rows = tuple(
-        (LEVEL_TITLES[level], *map(told, (each.threshold, each.sensitivity, each.specificity)))
+        (title, *cells)
         for level, each in found
         if not isinstance(each, str) and isinstance(each.threshold, Interval)
+        for title, *cells in (
+            (LEVEL_TITLES[level], *map(told, (each.threshold, each.sensitivity, each.specificity))),
+            *((f"{LEVEL_TITLES[level]}: threshold of {view}", told(limits), "", "") for view, limits in each.views.items()),
+        )
     )
     if not rows:
         return []
@@ -179,12 +199,16 @@ def _optimism(material: Material) -> list[Block]:
 
 def _figures(material: Material, evaluation: Evaluation) -> list[Block]:
     frame, threshold, words = evaluation.predictions, evaluation.threshold, SPLIT_WORDS[evaluation.split]
-    malignant = frame["label"] == "malignant"
-    counts = figures.confusion(
-        "confusion", evaluation.summary.counts, f"Confusion matrix at the frozen threshold, {words} images."
-    )
+    malignant, by_view = frame["label"] == "malignant", evaluation.thresholds
+    at = f"thresholds by view ({by_view.words})" if by_view.own else "threshold"
+    counts = figures.confusion("confusion", evaluation.summary.counts, f"Confusion matrix at the frozen {at}, {words} images.")
+    moved = " Each less its view's threshold, plus the common one, so that one line parts them." if by_view.own else ""
     spread = figures.histogram(
-        "scores", malignant, frame["score"], threshold, f"Scores of benign and malignant images, {words} set."
+        "scores",
+        malignant,
+        by_view.shifted(frame["score"], frame["view"]),
+        threshold,
+        f"Scores of benign and malignant images, {words} set.{moved}",
     )
     below = Row((counts, spread))
     # The same rule as for the figures: no curve of a class that is too small to tell about.
@@ -193,19 +217,24 @@ def _figures(material: Material, evaluation: Evaluation) -> list[Block]:
     }
     if SPLIT_WORDS[evaluation.split] not in told_of:
         return [below]
+    points = {
+        name: (found.summary.counts.sensitivity, found.summary.counts.specificity, found.summary.counts.precision)
+        for name, found in told_of.items()
+    }
+    beside = "s by view, which may lie beside the curve of all views" if by_view.own else ""
     rocs = {name: roc(found.predictions["label"], found.predictions["score"]) for name, found in told_of.items()}
     confidence = evaluation.summary.confidence
     band = roc_band(frame["label"], frame["score"], frame["patient_id"], samples=_BAND_SAMPLES, confidence=confidence)
     caption = (
-        f"ROC curves, images. Dots: the frozen threshold. Band: {confidence:.0%}, pointwise, "
+        f"ROC curves, images. Dots: the frozen threshold{beside}. Band: {confidence:.0%}, pointwise, "
         f"{'patients' if material.patients_known else 'images'} resampled {_BAND_SAMPLES} times, {words} set."
     )
     curves = {name: precision_recall(found.predictions["label"], found.predictions["score"]) for name, found in told_of.items()}
     lines = "Precision and recall, images. Dotted: the share of malignant images, what chance would give."
     above = Row(
         (
-            figures.roc_curve("roc", rocs, threshold, band, caption),
-            figures.precision_recall_curve("precision-recall", curves, threshold, lines),
+            figures.roc_curve("roc", rocs, points, band, caption),
+            figures.precision_recall_curve("precision-recall", curves, points, lines),
         )
     )
     return [above, below]
@@ -397,9 +426,10 @@ def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block
         few = "patients" if material.patients_known else "images"
         return [Text(f"Predictive values cannot be told: too few {few} of a class.")]
     table = at_level(evaluation.predictions, level)
-    point = operating_point(
-        table["label"], table["score"], summary.threshold, table["patient_id"], confidence=summary.confidence
-    )
+    by_view = evaluation.thresholds if level == "image" else ViewThresholds(summary.threshold)
+    applied = by_view.of_rows(table) if by_view.own else summary.threshold
+    point = operating_point(table["label"], table["score"], applied, table["patient_id"], confidence=summary.confidence)
+    at = f"thresholds by view ({by_view.words})" if by_view.own else f"threshold {summary.threshold:.4f}"
     rows = []
     for found, words in (
         *((point.at(value), f"{value:.1%}") for value in PREVALENCES),
@@ -409,7 +439,7 @@ def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block
         cells = (f"{figure.value:.1f} [{figure.low:.1f},\u00a0{figure.high:.1f}]" for figure in people)
         rows.append((words, told(found.ppv), told(found.npv), *cells))
     note = (
-        f"{LEVEL_TITLES[level]}, threshold {summary.threshold:.4f}, sensitivity {told(point.sensitivity)}, specificity "
+        f"{LEVEL_TITLES[level]}, {at}, sensitivity {told(point.sensitivity)}, specificity "
         f"{told(point.specificity)}. Per 1,000 {UNITS[level]}. A prevalence without a set is taken as known: its limits are "
         "those of sensitivity and specificity alone. The last row is what happened in this set, with limits of its own shares. "
         f"Holds only if those screened resemble these {UNITS[level]} in all but "
@@ -449,7 +479,7 @@ def openings(material: Material) -> Section:
             (
                 str(test.opened - len(test.history) + index),
                 opening.when.replace("T", " "),
-                f"{opening.threshold:.6f}",
+                opening.thresholds.told(6),
                 f"`{opening.weights_sha256[:12]}`",
             )
             for index, opening in enumerate(test.history, start=1)
@@ -461,7 +491,7 @@ def openings(material: Material) -> Section:
         Warn(
             f"On {change.when[:10]}, after {counted(change.opened, 'opening')}, the threshold was chosen again "
             f"({change.rule}): "
-            f"{change.before:.6f} became {change.after:.6f}. What follows was chosen with the test set in view."
+            f"{' became '.join(each.told(6) for each in change.change)}. What follows was chosen with the test set in view."
         )
         for change in test.refrozen
     ]

@@ -24,7 +24,8 @@ def worst_case_blocks(material: Material, evaluation: Evaluation) -> list[Block]
         if not isinstance(summary, Summary) or (level != "image" and not material.patients_known):
             continue
         try:
-            cases = worst_case(evaluation.predictions, evaluation.excluded, material.rows, level, summary.threshold)
+            own = evaluation.thresholds.of_rows(evaluation.predictions) if level == "image" else summary.threshold
+            cases = worst_case(evaluation.predictions, evaluation.excluded, material.rows, level, own)
         except NotEnoughData as error:
             notes.append(Text(f"{LEVEL_TITLES[level]}, worst case not told: {error}"))
             continue

@@ -38,7 +38,8 @@ def cases(scene: Scene) -> None:
         heated = widgets.toggle("Heatmaps", "evaluate:heatmaps", default=True, help="The evidence for malignancy, by Grad-CAM.")
     rows = sorted_out[kind].head(SHOWN)
     if rows.empty:
-        st.markdown(f"None at this threshold ({scene.threshold:.3f}).")
+        at = "at these thresholds by view" if scene.by_view else f"at this threshold ({scene.threshold:.3f})"
+        st.markdown(f"None {at}.")
         return
     if len(sorted_out[kind]) > SHOWN:
         order = {"missed": "the lowest scores", "alarms": "the highest scores", "near": "the closest"}[kind]
@@ -53,24 +54,26 @@ def cases(scene: Scene) -> None:
 def of_kind(scene: Scene, kind: str) -> pd.DataFrame:
     """Images of one kind at the current threshold, the most telling first; `unit_score` is that of the breast or patient."""
     table, threshold = judged(scene), scene.threshold
-    called, malignant = table["unit_score"] >= threshold, table["unit_label"] == "malignant"
+    called, malignant = table["unit_decided"] >= threshold, table["unit_label"] == "malignant"
     if kind == "missed":
         rows = table[malignant & ~called].sort_values(["unit_score", "score"])
     elif kind == "alarms":
         rows = table[~malignant & called].sort_values(["unit_score", "score"], ascending=False)
     else:
-        rows = table.assign(far=(table["unit_score"] - threshold).abs()).sort_values(["far", "path"]).head(4 * SHOWN)
+        rows = table.assign(far=(table["unit_decided"] - threshold).abs()).sort_values(["far", "path"]).head(4 * SHOWN)
     return rows if scene.level == "image" else rows.drop_duplicates(_keys(scene.level))
 
 
 def judged(scene: Scene) -> pd.DataFrame:
-    """Every image with score and label of the unit (image, breast, patient) that it belongs to."""
+    """Every image with score and label of the unit (image, breast, patient) that it belongs to; `unit_decided` is what is
+    compared with the slider's threshold."""
     images = scene.found.predictions
     if scene.level == "image":
-        return images.assign(unit_score=images["score"], unit_label=images["label"])
+        decided = scene.table["decided"].to_numpy()
+        return images.assign(unit_score=images["score"], unit_label=images["label"], unit_decided=decided)
     keys = _keys(scene.level)
-    units = scene.table.rename(columns={"score": "unit_score", "label": "unit_label"})
-    return images.merge(units[[*keys, "unit_score", "unit_label"]], on=keys, how="left")
+    units = scene.table.rename(columns={"score": "unit_score", "label": "unit_label", "decided": "unit_decided"})
+    return images.merge(units[[*keys, "unit_score", "unit_label", "unit_decided"]], on=keys, how="left")
 
 
 def _keys(level: str) -> list[str]:
@@ -162,10 +165,13 @@ def large(row: Any, recipe: Recipe, heated: heatmap_thumbnails.Heat | None) -> N
 
 def facts(scene: Scene, row: Any) -> None:
     """Score, truth and decision, and the columns of the manifest that say something."""
-    called = "malignant" if row.unit_score >= scene.threshold else "benign"
+    called = "malignant" if row.unit_decided >= scene.threshold else "benign"
+    at = f"{scene.threshold + (row.unit_score - row.unit_decided):.3f}"
+    if scene.level == "image" and (basis := scene.thresholds.basis(str(row.view))):
+        at += f", {plain(basis)}"
     side = f"{row.laterality} {row.view}".strip()
     st.markdown(f"**{plain(Path(row.path).name)}** · patient {plain(row.patient_id)} {side}")
-    st.markdown(f"Score **{row.unit_score:.3f}**, called **{called}** at {scene.threshold:.3f}; in truth **{row.unit_label}**.")
+    st.markdown(f"Score **{row.unit_score:.3f}**, called **{called}** at {at}; in truth **{row.unit_label}**.")
     hidden = ("height", "width", "bits", "folder")
     known = [(name, str(getattr(row, name, ""))) for name in scene.found.columns if name not in hidden]
     words = " · ".join(f"{name.replace('_', ' ')} {plain(value)}" for name, value in known if value)

@@ -24,6 +24,12 @@ HEIGHT = 340
 NARROWEST = {"roc": 290, "precision_recall": 290, "confusion": 290, "histogram": 400, "decision": 400}
 
 
+_BY_VIEW = (
+    " Thresholds are by view: the dots show the decisions at them and may lie beside the curves, which are of all views; the "
+    "histogram shows each score less its view's threshold, plus the common one, so that one line parts them."
+)
+
+
 @dataclass(frozen=True)
 class Following:
     """A figure, and what of it changes with the threshold."""
@@ -44,6 +50,7 @@ def charts(scene: Scene) -> None:
         f"A band is a 95% interval with {scene.people} resampled. The dotted lines are chance. "
         "Net benefit counts cancers found less false alarms, weighed by the risk at which one would act "
         "(Vickers and Elkin, 2006); it takes calibrated scores and this data set's share of malignant cases."
+        + (_BY_VIEW if scene.by_view else "")
     )
 
 
@@ -80,6 +87,11 @@ def _point(chart: go.Figure, x: Any, y: Any, thresholds: Any) -> dict[str, Any]:
     return _follow({len(chart.data) - 1: moves})
 
 
+def _place(chart: go.Figure, x: Any, y: Any, index: int) -> None:
+    """The mark of the threshold where the model decides: with thresholds by view that is not a point of the curve."""
+    chart.data[-1].update(x=[float(x[index])], y=[float(y[index])])
+
+
 def curves(scene: Scene) -> tuple[Roc, RocBand, PrecisionRecall]:
     """ROC with its band, and precision-recall. Raises NotEnoughData."""
     from core.metrics import precision_recall, roc, roc_band
@@ -102,6 +114,8 @@ def _roc(scene: Scene) -> Following:
     except NotEnoughData as error:
         return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
     chart = roc_figure({scene.found.split: curve}, band=band, threshold=scene.frozen, height=HEIGHT)
+    if scene.by_view:
+        _place(chart, 1 - found.specificity.value, found.sensitivity.value, found.nearest(scene.frozen))
     return Following(chart, _point(chart, 1 - found.specificity.value, found.sensitivity.value, found.thresholds))
 
 
@@ -114,6 +128,8 @@ def _precision_recall(scene: Scene) -> Following:
     except NotEnoughData as error:
         return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
     chart = precision_recall_figure({scene.found.split: curve}, threshold=scene.frozen, height=HEIGHT)
+    if scene.by_view:
+        _place(chart, found.sensitivity.value, found.ppv.value, found.nearest(scene.frozen))
     return Following(chart, _point(chart, found.sensitivity.value, found.ppv.value, found.thresholds))
 
 
@@ -133,7 +149,7 @@ def _histogram(scene: Scene) -> Following:
     from core.plots import score_histogram
 
     table, thresholds = scene.table, scene.sweep.thresholds
-    chart = score_histogram(table["label"], table["score"], scene.frozen, height=HEIGHT)
+    chart = score_histogram(table["label"], table["decided"], scene.frozen, height=HEIGHT)
     low, high = chart.layout.xaxis.range
     places = rounded(thresholds)
     words = [f" threshold {value:.3f} " for value in thresholds.tolist()]

@@ -98,7 +98,10 @@ def _other(scene: Scene, names: list[str]) -> None:
             st.warning(html_tables.said(warning), icon=":material/update:")
         rows = [[title, a, b, change, p or "–", note] for title, a, b, change, p, note in found.table_rows()]
         html_tables.table(["Figure", found.first, found.second, "Difference", "p", "Test"], rows)
-        st.caption(f"{found.matching}. A difference is {found.second} less {found.first}, with its 95% interval.")
+        both = found.first, found.second
+        by_view = [f" {name}: thresholds by view, {words}." for name, words in zip(both, found.by_view, strict=True) if words]
+        said = f"{found.matching}. A difference is {found.second} less {found.first}, with its 95% interval.{''.join(by_view)}"
+        st.caption(said)
 
 
 def _likely(scene: Scene, names: list[str]) -> str:

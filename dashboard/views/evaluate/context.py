@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from core.evaluate import Evaluation
-    from core.metrics import Summary, ThresholdRule
+    from core.metrics import Summary, ThresholdRule, ViewThresholds
     from core.metrics.sweep import Sweep
     from core.runs import Run
 
@@ -74,6 +74,26 @@ class Scene:
         found = frozen_thresholds(self.card).get(summary.level, "") if self.same_weights else ""  # type: ignore[call-overload]
         return summary.threshold if isinstance(found, str) else float(found)
 
+    @cached_property
+    def thresholds(self) -> ViewThresholds:
+        """Those behind every decision at this level now: of images one for all or by view; else `frozen`."""
+        from core.metrics import ViewThresholds
+
+        return self.views_now if self.level == "image" else ViewThresholds(self.frozen)
+
+    @cached_property
+    def views_now(self) -> ViewThresholds:
+        """The thresholds of images as they are frozen now, whatever the level; as `frozen`."""
+        from core.metrics import ViewThresholds
+
+        return ViewThresholds.of_card(self.card) if self.same_weights else self.found.thresholds
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether the stored figures of this level were made with what is frozen now."""
+        same = self.level != "image" or self.found.thresholds.own == self.thresholds.own
+        return self.summary.threshold == self.frozen and same
+
     @property
     def same_weights(self) -> bool:
         """Whether the model as it is made these scores."""
@@ -91,7 +111,8 @@ class Scene:
         """Changes when anything that can be computed of the scene does."""
         found = self.found
         scored = (self.run.path, found.split, found.opened, found.last_opened, found.weights_sha256)
-        return ":".join(map(str, (*scored, self.level, self.frozen, hash(str(self.card.get("calibration"))))))
+        frozen = (self.level, self.frozen, self.thresholds.told(6), hash(str(self.card.get("calibration"))))
+        return ":".join(map(str, (*scored, *frozen)))
 
     @property
     def choice(self) -> str:
@@ -100,10 +121,21 @@ class Scene:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row a unit of the level: patient_id, label, score."""
+        """One row a unit of the level: patient_id, label, score, and `decided`: the score that the slider's threshold is
+        compared with. Where views have thresholds of their own it is moved by as much as the view's lies off the common one."""
         from core.metrics import at_level
 
-        return once("table", self, lambda: at_level(self.found.predictions, self.level))  # type: ignore[arg-type]
+        def make() -> pd.DataFrame:
+            table = at_level(self.found.predictions, self.level)  # type: ignore[arg-type]
+            decided = self.thresholds.shifted(table["score"], table["view"]) if self.by_view else table["score"]
+            return table.assign(decided=decided)
+
+        return once("table", self, make)
+
+    @property
+    def by_view(self) -> bool:
+        """Whether views have thresholds of their own here."""
+        return bool(self.thresholds.own)
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -112,9 +144,9 @@ class Scene:
 
         def make() -> Sweep:
             table = self.table
-            grid = threshold_grid(table["score"], self.frozen)
+            grid = threshold_grid(table["decided"], self.frozen)
             confidence = self.summary.confidence
-            return sweep(table["label"], table["score"], table["patient_id"], grid, confidence=confidence)
+            return sweep(table["label"], table["decided"], table["patient_id"], grid, confidence=confidence)
 
         return once("sweep", self, make)
 

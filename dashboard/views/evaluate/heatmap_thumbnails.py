@@ -75,7 +75,8 @@ def _store(path: str, changed: tuple[int, int]) -> dict[str, Heat]:
 def judged(model: Predictor, path: str) -> Prediction:
     """What the model says of an image file. Raises UnreadableImage."""
     image = images.image_ref(path)
-    return model.predict_prepared(images.prepared(image, model.recipe), images.mammogram(image, model.recipe))
+    prepared, mammogram = images.prepared(image, model.recipe), images.mammogram(image, model.recipe)
+    return model.predict_prepared(prepared, mammogram, source=image.source)
 
 
 def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:

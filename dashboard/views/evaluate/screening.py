@@ -101,6 +101,9 @@ def screening(scene: Scene) -> None:
     follow = {"dial": _SLIDER, "layout": {"shapes.0.x0": places, "shapes.0.x1": places}}
     components.figure(chart, "evaluate:predictive", alt="predictive values by prevalence", follow=follow)
     at = "its frozen threshold" if threshold == scene.frozen else f"the explored threshold {threshold:.3f}"
+    if scene.by_view:
+        moved = "" if threshold == scene.frozen else f", all moved by {threshold - scene.frozen:+.3f}"
+        at = f"its frozen thresholds by view ({scene.thresholds.words}){moved}"
     alike = "patients" if scene.level == "patient" else scene.units
     whose = f" of {counted(summary.patients, 'patient')}" if scene.patients_known else ""
     st.caption(
@@ -142,7 +145,7 @@ def _made(scene: Scene, threshold: float) -> tuple[list[dict[str, Any]], Any]:
 
     table = scene.table
     point: OperatingPoint = operating_point(
-        table["label"], table["score"], threshold, table["patient_id"], confidence=scene.summary.confidence
+        table["label"], table["decided"], threshold, table["patient_id"], confidence=scene.summary.confidence
     )
     found = [point.at(share / 100) for share in PREVALENCES]
     return [_step(each, WORDS[scene.level]) for each in found], prevalence_figure(found, current=DEFAULT / 100, height=320)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.evaluate.result import excluded_words
-from core.metrics import frozen_thresholds
+from core.metrics import ViewThresholds, frozen_thresholds
 from core.metrics.levels import UNITS
 from core.runs.test_set.provenance import read_parent
 from core.wording import OPTIMISTIC, counted, number, plain, times
@@ -34,7 +34,7 @@ def not_scored(run: Run, split: str) -> None:
             icon=":material/inbox:",
         )
         return
-    threshold = number(run.model_card().get("threshold"))
+    threshold = _frozen(run)
     with st.container(border=True):
         if split == "test":
             st.markdown("## The test set has not been opened for this run", anchors=False)
@@ -55,11 +55,17 @@ def not_scored(run: Run, split: str) -> None:
                 score(run, split)
 
 
+def _frozen(run: Run) -> str:
+    """The thresholds of images, one or by view."""
+    card = run.model_card()
+    return number(None) if card.get("threshold") is None else ViewThresholds.of_card(card).told()
+
+
 def confirmed_opening(run: Run, label: str, key: str) -> None:
     """The button that opens the test set, behind a word about what that means and a tick that it is known."""
     with st.popover(label, icon=":material/lock_open:", type="primary"):
         st.markdown(
-            f"Run **{plain(run.name)}**, threshold **{number(run.model_card().get('threshold'))}**.\n\n"
+            f"Run **{plain(run.name)}**, threshold **{_frozen(run)}**.\n\n"
             "Its figures on the test set are worth what they say only if nothing is chosen after seeing them: no setting, no "
             "threshold, no other run. The opening is recorded and cannot be taken back."
         )
@@ -157,6 +163,9 @@ def _outdated(run: Run, found: Evaluation) -> None:
             for level, value in frozen_thresholds(card).items()
             if level in told and not isinstance(value, str) and value != told[level].threshold
         ]
+        now = ViewThresholds.of_card(card)
+        if now.own != found.thresholds.own:
+            moved.append(f"by view {now.words}" if now.own else "one for all views")
         if not moved:
             return
         why = (
@@ -176,10 +185,10 @@ def _history(run: Run, found: Evaluation) -> None:
         access_list.table(run)
         st.markdown("**Openings, with the threshold and the weights of each**")
         rows: list[list[Interval | str | None]] = [
-            [_day(each.when), "scored", f"{each.threshold:.3f}", each.weights_sha256[:8]] for each in found.history
+            [_day(each.when), "scored", each.thresholds.told(), each.weights_sha256[:8]] for each in found.history
         ]
         rows += [
-            [_day(each.when), "threshold chosen again", f"{each.before:.3f} to {each.after:.3f}", each.rule]
+            [_day(each.when), "threshold chosen again", " to ".join(one.told() for one in each.change), each.rule]
             for each in found.refrozen
         ]
         html_tables.table(["When", "What", "Threshold", "Model or rule"], sorted(rows, key=lambda row: str(row[0])))

@@ -156,6 +156,8 @@ def _caption(scene: Scene, rows: tuple[Subgroup, ...]) -> None:
     now = scene.now(scene.found.summary)
     if now != scene.found.threshold:
         notes.append(f"At the earlier threshold {scene.found.threshold:.3f}; in use now: {now:.3f}.")
+    if scene.found.thresholds.per_view:
+        notes.append(f"Sensitivity and specificity: every image at its view's threshold ({scene.found.thresholds.words}).")
     if any(row.compared == "sensitivity" for row in rows):
         notes.append("Kinds of lesions stand under Sensitivity and are compared by it, all other groups by AUC.")
     notes.append(

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.errors import BadRun
 from core.files.untrusted import read_bytes
+from core.metrics import ViewThresholds
 from core.runs.test_set.accesses import LABELS
 from core.wording import counted, duration, times
 from dashboard.cache import results
@@ -33,8 +34,11 @@ def figures(scene: Scene) -> None:
     ]
     html_tables.table(["Figure", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
     made = f"the threshold in use, {summary.threshold:.3f}"
-    if summary.threshold != scene.frozen:
-        made = f"the earlier threshold {summary.threshold:.3f} (in use now: {scene.frozen:.3f})"
+    if scene.by_view:
+        made = f"the thresholds in use, by view: {scene.thresholds.words}"
+    if not scene.up_to_date:
+        stored = scene.found.thresholds if scene.level == "image" else ViewThresholds(summary.threshold)
+        made = f"the earlier threshold {stored.told()} (in use now: {scene.thresholds.told()})"
     st.caption(
         f"At {made}, wherever the slider stands, by {scene.units}. "
         + (
@@ -51,7 +55,7 @@ def images(scene: Scene) -> None:
     found, threshold = scene.found, scene.threshold
     table = judged(scene)
     test_set_access.of_run(LABELS, "Evaluate", scene.run, table["path"])
-    called = table["unit_score"] >= threshold
+    called = table["unit_decided"] >= threshold
     malignant = table["unit_label"] == "malignant"
     shown = table.assign(
         image=[Path(path).name for path in table["path"]],

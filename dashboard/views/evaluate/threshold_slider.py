@@ -69,7 +69,8 @@ def _words(scene: Scene) -> str:
             "cost": f", with a missed cancer as {rule.cost_ratio:g} false alarms",
         }[rule.kind]
     whose = "The model's own" if scene.same_weights else "That of the model that made these scores"
-    return f"{whose}, chosen on validation{how}."
+    views = f"; by view: {scene.thresholds.words}. The slider moves them together" if scene.by_view else ""
+    return f"{whose}, chosen on validation{how}{views}."
 
 
 def steps(scene: Scene) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def steps(scene: Scene) -> dict[str, Any]:
         note = _note(scene, name)
         stored = summary[STORED[name]] if name in STORED else None
         # At the frozen threshold the page says what evaluation.json says, if that is what it was made with.
-        if isinstance(stored, Interval) and summary.threshold == scene.frozen:
+        if isinstance(stored, Interval) and scene.up_to_date:
             values[frozen], lows[frozen], highs[frozen] = stored.value, stored.low, stored.high
         card = {"name": name, "title": title, "help": help.format(units=scene.units)}
         cards.append(card | {"values": values, "lows": lows, "highs": highs, "note": note})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.errors import NotEnoughData
-from core.metrics import Interval, ThresholdRule
+from core.metrics import MIN_VIEW_PATIENTS, VIEWS, Interval, ThresholdRule, ViewThresholds
+from core.metrics.by_view import choose_by_group
 from core.wording import number, times
 from dashboard.cache import results
 from dashboard.state import widgets
@@ -16,7 +18,7 @@ from dashboard.views.evaluate.context import Scene
 from dashboard.views.evaluate.threshold_slider import explore
 
 if TYPE_CHECKING:
-    from core.metrics.sweep import Shares
+    from core.metrics.sweep import Shares, Sweep
 
 RULES = {"sensitivity": "Target sensitivity", "youden": "Youden", "cost": "Costs"}
 HELP = {
@@ -40,7 +42,7 @@ def choosing(scene: Scene) -> None:
         return
     left, right = html_tables.halves("choosing", (290, 290))
     with left:
-        rule = chosen_rule()
+        rule = chosen_rule(scene)
         st.caption(HELP[rule.kind])
     with right:
         try:
@@ -48,12 +50,25 @@ def choosing(scene: Scene) -> None:
         except NotEnoughData as error:
             st.info(str(error), icon=":material/info:")
             return
-        outcome(scene, value)
+        outcome(scene, rule, value)
         freezing(scene, rule, value)
 
 
-def chosen_rule() -> ThresholdRule:
+def chosen_rule(scene: Scene) -> ThresholdRule:
     """The rule that the widgets say; kept across pages."""
+    rule = _chosen()
+    per_view = widgets.toggle(
+        "A threshold for each view",
+        "evaluate:per_view",
+        default=scene.rule is not None and scene.rule.per_view,
+        help="By the same rule, CC and MLO images each get a threshold of their own, chosen on the validation images of that "
+        f"view. It needs {MIN_VIEW_PATIENTS} patients of each class with such images; all other images are judged at the "
+        "common threshold. At one threshold for all, the view whose scores are higher gets more false alarms.",
+    )
+    return replace(rule, per_view=per_view)
+
+
+def _chosen() -> ThresholdRule:
     kind = widgets.segmented("Rule", RULES, "evaluate:rule")
     if kind == "sensitivity":
         target = widgets.slider("Target sensitivity", 0.5, 1.0, 0.01, "evaluate:target", default=0.9, format="%.2f")
@@ -66,24 +81,49 @@ def chosen_rule() -> ThresholdRule:
     return ThresholdRule("cost", cost_ratio=cost, prevalence=float(share) if share else None)
 
 
-def outcome(scene: Scene, value: float) -> None:
-    """What this threshold does on validation, beside the frozen one."""
-    from core.metrics.sweep import sweep
-
-    table, confidence = scene.table, scene.summary.confidence
-    both = [
-        sweep(table["label"], table["score"], table["patient_id"], [threshold], confidence=confidence)
-        for threshold in (value, scene.frozen)
+def outcome(scene: Scene, rule: ThresholdRule, value: float) -> None:
+    """What this threshold does on validation, beside the frozen one; of images also view by view, where views matter."""
+    chosen = ViewThresholds(value, choose_by_group(scene.table, "view", VIEWS, rule) if _views_matter(scene, rule) else {})
+    both = chosen, scene.thresholds
+    views = list(dict.fromkeys(view for each in both for view in each.own))
+    found = [_at(scene, each) for each in both]
+    rows: list[list[Interval | str | None]] = [
+        ["Threshold" + (", common" if views else ""), number(value), number(scene.frozen)]
     ]
-    rows: list[list[Interval | str | None]] = [["Threshold", number(value), number(scene.frozen)]]
+    rows += [[f"Threshold of {view}", *(number(each.of(view)) for each in both)] for view in views]
     for name, title in (("sensitivity", "Sensitivity"), ("specificity", "Specificity"), ("ppv", "PPV"), ("npv", "NPV")):
-        rows.append([title, *(_only(getattr(found, name)) for found in both)])
-    rows.append(["Flagged as malignant", *(f"{int(found.tp[0] + found.fp[0]):,} of {scene.summary.rows:,}" for found in both)])
+        rows.append([title, *(_only(getattr(each, name)) for each in found)])
+    for view in views:
+        of_view = [_at(scene, each, view) for each in both]
+        for name in ("sensitivity", "specificity"):
+            rows.append([f"{name.capitalize()} of {view}", *(_only(getattr(each, name)) for each in of_view)])
+    rows.append(["Flagged as malignant", *(f"{int(each.tp[0] + each.fp[0]):,} of {scene.summary.rows:,}" for each in found)])
     html_tables.table(["On validation", "by this rule", "in use now"], rows, stacked=True)
     st.caption(
         f"By {scene.units}. Both thresholds were chosen on validation, the very {scene.units} that are counted here, so both "
         "columns are optimistic; the test set will show."
     )
+    if chosen.notes:
+        st.info(f"{chosen.notes_words}.", icon=":material/info:")
+    elif rule.per_view and scene.level != "image":
+        st.caption(
+            f"Thresholds by view are of images. {scene.units.capitalize()} have the mean score of their images, of all views, "
+            "and a threshold of their own; no score is recalibrated by view."
+        )
+
+
+def _views_matter(scene: Scene, rule: ThresholdRule) -> bool:
+    return rule.per_view and scene.level == "image"
+
+
+def _at(scene: Scene, thresholds: ViewThresholds, view: str = "") -> Sweep:
+    """The decisions on validation at these thresholds; `view`: those about its images only."""
+    from core.metrics.sweep import sweep
+
+    table = scene.table if not view else scene.table[scene.table["view"] == view]
+    scores = thresholds.shifted(table["score"], table["view"]) if thresholds.own else table["score"]
+    confidence = scene.summary.confidence
+    return sweep(table["label"], scores, table["patient_id"], [thresholds.common], confidence=confidence)
 
 
 def _only(shares: Shares) -> Interval | str:
@@ -104,7 +144,8 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
             "Try on the slider",
             icon=":material/visibility:",
             key="evaluate:look",
-            help="Moves the slider there; the model keeps its own threshold.",
+            disabled=_views_matter(scene, rule) or scene.by_view,
+            help="Moves the slider there; the model keeps its own threshold. Thresholds by view have no single place on it.",
             on_click=lambda: explore(scene, value),
         )
         sure = True
@@ -126,6 +167,7 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
         + (" for images, breasts and patients, each" if scene.patients_known else "")
         + " on validation, and stores it with the model. "
         + (f"In use now: {_words(scene.rule)}." if scene.rule else "")
+        + (f" Images are judged by view: {scene.views_now.words}." if scene.views_now.per_view else "")
     )
     if press:
         with components.errors_shown():
@@ -142,6 +184,10 @@ def _opened(scene: Scene) -> int:
 
 def _words(rule: ThresholdRule) -> str:
     """A rule in words."""
+    return _kind_words(rule) + (", for each view" if rule.per_view else "")
+
+
+def _kind_words(rule: ThresholdRule) -> str:
     if rule.kind == "sensitivity":
         return f"a target sensitivity of {rule.target:.2f}"
     if rule.kind == "youden":

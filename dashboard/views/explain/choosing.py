@@ -16,6 +16,7 @@ from dashboard.ui import test_set_access
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.metrics import ViewThresholds
     from core.runs import Run
 
 FILTERS = ["All", "Missed cancers", "False alarms", "Malignant", "Benign", "Near the threshold"]
@@ -26,7 +27,7 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
     rows = listing(run, split)
     filters = [name for name in FILTERS if "score" in rows.columns or name in ("All", "Malignant", "Benign")]
     chosen = widgets.select("Show", filters, "explain:filter")
-    rows = filtered(rows, chosen, services.predictor(run).threshold)
+    rows = filtered(rows, chosen, services.predictor(run).thresholds)
     if rows.empty:
         st.info("No image of this kind. Choose another kind.", icon=":material/filter_alt_off:")
         return None, None, rows
@@ -60,9 +61,9 @@ def listing(run: Run, split: str) -> pd.DataFrame:
     return rows
 
 
-def filtered(rows: pd.DataFrame, name: str, threshold: float) -> pd.DataFrame:
+def filtered(rows: pd.DataFrame, name: str, thresholds: ViewThresholds) -> pd.DataFrame:
     """The rows of one kind, the most telling first."""
-    malignant = rows["label"] == "malignant"
+    malignant, threshold = rows["label"] == "malignant", thresholds.of_rows(rows)
     if name == "Malignant":
         return rows[malignant]
     if name == "Benign":

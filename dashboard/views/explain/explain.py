@@ -285,7 +285,7 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
     right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
     parts = [
         said("Decision", prediction.decision or "none", "scored anyway" if prediction.refusal else right),
-        said("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold:.3f}"),
+        said("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold_words}"),
         said("Truth", truth or "not known", ""),
     ]
     st.markdown("   ·   ".join(parts))

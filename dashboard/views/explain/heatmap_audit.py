@@ -334,7 +334,7 @@ def _picture(
 
     model = services.predictor(_run)
     image = PreparedCache(cache_root(), model.recipe).get(path)
-    heat = model.explain(model.predict_cached([image])[0], method=method)
+    heat = model.explain(model.predict_cached([image], paths=[path])[0], method=method)
     row = dict(lesions)
     known = has_lesion(row)
     mask = lesion_mask(row, image.matrix, image.original_shape, model.recipe.shape) if known else None

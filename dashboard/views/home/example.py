@@ -28,13 +28,14 @@ HEIGHT = 210  # px
 
 
 class Example(NamedTuple):
-    """A scored image: `score` in [0, 1], `threshold` that the model decides with."""
+    """A scored image: `score` in [0, 1], `threshold` that the model decides with for an image of its view."""
 
     path: str
     label: str
     score: float
     threshold: float
     synthetic: bool
+    basis: str = ""  # which threshold that is, of a model with thresholds by view
 
 
 def show(run: Run) -> None:
@@ -63,11 +64,12 @@ def _draw(run: Run, waiting: bool) -> None:
         image_components.gallery(_tiles(run, example), key="home:example", columns=2, height=HEIGHT)
     with right:
         called = "flagged as malignant" if example.score >= example.threshold else "not flagged"
+        basis = f", {plain(example.basis)}" if example.basis else ""
         st.markdown(f"## An example from validation, by {plain(run.name)}", anchors=False)
         if example.synthetic:
             st.badge("SYNTHETIC", color="orange", help="The demo set: not a real mammogram.")
         st.markdown(
-            f"Score **{number(example.score)}**, threshold {number(example.threshold)}: **{called}**. "
+            f"Score **{number(example.score)}**, threshold {number(example.threshold)}{basis}: **{called}**. "
             f"In truth **{example.label}**."
         )
         if chance := services.chance(run):
@@ -117,6 +119,7 @@ def find(run: Run) -> Example | None:
         LabError: the run's files cannot be read.
     """
     from core.evaluate import read_predictions
+    from core.metrics import ViewThresholds
 
     if not (run.path / "predictions" / "val.csv").is_file():
         return None
@@ -129,10 +132,12 @@ def find(run: Run) -> Example | None:
         return None
     chosen = scored.sort_values(["label", "score"], ascending=False).iloc[0]
     card = run.model_card()
+    thresholds = ViewThresholds.of_card(card)
     return Example(
         str(chosen["path"]),
         str(chosen["label"]),
         float(chosen["score"]),
-        float(card["threshold"]),
+        thresholds.of(str(chosen["view"])),
         bool(card.get("synthetic")) or services.is_synthetic(manifest),
+        thresholds.basis(str(chosen["view"])),
     )

@@ -135,7 +135,8 @@ def asked(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
 
     run = inspections.run_of(services.recall("inspect:recipe", ""))
     if run is not None and services.predictor(run).recipe == recipe:
-        prediction = services.predictor(run).predict_prepared(inspection.prepared, images.mammogram(image, recipe))
+        mammogram = images.mammogram(image, recipe)
+        prediction = services.predictor(run).predict_prepared(inspection.prepared, mammogram, source=image.source)
         said, name = prediction.refusal, f"Gate of {run.name}"
         far = "" if prediction.distance is None else f" Distance: {prediction.distance:.2f} of what is allowed."
         doubts = [warning for warning in prediction.warnings if warning not in inspection.warnings]

@@ -373,7 +373,8 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
     here = None if refusal else found.prediction.score
     first.metric("With these settings" if foreign else "Score", number(here))
     second.metric("With its own recipe", number(own.prediction.score))
-    third.metric("Threshold", number(found.prediction.threshold))
+    basis = found.prediction.threshold_basis
+    third.metric("Threshold", number(found.prediction.threshold), help=plain(basis) or None)
     if refusal:
         refused = own.prediction if own.prediction.refusal else found.prediction
         st.error(plain(f"{refused.verdict} The Explain page gives its score anyway."), icon=":material/block:")

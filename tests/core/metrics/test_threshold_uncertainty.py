@@ -89,7 +89,7 @@ def test_a_view_with_few_validation_patients_keeps_the_threshold_for_all() -> No
     validation["view"] = np.where(rare, "AT", "CC")
     test["view"] = np.where(test["patient_id"].astype(int) < 30, "AT", "CC")
     groups = {group.value: group for group in thresholds_by_group(validation, test, RULE, 0.5, "view").groups}
-    assert "the threshold for all: only 2 validation patients" in groups["AT"].threshold
+    assert "the threshold for all: only 2 patients have malignant AT images and" in groups["AT"].threshold
     assert groups["AT"].own_specificity == groups["AT"].specificity
     with pytest.raises(NotEnoughData, match="expected this column in the validation predictions"):
         thresholds_by_group(validation, test, RULE, 0.5, "scanner")

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
 from core.metrics import at_level, at_threshold, clustered_wilson
+from core.model import update_card
 from core.runs import Run
 from core.runs.test_set.access_log import record_for_run
 from core.runs.test_set.accesses import accesses
@@ -279,6 +280,53 @@ def test_freezing_changes_the_model_and_scores_validation_again(scored: Run) -> 
     assert scored.model_card()["threshold"] > before
     assert scored.model_card()["threshold_rule"]["target"] == 0.5
     assert read_evaluation(scored, "val").threshold == scored.model_card()["threshold"]
+
+
+def by_view_of(run: Run, cc: float, mlo: float) -> None:
+    """Freeze thresholds by view, and score validation at them."""
+    rule = run.model_card()["threshold_rule"] | {"per_view": True}
+    update_card(run.path, {"threshold_rule": rule, "view_thresholds": {"CC": cc, "MLO": mlo}})
+    evaluate(run, "val")
+
+
+def test_thresholds_by_view_can_be_asked_for_and_a_view_with_too_few_patients_says_so(scored: Run) -> None:
+    services.remember("evaluate:per_view", True)
+    app = open_tab("Choose a threshold")
+    assert "only 5 patients have malignant CC images" in texts(app) and "at least 10 needed" in texts(app)
+    button(app, "evaluate:freeze").click().run()
+    task = results.evaluation_task(scored, "val")
+    while task is not None and task.running:
+        pass
+    card = scored.model_card()
+    assert card["threshold_rule"]["per_view"] and "at least 10 needed" in card["view_thresholds"]["MLO"]
+    assert "for each view" in texts(open_tab("Choose a threshold"))
+
+
+def test_at_thresholds_by_view_the_page_counts_every_image_at_its_own(scored: Run) -> None:
+    scores = read_evaluation(scored, "val").predictions
+    of_view = {view: sorted(scores.loc[scores["view"] == view, "score"]) for view in ("CC", "MLO")}
+    thresholds = {"CC": of_view["CC"][-2], "MLO": of_view["MLO"][1]}
+    by_view_of(scored, thresholds["CC"], thresholds["MLO"])
+    called = [score >= thresholds[view] for score, view in zip(scores["score"], scores["view"], strict=True)]
+    assert sum(called) == 2 + len(of_view["MLO"]) - 1
+    app = open_tab("Curves")
+    data = component(app, "dial")
+    assert f"CC {thresholds['CC']:.3f}, MLO {thresholds['MLO']:.3f}" in data["words"]
+    flagged = next(card for card in data["cards"] if card["name"] == "called")
+    assert flagged["values"][data["frozen"]] == str(sum(called))
+    stored = read_evaluation(scored, "val").summary
+    shown = next(card for card in data["cards"] if card["name"] == "specificity")
+    assert shown["values"][data["frozen"]] == pytest.approx(stored["specificity"].value, abs=1e-5)
+    point = figures(app)["evaluate:roc"]["data"][-1]
+    assert point["x"][0] == pytest.approx(1 - stored["specificity"].value) and "histogram shows each score less" in texts(app)
+    assert f"CC {thresholds['CC']:.3f}" in texts(open_tab("Subgroups")) and f"CC {thresholds['CC']:.3f}" in texts(
+        open_tab("All numbers")
+    )
+    # At another level the breast's own threshold decides, and the words say it.
+    services.remember("evaluate:level", "breast")
+    app = open_tab("Choose a threshold")
+    assert "no score is recalibrated by view" in texts(app)
+    assert component(app, "dial")["words"].count("CC") == 0
 
 
 @pytest.mark.parametrize("level", ["image", "patient"])
