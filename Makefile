@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: run test lint lock clean help
+.PHONY: run test test-slow lint lock clean help
 
 help:  ## Show what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 run: $(VENV)/.installed  ## Set up, write the demo data if there is none, open the dashboard
 	$(BIN)/python -m core demo --if-missing
@@ -15,6 +15,9 @@ run: $(VENV)/.installed  ## Set up, write the demo data if there is none, open t
 
 test: $(VENV)/.installed-dev lint  ## Set up, then lint, types, import contract and tests
 	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-dev  ## The long tests that `make test` leaves out
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
