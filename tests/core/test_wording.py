@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from builders.fake_run import FakePredictor, FakeRun, make_run
-from test_report_units import text_of
+from builders.report_text import text_of
 
 from core.cli.evaluation import show
 from core.evaluate import Evaluation, Excluded, evaluate, excluded_words

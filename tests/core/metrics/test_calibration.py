@@ -257,7 +257,7 @@ def test_separated_classes_have_no_slope() -> None:
 def test_scores_that_are_no_probabilities_are_refused() -> None:
     with pytest.raises(NotEnoughData, match="in \\[0, 1\\]"):
         reliability([0, 1], [0.2, 3.0])
-    with pytest.raises(NotEnoughData, match="all benign"):
+    with pytest.raises(NotEnoughData, match="all of them benign"):
         calibration_summary([0, 0], [0.2, 0.3], [1, 2])
 
 

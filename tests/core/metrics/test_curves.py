@@ -125,8 +125,8 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(data: st.DataObject) -> No
 @pytest.mark.parametrize(
     ("y", "s", "words"),
     [
-        ([1, 1], [0.2, 0.3], "all malignant"),
-        ([0, 0], [0.2, 0.3], "all benign"),
+        ([1, 1], [0.2, 0.3], "all of them malignant"),
+        ([0, 0], [0.2, 0.3], "all of them benign"),
         ([0, 1], [0.2, float("nan")], "1 of 2 that are NaN"),
         ([0, 1], [0.2, float("inf")], "infinite"),
         ([], [], "got none"),

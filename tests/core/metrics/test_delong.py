@@ -284,7 +284,7 @@ def test_pairing_matters_and_the_order_of_models_only_turns_the_sign() -> None:
     [
         ([1, 1, 0, 0], ["a", "a", "b", "c"], "two patients with malignant images .* got 1"),
         ([1, 1, 0, 0], ["a", "b", "c", "c"], "two patients with benign"),
-        ([1, 1, 1, 1], None, "all malignant"),
+        ([1, 1, 1, 1], None, "all of them malignant"),
     ],
 )
 def test_too_few_patients_for_a_variance_are_refused(y: list, groups: list | None, words: str) -> None:

@@ -62,4 +62,4 @@ def test_a_level_without_a_threshold_says_why(predictions: pd.DataFrame) -> None
     found = level_thresholds(predictions.assign(laterality=""), ThresholdRule())
     assert "laterality" in found["breast"] and found["image"] == 0.9
     alone = level_thresholds(predictions[predictions["patient_id"] == "a"], ThresholdRule())
-    assert "all malignant" in alone["patient"]
+    assert "all of them malignant" in alone["patient"]

@@ -75,7 +75,7 @@ def test_impossible_prevalences_are_refused(prevalence: float) -> None:
 
 
 def test_one_class_has_no_operating_point() -> None:
-    with pytest.raises(NotEnoughData, match="all benign"):
+    with pytest.raises(NotEnoughData, match="all of them benign"):
         operating_point([0, 0], [0.1, 0.2], 0.5, [1, 2])
 
 

@@ -47,8 +47,8 @@ def test_ties_are_taken_together() -> None:
 @pytest.mark.parametrize(
     ("y", "s", "words"),
     [
-        ([0, 0], [0.1, 0.2], "all benign"),
-        ([1, 1], [0.1, 0.2], "all malignant"),
+        ([0, 0], [0.1, 0.2], "all of them benign"),
+        ([1, 1], [0.1, 0.2], "all of them malignant"),
         ([0, 1], [0.1, np.nan], "NaN"),
         ([], [], "got none"),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from builders.fake_run import FakePredictor, FakeRun, make_run
+from builders.report_text import text_of
 from markupsafe import Markup
 
 from core.data import assign_splits, write_manifest
@@ -90,30 +91,6 @@ def test_the_rule_that_combines_images_is_varied(one_sided: FakeRun) -> None:
 def test_equal_patients_are_not_warned_of(tmp_path: Path) -> None:
     run = scored(make_run(tmp_path / "run"), "test")
     assert "fewer images" not in warned(gather(run, FakePredictor(run.card)))
-
-
-def text_of(document: Document) -> str:
-    """All words of a report, of tables too."""
-    parts = [document.title, *(text for _, text in document.abstract), *document.warnings]
-    for section in document.walk():
-        for block in section.blocks:
-            parts += _words(block)
-    return "\n".join(parts)
-
-
-def _words(block: object) -> list[str]:
-    found: list[str] = []
-    for value in vars(block).values():
-        stack = [value]
-        while stack:
-            each = stack.pop()
-            if isinstance(each, str):
-                found.append(each)
-            elif isinstance(each, (tuple, list)):
-                stack += reversed(each)
-            elif hasattr(each, "__dataclass_fields__"):
-                found += _words(each)
-    return found
 
 
 def test_models_that_were_scored_on_the_same_test_set_before_are_counted_in_the_report(

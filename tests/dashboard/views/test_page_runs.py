@@ -297,7 +297,7 @@ def test_evaluated_runs_show_their_test_figures_with_intervals(run: Run) -> None
     expected = "–" if isinstance(figure, str) else run_table.figure_text((figure.value, figure.low, figure.high))
     assert cell == expected
     shown = {row["Figure"]: row["tiny"] for row in run_table.headline([run])}
-    assert shown["Test · ROC AUC"] == expected and "Test · Sensitivity (recall)" in shown
+    assert shown["Test · ROC AUC, images"] == expected and "Test · Sensitivity (recall), images" in shown
 
 
 # ---------------------------------------------------------------- predictions beside a training
