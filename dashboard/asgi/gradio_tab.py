@@ -20,7 +20,7 @@ from core.images import one_large_at_a_time
 from core.runs.folder import identity_of
 from dashboard.asgi import prediction_html
 from dashboard.cache import images
-from dashboard.state import services
+from dashboard.state import datasets, models, training_runs
 from dashboard.ui import iframes, test_set_access
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def on_load(request: gr.Request) -> tuple[Any, ...]:
 def offered() -> dict[str, str]:
     """The runs with a model by name, and what stays the same when one is renamed."""
     try:
-        return {run.name: identity_of(run.path) for run in services.runs() if services.has_model(run)}
+        return {run.name: identity_of(run.path) for run in training_runs.list_runs() if training_runs.has_model(run)}
     except LabError:
         return {}
 
@@ -226,14 +226,14 @@ def example_images(manifest: Path | None) -> tuple[list[tuple[bytes, str]], list
     if manifest is None:
         return [], []
     try:
-        rows = example_rows(services.manifest_frame(manifest)[~test_set_access.sealed(manifest)])
+        rows = example_rows(datasets.manifest_frame(manifest)[~test_set_access.sealed(manifest)])
     except LabError:
         return [], []
     items: list[tuple[bytes, str]] = []
     paths: list[str] = []
     for row in rows.itertuples():
         try:
-            jpeg = images.thumbnail(images.image_ref(str(row.path)), 240)
+            jpeg = images.thumbnail(images.image_ref(str(row.path))).picture
         except LabError:
             continue
         items.append((jpeg, str(row.label)))
@@ -336,8 +336,8 @@ def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: 
     if not run_name:
         return _failed("There is no trained model yet. Train one on the Train page, then open this tab again.")
     try:
-        run = services.open_run(run_name)
-        predictor = services.predictor(run)
+        run = training_runs.open_run(run_name)
+        predictor = models.predictor(run)
         sealed = _recorded(run, Path(path))
         with one_large_at_a_time():  # the prediction holds the image at full size
             prediction = predictor.predict(Path(path), frame=frame, score_anyway=anyway)
@@ -354,7 +354,7 @@ def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: 
     name = Path(path).name
     if heat is None:
         return taken, prediction_html.refused(prediction, name=name), pixels, None, True
-    verdict = prediction_html.decided(prediction, predictor.card, services.reference(run), name=name, no_map=heat.reason)
+    verdict = prediction_html.decided(prediction, predictor.card, models.reference(run), name=name, no_map=heat.reason)
     return taken, verdict, pixels, heat.values, False
 
 

@@ -25,6 +25,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.files.atomic import replacing
 from core.files.untrusted import LARGE, SMALL, read_json
+from dashboard.state.settings import workspace
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,12 +45,7 @@ _BEGUN = "begun"  # in a browser's file: it has its own data set and run, or non
 _lock = threading.RLock()
 
 
-def workspace() -> Path:
-    """The folder the server was started in: config.yaml, data/ and checkpoints/ are relative to it."""
-    return Path.cwd()
-
-
-def recall(key: str, default: Any = None) -> Any:
+def get(key: str, default: Any = None) -> Any:
     """What the user chose under `key`: in this session, else in this browser, else the lab's default, else `default`.
 
     Outside a page (a thread) there is no browser, and only what is the lab's is known.
@@ -79,7 +75,7 @@ def _fitting(value: Any, default: Any) -> Any:
     return value if isinstance(value, expected) else default
 
 
-def remember(key: str, value: Any) -> None:
+def set(key: str, value: Any) -> None:
     """Keep a choice (JSON values only) for this session and the next ones of this browser. None forgets it."""
     if not _is_lab(key):
         slot = f"chosen:{key}"
@@ -93,11 +89,11 @@ def remember(key: str, value: Any) -> None:
         _put(_STATE_FILE, key, value)
 
 
-def keep_preset(key: str, name: str, value: Any) -> None:
+def set_entry(key: str, name: str, value: Any) -> None:
     """Set one entry of a dictionary that is the lab's (None removes it), whatever others do to its other entries."""
     with _lock:
-        entries = {**dict(recall(key, {})), name: value}
-        remember(key, {each: kept for each, kept in entries.items() if kept is not None} or None)
+        entries = {**dict(get(key, {})), name: value}
+        set(key, {each: kept for each, kept in entries.items() if kept is not None} or None)
 
 
 def _is_lab(key: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.wording import plain
-from dashboard.state import services
+from dashboard.state import models
 
 if TYPE_CHECKING:
     from core.predict import Prediction
@@ -39,7 +39,7 @@ def no_verdict(prediction: Prediction, page: str, image: str, *, about: str = ""
 
 def chance_notice(run: Run) -> str:
     """Warn that a run's model has not shown on validation to be better than chance; returns the reason, "" for none."""
-    reason = services.chance(run)
+    reason = models.chance(run)
     if reason:
         from core.metrics.chance import warning_of
 
@@ -49,7 +49,7 @@ def chance_notice(run: Run) -> str:
 
 def placed(run: Run, prediction: Prediction) -> str:
     """Where the score lies among those of validation images, and the calibrated probability, in sentences; "" for neither."""
-    reference = services.reference(run)
+    reference = models.reference(run)
     said = [] if reference is None or prediction.score is None else [reference.words(prediction.score)]
     if prediction.calibrated is not None:
         said.append(f"Probability of malignancy, calibrated on validation: {prediction.calibrated:.3f}.")

@@ -21,8 +21,8 @@ from core.wording import duration
 from core.wording import plain as plain
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
-from dashboard.state import services
-from dashboard.state.services import Task
+from dashboard.state import datasets, preferences, settings, tasks, training_runs
+from dashboard.state.tasks import Task
 from dashboard.ui import test_set_access, uploads
 from dashboard.ui.image_components import component
 from dashboard.ui.plotly_script import plotly_script
@@ -95,7 +95,7 @@ def require_there(run: Run) -> None:
     Raises:
         RunGone: it was renamed or deleted; the message says which.
     """
-    if words := services.gone(run):
+    if words := training_runs.why_missing(run):
         raise RunGone(words)
 
 
@@ -163,7 +163,7 @@ def task_progress(task: Task) -> None:
 
 @st.fragment(run_every=0.5)
 def _demo_progress() -> None:
-    task = services.task("demo")
+    task = tasks.task("demo")
     if task is not None and task.running:
         task_progress(task)
     else:
@@ -172,20 +172,20 @@ def _demo_progress() -> None:
 
 def demo_button(*, primary: bool, label: str = "Write the demo set") -> None:
     """The button that writes the demo set; while it is written its progress, afterwards the outcome. Made current when done."""
-    task = services.task("demo")
+    task = tasks.task("demo")
     if task is not None and task.running:
         _demo_progress()
         return
     if task is not None and task.state == "failed":
         show_error(task.error)
     if st.button(label, type="primary" if primary else "secondary", icon=":material/auto_awesome:", key="write_demo"):
-        services.forget_task("demo")
-        services.start_demo()
+        tasks.forget_task("demo")
+        datasets.start_demo()
         st.rerun()
 
 
-def figure(
-    chart: go.Figure,
+def chart(
+    figure: go.Figure,
     key: str,
     *,
     height: int | None = None,
@@ -195,26 +195,26 @@ def figure(
 ) -> None:
     """A Plotly figure across its column, in the theme's colours, updated in place when it changes.
 
-    With a `subject` (what the figure is about: a run's name) what was zoomed to stays for that subject, also when the
-    page around the figure is built anew; a double click forgets it.
+    With a `subject` (what the chart is about: a run's name) what was zoomed to stays for that subject, also when the
+    page around it is built again; a double click resets it.
 
     `follow` is what changes with a slider (views/evaluate/threshold_slider.py), a value for each of its steps, so that the
     browser needs nobody: {"dial": name, "traces": {index: {attribute: [values]}}, "layout": {"shapes.0.x0": [values]}}.
 
     Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a figure with
-    one more point is built anew, which flickers and loses the zoom.
+    one more point is built again, which flickers and loses the zoom.
     """
     from core.plots.words import in_words
 
     if height is not None:
-        chart.update_layout(height=height)
+        figure.update_layout(height=height)
     axis = {"tickfont_size": 14, "title_font_size": 14, "gridcolor": _GRID, "linecolor": _GRID, "zerolinecolor": _GRID}
-    chart.update_xaxes(axis)
-    chart.update_yaxes(axis)
-    chart.update_layout(legend_font_size=14, hoverlabel_font_size=14)
-    shown = int(chart.layout.height or 380)
-    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": plotly_script()}
-    data["alt"] = in_words(chart, alt)
+    figure.update_xaxes(axis)
+    figure.update_yaxes(axis)
+    figure.update_layout(legend_font_size=14, hoverlabel_font_size=14)
+    shown = int(figure.layout.height or 380)
+    data: dict[str, Any] = {"figure": figure.to_json(), "height": shown, "script": plotly_script()}
+    data["alt"] = in_words(figure, alt)
     data["zoom"] = f"{key}:{subject}" if subject else ""
     data["follow"] = follow
     _plot(data=data, key=key, height=shown)
@@ -225,7 +225,7 @@ def figure(
 
 def run_picker(*, with_model: bool = False, label: str = "Run", key: str = "run_picker") -> Run | None:
     """Choose a run (kept on every page); None, and an empty state with the way out, when there is none to choose."""
-    found = {run.name: run for run in services.runs() if services.has_model(run) or not with_model}
+    found = {run.name: run for run in training_runs.list_runs() if training_runs.has_model(run) or not with_model}
     if not found:
         text = "Train a model first; its run then appears here." if with_model else "Nothing has been trained yet."
         empty_state(
@@ -236,24 +236,24 @@ def run_picker(*, with_model: bool = False, label: str = "Run", key: str = "run_
             action="Train",
         )
         return None
-    current = services.current_run(with_model=with_model)
+    current = training_runs.current_run(with_model=with_model)
     names = list(found)
     name = current.name if current and current.name in found else names[0]
-    _picker(label, names, name, key, str, services.set_current_run)
+    _picker(label, names, name, key, str, training_runs.set_current_run)
     return found[name]
 
 
 def manifest_picker(*, label: str = "Data set", key: str = "manifest_picker") -> Path | None:
     """Choose among the manifests found (kept on every page); None, and an empty state, when there is none."""
-    found = services.find_manifests()
+    found = datasets.find_manifests()
     if not found:
         empty_state(
             "No data yet", "Write the demo set or import your images.", icon=":material/database:", page="data", action="Data"
         )
         return None
-    current = services.current_manifest()
+    current = datasets.current_manifest()
     choice = current if current in found else found[0]
-    _picker(label, found, choice, key, services.display_path, services.set_current_manifest)
+    _picker(label, found, choice, key, settings.display_path, datasets.set_current_manifest)
     return choice
 
 
@@ -263,7 +263,7 @@ def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -
     The manifest image chosen is kept under `key` (of TITLES) across pages and reloads; shows its own empty state. Test images
     are offered once they are switched on.
     """
-    path = services.current_manifest()
+    path = datasets.current_manifest()
     sources = (["Data set"] if path else []) + (["Upload", "File path"] if allow_upload else [])
     if not sources:
         empty_state(
@@ -277,7 +277,7 @@ def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -
         source = choice_bar("Source", sources, f"{key}:source")
     with right:
         if source == "Data set":
-            image = _from_manifest(services.current_manifest(), key, label)
+            image = _from_manifest(datasets.current_manifest(), key, label)
         else:
             image = uploads.uploaded(key) if source == "Upload" else _typed_path(key)
     if source != "Data set":
@@ -292,9 +292,9 @@ def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -
 
 
 def _typed_path(key: str) -> ImageRef | None:
-    st.session_state.setdefault(f"{key}:path_widget", services.recall(f"{key}:path", ""))
+    st.session_state.setdefault(f"{key}:path_widget", preferences.get(f"{key}:path", ""))
     text = str(st.text_input("Path of an image on this machine", key=f"{key}:path_widget")).strip()
-    services.remember(f"{key}:path", text or None)
+    preferences.set(f"{key}:path", text or None)
     if not text:
         return None
     from core.data.importers.walking import with_home
@@ -314,7 +314,7 @@ def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | No
         )
         return None
     titles = {row.path: image_title(row) for row in frame.itertuples()}
-    kept = services.recall(f"{key}:image")
+    kept = preferences.get(f"{key}:image")
     choice = kept if kept in titles else next(iter(titles))
     _picker(
         label,
@@ -322,7 +322,7 @@ def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | No
         choice,
         f"{key}:image_widget",
         titles.__getitem__,
-        lambda path: services.remember(f"{key}:image", path),
+        lambda path: preferences.set(f"{key}:image", path),
     )
     return images.image_ref(choice, titles[choice])
 
@@ -344,7 +344,7 @@ def _picker(
 def choice_bar(label: str, options: Sequence[str], kept: str) -> str:
     """One of a few options side by side; kept across pages and reloads under the name `kept`. The first is the default."""
     widget = f"{kept}:widget"
-    current = services.recall(kept)
+    current = preferences.get(kept)
     st.session_state[widget] = current if current in options else options[0]
     st.segmented_control(
         label,
@@ -352,6 +352,6 @@ def choice_bar(label: str, options: Sequence[str], kept: str) -> str:
         required=True,
         key=widget,
         label_visibility="collapsed",
-        on_change=lambda: services.remember(kept, st.session_state[widget]),
+        on_change=lambda: preferences.set(kept, st.session_state[widget]),
     )
     return str(current if current in options else options[0])

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 from core.config import Config, DashboardConfig, describe_allowed
 from dashboard.access.paths import NotAllowed, require_allowed_config
-from dashboard.state import services
+from dashboard.state import preferences
 
 # What a text field offers beside free text: (value, words shown).
 SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -220,7 +220,7 @@ def reset(prefix: str = "") -> None:
     for name in Config.model_fields:
         for key in [key for key in st.session_state if str(key).startswith(f"{prefix}{name}.")]:
             del st.session_state[key]
-    services.remember(_slot(prefix), None)
+    preferences.set(_slot(prefix), None)
 
 
 def _slot(key: str) -> str:
@@ -229,7 +229,7 @@ def _slot(key: str) -> str:
 
 def _kept(key: str) -> dict[str, Any]:
     """What was typed into forms of this prefix: {key: [default at that time, value]}."""
-    return dict(services.recall(_slot(key), {}))
+    return dict(preferences.get(_slot(key), {}))
 
 
 def _recall(key: str, default: Any) -> bool:
@@ -250,7 +250,7 @@ def _keep(key: str, default: Any, value: Any) -> None:
         kept.pop(key, None)
         if entry is not None:
             kept[key] = entry
-        services.remember(_slot(key), kept or None)
+        preferences.set(_slot(key), kept or None)
 
 
 def _locate(path: str) -> tuple[type[BaseModel], str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.cache.run_monitor import GATE
-from dashboard.state import services, widgets
+from dashboard.state import preferences, run_actions, training_runs, widgets
 from dashboard.ui import components
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def launcher_choice() -> str:
 
 def launcher() -> str:
     """The choice made with `launcher_choice`, on whichever page."""
-    chosen = services.recall(_LAUNCHER)
+    chosen = preferences.get(_LAUNCHER)
     return chosen if chosen in LAUNCHERS else "thread"
 
 
@@ -82,7 +82,7 @@ def requests(run: Run, status: Status, prefix: str) -> None:
 
 def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> None:
     """Start or resume a run that nobody trains; nothing for one that is finished or at work."""
-    if services.at_work(run, status) or not (status.resumable or status.state == "queued") or status.problem:
+    if training_runs.is_active(run, status) or not (status.resumable or status.state == "queued") or status.problem:
         return
     begun = run.begun
     help = "Continues from the last checkpoint" if begun else "Trains it from the beginning"
@@ -95,7 +95,7 @@ def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> Non
         help=f"{help}, {LAUNCHERS[launcher()].lower()}. While its device is busy it waits in the queue.",
     ):
         with components.errors_shown():
-            services.start_training(run, launcher())
+            run_actions.start_training(run, launcher())
             st.rerun()
 
 

@@ -10,9 +10,9 @@ import threading
 import streamlit as st
 
 from core.wording import plain
-from dashboard.cache import images, previews
+from dashboard.cache import image_memory, images, previews
 from dashboard.cache.images import ImageRef
-from dashboard.state import held, services
+from dashboard.state import preferences
 
 _lock = threading.Lock()
 _holders: dict[str, set[object]] = {}  # an upload's key -> who shows it: two sessions may have sent the same file
@@ -34,7 +34,7 @@ class _Session:
             self.refs[page] = ref
             with _lock:
                 _holders.setdefault(ref.key, set()).add((id(self), page))
-                held.welcome(ref.key)
+                image_memory.allow(ref.key)
 
     def end(self) -> None:
         """Let go of everything."""
@@ -49,7 +49,7 @@ def _release(ref: ImageRef, holder: object) -> None:
         if holders:
             return
         _holders.pop(ref.key, None)
-        held.forget(ref.key)
+        image_memory.release(ref.key)
     previews.close(ref.key)
 
 
@@ -90,5 +90,5 @@ def forget_lost(source: str, page: str, instead: str) -> None:
     first = f"{page}:begun"
     if first not in st.session_state:
         st.session_state[first] = True
-        if str(services.recall(source, "")).lower() == "upload" and f"{page}:uploaded" not in st.session_state:
-            services.remember(source, instead)
+        if str(preferences.get(source, "")).lower() == "upload" and f"{page}:uploaded" not in st.session_state:
+            preferences.set(source, instead)

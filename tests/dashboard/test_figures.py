@@ -18,7 +18,7 @@ def _page() -> None:
     import streamlit as st
 
     points = st.session_state.get("points", 3)
-    components.figure(go.Figure(go.Scatter(y=list(range(points)))), "curve", height=300)
+    components.chart(go.Figure(go.Scatter(y=list(range(points)))), "curve", height=300)
 
 
 def test_a_chart_with_more_points_is_still_the_same_element() -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
-from dashboard.cache.images import image_ref, look
-from dashboard.state import services, widgets
+from dashboard.cache.images import image_ref, thumbnail
+from dashboard.state import datasets, preferences, settings, tasks, widgets
 from dashboard.ui import components, composition_table, image_components, test_set_access
 from dashboard.ui.components import Metric
 from dashboard.ui.image_components import Tile
@@ -35,7 +35,7 @@ STOPPED = ":material/cancel:"
 
 def show() -> None:
     """The current data set under one of four views; without any, the ways to get one."""
-    manifests = services.find_manifests()
+    manifests = datasets.find_manifests()
     if not manifests:
         _no_data()
         return
@@ -47,8 +47,8 @@ def show() -> None:
         view = components.choice_bar("View", VIEWS, "data:view")
     if manifest is None:
         return
-    frame = services.manifest_frame(manifest)
-    if services.is_synthetic(manifest):
+    frame = datasets.manifest_frame(manifest)
+    if datasets.is_synthetic(manifest):
         components.synthetic_notice()
     _cards(frame)
     if view == "Images":
@@ -125,7 +125,7 @@ def images(manifest: Path) -> None:
     with search:
         text = widgets.text("Find", "data:find", placeholder="patient or file name", hide_label=True).strip().lower()
     as_stored = widgets.segmented("Shown", LOOKS, "data:look", hide_label=True) == "stored"
-    recipe = None if as_stored else services.settings().preprocessing
+    recipe = None if as_stored else settings.current().preprocessing
     rows = frame
     if label:
         rows = rows[rows["label"] == label]
@@ -156,8 +156,8 @@ def images(manifest: Path) -> None:
     turned = f" {inverted} of these are stored inverted, with black and white exchanged." if inverted else ""
     st.caption(f"Images {first + 1}–{last} of {len(rows):,}, {how}.{turned} Click one to open it in Preprocess.")
     if picked:
-        services.remember("preprocess:source", "Data set")
-        services.remember("preprocess:image", picked)
+        preferences.set("preprocess:source", "Data set")
+        preferences.set("preprocess:image", picked)
         st.switch_page(components.PAGES["preprocess"])
 
 
@@ -170,7 +170,7 @@ def _tile(row: Any, recipe: Recipe | None) -> Tile:
     }
     known = [part for part in (str(row.patient_id), row.split) if part]
     try:
-        found = look(image_ref(row.path), recipe)
+        found = thumbnail(image_ref(row.path), recipe)
     except LabError:
         return Tile(b"", missing="not readable: see Problems", detail=" · ".join(known), **common)
     return Tile(found.picture, detail=" · ".join([INVERTED, *known] if found.inverted else known), **common)
@@ -184,7 +184,7 @@ def counts(frame: pd.DataFrame) -> None:
     import pandas as pd
     import plotly.graph_objects as go
 
-    config = services.settings().data
+    config = settings.current().data
     if (frame["split"] == "").all():
         from core.data.splits import assign_splits
 
@@ -218,7 +218,7 @@ def counts(frame: pd.DataFrame) -> None:
     )
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        components.figure(chart, "data:counts", height=380, alt="images by split and label")
+        components.chart(chart, "data:counts", height=380, alt="images by split and label")
     with right:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
@@ -231,9 +231,9 @@ def counts(frame: pd.DataFrame) -> None:
 
 def problems(manifest: Path) -> None:
     """The check of the data set: start, progress, and what it found with reasons."""
-    task = services.task(services.check_name(manifest))
+    task = tasks.task(datasets.check_name(manifest))
     if task is not None and task.running:
-        _progress(services.check_name(manifest), "data:check:cancel")
+        _progress(datasets.check_name(manifest), "data:check:cancel")
         return
     if task is not None and task.state == "failed":
         components.show_error(task.error)
@@ -247,7 +247,7 @@ def problems(manifest: Path) -> None:
     if st.button(
         "Check the data" if task is None else "Check again", type="primary", icon=":material/fact_check:", key="data:check"
     ):
-        services.start_check(manifest)
+        datasets.start_check(manifest)
         st.rerun()
     _left_out(manifest)
 
@@ -255,7 +255,7 @@ def problems(manifest: Path) -> None:
 @st.fragment(run_every=0.5)
 def _progress(name: str, key: str) -> None:
     """A running task's progress, and a button that cancels it; the page anew when it has ended."""
-    task = services.task(name)
+    task = tasks.task(name)
     if task is None or not task.running:
         st.rerun()
         return
@@ -266,7 +266,7 @@ def _progress(name: str, key: str) -> None:
         icon=":material/cancel:",
         key=key,
         disabled=stopping,
-        on_click=services.stop_task,
+        on_click=tasks.stop_task,
         args=(name,),
     )
 
@@ -297,7 +297,7 @@ def report(found: CheckReport, manifest: Path) -> None:
 
 def _left_out(manifest: Path) -> None:
     """What the import of this manifest had to say, and the files it left out."""
-    left_out = services.recall(f"left_out:{manifest}", {})
+    left_out = preferences.get(f"left_out:{manifest}", {})
     for note in sorted(left_out.get("notes", []), key=lambda text: not text.startswith("warning: ")):
         if note.startswith("warning: "):
             st.warning(note.removeprefix("warning: "), icon=":material/warning:")
@@ -323,7 +323,7 @@ def import_form(*, primary: bool = True) -> None:
     )
     source = st.text_input("Folder or file on this machine", key="import:source", placeholder="/path/to/images").strip()
     options = import_options.fields(IMPORTERS[name])
-    task = services.task("import")
+    task = tasks.task("import")
     if task is not None and task.running:
         _progress("import", "import:cancel")
         return
@@ -334,9 +334,9 @@ def import_form(*, primary: bool = True) -> None:
     if st.button(
         "Import", type="primary" if primary else "secondary", icon=":material/input:", key="import:go", disabled=not source
     ):
-        services.forget_task("import")
+        tasks.forget_task("import")
         with components.errors_shown():
-            services.start_import(name, Path(source), options)
+            datasets.start_import(name, Path(source), options)
             st.rerun()
 
 

@@ -10,7 +10,7 @@ from core.wording import plain
 from dashboard.cache import results
 from dashboard.cache.explanations import Ask, Explained, View, without_map
 from dashboard.cache.images import ImageRef
-from dashboard.state import services, widgets
+from dashboard.state import preferences, tasks, training_runs, widgets
 from dashboard.ui import chance_notices, components, test_set_access, uploads
 from dashboard.views.explain import choosing, heatmap_audit, panels
 from dashboard.views.explain.comparison import Case, by_run, by_view, closed, other_runs, other_view
@@ -120,7 +120,7 @@ def asking(run: Run) -> Ask:
     layers = results.layer_choices(run)
     usual = next(choice for choice in layers if choice.usual)
     titles = {"": f"auto: {usual.title}"} | {choice.name: choice.title for choice in layers if not choice.usual}
-    kept_layer = services.recall("explain:layer", "")
+    kept_layer = preferences.get("explain:layer", "")
     refused = results.unfit_methods(run, kept_layer if kept_layer in titles else "")
     methods = {AUTO: AUTO} | {name: name for name in METHODS if name not in refused}
     methods |= {name: f"{name} (unsuitable here)" for name in METHODS if name in refused}
@@ -173,7 +173,7 @@ def cases(run: Run, image: ImageRef, row: Any, look: Look) -> list[Case]:
         return by_view(run, row, other_view(run, row))
     if look.beside != "run":
         return [alone]
-    second = services.open_run(look.second)
+    second = training_runs.open_run(look.second)
     if row is not None and closed(second, image):  # an upload is shown as it is everywhere: recorded, with a warning
         st.warning(
             f"This image is in the test set of {second.name}, which has not been opened. Open it on Evaluate first.",
@@ -191,15 +191,12 @@ def explanations(shown: list[Case], ask: Ask) -> list[Explained] | None:
     if ask.method not in SLOW_METHODS:
         forget_slow([])
         with st.spinner("Computing the heatmap", show_time=False):
-            return [
-                results.explanation(case.run, case.image, each.method, each.target, each.layer, score_anyway=each.anyway)
-                for case, each in asked
-            ]
+            return [results.explanation(case.run, case.image, each) for case, each in asked]
     found = []
     forget_slow([results.explanation_name(case.run, case.image, each) for case, each in asked])
     for case, each in asked:
         result = results.explanation_task(case.run, case.image, each)
-        if isinstance(result, services.Task):
+        if isinstance(result, tasks.Task):
             working(result.name)
             return None
         found.append(result)
@@ -216,27 +213,27 @@ def forget_slow(wanted: list[str]) -> None:
     """Stop what this session had asked of a slow method and no longer looks at."""
     for name in st.session_state.get(SLOW, []):
         if name not in wanted:
-            services.stop_task(name)
+            tasks.stop_task(name)
     st.session_state[SLOW] = wanted
 
 
 @st.fragment(run_every=0.5)
 def working(name: str) -> None:
     """Progress of a slow method with a way to stop it; the page when it is done."""
-    task = services.task(name)
+    task = tasks.task(name)
     if task is None or task.state == "done":
         st.rerun()
     elif task.running:
         components.task_progress(task)
         st.caption("Score-CAM looks at the image through one feature map after another. The page can be left meanwhile.")
-        st.button("Stop", icon=":material/stop:", on_click=lambda: services.stop_task(name), key="explain:stop")
+        st.button("Stop", icon=":material/stop:", on_click=lambda: tasks.stop_task(name), key="explain:stop")
     else:
         if task.state == "failed":
             components.show_error(task.error)
         else:
             st.info(f"Stopped after {task.done} of {task.total} feature maps.", icon=":material/stop_circle:")
         if st.button("Compute it", icon=":material/play_arrow:", type="primary", key="explain:again"):
-            services.forget_task(name)
+            tasks.forget_task(name)
             st.rerun()
 
 
@@ -331,7 +328,7 @@ def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: b
         key=PICTURES,
         height=PICTURE_HEIGHT,
         ratio=min(max(width / height, PICTURE_RATIOS[0]), PICTURE_RATIOS[1]),
-        look=colours() | {"swipe": services.recall("explain:swipe", False) is True},
+        look=colours() | {"swipe": preferences.get("explain:swipe", False) is True},
         scale=scale_words(ask),
         subject=subject,
         linked=linked,

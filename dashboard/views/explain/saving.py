@@ -23,7 +23,7 @@ from dashboard.cache.explanations import (
     save,
     side_by_side,
 )
-from dashboard.state import services
+from dashboard.state import models, preferences, settings
 from dashboard.ui import components, test_set_access
 from dashboard.views.explain.comparison import Case
 
@@ -53,7 +53,7 @@ def view_of(case: Case, found: Explained, look: Look) -> View:
     boxes: list[Box] = lesion_boxes(case.row) if look.boxes and case.row is not None else []
     if look.place == "input":
         return on_input(found, boxes)
-    picture, shape = results.original(case.image, services.predictor(case.run).recipe)
+    picture, shape = results.original(case.image, models.predictor(case.run).recipe)
     return on_original(found, picture, shape, boxes)
 
 
@@ -61,12 +61,12 @@ def colours() -> dict[str, Any]:
     """How the map is drawn, as it was left: opacity, colormap, outline (on or off)."""
     from core.gradcam import COLORMAPS, OPACITY
 
-    opacity, colormap = services.recall("explain:opacity", OPACITY), services.recall("explain:colormap", COLORMAPS[0])
+    opacity, colormap = preferences.get("explain:opacity", OPACITY), preferences.get("explain:colormap", COLORMAPS[0])
     good = isinstance(opacity, int | float) and 0 <= opacity <= 1
     return {
         "opacity": float(opacity) if good else OPACITY,
         "colormap": colormap if colormap in COLORMAPS else COLORMAPS[0],
-        "outline": services.recall("explain:outline", True) is not False,
+        "outline": preferences.get("explain:outline", True) is not False,
     }
 
 
@@ -74,7 +74,7 @@ def remember_look() -> None:
     """Keep what the browser tells of opacity, colours, outline and swipe."""
     for name, value in (st.session_state[PICTURES]["look"] or {}).items():
         if name in ("opacity", "colormap", "outline", "swipe"):
-            services.remember(f"explain:{name}", value)
+            preferences.set(f"explain:{name}", value)
 
 
 def saving(
@@ -89,7 +89,7 @@ def saving(
     overlay = saved_picture(views)
     if st.button("Save overlay to the run", type="primary", icon=":material/save:", width="stretch", key="explain:save"):
         path = save(run.path, name, overlay)
-        st.toast(f"Saved: {services.display_path(path)}", icon=":material/check_circle:")
+        st.toast(f"Saved: {settings.display_path(path)}", icon=":material/check_circle:")
     first, second = st.columns(2)
     with first:
         st.download_button(
@@ -122,7 +122,7 @@ def save_many(run: Run, rows: pd.DataFrame, ask: Ask, look: Look) -> None:
         case = Case(run, images.image_ref(row["path"]), row, "")
         try:
             test_set_access.of_run(HEATMAPS, "Explain", run, [str(row["path"])])
-            found = results.explanation(run, case.image, ask.method, ask.target, ask.layer)
+            found = results.explanation(run, case.image, ask)
             if found.heat is None:
                 refused.append(f"{case.image.name}: {found.prediction.verdict}")
                 continue
@@ -133,6 +133,6 @@ def save_many(run: Run, rows: pd.DataFrame, ask: Ask, look: Look) -> None:
         save(run.path, file_name(case.image.name, found, original=look.place == "original"), overlay)
         bar.progress(done / len(rows), text=f"Saving · {done} of {len(rows)}")
     bar.empty()
-    st.success(f"Saved {len(rows) - len(refused)} overlays to {services.display_path(run.path / 'explain')}.")
+    st.success(f"Saved {len(rows) - len(refused)} overlays to {settings.display_path(run.path / 'explain')}.")
     for reason in refused[:3]:
         components.show_error(reason)

@@ -13,8 +13,9 @@ import streamlit as st
 from core.errors import LabError
 from core.wording import number, plain
 from dashboard.cache import results
-from dashboard.state import services
-from dashboard.state.services import Task, stamp
+from dashboard.state import datasets, models, tasks, training_runs
+from dashboard.state.file_stamps import stamp
+from dashboard.state.tasks import Task
 from dashboard.ui import components, image_components, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
@@ -70,12 +71,12 @@ def _draw(run: Run, waiting: bool) -> None:
             f"Score **{number(example.score)}**, threshold {number(example.threshold)}: **{called}**. "
             f"In truth **{example.label}**."
         )
-        if chance := services.chance(run):
+        if chance := models.chance(run):
             st.caption(f"Do not read much into it: this model is not better than chance so far. {chance}")
         if st.button("Explain it", icon=":material/blur_on:", key="home:explain"):
             from dashboard.views.evaluate.cases import explain
 
-            services.set_current_run(run.name)
+            training_runs.set_current_run(run.name)
             explain(example.path, "val")
 
 
@@ -90,7 +91,7 @@ def _tiles(run: Run, example: Example) -> list[Tile]:
     made = heatmap_thumbnails.ready(run, [example.path]).get(example.path)
     if made is not None:
         tiles.append(Tile(made.image, "its heatmap", missing=made.reason))
-    elif services.active_runs():
+    elif training_runs.active_runs():
         tiles.append(Tile(b"", missing="its heatmap is made once no training needs the computer"))
     elif not heatmap_thumbnails.failed(run):
         heatmap_thumbnails.want(run, [example.path])
@@ -100,14 +101,14 @@ def _tiles(run: Run, example: Example) -> list[Tile]:
 
 def _complete(run: Run, example: Example) -> bool:
     there = example.path in heatmap_thumbnails.ready(run, [example.path])
-    return there or bool(heatmap_thumbnails.failed(run)) or bool(services.active_runs())
+    return there or bool(heatmap_thumbnails.failed(run)) or bool(training_runs.active_runs())
 
 
 def _found(run: Run) -> Task:
     """The background search for an image to show; its result is an Example or None."""
-    stamps = (stamp(run.path / "predictions" / "val.csv"), services.model_stamp(run), stamp(run.path / "manifest.csv"))
+    stamps = (stamp(run.path / "predictions" / "val.csv"), models.model_stamp(run), stamp(run.path / "manifest.csv"))
     name = f"example:{run.path}:{stamps}"
-    return services.task(name) or services.start_task(name, "Looking for an example", lambda report: find(run))
+    return tasks.task(name) or tasks.start_task(name, "Looking for an example", lambda report: find(run))
 
 
 def find(run: Run) -> Example | None:
@@ -121,7 +122,7 @@ def find(run: Run) -> Example | None:
     if not (run.path / "predictions" / "val.csv").is_file():
         return None
     manifest = run.path / "manifest.csv"
-    frame = services.manifest_frame(manifest)
+    frame = datasets.manifest_frame(manifest)
     open_ones = set(frame.loc[~test_set_access.sealed(manifest), "path"])
     scored: pd.DataFrame = read_predictions(run, "val")
     scored = scored[scored["path"].isin(open_ones) & scored["path"].map(lambda path: Path(path).is_file())]
@@ -134,5 +135,5 @@ def find(run: Run) -> Example | None:
         str(chosen["label"]),
         float(chosen["score"]),
         float(card["threshold"]),
-        bool(card.get("synthetic")) or services.is_synthetic(manifest),
+        bool(card.get("synthetic")) or datasets.is_synthetic(manifest),
     )

@@ -14,9 +14,10 @@ from core.wording import plain
 from dashboard.cache import images, inspections
 from dashboard.cache.images import ImageRef
 from dashboard.cache.inspections import Inspected
-from dashboard.state import services, widgets
+from dashboard.state import datasets, models, preferences, widgets
 from dashboard.ui import components, image_components
 from dashboard.ui.image_components import Tile
+from dashboard.views.inspect import recipe_choice
 
 if TYPE_CHECKING:
     from core.images.mammogram import ImageMeta
@@ -34,14 +35,14 @@ def show() -> None:
     """Pickers on top, then everything about the image chosen."""
     image = components.image_picker(key="inspect")
     if image is None:
-        if services.current_manifest() is not None:
+        if datasets.current_manifest() is not None:
             components.empty_state(
                 "No image yet", "Upload a mammogram or give its path.", icon=":material/add_photo_alternate:"
             )
         return
     left, middle, right = st.columns([4, 4, 3], gap="medium")
     with left:
-        recipe = inspections.recipe(widgets.select("Recipe", inspections.recipes(), "inspect:recipe"))
+        recipe = recipe_choice.recipe(widgets.select("Recipe", recipe_choice.choices(), "inspect:recipe"))
     with st.spinner("Reading the image", show_time=False):
         meta = images.mammogram(image, recipe).meta
     with middle:
@@ -50,8 +51,8 @@ def show() -> None:
         image = frame_picker(image, meta)
     if tried != recipe:
         only_here(recipe)
-    from_data_set = services.recall("inspect:source", "Data set") == "Data set"
-    if meta.synthetic or (from_data_set and services.current_is_synthetic()):
+    from_data_set = preferences.get("inspect:source", "Data set") == "Data set"
+    if meta.synthetic or (from_data_set and datasets.current_is_synthetic()):
         components.synthetic_notice()
     board(image, tried)
 
@@ -61,7 +62,7 @@ def window_picker(image: ImageRef, meta: ImageMeta, recipe: Recipe) -> Recipe:
     if len(meta.windows) < 2:
         return recipe
     taken = min(recipe.voi, len(meta.windows))
-    words = inspections.window_words(meta.windows, taken)
+    words = recipe_choice.windows(meta.windows, taken)
     chosen = st.selectbox(
         "Window (to try here)",
         list(words),
@@ -133,9 +134,9 @@ def asked(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
     from core.gate import doubts_of_origin, refusal_of_origin
     from core.predict import no_verdict
 
-    run = inspections.run_of(services.recall("inspect:recipe", ""))
-    if run is not None and services.predictor(run).recipe == recipe:
-        prediction = services.predictor(run).predict_prepared(inspection.prepared, images.mammogram(image, recipe))
+    run = recipe_choice.run_of(preferences.get("inspect:recipe", ""))
+    if run is not None and models.predictor(run).recipe == recipe:
+        prediction = models.predictor(run).predict_prepared(inspection.prepared, images.mammogram(image, recipe))
         said, name = prediction.refusal, f"Gate of {run.name}"
         far = "" if prediction.distance is None else f" Distance: {prediction.distance:.2f} of what is allowed."
         doubts = [warning for warning in prediction.warnings if warning not in inspection.warnings]
@@ -157,7 +158,7 @@ def strip(found: Inspected) -> int:
     stages = found.inspection.stages
     names = [stage.name for stage in stages]
     # What was chosen on another image may not be a step of this one.
-    current = services.recall(STAGE)
+    current = preferences.get(STAGE)
     index = names.index(current) if current in names else len(names) - 1
     tiles = [
         Tile(
@@ -173,7 +174,7 @@ def strip(found: Inspected) -> int:
     columns = len(tiles) if len(tiles) < 6 else -(-len(tiles) // 2)
     picked = image_components.gallery(tiles, key="inspect:strip", columns=columns, height=190, clickable=True)
     if picked in names and picked != names[index]:
-        services.remember(STAGE, picked)
+        preferences.set(STAGE, picked)
         st.rerun(scope="fragment")
     titles = {stage.name: stage.title for stage in stages}
     return names.index(widgets.segmented("Stage", titles, STAGE, default=names[index], hide_label=True))
@@ -237,7 +238,7 @@ def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -
     if earlier is not stage:
         drawn.insert(0, (earlier, "#808495", "dot", None))
     for which, color, dash, fill in drawn:
-        values = inspections.shares((which.inside if inside else which.histogram).tolist())
+        values = inspections.percentages((which.inside if inside else which.histogram).tolist())
         width = 256 // len(values)
         chart.add_scatter(
             x=[width / 2 + width * number for number in range(len(values))],
@@ -261,7 +262,7 @@ def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )
-    components.figure(chart, "inspect:histogram", height=230, alt="histogram before and after the step")
+    components.chart(chart, "inspect:histogram", height=230, alt="histogram before and after the step")
 
 
 def _figures(stage: InspectedStage) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from core.runs.test_set.accesses import PREDICTION
 from core.wording import number, plain
 from dashboard.cache import images, results
 from dashboard.cache.images import ImageRef
-from dashboard.state import services, widgets
+from dashboard.state import datasets, preferences, training_runs, widgets
 from dashboard.ui import chance_notices, components, image_components, test_set_access
 from dashboard.views.preprocess import live_preview, recipes
 from dashboard.views.preprocess.recipes import Difference
@@ -34,7 +34,7 @@ def show() -> None:
     """Image picker, then everything that follows the sliders."""
     image = components.image_picker(key="preprocess")
     if image is None:
-        if services.current_manifest() is not None:
+        if datasets.current_manifest() is not None:
             components.empty_state(
                 "No image yet", "Upload a mammogram or give its path.", icon=":material/add_photo_alternate:"
             )
@@ -42,8 +42,8 @@ def show() -> None:
     image = replace(image, frame=st.session_state.get(f"preprocess:frame:{image.key}"))
     with st.spinner("Reading the image", show_time=False):
         mammogram = images.mammogram(image, recipes.draft())
-    from_data_set = services.recall("preprocess:source", "Data set") == "Data set"
-    if mammogram.meta.synthetic or (from_data_set and services.current_is_synthetic()):
+    from_data_set = preferences.get("preprocess:source", "Data set") == "Data set"
+    if mammogram.meta.synthetic or (from_data_set and datasets.current_is_synthetic()):
         components.synthetic_notice()
     tune(image)
 
@@ -112,10 +112,10 @@ def lesion(image: ImageRef, recipe: Recipe) -> tuple[float, float] | None:
     """Where the data set says that a lesion is, in shares of the picture; None for another image and one without a lesion."""
     from core.data import lesion_boxes
 
-    path = services.current_manifest()
+    path = datasets.current_manifest()
     if path is None or isinstance(image.source, bytes):
         return None
-    frame = services.manifest_frame(path)
+    frame = datasets.manifest_frame(path)
     rows = frame[frame["path"] == str(image.source)]
     return None if rows.empty else live_preview.lesion_spot(lesion_boxes(rows.iloc[0]), images.arranged(image, recipe))
 
@@ -210,7 +210,7 @@ def buttons(image: ImageRef, recipe: Recipe, preset: str) -> None:
     st.caption(
         "Not saved yet: training still uses the recipe in config.yaml." if changed else "This is the recipe that training uses."
     )
-    run = services.current_run(with_model=True)
+    run = training_runs.current_run(with_model=True)
     if run is not None and _foreign(run, recipe):
         st.caption(f":orange[:material/warning: {run.name} was trained with another recipe: see below.]")
 
@@ -296,7 +296,7 @@ def _size_text(size: int | tuple[int, int]) -> str:
 
 def wall(recipe: Recipe) -> None:
     """The same recipe on several images of the current data set."""
-    path = services.current_manifest()
+    path = datasets.current_manifest()
     if path is None:
         return
     frame = test_set_access.visible(components.TITLES["preprocess"], path)
@@ -306,11 +306,11 @@ def wall(recipe: Recipe) -> None:
     title.markdown("## The same recipe on other images", anchors=False)
     with many:
         count = int(widgets.segmented("Images", ["6", "8", "12"], "preprocess:wall", default="6", hide_label=True))
-    seed = int(services.recall("preprocess:wall_seed", 0))
+    seed = int(preferences.get("preprocess:wall_seed", 0))
     again.button(
         "Other images",
         icon=":material/shuffle:",
-        on_click=lambda: services.remember("preprocess:wall_seed", seed + 1),
+        on_click=lambda: preferences.set("preprocess:wall_seed", seed + 1),
         width="stretch",
         disabled=len(frame) <= count,
     )
@@ -322,8 +322,8 @@ def wall(recipe: Recipe) -> None:
         "training. Click one to tune on it at full resolution."
     )
     if picked:
-        services.remember("preprocess:source", "Data set")
-        services.remember("preprocess:image", picked)
+        preferences.set("preprocess:source", "Data set")
+        preferences.set("preprocess:image", picked)
         st.rerun()
 
 
@@ -346,7 +346,7 @@ def model_input(image: ImageRef, recipe: Recipe) -> None:
 def scoring(image: ImageRef, recipe: Recipe) -> None:
     """With a trained model: how its recipe differs, and what it says of this one."""
     st.markdown("## What a model says", anchors=False)
-    run = services.current_run(with_model=True)
+    run = training_runs.current_run(with_model=True)
     if run is None:
         st.caption("No trained model yet. Once there is one, its score and heatmap can follow the sliders here.")
         return
@@ -367,7 +367,7 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
 
     test_set_access.of_file(run, image, components.TITLES["preprocess"], PREDICTION)
     found = results.what_if(run, image, recipe)
-    own = results.explanation(run, image, "auto", "malignant")
+    own = results.explanation(run, image)
     first, second, third = st.columns(3)
     refusal = own.prediction.refusal or found.prediction.refusal
     here = None if refusal else found.prediction.score
@@ -396,21 +396,19 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
 
 def steps(image: ImageRef, recipe: Recipe) -> None:
     """What was done, in order, with milliseconds."""
+    from core.inspection import parameter_words
+
     done = [*images.mammogram(image, recipe).steps, *images.prepared(image, recipe).steps]
     with st.expander(f"What was done: {len(done)} steps, {sum(step.milliseconds for step in done):.0f} ms"):
         rows = [
             {
                 "step": step.name,
-                "with": ", ".join(f"{name} {_value(value)}" for name, value in step.parameters.items()),
+                "with": parameter_words(step.parameters),
                 "ms": round(step.milliseconds, 1),
             }
             for step in done
         ]
         st.dataframe(rows, width="stretch", hide_index=True)
-
-
-def _value(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 with components.page(

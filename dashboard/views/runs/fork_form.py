@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.config import Config
 from dashboard.cache import results
-from dashboard.state import services
+from dashboard.state import run_actions, settings, training_runs
 from dashboard.ui import components, forms, run_controls
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SECTIONS = {"augmentation": "Augmentation", "preprocessing": "Recipe"}
 
 def show(run: Run) -> None:
     """What is kept, the fields that may differ, what differs, and the button. Raises BadRun."""
-    if not services.has_model(run):
+    if not training_runs.has_model(run):
         st.info("A fork starts from a run's best weights: this one has none yet.", icon=":material/info:")
         return
     from core.runs.forking import starting_point
@@ -70,9 +70,9 @@ def start(run: Run, config: Config, name: str, launcher: str) -> None:
     from core.runs.forking import fork
 
     with components.errors_shown():
-        child = fork(run, config.model_copy(update={"checkpoints": services.checkpoints()}), name=name.strip() or None)
-        services.start_training(child, launcher)
-        services.set_current_run(child.name)
+        child = fork(run, config.model_copy(update={"checkpoints": settings.checkpoints()}), name=name.strip() or None)
+        run_actions.start_training(child, launcher)
+        training_runs.set_current_run(child.name)
         results.watch_run(child)
         forms.reset(PREFIX)
         st.switch_page(components.PAGES["train"])

@@ -9,7 +9,7 @@ import streamlit as st
 from core.config import PRESETS, Config
 from core.wording import plain, size
 from dashboard.cache import results
-from dashboard.state import services, widgets
+from dashboard.state import datasets, preferences, run_actions, settings, training_runs, widgets
 from dashboard.ui import components, forms, run_controls
 from dashboard.views.train import forecast
 from dashboard.views.train.queue import share_help, share_words, told
@@ -41,7 +41,7 @@ SECTIONS = {
 
 def show() -> None:
     """The form on the left, what will happen and the start button on the right."""
-    manifest = services.current_manifest()
+    manifest = datasets.current_manifest()
     if manifest is None:
         components.empty_state(
             "No data yet",
@@ -51,7 +51,7 @@ def show() -> None:
             action="Get data",
         )
         return
-    base = services.settings()
+    base = settings.current()
     forecast.probe_in_background(base)
     with st.container(key="narrow_stack"):
         left, right = st.columns([5, 3], gap="medium")
@@ -60,7 +60,7 @@ def show() -> None:
     config, problems = forms.check(values, base)
     if config is not None:
         chosen = config.data.model_copy(update={"manifest": manifest})
-        config = config.model_copy(update={"data": chosen, "checkpoints": services.checkpoints()})
+        config = config.model_copy(update={"data": chosen, "checkpoints": settings.checkpoints()})
     with right.container(border=True):
         before_start(name, config, problems, manifest)
 
@@ -101,7 +101,7 @@ def form(base: Config) -> tuple[str, dict[str, object]]:
 
 def presets(base: Config) -> None:
     """Buttons that fill the form in, with how long each is expected to take; the one that the form shows is marked."""
-    manifest = services.current_manifest()
+    manifest = datasets.current_manifest()
     st.session_state["train:preset"] = _chosen_preset(base)
     rates = forecast.presets(base, manifest) if manifest is not None else {}
     words = {name: preset.title + (f" · {rates[name]}" if name in rates else "") for name, preset in PRESETS.items()}
@@ -143,7 +143,7 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
             found = results.preflight(config, manifest)
         summary(found, config, manifest)
     launcher = run_controls.launcher_choice()
-    ahead = results.line(found.device) if found is not None else []
+    ahead = results.queue_of(found.device) if found is not None else []
     if ahead and found is not None:
         st.info(f"{told(ahead)} Yours starts automatically.", icon=":material/hourglass_top:")
     if st.button(
@@ -175,6 +175,7 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
 
 def prepared_images() -> None:
     """How much the prepared images of all recipes take, and the button that deletes them."""
+    from core.data.cache import cache_root, size_of
     from core.runs import image_cache
 
     shown = st.popover(
@@ -183,28 +184,29 @@ def prepared_images() -> None:
     if not shown.open:  # a large cache takes a moment to count
         return
     with shown:
-        folder, held = services.cache_folder()
+        folder = cache_root()
+        used = size_of(folder)
         st.markdown(
-            f"**{size(held)}** in {plain(folder.as_posix())}. Each image is prepared once for each "
+            f"**{size(used)}** in {plain(folder.as_posix())}. Each image is prepared once for each "
             "recipe and kept, so that every later training begins at once."
         )
         with components.errors_shown():
-            names = image_cache.users(services.checkpoints())
+            names = image_cache.users(settings.checkpoints())
         if names:
             st.info(f"{plain(names[0])} trains on them: they can be deleted once it has ended.")
         st.button(
             "Delete all prepared images",
             icon=":material/delete:",
             key="train:clear_cache",
-            disabled=bool(names) or not held,
+            disabled=bool(names) or not used,
             help="They are made again when they are needed. Your own files are not touched.",
-            on_click=lambda: run_controls.shown(services.clear_cache),
+            on_click=lambda: run_controls.shown(lambda: image_cache.clear(settings.checkpoints())),
         )
 
 
 def summary(found: Preflight, config: Config, manifest: Path) -> None:
     """Images by split, steps, notes; or what forbids the start."""
-    if services.is_synthetic(manifest):
+    if datasets.is_synthetic(manifest):
         st.badge("SYNTHETIC", color="orange", help="The demo set: not real mammograms.")
     if found.counts:
         patients = "unknown".format if found.warnings else "{:,}".format
@@ -228,9 +230,9 @@ def start(name: str, config: Config, manifest: Path, launcher: str, *, queue: bo
     from core.runs import Run
 
     with components.errors_shown():
-        run = Run.create(config, services.manifest_frame(manifest), name=name.strip() or None)
-        services.start_training(run, launcher, queue=queue)
-        services.set_current_run(run.name)
+        run = Run.create(config, datasets.manifest_frame(manifest), name=name.strip() or None)
+        run_actions.start_training(run, launcher, queue=queue)
+        training_runs.set_current_run(run.name)
         results.watch_run(run)
-        services.remember("train:name", None)
+        preferences.set("train:name", None)
         st.rerun()

@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import LabError
 from core.wording import duration, plain
 from dashboard.cache import results
-from dashboard.state import services
+from dashboard.state import settings
 from dashboard.ui import components
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def before(run: Run, device: str) -> list[Occupant]:
     """Who is ahead of a run that waits; everybody at the device where its own place is not there."""
-    found = results.line(device)
+    found = results.queue_of(device)
     own = next((at for at, each in enumerate(found) if each.folder == run.path.absolute()), len(found))
     return found[:own]
 
@@ -103,7 +103,7 @@ def _status(occupant: Occupant) -> Status | None:
 
 
 def _is_ours(folder: Path) -> bool:
-    return folder.parent == services.checkpoints().absolute()
+    return folder.parent == settings.checkpoints().absolute()
 
 
 def _lab(folder: Path) -> Path:

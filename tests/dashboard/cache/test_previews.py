@@ -19,8 +19,7 @@ from core.config import Recipe
 from core.images.mammogram import ImageMeta
 from core.preprocessing import enhance, finish, preview
 from dashboard.asgi import server
-from dashboard.cache import images, previews
-from dashboard.state import held
+from dashboard.cache import image_memory, images, previews
 from dashboard.views.preprocess import live_preview, recipes
 
 FULL = 65_535
@@ -236,10 +235,10 @@ def test_a_guessed_token_opens_nothing(client: TestClient, image: images.ImageRe
 def test_parts_are_kept_by_nobody(client: TestClient, image: images.ImageRef) -> None:
     token = previews.open_image(image)
     client.get(f"/base/tune/{token}/native?part=0,0,1,1,100")
-    total = held.total()
+    total = image_memory.total()
     for step in range(8):
         client.get(f"/base/tune/{token}/native?part=0,0,0.{step + 1},1,500")
-    assert held.total() == total
+    assert image_memory.total() == total
 
 
 def test_an_unreadable_file_is_said(client: TestClient, workspace: Path) -> None:
@@ -365,8 +364,7 @@ def test_a_gallery_knows_which_images_are_stored_inverted_and_the_recipe_turns_t
     drawn = draw_breast(3, height=300, width=200)
     cv2.imwrite(str(workspace / "a.png"), 255 - drawn if inverted else drawn)
     image = images.image_ref(workspace / "a.png")
-    stored, prepared = images.look(image), images.look(image, Recipe(crop=False))
+    stored, prepared = images.thumbnail(image), images.thumbnail(image, Recipe(crop=False))
     assert stored.inverted == prepared.inverted == inverted
     assert (pixels(stored.picture)[:, -5:].mean() > 127) == inverted  # air
     assert pixels(prepared.picture)[:, -5:].mean() < 20
-    assert images.thumbnail(image) == stored.picture
