@@ -11,7 +11,7 @@ export default function (component) {
   root.setAttribute("aria-label", data.alt)
   root.style.height = data.height + "px"
   root._wanted = data
-  if (data.follow) hear(root, "threshold", ({ dial, index }) => dial === root._wanted.follow?.dial && follow(root, index))
+  if (data.follow) on(root, "threshold", ({ dial, index }) => dial === root._wanted.follow?.dial && follow(root, index))
   library(data.script).then(
     (Plotly) => root._wanted === data && draw(Plotly, root, data),
     () => (root.textContent = "The chart library could not be loaded. Reload the page."),

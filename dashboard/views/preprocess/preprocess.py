@@ -58,16 +58,16 @@ def tune(image: ImageRef) -> None:
     picture, controls = st.columns([7, 3], gap="medium")
     with picture:
         as_stored = stored_inverted(image, recipe)
-        live_preview.bench(image, recipe, key="preprocess:bench", spot=lesion(image, recipe), as_stored=as_stored)
+        live_preview.preview(image, recipe, key="preprocess:bench", spot=lesion(image, recipe), as_stored=as_stored)
         st.caption(
             "Drag the bar to compare, wheel or + − to zoom down to single pixels, drag to move. Click to place the loupe. "
             "Press ? in the picture for all keys."
         )
     with controls:
         current = presets(recipe)
-        live_preview.panel(recipe, key=PANEL, on_change=_moved)
+        live_preview.sliders(recipe, key=PANEL, on_change=_moved)
         buttons(image, recipe, current)
-    wall(recipe)
+    grid(recipe)
     left, right = st.columns(2, gap="medium")
     with left:
         model_input(image, recipe)
@@ -294,7 +294,7 @@ def _size_text(size: int | tuple[int, int]) -> str:
 # ---------------------------------------------------------------- what comes out
 
 
-def wall(recipe: Recipe) -> None:
+def grid(recipe: Recipe) -> None:
     """The same recipe on several images of the current data set."""
     path = datasets.current_manifest()
     if path is None:
@@ -316,7 +316,7 @@ def wall(recipe: Recipe) -> None:
     )
     rows = live_preview.choose(frame, count, seed)
     test_set_access.shown(components.TITLES["preprocess"], path, rows["path"])
-    picked = live_preview.wall(live_preview.refs_of(rows, components.image_title), rows, recipe, key="preprocess:wall")
+    picked = live_preview.grid(live_preview.refs_of(rows, components.image_title), rows, recipe, key="preprocess:wall")
     st.caption(
         f"On copies of at most {images.SMALL_SIDE} px, so that twelve keep up: fine texture looks coarser than in "
         "training. Click one to tune on it at full resolution."

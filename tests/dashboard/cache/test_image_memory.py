@@ -202,7 +202,7 @@ def test_a_preview_that_was_pushed_out_by_others_is_opened_again_by_its_page(
 ) -> None:
     from starlette.applications import Starlette
 
-    monkeypatch.setattr(previews, "KEPT", 2)
+    monkeypatch.setattr(previews, "MOST_OPEN", 2)
     client = TestClient(Starlette(routes=[server.preview_route("")]))
     ref = images.image_ref(png(1), "a.png")
     token = previews.open_image(ref)

@@ -230,14 +230,14 @@ def test_the_wall_shows_as_many_images_as_asked(manifest: Path, count: str) -> N
     app.session_state["chosen:preprocess:wall"] = count
     app.run()
     assert not app.exception and not app.error
-    walls = [each.proto for each in app.get("bidi_component") if each.proto.component_name == "mammolab_wall"]
-    assert len(walls) == 1
-    assert walls[0].json.count('"caption"') == int(count)
+    grids = [each.proto for each in app.get("bidi_component") if each.proto.component_name == "mammolab_grid"]
+    assert len(grids) == 1
+    assert grids[0].json.count('"caption"') == int(count)
 
 
 def bench_of(app: AppTest) -> dict[str, Any]:
     """What the page sends to the picture."""
-    element = next(each for each in app.get("bidi_component") if each.proto.component_name == "mammolab_bench")
+    element = next(each for each in app.get("bidi_component") if each.proto.component_name == "mammolab_preview")
     found: dict[str, Any] = json.loads(element.proto.json)
     return found
 

@@ -1,8 +1,8 @@
 // Several images under the recipe of the sliders. Asks only once the main picture is there, and never while a slider moves.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
-  const root = parentElement.querySelector(".wall")
-  const state = (root._wall ??= { urls: [] })
+  const root = parentElement.querySelector(".grid")
+  const state = (root._grid ??= { urls: [] })
   const shape = JSON.stringify([data.url, data.tiles])
   if (state.shape !== shape) {
     Object.assign(state, { shape, url: data.url, shown: "" })
@@ -35,10 +35,10 @@ export default function (component) {
     button.onclick = () => setTriggerValue("picked", each.id)
     return button
   }
-  state.draw ??= latest(async (recipe) => {
+  state.draw ??= coalesce(async (recipe) => {
     const { url } = state
     try {
-      const [header, blobs] = await ask(url + "wall", { recipe: JSON.stringify(recipe) })
+      const [header, blobs] = await request(url + "grid", { recipe: JSON.stringify(recipe) })
       if (url !== state.url) return
       const tiles = [...root.children]
       await swap(
@@ -72,6 +72,6 @@ export default function (component) {
     state.shown = JSON.stringify(data.recipe)
     later(data.recipe, 300)
   }
-  hear(root, "values", () => bus.dirty && clearTimeout(state.timer))
-  hear(root, "result", ({ full, current }) => current && later(full, 450))
+  on(root, "values", () => bus.dirty && clearTimeout(state.timer))
+  on(root, "result", ({ full, current }) => current && later(full, 450))
 }

@@ -2,8 +2,8 @@
 // hears of the values ("changed") when the hand comes to rest.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
-  const root = parentElement.querySelector(".panel")
-  const state = (root._panel ??= { fields: {}, awaiting: null })
+  const root = parentElement.querySelector(".sliders")
+  const state = (root._sliders ??= { fields: {}, awaiting: null })
   state.tell = (values) => setTriggerValue("changed", values)
 
   const values = () =>
@@ -19,7 +19,7 @@ export default function (component) {
     bus.values = values()
     bus.dirty = true
     enable()
-    say("values", bus.values)
+    emit("values", bus.values)
   }
   const commit = () => {
     clearTimeout(state.timer)
@@ -52,7 +52,7 @@ export default function (component) {
     bus.values = values()
     fill()
     enable()
-    say("values", bus.values)
+    emit("values", bus.values)
   }
 
   const shape = JSON.stringify(data.fields)
@@ -110,7 +110,7 @@ export default function (component) {
   state.wanted = data.values
   apply()
 
-  hear(root, "result", (result) => {
+  on(root, "result", (result) => {
     const times = (value) => (value === null ? "–" : `×${value.toFixed(2)}`)
     root.querySelector(".contrast").textContent = times(result.contrast)
     root.querySelector(".noise").textContent = times(result.noise)
