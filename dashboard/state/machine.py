@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from core.errors import LabError
+from core.wording import times
 from dashboard.state import settings
 from dashboard.state.tasks import Report, once, start_task, task
 
@@ -21,7 +22,7 @@ def device_label() -> str:
     except LabError:
         wanted = "auto"
     cores = os.cpu_count() or 1
-    processor = f"CPU, {cores} core{'s' if cores != 1 else ''}"
+    processor = f"CPU, {times(cores, 'core')}"
     torch = sys.modules.get("torch")
     if wanted == "cpu" or torch is None or not is_warm():
         return processor

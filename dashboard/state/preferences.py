@@ -4,7 +4,7 @@
     .mammolab/workspace.json         the lab's: named presets, what imports left out, and the data set and run with which
                                      a new browser begins
 
-Which browser it is says a random cookie (see `GiveBrowsersAName`); without cookies a choice lasts as long as the session.
+Which browser it is says a random cookie (see `BrowserCookie`); without cookies a choice lasts as long as the session.
 Nothing that one browser chose is seen by another one, but for the defaults with which a new one begins.
 """
 
@@ -112,7 +112,7 @@ def cookie_name() -> str:
     return f"mammolab_browser_{int(st.get_option('server.port') or 0)}"
 
 
-class GiveBrowsersAName:
+class BrowserCookie:
     """Middleware: a browser that opens a page without our cookie gets one, with a random value and nothing in it."""
 
     def __init__(self, app: ASGIApp) -> None:

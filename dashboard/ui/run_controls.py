@@ -49,7 +49,7 @@ def requests(run: Run, status: Status, prefix: str) -> None:
             key=f"{prefix}:skip_gate",
             help="The training has ended and its best model is kept. Without the gate, images unlike the training images are "
             "not refused; the next scoring on Evaluate fits it.",
-            on_click=lambda: shown(lambda: run.request("stop")),
+            on_click=lambda: with_errors_shown(lambda: run.request("stop")),
         )
     elif status.live:
         asked = status.state == "paused" or run.requested("pause")
@@ -58,8 +58,8 @@ def requests(run: Run, status: Status, prefix: str) -> None:
             words,
             icon=f":material/{icon}:",
             disabled=stopping,
-            key=f"{prefix}:go_on" if asked else f"{prefix}:pause",
-            on_click=lambda: shown(lambda: action("pause")),
+            key=f"{prefix}:resume_paused" if asked else f"{prefix}:pause",
+            on_click=lambda: with_errors_shown(lambda: action("pause")),
         )
         st.button(
             "Stopping …" if stopping else "Stop and keep best model",
@@ -67,7 +67,7 @@ def requests(run: Run, status: Status, prefix: str) -> None:
             disabled=stopping,
             key=f"{prefix}:stop",
             help="Ends after the current step. The best model so far is kept, and the run can be resumed.",
-            on_click=lambda: shown(lambda: run.request("stop")),
+            on_click=lambda: with_errors_shown(lambda: run.request("stop")),
         )
     elif status.waiting:
         st.button(
@@ -76,7 +76,7 @@ def requests(run: Run, status: Status, prefix: str) -> None:
             disabled=stopping,
             key=f"{prefix}:leave",
             help="It does not begin. It can be started again later.",
-            on_click=lambda: shown(lambda: run.request("stop")),
+            on_click=lambda: with_errors_shown(lambda: run.request("stop")),
         )
 
 
@@ -99,7 +99,7 @@ def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> Non
             st.rerun()
 
 
-def shown(action: Callable[[], object]) -> None:
-    """Do it; what goes wrong is shown on the page."""
+def with_errors_shown(action: Callable[[], object]) -> None:
+    """Call `action`; its errors are shown on the page."""
     with components.errors_shown():
         action()

@@ -10,7 +10,7 @@ import streamlit as st
 from core.errors import LabError
 from dashboard.access import settings as access_settings
 from dashboard.state import datasets, machine, settings, training_runs
-from dashboard.state.run_states import in_a_line
+from dashboard.state.run_states import state_line
 from dashboard.ui import components
 
 COUNTING = "being read …"
@@ -125,7 +125,7 @@ def _counting(path: Path) -> None:
 def _model() -> str:
     try:
         run = training_runs.current_run()
-        return "none yet" if run is None else f"{run.name} · {in_a_line(run.status(), run)}"
+        return "none yet" if run is None else f"{run.name} · {state_line(run.status(), run)}"
     except LabError:
         return "not readable"
 

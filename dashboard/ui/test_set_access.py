@@ -35,7 +35,7 @@ WHY = (
     "They are for the one evaluation at the end: a recipe or a model that was chosen with them in view looks better on them "
     "than it is. That they were shown is written down, for every run that is tested on them, and stands in its report."
 )
-_TOLD = "sealing:told"  # in the session: (page, kind, run, image) of what is in the record
+_RECORDED = "sealing:recorded"  # in the session: (page, kind, run, image) of what is in the record
 _REFUSED = "sealing:refused"  # in the session: why a switch did not turn
 
 
@@ -103,8 +103,8 @@ def switch(page: str, manifest: Path) -> bool:
         st.toggle(SHOW, key=key, help=WHY, on_change=_turned, args=(page, manifest, key))
         on = is_on(page, manifest)
         words = f"{count:,} images of test patients"
-        told = f"{words} are shown: it is recorded" if on else f"{words} are hidden"
-        st.caption(f":material/{'lock_open' if on else 'lock'}: {told}", width="content")
+        state = f"{words} are shown: it is recorded" if on else f"{words} are hidden"
+        st.caption(f":material/{'lock_open' if on else 'lock'}: {state}", width="content")
     if reason := st.session_state.pop(_REFUSED, ""):
         st.error(reason, icon=":material/error:")
     return on
@@ -159,7 +159,7 @@ def record(
     access_log.record(root, kind, page, keys, run=folder, manifest=where, detail=detail, sets=test_sets())
 
 
-def shown(page: str, manifest: Path, paths: Iterable[str]) -> None:
+def record_shown(page: str, manifest: Path, paths: Iterable[str]) -> None:
     """Before the pictures of these rows are shown: record those that are sealed, once a session. Raises NotRecorded."""
     from core.runs.test_set.accesses import IMAGES
 
@@ -174,7 +174,7 @@ def _marked(manifest: Path, marks: NDArray[np.bool_]) -> dict[str, tuple[str, ..
     return {path: keys for path, keys, mark in rows if mark}
 
 
-def of_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:
+def record_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:
     """Before a page about a run shows these images of its manifest: record those of its test set, once a session.
 
     Raises:
@@ -189,12 +189,12 @@ def of_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:
 def _once(
     page: str, kind: str, keys: dict[str, tuple[str, ...]], *, run: Run | None = None, manifest: Path | None = None
 ) -> None:
-    told: set[tuple[str, str, str, str]] = st.session_state.setdefault(_TOLD, set())
+    recorded: set[tuple[str, str, str, str]] = st.session_state.setdefault(_RECORDED, set())
     name = "" if run is None else str(run.path)
-    news = {path: each for path, each in keys.items() if (page, kind, name, path) not in told}
+    news = {path: each for path, each in keys.items() if (page, kind, name, path) not in recorded}
     if news:
         record(kind, page, list(news.values()), run=run, manifest=manifest)
-        told.update((page, kind, name, path) for path in news)
+        recorded.update((page, kind, name, path) for path in news)
 
 
 def recipe_saved(recipe_hash: str) -> None:
@@ -216,30 +216,30 @@ def recipe_saved(recipe_hash: str) -> None:
 # ---------------------------------------------------------------- files that are no row of a data set
 
 
-def named(image: ImageRef, page: str, kind: str, runs: Sequence[Run] = ()) -> None:
+def record_file(image: ImageRef, page: str, kind: str, runs: Sequence[Run] = ()) -> None:
     """Before an upload or a typed path is shown: record it where it is a test image, and say so where that is sealed.
 
-    `runs`: those that look at it, on a page about runs: the split of each decides about its own images.
+    `runs`: the models that it is shown with, on a page about runs: the split of each decides about its own images.
 
     Raises:
         NotRecorded: it cannot be written down; show nothing then.
     """
     from core.runs.test_set.identity import warning_of
 
-    told: list[str] = []
+    warnings: list[str] = []
     for run in runs or (None,):
         keys, found = sealed_file(image.source, image.key, run)
         if found is not None:
             _once(page, kind, {image.key: keys}, run=_owner(run, found))
-            told.append(plain(warning_of(found)))
+            warnings.append(plain(warning_of(found)))
         elif run is not None:
-            of_file(run, image, page, kind)
-    for words in dict.fromkeys(told):
+            record_of_model(run, image, page, kind)
+    for words in dict.fromkeys(warnings):
         st.warning(words, icon=":material/lock_open:")
 
 
-def of_file(run: Run, image: ImageRef, page: str, kind: str) -> None:
-    """Before a model looks at this image: record it where it is one of the run's test images. Raises NotRecorded."""
+def record_of_model(run: Run, image: ImageRef, page: str, kind: str) -> None:
+    """Before a model's result for an image is shown: record it if it is a test image of the run. Raises NotRecorded."""
     own = _of_folder(run.path, _stamps(run.path))
     keys = _file_keys(image.key, image.source)
     if own.keys & set(keys):
@@ -247,7 +247,7 @@ def of_file(run: Run, image: ImageRef, page: str, kind: str) -> None:
 
 
 def sealed_file(source: Path | bytes, key: str, run: Run | None) -> tuple[tuple[str, ...], TestSet | None]:
-    """What the file is known by, and the unopened test set that it belongs to, if it does."""
+    """The file's keys, and the unopened test set that it belongs to, if it does."""
     from core.runs.test_set.identity import sealed_by
 
     keys = _file_keys(key, source)
@@ -277,7 +277,7 @@ def _owner(run: Run | None, found: TestSet) -> Run | None:
 
 
 def redacted(problem: Problem, manifest: Path) -> str:
-    """What a check says, without the files of test images."""
+    """The message of a check, without the names of test images' files."""
     frame = datasets.manifest_frame(manifest)
     marks = sealed(manifest)
     text = problem.message

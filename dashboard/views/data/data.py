@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from core.errors import LabError
+from core.wording import times
 from dashboard.cache.images import image_ref, thumbnail
 from dashboard.state import datasets, preferences, settings, tasks, widgets
 from dashboard.ui import components, composition_table, image_components, test_set_access
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
-LOOKS = {"stored": "as stored", "model": "as the model sees"}
+SHOWN_AS = {"stored": "as stored", "model": "as the model sees"}
 INVERTED = "inverted"
 ROWS, COLUMNS = 3, 6
 SHOWN = 200  # problems: a browser takes no more at once
@@ -44,7 +45,7 @@ def show() -> None:
     with left:
         manifest = components.manifest_picker()
     with right:
-        view = components.choice_bar("View", VIEWS, "data:view")
+        view = widgets.segmented("View", VIEWS, "data:view", hide_label=True)
     if manifest is None:
         return
     frame = datasets.manifest_frame(manifest)
@@ -124,7 +125,7 @@ def images(manifest: Path) -> None:
         split = widgets.optional("Split", present, "data:split") if present else None
     with search:
         text = widgets.text("Find", "data:find", placeholder="patient or file name", hide_label=True).strip().lower()
-    as_stored = widgets.segmented("Shown", LOOKS, "data:look", hide_label=True) == "stored"
+    as_stored = widgets.segmented("Shown", SHOWN_AS, "data:look", hide_label=True) == "stored"
     recipe = None if as_stored else settings.current().preprocessing
     rows = frame
     if label:
@@ -145,13 +146,13 @@ def images(manifest: Path) -> None:
         page = widgets.whole("Page", 1, pages, "data:page", default=1, hide_label=True) if pages > 1 else 1
     first = (page - 1) * ROWS * COLUMNS
     shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
-    test_set_access.shown(PAGE, manifest, [str(row.path) for row in shown])
+    test_set_access.record_shown(PAGE, manifest, [str(row.path) for row in shown])
     with st.container(key="data-grid"):  # as high as its images before they are there: nothing jumps
         with st.spinner("Reading images", show_time=False), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             tiles = list(pool.map(partial(_tile, recipe=recipe), shown))
         picked = image_components.gallery(tiles, key="data:gallery", columns=COLUMNS, height=190, clickable=True)
     last = min(first + ROWS * COLUMNS, len(rows))
-    how = LOOKS["stored"] if recipe is None else f"{LOOKS['model']}, before it is shrunk to its input size"
+    how = SHOWN_AS["stored"] if recipe is None else f"{SHOWN_AS['model']}, before it is shrunk to its input size"
     inverted = sum(tile.detail.startswith(INVERTED) for tile in tiles)
     turned = f" {inverted} of these are stored inverted, with black and white exchanged." if inverted else ""
     st.caption(f"Images {first + 1}–{last} of {len(rows):,}, {how}.{turned} Click one to open it in Preprocess.")
@@ -222,7 +223,7 @@ def counts(frame: pd.DataFrame) -> None:
     with right:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
-    st.markdown("## What patients are made of", anchors=False)
+    st.markdown("## Images per patient", anchors=False)
     composition_table.table(frame)
 
 
@@ -238,7 +239,7 @@ def problems(manifest: Path) -> None:
     if task is not None and task.state == "failed":
         components.show_error(task.error)
     if task is not None and task.state == "stopped":
-        st.info("The check was cancelled. What was read by then is kept: checking again goes on from there.", icon=STOPPED)
+        st.info("The check was cancelled. What was read by then is kept: checking again continues from there.", icon=STOPPED)
     if task is not None and task.state == "done":
         test_set_access.switch(PAGE, manifest)
         report(task.result, manifest)
@@ -280,7 +281,7 @@ def report(found: CheckReport, manifest: Path) -> None:
         return
     if found.leakage:
         st.error(
-            "Patients or images stand in more than one split: training refuses this manifest until that is mended.",
+            "Patients or images are in more than one split: training refuses this manifest until this is corrected.",
             icon=":material/error:",
         )
     for problem in found.problems[:SHOWN]:
@@ -288,7 +289,7 @@ def report(found: CheckReport, manifest: Path) -> None:
             st.warning(problem.message[:1].upper() + problem.message[1:] + ".", icon=":material/warning:")
             continue
         with st.container(border=True):
-            count = f"{len(problem.rows)} row{'s' if len(problem.rows) != 1 else ''}"
+            count = times(len(problem.rows), "row")
             st.markdown(f"**{problem.kind.replace('_', ' ').capitalize()}** · {count}")
             st.text(problem.message if test_set_access.is_on(PAGE, manifest) else test_set_access.redacted(problem, manifest))
     if len(found.problems) > SHOWN:
@@ -296,7 +297,7 @@ def report(found: CheckReport, manifest: Path) -> None:
 
 
 def _left_out(manifest: Path) -> None:
-    """What the import of this manifest had to say, and the files it left out."""
+    """Notes of the import of this manifest, and the files it left out."""
     left_out = preferences.get(f"left_out:{manifest}", {})
     for note in sorted(left_out.get("notes", []), key=lambda text: not text.startswith("warning: ")):
         if note.startswith("warning: "):

@@ -45,7 +45,9 @@ def cases(scene: Scene) -> None:
         st.caption(f"The first {SHOWN} of {len(sorted_out[kind]):,}: {order} first. All of them stand under All images.")
     if scene.level != "image":
         st.caption(f"Judged by {scene.units}; each is shown by its most telling image, with the score of the {scene.level}.")
-    test_set_access.of_run(HEATMAPS if heated else IMAGES, "Evaluate", scene.run, [*rows["path"], preferences.get(CASE, "")])
+    test_set_access.record_run(
+        HEATMAPS if heated else IMAGES, "Evaluate", scene.run, [*rows["path"], preferences.get(CASE, "")]
+    )
     chosen(scene)
     gallery(scene, rows, kind, heated)
 
@@ -203,5 +205,4 @@ def open_at(page: str, path: str) -> None:
         preferences.set(f"{page}:image", path)
     else:
         preferences.set(f"{page}:path", path)
-        st.session_state[f"{page}:path_widget"] = path
     st.switch_page(components.PAGES[page])

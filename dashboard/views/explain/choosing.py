@@ -31,7 +31,7 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
         st.info("No image of this kind. Choose another kind.", icon=":material/filter_alt_off:")
         return None, None, rows
     paths = rows["path"].tolist()
-    test_set_access.of_run(LABELS, "Explain", run, paths)
+    test_set_access.record_run(LABELS, "Explain", run, paths)
     current = preferences.get("explain:image")
     index = paths.index(current) if current in paths else 0
     titles = {str(row.path): title(row) for row in rows.itertuples()}

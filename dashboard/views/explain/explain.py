@@ -65,7 +65,7 @@ def source_picker(run: Run) -> str:
 @components.errors_shown()
 def workbench(run: Run, source: str) -> None:
     """Only this reruns when an image, the method or the layer changes."""
-    components.require_there(run)
+    components.require_existing(run)
     pictures, controls = st.columns([2, 1], gap="medium")
     with controls:
         if source == "upload":
@@ -104,10 +104,10 @@ def seen(shown: list[Case]) -> None:
     from core.runs.test_set.accesses import HEATMAPS
 
     if shown[0].row is None:
-        test_set_access.named(shown[0].image, PAGE, HEATMAPS, [case.run for case in shown])
+        test_set_access.record_file(shown[0].image, PAGE, HEATMAPS, [case.run for case in shown])
         return
     for case in shown:
-        test_set_access.of_run(HEATMAPS, PAGE, case.run, [str(case.row["path"])])
+        test_set_access.record_run(HEATMAPS, PAGE, case.run, [str(case.row["path"])])
 
 
 # ---------------------------------------------------------------- what is asked for

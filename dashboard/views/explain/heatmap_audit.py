@@ -285,7 +285,7 @@ def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
         st.markdown("None.")
         return
     rows = _rows(run, found)
-    test_set_access.of_run(HEATMAPS, "Explain", run, [case.path for case in cases[:WORST]])
+    test_set_access.record_run(HEATMAPS, "Explain", run, [case.path for case in cases[:WORST]])
     with st.spinner("Computing the heatmaps", show_time=False):
         tiles = [_tile(run, method.method, case, rows.get(case.path, {})) for case in cases[:WORST]]
     picked = image_components.gallery(tiles, key="audit:worst", columns=4, height=230, clickable=not found.external)

@@ -121,7 +121,7 @@ def save_many(run: Run, rows: pd.DataFrame, ask: Ask, look: Look) -> None:
     for done, (_, row) in enumerate(rows.iterrows(), start=1):
         case = Case(run, images.image_ref(row["path"]), row, "")
         try:
-            test_set_access.of_run(HEATMAPS, "Explain", run, [str(row["path"])])
+            test_set_access.record_run(HEATMAPS, "Explain", run, [str(row["path"])])
             found = results.explanation(run, case.image, ask)
             if found.heat is None:
                 refused.append(f"{case.image.name}: {found.prediction.verdict}")

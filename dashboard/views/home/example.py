@@ -1,6 +1,6 @@
-"""One image of the chosen run's validation set, with its heatmap and score: what a model does, at a glance. Shown on Home.
+"""One image of the chosen run's validation set, with its heatmap and score: an example of what a model does. Shown on Home.
 
-Found and made in the background: no page waits for a model that is being loaded. Never a sealed test image.
+Chosen and drawn in the background: no page waits for a model to load. Never a sealed test image.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Example(NamedTuple):
 
 
 def show(run: Run) -> None:
-    """Image, heatmap and score; while they are made, a look every second. Nothing where the run has no image to show."""
+    """Image, heatmap and score; updated every second until they are there. Nothing where the run has no image to show."""
     task = _found(run)
     if task.state == "failed" or (task.state == "done" and task.result is None):
         return
@@ -50,7 +50,7 @@ def show(run: Run) -> None:
 
 @components.errors_shown()
 def _draw(run: Run, waiting: bool) -> None:
-    components.require_there(run)
+    components.require_existing(run)
     task = _found(run)
     complete = not task.running and (task.result is None or _complete(run, task.result))
     if waiting and complete:
@@ -63,16 +63,16 @@ def _draw(run: Run, waiting: bool) -> None:
     with left:
         image_components.gallery(_tiles(run, example), key="home:example", columns=2, height=HEIGHT)
     with right:
-        called = "flagged as malignant" if example.score >= example.threshold else "not flagged"
+        flagged = "flagged as malignant" if example.score >= example.threshold else "not flagged"
         st.markdown(f"## An example from validation, by {plain(run.name)}", anchors=False)
         if example.synthetic:
             st.badge("SYNTHETIC", color="orange", help="The demo set: not a real mammogram.")
         st.markdown(
-            f"Score **{number(example.score)}**, threshold {number(example.threshold)}: **{called}**. "
-            f"In truth **{example.label}**."
+            f"Score **{number(example.score)}**, threshold {number(example.threshold)}: **{flagged}**. "
+            f"True label: **{example.label}**."
         )
         if chance := models.chance(run):
-            st.caption(f"Do not read much into it: this model is not better than chance so far. {chance}")
+            st.caption(f"Do not rely on it: this model is not better than chance so far. {chance}")
         if st.button("Explain it", icon=":material/blur_on:", key="home:explain"):
             from dashboard.views.evaluate.cases import explain
 
@@ -92,7 +92,7 @@ def _tiles(run: Run, example: Example) -> list[Tile]:
     if made is not None:
         tiles.append(Tile(made.image, "its heatmap", missing=made.reason))
     elif training_runs.active_runs():
-        tiles.append(Tile(b"", missing="its heatmap is made once no training needs the computer"))
+        tiles.append(Tile(b"", missing="its heatmap is made once no training is running"))
     elif not heatmap_thumbnails.failed(run):
         heatmap_thumbnails.want(run, [example.path])
         tiles.append(Tile(b"", missing="the heatmap is being made …"))

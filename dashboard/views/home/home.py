@@ -1,4 +1,4 @@
-"""What this is, what there is already, and the one next step."""
+"""The start page: what there is already, the next step, and an example."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from dashboard.views.home import example
 
 if TYPE_CHECKING:
     from core.runs import Run
-
-METRICS = {"auc": "ROC AUC", "pr_auc": "PR AUC"}
 
 
 def show() -> None:
@@ -52,14 +50,13 @@ def show() -> None:
             else:
                 _step(
                     "See how good it is",
-                    f"**{plain(run.name)}** has a model. Look at its figures with intervals, then at where its "
-                    "scores come from.",
+                    f"**{plain(run.name)}** has a model. See its metrics with confidence intervals, then its heatmaps.",
                     "evaluate",
                     "Evaluate",
                 )
         with right, components.errors_shown():
             example.show(run)
-    _way(manifest is not None, run)
+    _workflow(manifest is not None, run)
 
 
 def _data_card() -> Metric:
@@ -84,7 +81,8 @@ def _runs_card(total: int, trained: int) -> Metric:
 
 @components.errors_shown()
 def training_now() -> None:
-    """Every run that is trained, paused or waiting: where it stands, its curve, and the way to it."""
+    """Every run that is trained, paused or waiting: its progress, its loss curve, and a link."""
+    from core.plots import METRIC_TITLES
     from dashboard.cache import results, run_monitor
 
     active = training_runs.active_runs()
@@ -104,7 +102,7 @@ def training_now() -> None:
                 name = run_monitor.monitored(status.monitor)
                 value = followed.metric_of_epoch(name)
                 if value is not None:
-                    title = METRICS.get(name, name)
+                    title = METRIC_TITLES.get(name, name)
                     st.markdown(f"{title} {number(value)} on validation (optimistic) after epoch {status.epoch}")
                 if st.button("Watch it", icon=":material/monitoring:", key=f"home:watch:{run.name}"):
                     results.watch_run(run)
@@ -124,7 +122,7 @@ def _step(title: str, text: str, page: str, action: str) -> None:
 
 
 def demo_step() -> None:
-    """The first step of all: write the demo set, with progress, and go on when it is there."""
+    """The first step of all: write the demo set, with its progress."""
     with st.container(border=True):
         st.markdown("## Next: get some images", anchors=False)
         st.markdown(
@@ -134,7 +132,7 @@ def demo_step() -> None:
         components.demo_button(primary=True)
 
 
-def _way(data: bool, run: Run | None) -> None:
+def _workflow(data: bool, run: Run | None) -> None:
     """The pages in the order in which they are used, and how far this lab has come."""
     done = {
         "data": data,
@@ -153,7 +151,7 @@ def _way(data: bool, run: Run | None) -> None:
         ("preprocess", ":material/tune: Preprocess", "Tune contrast on real images; see exactly what the model sees."),
         ("train", ":material/model_training: Train", "Train with live curves. Pause, resume or close the page."),
         ("runs", ":material/stacked_line_chart: Runs", "Every training, side by side with others."),
-        ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion matrix, threshold, the worst mistakes."),
+        ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion matrix, threshold, the worst errors."),
         ("explain", ":material/blur_on: Explain", "Heatmaps: where a score comes from."),
         ("test_image", ":material/image_search: Test image", "One file in, one score out."),
     ]
@@ -167,7 +165,7 @@ def _way(data: bool, run: Run | None) -> None:
 
 
 def _scored(run: Run, split: str) -> bool:
-    """Whether the run was evaluated on the split; also where the figures can no longer be read."""
+    """Whether the run was evaluated on the split; also where the metrics can no longer be read."""
     from core.runs.test_set.provenance import read_entries
 
     try:

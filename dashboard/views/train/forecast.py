@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from core.config import PRESETS, with_preset
 from core.errors import LabError
-from core.wording import size
+from core.wording import size, times
 from dashboard.cache import results
 from dashboard.state import tasks, training_runs
 from dashboard.state.tasks import once
@@ -57,7 +57,7 @@ class Speed:
 def show(config: Config, found: Preflight) -> None:
     """Steps and epochs, and what they are expected to cost."""
     epochs = config.training.epochs
-    line = f"{found.steps:,} step{'' if found.steps == 1 else 's'} per epoch, up to {epochs} epoch{'' if epochs == 1 else 's'}"
+    line = f"{times(found.steps, 'step')} per epoch, up to {times(epochs, 'epoch')}"
     speed = measured(config) or earlier(config)
     rough = _scaled(config) if speed is None else None
     if rough is not None:

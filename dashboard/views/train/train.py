@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 VIEWS = ["New run", "Progress"]
 SPANS = {"trained": "So far", "planned": "All epochs"}
 CHART_HEIGHT = 290
-REFRESH = 1.0  # seconds between looks at a run at work
+REFRESH = 1.0  # seconds between updates of an active run
 GALLERY_COLUMNS = 8
 MEMORY = "Numbers are computed in this precision. Memory: what the training holds of the GPU; on a processor what its process \
 holds of the computer, which for a training in this server is the whole dashboard."
 
 
 def show() -> None:
-    """One of two views: a run at work (or ended), or the form of a new one."""
-    if "train:entered" not in st.session_state:  # a new tab, a reload: what is at work comes first
+    """One of two views: the progress of a run, or the form of a new one."""
+    if "train:entered" not in st.session_state:  # a new tab, a reload: show an active run first
         st.session_state["train:entered"] = True
         if found := training_runs.active_runs():
             results.watch_run(found[0])
@@ -64,14 +64,14 @@ def run_picker() -> Run | None:
     found = {run.name: run for run in training_runs.list_runs()}
     if not found:
         return None
-    kept_name = str(preferences.get("train:run", ""))
-    if kept_name not in found and (now := training_runs.current_name(kept_name)) in found:
+    chosen = str(preferences.get("train:run", ""))
+    if chosen not in found and (now := training_runs.current_name(chosen)) in found:
         preferences.set("train:run", now)
     name = widgets.select("Run", list(found), "train:run", hide_label=True)
     return found[name]
 
 
-# ---------------------------------------------------------------- a run at work
+# ---------------------------------------------------------------- one run
 
 
 def state_key(status: Status) -> tuple[str, bool]:
@@ -81,8 +81,8 @@ def state_key(status: Status) -> tuple[str, bool]:
 
 @components.errors_shown()
 def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
-    """Where the run stands, from its folder alone; asks for the whole page when its state changes."""
-    components.require_there(run)
+    """The run's progress, from its folder alone; reruns the page when its state changes."""
+    components.require_existing(run)
     status = run.status()
     if (training_runs.is_active(run, status), state_key(status)) != (active, state):
         st.rerun()
@@ -135,17 +135,17 @@ def steps(now: str) -> None:
 def header(run: Run, status: Status) -> None:
     """State in a badge, what the run is, and the buttons that fit its state."""
     words, color = state_of(status, run)
-    if color == "green" and models.chance(run):  # it has finished, and there is nothing yet to be glad of
+    if color == "green" and models.chance(run):  # green would suggest a useful model
         color = "gray"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(words, color=color)
         if is_synthetic(run):
             st.badge("SYNTHETIC", color="orange", help="Trained on the synthetic demo set: not real mammograms.")
-        st.markdown(what_it_is(run, status), width="stretch", help="Input: height × width of what the model sees, in pixels.")
+        st.markdown(summary(run, status), width="stretch", help="Input: height × width of what the model sees, in pixels.")
         run_controls.requests(run, status, "train")
 
 
-def what_it_is(run: Run, status: Status) -> str:
+def summary(run: Run, status: Status) -> str:
     """Architecture, size, images and where it runs, in a line."""
     parts: list[str] = []
     config = results.config_of(run)[0]
@@ -168,7 +168,7 @@ def what_it_is(run: Run, status: Status) -> str:
 
 
 def cards(run: Run, status: Status) -> None:
-    """The figures of the moment; the same six places whatever is known."""
+    """The present metrics; the same six places whatever is known."""
     from core.plots import METRIC_TITLES, PHASE_TITLES
     from dashboard.cache.run_monitor import current_epoch, monitored
 
@@ -215,37 +215,37 @@ def _device_detail(start: dict[str, object], step: dict[str, object]) -> str:
 
 
 def best_value(run: Run, status: Status) -> float | None:
-    """The monitored figure (ROC AUC where the loss is monitored) at the best epoch."""
+    """The monitored metric (ROC AUC where the loss is monitored) at the best epoch."""
     found = results.monitor(run).metric_of_epoch(status.monitor, status.best_epoch) if status.best_epoch else None
     return status.best_value if found is None and status.monitor != "loss" else found
 
 
 def outcome(run: Run, status: Status) -> None:
-    """How it ended, in words, and the one thing to do next."""
+    """How it ended, and the next step."""
     has_model = training_runs.has_model(run)
     chance = chance_notices.chance_notice(run)
     best = f" The best model is of epoch {status.best_epoch}" if status.best_epoch else ""
-    figure = f" ({_title(status)} {number(best_value(run, status))} on validation, {OPTIMISTIC})." if best else ""
+    score = f" ({_title(status)} {number(best_value(run, status))} on validation, {OPTIMISTIC})." if best else ""
     reason = f" {plain(_sentence(status.reason))}" if status.reason else ""
     words, buttons = st.columns([4, 1], vertical_alignment="center")
     with words:
         if status.problem:
             components.show_error(f"This run's folder is damaged: {status.problem}")
         elif status.state == "done":
-            finished = f"Finished after {status.epoch} epochs.{reason}{best}{figure}"
-            if chance:  # a green box would say that there is something to use
+            finished = f"Finished after {status.epoch} epochs.{reason}{best}{score}"
+            if chance:  # green would suggest a useful model
                 st.info(finished, icon=":material/flag:")
             else:
                 st.success(finished, icon=":material/check_circle:")
         elif status.state == "stopped":
-            if "best model" in reason.lower():  # it has named the epoch already
-                best, figure = "", figure and f" {_title(status)} on validation: {number(best_value(run, status))}."
-            st.info(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{figure}", icon=":material/stop_circle:")
+            if "best model" in reason.lower():  # the reason names the epoch
+                best, score = "", score and f" {_title(status)} on validation: {number(best_value(run, status))}."
+            st.info(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{score}", icon=":material/stop_circle:")
         elif status.state == "failed":
-            usable = f"{best}{figure} It can still be used." if has_model else ""
+            usable = f"{best}{score} It can still be used." if has_model else ""
             components.show_error(f"The training failed. {_sentence(status.reason)}{usable}")
         elif status.state == "interrupted":
-            st.warning(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{figure}", icon=":material/warning:")
+            st.warning(f"After {status.epoch} of {status.epochs} epochs:{reason}{best}{score}", icon=":material/warning:")
         else:
             st.info(f"Nobody trains this run.{reason}", icon=":material/hourglass_empty:")
     with buttons:
@@ -265,7 +265,7 @@ def first_batch(run: Run, *, waited: bool) -> None:
     if not tiles:
         return
     if waited:
-        st.rerun()  # they are here: no more looking for them
+        st.rerun()  # they are there: stop polling
     st.markdown("## The first batch as the model sees it", anchors=False)
     image_components.gallery(tiles, key="train:first", columns=GALLERY_COLUMNS, height=110)
 
@@ -289,7 +289,7 @@ def is_synthetic(run: Run) -> bool:
     path = run.path / "manifest.csv"
     try:
         return not irregular(path) and path.is_file() and datasets.is_synthetic(path)
-    except LabError:  # the run's other parts are shown all the same
+    except LabError:  # the run's other parts are shown nevertheless
         return False
 
 

@@ -155,9 +155,11 @@ def test_an_upload_goes_from_memory_with_the_last_session_that_shows_it(workspac
     assert image_memory.total() == 0 and not uploads._holders
 
 
-PAGE = (
-    "import streamlit as st\nfrom dashboard.ui import uploads\nref = uploads.uploaded('p')\nst.text(ref.name if ref else 'none')"
-)
+PAGE = """import streamlit as st
+from dashboard.ui import uploads
+ref = uploads.uploaded('p')
+st.text(ref.name if ref else 'none')
+"""
 
 
 def test_a_removed_upload_is_no_longer_shown(workspace: Path) -> None:

@@ -119,7 +119,9 @@ def test_what_the_browser_has_is_not_sent_again(image: images.ImageRef) -> None:
     )
     assert [bool(blob) for blob in blobs] == [True, False, False, True]
     assert (moved["geometry"], moved["lens"]) == (header["geometry"], header["lens"])
-    turned, blobs = unpack(previews.picture(image, Recipe(crop=False), spot, previews.Shown(header["geometry"], header["lens"])))
+    turned, blobs = unpack(
+        previews.picture(image, Recipe(crop=False), spot, previews.Shown(header["geometry"], header["lens"]))
+    )
     assert all(blobs) and turned["geometry"] != header["geometry"]
 
 

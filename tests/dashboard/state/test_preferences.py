@@ -159,7 +159,7 @@ def headers_of(**headers: str) -> list[bytes]:
 
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": raw}
-    asyncio.run(preferences.GiveBrowsersAName(app)(scope, None, send))
+    asyncio.run(preferences.BrowserCookie(app)(scope, None, send))
     return [value for name, value in sent[0]["headers"] if name == b"set-cookie"]
 
 

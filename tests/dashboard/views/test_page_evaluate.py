@@ -548,7 +548,7 @@ def test_a_chosen_case_opens_on_the_other_pages(scored: Run, key: str) -> None:
         assert preferences.get("explain:image") == path
     else:  # the run's images are not those of the current data set
         assert (preferences.get(f"{page}:source"), preferences.get(f"{page}:path")) == ("File path", path)
-        assert app.text_input(key=f"{page}:path_widget").value == path
+        assert app.text_input(key=f"{page}:path:widget").value == path
 
 
 def test_every_image_is_listed_with_score_and_outcome(scored: Run) -> None:

@@ -122,7 +122,7 @@ def test_the_filter_wants_all_words_and_one_of_the_states(run: Run) -> None:
         ({"state": "failed", "reason": "The disk is full."}, {"runs:resume"}, {"runs:pause"}),
         ({"state": "running", "heartbeat": 1.0}, {"runs:resume"}, {"runs:pause"}),
         ({"state": "running", **here()}, {"runs:pause", "runs:stop"}, {"runs:resume", "runs:leave"}),
-        ({"state": "paused", **here()}, {"runs:go_on", "runs:stop"}, {"runs:resume", "runs:pause"}),
+        ({"state": "paused", **here()}, {"runs:resume_paused", "runs:stop"}, {"runs:resume", "runs:pause"}),
         ({"state": "queued", **here()}, {"runs:leave"}, {"runs:resume", "runs:pause", "runs:stop"}),
     ],
 )
@@ -140,7 +140,7 @@ def test_requests_are_left_in_the_folder_of_a_run_at_work(run: Run) -> None:
     app = open_with("tiny")
     button(app, "runs:pause").click().run()
     assert run.requested("pause")
-    button(app, "runs:go_on").click().run()
+    button(app, "runs:resume_paused").click().run()
     assert not run.requested("pause")
     button(app, "runs:stop").click().run()
     assert run.requested("stop")

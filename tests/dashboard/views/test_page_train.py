@@ -148,7 +148,7 @@ def test_pause_go_on_and_stop_leave_requests_in_the_run_folder(run: Run) -> None
     assert badges(app) == ["pausing"]  # until the trainer has taken note
     set_status(run, state="paused")
     assert badges(app.run()) == ["paused"]
-    button(app, "train:go_on").click().run()
+    button(app, "train:resume_paused").click().run()
     assert not run.requested("pause")
     button(app, "train:stop").click().run()
     assert run.requested("stop")

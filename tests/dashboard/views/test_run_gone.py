@@ -22,7 +22,7 @@ from core.runs.run import Run
 from dashboard import components
 run = st.session_state.setdefault("run", Run(Path({path!r})))
 with components.errors_shown():
-    components.require_there(run)
+    components.require_existing(run)
     st.text("all is well")
 """
 
