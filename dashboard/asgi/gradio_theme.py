@@ -7,6 +7,19 @@ from pathlib import Path
 import gradio as gr
 import streamlit as st
 
+# (light, dark) -> what has this colour
+COLOURS = {
+    ("#ffffff", "#12141a"): (
+        "body_background_fill",
+        "block_background_fill",
+        "block_label_background_fill",
+        "background_fill_primary",
+    ),
+    ("#f3f4f8", "#1d2029"): ("input_background_fill", "background_fill_secondary"),
+    ("#1d2230", "#e7e9f0"): ("body_text_color", "block_label_text_color", "block_title_text_color"),
+    ("#5b6070", "#a6abba"): ("body_text_color_subdued",),
+    ("#d9dce5", "#343946"): ("block_border_color", "border_color_primary"),
+}
 FRONTEND = Path(__file__).parents[1] / "ui" / "frontend"
 
 
@@ -18,35 +31,14 @@ def theme() -> gr.themes.Base:
         radius_size=gr.themes.sizes.radius_md,
         font=["Source Sans", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "Consolas", "monospace"],
-    ).set(
-        body_background_fill="#ffffff",
-        body_background_fill_dark="#12141a",
-        body_text_color="#1d2230",
-        body_text_color_dark="#e7e9f0",
-        body_text_color_subdued="#5b6070",
-        body_text_color_subdued_dark="#a6abba",
-        block_background_fill="#ffffff",
-        block_background_fill_dark="#12141a",
-        block_border_color="#d9dce5",
-        block_border_color_dark="#343946",
-        block_label_background_fill="#ffffff",
-        block_label_background_fill_dark="#12141a",
-        block_label_text_color="#1d2230",
-        block_label_text_color_dark="#e7e9f0",
-        block_label_text_size="14px",
-        block_title_text_color="#1d2230",
-        block_title_text_color_dark="#e7e9f0",
-        block_title_text_size="14px",
-        block_info_text_size="14px",
-        border_color_primary="#d9dce5",
-        border_color_primary_dark="#343946",
-        input_background_fill="#f3f4f8",
-        input_background_fill_dark="#1d2029",
-        background_fill_primary="#ffffff",
-        background_fill_primary_dark="#12141a",
-        background_fill_secondary="#f3f4f8",
-        background_fill_secondary_dark="#1d2029",
-    )
+    ).set(**_colours(), **{f"block_{name}_text_size": "14px" for name in ("label", "title", "info")})
+
+
+def _colours() -> dict[str, str]:
+    """Gradio's variables, with the suffix _dark for the dark theme."""
+    light = {name: pair[0] for pair, names in COLOURS.items() for name in names}
+    dark = {f"{name}_dark": pair[1] for pair, names in COLOURS.items() for name in names}
+    return light | dark
 
 
 def css() -> str:

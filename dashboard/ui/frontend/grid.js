@@ -6,34 +6,14 @@ export default function (component) {
   const shape = JSON.stringify([data.url, data.tiles])
   if (state.shape !== shape) {
     Object.assign(state, { shape, url: data.url, shown: "" })
-    root.replaceChildren(...data.tiles.map(tile))
-  }
-  function tile(each) {
-    const button = document.createElement("button")
-    button.className = "tile"
-    button.title = `${each.title}: open it above`
-    const picture = document.createElement("div")
-    picture.className = "frame"
-    const image = document.createElement("img")
-    image.alt = each.title
-    image.hidden = true
-    const note = document.createElement("span")
-    note.className = "missing"
-    note.textContent = "reading"
-    picture.append(image, note)
-    const label = document.createElement("span")
-    label.className = "label"
-    label.textContent = each.label
-    label.style.setProperty("--color", each.color)
-    const caption = document.createElement("span")
-    caption.className = "caption"
-    caption.textContent = each.caption
-    const line = document.createElement("div")
-    line.className = "line"
-    line.append(label, caption)
-    button.append(picture, line)
-    button.onclick = () => setTriggerValue("picked", each.id)
-    return button
+    const tiles = data.tiles.map((each) => {
+      const made = tile("button", { ...each, alt: each.title })
+      made.title = `${each.title}: open it above`
+      made.onclick = () => setTriggerValue("picked", each.id)
+      fillTile(made, "reading")
+      return made
+    })
+    root.replaceChildren(...tiles)
   }
   state.draw ??= coalesce(async (recipe) => {
     const { url } = state
@@ -46,12 +26,7 @@ export default function (component) {
         blobs,
         () => url === state.url,
       )
-      tiles.forEach((each, index) => {
-        const note = each.querySelector(".missing")
-        note.textContent = header.states[index]
-        note.hidden = !header.states[index]
-        each.querySelector("img").hidden = Boolean(header.states[index])
-      })
+      tiles.forEach((each, index) => fillTile(each, header.states[index]))
       root.dataset.recipe = header.recipe
       root.dataset.waiting = header.waiting
       if (header.waiting) later(state.recipe, 500)

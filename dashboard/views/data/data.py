@@ -183,7 +183,8 @@ def _tile(row: Any, recipe: Recipe | None) -> Tile:
 def counts(frame: pd.DataFrame) -> None:
     """Images and patients by split and label; where the manifest has no split, the one that training would make."""
     import pandas as pd
-    import plotly.graph_objects as go
+
+    from core.plots.style import base_figure
 
     config = settings.current().data
     if (frame["split"] == "").all():
@@ -197,7 +198,7 @@ def counts(frame: pd.DataFrame) -> None:
         )
     table = frame.groupby(["split", "label"]).agg(images=("path", "size"), patients=("patient_id", "nunique")).reset_index()
     order = [name for name in ("train", "val", "test", "") if (table["split"] == name).any()]
-    chart = go.Figure()
+    chart = base_figure("", "images")
     for label in ("benign", "malignant"):
         values = table[table["label"] == label].set_index("split")["images"].reindex(order).fillna(0)
         chart.add_bar(
@@ -207,16 +208,7 @@ def counts(frame: pd.DataFrame) -> None:
             marker_color=image_components.label_color(label),
             hovertemplate="%{x}: %{y} images<extra>" + label + "</extra>",
         )
-    chart.update_layout(
-        barmode="group",
-        bargap=0.35,
-        font_size=14,
-        margin={"l": 60, "r": 10, "t": 10, "b": 40},
-        yaxis_title="images",
-        legend={"orientation": "h", "y": 1.12, "x": 0},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )
+    chart.update_layout(barmode="group", bargap=0.35)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         components.chart(chart, "data:counts", height=380, alt="images by split and label")

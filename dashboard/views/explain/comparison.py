@@ -20,7 +20,7 @@ VIEWS = ("CC", "MLO")
 
 @dataclass(frozen=True)
 class Case:
-    """One image by one run. `row` is its manifest row, None where no manifest knows it; `name` tells it from its neighbour."""
+    """One image by one run. `row` is its manifest row, None for an upload; `name` distinguishes it from the other one."""
 
     run: Run
     image: ImageRef

@@ -105,13 +105,13 @@ def frame_picker(image: ImageRef, meta: ImageMeta) -> ImageRef:
 @st.fragment
 @components.errors_shown()
 def board(image: ImageRef, recipe: Recipe) -> None:
-    """All stages side by side, then one of them at large. Only this reruns when another stage is clicked."""
+    """All stages side by side, then one of them in large. Only this reruns when another stage is clicked."""
     from core.inspection import geometry
 
     with st.spinner("Preparing the image", show_time=False):
         found = inspections.inspected(image, recipe)
     inspection = found.inspection
-    asked(image, recipe, inspection)
+    gate_verdict(image, recipe, inspection)
     for warning in inspection.warnings:
         st.warning(warning, icon=":material/warning:")
     with st.container(key="narrow_stack_saving"):
@@ -129,26 +129,26 @@ def board(image: ImageRef, recipe: Recipe) -> None:
     tables(inspection)
 
 
-def asked(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
-    """Whether a model would judge this image: by what the file says and, for a trained model's recipe, by that model's gate."""
+def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
+    """Whether a model would judge this image: by the file's header and, for a trained model's recipe, by that model's gate."""
     from core.gate import doubts_of_origin, refusal_of_origin
     from core.predict import no_verdict
 
     run = recipe_choice.run_of(preferences.get("inspect:recipe", ""))
     if run is not None and models.predictor(run).recipe == recipe:
         prediction = models.predictor(run).predict_prepared(inspection.prepared, images.mammogram(image, recipe))
-        said, name = prediction.refusal, f"Gate of {run.name}"
+        refusal, name = prediction.refusal, f"Gate of {run.name}"
         far = "" if prediction.distance is None else f" Distance: {prediction.distance:.2f} of what is allowed."
         doubts = [warning for warning in prediction.warnings if warning not in inspection.warnings]
     else:
         found = inspection.prepared.breast_found
-        said = refusal_of_origin(inspection.meta, breast_found=found, recipe=inspection.recipe, warnings=inspection.warnings)
+        refusal = refusal_of_origin(inspection.meta, breast_found=found, recipe=inspection.recipe, warnings=inspection.warnings)
         name, far, doubts = "Gate", "", list(doubts_of_origin(inspection.meta))
-        far = "" if said else " A model asks more: choose a trained model's recipe to see whether it would judge this image."
-    if said:
-        st.error(f"{name}: {plain(no_verdict(said))}{far}", icon=":material/block:")
+        far = "" if refusal else " A model asks more: choose a trained model's recipe to see whether it would judge this image."
+    if refusal:
+        st.error(f"{name}: {plain(no_verdict(refusal))}{far}", icon=":material/block:")
     else:
-        st.markdown(f":material/verified: {plain(name)}: nothing against a verdict.{far}")
+        st.markdown(f":material/verified: {plain(name)}: no objection to this image.{far}")
     for doubt in doubts:
         st.warning(plain(doubt), icon=":material/warning:")
 
@@ -231,9 +231,9 @@ def compared(inspection: Inspection, index: int) -> None:
 
 def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -> None:
     """Grey levels after the stage, and before it."""
-    import plotly.graph_objects as go
+    from core.plots.style import base_figure
 
-    chart = go.Figure()
+    chart = base_figure("grey level (0 black, 255 white)", "% of pixels")
     drawn: list[tuple[InspectedStage, str, str, str | None]] = [(stage, "#7468ee", "solid", "tozeroy")]
     if earlier is not stage:
         drawn.insert(0, (earlier, "#808495", "dot", None))
@@ -249,19 +249,7 @@ def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -
             fill=fill,
             hovertemplate="%{y:.1f} %",
         )
-    chart.update_layout(
-        font_size=14,
-        margin={"l": 60, "r": 10, "t": 30, "b": 45},
-        hovermode="x unified",
-        xaxis_title="grey level (0 black, 255 white)",
-        yaxis_title="% of pixels",
-        xaxis_range=[0, 255],
-        yaxis_rangemode="tozero",
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )
+    chart.update_layout(hovermode="x unified", xaxis_range=[0, 255], yaxis_rangemode="tozero", showlegend=True)
     components.chart(chart, "inspect:histogram", height=230, alt="histogram before and after the step")
 
 
@@ -307,29 +295,24 @@ def tables(inspection: Inspection) -> None:
 def downloads(found: Inspected) -> None:
     """The inspection as one file to pass on, and the model's input. Named by the recipe: file names often name patients."""
     recipe_hash = found.inspection.prepared.recipe_hash
-    left, right = st.container(key="narrow_fit_save").columns(2)
-    left.download_button(
-        "HTML",
-        found.html,
-        f"inspection-{recipe_hash}.html",
-        "text/html",
-        key="inspect:html",
-        icon=":material/download:",
-        on_click="ignore",
-        help="This page as one file that opens offline. It names no file and no patient.",
-        width="stretch",
+    html, png = f"inspection-{recipe_hash}.html", f"model-input-{recipe_hash}.png"
+    offered = (
+        ("HTML", found.html, html, "text/html", "This page as one file that opens offline. It names no file and no patient."),
+        ("Input PNG", found.png, png, "image/png", "What the model sees, each of its pixels."),
     )
-    right.download_button(
-        "Input PNG",
-        found.png,
-        f"model-input-{recipe_hash}.png",
-        "image/png",
-        key="inspect:png",
-        icon=":material/download:",
-        on_click="ignore",
-        help="What the model sees, each of its pixels.",
-        width="stretch",
-    )
+    columns = st.container(key="narrow_fit_save").columns(2)
+    for column, (title, content, name, mime, words) in zip(columns, offered, strict=True):
+        column.download_button(
+            title,
+            content,
+            name,
+            mime,
+            key=f"inspect:{mime.rpartition('/')[2]}",
+            icon=":material/download:",
+            on_click="ignore",
+            help=words,
+            width="stretch",
+        )
 
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> None:

@@ -53,7 +53,7 @@ _sliders = component(
     "</dl></div>",
     uses=("envelope", "live"),
 )
-_grid = component("grid", uses=("envelope", "here", "live"))
+_grid = component("grid", uses=("envelope", "here", "live", "tile"))
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def test_the_score_is_the_predictor_s_own(run: Run) -> None:
     assert [panel["title"] for panel in shown["panels"]] == ["Model input, 32 × 32 px", "Evidence for malignant"]
     assert [panel["map"] for panel in shown["panels"]] == [-1, 2] and shown["panels"][1][
         "detail"
-    ] == "hirescam at act, 2 × 2 cells"
+    ] == "HiResCAM, last layer (2 × 2)"
 
 
 def test_the_test_set_is_offered_only_once_it_has_been_opened(run: Run) -> None:
@@ -101,12 +101,14 @@ def test_next_steps_through_the_list_and_the_choice_is_kept(run: Run) -> None:
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"])
 def test_every_method_gives_a_picture(run: Run, method: str) -> None:
+    from core.gradcam import METHODS
+
     preferences.set("explain:method", method)
     app = open_page("explain")
     assert not app.exception and not app.error
-    assert pictures(app)["panels"][1]["detail"].startswith(f"{method} at act")
+    assert pictures(app)["panels"][1]["detail"] == f"{METHODS[method].partition(':')[0]}, last layer (2 × 2)"
     note = pictures(app)["panels"][1]["note"]  # on the picture itself
-    assert (f"{method} does not fit this network: " in note) == (method in ("gradcam", "gradcam++"))
+    assert ("is unsuitable for this network: " in note) == (method in ("gradcam", "gradcam++"))
 
 
 def test_a_flat_heatmap_is_said_not_stretched(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,9 +196,9 @@ def test_a_damaged_model_is_shown_as_its_text(run: Run) -> None:
 def test_an_earlier_layer_is_offered_in_plain_words(run: Run) -> None:
     app = open_page("explain")
     layer = app.selectbox(key="explain:layer:widget")
-    assert layer.options == ["auto: last map (2 × 2)", "stage 1 (4 × 4)", "stage 2 (2 × 2)", "stage 3 (2 × 2)"]
+    assert layer.options == ["last layer (2 × 2)", "stage 1 (4 × 4)", "stage 2 (2 × 2)", "stage 3 (2 × 2)"]
     layer.set_value("stages.0").run()
-    assert pictures(app)["panels"][1]["detail"] == "hirescam at stages.0, 4 × 4 cells"
+    assert pictures(app)["panels"][1]["detail"] == "HiResCAM, stage 1 (4 × 4)"
 
 
 def test_the_map_can_lie_on_the_original_with_its_boxes(run: Run) -> None:

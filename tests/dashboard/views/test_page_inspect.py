@@ -220,4 +220,4 @@ def test_the_gate_says_what_speaks_against_a_verdict(run: Run) -> None:
     preferences.set("inspect:recipe", f"run:{run.name}")
     app = upload(cv2.imencode(".png", breast)[1].tobytes(), "breast.png")
     assert not app.exception and not app.error
-    assert f"Gate of {run.name}: nothing against a verdict." in texts(app) and "of what is allowed" in texts(app)
+    assert f"Gate of {run.name}: no objection to this image." in texts(app) and "of what is allowed" in texts(app)
