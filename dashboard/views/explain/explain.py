@@ -352,7 +352,7 @@ def how_to_read() -> None:
     """What a heatmap is not, and how it is zoomed."""
     st.caption(
         "A heatmap shows which regions raised this network's score, not where a disease is. Do not compare the colours of two "
-        "images. Wheel or + − zooms, drag or arrows move, holding the space bar hides the map. Press ? in a picture for all keys."
+        "images. Wheel or + − zooms, drag or arrows move, the space bar (held) hides the map. Press ? in a picture for all keys."
     )
 
 

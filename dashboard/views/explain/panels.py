@@ -98,7 +98,7 @@ def _levels(view: View) -> bytes:
 @cache
 def _tables() -> dict[str, object]:
     """The colours of each level, RGB after RGB, in base64."""
-    from core.gradcam import COLORMAPS, colours_of
+    from core.gradcam import COLORMAPS, colours_of, two_colours
 
     tables = {name: base64.b64encode(colours_of(name).tobytes()).decode() for name in COLORMAPS}
     return {"tables": tables, "two_colours": base64.b64encode(two_colours().tobytes()).decode()}
