@@ -1,7 +1,7 @@
 """The Gradio tab: one mammogram in; score, threshold in words, heatmap and warnings out.
 
 Nothing leaves the machine: no analytics, no flagging, local fonts; uploads are deleted after an hour. Paths of example
-images stay on the server (in the session's state): the browser only ever says which of them it means.
+images stay on the server (in the session's state): the browser only sends the number of one.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def then_score(tab: Tab, listener: Any, choose: Callable[..., tuple[Any, ...]], 
 
         yield from unless_overtaken(count, menu | given, result)
 
-    # Gradio puts the event where the parameter of this type stands, so each has to be written out.
+    # Gradio passes the event as the parameter of this type, so each parameter has to be written out.
     def picked(
         name: Any, names: Any, count: Any, path: Any, number: Any, wanted: Any, paths: Any, event: gr.SelectData
     ) -> Iterator[dict[Any, Any]]:

@@ -180,8 +180,8 @@ class BackendAddress:
             if message.get("more_body", False):
                 return
             body = body.replace(self._HEAD, self._HEAD + self.SCRIPT, 1)
-            kept = [each for each in started["headers"] if each[0] not in (b"content-length", b"accept-ranges")]
-            await send({**started, "headers": [*kept, (b"content-length", str(len(body)).encode())]})
+            others = [each for each in started["headers"] if each[0] not in (b"content-length", b"accept-ranges")]
+            await send({**started, "headers": [*others, (b"content-length", str(len(body)).encode())]})
             await send({"type": "http.response.body", "body": body})
 
         await self._app({**scope, "headers": plain}, receive, written)
@@ -241,8 +241,8 @@ def expire_sessions() -> int:
 
     if not runtime.exists():
         return 0
-    kept = runtime.get_instance()._session_mgr._session_storage._cache  # no public way; requirements pin the version
-    return len(kept.expire())
+    sessions = runtime.get_instance()._session_mgr._session_storage._cache  # no public way; requirements pin the version
+    return len(sessions.expire())
 
 
 @asynccontextmanager

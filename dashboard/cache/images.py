@@ -41,7 +41,7 @@ class ImageRef:
 
     @property
     def file(self) -> str:
-        """What an error calls it: an upload's name. A path says its own, where `name` may be a row's title."""
+        """Its name in error messages: an upload's. A path has its own there, where `name` may be a row's title."""
         return self.name if isinstance(self.source, bytes) else ""
 
 

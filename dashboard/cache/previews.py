@@ -3,7 +3,7 @@
 Each value of a Streamlit slider costs a rerun of the page. So this page's own sliders ask for pictures at an address of
 the same origin, one request at a time, newest values first; the page is told of the values when a slider comes to rest.
 An address holds a token that cannot be guessed, made for one image (or one grid of images) when a page shows it; nothing
-is written anywhere, and browsers are told to keep nothing.
+is written anywhere, and browsers are asked to cache nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ QUIET = 0.4  # seconds without a request for the main picture before the grid co
 
 @dataclass
 class ImageGrid:
-    """Images that are shown together; `failed` says which could not be read, by index, and why."""
+    """Images that are shown together; `failed`: index -> why it could not be read."""
 
     refs: tuple[ImageRef, ...]
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -205,7 +205,7 @@ def native(image: ImageRef, recipe: Recipe, cut: Cut, seen: str = "") -> bytes:
 def _cut(
     geometry: str, before: NDArray[np.uint16], after: NDArray[np.uint16], cut: Cut, seen: str
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """What is said of a part, its edges in shares of the picture, and the part after and before as JPEG."""
+    """The header of a part (its edges in shares of the picture), and the part after and before as JPEG."""
     from core.images.encode import encode_jpeg
 
     x0, y0, x1, y1 = cut.box(after.shape)

@@ -184,7 +184,7 @@ def report_task(run: Run) -> Task | None:
 def start_report(run: Run) -> Task:
     """Write report.html in the background; its result is the path."""
     model: Predictor | None = None
-    with contextlib.suppress(LabError):  # a model that cannot be loaded costs the report its pictures, and it says why
+    with contextlib.suppress(LabError):  # without a model the report has no pictures, and gives the reason
         model = models.predictor(run)
 
     def work(report: Report) -> Path:

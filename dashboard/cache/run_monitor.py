@@ -71,7 +71,7 @@ class RunMonitor:
             if "epoch" in self.last and event.get("about"):  # it may have changed since
                 message = f"After epoch {self.last['epoch']['epoch']}. {message}"
             about = str(event.get("about") or message)
-            self._warnings.pop(about, None)  # the newest of a kind stands for it, and last
+            self._warnings.pop(about, None)  # only the newest of a kind, at the end
             self._warnings[about] = message
         elif kind == "excluded":
             self.excluded += 1
@@ -156,7 +156,7 @@ def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
 
     if status.waiting:
         return 0.0, status.reason or "Starting"
-    if status.state not in AT_WORK:  # its folder says so already, while the thread is still closing its files
+    if status.state not in AT_WORK:  # by its folder it has ended, while the thread is still closing its files
         return 1.0, "Finishing"
     step, prepare = last.get("step"), last.get("prepare")
     if prepare is not None and int(prepare.get("total") or 0) > 0 and (step is None or prepare["seq"] > step["seq"]):

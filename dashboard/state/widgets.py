@@ -1,6 +1,6 @@
-"""Widgets whose value is kept across pages, reloads and restarts. `key` names the choice in the workspace.
+"""Widgets whose value is stored across pages, reloads and restarts. `key` names the choice in the workspace.
 
-The widget always shows what is kept, whoever changed it; what the user picks is kept before the page runs again.
+The widget always shows the stored value, whoever changed it; what the user picks is stored before the page runs again.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def select(
 
 
 def slider(label: str, low: float, high: float, step: float, key: str, *, default: float, format: str | None = None) -> float:
-    """A slider; a kept value outside its range moves to the nearest end."""
+    """A slider; a stored value outside its range moves to the nearest end."""
     value = preferences.get(key, default)
     value = min(max(float(value), low), high) if isinstance(value, int | float) else default
     st.slider(label, low, high, step=step, format=format, **_sync(key, value))
@@ -77,7 +77,7 @@ def slider(label: str, low: float, high: float, step: float, key: str, *, defaul
 
 
 def toggle(label: str, key: str, *, default: bool, help: str | None = None, disabled: bool = False) -> bool:
-    """A switch; while disabled it shows off and gives False, and what was kept stays."""
+    """A switch; while disabled it shows off and gives False, and the stored value stays."""
     value = bool(preferences.get(key, default)) and not disabled
     st.toggle(label, help=help, disabled=disabled, **_sync(key, value))
     return value
@@ -100,7 +100,7 @@ def optional(label: str, options: Sequence[str], key: str) -> str | None:
 
 
 def whole(label: str, low: int, high: int, key: str, *, default: int, hide_label: bool = False) -> int:
-    """A whole number; a kept value outside its range moves to the nearest end."""
+    """A whole number; a stored value outside its range moves to the nearest end."""
     value = preferences.get(key, default)
     value = min(max(value, low), high) if isinstance(value, int) else default
     visibility: Any = "collapsed" if hide_label else "visible"
@@ -109,7 +109,7 @@ def whole(label: str, low: int, high: int, key: str, *, default: int, hide_label
 
 
 def pills(label: str, options: Sequence[str], key: str, *, help: str | None = None) -> list[str]:
-    """Any number of a few options; what was kept and is no longer offered counts as not chosen, and comes back with it."""
+    """Any number of a few options; a stored one that is no longer offered counts as not chosen."""
     value = [each for each in preferences.get(key, []) if each in options]
     st.pills(label, options, selection_mode="multi", help=help, **_sync(key, value))
     return value

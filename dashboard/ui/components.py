@@ -100,7 +100,7 @@ def require_existing(run: Run) -> None:
 
 
 def show_error(error: BaseException | str) -> None:
-    """A LabError or a text as it is; another exception with a line that says it is our fault, details folded."""
+    """A LabError or a text as it is; another exception with a line that it is an error of the dashboard, details folded."""
     if isinstance(error, str | LabError):
         st.error(plain(str(error)), icon=":material/error:")
         return
@@ -112,7 +112,7 @@ def show_error(error: BaseException | str) -> None:
 
 
 def research_notice() -> None:
-    """The notice that stands at the end of every page."""
+    """The notice at the end of every page."""
     st.caption(f":material/science: {RESEARCH_ONLY}")
 
 

@@ -22,7 +22,7 @@ _LAUNCHER = "train:launcher"
 
 
 def launcher_choice() -> str:
-    """Where a run is to be trained; kept on every page."""
+    """Where a run is to be trained; the same on every page."""
     return widgets.segmented(
         "Where it trains",
         LAUNCHERS,
@@ -47,7 +47,7 @@ def requests(run: Run, status: Status, prefix: str) -> None:
             icon=":material/skip_next:",
             disabled=stopping,
             key=f"{prefix}:skip_gate",
-            help="The training has ended and its best model is kept. Without the gate, images unlike the training images are "
+            help="The training has ended and its best model is saved. Without the gate, images unlike the training images are "
             "not refused; the next scoring on Evaluate fits it.",
             on_click=lambda: with_errors_shown(lambda: run.request("stop")),
         )
@@ -66,7 +66,7 @@ def requests(run: Run, status: Status, prefix: str) -> None:
             icon=":material/stop:",
             disabled=stopping,
             key=f"{prefix}:stop",
-            help="Ends after the current step. The best model so far is kept, and the run can be resumed.",
+            help="Ends after the current step. The best model so far is saved, and the run can be resumed.",
             on_click=lambda: with_errors_shown(lambda: run.request("stop")),
         )
     elif status.waiting:

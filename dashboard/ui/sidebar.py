@@ -1,4 +1,4 @@
-"""What stands left on every page under the navigation: current data set, current model, device."""
+"""The sidebar of every page below the navigation: current data set, current model, device."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _data() -> str:
 
 
 def _counting(path: Path) -> None:
-    """While a long data set is read: the page anew once that has ended."""
+    """While a long data set is read: rerun the page once that has ended."""
     try:
         read = datasets.counts_of(path) is not None
     except LabError:
@@ -133,5 +133,5 @@ def _model() -> str:
 def _asks_for_a_password() -> bool:
     try:
         return bool(access_settings.current().password)
-    except LabError:  # config.yaml was damaged after the server had read it; the page says so
+    except LabError:  # config.yaml was damaged after the server had read it; the page shows that
         return False

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 SHOW = "Show test images"
 WHY = (
-    "They are for the one evaluation at the end: a recipe or a model that was chosen with them in view looks better on them "
-    "than it is. That they were shown is written down, for every run that is tested on them, and stands in its report."
+    "They are for the one evaluation at the end: a recipe or model that was chosen while looking at them scores better on "
+    "them than on new images. Showing them is recorded for every run that is tested on them, and is in its report."
 )
 _RECORDED = "sealing:recorded"  # in the session: (page, kind, run, image) of what is in the record
 _REFUSED = "sealing:refused"  # in the session: why a switch did not turn

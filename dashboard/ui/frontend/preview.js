@@ -86,7 +86,7 @@ export default function (component) {
     if (geometry !== state.geometry || sharp <= 0.8 * want.sharp) return false
     return seen().edges.every((edge, index) => (index < 2 ? part[index] - edge : edge - part[index]) <= 1e-6)
   }
-  // a scale bar in mm where the file says how large a pixel is, and how large a pixel of the image is on the screen
+  // a scale bar in mm where the file has the size of a pixel, and how large a pixel of the image is on the screen
   const measure = () => {
     ruler.hidden = !view.width
     if (!view.width) return

@@ -192,7 +192,7 @@ def counts(frame: pd.DataFrame) -> None:
 
         frame = assign_splits(frame, config.val_fraction, config.test_fraction, config.split_seed)
         st.info(
-            f"The manifest has no split. This is the one that training makes: patients kept together, "
+            f"The manifest has no split. This is the one that training makes, by patient: "
             f"{config.val_fraction:.0%} validation, {config.test_fraction:.0%} test, seed {config.split_seed}.",
             icon=":material/info:",
         )
@@ -231,7 +231,7 @@ def problems(manifest: Path) -> None:
     if task is not None and task.state == "failed":
         components.show_error(task.error)
     if task is not None and task.state == "stopped":
-        st.info("The check was cancelled. What was read by then is kept: checking again continues from there.", icon=STOPPED)
+        st.info("The check was cancelled. A new check continues where it stopped.", icon=STOPPED)
     if task is not None and task.state == "done":
         test_set_access.switch(PAGE, manifest)
         report(task.result, manifest)
@@ -247,7 +247,7 @@ def problems(manifest: Path) -> None:
 
 @st.fragment(run_every=0.5)
 def _progress(name: str, key: str) -> None:
-    """A running task's progress, and a button that cancels it; the page anew when it has ended."""
+    """A running task's progress, and a button that cancels it; reruns the page when it has ended."""
     task = tasks.task(name)
     if task is None or not task.running:
         st.rerun()

@@ -59,7 +59,7 @@ def by_run(first: Case, second: Run) -> list[Case]:
     warning = ""
     if split_of(second, first.image) in ("train", "val"):
         used = "trained on this image" if split_of(second, first.image) == "train" else "chose its threshold on this image"
-        warning = f"{second.name} {used}: its score here says nothing about new images."
+        warning = f"{second.name} {used}: its score for this image is not evidence about new images."
     return [first, Case(second, first.image, first.row, second.name, warning)]
 
 

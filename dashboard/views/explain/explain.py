@@ -157,7 +157,7 @@ def boxes_shown(run: Run, row: Any) -> bool:
 
     rows = [] if row is None else [each for each in (row, other_view(run, row)) if each is not None]
     there = any(lesion_boxes(each) for each in rows)
-    words = "Where the manifest says that a lesion is." if there else "The manifest has no lesion box for this image."
+    words = "The lesions' places as in the manifest." if there else "The manifest has no lesion box for this image."
     return widgets.toggle("Lesion boxes", "explain:boxes", default=True, help=words, disabled=not there)
 
 
@@ -253,7 +253,7 @@ def working(name: str) -> None:
 
 
 def is_synthetic(row: Any) -> bool:
-    """Whether the manifest says so of this image."""
+    """Whether the manifest marks this image as synthetic."""
     return row is not None and str(row.get("synthetic", "")).lower() in ("true", "1", "yes")
 
 
@@ -352,7 +352,7 @@ def how_to_read() -> None:
     """What a heatmap is not, and how it is zoomed."""
     st.caption(
         "A heatmap shows which regions raised this network's score, not where a disease is. Do not compare the colours of two "
-        "images. Wheel or + − zooms, drag or arrows move, the space bar (held) hides the map. Press ? in a picture for all keys."
+        "images. Wheel or + − zooms, drag or arrows move, the space bar (held) hides the map. Press ? for all keys."
     )
 
 

@@ -210,7 +210,7 @@ def large(inspection: Inspection, index: int) -> None:
 
 
 def compared(inspection: Inspection, index: int) -> None:
-    """Swipe between the stage before and this one, in one place; the first stage stands alone."""
+    """Swipe between the stage before and this one, in one place; the first stage has none before it."""
     from core.images.encode import encode_jpeg, encode_png
 
     before, after = inspection.pair(index)
@@ -269,12 +269,12 @@ def _figures(stage: InspectedStage) -> list[tuple[str, str]]:
 
 
 def tables(inspection: Inspection) -> None:
-    """What the file says, what the reader did, and the recipe's values."""
+    """The file's header, what the reader did, and the recipe's values."""
     from core.inspection import facts, parameter_words, recipe_facts
 
     file, reader, recipe = st.columns([5, 4, 4], gap="medium")
     with file:
-        st.markdown("## What the file says", anchors=False)
+        st.markdown("## Header of the file", anchors=False)
         pseudonym = bool(inspection.meta.patient) and st.toggle(
             "Show the patient's pseudonym",
             key="inspect:pseudonym",

@@ -39,7 +39,7 @@ def presets(recipe: Recipe) -> str:
         label_visibility="collapsed",
         format_func="Preset: {}".format,
     )
-    if words := recipes.FOR.get(current):
+    if words := recipes.DESCRIPTIONS.get(current):
         st.caption(words)
     if wrong := st.session_state.pop(_WRONG, ""):
         components.show_error(wrong)
@@ -88,7 +88,7 @@ def buttons(image: ImageRef, recipe: Recipe, preset: str) -> None:
         disabled=not changed,
         on_click=lambda: recipes.change(**recipes.saved().model_dump()),
         width="stretch",
-        help="Back to the recipe in config.yaml.",
+        help="Restores the recipe in config.yaml.",
     )
     with st.popover(_more_title(image, recipe), icon=":material/tune:", width="stretch"):
         more(image, recipe)
@@ -98,7 +98,7 @@ def buttons(image: ImageRef, recipe: Recipe, preset: str) -> None:
             disabled=recipe == Recipe(),
             on_click=lambda: recipes.change(**Recipe().model_dump()),
             width="stretch",
-            help="Every setting as MammoLab came with it, whatever config.yaml says. Undo brings yours back.",
+            help="Every setting as MammoLab is delivered, whatever is in config.yaml. Undo restores yours.",
         )
     own_presets(preset)
     st.button(

@@ -34,8 +34,8 @@ _preview = component(
     html='<div class="preview"><div class="inner">'
     + COMPARE.format(
         more=f' tabindex="0" role="group" aria-label="{_HELP}"',
-        marks='<div class="frame"></div><div class="ruler" hidden title="Size on the screen: of mm as the file says (at the '
-        'detector where it says no more), and of a pixel of the image"><span class="mm"></span><span class="percent"></span>'
+        marks='<div class="frame"></div><div class="ruler" hidden title="Size on the screen: of mm as in the file (at the '
+        'detector where it has no more), and of a pixel of the image"><span class="mm"></span><span class="percent"></span>'
         "<i></i></div>",
         notes='<div class="problem" role="alert" hidden></div>',
     )

@@ -77,7 +77,7 @@ def _moved() -> None:
 
 
 def outcome() -> None:
-    """Say once whether the recipe was saved."""
+    """Show once whether the recipe was saved."""
     if saved_hash := st.session_state.pop(controls.SAVED, None):
         st.toast(f"Saved. The next training uses recipe {saved_hash}.", icon=":material/check_circle:")
     if reason := st.session_state.pop(controls.FAILED, None):
@@ -102,7 +102,7 @@ def stored_inverted(image: ImageRef, recipe: Recipe) -> bool:
 
 
 def lesion(image: ImageRef, recipe: Recipe) -> tuple[float, float] | None:
-    """Where the data set says that a lesion is, in shares of the picture; None for another image and one without a lesion."""
+    """Where a lesion is, by the data set, in shares of the picture; None for another image and one without a lesion."""
     from core.data import lesion_boxes
 
     path = datasets.current_manifest()
@@ -166,8 +166,8 @@ def model_input(image: ImageRef, recipe: Recipe) -> None:
 
 
 def scoring(image: ImageRef, recipe: Recipe) -> None:
-    """With a trained model: how its recipe differs, and what it says of this one."""
-    st.markdown("## What a model says", anchors=False)
+    """With a trained model: how its recipe differs, and its score for this one."""
+    st.markdown("## Score of a model", anchors=False)
     run = training_runs.current_run(with_model=True)
     if run is None:
         st.caption("No trained model yet. Once there is one, its score and heatmap can follow the sliders here.")
@@ -211,8 +211,8 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
         )
     if foreign:
         st.caption(
-            "A what-if: the model never saw images prepared like this, and its threshold was not chosen for them. "
-            "Only the score with its own recipe is one to report."
+            "A what-if: the model was not trained on images prepared like this, and its threshold was not chosen for them. "
+            "Report only the score with its own recipe."
         )
 
 

@@ -1,4 +1,4 @@
-"""The recipe being tuned: kept across pages and reloads, with undo and redo, presets, and how it differs from a model's."""
+"""The recipe being tuned: stored across pages and reloads, with undo and redo, presets, and how it differs from a model's."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ OWN = "preprocess:presets"
 UNDO, REDO = "preprocess:history", "preprocess:undone"
 STEPS = 50  # changes that can be taken back
 
-# What a preset sets: how grey levels are shown. Where the image is cut and which size the model gets is no matter of taste.
-TASTE = ("window_low", "window_high", "gamma", "clahe", "clip_limit", "tile_grid")
+# What a preset sets: how grey levels are shown. How the image is cropped and its size are not part of it.
+PRESET_FIELDS = ("window_low", "window_high", "gamma", "clahe", "clip_limit", "tile_grid")
 PRESETS: dict[str, dict[str, Any]] = {
-    "Standard": {name: Recipe.model_fields[name].default for name in TASTE},
+    "Standard": {name: Recipe.model_fields[name].default for name in PRESET_FIELDS},
     "Gentle": {"window_low": 0.5, "window_high": 99.8, "gamma": 1.0, "clahe": True, "clip_limit": 1.2, "tile_grid": 6},
     "Strong": {"window_low": 1.0, "window_high": 99.5, "gamma": 1.0, "clahe": True, "clip_limit": 4.0, "tile_grid": 8},
     "Microcalcifications": {
@@ -38,7 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "No CLAHE": {"window_low": 0.5, "window_high": 99.8, "gamma": 1.0, "clahe": False, "clip_limit": 2.0, "tile_grid": 8},
 }
-FOR = {
+DESCRIPTIONS = {
     "Standard": "MammoLab's default: moderate local contrast for digital mammograms and film scans.",
     "Gentle": "Little local contrast: close to how the image was stored, with less noise.",
     "Strong": "Much local contrast: dense tissue and faint masses stand out, and so does noise.",
@@ -53,16 +53,16 @@ def saved() -> Recipe:
 
 
 def draft() -> Recipe:
-    """The recipe being tuned: kept across pages and reloads until it is saved or reset."""
-    kept = preferences.get(DRAFT)
+    """The recipe being tuned: stored across pages and reloads until it is saved or reset."""
+    stored = preferences.get(DRAFT)
     try:
-        return Recipe.model_validate(kept) if kept else saved()
+        return Recipe.model_validate(stored) if stored else saved()
     except ValidationError:
         return saved()
 
 
 def change(**values: Any) -> None:
-    """Change fields of the draft; the state before can be had back with undo.
+    """Change fields of the draft; undo restores the state before.
 
     Raises:
         ValidationError: a value is out of bounds.
@@ -96,7 +96,7 @@ def _step(source: str, target: str) -> None:
         return
     try:
         wanted = Recipe.model_validate(steps.pop())
-    except ValidationError:  # kept by another version, whose recipes had other fields
+    except ValidationError:  # stored by another version, whose recipes had other fields
         preferences.set(source, None)
         return
     preferences.set(target, [*preferences.get(target, []), _plain(draft())])
@@ -136,7 +136,7 @@ def own_presets() -> dict[str, dict[str, Any]]:
             Recipe.model_validate(values)
         except ValidationError:
             continue
-        found[name] = {field: values[field] for field in TASTE if field in values}
+        found[name] = {field: values[field] for field in PRESET_FIELDS if field in values}
     return found
 
 
@@ -147,7 +147,7 @@ def save_preset(name: str) -> str:
         return "A preset needs a name."
     if name in PRESETS:
         return f"“{name}” is a built-in preset: choose another name."
-    preferences.set_entry(OWN, name, {field: getattr(draft(), field) for field in TASTE})
+    preferences.set_entry(OWN, name, {field: getattr(draft(), field) for field in PRESET_FIELDS})
     return ""
 
 

@@ -231,7 +231,7 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
                 evaluation = results.evaluation(run, split)
                 current = evaluation is not None and not evaluation.outdated(run.model_card())
             except LabError:
-                continue  # the Evaluate page says what is wrong with it
+                continue  # the Evaluate page shows what is wrong with it
             if evaluation is not None and current:
                 found[run.name] = evaluation.summary
         for name, words in TITLES.items():

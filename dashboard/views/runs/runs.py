@@ -87,10 +87,10 @@ def table() -> None:
             "Duration": st.column_config.TextColumn(help="From its first start to its end; pauses count."),
             "Validation AUC": st.column_config.TextColumn(
                 width=INTERVAL,
-                help=f"ROC AUC of the kept model on its validation images, with its 95 % interval; {OPTIMISTIC}.",
+                help=f"ROC AUC of the best model on its validation images, with its 95 % interval; {OPTIMISTIC}.",
             ),
             "Better than chance": st.column_config.TextColumn(
-                help="Whether its validation scores show that; the note says why not.",
+                help="Whether its validation scores show that; see State detail for why not.",
             ),
             "Test AUC": st.column_config.TextColumn(
                 width=INTERVAL, help="Of the last evaluation on the test set, with its 95 % interval."
@@ -162,7 +162,7 @@ def table_frame(rows: list[Row]) -> object:
 
 
 def one(row: Row) -> None:
-    """What can be done with a run, and one look at it at a time."""
+    """What can be done with a run, and one part of its details at a time."""
     run, status = row.run, row.status
     at_work = training_runs.is_active(run, status)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):

@@ -1,4 +1,4 @@
-"""How long a training will take, and what it needs of memory and disk: measured, or said not to be known.
+"""How long a training will take, and what it needs of memory and disk: measured, or not known.
 
 Its time is that of its steps, of starting, of preparing the images and of fitting the gate. The steps' speed is that of an
 earlier run of the same set-up on this computer, else of a few steps on images in memory that are
@@ -86,7 +86,7 @@ def presets(base: Config, manifest: Path) -> dict[str, str]:
         try:
             config = with_preset(base, preset)
             counts = results.preflight(config, manifest).counts
-        except (LabError, ValidationError):  # the form says what is wrong with it
+        except (LabError, ValidationError):  # the form shows what is wrong with it
             continue
         rate = _scaled(config)
         if rate and counts:

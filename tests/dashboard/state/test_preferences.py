@@ -210,7 +210,7 @@ def test_the_frame_shows_the_data_set_of_the_session_that_opened_it(workspace: P
 
 
 def test_tokens_are_bounded_and_say_no_path(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iframes, "KEPT", 2)
+    monkeypatch.setattr(iframes, "MOST", 2)
     made = [iframes.token(workspace / f"{number}.csv") for number in range(3)]
     assert [iframes.manifest_of(each) is not None for each in made] == [False, True, True]
     assert str(workspace) not in made[0]
