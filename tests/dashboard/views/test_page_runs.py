@@ -161,7 +161,7 @@ def test_a_damaged_run_says_its_problem_and_can_only_be_looked_at_renamed_or_del
     app = open_with("tiny")
     assert "This run's folder is damaged: status.json" in texts(app).replace("\\", "")
     assert not {"runs:resume", "runs:pause"} & keys(app)
-    for part in ("Figures", "Settings", "Fork", "Name and note", "Delete"):
+    for part in ("Metrics", "Settings", "Fork", "Name and note", "Delete"):
         assert not open_with("tiny", part=part).exception
 
 
@@ -296,7 +296,7 @@ def test_evaluated_runs_show_their_test_figures_with_intervals(run: Run) -> None
     (cell,) = table(open_with())["Test AUC"].tolist()
     expected = "–" if isinstance(figure, str) else run_table.estimate_text((figure.value, figure.low, figure.high))
     assert cell == expected
-    shown = {row["Figure"]: row["tiny"] for row in run_table.headline([run])}
+    shown = {row["Metric"]: row["tiny"] for row in run_table.headline([run])}
     assert shown["Test · ROC AUC"] == expected and "Test · Sensitivity (recall)" in shown
 
 

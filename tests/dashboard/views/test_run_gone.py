@@ -30,7 +30,7 @@ with components.errors_shown():
 @pytest.mark.parametrize(
     ("do", "words"),
     [
-        (lambda run: run_actions.rename_run(run, "other"), "is called other now"),
+        (lambda run: run_actions.rename_run(run, "other"), "was renamed to other"),
         (lambda run: run_actions.delete_run(run), "no longer there"),
         (lambda run: run.path.rename(run.path.with_name("moved by hand")), "no longer there"),
     ],
