@@ -21,7 +21,7 @@ from core.wording import duration
 from core.wording import plain as plain
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
-from dashboard.state import datasets, settings, tasks, training_runs, widgets
+from dashboard.state import datasets, preferences, settings, tasks, training_runs, widgets
 from dashboard.state.tasks import Task
 from dashboard.ui import test_set_access, uploads
 from dashboard.ui.image_components import component
@@ -30,6 +30,7 @@ from dashboard.ui.plotly_script import plotly_script
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from core.images.mammogram import ImageMeta
     from core.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,13 @@ def research_notice() -> None:
 def synthetic_notice() -> None:
     """Shown wherever images of the demo set, or a model trained on them, are shown."""
     st.badge("Synthetic demo images: not real mammograms", icon=":material/info:", color="orange")
+
+
+def synthetic_image_notice(key: str, meta: ImageMeta) -> None:
+    """`synthetic_notice` for an image of the picker of this `key`, where its file or its data set is marked so."""
+    from_data_set = preferences.get(f"{key}:source", "Data set") == "Data set"
+    if meta.synthetic or (from_data_set and datasets.current_is_synthetic()):
+        synthetic_notice()
 
 
 def empty_state(
@@ -256,7 +264,7 @@ def manifest_picker(*, key: str = "manifest_picker") -> Path | None:
 
 
 def image_picker(*, key: str) -> ImageRef | None:
-    """Choose an image: of the current manifest, an uploaded file, or a path on this machine. None until there is one.
+    """Choose an image: of the current manifest, an upload, or a path on this machine; until then None, and an empty state.
 
     The image chosen is remembered under `key` (of TITLES) across pages and reloads. Test images are offered once they are
     switched on.
@@ -273,7 +281,9 @@ def image_picker(*, key: str) -> ImageRef | None:
             image = _from_manifest(path, key)
         else:
             image = uploads.uploaded(key) if source == "Upload" else _typed_path(key)
-    if source != "Data set" and image is not None:
+    if source != "Data set" and image is None:
+        empty_state("No image yet", "Upload a mammogram or give its path.", icon=":material/add_photo_alternate:")
+    elif source != "Data set" and image is not None:
         test_set_access.record_file(image, TITLES[key], IMAGES)
     if source == "Data set" and path is not None:
         test_set_access.switch(TITLES[key], path)

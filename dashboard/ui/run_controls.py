@@ -39,45 +39,38 @@ def launcher() -> str:
 
 
 def requests(run: Run, status: Status, prefix: str) -> None:
-    """Pause or resume and stop for a run at work, leave the queue for one that waits; an open request shows as such."""
+    """Pause or resume and stop for an active run, leave the queue for one that waits; an open request shows as such."""
     stopping = run.requested("stop")
-    if status.live and status.phase == GATE:
+
+    def button(label: str, icon: str, key: str, action: Callable[[], object], help: str | None = None) -> None:
         st.button(
-            "Finishing …" if stopping else "Skip the input gate",
-            icon=":material/skip_next:",
-            disabled=stopping,
-            key=f"{prefix}:skip_gate",
-            help="The training has ended and its best model is saved. Without the gate, images unlike the training images are "
-            "not refused; the next scoring on Evaluate fits it.",
-            on_click=lambda: with_errors_shown(lambda: run.request("stop")),
-        )
-    elif status.live:
-        asked = status.state == "paused" or run.requested("pause")
-        words, icon, action = ("Resume", "play_arrow", run.withdraw) if asked else ("Pause", "pause", run.request)
-        st.button(
-            words,
+            label,
             icon=f":material/{icon}:",
             disabled=stopping,
-            key=f"{prefix}:resume_paused" if asked else f"{prefix}:pause",
-            on_click=lambda: with_errors_shown(lambda: action("pause")),
+            key=f"{prefix}:{key}",
+            help=help,
+            on_click=lambda: with_errors_shown(action),
         )
-        st.button(
-            "Stopping …" if stopping else "Stop and keep best model",
-            icon=":material/stop:",
-            disabled=stopping,
-            key=f"{prefix}:stop",
-            help="Ends after the current step. The best model so far is saved, and the run can be resumed.",
-            on_click=lambda: with_errors_shown(lambda: run.request("stop")),
+
+    def stop() -> None:
+        run.request("stop")
+
+    if status.live and status.phase == GATE:
+        words = (
+            "The training has ended and its best model is saved. Without the gate, images unlike the training images are not "
+            "refused; the next scoring on Evaluate fits it."
         )
+        button("Finishing …" if stopping else "Skip the input gate", "skip_next", "skip_gate", stop, words)
+    elif status.live:
+        if status.state == "paused" or run.requested("pause"):
+            button("Resume", "play_arrow", "resume_paused", lambda: run.withdraw("pause"))
+        else:
+            button("Pause", "pause", "pause", lambda: run.request("pause"))
+        words = "Ends after the current step. The best model so far is saved, and the run can be resumed."
+        button("Stopping …" if stopping else "Stop and keep best model", "stop", "stop", stop, words)
     elif status.waiting:
-        st.button(
-            "Leaving the queue …" if stopping else "Remove from queue",
-            icon=":material/logout:",
-            disabled=stopping,
-            key=f"{prefix}:leave",
-            help="It does not begin. It can be started again later.",
-            on_click=lambda: with_errors_shown(lambda: run.request("stop")),
-        )
+        words = "It is not started. You can start it again later."
+        button("Leaving the queue …" if stopping else "Remove from queue", "logout", "leave", stop, words)
 
 
 def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> None:

@@ -14,7 +14,7 @@ from core.wording import plain
 from dashboard.cache import images, inspections
 from dashboard.cache.images import ImageRef
 from dashboard.cache.inspections import Inspected
-from dashboard.state import datasets, models, preferences, widgets
+from dashboard.state import models, preferences, widgets
 from dashboard.ui import components, image_components
 from dashboard.ui.image_components import Tile
 from dashboard.views.inspect import recipe_choice
@@ -35,10 +35,6 @@ def show() -> None:
     """Pickers on top, then everything about the image chosen."""
     image = components.image_picker(key="inspect")
     if image is None:
-        if datasets.current_manifest() is not None:
-            components.empty_state(
-                "No image yet", "Upload a mammogram or give its path.", icon=":material/add_photo_alternate:"
-            )
         return
     left, middle, right = st.columns([4, 4, 3], gap="medium")
     with left:
@@ -51,9 +47,7 @@ def show() -> None:
         image = frame_picker(image, meta)
     if tried != recipe:
         only_here(recipe)
-    from_data_set = preferences.get("inspect:source", "Data set") == "Data set"
-    if meta.synthetic or (from_data_set and datasets.current_is_synthetic()):
-        components.synthetic_notice()
+    components.synthetic_image_notice("inspect", meta)
     board(image, tried)
 
 

@@ -27,17 +27,11 @@ def show() -> None:
     """Image picker, then everything that follows the sliders."""
     image = components.image_picker(key="preprocess")
     if image is None:
-        if datasets.current_manifest() is not None:
-            components.empty_state(
-                "No image yet", "Upload a mammogram or give its path.", icon=":material/add_photo_alternate:"
-            )
         return
     image = replace(image, frame=st.session_state.get(f"preprocess:frame:{image.key}"))
     with st.spinner("Reading the image", show_time=False):
         mammogram = images.mammogram(image, recipes.draft())
-    from_data_set = preferences.get("preprocess:source", "Data set") == "Data set"
-    if mammogram.meta.synthetic or (from_data_set and datasets.current_is_synthetic()):
-        components.synthetic_notice()
+    components.synthetic_image_notice("preprocess", mammogram.meta)
     tune(image)
 
 
