@@ -96,7 +96,7 @@ def in_server(folder: Path) -> None:
     from dashboard.cache import images, previews
 
     image = images.image_ref(folder / "large.dcm")
-    seen, spot = previews.Seen(previews.geometry_of(image, Recipe())), (0.4, 0.5)
+    seen, spot = previews.Shown(previews.geometry_of(image, Recipe())), (0.4, 0.5)
 
     def ours(recipe: Recipe) -> None:
         previews.picture(image, recipe, spot, seen)
@@ -225,8 +225,8 @@ def open_large(page: Any, url: str, path: str) -> None:
         box = page.get_by_label("Path of an image on this machine")
         box.fill(path)
         box.press("Enter")
-    page.wait_for_selector(".bench[data-recipe]", state="attached")
-    time.sleep(8)  # the wall has been read by then
+    page.wait_for_selector(".preview[data-recipe]", state="attached")
+    time.sleep(8)  # the grid has been read by then
 
 
 def moves(page: Any, state: str) -> None:

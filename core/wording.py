@@ -1,5 +1,11 @@
-"""How numbers, times and sizes are written, and sentences that several places share."""
+"""How values, numbers, times and sizes are written, and sentences that several places share."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 OPTIMISTIC = "optimistic: it chose the epoch and the threshold"
 EPOCHS = (
     "figures of validation are optimistic: they choose the epoch and the threshold. What the model is worth is for the test "
@@ -8,7 +14,7 @@ EPOCHS = (
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A figure as text: at most `digits` decimals (in powers of ten where it is huge, or would read as 0), a dash when there
+    """A number as text: at most `digits` decimals (in powers of ten where it is huge, or would read as 0), a dash when there
     is none."""
     if value is None or value != value:
         return "–"
@@ -29,6 +35,25 @@ def duration(seconds: float) -> str:
 def size(amount: int) -> str:
     """Bytes as `0 MB`, `12 MB` or `3.4 GB`."""
     return f"{amount / 1e9:.1f} GB" if amount >= 1e9 else f"{amount / 1e6:.0f} MB"
+
+
+def setting(value: Any) -> str:
+    """The value of a setting as text: `on`, `320 × 192`, `0.0003`, a dash for nothing."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {setting(item)}" for key, item in value.items()) or "–"
+    if isinstance(value, tuple | list):
+        return " × ".join(map(setting, value)) or "–"
+    return "–" if value in (None, "") else str(value)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Text on one line, of at most `longest` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def plain(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 if __name__ == "__main__":
-    from dashboard.state import services
+    from dashboard.state import machine
     from dashboard.ui import sidebar
 
     st.set_page_config(page_title="MammoLab", page_icon=sidebar.ICON, layout="wide")
@@ -32,7 +32,7 @@ if __name__ == "__main__":
     )
     sidebar.show()
     current.run()
-    services.warm_up(("core.predict", "dashboard.asgi.gradio_tab"))
+    machine.warm_up(("core.predict", "dashboard.asgi.gradio_tab"))
 else:
     from dashboard.asgi import server
 

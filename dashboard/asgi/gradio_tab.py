@@ -1,26 +1,26 @@
 """The Gradio tab: one mammogram in; score, threshold in words, heatmap and warnings out.
 
 Nothing leaves the machine: no analytics, no flagging, local fonts; uploads are deleted after an hour. Paths of example
-images stay on the server (in the session's state): the browser only ever says which of them it means.
+images stay on the server (in the session's state): the browser only sends the number of one.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import streamlit as st
 
 from core.errors import LabError
 from core.images import one_large_at_a_time
 from core.runs.folder import identity_of
 from dashboard.asgi import prediction_html
+from dashboard.asgi.gradio_theme import FRONTEND
 from dashboard.cache import images
-from dashboard.state import services
+from dashboard.state import datasets, models, training_runs
 from dashboard.ui import iframes, test_set_access
 
 if TYPE_CHECKING:
@@ -37,58 +37,43 @@ PAGE = "Test image"  # as records of accesses to test images name it
 EXAMPLES = 6
 MOST = 50  # uploaded images at a time
 AT_ONCE = 4  # scores at a time, of all visitors together
-_FRONTEND = Path(__file__).parents[1] / "ui" / "frontend"
 CLEAN_EVERY, KEEP_UPLOADS = 600, 3600  # seconds
 
 
-def theme() -> gr.themes.Base:
-    """The dashboard's colours and sizes, light and dark (see .streamlit/config.toml)."""
-    return gr.themes.Default(
-        primary_hue=gr.themes.colors.indigo,
-        neutral_hue=gr.themes.colors.gray,
-        radius_size=gr.themes.sizes.radius_md,
-        font=["Source Sans", "system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "Consolas", "monospace"],
-    ).set(
-        body_background_fill="#ffffff",
-        body_background_fill_dark="#12141a",
-        body_text_color="#1d2230",
-        body_text_color_dark="#e7e9f0",
-        body_text_color_subdued="#5b6070",
-        body_text_color_subdued_dark="#a6abba",
-        block_background_fill="#ffffff",
-        block_background_fill_dark="#12141a",
-        block_border_color="#d9dce5",
-        block_border_color_dark="#343946",
-        block_label_background_fill="#ffffff",
-        block_label_background_fill_dark="#12141a",
-        block_label_text_color="#1d2230",
-        block_label_text_color_dark="#e7e9f0",
-        block_label_text_size="14px",
-        block_title_text_color="#1d2230",
-        block_title_text_color_dark="#e7e9f0",
-        block_title_text_size="14px",
-        block_info_text_size="14px",
-        border_color_primary="#d9dce5",
-        border_color_primary_dark="#343946",
-        input_background_fill="#f3f4f8",
-        input_background_fill_dark="#1d2029",
-        background_fill_primary="#ffffff",
-        background_fill_primary_dark="#12141a",
-        background_fill_secondary="#f3f4f8",
-        background_fill_secondary_dark="#1d2029",
-    )
+@dataclass(frozen=True)
+class Tab:
+    """The components of the tab, and what it holds of a session on the server."""
+
+    run: gr.Dropdown
+    upload: gr.File
+    which: gr.Dropdown  # among several uploads
+    frame: gr.Slider
+    title: gr.Markdown
+    examples: gr.HTML
+    verdict: gr.HTML
+    insist: gr.Button
+    pictures: gr.HTML
+    paths: gr.State  # of the examples
+    thumbnails: gr.State
+    uploads: gr.State
+    known: gr.State  # the runs that the menu has offered, by name: which folder each was
+    chosen: gr.State  # the path to score
+    asked: gr.State  # the frame asked for, from 0; None: the one that the reader takes
+    anyway: gr.State  # whether a score is wanted although there is no verdict; of this image and model only
+    count: gr.State  # how many scores were asked for here, in a list that all events of a session share
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Where a result is shown."""
+        return [self.verdict, self.pictures, self.insist]
+
+    @property
+    def reset(self) -> list[Any]:
+        """What another file changes, as `reset_outputs` gives it, behind its path."""
+        return [self.chosen, self.asked, self.anyway, self.frame, *self.outputs]
 
 
-def css() -> str:
-    """The tab's styles. The font is the one that Streamlit serves, one folder above the tab."""
-    media = Path(st.__file__).parent / "static" / "static" / "media"
-    faces = [
-        f"@font-face {{ font-family: 'Source Sans'; font-weight: 200 900; font-display: swap; "
-        f"src: url('../static/media/{file.name}') format('woff2'); }}"
-        for file in sorted(media.glob("SourceSansVF-Upright*.woff2"))
-    ]
-    return "\n".join([*faces, (_FRONTEND / "verdict.css").read_text(encoding="utf-8")])
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
 
 
 def build() -> gr.Blocks:
@@ -96,95 +81,107 @@ def build() -> gr.Blocks:
     with gr.Blocks(
         analytics_enabled=False, title="Test image", fill_width=True, delete_cache=(CLEAN_EVERY, KEEP_UPLOADS)
     ) as blocks:
-        script: dict[str, Any] = {"js_on_load": (_FRONTEND / "verdict.js").read_text(encoding="utf-8")}
-        paths = gr.State([])  # of the examples
-        thumbnails = gr.State([])
-        uploads = gr.State([])
-        known = gr.State({})  # the runs that the menu has offered, by name: which folder each was
-        chosen = gr.State("")
-        asked = gr.State(None)  # the frame asked for, from 0; None: the one that the reader takes
-        anyway = gr.State(False)  # whether a score is wanted although there is no verdict; of this image and model only
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=230):
-                run = gr.Dropdown(label="Model", choices=[], interactive=True)
-                gr.Markdown(f"Mammograms: DICOM, PNG, JPEG, PGM or TIFF, up to {MOST} files")
-                upload = gr.File(
-                    show_label=False,
-                    type="filepath",
-                    file_count="multiple",
-                    height=120,
-                    elem_classes=["upload"],
-                )
-                which = gr.Dropdown(label="Image", choices=[], visible=False, interactive=True)
-                frame = gr.Slider(1, 2, value=1, step=1, label="Frame", visible=False, interactive=True)
-                title = gr.Markdown("Or an example of the current data set, with its true label", visible=False)
-                examples = gr.HTML("", **script)
-            with gr.Column(scale=3, min_width=380):
-                verdict = gr.HTML(prediction_html.HINT)
-                insist = gr.Button("Score anyway", visible=False, size="sm")
-                shots = gr.HTML("", **script)
-        outputs = [verdict, shots, insist]
-        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
-        fresh = [chosen, asked, anyway, frame, *outputs]
-        order = gr.State([0])  # how many scores were asked for here, in a list that all events of a session share
-        state = [run, known, order, chosen, asked, anyway]
-
-        def then_score(listener: Any, choose: Callable[..., tuple[Any, ...]], own: list[Any], changed: list[Any]) -> None:
-            """Change what is chosen, then score it and show the result, unless something else was chosen meanwhile.
-
-            One event, which sends two answers: Gradio's page can lose an event that it asks for while the answer to a short one
-            before it closes their common stream, and would wait for ever.
-            """
-
-            def work(name: str | None, names: dict[str, str], count: list[int], *values: Any) -> Iterator[dict[Any, Any]]:
-                given = dict(zip(changed, choose(*values[3:]), strict=True))
-                path, number, wanted = (given.get(each, value) for each, value in zip(state[3:], values[:3], strict=True))
-                name, now = renamed(name, names)
-                menu = {} if now == names else {run: gr.Dropdown(choices=list(now), value=name), known: now}
-
-                def found() -> dict[Any, Any]:
-                    result = score(name, path, number, anyway=wanted)
-                    return dict(zip([frame, *outputs], shown(path, result), strict=True))
-
-                yield from unless_overtaken(count, menu | given, found)
-
-            # Gradio puts the event where the parameter of this type stands, so each has to be written out.
-            def picked(
-                name: Any, names: Any, count: Any, path: Any, number: Any, wanted: Any, known_paths: Any, event: gr.SelectData
-            ) -> Iterator[dict[Any, Any]]:
-                yield from work(name, names, count, path, number, wanted, known_paths, event)
-
-            listener(
-                picked if choose is pick_example else work,
-                [*state, *own],
-                list(dict.fromkeys([run, known, *changed, frame, *outputs])),
-                trigger_mode="multiple",  # the last one counts, also while one is at work
-                concurrency_limit=AT_ONCE,
-                concurrency_id="score",
-                **private,
-            )
-
-        blocks.load(on_load, None, [run, known, examples, title, thumbnails, paths], **private)
-        run.focus(current_name, [run, known], [run, known], **private)
-        for change in (upload.upload, upload.delete):
-            then_score(change, taken, [upload, thumbnails], [uploads, which, examples, *fresh])
-        upload.clear(emptied, order, [uploads, which, *fresh], **private)
-        then_score(which.input, pick_upload, [uploads, which], fresh)
-        then_score(examples.select, pick_example, [paths], [upload, uploads, which, *fresh])
-        then_score(
-            frame.release,
-            lambda number: (number - 1, False, *cleared(prediction_html.WAIT)),
-            [frame],
-            [asked, anyway, *outputs],
-        )
-        then_score(
-            run.input,
-            lambda path: (False, *cleared(prediction_html.WAIT if path else prediction_html.HINT)),
-            [chosen],
-            [anyway, *outputs],
-        )
-        then_score(insist.click, lambda: (True, *cleared(prediction_html.WAIT)), [], [anyway, *outputs])
+        connect(blocks, lay_out())
     return blocks
+
+
+def lay_out() -> Tab:
+    """The tab's components: what is chosen on the left, the result on the right."""
+    script: dict[str, Any] = {"js_on_load": (FRONTEND / "verdict.js").read_text(encoding="utf-8")}
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=230):
+            run = gr.Dropdown(label="Model", choices=[], interactive=True)
+            gr.Markdown(f"Mammograms: DICOM, PNG, JPEG, PGM or TIFF, up to {MOST} files")
+            upload = gr.File(show_label=False, type="filepath", file_count="multiple", height=120, elem_classes=["upload"])
+            which = gr.Dropdown(label="Image", choices=[], visible=False, interactive=True)
+            frame = gr.Slider(1, 2, value=1, step=1, label="Frame", visible=False, interactive=True)
+            title = gr.Markdown("Or an example of the current data set, with its true label", visible=False)
+            examples = gr.HTML("", **script)
+        with gr.Column(scale=3, min_width=380):
+            verdict = gr.HTML(prediction_html.HINT)
+            insist = gr.Button("Score anyway", visible=False, size="sm")
+            pictures = gr.HTML("", **script)
+    return Tab(
+        run,
+        upload,
+        which,
+        frame,
+        title,
+        examples,
+        verdict,
+        insist,
+        pictures,
+        paths=gr.State([]),
+        thumbnails=gr.State([]),
+        uploads=gr.State([]),
+        known=gr.State({}),
+        chosen=gr.State(""),
+        asked=gr.State(None),
+        anyway=gr.State(False),
+        count=gr.State([0]),
+    )
+
+
+def connect(blocks: gr.Blocks, tab: Tab) -> None:
+    """What follows from what in the tab."""
+    blocks.load(on_load, None, [tab.run, tab.known, tab.examples, tab.title, tab.thumbnails, tab.paths], **PRIVATE)
+    tab.run.focus(current_name, [tab.run, tab.known], [tab.run, tab.known], **PRIVATE)
+    for change in (tab.upload.upload, tab.upload.delete):
+        then_score(tab, change, taken, [tab.upload, tab.thumbnails], [tab.uploads, tab.which, tab.examples, *tab.reset])
+    tab.upload.clear(emptied, tab.count, [tab.uploads, tab.which, *tab.reset], **PRIVATE)
+    then_score(tab, tab.which.input, pick_upload, [tab.uploads, tab.which], tab.reset)
+    then_score(tab, tab.examples.select, pick_example, [tab.paths], [tab.upload, tab.uploads, tab.which, *tab.reset])
+
+    def other_frame(number: int) -> tuple[Any, ...]:
+        return number - 1, False, *cleared(prediction_html.WAIT)
+
+    def other_run(path: str) -> tuple[Any, ...]:
+        return False, *cleared(prediction_html.WAIT if path else prediction_html.HINT)
+
+    def score_anyway() -> tuple[Any, ...]:
+        return True, *cleared(prediction_html.WAIT)
+
+    then_score(tab, tab.frame.release, other_frame, [tab.frame], [tab.asked, tab.anyway, *tab.outputs])
+    then_score(tab, tab.run.input, other_run, [tab.chosen], [tab.anyway, *tab.outputs])
+    then_score(tab, tab.insist.click, score_anyway, [], [tab.anyway, *tab.outputs])
+
+
+def then_score(tab: Tab, listener: Any, choose: Callable[..., tuple[Any, ...]], own: list[Any], changed: list[Any]) -> None:
+    """On this event set `changed` to what `choose` gives for the values of `own`, then score and show the result, unless
+    something else was chosen meanwhile.
+
+    One event, which sends two answers: Gradio's page can lose an event that it asks for while the answer to a short one
+    before it closes their common stream, and would wait for ever.
+    """
+    state = [tab.chosen, tab.asked, tab.anyway]
+
+    def work(name: str | None, names: dict[str, str], count: list[int], *values: Any) -> Iterator[dict[Any, Any]]:
+        given = dict(zip(changed, choose(*values[3:]), strict=True))
+        path, number, wanted = (given.get(each, value) for each, value in zip(state, values[:3], strict=True))
+        name, now = renamed(name, names)
+        menu = {} if now == names else {tab.run: gr.Dropdown(choices=list(now), value=name), tab.known: now}
+
+        def result() -> dict[Any, Any]:
+            found = apply_result(path, score(name, path, number, anyway=wanted))
+            return dict(zip([tab.frame, *tab.outputs], found, strict=True))
+
+        yield from unless_overtaken(count, menu | given, result)
+
+    # Gradio passes the event as the parameter of this type, so each parameter has to be written out.
+    def picked(
+        name: Any, names: Any, count: Any, path: Any, number: Any, wanted: Any, paths: Any, event: gr.SelectData
+    ) -> Iterator[dict[Any, Any]]:
+        yield from work(name, names, count, path, number, wanted, paths, event)
+
+    listener(
+        picked if choose is pick_example else work,
+        [tab.run, tab.known, tab.count, *state, *own],
+        list(dict.fromkeys([tab.run, tab.known, *changed, tab.frame, *tab.outputs])),
+        trigger_mode="multiple",  # the last one counts, also while another is being scored
+        concurrency_limit=AT_ONCE,
+        concurrency_id="score",
+        **PRIVATE,
+    )
 
 
 def on_load(request: gr.Request) -> tuple[Any, ...]:
@@ -201,7 +198,7 @@ def on_load(request: gr.Request) -> tuple[Any, ...]:
 def offered() -> dict[str, str]:
     """The runs with a model by name, and what stays the same when one is renamed."""
     try:
-        return {run.name: identity_of(run.path) for run in services.runs() if services.has_model(run)}
+        return {run.name: identity_of(run.path) for run in training_runs.list_runs() if training_runs.has_model(run)}
     except LabError:
         return {}
 
@@ -226,14 +223,14 @@ def example_images(manifest: Path | None) -> tuple[list[tuple[bytes, str]], list
     if manifest is None:
         return [], []
     try:
-        rows = example_rows(services.manifest_frame(manifest)[~test_set_access.sealed(manifest)])
+        rows = example_rows(datasets.manifest_frame(manifest)[~test_set_access.sealed(manifest)])
     except LabError:
         return [], []
     items: list[tuple[bytes, str]] = []
     paths: list[str] = []
     for row in rows.itertuples():
         try:
-            jpeg = images.thumbnail(images.image_ref(str(row.path)), 240)
+            jpeg = images.thumbnail(images.image_ref(str(row.path))).picture
         except LabError:
             continue
         items.append((jpeg, str(row.label)))
@@ -251,17 +248,17 @@ def example_rows(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cleared(words: str) -> tuple[str, str, Any]:
-    """No result: `words` stand in the verdict's place."""
+    """No result: `words` are shown in the verdict's place."""
     return words, "", gr.Button(visible=False)
 
 
-def anew(words: str) -> tuple[Any, ...]:
-    """For another file: no frame asked for, no score wanted against a refusal, no choice of frames yet, and no result."""
+def reset_outputs(words: str) -> tuple[Any, ...]:
+    """For another file: no frame chosen, no score wanted against a refusal, no choice of frames yet, and no result."""
     return None, False, gr.Slider(visible=False), *cleared(words)
 
 
 def taken(files: list[str] | None, thumbnails: list[tuple[bytes, str]]) -> tuple[Any, ...]:
-    """Uploaded files, the menu to choose among several, no example chosen any more, and the first one's path; see `anew`."""
+    """The uploaded files, the menu of several, the examples with none chosen, the first path; then as `reset_outputs`."""
     used = list(files or [])[:MOST]
     names = [f"{number} of {len(used)}: {Path(file).name}" for number, file in enumerate(used, 1)]
     left = len(files or []) - len(used)
@@ -273,13 +270,13 @@ def taken(files: list[str] | None, thumbnails: list[tuple[bytes, str]]) -> tuple
         label=label,
     )
     words = prediction_html.WAIT if used else prediction_html.HINT
-    return used, menu, prediction_html.examples(thumbnails), used[0] if used else "", *anew(words)
+    return used, menu, prediction_html.examples(thumbnails), used[0] if used else "", *reset_outputs(words)
 
 
 def emptied(count: list[int]) -> tuple[Any, ...]:
     """No uploads; what is being scored is not shown any more."""
     count[0] += 1
-    return [], gr.Dropdown(visible=False), "", *anew(prediction_html.HINT)
+    return [], gr.Dropdown(visible=False), "", *reset_outputs(prediction_html.HINT)
 
 
 def unless_overtaken(count: list[int], first: dict[Any, Any], find: Callable[[], dict[Any, Any]]) -> Iterator[dict[Any, Any]]:
@@ -293,19 +290,19 @@ def unless_overtaken(count: list[int], first: dict[Any, Any], find: Callable[[],
 
 
 def pick_upload(uploads: list[str], place: int | None) -> tuple[Any, ...]:
-    """The path of the upload that was chosen; see `anew` for the rest."""
+    """The path of the upload that was chosen; see `reset_outputs` for the rest."""
     known = isinstance(place, int) and 0 <= place < len(uploads)
-    return (uploads[place] if known and place is not None else ""), *anew(prediction_html.WAIT)
+    return (uploads[place] if known and place is not None else ""), *reset_outputs(prediction_html.WAIT)
 
 
 def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
-    """The path behind the clicked example, behind the uploads that are taken away; see `anew` for the rest."""
+    """The path behind the clicked example, behind the uploads that are taken away; see `reset_outputs` for the rest."""
     index = event.index if isinstance(event.index, int) else -1
     path = paths[index] if 0 <= index < len(paths) else ""
-    return None, [], gr.Dropdown(visible=False), path, *anew(prediction_html.WAIT)
+    return None, [], gr.Dropdown(visible=False), path, *reset_outputs(prediction_html.WAIT)
 
 
-def shown(path: str, result: Result) -> tuple[Any, ...]:
+def apply_result(path: str, result: Result) -> tuple[Any, ...]:
     """The frames to choose from, the verdict, the pictures, and whether "Score anyway" is offered, as the page shows them."""
     frames, words, pixels, values, offered = result
     return (
@@ -336,8 +333,8 @@ def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: 
     if not run_name:
         return _failed("There is no trained model yet. Train one on the Train page, then open this tab again.")
     try:
-        run = services.open_run(run_name)
-        predictor = services.predictor(run)
+        run = training_runs.open_run(run_name)
+        predictor = models.predictor(run)
         sealed = _recorded(run, Path(path))
         with one_large_at_a_time():  # the prediction holds the image at full size
             prediction = predictor.predict(Path(path), frame=frame, score_anyway=anyway)
@@ -354,7 +351,7 @@ def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: 
     name = Path(path).name
     if heat is None:
         return taken, prediction_html.refused(prediction, name=name), pixels, None, True
-    verdict = prediction_html.decided(prediction, predictor.card, services.reference(run), name=name, no_map=heat.reason)
+    verdict = prediction_html.decided(prediction, predictor.card, models.reference(run), name=name, no_map=heat.reason)
     return taken, verdict, pixels, heat.values, False
 
 

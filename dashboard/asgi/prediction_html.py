@@ -1,4 +1,4 @@
-"""What the Test image tab says and shows of one image, as HTML: the decision in words, its place among known images, pictures.
+"""The result of the Test image tab for one image, as HTML: the decision in words, its place among known images, pictures.
 
 Plain HTML, so that pictures have alternative texts, no file of an image is written for the browser, and opacity changes in the
 browser alone (frontend/verdict.js).
@@ -57,8 +57,8 @@ def decided(prediction: Prediction, card: Mapping[str, Any], reference: Referenc
 
 def refused(prediction: Prediction, *, name: str = "") -> str:
     """Why there is no verdict, where it would be; then what else there is to know."""
-    said = f'<div class="error"><b>{html.escape(prediction.verdict)}</b></div>'
-    return f'<div class="verdict" role="status">{_name(name)}{said}{_notes(prediction.warnings)}</div>'
+    reason = f'<div class="error"><b>{html.escape(prediction.verdict)}</b></div>'
+    return f'<div class="verdict" role="status">{_name(name)}{reason}{_notes(prediction.warnings)}</div>'
 
 
 def failed(text: str) -> str:
@@ -139,12 +139,12 @@ def pictures(pixels: NDArray[np.uint8] | None, values: NDArray[np.float32] | Non
     height, width = pixels.shape
     factor = max(1, round(SIDE / max(height, width)))
     seen = _data(_enlarged(pixels, factor))
-    said = html.escape(name)
-    first = _figure("What the model sees", f'<img src="{seen}" alt="{said} as the model sees it, {width} × {height} pixels">')
+    title = html.escape(name)
+    first = _figure("What the model sees", f'<img src="{seen}" alt="{title} as the model sees it, {width} × {height} pixels">')
     if values is None:
         return f'<div class="pictures one">{first}</div>'
     where = html.escape(_whereabouts(values))
-    film = f'<img src="{seen}" alt="{said}; {where}"><img class="map" alt="" src="{_data(_outlined(pixels, values, factor))}">'
+    film = f'<img src="{seen}" alt="{title}; {where}"><img class="map" alt="" src="{_data(_outlined(pixels, values, factor))}">'
     controls = (
         '<div class="look"><label><input type="checkbox" name="map" checked> Heatmap</label>'
         f'<label>Opacity <input type="range" name="opacity" min="0" max="1" step="0.05" value="{OPACITY}"></label>'
@@ -219,12 +219,12 @@ def examples(items: Sequence[tuple[bytes, str]]) -> str:
         return ""
     buttons = []
     for place, (jpeg, caption) in enumerate(items):
-        said = html.escape(caption)
+        label = html.escape(caption)
         source = base64.b64encode(jpeg).decode("ascii")
         buttons.append(
             f'<button type="button" data-index="{place}" aria-pressed="false" '
-            f'aria-label="Example {place + 1}, {said}">'
-            f'<img alt="" src="data:image/jpeg;base64,{source}"><span>{said}</span></button>'
+            f'aria-label="Example {place + 1}, {label}">'
+            f'<img alt="" src="data:image/jpeg;base64,{source}"><span>{label}</span></button>'
         )
-    # The browser draws anew, and forgets which was pressed, only what differs.
+    # The browser redraws, and thereby resets which was pressed, only what differs.
     return f'<div class="examples" role="group" aria-label="Examples" data-drawn="{next(_drawn)}">{"".join(buttons)}</div>'

@@ -20,28 +20,28 @@ log = logging.getLogger(__name__)
 
 
 async def answer(request: Request) -> Response:
-    """GET tune/<token>/picture|loupe|native|wall?recipe=<JSON>: a message as `envelope` writes.
+    """GET tune/<token>/picture|loupe|native|grid?recipe=<JSON>: a message as `envelope` writes.
 
     Further: `x`, `y` the loupe's place; `part` (left,top,right,bottom in shares, and its width in screen pixels) what is
     wanted at native resolution; `seen`, `lens`, `cut` the names of what the browser shows of the picture before.
     """
-    known = previews.known(request.path_params["token"])
+    known = previews.find(request.path_params["token"])
     what = request.path_params["what"]
-    wanted = previews.Wall if what == "wall" else ImageRef
-    if not isinstance(known, wanted) or what not in ("picture", "loupe", "native", "wall"):
+    wanted = previews.ImageGrid if what == "grid" else ImageRef
+    if not isinstance(known, wanted) or what not in ("picture", "loupe", "native", "grid"):
         return _refused(404, "This image is no longer open here.")
     try:
         recipe = Recipe.model_validate_json(request.query_params.get("recipe", "{}"))
         spot = _share(request.query_params.get("x")), _share(request.query_params.get("y"))
-        seen = previews.Seen(*(request.query_params.get(name, "") for name in ("seen", "lens", "cut")))
+        seen = previews.Shown(*(request.query_params.get(name, "") for name in ("seen", "lens", "cut")))
         cut = _part(request.query_params.get("part", ""), required=what == "native")
     except ValidationError as error:
         return _refused(422, "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors()))
     except ValueError as error:
         return _refused(422, str(error))
     try:
-        if isinstance(known, previews.Wall):
-            content = await run_in_threadpool(previews.wall, known, recipe)
+        if isinstance(known, previews.ImageGrid):
+            content = await run_in_threadpool(previews.grid, known, recipe)
         elif what == "loupe":
             content = await run_in_threadpool(previews.magnified, known, recipe, spot)
         else:

@@ -23,7 +23,7 @@ from core.errors import LabError
 from dashboard.access import settings, uploads
 from dashboard.access.gradio_gate import GradioGate
 from dashboard.access.guard import Guard
-from dashboard.state.preferences import GiveBrowsersAName
+from dashboard.state.preferences import BrowserCookie
 from dashboard.ui.plotly_script import plotly_script
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def preview_route(base: str) -> Route:
     return Route(f"{base}/{PREVIEWS}/{{token}}/{{what}}", _preview)
 
 
-class LateGradio:
+class LazyGradio:
     """An ASGI app that becomes the Gradio tab when it is first asked for."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ def _build() -> FastAPI:
     import gradio as gr
     from fastapi import FastAPI
 
-    from dashboard.asgi import gradio_tab
+    from dashboard.asgi import gradio_tab, gradio_theme
 
     blocks = gradio_tab.build()
     # Set by launch() alone; without it Gradio takes any path on this machine for an uploaded file.
@@ -134,15 +134,15 @@ def _build() -> FastAPI:
         max_file_size=MAX_UPLOAD,
         show_error=True,
         enable_monitoring=False,
-        theme=gradio_tab.theme(),
-        css=gradio_tab.css(),
+        theme=gradio_theme.theme(),
+        css=gradio_theme.css(),
     )
 
 
-_tabs: list[LateGradio] = []
+_tabs: list[LazyGradio] = []
 
 
-class SaysWhereItIs:
+class BackendAddress:
     """Middleware: writes into Streamlit's page where its server is, which is where the page's scripts come from.
 
     Left alone the page asks below its own name first (/train/_stcore/health), and each of the answers, 404, stands in the
@@ -180,8 +180,8 @@ class SaysWhereItIs:
             if message.get("more_body", False):
                 return
             body = body.replace(self._HEAD, self._HEAD + self.SCRIPT, 1)
-            kept = [each for each in started["headers"] if each[0] not in (b"content-length", b"accept-ranges")]
-            await send({**started, "headers": [*kept, (b"content-length", str(len(body)).encode())]})
+            others = [each for each in started["headers"] if each[0] not in (b"content-length", b"accept-ranges")]
+            await send({**started, "headers": [*others, (b"content-length", str(len(body)).encode())]})
             await send({"type": "http.response.body", "body": body})
 
         await self._app({**scope, "headers": plain}, receive, written)
@@ -189,7 +189,7 @@ class SaysWhereItIs:
 
 def routes() -> list[BaseRoute]:
     """What the dashboard serves beside its pages."""
-    tab = LateGradio()
+    tab = LazyGradio()
     _tabs.append(tab)
     return [
         Mount(f"{base_path()}/gradio", app=tab),
@@ -209,7 +209,7 @@ def middleware() -> list[Middleware]:
     raise_file_limit()
     port = int(st.get_option("server.port") or 0)
     guard = Middleware(Guard, access=settings.current, port=port, base=base_path())
-    return [guard, Middleware(GiveBrowsersAName), Middleware(SaysWhereItIs, base=base_path())]
+    return [guard, Middleware(BrowserCookie), Middleware(BackendAddress, base=base_path())]
 
 
 def raise_file_limit() -> None:
@@ -241,8 +241,8 @@ def expire_sessions() -> int:
 
     if not runtime.exists():
         return 0
-    kept = runtime.get_instance()._session_mgr._session_storage._cache  # no public way; requirements pin the version
-    return len(kept.expire())
+    sessions = runtime.get_instance()._session_mgr._session_storage._cache  # no public way; requirements pin the version
+    return len(sessions.expire())
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A heatmap as a picture to look at: on what the model saw or on the original, with lesion boxes; the files it is saved to."""
+"""A heatmap drawn on what the model saw or on the original, with lesion boxes; the files it is saved to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from core.images.mammogram import Mammogram
     from core.predict import Prediction, Predictor
     from core.preprocessing import Prepared
-    from dashboard.state.services import Report
+    from dashboard.state.tasks import Report
 
 Picture = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -28,8 +28,8 @@ GAP = 16  # px between pictures that are saved side by side
 
 
 class Ask(NamedTuple):
-    """What of an image is asked for: `layer` "" is the usual one; `channels` is what Score-CAM tries, 0 for all; `anyway`
-    wants a score also where there is no verdict."""
+    """What to compute for an image: `layer` "" is the usual one; `channels` are tried by Score-CAM, 0 for all; `anyway`
+    asks for a score also where there is no verdict."""
 
     method: str = "auto"
     target: str = "malignant"
@@ -38,9 +38,12 @@ class Ask(NamedTuple):
     anyway: bool = False
 
 
+USUAL = Ask()
+
+
 @dataclass(frozen=True)
 class Explained:
-    """What the model says of an image, and where that comes from (Evidence where both classes were asked for); no heatmap for
+    """The model's prediction for an image, and its heatmap (Evidence where both classes were asked for); no heatmap for
     an image without a verdict that was not scored anyway."""
 
     prediction: Prediction
@@ -74,10 +77,9 @@ def explain(
     progress: Report | None = None,
     *,
     source: Path | bytes | None = None,
-    score_anyway: bool = False,
 ) -> Explained:
     """Prediction and heatmap of a prepared image, read from `source`."""
-    prediction = model.predict_prepared(prepared, mammogram, source=source, score_anyway=score_anyway)
+    prediction = model.predict_prepared(prepared, mammogram, source=source, score_anyway=ask.anyway)
     if prediction.score is None:
         return Explained(prediction, None)
     wanted: dict[str, Any] = {"method": ask.method, "layer": ask.layer or None, "channels": ask.channels, "progress": progress}
@@ -122,13 +124,13 @@ def on_original(found: Explained, original: Picture, shape: tuple[int, int], box
     return View(original, values, mapped, found.drawn.target == BOTH)
 
 
-def drawn(view: View, **look: Any) -> Picture:
-    """The view as RGB uint8, enlarged where it is small, with its boxes; `look`: opacity, colormap and outline (on or off)."""
+def drawn(view: View, **style: Any) -> Picture:
+    """The view as RGB uint8, enlarged where it is small, with its boxes; `style`: opacity, colormap and outline (on or off)."""
     from core.gradcam import render
 
-    look["outline"] = 2 if look.get("outline", True) else 0
+    style["outline"] = 2 if style.get("outline", True) else 0
     side = max(SHOWN_SIDE, *view.image.shape)
-    return render(view.image, view.values, side=side, boxes=view.boxes, signed=view.signed, **look)
+    return render(view.image, view.values, side=side, boxes=view.boxes, signed=view.signed, **style)
 
 
 def side_by_side(shown: list[Picture]) -> Picture:
@@ -145,7 +147,7 @@ def side_by_side(shown: list[Picture]) -> Picture:
 def file_name(image: str, found: Explained, *, original: bool = False, more: str = "") -> str:
     """A name for a saved overlay that every system accepts: `d0012_LCC-gradcam-malignant.png`.
 
-    It tells what was asked for, so that another layer or place does not overwrite it, and that there was no verdict.
+    It holds method, class, layer and place, so that another one does not overwrite it, and whether there was no verdict.
     """
     heat = found.drawn
     anyway = "scored-anyway" if found.prediction.scored_anyway else ""

@@ -1,8 +1,8 @@
 """The images that pages point at, decoded and prepared once: the caches between a file and what is shown of it.
 
-What a slider does not change is kept: the decoded image, its analysis, and the image turned, cut and cleaned
-(`arranged`). A moved slider pays for `enhanced` only, and everything shown of one recipe comes out of that. All of it
-together is bounded in bytes (dashboard.state.held).
+What a slider does not change stays cached: the decoded image, its analysis, and the image turned, cut and cleaned
+(`arranged`). A moved slider costs `enhanced` only, and everything shown of one recipe comes out of that. All of it
+together is bounded in bytes (dashboard.cache.image_memory).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import Recipe
 from dashboard.access.paths import require_allowed
-from dashboard.state import held
-from dashboard.state.services import stamp
+from dashboard.cache.image_memory import cached
+from dashboard.state.file_stamps import stamp
 
 if TYPE_CHECKING:
     from core.images.mammogram import Mammogram
@@ -41,7 +41,7 @@ class ImageRef:
 
     @property
     def file(self) -> str:
-        """What an error calls it: an upload's name. A path says its own, where `name` may be a row's title."""
+        """Its name in error messages: an upload's. A path has its own there, where `name` may be a row's title."""
         return self.name if isinstance(self.source, bytes) else ""
 
 
@@ -57,117 +57,106 @@ def image_ref(source: Path | str | bytes, name: str = "", frame: int | None = No
     return ImageRef(name or path.name, f"{path}:{stamp(path)}", path, frame)
 
 
+@cached(lambda recipe: recipe.voi)
 def mammogram(image: ImageRef, recipe: Recipe) -> Mammogram:
-    """The decoded image; kept as dashboard.state.held allows. Of the recipe only `voi` counts. Raises UnreadableImage."""
+    """The decoded image. Of the recipe only `voi` counts. Raises UnreadableImage."""
     from core.preprocessing import load
 
     voi = Recipe.model_validate({"voi": recipe.voi})
-    parts = (image.frame, recipe.voi)
-    return held.held("mammogram", image.key, parts, lambda: load(image.source, voi, frame=image.frame, name=image.file))
+    return load(image.source, voi, frame=image.frame, name=image.file)
 
 
+@cached(lambda recipe: (recipe.voi, recipe.polarity))
 def analysis(image: ImageRef, recipe: Recipe) -> Analysis:
     """Breast, chest wall, polarity and grey levels of an image. Of the recipe only `voi` and `polarity` count."""
     from core.preprocessing import analyse
 
-    parts = (image.frame, recipe.voi, recipe.polarity)
-    return held.held("analysis", image.key, parts, lambda: analyse(mammogram(image, recipe), recipe))
+    return analyse(mammogram(image, recipe), recipe)
 
 
+def _geometry(recipe: Recipe) -> tuple[Any, ...]:
+    """All of the recipe that decides how an image is turned, cut and cleaned."""
+    from core.preprocessing.spatial import FIELDS
+
+    return tuple(getattr(recipe, name) for name in FIELDS)
+
+
+@cached(_geometry)
 def arranged(image: ImageRef, recipe: Recipe) -> Arranged:
     """The image turned, cut and cleaned, its grey levels as read: what no slider of grey levels changes."""
     from core.preprocessing import arrange
 
-    def make() -> Arranged:
-        return arrange(mammogram(image, recipe), recipe, analysis=analysis(image, recipe))
-
-    return held.held("arranged", image.key, _geometry(image, recipe), make)
+    return arrange(mammogram(image, recipe), recipe, analysis=analysis(image, recipe))
 
 
-def _geometry(image: ImageRef, recipe: Recipe) -> tuple[Any, ...]:
-    """The image's frame and all of the recipe that decides how it is turned, cut and cleaned."""
-    from core.preprocessing.spatial import FIELDS
-
-    return image.frame, *(getattr(recipe, name) for name in FIELDS)
-
-
+@cached(lambda recipe: recipe.model_copy(update={"size": PREVIEW_SIDE}).hash)
 def enhanced(image: ImageRef, recipe: Recipe) -> Enhanced:
     """The crop under this recipe at full resolution. The recipe's size does not count."""
     from core.preprocessing import enhance
 
-    parts = (image.frame, recipe.model_copy(update={"size": PREVIEW_SIDE}).hash)
-    return held.held("enhanced", image.key, parts, lambda: enhance(arranged(image, recipe), recipe))
+    return enhance(arranged(image, recipe), recipe)
 
 
+@cached(_geometry)
 def before(image: ImageRef, recipe: Recipe) -> Before:
     """The same crop with its grey levels left alone, and what goes with it. No slider of grey levels changes it."""
     from core.preprocessing.preview import make_before
 
-    def make() -> Before:
-        return make_before(arranged(image, recipe), recipe, mammogram(image, recipe).meta)
-
-    return held.held("before", image.key, _geometry(image, recipe), make)
+    return make_before(arranged(image, recipe), recipe, mammogram(image, recipe).meta)
 
 
+@cached(lambda recipe: recipe.hash)
 def prepared(image: ImageRef, recipe: Recipe) -> Prepared:
     """What a model sees of this image: the very array of training and prediction. Raises UnreadableImage."""
     from core.preprocessing import finish
 
-    parts = (image.frame, recipe.hash)
-    return held.held("prepared", image.key, parts, lambda: finish(enhanced(image, recipe), recipe))
+    return finish(enhanced(image, recipe), recipe)
 
 
-def small(image: ImageRef, recipe: Recipe) -> Mammogram:
-    """A copy of the decoded image, at most `SMALL_SIDE` px long, kept apart from the large ones. Raises UnreadableImage."""
+def _small_copy(image: ImageRef, recipe: Recipe) -> Mammogram:
     from core.images import one_large_at_a_time
     from core.preprocessing import load
     from core.preprocessing.preview import shrunk
 
-    def make() -> Mammogram:
-        with one_large_at_a_time():
-            return shrunk(load(image.source, recipe, frame=image.frame, name=image.file), SMALL_SIDE)
-
-    return held.held("small", image.key, (image.frame, recipe.voi), make)
+    with one_large_at_a_time():
+        return shrunk(load(image.source, recipe, frame=image.frame, name=image.file), SMALL_SIDE)
 
 
+@cached(lambda recipe: recipe.voi)
+def small(image: ImageRef, recipe: Recipe) -> Mammogram:
+    """A copy of the decoded image, at most `SMALL_SIDE` px long, cached. Raises UnreadableImage."""
+    return _small_copy(image, recipe)
+
+
+@cached(_geometry)
 def small_arranged(image: ImageRef, recipe: Recipe) -> Arranged:
     """`arranged` of the small copy."""
     from core.preprocessing import arrange
 
-    return held.held("small arranged", image.key, _geometry(image, recipe), lambda: arrange(small(image, recipe), recipe))
+    return arrange(small(image, recipe), recipe)
 
 
 @dataclass(frozen=True)
-class Look:
+class Thumbnail:
     """A small picture of an image as JPEG bytes, and whether the file is stored inverted: air white."""
 
     picture: bytes
     inverted: bool
 
 
-def look(image: ImageRef, recipe: Recipe | None = None, side: int = 240) -> Look:
-    """An image as its file says it is or, with a recipe, prepared by it, at most `side` px long. Raises UnreadableImage.
+@cached(lambda recipe=None, side=240: (side, recipe.hash if recipe else ""))
+def thumbnail(image: ImageRef, recipe: Recipe | None = None, side: int = 240) -> Thumbnail:
+    """An image as it is stored or, with a recipe, prepared by it, at most `side` px long. Raises UnreadableImage.
 
-    Made from a small copy that is not kept: galleries show many.
+    Made from a small copy that is not cached: galleries show many.
     """
-    from core.images import one_large_at_a_time
-    from core.preprocessing import analyse, arrange, enhance, load
-    from core.preprocessing.preview import shrunk
+    from core.preprocessing import analyse, arrange, enhance
 
-    def make() -> Look:
-        wanted = recipe or Recipe()
-        with one_large_at_a_time():
-            copy = shrunk(load(image.source, wanted, frame=image.frame, name=image.file), SMALL_SIDE)
-        found = analyse(copy, wanted)
-        pixels: Any = copy.pixels if recipe is None else enhance(arrange(copy, recipe, analysis=found), recipe).pixels
-        return Look(preview_jpeg(pixels, side, quality=85), found.polarity.inverted)
-
-    return held.held("thumbnail", image.key, (image.frame, side, recipe.hash if recipe else ""), make)
-
-
-def thumbnail(image: ImageRef, side: int = 240) -> bytes:
-    """The image as a file says it is, as JPEG bytes no longer than `side` px. Raises UnreadableImage."""
-    return look(image, None, side).picture
+    wanted = recipe or Recipe()
+    copy = _small_copy(image, wanted)
+    found = analyse(copy, wanted)
+    pixels: Any = copy.pixels if recipe is None else enhance(arrange(copy, recipe, analysis=found), recipe).pixels
+    return Thumbnail(preview_jpeg(pixels, side, quality=85), found.polarity.inverted)
 
 
 def preview_jpeg(pixels: Any, side: int = PREVIEW_SIDE, quality: int = 88) -> bytes:

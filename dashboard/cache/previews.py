@@ -1,9 +1,9 @@
 """Live previews over HTTP: what a slider of the Preprocess page shows while it is still being dragged.
 
 Each value of a Streamlit slider costs a rerun of the page. So this page's own sliders ask for pictures at an address of
-the same origin, one request at a time, newest values first; the page hears of the values when the hand comes to rest.
-An address holds a token that cannot be guessed, made for one image (or one wall of images) when a page shows it; nothing
-is written anywhere, and browsers are told to keep nothing.
+the same origin, one request at a time, newest values first; the page is told of the values when a slider comes to rest.
+An address holds a token that cannot be guessed, made for one image (or one grid of images) when a page shows it; nothing
+is written anywhere, and browsers are asked to cache nothing.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from dashboard.cache.images import ImageRef
 
 log = logging.getLogger(__name__)
 
-WALL_SIDE = 320  # px; longer side of a picture on the wall
-KEPT = 512  # images and walls that can be asked for at a time; an upload goes with its session (dashboard.ui.uploads)
-QUIET = 0.4  # seconds without a request for the main picture before the wall goes on reading
+GRID_SIDE = 320  # px; longer side of a picture in the grid
+MOST_OPEN = 512  # images and grids that can be asked for at a time; an upload goes with its session (dashboard.ui.uploads)
+QUIET = 0.4  # seconds without a request for the main picture before the grid continues to read
 
 
 @dataclass
-class Wall:
-    """Images that are shown together; `failed` says which could not be read, by index, and why."""
+class ImageGrid:
+    """Images that are shown together; `failed`: index -> why it could not be read."""
 
     refs: tuple[ImageRef, ...]
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -51,11 +51,11 @@ class Wall:
 
 _secret = secrets.token_bytes(32)
 _lock = threading.Lock()
-_known: OrderedDict[str, ImageRef | Wall] = OrderedDict()
+_known: OrderedDict[str, ImageRef | ImageGrid] = OrderedDict()
 
 
 class _Sliders:
-    """Whether somebody moves a slider: everything else waits for that."""
+    """Whether somebody moves a slider: everything else waits until it rests."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -80,7 +80,7 @@ class _Sliders:
 sliders = _Sliders()
 
 
-def known(token: str) -> ImageRef | Wall | None:
+def find(token: str) -> ImageRef | ImageGrid | None:
     """What this token was made for; None where that is no longer open here."""
     with _lock:
         found = _known.get(token)
@@ -91,12 +91,12 @@ def known(token: str) -> ImageRef | Wall | None:
 
 def open_image(image: ImageRef) -> str:
     """The token under which this image can be asked for; the same each time while the server lives."""
-    return _keep(_token(image), lambda: image)
+    return _store(_token(image), lambda: image)
 
 
-def open_wall(refs: Sequence[ImageRef]) -> str:
-    """The token of these images as a wall."""
-    return _keep(_token(*refs), lambda: Wall(tuple(refs)))
+def open_grid(refs: Sequence[ImageRef]) -> str:
+    """The token of these images as a grid."""
+    return _store(_token(*refs), lambda: ImageGrid(tuple(refs)))
 
 
 def close(key: str) -> None:
@@ -111,12 +111,12 @@ def _token(*refs: ImageRef) -> str:
     return hmac.new(_secret, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _keep(token: str, make: Callable[[], ImageRef | Wall]) -> str:
+def _store(token: str, make: Callable[[], ImageRef | ImageGrid]) -> str:
     with _lock:
         if token not in _known:
             _known[token] = make()
         _known.move_to_end(token)
-        while len(_known) > KEPT:
+        while len(_known) > MOST_OPEN:
             _known.popitem(last=False)
     return token
 
@@ -125,8 +125,8 @@ def _keep(token: str, make: Callable[[], ImageRef | Wall]) -> str:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What of the picture before the browser shows already, by name: the picture, the loupe, the part at native resolution."""
+class Shown:
+    """Names of what the browser shows already of the picture before: picture, loupe, part at native resolution."""
 
     picture: str = ""
     lens: str = ""
@@ -134,7 +134,7 @@ class Seen:
 
 
 def picture(
-    image: ImageRef, recipe: Recipe, spot: tuple[float, float], seen: Seen | None = None, cut: Cut | None = None
+    image: ImageRef, recipe: Recipe, spot: tuple[float, float], seen: Shown | None = None, cut: Cut | None = None
 ) -> bytes:
     """All that follows the sliders, as one message: the picture after and before, the loupe before and after at `spot`
     (shares of width and height), the part `cut` after and before where one is asked for, numbers and histograms.
@@ -148,7 +148,7 @@ def picture(
 
     started = time.perf_counter()
     before, after = images.before(image, recipe), images.enhanced(image, recipe)
-    seen = seen or Seen()
+    seen = seen or Shown()
     geometry = geometry_of(image, recipe)
     lens_at = _lens(geometry, after.pixels.shape, spot)
     cut_header, cut_blobs = _cut(geometry, before.pixels, after.pixels, cut, seen.cut) if cut else ({}, [])
@@ -205,7 +205,7 @@ def native(image: ImageRef, recipe: Recipe, cut: Cut, seen: str = "") -> bytes:
 def _cut(
     geometry: str, before: NDArray[np.uint16], after: NDArray[np.uint16], cut: Cut, seen: str
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """What is said of a part, its edges in shares of the picture, and the part after and before as JPEG."""
+    """The header of a part (its edges in shares of the picture), and the part after and before as JPEG."""
     from core.images.encode import encode_jpeg
 
     x0, y0, x1, y1 = cut.box(after.shape)
@@ -235,22 +235,22 @@ def pixel_at(shape: tuple[int, ...], spot: tuple[float, float]) -> tuple[int, in
     return min(shape[1] - 1, int(spot[0] * shape[1])), min(shape[0] - 1, int(spot[1] * shape[0]))
 
 
-# ---------------------------------------------------------------- the wall
+# ---------------------------------------------------------------- the grid
 
 
-def wall(found: Wall, recipe: Recipe) -> bytes:
-    """The images of the wall under this recipe, on copies of `images.SMALL_SIDE` px: those that are read by now."""
+def grid(found: ImageGrid, recipe: Recipe) -> bytes:
+    """The images of the grid under this recipe, on copies of `images.SMALL_SIDE` px: those that are read by now."""
     from core.images.encode import encode_jpeg
     from core.preprocessing import enhance
 
-    _read_on(found, recipe)
+    _read_missing(found, recipe)
     blobs: list[bytes] = []
     states: list[str] = []
     for index, ref in enumerate(found.refs):
         if (index, recipe.voi) in found.ready:
             sliders.wait(0)
             after = enhance(images.small_arranged(ref, recipe), recipe)
-            blobs.append(encode_jpeg(fit(after.pixels, WALL_SIDE), quality=85))
+            blobs.append(encode_jpeg(fit(after.pixels, GRID_SIDE), quality=85))
             states.append("")
         else:
             blobs.append(b"")
@@ -258,7 +258,7 @@ def wall(found: Wall, recipe: Recipe) -> bytes:
     return envelope({"recipe": recipe.hash, "states": states, "waiting": states.count("reading")}, blobs)
 
 
-def _read_on(found: Wall, recipe: Recipe) -> None:
+def _read_missing(found: ImageGrid, recipe: Recipe) -> None:
     """Start reading what is missing in the background, unless somebody is at it."""
     with found.lock:
         missing = [
@@ -280,12 +280,12 @@ def _read_on(found: Wall, recipe: Recipe) -> None:
                 except LabError as error:
                     found.failed[index, recipe.voi] = str(error)
                 except Exception:
-                    log.exception("an image of the wall could not be read")
+                    log.exception("an image of the grid could not be read")
                     found.failed[index, recipe.voi] = "Something unexpected went wrong: the server's log has the details."
         finally:
             found.reading = False
 
-    threading.Thread(target=read, name="wall", daemon=True).start()
+    threading.Thread(target=read, name="grid", daemon=True).start()
 
 
 def _finite(value: float) -> float | None:

@@ -1,6 +1,7 @@
-"""Following a training through its folder: what is new since the last look, and the figures it makes.
+"""Monitoring a training through its folder: its events so far, and the charts made of them.
 
-One `Watch` a run, shared by all sessions (results.watch): a line of events.jsonl is read once, however many tabs look.
+One `RunMonitor` per run, shared by all sessions (results.monitor): a line of events.jsonl is read once, however many tabs
+show it.
 """
 
 from __future__ import annotations
@@ -30,52 +31,47 @@ AT_WORK = ("running", "paused")
 VALIDATION = 0.1  # of an epoch's part of the bar: it takes less time than training, and is not done before
 
 
-class Watch:
-    """What a run's events say so far: its curves, the last event of each type, warnings. Safe for several threads."""
+class RunMonitor:
+    """A run's curves so far, its last event of each type, its warnings. Safe for several threads."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self._reader = run.event_reader()
-        self._lock = threading.Lock()
-        self._forget()
+        self.lock = threading.Lock()  # while it is held, `history` does not change
+        self._clear()
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.history = History()
         self.last: dict[str, Event] = {}
         self._warnings: dict[str, str] = {}
         self.excluded = 0
         self.count = 0
-        self._figures: dict[tuple[str, int, Span], tuple[int, Any]] = {}
+        self._charts: dict[tuple[str, int, Span], tuple[int, Any]] = {}
 
     @property
     def warnings(self) -> list[str]:
-        """What the training warned of, the newest last; of the same thing only the last time."""
+        """The training's warnings, the newest last; of each kind only the last one."""
         return [message for message in list(self._warnings.values()) if message]
-
-    @property
-    def held(self) -> threading.Lock:
-        """While it is held (`with watch.held:`) no session takes further events in: `history` stands still."""
-        return self._lock
 
     def refresh(self) -> None:
         """Read what the run has written since the last call."""
-        with self._lock:
+        with self.lock:
             new = self._reader.read()
             if self._reader.restarted:
-                self._forget()
+                self._clear()
             for event in new:
-                self._take(event)
+                self._add(event)
 
-    def _take(self, event: Event) -> None:
+    def _add(self, event: Event) -> None:
         if not is_complete(event):
             return
         kind = str(event.get("type", ""))
         if kind == "warning":
             message = str(event.get("message", ""))
-            if "epoch" in self.last and event.get("about"):  # it was so then, and may have changed
+            if "epoch" in self.last and event.get("about"):  # it may have changed since
                 message = f"After epoch {self.last['epoch']['epoch']}. {message}"
             about = str(event.get("about") or message)
-            self._warnings.pop(about, None)  # the newest of a kind stands for it, and last
+            self._warnings.pop(about, None)  # only the newest of a kind, at the end
             self._warnings[about] = message
         elif kind == "excluded":
             self.excluded += 1
@@ -85,24 +81,24 @@ class Watch:
 
     def loss(self, height: int, span: Span = "trained") -> Any:
         """The loss curves, made again only when there are new events."""
-        return self._figure("loss", height, span, lambda: loss_figure(self.history, span=span, height=height))
+        return self._chart("loss", height, span, lambda: loss_figure(self.history, span=span, height=height))
 
     def metric(self, monitor: str, height: int, span: Span = "trained") -> Any:
-        """The monitored figure by epoch (ROC AUC where the loss is monitored)."""
+        """The monitored metric by epoch (ROC AUC where the loss is monitored)."""
         name = monitored(monitor)
-        return self._figure(name, height, span, lambda: metric_figure(self.history, [name], span=span, height=height))
+        return self._chart(name, height, span, lambda: metric_figure(self.history, [name], span=span, height=height))
 
     def rate(self, height: int, span: Span = "trained") -> Any:
         """The learning rate by step."""
-        return self._figure("rate", height, span, lambda: rate_figure(self.history, span=span, height=height))
+        return self._chart("rate", height, span, lambda: rate_figure(self.history, span=span, height=height))
 
-    def _figure(self, name: str, height: int, span: Span, make: Callable[[], Any]) -> Any:
-        with self._lock:
-            seen, figure = self._figures.get((name, height, span), (-1, None))
+    def _chart(self, name: str, height: int, span: Span, make: Callable[[], Any]) -> Any:
+        with self.lock:
+            seen, chart = self._charts.get((name, height, span), (-1, None))
             if seen != self.count:
-                figure = make()
-                self._figures[name, height, span] = (self.count, figure)
-            return type(figure)(figure)  # a copy: pages style what they show
+                chart = make()
+                self._charts[name, height, span] = (self.count, chart)
+            return type(chart)(chart)  # a copy: pages style what they show
 
     @property
     def train_loss(self) -> float | None:
@@ -113,8 +109,8 @@ class Watch:
                 return float(value)
         return None
 
-    def figure_of_epoch(self, monitor: str, epoch: int | None = None) -> float | None:
-        """The monitored validation figure of an epoch; without one, of the last."""
+    def metric_of_epoch(self, monitor: str, epoch: int | None = None) -> float | None:
+        """The monitored validation metric of an epoch; without one, of the last."""
         event = self.last.get("epoch", {}) if epoch is None else self.history.epochs.get(epoch, {})
         value = (event.get("val") or {}).get(monitored(monitor))
         return None if value is None else float(value)
@@ -126,7 +122,7 @@ class Watch:
 
 
 def monitored(monitor: str) -> str:
-    """The figure to show for what is monitored: ROC AUC where that is the loss, which has a chart of its own."""
+    """The metric to show for what is monitored: ROC AUC where that is the loss, which has a chart of its own."""
     return "auc" if monitor in ("", "loss") else monitor
 
 
@@ -155,12 +151,12 @@ def phase(status: Status, last: dict[str, Event]) -> str:
 
 
 def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
-    """(share done in [0, 1], the line that says so) of a run that is at work."""
+    """(share done in [0, 1], the same in words) of a run that is at work."""
     from core.wording import duration
 
     if status.waiting:
         return 0.0, status.reason or "Starting"
-    if status.state not in AT_WORK:  # its folder says so already, while the thread is still closing its files
+    if status.state not in AT_WORK:  # by its folder it has ended, while the thread is still closing its files
         return 1.0, "Finishing"
     step, prepare = last.get("step"), last.get("prepare")
     if prepare is not None and int(prepare.get("total") or 0) > 0 and (step is None or prepare["seq"] > step["seq"]):

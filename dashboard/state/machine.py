@@ -1,4 +1,4 @@
-"""The machine in words, and the loading of heavy libraries after the first page has been sent."""
+"""A description of the device, and the loading of heavy libraries after the first page has been sent."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
+from core.errors import LabError
+from core.wording import counted
+from dashboard.state import settings
 from dashboard.state.tasks import Report, once, start_task, task
 
 
-def device_label(wanted: str = "auto") -> str:
+def device_label() -> str:
     """The device that work runs on. Asks torch only once the warm-up has imported it: a page never waits for that."""
+    try:
+        wanted = settings.current().training.device
+    except LabError:
+        wanted = "auto"
     cores = os.cpu_count() or 1
-    processor = f"CPU, {cores} core{'s' if cores != 1 else ''}"
+    processor = f"CPU, {counted(cores, 'core')}"
     torch = sys.modules.get("torch")
     if wanted == "cpu" or torch is None or not is_warm():
         return processor

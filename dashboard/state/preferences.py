@@ -1,10 +1,10 @@
-"""What a user chose, kept for that user's browser: in the session, and in a file of that browser's own.
+"""What a user chose, stored for that user's browser: in the session, and in a file of that browser.
 
     .mammolab/browsers/<hash>.json   what one browser chose: it is there after a page change, a reload and a restart
     .mammolab/workspace.json         the lab's: named presets, what imports left out, and the data set and run with which
                                      a new browser begins
 
-Which browser it is says a random cookie (see `GiveBrowsersAName`); without cookies a choice lasts as long as the session.
+A random cookie identifies the browser (see `BrowserCookie`); without cookies a choice lasts as long as the session.
 Nothing that one browser chose is seen by another one, but for the defaults with which a new one begins.
 """
 
@@ -25,6 +25,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.files.atomic import replacing
 from core.files.untrusted import LARGE, SMALL, read_json
+from dashboard.state.settings import workspace
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 DEFAULTS = ("manifest", "run")  # of the lab: with these a new browser begins
 SESSION = ("runs:selected",)  # for as long as a session lasts: a new one begins without
 LAB = ("preprocess:presets", "left_out:")  # the lab's own: one for everybody, by the beginning of the key
-BROWSERS = 300  # files of browsers that are kept: those that chose something last
+BROWSERS = 300  # files of browsers at most: those that chose something last
 _FOLDER = Path(".mammolab")
 _STATE_FILE = _FOLDER / "workspace.json"
 _LASTS = 400 * 24 * 3600  # seconds that a cookie lives; browsers cut it there
@@ -44,12 +45,7 @@ _BEGUN = "begun"  # in a browser's file: it has its own data set and run, or non
 _lock = threading.RLock()
 
 
-def workspace() -> Path:
-    """The folder the server was started in: config.yaml, data/ and checkpoints/ are relative to it."""
-    return Path.cwd()
-
-
-def recall(key: str, default: Any = None) -> Any:
+def get(key: str, default: Any = None) -> Any:
     """What the user chose under `key`: in this session, else in this browser, else the lab's default, else `default`.
 
     Outside a page (a thread) there is no browser, and only what is the lab's is known.
@@ -79,7 +75,7 @@ def _fitting(value: Any, default: Any) -> Any:
     return value if isinstance(value, expected) else default
 
 
-def remember(key: str, value: Any) -> None:
+def set(key: str, value: Any) -> None:
     """Keep a choice (JSON values only) for this session and the next ones of this browser. None forgets it."""
     if not _is_lab(key):
         slot = f"chosen:{key}"
@@ -93,11 +89,11 @@ def remember(key: str, value: Any) -> None:
         _put(_STATE_FILE, key, value)
 
 
-def keep_preset(key: str, name: str, value: Any) -> None:
+def set_entry(key: str, name: str, value: Any) -> None:
     """Set one entry of a dictionary that is the lab's (None removes it), whatever others do to its other entries."""
     with _lock:
-        entries = {**dict(recall(key, {})), name: value}
-        remember(key, {each: kept for each, kept in entries.items() if kept is not None} or None)
+        entries = {**dict(get(key, {})), name: value}
+        set(key, {each: entry for each, entry in entries.items() if entry is not None} or None)
 
 
 def _is_lab(key: str) -> bool:
@@ -112,11 +108,11 @@ def _in_session() -> bool:
 
 
 def cookie_name() -> str:
-    """The cookie that tells browsers apart; cookies do not know ports, so each dashboard of a host has its own."""
+    """The cookie that identifies a browser; cookies do not know ports, so each dashboard of a host has its own."""
     return f"mammolab_browser_{int(st.get_option('server.port') or 0)}"
 
 
-class GiveBrowsersAName:
+class BrowserCookie:
     """Middleware: a browser that opens a page without our cookie gets one, with a random value and nothing in it."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -205,13 +201,13 @@ def _put(file: Path, key: str, value: Any) -> None:
     with _lock:
         state = _read(file)
         if file == _STATE_FILE:
-            state = {each: kept for each, kept in state.items() if each in DEFAULTS or _is_lab(each)}
+            state = {each: stored for each, stored in state.items() if each in DEFAULTS or _is_lab(each)}
         if state.get(key) == value:
             return
         state[key] = value
-        content = json.dumps({each: kept for each, kept in state.items() if kept is not None}, indent=1).encode("utf-8")
+        content = json.dumps({each: stored for each, stored in state.items() if stored is not None}, indent=1).encode("utf-8")
         if len(content) > _limit(file):
-            log.warning("%s would have %d bytes: %s is kept for this session only", path, len(content), key)
+            log.warning("%s would have %d bytes: %s is stored for this session only", path, len(content), key)
             return
         try:
             if not path.parent.is_dir():
@@ -221,7 +217,7 @@ def _put(file: Path, key: str, value: Any) -> None:
             with replacing(path) as stream:
                 stream.write(content)
         except OSError as error:  # a read-only workspace: the session still knows
-            log.warning("cannot keep choices in %s: %s", path, error)
+            log.warning("cannot store choices in %s: %s", path, error)
 
 
 def _make_room(folder: Path) -> None:

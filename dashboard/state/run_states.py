@@ -1,4 +1,4 @@
-"""What a run is doing, in the words and colours that every page uses. Imports nothing heavy: the sidebar shows it first."""
+"""Titles and colours of a run's states, the same on every page. Imports nothing heavy: the sidebar shows it first."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def state_of(status: Status, run: Run) -> tuple[str, str]:
     return STATES["waiting" if status.waiting else status.state]
 
 
-def in_a_line(status: Status, run: Run) -> str:
+def state_line(status: Status, run: Run) -> str:
     """The state, with what a waiting run waits for: "waiting for b0 on cpu"."""
     words = state_of(status, run)[0]
     if words == STATES["waiting"][0] and status.reason.startswith("Waits for "):

@@ -1,4 +1,4 @@
-"""Work that outlives a page: background tasks and training jobs, kept where no rerun can lose them.
+"""Work that outlives a page: background tasks and training jobs, stored where no rerun can lose them.
 
 A module-level registry is lost when a watched file is edited, `st.cache_resource` when caches are cleared.
 A module object without a file, put in `sys.modules`, survives both. It dies with the server; what must outlive
@@ -59,7 +59,7 @@ class Task:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated seconds to the end, or None while it cannot be told."""
+        """Estimated seconds to the end, or None while it is not known."""
         if not self.running or not self.total or self.done < 2:
             return None
         return self.seconds / self.done * (self.total - self.done)

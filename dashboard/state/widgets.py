@@ -1,6 +1,6 @@
-"""Widgets whose value is kept across pages, reloads and restarts. `key` names the choice in the workspace.
+"""Widgets whose value is stored across pages, reloads and restarts. `key` names the choice in the workspace.
 
-The widget always shows what is kept, whoever changed it; what the user picks is kept before the page runs again.
+The widget always shows the stored value, whoever changed it; what the user picks is stored before the page runs again.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.state import services
+from dashboard.state import preferences
 
 
 def _sync(key: str, value: Any) -> dict[str, Any]:
     """Set the widget to `value`, and give the arguments that keep what the user makes of it."""
     widget = f"{key}:widget"
     st.session_state[widget] = value
-    return {"key": widget, "on_change": lambda: services.remember(key, st.session_state[widget])}
+    return {"key": widget, "on_change": lambda: preferences.set(key, st.session_state[widget])}
 
 
 def _valid(key: str, options: Sequence[str], default: str | None) -> str:
-    value = services.recall(key)
+    value = preferences.get(key)
     if value in options:
         return str(value)
     return default if default is not None else options[0]
@@ -69,23 +69,23 @@ def select(
 
 
 def slider(label: str, low: float, high: float, step: float, key: str, *, default: float, format: str | None = None) -> float:
-    """A slider; a kept value outside its range moves to the nearest end."""
-    value = services.recall(key, default)
+    """A slider; a stored value outside its range moves to the nearest end."""
+    value = preferences.get(key, default)
     value = min(max(float(value), low), high) if isinstance(value, int | float) else default
     st.slider(label, low, high, step=step, format=format, **_sync(key, value))
     return value
 
 
 def toggle(label: str, key: str, *, default: bool, help: str | None = None, disabled: bool = False) -> bool:
-    """A switch; while disabled it shows off and gives False, and what was kept stays."""
-    value = bool(services.recall(key, default)) and not disabled
+    """A switch; while disabled it shows off and gives False, and the stored value stays."""
+    value = bool(preferences.get(key, default)) and not disabled
     st.toggle(label, help=help, disabled=disabled, **_sync(key, value))
     return value
 
 
 def text(label: str, key: str, *, placeholder: str = "", help: str | None = None, hide_label: bool = False) -> str:
     """A line of text."""
-    value = str(services.recall(key, ""))
+    value = str(preferences.get(key, ""))
     visibility: Any = "collapsed" if hide_label else "visible"
     st.text_input(label, placeholder=placeholder, help=help, label_visibility=visibility, **_sync(key, value))
     return value
@@ -93,15 +93,15 @@ def text(label: str, key: str, *, placeholder: str = "", help: str | None = None
 
 def optional(label: str, options: Sequence[str], key: str) -> str | None:
     """A row of buttons of which one is on, or none; its label is for screen readers only."""
-    value = services.recall(key)
+    value = preferences.get(key)
     value = value if value in options else None
     st.segmented_control(label, options, label_visibility="collapsed", **_sync(key, value))
     return value
 
 
 def whole(label: str, low: int, high: int, key: str, *, default: int, hide_label: bool = False) -> int:
-    """A whole number; a kept value outside its range moves to the nearest end."""
-    value = services.recall(key, default)
+    """A whole number; a stored value outside its range moves to the nearest end."""
+    value = preferences.get(key, default)
     value = min(max(value, low), high) if isinstance(value, int) else default
     visibility: Any = "collapsed" if hide_label else "visible"
     st.number_input(label, low, high, step=1, label_visibility=visibility, **_sync(key, value))
@@ -109,7 +109,7 @@ def whole(label: str, low: int, high: int, key: str, *, default: int, hide_label
 
 
 def pills(label: str, options: Sequence[str], key: str, *, help: str | None = None) -> list[str]:
-    """Any number of a few options; what was kept and is no longer offered counts as not chosen, and comes back with it."""
-    value = [each for each in services.recall(key, []) if each in options]
+    """Any number of a few options; a stored one that is no longer offered counts as not chosen."""
+    value = [each for each in preferences.get(key, []) if each in options]
     st.pills(label, options, selection_mode="multi", help=help, **_sync(key, value))
     return value

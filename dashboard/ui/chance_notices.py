@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.wording import plain
-from dashboard.state import services
+from dashboard.state import models
 
 if TYPE_CHECKING:
     from core.predict import Prediction
@@ -24,12 +24,12 @@ def wants_score_anyway(page: str, images: Sequence[str]) -> bool:
 def no_verdict(prediction: Prediction, page: str, image: str, *, about: str = "") -> None:
     """Why the model does not judge an image, with a button for its score; of one that was scored anyway, that it was."""
     slot = f"{page}:score_anyway"
-    said = f"{about}{plain(prediction.verdict)}"
+    reason = f"{about}{plain(prediction.verdict)}"
     if prediction.scored_anyway:
-        st.warning(f"{said} The score was asked for anyway: it is no result.", icon=":material/block:")
+        st.warning(f"{reason} The score was requested anyway: it is not a result.", icon=":material/block:")
         return
     words, button = st.columns([4, 1], vertical_alignment="center")
-    words.error(said, icon=":material/block:")
+    words.error(reason, icon=":material/block:")
 
     def ask() -> None:
         st.session_state[slot] = (*st.session_state.get(slot, ()), image)
@@ -39,7 +39,7 @@ def no_verdict(prediction: Prediction, page: str, image: str, *, about: str = ""
 
 def chance_notice(run: Run) -> str:
     """Warn that a run's model has not shown on validation to be better than chance; returns the reason, "" for none."""
-    reason = services.chance(run)
+    reason = models.chance(run)
     if reason:
         from core.metrics.chance import warning_of
 
@@ -49,11 +49,11 @@ def chance_notice(run: Run) -> str:
 
 def placed(run: Run, prediction: Prediction) -> str:
     """Where the score lies among those of validation images, and the calibrated probability, in sentences; "" for neither."""
-    reference = services.reference(run)
-    said = [] if reference is None or prediction.score is None else [reference.words(prediction.score)]
+    reference = models.reference(run)
+    sentences = [] if reference is None or prediction.score is None else [reference.words(prediction.score)]
     if prediction.calibrated is not None:
-        said.append(f"Probability of malignancy, calibrated on validation: {prediction.calibrated:.3f}.")
-    return " ".join(said)
+        sentences.append(f"Probability of malignancy, calibrated on validation: {prediction.calibrated:.3f}.")
+    return " ".join(sentences)
 
 
 def decided(prediction: Prediction, about: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Pieces that several pages show: page frame, errors, empty states, pickers, figures, cards. Images: image_components.py.
+"""Pieces that several pages show: page frame, errors, empty states, pickers, charts, cards. Images: image_components.py.
 
 A page is `with components.page("Title", "What it is for"): ...`; the body of a fragment is decorated or wrapped with
 `components.errors_shown()`, because a fragment's own rerun does not pass through the page.
@@ -21,8 +21,8 @@ from core.wording import duration
 from core.wording import plain as plain
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
-from dashboard.state import services
-from dashboard.state.services import Task
+from dashboard.state import datasets, preferences, settings, tasks, training_runs, widgets
+from dashboard.state.tasks import Task
 from dashboard.ui import test_set_access, uploads
 from dashboard.ui.image_components import component
 from dashboard.ui.plotly_script import plotly_script
@@ -30,6 +30,7 @@ from dashboard.ui.plotly_script import plotly_script
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from core.images.mammogram import ImageMeta
     from core.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def errors_shown() -> Iterator[None]:
     except RunGone as error:
         st.toast(str(error), icon=":material/drive_file_rename_outline:")
         st.warning(plain(str(error)), icon=":material/drive_file_rename_outline:")
-        if st.button("Show what is there", key="run_gone", icon=":material/refresh:"):
+        if st.button("Reload the page", key="run_gone", icon=":material/refresh:"):
             st.rerun()
     except LabError as error:
         show_error(error)
@@ -86,21 +87,21 @@ def errors_shown() -> Iterator[None]:
 
 
 class RunGone(LabError):
-    """The run that a page shows was renamed or deleted meanwhile, elsewhere."""
+    """The run that a page shows has been renamed or deleted elsewhere."""
 
 
-def require_there(run: Run) -> None:
-    """For a part of a page that is drawn again by itself: go on only while the run that it was drawn for is there.
+def require_existing(run: Run) -> None:
+    """For a part of a page that is drawn again by itself: check that the run it was drawn for is still there.
 
     Raises:
         RunGone: it was renamed or deleted; the message says which.
     """
-    if words := services.gone(run):
+    if words := training_runs.why_missing(run):
         raise RunGone(words)
 
 
 def show_error(error: BaseException | str) -> None:
-    """A LabError or a text as it is; another exception with a line that says it is our fault, details folded."""
+    """A LabError or a text as it is; another exception with a line that it is an error of the dashboard, details folded."""
     if isinstance(error, str | LabError):
         st.error(plain(str(error)), icon=":material/error:")
         return
@@ -112,13 +113,20 @@ def show_error(error: BaseException | str) -> None:
 
 
 def research_notice() -> None:
-    """The notice that stands at the end of every page."""
+    """The notice at the end of every page."""
     st.caption(f":material/science: {RESEARCH_ONLY}")
 
 
 def synthetic_notice() -> None:
     """Shown wherever images of the demo set, or a model trained on them, are shown."""
     st.badge("Synthetic demo images: not real mammograms", icon=":material/info:", color="orange")
+
+
+def synthetic_image_notice(key: str, meta: ImageMeta) -> None:
+    """`synthetic_notice` for an image of the picker of this `key`, where its file or its data set is marked so."""
+    from_data_set = preferences.get(f"{key}:source", "Data set") == "Data set"
+    if meta.synthetic or (from_data_set and datasets.current_is_synthetic()):
+        synthetic_notice()
 
 
 def empty_state(
@@ -134,15 +142,15 @@ def empty_state(
         st.space("small")
 
 
-def metric_cards(items: Sequence[Metric], *, columns: int | None = None) -> None:
-    """A row of figures in equal cards."""
-    for column, item in zip(st.columns(columns or len(items)), items, strict=False):
+def metric_cards(items: Sequence[Metric]) -> None:
+    """A row of metrics in equal cards."""
+    for column, item in zip(st.columns(len(items)), items, strict=True):
         column.metric(item.label, item.value, help=item.help or None, border=True, delta_description=item.detail or None)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One card. `value` is written already (units, at most three decimals); `detail` is a small line: the interval."""
+    """One card. `value` is text (with its unit, at most three decimals); `detail` is a small line: the interval."""
 
     label: str
     value: str
@@ -163,7 +171,7 @@ def task_progress(task: Task) -> None:
 
 @st.fragment(run_every=0.5)
 def _demo_progress() -> None:
-    task = services.task("demo")
+    task = tasks.task("demo")
     if task is not None and task.running:
         task_progress(task)
     else:
@@ -172,20 +180,20 @@ def _demo_progress() -> None:
 
 def demo_button(*, primary: bool, label: str = "Write the demo set") -> None:
     """The button that writes the demo set; while it is written its progress, afterwards the outcome. Made current when done."""
-    task = services.task("demo")
+    task = tasks.task("demo")
     if task is not None and task.running:
         _demo_progress()
         return
     if task is not None and task.state == "failed":
         show_error(task.error)
     if st.button(label, type="primary" if primary else "secondary", icon=":material/auto_awesome:", key="write_demo"):
-        services.forget_task("demo")
-        services.start_demo()
+        tasks.forget_task("demo")
+        datasets.start_demo()
         st.rerun()
 
 
-def figure(
-    chart: go.Figure,
+def chart(
+    figure: go.Figure,
     key: str,
     *,
     height: int | None = None,
@@ -195,26 +203,26 @@ def figure(
 ) -> None:
     """A Plotly figure across its column, in the theme's colours, updated in place when it changes.
 
-    With a `subject` (what the figure is about: a run's name) what was zoomed to stays for that subject, also when the
-    page around the figure is built anew; a double click forgets it.
+    With a `subject` (what the chart is about: a run's name) what was zoomed to stays for that subject, also when the
+    page around it is built again; a double click resets it.
 
     `follow` is what changes with a slider (views/evaluate/threshold_slider.py), a value for each of its steps, so that the
     browser needs nobody: {"dial": name, "traces": {index: {attribute: [values]}}, "layout": {"shapes.0.x0": [values]}}.
 
     Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a figure with
-    one more point is built anew, which flickers and loses the zoom.
+    one more point is built again, which flickers and loses the zoom.
     """
     from core.plots.words import in_words
 
     if height is not None:
-        chart.update_layout(height=height)
+        figure.update_layout(height=height)
     axis = {"tickfont_size": 14, "title_font_size": 14, "gridcolor": _GRID, "linecolor": _GRID, "zerolinecolor": _GRID}
-    chart.update_xaxes(axis)
-    chart.update_yaxes(axis)
-    chart.update_layout(legend_font_size=14, hoverlabel_font_size=14)
-    shown = int(chart.layout.height or 380)
-    data: dict[str, Any] = {"figure": chart.to_json(), "height": shown, "script": plotly_script()}
-    data["alt"] = in_words(chart, alt)
+    figure.update_xaxes(axis)
+    figure.update_yaxes(axis)
+    figure.update_layout(legend_font_size=14, hoverlabel_font_size=14)
+    shown = int(figure.layout.height or 380)
+    data: dict[str, Any] = {"figure": figure.to_json(), "height": shown, "script": plotly_script()}
+    data["alt"] = in_words(figure, alt)
     data["zoom"] = f"{key}:{subject}" if subject else ""
     data["follow"] = follow
     _plot(data=data, key=key, height=shown)
@@ -224,87 +232,74 @@ def figure(
 
 
 def run_picker(*, with_model: bool = False, label: str = "Run", key: str = "run_picker") -> Run | None:
-    """Choose a run (kept on every page); None, and an empty state with the way out, when there is none to choose."""
-    found = {run.name: run for run in services.runs() if services.has_model(run) or not with_model}
+    """Choose a run (the same on every page); None, and an empty state with the way out, when there is none to choose."""
+    found = {run.name: run for run in training_runs.list_runs() if training_runs.has_model(run) or not with_model}
     if not found:
-        text = "Train a model first; its run then appears here." if with_model else "Nothing has been trained yet."
         empty_state(
             "No trained model yet" if with_model else "No run yet",
-            text,
+            "Train a model first; its run then appears here." if with_model else "Nothing has been trained yet.",
             icon=":material/model_training:",
             page="train",
             action="Train",
         )
         return None
-    current = services.current_run(with_model=with_model)
-    names = list(found)
-    name = current.name if current and current.name in found else names[0]
-    _picker(label, names, name, key, str, services.set_current_run)
+    current = training_runs.current_run(with_model=with_model)
+    name = current.name if current and current.name in found else next(iter(found))
+    _picker(label, list(found), name, key, str, training_runs.set_current_run)
     return found[name]
 
 
-def manifest_picker(*, label: str = "Data set", key: str = "manifest_picker") -> Path | None:
-    """Choose among the manifests found (kept on every page); None, and an empty state, when there is none."""
-    found = services.find_manifests()
+def manifest_picker(*, key: str = "manifest_picker") -> Path | None:
+    """Choose among the manifests found (the same on every page); None, and an empty state, when there is none."""
+    found = datasets.find_manifests()
     if not found:
         empty_state(
             "No data yet", "Write the demo set or import your images.", icon=":material/database:", page="data", action="Data"
         )
         return None
-    current = services.current_manifest()
+    current = datasets.current_manifest()
     choice = current if current in found else found[0]
-    _picker(label, found, choice, key, services.display_path, services.set_current_manifest)
+    _picker("Data set", found, choice, key, settings.display_path, datasets.set_current_manifest)
     return choice
 
 
-def image_picker(*, key: str, allow_upload: bool = True, label: str = "Image") -> ImageRef | None:
-    """Choose an image: of the current manifest, an uploaded file, or a path on this machine. None until there is one.
+def image_picker(*, key: str) -> ImageRef | None:
+    """Choose an image: of the current manifest, an upload, or a path on this machine; until then None, and an empty state.
 
-    The manifest image chosen is kept under `key` (of TITLES) across pages and reloads; shows its own empty state. Test images
-    are offered once they are switched on.
+    The image chosen is remembered under `key` (of TITLES) across pages and reloads. Test images are offered once they are
+    switched on.
     """
-    path = services.current_manifest()
-    sources = (["Data set"] if path else []) + (["Upload", "File path"] if allow_upload else [])
-    if not sources:
-        empty_state(
-            "No data yet", "Write the demo set or import your images.", icon=":material/database:", page="data", action="Data"
-        )
-        return None
+    path = datasets.current_manifest()
+    sources = [*(["Data set"] if path else []), "Upload", "File path"]
     uploads.forget_lost(f"{key}:source", key, sources[0])
     with st.container(key=f"narrow_fit_{key}"):
         left, right = st.columns([4, 11], vertical_alignment="bottom")
     with left:
-        source = choice_bar("Source", sources, f"{key}:source")
+        source = widgets.segmented("Source", sources, f"{key}:source", hide_label=True)
     with right:
-        if source == "Data set":
-            image = _from_manifest(services.current_manifest(), key, label)
+        if source == "Data set" and path is not None:
+            image = _from_manifest(path, key)
         else:
             image = uploads.uploaded(key) if source == "Upload" else _typed_path(key)
-    if source != "Data set":
-        if image is not None:
-            test_set_access.named(image, TITLES[key], IMAGES)
-        return image
-    if path is not None:
+    if source != "Data set" and image is None:
+        empty_state("No image yet", "Upload a mammogram or give its path.", icon=":material/add_photo_alternate:")
+    elif source != "Data set" and image is not None:
+        test_set_access.record_file(image, TITLES[key], IMAGES)
+    if source == "Data set" and path is not None:
         test_set_access.switch(TITLES[key], path)
-    if path is not None and image is not None:
-        test_set_access.shown(TITLES[key], path, [str(image.source)])
+        if image is not None:
+            test_set_access.record_shown(TITLES[key], path, [str(image.source)])
     return image
 
 
 def _typed_path(key: str) -> ImageRef | None:
-    st.session_state.setdefault(f"{key}:path_widget", services.recall(f"{key}:path", ""))
-    text = str(st.text_input("Path of an image on this machine", key=f"{key}:path_widget")).strip()
-    services.remember(f"{key}:path", text or None)
-    if not text:
-        return None
     from core.data.importers.walking import with_home
 
-    return images.image_ref(with_home(Path(text)))
+    text = widgets.text("Path of an image on this machine", f"{key}:path").strip()
+    return images.image_ref(with_home(Path(text))) if text else None
 
 
-def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | None:
-    if manifest is None:
-        return None
+def _from_manifest(manifest: Path, key: str) -> ImageRef | None:
     frame = test_set_access.visible(TITLES[key], manifest)
     if frame.empty:
         empty_state(
@@ -313,18 +308,9 @@ def _from_manifest(manifest: Path | None, key: str, label: str) -> ImageRef | No
             icon=":material/lock:",
         )
         return None
-    titles = {row.path: image_title(row) for row in frame.itertuples()}
-    kept = services.recall(f"{key}:image")
-    choice = kept if kept in titles else next(iter(titles))
-    _picker(
-        label,
-        list(titles),
-        choice,
-        f"{key}:image_widget",
-        titles.__getitem__,
-        lambda path: services.remember(f"{key}:image", path),
-    )
-    return images.image_ref(choice, titles[choice])
+    titles = {str(row.path): image_title(row) for row in frame.itertuples()}
+    path = widgets.select("Image", titles, f"{key}:image")
+    return images.image_ref(path, titles[path])
 
 
 def image_title(row: Any) -> str:
@@ -339,19 +325,3 @@ def _picker(
     """A select box that always shows `current`, whoever changed it, and calls `choose` when the user picks another."""
     st.session_state[key] = current
     st.selectbox(label, options, format_func=text, key=key, on_change=lambda: choose(st.session_state[key]))
-
-
-def choice_bar(label: str, options: Sequence[str], kept: str) -> str:
-    """One of a few options side by side; kept across pages and reloads under the name `kept`. The first is the default."""
-    widget = f"{kept}:widget"
-    current = services.recall(kept)
-    st.session_state[widget] = current if current in options else options[0]
-    st.segmented_control(
-        label,
-        options,
-        required=True,
-        key=widget,
-        label_visibility="collapsed",
-        on_change=lambda: services.remember(kept, st.session_state[widget]),
-    )
-    return str(current if current in options else options[0])

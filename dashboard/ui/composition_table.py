@@ -1,4 +1,4 @@
-"""What patients are made of, on Data and Evaluate: images and sides by label, and a warning where one label has fewer."""
+"""Images and sides per patient by label, on Data and Evaluate, and a warning where one label has fewer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOBODY = (
-    "No patient is known: each image counts by itself, so there is nothing to say of images or sides by patient. Import the "
+    "No patient is known: each image counts by itself, so images and sides per patient cannot be counted. Import the "
     "images with patient_pattern or a patient column."
 )
 
@@ -38,8 +38,8 @@ def table(frame: pd.DataFrame) -> None:
         ["Split", "Label", "Patients", "Images", "Images a patient: median (range)", "Both sides", "One side", "Side unknown"],
         rows,
     )
-    told = [
+    strengths = [
         f"{each.split or 'all'}, {TITLES[each.what]}: {each.strength}" for each in found if not isinstance(each.strength, str)
     ]
-    if told:
-        st.caption(f"AUC of a patient's label from a count alone, 0.5 is chance. {'; '.join(told)}.")
+    if strengths:
+        st.caption(f"AUC of a patient's label from a count alone, 0.5 is chance. {'; '.join(strengths)}.")

@@ -1,9 +1,9 @@
 """Widgets made from the fields of `core.config`: one description for the form, the CLI and the docs.
 
 A field is named by its dotted path, `training.epochs`. Title, help, bounds and choices come from its pydantic
-declaration. What a person typed is kept across pages, reloads and restarts: Streamlit forgets a widget that is not
-drawn, so the values live among the workspace's choices. When the default behind a field changes (a recipe was saved on
-the Preprocess page), the new default wins over what was typed before.
+declaration. What a person typed is remembered across pages, reloads and restarts: Streamlit forgets a widget that is not
+drawn, so the values are stored with the preferences. When the default of a field changes (a recipe was saved on the
+Preprocess page), the new default replaces what was typed before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 from core.config import Config, DashboardConfig, describe_allowed
 from dashboard.access.paths import NotAllowed, require_allowed_config
-from dashboard.state import services
+from dashboard.state import preferences
 
 # What a text field offers beside free text: (value, words shown).
 SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -43,10 +43,11 @@ SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
 
 # Beside the title of a field that is not as in config.yaml: plain words, as screen readers say titles.
 CHANGED = "· changed"
+COLUMNS = 3
 
 
-def field(path: str, default: Any, *, prefix: str = "", disabled: bool = False) -> Any:
-    """Draw the widget of one field and give its value (what pydantic shall judge; not judged yet).
+def field(path: str, default: Any, *, prefix: str = "") -> Any:
+    """Draw the widget of one field and give its value (not validated yet: see `check`).
 
     `default` is the value to start from, normally the one in config.yaml; `prefix` ("fork:") tells two
     forms of the same fields apart.
@@ -55,37 +56,26 @@ def field(path: str, default: Any, *, prefix: str = "", disabled: bool = False) 
     info = model.model_fields[name]
     key = f"{prefix}{path}"
     start = _to_widget(path, info, default)
-    written = _recall(key, start)
-    common: dict[str, Any] = {"key": key, "help": _help(model, name, info), "disabled": disabled}
+    written = _initialise(key, start)
+    common: dict[str, Any] = {"key": key, "help": _help(model, name, info)}
     label = info.title or name.replace("_", " ").capitalize()
     if st.session_state[key] != start:
         label += f" {CHANGED}"
-    # What a browser shows that has not met the widget: where one run follows another at once, it never sees the first one,
-    # in which the value was written. (Streamlit does not want both in the same run.)
+    # For a browser that does not know the widget yet: where one run follows another at once, it never gets the first one,
+    # in which the value was set. (Streamlit refuses both in the same run.)
     raw = _draw(path, info, label, common | ({} if written else {"value": st.session_state[key]}))
-    _keep(key, start, raw)
+    _store(key, start, raw)
     return _from_widget(path, info, raw)
 
 
-def section(
-    name: str, config: Config, *, skip: Iterable[str] = (), columns: int = 3, prefix: str = "", disabled: bool = False
-) -> dict[str, Any]:
-    """Draw all fields of one section in columns; gives {dotted path: value}."""
-    left_out = set(skip)
-    paths = [path for path in all_paths(type(value_of(config, name)), f"{name}.", nested=False) if path not in left_out]
-    return fields(paths, config, columns=columns, prefix=prefix, disabled=disabled)
-
-
-def fields(
-    paths: Sequence[str], config: Config, *, columns: int = 3, prefix: str = "", disabled: bool = False
-) -> dict[str, Any]:
+def fields(paths: Sequence[str], config: Config, *, prefix: str = "") -> dict[str, Any]:
     """Draw the named fields, row by row in columns; gives {dotted path: value}."""
     values: dict[str, Any] = {}
-    for start in range(0, len(paths), columns):
-        row = paths[start : start + columns]
-        for column, path in zip(st.columns(columns, vertical_alignment="bottom"), row, strict=False):
+    for start in range(0, len(paths), COLUMNS):
+        row = paths[start : start + COLUMNS]
+        for column, path in zip(st.columns(COLUMNS, vertical_alignment="bottom"), row, strict=False):
             with column:
-                values[path] = field(path, value_of(config, path), prefix=prefix, disabled=disabled)
+                values[path] = field(path, value_of(config, path), prefix=prefix)
     return values
 
 
@@ -110,11 +100,11 @@ def groups(
         model = type(value_of(config, section_name))
         paths = [path for path in all_paths(model, f"{section_name}.", nested=False) if path not in left_out]
         shown = [path for path in paths if all(word in _about(path) for word in wanted)]
-        values |= {path: kept_value(path, value_of(config, path), prefix=prefix) for path in paths if path not in shown}
+        values |= {path: current_value(path, value_of(config, path), prefix=prefix) for path in paths if path not in shown}
         if not shown:
             continue
         found += len(shown)
-        changed = sum(kept_value(path, value_of(config, path), prefix=prefix) != value_of(config, path) for path in shown)
+        changed = sum(current_value(path, value_of(config, path), prefix=prefix) != value_of(config, path) for path in shown)
         badge = f" :orange-badge[{changed} changed]" if changed else ""
         with st.expander(
             f"{title} ({len(shown)}){badge}", expanded=bool(wanted), key=f"{prefix}group:{section_name}:{bool(wanted)}"
@@ -127,13 +117,13 @@ def groups(
     return values
 
 
-def kept_value(path: str, default: Any, *, prefix: str = "") -> Any:
+def current_value(path: str, default: Any, *, prefix: str = "") -> Any:
     """The value of a field as `field` would give it, without drawing it."""
     model, name = _locate(path)
     info = model.model_fields[name]
     start = _to_widget(path, info, default)
     key = f"{prefix}{path}"
-    seen, value = _kept(key).get(key, (start, start))
+    seen, value = _typed(key).get(key, (start, start))
     raw = st.session_state.get(key, value) if seen == start else start
     return default if raw == start else _from_widget(path, info, raw)
 
@@ -147,7 +137,7 @@ def fill(values: Mapping[str, Any], config: Config, prefix: str = "") -> None:
         start = _to_widget(path, info, value_of(config, path))
         key, raw = f"{prefix}{path}", _to_widget(path, info, value)
         st.session_state[key], st.session_state[f"{key}:default"] = raw, start
-        _keep(key, start, raw)
+        _store(key, start, raw)
 
 
 def _about(path: str) -> str:
@@ -157,7 +147,7 @@ def _about(path: str) -> str:
 
 
 def check(values: Mapping[str, Any], base: Config) -> tuple[Config | None, list[str]]:
-    """`base` with the form's values in it, or None and one sentence a field that cannot be so."""
+    """`base` with the form's values in it, or None and a sentence for each field with an error."""
     nested = base.model_dump()
     for path, value in values.items():
         *parents, last = path.split(".")
@@ -220,21 +210,21 @@ def reset(prefix: str = "") -> None:
     for name in Config.model_fields:
         for key in [key for key in st.session_state if str(key).startswith(f"{prefix}{name}.")]:
             del st.session_state[key]
-    services.remember(_slot(prefix), None)
+    preferences.set(_slot(prefix), None)
 
 
 def _slot(key: str) -> str:
     return "form:" + key.split(".")[0].rpartition(":")[0]
 
 
-def _kept(key: str) -> dict[str, Any]:
+def _typed(key: str) -> dict[str, Any]:
     """What was typed into forms of this prefix: {key: [default at that time, value]}."""
-    return dict(services.recall(_slot(key), {}))
+    return dict(preferences.get(_slot(key), {}))
 
 
-def _recall(key: str, default: Any) -> bool:
-    """Write the widget's value where it has none yet, or its default is another one by now; whether that was so."""
-    seen, value = _kept(key).get(key, (default, default))
+def _initialise(key: str, default: Any) -> bool:
+    """Set the widget's value where it has none yet, or its default has changed; whether that was so."""
+    seen, value = _typed(key).get(key, (default, default))
     other = seen != default or st.session_state.get(f"{key}:default", default) != default
     written = other or key not in st.session_state
     if written:
@@ -243,14 +233,14 @@ def _recall(key: str, default: Any) -> bool:
     return written
 
 
-def _keep(key: str, default: Any, value: Any) -> None:
-    kept = _kept(key)
+def _store(key: str, default: Any, value: Any) -> None:
+    typed = _typed(key)
     entry = None if value == default else [default, value]
-    if kept.get(key) != entry:
-        kept.pop(key, None)
+    if typed.get(key) != entry:
+        typed.pop(key, None)
         if entry is not None:
-            kept[key] = entry
-        services.remember(_slot(key), kept or None)
+            typed[key] = entry
+        preferences.set(_slot(key), typed or None)
 
 
 def _locate(path: str) -> tuple[type[BaseModel], str]:
@@ -271,7 +261,7 @@ def _help(model: type[BaseModel], name: str, info: FieldInfo) -> str:
 
 
 def _draw(path: str, info: FieldInfo, label: str, common: dict[str, Any]) -> Any:
-    # No bounds for the browser: it keeps what is outside to itself, and the form would go on with the value before it.
+    # No bounds for the browser: it does not send a value outside, and the form would keep the value before it.
     kind = info.annotation
     if path in SUGGESTIONS:
         words = dict(SUGGESTIONS[path])
@@ -300,7 +290,7 @@ def _draw(path: str, info: FieldInfo, label: str, common: dict[str, Any]) -> Any
 
 
 def _chosen(options: list[Any], common: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a select box, which is told its value by its place among the options."""
+    """The arguments of a select box, which takes its value as a place among the options."""
     others = dict(common)
     if "value" in others:
         value = others.pop("value")
@@ -340,7 +330,7 @@ def _to_widget(path: str, info: FieldInfo, value: Any) -> Any:
     if isinstance(value, Path):
         return value.as_posix()
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {item if isinstance(item, str) else json.dumps(item)}" for key, item in value.items())
     if info.annotation == tuple[str, ...]:
         return ", ".join(value)
     if isinstance(value, (tuple, list)):
@@ -352,12 +342,8 @@ def _to_widget(path: str, info: FieldInfo, value: Any) -> Any:
     return value
 
 
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def _from_widget(path: str, info: FieldInfo, raw: Any) -> Any:
-    """The value as pydantic wants it; what cannot be read is handed on as it is, for pydantic to refuse."""
+    """The value as pydantic expects it; text that cannot be read is passed on, for pydantic to refuse."""
     if path == "preprocessing.size" and isinstance(raw, str):
         numbers = [int(number) for number in re.findall(r"\d+", raw)]
         readable = re.fullmatch(r"[\s\d×xX*,\[\]()]+", raw) is not None

@@ -1,7 +1,7 @@
 """The Gradio tab inside a page, and what it may know of the session that shows it: its data set, behind a secret token.
 
 The tab is a page of its own inside a frame, without Streamlit's session. The address of the frame carries the token; what
-it stands for stays on the server.
+it means stays on the server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.ui.image_components import component
 
-KEPT = 1024  # tokens; of a session that is still looked at the page makes it anew each time it is drawn
+MOST = 1024  # tokens; a page makes that of its session again each time it is drawn
 _secret = secrets.token_bytes(32)
 _frame = component("frame", uses=("here",))
 _lock = threading.Lock()
@@ -25,7 +25,7 @@ _known: OrderedDict[str, Path] = OrderedDict()
 
 
 def token(manifest: Path | None) -> str:
-    """What this session's frame says instead of the data set; the same as long as both stay the same. "" for none."""
+    """The token of this session's frame for the data set; the same as long as both stay the same. "" for none."""
     if manifest is None:
         return ""
     context = get_script_run_ctx(suppress_warning=True)
@@ -34,7 +34,7 @@ def token(manifest: Path | None) -> str:
     with _lock:
         _known[made] = manifest
         _known.move_to_end(made)
-        while len(_known) > KEPT:
+        while len(_known) > MOST:
             _known.popitem(last=False)
     return made
 

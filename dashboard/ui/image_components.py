@@ -1,4 +1,4 @@
-"""Images on pure black: a before/after slider and a gallery, and the message in which pixels travel to the browser."""
+"""Images on pure black: a before/after slider and a gallery."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def component(name: str, *, html: str = "", uses: Sequence[str] = (), isolate: b
 
 
 _compare = component("compare", html=COMPARE.format(more="", marks="", notes=""), uses=("envelope", "swipe"))
-_gallery = component("gallery", uses=("envelope",))
+_gallery = component("gallery", uses=("envelope", "tile"))
 
 
 def compare_slider(
@@ -75,24 +75,8 @@ def gallery(
     tiles: Sequence[Tile], *, key: str, columns: int = 6, height: int = 180, pixelated: bool = False, clickable: bool = False
 ) -> str | None:
     """Images on pure black in a grid, never stretched. With `clickable`: the id of the tile just clicked, else None."""
-    header = {
-        "columns": columns,
-        "height": height,
-        "pixelated": pixelated,
-        "clickable": clickable,
-        "tiles": [
-            {
-                "caption": t.caption,
-                "detail": t.detail,
-                "label": t.label,
-                "color": t.color,
-                "id": t.id,
-                "missing": t.missing,
-                "alt": t.caption or t.label or "image",
-            }
-            for t in tiles
-        ],
-    }
+    shown = [{name: value for name, value in vars(tile).items() if name != "image"} for tile in tiles]
+    header = {"columns": columns, "height": height, "pixelated": pixelated, "clickable": clickable, "tiles": shown}
     result = _gallery(data=envelope(header, [t.image for t in tiles]), key=key, on_picked_change=lambda: None)
     picked = getattr(result, "picked", None)
     return str(picked) if picked else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.cache.run_monitor import GATE
-from dashboard.state import services, widgets
+from dashboard.state import preferences, run_actions, training_runs, widgets
 from dashboard.ui import components
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _LAUNCHER = "train:launcher"
 
 
 def launcher_choice() -> str:
-    """Where a run is to be trained; kept on every page."""
+    """Where a run is to be trained; the same on every page."""
     return widgets.segmented(
         "Where it trains",
         LAUNCHERS,
@@ -34,55 +34,48 @@ def launcher_choice() -> str:
 
 def launcher() -> str:
     """The choice made with `launcher_choice`, on whichever page."""
-    chosen = services.recall(_LAUNCHER)
+    chosen = preferences.get(_LAUNCHER)
     return chosen if chosen in LAUNCHERS else "thread"
 
 
 def requests(run: Run, status: Status, prefix: str) -> None:
-    """Pause or resume and stop for a run at work, leave the queue for one that waits; an open request shows as such."""
+    """Pause or resume and stop for an active run, leave the queue for one that waits; an open request shows as such."""
     stopping = run.requested("stop")
-    if status.live and status.phase == GATE:
+
+    def button(label: str, icon: str, key: str, action: Callable[[], object], help: str | None = None) -> None:
         st.button(
-            "Finishing …" if stopping else "Skip the input gate",
-            icon=":material/skip_next:",
-            disabled=stopping,
-            key=f"{prefix}:skip_gate",
-            help="The training has ended and its best model is kept. Without the gate, images unlike the training images are "
-            "not refused; the next scoring on Evaluate fits it.",
-            on_click=lambda: shown(lambda: run.request("stop")),
-        )
-    elif status.live:
-        asked = status.state == "paused" or run.requested("pause")
-        words, icon, action = ("Resume", "play_arrow", run.withdraw) if asked else ("Pause", "pause", run.request)
-        st.button(
-            words,
+            label,
             icon=f":material/{icon}:",
             disabled=stopping,
-            key=f"{prefix}:go_on" if asked else f"{prefix}:pause",
-            on_click=lambda: shown(lambda: action("pause")),
+            key=f"{prefix}:{key}",
+            help=help,
+            on_click=lambda: with_errors_shown(action),
         )
-        st.button(
-            "Stopping …" if stopping else "Stop and keep best model",
-            icon=":material/stop:",
-            disabled=stopping,
-            key=f"{prefix}:stop",
-            help="Ends after the current step. The best model so far is kept, and the run can be resumed.",
-            on_click=lambda: shown(lambda: run.request("stop")),
+
+    def stop() -> None:
+        run.request("stop")
+
+    if status.live and status.phase == GATE:
+        words = (
+            "The training has ended and its best model is saved. Without the gate, images unlike the training images are not "
+            "refused; the next scoring on Evaluate fits it."
         )
+        button("Finishing …" if stopping else "Skip the input gate", "skip_next", "skip_gate", stop, words)
+    elif status.live:
+        if status.state == "paused" or run.requested("pause"):
+            button("Resume", "play_arrow", "resume_paused", lambda: run.withdraw("pause"))
+        else:
+            button("Pause", "pause", "pause", lambda: run.request("pause"))
+        words = "Ends after the current step. The best model so far is saved, and the run can be resumed."
+        button("Stopping …" if stopping else "Stop and keep best model", "stop", "stop", stop, words)
     elif status.waiting:
-        st.button(
-            "Leaving the queue …" if stopping else "Remove from queue",
-            icon=":material/logout:",
-            disabled=stopping,
-            key=f"{prefix}:leave",
-            help="It does not begin. It can be started again later.",
-            on_click=lambda: shown(lambda: run.request("stop")),
-        )
+        words = "It is not started. You can start it again later."
+        button("Leaving the queue …" if stopping else "Remove from queue", "logout", "leave", stop, words)
 
 
 def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> None:
     """Start or resume a run that nobody trains; nothing for one that is finished or at work."""
-    if services.at_work(run, status) or not (status.resumable or status.state == "queued") or status.problem:
+    if training_runs.is_active(run, status) or not (status.resumable or status.state == "queued") or status.problem:
         return
     begun = run.begun
     help = "Continues from the last checkpoint" if begun else "Trains it from the beginning"
@@ -95,11 +88,11 @@ def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> Non
         help=f"{help}, {LAUNCHERS[launcher()].lower()}. While its device is busy it waits in the queue.",
     ):
         with components.errors_shown():
-            services.start_training(run, launcher())
+            run_actions.start_training(run, launcher())
             st.rerun()
 
 
-def shown(action: Callable[[], object]) -> None:
-    """Do it; what goes wrong is shown on the page."""
+def with_errors_shown(action: Callable[[], object]) -> None:
+    """Call `action`; its errors are shown on the page."""
     with components.errors_shown():
         action()

@@ -1,4 +1,4 @@
-"""What stands left on every page under the navigation: current data set, current model, device."""
+"""The sidebar of every page below the navigation: current data set, current model, device."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import streamlit as st
 
 from core.errors import LabError
 from core.wording import counted
-from dashboard.access import settings
-from dashboard.state import services
-from dashboard.state.run_states import in_a_line
+from dashboard.access import settings as access_settings
+from dashboard.state import datasets, machine, settings, training_runs
+from dashboard.state.run_states import state_line
 from dashboard.ui import components, glossary
 
 COUNTING = "being read …"
@@ -87,12 +87,12 @@ a:focus-visible, button:focus-visible, [role="radio"]:focus-visible, [tabindex]:
 def show() -> None:
     """Draw the shared part of the sidebar and the styles that the theme cannot express."""
     st.html(_STYLE)
-    if news := services.adopt_finished():
+    if news := datasets.adopt_finished():
         st.toast(news, icon=":material/check_circle:")
     st.logo(_FRONTEND / "logo.svg", size="large")
     with st.sidebar:
         glossary.show()
-        rows = {"Data set": _data(), "Model": _model(), "Device": services.device_label()}
+        rows = {"Data set": _data(), "Model": _model(), "Device": machine.device_label()}
         body = "".join(f"<div><b>{name}</b><span>{html.escape(value)}</span></div>" for name, value in rows.items())
         st.html(f'<div class="lab-status">{body}</div>')
         if _asks_for_a_password():
@@ -102,22 +102,22 @@ def show() -> None:
 
 def _data() -> str:
     try:
-        path = services.current_manifest()
+        path = datasets.current_manifest()
         if path is None:
             return "none yet"
-        counts = services.counts_of(path)
+        counts = datasets.counts_of(path)
     except LabError:
         return "not readable"
     if counts is None:
         st.fragment(_counting, run_every=1.0)(path)
-        return f"{services.display_path(path)} · {COUNTING}"
-    return f"{services.display_path(path)} · {counted(counts.images, 'image')}, {counts.patient_words}"
+        return f"{settings.display_path(path)} · {COUNTING}"
+    return f"{settings.display_path(path)} · {counted(counts.images, 'image')}, {counts.patient_words}"
 
 
 def _counting(path: Path) -> None:
-    """While a long data set is read: the page anew once that has ended."""
+    """While a long data set is read: rerun the page once that has ended."""
     try:
-        read = services.counts_of(path) is not None
+        read = datasets.counts_of(path) is not None
     except LabError:
         read = True
     if read:
@@ -126,14 +126,14 @@ def _counting(path: Path) -> None:
 
 def _model() -> str:
     try:
-        run = services.current_run()
-        return "none yet" if run is None else f"{run.name} · {in_a_line(run.status(), run)}"
+        run = training_runs.current_run()
+        return "none yet" if run is None else f"{run.name} · {state_line(run.status(), run)}"
     except LabError:
         return "not readable"
 
 
 def _asks_for_a_password() -> bool:
     try:
-        return bool(settings.current().password)
-    except LabError:  # config.yaml was damaged after the server had read it; the page says so
+        return bool(access_settings.current().password)
+    except LabError:  # config.yaml was damaged after the server had read it; the page shows that
         return False

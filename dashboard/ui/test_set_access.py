@@ -17,8 +17,8 @@ import streamlit as st
 
 from core.errors import LabError
 from core.wording import counted, plain
-from dashboard.state import services
-from dashboard.state.services import stamp
+from dashboard.state import datasets, settings
+from dashboard.state.file_stamps import of_files, stamp
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 SHOW = "Show test images"
 WHY = (
-    "They are for the one evaluation at the end: a recipe or a model that was chosen with them in view looks better on them "
-    "than it is. That they were shown is written down, for every run that is tested on them, and stands in its report."
+    "They are for the one evaluation at the end: a recipe or model that was chosen while looking at them scores better on "
+    "them than on new images. Showing them is recorded for every run that is tested on them, and is in its report."
 )
-_TOLD = "sealing:told"  # in the session: (page, kind, run, image) of what is in the record
+_RECORDED = "sealing:recorded"  # in the session: (page, kind, run, image) of what is in the record
 _REFUSED = "sealing:refused"  # in the session: why a switch did not turn
 
 
@@ -46,55 +46,47 @@ def test_sets() -> list[TestSet]:
     """Of all runs, and of the data sets' own splits; read again when their files change."""
     from core.runs.test_set.identity import run_folders
 
-    runs = []
-    for folder in run_folders(services.checkpoints()):
-        # A name that is no UTF-8 can be no key of a cache.
-        of_run = _of_run if _is_text(folder) else _of_run.__wrapped__
-        runs.append(of_run(str(folder), stamp(folder / "manifest.csv"), stamp(folder / "evaluation.json")))
-    return [*runs, *(_of_manifest(str(path), stamp(path)) for path in services.find_manifests())]
+    runs = [_of_folder(folder, _stamps(folder)) for folder in run_folders(settings.checkpoints())]
+    return [*runs, *(_of_manifest(path) for path in datasets.find_manifests())]
 
 
-def _is_text(path: Path) -> bool:
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _stamps(folder: Path) -> tuple[int, int]:
+    return stamp(folder / "manifest.csv"), stamp(folder / "evaluation.json")
 
 
-@st.cache_resource(max_entries=1024, show_spinner=False)
-def _of_run(folder: str, changed: int, evaluated: int) -> TestSet:
+@st.cache_resource(max_entries=1024, show_spinner=False, hash_funcs=of_files())
+def _of_folder(folder: Path, stamps: tuple[int, int]) -> TestSet:
     from core.runs.test_set.identity import test_set_of
 
-    return test_set_of(Path(folder))
+    return test_set_of(folder)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _of_manifest(path: str, changed: int) -> TestSet:
+@st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=of_files())
+def _of_manifest(path: Path) -> TestSet:
     from core.runs.test_set.identity import test_set_of_manifest
 
-    return test_set_of_manifest(Path(path))
+    return test_set_of_manifest(path)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _keys(path: str, changed: int, sizes: tuple[int, ...]) -> list[tuple[str, ...]]:
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=of_files())
+def _keys(manifest: Path, sizes: tuple[int, ...]) -> list[tuple[str, ...]]:
     from core.runs.test_set.identity import frame_keys
 
-    return frame_keys(services.manifest_frame(Path(path)), sizes)
+    return frame_keys(datasets.manifest_frame(manifest), sizes)
 
 
 def keys_of(manifest: Path) -> list[tuple[str, ...]]:
-    """What the manifest's images are known by, a tuple a row. Raises BadManifest."""
+    """The keys that each image of the manifest is known by, a tuple per row. Raises BadManifest."""
     from core.runs.test_set.identity import closed_sizes
 
-    return _keys(str(manifest), stamp(manifest), closed_sizes(test_sets()))
+    return _keys(manifest, closed_sizes(test_sets()))
 
 
 def sealed(manifest: Path) -> NDArray[np.bool_]:
     """Which rows of the manifest are sealed, bool (N,). Raises BadManifest."""
     from core.runs.test_set.identity import sealed_rows
 
-    frame = services.manifest_frame(manifest)
+    frame = datasets.manifest_frame(manifest)
     return sealed_rows(keys_of(manifest), frame["patient_id"].tolist(), frame["split"].tolist(), test_sets())
 
 
@@ -111,8 +103,8 @@ def switch(page: str, manifest: Path) -> bool:
         st.toggle(SHOW, key=key, help=WHY, on_change=_turned, args=(page, manifest, key))
         on = is_on(page, manifest)
         words = f"{counted(count, 'image')} of test patients"
-        told = f"{words} are shown: it is recorded" if on else f"{words} are hidden"
-        st.caption(f":material/{'lock_open' if on else 'lock'}: {told}", width="content")
+        state = f"{words} are shown: it is recorded" if on else f"{words} are hidden"
+        st.caption(f":material/{'lock_open' if on else 'lock'}: {state}", width="content")
     if reason := st.session_state.pop(_REFUSED, ""):
         st.error(reason, icon=":material/error:")
     return on
@@ -125,7 +117,7 @@ def is_on(page: str, manifest: Path) -> bool:
 
 def visible(page: str, manifest: Path) -> pd.DataFrame:
     """The manifest's rows that the page may show. Raises BadManifest."""
-    frame = services.manifest_frame(manifest)
+    frame = datasets.manifest_frame(manifest)
     return frame if is_on(page, manifest) else frame[~sealed(manifest)]
 
 
@@ -161,35 +153,35 @@ def record(
     """Write down an access to these images. Raises NotRecorded: then give none."""
     from core.runs.test_set import access_log
 
-    root = services.checkpoints() if run is None else run.path.parent
+    root = settings.checkpoints() if run is None else run.path.parent
     folder = None if run is None else run.path
-    where = services.display_path(manifest) if manifest is not None else ""
+    where = settings.display_path(manifest) if manifest is not None else ""
     access_log.record(root, kind, page, keys, run=folder, manifest=where, detail=detail, sets=test_sets())
 
 
-def shown(page: str, manifest: Path, paths: Iterable[str]) -> None:
+def record_shown(page: str, manifest: Path, paths: Iterable[str]) -> None:
     """Before the pictures of these rows are shown: record those that are sealed, once a session. Raises NotRecorded."""
     from core.runs.test_set.accesses import IMAGES
 
-    frame = services.manifest_frame(manifest)
+    frame = datasets.manifest_frame(manifest)
     marks = frame["path"].isin(set(paths)).to_numpy() & sealed(manifest)
     _once(page, IMAGES, _marked(manifest, marks), manifest=manifest)
 
 
 def _marked(manifest: Path, marks: NDArray[np.bool_]) -> dict[str, tuple[str, ...]]:
     """The keys of these rows by path."""
-    rows = zip(services.manifest_frame(manifest)["path"], keys_of(manifest), marks, strict=True)
+    rows = zip(datasets.manifest_frame(manifest)["path"], keys_of(manifest), marks, strict=True)
     return {path: keys for path, keys, mark in rows if mark}
 
 
-def of_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:
+def record_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:
     """Before a page about a run shows these images of its manifest: record those of its test set, once a session.
 
     Raises:
         NotRecorded: it cannot be written down.
     """
     manifest = run.path / "manifest.csv"
-    frame = services.manifest_frame(manifest)
+    frame = datasets.manifest_frame(manifest)
     marks = frame["path"].isin(set(paths)).to_numpy() & (frame["split"] == "test").to_numpy()
     _once(page, kind, _marked(manifest, marks), run=run)
 
@@ -197,23 +189,23 @@ def of_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:
 def _once(
     page: str, kind: str, keys: dict[str, tuple[str, ...]], *, run: Run | None = None, manifest: Path | None = None
 ) -> None:
-    told: set[tuple[str, str, str, str]] = st.session_state.setdefault(_TOLD, set())
+    recorded: set[tuple[str, str, str, str]] = st.session_state.setdefault(_RECORDED, set())
     name = "" if run is None else str(run.path)
-    news = {path: each for path, each in keys.items() if (page, kind, name, path) not in told}
+    news = {path: each for path, each in keys.items() if (page, kind, name, path) not in recorded}
     if news:
         record(kind, page, list(news.values()), run=run, manifest=manifest)
-        told.update((page, kind, name, path) for path in news)
+        recorded.update((page, kind, name, path) for path in news)
 
 
 def recipe_saved(recipe_hash: str) -> None:
     """A recipe was saved for training: recorded where test images of the current data set had been shown on Preprocess."""
     from core.runs.test_set.accesses import KINDS, PREPROCESS, RECIPE, read_record
 
-    manifest = services.current_manifest()
-    root = services.checkpoints()
+    manifest = datasets.current_manifest()
+    root = settings.checkpoints()
     if manifest is None:
         return
-    where = services.display_path(manifest)
+    where = settings.display_path(manifest)
     shown_there = [each for each in read_record(root) if each.where == PREPROCESS and each.kind in KINDS]
     before = [each for each in shown_there if each.manifest in ("", where)]
     if before:
@@ -224,38 +216,38 @@ def recipe_saved(recipe_hash: str) -> None:
 # ---------------------------------------------------------------- files that are no row of a data set
 
 
-def named(image: ImageRef, page: str, kind: str, runs: Sequence[Run] = ()) -> None:
+def record_file(image: ImageRef, page: str, kind: str, runs: Sequence[Run] = ()) -> None:
     """Before an upload or a typed path is shown: record it where it is a test image, and say so where that is sealed.
 
-    `runs`: those that look at it, on a page about runs: the split of each decides about its own images.
+    `runs`: the models that it is shown with, on a page about runs: the split of each decides about its own images.
 
     Raises:
         NotRecorded: it cannot be written down; show nothing then.
     """
     from core.runs.test_set.identity import warning_of
 
-    told: list[str] = []
+    warnings: list[str] = []
     for run in runs or (None,):
         keys, found = sealed_file(image.source, image.key, run)
         if found is not None:
             _once(page, kind, {image.key: keys}, run=_owner(run, found))
-            told.append(plain(warning_of(found)))
+            warnings.append(plain(warning_of(found)))
         elif run is not None:
-            of_file(run, image, page, kind)
-    for words in dict.fromkeys(told):
+            record_of_model(run, image, page, kind)
+    for words in dict.fromkeys(warnings):
         st.warning(words, icon=":material/lock_open:")
 
 
-def of_file(run: Run, image: ImageRef, page: str, kind: str) -> None:
-    """Before a model looks at this image: record it where it is one of the run's test images. Raises NotRecorded."""
-    own = _of_run(str(run.path), stamp(run.path / "manifest.csv"), stamp(run.path / "evaluation.json"))
+def record_of_model(run: Run, image: ImageRef, page: str, kind: str) -> None:
+    """Before a model's result for an image is shown: record it if it is a test image of the run. Raises NotRecorded."""
+    own = _of_folder(run.path, _stamps(run.path))
     keys = _file_keys(image.key, image.source)
     if own.keys & set(keys):
         _once(page, kind, {image.key: keys}, run=run)
 
 
 def sealed_file(source: Path | bytes, key: str, run: Run | None) -> tuple[tuple[str, ...], TestSet | None]:
-    """What the file is known by, and the unopened test set that it belongs to, if it does."""
+    """The file's keys, and the unopened test set that it belongs to, if it does."""
     from core.runs.test_set.identity import sealed_by
 
     keys = _file_keys(key, source)
@@ -285,8 +277,8 @@ def _owner(run: Run | None, found: TestSet) -> Run | None:
 
 
 def redacted(problem: Problem, manifest: Path) -> str:
-    """What a check says, without the files of test images."""
-    frame = services.manifest_frame(manifest)
+    """The message of a check, without the names of test images' files."""
+    frame = datasets.manifest_frame(manifest)
     marks = sealed(manifest)
     text = problem.message
     for row in problem.rows or range(len(frame)):

@@ -1,6 +1,6 @@
-"""Images that were uploaded on a page: shown until they are removed, held until their session ends.
+"""Images that were uploaded on a page: shown until they are removed, in memory until their session ends.
 
-An upload stays while other pages are looked at, and its widget forgets it then; `Remove` takes it away in both cases.
+An upload stays while other pages are shown, although its widget is reset then; `Remove` deletes it in both cases.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import threading
 import streamlit as st
 
 from core.wording import plain
-from dashboard.cache import images, previews
+from dashboard.cache import image_memory, images, previews
 from dashboard.cache.images import ImageRef
-from dashboard.state import held, services
+from dashboard.state import preferences
 
 _lock = threading.Lock()
 _holders: dict[str, set[object]] = {}  # an upload's key -> who shows it: two sessions may have sent the same file
@@ -25,7 +25,7 @@ class _Session:
         self.refs: dict[str, ImageRef] = {}
 
     def take(self, page: str, ref: ImageRef | None) -> None:
-        """Hold `ref` for the page in the place of what it held."""
+        """Store `ref` for the page in place of its former upload."""
         old = self.refs.get(page)
         if old is not None and (ref is None or old.key != ref.key):
             del self.refs[page]
@@ -34,10 +34,10 @@ class _Session:
             self.refs[page] = ref
             with _lock:
                 _holders.setdefault(ref.key, set()).add((id(self), page))
-                held.welcome(ref.key)
+                image_memory.allow(ref.key)
 
     def end(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
         for page in list(self.refs):
             self.take(page, None)
 
@@ -49,7 +49,7 @@ def _release(ref: ImageRef, holder: object) -> None:
         if holders:
             return
         _holders.pop(ref.key, None)
-        held.forget(ref.key)
+        image_memory.release(ref.key)
     previews.close(ref.key)
 
 
@@ -70,7 +70,7 @@ def uploaded(page: str) -> ImageRef | None:
     file = st.file_uploader("DICOM, PNG, JPEG, PGM or TIFF", key=widget, on_change=removed)
     if file is not None and (slot not in st.session_state or st.session_state[slot][0] != file.file_id):
         st.session_state[slot] = (file.file_id, images.image_ref(file.getvalue(), file.name))
-    elif file is None and slot in st.session_state:  # another page was looked at: the widget has forgotten it
+    elif file is None and slot in st.session_state:  # another page was shown meanwhile: the widget was reset
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f":material/draft: {plain(st.session_state[slot][1].name)}", width="stretch")
             st.button(
@@ -90,5 +90,5 @@ def forget_lost(source: str, page: str, instead: str) -> None:
     first = f"{page}:begun"
     if first not in st.session_state:
         st.session_state[first] = True
-        if str(services.recall(source, "")).lower() == "upload" and f"{page}:uploaded" not in st.session_state:
-            services.remember(source, instead)
+        if str(preferences.get(source, "")).lower() == "upload" and f"{page}:uploaded" not in st.session_state:
+            preferences.set(source, instead)

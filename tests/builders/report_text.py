@@ -10,11 +10,11 @@ def text_of(document: Document) -> str:
     parts = [document.title, *(text for _, text in document.abstract), *document.warnings]
     for section in document.walk():
         for block in section.blocks:
-            parts += _words(block)
+            parts += words_of(block)
     return "\n".join(parts)
 
 
-def _words(block: object) -> list[str]:
+def words_of(block: object) -> list[str]:
     found: list[str] = []
     for value in vars(block).values():
         stack = [value]
@@ -25,5 +25,5 @@ def _words(block: object) -> list[str]:
             elif isinstance(each, (tuple, list)):
                 stack += reversed(each)
             elif hasattr(each, "__dataclass_fields__"):
-                found += _words(each)
+                found += words_of(each)
     return found

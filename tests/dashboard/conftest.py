@@ -11,7 +11,8 @@ from builders.lab_pages import write_images
 from builders.tiny_run import make_run
 
 from core.runs import Run
-from dashboard.state import held, preferences, tasks
+from dashboard.cache import image_memory
+from dashboard.state import preferences, tasks
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     registry.once.update(("warm-up", "probe"))
     st.cache_data.clear()
     st.cache_resource.clear()
-    held.clear()
+    image_memory.clear()
     return tmp_path
 
 

@@ -37,6 +37,7 @@ from core.report.material import read_material
 from core.runs import Run
 from dashboard.asgi import gradio_tab
 from dashboard.cache import images, results
+from dashboard.cache.explanations import Ask
 from dashboard.views.evaluate import heatmap_thumbnails as studio_heat
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
@@ -183,7 +184,7 @@ def by_gradio(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
 
 
 def by_explain(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
-    found = {path: results.explanation(asked.run, images.image_ref(path), score_anyway=anyway) for path in asked.paths}
+    found = {path: results.explanation(asked.run, images.image_ref(path), Ask(anyway=anyway)) for path in asked.paths}
     return {path: whole(each.prediction, each.heat and each.heat.values) for path, each in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""The Preprocess page's sliders in a real Chromium: picture, loupe, numbers and wall follow; undo and presets work."""
+"""The Preprocess page's sliders in a real Chromium: picture, loupe, numbers and grid follow; undo and presets work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def page(url: str) -> Iterator[Page]:
     with open_page() as page:
         page.goto(f"{url}/preprocess")
-        page.wait_for_selector(".bench[data-recipe]", state="attached")
+        page.wait_for_selector(".preview[data-recipe]", state="attached")
         settle(page)
         yield page
 
@@ -54,13 +54,13 @@ def shown(page: Page) -> dict[str, str]:
         "picture": page.locator(".after img").first.get_attribute("src") or "",
         "loupe": page.locator(".loupe img").nth(1).get_attribute("src") or "",
         "contrast": page.locator(".numbers .contrast").inner_text(),
-        "recipe": page.locator(".bench").get_attribute("data-recipe") or "",
+        "recipe": page.locator(".preview").get_attribute("data-recipe") or "",
     }
 
 
 def wait_for_recipe(page: Page, *, other_than: str = "", same_as: str = "") -> None:
     wanted = "recipe === same" if same_as else "recipe && recipe !== other"
-    found = "const find = (root) => root.querySelector('.bench') ?? [...root.querySelectorAll('*')]"
+    found = "const find = (root) => root.querySelector('.preview') ?? [...root.querySelectorAll('*')]"
     found += ".filter((each) => each.shadowRoot).map((each) => find(each.shadowRoot)).find(Boolean)"
     script = f"([other, same]) => {{ {found}; const recipe = find(document).dataset.recipe; return {wanted} }}"
     page.wait_for_function(script, arg=[other_than, same_as])
@@ -100,27 +100,27 @@ def test_a_preset_sets_sliders_and_picture_and_the_wall_follows(page: Page) -> N
     wait_for_recipe(page, other_than=before["recipe"])
     expect(page.get_by_role("slider", name="Clip limit", exact=True)).to_have_value("4")
     recipe = shown(page)["recipe"]
-    expect(page.locator(f".wall[data-recipe='{recipe}'][data-waiting='0']")).to_be_attached()
-    expect(page.locator(".wall .tile img:visible")).to_have_count(6)
+    expect(page.locator(f".grid[data-recipe='{recipe}'][data-waiting='0']")).to_be_attached()
+    expect(page.locator(".grid .tile img:visible")).to_have_count(6)
     page.get_by_role("button", name="Reset", exact=True).click()
     wait_for_recipe(page, same_as=before["recipe"])
 
 
 def test_a_click_and_the_arrow_keys_place_the_loupe(page: Page) -> None:
-    compare = page.locator(".bench .compare")
+    compare = page.locator(".preview .compare")
     before = shown(page)
     box = compare.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] * 0.35, box["y"] + box["height"] * 0.4)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] + 60)  # away: what was clicked stays
-    expect(page.locator(".bench[data-spot]")).to_be_attached()
+    expect(page.locator(".preview[data-spot]")).to_be_attached()
     page.wait_for_timeout(1000)
-    clicked = page.locator(".bench").get_attribute("data-spot")
+    clicked = page.locator(".preview").get_attribute("data-spot")
     assert shown(page)["loupe"] != before["loupe"]
     assert shown(page)["picture"] == before["picture"]  # the loupe alone was asked for
     compare.focus()
     page.keyboard.press("Shift+ArrowDown")
-    expect(page.locator(f".bench:not([data-spot='{clicked}'])")).to_be_attached()
+    expect(page.locator(f".preview:not([data-spot='{clicked}'])")).to_be_attached()
     assert page.get_by_role("slider", name="before and after").get_attribute("aria-valuenow") == "50"  # a click moves no bar
 
 
@@ -130,15 +130,15 @@ def test_zoom_shows_the_images_own_pixels_which_follow_the_sliders(page: Page) -
     box.fill("large.png")
     box.press("Enter")
     expect(page.get_by_text("Path of an image on this machine")).to_be_visible()
-    bench, compare, part = page.locator(".bench"), page.locator(".bench .compare"), page.locator(".after .part")
-    expect(page.locator(".bench .ruler")).to_have_text(re.compile(r"^[1-9]\d* %$"))  # a PNG has no mm
+    preview, compare, part = page.locator(".preview"), page.locator(".preview .compare"), page.locator(".after .part")
+    expect(page.locator(".preview .ruler")).to_have_text(re.compile(r"^[1-9]\d* %$"))  # a PNG has no mm
     settle(page)
     expect(part).to_be_hidden()
     compare.focus()
     page.keyboard.press("1")  # one screen pixel for each pixel of the image
     expect(page.locator(".ruler .percent")).to_have_text("100 %")
     expect(part).to_be_visible()
-    expect(bench).not_to_have_attribute("data-part", "")
+    expect(preview).not_to_have_attribute("data-part", "")
     natural, shown = part.evaluate("image => [image.naturalWidth, image.getBoundingClientRect().width]")
     assert natural == pytest.approx(shown, abs=2)
     source = part.get_attribute("src")
@@ -154,6 +154,6 @@ def test_zoom_shows_the_images_own_pixels_which_follow_the_sliders(page: Page) -
     page.route("**/native?**", lambda route: route.fulfill(**closed), times=1)  # others have pushed it out of memory
     page.keyboard.press("1")
     expect(part).to_be_visible()
-    expect(page.locator(".bench .problem")).to_be_hidden()
+    expect(page.locator(".preview .problem")).to_be_hidden()
     compare.press("?")
     expect(page.get_by_text("100 %: each pixel of the image is one of the screen")).to_be_visible()

@@ -92,7 +92,7 @@ def choose(page: Page, label: str, option: str) -> None:
 
 
 def gamma(page: Page) -> str:
-    page.wait_for_selector(".bench[data-recipe]", state="attached")
+    page.wait_for_selector(".preview[data-recipe]", state="attached")
     return page.get_by_role("slider", name=re.compile("gamma", re.I)).first.input_value()
 
 
@@ -153,7 +153,7 @@ def test_pages_work_behind_proxies(lab: Lab, page: Page, host: str, prefix: str,
         page.get_by_role("radio", name="Counts").click()
         expect(page.locator(".js-plotly-plot").first).to_be_visible()
         page.get_by_role("link", name="Preprocess").first.click()
-        page.wait_for_selector(".bench[data-recipe]", state="attached")
+        page.wait_for_selector(".preview[data-recipe]", state="attached")
         expect(page.locator(".problem")).to_be_hidden()
         page.get_by_role("link", name="Test image").first.click()
         frame = tab(page)

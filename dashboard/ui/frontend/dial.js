@@ -25,7 +25,7 @@ export default function (component) {
     find(".reset").hidden = !moved
     for (const card of state.data.cards) fill(root.querySelector(`[data-card="${card.name}"]`), card, state.index, moved && frozen)
     bus.dials = { ...bus.dials, [state.data.dial]: state.index }
-    say("threshold", { dial: state.data.dial, index: state.index })
+    emit("threshold", { dial: state.data.dial, index: state.index })
     root.dataset.threshold = grid[state.index]
   }
   const share = (value) => {

@@ -13,7 +13,7 @@ function unpack(bytes) {
 }
 
 // Show blobs in images, all at once and only when they are decoded; an empty blob leaves its image as it is.
-// `still()` says whether they are still wanted by then.
+// `still()`: whether they are still wanted by then.
 async function swap(images, blobs, still) {
   const fresh = await Promise.all(
     blobs.map(async (blob) => {

@@ -11,7 +11,7 @@ export default function (component) {
       dress(root, frame)
       grow(frame, data.height)
     }
-    // Streamlit changes the theme in variables; a colour that follows one tells when.
+    // Streamlit changes the theme in variables; a transition of a colour that follows one shows when.
     root.ontransitionrun = () => requestAnimationFrame(() => setTimeout(() => dress(root, frame), 50))
   }
   if (frame._query === data.query) return

@@ -1,5 +1,5 @@
 // Images on black with a map in colour over each. Opacity, colours, outline and swipe change here, without the server, which
-// hears of them ("look") when the hand comes to rest. Zoom, pan and keys: swipe.js; panels of one image move together.
+// is told of them ("look") when the slider comes to rest. Zoom, pan and keys: swipe.js; panels of one image move together.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".heat")
@@ -68,11 +68,11 @@ export default function (component) {
     state.dirty = false
     setTriggerValue("look", state.look)
   }
-  const change = (part, kept = true) => {
+  const change = (part, final = true) => {
     state.dirty = true
     state.look = { ...state.look, ...part }
     show()
-    if (kept) settle()
+    if (final) settle()
   }
 
   // ---------------------------------------------------------------- panels

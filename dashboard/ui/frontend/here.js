@@ -1,5 +1,5 @@
-// Where an address of ours is, as the browser sees it: a proxy may serve the dashboard below a path that the server never
-// hears of. The page's own scripts were loaded from there.
+// Where an address of ours is, as the browser sees it: a proxy may serve the dashboard below a path that the server does not
+// know. The page's own scripts were loaded from there.
 function here(path) {
   window._mammolabHere ??= (() => {
     for (const script of document.scripts) {

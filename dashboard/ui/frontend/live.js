@@ -1,22 +1,22 @@
-// What the parts of the Preprocess page say to each other while a slider moves, without the server's page script.
+// Events between the components of a page while a slider moves, without a rerun of the page's script on the server.
 // `values`: the sliders' values; `dirty`: the server does not know them yet. Events: "values", "result".
 const bus = (window.mammolab ??= Object.assign(new EventTarget(), { values: {}, dirty: false }))
 
-// Hear an event as long as `root` is on the page; a new listener of the same root takes the old one's place.
-function hear(root, name, listener) {
-  const known = (root._heard ??= {})
+// Listen to an event as long as `root` is on the page; a new listener of the same root replaces the old one.
+function on(root, name, listener) {
+  const known = (root._listeners ??= {})
   if (known[name]) bus.removeEventListener(name, known[name])
   known[name] = (event) => (root.isConnected ? listener(event.detail) : bus.removeEventListener(name, known[name]))
   bus.addEventListener(name, known[name])
 }
 
-const say = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }))
+const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }))
 
-// One run at a time; what is asked for meanwhile waits, and only the newest of it is done.
-function latest(run) {
+// Calls of `run` one at a time; of the calls made meanwhile only the newest is carried out.
+function coalesce(run) {
   let busy = false
   let next = null
-  return async function ask(value) {
+  return async function call(value) {
     if (busy) return void (next = [value])
     busy = true
     try {
@@ -26,15 +26,15 @@ function latest(run) {
       if (next) {
         const [wanted] = next
         next = null
-        ask(wanted)
+        call(wanted)
       }
     }
   }
 }
 
-// Ask the server for a message (see envelope.js); throws an Error with the reason in words, and with `lost` where the
-// server has closed what the address stands for: the page's script opens it again.
-async function ask(url, query) {
+// Fetch a message (see envelope.js); throws an Error with the reason in words, and with `lost` where the server no longer
+// knows the address: the page's script opens it again.
+async function request(url, query) {
   let response
   try {
     response = await fetch(`${here(url)}?${new URLSearchParams(query)}`, { cache: "no-store" })

@@ -1,5 +1,5 @@
 // One Plotly figure that is updated in place: no flicker while a training runs. Streamlit's own Plotly element builds a
-// changed figure anew. What the person zoomed to is kept while numbers change (the figures carry a constant
+// changed figure again. What the person zoomed to stays while numbers change (the figures have a constant
 // `uirevision`); with `zoom`, also when the page puts a new element in the place of this one.
 const CONFIG = { displayModeBar: false, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", responsive: false }
 const ZOOMS = (window._mammolabZooms ??= new Map())
@@ -11,14 +11,14 @@ export default function (component) {
   root.setAttribute("aria-label", data.alt)
   root.style.height = data.height + "px"
   root._wanted = data
-  if (data.follow) hear(root, "threshold", ({ dial, index }) => dial === root._wanted.follow?.dial && follow(root, index))
+  if (data.follow) on(root, "threshold", ({ dial, index }) => dial === root._wanted.follow?.dial && follow(root, index))
   library(data.script).then(
     (Plotly) => root._wanted === data && draw(Plotly, root, data),
     () => (root.textContent = "The chart library could not be loaded. Reload the page."),
   )
 }
 
-function remember(root, change) {
+function storeZoom(root, change) {
   const axes = new Set(Object.keys(change).map((name) => /^([xy]axis\d*)\.range/.exec(name)?.[1]).filter(Boolean))
   if (!root._zoom || root._resetting || !axes.size) return
   const ranges = { ...ZOOMS.get(root._zoom) }
@@ -26,7 +26,7 @@ function remember(root, change) {
   ZOOMS.set(root._zoom, ranges)
 }
 
-function forget(Plotly, root) {
+function resetZoom(Plotly, root) {
   if (!root._zoom) return
   ZOOMS.delete(root._zoom)
   root._resetting = true // Plotly's own reset, to the ranges of the first drawing, is still to come
@@ -72,8 +72,8 @@ function draw(Plotly, root, data) {
   if (data.follow && bus.dials?.[data.follow.dial] !== undefined) place(root, bus.dials[data.follow.dial])
   Plotly.react(root, traces, layout, CONFIG)
   if (!root._watched) {
-    root.on("plotly_relayout", (change) => remember(root, change))
-    root.on("plotly_doubleclick", () => forget(Plotly, root))
+    root.on("plotly_relayout", (change) => storeZoom(root, change))
+    root.on("plotly_doubleclick", () => resetZoom(Plotly, root))
     root._watched = new ResizeObserver(() => root.clientWidth && root._fullLayout && Plotly.Plots.resize(root))
     root._watched.observe(root)
   }

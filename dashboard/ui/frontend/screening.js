@@ -29,7 +29,7 @@ export default function (component) {
     paint(root.querySelector("canvas"), step.people, getComputedStyle(root))
     root.querySelectorAll(".key b").forEach((each, kind) => (each.textContent = step.people[kind].toLocaleString("en")))
     bus.dials = { ...bus.dials, [state.data.dial]: state.index }
-    say("threshold", { dial: state.data.dial, index: state.index })
+    emit("threshold", { dial: state.data.dial, index: state.index })
   }
   range.oninput = () => {
     state.index = Number(range.value)

@@ -1,7 +1,7 @@
 // Before/after on black: drag the bar, wheel to zoom, drag to pan, double click to reset, keys (see `state.key`); while the
 // space bar is held only "before" is seen. View and bar stay where they are when new images come in.
-// `onSpot(share, kind)` hears where in the picture (shares of its width and height) the pointer hovers ("hover"), clicks
-// ("click") or that it has left ("leave"); `onDraw(state)` hears of each change of the view; `home` is where the bar begins.
+// `onSpot(share, kind)` is called where in the picture (shares of its width and height) the pointer hovers ("hover"), clicks
+// ("click") or has left ("leave"); `onDraw(state)` at each change of the view; `home` is where the bar starts.
 // Returns the state, with functions to draw and to convert between places. Where `state.width` and `height` say how many
 // pixels the picture has, the zoom ends at four screen pixels for each of them, or at `state.most`.
 const MOST = 4
@@ -132,7 +132,7 @@ function swipe(root, { onSpot, onDraw, home = 0.5 } = {}) {
   return state
 }
 
-// Set --above to the height of what stands above `root` on its page, for pictures that end with the window. It differs with
+// Set --above to the height of what is above `root` on its page, for pictures that end with the window. It differs with
 // the warnings, and some of it is drawn later.
 function measureAbove(root) {
   const measure = () => {

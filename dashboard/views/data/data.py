@@ -12,8 +12,8 @@ import streamlit as st
 
 from core.errors import LabError
 from core.wording import counted
-from dashboard.cache.images import image_ref, look
-from dashboard.state import services, widgets
+from dashboard.cache.images import image_ref, thumbnail
+from dashboard.state import datasets, preferences, settings, tasks, widgets
 from dashboard.ui import components, composition_table, image_components, test_set_access
 from dashboard.ui.components import Metric
 from dashboard.ui.image_components import Tile
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
-LOOKS = {"stored": "as stored", "model": "as the model sees"}
+SHOWN_AS = {"stored": "as stored", "model": "as the model sees"}
 INVERTED = "inverted"
 ROWS, COLUMNS = 3, 6
 SHOWN = 200  # problems: a browser takes no more at once
@@ -36,7 +36,7 @@ STOPPED = ":material/cancel:"
 
 def show() -> None:
     """The current data set under one of four views; without any, the ways to get one."""
-    manifests = services.find_manifests()
+    manifests = datasets.find_manifests()
     if not manifests:
         _no_data()
         return
@@ -45,11 +45,11 @@ def show() -> None:
     with left:
         manifest = components.manifest_picker()
     with right:
-        view = components.choice_bar("View", VIEWS, "data:view")
+        view = widgets.segmented("View", VIEWS, "data:view", hide_label=True)
     if manifest is None:
         return
-    frame = services.manifest_frame(manifest)
-    if services.is_synthetic(manifest):
+    frame = datasets.manifest_frame(manifest)
+    if datasets.is_synthetic(manifest):
         components.synthetic_notice()
     _cards(frame)
     if view == "Images":
@@ -125,8 +125,8 @@ def images(manifest: Path) -> None:
         split = widgets.optional("Split", present, "data:split") if present else None
     with search:
         text = widgets.text("Find", "data:find", placeholder="patient or file name", hide_label=True).strip().lower()
-    as_stored = widgets.segmented("Shown", LOOKS, "data:look", hide_label=True) == "stored"
-    recipe = None if as_stored else services.settings().preprocessing
+    as_stored = widgets.segmented("Shown", SHOWN_AS, "data:look", hide_label=True) == "stored"
+    recipe = None if as_stored else settings.current().preprocessing
     rows = frame
     if label:
         rows = rows[rows["label"] == label]
@@ -146,19 +146,19 @@ def images(manifest: Path) -> None:
         page = widgets.whole("Page", 1, pages, "data:page", default=1, hide_label=True) if pages > 1 else 1
     first = (page - 1) * ROWS * COLUMNS
     shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
-    test_set_access.shown(PAGE, manifest, [str(row.path) for row in shown])
+    test_set_access.record_shown(PAGE, manifest, [str(row.path) for row in shown])
     with st.container(key="data-grid"):  # as high as its images before they are there: nothing jumps
         with st.spinner("Reading images", show_time=False), ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             tiles = list(pool.map(partial(_tile, recipe=recipe), shown))
         picked = image_components.gallery(tiles, key="data:gallery", columns=COLUMNS, height=190, clickable=True)
     last = min(first + ROWS * COLUMNS, len(rows))
-    how = LOOKS["stored"] if recipe is None else f"{LOOKS['model']}, before it is shrunk to its input size"
+    how = SHOWN_AS["stored"] if recipe is None else f"{SHOWN_AS['model']}, before it is shrunk to its input size"
     inverted = sum(tile.detail.startswith(INVERTED) for tile in tiles)
     turned = f" {inverted} of these are stored inverted, with black and white exchanged." if inverted else ""
     st.caption(f"Images {first + 1}–{last} of {len(rows):,}, {how}.{turned} Click one to open it in Preprocess.")
     if picked:
-        services.remember("preprocess:source", "Data set")
-        services.remember("preprocess:image", picked)
+        preferences.set("preprocess:source", "Data set")
+        preferences.set("preprocess:image", picked)
         st.switch_page(components.PAGES["preprocess"])
 
 
@@ -171,7 +171,7 @@ def _tile(row: Any, recipe: Recipe | None) -> Tile:
     }
     known = [part for part in (str(row.patient_id), row.split) if part]
     try:
-        found = look(image_ref(row.path), recipe)
+        found = thumbnail(image_ref(row.path), recipe)
     except LabError:
         return Tile(b"", missing="not readable: see Problems", detail=" · ".join(known), **common)
     return Tile(found.picture, detail=" · ".join([INVERTED, *known] if found.inverted else known), **common)
@@ -183,21 +183,22 @@ def _tile(row: Any, recipe: Recipe | None) -> Tile:
 def counts(frame: pd.DataFrame) -> None:
     """Images and patients by split and label; where the manifest has no split, the one that training would make."""
     import pandas as pd
-    import plotly.graph_objects as go
 
-    config = services.settings().data
+    from core.plots.style import base_figure
+
+    config = settings.current().data
     if (frame["split"] == "").all():
         from core.data.splits import assign_splits
 
         frame = assign_splits(frame, config.val_fraction, config.test_fraction, config.split_seed)
         st.info(
-            f"The manifest has no split. This is the one that training makes: patients kept together, "
+            f"The manifest has no split. This is the one that training makes, by patient: "
             f"{config.val_fraction:.0%} validation, {config.test_fraction:.0%} test, seed {config.split_seed}.",
             icon=":material/info:",
         )
     table = frame.groupby(["split", "label"]).agg(images=("path", "size"), patients=("patient_id", "nunique")).reset_index()
     order = [name for name in ("train", "val", "test", "") if (table["split"] == name).any()]
-    chart = go.Figure()
+    chart = base_figure("", "images")
     for label in ("benign", "malignant"):
         values = table[table["label"] == label].set_index("split")["images"].reindex(order).fillna(0)
         chart.add_bar(
@@ -207,23 +208,14 @@ def counts(frame: pd.DataFrame) -> None:
             marker_color=image_components.label_color(label),
             hovertemplate="%{x}: %{y} images<extra>" + label + "</extra>",
         )
-    chart.update_layout(
-        barmode="group",
-        bargap=0.35,
-        font_size=14,
-        margin={"l": 60, "r": 10, "t": 10, "b": 40},
-        yaxis_title="images",
-        legend={"orientation": "h", "y": 1.12, "x": 0},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )
+    chart.update_layout(barmode="group", bargap=0.35)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        components.figure(chart, "data:counts", height=380, alt="images by split and label")
+        components.chart(chart, "data:counts", height=380, alt="images by split and label")
     with right:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
-    st.markdown("## What patients are made of", anchors=False)
+    st.markdown("## Images per patient", anchors=False)
     composition_table.table(frame)
 
 
@@ -232,14 +224,14 @@ def counts(frame: pd.DataFrame) -> None:
 
 def problems(manifest: Path) -> None:
     """The check of the data set: start, progress, and what it found with reasons."""
-    task = services.task(services.check_name(manifest))
+    task = tasks.task(datasets.check_name(manifest))
     if task is not None and task.running:
-        _progress(services.check_name(manifest), "data:check:cancel")
+        _progress(datasets.check_name(manifest), "data:check:cancel")
         return
     if task is not None and task.state == "failed":
         components.show_error(task.error)
     if task is not None and task.state == "stopped":
-        st.info("The check was cancelled. What was read by then is kept: checking again goes on from there.", icon=STOPPED)
+        st.info("The check was cancelled. A new check continues where it stopped.", icon=STOPPED)
     if task is not None and task.state == "done":
         test_set_access.switch(PAGE, manifest)
         report(task.result, manifest)
@@ -248,15 +240,15 @@ def problems(manifest: Path) -> None:
     if st.button(
         "Check the data" if task is None else "Check again", type="primary", icon=":material/fact_check:", key="data:check"
     ):
-        services.start_check(manifest)
+        datasets.start_check(manifest)
         st.rerun()
     _left_out(manifest)
 
 
 @st.fragment(run_every=0.5)
 def _progress(name: str, key: str) -> None:
-    """A running task's progress, and a button that cancels it; the page anew when it has ended."""
-    task = services.task(name)
+    """A running task's progress, and a button that cancels it; reruns the page when it has ended."""
+    task = tasks.task(name)
     if task is None or not task.running:
         st.rerun()
         return
@@ -267,7 +259,7 @@ def _progress(name: str, key: str) -> None:
         icon=":material/cancel:",
         key=key,
         disabled=stopping,
-        on_click=services.stop_task,
+        on_click=tasks.stop_task,
         args=(name,),
     )
 
@@ -281,7 +273,7 @@ def report(found: CheckReport, manifest: Path) -> None:
         return
     if found.leakage:
         st.error(
-            "Patients or images stand in more than one split: training refuses this manifest until that is mended.",
+            "Patients or images are in more than one split: training refuses this manifest until this is corrected.",
             icon=":material/error:",
         )
     for problem in found.problems[:SHOWN]:
@@ -297,8 +289,8 @@ def report(found: CheckReport, manifest: Path) -> None:
 
 
 def _left_out(manifest: Path) -> None:
-    """What the import of this manifest had to say, and the files it left out."""
-    left_out = services.recall(f"left_out:{manifest}", {})
+    """Notes of the import of this manifest, and the files it left out."""
+    left_out = preferences.get(f"left_out:{manifest}", {})
     for note in sorted(left_out.get("notes", []), key=lambda text: not text.startswith("warning: ")):
         if note.startswith("warning: "):
             st.warning(note.removeprefix("warning: "), icon=":material/warning:")
@@ -324,7 +316,7 @@ def import_form(*, primary: bool = True) -> None:
     )
     source = st.text_input("Folder or file on this machine", key="import:source", placeholder="/path/to/images").strip()
     options = import_options.fields(IMPORTERS[name])
-    task = services.task("import")
+    task = tasks.task("import")
     if task is not None and task.running:
         _progress("import", "import:cancel")
         return
@@ -335,9 +327,9 @@ def import_form(*, primary: bool = True) -> None:
     if st.button(
         "Import", type="primary" if primary else "secondary", icon=":material/input:", key="import:go", disabled=not source
     ):
-        services.forget_task("import")
+        tasks.forget_task("import")
         with components.errors_shown():
-            services.start_import(name, Path(source), options)
+            datasets.start_import(name, Path(source), options)
             st.rerun()
 
 

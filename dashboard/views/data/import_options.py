@@ -24,8 +24,8 @@ TITLES = {
     "keep": "More columns to take over",
 }
 CHOICES = {  # answers of an importer's option, with what they mean; the first one is its default
-    "verify": {"": "decode all, or headers only above 1 GB", "all": "decode every file", "header": "look at headers only"},
-    "odd": {"": "left, as the markers on the films say", "right": "right, as the README says"},
+    "verify": {"": "decode all, or headers only above 1 GB", "all": "decode every file", "header": "read headers only"},
+    "odd": {"": "left, as marked on the films", "right": "right, as in the README"},
     "normals": {"": "leave them out", "benign": "take them in as benign"},
     "masks": {"": "leave them out", "import": "take them in"},
 }

@@ -85,7 +85,7 @@ def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
     if not narrow:
         curves, scores = curves | beside, scores | its_scores
     chart = reliability_figure(curves, scores=scores, height=430)
-    components.figure(chart, "evaluate:reliability", alt="reliability diagram, and a histogram of the scores below it")
+    components.chart(chart, "evaluate:reliability", alt="reliability diagram, and a histogram of the scores below it")
     if narrow:
         st.warning(
             f"All raw scores lie between {low:.3f} and {high:.3f}. So close together they say little about how likely a "
@@ -94,9 +94,7 @@ def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
         )
         if beside:  # on one axis with them the raw scores would be a vertical line
             chart = reliability_figure(beside, scores=its_scores, height=380)
-            components.figure(
-                chart, "evaluate:reliability:calibrated", alt=f"reliability diagram, {METHODS[shown]} calibration"
-            )
+            components.chart(chart, "evaluate:reliability:calibrated", alt=f"reliability diagram, {METHODS[shown]} calibration")
 
 
 def figures(report: CalibrationReport, units: str) -> None:

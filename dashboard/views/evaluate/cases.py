@@ -12,7 +12,7 @@ from core.errors import LabError
 from core.runs.test_set.accesses import HEATMAPS, IMAGES
 from core.wording import plain
 from dashboard.cache import results
-from dashboard.state import services, widgets
+from dashboard.state import datasets, preferences, widgets
 from dashboard.ui import components, image_components, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
@@ -46,7 +46,9 @@ def cases(scene: Scene) -> None:
         st.caption(f"The first {SHOWN} of {len(sorted_out[kind]):,}: {order} first. All of them stand under All images.")
     if scene.level != "image":
         st.caption(f"Judged by {scene.units}; each is shown by its most telling image, with the score of the {scene.level}.")
-    test_set_access.of_run(HEATMAPS if heated else IMAGES, "Evaluate", scene.run, [*rows["path"], services.recall(CASE, "")])
+    test_set_access.record_run(
+        HEATMAPS if heated else IMAGES, "Evaluate", scene.run, [*rows["path"], preferences.get(CASE, "")]
+    )
     chosen(scene)
     gallery(scene, rows, kind, heated)
 
@@ -101,7 +103,7 @@ def _gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool, waiting:
         heatmap_thumbnails.want(scene.run, paths)
     picked = image_components.gallery(tiles, key=f"evaluate:{kind}", columns=COLUMNS, height=170, clickable=True)
     if picked:
-        services.remember(CASE, picked)
+        preferences.set(CASE, picked)
         st.rerun()
     if waiting:
         st.caption(f":material/hourglass_top: Heatmaps: {len(found)} of {len(paths)}")
@@ -129,7 +131,7 @@ def _tile(row: Any, recipe: Recipe, heated: heatmap_thumbnails.Heat | None) -> T
 
 def chosen(scene: Scene) -> None:
     """The case that was clicked: image and heatmap side by side, what is known of it, and the pages that open it."""
-    path = services.recall(CASE)
+    path = preferences.get(CASE)
     rows = judged(scene)
     rows = rows[rows["path"] == path]
     if rows.empty:
@@ -188,26 +190,25 @@ def opening(scene: Scene, path: str) -> None:
             if st.button(title, icon=f":material/{icon}:", key=f"evaluate:to_{page}"):
                 open_at(page, path)
         if st.button("Close", icon=":material/close:", key="evaluate:close"):
-            services.remember(CASE, None)
+            preferences.set(CASE, None)
             st.rerun(scope="fragment")
 
 
 def explain(path: str, split: str) -> None:
     """Open an image on the Explain page."""
-    services.remember("explain:source", split)
-    services.remember("explain:filter", "All")
-    services.remember("explain:image", path)
+    preferences.set("explain:source", split)
+    preferences.set("explain:filter", "All")
+    preferences.set("explain:image", path)
     st.switch_page(components.PAGES["explain"])
 
 
 def open_at(page: str, path: str) -> None:
     """Open an image on a page with an image picker: from the current data set where it is in it, else by its path."""
-    manifest = services.current_manifest()
-    listed = manifest is not None and path in set(services.manifest_frame(manifest)["path"])
-    services.remember(f"{page}:source", "Data set" if listed else "File path")
+    manifest = datasets.current_manifest()
+    listed = manifest is not None and path in set(datasets.manifest_frame(manifest)["path"])
+    preferences.set(f"{page}:source", "Data set" if listed else "File path")
     if listed:
-        services.remember(f"{page}:image", path)
+        preferences.set(f"{page}:image", path)
     else:
-        services.remember(f"{page}:path", path)
-        st.session_state[f"{page}:path_widget"] = path
+        preferences.set(f"{page}:path", path)
     st.switch_page(components.PAGES[page])

@@ -60,7 +60,7 @@ def row(made: Mapping[str, Following], names: Sequence[str]) -> None:
         for name in names:
             with st.container(width="stretch", key=f"evaluate-{name}-box"):
                 each = made[name]
-                components.figure(each.chart, f"evaluate:{name}", alt=name.replace("_", " "), follow=each.follow)
+                components.chart(each.chart, f"evaluate:{name}", alt=name.replace("_", " "), follow=each.follow)
 
 
 def _charts(scene: Scene) -> dict[str, Following]:

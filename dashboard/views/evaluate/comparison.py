@@ -10,7 +10,7 @@ from core.errors import LabError, NotEnoughData
 from core.metrics import Interval
 from core.wording import plain
 from dashboard.cache import results
-from dashboard.state import services, widgets
+from dashboard.state import training_runs, widgets
 from dashboard.ui import components, html_tables
 from dashboard.views.evaluate import split_scoring
 from dashboard.views.evaluate.charts import curves
@@ -36,7 +36,7 @@ and after trying many runs the best one looks better than it is.
 
 def comparing(scene: Scene) -> None:
     """Choose a run; the paired comparison, or the reason why there is none. Below: published figures."""
-    others = [run for run in services.runs() if run.name != scene.run.name and services.has_model(run)]
+    others = [run for run in training_runs.list_runs() if run.name != scene.run.name and training_runs.has_model(run)]
     if not others:
         st.info("There is no other trained run to compare with.", icon=":material/info:")
     else:
@@ -74,15 +74,15 @@ def _other(scene: Scene, names: list[str]) -> None:
     with left:
         name = widgets.select("Compare with", names, f"evaluate:other:{scene.run.name}", default=_likely(scene, names))
         with components.errors_shown():
-            other = results.evaluation(services.open_run(name), scene.found.split)
+            other = results.evaluation(training_runs.open_run(name), scene.found.split)
             if other is None:
-                _not_scored(services.open_run(name), scene.found.split)
+                _not_scored(training_runs.open_run(name), scene.found.split)
                 return
             level = other.levels[scene.level]
             if isinstance(level, str):
                 st.info(html_tables.said(f"{name}: {level}"), icon=":material/info:")
                 return
-            second = Scene(services.open_run(name), other, level)
+            second = Scene(training_runs.open_run(name), other, level)
             try:
                 found = results.comparison(scene.run, second.run, scene.found, other, scene.level)
             except LabError as error:
@@ -109,7 +109,7 @@ def _likely(scene: Scene, names: list[str]) -> str:
     mine = set(scene.found.predictions["path"])
     for name in names:
         try:
-            other = results.evaluation(services.open_run(name), scene.found.split)
+            other = results.evaluation(training_runs.open_run(name), scene.found.split)
         except LabError:
             continue
         if other is not None and mine & set(other.predictions["path"]):
@@ -142,7 +142,7 @@ def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
         chart = roc_figure(shown, band=band, height=400)
     except NotEnoughData as error:
         chart = empty_figure(str(error).split(".")[0], height=400)
-    components.figure(chart, "evaluate:compare", alt=f"ROC curves of {2 + len(more)} runs")
+    components.chart(chart, "evaluate:compare", alt=f"ROC curves of {2 + len(more)} runs")
     if len(chosen) > MOST:
         st.caption(f"The chart holds {MOST + 2} runs at most: the first {MOST} of those chosen are shown.")
     if more:
@@ -151,7 +151,7 @@ def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
 
 def _scene_of(scene: Scene, name: str) -> Scene | None:
     """Another run on the same split and images, at the same level; None, and the reason on the page, where there is none."""
-    run = services.open_run(name)
+    run = training_runs.open_run(name)
     found = results.evaluation(run, scene.found.split)
     if found is None:
         _not_scored(run, scene.found.split)

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.metrics.levels import UNITS
 from dashboard.cache import results
-from dashboard.state import services
+from dashboard.state import preferences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,7 @@ class Scene:
     @property
     def threshold(self) -> float:
         """Where the slider stands: the frozen threshold until it was moved; always one of the sweep's."""
-        kept = services.recall(self.choice)
+        kept = preferences.get(self.choice)
         return float(self.sweep.thresholds[self.sweep.nearest(kept)]) if isinstance(kept, int | float) else self.frozen
 
 

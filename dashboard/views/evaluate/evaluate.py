@@ -56,7 +56,7 @@ def show() -> None:
 @components.errors_shown()
 def studio(scene: Scene) -> None:
     """The threshold and everything below it; only this runs again when the slider has moved or another part is chosen."""
-    components.require_there(scene.run)
+    components.require_existing(scene.run)
     threshold_slider.dial(scene)
     threshold_slider.about_units(scene)
     with st.container(key="evaluate_parts", horizontal=True, vertical_alignment="center"):

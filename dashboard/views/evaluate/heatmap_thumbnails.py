@@ -10,8 +10,8 @@ import streamlit as st
 
 from core.errors import LabError
 from dashboard.cache import images
-from dashboard.state import services
-from dashboard.state.services import Report, Task
+from dashboard.state import models, tasks
+from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
     from core.predict import Prediction, Predictor
@@ -35,13 +35,13 @@ class Heat:
 
 def ready(run: Run, paths: Sequence[str]) -> dict[str, Heat]:
     """The heatmaps that are there by now, by path."""
-    store = _store(str(run.path), services.model_stamp(run))
+    store = _store(str(run.path), models.model_stamp(run))
     return {path: store[path] for path in paths if path in store}
 
 
 def want(run: Run, paths: Sequence[str]) -> None:
     """Have the missing ones of these heatmaps made in the background. Call it when the images themselves are on the page."""
-    store = _store(str(run.path), services.model_stamp(run))
+    store = _store(str(run.path), models.model_stamp(run))
     missing = [path for path in paths if path not in store]
     if missing and not failed(run):
         _start(run, store, missing)
@@ -49,7 +49,7 @@ def want(run: Run, paths: Sequence[str]) -> None:
 
 def task(run: Run) -> Task | None:
     """The background work on the heatmaps of the run's model, running or ended."""
-    return services.task(_name(run))
+    return tasks.task(_name(run))
 
 
 def failed(run: Run) -> str:
@@ -60,11 +60,11 @@ def failed(run: Run) -> str:
 
 def again(run: Run) -> None:
     """Forget a failure."""
-    services.forget_task(_name(run))
+    tasks.forget_task(_name(run))
 
 
 def _name(run: Run) -> str:
-    return f"heat:{run.path}:{services.model_stamp(run)}"
+    return f"heat:{run.path}:{models.model_stamp(run)}"
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -83,7 +83,7 @@ def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
     """One thread a run; what is asked for while it works is asked for again at the next look."""
 
     def work(report: Report) -> None:
-        model = services.predictor(run)
+        model = models.predictor(run)
         for done, path in enumerate(paths):
             report(done, len(paths))
             try:
@@ -97,4 +97,4 @@ def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
             tinted = render(prediction.prepared.pixels, found, side=SIDE, outline=LINE)
             store[path] = Heat(images.preview_jpeg(tinted, SIDE), found.reason if found.flat else "")
 
-    services.start_task(_name(run), "Computing heatmaps", work)
+    tasks.start_task(_name(run), "Computing heatmaps", work)

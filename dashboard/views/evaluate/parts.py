@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from dashboard.state import services, widgets
+from dashboard.state import preferences, widgets
 from dashboard.views.evaluate import (
     calibration,
     cases,
@@ -42,5 +42,5 @@ def choose() -> Part:
 def show_next(part: str) -> None:
     """Show this part when the page is drawn next."""
     group = next(group for group, parts in GROUPS.items() if part in parts)
-    services.remember(_GROUP, group)
-    services.remember(_PART + group, part)
+    preferences.set(_GROUP, group)
+    preferences.set(_PART + group, part)

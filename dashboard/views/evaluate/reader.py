@@ -44,7 +44,7 @@ def reader(scene: Scene) -> None:
     with left:
         from core.plots.reader import reader_figure
 
-        components.figure(
+        components.chart(
             reader_figure(found.curve, points), "evaluate:reader", alt="the model's ROC curve and the reader's points"
         )
     with right:

@@ -14,7 +14,7 @@ import streamlit as st
 from core.errors import NotEnoughData
 from core.metrics import MIN_PATIENTS, Interval
 from core.wording import counted
-from dashboard.state import services
+from dashboard.state import preferences
 from dashboard.ui import components
 from dashboard.ui.image_components import component
 from dashboard.views.evaluate.context import Scene, once
@@ -92,14 +92,14 @@ def screening(scene: Scene) -> None:
     except NotEnoughData as error:
         st.info(str(error))
         return
-    kept = services.recall(KEY, DEFAULT)
+    kept = preferences.get(KEY, DEFAULT)
     index = PREVALENCES.index(kept) if kept in PREVALENCES else PREVALENCES.index(DEFAULT)
     _screening(
         data={"dial": _SLIDER, "words": words.shown, "steps": steps, "index": index}, key=_SLIDER, on_changed_change=_moved
     )
     places = [share / 100 for share in PREVALENCES]
     follow = {"dial": _SLIDER, "layout": {"shapes.0.x0": places, "shapes.0.x1": places}}
-    components.figure(chart, "evaluate:predictive", alt="predictive values by prevalence", follow=follow)
+    components.chart(chart, "evaluate:predictive", alt="predictive values by prevalence", follow=follow)
     at = "its frozen threshold" if threshold == scene.frozen else f"the explored threshold {threshold:.3f}"
     if scene.by_view:
         moved = "" if threshold == scene.frozen else f", all moved by {threshold - scene.frozen:+.3f}"
@@ -129,14 +129,14 @@ def _not_women(scene: Scene) -> None:
             key="evaluate:women",
             help="Scores by patient, at the patients' own threshold.",
         ):
-            services.remember("evaluate:level", "patient")
+            preferences.set("evaluate:level", "patient")
             st.rerun()
 
 
 def _moved() -> None:
     index = st.session_state[_SLIDER]["changed"]
     if index is not None:
-        services.remember(KEY, PREVALENCES[int(index)])
+        preferences.set(KEY, PREVALENCES[int(index)])
 
 
 def _made(scene: Scene, threshold: float) -> tuple[list[dict[str, Any]], Any]:

@@ -97,7 +97,7 @@ def score(run: Run, split: str) -> None:
 @components.errors_shown()
 def scoring(run: Run, split: str) -> None:
     """Progress while a split is scored; the whole page when it is done."""
-    components.require_there(run)
+    components.require_existing(run)
     task = results.evaluation_task(run, split)
     if task is None or not task.running:
         st.rerun()

@@ -108,7 +108,7 @@ def _forest(scene: Scene, rows: tuple[Subgroup, ...], shown: str) -> None:
         chance=0.5 if shown == "auc" else None,
         height=70 + 27 * len(rows),
     )
-    components.figure(chart, "evaluate:forest", alt=f"{SHOWN[shown]} by subgroup")
+    components.chart(chart, "evaluate:forest", alt=f"{SHOWN[shown]} by subgroup")
 
 
 def _reference(scene: Scene, shown: str) -> Interval | None:
@@ -261,7 +261,7 @@ def _bars(audit: ShortcutAudit) -> None:
         chance=0.5,
         height=100 + 40 * len(rows),
     )
-    components.figure(chart, "evaluate:shortcuts", alt="AUC from metadata, and of the model among equals")
+    components.chart(chart, "evaluate:shortcuts", alt="AUC from metadata, and of the model among equals")
 
 
 def _audit_table(audit: ShortcutAudit) -> None:

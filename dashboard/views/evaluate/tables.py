@@ -54,7 +54,7 @@ def images(scene: Scene) -> None:
     """Every scored image; click a heading to sort, a row to explain it."""
     found, threshold = scene.found, scene.threshold
     table = judged(scene)
-    test_set_access.of_run(LABELS, "Evaluate", scene.run, table["path"])
+    test_set_access.record_run(LABELS, "Evaluate", scene.run, table["path"])
     called = table["unit_decided"] >= threshold
     malignant = table["unit_label"] == "malignant"
     shown = table.assign(

@@ -1,7 +1,7 @@
 """The threshold slider and the figures at the threshold. The browser moves both; the page hears when the hand rests.
 
 The slider's grid travels to the browser once, with every figure at each of its steps, so that a moving hand waits for no
-server. Charts join in through `components.figure(..., follow=...)`.
+server. Charts join in through `components.chart(..., follow=...)`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from core.metrics import MIN_PATIENTS, Interval
-from dashboard.state import services
+from dashboard.state import preferences
 from dashboard.ui.image_components import component
 from dashboard.views.evaluate.context import Scene, once
 
@@ -51,12 +51,12 @@ def dial(scene: Scene) -> None:
 
 def _moved(scene: Scene) -> None:
     value = st.session_state[KEY]["changed"]
-    services.remember(scene.choice, None if value is None or float(value) == scene.frozen else float(value))
+    preferences.set(scene.choice, None if value is None or float(value) == scene.frozen else float(value))
 
 
 def explore(scene: Scene, threshold: float | None) -> None:
     """Put the slider here; None goes back to the frozen threshold."""
-    services.remember(scene.choice, threshold)
+    preferences.set(scene.choice, threshold)
 
 
 def _words(scene: Scene) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 from core.runs.test_set.accesses import LABELS
 from dashboard.cache import images, results
 from dashboard.cache.images import ImageRef
-from dashboard.state import services, widgets
+from dashboard.state import datasets, models, preferences, widgets
 from dashboard.ui import test_set_access
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
     rows = listing(run, split)
     filters = [name for name in FILTERS if "score" in rows.columns or name in ("All", "Malignant", "Benign")]
     chosen = widgets.select("Show", filters, "explain:filter")
-    rows = filtered(rows, chosen, services.predictor(run).thresholds)
+    rows = filtered(rows, chosen, models.predictor(run).thresholds)
     if rows.empty:
         st.info("No image of this kind. Choose another kind.", icon=":material/filter_alt_off:")
         return None, None, rows
     paths = rows["path"].tolist()
-    test_set_access.of_run(LABELS, "Explain", run, paths)
-    current = services.recall("explain:image")
+    test_set_access.record_run(LABELS, "Explain", run, paths)
+    current = preferences.get("explain:image")
     index = paths.index(current) if current in paths else 0
     titles = {str(row.path): title(row) for row in rows.itertuples()}
     widgets.select(f"Image, {index + 1} of {len(paths)}", titles, "explain:image", default=paths[index])
@@ -44,7 +44,7 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
             disabled=not 0 <= to < len(paths),
             key=f"explain:{label}",
             width="stretch",
-            on_click=lambda to=to: services.remember("explain:image", paths[to]),
+            on_click=lambda to=to: preferences.set("explain:image", paths[to]),
         )
     path = paths[index]
     return images.image_ref(path), rows.iloc[index], rows
@@ -52,7 +52,7 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
 
 def listing(run: Run, split: str) -> pd.DataFrame:
     """The run's images of a split, with scores where the split has been scored."""
-    manifest = services.manifest_frame(run.path / "manifest.csv")
+    manifest = datasets.manifest_frame(run.path / "manifest.csv")
     rows = manifest[manifest["split"] == split]
     found = results.evaluation(run, split)
     if found is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
-from dashboard.state import services
+from dashboard.state import datasets, training_runs
 from dashboard.ui import test_set_access
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ VIEWS = ("CC", "MLO")
 
 @dataclass(frozen=True)
 class Case:
-    """One image by one run. `row` is its manifest row, None where no manifest knows it; `name` tells it from its neighbour."""
+    """One image by one run. `row` is its manifest row, None for an upload; `name` distinguishes it from the other one."""
 
     run: Run
     image: ImageRef
@@ -36,7 +36,7 @@ def other_view(run: Run, row: Any) -> Any:
     """
     if row is None or row["view"] not in VIEWS or not row["laterality"]:
         return None
-    rows = services.manifest_frame(run.path / "manifest.csv")
+    rows = datasets.manifest_frame(run.path / "manifest.csv")
     wanted = VIEWS[1 - VIEWS.index(row["view"])]
     same = (rows["patient_id"] == row["patient_id"]) & (rows["laterality"] == row["laterality"])
     found = rows[same & (rows["split"] == row["split"]) & (rows["view"] == wanted)].sort_values("path")
@@ -51,7 +51,7 @@ def by_view(run: Run, row: Any, partner: Any) -> list[Case]:
 
 def other_runs(run: Run) -> list[Run]:
     """The other runs that have a model, newest first."""
-    return [each for each in services.runs() if services.has_model(each) and each.name != run.name]
+    return [each for each in training_runs.list_runs() if training_runs.has_model(each) and each.name != run.name]
 
 
 def by_run(first: Case, second: Run) -> list[Case]:
@@ -59,7 +59,7 @@ def by_run(first: Case, second: Run) -> list[Case]:
     warning = ""
     if split_of(second, first.image) in ("train", "val"):
         used = "trained on this image" if split_of(second, first.image) == "train" else "chose its threshold on this image"
-        warning = f"{second.name} {used}: its score here says nothing about new images."
+        warning = f"{second.name} {used}: its score for this image is not evidence about new images."
     return [first, Case(second, first.image, first.row, second.name, warning)]
 
 
@@ -71,6 +71,6 @@ def closed(run: Run, image: ImageRef) -> bool:
 
 def split_of(run: Run, image: ImageRef) -> str:
     """The split that the run's manifest puts this file into, "" when it does not know it."""
-    rows: pd.DataFrame = services.manifest_frame(run.path / "manifest.csv")
+    rows: pd.DataFrame = datasets.manifest_frame(run.path / "manifest.csv")
     found = rows.loc[rows["path"] == str(image.source), "split"]
     return "" if found.empty else str(found.iloc[0])

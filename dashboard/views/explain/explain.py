@@ -10,23 +10,24 @@ from core.wording import plain
 from dashboard.cache import results
 from dashboard.cache.explanations import Ask, Explained, View, without_map
 from dashboard.cache.images import ImageRef
-from dashboard.state import services, widgets
+from dashboard.state import preferences, tasks, training_runs, widgets
 from dashboard.ui import chance_notices, components, test_set_access, uploads
 from dashboard.views.explain import choosing, heatmap_audit, panels
 from dashboard.views.explain.comparison import Case, by_run, by_view, closed, other_runs, other_view
-from dashboard.views.explain.saving import PICTURES, Look, colours, remember_look, saving, view_of
+from dashboard.views.explain.saving import PICTURES, Display, saving, store_style, style, view_of
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
+    from core.gradcam.cam_layers import LayerChoice
     from core.runs import Run
 
 PAGE = "Explain"  # as records of accesses to test images name it
-LOOKS = {"image": "One image", "audit": "Audit of all"}
+MODES = {"image": "One image", "audit": "Audit of all images"}
 SOURCES = {"val": "Validation", "test": "Test", "upload": "Upload"}
 TARGETS = {"malignant": "malignant", "benign": "benign", "both": "both"}
 PLACES = {"input": "Model input", "original": "Original"}
-BESIDE = {"image": "Alone", "view": "CC and MLO", "run": "Two runs"}
+BESIDE = {"image": "No comparison", "view": "CC and MLO", "run": "Two runs"}
 CHANNELS = {"32": "32", "128": "128", "512": "512", "0": "all"}
 SLOW = "explain:slow"  # in the session: names of the slow methods' tasks that this page has asked for
 PICTURE_HEIGHT = 640  # px, at most: as high as the window leaves room for (frontend/heat.css)
@@ -41,7 +42,7 @@ def show() -> None:
     if run is None:
         return
     with middle:
-        audit = widgets.segmented("Look at", LOOKS, "explain:look") == "audit"
+        audit = widgets.segmented("Mode", MODES, "explain:look") == "audit"
     if audit:
         heatmap_audit.show(run)
         return
@@ -51,7 +52,7 @@ def show() -> None:
 
 
 def source_picker(run: Run) -> str:
-    """Where images come from; the test set only once it has been opened on Evaluate."""
+    """Where images come from; the test set only once it has been evaluated."""
     uploads.forget_lost("explain:source", "explain", "val")
     opened = results.evaluation(run, "test") is not None
     options = [name for name in SOURCES if name != "test" or opened]
@@ -65,14 +66,14 @@ def source_picker(run: Run) -> str:
 @components.errors_shown()
 def workbench(run: Run, source: str) -> None:
     """Only this reruns when an image, the method or the layer changes."""
-    components.require_there(run)
+    components.require_existing(run)
     pictures, controls = st.columns([2, 1], gap="medium")
     with controls:
         if source == "upload":
             image, row, listed = uploads.uploaded("explain"), None, None
         else:
             image, row, listed = choosing.from_split(run, source)
-        ask = asking(run)
+        ask = ask_options(run)
         boxes = boxes_shown(run, row)
     with pictures:
         if image is None:
@@ -81,51 +82,51 @@ def workbench(run: Run, source: str) -> None:
                     "No image yet", "Upload a mammogram: DICOM, PNG, JPEG, PGM or TIFF.", icon=":material/add_photo_alternate:"
                 )
             return
-        look = looking(run, row, boxes, controls)
-        shown = cases(run, image, row, look)
-        seen(shown)
+        display = display_options(run, row, boxes, controls)
+        shown = cases(run, image, row, display)
+        record(shown)
         anyway = chance_notices.wants_score_anyway("explain", [case.image.key for case in shown])
         found = explanations(shown, ask._replace(anyway=anyway))
         if found is None:
             return
         if any(each.heat is None for each in found):
-            unjudged(shown, found)
+            no_verdicts(shown, found)
             return
-        views = [view_of(case, each, look) for case, each in zip(shown, found, strict=True)]
+        views = [view_of(case, each, display) for case, each in zip(shown, found, strict=True)]
         notes(shown, found)
         verdicts(shown, found)
-        picture(shown, found, views, ask, look)
+        picture(shown, found, views, ask, display)
     with controls:
-        saving(run, shown, found, views, look, ask, listed)
+        saving(run, shown, found, views, display, ask, listed)
 
 
-def seen(shown: list[Case]) -> None:
+def record(shown: list[Case]) -> None:
     """Record test images with their heatmaps before they are shown; of an upload say so."""
     from core.runs.test_set.accesses import HEATMAPS
 
     if shown[0].row is None:
-        test_set_access.named(shown[0].image, PAGE, HEATMAPS, [case.run for case in shown])
+        test_set_access.record_file(shown[0].image, PAGE, HEATMAPS, [case.run for case in shown])
         return
     for case in shown:
-        test_set_access.of_run(HEATMAPS, PAGE, case.run, [str(case.row["path"])])
+        test_set_access.record_run(HEATMAPS, PAGE, case.run, [str(case.row["path"])])
 
 
 # ---------------------------------------------------------------- what is asked for
 
 
-def asking(run: Run) -> Ask:
+def ask_options(run: Run) -> Ask:
     """Method, class and layer from their widgets."""
     from core.gradcam import AUTO, CLASSLESS, METHODS, SLOW
 
     layers = results.layer_choices(run)
     usual = next(choice for choice in layers if choice.usual)
-    titles = {"": f"auto: {usual.title}"} | {choice.name: choice.title for choice in layers if not choice.usual}
-    kept_layer = services.recall("explain:layer", "")
+    titles = {"": layer_title(usual)} | {choice.name: choice.title for choice in layers if not choice.usual}
+    kept_layer = preferences.get("explain:layer", "")
     refused = results.unfit_methods(run, kept_layer if kept_layer in titles else "")
-    methods = {AUTO: AUTO} | {name: name for name in METHODS if name not in refused}
-    methods |= {name: f"{name} (unsuitable here)" for name in METHODS if name in refused}
+    methods = {AUTO: AUTO} | {name: method_title(name) for name in METHODS if name not in refused}
+    methods |= {name: f"{method_title(name)} (unsuitable here)" for name in METHODS if name in refused}
     explained = [f"{AUTO}: what fits the architecture", *METHODS.values()]
-    explained += [f"Does not fit this network: {name}, because {reason}." for name, reason in refused.items()]
+    explained += [f"{method_title(name)} is unsuitable for this network: {reason}." for name, reason in refused.items()]
     method = widgets.select("Method", methods, "explain:method", help="\n\n".join(explained))
     targets = {"malignant": "either class"} if method in CLASSLESS else TARGETS
     target = widgets.select("Evidence for", targets, "explain:target")
@@ -138,42 +139,53 @@ def asking(run: Run) -> Ask:
     return Ask(method, target, layer, int(channels))
 
 
+def method_title(method: str) -> str:
+    """`Grad-CAM` for gradcam."""
+    from core.gradcam import METHODS
+
+    return METHODS.get(method, method).partition(":")[0]
+
+
+def layer_title(choice: LayerChoice) -> str:
+    """A layer with the size of its map, columns × rows: `last layer (20 × 32)`."""
+    return f"last layer ({choice.columns} × {choice.rows})" if choice.usual else choice.title
+
+
 def boxes_shown(run: Run, row: Any) -> bool:
     """Whether lesion boxes are drawn, from their switch; off where the manifest has none for this breast."""
     from core.data import lesion_boxes
 
     rows = [] if row is None else [each for each in (row, other_view(run, row)) if each is not None]
     there = any(lesion_boxes(each) for each in rows)
-    words = "Where the manifest says that a lesion is." if there else "The manifest has no lesion box for this image."
+    words = "The lesions' places as in the manifest." if there else "The manifest has no lesion box for this image."
     return widgets.toggle("Lesion boxes", "explain:boxes", default=True, help=words, disabled=not there)
 
 
-def looking(run: Run, row: Any, boxes: bool, controls: DeltaGenerator) -> Look:
-    """Where the map is drawn and what stands beside it, from buttons above the pictures; the other run from `controls`."""
+def display_options(run: Run, row: Any, boxes: bool, controls: DeltaGenerator) -> Display:
+    """What the map is drawn on and compared with, from buttons above the pictures; the other run from `controls`."""
     others = {each.name: each.name for each in other_runs(run)}
     offered = {"image"} | ({"view"} if other_view(run, row) is not None else set()) | ({"run"} if others else set())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if run.model_card().get("synthetic") or is_synthetic(row):
             st.badge("SYNTHETIC", color="orange", help="Demo images, or a model trained on them.")
-        place = widgets.segmented("On", PLACES, "explain:place", hide_label=True)
+        place = widgets.segmented("Overlay on", PLACES, "explain:place", hide_label=True)
         words = {name: BESIDE[name] for name in BESIDE if name in offered}
-        beside = widgets.segmented("Beside it", words, "explain:beside", hide_label=True) if len(offered) > 1 else "image"
+        beside = widgets.segmented("Compare", words, "explain:beside", hide_label=True) if len(offered) > 1 else "image"
         if beside != "image" and row is not None:
             st.badge(f"truth: {row['label']}", color="gray")
     with controls:
         second = widgets.select("Other run", others, "explain:second") if beside == "run" else ""
-    return Look(place, beside, boxes, second)
+    return Display(place, beside, boxes, second)
 
 
-def cases(run: Run, image: ImageRef, row: Any, look: Look) -> list[Case]:
-    """What is explained: the image, or it and what stands beside it."""
-
+def cases(run: Run, image: ImageRef, row: Any, display: Display) -> list[Case]:
+    """What is explained: the image, or it and the one it is compared with."""
     alone = Case(run, image, row, image.name)
-    if look.beside == "view":
+    if display.beside == "view":
         return by_view(run, row, other_view(run, row))
-    if look.beside != "run":
+    if display.beside != "run":
         return [alone]
-    second = services.open_run(look.second)
+    second = training_runs.open_run(display.second)
     if row is not None and closed(second, image):  # an upload is shown as it is everywhere: recorded, with a warning
         st.warning(
             f"This image is in the test set of {second.name}, which has not been opened. Open it on Evaluate first.",
@@ -184,22 +196,19 @@ def cases(run: Run, image: ImageRef, row: Any, look: Look) -> list[Case]:
 
 
 def explanations(shown: list[Case], ask: Ask) -> list[Explained] | None:
-    """One for each case; None while a slow method is at work, whose progress is then shown."""
+    """One for each case; None while a slow method is running, whose progress is then shown."""
     from core.gradcam import SLOW as SLOW_METHODS
 
     asked = [(case, ask_of(case, ask)) for case in shown]
     if ask.method not in SLOW_METHODS:
         forget_slow([])
         with st.spinner("Computing the heatmap", show_time=False):
-            return [
-                results.explanation(case.run, case.image, each.method, each.target, each.layer, score_anyway=each.anyway)
-                for case, each in asked
-            ]
+            return [results.explanation(case.run, case.image, each) for case, each in asked]
     found = []
     forget_slow([results.explanation_name(case.run, case.image, each) for case, each in asked])
     for case, each in asked:
         result = results.explanation_task(case.run, case.image, each)
-        if isinstance(result, services.Task):
+        if isinstance(result, tasks.Task):
             working(result.name)
             return None
         found.append(result)
@@ -213,30 +222,30 @@ def ask_of(case: Case, ask: Ask) -> Ask:
 
 
 def forget_slow(wanted: list[str]) -> None:
-    """Stop what this session had asked of a slow method and no longer looks at."""
+    """Stop this session's slow methods that the page no longer shows."""
     for name in st.session_state.get(SLOW, []):
         if name not in wanted:
-            services.stop_task(name)
+            tasks.stop_task(name)
     st.session_state[SLOW] = wanted
 
 
 @st.fragment(run_every=0.5)
 def working(name: str) -> None:
     """Progress of a slow method with a way to stop it; the page when it is done."""
-    task = services.task(name)
+    task = tasks.task(name)
     if task is None or task.state == "done":
         st.rerun()
     elif task.running:
         components.task_progress(task)
-        st.caption("Score-CAM looks at the image through one feature map after another. The page can be left meanwhile.")
-        st.button("Stop", icon=":material/stop:", on_click=lambda: services.stop_task(name), key="explain:stop")
+        st.caption("Score-CAM masks the image with one feature map after another. You can leave this page meanwhile.")
+        st.button("Stop", icon=":material/stop:", on_click=lambda: tasks.stop_task(name), key="explain:stop")
     else:
         if task.state == "failed":
             components.show_error(task.error)
         else:
             st.info(f"Stopped after {task.done} of {task.total} feature maps.", icon=":material/stop_circle:")
         if st.button("Compute it", icon=":material/play_arrow:", type="primary", key="explain:again"):
-            services.forget_task(name)
+            tasks.forget_task(name)
             st.rerun()
 
 
@@ -244,12 +253,12 @@ def working(name: str) -> None:
 
 
 def is_synthetic(row: Any) -> bool:
-    """Whether the manifest says so of this image."""
+    """Whether the manifest marks this image as synthetic."""
     return row is not None and str(row.get("synthetic", "")).lower() in ("true", "1", "yes")
 
 
-def unjudged(shown: list[Case], found: list[Explained]) -> None:
-    """Why there is no verdict, where it would be; then the image without a map."""
+def no_verdicts(shown: list[Case], found: list[Explained]) -> None:
+    """Why there is no verdict, in its place; then the image without a map."""
     for case, each in zip(shown, found, strict=True):
         if each.heat is None:
             about = f"{case.name}: " if len(shown) > 1 else ""
@@ -276,7 +285,7 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
             chance_notices.no_verdict(prediction, "explain", case.image.key, about=about)
     if len(shown) > 1:
         parts = [
-            said(f"{case.name}: score", f"{prediction.score:.3f}", chance_notices.decided(prediction))
+            labelled(f"{case.name}: score", f"{prediction.score:.3f}", chance_notices.decided(prediction))
             for case, prediction in zip(shown, predictions, strict=True)
         ]
         st.markdown("   ·   ".join(parts))
@@ -284,42 +293,42 @@ def verdicts(shown: list[Case], found: list[Explained]) -> None:
     prediction = predictions[0]
     right = "" if not truth or prediction.decision is None else ("correct" if truth == prediction.decision else "wrong")
     parts = [
-        said("Decision", prediction.decision or "none", "scored anyway" if prediction.refusal else right),
-        said("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold_words}"),
-        said("Truth", truth or "not known", ""),
+        labelled("Decision", prediction.decision or "none", "scored anyway" if prediction.refusal else right),
+        labelled("Score", f"{prediction.score:.3f}", f"threshold {prediction.threshold_words}"),
+        labelled("Truth", truth or "not known", ""),
     ]
     st.markdown("   ·   ".join(parts))
     if prediction.decision is not None and (placed := chance_notices.placed(shown[0].run, prediction)):
         st.markdown(placed)
 
 
-def said(name: str, value: str, detail: str) -> str:
+def labelled(name: str, value: str, detail: str) -> str:
     """One part of the row above the pictures: what it is, its value, and what else there is to say."""
     more = f" ({plain(detail)})" if detail else ""
     return f"{plain(name)} **{plain(value)}**{more}"
 
 
-def picture(shown: list[Case], found: list[Explained], views: list[View], ask: Ask, look: Look) -> None:
-    """The panels on black, then what has to be known to read them."""
-
+def picture(shown: list[Case], found: list[Explained], views: list[View], ask: Ask, display: Display) -> None:
+    """The panels on black, then how to read them."""
     height, width = views[0].image.shape
-    where = "Model input" if look.place == "input" else "Original"
+    where = "Model input" if display.place == "input" else "Original"
     alone = len(shown) == 1
     pieces = [panels.Panel(views[0], f"{where}, {width} × {height} px", shown[0].image.name, bare=True)] if alone else []
     for case, each, view in zip(shown, found, views, strict=True):
         heat = each.drawn
         what = "Evidence for either class" if heat.target == "both" else f"Evidence for {heat.target}"
-        detail = f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
-        if look.beside == "view":
+        layer = next((each for each in results.layer_choices(case.run) if each.name == heat.layer), None)
+        detail = f"{method_title(heat.method)}, {heat.layer if layer is None else layer_title(layer)}"
+        if display.beside == "view":
             detail = f"{case.image.name} · {detail}"
-        if look.beside == "run":
+        if display.beside == "run":
             prepared = each.prediction.prepared
             rows, columns = prepared.pixels.shape
             detail += f" · input {columns} × {rows} px, recipe {prepared.recipe_hash[:8]}"
         name = what if alone else f"{case.name}: {what.lower()}"
         pieces.append(panels.Panel(view, name, detail, note=map_note(case, each)))
-    subject = shown[0].image.key + look.place
-    show_panels(pieces, ask, subject=subject, linked=look.beside != "view")
+    subject = shown[0].image.key + display.place
+    show_panels(pieces, ask, subject=subject, linked=display.beside != "view")
     how_to_read()
 
 
@@ -331,19 +340,19 @@ def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: b
         key=PICTURES,
         height=PICTURE_HEIGHT,
         ratio=min(max(width / height, PICTURE_RATIOS[0]), PICTURE_RATIOS[1]),
-        look=colours() | {"swipe": services.recall("explain:swipe", False) is True},
+        look=style() | {"swipe": preferences.get("explain:swipe", False) is True},
         scale=scale_words(ask),
         subject=subject,
         linked=linked,
-        on_look=remember_look,
+        on_look=store_style,
     )
 
 
 def how_to_read() -> None:
     """What a heatmap is not, and how it is zoomed."""
     st.caption(
-        "A heatmap shows where this network looked, not where a disease is; strengths of two images do not compare. "
-        "Wheel or + − zooms, drag or arrows move, holding the space bar hides the map. Press ? in a picture for all keys."
+        "A heatmap shows which regions raised this network's score, not where a disease is. Do not compare the colours of two "
+        "images. Wheel or + − zooms, drag or arrows move, the space bar (held) hides the map. Press ? for all keys."
     )
 
 
@@ -355,7 +364,7 @@ def scale_words(ask: Ask) -> tuple[str, str, str]:
 
 
 def notes(shown: list[Case], found: list[Explained]) -> None:
-    """Above the picture: what reader, preparation and gate were unsure about."""
+    """Above the picture: warnings of reader, preparation and gate."""
     for case, each in zip(shown, found, strict=True):
         name = f"{case.name}: " if len(shown) > 1 else ""
         for warning in (*each.prediction.warnings, *([case.warning] if case.warning else [])):
@@ -363,7 +372,7 @@ def notes(shown: list[Case], found: list[Explained]) -> None:
 
 
 def map_note(case: Case, found: Explained) -> str:
-    """What has to be known of a map, to be written onto its picture: why it is empty, or that its method does not fit."""
+    """A note on a map, written onto its picture: why it is empty, or that its method is unsuitable."""
     from core.gradcam import AUTO
 
     heat, parts = found.drawn, []
@@ -373,7 +382,7 @@ def map_note(case: Case, found: Explained) -> str:
     elif heat.reason:
         parts.append(f"One class has no colour: {heat.reason}.")
     if reason := results.unfit_methods(case.run, layer).get(heat.method):
-        parts.append(f"{heat.method} does not fit this network: {reason}. Choose {AUTO} to see a map that does.")
+        parts.append(f"{method_title(heat.method)} is unsuitable for this network: {reason}. Choose {AUTO} for a suitable one.")
     return " ".join(parts)
 
 

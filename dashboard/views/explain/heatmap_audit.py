@@ -13,8 +13,9 @@ from core.runs.test_set.accesses import HEATMAPS
 from core.wording import counted, plain
 from dashboard.access.paths import require_allowed
 from dashboard.cache import images, results
-from dashboard.state import services, widgets
-from dashboard.state.services import Report, Task, stamp
+from dashboard.state import datasets, models, preferences, settings, tasks, widgets
+from dashboard.state.file_stamps import stamp
+from dashboard.state.tasks import Report, Task
 from dashboard.ui import components, html_tables, image_components, test_set_access
 from dashboard.ui.image_components import Tile
 
@@ -38,7 +39,7 @@ def show(run: Run, split: str = "val") -> None:
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         chosen = audited(run, split)
-    task = services.task(_name(run))
+    task = tasks.task(_name(run))
     with right:
         if task is None or not task.running:
             starting(run, chosen)
@@ -107,7 +108,7 @@ def starting(run: Run, split: str) -> None:
 
 def other_data() -> Path | None:
     """Another data set's manifest, or None for the run's own images."""
-    found = {str(path): services.display_path(path) for path in services.find_manifests()}
+    found = {str(path): settings.display_path(path) for path in datasets.find_manifests()}
     words = "An external set: what the maps do on images that nothing of this run was made from."
     chosen = widgets.select("Images", {"": "the run's own, as shown"} | found, "audit:manifest", help=words)
     return Path(chosen) if chosen else None
@@ -115,7 +116,7 @@ def other_data() -> Path | None:
 
 def start(run: Run, split: str, methods: tuple[str, ...], limit: int | None, manifest: Path | None) -> Task:
     """Audit in the background; the task's result is the audit. What is there for the same model and images is kept."""
-    model = services.predictor(run)
+    model = models.predictor(run)
 
     def work(report: Report) -> HeatmapAudit:
         from core.heatmap_audit import audit_heatmaps
@@ -126,7 +127,7 @@ def start(run: Run, split: str, methods: tuple[str, ...], limit: int | None, man
             run, own, methods=methods, limit=limit, manifest=source, progress=report, predictor=model, where="Explain"
         )
 
-    return services.start_task(_name(run), "Auditing the heatmaps", work)
+    return tasks.start_task(_name(run), "Auditing the heatmaps", work)
 
 
 def _manifest_of(run: Run, split: str) -> str:
@@ -142,17 +143,17 @@ def _name(run: Run) -> str:
 @components.errors_shown()
 def working(run: Run) -> None:
     """Progress, and a way to stop: what is done by then is kept. The whole page when it is over."""
-    task = services.task(_name(run))
+    task = tasks.task(_name(run))
     if task is None or not task.running:
         if task is not None and task.state == "done":
-            services.remember("audit:split", task.result.split)
+            preferences.set("audit:split", task.result.split)
         st.rerun()
         return
     components.task_progress(task)
     st.caption(
         "The page can be left meanwhile. What is done stays, also when it is stopped: the next audit goes on from there."
     )
-    st.button("Stop", icon=":material/stop:", on_click=lambda: services.stop_task(_name(run)), key="audit:stop")
+    st.button("Stop", icon=":material/stop:", on_click=lambda: tasks.stop_task(_name(run)), key="audit:stop")
 
 
 # ---------------------------------------------------------------- what was found
@@ -202,7 +203,7 @@ def located(method: MethodAudit) -> None:
             rows.append((title, {"heatmap": figure.value, **beside}))
     if rows:
         st.markdown("## Lesions found", anchors=False)
-        components.figure(localisation_figure(rows), "audit:located", alt="shares of lesions found, with chance")
+        components.chart(localisation_figure(rows), "audit:located", alt="shares of lesions found, with chance")
 
 
 def curves(method: MethodAudit) -> None:
@@ -220,7 +221,7 @@ def curves(method: MethodAudit) -> None:
             st.markdown(f"## {title}", anchors=False)
             if figure is not None:
                 st.caption(f"{counted(figure.images, 'image')} of {counted(figure.patients, 'patient')}. {_better(kind)}")
-            components.figure(perturbation_figure(kind, lines), f"audit:{kind}", alt=f"{kind} curves")
+            components.chart(perturbation_figure(kind, lines), f"audit:{kind}", alt=f"{kind} curves")
 
 
 def _better(kind: str) -> str:
@@ -284,7 +285,7 @@ def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
         st.markdown("None.")
         return
     rows = _rows(run, found)
-    test_set_access.of_run(HEATMAPS, "Explain", run, [case.path for case in cases[:WORST]])
+    test_set_access.record_run(HEATMAPS, "Explain", run, [case.path for case in cases[:WORST]])
     with st.spinner("Computing the heatmaps", show_time=False):
         tiles = [_tile(run, method.method, case, rows.get(case.path, {})) for case in cases[:WORST]]
     picked = image_components.gallery(tiles, key="audit:worst", columns=4, height=230, clickable=not found.external)
@@ -293,18 +294,18 @@ def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
         "lies in the lesion."
     )
     if picked:
-        services.remember("explain:source", found.split)
-        services.remember("explain:filter", "All")
-        services.remember("explain:image", picked)
-        services.remember("explain:method", method.method)
-        services.remember("explain:look", "image")
+        preferences.set("explain:source", found.split)
+        preferences.set("explain:filter", "All")
+        preferences.set("explain:image", picked)
+        preferences.set("explain:method", method.method)
+        preferences.set("explain:look", "image")
         st.rerun()
 
 
 def _rows(run: Run, found: HeatmapAudit) -> dict[str, dict[str, Any]]:
     """The manifest's rows by path; {} where another data set's manifest is gone."""
     try:
-        frame = services.manifest_frame(Path(found.manifest) if found.manifest else run.path / "manifest.csv")
+        frame = datasets.manifest_frame(Path(found.manifest) if found.manifest else run.path / "manifest.csv")
     except LabError:
         return {}
     return {str(row["path"]): {str(key): value for key, value in row.items()} for row in frame.to_dict(orient="records")}
@@ -316,7 +317,7 @@ def _tile(run: Run, method: str, case: Case, row: dict[str, Any]) -> Tile:
     detail = Path(case.path).name
     lesions = tuple((key, str(row[key])) for key in ("path", "lesions", "lesion_circles", "lesion_masks") if key in row)
     try:
-        stamps = (*services.model_stamp(run), stamp(require_allowed(case.path)))
+        stamps = (*models.model_stamp(run), stamp(require_allowed(case.path)))
         picture = _picture(str(run.path), stamps, method, case.path, lesions, run)
     except LabError as error:
         return Tile(b"", caption, label, color, case.path, str(error), detail)
@@ -332,7 +333,7 @@ def _picture(
     from core.gradcam import render
     from core.heatmap_audit.lesions import has_lesion, lesion_mask
 
-    model = services.predictor(_run)
+    model = models.predictor(_run)
     image = PreparedCache(cache_root(), model.recipe).get(path)
     heat = model.explain(model.predict_cached([image], paths=[path])[0], method=method)
     row = dict(lesions)

@@ -23,7 +23,7 @@ from dashboard.cache.explanations import (
     save,
     side_by_side,
 )
-from dashboard.state import services
+from dashboard.state import models, preferences, settings
 from dashboard.ui import components, test_set_access
 from dashboard.views.explain.comparison import Case
 
@@ -37,8 +37,8 @@ MANY = 24  # overlays that one press saves at most
 
 
 @dataclass(frozen=True)
-class Look:
-    """How it is shown: `place` of PLACES, `beside` of BESIDE; lesion boxes on or off."""
+class Display:
+    """How maps are shown: `place` of PLACES, `beside` of BESIDE; lesion boxes on or off; the other run's name."""
 
     place: str
     beside: str
@@ -46,50 +46,56 @@ class Look:
     second: str = ""
 
 
-def view_of(case: Case, found: Explained, look: Look) -> View:
+def view_of(case: Case, found: Explained, display: Display) -> View:
     """The map on the model's input or on the original, with the row's boxes."""
     from core.data import lesion_boxes
 
-    boxes: list[Box] = lesion_boxes(case.row) if look.boxes and case.row is not None else []
-    if look.place == "input":
+    boxes: list[Box] = lesion_boxes(case.row) if display.boxes and case.row is not None else []
+    if display.place == "input":
         return on_input(found, boxes)
-    picture, shape = results.original(case.image, services.predictor(case.run).recipe)
+    picture, shape = results.original(case.image, models.predictor(case.run).recipe)
     return on_original(found, picture, shape, boxes)
 
 
-def colours() -> dict[str, Any]:
-    """How the map is drawn, as it was left: opacity, colormap, outline (on or off)."""
+def style() -> dict[str, Any]:
+    """How the map was drawn last: opacity, colormap, outline (on or off)."""
     from core.gradcam import COLORMAPS, OPACITY
 
-    opacity, colormap = services.recall("explain:opacity", OPACITY), services.recall("explain:colormap", COLORMAPS[0])
+    opacity, colormap = preferences.get("explain:opacity", OPACITY), preferences.get("explain:colormap", COLORMAPS[0])
     good = isinstance(opacity, int | float) and 0 <= opacity <= 1
     return {
         "opacity": float(opacity) if good else OPACITY,
         "colormap": colormap if colormap in COLORMAPS else COLORMAPS[0],
-        "outline": services.recall("explain:outline", True) is not False,
+        "outline": preferences.get("explain:outline", True) is not False,
     }
 
 
-def remember_look() -> None:
-    """Keep what the browser tells of opacity, colours, outline and swipe."""
+def store_style() -> None:
+    """Remember opacity, colours, outline and swipe as set in the browser."""
     for name, value in (st.session_state[PICTURES]["look"] or {}).items():
         if name in ("opacity", "colormap", "outline", "swipe"):
-            services.remember(f"explain:{name}", value)
+            preferences.set(f"explain:{name}", value)
 
 
 def saving(
-    run: Run, shown: list[Case], found: list[Explained], views: list[View], look: Look, ask: Ask, listed: pd.DataFrame | None
+    run: Run,
+    shown: list[Case],
+    found: list[Explained],
+    views: list[View],
+    display: Display,
+    ask: Ask,
+    listed: pd.DataFrame | None,
 ) -> None:
     """Save the overlay to the run, download it, or save those of the whole list."""
     from core.gradcam import SLOW
     from core.images.encode import encode_png
 
     more = "" if len(shown) == 1 else f"and-{shown[1].name}"
-    name = file_name(shown[0].image.name, found[0], original=look.place == "original", more=more)
+    name = file_name(shown[0].image.name, found[0], original=display.place == "original", more=more)
     overlay = saved_picture(views)
     if st.button("Save overlay to the run", type="primary", icon=":material/save:", width="stretch", key="explain:save"):
         path = save(run.path, name, overlay)
-        st.toast(f"Saved: {services.display_path(path)}", icon=":material/check_circle:")
+        st.toast(f"Saved: {settings.display_path(path)}", icon=":material/check_circle:")
     first, second = st.columns(2)
     with first:
         st.download_button(
@@ -105,34 +111,34 @@ def saving(
         count = min(MANY, len(listed))
         words = f"The first {count} of this list, into the run's explain folder."
         if second.button(f"Save {count}", width="stretch", key="explain:many", help=words):
-            save_many(run, listed.head(count), ask, look)
+            save_many(run, listed.head(count), ask, display)
 
 
 def saved_picture(views: list[View]) -> Picture:
     """The overlays in a row, as they are shown."""
-    return side_by_side([drawn(view, **colours()) for view in views])
+    return side_by_side([drawn(view, **style()) for view in views])
 
 
-def save_many(run: Run, rows: pd.DataFrame, ask: Ask, look: Look) -> None:
-    """Save the overlays of several images with a progress bar; what cannot be read is said."""
+def save_many(run: Run, rows: pd.DataFrame, ask: Ask, display: Display) -> None:
+    """Save the overlays of several images with a progress bar; images that cannot be read are listed."""
 
     bar = st.progress(0.0, text="Saving")
     refused: list[str] = []
     for done, (_, row) in enumerate(rows.iterrows(), start=1):
         case = Case(run, images.image_ref(row["path"]), row, "")
         try:
-            test_set_access.of_run(HEATMAPS, "Explain", run, [str(row["path"])])
-            found = results.explanation(run, case.image, ask.method, ask.target, ask.layer)
+            test_set_access.record_run(HEATMAPS, "Explain", run, [str(row["path"])])
+            found = results.explanation(run, case.image, ask)
             if found.heat is None:
                 refused.append(f"{case.image.name}: {found.prediction.verdict}")
                 continue
-            overlay = saved_picture([view_of(case, found, look)])
+            overlay = saved_picture([view_of(case, found, display)])
         except LabError as error:
             refused.append(str(error))
             continue
-        save(run.path, file_name(case.image.name, found, original=look.place == "original"), overlay)
+        save(run.path, file_name(case.image.name, found, original=display.place == "original"), overlay)
         bar.progress(done / len(rows), text=f"Saving · {done} of {len(rows)}")
     bar.empty()
-    st.success(f"Saved {len(rows) - len(refused)} overlays to {services.display_path(run.path / 'explain')}.")
+    st.success(f"Saved {len(rows) - len(refused)} overlays to {settings.display_path(run.path / 'explain')}.")
     for reason in refused[:3]:
         components.show_error(reason)

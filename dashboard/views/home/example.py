@@ -1,6 +1,6 @@
-"""One image of the chosen run's validation set, with its heatmap and score: what a model does, at a glance. Shown on Home.
+"""One image of the chosen run's validation set, with its heatmap and score: an example of what a model does. Shown on Home.
 
-Found and made in the background: no page waits for a model that is being loaded. Never a sealed test image.
+Chosen and drawn in the background: no page waits for a model to load. Never a sealed test image.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import streamlit as st
 from core.errors import LabError
 from core.wording import number, plain
 from dashboard.cache import results
-from dashboard.state import services
-from dashboard.state.services import Task, stamp
+from dashboard.state import datasets, models, tasks, training_runs
+from dashboard.state.file_stamps import stamp
+from dashboard.state.tasks import Task
 from dashboard.ui import components, image_components, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
@@ -39,7 +40,7 @@ class Example(NamedTuple):
 
 
 def show(run: Run) -> None:
-    """Image, heatmap and score; while they are made, a look every second. Nothing where the run has no image to show."""
+    """Image, heatmap and score; updated every second until they are there. Nothing where the run has no image to show."""
     task = _found(run)
     if task.state == "failed" or (task.state == "done" and task.result is None):
         return
@@ -50,7 +51,7 @@ def show(run: Run) -> None:
 
 @components.errors_shown()
 def _draw(run: Run, waiting: bool) -> None:
-    components.require_there(run)
+    components.require_existing(run)
     task = _found(run)
     complete = not task.running and (task.result is None or _complete(run, task.result))
     if waiting and complete:
@@ -63,21 +64,21 @@ def _draw(run: Run, waiting: bool) -> None:
     with left:
         image_components.gallery(_tiles(run, example), key="home:example", columns=2, height=HEIGHT)
     with right:
-        called = "flagged as malignant" if example.score >= example.threshold else "not flagged"
+        flagged = "flagged as malignant" if example.score >= example.threshold else "not flagged"
         basis = f", {plain(example.basis)}" if example.basis else ""
         st.markdown(f"## An example from validation, by {plain(run.name)}", anchors=False)
         if example.synthetic:
             st.badge("SYNTHETIC", color="orange", help="The demo set: not a real mammogram.")
         st.markdown(
-            f"Score **{number(example.score)}**, threshold {number(example.threshold)}{basis}: **{called}**. "
-            f"In truth **{example.label}**."
+            f"Score **{number(example.score)}**, threshold {number(example.threshold)}{basis}: **{flagged}**. "
+            f"True label: **{example.label}**."
         )
-        if chance := services.chance(run):
-            st.caption(f"Do not read much into it: this model is not better than chance so far. {chance}")
+        if chance := models.chance(run):
+            st.caption(f"Do not rely on it: this model is not better than chance so far. {chance}")
         if st.button("Explain it", icon=":material/blur_on:", key="home:explain"):
             from dashboard.views.evaluate.cases import explain
 
-            services.set_current_run(run.name)
+            training_runs.set_current_run(run.name)
             explain(example.path, "val")
 
 
@@ -92,8 +93,8 @@ def _tiles(run: Run, example: Example) -> list[Tile]:
     made = heatmap_thumbnails.ready(run, [example.path]).get(example.path)
     if made is not None:
         tiles.append(Tile(made.image, "its heatmap", missing=made.reason))
-    elif services.active_runs():
-        tiles.append(Tile(b"", missing="its heatmap is made once no training needs the computer"))
+    elif training_runs.active_runs():
+        tiles.append(Tile(b"", missing="its heatmap is made once no training is running"))
     elif not heatmap_thumbnails.failed(run):
         heatmap_thumbnails.want(run, [example.path])
         tiles.append(Tile(b"", missing="the heatmap is being made …"))
@@ -102,14 +103,14 @@ def _tiles(run: Run, example: Example) -> list[Tile]:
 
 def _complete(run: Run, example: Example) -> bool:
     there = example.path in heatmap_thumbnails.ready(run, [example.path])
-    return there or bool(heatmap_thumbnails.failed(run)) or bool(services.active_runs())
+    return there or bool(heatmap_thumbnails.failed(run)) or bool(training_runs.active_runs())
 
 
 def _found(run: Run) -> Task:
     """The background search for an image to show; its result is an Example or None."""
-    stamps = (stamp(run.path / "predictions" / "val.csv"), services.model_stamp(run), stamp(run.path / "manifest.csv"))
+    stamps = (stamp(run.path / "predictions" / "val.csv"), models.model_stamp(run), stamp(run.path / "manifest.csv"))
     name = f"example:{run.path}:{stamps}"
-    return services.task(name) or services.start_task(name, "Looking for an example", lambda report: find(run))
+    return tasks.task(name) or tasks.start_task(name, "Looking for an example", lambda report: find(run))
 
 
 def find(run: Run) -> Example | None:
@@ -124,7 +125,7 @@ def find(run: Run) -> Example | None:
     if not (run.path / "predictions" / "val.csv").is_file():
         return None
     manifest = run.path / "manifest.csv"
-    frame = services.manifest_frame(manifest)
+    frame = datasets.manifest_frame(manifest)
     open_ones = set(frame.loc[~test_set_access.sealed(manifest), "path"])
     scored: pd.DataFrame = read_predictions(run, "val")
     scored = scored[scored["path"].isin(open_ones) & scored["path"].map(lambda path: Path(path).is_file())]
@@ -138,6 +139,6 @@ def find(run: Run) -> Example | None:
         str(chosen["label"]),
         float(chosen["score"]),
         thresholds.of(str(chosen["view"])),
-        bool(card.get("synthetic")) or services.is_synthetic(manifest),
+        bool(card.get("synthetic")) or datasets.is_synthetic(manifest),
         thresholds.basis(str(chosen["view"])),
     )

@@ -1,4 +1,4 @@
-"""What this is, what there is already, and the one next step."""
+"""The start page: what there is already, the next step, and an example."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import LabError
 from core.wording import counted, number, plain
-from dashboard.state import services
+from dashboard.state import datasets, machine, preferences, settings, training_runs
 from dashboard.state.run_states import state_of
 from dashboard.ui import components
 from dashboard.ui.components import Metric
@@ -17,24 +17,22 @@ from dashboard.views.home import example
 if TYPE_CHECKING:
     from core.runs import Run
 
-METRICS = {"auc": "ROC AUC", "pr_auc": "PR AUC"}
-
 
 def show() -> None:
     """State of data, runs and machine in three cards, what is training, the next step beside an example, and the workflow."""
-    manifest = services.current_manifest()
-    runs = services.runs()
-    trained = [run for run in runs if services.has_model(run)]
-    run = services.current_run(with_model=True)
+    manifest = datasets.current_manifest()
+    runs = training_runs.list_runs()
+    trained = [run for run in runs if training_runs.has_model(run)]
+    run = training_runs.current_run(with_model=True)
     with st.container(key="narrow_cards"):
         components.metric_cards(
             [
                 _data_card(),
                 _runs_card(len(runs), len(trained)),
-                Metric("Device", services.device_label(), "used for training and scoring"),
+                Metric("Device", machine.device_label(), "used for training and scoring"),
             ]
         )
-    if services.active_runs():
+    if training_runs.active_runs():
         st.fragment(training_now, run_every=2.0)()
     if run is None:
         demo_step() if manifest is None else _step(
@@ -52,31 +50,30 @@ def show() -> None:
             else:
                 _step(
                     "See how good it is",
-                    f"**{plain(run.name)}** has a model. Look at its figures with intervals, then at where its "
-                    "scores come from.",
+                    f"**{plain(run.name)}** has a model. See its metrics with confidence intervals, then its heatmaps.",
                     "evaluate",
                     "Evaluate",
                 )
         with right, components.errors_shown():
             example.show(run)
-    _way(manifest is not None, run)
+    _workflow(manifest is not None, run)
 
 
 def _data_card() -> Metric:
-    path = services.current_manifest()
+    path = datasets.current_manifest()
     if path is None:
         return Metric("Data set", "none", "nothing imported yet")
     try:
-        counts = services.counts_of(path)
+        counts = datasets.counts_of(path)
     except LabError:
-        return Metric("Data set", "not readable", services.display_path(path))
+        return Metric("Data set", "not readable", settings.display_path(path))
     if counts is None:
-        return Metric("Data set", "being read …", services.display_path(path))
+        return Metric("Data set", "being read …", settings.display_path(path))
     return Metric("Data set", counted(counts.images, "image"), f"{counts.patient_words}, {counts.malignant:,} malignant")
 
 
 def _runs_card(total: int, trained: int) -> Metric:
-    states = [state_of(run.status(), run)[0] for run in services.active_runs()]
+    states = [state_of(run.status(), run)[0] for run in training_runs.active_runs()]
     counted = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
     detail = ", ".join([f"{trained} with a model", *counted])
     return Metric("Runs", str(total), detail if total else "nothing trained yet")
@@ -84,14 +81,15 @@ def _runs_card(total: int, trained: int) -> Metric:
 
 @components.errors_shown()
 def training_now() -> None:
-    """Every run that is trained, paused or waiting: where it stands, its curve, and the way to it."""
+    """Every run that is trained, paused or waiting: its progress, its loss curve, and a link."""
+    from core.plots import METRIC_TITLES
     from dashboard.cache import results, run_monitor
 
-    active = services.active_runs()
+    active = training_runs.active_runs()
     if not active:
         st.rerun()
     for run in active[:3]:
-        status, followed = run.status(), results.watch(run)
+        status, followed = run.status(), results.monitor(run)
         words, color = state_of(status, run)
         share, where = run_monitor.progress(status, followed.last)
         with st.container(border=True):
@@ -102,15 +100,15 @@ def training_now() -> None:
                     st.badge(words, color=color)
                 st.progress(share, text=where)
                 name = run_monitor.monitored(status.monitor)
-                value = followed.figure_of_epoch(name)
+                value = followed.metric_of_epoch(name)
                 if value is not None:
-                    title = METRICS.get(name, name)
+                    title = METRIC_TITLES.get(name, name)
                     st.markdown(f"{title} {number(value)} on validation images (optimistic) after epoch {status.epoch}")
                 if st.button("Watch it", icon=":material/monitoring:", key=f"home:watch:{run.name}"):
                     results.watch_run(run)
                     st.switch_page(components.PAGES["train"])
             with right:
-                components.figure(followed.loss(160), f"home:loss:{run.name}", subject=run.name, alt=f"Loss of {run.name}")
+                components.chart(followed.loss(160), f"home:loss:{run.name}", subject=run.name, alt=f"Loss of {run.name}")
     if len(active) > 3:
         st.caption(f"And {len(active) - 3} more, on the Runs page.")
 
@@ -124,7 +122,7 @@ def _step(title: str, text: str, page: str, action: str) -> None:
 
 
 def demo_step() -> None:
-    """The first step of all: write the demo set, with progress, and go on when it is there."""
+    """The first step of all: write the demo set, with its progress."""
     with st.container(border=True):
         st.markdown("## Next: get some images", anchors=False)
         st.markdown(
@@ -134,13 +132,13 @@ def demo_step() -> None:
         components.demo_button(primary=True)
 
 
-def _way(data: bool, run: Run | None) -> None:
+def _workflow(data: bool, run: Run | None) -> None:
     """The pages in the order in which they are used, and how far this lab has come."""
     done = {
         "data": data,
         "train": run is not None,
         "evaluate": run is not None and _scored(run, "val"),
-        "explain": services.recall("explain:image") is not None,
+        "explain": preferences.get("explain:image") is not None,
         "test": run is not None and _scored(run, "test"),
     }
     steps = [("data", "Data"), ("train", "Train"), ("evaluate", "Evaluate"), ("explain", "Explain"), ("test", "Test set, last")]
@@ -153,7 +151,7 @@ def _way(data: bool, run: Run | None) -> None:
         ("preprocess", ":material/tune: Preprocess", "Tune contrast on real images; see exactly what the model sees."),
         ("train", ":material/model_training: Train", "Train with live curves. Pause, resume or close the page."),
         ("runs", ":material/stacked_line_chart: Runs", "Every training, side by side with others."),
-        ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion matrix, threshold, the worst mistakes."),
+        ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion matrix, threshold, the worst errors."),
         ("explain", ":material/blur_on: Explain", "Heatmaps: where a score comes from."),
         ("test_image", ":material/image_search: Test image", "One file in, one score out."),
     ]
@@ -167,7 +165,7 @@ def _way(data: bool, run: Run | None) -> None:
 
 
 def _scored(run: Run, split: str) -> bool:
-    """Whether the run was evaluated on the split; also where the figures can no longer be read."""
+    """Whether the run was evaluated on the split; also where the metrics can no longer be read."""
     from core.runs.test_set.provenance import read_entries
 
     try:

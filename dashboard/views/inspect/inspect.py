@@ -14,9 +14,10 @@ from core.wording import plain
 from dashboard.cache import images, inspections
 from dashboard.cache.images import ImageRef
 from dashboard.cache.inspections import Inspected
-from dashboard.state import services, widgets
+from dashboard.state import models, preferences, widgets
 from dashboard.ui import components, image_components
 from dashboard.ui.image_components import Tile
+from dashboard.views.inspect import recipe_choice
 
 if TYPE_CHECKING:
     from core.images.mammogram import ImageMeta
@@ -34,14 +35,10 @@ def show() -> None:
     """Pickers on top, then everything about the image chosen."""
     image = components.image_picker(key="inspect")
     if image is None:
-        if services.current_manifest() is not None:
-            components.empty_state(
-                "No image yet", "Upload a mammogram or give its path.", icon=":material/add_photo_alternate:"
-            )
         return
     left, middle, right = st.columns([4, 4, 3], gap="medium")
     with left:
-        recipe = inspections.recipe(widgets.select("Recipe", inspections.recipes(), "inspect:recipe"))
+        recipe = recipe_choice.recipe(widgets.select("Recipe", recipe_choice.choices(), "inspect:recipe"))
     with st.spinner("Reading the image", show_time=False):
         meta = images.mammogram(image, recipe).meta
     with middle:
@@ -50,9 +47,7 @@ def show() -> None:
         image = frame_picker(image, meta)
     if tried != recipe:
         only_here(recipe)
-    from_data_set = services.recall("inspect:source", "Data set") == "Data set"
-    if meta.synthetic or (from_data_set and services.current_is_synthetic()):
-        components.synthetic_notice()
+    components.synthetic_image_notice("inspect", meta)
     board(image, tried)
 
 
@@ -61,7 +56,7 @@ def window_picker(image: ImageRef, meta: ImageMeta, recipe: Recipe) -> Recipe:
     if len(meta.windows) < 2:
         return recipe
     taken = min(recipe.voi, len(meta.windows))
-    words = inspections.window_words(meta.windows, taken)
+    words = recipe_choice.windows(meta.windows, taken)
     chosen = st.selectbox(
         "Window (to try here)",
         list(words),
@@ -104,13 +99,13 @@ def frame_picker(image: ImageRef, meta: ImageMeta) -> ImageRef:
 @st.fragment
 @components.errors_shown()
 def board(image: ImageRef, recipe: Recipe) -> None:
-    """All stages side by side, then one of them at large. Only this reruns when another stage is clicked."""
+    """All stages side by side, then one of them in large. Only this reruns when another stage is clicked."""
     from core.inspection import geometry
 
     with st.spinner("Preparing the image", show_time=False):
         found = inspections.inspected(image, recipe)
     inspection = found.inspection
-    asked(image, recipe, inspection)
+    gate_verdict(image, recipe, inspection)
     for warning in inspection.warnings:
         st.warning(warning, icon=":material/warning:")
     with st.container(key="narrow_stack_saving"):
@@ -128,27 +123,27 @@ def board(image: ImageRef, recipe: Recipe) -> None:
     tables(inspection)
 
 
-def asked(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
-    """Whether a model would judge this image: by what the file says and, for a trained model's recipe, by that model's gate."""
+def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
+    """Whether a model would judge this image: by the file's header and, for a trained model's recipe, by that model's gate."""
     from core.gate import doubts_of_origin, refusal_of_origin
     from core.predict import no_verdict
 
-    run = inspections.run_of(services.recall("inspect:recipe", ""))
-    if run is not None and services.predictor(run).recipe == recipe:
+    run = recipe_choice.run_of(preferences.get("inspect:recipe", ""))
+    if run is not None and models.predictor(run).recipe == recipe:
         mammogram = images.mammogram(image, recipe)
-        prediction = services.predictor(run).predict_prepared(inspection.prepared, mammogram, source=image.source)
-        said, name = prediction.refusal, f"Gate of {run.name}"
+        prediction = models.predictor(run).predict_prepared(inspection.prepared, mammogram, source=image.source)
+        refusal, name = prediction.refusal, f"Gate of {run.name}"
         far = "" if prediction.distance is None else f" Distance: {prediction.distance:.2f} of what is allowed."
         doubts = [warning for warning in prediction.warnings if warning not in inspection.warnings]
     else:
         found = inspection.prepared.breast_found
-        said = refusal_of_origin(inspection.meta, breast_found=found, recipe=inspection.recipe, warnings=inspection.warnings)
+        refusal = refusal_of_origin(inspection.meta, breast_found=found, recipe=inspection.recipe, warnings=inspection.warnings)
         name, far, doubts = "Gate", "", list(doubts_of_origin(inspection.meta))
-        far = "" if said else " A model asks more: choose a trained model's recipe to see whether it would judge this image."
-    if said:
-        st.error(f"{name}: {plain(no_verdict(said))}{far}", icon=":material/block:")
+        far = "" if refusal else " A model asks more: choose a trained model's recipe to see whether it would judge this image."
+    if refusal:
+        st.error(f"{name}: {plain(no_verdict(refusal))}{far}", icon=":material/block:")
     else:
-        st.markdown(f":material/verified: {plain(name)}: nothing against a verdict.{far}")
+        st.markdown(f":material/verified: {plain(name)}: no objection to this image.{far}")
     for doubt in doubts:
         st.warning(plain(doubt), icon=":material/warning:")
 
@@ -158,7 +153,7 @@ def strip(found: Inspected) -> int:
     stages = found.inspection.stages
     names = [stage.name for stage in stages]
     # What was chosen on another image may not be a step of this one.
-    current = services.recall(STAGE)
+    current = preferences.get(STAGE)
     index = names.index(current) if current in names else len(names) - 1
     tiles = [
         Tile(
@@ -174,7 +169,7 @@ def strip(found: Inspected) -> int:
     columns = len(tiles) if len(tiles) < 6 else -(-len(tiles) // 2)
     picked = image_components.gallery(tiles, key="inspect:strip", columns=columns, height=190, clickable=True)
     if picked in names and picked != names[index]:
-        services.remember(STAGE, picked)
+        preferences.set(STAGE, picked)
         st.rerun(scope="fragment")
     titles = {stage.name: stage.title for stage in stages}
     return names.index(widgets.segmented("Stage", titles, STAGE, default=names[index], hide_label=True))
@@ -210,7 +205,7 @@ def large(inspection: Inspection, index: int) -> None:
 
 
 def compared(inspection: Inspection, index: int) -> None:
-    """Swipe between the stage before and this one, in one place; the first stage stands alone."""
+    """Swipe between the stage before and this one, in one place; the first stage has none before it."""
     from core.images.encode import encode_jpeg, encode_png
 
     before, after = inspection.pair(index)
@@ -231,14 +226,14 @@ def compared(inspection: Inspection, index: int) -> None:
 
 def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -> None:
     """Grey levels after the stage, and before it."""
-    import plotly.graph_objects as go
+    from core.plots.style import base_figure
 
-    chart = go.Figure()
+    chart = base_figure("grey level (0 black, 255 white)", "% of pixels")
     drawn: list[tuple[InspectedStage, str, str, str | None]] = [(stage, "#7468ee", "solid", "tozeroy")]
     if earlier is not stage:
         drawn.insert(0, (earlier, "#808495", "dot", None))
     for which, color, dash, fill in drawn:
-        values = inspections.shares((which.inside if inside else which.histogram).tolist())
+        values = inspections.percentages((which.inside if inside else which.histogram).tolist())
         width = 256 // len(values)
         chart.add_scatter(
             x=[width / 2 + width * number for number in range(len(values))],
@@ -249,20 +244,8 @@ def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -
             fill=fill,
             hovertemplate="%{y:.1f} %",
         )
-    chart.update_layout(
-        font_size=14,
-        margin={"l": 60, "r": 10, "t": 30, "b": 45},
-        hovermode="x unified",
-        xaxis_title="grey level (0 black, 255 white)",
-        yaxis_title="% of pixels",
-        xaxis_range=[0, 255],
-        yaxis_rangemode="tozero",
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )
-    components.figure(chart, "inspect:histogram", height=230, alt="histogram before and after the step")
+    chart.update_layout(hovermode="x unified", xaxis_range=[0, 255], yaxis_rangemode="tozero", showlegend=True)
+    components.chart(chart, "inspect:histogram", height=230, alt="histogram before and after the step")
 
 
 def _figures(stage: InspectedStage) -> list[tuple[str, str]]:
@@ -281,12 +264,12 @@ def _figures(stage: InspectedStage) -> list[tuple[str, str]]:
 
 
 def tables(inspection: Inspection) -> None:
-    """What the file says, what the reader did, and the recipe's values."""
+    """The file's header, what the reader did, and the recipe's values."""
     from core.inspection import facts, parameter_words, recipe_facts
 
     file, reader, recipe = st.columns([5, 4, 4], gap="medium")
     with file:
-        st.markdown("## What the file says", anchors=False)
+        st.markdown("## Header of the file", anchors=False)
         pseudonym = bool(inspection.meta.patient) and st.toggle(
             "Show the patient's pseudonym",
             key="inspect:pseudonym",
@@ -307,29 +290,24 @@ def tables(inspection: Inspection) -> None:
 def downloads(found: Inspected) -> None:
     """The inspection as one file to pass on, and the model's input. Named by the recipe: file names often name patients."""
     recipe_hash = found.inspection.prepared.recipe_hash
-    left, right = st.container(key="narrow_fit_save").columns(2)
-    left.download_button(
-        "HTML",
-        found.html,
-        f"inspection-{recipe_hash}.html",
-        "text/html",
-        key="inspect:html",
-        icon=":material/download:",
-        on_click="ignore",
-        help="This page as one file that opens offline. It names no file and no patient.",
-        width="stretch",
+    html, png = f"inspection-{recipe_hash}.html", f"model-input-{recipe_hash}.png"
+    offered = (
+        ("HTML", found.html, html, "text/html", "This page as one file that opens offline. It names no file and no patient."),
+        ("Input PNG", found.png, png, "image/png", "What the model sees, each of its pixels."),
     )
-    right.download_button(
-        "Input PNG",
-        found.png,
-        f"model-input-{recipe_hash}.png",
-        "image/png",
-        key="inspect:png",
-        icon=":material/download:",
-        on_click="ignore",
-        help="What the model sees, each of its pixels.",
-        width="stretch",
-    )
+    columns = st.container(key="narrow_fit_save").columns(2)
+    for column, (title, content, name, mime, words) in zip(columns, offered, strict=True):
+        column.download_button(
+            title,
+            content,
+            name,
+            mime,
+            key=f"inspect:{mime.rpartition('/')[2]}",
+            icon=":material/download:",
+            on_click="ignore",
+            help=words,
+            width="stretch",
+        )
 
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> None:

@@ -1,7 +1,7 @@
-"""The live components of the Preprocess page: picture with loupe, slider panel, wall of images.
+"""The live components of the Preprocess page: picture with loupe, sliders, grid of images.
 
-They talk to each other in the browser and to dashboard.asgi.preview_api by HTTP; the page's script hears of a recipe only
-when the hand on a slider comes to rest.
+They exchange events in the browser and ask dashboard.asgi.preview_api for pictures by HTTP; the page's script is told of a
+recipe only when a slider comes to rest.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _LOUPES = "".join(
     f'<figure class="loupe"><img alt="{side}, enlarged"><span class="tag">{side} (100 %)</span></figure>'
     for side in ("before", "after")
 )
-_bench = component(
-    "bench",
-    html='<div class="bench"><div class="inner">'
+_preview = component(
+    "preview",
+    html='<div class="preview"><div class="inner">'
     + COMPARE.format(
         more=f' tabindex="0" role="group" aria-label="{_HELP}"',
-        marks='<div class="frame"></div><div class="ruler" hidden title="Size on the screen: of mm as the file says (at the '
-        'detector where it says no more), and of a pixel of the image"><span class="mm"></span><span class="percent"></span>'
+        marks='<div class="frame"></div><div class="ruler" hidden title="Size on the screen: of mm as in the file (at the '
+        'detector where it has no more), and of a pixel of the image"><span class="mm"></span><span class="percent"></span>'
         "<i></i></div>",
         notes='<div class="problem" role="alert" hidden></div>',
     )
@@ -46,19 +46,19 @@ _bench = component(
     "<span>white</span></div></figure></div></div></div>",
     uses=("envelope", "here", "live", "swipe"),
 )
-_panel = component(
-    "panel",
-    html='<div class="panel"><div class="fields"></div><dl class="numbers" title="Inside the breast, after against before">'
+_sliders = component(
+    "sliders",
+    html='<div class="sliders"><div class="fields"></div><dl class="numbers" title="Inside the breast, after against before">'
     '<div><dt>local contrast</dt><dd class="contrast">–</dd></div><div><dt>noise</dt><dd class="noise">–</dd></div>'
     "</dl></div>",
     uses=("envelope", "live"),
 )
-_wall = component("wall", uses=("envelope", "here", "live"))
+_grid = component("grid", uses=("envelope", "here", "live", "tile"))
 
 
 @dataclass(frozen=True)
 class Slide:
-    """A slider of the panel: its everyday range, which grows to the recipe's bounds when the value lies beyond it."""
+    """A slider: its everyday range, which grows to the recipe's bounds when the value lies beyond it."""
 
     name: str
     label: str
@@ -77,7 +77,7 @@ SLIDES = (
 LIVE = ("clahe", *(slide.name for slide in SLIDES))
 
 
-def bench(
+def preview(
     image: ImageRef, recipe: Recipe, *, key: str, spot: tuple[float, float] | None = None, as_stored: bool = False
 ) -> None:
     """Picture before and after under a movable bar, a loupe on both at native resolution, histograms; all live.
@@ -86,7 +86,7 @@ def bench(
     `as_stored`: before is shown with its grey levels the other way round.
     """
     data = {"url": _url(previews.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT}
-    _bench(data={**data, "spot": spot, "as_stored": as_stored}, key=key, on_lost_change=lambda: None)
+    _preview(data={**data, "spot": spot, "as_stored": as_stored}, key=key, on_lost_change=lambda: None)
 
 
 def lesion_spot(boxes: Iterable[tuple[float, float, float, float]], arranged: Arranged) -> tuple[float, float] | None:
@@ -102,8 +102,8 @@ def lesion_spot(boxes: Iterable[tuple[float, float, float, float]], arranged: Ar
     return None
 
 
-def panel(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:
-    """The sliders and the numbers. `on_change` is called when a hand has come to rest; `moved(key)` says where."""
+def sliders(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:
+    """The sliders and the numbers. `on_change` is called when a slider has come to rest."""
     fields: list[dict[str, Any]] = [
         {"name": "clahe", "kind": "switch", "label": "CLAHE", "help": Recipe.model_fields["clahe"].description}
     ]
@@ -113,7 +113,7 @@ def panel(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:
         about = {"label": slide.label, "help": Recipe.model_fields[slide.name].description}
         fields.append({"name": slide.name, "kind": "slide", "min": low, "max": high, "step": slide.step, **about})
     values = {name: getattr(recipe, name) for name in LIVE}
-    _panel(data={"fields": fields, "values": values}, key=key, on_changed_change=on_change)
+    _sliders(data={"fields": fields, "values": values}, key=key, on_changed_change=on_change)
 
 
 def _limits(slide: Slide, value: float) -> tuple[float, float]:
@@ -124,7 +124,7 @@ def _limits(slide: Slide, value: float) -> tuple[float, float]:
     return low, high
 
 
-def wall(refs: list[ImageRef], rows: pd.DataFrame, recipe: Recipe, *, key: str) -> str | None:
+def grid(refs: list[ImageRef], rows: pd.DataFrame, recipe: Recipe, *, key: str) -> str | None:
     """The images of these manifest rows under the recipe; returns the path of one just clicked, else None."""
     tiles = [
         {
@@ -136,8 +136,8 @@ def wall(refs: list[ImageRef], rows: pd.DataFrame, recipe: Recipe, *, key: str) 
         }
         for ref, row in zip(refs, rows.itertuples(), strict=True)
     ]
-    data = {"url": _url(previews.open_wall(refs)), "recipe": recipe.model_dump(mode="json"), "tiles": tiles}
-    result = _wall(data=data, key=key, on_picked_change=lambda: None, on_lost_change=lambda: None)
+    data = {"url": _url(previews.open_grid(refs)), "recipe": recipe.model_dump(mode="json"), "tiles": tiles}
+    result = _grid(data=data, key=key, on_picked_change=lambda: None, on_lost_change=lambda: None)
     picked = getattr(result, "picked", None)
     return str(picked) if picked else None
 

@@ -1,9 +1,8 @@
-"""The recipe being tuned: kept across pages and reloads, with undo and redo, presets, and how it differs from a model's."""
+"""The recipe being tuned: stored across pages and reloads, with undo and redo, presets, and how it differs from a model's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -11,7 +10,9 @@ from pydantic import ValidationError
 
 from core.config import Recipe, save_section
 from core.files.untrusted import read_json
-from dashboard.state import preferences, services
+from core.wording import setting
+from dashboard.state import preferences, settings
+from dashboard.state.file_stamps import of_run
 
 if TYPE_CHECKING:
     from core.runs.run import Run
@@ -21,10 +22,10 @@ OWN = "preprocess:presets"
 UNDO, REDO = "preprocess:history", "preprocess:undone"
 STEPS = 50  # changes that can be taken back
 
-# What a preset sets: how grey levels are shown. Where the image is cut and which size the model gets is no matter of taste.
-TASTE = ("window_low", "window_high", "gamma", "clahe", "clip_limit", "tile_grid")
+# What a preset sets: how grey levels are shown. How the image is cropped and its size are not part of it.
+PRESET_FIELDS = ("window_low", "window_high", "gamma", "clahe", "clip_limit", "tile_grid")
 PRESETS: dict[str, dict[str, Any]] = {
-    "Standard": {name: Recipe.model_fields[name].default for name in TASTE},
+    "Standard": {name: Recipe.model_fields[name].default for name in PRESET_FIELDS},
     "Gentle": {"window_low": 0.5, "window_high": 99.8, "gamma": 1.0, "clahe": True, "clip_limit": 1.2, "tile_grid": 6},
     "Strong": {"window_low": 1.0, "window_high": 99.5, "gamma": 1.0, "clahe": True, "clip_limit": 4.0, "tile_grid": 8},
     "Microcalcifications": {
@@ -37,7 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "No CLAHE": {"window_low": 0.5, "window_high": 99.8, "gamma": 1.0, "clahe": False, "clip_limit": 2.0, "tile_grid": 8},
 }
-FOR = {
+DESCRIPTIONS = {
     "Standard": "MammoLab's default: moderate local contrast for digital mammograms and film scans.",
     "Gentle": "Little local contrast: close to how the image was stored, with less noise.",
     "Strong": "Much local contrast: dense tissue and faint masses stand out, and so does noise.",
@@ -48,20 +49,20 @@ FOR = {
 
 def saved() -> Recipe:
     """The recipe in config.yaml: what training uses."""
-    return services.settings().preprocessing
+    return settings.current().preprocessing
 
 
 def draft() -> Recipe:
-    """The recipe being tuned: kept across pages and reloads until it is saved or reset."""
-    kept = services.recall(DRAFT)
+    """The recipe being tuned: stored across pages and reloads until it is saved or reset."""
+    stored = preferences.get(DRAFT)
     try:
-        return Recipe.model_validate(kept) if kept else saved()
+        return Recipe.model_validate(stored) if stored else saved()
     except ValidationError:
         return saved()
 
 
 def change(**values: Any) -> None:
-    """Change fields of the draft; the state before can be had back with undo.
+    """Change fields of the draft; undo restores the state before.
 
     Raises:
         ValidationError: a value is out of bounds.
@@ -69,8 +70,8 @@ def change(**values: Any) -> None:
     before = draft()
     after = Recipe.model_validate({**before.model_dump(), **values})
     if after != before:
-        services.remember(UNDO, [*services.recall(UNDO, []), _plain(before)][-STEPS:])
-        services.remember(REDO, None)
+        preferences.set(UNDO, [*preferences.get(UNDO, []), _plain(before)][-STEPS:])
+        preferences.set(REDO, None)
         _set(after)
 
 
@@ -86,25 +87,25 @@ def redo() -> None:
 
 def can(which: str) -> bool:
     """Whether there is something to undo (`UNDO`) or to redo (`REDO`)."""
-    return bool(services.recall(which))
+    return bool(preferences.get(which))
 
 
 def _step(source: str, target: str) -> None:
-    steps = list(services.recall(source, []))
+    steps = list(preferences.get(source, []))
     if not steps:
         return
     try:
         wanted = Recipe.model_validate(steps.pop())
-    except ValidationError:  # kept by another version, whose recipes had other fields
-        services.remember(source, None)
+    except ValidationError:  # stored by another version, whose recipes had other fields
+        preferences.set(source, None)
         return
-    services.remember(target, [*services.recall(target, []), _plain(draft())])
-    services.remember(source, steps or None)
+    preferences.set(target, [*preferences.get(target, []), _plain(draft())])
+    preferences.set(source, steps or None)
     _set(wanted)
 
 
 def _set(recipe: Recipe) -> None:
-    services.remember(DRAFT, None if recipe == saved() else _plain(recipe))
+    preferences.set(DRAFT, None if recipe == saved() else _plain(recipe))
 
 
 def _plain(recipe: Recipe) -> dict[str, Any]:
@@ -119,8 +120,8 @@ def use_for_training() -> str:
         OSError: it cannot be written.
     """
     recipe = draft()
-    save_section(services.config_path(), "preprocessing", recipe.model_dump())
-    services.remember(DRAFT, None)
+    save_section(settings.config_path(), "preprocessing", recipe.model_dump())
+    preferences.set(DRAFT, None)
     return recipe.hash
 
 
@@ -130,12 +131,12 @@ def use_for_training() -> str:
 def own_presets() -> dict[str, dict[str, Any]]:
     """The user's presets by name; one that this version cannot read is left out."""
     found = {}
-    for name, values in dict(services.recall(OWN, {})).items():
+    for name, values in dict(preferences.get(OWN, {})).items():
         try:
             Recipe.model_validate(values)
         except ValidationError:
             continue
-        found[name] = {field: values[field] for field in TASTE if field in values}
+        found[name] = {field: values[field] for field in PRESET_FIELDS if field in values}
     return found
 
 
@@ -146,7 +147,7 @@ def save_preset(name: str) -> str:
         return "A preset needs a name."
     if name in PRESETS:
         return f"“{name}” is a built-in preset: choose another name."
-    preferences.keep_preset(OWN, name, {field: getattr(draft(), field) for field in TASTE})
+    preferences.set_entry(OWN, name, {field: getattr(draft(), field) for field in PRESET_FIELDS})
     return ""
 
 
@@ -156,14 +157,14 @@ def rename_preset(old: str, new: str) -> str:
     if not new or new in PRESETS or (new in own and new != old):
         return f"“{new}” is taken: choose another name." if new else "A preset needs a name."
     if old in own and new != old:
-        preferences.keep_preset(OWN, new, own[old])
-        preferences.keep_preset(OWN, old, None)
+        preferences.set_entry(OWN, new, own[old])
+        preferences.set_entry(OWN, old, None)
     return ""
 
 
 def delete_preset(name: str) -> None:
     """Forget a preset of the user."""
-    preferences.keep_preset(OWN, name, None)
+    preferences.set_entry(OWN, name, None)
 
 
 def preset_of(recipe: Recipe, chosen: str = "") -> str | None:
@@ -191,30 +192,16 @@ class Difference:
 def differences(ours: Recipe, theirs: Recipe) -> list[Difference]:
     """The fields in which two recipes differ, in the order of the recipe."""
     return [
-        Difference(name, str(info.title or name), in_words(getattr(ours, name)), in_words(getattr(theirs, name)))
+        Difference(name, str(info.title or name), setting(getattr(ours, name)), setting(getattr(theirs, name)))
         for name, info in Recipe.model_fields.items()
         if getattr(ours, name) != getattr(theirs, name)
     ]
 
 
-def in_words(value: Any) -> str:
-    """A setting's value as text: on and off, at most four digits."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple):
-        return " × ".join(map(str, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=of_run("model.json"))
 def recipe_of(run: Run) -> Recipe | None:
     """The recipe that a run's model was trained with, from its card; None where the card cannot be read."""
-    path = Path(run.path) / "model.json"
-    return _recipe_of(str(path), services.stamp(path))
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def _recipe_of(path: str, stamp: int) -> Recipe | None:
     try:
-        return Recipe.model_validate(read_json(Path(path))["recipe"])
+        return Recipe.model_validate(read_json(run.path / "model.json")["recipe"])
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.config import Config
 from dashboard.cache import results
-from dashboard.state import services
+from dashboard.state import run_actions, settings, training_runs
 from dashboard.ui import components, forms, run_controls
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ SECTIONS = {"augmentation": "Augmentation", "preprocessing": "Recipe"}
 
 
 def show(run: Run) -> None:
-    """What is kept, the fields that may differ, what differs, and the button. Raises BadRun."""
-    if not services.has_model(run):
+    """What a fork takes over, the fields that may differ, what differs, and the button. Raises BadRun."""
+    if not training_runs.has_model(run):
         st.info("A fork starts from a run's best weights: this one has none yet.", icon=":material/info:")
         return
     from core.runs.forking import starting_point
@@ -39,9 +39,9 @@ def show(run: Run) -> None:
     base = starting_point(run)
     st.markdown(
         "A fork is a new run that **starts from this one's best weights**, on the **same patients in the same splits** "
-        "(with another split its test set would hold patients that the weights have learnt from). "
-        "Architecture and data stay; change what you want to try. This run is left as it is. How often its test set has been "
-        "opened counts for the fork too."
+        "(with another split its test set would hold patients that the model was trained on). "
+        "Architecture and data stay the same; change what you want to try. This run is not changed. Evaluations of its test "
+        "set count for the fork, too."
     )
     name = st.text_input("Name of the new run", key="fork:name", placeholder="date, architecture and a number")
     values = forms.fields(SCHEDULE, base, prefix=PREFIX)
@@ -54,9 +54,9 @@ def show(run: Run) -> None:
     if different:
         st.markdown("Different: " + ", ".join(f"**{forms.title_of(path)}**" for path in different) + ".")
     else:
-        st.markdown("Nothing is different yet: it would train on for as many epochs again.")
+        st.markdown("Nothing is different yet: it would continue to train for as many epochs again.")
     if any(path.startswith("preprocessing.") for path in different):
-        st.caption("Another recipe: the images are prepared anew first, and the weights have to get used to them.")
+        st.caption("Another recipe: the images are prepared again first, and the model has to adapt to them.")
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         launcher = run_controls.launcher_choice()
@@ -66,13 +66,13 @@ def show(run: Run) -> None:
 
 
 def start(run: Run, config: Config, name: str, launcher: str) -> None:
-    """Make the fork, start it or let it wait its turn, and show its progress on the Train page."""
+    """Create the fork, start or queue it, and show its progress on the Train page."""
     from core.runs.forking import fork
 
     with components.errors_shown():
-        child = fork(run, config.model_copy(update={"checkpoints": services.checkpoints()}), name=name.strip() or None)
-        services.start_training(child, launcher)
-        services.set_current_run(child.name)
+        child = fork(run, config.model_copy(update={"checkpoints": settings.checkpoints()}), name=name.strip() or None)
+        run_actions.start_training(child, launcher)
+        training_runs.set_current_run(child.name)
         results.watch_run(child)
         forms.reset(PREFIX)
         st.switch_page(components.PAGES["train"])

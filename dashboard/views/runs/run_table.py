@@ -6,7 +6,7 @@ Each part is read once and again when its file changes, so that a hundred runs c
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,11 @@ import streamlit as st
 
 from core.config import Config
 from core.errors import LabError
+from core.wording import setting, shortened
 from dashboard.cache import results
-from dashboard.state import services
+from dashboard.state import models, settings, training_runs
+from dashboard.state.file_stamps import of_run, stamp
 from dashboard.state.run_states import STATES, state_of
-from dashboard.state.services import stamp
 from dashboard.ui import forms
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from core.runs.run import Run
     from core.runs.status import Status
 
-Figure = tuple[float, float, float]  # value, and the ends of its 95 % interval
+Estimate = tuple[float, float, float]  # value, and the ends of its 95 % interval
 VALIDATION = "Validation (optimistic)"
 
 
@@ -39,14 +40,14 @@ class Row:
     status: Status
     state: str
     problem: str
-    doubt: str  # figures that cannot be read, and why
+    doubt: str  # metrics that cannot be read, and why
     model: str
     size: str
     data: str
-    validation: Figure | None
-    test: Figure | None
+    validation: Estimate | None
+    test: Estimate | None
     note: str
-    chance: str = ""  # why its model has not shown to be better than chance
+    chance: str = ""  # why its model is not shown to be better than chance
 
     @property
     def name(self) -> str:
@@ -69,7 +70,7 @@ class Row:
 
 def rows() -> list[Row]:
     """All runs, newest first; one with a damaged folder has a `problem`."""
-    return [row(run) for run in services.all_runs()]
+    return [row(run) for run in training_runs.all_runs()]
 
 
 def row(run: Run) -> Row:
@@ -80,8 +81,8 @@ def row(run: Run) -> Row:
         return Row(run=run, status=status, state=STATES["damaged"][0], problem=run.problem, **empty)
     config, problem = results.config_of(run)
     problem = _irregular(run) or status.problem or problem
-    validation, wrong_validation = _validation(str(run.path), stamp(run.path / "predictions" / "val.csv"))
-    test, wrong_test = _test(str(run.path), stamp(run.path / "evaluation.json"), stamp(run.path / "model.json"))
+    validation, wrong_validation = _validation(run)
+    test, wrong_test = _test(run)
     height, width = config.preprocessing.shape if config else (0, 0)
     return Row(
         run=run,
@@ -95,7 +96,7 @@ def row(run: Run) -> Row:
         validation=validation,
         test=test,
         note=run.note(),
-        chance=services.chance(run),
+        chance=models.chance(run),
     )
 
 
@@ -109,79 +110,77 @@ def _irregular(run: Run) -> str:
 
 def _data(config: Config) -> str:
     manifest = config.data.manifest
-    return services.display_path(manifest.parent if manifest.name == "manifest.csv" else manifest)[: results.LONGEST]
+    return settings.display_path(manifest.parent if manifest.name == "manifest.csv" else manifest)[: results.LONGEST]
 
 
-@st.cache_data(max_entries=1024, show_spinner=False)
-def _validation(path: str, changed: int) -> tuple[Figure | None, str]:
-    """ROC AUC of the kept model on validation, where there is one, and what keeps it from being read; patients, not images,
-    make the interval."""
-    if not changed:
-        return None, ""
+@st.cache_data(max_entries=1024, show_spinner=False, hash_funcs=of_run("predictions/val.csv"))
+def _validation(run: Run) -> tuple[Estimate | None, str]:
+    """ROC AUC of the best model on validation with its interval over patients, where there are scores, and why it cannot be
+    read."""
     from core.evaluate import read_predictions
     from core.metrics.delong import auc_interval
-    from core.runs.run import Run
 
+    if not (run.path / "predictions" / "val.csv").exists():
+        return None, ""
     try:
-        scored = read_predictions(Run(Path(path)), "val")
+        scored = read_predictions(run, "val")
     except LabError as error:
-        return None, results.one_line(str(error))
+        return None, shortened(str(error), results.LONGEST)
     try:
-        return _figure(auc_interval(scored["label"], scored["score"], scored["patient_id"])), ""
+        return _estimate(auc_interval(scored["label"], scored["score"], scored["patient_id"])), ""
     except (ValueError, LabError):  # too few patients: the table has a dash
         return None, ""
 
 
-@st.cache_data(max_entries=1024, show_spinner=False)
-def _test(path: str, changed: int, model_changed: int) -> tuple[Figure | None, str]:
-    """ROC AUC of the last evaluation on the test set, if it is of the model as it is now, and what keeps it from being read."""
-    from core.runs.run import Run
+@st.cache_data(max_entries=1024, show_spinner=False, hash_funcs=of_run("evaluation.json", "model.json"))
+def _test(run: Run) -> tuple[Estimate | None, str]:
+    """ROC AUC of the last evaluation on the test set, if it is of the model as it is now, and why it cannot be read."""
     from core.runs.test_set.provenance import read_entries
 
-    run = Run(Path(path))
     try:
-        card = run.model_card() if model_changed else {}
-        test = read_entries(run.path).get("test") if changed else None
+        card = run.model_card() if stamp(run.path / "model.json") else {}
+        test = read_entries(run.path).get("test") if stamp(run.path / "evaluation.json") else None
     except LabError as error:
-        return None, results.one_line(str(error))
+        return None, shortened(str(error), results.LONGEST)
     if not test or not card or test.get("weights_sha256") != card["weights_sha256"]:
         return None, ""
     try:
-        figure = test["metrics"]["auc"]
-        return (float(figure["value"]), float(figure["low"]), float(figure["high"])), ""
+        auc = test["metrics"]["auc"]
+        return (float(auc["value"]), float(auc["low"]), float(auc["high"])), ""
     except (ValueError, LookupError, TypeError, OverflowError) as error:
-        return None, results.one_line(f"evaluation.json: the entry of test is damaged ({type(error).__name__}: {error}).")
+        words = f"evaluation.json: the entry of test is damaged ({type(error).__name__}: {error})."
+        return None, shortened(words, results.LONGEST)
 
 
-def _figure(interval: Interval) -> Figure:
+def _estimate(interval: Interval) -> Estimate:
     return interval.value, interval.low, interval.high
 
 
-def figure_text(figure: Figure | None) -> str:
+def estimate_text(found: Estimate | None) -> str:
     """`0.812 [0.740, 0.870]`, or a dash."""
-    return "–" if figure is None else f"{figure[0]:.3f} [{figure[1]:.3f}, {figure[2]:.3f}]"
+    return "–" if found is None else f"{found[0]:.3f} [{found[1]:.3f}, {found[2]:.3f}]"
 
 
 # ---------------------------------------------------------------- side by side
 
 
 def curves(runs: Sequence[Run], metric: str, height: int) -> tuple[Any, Any]:
-    """(loss, metric) figures of several runs."""
+    """(loss, metric) charts of several runs."""
     from core.plots import losses_figure, metrics_figure
 
-    watches = {run.name: results.watch(run) for run in runs}
+    monitors = {run.name: results.monitor(run) for run in runs}
     with ExitStack() as stack:
-        for watch in watches.values():
-            stack.enter_context(watch.held)
-        histories = {name: watch.history for name, watch in watches.items()}
+        for monitor in monitors.values():
+            stack.enter_context(monitor.lock)
+        histories = {name: monitor.history for name, monitor in monitors.items()}
         return losses_figure(histories, height=height), metrics_figure(histories, metric, height=height)
 
 
 def metrics_of(runs: Sequence[Run]) -> list[str]:
-    """The validation figures that any of these runs has, in the order in which they are offered."""
+    """The validation metrics that any of these runs has, in the order in which they are offered."""
     from core.plots import METRIC_TITLES
 
-    there = {name for run in runs for name in (results.watch(run).last.get("epoch", {}).get("val") or {})}
+    there = {name for run in runs for name in (results.monitor(run).last.get("epoch", {}).get("val") or {})}
     return [name for name in METRIC_TITLES if name in there] or ["auc"]
 
 
@@ -194,7 +193,7 @@ def differences(runs: Sequence[Run]) -> list[dict[str, str]]:
     paths = list(dict.fromkeys(path for config in configs.values() for path in forms.changed(config, base)))
     order = {path: number for number, path in enumerate(forms.all_paths())}
     return [
-        {"Setting": forms.title_of(path)} | {name: _said(forms.value_of(config, path)) for name, config in configs.items()}
+        {"Setting": forms.title_of(path)} | {name: _shown(forms.value_of(config, path)) for name, config in configs.items()}
         for path in sorted(paths, key=order.__getitem__)
         if path != "checkpoints"
     ]
@@ -202,39 +201,29 @@ def differences(runs: Sequence[Run]) -> list[dict[str, str]]:
 
 def settings_of(run: Run) -> list[dict[str, str]]:
     """Every setting of a run and what config.yaml has now: "Setting", "This run", "config.yaml". Raises BadRun."""
-    config, now = run.config(), services.settings()
+    config, now = run.config(), settings.current()
     return [
         {
             "Setting": forms.title_of(path),
-            "This run": _said(forms.value_of(config, path)),
-            "config.yaml": _said(forms.value_of(now, path)),
+            "This run": _shown(forms.value_of(config, path)),
+            "config.yaml": _shown(forms.value_of(now, path)),
         }
         for path in forms.all_paths()
         if path != "checkpoints"
     ]
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Path):
-        return services.display_path(value)
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {item}" for key, item in value.items()) or "–"
-    if isinstance(value, tuple | list):
-        return " × ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _shown(value: Any) -> str:
+    return settings.display_path(value) if isinstance(value, Path) else setting(value)
 
 
 def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
-    """Figures with intervals, a row each: "Figure", and a column a run. From evaluations where there are some."""
+    """Metrics with intervals, a row each: "Metric", and a column per run. From evaluations where there are some."""
     from core.metrics import TITLES, Interval
 
-    table: list[dict[str, str]] = []
     columns = {run.name: row(run) for run in runs}
-    table.append(
-        {"Figure": f"{VALIDATION} · ROC AUC, images"} | {name: figure_text(each.validation) for name, each in columns.items()}
-    )
+    auc = {name: estimate_text(each.validation) for name, each in columns.items()}
+    table: list[dict[str, str]] = [{"Metric": f"{VALIDATION} · ROC AUC, images"} | auc]
     for split, title in (("val", VALIDATION), ("test", "Test")):
         found = {}
         for run in runs:
@@ -242,7 +231,7 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
                 evaluation = results.evaluation(run, split)
                 current = evaluation is not None and not evaluation.outdated(run.model_card())
             except LabError:
-                continue  # the Evaluate page says what is wrong with it
+                continue  # the Evaluate page shows what is wrong with it
             if evaluation is not None and current:
                 found[run.name] = evaluation.summary
         for name, words in TITLES.items():
@@ -250,23 +239,21 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
                 continue
             cells = {}
             for each in columns:
-                figure = found[each][name] if each in found else None
-                cells[each] = figure_text(_figure(figure)) if isinstance(figure, Interval) else "–"
-            table.append({"Figure": f"{title} · {words}, images"} | cells)
+                metric = found[each][name] if each in found else None
+                cells[each] = estimate_text(_estimate(metric)) if isinstance(metric, Interval) else "–"
+            table.append({"Metric": f"{title} · {words}, images"} | cells)
     return table
 
 
 def same_validation(runs: Sequence[Run]) -> bool:
-    """Whether all these runs were validated on the same images: only then do their figures compare."""
-    return len({_validated_on(str(run.path), stamp(run.path / "manifest.csv")) for run in runs}) <= 1
+    """Whether all these runs were validated on the same images: only then do their metrics compare."""
+    return len({_validated_on(run) for run in runs}) <= 1
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def _validated_on(path: str, changed: int) -> int:
-    from core.runs.run import Run
-
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=of_run("manifest.csv"))
+def _validated_on(run: Run) -> int:
     try:
-        frame = Run(Path(path)).manifest()
+        frame = run.manifest()
     except LabError:
         return 0
     return hash(tuple(sorted(frame.loc[frame["split"] == "val", "path"])))

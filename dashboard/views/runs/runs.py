@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.wording import OPTIMISTIC, counted, duration, plain
+from core.wording import OPTIMISTIC, counted, duration, plain, shortened
 from dashboard.cache import results
-from dashboard.state import services, widgets
+from dashboard.state import preferences, run_actions, settings, training_runs, widgets
 from dashboard.state.run_states import LAUNCHERS
 from dashboard.ui import chance_notices, components, run_controls
 from dashboard.views.runs import fork_form, run_table
-from dashboard.views.runs.run_table import Row, figure_text
+from dashboard.views.runs.run_table import Row, estimate_text
 
 if TYPE_CHECKING:
     from core.runs.run import Run
 
 SELECTED = "runs:selected"
-PARTS = ["Curves", "Figures", "Settings", "Fork", "Name and note", "Delete"]
+PARTS = ["Curves", "Metrics", "Settings", "Fork", "Name and note", "Delete"]
 REFRESH = 2.0  # seconds
 _PAGE = "runs:page"
 CHART_HEIGHT = 330
 LONGEST = 1000  # characters in the columns of text
-INTERVAL = 150  # px of a column with a figure and its interval
+INTERVAL = 150  # px of a column with a metric and its interval
 
 
 def show() -> None:
@@ -36,7 +36,7 @@ def show() -> None:
         )
         return
     st.session_state[_PAGE] = what_is_shown(found)
-    active = any(services.at_work(each.run, each.status) for each in found)
+    active = any(training_runs.is_active(each.run, each.status) for each in found)
     st.fragment(table, run_every=REFRESH if active else None)()
     chosen = [each for name in selected() for each in found if each.name == name]
     if not chosen:
@@ -54,7 +54,7 @@ def what_is_shown(found: list[Row]) -> object:
 
 def selected() -> list[str]:
     """Names of the runs that are selected, in the table's order."""
-    return [services.now_called(name) for name in services.recall(SELECTED, [])]
+    return [training_runs.current_name(name) for name in preferences.get(SELECTED, [])]
 
 
 # ---------------------------------------------------------------- the table
@@ -79,7 +79,7 @@ def table() -> None:
         hide_index=True,
         key=key,
         height=min(38 + 35 * len(shown), 318),
-        on_select=lambda: services.remember(SELECTED, [names[i] for i in st.session_state[key]["selection"]["rows"]]),
+        on_select=lambda: preferences.set(SELECTED, [names[i] for i in st.session_state[key]["selection"]["rows"]]),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [names.index(name) for name in selected() if name in names]}},
         column_config={
@@ -88,10 +88,10 @@ def table() -> None:
             "Validation AUC": st.column_config.TextColumn(
                 "Validation AUC, images",
                 width=INTERVAL,
-                help=f"ROC AUC by image of the kept model on its validation images, with its 95 % interval; {OPTIMISTIC}.",
+                help=f"ROC AUC by image of the best model on its validation images, with its 95 % interval; {OPTIMISTIC}.",
             ),
             "Better than chance": st.column_config.TextColumn(
-                help="Whether its validation scores show that; the note says why not.",
+                help="Whether its validation scores show that; see State detail for why not.",
             ),
             "Test AUC": st.column_config.TextColumn(
                 "Test AUC, images",
@@ -127,16 +127,12 @@ def what_to_know(row: Row) -> str:
 
     failed = row.status.reason if row.status.state == "failed" else ""
     chance = warning_of(row.chance)
-    return _short(row.problem or " · ".join(filter(None, (row.doubt, failed, chance))) or row.status.reason)
+    return shortened(row.problem or " · ".join(filter(None, (row.doubt, failed, chance))) or row.status.reason, LONGEST)
 
 
 def row_note(row: Row) -> str:
     """What the user wrote of the run, on a line."""
-    return _short(" ".join(row.note.split()))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return shortened(row.note, LONGEST)
 
 
 def table_frame(rows: list[Row]) -> object:
@@ -151,9 +147,9 @@ def table_frame(rows: list[Row]) -> object:
                 "Model": each.model,
                 "Input size": each.size,
                 "Data set": each.data,
-                "Validation AUC": figure_text(each.validation),
+                "Validation AUC": estimate_text(each.validation),
                 "Better than chance": "not so far" if each.chance else "–" if each.validation is None else "yes",
-                "Test AUC": figure_text(each.test),
+                "Test AUC": estimate_text(each.test),
                 "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
                 "Duration": "–" if each.seconds is None else duration(each.seconds),
                 "State detail": what_to_know(each),
@@ -170,17 +166,17 @@ def table_frame(rows: list[Row]) -> object:
 
 
 def one(row: Row) -> None:
-    """What can be done with a run, and one look at it at a time."""
+    """What can be done with a run, and one part of its details at a time."""
     run, status = row.run, row.status
-    at_work = services.at_work(run, status)
+    at_work = training_runs.is_active(run, status)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"## {plain(run.name)}", anchors=False, width="stretch")
         run_controls.requests(run, status, "runs")
         if not at_work and (status.resumable or status.state == "queued") and not row.problem:
             with st.container(width=150):
                 run_controls.start_button(run, status, "runs", primary=False)
-        if services.has_model(run) and st.button("Evaluate", icon=":material/query_stats:", key="runs:evaluate"):
-            services.set_current_run(run.name)
+        if training_runs.has_model(run) and st.button("Evaluate", icon=":material/query_stats:", key="runs:evaluate"):
+            training_runs.set_current_run(run.name)
             st.switch_page(components.PAGES["evaluate"])
         if st.button("Open", type="primary", icon=":material/monitoring:", key="runs:open"):
             results.watch_run(run)
@@ -198,10 +194,10 @@ def one(row: Row) -> None:
     with components.errors_shown():
         if part == "Curves":
             st.fragment(curves, run_every=REFRESH if at_work else None)([run])
-        elif part == "Figures":
-            figures([run])
+        elif part == "Metrics":
+            metrics_table([run])
         elif part == "Settings":
-            settings(run)
+            settings_table(run)
         elif part == "Fork":
             fork_form.show(run)
         elif part == "Name and note":
@@ -210,7 +206,7 @@ def one(row: Row) -> None:
             delete(run, at_work=at_work)
 
 
-def settings(run: Run) -> None:
+def settings_table(run: Run) -> None:
     """Everything it was trained with; what config.yaml has otherwise comes first."""
     import pandas as pd
 
@@ -232,7 +228,7 @@ def name_and_note(run: Run, *, at_work: bool) -> None:
         name = st.text_input("Name", value=run.name, key=f"runs:name:{run.name}", disabled=at_work)
         if st.button("Rename", key="runs:rename", disabled=at_work or name.strip() in ("", run.name)):
             with components.errors_shown():
-                services.rename_run(run, name)
+                run_actions.rename_run(run, name)
                 st.rerun()
         if at_work:
             st.caption("A run can be renamed once nobody trains it.")
@@ -254,7 +250,7 @@ def delete(run: Run, *, at_work: bool) -> None:
     words = (
         f"{plain(str(run.path))} is a link to another folder: only the link is deleted, and what it leads to stays."
         if is_link(run.path)
-        else f"Deletes the folder {plain(services.display_path(run.path))} with the model, its checkpoint, scores and report. "
+        else f"Deletes the folder {plain(settings.display_path(run.path))} with the model, its checkpoint, scores and report. "
         "This cannot be undone. Images and manifests are not touched."
     )
     st.warning(words, icon=":material/delete:")
@@ -269,7 +265,7 @@ def delete(run: Run, *, at_work: bool) -> None:
         "Delete this run", icon=":material/delete:", key="runs:delete", disabled=not everything or typed.strip() != run.name
     ):
         with components.errors_shown():
-            services.delete_run(run, everything=bool(others))
+            run_actions.delete_run(run, everything=bool(others))
             st.rerun()
 
 
@@ -277,20 +273,20 @@ def delete(run: Run, *, at_work: bool) -> None:
 
 
 def several(runs: list[Run]) -> None:
-    """Curves over each other, figures with intervals, and the settings in which they differ."""
+    """Curves over each other, metrics with intervals, and the settings in which they differ."""
     import pandas as pd
 
     st.markdown(f"## {counted(len(runs), 'run')} side by side", anchors=False)
     if not run_table.same_validation(runs):
         st.warning(
-            "These runs were not validated on the same images: their validation figures do not compare.",
+            "These runs were not validated on the same images: their validation metrics do not compare.",
             icon=":material/warning:",
         )
-    active = any(services.at_work(run, run.status()) for run in runs)
+    active = any(training_runs.is_active(run, run.status()) for run in runs)
     st.fragment(curves, run_every=REFRESH if active else None)(runs)
     left, right = st.columns(2) if len(runs) == 2 else (st.container(), st.container())
     with left:
-        figures(runs)
+        metrics_table(runs)
     with right:
         st.markdown("## Settings that differ", anchors=False)
         different = run_table.differences(runs)
@@ -302,7 +298,7 @@ def several(runs: list[Run]) -> None:
 
 @components.errors_shown()
 def curves(runs: list[Run]) -> None:
-    """Loss and one validation figure of the runs, a colour each."""
+    """Loss and one validation metric of the runs, a colour each."""
     from core.plots import METRIC_TITLES
 
     metric = "auc"
@@ -313,29 +309,29 @@ def curves(runs: list[Run]) -> None:
         )
         with right:
             offered = {name: METRIC_TITLES[name] for name in run_table.metrics_of(runs)}
-            metric = widgets.select("Validation figure", offered, "runs:metric", hide_label=True)
+            metric = widgets.select("Validation metric", offered, "runs:metric", hide_label=True)
     subject = ", ".join(run.name for run in runs)
     if len(runs) == 1:
-        watch = results.watch(runs[0])
-        charts = {"loss": watch.loss(CHART_HEIGHT), "metric": watch.metric(runs[0].status().monitor, CHART_HEIGHT)}
+        found = results.monitor(runs[0])
+        charts = {"loss": found.loss(CHART_HEIGHT), "metric": found.metric(runs[0].status().monitor, CHART_HEIGHT)}
     else:
-        loss, figure = run_table.curves(runs, metric, CHART_HEIGHT)
-        charts = {"loss": loss, "metric": figure}
+        loss, chart = run_table.curves(runs, metric, CHART_HEIGHT)
+        charts = {"loss": loss, "metric": chart}
     for column, (name, chart) in zip(st.columns(2), charts.items(), strict=True):
         with column:
-            components.figure(chart, f"runs:{name}", subject=f"{subject}, {metric}", alt=f"{name} of {subject}")
+            components.chart(chart, f"runs:{name}", subject=f"{subject}, {metric}", alt=f"{name} of {subject}")
 
 
-def figures(runs: list[Run]) -> None:
-    """Figures with 95 % intervals, a column a run."""
+def metrics_table(runs: list[Run]) -> None:
+    """Metrics with 95 % intervals, a column per run."""
     import pandas as pd
 
     if len(runs) > 1:
-        st.markdown("## Figures, with 95 % intervals", anchors=False)
+        st.markdown("## Metrics, with 95 % intervals", anchors=False)
     rows = run_table.headline(runs)
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config={"Figure": st.column_config.TextColumn(width=200)})
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config={"Metric": st.column_config.TextColumn(width=200)})
     if len(rows) == 1:
-        st.caption("More of them once a run has been evaluated, on the Evaluate page.")
+        st.caption("Evaluate a run on the Evaluate page to see more metrics.")
 
 
 with components.page("Runs", "Every training with its outcome: sort, filter and compare; resume, fork, rename or delete."):

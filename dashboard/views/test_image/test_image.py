@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from dashboard.state import services
+from dashboard.state import datasets, training_runs
 from dashboard.ui import components, iframes
 
 
 def show() -> None:
     """The tab, or what is needed before there can be one."""
-    run = services.current_run(with_model=True)
+    run = training_runs.current_run(with_model=True)
     if run is None:
         components.empty_state(
             "No trained model yet",
@@ -21,9 +21,9 @@ def show() -> None:
             action="Train a model",
         )
         return
-    if services.current_is_synthetic():
+    if datasets.current_is_synthetic():
         components.synthetic_notice()
-    manifest = services.current_manifest()
+    manifest = datasets.current_manifest()
     iframes.gradio(urlencode({"run": run.name, "of": iframes.token(manifest)}), height=630)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.state.services import stamp
+from dashboard.state.file_stamps import of_run
 from dashboard.ui.image_components import Tile, label_color
 
 if TYPE_CHECKING:
@@ -18,23 +18,25 @@ if TYPE_CHECKING:
 
 def tiles(run: Run) -> list[Tile]:
     """The run's first training images as its model gets them; [] while they are not prepared. Raises LabError."""
-    stamps = tuple(stamp(run.path / name) for name in ("config.yaml", "manifest.csv", "excluded.csv"))
     try:
-        return _first_batch(str(run.path), stamps, run)
+        return _first_batch(run)
     except _NotPrepared:
         return []
 
 
 class _NotPrepared(Exception):
-    """Not to be remembered: the next look may find them."""
+    """Raised, and thereby not cached: the images may be there at the next call."""
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _first_batch(path: str, stamps: tuple[int, ...], _run: Run) -> list[Tile]:
+_FILES = of_run("config.yaml", "manifest.csv", "excluded.csv")
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=_FILES)
+def _first_batch(run: Run) -> list[Tile]:
     from core.images.encode import encode_jpeg
     from core.training.batch_preview import first_batch
 
-    found = first_batch(*_setup(path, stamps, _run))
+    found = first_batch(*_setup(run))
     if found is None:
         raise _NotPrepared
     return [
@@ -43,9 +45,9 @@ def _first_batch(path: str, stamps: tuple[int, ...], _run: Run) -> list[Tile]:
     ]
 
 
-# Of its own, so that looks for images which are not there yet do not read a long manifest each time.
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _setup(path: str, stamps: tuple[int, ...], _run: Run) -> tuple[Config, pd.DataFrame]:
+# Cached by itself, so that a call before the images are there does not read a long manifest each time.
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=_FILES)
+def _setup(run: Run) -> tuple[Config, pd.DataFrame]:
     from core.training.batch_preview import used_rows
 
-    return _run.config(), used_rows(_run)
+    return run.config(), used_rows(run)

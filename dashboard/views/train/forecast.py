@@ -1,4 +1,4 @@
-"""How long a training will take, and what it needs of memory and disk: measured, or said not to be known.
+"""How long a training will take, and what it needs of memory and disk: measured, or not known.
 
 Its time is that of its steps, of starting, of preparing the images and of fitting the gate. The steps' speed is that of an
 earlier run of the same set-up on this computer, else of a few steps on images in memory that are
@@ -23,7 +23,7 @@ from core.config import PRESETS, with_preset
 from core.errors import LabError
 from core.wording import counted, size
 from dashboard.cache import results
-from dashboard.state import services
+from dashboard.state import tasks, training_runs
 from dashboard.state.tasks import once
 from dashboard.ui import components
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from core.config import Config
     from core.runs import Run
     from core.training.preflight import Preflight
-    from dashboard.state.services import Report
+    from dashboard.state.tasks import Report
 
 VALIDATION = 0.35  # of a training step's time that an image takes without gradients
 # Rough: 76 images and six epochs of the quick preset took 18 s on two cores, where these give 17.
@@ -86,7 +86,7 @@ def presets(base: Config, manifest: Path) -> dict[str, str]:
         try:
             config = with_preset(base, preset)
             counts = results.preflight(config, manifest).counts
-        except (LabError, ValidationError):  # the form says what is wrong with it
+        except (LabError, ValidationError):  # the form shows what is wrong with it
             continue
         rate = _scaled(config)
         if rate and counts:
@@ -104,8 +104,8 @@ def minutes(seconds: float) -> str:
 def probe_in_background(base: Config) -> None:
     """Measure the smallest preset once in a server's life, where nothing like it has been trained: for a first estimate."""
     config = with_preset(base, PRESETS["quick"])
-    if _scaled(config) is None and not services.active_runs() and once("probe"):
-        services.start_task(_name(config), "Measuring", lambda report: _probe(config, report))
+    if _scaled(config) is None and not training_runs.active_runs() and once("probe"):
+        tasks.start_task(_name(config), "Measuring", lambda report: _probe(config, report))
 
 
 def _scaled(config: Config) -> float | None:
@@ -114,7 +114,7 @@ def _scaled(config: Config) -> float | None:
     if exact is not None:
         return exact.rate
     pixels = math.prod(config.preprocessing.shape)
-    for run in services.runs():
+    for run in training_runs.list_runs():
         other = results.config_of(run)[0]
         if other is None or other.model.name != config.model.name or run.status().host not in ("", platform.node()):
             continue
@@ -144,7 +144,7 @@ def whole(config: Config, counts: Mapping[str, tuple[int, int, int]], rate: floa
 def earlier(config: Config) -> Speed | None:
     """The speed of the newest run on this computer whose steps were the same work."""
     wanted = _work(config)
-    for run in services.runs():
+    for run in training_runs.list_runs():
         status = run.status()
         other = results.config_of(run)[0]
         if status.problem or other is None or status.host not in ("", platform.node()) or _work(other) != wanted:
@@ -155,7 +155,7 @@ def earlier(config: Config) -> Speed | None:
 
 
 def _of(run: Run) -> Speed | None:
-    last = results.watch(run).last
+    last = results.monitor(run).last
     rate = last.get("epoch", {}).get("images_per_second") or last.get("step", {}).get("images_per_second")
     memory = last.get("step", {}).get("memory")
     if not isinstance(rate, int | float) or rate <= 0:
@@ -169,33 +169,33 @@ def _work(config: Config) -> dict[str, Any]:
     fields = ("batch_size", "precision", "device", "freeze_epochs", "frozen_backbone_fraction")
     advanced = ("threads", "compile", "cache_backbone_features")
     model = config.model.model_dump(mode="json", include={"name", "options"})
-    settings = training.model_dump(mode="json", include={*fields, "advanced"})
-    settings["advanced"] = {name: settings["advanced"][name] for name in advanced}
-    return {"model": model, "shape": config.preprocessing.shape, **settings}
+    step = training.model_dump(mode="json", include={*fields, "advanced"})
+    step["advanced"] = {name: step["advanced"][name] for name in advanced}
+    return {"model": model, "shape": config.preprocessing.shape, **step}
 
 
 def measured(config: Config) -> Speed | None:
     """What was measured for this set-up in this server's life."""
-    task = services.task(_name(config))
+    task = tasks.task(_name(config))
     return Speed(float(task.result), "a few steps just now") if task is not None and task.state == "done" else None
 
 
 def _measure(config: Config) -> None:
-    task = services.task(_name(config))
+    task = tasks.task(_name(config))
     if task is not None and task.running:
         _measuring(_name(config))
         return
     if task is not None and task.state == "failed":
         components.show_error(task.error)
     if st.button("Measure it now", icon=":material/timer:", type="tertiary", key="train:measure", help="Trains a few steps."):
-        services.forget_task(_name(config))
-        services.start_task(_name(config), "Measuring", lambda report: _probe(config, report))
+        tasks.forget_task(_name(config))
+        tasks.start_task(_name(config), "Measuring", lambda report: _probe(config, report))
         st.rerun()
 
 
 @st.fragment(run_every=0.5)
 def _measuring(name: str) -> None:
-    task = services.task(name)
+    task = tasks.task(name)
     if task is None or not task.running:
         st.rerun()
     st.caption(":material/hourglass_top: Measuring a few steps …")

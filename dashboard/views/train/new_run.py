@@ -1,4 +1,4 @@
-"""The form of a new run: its fields, what stands in the way, and the start. Part of the Train page."""
+"""The form of a new run: its fields, what prevents the start, and the start button. Part of the Train page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import PRESETS, Config
-from core.wording import plain, size
+from core.wording import SPLITS, plain, size
 from dashboard.cache import results
-from dashboard.state import services, widgets
+from dashboard.state import datasets, preferences, run_actions, settings, training_runs, widgets
 from dashboard.ui import components, forms, run_controls
 from dashboard.views.train import forecast
-from dashboard.views.train.queue import share_help, share_words, told
+from dashboard.views.train.queue import description, share_help, share_label
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,8 +40,8 @@ SECTIONS = {
 
 
 def show() -> None:
-    """The form on the left, what will happen and the start button on the right."""
-    manifest = services.current_manifest()
+    """The form on the left, a summary and the start button on the right."""
+    manifest = datasets.current_manifest()
     if manifest is None:
         components.empty_state(
             "No data yet",
@@ -51,7 +51,7 @@ def show() -> None:
             action="Get data",
         )
         return
-    base = services.settings()
+    base = settings.current()
     forecast.probe_in_background(base)
     with st.container(key="narrow_stack"):
         left, right = st.columns([5, 3], gap="medium")
@@ -60,7 +60,7 @@ def show() -> None:
     config, problems = forms.check(values, base)
     if config is not None:
         chosen = config.data.model_copy(update={"manifest": manifest})
-        config = config.model_copy(update={"data": chosen, "checkpoints": services.checkpoints()})
+        config = config.model_copy(update={"data": chosen, "checkpoints": settings.checkpoints()})
     with right.container(border=True):
         before_start(name, config, problems, manifest)
 
@@ -94,14 +94,14 @@ def form(base: Config) -> tuple[str, dict[str, object]]:
         base,
         skip=[*shown, "data.manifest", *PRETRAINED],
         words=words,
-        notes={"preprocessing": "Tune these where you see what they do, on the Preprocess page."},
+        notes={"preprocessing": "The Preprocess page shows what these do to an image."},
     )
     return name, values
 
 
 def presets(base: Config) -> None:
     """Buttons that fill the form in, with how long each is expected to take; the one that the form shows is marked."""
-    manifest = services.current_manifest()
+    manifest = datasets.current_manifest()
     st.session_state["train:preset"] = _chosen_preset(base)
     rates = forecast.presets(base, manifest) if manifest is not None else {}
     words = {name: preset.title + (f" · {rates[name]}" if name in rates else "") for name, preset in PRESETS.items()}
@@ -124,7 +124,9 @@ def _fill(base: Config) -> None:
 def _chosen_preset(base: Config) -> str | None:
     """The preset whose values, and no others, the form has; None for a form of one's own."""
     paths = [path for path in forms.all_paths() if path.split(".")[0] in SECTIONS and path != "data.manifest"]
-    now = {path: value for path in paths if (value := forms.kept_value(path, default := forms.value_of(base, path))) != default}
+    now = {
+        path: value for path in paths if (value := forms.current_value(path, default := forms.value_of(base, path))) != default
+    }
     for name, preset in PRESETS.items():
         if now == {path: value for path, value in preset.values.items() if value != forms.value_of(base, path)}:
             return name
@@ -132,7 +134,7 @@ def _chosen_preset(base: Config) -> str | None:
 
 
 def before_start(name: str, config: Config | None, problems: list[str], manifest: Path) -> None:
-    """Data set, counts, everything that stands in the way, and the start button."""
+    """Data set, counts, everything that prevents the start, and the start button."""
     st.markdown("## Before it starts", anchors=False)
     components.manifest_picker(key="train:manifest")
     if problems:
@@ -143,9 +145,9 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
             found = results.preflight(config, manifest)
         summary(found, config, manifest)
     launcher = run_controls.launcher_choice()
-    ahead = results.line(found.device) if found is not None else []
+    ahead = results.queue_of(found.device) if found is not None else []
     if ahead and found is not None:
-        st.info(f"{told(ahead)} Yours starts automatically.", icon=":material/hourglass_top:")
+        st.info(f"{description(ahead)} Yours starts automatically.", icon=":material/hourglass_top:")
     if st.button(
         "Add to queue" if ahead else "Start training",
         type="primary",
@@ -160,7 +162,7 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
         ahead
         and found is not None
         and st.button(
-            share_words(found.device),
+            share_label(found.device),
             icon=":material/play_arrow:",
             width="stretch",
             disabled=not found.ready,
@@ -175,6 +177,7 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
 
 def prepared_images() -> None:
     """How much the prepared images of all recipes take, and the button that deletes them."""
+    from core.data.cache import cache_root, size_of
     from core.runs import image_cache
 
     shown = st.popover(
@@ -183,34 +186,35 @@ def prepared_images() -> None:
     if not shown.open:  # a large cache takes a moment to count
         return
     with shown:
-        folder, held = services.cache_folder()
+        folder = cache_root()
+        used = size_of(folder)
         st.markdown(
-            f"**{size(held)}** in {plain(folder.as_posix())}. Each image is prepared once for each "
-            "recipe and kept, so that every later training begins at once."
+            f"**{size(used)}** in {plain(folder.as_posix())}. Each image is prepared once for each "
+            "recipe and stored, so that every later training starts at once."
         )
         with components.errors_shown():
-            names = image_cache.users(services.checkpoints())
+            names = image_cache.users(settings.checkpoints())
         if names:
             st.info(f"{plain(names[0])} trains on them: they can be deleted once it has ended.")
         st.button(
             "Delete all prepared images",
             icon=":material/delete:",
             key="train:clear_cache",
-            disabled=bool(names) or not held,
+            disabled=bool(names) or not used,
             help="They are made again when they are needed. Your own files are not touched.",
-            on_click=lambda: run_controls.shown(services.clear_cache),
+            on_click=lambda: run_controls.with_errors_shown(lambda: image_cache.clear(settings.checkpoints())),
         )
 
 
 def summary(found: Preflight, config: Config, manifest: Path) -> None:
     """Images by split, steps, notes; or what forbids the start."""
-    if services.is_synthetic(manifest):
+    if datasets.is_synthetic(manifest):
         st.badge("SYNTHETIC", color="orange", help="The demo set: not real mammograms.")
     if found.counts:
         patients = "unknown".format if found.warnings else "{:,}".format
         rows = "".join(
             f"<tr><td>{title}</td><td>{counts[0]:,}</td><td>{counts[1]:,}</td><td>{patients(counts[2])}</td></tr>"
-            for split, title in (("train", "Training"), ("val", "Validation"), ("test", "Test"))
+            for split, title in SPLITS.items()
             if (counts := found.counts.get(split))
         )
         st.html(f"<table class='lab-counts'><tr><td></td><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
@@ -224,13 +228,13 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
 
 
 def start(name: str, config: Config, manifest: Path, launcher: str, *, queue: bool = True) -> None:
-    """Make the run, start it or let it wait its turn (`queue`), and show its progress."""
+    """Create the run, start it or add it to the queue (`queue`), and show its progress."""
     from core.runs import Run
 
     with components.errors_shown():
-        run = Run.create(config, services.manifest_frame(manifest), name=name.strip() or None)
-        services.start_training(run, launcher, queue=queue)
-        services.set_current_run(run.name)
+        run = Run.create(config, datasets.manifest_frame(manifest), name=name.strip() or None)
+        run_actions.start_training(run, launcher, queue=queue)
+        training_runs.set_current_run(run.name)
         results.watch_run(run)
-        services.remember("train:name", None)
+        preferences.set("train:name", None)
         st.rerun()

@@ -1,4 +1,4 @@
-"""The queue in words: whose training comes first, how far it is, and how long that may take."""
+"""The queue of a device: which training is first, how far it is, and how long that may take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import LabError
 from core.wording import duration, plain
 from dashboard.cache import results
-from dashboard.state import services
+from dashboard.state import settings
 from dashboard.ui import components
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def before(run: Run, device: str) -> list[Occupant]:
-    """Who is ahead of a run that waits; everybody at the device where its own place is not there."""
-    found = results.line(device)
+    """The runs ahead of one that waits; all at the device where it is not among them."""
+    found = results.queue_of(device)
     own = next((at for at, each in enumerate(found) if each.folder == run.path.absolute()), len(found))
     return found[:own]
 
 
-def told(found: list[Occupant]) -> str:
-    """Who is ahead, as Markdown: a sentence on the one at work, the number of the others, and an estimate of the wait."""
+def description(found: list[Occupant]) -> str:
+    """Who is ahead, as Markdown: the one that trains, the number of the others, and an estimate of the wait."""
     if not found:
         return "It is next."
     first, status = found[0], _status(found[0])
@@ -44,19 +44,19 @@ def told(found: list[Occupant]) -> str:
     if left is None:
         wait = " How long it will take is not known yet."
     elif more:
-        wait = f" At least {duration(left)} to wait, and the time of the {more} others."
+        wait = f" At least {duration(left)} to wait, plus the time of {more} more."
     else:
         wait = f" About {duration(left)} to wait."
     return ", ".join(parts) + "." + waiting + wait
 
 
-def share_words(device: str) -> str:
-    """What the button that does not wait says."""
+def share_label(device: str) -> str:
+    """Label of the button that starts without waiting."""
     return f"Start now, share the {'CPU' if device == 'cpu' else 'GPU'}"
 
 
 def share_help(device: str) -> str:
-    """What happens then."""
+    """What starting without waiting costs."""
     slower = "Both trainings become slower: they share this computer's cores."
     return slower if device == "cpu" else "Both trainings become slower, and may run out of the GPU's memory."
 
@@ -64,15 +64,15 @@ def share_help(device: str) -> str:
 @st.fragment(run_every=3.0)
 @components.errors_shown()
 def waiting(run: Run, device: str) -> None:
-    """Under a run that waits: for whom, and the button that does not wait any longer."""
+    """Below a run that waits: for which others, and the button that starts it now."""
     if not run.status().waiting:
         st.rerun()
     found = before(run, device)
     if not found:
         return
-    st.info(f"{told(found)} Yours starts automatically.", icon=":material/hourglass_top:")
+    st.info(f"{description(found)} Yours starts automatically.", icon=":material/hourglass_top:")
     st.button(
-        "Starting …" if run.requested("begin") else share_words(device),
+        "Starting …" if run.requested("begin") else share_label(device),
         icon=":material/play_arrow:",
         disabled=run.requested("begin"),
         key="train:begin",
@@ -82,7 +82,7 @@ def waiting(run: Run, device: str) -> None:
 
 
 def device_of(run: Run) -> str:
-    """The device that a run will be trained on, "" where that cannot be had."""
+    """The device that a run will be trained on, "" where that is not known."""
     from core.model.device import pick_machine
 
     try:
@@ -103,7 +103,7 @@ def _status(occupant: Occupant) -> Status | None:
 
 
 def _is_ours(folder: Path) -> bool:
-    return folder.parent == services.checkpoints().absolute()
+    return folder.parent == settings.checkpoints().absolute()
 
 
 def _lab(folder: Path) -> Path:

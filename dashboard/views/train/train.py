@@ -11,7 +11,7 @@ from core.errors import LabError
 from core.files.untrusted import irregular
 from core.wording import OPTIMISTIC, counted, duration, number, plain
 from dashboard.cache import results
-from dashboard.state import services, widgets
+from dashboard.state import datasets, models, preferences, training_runs, widgets
 from dashboard.state.run_states import LAUNCHERS, state_of
 from dashboard.ui import chance_notices, components, image_components, run_controls
 from dashboard.ui.components import Metric
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 VIEWS = ["New run", "Progress"]
 SPANS = {"trained": "So far", "planned": "All epochs"}
 CHART_HEIGHT = 290
-REFRESH = 1.0  # seconds between looks at a run at work
+REFRESH = 1.0  # seconds between updates of an active run
 GALLERY_COLUMNS = 8
 MEMORY = "Numbers are computed in this precision. Memory: what the training holds of the GPU; on a processor what its process \
 holds of the computer, which for a training in this server is the whole dashboard."
 
 
 def show() -> None:
-    """One of two views: a run at work (or ended), or the form of a new one."""
-    if "train:entered" not in st.session_state:  # a new tab, a reload: what is at work comes first
+    """One of two views: the progress of a run, or the form of a new one."""
+    if "train:entered" not in st.session_state:  # a new tab, a reload: show an active run first
         st.session_state["train:entered"] = True
-        if found := services.active_runs():
+        if found := training_runs.active_runs():
             results.watch_run(found[0])
     bar = st.container(horizontal=True, vertical_alignment="center")
     with bar:
@@ -53,7 +53,7 @@ def show() -> None:
         )
         return
     status = run.status()
-    active = services.at_work(run, status)
+    active = training_runs.is_active(run, status)
     st.fragment(progress, run_every=REFRESH if active else None)(run, active, state_key(status))
     seen = bool(batch.tiles(run)) if active and not run.problem else False
     st.fragment(first_batch, run_every=2 * REFRESH if active and not seen else None)(run, waited=active and not seen)
@@ -61,17 +61,17 @@ def show() -> None:
 
 def run_picker() -> Run | None:
     """The run that is watched: the chosen one, else the newest."""
-    found = {run.name: run for run in services.runs()}
+    found = {run.name: run for run in training_runs.list_runs()}
     if not found:
         return None
-    kept_name = str(services.recall("train:run", ""))
-    if kept_name not in found and (now := services.now_called(kept_name)) in found:
-        services.remember("train:run", now)
+    chosen = str(preferences.get("train:run", ""))
+    if chosen not in found and (now := training_runs.current_name(chosen)) in found:
+        preferences.set("train:run", now)
     name = widgets.select("Run", list(found), "train:run", hide_label=True)
     return found[name]
 
 
-# ---------------------------------------------------------------- a run at work
+# ---------------------------------------------------------------- one run
 
 
 def state_key(status: Status) -> tuple[str, bool]:
@@ -81,12 +81,12 @@ def state_key(status: Status) -> tuple[str, bool]:
 
 @components.errors_shown()
 def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
-    """Where the run stands, from its folder alone; asks for the whole page when its state changes."""
-    components.require_there(run)
+    """The run's progress, from its folder alone; reruns the page when its state changes."""
+    components.require_existing(run)
     status = run.status()
-    if (services.at_work(run, status), state_key(status)) != (active, state):
+    if (training_runs.is_active(run, status), state_key(status)) != (active, state):
         st.rerun()
-    followed = results.watch(run)
+    followed = results.monitor(run)
     header(run, status)
     if active:
         from dashboard.cache.run_monitor import phase
@@ -102,7 +102,7 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
     cards(run, status)
     if active:
         chance_notices.chance_notice(run)
-    span: Span = "planned" if services.recall("train:span") == "planned" else "trained"
+    span: Span = "planned" if preferences.get("train:span") == "planned" else "trained"
     charts = {
         "loss": followed.loss(CHART_HEIGHT, span),
         "metric": followed.metric(status.monitor, CHART_HEIGHT, span),
@@ -112,7 +112,7 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
         columns = st.columns([5, 5, 3])
     for column, (name, chart) in zip(columns, charts.items(), strict=True):
         with column:
-            components.figure(chart, f"train:{name}", subject=f"{run.name}, {span}", alt=f"{name} of {run.name}")
+            components.chart(chart, f"train:{name}", subject=f"{run.name}, {span}", alt=f"{name} of {run.name}")
     for message in followed.warnings[-5:]:
         st.warning(message, icon=":material/warning:")
     if followed.excluded:
@@ -137,17 +137,17 @@ def steps(now: str) -> None:
 def header(run: Run, status: Status) -> None:
     """State in a badge, what the run is, and the buttons that fit its state."""
     words, color = state_of(status, run)
-    if color == "green" and services.chance(run):  # it has finished, and there is nothing yet to be glad of
+    if color == "green" and models.chance(run):  # green would suggest a useful model
         color = "gray"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(words, color=color)
         if is_synthetic(run):
             st.badge("SYNTHETIC", color="orange", help="Trained on the synthetic demo set: not real mammograms.")
-        st.markdown(what_it_is(run, status), width="stretch", help="Input: height × width of what the model sees, in pixels.")
+        st.markdown(summary(run, status), width="stretch", help="Input: height × width of what the model sees, in pixels.")
         run_controls.requests(run, status, "train")
 
 
-def what_it_is(run: Run, status: Status) -> str:
+def summary(run: Run, status: Status) -> str:
     """Architecture, size, images and where it runs, in a line."""
     parts: list[str] = []
     config = results.config_of(run)[0]
@@ -157,7 +157,7 @@ def what_it_is(run: Run, status: Status) -> str:
         parts = [f"{config.model.name}, {weights}", f"input {height} × {width}"]
     else:
         parts = ["configuration not readable"]
-    images = results.watch(run).last.get("start", {}).get("images") or {}
+    images = results.monitor(run).last.get("start", {}).get("images") or {}
     if images:
         parts.append(f"{images.get('train', 0):,} training images")
     if (status.live or status.waiting) and status.launcher:
@@ -170,11 +170,11 @@ def what_it_is(run: Run, status: Status) -> str:
 
 
 def cards(run: Run, status: Status) -> None:
-    """The figures of the moment; the same six places whatever is known."""
+    """The present metrics; the same six places whatever is known."""
     from core.plots import METRIC_TITLES, PHASE_TITLES
     from dashboard.cache.run_monitor import current_epoch, monitored
 
-    followed = results.watch(run)
+    followed = results.monitor(run)
     step, epoch = followed.last.get("step", {}), followed.last.get("epoch", {})
     start = followed.last.get("resume") or followed.last.get("start", {})
     name = monitored(status.monitor)
@@ -195,7 +195,7 @@ def cards(run: Run, status: Status) -> None:
                 ),
                 Metric(
                     METRIC_TITLES.get(name, name),
-                    number(followed.figure_of_epoch(name)),
+                    number(followed.metric_of_epoch(name)),
                     f"best {number(best)}, epoch {status.best_epoch}; optimistic: it chose that epoch"
                     if status.best_epoch
                     else "best: none yet",
@@ -217,41 +217,41 @@ def _device_detail(start: dict[str, object], step: dict[str, object]) -> str:
 
 
 def best_value(run: Run, status: Status) -> float | None:
-    """The monitored figure (ROC AUC where the loss is monitored) at the best epoch."""
-    found = results.watch(run).figure_of_epoch(status.monitor, status.best_epoch) if status.best_epoch else None
+    """The monitored metric (ROC AUC where the loss is monitored) at the best epoch."""
+    found = results.monitor(run).metric_of_epoch(status.monitor, status.best_epoch) if status.best_epoch else None
     return status.best_value if found is None and status.monitor != "loss" else found
 
 
 def outcome(run: Run, status: Status) -> None:
-    """How it ended, in words, and the one thing to do next."""
-    has_model = services.has_model(run)
+    """How it ended, and the next step."""
+    has_model = training_runs.has_model(run)
     chance = chance_notices.chance_notice(run)
     best = f" The best model is of epoch {status.best_epoch}" if status.best_epoch else ""
-    figure = f" ({_title(status)} {number(best_value(run, status))} on validation, {OPTIMISTIC})." if best else ""
+    score = f" ({_title(status)} {number(best_value(run, status))} on validation, {OPTIMISTIC})." if best else ""
     reason = f" {plain(_sentence(status.reason))}" if status.reason else ""
     words, buttons = st.columns([4, 1], vertical_alignment="center")
     with words:
         if status.problem:
             components.show_error(f"This run's folder is damaged: {status.problem}")
         elif status.state == "done":
-            finished = f"Finished after {counted(status.epoch, 'epoch')}.{reason}{best}{figure}"
-            if chance:  # a green box would say that there is something to use
+            finished = f"Finished after {counted(status.epoch, 'epoch')}.{reason}{best}{score}"
+            if chance:  # green would suggest a useful model
                 st.info(finished, icon=":material/flag:")
             else:
                 st.success(finished, icon=":material/check_circle:")
         elif status.state == "stopped":
-            if "best model" in reason.lower():  # it has named the epoch already
-                best, figure = "", figure and f" {_title(status)} on validation: {number(best_value(run, status))}."
+            if "best model" in reason.lower():  # the reason names the epoch
+                best, score = "", score and f" {_title(status)} on validation: {number(best_value(run, status))}."
             st.info(
-                f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{figure}",
+                f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{score}",
                 icon=":material/stop_circle:",
             )
         elif status.state == "failed":
-            usable = f"{best}{figure} It can still be used." if has_model else ""
+            usable = f"{best}{score} It can still be used." if has_model else ""
             components.show_error(f"The training failed. {_sentence(status.reason)}{usable}")
         elif status.state == "interrupted":
             st.warning(
-                f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{figure}", icon=":material/warning:"
+                f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{score}", icon=":material/warning:"
             )
         else:
             st.info(f"Nobody trains this run.{reason}", icon=":material/hourglass_empty:")
@@ -259,7 +259,7 @@ def outcome(run: Run, status: Status) -> None:
         if has_model and st.button(
             "Evaluate", type="primary", icon=":material/query_stats:", key="train:evaluate", width="stretch"
         ):
-            services.set_current_run(run.name)
+            training_runs.set_current_run(run.name)
             st.switch_page(components.PAGES["evaluate"])
         run_controls.start_button(run, status, "train", primary=not has_model)
 
@@ -272,7 +272,7 @@ def first_batch(run: Run, *, waited: bool) -> None:
     if not tiles:
         return
     if waited:
-        st.rerun()  # they are here: no more looking for them
+        st.rerun()  # they are there: stop polling
     st.markdown("## The first batch as the model sees it", anchors=False)
     image_components.gallery(tiles, key="train:first", columns=GALLERY_COLUMNS, height=110)
 
@@ -295,8 +295,8 @@ def is_synthetic(run: Run) -> bool:
     """Whether the run's images are synthetic."""
     path = run.path / "manifest.csv"
     try:
-        return not irregular(path) and path.is_file() and services.is_synthetic(path)
-    except LabError:  # the run's other parts are shown all the same
+        return not irregular(path) and path.is_file() and datasets.is_synthetic(path)
+    except LabError:  # the run's other parts are shown nevertheless
         return False
 
 

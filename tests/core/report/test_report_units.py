@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from builders.fake_run import FakePredictor, FakeRun, make_run
-from builders.report_text import text_of
+from builders.report_text import text_of, words_of
 from markupsafe import Markup
 
 from core.data import assign_splits, write_manifest
@@ -166,7 +166,7 @@ def test_with_patients_the_report_says_that_they_were_kept_apart(tmp_path: Path)
 
 def section_text(document: Document, name: str) -> str:
     section = next(section for section in document.walk() if section.id == name)
-    return "\n".join(text for block in section.blocks for text in _words(block))
+    return "\n".join(text for block in section.blocks for text in words_of(block))
 
 
 def test_where_the_sets_come_from_is_said_as_recorded_and_never_guessed(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_tables_say_where_patients_by_label_add_up_to_more_than_all_patients(tmp
 
 
 def partition_text(material: Any) -> str:
-    return "\n".join(word for block in partition(material).blocks for word in _words(block))
+    return "\n".join(word for block in partition(material).blocks for word in words_of(block))
 
 
 def test_validation_was_scored_by_training_also_where_nobody_evaluated_it(tmp_path: Path) -> None:
@@ -442,7 +442,7 @@ def test_a_group_whose_specificity_differs_is_named_also_where_its_auc_does_not(
     assert [each.name for each in differing(row)] == ["specificity"]
     assert [each.name for each in comparisons(row)] == ["AUC", "specificity"]
     material = replace(read_material(run), evaluations={"test": replace(evaluation, subgroups=(row,))})
-    text = "\n".join(word for block in subgroups(material).blocks for word in _words(block))
+    text = "\n".join(word for block in subgroups(material).blocks for word in words_of(block))
     assert "difference −0.400 [−0.600,\u00a0−0.200] from the other images of known value, adjusted p 0.010" in text
     assert "−0.400 [−0.600,\u00a0−0.200], p 0.010, differs" in text
 
@@ -463,7 +463,7 @@ def test_a_group_is_equivalent_only_where_its_whole_interval_lies_within_the_mar
     assert "For 1 neither a difference nor equivalence is shown" in sentence
     assert "0 of 2" in equivalence_sentence(rows, 0.04) and equivalence_sentence((), 0.05) == ""
     changed = replace(material, evaluations={"test": replace(material.shown, subgroups=rows)})
-    text = "\n".join(word for block in subgroups(changed).blocks for word in _words(block))
+    text = "\n".join(word for block in subgroups(changed).blocks for word in words_of(block))
     assert sentence in text and text.count("p 0.900, equivalent") == 2 and "0.220], p 0.900, equivalent" not in text
 
 
@@ -484,7 +484,7 @@ def test_methods_are_those_of_the_run(tmp_path: Path) -> None:
     def said(events: list[dict[str, Any]]) -> str:
         config = material.config.model_copy(update={"model": model})
         return "\n".join(
-            word for block in training(replace(material, config=config, events=events)).blocks for word in _words(block)
+            word for block in training(replace(material, config=config, events=events)).blocks for word in words_of(block)
         )
 
     def stored(views: int) -> list[dict[str, Any]]:
@@ -507,7 +507,7 @@ def test_a_threshold_is_called_fixed_only_where_it_is(tmp_path: Path) -> None:
 
     def said(uncertainty: dict[str, ThresholdUncertainty | str]) -> str:
         changed = replace(material, evaluations={"test": replace(evaluation, uncertainty=uncertainty)})
-        return "\n".join(_words(evaluation_methods(changed).blocks[0]))
+        return "\n".join(words_of(evaluation_methods(changed).blocks[0]))
 
     assert "the threshold stays fixed." in said({"image": "no validation scores"})
     assert "chosen anew in each of 100 resamples of validation and test patients together" in said({"image": found})
@@ -529,11 +529,11 @@ def test_refused_images_are_no_unreadable_ones(tmp_path: Path) -> None:
     evaluation, paths = material.evaluations["test"], material.rows.query("split == 'test'")["path"].tolist()
     out = (Excluded(paths[0], "no breast found", "malignant", REFUSED), Excluded(paths[1], "broken", "benign", UNREADABLE))
     changed = replace(material, evaluations={"test": replace(evaluation, excluded=out)})
-    text = "\n".join(word for block in missing(changed).blocks for word in _words(block))
+    text = "\n".join(word for block in missing(changed).blocks for word in words_of(block))
     assert "1 image could not be used and 1 image could be read but was refused a verdict" in text
     assert f"test {share(2, len(paths))}" in text and "2 different reasons were given" in text
     one = replace(material, evaluations={"test": replace(evaluation, excluded=out[:1])})
-    assert "1 different reason was given" in "\n".join(word for block in missing(one).blocks for word in _words(block))
+    assert "1 different reason was given" in "\n".join(word for block in missing(one).blocks for word in words_of(block))
     scores = evaluation.predictions.set_index("path")
     ill = next(path for path in paths if scores.loc[path, "label"] == "malignant")
     gone = replace(

@@ -37,7 +37,7 @@ def test_gradio_answers_below_its_path_and_names_no_outside_host(workspace: Path
 
 
 def test_nothing_of_gradio_is_built_before_it_is_asked_for() -> None:
-    assert server.LateGradio()._app is None
+    assert server.LazyGradio()._app is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
@@ -63,7 +63,7 @@ def test_a_page_is_told_where_its_server_is_and_nothing_else_is_changed() -> Non
         kind = "text/html" if request.url.path != "/media/x" else "image/png"
         return Response(b"<html><head><title>x</title></head>", media_type=kind, headers={"etag": "e"})
 
-    app = Starlette(routes=[Route("/{path:path}", answer)], middleware=[Middleware(server.SaysWhereItIs)])
+    app = Starlette(routes=[Route("/{path:path}", answer)], middleware=[Middleware(server.BackendAddress)])
     client = TestClient(app, headers={"accept": "text/html"})
     page = client.get("/train")
     assert page.text.startswith("<html><head><script>window.__streamlit = {BACKEND_BASE_URL: new URL(")

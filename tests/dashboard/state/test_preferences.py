@@ -13,7 +13,7 @@ from builders.lab_pages import write_images
 from streamlit.testing.v1 import AppTest
 
 from dashboard.asgi import gradio_tab
-from dashboard.state import preferences, services
+from dashboard.state import preferences, tasks
 from dashboard.ui import iframes
 
 A, B = "a" * 32, "b" * 32
@@ -32,7 +32,8 @@ def be(monkeypatch: pytest.MonkeyPatch):
 
 def session(do: str) -> object:
     """What a script that does this, in a session of its own, leaves in `st.session_state.out`."""
-    script = f"import streamlit as st\nfrom dashboard import choices, recipes, services\nst.session_state.out = {do}"
+    imports = "from dashboard.state import datasets, preferences, tasks\nfrom dashboard.views.preprocess import recipes"
+    script = f"import streamlit as st\n{imports}\nst.session_state.out = {do}"
     app = AppTest.from_string(script).run()
     assert not app.exception
     return app.session_state["out"]
@@ -43,13 +44,13 @@ def session(do: str) -> object:
 )
 def test_a_choice_is_there_after_a_reload_and_unknown_to_another_browser(workspace: Path, be, key: str) -> None:
     be(A)
-    session(f"choices.remember({key!r}, 'mine')")
-    assert session(f"choices.recall({key!r}, 'default')") == "mine", "a new session of the same browser: a reload"
+    session(f"preferences.set({key!r}, 'mine')")
+    assert session(f"preferences.get({key!r}, 'default')") == "mine", "a new session of the same browser: a reload"
     be(B)
-    assert session(f"choices.recall({key!r}, 'default')") == "default"
+    assert session(f"preferences.get({key!r}, 'default')") == "default"
     be("")
-    assert session(f"choices.recall({key!r}, 'default')") == "default"
-    assert key not in lab(workspace) and preferences.recall(key) is None
+    assert session(f"preferences.get({key!r}, 'default')") == "default"
+    assert key not in lab(workspace) and preferences.get(key) is None
 
 
 @pytest.mark.parametrize("key", preferences.DEFAULTS)
@@ -57,14 +58,14 @@ def test_a_new_browser_begins_with_the_data_set_and_run_chosen_last_and_old_ones
     workspace: Path, be, key: str
 ) -> None:
     be(A)
-    session(f"choices.remember({key!r}, 'of a')")
+    session(f"preferences.set({key!r}, 'of a')")
     be(B)
-    assert session(f"choices.recall({key!r})") == "of a"
-    session(f"choices.remember({key!r}, 'of b')")
+    assert session(f"preferences.get({key!r})") == "of a"
+    session(f"preferences.set({key!r}, 'of b')")
     be(A)
-    assert session(f"choices.recall({key!r})") == "of a"
+    assert session(f"preferences.get({key!r})") == "of a"
     be("")
-    assert preferences.recall(key) == "of b"
+    assert preferences.get(key) == "of b"
 
 
 @pytest.mark.parametrize("key", preferences.DEFAULTS)
@@ -73,20 +74,20 @@ def test_who_looked_on_without_choosing_keeps_what_was_seen_over_a_reload(
     workspace: Path, be, key: str, first: str | None
 ) -> None:
     be("")
-    preferences.remember(key, first)
+    preferences.set(key, first)
     be(A)
-    assert session(f"choices.recall({key!r})") == first
+    assert session(f"preferences.get({key!r})") == first
     be(B)
-    session(f"choices.remember({key!r}, 'of b')")
+    session(f"preferences.set({key!r}, 'of b')")
     be(A)
-    assert session(f"choices.recall({key!r})") == first
+    assert session(f"preferences.get({key!r})") == first
 
 
 def test_none_forgets_a_choice(workspace: Path, be) -> None:
     be(A)
-    session("choices.remember('colour', 'green')")
-    session("choices.remember('colour', None)")
-    assert session("choices.recall('colour', 'default')") == "default"
+    session("preferences.set('colour', 'green')")
+    session("preferences.set('colour', None)")
+    assert session("preferences.get('colour', 'default')") == "default"
     files = list((workspace / ".mammolab" / "browsers").iterdir())
     assert [json.loads(file.read_text(encoding="utf-8")) for file in files] == [{"begun": True}]
     assert A not in files[0].name, "who may list the folder can be nobody else's browser"
@@ -110,20 +111,20 @@ def test_presets_are_the_labs_and_two_who_save_one_keep_both(workspace: Path, be
 @pytest.mark.parametrize("content", ["{", "[]", "null", '{"a": NaN}', "\\ud800", ""])
 def test_a_damaged_file_is_as_good_as_none(workspace: Path, be, content: str) -> None:
     be(A)
-    session("choices.remember('colour', 'green')")
+    session("preferences.set('colour', 'green')")
     for file in (workspace / ".mammolab").rglob("*.json"):
         file.write_text(content, encoding="utf-8")
     (workspace / ".mammolab" / "workspace.json").write_text(content, encoding="utf-8")
-    assert session("choices.recall('colour', 'default')") == "default"
-    assert session("choices.recall('run', 'default')") == "default"
+    assert session("preferences.get('colour', 'default')") == "default"
+    assert session("preferences.get('run', 'default')") == "default"
 
 
 def test_what_an_earlier_version_shared_is_no_longer_read_and_goes_with_the_next_write(workspace: Path) -> None:
     (workspace / ".mammolab").mkdir()
     old = {"preprocess:recipe": {"clip_limit": 7}, "run": "r", "left_out:x": {"count": 1}}
     (workspace / ".mammolab" / "workspace.json").write_text(json.dumps(old), encoding="utf-8")
-    assert preferences.recall("preprocess:recipe") is None and preferences.recall("run") == "r"
-    preferences.remember("manifest", "m")
+    assert preferences.get("preprocess:recipe") is None and preferences.get("run") == "r"
+    preferences.set("manifest", "m")
     assert lab(workspace) == {"run": "r", "left_out:x": {"count": 1}, "manifest": "m"}
 
 
@@ -131,17 +132,17 @@ def test_files_of_browsers_are_bounded_in_number_and_size(workspace: Path, be, m
     monkeypatch.setattr(preferences, "BROWSERS", 3)
     for number in range(6):
         be(f"{number}" * 32)
-        session("choices.remember('colour', 'green')")
+        session("preferences.set('colour', 'green')")
     folder = workspace / ".mammolab" / "browsers"
     assert len(list(folder.iterdir())) == 3
-    assert session("(choices.remember('long', 'x' * 2_000_000), choices.recall('long'))")[1].startswith("x")
+    assert session("(preferences.set('long', 'x' * 2_000_000), preferences.get('long'))")[1].startswith("x")
     assert max(file.stat().st_size for file in folder.iterdir()) < 1000
 
 
 @pytest.mark.parametrize("cookie", ["", "short", "../" * 20, "a" * 65, "a" * 31 + "/", "a" * 31 + "\0"])
 def test_a_cookie_that_is_none_of_ours_names_no_file(workspace: Path, be, cookie: str) -> None:
     be(cookie)
-    session("choices.remember('colour', 'green')")
+    session("preferences.set('colour', 'green')")
     assert not (workspace / ".mammolab").exists()
 
 
@@ -158,7 +159,7 @@ def headers_of(**headers: str) -> list[bytes]:
 
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": raw}
-    asyncio.run(preferences.GiveBrowsersAName(app)(scope, None, send))
+    asyncio.run(preferences.BrowserCookie(app)(scope, None, send))
     return [value for name, value in sent[0]["headers"] if name == b"set-cookie"]
 
 
@@ -178,27 +179,27 @@ def test_a_finished_import_becomes_the_data_set_of_who_started_it_only(workspace
     write_images(workspace / "data" / "first")
     source = write_images(workspace / "pictures" / "second")
     app = AppTest.from_string(
-        "from pathlib import Path\nimport streamlit as st\nfrom dashboard import services\n"
-        f"st.session_state.t = services.start_import('csv', Path({str(source)!r}), {{}})"
+        "from pathlib import Path\nimport streamlit as st\nfrom dashboard.state import datasets\n"
+        f"st.session_state.t = datasets.start_import('csv', Path({str(source)!r}), {{}})"
     ).run()
     assert not app.exception
-    task = services.task("import")
+    task = tasks.task("import")
     while task.running:
         time.sleep(0.005)
     assert task.state == "done", task.error
     be(B)
-    assert session("services.adopt_finished()") == "" and session("services.current_manifest()").parent.name == "first"
+    assert session("datasets.adopt_finished()") == "" and session("datasets.current_manifest()").parent.name == "first"
     be(A)
-    assert "24 images imported" in session("services.adopt_finished()")
-    assert session("services.current_manifest()") == workspace / "data" / "manifest.csv"
-    assert services.task("import") is None
+    assert "24 images imported" in session("datasets.adopt_finished()")
+    assert session("datasets.current_manifest()") == workspace / "data" / "manifest.csv"
+    assert tasks.task("import") is None
 
 
 def test_the_frame_shows_the_data_set_of_the_session_that_opened_it(workspace: Path) -> None:
     first, second = (write_images(workspace / "data" / name) for name in ("first", "second"))
     tokens = {iframes.token(first), iframes.token(second), iframes.token(None)}
     assert len(tokens) == 3 and iframes.token(first) in tokens, "stable: the frame is not loaded again"
-    preferences.remember("manifest", str(second))
+    preferences.set("manifest", str(second))
 
     def examples(token: str) -> list[str]:
         return gradio_tab.on_load(SimpleNamespace(query_params={"of": token}))[-1]
@@ -209,7 +210,7 @@ def test_the_frame_shows_the_data_set_of_the_session_that_opened_it(workspace: P
 
 
 def test_tokens_are_bounded_and_say_no_path(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iframes, "KEPT", 2)
+    monkeypatch.setattr(iframes, "MOST", 2)
     made = [iframes.token(workspace / f"{number}.csv") for number in range(3)]
     assert [iframes.manifest_of(each) is not None for each in made] == [False, True, True]
     assert str(workspace) not in made[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadManifest
-from dashboard.state import services, tasks
+from dashboard.state import datasets, tasks
 
 
 def finish(task: tasks.Task) -> tasks.Task:
@@ -53,4 +53,4 @@ def test_only_csv_files_with_path_and_label_are_manifests(manifest: Path, worksp
     (workspace / "data" / "other.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     (workspace / "data" / "empty.csv").write_bytes(b"")
     (workspace / "data" / "binary.csv").write_bytes(bytes(range(256)))
-    assert services.find_manifests() == [manifest]
+    assert datasets.find_manifests() == [manifest]

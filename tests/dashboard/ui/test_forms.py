@@ -19,10 +19,9 @@ def _whole_form() -> None:
     from core.config import Config
     from dashboard.ui import forms
 
-    values: dict[str, object] = {}
-    for name in ("preprocessing", "augmentation", "model", "training", "training.advanced", "evaluation", "data"):
-        values.update(forms.section(name, Config()))
-    st.session_state["values"] = values
+    sections = ("preprocessing", "augmentation", "model", "training", "evaluation", "data")
+    paths = [path for path in forms.all_paths() if path.startswith(tuple(f"{name}." for name in sections))]
+    st.session_state["values"] = forms.fields(paths, Config())
 
 
 def _page_with_switch() -> None:

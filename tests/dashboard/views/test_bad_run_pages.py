@@ -13,7 +13,7 @@ from builders.lab_pages import open_page, texts
 
 from core.errors import BadRun
 from core.runs import Run
-from dashboard.state import services
+from dashboard.state import preferences, run_actions, tasks, training_runs
 from dashboard.views.runs import run_table
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="named pipes and devices are POSIX's")
@@ -31,13 +31,13 @@ def bad(run: Run) -> Run:
 
 def choose(run: Run) -> None:
     """As if the user had worked with it last, on every page."""
-    services.set_current_run(run.name)
+    training_runs.set_current_run(run.name)
     for key, value in {
         "train:run": run.name,
         "train:view": "Progress",
         "explain:image": None,
     }.items():
-        services.remember(key, value)
+        preferences.set(key, value)
 
 
 CASES = [*DAMAGED.items(), *IRREGULAR.items()]
@@ -50,7 +50,7 @@ def test_one_bad_run_is_a_row_with_its_reason_and_can_be_deleted(run: Run, bad: 
     found = {row.name: row for row in run_table.rows()}
     assert found["tiny"] == before, "the others as ever"
     assert named in (found["bad"].problem or found["bad"].doubt)
-    services.delete_run(bad)
+    run_actions.delete_run(bad)
     assert [row.name for row in run_table.rows()] == ["tiny"]
 
 
@@ -90,7 +90,7 @@ def test_a_page_opens_with_a_bad_run_chosen(run: Run, bad: Run, page: str, name:
 def test_each_part_of_the_runs_page_opens_with_a_bad_run(run: Run, bad: Run, part: str, name: str) -> None:
     (DAMAGED | IRREGULAR)[name][0](bad.path)
     choose(bad)
-    services.remember("runs:part", part)
+    preferences.set("runs:part", part)
     app = open_page("runs", runs__selected=["bad"])
     assert not app.exception
     assert UNEXPECTED not in texts(app)
@@ -115,7 +115,7 @@ def test_events_that_no_training_writes_are_passed_over(run: Run, bad: Run) -> N
 def test_a_run_at_work_for_ever_elsewhere_is_interrupted_and_can_be_deleted(run: Run, bad: Run) -> None:
     status(state="running", host="elsewhere", pid=1, heartbeat=1e12)(bad.path)
     assert run_table.row(bad).state == "interrupted"
-    services.delete_run(bad)
+    run_actions.delete_run(bad)
     assert not bad.path.exists()
 
 
@@ -124,26 +124,26 @@ def test_a_run_at_work_for_ever_elsewhere_is_interrupted_and_can_be_deleted(run:
 )
 def test_a_name_from_an_address_never_leads_out_of_the_runs_folder(run: Run, name: str) -> None:
     with pytest.raises(BadRun, match="expected the name of a run"):
-        services.open_run(name)
+        training_runs.open_run(name)
     with pytest.raises(BadRun, match="expected the name of a run"):
-        services.open_run(str(run.path))
-    assert services.open_run("tiny") == run
+        training_runs.open_run(str(run.path))
+    assert training_runs.open_run("tiny") == run
 
 
 def test_a_run_whose_report_this_server_writes_is_neither_renamed_nor_deleted(run: Run) -> None:
     import threading
 
     go_on = threading.Event()
-    task = services.start_task(f"report:{run.path}", "Writing the report", lambda report: go_on.wait(20))
+    task = tasks.start_task(f"report:{run.path}", "Writing the report", lambda report: go_on.wait(20))
     try:
-        for action in (lambda: services.rename_run(run, "other"), lambda: services.delete_run(run)):
+        for action in (lambda: run_actions.rename_run(run, "other"), lambda: run_actions.delete_run(run)):
             with pytest.raises(BadRun, match="writing the report"):
                 action()
     finally:
         go_on.set()
     while task.running:
         pass
-    assert services.rename_run(run, "other").name == "other"
+    assert run_actions.rename_run(run, "other").name == "other"
 
 
 def test_what_was_chosen_is_read_within_bounds(workspace: Path) -> None:
@@ -168,10 +168,10 @@ def test_a_file_of_a_run_that_has_gone_is_said_and_not_unexpected(run: Run) -> N
 def test_a_run_that_is_a_link_is_deleted_as_a_link_from_the_page(run: Run) -> None:
     link = run.path.with_name("linked")
     link.symlink_to(run.path, target_is_directory=True)
-    services.remember("runs:part", "Delete")
+    preferences.set("runs:part", "Delete")
     app = open_page("runs", runs__selected=["linked"])
     assert "is a link to another folder" in texts(app)
-    services.delete_run(Run(link))
+    run_actions.delete_run(Run(link))
     assert not os.path.lexists(link) and Run.open(run.path).problem == ""
 
 
@@ -195,7 +195,7 @@ def test_a_run_whose_name_is_no_utf8_is_a_row_with_its_reason_and_can_be_deleted
     shutil.copytree(os.fsencode(run.path), os.path.join(os.fsencode(run.path.parent), b"old\xff"))  # noqa: PTH118
     found = {row.name: row for row in run_table.rows()}
     assert "no UTF-8" in found["old\\xff"].problem
-    services.delete_run(found["old\\xff"].run)
+    run_actions.delete_run(found["old\\xff"].run)
     assert [row.name for row in run_table.rows()] == ["tiny"]
 
 

@@ -9,7 +9,7 @@ from core.evaluate import evaluate
 from core.model import update_card
 from core.runs import Run
 from dashboard.cache import results
-from dashboard.state import services
+from dashboard.state import preferences
 
 SAID = "Not better than chance so far"
 
@@ -31,5 +31,5 @@ def test_every_page_says_it_or_none_does(run: Run, view: str, card: dict[str, ob
         results.watch_run(run)
     if view == "evaluate":
         evaluate(run, "val")
-        services.remember("evaluate:split", "val")
+        preferences.set("evaluate:split", "val")
     assert warned(view) is expected

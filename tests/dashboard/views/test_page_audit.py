@@ -12,7 +12,7 @@ from builders.lab_pages import figures, galleries, open_page, texts
 from core.heatmap_audit import AuditSettings, audit_heatmaps, read_heatmap_audit
 from core.heatmap_audit.store import audit_path
 from core.runs import Run
-from dashboard.state import services
+from dashboard.state import preferences, tasks
 
 SETTINGS = AuditSettings(perturbed=10, steps=3, samples=100)
 
@@ -20,7 +20,7 @@ SETTINGS = AuditSettings(perturbed=10, steps=3, samples=100)
 @pytest.fixture
 def audited(run: Run) -> Run:
     audit_heatmaps(run, "val", settings=SETTINGS)
-    services.remember("explain:look", "audit")
+    preferences.set("explain:look", "audit")
     return run
 
 
@@ -29,7 +29,7 @@ def tables(app: Any) -> str:
 
 
 def test_without_an_audit_the_page_says_what_one_does(run: Run) -> None:
-    services.remember("explain:look", "audit")
+    preferences.set("explain:look", "audit")
     app = open_page("explain")
     assert not app.exception and not app.error
     assert "have not been audited" in texts(app)
@@ -38,10 +38,10 @@ def test_without_an_audit_the_page_says_what_one_does(run: Run) -> None:
 
 
 def test_the_button_audits_and_the_page_shows_what_was_written(run: Run) -> None:
-    services.remember("explain:look", "audit")
+    preferences.set("explain:look", "audit")
     app = open_page("explain")
     next(each for each in app.button if each.key == "audit:start").click().run()
-    task = services.task(f"audit:{run.path}")
+    task = tasks.task(f"audit:{run.path}")
     while task.running:
         time.sleep(0.05)
     assert task.state == "done", task.error

@@ -7,12 +7,12 @@ import cv2
 from builders.lab_pages import draw_breast, galleries, open_page, texts, write_images
 
 from core.training.preflight import preflight
-from dashboard.state import services
+from dashboard.state import datasets, preferences, settings, tasks
 from dashboard.views.data import import_options
 
 
 def settle(name: str) -> None:
-    while (task := services.task(name)) is not None and task.running:
+    while (task := tasks.task(name)) is not None and task.running:
         time.sleep(0.01)
 
 
@@ -62,8 +62,8 @@ def test_counts_show_the_split_that_training_would_make(manifest: Path) -> None:
 def test_the_check_reports_a_leaking_patient(manifest: Path) -> None:
     text = manifest.read_text(encoding="utf-8").replace("P01,L,CC,", "P01,L,CC,train").replace("P01,L,MLO,", "P01,L,MLO,test")
     manifest.write_text(text, encoding="utf-8")
-    services.start_check(manifest)
-    settle(services.check_name(manifest))
+    datasets.start_check(manifest)
+    settle(datasets.check_name(manifest))
     app = open_page("data")
     app.button_group(key="data:view:widget").set_value("Problems").run()
     assert not app.exception
@@ -83,7 +83,7 @@ def test_an_import_becomes_the_current_data_set_and_lists_what_it_left_out(works
     settle("import")
     app.run()
     assert not app.exception and not app.error
-    assert services.find_manifests() == [workspace / "data" / "mine.csv"]
+    assert datasets.find_manifests() == [workspace / "data" / "mine.csv"]
     assert "Left out by the import: 1" in texts(app)
 
 
@@ -99,29 +99,29 @@ def test_an_import_from_nowhere_says_so(workspace: Path) -> None:
 
 def test_a_second_import_of_the_same_name_overwrites_nothing(workspace: Path) -> None:
     manifest = write_images(workspace / "data" / "x")
-    assert services._free_name(manifest) == manifest.with_name("manifest-2.csv")
+    assert datasets._free_name(manifest) == manifest.with_name("manifest-2.csv")
 
 
-def endless(report: services.Report) -> None:
+def endless(report: tasks.Report) -> None:
     for done in range(10**9):
         report(done, 10**9)
         time.sleep(0.01)
 
 
 def test_an_import_can_be_cancelled_and_writes_nothing(workspace: Path) -> None:
-    services.start_task("import", "Importing", endless)
+    tasks.start_task("import", "Importing", endless)
     app = open_page("data")
     app.button(key="import:cancel").click().run()
     settle("import")
     app.run()
     assert not app.exception and not app.error
     assert "The import was cancelled. Nothing was written." in texts(app)
-    assert services.find_manifests() == [] and "Import" in {button.label for button in app.button}
+    assert datasets.find_manifests() == [] and "Import" in {button.label for button in app.button}
 
 
 def test_a_check_can_be_cancelled_and_goes_on_when_it_is_asked_for_again(manifest: Path) -> None:
-    name = services.check_name(manifest)
-    services.start_task(name, "Checking the data", endless)
+    name = datasets.check_name(manifest)
+    tasks.start_task(name, "Checking the data", endless)
     app = open_page("data")
     app.button_group(key="data:view:widget").set_value("Problems").run()
     app.button(key="data:check:cancel").click().run()
@@ -138,7 +138,7 @@ def test_warnings_of_an_import_stand_out_from_its_notes(workspace: Path) -> None
     write_images(workspace / "mine", patients=4)
     rows = (workspace / "mine" / "manifest.csv").read_text(encoding="utf-8").replace("P00,", "removed,")
     (workspace / "mine" / "t.csv").write_text(rows, encoding="utf-8")
-    services.start_import("csv", workspace / "mine" / "t.csv", {})
+    datasets.start_import("csv", workspace / "mine" / "t.csv", {})
     settle("import")
     app = open_page("data")
     app.button_group(key="data:view:widget").set_value("Problems").run()
@@ -160,7 +160,7 @@ def test_filters_and_the_page_of_images_are_there_again_after_another_page(manif
     app.button_group(key="data:label:widget").set_value(None).run()
     app.number_input(key="data:page:widget").set_value(2).run()
     assert len(galleries(app)["data:gallery"]) == 6
-    services.remember("data:page", 99)
+    preferences.set("data:page", 99)
     assert len(galleries(open_page("data"))["data:gallery"]) == 6, "the last page there is"
 
 
@@ -195,12 +195,12 @@ def test_where_no_patient_is_known_the_import_the_card_the_check_and_train_say_s
     assert any("patient_pattern=" in note.value for note in app.info)
     assert app.metric[0].proto.delta_description == "patients unknown"
     app.button(key="data:check").click().run()
-    manifest = services.current_manifest()
-    assert manifest is not None and services._counts(str(manifest), 0).patient_words == "patients unknown"
-    settle(services.check_name(manifest))
+    manifest = datasets.current_manifest()
+    assert manifest is not None and datasets.counts_of(manifest).patient_words == "patients unknown"
+    settle(datasets.check_name(manifest))
     app.run()
     assert any(warning.value.startswith("No patient known: leakage cannot be excluded") for warning in app.warning)
     assert not app.success
-    assert preflight(services.settings(), services.manifest_frame(manifest)).warnings[0].startswith("No patient known")
+    assert preflight(settings.current(), datasets.manifest_frame(manifest)).warnings[0].startswith("No patient known")
     train = open_page("train")
     assert any(warning.value.startswith("No patient known") for warning in train.warning)

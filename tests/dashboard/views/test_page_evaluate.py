@@ -19,7 +19,7 @@ from core.runs import Run
 from core.runs.test_set.access_log import record_for_run
 from core.runs.test_set.accesses import accesses
 from dashboard.cache import results
-from dashboard.state import services
+from dashboard.state import preferences, training_runs
 from dashboard.views.evaluate import parts, threshold_slider
 
 CURVES = {"evaluate:roc", "evaluate:precision_recall", "evaluate:confusion", "evaluate:histogram", "evaluate:decision"}
@@ -69,7 +69,7 @@ def scored(run: Run) -> Run:
 def opened(scored: Run) -> Run:
     """With the test set opened, and shown."""
     evaluate(scored, "test")
-    services.remember("evaluate:split", "test")
+    preferences.set("evaluate:split", "test")
     return scored
 
 
@@ -141,7 +141,7 @@ def test_the_test_set_is_opened_only_by_its_button_and_each_time_is_counted_and_
 
 def test_a_damaged_record_of_accesses_is_an_error_and_not_no_access(scored: Run) -> None:
     (scored.path / "test_accesses.jsonl").write_text("{", encoding="utf-8")
-    services.remember("evaluate:split", "test")
+    preferences.set("evaluate:split", "test")
     app = open_page("evaluate")
     assert not app.exception
     assert any("test_accesses.jsonl" in error.value.replace("\\", "") and "damaged" in error.value for error in app.error)
@@ -150,7 +150,7 @@ def test_a_damaged_record_of_accesses_is_an_error_and_not_no_access(scored: Run)
 
 def test_accesses_before_the_opening_stand_where_it_is_decided(scored: Run) -> None:
     record_for_run(scored.path, "heatmaps", "report", 3)
-    services.remember("evaluate:split", "test")
+    preferences.set("evaluate:split", "test")
     app = open_page("evaluate")
     assert "heatmaps once" in texts(app)
     assert "heatmaps" in tables(app) and "report" in tables(app)
@@ -191,7 +191,7 @@ def test_the_slider_starts_at_the_frozen_threshold_and_has_it_exactly(scored: Ru
 
 def test_an_explored_threshold_moves_the_cards_and_not_the_model(scored: Run) -> None:
     predictions = read_evaluation(scored, "val").predictions
-    services.remember(choice_of(scored), float(predictions["score"].median()))
+    preferences.set(choice_of(scored), float(predictions["score"].median()))
     app = open_page("evaluate")
     data, found = component(app, "dial"), cards(app)
     threshold = data["grid"][data["index"]]
@@ -240,7 +240,7 @@ def test_the_mark_on_the_roc_curve_moves_along_the_curve(scored: Run) -> None:
 
 @pytest.mark.parametrize(("level", "rows"), [("image", 20), ("breast", 10), ("patient", 10)])
 def test_breasts_and_patients_are_counted_as_such_at_a_threshold_of_their_own(scored: Run, level: str, rows: int) -> None:
-    services.remember("evaluate:level", level)
+    preferences.set("evaluate:level", level)
     app = open_page("evaluate")
     assert not app.exception
     cells = figures(app)["evaluate:confusion"]["data"][0]["text"]
@@ -257,8 +257,8 @@ def test_breasts_and_patients_are_counted_as_such_at_a_threshold_of_their_own(sc
 def test_a_rule_says_what_it_would_choose_and_look_at_it_moves_only_the_slider(scored: Run, kind: str) -> None:
     from core.metrics import ThresholdRule
 
-    services.remember("evaluate:rule", kind)
-    services.remember("evaluate:target", 0.7)
+    preferences.set("evaluate:rule", kind)
+    preferences.set("evaluate:target", 0.7)
     app = open_tab("Choose a threshold")
     predictions = read_evaluation(scored, "val").predictions
     expected = ThresholdRule(kind, target=0.7).choose(predictions["label"], predictions["score"])  # type: ignore[arg-type]
@@ -271,7 +271,7 @@ def test_a_rule_says_what_it_would_choose_and_look_at_it_moves_only_the_slider(s
 
 def test_freezing_changes_the_model_and_scores_validation_again(scored: Run) -> None:
     before = scored.model_card()["threshold"]
-    services.remember("evaluate:target", 0.5)
+    preferences.set("evaluate:target", 0.5)
     app = open_tab("Choose a threshold")
     button(app, "evaluate:freeze").click().run()
     task = results.evaluation_task(scored, "val")
@@ -290,7 +290,7 @@ def by_view_of(run: Run, cc: float, mlo: float) -> None:
 
 
 def test_thresholds_by_view_can_be_asked_for_and_a_view_with_too_few_patients_says_so(scored: Run) -> None:
-    services.remember("evaluate:per_view", True)
+    preferences.set("evaluate:per_view", True)
     app = open_tab("Choose a threshold")
     assert "only 5 patients have malignant CC images" in texts(app) and "at least 10 needed" in texts(app)
     button(app, "evaluate:freeze").click().run()
@@ -323,7 +323,7 @@ def test_at_thresholds_by_view_the_page_counts_every_image_at_its_own(scored: Ru
         open_tab("All numbers")
     )
     # At another level the breast's own threshold decides, and the words say it.
-    services.remember("evaluate:level", "breast")
+    preferences.set("evaluate:level", "breast")
     app = open_tab("Choose a threshold")
     assert "no score is recalibrated by view" in texts(app)
     assert component(app, "dial")["words"].count("CC") == 0
@@ -335,8 +335,8 @@ def test_what_is_frozen_now_is_shown_before_validation_is_scored_again(
 ) -> None:
     monkeypatch.setattr(results, "start_evaluation", lambda run, split: None)  # it never ends
     stored = read_evaluation(scored, "val")
-    services.remember("evaluate:target", 0.5)
-    services.remember("evaluate:level", level)
+    preferences.set("evaluate:target", 0.5)
+    preferences.set("evaluate:level", level)
     app = open_tab("Choose a threshold")
     assert "In use now: a target sensitivity of 0.90" in texts(app)
     button(app, "evaluate:freeze").click().run()
@@ -386,8 +386,8 @@ def test_a_calibration_fitted_since_is_said(scored: Run) -> None:
 
 
 def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run) -> None:
-    services.remember("evaluate:split", "val")
-    services.remember("evaluate:target", 0.5)
+    preferences.set("evaluate:split", "val")
+    preferences.set("evaluate:target", 0.5)
     before = opened.model_card()["threshold"]
     app = open_tab("Choose a threshold")
     assert "opened **once**" in texts(app)
@@ -425,7 +425,7 @@ def test_screening_says_it_in_whole_women_at_every_prevalence(scored: Run) -> No
     from core.metrics import operating_point
     from dashboard.views.evaluate.screening import DEFAULT, PREVALENCES
 
-    services.remember("evaluate:level", "patient")
+    preferences.set("evaluate:level", "patient")
     app = open_tab("Screening")
     data = component(app, "screening")
     assert len(data["steps"]) == len(PREVALENCES)
@@ -449,7 +449,7 @@ def test_screening_says_it_in_whole_women_at_every_prevalence(scored: Run) -> No
 def test_screening_by_images_or_breasts_never_counts_women_and_leads_to_them(scored: Run, level: str, sentence: str) -> None:
     from dashboard.views.evaluate.screening import PREVALENCES
 
-    services.remember("evaluate:level", level)
+    preferences.set("evaluate:level", level)
     app = open_tab("Screening")
     data = component(app, "screening")
     assert data["steps"][PREVALENCES.index(10)]["sentence"].startswith(sentence)
@@ -506,7 +506,7 @@ def test_two_runs_are_compared_on_the_same_images(scored: Run, workspace: Any) -
     import shutil
 
     shutil.copytree(scored.path, workspace / "checkpoints" / "twin")
-    services.set_current_run("tiny")
+    training_runs.set_current_run("tiny")
     app = open_tab("Compare runs")
     assert "Neither run is shown to be better" in texts(app)
     assert "20 images in both" in texts(app)
@@ -523,7 +523,7 @@ def test_a_run_that_changed_since_shows_its_command_as_code(scored: Run, workspa
     (twin / "model.json").write_text(json.dumps(scored.model_card() | {"threshold": 0.9}), encoding="utf-8")
     stored = json.loads((twin / "evaluation.json").read_text(encoding="utf-8"))
     (twin / "evaluation.json").write_text(json.dumps({"val": stored["val"] | {"run": "twin_1"}}), encoding="utf-8")
-    services.set_current_run("tiny")
+    training_runs.set_current_run("tiny")
     app = open_tab("Compare runs")
     (warning,) = app.warning
     assert "`python -m core evaluate twin_1 --split val`" in warning.value
@@ -537,7 +537,7 @@ def test_runs_without_a_common_image_are_not_compared_and_the_reason_is_said(sco
     shutil.copytree(scored.path, twin)
     path = twin / "predictions" / "val.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("_CC.png", "_CC.jpg").replace("_MLO.png", "_MLO.jpg"), "utf-8")
-    services.set_current_run("tiny")
+    training_runs.set_current_run("tiny")
     app = open_tab("Compare runs")
     assert "no image in common" in app.warning[0].value.replace("\\", "")
     assert "evaluate:compare" not in figures(app)
@@ -552,7 +552,7 @@ def test_the_gallery_shows_the_mistakes_of_the_threshold_and_then_heatmaps(score
     from dashboard.views.evaluate import heatmap_thumbnails
 
     predictions = read_evaluation(scored, "val").predictions
-    services.remember(choice_of(scored), 1.0)  # nobody is recalled: every malignant image is missed
+    preferences.set(choice_of(scored), 1.0)  # nobody is recalled: every malignant image is missed
     app = open_tab("Mistakes")
     malignant = predictions[predictions["label"] == "malignant"].sort_values("score")
     tiles = galleries(app)["evaluate:missed"]
@@ -571,9 +571,9 @@ def test_the_gallery_shows_the_mistakes_of_the_threshold_and_then_heatmaps(score
 
 
 def test_mistakes_of_breasts_are_judged_by_the_breast(scored: Run) -> None:
-    services.remember("evaluate:level", "breast")
-    services.remember(choice_of(scored, "breast"), 1.0)
-    services.remember("evaluate:heatmaps", False)
+    preferences.set("evaluate:level", "breast")
+    preferences.set(choice_of(scored, "breast"), 1.0)
+    preferences.set("evaluate:heatmaps", False)
     app = open_tab("Mistakes")
     breasts = at_level(read_evaluation(scored, "val").predictions, "breast")
     missed = breasts[breasts["label"] == "malignant"].sort_values("score")
@@ -584,8 +584,8 @@ def test_mistakes_of_breasts_are_judged_by_the_breast(scored: Run) -> None:
 @pytest.mark.parametrize("key", ["evaluate:to_explain", "evaluate:to_preprocess", "evaluate:to_inspect"])
 def test_a_chosen_case_opens_on_the_other_pages(scored: Run, key: str) -> None:
     path = read_evaluation(scored, "val").predictions["path"].iloc[3]
-    services.remember("evaluate:case", path)
-    services.remember("evaluate:heatmaps", False)
+    preferences.set("evaluate:case", path)
+    preferences.set("evaluate:heatmaps", False)
     app = open_tab("Mistakes")
     assert len(galleries(app)["evaluate:chosen"]) >= 1
     button(app, key).click().run()
@@ -593,10 +593,10 @@ def test_a_chosen_case_opens_on_the_other_pages(scored: Run, key: str) -> None:
     assert not app.error
     page = key.removeprefix("evaluate:to_")
     if page == "explain":
-        assert services.recall("explain:image") == path
+        assert preferences.get("explain:image") == path
     else:  # the run's images are not those of the current data set
-        assert (services.recall(f"{page}:source"), services.recall(f"{page}:path")) == ("File path", path)
-        assert app.text_input(key=f"{page}:path_widget").value == path
+        assert (preferences.get(f"{page}:source"), preferences.get(f"{page}:path")) == ("File path", path)
+        assert app.text_input(key=f"{page}:path:widget").value == path
 
 
 def test_every_image_is_listed_with_score_and_outcome(scored: Run) -> None:
@@ -615,7 +615,7 @@ def test_the_table_has_every_figure_with_its_interval(scored: Run) -> None:
 
 def test_report_and_csv_are_reached_from_every_part(scored: Run) -> None:
     for group in parts.GROUPS:
-        services.remember("evaluate:group", group)
+        preferences.set("evaluate:group", group)
         app = open_page("evaluate")
         assert not app.exception and not app.error
         assert "CSV" in {each.proto.label for each in app.get("download_button")}, group
@@ -636,10 +636,10 @@ def test_several_runs_are_drawn_on_one_roc_chart(scored: Run) -> None:
     for name in ("second", "third", "unscored"):
         shutil.copytree(scored.path, scored.path.with_name(name))
     (scored.path.with_name("unscored") / "evaluation.json").unlink()
-    services.set_current_run(scored.name)
-    services.remember(f"evaluate:other:{scored.name}", "second")
-    services.remember(f"evaluate:others:{scored.name}", ["third", "unscored"])
-    services.remember("evaluate:group", "Compare")
+    training_runs.set_current_run(scored.name)
+    preferences.set(f"evaluate:other:{scored.name}", "second")
+    preferences.set(f"evaluate:others:{scored.name}", ["third", "unscored"])
+    preferences.set("evaluate:group", "Compare")
     app = open_page("evaluate")
     assert not app.exception and not app.error
     names = {str(trace.get("name", "")).split(" AUC")[0] for trace in figures(app)["evaluate:compare"]["data"]}

@@ -20,7 +20,7 @@ from streamlit.testing.v1 import AppTest
 from core.evaluate import evaluate, read_evaluation
 from core.predict import Predictor
 from core.runs import Run
-from dashboard.state import services
+from dashboard.state import preferences, training_runs
 
 
 def pictures(app: AppTest) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def test_the_score_is_the_predictor_s_own(run: Run) -> None:
     assert [panel["title"] for panel in shown["panels"]] == ["Model input, 32 × 32 px", "Evidence for malignant"]
     assert [panel["map"] for panel in shown["panels"]] == [-1, 2] and shown["panels"][1][
         "detail"
-    ] == "hirescam at act, 2 × 2 cells"
+    ] == "HiResCAM, last layer (2 × 2)"
 
 
 def test_the_test_set_is_offered_only_once_it_has_been_opened(run: Run) -> None:
@@ -101,12 +101,14 @@ def test_next_steps_through_the_list_and_the_choice_is_kept(run: Run) -> None:
 
 @pytest.mark.parametrize("method", ["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"])
 def test_every_method_gives_a_picture(run: Run, method: str) -> None:
-    services.remember("explain:method", method)
+    from core.gradcam import METHODS
+
+    preferences.set("explain:method", method)
     app = open_page("explain")
     assert not app.exception and not app.error
-    assert pictures(app)["panels"][1]["detail"].startswith(f"{method} at act")
+    assert pictures(app)["panels"][1]["detail"] == f"{METHODS[method].partition(':')[0]}, last layer (2 × 2)"
     note = pictures(app)["panels"][1]["note"]  # on the picture itself
-    assert (f"{method} does not fit this network: " in note) == (method in ("gradcam", "gradcam++"))
+    assert ("is unsuitable for this network: " in note) == (method in ("gradcam", "gradcam++"))
 
 
 def test_a_flat_heatmap_is_said_not_stretched(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,14 +196,14 @@ def test_a_damaged_model_is_shown_as_its_text(run: Run) -> None:
 def test_an_earlier_layer_is_offered_in_plain_words(run: Run) -> None:
     app = open_page("explain")
     layer = app.selectbox(key="explain:layer:widget")
-    assert layer.options == ["auto: last map (2 × 2)", "stage 1 (4 × 4)", "stage 2 (2 × 2)", "stage 3 (2 × 2)"]
+    assert layer.options == ["last layer (2 × 2)", "stage 1 (4 × 4)", "stage 2 (2 × 2)", "stage 3 (2 × 2)"]
     layer.set_value("stages.0").run()
-    assert pictures(app)["panels"][1]["detail"] == "hirescam at stages.0, 4 × 4 cells"
+    assert pictures(app)["panels"][1]["detail"] == "HiResCAM, stage 1 (4 × 4)"
 
 
 def test_the_map_can_lie_on_the_original_with_its_boxes(run: Run) -> None:
-    services.remember("explain:place", "original")
-    services.remember("explain:filter", "Malignant")
+    preferences.set("explain:place", "original")
+    preferences.set("explain:filter", "Malignant")
     app = open_page("explain")
     assert not app.exception and not app.error
     panel = pictures(app)["panels"][1]
@@ -214,7 +216,7 @@ def test_the_map_can_lie_on_the_original_with_its_boxes(run: Run) -> None:
 
 
 def test_both_classes_are_shown_on_one_scale(run: Run) -> None:
-    services.remember("explain:target", "both")
+    preferences.set("explain:target", "both")
     app = open_page("explain")
     assert not app.exception and not app.error
     shown = pictures(app)
@@ -246,8 +248,8 @@ def test_two_runs_stand_side_by_side_each_with_its_own_score(run: Run, workspace
         ),
         encoding="utf-8",
     )
-    services.set_current_run("tiny")
-    services.remember("explain:beside", "run")
+    training_runs.set_current_run("tiny")
+    preferences.set("explain:beside", "run")
     app = open_page("explain")
     assert not app.exception and not app.error
     assert set(metrics(app)) == {"tiny: score", "other: score"}
@@ -259,14 +261,14 @@ def test_a_test_image_of_another_run_stays_closed_until_that_run_s_test_set_is_o
     shutil.copytree(run.path, workspace / "checkpoints" / "other")
     evaluate(run, "test")
     for key, value in (("explain:source", "test"), ("explain:beside", "run"), ("explain:second", "other"), ("run", "tiny")):
-        services.remember(key, value)
+        preferences.set(key, value)
     app = open_page("explain")
     assert any("test set of other, which has not been opened" in warning.value for warning in app.warning)
     assert set(metrics(app)) == {"Score", "Decision", "Truth"}
 
 
 def test_score_cam_works_in_the_background_and_is_shown_when_it_is_done(run: Run) -> None:
-    services.remember("explain:method", "scorecam")
+    preferences.set("explain:method", "scorecam")
     app = open_page("explain")
     wait(app, lambda: any(each.proto.component_name == "mammolab_heat" for each in app.get("bidi_component")))
     assert not app.exception and not app.error
@@ -285,7 +287,7 @@ def test_score_cam_can_be_stopped_and_begun_again(run: Run, monkeypatch: pytest.
         return compute(*args, progress=progress, **options)
 
     monkeypatch.setattr("core.predict.heatmap", held)
-    services.remember("explain:method", "scorecam")
+    preferences.set("explain:method", "scorecam")
     app = open_page("explain")
     button(app, "explain:stop").click().run()
     gate.set()
@@ -297,15 +299,15 @@ def test_score_cam_can_be_stopped_and_begun_again(run: Run, monkeypatch: pytest.
 
 
 def test_opacity_and_colours_are_as_they_were_left(run: Run) -> None:
-    services.remember("explain:opacity", 0.8)
-    services.remember("explain:colormap", "viridis")
-    services.remember("explain:outline", False)
-    services.remember("explain:swipe", True)
+    preferences.set("explain:opacity", 0.8)
+    preferences.set("explain:colormap", "viridis")
+    preferences.set("explain:outline", False)
+    preferences.set("explain:swipe", True)
     shown = pictures(open_page("explain"))
     assert shown["look"] == {"opacity": 0.8, "colormap": "viridis", "outline": False, "swipe": True}
-    services.remember("explain:opacity", "much")
-    services.remember("explain:colormap", "pink")
-    services.remember("explain:outline", None)
-    services.remember("explain:swipe", None)
+    preferences.set("explain:opacity", "much")
+    preferences.set("explain:colormap", "pink")
+    preferences.set("explain:outline", None)
+    preferences.set("explain:swipe", None)
     shown = pictures(open_page("explain"))
     assert shown["look"] == {"opacity": 0.7, "colormap": "inferno", "outline": True, "swipe": False}

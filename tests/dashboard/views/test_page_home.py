@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import BadManifest
 from core.evaluate import evaluate
 from core.runs import Run
-from dashboard.state import services, tasks
+from dashboard.state import datasets, tasks
 from dashboard.views.home import example
 
 
@@ -61,12 +61,12 @@ def test_the_demo_button_writes_in_the_background_and_the_set_becomes_current(
 
     other = write_images(workspace / "data" / "other")
     monkeypatch.setattr("core.demo.make_demo", lambda out, progress: write_images(Path(out), patients=3))
-    services.start_demo()
-    while services.task("demo").running:
+    datasets.start_demo()
+    while tasks.task("demo").running:
         pass
     app = open_page()
     assert "data/demo/manifest.csv" in "".join(str(element.proto.body) for element in app.sidebar.get("html"))
-    assert services.task("demo") is None
+    assert tasks.task("demo") is None
     assert other.exists()
 
 
@@ -74,7 +74,7 @@ def test_a_failed_demo_says_why_and_can_be_tried_again(workspace: Path) -> None:
     def fail(report: tasks.Report) -> None:
         raise BadManifest("no room on the disk")
 
-    task = services.start_task("demo", "Writing", fail)
+    task = tasks.start_task("demo", "Writing", fail)
     while task.running:
         pass
     app = open_page()

@@ -16,7 +16,7 @@ from core.images import read
 from core.preprocessing import prepare
 from core.runs import Run
 from dashboard.cache import images, inspections
-from dashboard.state import services
+from dashboard.state import preferences
 
 STEPS = ["original", "polarity", "background", "crop", "orientation", "window", "clahe", "resize"]
 
@@ -206,8 +206,8 @@ def test_histogram_shares_are_percent_of_64_bins() -> None:
     counts = np.random.default_rng(0).integers(0, 50, 256)
     values = np.repeat(np.arange(256), counts)
     expected = 100 * np.histogram(values, 64, (0, 256))[0] / values.size
-    assert inspections.shares(counts.tolist()) == pytest.approx(expected)
-    assert inspections.shares([0] * 256) == [0.0] * 64
+    assert inspections.percentages(counts.tolist()) == pytest.approx(expected)
+    assert inspections.percentages([0] * 256) == [0.0] * 64
 
 
 def test_the_gate_says_what_speaks_against_a_verdict(run: Run) -> None:
@@ -217,7 +217,7 @@ def test_the_gate_says_what_speaks_against_a_verdict(run: Run) -> None:
     app = upload(cv2.imencode(".png", coloured)[1].tobytes(), "colour.png")
     assert not app.exception
     assert ["colour image" in error.value for error in app.error] == [True]
-    services.remember("inspect:recipe", f"run:{run.name}")
+    preferences.set("inspect:recipe", f"run:{run.name}")
     app = upload(cv2.imencode(".png", breast)[1].tobytes(), "breast.png")
     assert not app.exception and not app.error
-    assert f"Gate of {run.name}: nothing against a verdict." in texts(app) and "of what is allowed" in texts(app)
+    assert f"Gate of {run.name}: no objection to this image." in texts(app) and "of what is allowed" in texts(app)

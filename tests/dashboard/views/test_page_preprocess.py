@@ -19,7 +19,7 @@ from core.images import read
 from core.preprocessing import prepare
 from core.runs import Run
 from dashboard.cache import images, results
-from dashboard.state import services
+from dashboard.state import datasets, models
 from dashboard.views.preprocess import recipes
 
 
@@ -179,7 +179,7 @@ def test_a_model_of_another_recipe_is_warned_about_and_scores_only_when_asked(ru
 
 def test_what_if_is_the_models_own_score_under_its_own_recipe_and_refuses_another_size(run: Run) -> None:
     path = next((run.path.parents[1] / "data").glob("**/*.png"))
-    model = services.predictor(run)
+    model = models.predictor(run)
     image = images.image_ref(path)
     own = images.prepared(image, model.recipe)
     assert results.what_if(run, image, model.recipe).prediction.score == pytest.approx(model.score_prepared(own), abs=1e-6)
@@ -230,14 +230,14 @@ def test_the_wall_shows_as_many_images_as_asked(manifest: Path, count: str) -> N
     app.session_state["chosen:preprocess:wall"] = count
     app.run()
     assert not app.exception and not app.error
-    walls = [each.proto for each in app.get("bidi_component") if each.proto.component_name == "mammolab_wall"]
-    assert len(walls) == 1
-    assert walls[0].json.count('"caption"') == int(count)
+    grids = [each.proto for each in app.get("bidi_component") if each.proto.component_name == "mammolab_grid"]
+    assert len(grids) == 1
+    assert grids[0].json.count('"caption"') == int(count)
 
 
 def bench_of(app: AppTest) -> dict[str, Any]:
     """What the page sends to the picture."""
-    element = next(each for each in app.get("bidi_component") if each.proto.component_name == "mammolab_bench")
+    element = next(each for each in app.get("bidi_component") if each.proto.component_name == "mammolab_preview")
     found: dict[str, Any] = json.loads(element.proto.json)
     return found
 
@@ -245,7 +245,7 @@ def bench_of(app: AppTest) -> dict[str, Any]:
 def test_an_image_that_is_stored_inverted_is_tagged_and_can_be_shown_so(manifest: Path) -> None:
     app = open_page("preprocess")
     assert "inverted" not in texts(app) and not bench_of(app)["as_stored"]
-    path = services.manifest_frame(manifest)["path"].iloc[0]
+    path = datasets.manifest_frame(manifest)["path"].iloc[0]
     cv2.imwrite(path, 255 - draw_breast(1))
     app = open_page("preprocess")
     assert "inverted" in texts(app) and not bench_of(app)["as_stored"]

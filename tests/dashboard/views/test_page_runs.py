@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.runs import Run
 from core.runs.status import PROCESS
-from dashboard.state import services
+from dashboard.state import models, preferences, training_runs
 from dashboard.views.runs import run_table
 
 
@@ -54,7 +54,7 @@ def here(**changes: Any) -> dict[str, Any]:
 
 
 def open_with(*selected: str, part: str = "Curves") -> AppTest:
-    services.remember("runs:part", part)
+    preferences.set("runs:part", part)
     app = open_page("runs", runs__selected=list(selected))
     assert not app.exception
     return app
@@ -122,7 +122,7 @@ def test_the_filter_wants_all_words_and_one_of_the_states(run: Run) -> None:
         ({"state": "failed", "reason": "The disk is full."}, {"runs:resume"}, {"runs:pause"}),
         ({"state": "running", "heartbeat": 1.0}, {"runs:resume"}, {"runs:pause"}),
         ({"state": "running", **here()}, {"runs:pause", "runs:stop"}, {"runs:resume", "runs:leave"}),
-        ({"state": "paused", **here()}, {"runs:go_on", "runs:stop"}, {"runs:resume", "runs:pause"}),
+        ({"state": "paused", **here()}, {"runs:resume_paused", "runs:stop"}, {"runs:resume", "runs:pause"}),
         ({"state": "queued", **here()}, {"runs:leave"}, {"runs:resume", "runs:pause", "runs:stop"}),
     ],
 )
@@ -140,7 +140,7 @@ def test_requests_are_left_in_the_folder_of_a_run_at_work(run: Run) -> None:
     app = open_with("tiny")
     button(app, "runs:pause").click().run()
     assert run.requested("pause")
-    button(app, "runs:go_on").click().run()
+    button(app, "runs:resume_paused").click().run()
     assert not run.requested("pause")
     button(app, "runs:stop").click().run()
     assert run.requested("stop")
@@ -151,7 +151,7 @@ def test_a_run_is_resumed_from_here(run: Run) -> None:
     app = open_with("tiny")
     button(app, "runs:resume").click().run()
     assert not app.exception and not app.error
-    job = services.job_of(run)
+    job = training_runs.job_of(run)
     assert job is not None and job.join(60) and run.status().state == "done"
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_run_says_its_problem_and_can_only_be_looked_at_renamed_or_del
     app = open_with("tiny")
     assert "This run's folder is damaged: status.json" in texts(app).replace("\\", "")
     assert not {"runs:resume", "runs:pause"} & keys(app)
-    for part in ("Figures", "Settings", "Fork", "Name and note", "Delete"):
+    for part in ("Metrics", "Settings", "Fork", "Name and note", "Delete"):
         assert not open_with("tiny", part=part).exception
 
 
@@ -173,12 +173,12 @@ def test_a_fork_is_made_with_what_was_changed_and_trains(run: Run) -> None:
     app.text_input(key="fork:name").input("child").run()
     button(app, "fork:start").click().run()
     assert not app.exception and not app.error
-    child = services.open_run("child")
-    job = services.job_of(child)
+    child = training_runs.open_run("child")
+    job = training_runs.job_of(child)
     assert job is not None and job.join(60)
     assert child.status().state == "done" and child.config().training.epochs == 1
     assert child.note() == "Forked from tiny."
-    assert services.current_run() == child
+    assert training_runs.current_run() == child
 
 
 def test_a_run_without_a_model_cannot_be_forked_and_says_why(run: Run) -> None:
@@ -189,14 +189,14 @@ def test_a_run_without_a_model_cannot_be_forked_and_says_why(run: Run) -> None:
 
 
 def test_rename_moves_the_folder_and_what_was_chosen_follows(run: Run) -> None:
-    services.set_current_run("tiny")
+    training_runs.set_current_run("tiny")
     app = open_with("tiny", part="Name and note")
     assert button(app, "runs:rename").disabled
     app.text_input(key="runs:name:tiny").input("Größere Kacheln").run()
     button(app, "runs:rename").click().run()
     assert not app.exception and not app.error
-    assert [each.name for each in services.runs()] == ["Größere-Kacheln"]
-    assert services.current_run() == services.runs()[0]
+    assert [each.name for each in training_runs.list_runs()] == ["Größere-Kacheln"]
+    assert training_runs.current_run() == training_runs.list_runs()[0]
     assert "Größere-Kacheln" in texts(app).replace("\\", "")
 
 
@@ -225,20 +225,20 @@ def test_why_a_run_failed_is_in_the_table_whatever_was_written_about_it(run: Run
 
 
 def test_delete_wants_the_name_typed(run: Run) -> None:
-    services.set_current_run("tiny")
+    training_runs.set_current_run("tiny")
     app = open_with("tiny", part="Delete")
     app.text_input(key="runs:typed:tiny").input("tin").run()
     assert button(app, "runs:delete").disabled and run.path.exists()
     app.text_input(key="runs:typed:tiny").input("tiny").run()
     button(app, "runs:delete").click().run()
     assert not app.exception and not app.error
-    assert not run.path.exists() and services.runs() == []
+    assert not run.path.exists() and training_runs.list_runs() == []
     assert "No run yet" in texts(app)
 
 
 def test_files_that_are_not_the_runs_are_named_and_need_a_tick_of_their_own(run: Run) -> None:
     (run.path / "thesis.docx").touch()
-    services.set_current_run("tiny")
+    training_runs.set_current_run("tiny")
     app = open_with("tiny", part="Delete")
     app.text_input(key="runs:typed:tiny").input("tiny").run()
     tick = app.checkbox(key="runs:everything:tiny")
@@ -294,9 +294,9 @@ def test_evaluated_runs_show_their_test_figures_with_intervals(run: Run) -> None
     found = evaluate(run, "test").summary
     figure = found["auc"]
     (cell,) = table(open_with())["Test AUC"].tolist()
-    expected = "–" if isinstance(figure, str) else run_table.figure_text((figure.value, figure.low, figure.high))
+    expected = "–" if isinstance(figure, str) else run_table.estimate_text((figure.value, figure.low, figure.high))
     assert cell == expected
-    shown = {row["Figure"]: row["tiny"] for row in run_table.headline([run])}
+    shown = {row["Metric"]: row["tiny"] for row in run_table.headline([run])}
     assert shown["Test · ROC AUC, images"] == expected and "Test · Sensitivity (recall), images" in shown
 
 
@@ -319,9 +319,9 @@ def test_a_prediction_leaves_the_gpu_to_the_run_that_is_trained_on_it(
 ) -> None:
     monkeypatch.setattr("core.model.pick_device", lambda name: torch.device("cuda"))
     set_status(run, **here(**status))
-    assert services.prediction_device() == expected
+    assert models.prediction_device() == expected
     if expected == "cpu":
-        assert services.predictor(run).device.type == "cpu"
+        assert models.predictor(run).device.type == "cpu"
 
 
 def test_a_new_session_begins_without_the_selection_of_an_old_one(run: Run) -> None:

@@ -10,7 +10,7 @@ import pytest
 from builders.lab_pages import draw_breast, open_page, texts
 
 from core.preprocessing import load, prepare
-from dashboard.state import services
+from dashboard.state import datasets, models, settings, training_runs
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
 
@@ -23,7 +23,7 @@ def trained(manifest: Path) -> str:
     from core.runs.run import Run
 
     config = load_config(None, [f"data.manifest={manifest.as_posix()}", "preprocessing.size=64"])
-    run = Run.create(config, services.manifest_frame(manifest), name="first")
+    run = Run.create(config, datasets.manifest_frame(manifest), name="first")
     card = {
         "run": "first",
         "recipe": config.preprocessing.model_dump(mode="json"),
@@ -51,7 +51,7 @@ def test_with_a_model_the_tab_is_shown_from_the_same_origin(trained: str) -> Non
     assert not app.exception and not app.error
     (frame,) = [each for each in app.get("bidi_component") if each.proto.component_name == "mammolab_frame"]
     query = json.loads(frame.proto.json)["query"]
-    assert query.startswith(f"run={trained}&of=") and str(services.workspace()) not in query
+    assert query.startswith(f"run={trained}&of=") and str(settings.workspace()) not in query
 
 
 def test_a_score_comes_with_its_threshold_and_decision_in_words(trained: str, manifest: Path) -> None:
@@ -86,7 +86,7 @@ def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Pat
 def test_examples_take_labels_in_turn_and_prefer_validation(manifest: Path) -> None:
     from dashboard.asgi import gradio_tab
 
-    frame = services.manifest_frame(manifest)
+    frame = datasets.manifest_frame(manifest)
     rows = gradio_tab.example_rows(frame)
     assert len(rows) == gradio_tab.EXAMPLES and rows["patient_id"].is_unique
     assert list(rows["label"][:2]) == ["benign", "malignant"]
@@ -123,7 +123,7 @@ def test_the_menu_follows_a_run_that_is_renamed(trained: str) -> None:
     from dashboard.asgi import gradio_tab
 
     known = gradio_tab.offered()
-    run = services.open_run(trained)
+    run = training_runs.open_run(trained)
     assert [each.get("__type__") for each in gradio_tab.current_name(trained, known)] == ["update", "update"]  # nothing new
     run.rename("second")
     menu, now = gradio_tab.current_name(trained, known)
@@ -137,7 +137,7 @@ def test_a_score_is_placed_among_validation_images(trained: str, manifest: Path)
     from core.metrics.placing import Reference
     from dashboard.asgi import gradio_tab, prediction_html
 
-    run = services.open_run(trained)
+    run = training_runs.open_run(trained)
     (run.path / "predictions").mkdir()
     rows = [f"{label},{score},p{number}" for number, (label, score) in enumerate([("benign", 0.0), ("malignant", 1.0)] * 4)]
     (run.path / "predictions" / "val.csv").write_text("\n".join(["label,score,patient_id", *rows]), encoding="utf-8")
@@ -204,7 +204,7 @@ def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(tra
     assert (slider.visible, slider.minimum, slider.maximum, slider.value) == (True, 1, 3, 3)
     assert "3 was scored" in slider.label
     assert gradio_tab.frame_choice((0, 1)).visible is False
-    recipe = services.predictor(services.open_run(trained)).recipe
+    recipe = models.predictor(training_runs.open_run(trained)).recipe
     assert np.array_equal(prepared, prepare(load(path, recipe, frame=2), recipe).pixels)
 
 

@@ -26,7 +26,7 @@ from core.training.failures import diverged
 from core.training.trainer import Trainer
 from dashboard.cache import results
 from dashboard.cache.run_monitor import progress
-from dashboard.state import services, tasks
+from dashboard.state import datasets, preferences, run_actions, settings, tasks, training_runs
 from dashboard.ui import forms
 from dashboard.views.runs import run_table
 
@@ -64,8 +64,8 @@ def data(workspace: Path) -> Path:
 
 
 def wait_for_job() -> Run:
-    (run,) = services.runs()
-    job = services.job_of(run)
+    (run,) = training_runs.list_runs()
+    job = training_runs.job_of(run)
     assert job is not None and job.join(60)
     return run
 
@@ -111,8 +111,8 @@ def test_what_will_be_trained_on_is_counted_before_the_start(data: Path) -> None
 )
 def test_what_would_fail_is_said_before_the_start_and_the_button_is_off(data: Path, key: str, value: Any, said: str) -> None:
     defaults = {"model.weights": "none", "model.name": "small_cnn", "preprocessing.size": "32", "training.device": "cpu"}
-    base = forms.value_of(services.settings(), key)
-    services.remember("form:", {key: [defaults.get(key, base), value]})
+    base = forms.value_of(settings.current(), key)
+    preferences.set("form:", {key: [defaults.get(key, base), value]})
     app = AppTest.from_file(str(HOME), default_timeout=60)
     app.switch_page("views/train/train.py")
     app.run()
@@ -148,7 +148,7 @@ def test_pause_go_on_and_stop_leave_requests_in_the_run_folder(run: Run) -> None
     assert badges(app) == ["pausing"]  # until the trainer has taken note
     set_status(run, state="paused")
     assert badges(app.run()) == ["paused"]
-    button(app, "train:go_on").click().run()
+    button(app, "train:resume_paused").click().run()
     assert not run.requested("pause")
     button(app, "train:stop").click().run()
     assert run.requested("stop")
@@ -210,7 +210,7 @@ def test_a_run_launched_while_the_device_is_busy_waits_its_turn_and_then_trains(
         assert "**the other** is training" in app.info[0].value and "not known yet" in app.info[0].value
         start.click().run()
         assert not app.exception and not app.error
-        (run,) = services.runs()
+        (run,) = training_runs.list_runs()
         wait_until(lambda: run.status().waiting)
         app.run()
         assert "Waits for the other on cpu." in app.get("progress")[0].proto.text
@@ -255,7 +255,7 @@ def test_prepared_images_are_counted_and_deleted_with_one_button_unless_a_traini
 
 
 def test_the_memory_of_the_process_that_trains_is_shown(run: Run) -> None:
-    services.remember("train:view", "Progress")
+    preferences.set("train:view", "Progress")
     card = open_page("train").metric[5].proto
     assert card.label == "Device" and re.search(r"^(fp32|bf16), \d+\.\d of \d+ GB$", card.delta_description)
 
@@ -264,7 +264,7 @@ def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path
     with Place("cpu", "the other"):
         app = open_page("train")
         button(app, "train:start").click().run()
-        (run,) = services.runs()
+        (run,) = training_runs.list_runs()
         wait_until(lambda: run.status().waiting)
         app.run()
         button(app, "train:leave").click().run()
@@ -286,7 +286,7 @@ def test_a_run_can_be_started_in_a_process_of_its_own(data: Path, monkeypatch: p
     button(app, "train:start").click().run()
     assert not app.exception and not app.error
     assert started == [("detached", False)]
-    (run,) = services.runs()
+    (run,) = training_runs.list_runs()
     if begun:
         set_status(run, state="stopped", reason="as asked")
         app.run()
@@ -305,7 +305,7 @@ def test_a_run_of_another_host_is_shown_with_where_it_is_and_controlled_by_its_f
 def test_the_first_batch_is_shown_as_the_model_gets_it_once_it_is_prepared(
     run: Run, _trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    services.remember("train:view", "Progress")
+    preferences.set("train:view", "Progress")
     assert "train:first" not in galleries(open_page("train"))
     monkeypatch.setenv("MAMMOLAB_CACHE", str(_trained / "cache"))
     tiles = galleries(open_page("train"))["train:first"]
@@ -336,7 +336,7 @@ def test_how_a_run_ended_is_said_with_its_reason_and_it_can_be_resumed(
     run: Run, changes: dict[str, Any], kind: str, said: str
 ) -> None:
     set_status(run, **changes)
-    services.remember("train:view", "Progress")
+    preferences.set("train:view", "Progress")
     app = open_page("train")
     assert not app.exception
     assert said in "\n".join(each.value for each in app.get(kind))
@@ -385,14 +385,14 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
     assert all(each in texts(runs).replace("\\", "") for each in said)
     assert all(each in runs.dataframe[0].value["State detail"].iloc[0] for each in said)
     assert "runs:resume" in keys(runs)
-    services.start_training(run)
+    run_actions.start_training(run)
     assert wait_for_job().status().state == "done"
 
 
 def test_a_broken_run_folder_does_not_blank_the_page(run: Run) -> None:
     (run.path / "status.json").write_text("{", encoding="utf-8")
     (run.path / "config.yaml").unlink()
-    services.remember("train:view", "Progress")
+    preferences.set("train:view", "Progress")
     app = open_page("train")
     assert not app.exception
     assert "This run's folder is damaged: status.json" in texts(app).replace("\\", "")
@@ -402,7 +402,7 @@ def test_warnings_are_shown_once_a_kind_with_the_epoch_they_were_given_after(run
     for text in ("the loss rises", "the loss rises still"):
         run.append_event({"type": "warning", "about": "overfitting", "message": text})
     run.append_event({"type": "warning", "message": "3 images were prepared with a doubt"})
-    services.remember("train:view", "Progress")
+    preferences.set("train:view", "Progress")
     app = open_page("train")
     said = [warning.value for warning in app.warning]
     assert said == ["After epoch 2. the loss rises still", "3 images were prepared with a doubt"]
@@ -411,11 +411,11 @@ def test_warnings_are_shown_once_a_kind_with_the_epoch_they_were_given_after(run
 def test_a_resumed_run_starts_its_curves_anew(run: Run) -> None:
     from dashboard.cache import results
 
-    before = results.watch(run).count
+    before = results.monitor(run).count
     lines = (run.path / "events.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (run.path / "events.jsonl").write_text("".join(lines[:4]), encoding="utf-8")
     assert before > 4
-    assert results.watch(run).count == 4
+    assert results.monitor(run).count == 4
 
 
 def test_a_waiting_run_says_whose_training_it_waits_for_and_can_begin_without_waiting(data: Path, tmp_path: Path) -> None:
@@ -434,7 +434,7 @@ def test_a_waiting_run_says_whose_training_it_waits_for_and_can_begin_without_wa
         assert "**mnv2** is training" in said and "another lab" in said and "epoch 4 of 15" in said and "9 min 00 s" in said
         assert button(app, "train:start_now").label == "Start now, share the CPU"
         button(app, "train:start").click().run()
-        (run,) = services.runs()
+        (run,) = training_runs.list_runs()
         wait_until(lambda: run.status().waiting)
         app.run()
         assert "mnv2" in app.info[0].value
@@ -456,8 +456,8 @@ def test_what_a_training_will_take_is_measured_or_said_not_to_be_known(data: Pat
     assert "not known yet" in texts(app) and "Disk: up to" in texts(app)
     button(app, "train:measure").click().run()
     name = next(each for each in tasks.live().tasks if each.startswith("measure:"))
-    wait_until(lambda: not services.task(name).running)
-    assert services.task(name).state == "done", services.task(name).error
+    wait_until(lambda: not tasks.task(name).running)
+    assert tasks.task(name).state == "done", tasks.task(name).error
     app = open_page("train")
     assert "about" in texts(app) and "at most" in texts(app) and "not known yet:" not in texts(app)
 
@@ -515,18 +515,18 @@ def test_presets_fill_the_form_in_and_the_one_it_shows_is_marked(data: Path) -> 
     app.number_input(key="training.batch_size").set_value(4).run()
     assert app.button_group(key="train:preset").value is None, "a form of one's own"
     app.button_group(key="train:preset").set_value("standard").run()
-    assert app.number_input(key="training.epochs").value == services.settings().training.epochs
-    assert app.number_input(key="training.batch_size").value == services.settings().training.batch_size
+    assert app.number_input(key="training.epochs").value == settings.current().training.epochs
+    assert app.number_input(key="training.batch_size").value == settings.current().training.batch_size
 
 
 def test_a_preset_has_an_estimate_once_anything_like_it_was_measured(data: Path) -> None:
     from dashboard.views.train import forecast
 
-    base, manifest = services.settings(), services.current_manifest()
+    base, manifest = settings.current(), datasets.current_manifest()
     assert manifest is not None and forecast.presets(base, manifest) == {}
     quick = with_preset(base, PRESETS["quick"])
     tasks.start_task(forecast._name(quick), "Measuring", lambda report: 1.0)
-    wait_until(lambda: not services.task(forecast._name(quick)).running)
+    wait_until(lambda: not tasks.task(forecast._name(quick)).running)
     found = forecast.presets(base, manifest)
     counts = results.preflight(quick, manifest).counts
     seconds = forecast.whole(quick, counts, 1.0)

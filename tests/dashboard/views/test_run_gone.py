@@ -14,7 +14,7 @@ from core.errors import BadRun
 from core.evaluate import evaluate
 from core.runs import Run
 from dashboard.cache import results
-from dashboard.state import services, tasks
+from dashboard.state import run_actions, settings, tasks, training_runs
 
 FRAGMENT = """from pathlib import Path
 import streamlit as st
@@ -22,7 +22,7 @@ from core.runs.run import Run
 from dashboard import components
 run = st.session_state.setdefault("run", Run(Path({path!r})))
 with components.errors_shown():
-    components.require_there(run)
+    components.require_existing(run)
     st.text("all is well")
 """
 
@@ -30,8 +30,8 @@ with components.errors_shown():
 @pytest.mark.parametrize(
     ("do", "words"),
     [
-        (lambda run: services.rename_run(run, "other"), "is called other now"),
-        (lambda run: services.delete_run(run), "no longer there"),
+        (lambda run: run_actions.rename_run(run, "other"), "was renamed to other"),
+        (lambda run: run_actions.delete_run(run), "no longer there"),
         (lambda run: run.path.rename(run.path.with_name("moved by hand")), "no longer there"),
     ],
     ids=["renamed", "deleted", "moved"],
@@ -48,7 +48,7 @@ def test_an_open_part_of_a_page_says_what_became_of_its_run(run: Run, do, words:
 @pytest.mark.parametrize("view", ["evaluate", "explain", "train", "runs", "test_image"])
 def test_a_page_follows_a_run_that_somebody_else_renamed(run: Run, view: str) -> None:
     evaluate(run, "val")
-    services.set_current_run("tiny")
+    training_runs.set_current_run("tiny")
     results.watch_run(run)
     app = open_page(view)
     tasks.live().renamed.clear()
@@ -57,21 +57,21 @@ def test_a_page_follows_a_run_that_somebody_else_renamed(run: Run, view: str) ->
     tasks.live().renamed[str(path)] = str(path.with_name("other"))
     app.run()
     assert not app.exception and not app.error, texts(app)
-    assert services.current_run().name == "other"
+    assert training_runs.current_run().name == "other"
 
 
 def test_names_are_followed_through_several_renames_but_never_past_a_run_that_has_the_name(run: Run) -> None:
-    other = services.rename_run(Run.open(run.path), "b")
-    services.rename_run(other, "c")
-    assert services.now_called("tiny") == "c"
-    (services.checkpoints() / "tiny").mkdir()
-    assert services.now_called("tiny") == "tiny", "a new run of the old name is another one"
+    other = run_actions.rename_run(Run.open(run.path), "b")
+    run_actions.rename_run(other, "c")
+    assert training_runs.current_name("tiny") == "c"
+    (settings.checkpoints() / "tiny").mkdir()
+    assert training_runs.current_name("tiny") == "tiny", "a new run of the old name is another one"
 
 
 def test_renaming_in_a_circle_ends(run: Run, workspace: Path) -> None:
-    folder = services.checkpoints()
+    folder = settings.checkpoints()
     tasks.live().renamed.update({str(folder / "x"): str(folder / "y"), str(folder / "y"): str(folder / "x")})
-    assert services.now_called("x") in ("x", "y")
+    assert training_runs.current_name("x") in ("x", "y")
 
 
 def test_scores_are_kept_where_a_run_is_renamed_while_it_is_scored(run: Run) -> None:
@@ -104,11 +104,11 @@ def test_a_run_that_is_deleted_while_it_is_scored_is_not_taken_for_the_next_one_
 
 def test_the_task_that_scores_a_run_follows_its_new_name(run: Run) -> None:
     go_on = threading.Event()
-    task = services.start_task(f"evaluate:{run.path}:val", "Scoring val", lambda report: go_on.wait(20))
+    task = tasks.start_task(f"evaluate:{run.path}:val", "Scoring val", lambda report: go_on.wait(20))
     try:
-        other = services.rename_run(run, "other")
+        other = run_actions.rename_run(run, "other")
         assert results.evaluation_task(other, "val") is task and task.running
         with pytest.raises(BadRun, match="scoring val"):
-            services.delete_run(other)
+            run_actions.delete_run(other)
     finally:
         go_on.set()

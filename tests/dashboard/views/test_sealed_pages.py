@@ -20,7 +20,7 @@ from core.runs import Run
 from core.runs.test_set import access_log as record_of
 from core.runs.test_set.accesses import access_counts, accesses, read_record
 from dashboard.cache import images, previews
-from dashboard.state import services
+from dashboard.state import datasets, preferences, settings, tasks
 from dashboard.ui import test_set_access
 from dashboard.views.evaluate import parts
 
@@ -44,7 +44,7 @@ def found_of(app: AppTest, rows: pd.DataFrame) -> set[str]:
     """The names of these images that are on the page, as text, as a thumbnail or as an address of a picture."""
     sent = output(app)
     named = {Path(path).name for path in rows["path"] if Path(path).name.encode() in sent}
-    pictured = {Path(path).name for path in rows["path"] if images.thumbnail(images.image_ref(path)) in sent}
+    pictured = {Path(path).name for path in rows["path"] if images.thumbnail(images.image_ref(path)).picture in sent}
     refs = [ref for known in previews._known.values() for ref in (known.refs if isinstance(known, previews.Wall) else (known,))]
     served = {Path(str(ref.source)).name for ref in refs} & {Path(path).name for path in rows["path"]}
     return named | pictured | served
@@ -54,7 +54,7 @@ def found_of(app: AppTest, rows: pd.DataFrame) -> set[str]:
 def lab(run: Run) -> Iterator[Run]:
     """The run of images that lie in this workspace."""
     previews._known.clear()
-    services.set_current_manifest(TINY.absolute())
+    datasets.set_current_manifest(TINY.absolute())
     rows = run.manifest()
     here = [str(TINY.parent.absolute() / Path(path).name) for path in rows["path"]]
     write_manifest(rows.assign(path=here), run.path / "manifest.csv")
@@ -72,7 +72,7 @@ def toggle(app: AppTest) -> Any:
 
 def data(view: str) -> Callable[[], AppTest]:
     def opened() -> AppTest:
-        services.remember("data:view", view)
+        preferences.set("data:view", view)
         return open_page("data")
 
     return opened
@@ -80,8 +80,8 @@ def data(view: str) -> Callable[[], AppTest]:
 
 def explain(look: str) -> Callable[[], AppTest]:
     def opened() -> AppTest:
-        services.remember("explain:look", look)
-        services.remember("explain:source", "test")
+        preferences.set("explain:look", look)
+        preferences.set("explain:source", "test")
         return open_page("explain")
 
     return opened
@@ -180,7 +180,7 @@ def test_where_it_cannot_be_recorded_nothing_is_shown(lab: Run, view: str, monke
 def test_images_that_a_run_drew_for_its_test_set_are_hidden_where_the_manifest_has_no_split(lab: Run) -> None:
     rows = pd.read_csv(TINY).assign(split="")
     rows.to_csv(TINY.with_name("unsplit.csv"), index=False)
-    services.set_current_manifest(TINY.with_name("unsplit.csv").absolute())
+    datasets.set_current_manifest(TINY.with_name("unsplit.csv").absolute())
     for view in ("data images", "preprocess", "inspect"):
         app = PAGES[view]()
         assert "20 images of test patients are hidden" in texts(app)
@@ -196,7 +196,7 @@ def test_another_manifest_of_the_same_patients_shows_none_of_their_images(lab: R
     shutil.copy(TINY.parent / "p00_CC.png", other / "p02_extra.png")
     extra = rows[rows["path"] == "p02_CC.png"].assign(path="p02_extra.png")
     pd.concat([rows, extra]).assign(split="train").to_csv(other / "manifest.csv", index=False)
-    services.set_current_manifest((other / "manifest.csv").absolute())
+    datasets.set_current_manifest((other / "manifest.csv").absolute())
     app = PAGES["data images"]()
     assert "21 images of test patients are hidden" in texts(app)
     hidden = rows_of(lab, "test")
@@ -209,8 +209,8 @@ def test_a_problem_names_no_test_file_until_it_is_switched_on(lab: Run) -> None:
     (TINY.parent / "p02_CC.png").write_bytes(b"\x89PNG broken")
     (TINY.parent / "p00_CC.png").write_bytes(b"\x89PNG broken too")
     (TINY.parent / "p05_CC.png").unlink()
-    services.start_check(TINY.absolute())
-    while (task := services.task(services.check_name(TINY.absolute()))) is not None and task.running:
+    datasets.start_check(TINY.absolute())
+    while (task := tasks.task(datasets.check_name(TINY.absolute()))) is not None and task.running:
         time.sleep(0.01)
     app = PAGES["data problems"]()
     told = [element.value for element in app.get("text")]
@@ -226,8 +226,8 @@ def test_a_problem_names_no_test_file_until_it_is_switched_on(lab: Run) -> None:
 def test_a_typed_path_or_a_copy_of_a_test_file_is_recorded_and_shown_with_a_warning(lab: Run, view: str, copied: bool) -> None:
     path = Path(rows_of(lab, "test")["path"].iloc[0])
     named = shutil.copy(path, Path("copy.png")) if copied else path
-    services.remember(f"{view}:source", "File path")
-    services.remember(f"{view}:path", str(Path(named).absolute()))
+    preferences.set(f"{view}:source", "File path")
+    preferences.set(f"{view}:path", str(Path(named).absolute()))
     app = open_page(view)
     assert not app.exception
     assert not app.error
@@ -241,8 +241,8 @@ def test_a_typed_path_or_a_copy_of_a_test_file_is_recorded_and_shown_with_a_warn
 @pytest.mark.parametrize("view", ["preprocess", "inspect"])
 def test_a_typed_path_is_not_shown_where_it_cannot_be_recorded(lab: Run, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_of, "_append", refuse)
-    services.remember(f"{view}:source", "File path")
-    services.remember(f"{view}:path", rows_of(lab, "test")["path"].iloc[0])
+    preferences.set(f"{view}:source", "File path")
+    preferences.set(f"{view}:path", rows_of(lab, "test")["path"].iloc[0])
     app = open_page(view)
     assert not app.exception
     assert "read-only" in app.error[0].value
@@ -251,7 +251,7 @@ def test_a_typed_path_is_not_shown_where_it_cannot_be_recorded(lab: Run, view: s
 
 def uploaded(path: str) -> AppTest:
     """Explain with this file as an upload of the session."""
-    services.remember("explain:look", "image")
+    preferences.set("explain:look", "image")
     app = open_page("explain")
     app.button_group(key="explain:source:widget").set_value("upload")
     app.session_state["explain:uploaded"] = ("1", images.image_ref(Path(path).read_bytes(), "scan.png"))
@@ -276,8 +276,8 @@ def test_an_upload_on_explain_is_not_explained_where_it_cannot_be_recorded(lab: 
 
 
 def test_a_validation_file_is_shown_without_a_word(lab: Run) -> None:
-    services.remember("inspect:source", "File path")
-    services.remember("inspect:path", rows_of(lab, "val")["path"].iloc[0])
+    preferences.set("inspect:source", "File path")
+    preferences.set("inspect:path", rows_of(lab, "val")["path"].iloc[0])
     app = open_page("inspect")
     assert not app.warning and accesses(lab.path) == ()
 
@@ -288,7 +288,7 @@ def test_a_validation_file_is_shown_without_a_word(lab: Run) -> None:
 def test_the_tab_s_examples_are_of_validation(lab: Run) -> None:
     from dashboard.asgi import gradio_tab
 
-    _, paths = gradio_tab.example_images(services.current_manifest())
+    _, paths = gradio_tab.example_images(datasets.current_manifest())
     assert len(paths) == gradio_tab.EXAMPLES and set(paths) <= set(rows_of(lab, "val")["path"])
     assert accesses(lab.path) == ()
 
@@ -319,7 +319,7 @@ def test_the_tab_scores_no_test_file_where_it_cannot_be_recorded(lab: Run, monke
 
 def test_what_is_looked_at_after_the_opening_is_recorded_too(lab: Run) -> None:
     evaluate(lab, "test", where="Evaluate")
-    services.remember("evaluate:split", "test")
+    preferences.set("evaluate:split", "test")
     for tab in ("Mistakes", "All images"):
         assert not PAGES[f"evaluate {tab.lower()}"]().error
     app = PAGES["explain"]()
@@ -337,7 +337,7 @@ def test_a_recipe_that_is_saved_after_test_images_were_shown_is_recorded(lab: Ru
     app.toggle(key="recipe:pectoral").set_value(False).run()
     next(each for each in app.button if each.label == "Use for training").click().run()
     saved = [each for each in accesses(lab.path) if each.kind == "recipe"]
-    assert [each.detail for each in saved] == [services.settings().preprocessing.hash]
+    assert [each.detail for each in saved] == [settings.current().preprocessing.hash]
     assert "recipe" not in access_counts(lab.path)
 
 
@@ -354,7 +354,7 @@ def test_renamed_copies_of_test_images_are_hidden_on_data_without_content_hashes
     )
     write_manifest(renamed, folder / "manifest.csv")
     manifest = (folder / "manifest.csv").absolute()
-    services.set_current_manifest(manifest)
+    datasets.set_current_manifest(manifest)
     assert test_set_access.sealed(manifest).tolist() == (rows["split"] == "test").tolist()
     tiles = [tile["id"] for tile in galleries(data("Images")())["data:gallery"]]
     closed = {path for path, split in zip(copies, rows["split"], strict=True) if split == "test"}

@@ -18,7 +18,7 @@ from core.metrics import Calibration
 from core.model import update_card
 from core.runs import Run
 from core.runs.test_set.access_log import record_for_run
-from dashboard.state import services
+from dashboard.state import preferences
 from dashboard.views.evaluate import parts
 
 
@@ -54,7 +54,7 @@ def test_calibration_is_that_of_the_selected_level_and_says_why_there_is_no_prob
         report = found.calibration_at(level)
         if isinstance(report, str):
             pytest.fail(report)
-        services.remember("evaluate:level", level)
+        preferences.set("evaluate:level", level)
         app = open_tab("Calibration")
         words = texts(app).replace("\\", "")
         raw = report.before.brier
@@ -100,8 +100,8 @@ def test_before_the_test_set_is_opened_the_page_says_which_models_saw_it(scored:
     card = json.loads((other / "model.json").read_text(encoding="utf-8"))
     (other / "model.json").write_text(json.dumps(card | {"weights_sha256": "cd" * 32}), encoding="utf-8")
     record_for_run(other, "scored", "evaluate")
-    services.remember("evaluate:split", "test")
-    services.remember("run", "tiny")
+    preferences.set("evaluate:split", "test")
+    preferences.set("run", "tiny")
     app = open_page("evaluate")
     assert "1 other model had been scored on test images of the same patients already" in texts(app).replace("\\", "")
 
@@ -112,7 +112,7 @@ def test_evaluate_speaks_of_images_only_where_no_patient_is_known(run: Run) -> N
     frame["patient_id"] = [Path(name).stem for name in frame["path"]]
     frame.to_csv(path, index=False)
     evaluate(run, "val")
-    services.remember("evaluate:level", "patient")
+    preferences.set("evaluate:level", "patient")
     for tab in ("Curves", "Subgroups", "All numbers"):
         words = [line for line in texts(open_tab(tab)).split("\n") if "patient" in line.lower()]
         assert [line for line in words if "rows: path, patient, side" not in line] == [], tab
@@ -120,7 +120,7 @@ def test_evaluate_speaks_of_images_only_where_no_patient_is_known(run: Run) -> N
 
 
 def test_the_endpoint_is_declared_on_the_page_before_the_test_set_is_opened(scored: Run) -> None:
-    services.remember("evaluate:split", "test")
+    preferences.set("evaluate:split", "test")
     app = open_page("evaluate")
     assert "No primary endpoint is declared" in texts(app)
     app.selectbox(key="evaluate:endpoint:level").select("image").run()

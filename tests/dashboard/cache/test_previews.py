@@ -19,8 +19,7 @@ from core.config import Recipe
 from core.images.mammogram import ImageMeta
 from core.preprocessing import enhance, finish, preview
 from dashboard.asgi import server
-from dashboard.cache import images, previews
-from dashboard.state import held
+from dashboard.cache import image_memory, images, previews
 from dashboard.views.preprocess import live_preview, recipes
 
 FULL = 65_535
@@ -116,11 +115,13 @@ def test_what_the_browser_has_is_not_sent_again(image: images.ImageRef) -> None:
     spot = (0.4, 0.5)
     header, _ = unpack(previews.picture(image, Recipe(), spot))
     moved, blobs = unpack(
-        previews.picture(image, Recipe(clip_limit=3.0), spot, previews.Seen(header["geometry"], header["lens"]))
+        previews.picture(image, Recipe(clip_limit=3.0), spot, previews.Shown(header["geometry"], header["lens"]))
     )
     assert [bool(blob) for blob in blobs] == [True, False, False, True]
     assert (moved["geometry"], moved["lens"]) == (header["geometry"], header["lens"])
-    turned, blobs = unpack(previews.picture(image, Recipe(crop=False), spot, previews.Seen(header["geometry"], header["lens"])))
+    turned, blobs = unpack(
+        previews.picture(image, Recipe(crop=False), spot, previews.Shown(header["geometry"], header["lens"]))
+    )
     assert all(blobs) and turned["geometry"] != header["geometry"]
 
 
@@ -163,7 +164,7 @@ def test_the_zoomed_part_follows_the_sliders_in_the_same_message(image: images.I
     cut = preview.Cut(0.3, 0.4, 0.5, 0.6, 500)
     header, blobs = unpack(previews.picture(image, Recipe(), (0.4, 0.5), cut=cut))
     moved = Recipe(clip_limit=4.0)
-    seen = previews.Seen(header["geometry"], header["lens"], header["cut"])
+    seen = previews.Shown(header["geometry"], header["lens"], header["cut"])
     again, changed = unpack(previews.picture(image, moved, (0.4, 0.5), seen, cut))
     assert again["cut"] == header["cut"] and [bool(blob) for blob in changed] == [True, False, False, True, True, False]
     assert changed[4] == unpack(previews.native(image, moved, cut))[1][0] != blobs[4]
@@ -210,7 +211,7 @@ def test_a_picture_is_answered_to_who_has_the_token_and_kept_by_nobody(client: T
         ("native", {"part": "0,0,1,1,1e9"}, 422, "3072"),
         ("native", {"part": "0,0,nan,1,100"}, 422, "left,top,right,bottom"),
         ("picture", {"part": "0,0,1"}, 422, "left,top,right,bottom"),
-        ("wall", {}, 404, "no longer open"),
+        ("grid", {}, 404, "no longer open"),
         ("other", {}, 404, "no longer open"),
     ],
 )
@@ -236,10 +237,10 @@ def test_a_guessed_token_opens_nothing(client: TestClient, image: images.ImageRe
 def test_parts_are_kept_by_nobody(client: TestClient, image: images.ImageRef) -> None:
     token = previews.open_image(image)
     client.get(f"/base/tune/{token}/native?part=0,0,1,1,100")
-    total = held.total()
+    total = image_memory.total()
     for step in range(8):
         client.get(f"/base/tune/{token}/native?part=0,0,0.{step + 1},1,500")
-    assert held.total() == total
+    assert image_memory.total() == total
 
 
 def test_an_unreadable_file_is_said(client: TestClient, workspace: Path) -> None:
@@ -249,7 +250,7 @@ def test_an_unreadable_file_is_said(client: TestClient, workspace: Path) -> None
 
 
 def test_only_the_last_images_stay_open(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(previews, "KEPT", 8)
+    monkeypatch.setattr(previews, "MOST_OPEN", 8)
     tokens = [previews.open_image(images.image_ref(bytes([number]))) for number in range(9)]
     assert tokens[0] not in previews._known and set(tokens[1:]) <= set(previews._known)
 
@@ -257,12 +258,12 @@ def test_only_the_last_images_stay_open(workspace: Path, monkeypatch: pytest.Mon
 def test_the_wall_reads_in_the_background_and_names_what_it_cannot_read(workspace: Path, manifest: Path) -> None:
     (workspace / "broken.png").write_bytes(b"no image")
     refs = [images.image_ref(path) for path in (manifest.parent / "p00_CC.png", workspace / "broken.png")]
-    found = previews._known[previews.open_wall(refs)]
-    assert isinstance(found, previews.Wall)
-    header, blobs = unpack(previews.wall(found, Recipe()))
+    found = previews._known[previews.open_grid(refs)]
+    assert isinstance(found, previews.ImageGrid)
+    header, blobs = unpack(previews.grid(found, Recipe()))
     assert header["waiting"] == 2 and not any(blobs)
     for _ in range(200):
-        header, blobs = unpack(previews.wall(found, Recipe(clip_limit=4.0)))
+        header, blobs = unpack(previews.grid(found, Recipe(clip_limit=4.0)))
         if not header["waiting"]:
             break
         time.sleep(0.05)
@@ -365,8 +366,7 @@ def test_a_gallery_knows_which_images_are_stored_inverted_and_the_recipe_turns_t
     drawn = draw_breast(3, height=300, width=200)
     cv2.imwrite(str(workspace / "a.png"), 255 - drawn if inverted else drawn)
     image = images.image_ref(workspace / "a.png")
-    stored, prepared = images.look(image), images.look(image, Recipe(crop=False))
+    stored, prepared = images.thumbnail(image), images.thumbnail(image, Recipe(crop=False))
     assert stored.inverted == prepared.inverted == inverted
     assert (pixels(stored.picture)[:, -5:].mean() > 127) == inverted  # air
     assert pixels(prepared.picture)[:, -5:].mean() < 20
-    assert images.thumbnail(image) == stored.picture

@@ -2,9 +2,9 @@
 // `bus`; pictures come from the server by HTTP, so that nothing waits for the page's script.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
-  const root = parentElement.querySelector(".bench")
+  const root = parentElement.querySelector(".preview")
   const compare = root.querySelector(".compare")
-  const state = (root._bench ??= { pinned: null, hover: null, geometry: "", lens: "", asked: "", recipe: {}, side: 320 })
+  const state = (root._preview ??= { pinned: null, hover: null, geometry: "", lens: "", asked: "", recipe: {}, side: 320 })
   const [before, after] = compare.querySelectorAll(".side > img:not(.part)")
   const lenses = [...root.querySelectorAll(".loupe img")]
   const frame = root.querySelector(".frame")
@@ -86,7 +86,7 @@ export default function (component) {
     if (geometry !== state.geometry || sharp <= 0.8 * want.sharp) return false
     return seen().edges.every((edge, index) => (index < 2 ? part[index] - edge : edge - part[index]) <= 1e-6)
   }
-  // a scale bar in mm where the file says how large a pixel is, and how large a pixel of the image is on the screen
+  // a scale bar in mm where the file has the size of a pixel, and how large a pixel of the image is on the screen
   const measure = () => {
     ruler.hidden = !view.width
     if (!view.width) return
@@ -130,12 +130,12 @@ export default function (component) {
   }
 
   // functions of the first call stay in use: they read everything from `state`
-  state.picture ??= latest(async (recipe) => {
+  state.picture ??= coalesce(async (recipe) => {
     const { url, geometry, lens } = state
     try {
       const at = spot()
       const want = wanted()
-      const [header, blobs] = await ask(url + "picture", {
+      const [header, blobs] = await request(url + "picture", {
         recipe: JSON.stringify(recipe),
         ...place(at),
         seen: geometry,
@@ -155,15 +155,15 @@ export default function (component) {
       view.draw()
       histogram(root.querySelector(".histogram"), header)
       if (String(at) !== String(spot())) look()
-      say("result", { ...header, full: recipe, current: JSON.stringify(recipe) === state.asked })
+      emit("result", { ...header, full: recipe, current: JSON.stringify(recipe) === state.asked })
     } catch (error) {
       failed(error)
     }
   })
-  state.loupe ??= latest(async (at) => {
+  state.loupe ??= coalesce(async (at) => {
     const { url, recipe } = state
     try {
-      const [header, blobs] = await ask(url + "loupe", { recipe: JSON.stringify(recipe), ...place(at) })
+      const [header, blobs] = await request(url + "loupe", { recipe: JSON.stringify(recipe), ...place(at) })
       await swap(lenses, blobs, () => url === state.url)
       state.lens = header.lens
       root.dataset.spot = at.map((value) => value.toFixed(4)).join(" ")
@@ -171,10 +171,10 @@ export default function (component) {
       failed(error)
     }
   })
-  state.native ??= latest(async (want) => {
+  state.native ??= coalesce(async (want) => {
     const { url, recipe } = state
     try {
-      const [header, blobs] = await ask(url + "native", { recipe: JSON.stringify(recipe), part: asPart(want), cut: state.cut?.name ?? "" })
+      const [header, blobs] = await request(url + "native", { recipe: JSON.stringify(recipe), part: asPart(want), cut: state.cut?.name ?? "" })
       // of the picture that is shown now, or it is asked for again when that has come
       if (recipe !== state.recipe || stale(blobs[1], header)) return state.refine()
       if (!(await swap(parts, blobs, () => url === state.url && recipe === state.recipe))) return
@@ -205,7 +205,7 @@ export default function (component) {
   }
   state.base = data.recipe
   show(bus.dirty ? bus.values : {})
-  hear(root, "values", show)
+  on(root, "values", show)
 
   compare.onkeydown = (event) => {
     state.pinned ??= spot()

@@ -9,7 +9,6 @@ from streamlit.testing.v1 import AppTest
 
 from core.wording import number
 from dashboard.asgi import server
-from dashboard.ui import components
 from dashboard.ui.plotly_script import plotly_script
 
 
@@ -17,8 +16,10 @@ def _page() -> None:
     import plotly.graph_objects as go
     import streamlit as st
 
+    from dashboard.ui import components
+
     points = st.session_state.get("points", 3)
-    components.figure(go.Figure(go.Scatter(y=list(range(points)))), "curve", height=300)
+    components.chart(go.Figure(go.Scatter(y=list(range(points)))), "curve", height=300)
 
 
 def test_a_chart_with_more_points_is_still_the_same_element() -> None:
@@ -53,5 +54,5 @@ def test_the_chart_library_is_served_from_our_own_origin_and_kept_by_the_browser
         (None, "–"),
     ],
 )
-def test_no_figure_reads_as_zero_that_is_none(value: float | None, text: str) -> None:
+def test_no_number_reads_as_zero_that_is_none(value: float | None, text: str) -> None:
     assert number(value) == text

@@ -1,4 +1,4 @@
-"""What is kept in memory of images: bounded in bytes, and gone with its upload."""
+"""The memory cache of images: bounded in bytes, and emptied of an upload with it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.config import Recipe
 from dashboard.asgi import server
-from dashboard.cache import images, previews
-from dashboard.state import held
+from dashboard.cache import image_memory, images, previews
 from dashboard.ui import uploads
 
 
@@ -29,9 +28,9 @@ class Pair:
 
 @pytest.fixture(autouse=True)
 def empty():
-    held.clear()
+    image_memory.clear()
     yield
-    held.clear()
+    image_memory.clear()
 
 
 def array(size: int) -> np.ndarray:
@@ -49,21 +48,21 @@ def array(size: int) -> np.ndarray:
     ],
 )
 def test_a_value_weighs_what_it_keeps_alive(value: Any, expected: int) -> None:
-    assert expected <= held.size_of(value) <= expected + 1200
+    assert expected <= image_memory.size_of(value) <= expected + 1200
 
 
 def test_the_same_array_counts_once() -> None:
     shared = array(10_000)
-    assert held.size_of(Pair(shared, shared[5:])) < 12_000
+    assert image_memory.size_of(Pair(shared, shared[5:])) < 12_000
 
 
 def test_the_store_never_holds_more_than_its_budget_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held, "BUDGET", 50_000)
+    monkeypatch.setattr(image_memory, "BUDGET", 50_000)
     made: list[int] = []
 
     def get(number: int) -> None:
-        held.held("k", f"image {number}", (), lambda: (made.append(number), array(10_000))[1])
-        assert held.total() <= 50_000
+        image_memory.get_or_make("k", f"image {number}", (), lambda: (made.append(number), array(10_000))[1])
+        assert image_memory.total() <= 50_000
 
     for number in (0, 1, 2, 3, 0, 4, 5, 0):
         get(number)
@@ -73,10 +72,10 @@ def test_the_store_never_holds_more_than_its_budget_and_forgets_the_oldest(monke
 
 
 def test_what_is_larger_than_the_budget_is_given_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held, "BUDGET", 50_000)
-    held.held("k", "small", (), lambda: array(10_000))
-    assert held.held("k", "large", (), lambda: array(60_000)).size == 60_000
-    assert held.total() < 12_000
+    monkeypatch.setattr(image_memory, "BUDGET", 50_000)
+    image_memory.get_or_make("k", "small", (), lambda: array(10_000))
+    assert image_memory.get_or_make("k", "large", (), lambda: array(60_000)).size == 60_000
+    assert image_memory.total() < 12_000
 
 
 def test_two_threads_make_a_thing_once_and_an_error_is_not_kept() -> None:
@@ -88,7 +87,7 @@ def test_two_threads_make_a_thing_once_and_an_error_is_not_kept() -> None:
         made.append(1)
         return 7
 
-    threads = [threading.Thread(target=lambda: held.held("k", "i", (), make)) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: image_memory.get_or_make("k", "i", (), make)) for _ in range(4)]
     for thread in threads:
         thread.start()
     gate.set()
@@ -97,19 +96,19 @@ def test_two_threads_make_a_thing_once_and_an_error_is_not_kept() -> None:
     assert made == [1]
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
-            held.held("k", "bad", (), lambda: 1 / 0)
+            image_memory.get_or_make("k", "bad", (), lambda: 1 / 0)
 
 
 def test_what_is_still_being_made_of_a_removed_image_is_not_kept() -> None:
     def make() -> np.ndarray:
-        held.forget("i")
+        image_memory.release("i")
         return array(10)
 
-    held.held("k", "i", (), make)
-    assert held.total() == 0
-    held.welcome("i")
-    held.held("k", "i", (), lambda: array(10))
-    assert held.total() > 0
+    image_memory.get_or_make("k", "i", (), make)
+    assert image_memory.total() == 0
+    image_memory.allow("i")
+    image_memory.get_or_make("k", "i", (), lambda: array(10))
+    assert image_memory.total() > 0
 
 
 def png(seed: int) -> bytes:
@@ -123,7 +122,7 @@ def look_at(ref: images.ImageRef) -> None:
 
 def test_all_that_is_made_of_an_image_counts(workspace: Path) -> None:
     look_at(images.image_ref(png(1), "a.png"))
-    kinds = {key[0] for key in held._entries}
+    kinds = {key[0] for key in image_memory._entries}
     assert kinds == {
         "mammogram",
         "analysis",
@@ -132,10 +131,10 @@ def test_all_that_is_made_of_an_image_counts(workspace: Path) -> None:
         "prepared",
         "before",
         "small",
-        "small arranged",
+        "small_arranged",
         "thumbnail",
     }
-    assert held.total() == sum(size for _, size in held._entries.values())
+    assert image_memory.total() == sum(size for _, size in image_memory._entries.values())
 
 
 def test_an_upload_goes_from_memory_with_the_last_session_that_shows_it(workspace: Path) -> None:
@@ -148,17 +147,19 @@ def test_an_upload_goes_from_memory_with_the_last_session_that_shows_it(workspac
     look_at(ref)
     look_at(other)
     one.end()
-    assert any(key[1] == ref.key for key in held._entries) and token in previews._known
+    assert any(key[1] == ref.key for key in image_memory._entries) and token in previews._known
     two.take("preprocess", None)
-    assert {key[1] for key in held._entries} == {other.key}
+    assert {key[1] for key in image_memory._entries} == {other.key}
     assert token not in previews._known
     two.end()
-    assert held.total() == 0 and not uploads._holders
+    assert image_memory.total() == 0 and not uploads._holders
 
 
-PAGE = (
-    "import streamlit as st\nfrom dashboard import uploaded\nref = uploaded.uploaded('p')\nst.text(ref.name if ref else 'none')"
-)
+PAGE = """import streamlit as st
+from dashboard.ui import uploads
+ref = uploads.uploaded('p')
+st.text(ref.name if ref else 'none')
+"""
 
 
 def test_a_removed_upload_is_no_longer_shown(workspace: Path) -> None:
@@ -203,7 +204,7 @@ def test_a_preview_that_was_pushed_out_by_others_is_opened_again_by_its_page(
 ) -> None:
     from starlette.applications import Starlette
 
-    monkeypatch.setattr(previews, "KEPT", 2)
+    monkeypatch.setattr(previews, "MOST_OPEN", 2)
     client = TestClient(Starlette(routes=[server.preview_route("")]))
     ref = images.image_ref(png(1), "a.png")
     token = previews.open_image(ref)

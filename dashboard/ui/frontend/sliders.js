@@ -1,10 +1,10 @@
-// The sliders of grey levels, and the numbers that answer them. While a hand moves one, `bus` tells the picture; the page
-// hears of the values ("changed") when the hand comes to rest.
+// The sliders of grey levels, and the numbers that follow them. While one moves, the picture gets events on `bus`; the page
+// gets the values ("changed") when the slider comes to rest.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
-  const root = parentElement.querySelector(".panel")
-  const state = (root._panel ??= { fields: {}, awaiting: null })
-  state.tell = (values) => setTriggerValue("changed", values)
+  const root = parentElement.querySelector(".sliders")
+  const state = (root._sliders ??= { fields: {}, awaiting: null })
+  state.report = (values) => setTriggerValue("changed", values)
 
   const values = () =>
     Object.fromEntries(
@@ -19,7 +19,7 @@ export default function (component) {
     bus.values = values()
     bus.dirty = true
     enable()
-    say("values", bus.values)
+    emit("values", bus.values)
   }
   const commit = () => {
     clearTimeout(state.timer)
@@ -29,7 +29,7 @@ export default function (component) {
     state.awaiting = JSON.stringify(now)
     clearTimeout(state.patience)
     state.patience = setTimeout(() => ((state.awaiting = null), apply()), 4000)
-    state.tell(now)
+    state.report(now)
   }
   const soon = () => {
     clearTimeout(state.timer)
@@ -52,7 +52,7 @@ export default function (component) {
     bus.values = values()
     fill()
     enable()
-    say("values", bus.values)
+    emit("values", bus.values)
   }
 
   const shape = JSON.stringify(data.fields)
@@ -110,7 +110,7 @@ export default function (component) {
   state.wanted = data.values
   apply()
 
-  hear(root, "result", (result) => {
+  on(root, "result", (result) => {
     const times = (value) => (value === null ? "–" : `×${value.toFixed(2)}`)
     root.querySelector(".contrast").textContent = times(result.contrast)
     root.querySelector(".noise").textContent = times(result.noise)

@@ -1,23 +1,37 @@
-"""What is kept in memory of images: one store for all pages and sessions, bounded in bytes.
+"""Memory cache of what is made of images: one for all pages and sessions, bounded in bytes, least recently used out first.
 
-Whatever was used last stays; an upload's part goes when its page or session lets go of it (see dashboard.ui.uploads).
+What was made of an upload is dropped when its page or session releases it (see dashboard.ui.uploads).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 
+
+class Identified(Protocol):
+    """An image as the cache knows it: `key` changes with its bytes, `frame` is the one taken of several."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def frame(self) -> int | None: ...
+
+
+Image = TypeVar("Image", bound=Identified)
+P = ParamSpec("P")
 T = TypeVar("T")
 
 BUDGET = 1536 << 20  # bytes: the largest file that may be uploaded (300 MB) needs about 1.4 GB while a slider moves
-_RELEASED = 512  # images that have been let go of: what a thread still makes of one of them is not kept
+_RELEASED = 512  # released images: what a thread still makes of one of them is not stored
 
 _lock = threading.Lock()
 _entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()  # (kind, image key, ...) -> (value, bytes)
@@ -26,8 +40,24 @@ _released: OrderedDict[str, None] = OrderedDict()
 _total = 0
 
 
-def held(kind: str, image: str, parts: Hashable, make: Callable[[], T]) -> T:
-    """What `make` gives for this image (its key) and these parts; made once while it is kept, by one thread at a time."""
+def cached(
+    arguments: Callable[P, Hashable],
+) -> Callable[[Callable[Concatenate[Image, P], T]], Callable[Concatenate[Image, P], T]]:
+    """Decorator for `function(image, ...)`: cached by the image's key, its frame, and what `arguments` gives for the rest."""
+
+    def decorate(function: Callable[Concatenate[Image, P], T]) -> Callable[Concatenate[Image, P], T]:
+        @functools.wraps(function)
+        def wrapper(image: Image, *args: P.args, **kwargs: P.kwargs) -> T:
+            parts = (image.frame, arguments(*args, **kwargs))
+            return get_or_make(function.__name__, image.key, parts, lambda: function(image, *args, **kwargs))
+
+        return cast("Callable[Concatenate[Image, P], T]", wrapper)
+
+    return decorate
+
+
+def get_or_make(kind: str, image: str, parts: Hashable, make: Callable[[], T]) -> T:
+    """What `make` gives for this image (its key) and these parts; made once while it is cached, by one thread at a time."""
     key = (kind, image, parts)
     with _lock:
         if key in _entries:
@@ -43,14 +73,14 @@ def held(kind: str, image: str, parts: Hashable, make: Callable[[], T]) -> T:
                 return found
         try:
             value = make()
-            _keep(key, image, value)
+            _store(key, image, value)
             return value
         finally:
             with _lock:
                 _making.pop(key, None)
 
 
-def _keep(key: Hashable, image: str, value: Any) -> None:
+def _store(key: Hashable, image: str, value: Any) -> None:
     global _total
     size = size_of(value)
     with _lock:
@@ -63,8 +93,8 @@ def _keep(key: Hashable, image: str, value: Any) -> None:
             _total -= freed
 
 
-def forget(image: str) -> None:
-    """Let go of everything made of this image, also of what is being made of it now."""
+def release(image: str) -> None:
+    """Drop everything made of this image, also what is being made of it now."""
     global _total
     with _lock:
         _released[image] = None
@@ -74,14 +104,14 @@ def forget(image: str) -> None:
             _total -= _entries.pop(key)[1]
 
 
-def welcome(image: str) -> None:
-    """Keep what is made of this image again, after `forget`."""
+def allow(image: str) -> None:
+    """Cache what is made of this image again, after `release`."""
     with _lock:
         _released.pop(image, None)
 
 
 def clear() -> None:
-    """Let go of everything."""
+    """Drop everything."""
     global _total
     with _lock:
         _entries.clear()
@@ -90,7 +120,7 @@ def clear() -> None:
 
 
 def total() -> int:
-    """Bytes that are kept now."""
+    """Bytes in the cache."""
     return _total
 
 

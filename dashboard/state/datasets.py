@@ -1,0 +1,223 @@
+"""The data sets: which manifests there are, the chosen one, and the tasks that write, check and import them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import streamlit as st
+
+from core.errors import BadManifest, LabError
+from core.wording import counted
+from dashboard.access.paths import require_all_allowed, require_allowed, require_allowed_import
+from dashboard.state import preferences, settings, tasks
+from dashboard.state.file_stamps import of_files, stamp
+from dashboard.state.tasks import Report, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.checks import CheckReport
+    from core.data.importers import ImportReport
+
+LONG_MANIFEST = 4_000_000  # bytes, some 40,000 rows: reading them takes about a second
+
+# ---------------------------------------------------------------- manifests
+
+
+def find_manifests() -> list[Path]:
+    """Manifests below data/ (CSV files whose header has `path` and `label`) and config.yaml's own, sorted."""
+    found = {path for path in sorted((settings.workspace() / "data").glob("**/*.csv")) if _is_manifest(path)}
+    for extra in (settings.resolve(settings.current().data.manifest), Path(preferences.get("manifest", "") or ".")):
+        if extra.is_file() and _is_manifest(extra):
+            found.add(extra.resolve() if extra.is_absolute() else settings.resolve(extra))
+    return sorted(found)
+
+
+@st.cache_data(max_entries=512, show_spinner=False, hash_funcs=of_files())
+def _is_manifest(path: Path) -> bool:
+    from core.data.tables import header_of
+
+    def wanted(fields: list[str]) -> bool:
+        return {"path", "label"} <= {name.lower() for name in fields}
+
+    return wanted(header_of(path, wanted))
+
+
+def current_manifest() -> Path | None:
+    """The chosen manifest; without a choice config.yaml's, else the first found; None when there is none."""
+    chosen = preferences.get("manifest")
+    if chosen and Path(chosen).is_file():
+        return Path(chosen)
+    configured = settings.resolve(settings.current().data.manifest)
+    if configured.is_file():
+        return configured
+    found = find_manifests()
+    return found[0] if found else None
+
+
+def set_current_manifest(path: Path | None) -> None:
+    """Make this manifest the current one on every page."""
+    preferences.set("manifest", None if path is None else str(path))
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=of_files())
+def manifest_frame(path: Path) -> pd.DataFrame:
+    """The manifest as core.data.manifest.read_manifest gives it, read again when the file changes. Raises BadManifest.
+
+    A copy: change it freely.
+    """
+    from core.data.manifest import read_manifest
+
+    return read_manifest(path)
+
+
+class Counts(NamedTuple):
+    """How much is in a data set; `patients` is None where no image has a patient."""
+
+    images: int
+    patients: int | None
+    malignant: int
+
+    @property
+    def patient_words(self) -> str:
+        return "patients unknown" if self.patients is None else counted(self.patients, "patient")
+
+
+def counts_of(path: Path) -> Counts | None:
+    """What a manifest holds; None while a long one is read in the background, which takes seconds that no page waits for.
+
+    Raises:
+        BadManifest: it cannot be read.
+    """
+    if not path.is_file() or path.stat().st_size <= LONG_MANIFEST:
+        return _counts(path)
+    name = f"counts:{path}:{stamp(path)}"
+    reading = tasks.task(name) or tasks.start_task(name, "Reading the data set", lambda report: _counts(path))
+    if reading.state == "failed":
+        raise BadManifest(reading.error)
+    counted: Counts | None = reading.result
+    return counted
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=of_files())
+def _counts(path: Path) -> Counts:
+    from core.data.identity import patients_known
+
+    frame = manifest_frame(path)
+    patients = int(frame["patient_id"].nunique()) if patients_known(frame) else None
+    return Counts(len(frame), patients, int((frame["label"] == "malignant").sum()))
+
+
+# Every page asks for this, and reading all of a long table for it alone would take a while.
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=of_files())
+def is_synthetic(manifest: Path) -> bool:
+    """Whether the manifest states that its images are synthetic. Raises BadManifest."""
+    from core.data.manifest import says_synthetic
+
+    return says_synthetic(manifest)
+
+
+def current_is_synthetic() -> bool:
+    """Whether the current data set is synthetic; False without one, or with one that cannot be read."""
+    try:
+        path = current_manifest()
+        return path is not None and is_synthetic(path)
+    except LabError:
+        return False
+
+
+# ---------------------------------------------------------------- background tasks
+
+
+def start_demo() -> Task:
+    """Write the demo set into data/demo in the background; its result is the manifest's path."""
+    out = settings.workspace() / "data" / "demo"
+
+    def work(report: Report) -> Path:
+        from core.demo import make_demo
+
+        return make_demo(out, progress=report)
+
+    return _started_here(tasks.start_task("demo", "Writing the demo set", work))
+
+
+def _started_here(task: Task) -> Task:
+    """Note that this browser started the task: what it writes becomes the current data set here, and nowhere else."""
+    preferences.set(f"started:{task.name}", task.started)
+    return task
+
+
+def adopt_finished() -> str:
+    """Make what a finished demo or import task wrote the current data set of who started it, once. Called before every page.
+
+    Returns what to tell the user, or "". What an import left out is stored under `left_out:<manifest>`.
+    """
+    for name in ("demo", "import"):
+        finished = tasks.task(name)
+        if finished is None or finished.state != "done" or preferences.get(f"started:{name}") != finished.started:
+            continue
+        tasks.forget_task(name)
+        preferences.set(f"started:{name}", None)
+        if name == "demo":
+            set_current_manifest(finished.result)
+            return "The demo set is written."
+        path, found = finished.result
+        set_current_manifest(path)
+        warned = any(note.startswith("warning: ") for note in found.notes)
+        preferences.set("data:view", "Problems" if found.rejected or warned else "Images")
+        return f"{counted(len(found.frame), 'image')} imported, {len(found.rejected):,} left out."
+    return ""
+
+
+def start_check(path: Path) -> Task:
+    """Check a manifest in the background; its result is a CheckReport. The task's name is `check_name(path)`."""
+    frame = manifest_frame(path)
+
+    def work(report: Report) -> CheckReport:
+        from core.data.checks import check_manifest
+
+        return check_manifest(frame, progress=report)
+
+    return tasks.start_task(check_name(path), "Checking the data", work)
+
+
+def check_name(path: Path) -> str:
+    """The name of the background check of this manifest in its present state."""
+    return f"check:{path}:{stamp(path)}"
+
+
+def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
+    """Import a data set in the background into data/<name of the source>.csv; its result is (that path, ImportReport).
+
+    Raises:
+        NotAllowed: a visitor may not name this source (see dashboard.access.paths).
+    """
+    require_allowed(source)
+    if "root" in options:
+        require_allowed(Path(options["root"]))
+    out = _free_name(settings.workspace() / "data" / f"{source.stem or name}.csv")
+
+    def work(report: Report) -> tuple[Path, ImportReport]:
+        from core.data.importers import import_data
+        from core.data.manifest import write_manifest
+
+        found = import_data(name, source, progress=report, require=require_all_allowed, **options)
+        require_allowed_import(found)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_manifest(found.frame, out)
+        rejected = [[str(file), reason] for file, reason in found.rejected[:500]]
+        left_out = {"notes": list(found.notes), "rejected": rejected, "count": len(found.rejected)}
+        preferences.set(f"left_out:{out}", left_out)
+        return out, found
+
+    return _started_here(tasks.start_task("import", "Importing", work))
+
+
+def _free_name(path: Path) -> Path:
+    """`path`, or `path-2`, ... : an import never overwrites a manifest."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
