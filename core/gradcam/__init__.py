@@ -16,7 +16,6 @@ from core.gradcam.methods import (
     Method,
     Target,
     layers,
-    methods_for,
     unfit_methods,
 )
 from core.gradcam.overlay import COLORMAPS, HALF, OPACITY, colours_of, levels, overlay, render, two_colours
@@ -42,7 +41,6 @@ __all__ = [
     "heatmap",
     "layers",
     "levels",
-    "methods_for",
     "overlay",
     "render",
     "two_colours",
