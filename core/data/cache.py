@@ -36,10 +36,10 @@ from core.config import Recipe
 from core.errors import LabError, UnreadableImage
 from core.files.atomic import replacing
 from core.files.untrusted import open_regular, read_bytes, read_json
+from core.images import one_large_at_a_time, read
 from core.images.files import content_of
 from core.images.mammogram import ImageMeta
-from core.images.turn import one_large_at_a_time
-from core.preprocessing import Prepared, analyse, has_objects, load, prepare
+from core.preprocessing import Prepared, analyse, has_objects, prepare
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class CachedImage:
     `pixels` is a read-only uint8 memory map (H, W). `matrix` (3, 3) maps (x, y, 1) of the original image to it; `breast`
     is (x0, y0, x1, y1) of the part that is image rather than padding; `content_hash` is the SHA-256 of the file's bytes.
     `warnings` are the reader's and the recipe's; `meta` are the fields of core.images.ImageMeta. `white_air` says whether air
-    is white in the file's stored values, `objects` whether something lies outside the breast (core.preprocessing.removed_mask);
+    is white in the file's stored values, `objects` whether something lies outside the breast (has_objects);
     `breast_found` is False where nothing in the image looks like a breast.
     """
 
@@ -296,7 +296,7 @@ class PreparedCache:
             content = content_of(path)
         except UnreadableImage as error:
             raise UnreadableImage(f"{path.name}: {error}") from error
-        mammogram = load(content, self.recipe, name=path.name)  # the very bytes that are hashed
+        mammogram = read(content, window=self.recipe.voi, name=path.name)  # the very bytes that are hashed
         analysis = analyse(mammogram, self.recipe)
         prepared = prepare(mammogram, self.recipe, analysis=analysis)
         # The reader has turned what its file declares as inverted; what the picture says comes on top of that.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.images.mammogram import Pixels
-from core.preprocessing.flat import flat_regions, normalised_copy
+from core.preprocessing.flat_regions import flat_regions, normalised_copy
 
 _ABOVE_AIR = 0.03  # of the range from air to bright tissue: where skin begins
 _ABOVE_UNEVEN_AIR = 0.05  # the same on digitised films, whose base is uneven

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.images.mammogram import Pixels
-from core.preprocessing.flat import flat_regions, normalised_copy
+from core.preprocessing.flat_regions import flat_regions, normalised_copy
 
 _SAME = 0.08  # of the grey range: levels closer than this belong to the same thing
 _CLEAR = 0.25  # of the grey range: a difference that counts as a full vote

@@ -19,7 +19,7 @@ from dashboard.state.services import stamp
 
 if TYPE_CHECKING:
     from core.images.mammogram import Mammogram
-    from core.preprocessing import Analysis, Arranged, Enhanced, Prepared
+    from core.preprocessing import Analysis, IntensityNormalised, Prepared, SpatiallyNormalised
     from core.preprocessing.preview import Before
 
 PREVIEW_SIDE = 1024  # px; previews sent to the browser are no longer than this
@@ -59,11 +59,10 @@ def image_ref(source: Path | str | bytes, name: str = "", frame: int | None = No
 
 def mammogram(image: ImageRef, recipe: Recipe) -> Mammogram:
     """The decoded image; kept as dashboard.state.held allows. Of the recipe only `voi` counts. Raises UnreadableImage."""
-    from core.preprocessing import load
+    from core.images import read
 
-    voi = Recipe.model_validate({"voi": recipe.voi})
-    parts = (image.frame, recipe.voi)
-    return held.held("mammogram", image.key, parts, lambda: load(image.source, voi, frame=image.frame, name=image.file))
+    frame, voi = parts = (image.frame, recipe.voi)
+    return held.held("mammogram", image.key, parts, lambda: read(image.source, frame=frame, window=voi, name=image.file))
 
 
 def analysis(image: ImageRef, recipe: Recipe) -> Analysis:
@@ -74,12 +73,12 @@ def analysis(image: ImageRef, recipe: Recipe) -> Analysis:
     return held.held("analysis", image.key, parts, lambda: analyse(mammogram(image, recipe), recipe))
 
 
-def arranged(image: ImageRef, recipe: Recipe) -> Arranged:
+def arranged(image: ImageRef, recipe: Recipe) -> SpatiallyNormalised:
     """The image turned, cut and cleaned, its grey levels as read: what no slider of grey levels changes."""
-    from core.preprocessing import arrange
+    from core.preprocessing import normalise_spatially
 
-    def make() -> Arranged:
-        return arrange(mammogram(image, recipe), recipe, analysis=analysis(image, recipe))
+    def make() -> SpatiallyNormalised:
+        return normalise_spatially(mammogram(image, recipe), recipe, analysis=analysis(image, recipe))
 
     return held.held("arranged", image.key, _geometry(image, recipe), make)
 
@@ -91,12 +90,12 @@ def _geometry(image: ImageRef, recipe: Recipe) -> tuple[Any, ...]:
     return image.frame, *(getattr(recipe, name) for name in FIELDS)
 
 
-def enhanced(image: ImageRef, recipe: Recipe) -> Enhanced:
+def enhanced(image: ImageRef, recipe: Recipe) -> IntensityNormalised:
     """The crop under this recipe at full resolution. The recipe's size does not count."""
-    from core.preprocessing import enhance
+    from core.preprocessing import normalise_intensity
 
     parts = (image.frame, recipe.model_copy(update={"size": PREVIEW_SIDE}).hash)
-    return held.held("enhanced", image.key, parts, lambda: enhance(arranged(image, recipe), recipe))
+    return held.held("enhanced", image.key, parts, lambda: normalise_intensity(arranged(image, recipe), recipe))
 
 
 def before(image: ImageRef, recipe: Recipe) -> Before:
@@ -111,30 +110,31 @@ def before(image: ImageRef, recipe: Recipe) -> Before:
 
 def prepared(image: ImageRef, recipe: Recipe) -> Prepared:
     """What a model sees of this image: the very array of training and prediction. Raises UnreadableImage."""
-    from core.preprocessing import finish
+    from core.preprocessing import resize_to_input
 
     parts = (image.frame, recipe.hash)
-    return held.held("prepared", image.key, parts, lambda: finish(enhanced(image, recipe), recipe))
+    return held.held("prepared", image.key, parts, lambda: resize_to_input(enhanced(image, recipe), recipe))
 
 
 def small(image: ImageRef, recipe: Recipe) -> Mammogram:
     """A copy of the decoded image, at most `SMALL_SIDE` px long, kept apart from the large ones. Raises UnreadableImage."""
-    from core.images import one_large_at_a_time
-    from core.preprocessing import load
+    from core.images import one_large_at_a_time, read
     from core.preprocessing.preview import shrunk
 
     def make() -> Mammogram:
         with one_large_at_a_time():
-            return shrunk(load(image.source, recipe, frame=image.frame, name=image.file), SMALL_SIDE)
+            return shrunk(read(image.source, frame=image.frame, window=recipe.voi, name=image.file), SMALL_SIDE)
 
     return held.held("small", image.key, (image.frame, recipe.voi), make)
 
 
-def small_arranged(image: ImageRef, recipe: Recipe) -> Arranged:
+def small_arranged(image: ImageRef, recipe: Recipe) -> SpatiallyNormalised:
     """`arranged` of the small copy."""
-    from core.preprocessing import arrange
+    from core.preprocessing import normalise_spatially
 
-    return held.held("small arranged", image.key, _geometry(image, recipe), lambda: arrange(small(image, recipe), recipe))
+    return held.held(
+        "small arranged", image.key, _geometry(image, recipe), lambda: normalise_spatially(small(image, recipe), recipe)
+    )
 
 
 @dataclass(frozen=True)
@@ -150,16 +150,18 @@ def look(image: ImageRef, recipe: Recipe | None = None, side: int = 240) -> Look
 
     Made from a small copy that is not kept: galleries show many.
     """
-    from core.images import one_large_at_a_time
-    from core.preprocessing import analyse, arrange, enhance, load
+    from core.images import one_large_at_a_time, read
+    from core.preprocessing import analyse, normalise_intensity, normalise_spatially
     from core.preprocessing.preview import shrunk
 
     def make() -> Look:
         wanted = recipe or Recipe()
         with one_large_at_a_time():
-            copy = shrunk(load(image.source, wanted, frame=image.frame, name=image.file), SMALL_SIDE)
+            copy = shrunk(read(image.source, frame=image.frame, window=wanted.voi, name=image.file), SMALL_SIDE)
         found = analyse(copy, wanted)
-        pixels: Any = copy.pixels if recipe is None else enhance(arrange(copy, recipe, analysis=found), recipe).pixels
+        pixels: Any = copy.pixels
+        if recipe is not None:
+            pixels = normalise_intensity(normalise_spatially(copy, recipe, analysis=found), recipe).pixels
         return Look(preview_jpeg(pixels, side, quality=85), found.polarity.inverted)
 
     return held.held("thumbnail", image.key, (image.frame, side, recipe.hash if recipe else ""), make)

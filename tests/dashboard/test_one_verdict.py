@@ -25,10 +25,11 @@ from core.evaluate import evaluate
 from core.gate import Distance, read_gate, write_gate
 from core.gradcam import overlay, render
 from core.heatmap_audit import AuditSettings, audit_heatmaps
+from core.images import read
 from core.metrics import Calibration
 from core.model import update_card
 from core.predict import Prediction, Predictor
-from core.preprocessing import load, prepare
+from core.preprocessing import prepare
 from core.report.heatmaps import _SIDE, _draw
 from core.report.material import read_material
 from core.runs import Run
@@ -132,7 +133,7 @@ def by_many(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
 def by_prepared(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
     said = {}
     for path in asked.paths:
-        mammogram = load(path, asked.predictor.recipe)
+        mammogram = read(path, window=asked.predictor.recipe.voi)
         prepared = prepare(mammogram, asked.predictor.recipe)
         prediction = asked.predictor.predict_prepared(prepared, mammogram, score_anyway=anyway)
         said[path] = whole(prediction, map_of(asked.predictor, prediction))
