@@ -22,8 +22,8 @@ from core.errors import BadRun, LabError, RecipeMismatch, Refused
 from core.gate import Distance, doubts_of_origin, fit_gate, forward, read_gate, refusal_of_origin, statistics_of, write_gate
 from core.gradcam import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
 from core.images import read
+from core.images.large_images import LARGE, one_large_at_a_time
 from core.images.mammogram import ImageMeta, Mammogram
-from core.images.turn import LARGE, one_large_at_a_time
 from core.metrics.calibration import Calibration
 from core.metrics.chance import chance_of_model, warning_of
 from core.metrics.operating_points import DECIMALS

@@ -81,10 +81,10 @@ def _below(folder: Path) -> list[Path]:
 
 def _begins_like_image(path: Path) -> bool:
     from core.errors import UnreadableImage
-    from core.images.files import head_of, refuse_unknown
+    from core.images.files import format_of_file
 
     try:
-        refuse_unknown(head_of(path))
+        format_of_file(path)
     except UnreadableImage:
         return False
     return True

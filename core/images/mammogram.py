@@ -39,7 +39,7 @@ class ImageMeta:
     `other_storage` is the name of the DICOM SOP class where that is one of other images than mammograms ("CT Image Storage"),
     "" where it is not or the file does not say.
     `coloured` says whether the file's pixels have colour; `grey_levels` is how many the picture really uses, 256 at most (see
-    core.images.levels): a mask has two.
+    core.images.grey_level_count): a mask has two.
     """
 
     format: str = ""

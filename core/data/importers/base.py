@@ -20,8 +20,9 @@ from core.data.importers.patterns import PatientPattern
 from core.data.manifest import STANDARD, number
 from core.errors import BadManifest, UnreadableImage
 from core.images import one_large_at_a_time
-from core.images.dicom.reader import is_dicom, read_header
-from core.images.files import head_of, opened, printable_name, refuse_unknown
+from core.images.dicom.reader import read_header
+from core.images.files import opened, printable_name
+from core.images.formats import HEAD_BYTES, format_of
 from core.images.mammogram import ImageMeta
 
 Progress = Callable[[int, int], None]
@@ -238,11 +239,8 @@ def _look(path: Path) -> tuple[Looked, None]:
     if refused is not None:
         return refused, None
     try:
-        head = head_of(path)
-        refuse_unknown(head)
-        if not is_dicom(head):
-            return Looked(), None
         with opened(path) as (stream, _):
-            return Looked(meta=read_header(stream)), None
+            is_dicom = format_of(stream.read(HEAD_BYTES)) == "DICOM"
+            return Looked(meta=read_header(stream) if is_dicom else ImageMeta()), None
     except UnreadableImage as error:
         return Looked(reason=f"{printable_name(path)}: {error}"), None

@@ -29,7 +29,7 @@ from core.data.importers.walking import Walk, is_clutter, is_folder, walk
 from core.data.importers.words import split_of
 from core.data.manifest import LABELS
 from core.errors import BadManifest, UnreadableImage
-from core.images.files import head_of, refuse_unknown
+from core.images.files import format_of_file
 
 _LAYOUT = "expected {train,val,test}/{benign,malignant}/ (any of the splits) or {benign,malignant}/"
 _USUAL = {"benign": ("benign",), "malignant": ("malignant", "cancer")}
@@ -324,7 +324,7 @@ def _beside(found: _Found, rejected: list[tuple[str, str]]) -> list[str]:
     others = []
     for path in found.loose:
         try:
-            refuse_unknown(head_of(path))
+            format_of_file(path)
         except UnreadableImage:
             others.append(path.name)
         else:

@@ -90,7 +90,7 @@ def bench(
 
 
 def lesion_spot(boxes: Iterable[tuple[float, float, float, float]], spatial: SpatiallyNormalised) -> tuple[float, float] | None:
-    """The middle of the first lesion box (x0, y0, x1, y1 in pixels of the file's image) that the spatially normalised picture shows, in
+    """The middle of the first lesion box (x0, y0, x1, y1 in pixels of the file's image) that the picture shows, in
     shares of its width and height; None without one."""
     from core.preprocessing import map_boxes
 
