@@ -39,7 +39,7 @@ def gradient_cam(features: Tensor, gradient: Tensor, method: str) -> NDArray[np.
         weights = slopes.mean(axis=(1, 2), keepdims=True)
     else:
         squares = slopes**2
-        denominator = 2 * squares + maps.sum(axis=(1, 2), keepdims=True) * squares * slopes + 1e-6
+        denominator = 2 * squares + maps.sum(axis=(1, 2), keepdims=True) * (squares * slopes) + 1e-6
         alphas = np.where(slopes != 0, squares / denominator, 0)
         weights = (np.maximum(slopes, 0) * alphas).sum(axis=(1, 2), keepdims=True)
     return (weights * maps).sum(axis=0).astype(np.float32)
