@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig
-from core.data.file_inspection import Look, look_at_all
+from core.data.file_inspection import FileInspection, inspect_files
 from core.data.identity import nobody_known, patient_doubts, without_patient
 from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
@@ -65,13 +65,13 @@ class CheckReport:
 
 
 def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
-    """Look at every image of a frame from read_manifest and report everything that is wrong, without changing anything.
+    """Inspect every image of a frame from read_manifest and report everything that is wrong, without changing anything.
 
     Images that an import or an earlier check has read, and unchanged since, are not read again (core.data.file_inspection).
 
     `progress(done, total)` is called in this thread after each file; an exception it raises ends the check.
     """
-    files = look_at_all(frame["path"].astype("str").to_list(), progress)
+    files = inspect_files(frame["path"].astype("str").to_list(), progress)
     bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
     problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame), *_patients(frame)]
     rest = frame[~bad]
@@ -105,7 +105,7 @@ def count(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _file_problems(frame: pd.DataFrame, files: Sequence[Look]) -> list[Problem]:
+def _file_problems(frame: pd.DataFrame, files: Sequence[FileInspection]) -> list[Problem]:
     problems = []
     missing = tuple(row for row, file in enumerate(files) if file.missing)
     if missing:
@@ -119,7 +119,7 @@ def _file_problems(frame: pd.DataFrame, files: Sequence[Look]) -> list[Problem]:
     return problems
 
 
-def _duplicates(frame: pd.DataFrame, files: Sequence[Look]) -> list[Problem]:
+def _duplicates(frame: pd.DataFrame, files: Sequence[FileInspection]) -> list[Problem]:
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for row, file in enumerate(files):
         if file.content_hash:
@@ -204,7 +204,7 @@ def _composition(frame: pd.DataFrame) -> list[Problem]:
     return [Problem("composition", sentence) for sentence in composition_warnings(associations(known))]
 
 
-def _refusal(frame: pd.DataFrame, files: Sequence[Look], bad: np.ndarray) -> BadManifest | None:
+def _refusal(frame: pd.DataFrame, files: Sequence[FileInspection], bad: np.ndarray) -> BadManifest | None:
     """What a training with the default shares would raise, first with all rows, then without those it cannot read."""
     shares = DataConfig()
     try:

@@ -297,7 +297,7 @@ def _typed_path(key: str) -> ImageRef | None:
     services.remember(f"{key}:path", text or None)
     if not text:
         return None
-    from core.data.importers.walking import with_home
+    from core.data.importers.folder_walk import with_home
 
     return images.image_ref(with_home(Path(text)))
 

@@ -15,7 +15,7 @@ import pandas as pd
 from core.data.identity import patient_doubts
 from core.data.importers import folder, mini_mias, rsna, table
 from core.data.importers.base import Importer, ImportReport, Options, Require
-from core.data.importers.walking import with_home
+from core.data.importers.folder_walk import with_home
 from core.data.tables import shown
 from core.errors import BadManifest
 

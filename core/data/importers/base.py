@@ -1,4 +1,4 @@
-"""What importers share: their description, their report, their options, and a look at every file."""
+"""What importers share: their description, their report, their options, and the check of every file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data import file_inspection
-from core.data.file_inspection import KeptLooks, look_closely
-from core.data.importers.patterns import PatientPattern
+from core.data.file_inspection import InspectedFile, InspectionStore, inspect_file
+from core.data.importers.patient_pattern import PatientPattern
 from core.data.manifest import STANDARD, number
 from core.errors import BadManifest, UnreadableImage
 from core.images import one_large_at_a_time
@@ -46,7 +45,7 @@ class ImportReport:
 class Options:
     """The options of one import, read with checks. Values may be text from a command line.
 
-    `require` is called with the paths of all files before any of them is looked at, and may raise.
+    `require` is called with the paths of all files before any of them is read, and may raise.
     """
 
     def __init__(self, importer: str, values: Mapping[str, Any], require: Require | None = None) -> None:
@@ -116,7 +115,7 @@ def mixed_sources_notes(rules: Counter[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Importer:
-    """`options`: name -> what it does, in words."""
+    """`options`: name -> what it does."""
 
     name: str
     description: str
@@ -125,8 +124,8 @@ class Importer:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What a look at a file found: a reason to leave it out, or what it says about itself.
+class FileCheck:
+    """The check of one file: a reason to leave it out, or its metadata.
 
     `two_levels`: its pixels are black and white only, as a mask's are; known where it was decoded.
     """
@@ -136,28 +135,28 @@ class Looked:
     two_levels: bool = False
 
 
-def look_at(
+def check_files(
     paths: Sequence[Path], verify: str, progress: Progress | None, require: Require | None = None
-) -> tuple[list[Looked], str]:
-    """Look at each file, in order; `verify` is auto, all or header. Also returns a note that says what was done.
+) -> tuple[list[FileCheck], str]:
+    """FileInspection at each file, in order; `verify` is auto, all or header. Also returns a note that says what was done.
 
-    `require` is asked first: it raises where one of the paths may not be looked at.
+    `require` is asked first: it raises where one of the paths may not be read.
     """
     if require is not None:
         require(paths)
     if verify == "auto":
         verify = "all" if sum(_size(path) for path in paths) <= _AUTO_BYTES else "header"
-    found: list[Looked] = []
+    found: list[FileCheck] = []
     if progress is not None:
         progress(0, len(paths))
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="import")
     try:
-        with KeptLooks() as kept:
-            look = _decode if verify == "all" else _look
-            for path, (looked, close) in zip(paths, pool.map(look, paths), strict=True):
-                if close is not None:
-                    kept.put(str(path), close)  # a check need not read the file again
-                found.append(looked)
+        with InspectionStore() as store:
+            check = _decode if verify == "all" else _read_header
+            for path, (checked, inspected) in zip(paths, pool.map(check, paths), strict=True):
+                if inspected is not None:
+                    store.put(str(path), inspected)  # a check need not read the file again
+                found.append(checked)
                 if progress is not None:
                     progress(len(found), len(paths))
     finally:
@@ -198,7 +197,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _unwritable(path: Path) -> Looked | None:
+def _unwritable(path: Path) -> FileCheck | None:
     """A refusal where the path cannot stand in a manifest: it would be read back as another one."""
     text = str(path)
     wanted = ""
@@ -210,19 +209,21 @@ def _unwritable(path: Path) -> Looked | None:
         wanted = "a name without blanks at its end, which a manifest does not keep"
     if os.sep == "/" and "\\" in text:
         wanted = "a name without backslashes, which separate folders in a manifest from Windows"
-    return Looked(reason=f"{printable_name(path)}: expected {wanted}. Rename the file.") if wanted else None
+    return FileCheck(reason=f"{printable_name(path)}: expected {wanted}. Rename the file.") if wanted else None
 
 
-def _decode(path: Path) -> tuple[Looked, file_inspection.Looked | None]:
+def _decode(path: Path) -> tuple[FileCheck, InspectedFile | None]:
     refused = _unwritable(path)
     if refused is not None:
         return refused, None
     with one_large_at_a_time():
-        close = look_closely(path)
-        if close.image is None:
-            return Looked(reason=close.look.reason), replace(close, image=None)
-        looked = Looked(meta=close.image.meta, two_levels=has_two_levels(close.image.pixels))
-    return looked, replace(close, image=None)  # of many files waiting in line, the pixels would fill the memory
+        inspected = inspect_file(path)
+        image = inspected.image
+        if image is None:
+            checked = FileCheck(reason=inspected.inspection.reason)
+        else:
+            checked = FileCheck(meta=image.meta, two_levels=has_two_levels(image.pixels))
+    return checked, replace(inspected, image=None)  # the pixels of many waiting results would fill the memory
 
 
 def has_two_levels(pixels: NDArray[np.float32]) -> bool:
@@ -234,13 +235,13 @@ def has_two_levels(pixels: NDArray[np.float32]) -> bool:
     return float(np.mean((pixels - low <= margin) | (high - pixels <= margin))) >= _LEVEL_SHARE
 
 
-def _look(path: Path) -> tuple[Looked, None]:
+def _read_header(path: Path) -> tuple[FileCheck, None]:
     refused = _unwritable(path)
     if refused is not None:
         return refused, None
     try:
         with opened(path) as (stream, _):
             is_dicom = format_of(stream.read(HEAD_BYTES)) == "DICOM"
-            return Looked(meta=read_header(stream) if is_dicom else ImageMeta()), None
+            return FileCheck(meta=read_header(stream) if is_dicom else ImageMeta()), None
     except UnreadableImage as error:
-        return Looked(reason=f"{printable_name(path)}: {error}"), None
+        return FileCheck(reason=f"{printable_name(path)}: {error}"), None

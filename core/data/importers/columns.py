@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from core.data.importers.base import Options
-from core.data.importers.words import cell_word, is_number, split_of
+from core.data.importers.vocabulary import cell_word, is_number, split_of
 from core.data.manifest import LABELS, SPLITS
 from core.data.tables import shown
 from core.errors import BadManifest

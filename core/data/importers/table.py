@@ -11,22 +11,22 @@ from typing import Any
 
 from core.data.importers.base import (
     VERIFY,
+    FileCheck,
     Importer,
     ImportReport,
-    Looked,
     Options,
     Progress,
-    look_at,
+    check_files,
     mixed_sources_notes,
     rows_to_frame,
     ticking,
 )
 from core.data.importers.columns import BENIGN, MALIGNANT, Labels, Splits
+from core.data.importers.file_names import patient_offers, split_name
+from core.data.importers.folder_walk import with_home
 from core.data.importers.merging import OLDEST, TableRow, merge, sound
-from core.data.importers.names import patient_offers, split_name
-from core.data.importers.nearby import Nearby
-from core.data.importers.walking import with_home
-from core.data.importers.words import plain
+from core.data.importers.path_hints import PathHints
+from core.data.importers.vocabulary import plain
 from core.data.manifest import absolute
 from core.data.tables import Table, listed, read_table, shown
 from core.errors import BadManifest
@@ -79,14 +79,14 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     rows, rejected, spoiled = _rows(table, cells, labels, splits, patients, keep, root)
     merged = merge(rows)
     rejected = sorted([*rejected, *merged.rejected])
-    looked, how = look_at([Path(row.path) for row in merged.rows], verify, progress, options.require)
-    nearby = Nearby()
+    checked, how = check_files([Path(row.path) for row in merged.rows], verify, progress, options.require)
+    hints = PathHints()
     unread = [
-        (row.path, found.reason + nearby.hint(row.path)) for row, found in zip(merged.rows, looked, strict=True) if found.reason
+        (row.path, found.reason + hints.hint(row.path)) for row, found in zip(merged.rows, checked, strict=True) if found.reason
     ]
-    kept = [_completed(row, found) for row, found in zip(merged.rows, looked, strict=True) if not found.reason]
+    kept = [_completed(row, found) for row, found in zip(merged.rows, checked, strict=True) if not found.reason]
     notes = [
-        *_two_level_notes([look for look in looked if not look.reason]),
+        *_two_level_notes([check for check in checked if not check.reason]),
         *(how, *table.notes, *columns.notes, *labels.notes(), *splits.notes, *kept_notes, *patient_notes, *merged.notes),
         *_notes(Counter(rule for _, rule in kept), [row["path"] for row, rule in kept if rule == "alone"]),
         *(_spoiled(name, found) for name, found in spoiled.items()),
@@ -251,7 +251,7 @@ def _rows(
     return rows, rejected, spoiled
 
 
-def _completed(row: TableRow, found: Looked) -> tuple[dict[str, Any], str]:
+def _completed(row: TableRow, found: FileCheck) -> tuple[dict[str, Any], str]:
     """The manifest's row with what the file itself says where the table is silent, and where its patient comes from."""
     parts = split_name(Path(row.path).stem)
     rule, patient = row.rule, row.patient
@@ -286,8 +286,8 @@ def _notes(rules: Counter[str], alone: Sequence[str]) -> list[str]:
     return [*notes, *patient_offers(alone), *mixed_sources_notes(rules)]
 
 
-def _two_level_notes(looked: Sequence[Looked]) -> list[str]:
-    count = sum(look.two_levels for look in looked)
+def _two_level_notes(checked: Sequence[FileCheck]) -> list[str]:
+    count = sum(check.two_levels for check in checked)
     if not count:
         return []
     return [f"warning: {count} images have two grey levels only, as masks have: is it the images that path_column names?"]

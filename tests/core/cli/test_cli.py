@@ -297,13 +297,13 @@ def test_pipeline_goes_from_data_to_report(call: Call, lab: Path) -> None:
 
 
 def test_stopped_pipeline_leaves_the_test_set_closed(call: Call, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.cli import runs
+    from core.cli import pipeline
     from core.training.launchers import run_to_end
 
     def stopped_at_once(run: Run, *, resume: bool) -> Status:
         return run_to_end(run, resume=resume, on_event=lambda event: run.request("stop"))
 
-    monkeypatch.setattr(runs, "follow", stopped_at_once)
+    monkeypatch.setattr(pipeline, "follow", stopped_at_once)
     code, _, err = call("pipeline", "--run", "halted", *SMALL)
     assert code == 130
     assert "--resume halted" in err

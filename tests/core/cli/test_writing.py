@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from core.cli.images import _HTML_TITLE
+from core.cli.explain import _is_overlay
+from core.cli.inspect import _HTML_TITLE
 from core.cli.output import new_file
-from core.cli.verdicts import _CSV_HEADS, _is_overlay
+from core.cli.predict import _CSV_HEADS
 from core.demo import make_demo
 from core.errors import BadConfig, BadManifest
 from core.images.encode import encode_png

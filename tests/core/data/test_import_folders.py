@@ -11,8 +11,8 @@ import pytest
 
 from core.data.importers import ImportReport, import_data
 from core.data.importers.base import has_two_levels
+from core.data.importers.folder_walk import walk
 from core.data.importers.masks import says_mask, with_their_image
-from core.data.importers.walking import walk
 from core.data.manifest import read_manifest, write_manifest
 from core.errors import BadManifest
 

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from core.data.importers import IMPORTERS, ImportReport, import_data
-from core.data.importers.names import split_name
+from core.data.importers.file_names import split_name
 from core.data.manifest import lesion_boxes, read_manifest, write_manifest
 from core.errors import BadManifest
 from core.images import pseudonym

@@ -1,4 +1,4 @@
-"""What a file name says: the patient once side and view are taken off its end."""
+"""File names: laterality and view at their end, and the patient in what is left."""
 
 from __future__ import annotations
 
