@@ -20,10 +20,8 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from core.config import Recipe
+from core.data.read_ahead import read_ahead
 from core.errors import LabError, UnreadableImage
 from core.files.atomic import replacing
 from core.files.untrusted import open_regular, read_bytes, read_json
@@ -218,36 +217,7 @@ class PreparedCache:
     ) -> Generator[Rejected | None, None, None]:
         """As `prepare_all`, one result a file in the order given; closing the iterator ends the work."""
         workers = workers or min(8, os.cpu_count() or 1)
-        remaining = iter(paths)
-        # Decoding and OpenCV release the GIL, so threads are enough; a short queue keeps a stop quick.
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="prepare")
-        try:
-            waiting = [pool.submit(self._try, path) for path in islice(remaining, 4 * workers)]
-            while waiting:
-                result = waiting.pop(0).result()
-                waiting.extend(pool.submit(self._try, path) for path in islice(remaining, 1))
-                yield result
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def size_bytes(self) -> int:
-        """Bytes on disk of this recipe's images."""
-        return sum(map(_size, _entries(self.folder)))
-
-    def clear(self) -> None:
-        """Delete this recipe's images, and nothing else that lies in its folder.
-
-        Raises:
-            LabError: some files could not be deleted.
-        """
-        self._checked.clear()
-        try:
-            if not self.folder.is_symlink():
-                _clear(self.folder)
-        except OSError as error:
-            raise LabError(
-                f"{self.folder}: the cache cannot be deleted ({error.strerror or error}). Stop what uses it, then try again."
-            ) from error
+        return read_ahead(self._try, paths, workers=workers, ahead=4 * workers, name="prepare")
 
     def _try(self, path: Path | str) -> Rejected | None:
         try:

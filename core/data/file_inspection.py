@@ -16,24 +16,23 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import cv2
-
 import core
 from core.config import Recipe
 from core.data.cache import cache_root
+from core.data.read_ahead import read_ahead
 from core.errors import UnreadableImage
 from core.images import one_large_at_a_time, read
 from core.images.colour import COLOURED
 from core.images.files import content_of, opened, printable_name
 from core.images.mammogram import Mammogram
 from core.preprocessing import analyse
+from core.preprocessing.preview import shrunk
 
 log = logging.getLogger(__name__)
 
@@ -111,20 +110,10 @@ def _inspect_file(path: Path) -> InspectedFile:
         # Memory that is short now may be there the next time.
         stamp = None if isinstance(error.__cause__, MemoryError) else stamp
         return InspectedFile(FileInspection(digest, unreadable=str(error)), stamp=stamp)
-    breast = analyse(_small(image), Recipe()).breast
+    breast = analyse(shrunk(image, SMALL_SIDE), Recipe()).breast
     colour = next((f"{name}: {warning}" for warning in image.warnings if warning.startswith(COLOURED)), "")
     doubt = "" if breast.found else f"{name}: {breast.warning.partition(':')[0]}"
     return InspectedFile(FileInspection(digest, doubt=doubt, colour=colour), image, stamp)
-
-
-def _small(image: Mammogram) -> Mammogram:
-    """A copy of at most SMALL_SIDE px: whether there is a breast shows on it, too, in a fraction of the time."""
-    height, width = image.pixels.shape
-    scale = SMALL_SIDE / max(height, width)
-    if scale >= 1:
-        return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return replace(image, pixels=cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA))
 
 
 def inspect_files(paths: Sequence[str], progress: Progress | None = None) -> list[FileInspection]:
@@ -142,8 +131,8 @@ def inspect_files(paths: Sequence[str], progress: Progress | None = None) -> lis
                 report(0, len(paths))
         unknown = [path for path, known_one in zip(paths, known, strict=True) if known_one is None]
         found: list[FileInspection] = []
-        with _ended(ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="check")) as pool:
-            new = zip(unknown, pool.map(_without_image, unknown), strict=True)
+        with contextlib.closing(inspect_ahead(unknown)) as results:
+            new = zip(unknown, results, strict=True)
             for inspection in known:
                 if inspection is None:
                     path, inspected = next(new)
@@ -167,9 +156,12 @@ def content_hashes(paths: Sequence[str], sizes: Collection[int] = ()) -> list[st
         return [store.content_hash(path, sizes) for path in paths]
 
 
-def _without_image(path: str) -> InspectedFile:
-    """Results wait to be taken: with their pixels they would fill the memory."""
-    return replace(inspect_file(Path(path)), image=None)
+def inspect_ahead(paths: Sequence[str]) -> Generator[InspectedFile, None, None]:
+    """`inspect_file` of each path by threads, in this order, without the images: many waiting ones would fill the memory."""
+    workers = min(4, os.cpu_count() or 1)
+    return read_ahead(
+        lambda path: replace(inspect_file(Path(path)), image=None), paths, workers=workers, ahead=4 * workers, name="check"
+    )
 
 
 class InspectionStore:
@@ -301,14 +293,6 @@ def _content(path: Path) -> tuple[str, bytes | Path]:
         while piece := stream.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest(), path
-
-
-@contextlib.contextmanager
-def _ended(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _stamp_text(stamp: Stamp) -> str:

@@ -13,6 +13,7 @@ from core.images.mammogram import Mammogram, Step
 from core.inspection.descriptions import title, what_changed
 from core.inspection.result import Counts, InspectedStage, Inspection, Picture, resized
 from core.preprocessing import Stage, normalise_intensity, normalise_spatially, resize_to_input, stages
+from core.preprocessing.preview import fit
 
 SIDE = 1024  # px, longer side of the pictures
 BINS = 256  # one a grey level that a screen can show
@@ -56,7 +57,7 @@ def _look(stage: Stage, step: Step, earlier: Stage | None, breast: Picture, side
         name=stage.name,
         title=title(stage.name),
         words=what_changed(step, (height, width), None if earlier is None else earlier.pixels.shape),
-        picture=grey if side is None else shrunk(grey, side),
+        picture=grey if side is None else fit(grey, side),
         shape=(height, width),
         lowest=float(lowest),
         highest=float(highest),
@@ -95,12 +96,3 @@ def _at_size(mask: Picture, shape: tuple[int, ...]) -> Picture:
 
 def _count(grey: Picture, mask: Picture | None) -> Counts:
     return np.rint(cv2.calcHist([grey], [0], mask, [BINS], [0, BINS])).astype(np.int64).ravel()
-
-
-def shrunk(grey: Picture, side: int) -> Picture:
-    """A picture whose longer side is at most `side`, by averaging; never enlarged."""
-    height, width = grey.shape
-    scale = side / max(height, width)
-    if scale >= 1:
-        return grey
-    return resized(grey, (max(1, round(height * scale)), max(1, round(width * scale))), cv2.INTER_AREA)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from core.data.file_inspection import InspectedFile, InspectionStore, inspect_file
 from core.data.importers.patient_pattern import PatientPattern
 from core.data.manifest import STANDARD, number
+from core.data.read_ahead import read_ahead
 from core.errors import BadManifest, UnreadableImage
 from core.images import one_large_at_a_time
 from core.images.dicom.reader import read_header
@@ -29,8 +28,6 @@ Require = Callable[[Sequence[Path]], None]
 
 VERIFY = "auto (default): decode every file when they are at most 1 GB together, else look at headers only; all; header"
 _AUTO_BYTES = 10**9
-_LEVEL_MARGIN = 0.04  # of the range, around black and around white
-_LEVEL_SHARE = 0.995  # of the pixels
 
 
 @dataclass(frozen=True)
@@ -99,6 +96,21 @@ _SOURCES = {
 }
 
 
+def patient_notes(rules: Counter[str], total: int, remedy: str) -> list[str]:
+    """How many images of `total` have their patient from which source; `remedy` for those whose patient is not known."""
+    texts = {
+        "pattern": "patient from patient_pattern",
+        "dicom": "patient from the DICOM header (as a pseudonym)",
+        "name": "patient from the file name without side and view at its end",
+        "alone": f"no patient known, so each file counts as one patient. Leakage between splits cannot be excluded: {remedy}",
+    }
+    return [
+        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} of {total} images: {text}"
+        for rule, text in texts.items()
+        if rules[rule]
+    ] + mixed_sources_notes(rules)
+
+
 def mixed_sources_notes(rules: Counter[str]) -> list[str]:
     """A warning when patients come from more than one source, for one patient may have another id in each; else nothing."""
     used = [f"{rules[rule]} from {source}" for rule, source in _SOURCES.items() if rules[rule]]
@@ -125,14 +137,15 @@ class Importer:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """The check of one file: a reason to leave it out, or its metadata.
-
-    `two_levels`: its pixels are black and white only, as a mask's are; known where it was decoded.
-    """
+    """The check of one file: a reason to leave it out, or its metadata."""
 
     reason: str = ""
     meta: ImageMeta = field(default_factory=ImageMeta)
-    two_levels: bool = False
+
+    @property
+    def two_levels(self) -> bool:
+        """Whether its pixels are black and white only, as a mask's are; known where it was decoded."""
+        return self.meta.grey_levels == 2
 
 
 def check_files(
@@ -149,18 +162,16 @@ def check_files(
     found: list[FileCheck] = []
     if progress is not None:
         progress(0, len(paths))
-    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="import")
-    try:
-        with InspectionStore() as store:
-            check = _decode if verify == "all" else _read_header
-            for path, (checked, inspected) in zip(paths, pool.map(check, paths), strict=True):
-                if inspected is not None:
-                    store.put(str(path), inspected)  # a check need not read the file again
-                found.append(checked)
-                if progress is not None:
-                    progress(len(found), len(paths))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    workers = min(4, os.cpu_count() or 1)
+    check = _decode if verify == "all" else _read_header
+    results = read_ahead(check, paths, workers=workers, ahead=4 * workers, name="import")
+    with InspectionStore() as store, closing(results):
+        for path, (checked, inspected) in zip(paths, results, strict=True):
+            if inspected is not None:
+                store.put(str(path), inspected)  # a check need not read the file again
+            found.append(checked)
+            if progress is not None:
+                progress(len(found), len(paths))
     if verify == "all":
         return found, f"{len(paths)} files were decoded to see that they can be read; a check need not read them again"
     return found, f"{len(paths)} files were judged by their headers only; `python -m core data check` decodes them all"
@@ -218,21 +229,9 @@ def _decode(path: Path) -> tuple[FileCheck, InspectedFile | None]:
         return refused, None
     with one_large_at_a_time():
         inspected = inspect_file(path)
-        image = inspected.image
-        if image is None:
-            checked = FileCheck(reason=inspected.inspection.reason)
-        else:
-            checked = FileCheck(meta=image.meta, two_levels=has_two_levels(image.pixels))
+        meta = inspected.image.meta if inspected.image is not None else ImageMeta()
+        checked = FileCheck(inspected.inspection.reason, meta)
     return checked, replace(inspected, image=None)  # the pixels of many waiting results would fill the memory
-
-
-def has_two_levels(pixels: NDArray[np.float32]) -> bool:
-    """Whether an image (H, W) holds black and white only, up to what JPEG adds at edges."""
-    low, high = float(pixels.min()), float(pixels.max())
-    if not high > low:
-        return False
-    margin = _LEVEL_MARGIN * (high - low)
-    return float(np.mean((pixels - low <= margin) | (high - pixels <= margin))) >= _LEVEL_SHARE
 
 
 def _read_header(path: Path) -> tuple[FileCheck, None]:

@@ -65,19 +65,7 @@ _OFFERS = {
 }
 # What stands at these places in names that hold no patient.
 _NOBODY = {
-    "benign",
-    "malignant",
-    "normal",
-    "cancer",
-    "benigno",
-    "maligno",
-    "left",
-    "right",
-    "mlo",
-    "cc",
-    "train",
-    "val",
-    "test",
+    *("benign", "malignant", "normal", "cancer", "benigno", "maligno", "left", "right", "mlo", "cc", "train", "val", "test"),
 }
 _MOST_IMAGES = 16  # of one patient on average; more are a site, a scanner or a label
 _MOST_OFFERS = 2

@@ -18,7 +18,7 @@ from core.data.importers.base import (
     Options,
     Progress,
     check_files,
-    mixed_sources_notes,
+    patient_notes,
     rows_to_frame,
     ticking,
 )
@@ -80,7 +80,11 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     kept, mask_notes = _without_masks(kept, rejected, masks)
     patients = pattern.find([file.inside for file, _ in kept], tick) if pattern else [""] * len(kept)
     rows, rules = _rows(kept, patients)
-    notes = [how, *_split_notes([file for file, _ in kept]), *_patient_notes(rules, len(rows))]
+    notes = [
+        how,
+        *_split_notes([file for file, _ in kept]),
+        *patient_notes(rules, len(rows), "give patient_pattern if the names hold the patient"),
+    ]
     alone = [_without_split(file) for (file, _), row in zip(kept, rows, strict=True) if row["patient_id"] == _alone(file)]
     notes += patient_offers(alone) if rules["alone"] else []
     if found.contrary:
@@ -297,22 +301,6 @@ def _split_notes(files: Sequence[_File]) -> list[str]:
     if against:
         notes.append(f"warning: {against} images are in a split folder below another split's: the outer one was taken")
     return notes
-
-
-def _patient_notes(rules: Counter[str], total: int) -> list[str]:
-    texts = {
-        "pattern": "patient from patient_pattern",
-        "dicom": "patient from the DICOM header (as a pseudonym)",
-        "name": "patient from the file name without side and view at its end",
-        "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded "
-        "for these: give patient_pattern if the names hold the patient",
-    }
-    notes = [
-        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} of {total} images: {text}"
-        for rule, text in texts.items()
-        if rules[rule]
-    ]
-    return notes + mixed_sources_notes(rules)
 
 
 def _beside(found: _Found, rejected: list[tuple[str, str]]) -> list[str]:

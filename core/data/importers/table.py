@@ -17,7 +17,7 @@ from core.data.importers.base import (
     Options,
     Progress,
     check_files,
-    mixed_sources_notes,
+    patient_notes,
     rows_to_frame,
     ticking,
 )
@@ -74,7 +74,7 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     splits = Splits(options, columns.of["split"], "split" in columns.guessed, told["split"])
     if columns.of["split"] and not splits.used and columns.of["split"].lower() not in _RESERVED:
         keep = [*keep, columns.of["split"]]
-    patients, patient_notes = _patients(options, columns, cells, ticking(progress))
+    patients, pattern_notes = _patients(options, columns, cells, ticking(progress))
     root = with_home(Path(options.text("root") or source.parent)).absolute()
     rows, rejected, spoiled = _rows(table, cells, labels, splits, patients, keep, root)
     merged = merge(rows)
@@ -87,8 +87,9 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     kept = [_completed(row, found) for row, found in zip(merged.rows, checked, strict=True) if not found.reason]
     notes = [
         *_two_level_notes([check for check in checked if not check.reason]),
-        *(how, *table.notes, *columns.notes, *labels.notes(), *splits.notes, *kept_notes, *patient_notes, *merged.notes),
-        *_notes(Counter(rule for _, rule in kept), [row["path"] for row, rule in kept if rule == "alone"]),
+        *(how, *table.notes, *columns.notes, *labels.notes(), *splits.notes, *kept_notes, *pattern_notes, *merged.notes),
+        *patient_notes(Counter(rule for _, rule in kept), len(kept), "name a patient_column or give a patient_pattern"),
+        *patient_offers([row["path"] for row, rule in kept if rule == "alone"]),
         *(_spoiled(name, found) for name, found in spoiled.items()),
         *_dropped(table.header, keep, columns.of),
     ]
@@ -270,20 +271,6 @@ def _completed(row: TableRow, found: FileCheck) -> tuple[dict[str, Any], str]:
         "split": row.split,
     }
     return complete | {name.lower(): cell for name, cell in row.extra.items()}, rule
-
-
-def _notes(rules: Counter[str], alone: Sequence[str]) -> list[str]:
-    texts = {
-        "pattern": "patient from patient_pattern",
-        "dicom": "patient from the DICOM header (as a pseudonym)",
-        "name": "patient from the file name without side and view at its end",
-        "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded: "
-        "name a patient_column or give a patient_pattern",
-    }
-    notes = [
-        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} images: {text}" for rule, text in texts.items() if rules[rule]
-    ]
-    return [*notes, *patient_offers(alone), *mixed_sources_notes(rules)]
 
 
 def _two_level_notes(checked: Sequence[FileCheck]) -> list[str]:

@@ -175,12 +175,10 @@ def test_a_missing_file_and_a_folder_are_no_images(tmp_path: Path) -> None:
 
 
 def test_memory_that_was_short_is_not_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.images import raster
-
     def short(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(raster, "read_raster", short)
+    monkeypatch.setattr("core.images.read_raster", short)
     looked = inspect_file(folder / "benign" / "0.png")
     assert "does not fit in memory" in looked.inspection.unreadable and looked.stamp is None
 

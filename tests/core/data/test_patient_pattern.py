@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.data.importers import patient_pattern
 from core.data.importers.patient_pattern import PatientPattern
 from core.errors import BadManifest
 
