@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.cli.access_recording import record_files
 from core.cli.arguments import Commands, add_command, frame_option, run_argument, score_anyway_option
 from core.cli.output import new_file, note, progress_bar
-from core.cli.test_images import record_files
 from core.cli.workspace import open_run
 from core.errors import Refused
 

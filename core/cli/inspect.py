@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.cli.access_recording import record_files
 from core.cli.arguments import Commands, add_command, frame_option, json_option, set_option
 from core.cli.output import new_file, note, print_json, print_table
-from core.cli.test_images import record_files
 from core.errors import BadConfig
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.cli.access_recording import record_files
 from core.cli.arguments import Commands, add_command, frame_option, json_option, run_argument, score_anyway_option
 from core.cli.image_files import ImageFiles
 from core.cli.output import new_file, note, print_json, print_table, progress_bar
 from core.cli.runs import chance_words
-from core.cli.test_images import record_files
 from core.cli.workspace import open_run
 
 # First lines of the tables that `predict` writes: now, and before there was a column `refusal`.

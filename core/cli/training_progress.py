@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.cli.output import figure, note, open_bar
+from core.cli.output import metric, note, open_bar
 from core.wording import EPOCHS
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _line(event: dict[str, Any]) -> str:
         best = " (best)" if event["best"] else ""
         return (
             f"epoch {event['epoch']}/{event['epochs']}: loss {event['train_loss']:.3f}, "
-            f"validation loss {event['val_loss']:.3f}, validation AUC {figure(event['val'].get('auc'))}{best}, "
+            f"validation loss {event['val_loss']:.3f}, validation AUC {metric(event['val'].get('auc'))}{best}, "
             f"{event['images_per_second']:.1f} images/s"
         )
     if kind in {"warning", "error"}:

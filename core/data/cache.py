@@ -1,4 +1,4 @@
-"""Prepared images on disk: each file is decoded and prepared once per recipe, then memory-mapped.
+"""Cache of prepared images on disk: each file is decoded and prepared once per recipe, then memory-mapped.
 
     <root>/<recipe hash>/<2 hex>/<key>.npy     uint8 (H, W)
                                 <key>.json     its check sum, the content's hash, matrix, warnings, metadata
@@ -79,7 +79,7 @@ class CachedImage:
         return ImageMeta(**values)
 
     def prepared(self, recipe: Recipe) -> Prepared:
-        """As core.preprocessing.prepare gave it under the cache's `recipe`, its steps apart, which are not kept; in memory."""
+        """As core.preprocessing.prepare gave it under the cache's `recipe`, in memory, but without steps."""
         return Prepared(np.array(self.pixels), recipe.hash, self.matrix, self.breast, breast_found=self.breast_found)
 
 
@@ -155,7 +155,7 @@ class PreparedCache:
         self._checked: set[str] = set()  # entries whose check sum this process has already verified
 
     def get(self, path: Path | str) -> CachedImage:
-        """The prepared image of a file: from the cache, or prepared now and kept. A damaged entry is made again.
+        """The prepared image of a file: from the cache, or prepared now and stored. A damaged entry is made again.
 
         Raises:
             UnreadableImage: the file is missing or cannot be decoded.

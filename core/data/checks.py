@@ -1,4 +1,4 @@
-"""What is wrong with a manifest and its files, before a model learns from it."""
+"""Checks of a manifest and its files, before a model learns from it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Kind = Literal[
     "untrainable",
 ]
 
-FEW_PATIENTS = 10  # with a label, in one split: below this a figure's interval spans most of the scale
+FEW_PATIENTS = 10  # with a label, in one split: below this a metric's interval spans most of the scale
 RARE_SHARE = 0.1  # of images with the rarer label
 _NAMED = 5
 
@@ -78,7 +78,7 @@ def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] 
     problems += [*_split_problems(rest), *_balance(rest), *_composition(rest)]
     leakage = any(problem.kind in ("leakage", "duplicate_across_splits") for problem in problems)
     refusal = _refusal(frame, files, bad)
-    if refusal is not None and not (leakage and isinstance(refusal, Leakage)):  # leakage is told in full above
+    if refusal is not None and not (leakage and isinstance(refusal, Leakage)):  # leakage is reported in full above
         empty = (frame["split"] == "").to_numpy()
         gaps = () if empty.all() else tuple(np.flatnonzero(empty).tolist())
         problems.append(Problem("missing_split" if gaps else "untrainable", str(refusal), gaps))
@@ -191,7 +191,7 @@ def _balance(frame: pd.DataFrame) -> list[Problem]:
         few = [f"{number} with a {label} image" for label, number in patients.items() if 0 < number < FEW_PATIENTS]
         if few:
             problems.append(
-                Problem("few_patients", f"{where}: few patients ({', '.join(few)}): figures on it will be uncertain")
+                Problem("few_patients", f"{where}: few patients ({', '.join(few)}): metrics on it will be uncertain")
             )
     return problems
 

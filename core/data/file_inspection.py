@@ -301,7 +301,7 @@ def _stamp_text(stamp: Stamp) -> str:
 
 @functools.cache
 def _program() -> str:
-    """Changes with whatever decodes images and looks for breasts: another program may find something else."""
+    """Changes with whatever decodes images and finds breasts: another program may find something else."""
     digest = hashlib.sha256(core.__version__.encode())
     root = Path(core.__file__).parent
     for path in sorted([*(root / "images").rglob("*.py"), *(root / "preprocessing").glob("*.py"), Path(__file__)]):

@@ -1,4 +1,4 @@
-"""Work done ahead by threads, its results in order."""
+"""read_ahead: work done in advance by threads, its results in order."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ __all__ = ["NOTICE", "make_demo"]
 
 log = logging.getLogger(__name__)
 
-# Raise it when a change alters pixels, so that an older demo set is made anew.
+# Raise it when a change alters pixels, so that an older demo set is written again.
 VERSION = 1
 _ROWS = 1000
 _WRITTEN = ("manifest.csv", "images", "demo.json", "README.txt")
@@ -38,7 +38,7 @@ _README = """SYNTHETIC MAMMOGRAMS - not patients
 
 Every image in this folder was computed by MammoLab's demo generator (python -m core demo).
 No patient, no real breast, no real finding. Use them to try and test the software, for nothing else:
-a figure reached on them says nothing about real mammograms.
+a result on them says nothing about real mammograms.
 
 manifest.csv  one row per image: label, split, finding, lesion boxes in pixels of the stored image
 images/       DICOM (MONOCHROME1 and 2, part JPEG-LS) and PNG (8 and 16 bit, a few stored as negatives)
@@ -61,7 +61,7 @@ def make_demo(
 
     Four images a patient (left and right, CC and MLO), about 1000x800 pixels of 12 bits. The same `patients` and `seed`
     give the same files whatever the number of `workers`. A finished set of that size and seed is left as it is. The
-    manifest is written last, so a folder without one holds an interrupted set, which is made anew.
+    manifest is written last, so a folder without one holds an interrupted set, which is written again.
 
     `progress` is called with (images done, images in all) from the calling thread.
 
@@ -95,7 +95,7 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
         return False
     try:
         names = pd.read_csv(io.BytesIO(read_bytes(manifest, LARGE)), usecols=["path"], dtype=str, encoding="utf-8")["path"]
-    except ValueError:  # damaged: the set is made anew
+    except ValueError:  # damaged: the set is written again
         return False
     return len(names) == 4 * identity["patients"] and all((out / name).is_file() for name in names)
 

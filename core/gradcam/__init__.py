@@ -1,4 +1,4 @@
-"""Where in an image a model's score comes from: class activation maps.
+"""Class activation maps: where in an image a model's score comes from.
 
     prepared pixels -> one forward, one short backward (from the logit to the chosen layer) -> map in [0, 1]
 

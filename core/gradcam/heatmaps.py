@@ -1,4 +1,4 @@
-"""Model + prepared image -> heatmap."""
+"""Heatmaps: model + prepared image -> Heatmap or Evidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The methods there are, and which of them suit an architecture: each assumes something of the layer it reads."""
+"""Heatmap methods, and which of them suit an architecture: each assumes something of the layer it reads."""
 
 from __future__ import annotations
 

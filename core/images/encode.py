@@ -1,4 +1,4 @@
-"""Arrays -> PNG and JPEG bytes, and the one rule for rounding grey levels to 8 bits."""
+"""Encoders: arrays -> PNG and JPEG bytes, and the one rule for rounding grey levels to 8 bits."""
 
 from __future__ import annotations
 

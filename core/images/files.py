@@ -1,4 +1,4 @@
-"""A path -> its bytes, only where they can be those of an image.
+"""Image files: path -> bytes, only where they can be those of an image.
 
 A named pipe or a device would block for ever, and a disk image would fill the memory: what is no regular file, does not
 begin like an image or is too large is refused before it is loaded.

@@ -1,4 +1,4 @@
-"""What no image may exceed, checked before anything is decoded, and how refusals are worded.
+"""Limits that no image may exceed, checked before anything is decoded, and the wording of refusals.
 
 The largest mammograms are digitised films of about 115 megapixels; a decompression bomb is far beyond.
 """

@@ -1,4 +1,4 @@
-"""PNG, JPEG, PGM and TIFF -> Mammogram; 8 to 16 bits, palette, alpha, EXIF orientation, many pages.
+"""Raster images: PNG, JPEG, PGM and TIFF -> Mammogram; 8 to 16 bits, palette, alpha, EXIF orientation, many pages.
 
 A raster file does not say how many of its 16 bits are used, and mammograms of 10 to 14 bits are often stored in
 16-bit files as they are. The grey levels are therefore divided by the smallest of 2^8-1, 2^10-1, 2^12-1, 2^14-1,

@@ -1,4 +1,4 @@
-"""Mammogram + Recipe -> Inspection: pictures, grey levels and words for every stage of the very chain that training runs."""
+"""Inspections: mammogram + recipe -> pictures, grey levels and descriptions of every step that training runs."""
 
 from __future__ import annotations
 

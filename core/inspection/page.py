@@ -1,4 +1,4 @@
-"""An inspection as one HTML file that opens anywhere, offline: every picture in it, nothing loaded, no script.
+"""HTML page of an inspection: one file that opens offline, with every picture in it, nothing loaded, no script.
 
 It is made to be passed on as proof: it names no file and no patient, and the same file and recipe give the same bytes
 on any machine, which is why it tells no milliseconds.

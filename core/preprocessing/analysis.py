@@ -1,7 +1,7 @@
-"""What is found out about an image before anything is changed: polarity, breast, chest wall, grey levels.
+"""Analysis of an image before anything is changed: polarity, breast, chest wall, grey levels.
 
-It takes a downscaled copy, does not depend on the sliders (only on `recipe.polarity`), and can be kept by a caller
-that prepares the same image again and again: `prepare(mammogram, recipe, analysis=kept)`.
+It takes a downscaled copy, does not depend on the sliders (only on `recipe.polarity`), and can be stored by a caller
+that prepares the same image again and again: `prepare(mammogram, recipe, analysis=analysis)`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.preprocessing.polarity import Polarity, detect_polarity
 from core.preprocessing.resize import shrink
 
 _SIDE = 512  # px, longer side of the copy
-_SAMPLES = 200_000  # grey levels kept for percentiles
+_SAMPLES = 200_000  # grey levels sampled for percentiles
 
 
 @dataclass(frozen=True)

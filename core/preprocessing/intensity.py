@@ -19,7 +19,7 @@ from core.preprocessing.step_timer import Stage, StepTimer
 
 @dataclass(frozen=True)
 class IntensityNormalised:
-    """The whole crop as the model will see it, but at full resolution: what a person may look at closely.
+    """The whole crop as the model will see it, but at full resolution: what may be viewed closely.
 
     `pixels` uint16 (h, w), contiguous, full range; `removed_mask`, `matrix` and `chest_wall` as in
     SpatiallyNormalised; `steps` from the first one on.

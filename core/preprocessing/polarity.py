@@ -1,4 +1,4 @@
-"""Is an image stored inverted (white background)? Seen from the picture alone, because raster files carry no tag.
+"""Polarity: whether an image is stored inverted (white background), from its pixels alone; raster files carry no tag.
 
 Air is the flattest large thing in a mammogram and reaches the image's margin. Each flat region there votes with its
 area: darker than the rest of the image, it looks like air as it should be; brighter, like air stored inverted. So

@@ -1,4 +1,4 @@
-"""What the Preprocess page shows of one image under one recipe: pictures, loupe and numbers.
+"""Previews of one image under one recipe for the Preprocess page: pictures, loupe and numbers.
 
 All of it comes out of one `normalise_intensity` at the full resolution of the crop, the very array that `resize_to_input`
 shrinks to what the model sees: what the sliders show is what the model gets.
@@ -36,7 +36,7 @@ class Before:
     """The crop as it was, at full resolution and as a preview, and where the breast is.
 
     `pixels` uint16 (h, w); `inside` uint8 (h, w), nonzero on the breast; `inside_preview` the same of the preview's shape;
-    `histogram` as the function of that name gives it; `spot` (shares of width and height) is worth a first look; `spacing`
+    `histogram` as the function of that name gives it; `spot` (shares of width and height) is worth showing first; `spacing`
     is the mm between two columns of it, None where the file does not say.
     """
 

@@ -21,7 +21,7 @@ from core.preprocessing.prepared import Matrix
 from core.preprocessing.step_timer import Stage, StepTimer
 
 FULL = 65_535
-# The fields of a recipe that `normalise_spatially` looks at.
+# The fields of a recipe that `normalise_spatially` uses.
 FIELDS = ("voi", "polarity", "remove_background", "pectoral", "crop", "crop_margin", "orient")
 
 

@@ -297,4 +297,4 @@ def test_each_odd_image_is_refused_for_its_own_reason(asked: SimpleNamespace) ->
         again = asked.predictor.predict(asked.odd[name], score_anyway=True)
         assert 0 <= again.score <= 1 and again.scored_anyway == bool(words)
         assert (again.decision is None) == (again.calibrated is None) == bool(words)
-    assert any("nothing but its look" in warning for warning in asked.predictor.predict(asked.odd["unsaid"]).warnings)
+    assert any("only its appearance" in warning for warning in asked.predictor.predict(asked.odd["unsaid"]).warnings)

@@ -1,4 +1,4 @@
-"""From a data set as it lies on the disk to a manifest's rows. Nothing is copied, renamed or changed.
+"""Importers: from a data set on disk to the rows of a manifest. Nothing is copied, renamed or changed.
 
 One file an importer. To add one: write a function (source, options, progress) -> ImportReport and register it below.
 """

@@ -26,7 +26,7 @@ from core.images.mammogram import ImageMeta
 Progress = Callable[[int, int], None]
 Require = Callable[[Sequence[Path]], None]
 
-VERIFY = "auto (default): decode every file when they are at most 1 GB together, else look at headers only; all; header"
+VERIFY = "auto (default): decode every file when they are at most 1 GB together, else read headers only; all; header"
 _AUTO_BYTES = 10**9
 
 
@@ -151,7 +151,7 @@ class FileCheck:
 def check_files(
     paths: Sequence[Path], verify: str, progress: Progress | None, require: Require | None = None
 ) -> tuple[list[FileCheck], str]:
-    """FileInspection at each file, in order; `verify` is auto, all or header. Also returns a note that says what was done.
+    """Check each file, in order; `verify` is auto, all or header. Also returns a note that says what was done.
 
     `require` is asked first: it raises where one of the paths may not be read.
     """
@@ -174,7 +174,7 @@ def check_files(
                 progress(len(found), len(paths))
     if verify == "all":
         return found, f"{len(paths)} files were decoded to see that they can be read; a check need not read them again"
-    return found, f"{len(paths)} files were judged by their headers only; `python -m core data check` decodes them all"
+    return found, f"{len(paths)} files were checked by their headers only; `python -m core data check` decodes them all"
 
 
 def ticking(progress: Progress | None) -> Callable[[], None] | None:

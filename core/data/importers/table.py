@@ -69,9 +69,9 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     keep, kept_notes = _kept(source, table.header, columns.of, options)
     cells = {role: _cells(table, column) for role, column in columns.of.items()}
     # Rows without an image (totals, notes below the table) have no say in what the words mean.
-    told = {role: list(itertools.compress(column, cells["path"])) for role, column in cells.items()}
-    labels = Labels(options, columns.of["label"], told["label"])
-    splits = Splits(options, columns.of["split"], "split" in columns.guessed, told["split"])
+    with_image = {role: list(itertools.compress(column, cells["path"])) for role, column in cells.items()}
+    labels = Labels(options, columns.of["label"], with_image["label"])
+    splits = Splits(options, columns.of["split"], "split" in columns.guessed, with_image["split"])
     if columns.of["split"] and not splits.used and columns.of["split"].lower() not in _RESERVED:
         keep = [*keep, columns.of["split"]]
     patients, pattern_notes = _patients(options, columns, cells, ticking(progress))
@@ -246,7 +246,7 @@ def _rows(
                 view=value["view"].upper(),
                 split=split,
                 extra=extra,
-                refusal="" if label else labels.why_not(value["label"]),
+                refusal="" if label else labels.refusal(value["label"]),
             )
         )
     return rows, rejected, spoiled

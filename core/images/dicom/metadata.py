@@ -1,4 +1,4 @@
-"""What a DICOM header says about a mammogram; never who it shows."""
+"""ImageMeta from a DICOM header; never who it shows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_meta(ds: Dataset) -> ImageMeta:
     """Collect the metadata of a DICOM data set; anything absent or malformed stays empty.
 
     Raises:
-        LabError: the key for pseudonyms cannot be kept (see core.images.pseudonym).
+        LabError: the key for pseudonyms cannot be stored (see core.images.pseudonym).
     """
     syntax = ds.file_meta.TransferSyntaxUID if hasattr(ds, "file_meta") else ""
     identity = identity_of(ds)
@@ -75,9 +75,9 @@ def _spacing(ds: Dataset) -> tuple[float, float] | None:
 
 def _modality(ds: Dataset) -> str:
     """DICOM's code, or that of the SOP class where the file has none; "" when neither says."""
-    said = text_of(ds, "Modality").strip().upper()
-    if said and said.isalpha():  # a code string of letters; anything else is no modality
-        return said
+    modality = text_of(ds, "Modality").strip().upper()
+    if modality and modality.isalpha():  # a code string of letters; anything else is no modality
+        return modality
     return _CLASSES.get(_storage(ds), "")
 
 
@@ -94,8 +94,8 @@ def _other_storage(ds: Dataset) -> str:
 
 
 def _body_part(ds: Dataset) -> str:
-    said = text_of(ds, "BodyPartExamined").strip()
-    if said:
-        return said
+    part = text_of(ds, "BodyPartExamined").strip()
+    if part:
+        return part
     regions = items(ds, "AnatomicRegionSequence")
     return text_of(regions[0], "CodeMeaning").strip() if regions else ""

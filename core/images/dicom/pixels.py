@@ -1,4 +1,4 @@
-"""One frame of a DICOM file -> stored values (PS3.5 section 8): located, decoded, and freed of unused bits.
+"""Stored values of one frame of a DICOM file (PS3.5 section 8): located, decoded, and freed of unused bits.
 
 Only the frame asked for is read from disk: memory is bounded by one frame, whatever the file.
 """
@@ -26,7 +26,7 @@ _GREY = "Mammograms are grey: name the original, not a colour capture of it"
 _COLOURS = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "PALETTE COLOR"}
 # Of the breaks between neighbours that the header's reading of a sign leaves: with fewer, the other reading is taken.
 _SMOOTHER = 0.8
-_LINES = 500  # in either direction, that are looked at for it
+_LINES = 500  # in either direction, that are compared
 _KNOWN = {"MONOCHROME1", "MONOCHROME2", *_COLOURS}
 _FLOATS = {"FloatPixelData": "f4", "DoubleFloatPixelData": "f8"}
 
@@ -141,7 +141,7 @@ def stored_values(file: DicomFile, module: ImagePixelModule, index: int) -> Stor
 
 
 def syntax_name(file: DicomFile) -> str:
-    """The transfer syntax in words."""
+    """The name of the transfer syntax."""
     name = str(file.syntax.name)
     return "an unknown transfer syntax" if name == str(file.syntax) else name
 
@@ -243,7 +243,7 @@ def _bits_of(stream: Codestream, module: ImagePixelModule) -> tuple[int, list[st
 def _settle_sign(values: NDArray[Any], stream: Codestream, module: ImagePixelModule) -> tuple[NDArray[Any], int, str]:
     """The values of a JPEG 2000 stream that contradicts the header about whether they are signed, their bits, and a remark.
 
-    Some encoders were told nothing of the sign and encoded its bits (two's complement), others were right and the header is
+    Some encoders did not know of the sign and encoded its bits (two's complement), others were right and the header is
     not. The two readings differ by 2**bits wherever the top bit is set. A picture is smooth, so the wrong one shows: it
     breaks where values cross the middle. Where neither is clearly smoother, the header's is taken.
     """
@@ -293,14 +293,14 @@ def _used_bits(
     if shift == 0 or (low == 0 and raw.min() >= lowest and raw.max() <= highest):
         return raw, []
     # Moved to the top of the word and back: what is above falls off, and the sign fills up.
-    kept = (raw << (shift - low)) >> shift
-    unused = float(np.mean(kept << low != raw))
+    used = (raw << (shift - low)) >> shift
+    unused = float(np.mean(used << low != raw))
     if padding is not None and not lowest <= padding <= highest:
-        kept = np.where(raw == padding, raw, kept)
+        used = np.where(raw == padding, raw, used)
     if not unused or (module.signed and not (values.view(f"u{size}") >> (bits + low)).any()):
-        return kept, []  # nothing was lost: negative values written without their sign bits
+        return used, []  # nothing was lost: negative values written without their sign bits
     words = f"{unused:.0%} of the pixels have something in the bits beyond the {bits} stored ones; it was left out"
-    return kept, [words]
+    return used, [words]
 
 
 def _grey(values: NDArray[Any], file: DicomFile, module: ImagePixelModule, decoder: str) -> tuple[NDArray[Any], list[str]]:

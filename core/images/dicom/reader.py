@@ -1,4 +1,4 @@
-"""DICOM, with or without preamble, in any transfer syntax that a decoder here takes -> Mammogram.
+"""DICOM reader: with or without preamble, in any transfer syntax that a decoder here takes -> Mammogram.
 
     file          header, and where the pixels lie           frames      functional groups of one frame
     pixels        one frame -> stored values                 fragments, codestream, decoders: compressed ones
@@ -26,7 +26,7 @@ from core.images.library_warnings import silenced
 from core.images.limits import got
 from core.images.mammogram import ImageMeta, Mammogram, Step
 
-_RAW = "raw detector data (FOR PROCESSING): the vendor's own processing is missing; expect another look"
+_RAW = "raw detector data (FOR PROCESSING): the vendor's own processing is missing; expect a different appearance"
 
 
 def read_header(source: BinaryIO) -> ImageMeta:

@@ -1,4 +1,4 @@
-"""Which breast, from where: laterality, view and view modifiers, from every place where vendors put them.
+"""Laterality, view and view modifiers, from every place where vendors put them.
 
 Codes before words, the image's own elements before descriptions; a description that names several views (of a series
 with all of them) names none.
