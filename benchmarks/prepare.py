@@ -89,7 +89,7 @@ def _rate(paths: list[Path], recipe: Recipe, workers: int) -> float:
     """Images a second into an empty cache."""
     with tempfile.TemporaryDirectory() as root:
         cache = PreparedCache(Path(root), recipe)
-        return len(paths) / best_of(lambda: cache.prepare_all(paths, workers=workers), 1)
+        return len(paths) / best_of(lambda: list(cache.iter_prepare(paths, workers=workers)), 1)
 
 
 def _usual(path: Path, size: int | tuple[int, int]) -> Image.Image:

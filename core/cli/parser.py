@@ -6,22 +6,7 @@ import argparse
 from pathlib import Path
 
 from core import RESEARCH_NOTICE, __version__
-from core.cli import (
-    audit,
-    data,
-    endpoint,
-    evaluation,
-    explain,
-    gate,
-    inspect,
-    pipeline,
-    predict,
-    report,
-    run_actions,
-    runs,
-    system,
-    train,
-)
+from core.cli import audit, data, endpoint, evaluation, inspect, predict, run_actions, runs, system, train
 from core.cli.arguments import Commands, add_command, json_option, run_argument, set_option, split_option
 
 
@@ -33,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     for module in (data, inspect, train):
         module.add_commands(commands)
     _evaluation_commands(commands)
-    for module in (predict, explain, gate, audit, runs, report, pipeline, run_actions, system):
+    for module in (predict, audit, runs, run_actions, system):
         module.add_commands(commands)
     return parser
 

@@ -1,4 +1,4 @@
-"""The command `runs`, and the metrics that stand for a run in a list."""
+"""The commands `runs` and `report`, and the metrics that stand for a run in a list."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.cli.arguments import Commands, add_command, json_option
+from core.cli.arguments import Commands, add_command, json_option, run_argument
 from core.cli.output import note, print_json, print_table, printable
-from core.cli.workspace import default_config
+from core.cli.workspace import default_config, open_run
 from core.errors import LabError
 from core.wording import OPTIMISTIC
 
@@ -24,6 +24,17 @@ def add_commands(commands: Commands) -> None:
     parser = add_command(commands, "runs", list_, "list the runs with their state and main metrics")
     parser.add_argument("--checkpoints", type=Path, help="the runs folder (default: as in config.yaml)")
     json_option(parser)
+
+    parser = add_command(commands, "report", report, "write an HTML report of a run, following TRIPOD+AI and CLAIM")
+    run_argument(parser)
+    answers = parser.add_mutually_exclusive_group()
+    answers.add_argument(
+        "--notes",
+        type=Path,
+        metavar="FILE",
+        help="the authors' answers (funding, ethics, setting ...); stored as report.yaml in the run's folder",
+    )
+    answers.add_argument("--questions", action="store_true", help="only write a report.yaml to fill in")
 
 
 def list_(arguments: argparse.Namespace) -> int:
@@ -149,3 +160,19 @@ def with_limits(value: Any, limits: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.3f} [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else f"{value:.3f}"
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write the HTML report of a run, or the questions that only its authors can answer."""
+    from core.report import keep_notes, write_questions
+    from core.report import report as write_report
+
+    run = open_run(arguments.run)
+    if arguments.questions:
+        print(write_questions(run).as_posix())
+        note("fill it in, then write the report: what is left empty is listed as open")
+        return 0
+    if arguments.notes:
+        keep_notes(run, arguments.notes)
+    print(write_report(run).as_posix())
+    return 0

@@ -157,7 +157,7 @@ def batches(
 
     Raises:
         RecipeMismatch: the cache holds images of another recipe.
-        UnreadableImage: an image cannot be read (prepare_all finds these before).
+        UnreadableImage: an image cannot be read (PreparedCache.iter_prepare finds these before).
         BadManifest: no rows, or "sampler" with one label only.
         ValueError: sizes out of range.
     """

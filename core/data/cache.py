@@ -19,7 +19,7 @@ import logging
 import os
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -186,36 +186,13 @@ class PreparedCache:
         except UnreadableImage:
             return False
 
-    def prepare_all(
-        self,
-        paths: Iterable[Path | str],
-        *,
-        progress: Callable[[int, int], None] | None = None,
-        workers: int | None = None,
-    ) -> list[Rejected]:
-        """Fill the cache for these files; what is already there is only checked.
-
-        `progress(done, total)` is called in this thread after each file, and once at the start; an exception it raises
-        ends the work (what is done stays). Returns the files that cannot be read, in the order given.
-
-        Raises:
-            LabError: the cache folder cannot be written to.
-        """
-        paths = list(paths)
-        rejected = []
-        if progress is not None:
-            progress(0, len(paths))
-        for done, result in enumerate(self.iter_prepare(paths, workers=workers), start=1):
-            if result is not None:
-                rejected.append(result)
-            if progress is not None:
-                progress(done, len(paths))
-        return rejected
-
     def iter_prepare(
         self, paths: Iterable[Path | str], *, workers: int | None = None
     ) -> Generator[Rejected | None, None, None]:
-        """As `prepare_all`, one result a file in the order given; closing the iterator ends the work."""
+        """Fill the cache for these files: for each, in order, None or why it cannot be read. What is there is only checked.
+
+        Closing the iterator ends the work; what is done stays. Raises LabError where the cache folder cannot be written to.
+        """
         workers = workers or min(8, os.cpu_count() or 1)
         return read_ahead(self._try, paths, workers=workers, ahead=4 * workers, name="prepare")
 

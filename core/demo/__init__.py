@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 # Raise it when a change alters pixels, so that an older demo set is written again.
 VERSION = 1
-_ROWS = 1000
+ROWS = 1000  # pixel rows of an image
 _WRITTEN = ("manifest.csv", "images", "demo.json", "README.txt")
 _README = """SYNTHETIC MAMMOGRAMS - not patients
 
@@ -55,7 +55,7 @@ def make_demo(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
-    _rows: int = _ROWS,
+    rows: int = ROWS,
 ) -> Path:
     """Write the synthetic data set into the folder `out` and return the path of its manifest.csv.
 
@@ -72,19 +72,19 @@ def make_demo(
     if patients < 1 or seed < 0:
         raise BadConfig(f"demo: expected patients of at least 1 and a seed of at least 0, got patients={patients}, seed={seed}")
     out = Path(out)
-    identity = {"synthetic": True, "version": VERSION, "patients": patients, "seed": seed, "rows": _rows}
+    identity = {"synthetic": True, "version": VERSION, "patients": patients, "seed": seed, "rows": rows}
     manifest = out / "manifest.csv"
     try:
         if _is_finished(out, identity):
             return manifest
         _prepare_folder(out, identity)
         people = plan_patients(patients, seed)
-        rows = _write_images(people, out / "images", seed, _rows, workers, progress)
-        _remove_leftovers(out / "images", {Path(row["path"]).name for row in rows})
+        records = _write_images(people, out / "images", seed, rows, workers, progress)
+        _remove_leftovers(out / "images", {Path(row["path"]).name for row in records})
     except OSError as error:
         raise BadManifest(f"{out}: the demo set cannot be written: {error}. Choose another folder.") from error
-    write_manifest(pd.DataFrame(rows), manifest)
-    log.info("demo set: %d synthetic images of %d patients in %s", len(rows), patients, out)
+    write_manifest(pd.DataFrame(records), manifest)
+    log.info("demo set: %d synthetic images of %d patients in %s", len(records), patients, out)
     return manifest
 
 

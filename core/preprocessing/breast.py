@@ -35,7 +35,8 @@ _SECOND = 0.3  # of the largest piece's area: what a second breast in the image 
 _FILLS = 0.4  # of its bounding box: what a breast fills at least, and a film's frame does not
 _BULGE = 0.03  # of the width: so far a joined pair curves out beyond its upper and lower end on both sides, one breast on one
 
-APART = "several breasts in one image: only one is used; split the image"
+# Compared with the warnings of cached images: another wording would need another format of the cache.
+APART = "several breasts in one image: only one is looked at; split the image"
 JOINED = "the outline curves out on both sides, as of two breasts side by side in one image: split the image"
 
 

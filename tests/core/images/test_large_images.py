@@ -141,7 +141,7 @@ def test_the_cache_prepares_large_images_one_at_a_time(
     paths = [tmp_path / f"{index}.png" for index in range(8)]
     for path in paths:
         path.write_bytes(_png(64))
-    assert PreparedCache(tmp_path / "cache", Recipe(size=64)).prepare_all(paths, workers=8) == []
+    assert not any(PreparedCache(tmp_path / "cache", Recipe(size=64)).iter_prepare(paths, workers=8))
     assert crowd.most == 1
 
 
