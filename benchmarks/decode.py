@@ -25,7 +25,7 @@ from benchmarks.prepare import drawn_breast
 from benchmarks.timing import best_of
 from core.images import read
 from core.images.dicom.file import open_dicom
-from core.images.dicom.pixels import layout_of, stored_values
+from core.images.dicom.pixels import read_image_pixel_module, stored_values
 
 _REPEATS = 3
 _JPEG = "1.2.840.10008.1.2.4."
@@ -61,7 +61,7 @@ def _twelve_bits() -> Values:
 def _our_decoding(path: Path) -> object:
     with path.open("rb") as stream:
         file = open_dicom(stream)
-        return stored_values(file, layout_of(file)[0], 0)
+        return stored_values(file, read_image_pixel_module(file)[0], 0)
 
 
 def _pydicom_decoding(path: Path) -> NDArray[Any]:

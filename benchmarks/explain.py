@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.config import ModelConfig, Recipe
-from core.gradcam import METHODS, SLOW, heatmap, methods_for
+from core.gradcam import METHODS, SLOW, heatmap, unfit_methods
 from core.images.encode import encode_png
 from core.model import Classifier, as_input, build_model, load_model, save_model
 
@@ -50,7 +50,7 @@ def run() -> None:
             cells = "".join(f"{_words(*ratios[method]):>14}" for method in METHODS)
             print(f"{f'{name} {size} × {size}':24}{seconds[0] * 1000:7.0f} ms{cells}", flush=True)
             worst = max(worst, (f"{name} {size}", ratios["gradcam"][0]), key=lambda entry: entry[1])
-        print(f"{'':24}fits: {', '.join(methods_for(model))}")
+        print(f"{'':24}fits: {', '.join(method for method in METHODS if method not in unfit_methods(model))}")
     verdict = "within" if worst[1] <= LIMIT else "ABOVE"
     print(f"Grad-CAM: at most {worst[1]:.2f} forward passes ({worst[0]}), {verdict} the limit of {LIMIT:.0f}")
     _warm()

@@ -26,7 +26,7 @@ from benchmarks.timing import best_of
 from core.config import Recipe
 from core.data.cache import PreparedCache
 from core.images.mammogram import ImageMeta, Mammogram
-from core.preprocessing import analyse, arrange, enhance, finish, prepare, quality
+from core.preprocessing import analyse, normalise_intensity, normalise_spatially, prepare, quality, resize_to_input
 
 HEIGHT, WIDTH = 4096, 3328
 _FILES = 6  # of each kind, for the workers
@@ -52,13 +52,13 @@ def drawn_breast() -> Mammogram:
 def _sliders() -> None:
     mammogram, recipe = drawn_breast(), Recipe()
     kept = analyse(mammogram, recipe)
-    arranged = arrange(mammogram, recipe, analysis=kept)
-    after = enhance(arranged, recipe)
-    inside = None if arranged.outside is None else np.asarray(cv2.bitwise_not(arranged.outside), dtype=np.uint8)
+    arranged = normalise_spatially(mammogram, recipe, analysis=kept)
+    after = normalise_intensity(arranged, recipe)
+    inside = None if arranged.removed_mask is None else np.asarray(cv2.bitwise_not(arranged.removed_mask), dtype=np.uint8)
     whole = best_of(lambda: prepare(mammogram, recipe), 5)
     parts = {
         "with a kept analysis": best_of(lambda: prepare(mammogram, recipe, analysis=kept), 5),
-        "enhance + finish": best_of(lambda: finish(enhance(arranged, recipe), recipe), 5),
+        "intensity + resize": best_of(lambda: resize_to_input(normalise_intensity(arranged, recipe), recipe), 5),
     }
     measured = best_of(lambda: quality(arranged.levels, after.pixels, inside), 5)
     print(f"prepare: {whole * 1e3:.0f} ms")
@@ -89,7 +89,7 @@ def _rate(paths: list[Path], recipe: Recipe, workers: int) -> float:
     """Images a second into an empty cache."""
     with tempfile.TemporaryDirectory() as root:
         cache = PreparedCache(Path(root), recipe)
-        return len(paths) / best_of(lambda: cache.prepare_all(paths, workers=workers), 1)
+        return len(paths) / best_of(lambda: list(cache.iter_prepare(paths, workers=workers)), 1)
 
 
 def _usual(path: Path, size: int | tuple[int, int]) -> Image.Image:

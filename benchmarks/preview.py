@@ -57,7 +57,7 @@ def run() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_dicom(folder / "large.dcm")
-        make_demo(folder / "data" / "demo", patients=24, _rows=400)
+        make_demo(folder / "data" / "demo", patients=24, rows=400)
         config = Config.model_validate({"training": {"epochs": 1000, "patience": 0, "batch_size": 8}})
         (folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")
         in_server(folder)

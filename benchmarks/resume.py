@@ -43,7 +43,7 @@ def run() -> None:
         folder = Path(name)
         os.environ |= {"MAMMOLAB_HOME": str(folder / "home"), "MAMMOLAB_CACHE": str(folder / "cache")}
         try:
-            make_demo(folder / "demo", patients=40, _rows=400)
+            make_demo(folder / "demo", patients=40, rows=400)
             _kills(folder)
             _checkpoints(folder)
         finally:

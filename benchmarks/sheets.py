@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from core.config import Recipe
 from core.data.manifest import read_manifest
 from core.errors import BadConfig, UnreadableImage
+from core.images import read
 from core.images.mammogram import Mammogram
-from core.preprocessing import Analysis, Prepared, analyse, load, map_boxes, prepare
+from core.preprocessing import Analysis, Prepared, analyse, map_boxes, prepare
 
 _SIDE = 160  # px, one picture of a tile
 _TEXT = 26  # px below the two pictures
@@ -73,7 +74,7 @@ def _tile(row: dict[str, Any], recipe: Recipe) -> _Tile:
     verdict: dict[str, Any] = {"name": path.name, "laterality": row["laterality"], "view": row["view"]}
     verdict |= dict.fromkeys(("inverted", "polarity_margin", "side", "side_margin", "lesions", "lesions_cut", "gap"), "")
     try:
-        mammogram = load(path, recipe)
+        mammogram = read(path, window=recipe.voi)
     except UnreadableImage as error:
         return _Tile(np.zeros((_SIDE + _TEXT, 2 * _SIDE, 3), np.uint8), verdict | {"warnings": str(error)})
     analysis = analyse(mammogram, recipe)

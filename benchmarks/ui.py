@@ -125,7 +125,7 @@ def _fill(folder: Path) -> None:
     from core.data.manifest import read_manifest
     from core.runs import Run
 
-    manifest = make_demo(folder / "data" / "demo", patients=40, _rows=400)
+    manifest = make_demo(folder / "data" / "demo", patients=40, rows=400)
     settings = {
         "checkpoints": folder / "checkpoints",
         "model": {"name": "efficientnet_b0"},

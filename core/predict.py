@@ -23,14 +23,15 @@ from core.data.known_views import KnownViews
 from core.errors import BadRun, LabError, RecipeMismatch, Refused
 from core.gate import Distance, doubts_of_origin, fit_gate, forward, read_gate, refusal_of_origin, statistics_of, write_gate
 from core.gradcam import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
+from core.images import read
+from core.images.large_images import LARGE, one_large_at_a_time
 from core.images.mammogram import ImageMeta, Mammogram
-from core.images.turn import LARGE, one_large_at_a_time
 from core.metrics.by_view import ViewThresholds
 from core.metrics.calibration import Calibration
 from core.metrics.chance import chance_of_model, warning_of
 from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
-from core.preprocessing import Prepared, load, prepare
+from core.preprocessing import Prepared, prepare
 from core.runs.folder import require_regular
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class Predictor:
             UnreadableImage: it is not an image that we can decode.
         """
         with one_large_at_a_time():
-            subject = self._subject(load(source, self.recipe, frame=frame), source)
+            subject = self._subject(read(source, frame=frame, window=self.recipe.voi), source)
         return self._judge([subject], score_anyway=score_anyway)[0]
 
     def predict_many(
@@ -223,7 +224,7 @@ class Predictor:
             path = waiting.popleft()
             try:
                 with one_large_at_a_time():
-                    mammogram = load(path, self.recipe, frame=frame)
+                    mammogram = read(path, frame=frame, window=self.recipe.voi)
                     results.append(self._subject(mammogram, path))
                 pixels += mammogram.pixels.size
                 del mammogram

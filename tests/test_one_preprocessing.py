@@ -22,7 +22,7 @@ from dashboard.cache import images as shown
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """DICOM of both polarities, compressed and not, PNG of 8 and 16 bit, some stored inverted."""
-    return read_manifest(make_demo(tmp_path_factory.mktemp("demo"), patients=12, _rows=200))
+    return read_manifest(make_demo(tmp_path_factory.mktemp("demo"), patients=12, rows=200))
 
 
 @pytest.mark.parametrize(

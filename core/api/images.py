@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.api import WHERE
-from core.cli.sealing import record_files
+from core.cli.access_recording import record_files
 from core.cli.workspace import default_config
 from core.images import Mammogram, read
 from core.runs.test_set.accesses import IMAGES

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from core.api import WHERE
 from core.api.runs import open_run
-from core.cli.sealing import record_files
+from core.cli.access_recording import record_files
 from core.gradcam import Evidence, Heatmap
 from core.predict import Prediction, RunLike
 from core.predict import Predictor as _Predictor

@@ -77,7 +77,7 @@ def resume(run: Path | str | RunLike, *, progress: Follow = True, queue: bool = 
 
 
 def _train(run: Run, *, resume: bool, progress: Follow, queue: bool) -> Run:
-    from core.cli.follow import follow
+    from core.cli.training_progress import follow
     from core.training.launchers import run_to_end
 
     if progress is True:

@@ -1,14 +1,29 @@
-"""`python -m core audit`: whether a run's heatmaps can be believed."""
+"""The command `audit`: tests of a run's heatmaps."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from core.cli.arguments import Commands, add_command, json_option, run_argument
 from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.workspace import open_run
 from core.wording import counted
 
 NAMED = 10  # flagged or unreadable images that are listed
+
+
+def add_commands(commands: Commands) -> None:
+    parser = add_command(commands, "audit", audit, "test heatmaps: lesion localisation, chance baseline, randomised weights")
+    run_argument(parser)
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: %(default)s")
+    parser.add_argument(
+        "--method", action="append", default=[], metavar="NAME", help="method as in `explain` (default: auto); repeatable"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="use at most N images, of whole patients drawn by seed")
+    parser.add_argument("--manifest", type=Path, metavar="M.csv", help="use another data set instead of the run's split")
+    parser.add_argument("--again", action="store_true", help="start again even if results exist")
+    json_option(parser)
 
 
 def audit(arguments: argparse.Namespace) -> int:
@@ -36,7 +51,7 @@ def audit(arguments: argparse.Namespace) -> int:
     )
     for method in found.methods:
         print(f"\n{method.method}, read from {method.layer}")
-        print_table(method.table_rows(), ("figure", "value", "interval", "note"))
+        print_table(method.table_rows(), ("metric", "value", "interval", "note"))
         for sentence in method.verdict:
             print(printable(f"- {sentence}"))
         for case in method.flagged[:NAMED]:

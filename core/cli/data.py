@@ -1,12 +1,44 @@
-"""Commands about manifests: demo, data import, data importers, data check."""
+"""The commands `demo`, `data import`, `data importers` and `data check`."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from core.cli.arguments import Commands, add_command, add_group, json_option
 from core.cli.output import new_file, note, print_json, print_table, progress_bar
+from core.config import DataConfig
 from core.errors import BadConfig
 from core.wording import counted
+
+
+def add_commands(commands: Commands) -> None:
+    parser = add_command(commands, "demo", demo, "write the built-in synthetic data set")
+    parser.add_argument("--out", type=Path, default=Path(DataConfig().manifest).parent, help="folder (default: %(default)s)")
+    parser.add_argument("--patients", type=int, default=80, help="number of patients, four images each (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same images (default: %(default)s)")
+    parser.add_argument("--if-missing", action="store_true", help="do nothing if the folder already holds a data set")
+
+    group = add_group(commands, "data", "import and check data sets")
+    parser = add_command(group, "import", import_, "write a manifest for a data set; images are not copied or renamed")
+    parser.add_argument("name", help="folder, csv, rsna or mini-mias (see `data importers`)")
+    parser.add_argument("path", type=Path, help="the data set's folder or file")
+    parser.add_argument("--out", type=Path, required=True, metavar="M.csv", help="the manifest to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing manifest")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the importer; repeatable"
+    )
+    json_option(parser)
+    parser = add_command(group, "importers", importers, "describe the importers and their options")
+    json_option(parser)
+    parser = add_command(
+        group,
+        "check",
+        check,
+        "find unreadable files, duplicates, leakage and imbalance; exit code 1 if the data are unusable",
+    )
+    parser.add_argument("manifest", type=Path, metavar="M.csv", help="the manifest to check")
+    json_option(parser)
 
 
 def demo(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What this machine has and can do: versions, devices, decoders, weights, disk."""
+"""What is installed and available on this machine: versions, devices, decoders, weights, disk space."""
 
 from __future__ import annotations
 
@@ -13,41 +13,15 @@ from pathlib import Path
 from core import __version__
 
 PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "grad-cam",
-    "pydicom",
-    "opencv-python-headless",
-    "scikit-learn",
-    "pandas",
-    "numpy",
-    "plotly",
-    "streamlit",
-    "gradio",
+    *("torch", "torchvision", "timm", "pydicom", "imagecodecs", "opencv-python-headless", "scikit-learn", "pandas", "numpy"),
+    *("plotly", "streamlit", "gradio"),
 )
-
-# A lossless mammogram archive meets these (DICOM PS3.5 section 10); uncompressed needs no decoder.
-TRANSFER_SYNTAXES = (
-    "RLELossless",
-    "JPEGBaseline8Bit",
-    "JPEGExtended12Bit",
-    "JPEGLossless",
-    "JPEGLosslessSV1",
-    "JPEGLSLossless",
-    "JPEGLSNearLossless",
-    "JPEG2000Lossless",
-    "JPEG2000",
-    "HTJ2KLossless",
-    "HTJ2K",
-)
-
 FREE_GB_NEEDED = 2.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: whether it is as it should be, and what was seen."""
+    """The result of one check: whether it passed, and what was found."""
 
     subject: str
     ok: bool
@@ -55,7 +29,7 @@ class Finding:
 
 
 def examine(folder: Path = Path()) -> list[Finding]:
-    """Look at everything; `folder` is where data and runs will be written."""
+    """Check everything; `folder` is where data and runs will be written."""
     return [
         Finding("MammoLab", True, __version__),
         Finding(
@@ -99,15 +73,12 @@ def _package(name: str) -> Finding:
 
 
 def _decoders() -> list[Finding]:
-    from pydicom import uid
+    from pydicom.uid import UID
 
-    from core.images.dicom.decoders import decoder_of
+    from core.images.dicom.decoders import DECODERS, decoder_of
 
-    findings = []
-    for keyword in TRANSFER_SYNTAXES:
-        decoder = decoder_of(getattr(uid, keyword))
-        findings.append(Finding(f"DICOM {keyword}", bool(decoder), decoder or "no decoder installed"))
-    return findings
+    found = {UID(syntax).keyword: decoder_of(syntax) for syntax in DECODERS}
+    return [Finding(f"DICOM {name}", bool(decoder), decoder or "no decoder installed") for name, decoder in found.items()]
 
 
 def _hub_weights() -> Finding:

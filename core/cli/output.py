@@ -1,4 +1,4 @@
-"""How commands talk: progress on standard error, results on standard output."""
+"""Output of commands: progress on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -115,10 +115,10 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def note(text: str) -> None:
-    """Tell the person something that is not the result."""
+    """Print a message that is not the result, on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
-def figure(value: float | None) -> str:
-    """A figure with three decimals, or a dash where there is none."""
+def metric(value: float | None) -> str:
+    """A metric with three decimals, or a dash where there is none."""
     return "–" if value is None else f"{value:.3f}"

@@ -47,11 +47,14 @@ def main() -> int:
 
 
 def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[argparse.ArgumentParser, str]]:
-    """Every command below `parser` that does something, with its line of help, in the order of `--help`."""
+    """Every command below `parser` that does something, with its line of help, in the order of `--help`; former names are left
+    out, as they are there."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             texts = {each.dest: each.help or "" for each in action._choices_actions}
             for name, child in action.choices.items():
+                if name not in texts:
+                    continue
                 below = list(_commands(child))
                 yield from below or [(child, texts[name])]
 

@@ -1,4 +1,4 @@
-"""Commands about models: train, runs, report, pipeline."""
+"""The commands `runs` and `report`, and the metrics that stand for a run in a list."""
 
 from __future__ import annotations
 
@@ -7,72 +7,34 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.cli.follow import follow
-from core.cli.headline import validation_limits, with_limits
-from core.cli.output import note, print_json, print_table, printable, progress_bar
-from core.cli.workspace import default_config, load, open_run
-from core.errors import BadConfig, LabError
+from core.cli.arguments import Commands, add_command, json_option, run_argument
+from core.cli.output import note, print_json, print_table, printable
+from core.cli.workspace import default_config, open_run
+from core.errors import LabError
 from core.wording import OPTIMISTIC
 
 LONGEST_REASON = 1000  # characters in the list of runs; --json has all
-STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
+_SAME = 0.005  # an evaluation may leave out images that training scored, and computes in another precision
 
 if TYPE_CHECKING:
     from core.runs import Run
 
 
-def train(arguments: argparse.Namespace) -> int:
-    """Train, from a configuration or from where a run was interrupted."""
-    from core.runs import Run
-    from core.training.distributed import World, leave
-    from core.training.launchers import run_to_end
+def add_commands(commands: Commands) -> None:
+    parser = add_command(commands, "runs", list_, "list the runs with their state and main metrics")
+    parser.add_argument("--checkpoints", type=Path, help="the runs folder (default: as in config.yaml)")
+    json_option(parser)
 
-    world = World.join()  # under torchrun, the first process makes or finds the run, and speaks for all
-    path, resume = world.share(lambda: _run_to_train(arguments))
-    run = Run.open(path)
-    if not world.first:
-        state = run_to_end(run, resume=resume).state
-        leave()
-        return 0 if state == "done" else STOPPED
-    if arguments.detach:
-        from core.training.launchers import start_process
-
-        print(f"{run.path.as_posix()}: process {start_process(run, resume=resume)}")
-        return 0
-    status = follow(run, resume=resume, queue=not arguments.at_once)
-    leave()
-    if arguments.json:
-        figures, _ = _headline(run)
-        said = {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason}
-        print_json(said | figures)
-    else:
-        reason = f" ({printable(status.reason)})" if status.reason else ""
-        print(f"{printable(run.path.as_posix())}: {status.state}{reason}")
-        figures, _ = _headline(run)
-        if figures["val_auc"] is not None:
-            print(f"validation AUC of images {with_limits(figures['val_auc'], figures['val_auc_interval'])}, {OPTIMISTIC}")
-        if chance := figures["chance"]:
-            print(chance_words(chance))
-    return 0 if status.state == "done" else STOPPED
-
-
-def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
-    """Folder of the run that is asked for, made if it is a new one, and whether it was begun before."""
-    from core.runs import Run
-    from core.training.rows import load_rows
-
-    if arguments.resume is not None:  # also "", which a script has with an unset variable: never a new training
-        if arguments.run or arguments.set:
-            raise BadConfig("--resume goes on with a run as it is: leave out --run and --set, or start a new run")
-        run = open_run(arguments.resume, arguments.config)
-        resume = run.begun
-    else:
-        config = load(arguments)
-        with progress_bar("demo set") as progress:
-            rows = load_rows(config, progress)
-        run = Run.create(config, rows, name=arguments.run)
-        resume = False
-    return run.path, resume
+    parser = add_command(commands, "report", report, "write an HTML report of a run, following TRIPOD+AI and CLAIM")
+    run_argument(parser)
+    answers = parser.add_mutually_exclusive_group()
+    answers.add_argument(
+        "--notes",
+        type=Path,
+        metavar="FILE",
+        help="the authors' answers (funding, ethics, setting ...); stored as report.yaml in the run's folder",
+    )
+    answers.add_argument("--questions", action="store_true", help="only write a report.yaml to fill in")
 
 
 def list_(arguments: argparse.Namespace) -> int:
@@ -84,14 +46,14 @@ def list_(arguments: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     for run in list_runs(root):
         status = run.status()
-        figures, problems = _headline(run)
+        metrics, problems = headline(run)
         used = test_accesses(run)
         problems += [used] if isinstance(used, str) else []
-        said = (" ".join(status.reason.split()), _unusable(run), *problems, chance_words(figures["chance"]))
-        reason = "; ".join(dict.fromkeys(part for part in said if part))
+        reasons = (" ".join(status.reason.split()), _unusable(run), *problems, chance_words(metrics["chance"]))
+        reason = "; ".join(dict.fromkeys(part for part in reasons if part))
         rows.append(
             {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason}
-            | figures
+            | metrics
             | {"test_accesses": None if isinstance(used, str) else used}
         )
     if arguments.json:
@@ -113,8 +75,91 @@ def list_(arguments: argparse.Namespace) -> int:
             ],
             ("run", "state", "epoch", "val AUC, images (optimistic)", "test AUC, images", "reason"),
         )
-        note(f"AUCs are by image, not by breast or patient; intervals are of 95 %. val: {OPTIMISTIC}")
+        note(f"AUCs are by image, not by breast or patient; 95 % confidence intervals. val: {OPTIMISTIC}")
     return 0
+
+
+def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
+    """The metrics that stand for a run, and why some cannot be read: AUC on validation (at training's end) and on test
+    (once its model is evaluated)."""
+    from core.metrics.chance import chance_of_model
+    from core.runs.test_set.provenance import EVALUATION, read_entries
+
+    metrics: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
+    metrics |= {"val_auc_interval": None, "test_auc_interval": None}
+    problems = []
+    card: dict[str, Any] = {}
+    try:
+        if run.has_model:
+            card = run.model_card()
+            metrics["val_auc"] = _number(card["validation"].get("auc"))
+            if metrics["val_auc"] is not None:
+                metrics["val_auc_interval"] = validation_limits(run, metrics["val_auc"])
+            metrics["threshold"] = _number(card["threshold"])
+            metrics["chance"] = chance_of_model(card, run.path) or None
+    except LabError as error:
+        problems.append(str(error))
+    except (AttributeError, KeyError, TypeError) as error:
+        problems.append(f"{run.path / 'model.json'}: not as training writes it ({type(error).__name__}: {error}).")
+    try:
+        test = read_entries(run.path).get("test")
+        if test and card and test.get("weights_sha256") == card["weights_sha256"]:  # not an earlier model's
+            auc = test["metrics"]["auc"]
+            metrics["test_auc"] = _number(auc["value"])
+            limits = tuple(map(_number, (auc.get("low"), auc.get("high"))))
+            metrics["test_auc_interval"] = limits if None not in limits else None
+    except LabError as error:
+        problems.append(str(error))
+    except (AttributeError, KeyError, TypeError) as error:
+        problems.append(f"{run.path / EVALUATION}: the entry of test is damaged ({type(error).__name__}: {error}).")
+    return metrics, problems
+
+
+def chance_words(chance: str | None) -> str:
+    """The warning for what core.metrics.chance finds about a model."""
+    from core.metrics.chance import warning_of
+
+    return warning_of(chance or "")
+
+
+def _number(value: Any) -> float | None:
+    """A number as JSON has it. Raises TypeError for anything else."""
+    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
+        return value
+    raise TypeError(f"expected a number, got {value!r}")
+
+
+def _unusable(run: Run) -> str:
+    """What is wrong with the folder itself, in one line; "" when nothing is."""
+    problem = run.problem
+    if not problem:
+        try:
+            run.config()
+        except LabError as error:
+            problem = str(error)
+    return " ".join(problem.split())
+
+
+def validation_limits(run: Run, value: float) -> tuple[float, float] | None:
+    """Confidence limits of the best model's validation AUC, from its stored scores; None where there are too few, or
+    where the stored scores have another AUC: they are another model's.
+    """
+    from core.evaluate import read_predictions
+    from core.metrics.delong import auc_interval
+
+    try:
+        scored = read_predictions(run, "val")
+        found = auc_interval(scored["label"], scored["score"], scored["patient_id"])
+    except (LabError, ValueError):  # listed without limits; `evaluate` says what is wrong with the file
+        return None
+    return (found.low, found.high) if abs(found.value - value) < _SAME else None
+
+
+def with_limits(value: Any, limits: Any) -> str:
+    """`0.575 [0.494, 0.651]`, without limits where there are none, a dash without a value."""
+    if value is None:
+        return "-"
+    return f"{value:.3f} [{limits[0]:.3f}, {limits[1]:.3f}]" if limits else f"{value:.3f}"
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -131,134 +176,3 @@ def report(arguments: argparse.Namespace) -> int:
         keep_notes(run, arguments.notes)
     print(write_report(run).as_posix())
     return 0
-
-
-def pipeline(arguments: argparse.Namespace) -> int:
-    """Check the data, train, evaluate, explain, report."""
-    from core.cli.evaluation import opening_words, show
-    from core.data.checks import check_manifest
-    from core.evaluate import evaluate as evaluate_run
-    from core.report import report as write_report
-    from core.runs import Run
-    from core.training.rows import load_rows
-
-    config = load(arguments)
-    note("1/5 data")
-    with progress_bar("demo set") as progress:
-        rows = load_rows(config, progress)
-    with progress_bar("checking") as progress:
-        checked = check_manifest(rows, progress=progress)
-    for problem in checked.problems:
-        note(f"  {problem.kind}: {problem.message}")
-    if checked.leakage or not checked.usable:
-        note("error: the data set cannot be used as it is (see above)")
-        return 1
-    note("2/5 train")
-    run = Run.create(config, rows, name=arguments.run)
-    if follow(run, resume=False).state != "done":
-        note(f"stopped: the test set stays closed. Resume with `python -m core train --resume {run.name}`, then evaluate it")
-        return STOPPED
-    if not run.has_model:
-        note(f"error: training ended without a model: {run.status().reason}")
-        return 1
-    for split in ("val", "test"):
-        note(f"3/5 evaluate {split}")
-        if split == "test":
-            note(f"  {opening_words(run)}")
-        with progress_bar(f"scoring {split}") as progress:
-            evaluation = evaluate_run(run, split, progress=progress, where="pipeline")
-        show(evaluation)
-    note("4/5 explain")
-    for path in _explain_some(run):
-        note(f"  {path.as_posix()}")
-    note("5/5 report")
-    print(write_report(run).as_posix())
-    return 0
-
-
-def _explain_some(run: Run, count: int = 4) -> list[Path]:
-    """Overlays of the malignant test images with the highest scores, into the run's `explain` folder."""
-    from core.evaluate import read_predictions
-    from core.gradcam import overlay
-    from core.images.encode import encode_png
-    from core.predict import Predictor
-    from core.runs.test_set.access_log import record_for_run
-    from core.runs.test_set.accesses import HEATMAPS
-
-    scored = read_predictions(run, "test")
-    chosen = scored[scored["label"] == "malignant"].sort_values(["score", "path"], ascending=[False, True]).head(count)
-    predictor = Predictor.from_run(run.path)
-    record_for_run(run.path, HEATMAPS, "pipeline", len(chosen))
-    folder = run.path / "explain"
-    folder.mkdir(exist_ok=True)
-    written = []
-    for source in map(Path, chosen["path"]):
-        prediction = predictor.predict(source)
-        if prediction.score is None:
-            note(f"  {source.name}: no heatmap. {prediction.verdict}")
-            continue
-        target = folder / f"{source.stem}.png"
-        target.write_bytes(encode_png(overlay(prediction.prepared.pixels, predictor.explain(prediction))))
-        written.append(target)
-    return written
-
-
-def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
-    """The figures that stand for a run, and why some cannot be read: AUC on validation (at training's end) and on test
-    (once its model is evaluated)."""
-    from core.metrics.chance import chance_of_model
-    from core.runs.test_set.provenance import EVALUATION, read_entries
-
-    figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
-    figures |= {"val_auc_interval": None, "test_auc_interval": None}
-    problems = []
-    card: dict[str, Any] = {}
-    try:
-        if run.has_model:
-            card = run.model_card()
-            figures["val_auc"] = _number(card["validation"].get("auc"))
-            if figures["val_auc"] is not None:
-                figures["val_auc_interval"] = validation_limits(run, figures["val_auc"])
-            figures["threshold"] = _number(card["threshold"])
-            figures["chance"] = chance_of_model(card, run.path) or None
-    except LabError as error:
-        problems.append(str(error))
-    except (AttributeError, KeyError, TypeError) as error:
-        problems.append(f"{run.path / 'model.json'}: not as training writes it ({type(error).__name__}: {error}).")
-    try:
-        test = read_entries(run.path).get("test")
-        if test and card and test.get("weights_sha256") == card["weights_sha256"]:  # not an earlier model's
-            auc = test["metrics"]["auc"]
-            figures["test_auc"] = _number(auc["value"])
-            limits = tuple(map(_number, (auc.get("low"), auc.get("high"))))
-            figures["test_auc_interval"] = limits if None not in limits else None
-    except LabError as error:
-        problems.append(str(error))
-    except (AttributeError, KeyError, TypeError) as error:
-        problems.append(f"{run.path / EVALUATION}: the entry of test is damaged ({type(error).__name__}: {error}).")
-    return figures, problems
-
-
-def chance_words(chance: str | None) -> str:
-    """The sentence for what core.metrics.chance says of a model."""
-    from core.metrics.chance import warning_of
-
-    return warning_of(chance or "")
-
-
-def _number(value: Any) -> float | None:
-    """A figure as JSON has it. Raises TypeError for what is none."""
-    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
-        return value
-    raise TypeError(f"expected a number, got {value!r}")
-
-
-def _unusable(run: Run) -> str:
-    """What is wrong with the folder itself, in words and one line; "" when nothing is."""
-    problem = run.problem
-    if not problem:
-        try:
-            run.config()
-        except LabError as error:
-            problem = str(error)
-    return " ".join(problem.split())

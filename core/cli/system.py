@@ -1,12 +1,27 @@
-"""`doctor`, `cache`, `password`: this machine and this installation."""
+"""The commands `doctor`, `cache` and `password`: this machine and this installation."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
+from core.cli.arguments import Commands, add_command, json_option
 from core.cli.output import note, print_json
+from core.cli.workspace import DEFAULT_CONFIG
 from core.errors import BadConfig
+
+
+def add_commands(commands: Commands) -> None:
+    parser = add_command(commands, "doctor", doctor, "check versions, devices, decoders, weights and disk space")
+    json_option(parser)
+    parser = add_command(commands, "cache", cache, "show where prepared images are stored and their size, or delete them")
+    parser.add_argument("--clear", action="store_true", help="delete all prepared images; refused while a training uses them")
+    json_option(parser)
+    parser = add_command(commands, "password", password, "set or remove the password of the dashboard")
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, help="file to write to (default: %(default)s)")
+    parser.add_argument("--stdin", action="store_true", help="read the password from the first line of standard input")
+    parser.add_argument("--remove", action="store_true", help="remove the password")
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -24,7 +39,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 
 def cache(arguments: argparse.Namespace) -> int:
-    """Say where prepared images are kept and how much they take; or delete them."""
+    """Print where prepared images are stored and how much space they take; or delete them."""
     from core.cli.workspace import default_config
     from core.data.cache import cache_root, size_of
     from core.runs.image_cache import clear
@@ -35,13 +50,13 @@ def cache(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"folder": root.as_posix(), "bytes": size, "deleted_files": deleted})
     else:
-        freed = f": {deleted:,} files deleted; they are made again when they are needed" if arguments.clear else ""
+        freed = f": {deleted:,} files deleted; they are prepared again when needed" if arguments.clear else ""
         print(f"{root.as_posix()}: {size / 1e6:,.1f} MB of prepared images{freed}")
     return 0
 
 
 def password(arguments: argparse.Namespace) -> int:
-    """Write a password's hash into the configuration; the password itself is kept nowhere."""
+    """Write a password's hash into the configuration; the password itself is stored nowhere."""
     from getpass import getpass
 
     from core.config import save_section

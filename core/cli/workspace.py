@@ -1,4 +1,4 @@
-"""Which configuration and which run a command is about."""
+"""The configuration and the run that a command is about."""
 
 from __future__ import annotations
 

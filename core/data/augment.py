@@ -1,4 +1,4 @@
-"""Random changes to a training image, each decided by numbers alone: the same seed, epoch and index give the same change."""
+"""Augmentation: random changes to a training image; the same seed, epoch and index give the same change."""
 
 from __future__ import annotations
 

@@ -5,9 +5,7 @@ frame rows -> order of the epoch -> cut into batches -> this rank's share -> cac
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +18,7 @@ from core.config import AugmentationConfig, Recipe
 from core.data import augment
 from core.data.cache import PreparedCache
 from core.data.manifest import LABELS
+from core.data.read_ahead import read_ahead
 from core.errors import BadManifest, RecipeMismatch
 
 Order = Literal["shuffle", "spread", "sampler", "sequence"]
@@ -158,7 +157,7 @@ def batches(
 
     Raises:
         RecipeMismatch: the cache holds images of another recipe.
-        UnreadableImage: an image cannot be read (prepare_all finds these before).
+        UnreadableImage: an image cannot be read (PreparedCache.iter_prepare finds these before).
         BadManifest: no rows, or "sampler" with one label only.
         ValueError: sizes out of range.
     """
@@ -183,7 +182,7 @@ def batches(
         batch = _load(task, paths, labels, cache, augmentation, (seed, epoch))
         return batch.pin() if pin else batch
 
-    return _read_ahead(tasks, load, workers, prefetch)
+    return read_ahead(load, tasks, workers=workers, ahead=prefetch, name="batches")
 
 
 def _tasks(rows: NDArray[np.int64], batch_size: int, world: int, rank: int, *, equal: bool) -> list[_Task]:
@@ -230,22 +229,3 @@ def _load(
     # `images` and the copies are this batch's own and writable: torch shares them without a warning.
     own = (images, labels[task.indices], task.indices.copy(), task.counted.copy())
     return Batch(*map(torch.from_numpy, own))
-
-
-def _read_ahead(
-    tasks: list[_Task], load: Callable[[_Task], Batch], workers: int, prefetch: int
-) -> Generator[Batch, None, None]:
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
-    waiting: deque[Future[Batch]] = deque()
-    remaining = iter(tasks)
-    try:
-        for task in remaining:
-            waiting.append(pool.submit(load, task))
-            if len(waiting) >= prefetch:
-                break
-        while waiting:
-            batch = waiting.popleft().result()
-            waiting.extend(pool.submit(load, task) for task in [next(remaining, None)] if task is not None)
-            yield batch
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

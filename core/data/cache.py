@@ -1,4 +1,4 @@
-"""Prepared images on disk: each file is decoded and prepared once per recipe, then memory-mapped.
+"""Cache of prepared images on disk: each file is decoded and prepared once per recipe, then memory-mapped.
 
     <root>/<recipe hash>/<2 hex>/<key>.npy     uint8 (H, W)
                                 <key>.json     its check sum, the content's hash, matrix, warnings, metadata
@@ -19,11 +19,9 @@ import logging
 import os
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +31,14 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from core.config import Recipe
+from core.data.read_ahead import read_ahead
 from core.errors import LabError, UnreadableImage
 from core.files.atomic import replacing
 from core.files.untrusted import open_regular, read_bytes, read_json
+from core.images import one_large_at_a_time, read
 from core.images.files import content_of
 from core.images.mammogram import ImageMeta
-from core.images.turn import one_large_at_a_time
-from core.preprocessing import Prepared, analyse, has_objects, load, prepare
+from core.preprocessing import Prepared, analyse, has_objects, prepare
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class CachedImage:
     `pixels` is a read-only uint8 memory map (H, W). `matrix` (3, 3) maps (x, y, 1) of the original image to it; `breast`
     is (x0, y0, x1, y1) of the part that is image rather than padding; `content_hash` is the SHA-256 of the file's bytes.
     `warnings` are the reader's and the recipe's; `meta` are the fields of core.images.ImageMeta. `white_air` says whether air
-    is white in the file's stored values, `objects` whether something lies outside the breast (core.preprocessing.removed_mask);
+    is white in the file's stored values, `objects` whether something lies outside the breast (has_objects);
     `breast_found` is False where nothing in the image looks like a breast.
     """
 
@@ -80,7 +79,7 @@ class CachedImage:
         return ImageMeta(**values)
 
     def prepared(self, recipe: Recipe) -> Prepared:
-        """As core.preprocessing.prepare gave it under the cache's `recipe`, its steps apart, which are not kept; in memory."""
+        """As core.preprocessing.prepare gave it under the cache's `recipe`, in memory, but without steps."""
         return Prepared(np.array(self.pixels), recipe.hash, self.matrix, self.breast, breast_found=self.breast_found)
 
 
@@ -156,7 +155,7 @@ class PreparedCache:
         self._checked: set[str] = set()  # entries whose check sum this process has already verified
 
     def get(self, path: Path | str) -> CachedImage:
-        """The prepared image of a file: from the cache, or prepared now and kept. A damaged entry is made again.
+        """The prepared image of a file: from the cache, or prepared now and stored. A damaged entry is made again.
 
         Raises:
             UnreadableImage: the file is missing or cannot be decoded.
@@ -187,67 +186,15 @@ class PreparedCache:
         except UnreadableImage:
             return False
 
-    def prepare_all(
-        self,
-        paths: Iterable[Path | str],
-        *,
-        progress: Callable[[int, int], None] | None = None,
-        workers: int | None = None,
-    ) -> list[Rejected]:
-        """Fill the cache for these files; what is already there is only checked.
-
-        `progress(done, total)` is called in this thread after each file, and once at the start; an exception it raises
-        ends the work (what is done stays). Returns the files that cannot be read, in the order given.
-
-        Raises:
-            LabError: the cache folder cannot be written to.
-        """
-        paths = list(paths)
-        rejected = []
-        if progress is not None:
-            progress(0, len(paths))
-        for done, result in enumerate(self.iter_prepare(paths, workers=workers), start=1):
-            if result is not None:
-                rejected.append(result)
-            if progress is not None:
-                progress(done, len(paths))
-        return rejected
-
     def iter_prepare(
         self, paths: Iterable[Path | str], *, workers: int | None = None
     ) -> Generator[Rejected | None, None, None]:
-        """As `prepare_all`, one result a file in the order given; closing the iterator ends the work."""
-        workers = workers or min(8, os.cpu_count() or 1)
-        remaining = iter(paths)
-        # Decoding and OpenCV release the GIL, so threads are enough; a short queue keeps a stop quick.
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="prepare")
-        try:
-            waiting = [pool.submit(self._try, path) for path in islice(remaining, 4 * workers)]
-            while waiting:
-                result = waiting.pop(0).result()
-                waiting.extend(pool.submit(self._try, path) for path in islice(remaining, 1))
-                yield result
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        """Fill the cache for these files: for each, in order, None or why it cannot be read. What is there is only checked.
 
-    def size_bytes(self) -> int:
-        """Bytes on disk of this recipe's images."""
-        return sum(map(_size, _entries(self.folder)))
-
-    def clear(self) -> None:
-        """Delete this recipe's images, and nothing else that lies in its folder.
-
-        Raises:
-            LabError: some files could not be deleted.
+        Closing the iterator ends the work; what is done stays. Raises LabError where the cache folder cannot be written to.
         """
-        self._checked.clear()
-        try:
-            if not self.folder.is_symlink():
-                _clear(self.folder)
-        except OSError as error:
-            raise LabError(
-                f"{self.folder}: the cache cannot be deleted ({error.strerror or error}). Stop what uses it, then try again."
-            ) from error
+        workers = workers or min(8, os.cpu_count() or 1)
+        return read_ahead(self._try, paths, workers=workers, ahead=4 * workers, name="prepare")
 
     def _try(self, path: Path | str) -> Rejected | None:
         try:
@@ -296,7 +243,7 @@ class PreparedCache:
             content = content_of(path)
         except UnreadableImage as error:
             raise UnreadableImage(f"{path.name}: {error}") from error
-        mammogram = load(content, self.recipe, name=path.name)  # the very bytes that are hashed
+        mammogram = read(content, window=self.recipe.voi, name=path.name)  # the very bytes that are hashed
         analysis = analyse(mammogram, self.recipe)
         prepared = prepare(mammogram, self.recipe, analysis=analysis)
         # The reader has turned what its file declares as inverted; what the picture says comes on top of that.

@@ -1,4 +1,4 @@
-"""What is wrong with a manifest and its files, before a model learns from it."""
+"""Checks of a manifest and its files, before a model learns from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig
-from core.data.file_inspection import Look, look_at_all
+from core.data.file_inspection import FileInspection, inspect_files
 from core.data.identity import nobody_known, patient_doubts, without_patient
 from core.data.manifest import LABELS, SPLITS
 from core.data.splits import assign_splits, leaking_patients, require_trainable
@@ -35,7 +35,7 @@ Kind = Literal[
     "untrainable",
 ]
 
-FEW_PATIENTS = 10  # with a label, in one split: below this a figure's interval spans most of the scale
+FEW_PATIENTS = 10  # with a label, in one split: below this a metric's interval spans most of the scale
 RARE_SHARE = 0.1  # of images with the rarer label
 _NAMED = 5
 
@@ -66,20 +66,20 @@ class CheckReport:
 
 
 def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
-    """Look at every image of a frame from read_manifest and report everything that is wrong, without changing anything.
+    """Inspect every image of a frame from read_manifest and report everything that is wrong, without changing anything.
 
     Images that an import or an earlier check has read, and unchanged since, are not read again (core.data.file_inspection).
 
     `progress(done, total)` is called in this thread after each file; an exception it raises ends the check.
     """
-    files = look_at_all(frame["path"].astype("str").to_list(), progress)
+    files = inspect_files(frame["path"].astype("str").to_list(), progress)
     bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
     problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame), *_patients(frame)]
     rest = frame[~bad]
     problems += [*_split_problems(rest), *_balance(rest), *_composition(rest)]
     leakage = any(problem.kind in ("leakage", "duplicate_across_splits") for problem in problems)
     refusal = _refusal(frame, files, bad)
-    if refusal is not None and not (leakage and isinstance(refusal, Leakage)):  # leakage is told in full above
+    if refusal is not None and not (leakage and isinstance(refusal, Leakage)):  # leakage is reported in full above
         empty = (frame["split"] == "").to_numpy()
         gaps = () if empty.all() else tuple(np.flatnonzero(empty).tolist())
         problems.append(Problem("missing_split" if gaps else "untrainable", str(refusal), gaps))
@@ -106,7 +106,7 @@ def count(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _file_problems(frame: pd.DataFrame, files: Sequence[Look]) -> list[Problem]:
+def _file_problems(frame: pd.DataFrame, files: Sequence[FileInspection]) -> list[Problem]:
     problems = []
     missing = tuple(row for row, file in enumerate(files) if file.missing)
     if missing:
@@ -125,7 +125,7 @@ def _file_problems(frame: pd.DataFrame, files: Sequence[Look]) -> list[Problem]:
     return problems
 
 
-def _duplicates(frame: pd.DataFrame, files: Sequence[Look]) -> list[Problem]:
+def _duplicates(frame: pd.DataFrame, files: Sequence[FileInspection]) -> list[Problem]:
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for row, file in enumerate(files):
         if file.content_hash:
@@ -197,7 +197,7 @@ def _balance(frame: pd.DataFrame) -> list[Problem]:
         few = [f"{number} with a {label} image" for label, number in patients.items() if 0 < number < FEW_PATIENTS]
         if few:
             problems.append(
-                Problem("few_patients", f"{where}: few patients ({', '.join(few)}): figures on it will be uncertain")
+                Problem("few_patients", f"{where}: few patients ({', '.join(few)}): metrics on it will be uncertain")
             )
     return problems
 
@@ -210,7 +210,7 @@ def _composition(frame: pd.DataFrame) -> list[Problem]:
     return [Problem("composition", sentence) for sentence in composition_warnings(associations(known))]
 
 
-def _refusal(frame: pd.DataFrame, files: Sequence[Look], bad: np.ndarray) -> BadManifest | None:
+def _refusal(frame: pd.DataFrame, files: Sequence[FileInspection], bad: np.ndarray) -> BadManifest | None:
     """What a training with the default shares would raise, first with all rows, then without those it cannot read."""
     shares = DataConfig()
     try:

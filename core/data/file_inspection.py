@@ -1,7 +1,8 @@
-"""A close look at every image of a data set, kept, so that a check does not read again what an import has read.
+"""Inspection of image files: content hash, readability, and whether there is a breast; stored, so that a check does not read
+again what an import has read.
 
-A kept look counts while the file's size, times and place on the disk are the same, and this program too. Where it cannot be
-kept (a full disk, a cache that another process holds) the file is just looked at again.
+A stored inspection counts while the file's size, times and inode are the same, and this program too. Where it cannot be stored
+(a full disk, a cache that another process has locked) the file is inspected again.
 """
 
 from __future__ import annotations
@@ -15,24 +16,23 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import cv2
-
 import core
 from core.config import Recipe
 from core.data.cache import cache_root
+from core.data.read_ahead import read_ahead
 from core.errors import UnreadableImage
 from core.images import one_large_at_a_time, read
 from core.images.colour import COLOURED
 from core.images.files import content_of, opened, printable_name
 from core.images.mammogram import Mammogram
 from core.preprocessing import analyse
+from core.preprocessing.preview import shrunk
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +46,13 @@ _PIECE = 1 << 20  # bytes
 _FRESH = 0.02  # seconds: a change this soon after another can have the same time
 _COARSE = 2.1  # seconds, on disks that keep whole seconds (FAT)
 _COMMIT_SECONDS = 0.5
-_TOLD_EVERY = 500
+_PROGRESS_EVERY = 500
 _PACKAGES = ("pydicom", "imagecodecs", "opencv-python-headless", "numpy")
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a look at one file gave: the hash of its bytes ("" when there are none), and why it cannot be used ("" if it can).
+class FileInspection:
+    """The result for one file: the hash of its bytes ("" when there are none), and why it cannot be used ("" if it can).
 
     `doubt` and `colour` are why it may be no mammogram, although it can be read.
     """
@@ -71,7 +71,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells that a file has changed: size in bytes, times in ns, place."""
+    """What shows that a file has changed: size in bytes, times in ns, inode."""
 
     size: int
     modified: int
@@ -80,104 +80,98 @@ class Stamp:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """A look, the decoded image where it was decoded now, and the stamp under which the look may be kept (None: not at all)."""
+class InspectedFile:
+    """An inspection, the image where it was decoded now, and the stamp to store the inspection under (None: do not store)."""
 
-    look: Look
+    inspection: FileInspection
     image: Mammogram | None = None
     stamp: Stamp | None = None
 
 
-def look_closely(path: Path) -> Looked:
-    """Read, hash and decode one file, and look for a breast in it; large images one at a time in a process."""
+def inspect_file(path: Path) -> InspectedFile:
+    """Read, hash and decode one file, and find the breast in it; large images one at a time in a process."""
     with one_large_at_a_time():
-        return _looked_closely(path)
+        return _inspect_file(path)
 
 
-def _looked_closely(path: Path) -> Looked:
+def _inspect_file(path: Path) -> InspectedFile:
     name = printable_name(path)
     before = _settled_stamp(path)
     try:
         digest, source = _content(path)
     except UnreadableImage as error:
         text = f"{name}: {error}"
-        return Looked(Look(missing=text) if isinstance(error.__cause__, FileNotFoundError) else Look(unreadable=text))
+        missing = isinstance(error.__cause__, FileNotFoundError)
+        return InspectedFile(FileInspection(missing=text) if missing else FileInspection(unreadable=text))
     stamp = before if before == stamp_of(path) else None
     try:
         image = read(source, name=name)
     except UnreadableImage as error:
         # Memory that is short now may be there the next time.
-        kept = None if isinstance(error.__cause__, MemoryError) else stamp
-        return Looked(Look(digest, unreadable=str(error)), stamp=kept)
-    breast = analyse(_small(image), Recipe()).breast
+        stamp = None if isinstance(error.__cause__, MemoryError) else stamp
+        return InspectedFile(FileInspection(digest, unreadable=str(error)), stamp=stamp)
+    breast = analyse(shrunk(image, SMALL_SIDE), Recipe()).breast
     colour = next((f"{name}: {warning}" for warning in image.warnings if warning.startswith(COLOURED)), "")
     doubt = "" if breast.found else f"{name}: {breast.warning.partition(':')[0]}"
-    return Looked(Look(digest, doubt=doubt, colour=colour), image, stamp)
+    return InspectedFile(FileInspection(digest, doubt=doubt, colour=colour), image, stamp)
 
 
-def _small(image: Mammogram) -> Mammogram:
-    """A copy of at most SMALL_SIDE px: whether there is a breast shows on it, too, in a fraction of the time."""
-    height, width = image.pixels.shape
-    scale = SMALL_SIDE / max(height, width)
-    if scale >= 1:
-        return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return replace(image, pixels=cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA))
+def inspect_files(paths: Sequence[str], progress: Progress | None = None) -> list[FileInspection]:
+    """The inspection of each file, in this order: stored ones of unchanged files, new ones of the others.
 
-
-def look_at_all(paths: Sequence[str], progress: Progress | None = None) -> list[Look]:
-    """A look at each file, in this order: kept ones where the file is as it was, new ones of the others.
-
-    `progress(done, total)` is called in this thread; an exception it raises ends the work. What was looked at by then is kept.
+    `progress(done, total)` is called in this thread; an exception it raises ends the work. What is done by then is stored.
     """
-    tell = progress or (lambda done, total: None)
-    tell(0, len(paths))
-    with KeptLooks() as kept:
-        known: list[Look | None] = []
+    report = progress or (lambda done, total: None)
+    report(0, len(paths))
+    with InspectionStore() as store:
+        known: list[FileInspection | None] = []
         for path in paths:
-            known.append(kept.get(path))
-            if len(known) % _TOLD_EVERY == 0:
-                tell(0, len(paths))
-        unknown = [path for path, look in zip(paths, known, strict=True) if look is None]
-        looks: list[Look] = []
-        with _ended(ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="check")) as pool:
-            new = zip(unknown, pool.map(_without_image, unknown), strict=True)
-            for look in known:
-                if look is None:
-                    path, looked = next(new)
-                    kept.put(path, looked)
-                    look = looked.look
-                looks.append(look)
-                tell(len(looks), len(paths))
-    return looks
+            known.append(store.get(path))
+            if len(known) % _PROGRESS_EVERY == 0:
+                report(0, len(paths))
+        unknown = [path for path, known_one in zip(paths, known, strict=True) if known_one is None]
+        found: list[FileInspection] = []
+        with contextlib.closing(inspect_ahead(unknown)) as results:
+            new = zip(unknown, results, strict=True)
+            for inspection in known:
+                if inspection is None:
+                    path, inspected = next(new)
+                    store.put(path, inspected)
+                    inspection = inspected.inspection
+                found.append(inspection)
+                report(len(found), len(paths))
+    return found
 
 
 def content_hashes(paths: Sequence[str], sizes: Collection[int] = ()) -> list[str]:
     """The SHA-256 of each file as far as an import or a check has read it, "" elsewhere.
 
-    Files of one of these `sizes` (bytes) are read where nobody has yet, once: what was found is kept.
+    Files of one of these `sizes` (bytes) are read if they were not before, once: the hash is stored.
     """
-    if not (cache_root() / FILE).exists():  # nothing is kept yet, and nothing is written where nothing is to be read
+    if not (cache_root() / FILE).exists():  # nothing is stored yet, and nothing is written where nothing is to be read
         stamps = map(stamp_of, map(Path, paths))
         if not any(stamp is not None and stamp.size in sizes for stamp in stamps):
             return [""] * len(paths)
-    with KeptLooks() as kept:
-        return [kept.content_hash(path, sizes) for path in paths]
+    with InspectionStore() as store:
+        return [store.content_hash(path, sizes) for path in paths]
 
 
-def _without_image(path: str) -> Looked:
-    """Results wait in line to be taken: with their pixels they would fill the memory."""
-    return replace(look_closely(Path(path)), image=None)
+def inspect_ahead(paths: Sequence[str]) -> Generator[InspectedFile, None, None]:
+    """`inspect_file` of each path by threads, in this order, without the images: many waiting ones would fill the memory."""
+    workers = min(4, os.cpu_count() or 1)
+    return read_ahead(
+        lambda path: replace(inspect_file(Path(path)), image=None), paths, workers=workers, ahead=4 * workers, name="check"
+    )
 
 
-class KeptLooks:
-    """The looks that are kept, for one thread: open it with `with`."""
+class InspectionStore:
+    """The stored inspections, for one thread: open it with `with`."""
 
     def __init__(self) -> None:
         self._base: sqlite3.Connection | None = None
         self._committed = time.monotonic()
 
-    def __enter__(self) -> KeptLooks:
+    def __enter__(self) -> InspectionStore:
         root = cache_root()
         with self._forgiving():
             root.mkdir(parents=True, exist_ok=True)
@@ -194,8 +188,8 @@ class KeptLooks:
             self._base.close()
             self._base = None
 
-    def get(self, path: str) -> Look | None:
-        """The look at this file as it is now, or None."""
+    def get(self, path: str) -> FileInspection | None:
+        """The stored inspection of this file as it is now, or None."""
         stamp = stamp_of(Path(path)) if self._base is not None else None
         if self._base is None or stamp is None:
             return None
@@ -205,13 +199,13 @@ class KeptLooks:
             query = "SELECT look FROM looks WHERE path = ? AND stamp = ? AND program = ?"
             found = self._base.execute(query, asked).fetchone()
         try:
-            look = Look(**json.loads(found[0])) if found else None
+            look = FileInspection(**json.loads(found[0])) if found else None
         except (TypeError, ValueError):
             return None
         return look if look is not None and all(isinstance(value, str) for value in asdict(look).values()) else None
 
     def content_hash(self, path: str, sizes: Collection[int] = ()) -> str:
-        """As `content_hashes` of one file. A look by an earlier program counts, too: the bytes are the same."""
+        """As `content_hashes` of one file. An inspection by an earlier version counts, too: the bytes are the same."""
         stamp = stamp_of(Path(path))
         if stamp is None:
             return ""
@@ -238,12 +232,12 @@ class KeptLooks:
                 self._base.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", row)
         return digest
 
-    def put(self, path: str, looked: Looked) -> None:
-        """Keep a look, if it may be kept."""
-        if self._base is None or looked.stamp is None:
+    def put(self, path: str, inspected: InspectedFile) -> None:
+        """Store an inspection, if it may be stored."""
+        if self._base is None or inspected.stamp is None:
             return
         with self._forgiving():
-            row = (os.fsencode(path), _stamp_text(looked.stamp), _program(), json.dumps(asdict(looked.look)))
+            row = (os.fsencode(path), _stamp_text(inspected.stamp), _program(), json.dumps(asdict(inspected.inspection)))
             self._base.execute("INSERT OR REPLACE INTO looks VALUES (?, ?, ?, ?)", row)
             if time.monotonic() - self._committed > _COMMIT_SECONDS:  # others wait to write meanwhile
                 self._base.commit()
@@ -251,19 +245,19 @@ class KeptLooks:
 
     @contextlib.contextmanager
     def _forgiving(self) -> Iterator[None]:
-        """Go on without keeping anything where the file is locked, damaged or cannot be written."""
+        """Continue without the store where it is locked, damaged or cannot be written."""
         try:
             yield
         except (sqlite3.Error, OSError, ValueError) as error:
-            log.info("looks at images are not kept: %s", error)
+            log.info("inspections of images are not stored: %s", error)
             if self._base is not None:
                 self._base.close()
                 self._base = None
 
 
-def forget_looks() -> None:
-    """Delete all that is kept, with the cache of prepared images."""
-    with contextlib.suppress(OSError):  # another process looks at images now; what it keeps is sound
+def delete_inspections() -> None:
+    """Delete all stored inspections, with the cache of prepared images."""
+    with contextlib.suppress(OSError):  # another process inspects images now; what it stores is sound
         (cache_root() / FILE).unlink(missing_ok=True)
 
 
@@ -301,21 +295,13 @@ def _content(path: Path) -> tuple[str, bytes | Path]:
     return digest.hexdigest(), path
 
 
-@contextlib.contextmanager
-def _ended(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _stamp_text(stamp: Stamp) -> str:
     return f"{stamp.size}/{stamp.modified}/{stamp.changed}/{stamp.inode}"
 
 
 @functools.cache
 def _program() -> str:
-    """Changes with whatever decodes images and looks for breasts: another program may find something else."""
+    """Changes with whatever decodes images and finds breasts: another program may find something else."""
     digest = hashlib.sha256(core.__version__.encode())
     root = Path(core.__file__).parent
     for path in sorted([*(root / "images").rglob("*.py"), *(root / "preprocessing").glob("*.py"), Path(__file__)]):

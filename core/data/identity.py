@@ -1,4 +1,4 @@
-"""Doubts about patients' identifiers: one patient under two names leaks between splits, many under one are no patient.
+"""Checks of patient identifiers: one patient under two names leaks between splits, many under one are no patient.
 
 Where nobody knows the patient of an image, an import takes the file itself for one. Such an identifier keeps a manifest
 valid; it is no patient, and nothing may be said of patients on its account.
@@ -22,7 +22,7 @@ from core.data.tables import shown
 from core.images.placeholder import is_placeholder
 from core.wording import counted
 
-MANY = 20  # images of one patient that are worth a look, when they are
+MANY = 20  # images of one patient that are worth checking, when they are
 MUCH = 0.25  # of all images
 _NAMED = 4
 
@@ -39,7 +39,7 @@ _KEPT_DIGITS = 15  # of a number in a spreadsheet; the others become zeros
 
 @dataclass(frozen=True)
 class Doubt:
-    """What is doubtful, in words, and the positions of the images it is about, from 0."""
+    """What is doubtful, and the positions of the images it is about, from 0."""
 
     message: str
     rows: tuple[int, ...]
@@ -105,7 +105,7 @@ def spelling(patient: str) -> str:
     """
     plain = unicodedata.normalize("NFKC", patient).translate(_DASHES)
     plain = "".join(letter for letter in plain if unicodedata.category(letter) not in ("Cf", "Cc"))
-    plain = plain.strip(" \t='\"{}()[]<>#").casefold()  # '007 and ="007" are how spreadsheets are told to take text
+    plain = plain.strip(" \t='\"{}()[]<>#").casefold()  # '007 and ="007" is how spreadsheets mark text
     if _EXPONENT.fullmatch(plain):
         value = Decimal(plain.replace(",", "."))
         return str(int(value)) if value == int(value) and value.adjusted() < 40 else plain

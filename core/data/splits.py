@@ -1,4 +1,4 @@
-"""Train, validation and test sets in which no patient stands twice."""
+"""Train, validation and test splits by patient, and the checks for leakage between them."""
 
 from __future__ import annotations
 

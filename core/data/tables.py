@@ -1,7 +1,7 @@
-"""CSV tables as people's programs write them, read within bounds: the manifest's and every importer's.
+"""CSV tables as programs write them, read within bounds: the manifest's and every importer's.
 
 The work grows with the bytes and with nothing else: no quantity that a file chooses (columns, lines, the length of a
-field) is taken up before it has been compared with its limit. What is beyond a limit is refused in words.
+field) is taken up before it has been compared with its limit. What is beyond a limit is refused.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _UTF8 = "Save it as UTF-8 (in Excel: 'CSV UTF-8')."
 
 
 class Problems:
-    """What is wrong with a table: the first few in words, the others as a number, however many there are."""
+    """What is wrong with a table: the first few in full, the others as a number, however many there are."""
 
     def __init__(self) -> None:
         self._first: list[str] = []
@@ -106,7 +106,7 @@ def read_table(path: Path, wanted: Wanted | None = None) -> Table:
 
     Raises:
         FileNotFoundError: there is nothing.
-        BadManifest: what is there cannot be read, is no CSV in UTF-8, or is beyond a limit; in words.
+        BadManifest: what is there cannot be read, is no CSV in UTF-8, or is beyond a limit.
     """
     return parse_table(read_text(path), path, wanted)
 
@@ -158,12 +158,13 @@ def decode(content: bytes, path: Path) -> str:
 
 
 def header_of(path: Path, wanted: Wanted | None = None) -> list[str]:
-    """The names in the header of a CSV, whatever follows it; [] where there is none to be read. For a look at many files."""
+    """The names in the header of a CSV, whatever follows it; [] where there is none. For scans of many files."""
     try:
         text = decode(_beginning(Path(os.path.realpath(path)), LONGEST_ROW), path)
-        said = _SEPARATOR_LINE.match(text)
+        named = _SEPARATOR_LINE.match(text)
         reader = csv.reader(
-            _Lines(text, path, said.end() if said else 0), delimiter=_told_separator(said, path) if said else separator(text)
+            _Lines(text, path, named.end() if named else 0),
+            delimiter=_named_separator(named, path) if named else separator(text),
         )
         first = list(itertools.islice(filter(any, reader), _TITLES + 1))
     except (OSError, ValueError, BadManifest, csv.Error):
@@ -192,7 +193,7 @@ def separator(text: str) -> str:
 def parse_table(text: str, path: Path, wanted: Wanted | None = None) -> Table:
     """A CSV's header (as it stands, stripped) and its rows.
 
-    Told by what stands there, and said in `notes`: a `sep=` line (Excel's) names the separator; lines of titles above the
+    Detected from the text, and listed in `notes`: a `sep=` line (Excel's) names the separator; lines of titles above the
     header are passed over, where the header is the first line that `wanted` knows, or the first with two names; columns
     without a name are dropped when they are empty or number the rows (an index that pandas or R wrote).
 
@@ -200,11 +201,11 @@ def parse_table(text: str, path: Path, wanted: Wanted | None = None) -> Table:
         BadManifest: broken quotes, a row with another number of fields than the header, a repeated column name, values
             under no name, more columns, cells or characters in a row than the limits.
     """
-    said = _SEPARATOR_LINE.match(text)
-    delimiter = _told_separator(said, path) if said else separator(text)
-    lines = _Lines(text, path, said.end() if said else 0)
+    named = _SEPARATOR_LINE.match(text)
+    delimiter = _named_separator(named, path) if named else separator(text)
+    lines = _Lines(text, path, named.end() if named else 0)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    first_line = 2 + text.count("\n", 0, said.start(1)) if said else 1
+    first_line = 2 + text.count("\n", 0, named.start(1)) if named else 1
     waiting: list[tuple[int, list[str]]] = []  # the first rows, until the header is found among them
     builder: _Builder | None = None
     line = first_line
@@ -231,11 +232,11 @@ def parse_table(text: str, path: Path, wanted: Wanted | None = None) -> Table:
     return (builder or _begin(waiting, path, wanted)).table()
 
 
-def _told_separator(said: re.Match[str], path: Path) -> str:
-    told = said.group(1).replace("\\t", "\t")
-    if len(told) != 1 or told.isalnum() or told in "\"'\r\n":
-        raise BadManifest(f"{path} line 1: expected one character after sep=, such as ; or a tab, got {shown(told)}")
-    return told
+def _named_separator(line: re.Match[str], path: Path) -> str:
+    named = line.group(1).replace("\\t", "\t")
+    if len(named) != 1 or named.isalnum() or named in "\"'\r\n":
+        raise BadManifest(f"{path} line 1: expected one character after sep=, such as ; or a tab, got {shown(named)}")
+    return named
 
 
 def _begin(rows: list[tuple[int, list[str]]], path: Path, wanted: Wanted | None) -> _Builder:
@@ -302,9 +303,9 @@ class _Builder:
             )
         if not unnamed:
             return Table(self._header, self._rows, self.notes)
-        kept = [index for index, name in enumerate(self._header) if name]
-        rows = [(line, [fields[index] for index in kept]) for line, fields in self._rows]
-        return Table([self._header[index] for index in kept], rows, self.notes)
+        used = [index for index, name in enumerate(self._header) if name]
+        rows = [(line, [fields[index] for index in used]) for line, fields in self._rows]
+        return Table([self._header[index] for index in used], rows, self.notes)
 
 
 def _numbers_rows(cells: Sequence[str]) -> bool:

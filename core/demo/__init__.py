@@ -30,15 +30,15 @@ __all__ = ["NOTICE", "make_demo"]
 
 log = logging.getLogger(__name__)
 
-# Raise it when a change alters pixels, so that an older demo set is made anew.
+# Raise it when a change alters pixels, so that an older demo set is written again.
 VERSION = 1
-_ROWS = 1000
+ROWS = 1000  # pixel rows of an image
 _WRITTEN = ("manifest.csv", "images", "demo.json", "README.txt")
 _README = """SYNTHETIC MAMMOGRAMS - not patients
 
 Every image in this folder was computed by MammoLab's demo generator (python -m core demo).
 No patient, no real breast, no real finding. Use them to try and test the software, for nothing else:
-a figure reached on them says nothing about real mammograms.
+a result on them says nothing about real mammograms.
 
 manifest.csv  one row per image: label, split, finding, lesion boxes in pixels of the stored image
 images/       DICOM (MONOCHROME1 and 2, part JPEG-LS) and PNG (8 and 16 bit, a few stored as negatives)
@@ -55,13 +55,13 @@ def make_demo(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
-    _rows: int = _ROWS,
+    rows: int = ROWS,
 ) -> Path:
     """Write the synthetic data set into the folder `out` and return the path of its manifest.csv.
 
     Four images a patient (left and right, CC and MLO), about 1000x800 pixels of 12 bits. The same `patients` and `seed`
     give the same files whatever the number of `workers`. A finished set of that size and seed is left as it is. The
-    manifest is written last, so a folder without one holds an interrupted set, which is made anew.
+    manifest is written last, so a folder without one holds an interrupted set, which is written again.
 
     `progress` is called with (images done, images in all) from the calling thread.
 
@@ -72,19 +72,19 @@ def make_demo(
     if patients < 1 or seed < 0:
         raise BadConfig(f"demo: expected patients of at least 1 and a seed of at least 0, got patients={patients}, seed={seed}")
     out = Path(out)
-    identity = {"synthetic": True, "version": VERSION, "patients": patients, "seed": seed, "rows": _rows}
+    identity = {"synthetic": True, "version": VERSION, "patients": patients, "seed": seed, "rows": rows}
     manifest = out / "manifest.csv"
     try:
         if _is_finished(out, identity):
             return manifest
         _prepare_folder(out, identity)
         people = plan_patients(patients, seed)
-        rows = _write_images(people, out / "images", seed, _rows, workers, progress)
-        _remove_leftovers(out / "images", {Path(row["path"]).name for row in rows})
+        records = _write_images(people, out / "images", seed, rows, workers, progress)
+        _remove_leftovers(out / "images", {Path(row["path"]).name for row in records})
     except OSError as error:
         raise BadManifest(f"{out}: the demo set cannot be written: {error}. Choose another folder.") from error
-    write_manifest(pd.DataFrame(rows), manifest)
-    log.info("demo set: %d synthetic images of %d patients in %s", len(rows), patients, out)
+    write_manifest(pd.DataFrame(records), manifest)
+    log.info("demo set: %d synthetic images of %d patients in %s", len(records), patients, out)
     return manifest
 
 
@@ -95,7 +95,7 @@ def _is_finished(out: Path, identity: dict[str, Any]) -> bool:
         return False
     try:
         names = pd.read_csv(io.BytesIO(read_bytes(manifest, LARGE)), usecols=["path"], dtype=str, encoding="utf-8")["path"]
-    except ValueError:  # damaged: the set is made anew
+    except ValueError:  # damaged: the set is written again
         return False
     return len(names) == 4 * identity["patients"] and all((out / name).is_file() for name in names)
 

@@ -1,4 +1,4 @@
-"""The breast itself: outline, thickness under compression, fat and gland, ligaments, vessels, muscle, skin.
+"""Anatomy of the synthetic breast: outline, compression, fat and gland, ligaments, vessels, muscle, skin.
 
 Everything is drawn in millimetres on a canvas with the chest wall on the left (x = 0) and the nipple to the right;
 right breasts are mirrored at the very end. `Tissue.body` is attenuation in arbitrary units: fat about 0.3, gland up to

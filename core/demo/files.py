@@ -1,4 +1,4 @@
-"""Writing a synthetic image as DICOM or PNG. Every file says that it shows no patient."""
+"""Writers of synthetic images as DICOM or PNG. Every file says that it shows no patient."""
 
 from __future__ import annotations
 

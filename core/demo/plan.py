@@ -1,4 +1,4 @@
-"""Who gets what: findings, split, scanner and file format of every patient, drawn before a pixel is.
+"""Plan of the demo set: findings, split, scanner and file format of every patient, drawn before any pixel.
 
 Findings decide the label of an image; split is stratified by them; density, scanner and file format are dealt
 out within each group of findings, so that none of them can tell the label.

@@ -1,4 +1,4 @@
-"""From tissue to grey levels: the two fictitious scanners, burned-in labels and markers.
+"""Rendering from tissue to grey levels: the two fictitious scanners, burned-in labels and markers.
 
 Scanner A equalises the periphery and has strong contrast, like processed digital images; scanner B fades towards the
 skin and is softer and noisier, like digitised film.

@@ -1,7 +1,7 @@
-"""Whether a model should judge an image at all. What it should not judge gets no verdict, and the reason why.
+"""The input gate: whether a model should judge an image at all. What it should not judge gets no verdict, but the reason.
 
     origin      what the file says it is, and what its pixels are: a CT, a colour photograph, a mask, no breast
-    features    what the network and a few simple figures say of an image, in one forward pass
+    features    what the network and a few simple statistics say of an image, in one forward pass
     distance    how far that is from the images the model was trained on
     fitting     learning what is near from training images, and how far is too far from validation images
     store       gate.safetensors in the run's folder

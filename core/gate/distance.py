@@ -1,9 +1,9 @@
-"""How far an image is from the training images: Mahalanobis' distance with a shrunken covariance (Ledoit & Wolf 2004).
+"""Distance of an image from the training images: Mahalanobis, with a shrunken covariance (Ledoit & Wolf 2004).
 
-Two of them: in what the network's head saw, scaled to length 1 so that it tells what was seen and not how much of it, and in
-the figures of the picture (see `features`). Each is in units of what 90 % of validation images have; the square root of the sum
+Two of them: in what the network's head sees, scaled to length 1 so that its direction counts and not its size, and in the
+statistics of the picture (see `features`). Each is in units of what 90 % of validation images have; the square root of the sum
 of their squares counts. The limit is the distance below which all but 2 % of validation images lie, with room above it: another
-source's mammograms are farther away than one's own, and are to be judged with a warning. `python -m benchmarks gate` tells what
+source's mammograms are farther away than one's own, and are to be judged with a warning. `python -m benchmarks gate` shows what
 lies beyond it.
 """
 
@@ -22,9 +22,9 @@ FEWEST_TRAIN, FEWEST_VALIDATION = 40, 50  # images; with fewer, nothing is refus
 MOST_AXES = 64
 _FEATURE_AXES = 16  # of features; more follow the training images' own chances
 _TYPICAL = 0.9  # quantile of validation distances that is 1 in each part
-# A spread that is added to each feature's (in shares of their mean one) and to each figure's: what hardly varies in training
+# A spread that is added to each feature's (in shares of their mean one) and to each statistic's: what hardly varies in training
 # tells little when it does.
-_STEADY_FEATURES, _STEADY_FIGURES = 0.1, 0.3
+_STEADY_FEATURES, _STEADY_STATISTICS = 0.1, 0.3
 _SHRINKAGE = 0.05  # at least
 
 
@@ -86,8 +86,8 @@ class Distance:
 
     @classmethod
     def fit(cls, train: tuple[Floats | None, Floats], validation: tuple[Floats | None, Floats]) -> Distance:
-        """Learn from (features (n, F) or None, figures (n, COUNT)) of training images and of validation images, two or more."""
-        picture = Part.fit(train[1], _STEADY_FIGURES).scaled_to(validation[1])
+        """Learn from (features (n, F) or None, statistics (n, COUNT)) of training and of validation images, two or more."""
+        picture = Part.fit(train[1], _STEADY_STATISTICS).scaled_to(validation[1])
         features = None
         if train[0] is not None and validation[0] is not None:
             rows = _directions(train[0])
@@ -100,16 +100,16 @@ class Distance:
         most = float(np.quantile(far, 1 - FALSE_ALARMS)) if enough else float(far.max())
         return replace(fitted, limit=max(most * ROOM, 1e-6), refuses=enough)
 
-    def relative(self, features: Floats | None, figures: Floats) -> float | None:
-        """How far one image is, 1 being the limit; `features` (F,) and `figures` (COUNT,). None where they do not fit."""
-        for part, row in ((self.features, features), (self.picture, figures)):
+    def relative(self, features: Floats | None, statistics: Floats) -> float | None:
+        """How far one image is, 1 being the limit; `features` (F,) and `statistics` (COUNT,). None where they do not fit."""
+        for part, row in ((self.features, features), (self.picture, statistics)):
             if part is not None and (row is None or row.shape != part.mean.shape or not np.isfinite(row).all()):
                 return None
-        return float(self._far(None if features is None else features[None], figures[None])[0]) / self.limit
+        return float(self._far(None if features is None else features[None], statistics[None])[0]) / self.limit
 
-    def _far(self, features: Floats | None, figures: Floats) -> NDArray[np.float64]:
+    def _far(self, features: Floats | None, statistics: Floats) -> NDArray[np.float64]:
         """Distances (n,) of images, not yet in shares of the limit."""
-        squares = np.square(self.picture(figures))
+        squares = np.square(self.picture(statistics))
         if self.features is not None and features is not None:
             squares = squares + np.square(self.features(_directions(features)))
         return np.sqrt(squares)

@@ -1,8 +1,8 @@
-"""What the gate looks at: what the network's head saw of an image, and a few figures of the picture itself.
+"""Features of the gate: what the network's head sees of an image, and simple statistics of the picture itself.
 
-The network was trained to tell malignant from benign, and may be blind to much of what makes a photograph a photograph; a small
-one more than a large one. The figures of the picture are the same for every network: where tissue lies, how smooth its outline
-is, how bright it is and where, and how coarse its texture.
+The network was trained to separate malignant from benign, and may be blind to much of what makes a photograph a photograph; a
+small one more than a large one. The statistics of the picture are the same for every network: where tissue lies, how smooth its
+outline is, how bright it is and where, and how coarse its texture.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from core.model import Classifier
 
 Statistics = NDArray[np.float32]
 
-COUNT = 41  # figures of a picture
+COUNT = 41  # statistics of a picture
 _BLACK = 5  # of 255: darker is background
 _OUTLINE = (128, 64)  # rows and columns of the copy on which outline and brightness are measured
 _TEXTURE = (256, 160)  # the same for texture
@@ -59,7 +59,7 @@ def _flat(features: Tensor) -> Tensor:
 
 
 def statistics_of(pixels: NDArray[np.uint8], box: tuple[int, int, int, int]) -> Statistics:
-    """Figures of a prepared picture, uint8 (H, W), float32 (COUNT,); `box` (x0, y0, x1, y1) is its part that is no padding."""
+    """Statistics of a prepared picture, uint8 (H, W), float32 (COUNT,); `box` (x0, y0, x1, y1) is its part without padding."""
     x0, y0, x1, y1 = box
     picture = np.ascontiguousarray(pixels[y0:y1, x0:x1])
     if not picture.size:

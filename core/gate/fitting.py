@@ -1,4 +1,4 @@
-"""Fitting a gate: training images say what is near, validation images how far is too far. One forward pass an image."""
+"""Fitting of a gate: distances from training images, the limit from validation images. One forward pass an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.gate.features import features_of, statistics_of
 from core.gate.origin import refusal_of_origin
 from core.model import Classifier, as_input, model_lock
 
-# More would move the figures by less than another seed does, and a gate is to cost less than an epoch.
+# More would move the results by less than another seed does, and a gate is to cost less than an epoch.
 MOST_TRAIN, MOST_VALIDATION = 400, 400
 _BATCH_PIXELS, _BATCH_IMAGES = 2_000_000, 16
 _SEED = 20_13
@@ -61,21 +61,21 @@ def fitting(model: Classifier, cache: PreparedCache, rows: pd.DataFrame) -> Gene
     height, width = cache.recipe.shape
     size = max(1, min(_BATCH_IMAGES, _BATCH_PIXELS // (height * width)))
     for split, paths in chosen.items():
-        features, figures = [], []
+        features, statistics = [], []
         for start in range(0, len(paths), size):
             images = _readable(cache, paths[start : start + size])
             if images:
                 found = _features(model, np.stack([image.pixels for image in images]))
                 features += [] if found is None else [found]
-                figures += [statistics_of(image.pixels, image.breast) for image in images]
+                statistics += [statistics_of(image.pixels, image.breast) for image in images]
             done += len(paths[start : start + size])
             yield done, total
-        if len(figures) < 2:
+        if len(statistics) < 2:
             raise NotEnoughData(
-                f"the gate needs two images of the {split} split to learn from, got {len(figures)}: "
+                f"the gate needs two images of the {split} split to learn from, got {len(statistics)}: "
                 "check that the run's images are where its manifest says"
             )
-        seen[split] = (np.concatenate(features) if features else None, np.stack(figures))
+        seen[split] = (np.concatenate(features) if features else None, np.stack(statistics))
     return Distance.fit(seen["train"], seen["val"])
 
 

@@ -1,4 +1,4 @@
-"""What the file says it is, and what its pixels plainly are: the reasons against a verdict that need no model."""
+"""Reasons against a verdict that need no model: what the file says it is, and what its pixels plainly are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RADIOGRAPHY = ("Computed Radiography", "Digital X-Ray")
 
 
 def refusal_of_origin(meta: ImageMeta, *, breast_found: bool, recipe: Recipe, warnings: Sequence[str] = ()) -> str:
-    """Why this image is no mammogram that a model could judge, in words; "" when nothing speaks against it.
+    """Why this image is no mammogram that a model could judge, "" when nothing speaks against it.
 
     `warnings` are the preparation's: they say why it found no breast, or that it found several.
     """
@@ -35,7 +35,7 @@ def refusal_of_origin(meta: ImageMeta, *, breast_found: bool, recipe: Recipe, wa
         return "it is a colour image, and mammograms are grey"
     if meta.grey_levels == 2:
         return "it is a binary mask: it has two grey levels"
-    # A recipe that looks for no breast is one for images that need not hold a whole one.
+    # A recipe that needs no breast is one for images that need not hold a whole one.
     if not (recipe.crop or recipe.remove_background):
         return ""
     if not breast_found:
@@ -48,14 +48,14 @@ def doubts_of_origin(meta: ImageMeta) -> tuple[str, ...]:
     """What a reader of the verdict should know although it is given: a DICOM file that does not clearly say what it shows.
 
     Such files are not refused for it: research copies and digitised films often come without a modality, or as secondary
-    captures, and PNG or JPEG never say. What the image looks like decides then.
+    captures, and PNG or JPEG never say. The appearance of the image decides then.
     """
     if meta.format == "DICOM" and meta.modality == "MG" and meta.other_storage:
         return (f"{_contradiction(meta)}: check that it is a mammogram",)
     if meta.format != "DICOM" or meta.modality not in UNKNOWN_ORIGIN:
         return ()
-    said = f"says only {meta.modality} (other)" if meta.modality else "does not say which modality it is"
-    return (f"the file {said}: nothing but its look tells that it is a mammogram",)
+    statement = f"says only {meta.modality} (other)" if meta.modality else "does not say which modality it is"
+    return (f"the file {statement}: only its appearance suggests that it is a mammogram",)
 
 
 def _contradiction(meta: ImageMeta) -> str:

@@ -1,4 +1,4 @@
-"""gate.safetensors beside the model: the fitted distances, and which weights they belong to."""
+"""Storage of a gate: gate.safetensors beside the model, with the hash of the weights it belongs to."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def write_gate(folder: Path, gate: Distance, card: Mapping[str, Any]) -> Path:
 
 
 def read_gate(folder: Path, card: Mapping[str, Any]) -> Distance | str:
-    """The gate of the model in `card`; in words why there is none: never written, damaged, or of other weights."""
+    """The gate of the model in `card`; or why there is none: never written, damaged, or of other weights."""
     try:
         content = read_bytes(folder / GATE, LARGE)
     except FileNotFoundError:
@@ -83,7 +83,7 @@ def _parsed(content: bytes) -> tuple[Distance, str]:
     numbers = parse_json(about["gate"])
     picture = _part("picture", tensors, numbers)
     if picture is None or picture.mean.size != COUNT:
-        raise ValueError(f"expected {COUNT} figures of a picture")
+        raise ValueError(f"expected {COUNT} statistics of a picture")
     gate = Distance(
         _part("features", tensors, numbers),
         picture,

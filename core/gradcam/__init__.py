@@ -1,4 +1,4 @@
-"""Where in an image a model's score comes from: class activation maps.
+"""Class activation maps: where in an image a model's score comes from.
 
     prepared pixels -> one forward, one short backward (from the logit to the chosen layer) -> map in [0, 1]
 
@@ -16,7 +16,6 @@ from core.gradcam.methods import (
     Method,
     Target,
     layers,
-    methods_for,
     unfit_methods,
 )
 from core.gradcam.overlay import COLORMAPS, HALF, OPACITY, colours_of, levels, overlay, render, two_colours
@@ -42,7 +41,6 @@ __all__ = [
     "heatmap",
     "layers",
     "levels",
-    "methods_for",
     "overlay",
     "render",
     "two_colours",

@@ -1,25 +1,21 @@
-"""Where each family of networks keeps its last feature map, and how to read it as (N, C, H, W)."""
+"""The layers of a network that heatmaps can be read from, and the usual one of each family."""
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import BadConfig
 from core.gradcam.feature_maps import as_feature_map, own_size
-from core.gradcam.layer_search import probe_image, search
-
-if TYPE_CHECKING:
-    from core.model.classifier import Classifier
-
-Hook = Callable[[nn.Module, Any, Any], None]
+from core.gradcam.layer_search import search
+from core.gradcam.probing import layer_outputs, probe_image
+from core.model.classifier import Classifier
 
 # (what the backbone must have, the layer), first match wins. Names are timm's.
 _FAMILIES: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -40,9 +36,9 @@ _GUARD = threading.Lock()
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """A layer whose map a person may look at.
+    """A layer that a heatmap can be read from.
 
-    `name` is dotted ("layer3"), `title` is in plain words with the map's size ("stage 3 (14 × 9)", columns × rows);
+    `name` is dotted ("layer3"), `title` is for people, with the map's size ("stage 3 (14 × 9)", columns × rows);
     `usual` marks the layer that is taken unless another is named, `signed` a map with values well below 0.
     """
 
@@ -167,43 +163,18 @@ def _word(model: Classifier) -> str:
 
 def _maps(model: Classifier, names: list[str], shape: tuple[int, int]) -> dict[str, Tensor]:
     """What the named layers give for a probe image, as (1, C, h, w), in the order in which they come; others left out."""
-    modules = dict(model.backbone.named_modules())
-    found: dict[str, Tensor] = {}
-
-    def remember(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        found.pop(name, None)  # a layer that is used twice counts where it comes last
-        if not isinstance(output, Tensor):
-            return
-        try:
-            found[name] = as_feature_map(model, output, shape)
-        except BadConfig:
-            return
-
-    _probe(model, shape, [(modules[name], partial(remember, name)) for name in names])
+    modules = {name: model.backbone.get_submodule(name) for name in names}
+    name_of = {id(module): name for name, module in modules.items()}
+    try:
+        with torch.no_grad():
+            outputs, _ = layer_outputs(model, [*modules.values()], probe_image(shape, model.mean.device))
+    except RuntimeError as error:  # tokens that do not divide, a kernel larger than its map
+        raise BadConfig(f"heatmaps: {model.name} does not take images of {shape[0]} x {shape[1]} pixels: {error}") from error
+    found = {}
+    for module, output in outputs:
+        with suppress(BadConfig):
+            found[name_of[id(module)]] = as_feature_map(model, output, shape)
     return found
-
-
-def _probe(model: Classifier, shape: tuple[int, int], hooks: Iterable[tuple[nn.Module, Hook]]) -> None:
-    """One forward pass in eval mode, of an image that is the same every time; the model is as it was afterwards."""
-    from core.model.classifier import model_lock
-
-    image = probe_image(shape, model.mean.device)
-    with model_lock(model):  # hooks hear of every thread's passes
-        modes = [(module, module.training) for module in model.modules()]
-        handles = [module.register_forward_hook(hook) for module, hook in hooks]
-        try:
-            model.eval()
-            with torch.no_grad():
-                model(image)
-        except RuntimeError as error:  # tokens that do not divide, a kernel larger than its map
-            raise BadConfig(
-                f"heatmaps: {model.name} does not take images of {shape[0]} x {shape[1]} pixels: {error}"
-            ) from error
-        finally:
-            for handle in handles:
-                handle.remove()
-            for module, training in modes:
-                module.training = training
 
 
 def _signed(found: Tensor) -> bool:

@@ -1,15 +1,13 @@
-"""A layer's output laid out over the image: tokens and channels-last maps as (N, C, h, w)."""
+"""Layer outputs as feature maps (N, C, h, w): tokens and channels-last maps laid out over the image."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from torch import Tensor
 
 from core.errors import BadConfig
-
-if TYPE_CHECKING:
-    from core.model.classifier import Classifier
+from core.model.classifier import Classifier
 
 
 def grid_of(tokens: int, shape: tuple[int, int], prefixes: tuple[int, ...]) -> tuple[int, int, int] | None:

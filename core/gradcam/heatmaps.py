@@ -1,28 +1,32 @@
-"""Model + prepared image -> heatmap: the gradient methods by the grad-cam package, the others in `passes`."""
+"""Heatmaps: model + prepared image -> Heatmap or Evidence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from core.errors import BadConfig
+from core.gradcam.cam_formulas import (
+    GRADIENT_METHODS,
+    Progress,
+    eigen_cam,
+    feature_map,
+    features_and_gradient,
+    gradient_cam,
+    score_cam,
+)
 from core.gradcam.cam_layers import find_cam_layer, layer_choices, layer_name
-from core.gradcam.feature_maps import as_feature_map
 from core.gradcam.methods import AUTO, CLASSLESS, METHODS, TARGETS, auto_method
-from core.gradcam.passes import Progress, eigen_cam, feature_map, one_tensor, score_cam, untouched
-from core.model.classifier import Classifier, as_input, model_lock
+from core.model.classifier import Classifier, as_input
 
-if TYPE_CHECKING:
-    from pytorch_grad_cam.base_cam import BaseCAM
+SCORE_CHANNELS = 128  # feature maps that Score-CAM tries by default
 
-SCORE_CHANNELS = 128  # feature maps that Score-CAM tries unless it is told otherwise
-
-_CLASSES = {"gradcam": "GradCAM", "gradcam++": "GradCAMPlusPlus", "hirescam": "HiResCAM", "layercam": "LayerCAM"}
 # Below this share of its own peak a map's range is rounding, not structure.
 _FLAT_RANGE = 1e-3
 _FLAT_PEAK = 1e-12
@@ -90,7 +94,7 @@ class Evidence:
 
     @property
     def reason(self) -> str:
-        """Why not, in words; also where one class only has nothing."""
+        """Why there is nothing to show; also where only one of the classes has nothing."""
         return "; ".join(dict.fromkeys(heat.reason for heat in (self.malignant, self.benign) if heat.reason))
 
 
@@ -108,9 +112,9 @@ def heatmap(
 
     `method` is one of METHODS, or "auto": Grad-CAM, or what the architecture says fits it better (small_cnn: HiResCAM).
     `layer` names another layer of the backbone than the architecture's usual one (`layers` lists them). Score-CAM tries
-    the `channels` feature maps that vary most (0: all) and tells `progress(done, total)` of them; what that raises ends
-    it. Safe to call from several threads, under no_grad, and between training steps: modes, requires_grad and gradients
-    are as they were afterwards.
+    the `channels` feature maps that vary most (0: all) and calls `progress(done, total)`; what that raises ends it. Safe to
+    call from several threads, under no_grad, and between training steps: modes, requires_grad and gradients are as they were
+    afterwards.
 
     Raises:
         BadConfig: unknown method, target or layer, or one that this architecture cannot give a map for.
@@ -127,18 +131,17 @@ def heatmap(
     with torch.inference_mode(False):
         # A tensor made under the caller's inference_mode cannot take part in autograd; its clone can.
         images = as_input(pixels, model.mean.device).clone()
-        if method in _CLASSES:
-            with model_lock(model), untouched(model), torch.enable_grad():
-                try:
-                    raw = _by_gradient(model, module, images, method, target)
-                except RuntimeError as error:
-                    if "memory" in str(error):  # no matter of the layer
-                        raise
-                    first = str(error).partition("\n")[0]
-                    raise BadConfig(
-                        f"heatmap: {method} gives no map for {model.name} at the chosen layer ({first}); choose another layer "
-                        "or method, or images of the size that it was trained on"
-                    ) from error
+        if method in GRADIENT_METHODS:
+            try:
+                raw = gradient_cam(*features_and_gradient(model, module, images, target), method)
+            except RuntimeError as error:
+                if "memory" in str(error):  # no matter of the layer
+                    raise
+                first = str(error).partition("\n")[0]
+                raise BadConfig(
+                    f"heatmap: {method} gives no map for {model.name} at the chosen layer ({first}); choose another layer "
+                    "or method, or images of the size that it was trained on"
+                ) from error
         else:
             features = feature_map(model, module, images)
             if method == "eigencam":
@@ -199,18 +202,22 @@ def pixels_of(image: HasPixels | NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _heatmap(raw: NDArray[np.float32], shape: tuple[int, ...], method: str, layer: str, target: str) -> Heatmap:
     """A map as computed, (rows, columns) of its layer, over the image and from 0 to 1; flat with its reason where it is."""
-    from pytorch_grad_cam.utils.image import scale_cam_image
-
     height, width = shape[0], shape[1]
     cells = (raw.shape[0], raw.shape[1])
     positive = np.maximum(raw, 0.0)
     reason = _why_flat(raw, positive, target)
     if reason:
         return Heatmap(np.zeros((height, width), np.float32), True, method, layer, target, reason, cells=cells)
-    # Twice, as the package does: interpolation does not reach the peak, and scaling again lets it.
-    values = scale_cam_image(scale_cam_image(positive[None], (width, height)))[0].astype(np.float32)
+    # Scaled twice: interpolation does not reach the peak.
+    values = _scaled(np.asarray(cv2.resize(_scaled(positive), (width, height)), np.float32))
     peak = float(positive.max() - positive.min())
     return Heatmap(np.ascontiguousarray(np.clip(values, 0.0, 1.0)), False, method, layer, target, peak=peak, cells=cells)
+
+
+def _scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From 0 to 1, as the package grad-cam scales maps."""
+    shifted = values - values.min()
+    return np.asarray(shifted / (1e-7 + shifted.max()), np.float32)
 
 
 def _why_flat(raw: NDArray[np.float32], positive: NDArray[np.float32], target: str) -> str:
@@ -223,47 +230,6 @@ def _why_flat(raw: NDArray[np.float32], positive: NDArray[np.float32], target: s
     if peak - float(positive.min()) <= _FLAT_RANGE * peak:
         return "the map is the same everywhere"
     return ""
-
-
-def _by_gradient(model: Classifier, module: nn.Module, images: Tensor, method: str, target: str) -> NDArray[np.float32]:
-    """The map as the package computes it, at the layer's resolution and not yet scaled."""
-    import pytorch_grad_cam
-    from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
-
-    size = (images.shape[-2], images.shape[-1])
-    raw: list[NDArray[np.float32]] = []
-    # Cutting the graph here means that nothing before the layer is differentiated, and no parameter gets a gradient.
-    cut = module.register_forward_hook(_cut_graph)  # before the package's own hooks, so that they see its output
-    try:
-        with getattr(pytorch_grad_cam, _CLASSES[method])(
-            model=model,
-            target_layers=[module],
-            reshape_transform=lambda output: as_feature_map(model, output, size),
-        ) as cam:
-            _keep_raw(cam, raw)
-            cam(input_tensor=images, targets=[BinaryClassifierOutputTarget(1 if target == "malignant" else 0)])
-    finally:
-        cut.remove()
-    if not raw:  # the package's __exit__ swallows an IndexError
-        raise BadConfig(f"heatmap: {method} gives no map for {model.name} at the chosen layer; choose another layer or method")
-    return raw[0]
-
-
-def _cut_graph(module: nn.Module, inputs: Any, output: Any) -> Any:
-    # The clone is no leaf: a later in-place ReLU may change it.
-    return one_tensor(output).detach().requires_grad_(True).clone()
-
-
-def _keep_raw(cam: BaseCAM, raw: list[NDArray[np.float32]]) -> None:
-    """Have `cam` note each map before it stretches it."""
-    compute = cast(Any, cam.get_cam_image)
-
-    def noting(*args: Any, **kwargs: Any) -> NDArray[np.float32]:
-        values = np.asarray(compute(*args, **kwargs), dtype=np.float32)
-        raw.append(values[0])
-        return values
-
-    cast(Any, cam).get_cam_image = noting
 
 
 def _find_layer(model: Classifier, name: str | None) -> nn.Module:

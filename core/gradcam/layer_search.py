@@ -1,4 +1,4 @@
-"""The last layer that still knows where things are, of an architecture that nobody has described: found by trying.
+"""Search for the last spatial layer of an unknown architecture.
 
 A layer qualifies when its output lies over the image (as a map, or as tokens in the order of its patches), the logit depends
 on it there, and, of tokens, a change in one part of the image changes that part of them most. So are left out what comes
@@ -8,24 +8,19 @@ after pooling, the patch tokens that only a class token was read beside of, wind
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from core.errors import BadConfig
 from core.gradcam.feature_maps import as_feature_map, lies_over
-
-if TYPE_CHECKING:
-    from core.model.classifier import Classifier
+from core.gradcam.probing import layer_outputs, probe_image
+from core.model.classifier import Classifier
 
 # (row, column) of a quarter that was changed, and what modules gave then, by id.
 Quarters = list[tuple[int, int, dict[int, Tensor]]]
-_PATCH = 16  # px; the probe image is made of squares of this size, so that early and late layers find something in it
 # Parts of blocks: what they give is added to what went round them.
 _INSIDE = re.compile(r"attn|attention|mlp|drop|layerscale|identity", re.IGNORECASE)
 # Times the change elsewhere, that a change has to make in its own place. Networks with random weights: 1.4 and more where
@@ -33,20 +28,14 @@ _INSIDE = re.compile(r"attn|attention|mlp|drop|layerscale|identity", re.IGNORECA
 _NEARER = 1.3
 
 
-def probe_image(shape: tuple[int, int], device: torch.device) -> Tensor:
-    """An image (1, 1, H, W) of random squares, the same every time."""
-    squares = tuple(max(1, -(-side // _PATCH)) for side in shape)
-    image = torch.rand((1, 1, *squares), generator=torch.Generator().manual_seed(0))
-    return functional.interpolate(image, size=shape).to(device)
-
-
 def search(model: Classifier, shape: tuple[int, int]) -> nn.Module | None:
     """The last such layer for images of `shape` (H, W); None where there is none."""
     image = probe_image(shape, model.mean.device)
     modules = _candidates(model)
     with torch.enable_grad():
-        found, logit = _outputs(model, modules, image.requires_grad_(True))
-        found = [each for each in found if each[1].requires_grad]  # tables of positions do not follow from the image
+        found, logit = layer_outputs(model, modules, image.requires_grad_(True))
+        # Tables of positions do not follow from the image.
+        found = [each for each in found if each[1].requires_grad and each[1].ndim in (3, 4) and len(each[1]) == 1]
         tensors = [output for _, output in found]
         grads = torch.autograd.grad(logit, tensors, allow_unused=True) if tensors and logit.requires_grad else ()
     quarters = cache(lambda: _changed_quarters(model, modules, image.detach(), shape))  # two passes, for tokens only
@@ -63,7 +52,7 @@ def _changed_quarters(model: Classifier, modules: list[nn.Module], image: Tensor
             changed = image.clone()
             part = changed[..., _half(shape[0], rows), _half(shape[1], columns)]
             part.copy_(1 - part)
-            outputs, _ = _outputs(model, modules, changed)
+            outputs, _ = layer_outputs(model, modules, changed)
             found.append((rows, columns, {id(module): output for module, output in outputs}))
     return found
 
@@ -75,38 +64,6 @@ def _candidates(model: Classifier) -> list[nn.Module]:
         for name, module in model.backbone.named_modules()
         if name and not any(name == part or name.startswith(part + ".") for part in inside)
     ]
-
-
-def _outputs(model: Classifier, modules: list[nn.Module], image: Tensor) -> tuple[list[tuple[nn.Module, Tensor]], Tensor]:
-    """(module, output) in the order in which they are done, a module that is used twice where it comes last; the logit."""
-    found: dict[int, tuple[nn.Module, Tensor]] = {}
-
-    def remember(module: nn.Module, _: Any, output: Any) -> None:
-        found.pop(id(module), None)
-        if isinstance(output, Tensor) and output.ndim in (3, 4) and output.shape[0] == 1:
-            found[id(module)] = (module, output)
-
-    with _hooked(model, modules, remember):
-        logit = model(image).sum()
-    return list(found.values()), logit
-
-
-@contextmanager
-def _hooked(model: Classifier, modules: list[nn.Module], hook: Any) -> Iterator[None]:
-    """Within the block, in eval mode and alone with the model; it is as it was afterwards."""
-    from core.model.classifier import model_lock
-
-    with model_lock(model):  # hooks hear of every thread's passes
-        modes = [(module, module.training) for module in model.modules()]
-        handles = [module.register_forward_hook(hook) for module in modules]
-        try:
-            model.eval()
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-            for module, training in modes:
-                module.training = training
 
 
 def _qualifies(

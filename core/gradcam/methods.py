@@ -1,4 +1,4 @@
-"""The methods there are, and which of them suit an architecture: each assumes something of the layer it reads."""
+"""Heatmap methods, and which of them suit an architecture: each assumes something of the layer it reads."""
 
 from __future__ import annotations
 
@@ -40,16 +40,6 @@ def layers(model: Classifier) -> list[str]:
         BadConfig: no layer of this architecture gives a feature map.
     """
     return [choice.name for choice in layer_choices(model)]
-
-
-def methods_for(model: Classifier, layer: str | None = None) -> tuple[str, ...]:
-    """The methods whose assumptions this architecture meets at `layer` (None: its usual one), in the order of METHODS.
-
-    Raises:
-        BadConfig: no layer of this architecture gives a feature map.
-    """
-    refused = unfit_methods(model, layer)
-    return tuple(method for method in METHODS if method not in refused)
 
 
 def unfit_methods(model: Classifier, layer: str | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A heatmap as colour over an image."""
+"""Overlays: a heatmap as colour over an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.errors import BadConfig
 from core.gradcam.heatmaps import Evidence, HasPixels, Heatmap, pixels_of
 
 COLORMAPS = ("inferno", "turbo", "magma", "viridis", "cividis", "jet")
-# Benign and malignant in one picture: the figures' blue and vermilion, brighter, because they lie on black.
+# Benign and malignant in one picture: the charts' blue and vermilion, brighter, because they lie on black.
 BENIGN_RGB, MALIGNANT_RGB = (86, 180, 233), (255, 122, 26)
 OPACITY = 0.7
 HALF = 0.5  # of the strongest: what reaches it is tinted with the whole opacity, and outlined
@@ -77,7 +77,7 @@ def render(
     mask: NDArray[np.bool_] | None = None,
     peak: bool = False,
 ) -> NDArray[np.uint8]:
-    """A picture to look at -> RGB uint8, its longer side `side` px (None: as large as it is).
+    """A picture for display -> RGB uint8, its longer side `side` px (None: as large as it is).
 
     Args:
         pixels: uint8 (H, W).

@@ -1,6 +1,6 @@
-"""Files and bytes -> Mammogram. `read` is the one way in; it decides by content, never by extension.
+"""Image readers: files and bytes -> Mammogram. `read` is the one way in; it decides by content, never by extension.
 
-    magic bytes -> dicom.py (DICOM, with or without preamble) | raster.py (PNG, JPEG, PGM, TIFF)
+    formats.py -> dicom/reader.py (DICOM, with or without preamble) | raster.py (PNG, JPEG, PGM, TIFF)
 
 Anything else, and anything broken, huge or coloured beyond use, raises `UnreadableImage` with the reason.
 """
@@ -12,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.errors import UnreadableImage
-from core.images import raster
-from core.images.dicom import reader
+from core.images.dicom.reader import read_dicom
 from core.images.encode import encode_jpeg, encode_png, to_uint8
-from core.images.files import content_of, head_of, opened, printable_name, refuse_unknown
-from core.images.levels import used_levels
-from core.images.limits import MAX_FILE_BYTES, got
+from core.images.files import checked_format, opened, printable_name, read_all
+from core.images.formats import format_of
+from core.images.grey_level_count import count_grey_levels
+from core.images.large_images import one_large_at_a_time
+from core.images.library_warnings import silenced
 from core.images.mammogram import ImageMeta, Mammogram, Pixels, Step
 from core.images.pseudonym import pseudonym
-from core.images.quiet import quiet
-from core.images.turn import one_large_at_a_time
+from core.images.raster import read_raster
 
 __all__ = [
     "ImageMeta",
@@ -64,7 +64,7 @@ def read(source: Path | str | bytes, *, frame: int | None = None, window: int = 
     try:
         with one_large_at_a_time():
             mammogram = _read(source, frame, window)
-            return replace(mammogram, meta=replace(mammogram.meta, grey_levels=used_levels(mammogram.pixels)))
+            return replace(mammogram, meta=replace(mammogram.meta, grey_levels=count_grey_levels(mammogram.pixels)))
     except UnreadableImage as error:
         raise UnreadableImage(f"{name}: {error}") from error
     except MemoryError as error:
@@ -72,20 +72,16 @@ def read(source: Path | str | bytes, *, frame: int | None = None, window: int = 
 
 
 def _read(source: Path | str | bytes, frame: int | None, window: int) -> Mammogram:
-    with quiet():
+    with silenced():
         if isinstance(source, bytes | bytearray | memoryview):
             content = bytes(source)
-            refuse_unknown(content)
-            if reader.is_dicom(content):
-                return reader.read_dicom(io.BytesIO(content), frame=frame, window=window)
-            return raster.read_raster(content, frame=frame)
-        head = head_of(source)
-        refuse_unknown(head)
-        if reader.is_dicom(head):
-            # From the open file: of a stack of gigabytes, only the frame asked for is ever in memory.
-            with opened(source) as (stream, size):
-                if size > MAX_FILE_BYTES:
-                    limit = f"at most {MAX_FILE_BYTES / 2**30:.0f} GiB"
-                    raise got(limit, f"{size / 2**30:.1f} GiB", "Split the file or export it again")
-                return reader.read_dicom(stream, frame=frame, window=window)
-        return raster.read_raster(content_of(source), frame=frame)
+            kind = format_of(content)
+            if kind == "DICOM":
+                return read_dicom(io.BytesIO(content), frame=frame, window=window)
+            return read_raster(content, kind, frame=frame)
+        with opened(source) as (stream, size):
+            kind = checked_format(stream, size)
+            if kind == "DICOM":  # from the open file: of a stack of gigabytes, only the frame asked for is ever in memory
+                return read_dicom(stream, frame=frame, window=window)
+            content = read_all(stream, size)
+        return read_raster(content, kind, frame=frame)

@@ -1,4 +1,4 @@
-"""What a compressed frame says about itself: a decoder allocates those dimensions, whatever the DICOM header says.
+"""Headers of compressed frames: a decoder allocates their dimensions, whatever the DICOM header says.
 
 Read from the marker segments of JPEG (ITU T.81, annex B), JPEG-LS (T.87) and JPEG 2000 (T.800, annex A; HTJ2K is the
 same with T.814), without decoding anything.
@@ -36,7 +36,7 @@ class Codestream:
     """Dimensions in pixels, bits a sample, whether samples are signed, and how much of the stream there is.
 
     `end` is where the last tile of a JPEG 2000 stream ends, 0 where that is not known.
-    `missing` is "" for a stream that reaches its end, else what is missing, in words.
+    `missing` is "" for a stream that reaches its end, else what is missing.
     """
 
     kind: Kind

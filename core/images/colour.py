@@ -1,4 +1,4 @@
-"""Colour images whose content is grey, and what to do with the others."""
+"""Grey levels of colour images: equal channels are taken as they are, others turned to grey with a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays -> PNG and JPEG bytes, and the one rule for rounding grey levels to 8 bits."""
+"""Encoders: arrays -> PNG and JPEG bytes, and the one rule for rounding grey levels to 8 bits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.images.bands import in_bands
+from core.images.row_bands import in_row_bands
 
 
 def to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -22,7 +22,7 @@ def to_uint8(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype != np.uint16 and not np.issubdtype(pixels.dtype, np.floating):
         raise TypeError(f"expected float in [0, 1], uint8 or uint16 pixels, got {pixels.dtype}")
-    return in_bands(_rounded, pixels, np.uint8)
+    return in_row_bands(_rounded, pixels, np.uint8)
 
 
 def _rounded(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""A path -> its bytes, only where they can be those of an image.
+"""Image files: path -> bytes, only where they can be those of an image.
 
 A named pipe or a device would block for ever, and a disk image would fill the memory: what is no regular file, does not
 begin like an image or is too large is refused before it is loaded.
@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from core.images.dicom.reader import looks_like_dicom
-from core.images.limits import MAX_FILE_BYTES, MAX_RASTER_BYTES, describe, got
-from core.images.raster import recognise
-from core.images.turn import take
+from core.images.formats import HEAD_BYTES, Format, format_of
+from core.images.large_images import wait_if_large
+from core.images.limits import MAX_FILE_BYTES, MAX_RASTER_BYTES, got
 
-_HEAD = 4096  # bytes that tell the format
 _LONGEST_NAME = 120  # characters of a name in a message
 
 
@@ -28,35 +26,38 @@ def content_of(path: Path | str) -> bytes:
         UnreadableImage: nothing there, no regular file, not allowed, too large, or not the beginning of an image.
     """
     with opened(path) as (stream, size):
-        head = stream.read(_HEAD)
-        refuse_unknown(head)
-        limit = MAX_FILE_BYTES if looks_like_dicom(head) else MAX_RASTER_BYTES
-        if size > limit:
-            raise got(f"at most {limit / 2**30:.0f} GiB", f"{size / 2**30:.1f} GiB", "Split the file or export it again")
-        take(size)
-        stream.seek(0)
-        return stream.read()
+        checked_format(stream, size)
+        return read_all(stream, size)
 
 
-def head_of(path: Path | str) -> bytes:
-    """The first bytes of a regular file, whatever they are: enough to tell an image format.
+def checked_format(stream: BinaryIO, size: int) -> Format:
+    """The format of an open file of `size` bytes, which then stands at its beginning.
 
     Raises:
-        UnreadableImage: nothing there, no regular file, or not allowed.
+        UnreadableImage: not the beginning of an image, or too large.
+    """
+    kind = format_of(stream.read(HEAD_BYTES))
+    limit = MAX_FILE_BYTES if kind == "DICOM" else MAX_RASTER_BYTES
+    if size > limit:
+        raise got(f"at most {limit / 2**30:.0f} GiB", f"{size / 2**30:.1f} GiB", "Split the file or export it again")
+    stream.seek(0)
+    return kind
+
+
+def read_all(stream: BinaryIO, size: int) -> bytes:
+    """All `size` bytes of an open file; waits if they are those of a large image."""
+    wait_if_large(size)
+    return stream.read()
+
+
+def format_of_file(path: Path | str) -> Format:
+    """The format of a file, by its first bytes.
+
+    Raises:
+        UnreadableImage: nothing there, no regular file, not allowed, or not the beginning of an image.
     """
     with opened(path) as (stream, _):
-        return stream.read(_HEAD)
-
-
-def refuse_unknown(head: bytes) -> None:
-    """Go on only where the first bytes are those of a format that is read here.
-
-    Raises:
-        UnreadableImage: they are something else, in words.
-    """
-    if recognise(head) is None and not looks_like_dicom(head):
-        what = describe(head)
-        raise got("a DICOM, PNG, JPEG, PGM or TIFF image", what, "Export the image in one of these formats")
+        return format_of(stream.read(HEAD_BYTES))
 
 
 def printable_name(path: Path | str) -> str:

@@ -1,4 +1,4 @@
-"""What no image may exceed, checked before anything is decoded, and how refusals are worded.
+"""Limits that no image may exceed, checked before anything is decoded, and the wording of refusals.
 
 The largest mammograms are digitised films of about 115 megapixels; a decompression bomb is far beyond.
 """
@@ -6,7 +6,7 @@ The largest mammograms are digitised films of about 115 megapixels; a decompress
 from __future__ import annotations
 
 from core.errors import UnreadableImage
-from core.images.turn import take
+from core.images.large_images import wait_if_large
 
 MAX_SIDE = 20_000
 MAX_PIXELS = 150_000_000
@@ -17,12 +17,12 @@ MAX_INFLATED_BYTES = 2**30  # of a deflated DICOM file; nobody deflates tomosynt
 
 
 def got(expected: str, came: str, remedy: str) -> UnreadableImage:
-    """An UnreadableImage in the house's words: expected, got, what to do."""
+    """An UnreadableImage that says what was expected, what came and what to do."""
     return UnreadableImage(f"expected {expected}, got {came}. {remedy}.")
 
 
 def check_size(height: int, width: int, samples: int = 1, bits: int = 8) -> None:
-    """Refuse impossible and dangerous dimensions; wait for the turn of a large image (core.images.turn).
+    """Refuse impossible and dangerous dimensions; wait if it is a large image (core.images.large_images).
 
     `samples` a pixel: 1 for grey, 3 or 4 for colour; of more than 16 `bits` each, they take as much memory as colours.
 
@@ -40,42 +40,4 @@ def check_size(height: int, width: int, samples: int = 1, bits: int = 8) -> None
             f"{width}×{height}",
             f"If it is a real mammogram, export it {remedy}",
         )
-    take(height * width * weight)
-
-
-def describe(content: bytes) -> str:
-    """In words, what some bytes that we cannot read seem to be."""
-    if not content:
-        return "an empty file"
-    if not content.strip(b"\0"):
-        return "a file of zeros"
-    for magic, words in _KNOWN.items():
-        if content.startswith(magic):
-            return words
-    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
-        return "a HEIC or AVIF image"
-    head = content[:512].lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "a web page (the download probably failed)"
-    if b"version https://git-lfs" in head:
-        return "a Git LFS pointer, not the file itself (run git lfs pull)"
-    try:
-        content[:512].decode("utf-8")
-    except UnicodeDecodeError:
-        return "an unknown format"
-    return "a text file"
-
-
-_KNOWN = {
-    b"%PDF": "a PDF",
-    b"PK\x03\x04": "a ZIP archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"GIF8": "a GIF image",
-    b"BM": "a BMP image",
-    b"RIFF": "a WebP image or other RIFF file",
-    b"\xff\x4f\xff\x51": "a bare JPEG 2000 stream",
-    b"\x00\x00\x00\x0cjP  ": "a JPEG 2000 image",
-    b"\x5c\x01\x00\x00": "a NIfTI image",
-    b"\x93NUMPY": "a NumPy array",
-    b"\x89HDF": "an HDF5 file",
-}
+    wait_if_large(height * width * weight)

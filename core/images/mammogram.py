@@ -1,4 +1,4 @@
-"""What every reader produces: grey levels, what is known about them, and how we got there."""
+"""Mammogram, ImageMeta and Step: what every reader produces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Laterality = Literal["L", "R", ""]
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that was done to an image, in words and numbers a person can check."""
+    """One thing that was done to an image, with its parameters."""
 
     name: str
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -35,11 +35,11 @@ class ImageMeta:
     `burned_in` is DICOM's Burned In Annotation (0028,0301), None where the file does not say.
     `presentation_intent` is "FOR PRESENTATION", "FOR PROCESSING" or "" (DICOM PresentationIntentType).
     `modality` is DICOM's (0008,0060), such as "MG"; where the file does not say, that of its SOP class as far as it has one;
-    else "". `body_part` is what the file says was examined, in its own words, "" where it does not say.
+    else "". `body_part` is what the file says was examined, as it is written there, "" where it does not say.
     `other_storage` is the name of the DICOM SOP class where that is one of other images than mammograms ("CT Image Storage"),
     "" where it is not or the file does not say.
     `coloured` says whether the file's pixels have colour; `grey_levels` is how many the picture really uses, 256 at most (see
-    core.images.levels): a mask has two.
+    core.images.grey_level_count): a mask has two.
     """
 
     format: str = ""
@@ -81,5 +81,5 @@ class Mammogram:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the reader was unsure about, in words."""
+        """What the reader was unsure about."""
         return tuple(warning for step in self.steps for warning in step.warnings)

@@ -1,4 +1,4 @@
-"""PGM (P2 text, P5 binary; up to 16 bits, big-endian) -> stored values. Netpbm's own description is the reference."""
+"""PGM decoder (P2 text, P5 binary; up to 16 bits, big-endian) -> stored values. Netpbm's own description is the reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words that stand where a patient's identifier was removed or never known."""
+"""Placeholders: words that stand where a patient's identifier was removed or never known."""
 
 from __future__ import annotations
 

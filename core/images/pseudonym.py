@@ -1,4 +1,4 @@
-"""Patient identifiers -> keyed pseudonyms, so that images of one patient stay together and nobody is named.
+"""Keyed pseudonyms of patient identifiers: images of one patient stay together and nobody is named.
 
 HMAC-SHA256 with a random key that never leaves this machine: equal identifiers give equal pseudonyms here, in every
 run, and cannot be guessed back by trying identifiers without the key.
@@ -69,7 +69,7 @@ def _key(folder: Path) -> bytes:
         return key
     except OSError as error:
         raise LabError(
-            f"the key for patient pseudonyms cannot be kept in {folder} ({error.strerror or error}). "
+            f"the key for patient pseudonyms cannot be stored in {folder} ({error.strerror or error}). "
             "Set MAMMOLAB_HOME to a folder you can write to."
         ) from error
 

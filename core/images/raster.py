@@ -1,4 +1,4 @@
-"""PNG, JPEG, PGM and TIFF -> Mammogram; 8 to 16 bits, palette, alpha, EXIF orientation, many pages.
+"""Raster images: PNG, JPEG, PGM and TIFF -> Mammogram; 8 to 16 bits, palette, alpha, EXIF orientation, many pages.
 
 A raster file does not say how many of its 16 bits are used, and mammograms of 10 to 14 bits are often stored in
 16-bit files as they are. The grey levels are therefore divided by the smallest of 2^8-1, 2^10-1, 2^12-1, 2^14-1,
@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from core.errors import UnreadableImage
-from core.images.bands import in_bands
 from core.images.colour import COLOURED, grey_from_colour
+from core.images.formats import Format
 from core.images.limits import check_size, got
 from core.images.mammogram import ImageMeta, Mammogram, Pixels, Step
 from core.images.pgm import decode as decode_pgm
+from core.images.row_bands import in_row_bands
 from core.images.structure import check_exif, check_jpeg, check_png, check_tiff, require_whole_png
 
 _BIT_DEPTHS = (8, 10, 12, 14, 16)
@@ -61,28 +62,12 @@ class _Raw:
     frame: int = 0
 
 
-def recognise(content: bytes) -> str | None:
-    """ "PNG", "JPEG", "PGM" or "TIFF" by the first bytes, None for anything else."""
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if content.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "TIFF"
-    if content[:2] in (b"P2", b"P5") and content[2:3] in (b" ", b"\t", b"\r", b"\n", b"#"):
-        return "PGM"
-    return None
-
-
-def read_raster(content: bytes, *, frame: int | None = None) -> Mammogram:
-    """Decode a PNG, JPEG, PGM or TIFF file.
+def read_raster(content: bytes, kind: Format, *, frame: int | None = None) -> Mammogram:
+    """Decode a PNG, JPEG, PGM or TIFF file, which `kind` says.
 
     Raises:
         UnreadableImage: broken, truncated, too large, binary (1 bit), or a page that is not there.
     """
-    kind = recognise(content)
-    if kind is None:
-        raise got("a PNG, JPEG, PGM or TIFF image", "another format", "Export the image in one of these formats")
     started = time.perf_counter()
     raw = _decode(kind, content, frame)
     decoded = Step("decode", {"format": kind, **raw.details}, _since(started), tuple(raw.warnings))
@@ -124,7 +109,7 @@ def scale_grey_levels(values: NDArray[Any], full_scale: int | None = None) -> tu
             def stretched(part: NDArray[Any]) -> Pixels:
                 return np.clip((part.astype(np.float64) / 2 - half) / range_, 0, 1).astype(np.float32)
 
-            return in_bands(stretched, values, np.float32), 32, {"from": float(low), "to": float(high)}, warnings
+            return in_row_bands(stretched, values, np.float32), 32, {"from": float(low), "to": float(high)}, warnings
         return values.astype(np.float32), 32, {"from": 0.0, "to": 1.0}, warnings
     if low < 0:
         warnings.append(f"negative grey levels down to {low}: the range {low}..{high} was stretched to black..white")
@@ -133,7 +118,7 @@ def scale_grey_levels(values: NDArray[Any], full_scale: int | None = None) -> tu
         def raised(part: NDArray[Any]) -> Pixels:
             return ((part.astype(np.float64) - float(low)) / span).astype(np.float32)
 
-        return in_bands(raised, values, np.float32), span.bit_length(), {"from": int(low), "to": int(high)}, warnings
+        return in_row_bands(raised, values, np.float32), span.bit_length(), {"from": int(low), "to": int(high)}, warnings
     if full_scale is None:
         bits = next((bits for bits in _BIT_DEPTHS if int(high) < 2**bits), 32)
         full_scale = 2**bits - 1 if bits < 32 else int(high)

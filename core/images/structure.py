@@ -1,4 +1,4 @@
-"""A look at the structure of PNG, JPEG and TIFF files before a decoder sees them.
+"""Structure checks of PNG, JPEG and TIFF files before a decoder sees them.
 
 Decoders trust what a file says about itself: a directory of a megabyte makes Pillow load gigabytes of tags, a progressive
 JPEG of a megabyte keeps libjpeg busy for minutes. No scanner and no export writes such files.

@@ -1,4 +1,4 @@
-"""A mammogram under a recipe, laid open: the image after each step, with what was done to it, as objects or one HTML file."""
+"""Inspection of a mammogram under a recipe: the image after each step and what was done, as objects or one HTML file."""
 
 from __future__ import annotations
 

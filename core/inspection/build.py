@@ -1,4 +1,4 @@
-"""Mammogram + Recipe -> Inspection: pictures, grey levels and words for every stage of the very chain that training runs."""
+"""Inspections: mammogram + recipe -> pictures, grey levels and descriptions of every step that training runs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from core.config import Recipe
-from core.images import one_large_at_a_time, to_uint8
+from core.images import one_large_at_a_time, read, to_uint8
 from core.images.mammogram import Mammogram, Step
 from core.inspection.descriptions import title, what_changed
 from core.inspection.result import Counts, InspectedStage, Inspection, Picture, resized
-from core.preprocessing import Stage, arrange, enhance, finish, load, stages
+from core.preprocessing import Stage, normalise_intensity, normalise_spatially, resize_to_input, stages
+from core.preprocessing.preview import fit
 
 SIDE = 1024  # px, longer side of the pictures
 BINS = 256  # one a grey level that a screen can show
@@ -27,17 +28,17 @@ def inspect(source: Path | str | bytes, recipe: Recipe, *, frame: int | None = N
         UnreadableImage: see core.images.read.
     """
     with one_large_at_a_time():
-        return inspect_image(load(source, recipe, frame=frame), recipe, side=side)
+        return inspect_image(read(source, frame=frame, window=recipe.voi), recipe, side=side)
 
 
 def inspect_image(mammogram: Mammogram, recipe: Recipe, *, side: int | None = SIDE) -> Inspection:
     """`inspect` of a mammogram that was read before (with the recipe's `voi`)."""
-    arranged = arrange(mammogram, recipe)
-    prepared = finish(enhance(arranged, recipe), recipe)
-    trace = stages(mammogram, recipe, analysis=arranged.analysis)
+    spatial = normalise_spatially(mammogram, recipe)
+    prepared = resize_to_input(normalise_intensity(spatial, recipe), recipe)
+    trace = stages(mammogram, recipe, analysis=spatial.analysis)
     # The steps of `prepared` were timed with the analysis that they needed, as training pays for it.
     timed = (trace[0].step, *prepared.steps)
-    breast = _at_size(arranged.analysis.breast.mask, mammogram.pixels.shape)
+    breast = _at_size(spatial.analysis.breast.mask, mammogram.pixels.shape)
     inspected: list[InspectedStage] = []
     earlier: Stage | None = None
     for stage, step in zip(trace, timed, strict=True):
@@ -56,7 +57,7 @@ def _look(stage: Stage, step: Step, earlier: Stage | None, breast: Picture, side
         name=stage.name,
         title=title(stage.name),
         words=what_changed(step, (height, width), None if earlier is None else earlier.pixels.shape),
-        picture=grey if side is None else shrunk(grey, side),
+        picture=grey if side is None else fit(grey, side),
         shape=(height, width),
         lowest=float(lowest),
         highest=float(highest),
@@ -95,12 +96,3 @@ def _at_size(mask: Picture, shape: tuple[int, ...]) -> Picture:
 
 def _count(grey: Picture, mask: Picture | None) -> Counts:
     return np.rint(cv2.calcHist([grey], [0], mask, [BINS], [0, BINS])).astype(np.int64).ravel()
-
-
-def shrunk(grey: Picture, side: int) -> Picture:
-    """A picture whose longer side is at most `side`, by averaging; never enlarged."""
-    height, width = grey.shape
-    scale = side / max(height, width)
-    if scale >= 1:
-        return grey
-    return resized(grey, (max(1, round(height * scale)), max(1, round(width * scale))), cv2.INTER_AREA)

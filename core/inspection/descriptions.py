@@ -1,4 +1,4 @@
-"""An inspection in words: what each step did, what the file says about itself, what a pixel means in millimetres."""
+"""Descriptions of an inspection: what each step did, the file's metadata, the size of a pixel in millimetres."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def facts(meta: ImageMeta, shape: Shape, *, pseudonym: bool = False) -> list[tup
     rows = [
         ("Format", meta.format),
         ("Size", f"{_size(shape)}, {meta.bits_stored} bit"),
-        ("Modality", meta.modality or ("not said" if meta.format == "DICOM" else "")),
+        ("Modality", meta.modality or ("not given" if meta.format == "DICOM" else "")),
         ("Body part", meta.body_part),
-        ("Laterality", {"L": "left", "R": "right"}.get(meta.laterality, "not said")),
-        ("View", " ".join([meta.view, *(f"({code})" for code in meta.view_modifiers)]).strip() or "not said"),
-        ("Pixel spacing", f"{_spacing(meta.pixel_spacing)} mm" if meta.pixel_spacing else "not said"),
+        ("Laterality", {"L": "left", "R": "right"}.get(meta.laterality, "not given")),
+        ("View", " ".join([meta.view, *(f"({code})" for code in meta.view_modifiers)]).strip() or "not given"),
+        ("Pixel spacing", f"{_spacing(meta.pixel_spacing)} mm" if meta.pixel_spacing else "not given"),
         ("Implant", {True: "yes", False: "no", None: ""}[meta.implant]),
         ("Manufacturer", meta.manufacturer),
         ("Model", meta.model_name),
@@ -141,8 +141,8 @@ def _pectoral(parameters: dict[str, Any], shape: Shape, before: Shape) -> str:
 
 
 def _crop(parameters: dict[str, Any], shape: Shape, before: Shape) -> str:
-    kept = shape[0] * shape[1] / (before[0] * before[1])
-    return f"Cut to the breast: {_size(shape)}, {kept:.0%} of the area is left."
+    share = shape[0] * shape[1] / (before[0] * before[1])
+    return f"Cut to the breast: {_size(shape)}, {share:.0%} of the area is left."
 
 
 def _orientation(parameters: dict[str, Any], shape: Shape, before: Shape) -> str:

@@ -1,4 +1,4 @@
-"""An inspection as one HTML file that opens anywhere, offline: every picture in it, nothing loaded, no script.
+"""HTML page of an inspection: one file that opens offline, with every picture in it, nothing loaded, no script.
 
 It is made to be passed on as proof: it names no file and no patient, and the same file and recipe give the same bytes
 on any machine, which is why it tells no milliseconds.
@@ -16,9 +16,10 @@ from markupsafe import Markup
 
 from core import __version__
 from core.images import encode_jpeg, encode_png
-from core.inspection.build import BINS, shrunk
+from core.inspection.build import BINS
 from core.inspection.descriptions import facts, geometry, parameter_words, recipe_facts, value_words
 from core.inspection.result import Counts, InspectedStage, Inspection
+from core.preprocessing.preview import fit
 
 _HERE = Path(__file__).parent
 _SIDE = 768  # px; the pictures' longer side
@@ -67,7 +68,7 @@ def _stage(number: int, stage: InspectedStage, inspection: Inspection) -> dict[s
 
 
 def _jpeg(stage: InspectedStage) -> bytes:
-    return encode_jpeg(shrunk(stage.picture, _SIDE), quality=90)
+    return encode_jpeg(fit(stage.picture, _SIDE), quality=90)
 
 
 def _data(kind: str, content: bytes) -> str:

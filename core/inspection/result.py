@@ -1,4 +1,4 @@
-"""What an inspection holds."""
+"""Inspection and InspectedStage."""
 
 from __future__ import annotations
 

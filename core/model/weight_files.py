@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.errors import MissingWeights
 from core.files.untrusted import open_regular
-from core.images.limits import describe
+from core.images.formats import describe
 from core.model.safetensors_file import SafetensorsFile
 from core.model.stored import DamagedFile, StoredTensor
 from core.model.torch_file import HoldsObjects, read_torch_file

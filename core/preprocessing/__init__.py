@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from core.preprocessing.analysis import Analysis, analyse
 from core.preprocessing.geometry import map_boxes, map_points, original_from_prepared
-from core.preprocessing.intensity import Enhanced, enhance
-from core.preprocessing.pipeline import finish, load, prepare, stages
+from core.preprocessing.intensity import IntensityNormalised, normalise_intensity
+from core.preprocessing.outside_objects import has_objects
+from core.preprocessing.pipeline import prepare, resize_to_input, stages
 from core.preprocessing.prepared import Prepared
 from core.preprocessing.quality import Quality, quality
-from core.preprocessing.removed_mask import has_objects
-from core.preprocessing.spatial import Arranged, arrange
+from core.preprocessing.spatial import SpatiallyNormalised, normalise_spatially
 from core.preprocessing.step_timer import Stage
 
 __all__ = [
     "Analysis",
-    "Arranged",
-    "Enhanced",
+    "IntensityNormalised",
     "Prepared",
     "Quality",
+    "SpatiallyNormalised",
     "Stage",
     "analyse",
-    "arrange",
-    "enhance",
-    "finish",
     "has_objects",
-    "load",
     "map_boxes",
     "map_points",
+    "normalise_intensity",
+    "normalise_spatially",
     "original_from_prepared",
     "prepare",
     "quality",
+    "resize_to_input",
     "stages",
 ]

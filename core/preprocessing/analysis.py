@@ -1,7 +1,7 @@
-"""What is found out about an image before anything is changed: polarity, breast, chest wall, grey levels.
+"""Analysis of an image before anything is changed: polarity, breast, chest wall, grey levels.
 
-It takes a downscaled copy, does not depend on the sliders (only on `recipe.polarity`), and can be kept by a caller
-that prepares the same image again and again: `prepare(mammogram, recipe, analysis=kept)`.
+It takes a downscaled copy, does not depend on the sliders (only on `recipe.polarity`), and can be stored by a caller
+that prepares the same image again and again: `prepare(mammogram, recipe, analysis=analysis)`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.preprocessing.polarity import Polarity, detect_polarity
 from core.preprocessing.resize import shrink
 
 _SIDE = 512  # px, longer side of the copy
-_SAMPLES = 200_000  # grey levels kept for percentiles
+_SAMPLES = 200_000  # grey levels sampled for percentiles
 
 
 @dataclass(frozen=True)
@@ -56,23 +56,29 @@ class Analysis:
 
 def analyse(mammogram: Mammogram, recipe: Recipe) -> Analysis:
     """Find polarity, breast and chest wall. Never fails; what is unsure is flagged in the findings."""
-    clock = _Clock()
+    laps = {"": time.perf_counter()}
+
+    def lap(name: str) -> None:
+        laps[name] = time.perf_counter()
+
     pixels = mammogram.pixels
     small = _shrink(pixels)
     polarity = detect_polarity(small)
     inverted = {"auto": polarity.inverted, "keep": False, "invert": True}[recipe.polarity]
     if inverted:
         small = np.float32(1) - small
-    clock.lap("polarity")
+    lap("polarity")
     breast = find_breast(small)
     box = _box(breast.mask, pixels.shape)
-    clock.lap("breast")
+    lap("breast")
     chest_wall = find_chest_wall(breast.mask) if breast.found else ChestWall("left", 0.0)
-    clock.lap("orientation")
+    lap("orientation")
     levels = _levels(pixels, breast.tissue, inverted)
-    clock.lap("window")
+    lap("window")
+    ends = list(laps.values())
+    milliseconds = {name: (end - start) * 1000 for name, start, end in zip([*laps][1:], ends, ends[1:], strict=False)}
     shape = (pixels.shape[0], pixels.shape[1])
-    return Analysis(recipe.polarity, shape, polarity, inverted, small, breast, box, chest_wall, levels, clock.laps)
+    return Analysis(recipe.polarity, shape, polarity, inverted, small, breast, box, chest_wall, levels, milliseconds)
 
 
 def _shrink(pixels: Pixels) -> Pixels:
@@ -104,16 +110,3 @@ def _levels(pixels: Pixels, tissue: NDArray[np.uint8], inverted: bool) -> NDArra
     levels = sample[inside] if inside.any() else sample.ravel()
     levels = np.float32(1) - levels if inverted else levels
     return np.sort(levels)
-
-
-class _Clock:
-    """Milliseconds between laps, by name."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = (now - self._last) * 1000
-        self._last = now

@@ -1,4 +1,4 @@
-"""Where the breast is: a mask on a downscaled copy, without labels, markers, film borders and scanner strips.
+"""Breast segmentation: a mask on a downscaled copy, without labels, markers, film borders and scanner strips.
 
 The background level is measured (air is flat and dark), everything clearly above it is foreground, and the breast is
 the largest piece that is left once thin connections are cut. The pectoral muscle stays.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.images.mammogram import Pixels
-from core.preprocessing.flat import flat_regions, normalised_copy
+from core.preprocessing.flat_regions import flat_regions, normalised_copy
 
 _ABOVE_AIR = 0.03  # of the range from air to bright tissue: where skin begins
 _ABOVE_UNEVEN_AIR = 0.05  # the same on digitised films, whose base is uneven
@@ -35,6 +35,7 @@ _SECOND = 0.3  # of the largest piece's area: what a second breast in the image 
 _FILLS = 0.4  # of its bounding box: what a breast fills at least, and a film's frame does not
 _BULGE = 0.03  # of the width: so far a joined pair curves out beyond its upper and lower end on both sides, one breast on one
 
+# Compared with the warnings of cached images: another wording would need another format of the cache.
 APART = "several breasts in one image: only one is looked at; split the image"
 JOINED = "the outline curves out on both sides, as of two breasts side by side in one image: split the image"
 

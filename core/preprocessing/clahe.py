@@ -26,7 +26,7 @@ def crowding(levels: NDArray[np.float32]) -> float:
 def apply_clahe(pixels: NDArray[np.uint16], clip_limit: float, tile_grid: int) -> NDArray[np.uint16]:
     """CLAHE of full-range uint16 (H, W) -> uint16 (H, W). `tile_grid` tiles along each side, at most one a pixel."""
     grid = max(1, min(tile_grid, *pixels.shape))
-    # Made anew each time: a cv2.CLAHE object holds buffers and is not safe across threads; making one costs microseconds.
+    # Made each time: a cv2.CLAHE object holds buffers and is not safe across threads; making one costs microseconds.
     equaliser = cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=(grid, grid))
     equaliser.setBitShift(_BIT_SHIFT)
     return equaliser.apply(pixels)

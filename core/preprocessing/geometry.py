@@ -1,4 +1,4 @@
-"""Coordinates through crop, mirror and resize, as one 3×3 matrix.
+"""Coordinate transforms through crop, mirror and resize, as one 3×3 matrix.
 
 Coordinates are continuous: the pixel in column i, row j covers [i, i+1) × [j, j+1) and its centre is (i + 0.5, j + 0.5).
 So a box (x0, y0, x1, y1) holds x1 - x0 columns, and cropping, mirroring and scaling move its edges exactly.

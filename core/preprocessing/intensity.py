@@ -1,4 +1,4 @@
-"""The second half of the chain, how bright things are: window and gamma -> CLAHE, at the crop's full resolution."""
+"""Intensity normalisation, the second half of the chain: window and gamma -> CLAHE, at the crop's full resolution."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from core.config import Recipe
 from core.images.mammogram import Pixels, Step
 from core.preprocessing.clahe import apply_clahe, crowding
 from core.preprocessing.prepared import Matrix
-from core.preprocessing.spatial import FULL, Arranged, blacken
-from core.preprocessing.step_timer import Recorder, Stage
+from core.preprocessing.spatial import FULL, SpatiallyNormalised, blacken
+from core.preprocessing.step_timer import Stage, StepTimer
 
 
 @dataclass(frozen=True)
-class Enhanced:
-    """The whole crop as the model will see it, but at full resolution: what a person may look at closely.
+class IntensityNormalised:
+    """The whole crop as the model will see it, but at full resolution: what may be viewed closely.
 
-    `pixels` uint16 (h, w), contiguous, full range; `outside`, `matrix` and `chest_wall` as in Arranged; `steps` from
-    the first one on.
+    `pixels` uint16 (h, w), contiguous, full range; `removed_mask`, `matrix` and `chest_wall` as in
+    SpatiallyNormalised; `steps` from the first one on.
     """
 
     pixels: NDArray[np.uint16]
-    outside: NDArray[np.uint8] | None
+    removed_mask: NDArray[np.uint8] | None
     matrix: Matrix
     chest_wall: Literal["left", "right"]
     breast_found: bool
     steps: tuple[Step, ...]
 
 
-def enhance(arranged: Arranged, recipe: Recipe) -> Enhanced:
-    """Apply the recipe's window, gamma and CLAHE. Deterministic and thread-safe; `arranged` stays as it is."""
-    return run(arranged, recipe, None)
+def normalise_intensity(
+    spatial: SpatiallyNormalised, recipe: Recipe, *, trace: list[Stage] | None = None
+) -> IntensityNormalised:
+    """Apply the recipe's window, gamma and CLAHE. Deterministic and thread-safe; `spatial` stays as it is.
 
+    A `trace` gets a picture after each step.
+    """
+    pixels = spatial.levels
 
-def run(arranged: Arranged, recipe: Recipe, trace: list[Stage] | None) -> Enhanced:
-    """`enhance`, keeping a picture after each step when there is a `trace`."""
-    pixels = arranged.levels
-
-    low, high = (arranged.analysis.level_at(percentile) for percentile in (recipe.window_low, recipe.window_high))
+    low, high = (spatial.analysis.level_at(percentile) for percentile in (recipe.window_low, recipe.window_high))
 
     def picture() -> Pixels:
         return pixels.astype(np.float32) / np.float32(FULL)
@@ -56,18 +56,20 @@ def run(arranged: Arranged, recipe: Recipe, trace: list[Stage] | None) -> Enhanc
 
     def clahe() -> dict[str, Any]:
         nonlocal pixels
-        levels = arranged.analysis.levels
+        levels = spatial.analysis.levels
         first, last = np.searchsorted(levels, (low, high))
         clip = recipe.clip_limit * crowding(levels[first : last + 1])
-        pixels = blacken(apply_clahe(pixels, clip, recipe.tile_grid), arranged.outside)
+        pixels = blacken(apply_clahe(pixels, clip, recipe.tile_grid), spatial.removed_mask)
         return {"clip_limit": recipe.clip_limit, "tile_grid": recipe.tile_grid, "applied_clip_limit": round(clip, 2)}
 
-    recorder = Recorder(picture, trace)
-    recorder.do("window", window)
+    timer = StepTimer(picture, trace)
+    timer.run("window", window)
     if recipe.clahe:
-        recorder.do("clahe", clahe)
-    steps = (*arranged.steps, *recorder.steps)
-    return Enhanced(pixels, arranged.outside, arranged.matrix, arranged.chest_wall, arranged.analysis.breast.found, steps)
+        timer.run("clahe", clahe)
+    steps = (*spatial.steps, *timer.steps)
+    return IntensityNormalised(
+        pixels, spatial.removed_mask, spatial.matrix, spatial.chest_wall, spatial.analysis.breast.found, steps
+    )
 
 
 def _curve(low: float, high: float, gamma: float) -> NDArray[np.uint16]:

@@ -1,4 +1,4 @@
-"""On which side is the chest wall? Seen from the breast's shape: it is wide at the chest wall and tapers to the nipple."""
+"""Side of the chest wall, from the breast's shape: it is wide at the chest wall and tapers to the nipple."""
 
 from __future__ import annotations
 

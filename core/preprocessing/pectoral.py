@@ -1,4 +1,4 @@
-"""Where the pectoral muscle is, on views that show it: the bright corner between chest wall and upper edge.
+"""Pectoral muscle, on views that show it: the bright corner between chest wall and upper edge.
 
 Its edge is nearly straight and steep (Karssemeijer, Phys. Med. Biol. 43, 1998, finds it with a Hough transform; Kwok et
 al., IEEE Trans. Med. Imaging 23, 2004, bend the line afterwards). Here straight lines are scored by the step from bright to

@@ -1,4 +1,4 @@
-"""Is an image stored inverted (white background)? Seen from the picture alone, because raster files carry no tag.
+"""Polarity: whether an image is stored inverted (white background), from its pixels alone; raster files carry no tag.
 
 Air is the flattest large thing in a mammogram and reaches the image's margin. Each flat region there votes with its
 area: darker than the rest of the image, it looks like air as it should be; brighter, like air stored inverted. So
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.images.mammogram import Pixels
-from core.preprocessing.flat import flat_regions, normalised_copy
+from core.preprocessing.flat_regions import flat_regions, normalised_copy
 
 _SAME = 0.08  # of the grey range: levels closer than this belong to the same thing
 _CLEAR = 0.25  # of the grey range: a difference that counts as a full vote

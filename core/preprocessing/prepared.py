@@ -1,4 +1,4 @@
-"""What preprocessing returns."""
+"""Prepared: what preprocessing returns."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ class Prepared:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the preparation was unsure about, in words."""
+        """What the preparation was unsure about."""
         return tuple(warning for step in self.steps for warning in step.warnings)

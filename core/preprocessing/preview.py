@@ -1,7 +1,7 @@
-"""What the Preprocess page shows of one image under one recipe: pictures, loupe and numbers.
+"""Previews of one image under one recipe for the Preprocess page: pictures, loupe and numbers.
 
-All of it comes out of one `enhance` at the full resolution of the crop, the very array that `finish` shrinks to what
-the model sees: what the sliders show is what the model gets.
+All of it comes out of one `normalise_intensity` at the full resolution of the crop, the very array that `resize_to_input`
+shrinks to what the model sees: what the sliders show is what the model gets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.config import Recipe
 
 if TYPE_CHECKING:
     from core.images.mammogram import ImageMeta, Mammogram
-    from core.preprocessing import Arranged
+    from core.preprocessing import SpatiallyNormalised
 
 SIDE = 1024  # px; the preview's longer side
 LOUPE = 320  # px of the full-resolution crop along each side of the loupe
@@ -36,7 +36,7 @@ class Before:
     """The crop as it was, at full resolution and as a preview, and where the breast is.
 
     `pixels` uint16 (h, w); `inside` uint8 (h, w), nonzero on the breast; `inside_preview` the same of the preview's shape;
-    `histogram` as the function of that name gives it; `spot` (shares of width and height) is worth a first look; `spacing`
+    `histogram` as the function of that name gives it; `spot` (shares of width and height) is worth showing first; `spacing`
     is the mm between two columns of it, None where the file does not say.
     """
 
@@ -49,23 +49,23 @@ class Before:
     spacing: float | None = None
 
 
-def make_before(arranged: Arranged, recipe: Recipe, meta: ImageMeta) -> Before:
-    """What "before" shows of an arranged image. Where the recipe leaves the background, the breast is what is not black."""
+def make_before(spatial: SpatiallyNormalised, recipe: Recipe, meta: ImageMeta) -> Before:
+    """What "before" shows of an image. Where the recipe leaves the background, the breast is what is not black."""
     from core.images.encode import encode_jpeg, to_uint8
-    from core.preprocessing import enhance
+    from core.preprocessing import normalise_intensity
 
-    pixels = enhance(arranged, neutral(recipe)).pixels
-    inside = cv2.bitwise_not(arranged.outside) if arranged.outside is not None else (pixels > 0).astype(np.uint8)
+    pixels = normalise_intensity(spatial, neutral(recipe)).pixels
+    inside = cv2.bitwise_not(spatial.removed_mask) if spatial.removed_mask is not None else (pixels > 0).astype(np.uint8)
     preview = to_uint8(fit(pixels, SIDE))
     height, width = preview.shape
     inside_preview = cv2.resize(inside, (width, height), interpolation=cv2.INTER_NEAREST)
     jpeg, levels = encode_jpeg(preview, quality=90), histogram(preview, inside_preview)
-    spot = telling_spot(preview, without_muscle(inside_preview, arranged, meta.view))
+    spot = salient_spot(preview, without_muscle(inside_preview, spatial, meta.view))
     spacing = meta.pixel_spacing[1] if meta.pixel_spacing else None
     return Before(pixels, inside, inside_preview, jpeg, levels, spot, spacing)
 
 
-def telling_spot(levels: NDArray[np.uint8], inside: NDArray[np.uint8]) -> tuple[float, float]:
+def salient_spot(levels: NDArray[np.uint8], inside: NDArray[np.uint8]) -> tuple[float, float]:
     """Where, well `inside` (not 0), bright structure stands out most from its surroundings; shares (0..1) of width and height.
 
     Local contrast: what is brighter in a difference of Gaussians of 1/250 and 1/40 of the picture, over a window of a
@@ -88,28 +88,28 @@ def telling_spot(levels: NDArray[np.uint8], inside: NDArray[np.uint8]) -> tuple[
     return (float(x) + 0.5) / width, (float(y) + 0.5) / height
 
 
-def without_muscle(inside: NDArray[np.uint8], arranged: Arranged, view: str) -> NDArray[np.uint8]:
-    """`inside`, uint8 of a preview of the arranged image, without the pectoral muscle: for a first look, not for a model.
+def without_muscle(inside: NDArray[np.uint8], spatial: SpatiallyNormalised, view: str) -> NDArray[np.uint8]:
+    """`inside`, uint8 of a preview of the image, without the pectoral muscle: for display, not for a model.
 
     Where the muscle's edge is not clear, on views that show it and unknown ones, without the corner that it usually fills.
     """
     from core.preprocessing.geometry import scaling
     from core.preprocessing.pectoral import VIEWS, find_pectoral
 
-    analysis, (height, width) = arranged.analysis, inside.shape
+    analysis, (height, width) = spatial.analysis, inside.shape
     if view not in VIEWS or not analysis.breast.found:
         return inside
     small = find_pectoral(analysis.small, analysis.breast.mask, analysis.chest_wall.side, view).mask
     rest = inside.copy()
     if small.any():
         to_original = scaling(analysis.shape[1] / small.shape[1], analysis.shape[0] / small.shape[0])
-        to_preview = scaling(width / arranged.levels.shape[1], height / arranged.levels.shape[0])
-        matrix = (to_preview @ arranged.matrix @ to_original)[:2]
+        to_preview = scaling(width / spatial.levels.shape[1], height / spatial.levels.shape[0])
+        matrix = (to_preview @ spatial.matrix @ to_original)[:2]
         muscle = cv2.warpAffine(small, matrix, (width, height), flags=cv2.INTER_NEAREST)
         margin = max(3, max(height, width) // 40) | 1
         rest[cv2.dilate(muscle, np.ones((margin, margin), np.uint8)) > 0] = 0
         return rest
-    at = 0 if arranged.chest_wall == "left" else width - 1
+    at = 0 if spatial.chest_wall == "left" else width - 1
     reach = round(0.5 * width) if at == 0 else round(0.5 * width) - 1
     cv2.fillConvexPoly(rest, np.array([[at, 0], [reach, 0], [at, round(0.45 * height)]], np.int32), 0)
     return rest
@@ -118,7 +118,7 @@ def without_muscle(inside: NDArray[np.uint8], arranged: Arranged, view: str) -> 
 def fit(pixels: Any, side: int) -> Any:
     """`pixels` shrunk (area averaging) so that its longer side is at most `side`; never enlarged.
 
-    For looking at, not for the model (`finish` is that): an odd last row or column is left out where it halves.
+    For looking at, not for the model (`resize_to_input` is that): an odd last row or column is left out where it halves.
     """
     height, width = pixels.shape[:2]
     scale = side / max(height, width)

@@ -1,4 +1,4 @@
-"""What an enhancement did to the image, in two numbers that belong together: local contrast and noise inside the breast.
+"""Local contrast and noise inside the breast, before and after an enhancement.
 
 Measured on square patches on a fixed grid, so the same picture always gives the same numbers, and a moving slider pays
 a few milliseconds however large the mammogram is.

@@ -1,4 +1,4 @@
-"""Resize with the aspect ratio kept, and the padding that makes up the rest."""
+"""Resizing with the aspect ratio preserved, and the padding that fills the rest."""
 
 from __future__ import annotations
 

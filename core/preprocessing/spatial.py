@@ -1,6 +1,6 @@
-"""The first half of the chain, where things are: polarity -> background -> pectoral -> crop -> orientation.
+"""Spatial normalisation, the first half of the chain: polarity -> background -> pectoral -> crop -> orientation.
 
-None of it depends on the sliders that change grey levels, so a caller who moves those keeps what `arrange` gave.
+None of it depends on the sliders that change grey levels, so a caller who moves those keeps what `normalise_spatially` gave.
 """
 
 from __future__ import annotations
@@ -18,67 +18,66 @@ from core.preprocessing.analysis import Analysis, analyse
 from core.preprocessing.geometry import mirror, translation
 from core.preprocessing.pectoral import find_pectoral
 from core.preprocessing.prepared import Matrix
-from core.preprocessing.step_timer import Recorder, Stage
+from core.preprocessing.step_timer import Stage, StepTimer
 
 FULL = 65_535
-# The fields of a recipe that `arrange` looks at.
+# The fields of a recipe that `normalise_spatially` uses.
 FIELDS = ("voi", "polarity", "remove_background", "pectoral", "crop", "crop_margin", "orient")
 
 
 @dataclass(frozen=True)
-class Arranged:
+class SpatiallyNormalised:
     """A mammogram turned, cut and cleaned, its grey levels as read.
 
-    `levels` uint16 (h, w), contiguous, full range, 0 = air; `outside` uint8 (h, w), 255 where the recipe removed
+    `levels` uint16 (h, w), contiguous, full range, 0 = air; `removed_mask` uint8 (h, w), 255 where the recipe removed
     something, or None; `matrix` float64 (3, 3) maps original coordinates to those of `levels`; `chest_wall` is the
     side on which it lies now.
     """
 
     levels: NDArray[np.uint16]
-    outside: NDArray[np.uint8] | None
+    removed_mask: NDArray[np.uint8] | None
     matrix: Matrix
     chest_wall: Literal["left", "right"]
     analysis: Analysis
     steps: tuple[Step, ...]
 
 
-def arrange(mammogram: Mammogram, recipe: Recipe, *, analysis: Analysis | None = None) -> Arranged:
+def normalise_spatially(
+    mammogram: Mammogram, recipe: Recipe, *, analysis: Analysis | None = None, trace: list[Stage] | None = None
+) -> SpatiallyNormalised:
     """Turn, cut and clean a mammogram. `analysis` may be one made before for the same image and `recipe.polarity`.
+
+    A `trace` gets a picture after each step.
 
     Raises:
         ValueError: the analysis belongs to another image or polarity.
     """
-    return run(mammogram, recipe, analysis, None)
-
-
-def run(mammogram: Mammogram, recipe: Recipe, analysis: Analysis | None, trace: list[Stage] | None) -> Arranged:
-    """`arrange`, keeping a picture after each step when there is a `trace`."""
     shape = mammogram.pixels.shape
     if analysis is None:
         analysis = analyse(mammogram, recipe)
         spent = analysis.milliseconds
     else:
-        spent = {}  # paid before
+        spent = {}  # was spent before
     if (analysis.shape, analysis.polarity_mode) != (shape, recipe.polarity):
         raise ValueError(
             f"the analysis is of an image of {analysis.shape} pixels with polarity {analysis.polarity_mode!r}; "
             f"expected {shape} and {recipe.polarity!r}. Call analyse() again."
         )
     state = _State(mammogram.pixels)
-    recorder = Recorder(state.picture, trace)
-    doubts = _Doubts(analysis, recipe)
-    recorder.do("polarity", lambda: _polarity(state, analysis, recipe), spent.get("polarity", 0.0), doubts.polarity())
+    timer = StepTimer(state.picture, trace)
+    warnings = _Warnings(analysis, recipe)
+    timer.run("polarity", lambda: _polarity(state, analysis, recipe), spent.get("polarity", 0.0), warnings.polarity())
     if recipe.remove_background and analysis.breast.found:
-        recorder.do("background", lambda: _background(state, analysis), spent.get("breast", 0.0), doubts.breast())
+        timer.run("background", lambda: _background(state, analysis), spent.get("breast", 0.0), warnings.breast())
     if recipe.pectoral and analysis.breast.found:
         found = find_pectoral(analysis.small, analysis.breast.mask, analysis.chest_wall.side, mammogram.meta.view)
-        recorder.do("pectoral", lambda: _remove(state, found.mask, found.parameters), 0.0, found.warnings)
+        timer.run("pectoral", lambda: _remove(state, found.mask, found.parameters), 0.0, found.warnings)
     if recipe.crop:
-        recorder.do("crop", lambda: _crop(state, analysis, recipe), 0.0, doubts.breast())
+        timer.run("crop", lambda: _crop(state, analysis, recipe), 0.0, warnings.breast())
     if recipe.orient:
-        recorder.do("orientation", lambda: _orient(state, analysis), spent.get("orientation", 0.0), doubts.orientation())
+        timer.run("orientation", lambda: _orient(state, analysis), spent.get("orientation", 0.0), warnings.orientation())
     side = "left" if recipe.orient else analysis.chest_wall.side
-    return Arranged(_levels(state), state.outside, state.matrix, side, analysis, tuple(recorder.steps))
+    return SpatiallyNormalised(_levels(state), state.removed_mask, state.matrix, side, analysis, tuple(timer.steps))
 
 
 @dataclass
@@ -89,24 +88,24 @@ class _State:
     view: Pixels
     gain: float = 1.0
     offset: float = 0.0
-    outside: NDArray[np.uint8] | None = None  # of the view's shape, 255 where something was removed
+    removed_mask: NDArray[np.uint8] | None = None  # of the view's shape, 255 where something was removed
     matrix: Matrix = field(default_factory=lambda: np.eye(3))
 
     def picture(self) -> Pixels:
         """The image as it is now, float32 in [0, 1]."""
         picture = np.clip(self.view * np.float32(self.gain) + np.float32(self.offset), 0, 1).astype(np.float32)
-        if self.outside is not None:
-            picture[self.outside > 0] = 0
+        if self.removed_mask is not None:
+            picture[self.removed_mask > 0] = 0
         return picture
 
 
 @dataclass
-class _Doubts:
-    """What the analysis was unsure about, in words, as far as the recipe makes use of it."""
+class _Warnings:
+    """Warnings about what the analysis was unsure of, as far as the recipe makes use of it."""
 
     analysis: Analysis
     recipe: Recipe
-    _said: bool = False
+    _breast_warned: bool = False
 
     def polarity(self) -> tuple[str, ...]:
         found, chosen = self.analysis.polarity, self.recipe.polarity
@@ -117,10 +116,10 @@ class _Doubts:
         return ()
 
     def breast(self) -> tuple[str, ...]:
-        """Said once, by the first step that uses the breast's outline."""
-        if self._said or not self.analysis.breast.warning:
+        """Given once, to the first step that uses the breast's outline."""
+        if self._breast_warned or not self.analysis.breast.warning:
             return ()
-        self._said = True
+        self._breast_warned = True
         return (self.analysis.breast.warning,)
 
     def orientation(self) -> tuple[str, ...]:
@@ -146,7 +145,7 @@ def _remove(state: _State, small: NDArray[np.uint8], parameters: dict[str, Any])
     # Linear interpolation and a cut at half: a smooth outline instead of the small copy's stairs.
     mask = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
     cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY, dst=mask)
-    state.outside = mask if state.outside is None else cv2.bitwise_or(state.outside, mask)
+    state.removed_mask = mask if state.removed_mask is None else cv2.bitwise_or(state.removed_mask, mask)
     return parameters
 
 
@@ -156,7 +155,7 @@ def _crop(state: _State, analysis: Analysis, recipe: Recipe) -> dict[str, Any]:
     margin = round(recipe.crop_margin * max(x1 - x0, y1 - y0))  # the same on all sides, also of a narrow breast
     x0, y0, x1, y1 = max(0, x0 - margin), max(0, y0 - margin), min(width, x1 + margin), min(height, y1 + margin)
     state.view = state.view[y0:y1, x0:x1]
-    state.outside = None if state.outside is None else np.ascontiguousarray(state.outside[y0:y1, x0:x1])
+    state.removed_mask = None if state.removed_mask is None else np.ascontiguousarray(state.removed_mask[y0:y1, x0:x1])
     state.matrix = translation(-x0, -y0) @ state.matrix
     return {"box": (x0, y0, x1, y1), "margin": recipe.crop_margin}
 
@@ -166,7 +165,7 @@ def _orient(state: _State, analysis: Analysis) -> dict[str, Any]:
     if mirrored:
         state.matrix = mirror(state.view.shape[1]) @ state.matrix
         state.view = state.view[:, ::-1]
-        state.outside = None if state.outside is None else cv2.flip(state.outside, 1)
+        state.removed_mask = None if state.removed_mask is None else cv2.flip(state.removed_mask, 1)
     return {"mirrored": mirrored, "margin": round(analysis.chest_wall.margin, 3)}
 
 
@@ -176,11 +175,11 @@ def _levels(state: _State) -> NDArray[np.uint16]:
     source = state.view[:, ::-1] if mirrored else state.view  # OpenCV wants positive strides
     # One pass that scales, rounds and saturates to 16 bits.
     levels = cv2.addWeighted(source, state.gain * FULL, source, 0.0, state.offset * FULL, dtype=cv2.CV_16U)
-    return blacken(cv2.flip(levels, 1) if mirrored else levels, state.outside)
+    return blacken(cv2.flip(levels, 1) if mirrored else levels, state.removed_mask)
 
 
-def blacken(levels: NDArray[np.uint16], outside: NDArray[np.uint8] | None) -> NDArray[np.uint16]:
-    """Black, in place, where `outside` is set."""
-    if outside is not None:
-        cv2.bitwise_xor(levels, levels, dst=levels, mask=outside)  # x ^ x = 0 in one pass
+def blacken(levels: NDArray[np.uint16], mask: NDArray[np.uint8] | None) -> NDArray[np.uint16]:
+    """Black, in place, where `mask` is set."""
+    if mask is not None:
+        cv2.bitwise_xor(levels, levels, dst=levels, mask=mask)  # x ^ x = 0 in one pass
     return levels

@@ -1,4 +1,4 @@
-"""What was done to an image, step by step, and the picture after each step for whoever asks."""
+"""StepTimer: runs the steps of the preprocessing, times each, and keeps a picture after each on request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stage:
     step: Step
 
 
-class Recorder:
+class StepTimer:
     """Runs steps, timing each; keeps a picture after each when there is a trace (`picture` gives the present one)."""
 
     def __init__(self, picture: Callable[[], Pixels], trace: list[Stage] | None) -> None:
@@ -27,7 +27,9 @@ class Recorder:
         self._picture = picture
         self._trace = trace
 
-    def do(self, name: str, action: Callable[[], dict[str, Any]], earlier: float = 0.0, warnings: tuple[str, ...] = ()) -> None:
+    def run(
+        self, name: str, action: Callable[[], dict[str, Any]], earlier: float = 0.0, warnings: tuple[str, ...] = ()
+    ) -> None:
         """Run `action`, which returns the step's parameters; `earlier` are milliseconds spent on it before."""
         started = time.perf_counter()
         parameters = action()

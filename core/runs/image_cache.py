@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 
 from core.data.cache import cache_root, clear_all
-from core.data.file_inspection import forget_looks
+from core.data.file_inspection import delete_inspections
 from core.errors import BadRun
 from core.runs.device_queue import at_work
 from core.runs.run import list_runs
@@ -32,5 +32,5 @@ def clear(checkpoints: Path) -> int:
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise BadRun(f"{names[0]}{more}: it trains on the prepared images. Stop it first, or wait until it has ended.")
-    forget_looks()
+    delete_inspections()
     return clear_all(cache_root())

@@ -19,7 +19,7 @@ from dashboard.state.file_stamps import stamp
 
 if TYPE_CHECKING:
     from core.images.mammogram import Mammogram
-    from core.preprocessing import Analysis, Arranged, Enhanced, Prepared
+    from core.preprocessing import Analysis, IntensityNormalised, Prepared, SpatiallyNormalised
     from core.preprocessing.preview import Before
 
 PREVIEW_SIDE = 1024  # px; previews sent to the browser are no longer than this
@@ -60,10 +60,9 @@ def image_ref(source: Path | str | bytes, name: str = "", frame: int | None = No
 @cached(lambda recipe: recipe.voi)
 def mammogram(image: ImageRef, recipe: Recipe) -> Mammogram:
     """The decoded image. Of the recipe only `voi` counts. Raises UnreadableImage."""
-    from core.preprocessing import load
+    from core.images import read
 
-    voi = Recipe.model_validate({"voi": recipe.voi})
-    return load(image.source, voi, frame=image.frame, name=image.file)
+    return read(image.source, frame=image.frame, window=recipe.voi, name=image.file)
 
 
 @cached(lambda recipe: (recipe.voi, recipe.polarity))
@@ -82,19 +81,19 @@ def _geometry(recipe: Recipe) -> tuple[Any, ...]:
 
 
 @cached(_geometry)
-def arranged(image: ImageRef, recipe: Recipe) -> Arranged:
+def arranged(image: ImageRef, recipe: Recipe) -> SpatiallyNormalised:
     """The image turned, cut and cleaned, its grey levels as read: what no slider of grey levels changes."""
-    from core.preprocessing import arrange
+    from core.preprocessing import normalise_spatially
 
-    return arrange(mammogram(image, recipe), recipe, analysis=analysis(image, recipe))
+    return normalise_spatially(mammogram(image, recipe), recipe, analysis=analysis(image, recipe))
 
 
 @cached(lambda recipe: recipe.model_copy(update={"size": PREVIEW_SIDE}).hash)
-def enhanced(image: ImageRef, recipe: Recipe) -> Enhanced:
+def enhanced(image: ImageRef, recipe: Recipe) -> IntensityNormalised:
     """The crop under this recipe at full resolution. The recipe's size does not count."""
-    from core.preprocessing import enhance
+    from core.preprocessing import normalise_intensity
 
-    return enhance(arranged(image, recipe), recipe)
+    return normalise_intensity(arranged(image, recipe), recipe)
 
 
 @cached(_geometry)
@@ -108,18 +107,17 @@ def before(image: ImageRef, recipe: Recipe) -> Before:
 @cached(lambda recipe: recipe.hash)
 def prepared(image: ImageRef, recipe: Recipe) -> Prepared:
     """What a model sees of this image: the very array of training and prediction. Raises UnreadableImage."""
-    from core.preprocessing import finish
+    from core.preprocessing import resize_to_input
 
-    return finish(enhanced(image, recipe), recipe)
+    return resize_to_input(enhanced(image, recipe), recipe)
 
 
 def _small_copy(image: ImageRef, recipe: Recipe) -> Mammogram:
-    from core.images import one_large_at_a_time
-    from core.preprocessing import load
+    from core.images import one_large_at_a_time, read
     from core.preprocessing.preview import shrunk
 
     with one_large_at_a_time():
-        return shrunk(load(image.source, recipe, frame=image.frame, name=image.file), SMALL_SIDE)
+        return shrunk(read(image.source, frame=image.frame, window=recipe.voi, name=image.file), SMALL_SIDE)
 
 
 @cached(lambda recipe: recipe.voi)
@@ -129,11 +127,11 @@ def small(image: ImageRef, recipe: Recipe) -> Mammogram:
 
 
 @cached(_geometry)
-def small_arranged(image: ImageRef, recipe: Recipe) -> Arranged:
+def small_arranged(image: ImageRef, recipe: Recipe) -> SpatiallyNormalised:
     """`arranged` of the small copy."""
-    from core.preprocessing import arrange
+    from core.preprocessing import normalise_spatially
 
-    return arrange(small(image, recipe), recipe)
+    return normalise_spatially(small(image, recipe), recipe)
 
 
 @dataclass(frozen=True)
@@ -150,12 +148,14 @@ def thumbnail(image: ImageRef, recipe: Recipe | None = None, side: int = 240) ->
 
     Made from a small copy that is not cached: galleries show many.
     """
-    from core.preprocessing import analyse, arrange, enhance
+    from core.preprocessing import analyse, normalise_intensity, normalise_spatially
 
     wanted = recipe or Recipe()
     copy = _small_copy(image, wanted)
     found = analyse(copy, wanted)
-    pixels: Any = copy.pixels if recipe is None else enhance(arrange(copy, recipe, analysis=found), recipe).pixels
+    pixels: Any = copy.pixels
+    if recipe is not None:
+        pixels = normalise_intensity(normalise_spatially(copy, recipe, analysis=found), recipe).pixels
     return Thumbnail(preview_jpeg(pixels, side, quality=85), found.polarity.inverted)
 
 

@@ -241,7 +241,7 @@ def pixel_at(shape: tuple[int, ...], spot: tuple[float, float]) -> tuple[int, in
 def grid(found: ImageGrid, recipe: Recipe) -> bytes:
     """The images of the grid under this recipe, on copies of `images.SMALL_SIDE` px: those that are read by now."""
     from core.images.encode import encode_jpeg
-    from core.preprocessing import enhance
+    from core.preprocessing import normalise_intensity
 
     _read_missing(found, recipe)
     blobs: list[bytes] = []
@@ -249,7 +249,7 @@ def grid(found: ImageGrid, recipe: Recipe) -> bytes:
     for index, ref in enumerate(found.refs):
         if (index, recipe.voi) in found.ready:
             sliders.wait(0)
-            after = enhance(images.small_arranged(ref, recipe), recipe)
+            after = normalise_intensity(images.small_arranged(ref, recipe), recipe)
             blobs.append(encode_jpeg(fit(after.pixels, GRID_SIDE), quality=85))
             states.append("")
         else:

@@ -293,7 +293,7 @@ def image_picker(*, key: str) -> ImageRef | None:
 
 
 def _typed_path(key: str) -> ImageRef | None:
-    from core.data.importers.walking import with_home
+    from core.data.importers.folder_walk import with_home
 
     text = widgets.text("Path of an image on this machine", f"{key}:path").strip()
     return images.image_ref(with_home(Path(text))) if text else None

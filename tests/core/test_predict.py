@@ -13,7 +13,7 @@ import torch
 
 from core.config import ModelConfig, Recipe
 from core.errors import BadRun, RecipeMismatch, Refused, UnreadableImage
-from core.images import encode_png, read, turn
+from core.images import encode_png, large_images, read
 from core.model import build_model, load_model, read_card, save_model
 from core.predict import BATCH_SIZE, Prediction, Predictor
 from core.preprocessing import prepare
@@ -106,7 +106,7 @@ def test_large_images_are_scored_one_by_one_and_give_the_same(
     sizes: list[int] = []
     real = predictor._forward
     monkeypatch.setattr(predictor, "_forward", lambda pixels: sizes.append(len(pixels)) or real(pixels))
-    for module in ("core.predict.LARGE", "core.images.turn.LARGE"):
+    for module in ("core.predict.LARGE", "core.images.large_images.LARGE"):
         monkeypatch.setattr(module, largest)
     found = list(predictor.predict_many(films))
     assert [each.score for each in found if isinstance(each, Prediction)] == pytest.approx(expected, abs=1e-5)
@@ -116,12 +116,12 @@ def test_large_images_are_scored_one_by_one_and_give_the_same(
 def test_scoring_that_is_given_up_half_way_keeps_nobody_waiting(
     run: Path, films: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.images.turn.LARGE", 0)
+    monkeypatch.setattr("core.images.large_images.LARGE", 0)
     results = Predictor.from_run(run, device="cpu").predict_many(films)
     next(results)
-    assert not turn._turn.locked()  # nor while its reader takes its time
+    assert not large_images._lock.locked()  # nor while its reader takes its time
     results.close()
-    assert not turn._turn.locked()
+    assert not large_images._lock.locked()
 
 
 def test_an_unreadable_file_alone_raises(run: Path, tmp_path: Path) -> None:

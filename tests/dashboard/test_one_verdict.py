@@ -28,10 +28,11 @@ from core.evaluate import evaluate
 from core.gate import Distance, read_gate, write_gate
 from core.gradcam import overlay, render
 from core.heatmap_audit import AuditSettings, audit_heatmaps
+from core.images import read
 from core.metrics import Calibration, ThresholdRule
 from core.model import update_card
 from core.predict import Prediction, Predictor
-from core.preprocessing import load, prepare
+from core.preprocessing import prepare
 from core.report.heatmaps import _SIDE, _draw
 from core.report.material import read_material
 from core.runs import Run
@@ -140,7 +141,7 @@ def by_many(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
 def by_prepared(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
     said = {}
     for path in asked.paths:
-        mammogram = load(path, asked.predictor.recipe)
+        mammogram = read(path, window=asked.predictor.recipe.voi)
         prepared = prepare(mammogram, asked.predictor.recipe)
         prediction = asked.predictor.predict_prepared(prepared, mammogram, source=path, score_anyway=anyway)
         said[path] = whole(prediction, map_of(asked.predictor, prediction))
@@ -394,4 +395,4 @@ def test_each_odd_image_is_refused_for_its_own_reason(asked: SimpleNamespace) ->
         again = asked.predictor.predict(asked.odd[name], score_anyway=True)
         assert 0 <= again.score <= 1 and again.scored_anyway == bool(words)
         assert (again.decision is None) == (again.calibrated is None) == bool(words)
-    assert any("nothing but its look" in warning for warning in asked.predictor.predict(asked.odd["unsaid"]).warnings)
+    assert any("only its appearance" in warning for warning in asked.predictor.predict(asked.odd["unsaid"]).warnings)

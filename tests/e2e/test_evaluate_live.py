@@ -36,7 +36,7 @@ def show(page: Page, group: str, part: str = "") -> None:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard in its own workspace, with a run on a small demo set whose validation set has been scored."""
     folder = tmp_path_factory.mktemp("evaluated")
-    manifest = make_demo(folder / "data" / "demo", patients=48, _rows=100)  # fewer: too few malignant to tell anything
+    manifest = make_demo(folder / "data" / "demo", patients=48, rows=100)  # fewer: too few malignant to tell anything
     settings = {
         "preprocessing": {"size": 32, "clahe": False},
         "model": {"options": {"width": 8}},

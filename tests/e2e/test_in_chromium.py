@@ -63,7 +63,7 @@ class Lab:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A server in its own workspace: a small demo set, a configuration that trains in seconds, no run yet."""
     folder = tmp_path_factory.mktemp("lab")
-    make_demo(folder / "data" / "demo", patients=24, _rows=200)
+    make_demo(folder / "data" / "demo", patients=24, rows=200)
     config = Config.model_validate({"preprocessing": {"size": 64}, "training": {"epochs": 2, "batch_size": 8}})
     (folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     with dashboard_in(folder) as url:

@@ -20,7 +20,7 @@ pytestmark = MARKS
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard in its own workspace with a small demo set."""
     folder = tmp_path_factory.mktemp("live")
-    make_demo(folder / "data" / "demo", patients=8, _rows=400)
+    make_demo(folder / "data" / "demo", patients=8, rows=400)
     levels = np.zeros((2400, 1600), np.uint8)
     cv2.ellipse(levels, (0, 1200), (1100, 900), 0, -90, 90, 150, -1)
     noise = np.random.default_rng(0).integers(-20, 20, levels.shape)

@@ -31,7 +31,7 @@ SMALL = (
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Run]]:
     """A dashboard with a small demo set and a run whose test set was not opened."""
     folder = tmp_path_factory.mktemp("sealed")
-    manifest = make_demo(folder / "data" / "demo", patients=24, _rows=160)
+    manifest = make_demo(folder / "data" / "demo", patients=24, rows=160)
     config = load_config(None, SMALL).model_copy(update={"checkpoints": folder / "checkpoints"})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))

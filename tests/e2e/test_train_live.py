@@ -73,7 +73,7 @@ def training(run: Run) -> Iterator[None]:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A dashboard with a run of 100,000 steps at work, and three that have ended."""
     folder = tmp_path_factory.mktemp("long")
-    frame = read_manifest(make_demo(folder / "data" / "demo", patients=12, _rows=64))
+    frame = read_manifest(make_demo(folder / "data" / "demo", patients=12, rows=64))
     config = Config.model_validate({"checkpoints": folder / "checkpoints"})
     for number in range(ENDED):
         Run.create(config, frame, name=f"ended-{number}").set_status(state="stopped", created=100.0 + number)

@@ -32,7 +32,7 @@ class Lab:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A dashboard with two data sets and a small run, which answers to PUBLIC as well."""
     folder = tmp_path_factory.mktemp("viewers")
-    manifest = make_demo(folder / "data" / "demo", patients=24, _rows=100)
+    manifest = make_demo(folder / "data" / "demo", patients=24, rows=100)
     table = read_manifest(manifest).drop(columns="synthetic", errors="ignore")
     table.to_csv(folder / "data" / "other.csv", index=False)
     settings = {

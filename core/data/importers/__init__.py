@@ -1,4 +1,4 @@
-"""From a data set as it lies on the disk to a manifest's rows. Nothing is copied, renamed or changed.
+"""Importers: from a data set on disk to the rows of a manifest. Nothing is copied, renamed or changed.
 
 One file an importer. To add one: write a function (source, options, progress) -> ImportReport and register it below.
 """
@@ -15,7 +15,7 @@ import pandas as pd
 from core.data.identity import patient_doubts
 from core.data.importers import folder, mini_mias, rsna, table
 from core.data.importers.base import Importer, ImportReport, Options, Require
-from core.data.importers.walking import with_home
+from core.data.importers.folder_walk import with_home
 from core.data.tables import shown
 from core.errors import BadManifest
 

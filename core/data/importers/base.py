@@ -1,37 +1,34 @@
-"""What importers share: their description, their report, their options, and a look at every file."""
+"""What importers share: their description, their report, their options, and the check of every file."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from core.data import file_inspection
-from core.data.file_inspection import KeptLooks, look_closely
-from core.data.importers.patterns import PatientPattern
+from core.data.file_inspection import InspectedFile, InspectionStore, inspect_file
+from core.data.importers.patient_pattern import PatientPattern
 from core.data.manifest import STANDARD, number
+from core.data.read_ahead import read_ahead
 from core.errors import BadManifest, UnreadableImage
 from core.images import one_large_at_a_time
-from core.images.dicom.reader import is_dicom, read_header
-from core.images.files import head_of, opened, printable_name, refuse_unknown
+from core.images.dicom.reader import read_header
+from core.images.files import opened, printable_name
+from core.images.formats import HEAD_BYTES, format_of
 from core.images.mammogram import ImageMeta
 from core.wording import counted
 
 Progress = Callable[[int, int], None]
 Require = Callable[[Sequence[Path]], None]
 
-VERIFY = "auto (default): decode every file when they are at most 1 GB together, else look at headers only; all; header"
+VERIFY = "auto (default): decode every file when they are at most 1 GB together, else read headers only; all; header"
 _AUTO_BYTES = 10**9
-_LEVEL_MARGIN = 0.04  # of the range, around black and around white
-_LEVEL_SHARE = 0.995  # of the pixels
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class ImportReport:
 class Options:
     """The options of one import, read with checks. Values may be text from a command line.
 
-    `require` is called with the paths of all files before any of them is looked at, and may raise.
+    `require` is called with the paths of all files before any of them is read, and may raise.
     """
 
     def __init__(self, importer: str, values: Mapping[str, Any], require: Require | None = None) -> None:
@@ -100,6 +97,21 @@ _SOURCES = {
 }
 
 
+def patient_notes(rules: Counter[str], total: int, remedy: str) -> list[str]:
+    """How many images of `total` have their patient from which source; `remedy` for those whose patient is not known."""
+    texts = {
+        "pattern": "patient from patient_pattern",
+        "dicom": "patient from the DICOM header (as a pseudonym)",
+        "name": "patient from the file name without side and view at its end",
+        "alone": f"no patient known, so each file counts as one patient. Leakage between splits cannot be excluded: {remedy}",
+    }
+    return [
+        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} of {total} images: {text}"
+        for rule, text in texts.items()
+        if rules[rule]
+    ] + mixed_sources_notes(rules)
+
+
 def mixed_sources_notes(rules: Counter[str]) -> list[str]:
     """A warning when patients come from more than one source, for one patient may have another id in each; else nothing."""
     used = [f"{rules[rule]} from {source}" for rule, source in _SOURCES.items() if rules[rule]]
@@ -116,7 +128,7 @@ def mixed_sources_notes(rules: Counter[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Importer:
-    """`options`: name -> what it does, in words."""
+    """`options`: name -> what it does."""
 
     name: str
     description: str
@@ -125,53 +137,52 @@ class Importer:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What a look at a file found: a reason to leave it out, or what it says about itself.
-
-    `two_levels`: its pixels are black and white only, as a mask's are; known where it was decoded.
-    """
+class FileCheck:
+    """The check of one file: a reason to leave it out, or its metadata."""
 
     reason: str = ""
     meta: ImageMeta = field(default_factory=ImageMeta)
-    two_levels: bool = False
+
+    @property
+    def two_levels(self) -> bool:
+        """Whether its pixels are black and white only, as a mask's are; known where it was decoded."""
+        return self.meta.grey_levels == 2
 
 
-def look_at(
+def check_files(
     paths: Sequence[Path], verify: str, progress: Progress | None, require: Require | None = None
-) -> tuple[list[Looked], str]:
-    """Look at each file, in order; `verify` is auto, all or header. Also returns a note that says what was done.
+) -> tuple[list[FileCheck], str]:
+    """Check each file, in order; `verify` is auto, all or header. Also returns a note that says what was done.
 
-    `require` is asked first: it raises where one of the paths may not be looked at.
+    `require` is asked first: it raises where one of the paths may not be read.
     """
     if require is not None:
         require(paths)
     if verify == "auto":
         verify = "all" if sum(_size(path) for path in paths) <= _AUTO_BYTES else "header"
-    found: list[Looked] = []
+    found: list[FileCheck] = []
     if progress is not None:
         progress(0, len(paths))
-    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="import")
-    try:
-        with KeptLooks() as kept:
-            look = _decode if verify == "all" else _look
-            for path, (looked, close) in zip(paths, pool.map(look, paths), strict=True):
-                if close is not None:
-                    kept.put(str(path), close)  # a check need not read the file again
-                found.append(looked)
-                if progress is not None:
-                    progress(len(found), len(paths))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    workers = min(4, os.cpu_count() or 1)
+    check = _decode if verify == "all" else _read_header
+    results = read_ahead(check, paths, workers=workers, ahead=4 * workers, name="import")
+    with InspectionStore() as store, closing(results):
+        for path, (checked, inspected) in zip(paths, results, strict=True):
+            if inspected is not None:
+                store.put(str(path), inspected)  # a check need not read the file again
+            found.append(checked)
+            if progress is not None:
+                progress(len(found), len(paths))
     if verify == "all":
         return (
             found,
-            f"{counted(len(paths), 'file was', 'files were')} decoded to see that they "
-            "can be read; a check need not read them again",
+            f"{counted(len(paths), 'file was', 'files were')} decoded to see that they can be read; a check need not read them "
+            "again",
         )
     return (
         found,
-        f"{counted(len(paths), 'file was', 'files were')} judged by their headers "
-        "only; `python -m core data check` decodes them all",
+        f"{counted(len(paths), 'file was', 'files were')} checked by their headers only; `python -m core data check` decodes "
+        "them all",
     )
 
 
@@ -206,7 +217,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _unwritable(path: Path) -> Looked | None:
+def _unwritable(path: Path) -> FileCheck | None:
     """A refusal where the path cannot stand in a manifest: it would be read back as another one."""
     text = str(path)
     wanted = ""
@@ -218,40 +229,27 @@ def _unwritable(path: Path) -> Looked | None:
         wanted = "a name without blanks at its end, which a manifest does not keep"
     if os.sep == "/" and "\\" in text:
         wanted = "a name without backslashes, which separate folders in a manifest from Windows"
-    return Looked(reason=f"{printable_name(path)}: expected {wanted}. Rename the file.") if wanted else None
+    return FileCheck(reason=f"{printable_name(path)}: expected {wanted}. Rename the file.") if wanted else None
 
 
-def _decode(path: Path) -> tuple[Looked, file_inspection.Looked | None]:
+def _decode(path: Path) -> tuple[FileCheck, InspectedFile | None]:
     refused = _unwritable(path)
     if refused is not None:
         return refused, None
     with one_large_at_a_time():
-        close = look_closely(path)
-        if close.image is None:
-            return Looked(reason=close.look.reason), replace(close, image=None)
-        looked = Looked(meta=close.image.meta, two_levels=has_two_levels(close.image.pixels))
-    return looked, replace(close, image=None)  # of many files waiting in line, the pixels would fill the memory
+        inspected = inspect_file(path)
+        meta = inspected.image.meta if inspected.image is not None else ImageMeta()
+        checked = FileCheck(inspected.inspection.reason, meta)
+    return checked, replace(inspected, image=None)  # the pixels of many waiting results would fill the memory
 
 
-def has_two_levels(pixels: NDArray[np.float32]) -> bool:
-    """Whether an image (H, W) holds black and white only, up to what JPEG adds at edges."""
-    low, high = float(pixels.min()), float(pixels.max())
-    if not high > low:
-        return False
-    margin = _LEVEL_MARGIN * (high - low)
-    return float(np.mean((pixels - low <= margin) | (high - pixels <= margin))) >= _LEVEL_SHARE
-
-
-def _look(path: Path) -> tuple[Looked, None]:
+def _read_header(path: Path) -> tuple[FileCheck, None]:
     refused = _unwritable(path)
     if refused is not None:
         return refused, None
     try:
-        head = head_of(path)
-        refuse_unknown(head)
-        if not is_dicom(head):
-            return Looked(), None
         with opened(path) as (stream, _):
-            return Looked(meta=read_header(stream)), None
+            is_dicom = format_of(stream.read(HEAD_BYTES)) == "DICOM"
+            return FileCheck(meta=read_header(stream) if is_dicom else ImageMeta()), None
     except UnreadableImage as error:
-        return Looked(reason=f"{printable_name(path)}: {error}"), None
+        return FileCheck(reason=f"{printable_name(path)}: {error}"), None

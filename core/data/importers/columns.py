@@ -1,4 +1,4 @@
-"""What a table's label and split columns mean. Where that has to be guessed against the evidence, the import asks instead."""
+"""Label and split columns of a table. Where their meaning is unclear, the import asks instead of guessing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from core.data.importers.base import Options
-from core.data.importers.words import cell_word, is_number, split_of
+from core.data.importers.vocabulary import cell_word, is_number, split_of
 from core.data.manifest import LABELS, SPLITS
 from core.data.tables import shown
 from core.errors import BadManifest
@@ -47,8 +47,8 @@ class Labels:
         """benign, malignant, or None."""
         return self._meaning.get(cell_word(cell))
 
-    def why_not(self, cell: str) -> str:
-        """Why a cell is no label, in words."""
+    def refusal(self, cell: str) -> str:
+        """Why a cell is no label."""
         if is_placeholder(cell):
             return f"no label ({shown(cell)})" if cell else "no label"
         return f"label {shown(cell)} is mapped to neither benign nor malignant (options benign=..., malignant=...)"

@@ -12,24 +12,24 @@ from typing import Any
 
 from core.data.importers.base import (
     VERIFY,
+    FileCheck,
     Importer,
     ImportReport,
-    Looked,
     Options,
     Progress,
-    look_at,
-    mixed_sources_notes,
+    check_files,
+    patient_notes,
     rows_to_frame,
     ticking,
 )
+from core.data.importers.file_names import patient_offers, split_name
+from core.data.importers.folder_walk import Walk, is_clutter, is_folder, walk
 from core.data.importers.masks import says_mask, with_their_image
 from core.data.importers.merging import same_file
-from core.data.importers.names import patient_offers, split_name
-from core.data.importers.walking import Walk, is_clutter, is_folder, walk
-from core.data.importers.words import split_of
+from core.data.importers.vocabulary import split_of
 from core.data.manifest import LABELS
 from core.errors import BadManifest, UnreadableImage
-from core.images.files import head_of, refuse_unknown
+from core.images.files import format_of_file
 from core.wording import counted
 
 _LAYOUT = "expected {train,val,test}/{benign,malignant}/ (any of the splits) or {benign,malignant}/"
@@ -75,13 +75,17 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     found = _find(source, labels, tick)
     files, rejected = _once(found.files)
     rejected += found.contrary
-    looked, how = look_at([file.path for file in files], verify, progress, options.require)
-    rejected += [(str(file.path), look.reason) for file, look in zip(files, looked, strict=True) if look.reason]
-    kept = [(file, look) for file, look in zip(files, looked, strict=True) if not look.reason]
+    checked, how = check_files([file.path for file in files], verify, progress, options.require)
+    rejected += [(str(file.path), check.reason) for file, check in zip(files, checked, strict=True) if check.reason]
+    kept = [(file, check) for file, check in zip(files, checked, strict=True) if not check.reason]
     kept, mask_notes = _without_masks(kept, rejected, masks)
     patients = pattern.find([file.inside for file, _ in kept], tick) if pattern else [""] * len(kept)
     rows, rules = _rows(kept, patients)
-    notes = [how, *_split_notes([file for file, _ in kept]), *_patient_notes(rules, len(rows))]
+    notes = [
+        how,
+        *_split_notes([file for file, _ in kept]),
+        *patient_notes(rules, len(rows), "give patient_pattern if the names hold the patient"),
+    ]
     alone = [_without_split(file) for (file, _), row in zip(kept, rows, strict=True) if row["patient_id"] == _alone(file)]
     notes += patient_offers(alone) if rules["alone"] else []
     if found.contrary:
@@ -208,19 +212,19 @@ def _once(files: Sequence[_File]) -> tuple[list[_File], list[tuple[str, str]]]:
 
 
 def _without_masks(
-    kept: list[tuple[_File, Looked]], rejected: list[tuple[str, str]], masks: str
-) -> tuple[list[tuple[_File, Looked]], list[str]]:
+    kept: list[tuple[_File, FileCheck]], rejected: list[tuple[str, str]], masks: str
+) -> tuple[list[tuple[_File, FileCheck]], list[str]]:
     """The images without what is a mask of one; what is left out goes to `rejected`."""
     paths = [PurePath(file.inside) for file, _ in kept]
     paired = with_their_image(paths)
-    some = any(not look.two_levels for _, look in kept)  # where all are so, they are what there is to learn from
+    some = any(not check.two_levels for _, check in kept)  # where all are so, they are what there is to learn from
     reasons = [
         "its name says that it is a mask, and the image it belongs to is there"
         if is_paired
         else "it has two grey levels only, as a mask has"
-        if look.two_levels and some
+        if check.two_levels and some
         else ""
-        for is_paired, (_, look) in zip(paired, kept, strict=True)
+        for is_paired, (_, check) in zip(paired, kept, strict=True)
     ]
     count = sum(map(bool, reasons))
     if count and masks == "import":
@@ -247,7 +251,7 @@ def _without_masks(
     return [pair for pair, reason in zip(kept, reasons, strict=True) if not reason], notes
 
 
-def _rows(kept: Sequence[tuple[_File, Looked]], patients: Sequence[str]) -> tuple[list[dict[str, Any]], Counter[str]]:
+def _rows(kept: Sequence[tuple[_File, FileCheck]], patients: Sequence[str]) -> tuple[list[dict[str, Any]], Counter[str]]:
     names = {file.path: split_name(file.path.stem) for file, _ in kept}
     shared = {parts.patient for parts in names.values() if parts.stripped and parts.patient}
     rules: Counter[str] = Counter()
@@ -310,22 +314,6 @@ def _split_notes(files: Sequence[_File]) -> list[str]:
     return notes
 
 
-def _patient_notes(rules: Counter[str], total: int) -> list[str]:
-    texts = {
-        "pattern": "patient from patient_pattern",
-        "dicom": "patient from the DICOM header (as a pseudonym)",
-        "name": "patient from the file name without side and view at its end",
-        "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded "
-        "for these: give patient_pattern if the names hold the patient",
-    }
-    notes = [
-        f"{'warning: ' if rule == 'alone' else ''}{rules[rule]} of {counted(total, 'image')}: {text}"
-        for rule, text in texts.items()
-        if rules[rule]
-    ]
-    return notes + mixed_sources_notes(rules)
-
-
 def _beside(found: _Found, rejected: list[tuple[str, str]]) -> list[str]:
     """What lies beside the class folders: images without a label go to `rejected`, folders and other files are noted."""
     together = Walk(
@@ -335,7 +323,7 @@ def _beside(found: _Found, rejected: list[tuple[str, str]]) -> list[str]:
     others = []
     for path in found.loose:
         try:
-            refuse_unknown(head_of(path))
+            format_of_file(path)
         except UnreadableImage:
             others.append(path.name)
         else:

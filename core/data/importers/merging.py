@@ -1,4 +1,4 @@
-"""Rows of a table that are about the same image become one: published tables have a row a lesion."""
+"""Merging of rows about the same image: published tables have one row per lesion."""
 
 from __future__ import annotations
 

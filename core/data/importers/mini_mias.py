@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.data.importers.base import Importer, ImportReport, Options, Progress, look_at, rows_to_frame, ticking
-from core.data.importers.walking import walk
+from core.data.importers.base import Importer, ImportReport, Options, Progress, check_files, rows_to_frame, ticking
+from core.data.importers.folder_walk import walk
 from core.errors import BadManifest
 from core.files.untrusted import read_bytes
 
@@ -45,9 +45,9 @@ def import_mini_mias(source: Path, options: Options, progress: Progress | None) 
     rejected += [
         (str(path), f"not listed in {info.name}") for name, path in images.items() if name not in films and name[:3] == "mdb"
     ]
-    looked, how = look_at([images[name] for name, _ in present], "all", progress, options.require)
+    checked, how = check_files([images[name] for name, _ in present], "all", progress, options.require)
     rows = []
-    for (name, film), found in zip(present, looked, strict=True):
+    for (name, film), found in zip(present, checked, strict=True):
         if found.reason:
             rejected.append((str(images[name]), found.reason))
         else:
@@ -119,7 +119,7 @@ def _row(name: str, film: _Film, path: Path, odd: str) -> dict[str, Any]:
         "density": film.tissue,
         "abnormality": " ".join(dict.fromkeys(film.abnormalities)) or "NORM",
         "lesions": json.dumps(film.boxes) if film.boxes else "",
-        # Of what gave the film its label only: where a heatmap should look.
+        # Of what gave the film its label only: where a heatmap should be strong.
         "lesion_circles": json.dumps(film.circles.get("M" if "M" in film.severities else "B", [])) if film.boxes else "",
     }
 

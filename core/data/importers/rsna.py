@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.data.importers.base import VERIFY, Importer, ImportReport, Options, Progress, look_at, rows_to_frame, ticking
-from core.data.importers.walking import Walk, walk
-from core.data.importers.words import cell_word
+from core.data.importers.base import VERIFY, Importer, ImportReport, Options, Progress, check_files, rows_to_frame, ticking
+from core.data.importers.folder_walk import Walk, walk
+from core.data.importers.vocabulary import cell_word
 from core.data.tables import read_table, shown
 from core.errors import BadManifest
 from core.wording import counted
@@ -64,9 +64,9 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
         else:
             rows_of[files[key]] = _row(files[key], record)
     candidates = list(rows_of.items())
-    looked, how = look_at([path for path, _ in candidates], verify, progress, options.require)
-    rejected += [(str(path), found.reason) for (path, _), found in zip(candidates, looked, strict=True) if found.reason]
-    rows = [row for (_, row), found in zip(candidates, looked, strict=True) if not found.reason]
+    checked, how = check_files([path for path, _ in candidates], verify, progress, options.require)
+    rejected += [(str(path), found.reason) for (path, _), found in zip(candidates, checked, strict=True) if found.reason]
+    rows = [row for (_, row), found in zip(candidates, checked, strict=True) if not found.reason]
     notes = [
         how,
         *(*read.notes, *walked.notes()),

@@ -11,22 +11,22 @@ from typing import Any
 
 from core.data.importers.base import (
     VERIFY,
+    FileCheck,
     Importer,
     ImportReport,
-    Looked,
     Options,
     Progress,
-    look_at,
-    mixed_sources_notes,
+    check_files,
+    patient_notes,
     rows_to_frame,
     ticking,
 )
 from core.data.importers.columns import BENIGN, MALIGNANT, Labels, Splits
+from core.data.importers.file_names import patient_offers, split_name
+from core.data.importers.folder_walk import with_home
 from core.data.importers.merging import OLDEST, TableRow, merge, sound
-from core.data.importers.names import patient_offers, split_name
-from core.data.importers.nearby import Nearby
-from core.data.importers.walking import with_home
-from core.data.importers.words import plain
+from core.data.importers.path_hints import PathHints
+from core.data.importers.vocabulary import plain
 from core.data.manifest import absolute
 from core.data.tables import Table, listed, read_table, shown
 from core.errors import BadManifest
@@ -70,29 +70,30 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
     keep, kept_notes = _kept(source, table.header, columns.of, options)
     cells = {role: _cells(table, column) for role, column in columns.of.items()}
     # Rows without an image (totals, notes below the table) have no say in what the words mean.
-    told = {role: list(itertools.compress(column, cells["path"])) for role, column in cells.items()}
-    labels = Labels(options, columns.of["label"], told["label"])
-    splits = Splits(options, columns.of["split"], "split" in columns.guessed, told["split"])
+    with_image = {role: list(itertools.compress(column, cells["path"])) for role, column in cells.items()}
+    labels = Labels(options, columns.of["label"], with_image["label"])
+    splits = Splits(options, columns.of["split"], "split" in columns.guessed, with_image["split"])
     if columns.of["split"] and not splits.used and columns.of["split"].lower() not in _RESERVED:
         keep = [*keep, columns.of["split"]]
-    patients, patient_notes = _patients(options, columns, cells, ticking(progress))
+    patients, pattern_notes = _patients(options, columns, cells, ticking(progress))
     root = with_home(Path(options.text("root") or source.parent)).absolute()
     rows, rejected, spoiled = _rows(table, cells, labels, splits, patients, keep, root)
     merged = merge(rows)
     rejected = sorted([*rejected, *merged.rejected])
-    looked, how = look_at([Path(row.path) for row in merged.rows], verify, progress, options.require)
-    nearby = Nearby()
+    checked, how = check_files([Path(row.path) for row in merged.rows], verify, progress, options.require)
+    hints = PathHints()
     unread = [
-        (row.path, found.reason + nearby.hint(row.path)) for row, found in zip(merged.rows, looked, strict=True) if found.reason
+        (row.path, found.reason + hints.hint(row.path)) for row, found in zip(merged.rows, checked, strict=True) if found.reason
     ]
-    kept = [_completed(row, found) for row, found in zip(merged.rows, looked, strict=True) if not found.reason]
+    kept = [_completed(row, found) for row, found in zip(merged.rows, checked, strict=True) if not found.reason]
     for row, _ in kept:
         if row["split"]:
             row.setdefault("split_origin", _split_origin(row, columns.of["split"]))
     notes = [
-        *_two_level_notes([look for look in looked if not look.reason]),
-        *(how, *table.notes, *columns.notes, *labels.notes(), *splits.notes, *kept_notes, *patient_notes, *merged.notes),
-        *_notes(Counter(rule for _, rule in kept), [row["path"] for row, rule in kept if rule == "alone"]),
+        *_two_level_notes([check for check in checked if not check.reason]),
+        *(how, *table.notes, *columns.notes, *labels.notes(), *splits.notes, *kept_notes, *pattern_notes, *merged.notes),
+        *patient_notes(Counter(rule for _, rule in kept), len(kept), "name a patient_column or give a patient_pattern"),
+        *patient_offers([row["path"] for row, rule in kept if rule == "alone"]),
         *(_spoiled(name, found) for name, found in spoiled.items()),
         *_dropped(table.header, keep, columns.of),
     ]
@@ -255,13 +256,13 @@ def _rows(
                 view=value["view"].upper(),
                 split=split,
                 extra=extra,
-                refusal="" if label else labels.why_not(value["label"]),
+                refusal="" if label else labels.refusal(value["label"]),
             )
         )
     return rows, rejected, spoiled
 
 
-def _completed(row: TableRow, found: Looked) -> tuple[dict[str, Any], str]:
+def _completed(row: TableRow, found: FileCheck) -> tuple[dict[str, Any], str]:
     """The manifest's row with what the file itself says where the table is silent, and where its patient comes from."""
     parts = split_name(Path(row.path).stem)
     rule, patient = row.rule, row.patient
@@ -282,24 +283,8 @@ def _completed(row: TableRow, found: Looked) -> tuple[dict[str, Any], str]:
     return complete | {name.lower(): cell for name, cell in row.extra.items()}, rule
 
 
-def _notes(rules: Counter[str], alone: Sequence[str]) -> list[str]:
-    texts = {
-        "pattern": "patient from patient_pattern",
-        "dicom": "patient from the DICOM header (as a pseudonym)",
-        "name": "patient from the file name without side and view at its end",
-        "alone": "no patient known, so each file counts as a patient of its own. Leakage between splits cannot be excluded: "
-        "name a patient_column or give a patient_pattern",
-    }
-    notes = [
-        f"{'warning: ' if rule == 'alone' else ''}{counted(rules[rule], 'image')}: {text}"
-        for rule, text in texts.items()
-        if rules[rule]
-    ]
-    return [*notes, *patient_offers(alone), *mixed_sources_notes(rules)]
-
-
-def _two_level_notes(looked: Sequence[Looked]) -> list[str]:
-    count = sum(look.two_levels for look in looked)
+def _two_level_notes(checked: Sequence[FileCheck]) -> list[str]:
+    count = sum(check.two_levels for check in checked)
     if not count:
         return []
     return [

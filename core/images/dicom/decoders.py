@@ -1,7 +1,7 @@
-"""One compressed frame -> stored values, by imagecodecs: which codec takes which DICOM transfer syntax.
+"""Decoders of compressed frames, by imagecodecs: which codec takes which DICOM transfer syntax.
 
 imagecodecs (BSD, around libjpeg-turbo, CharLS and OpenJPEG) is the only package without GPL that takes every
-syntax, and the fastest in each; docs/dicom.md has the figures. JPEG and JPEG 2000 are told apart by their content, for
+syntax, and the fastest in each; docs/dicom.md has the measurements. JPEG and JPEG 2000 are distinguished by their content, for
 headers that name another member of the family.
 """
 
@@ -38,7 +38,7 @@ _MAX_THREADS = 4  # OpenJPEG's gain beyond is small
 
 
 class Undecodable(ValueError):
-    """What the decoders had against a frame, in their words: they know nothing of the header around it."""
+    """The decoders' own error messages about a frame: they know nothing of the header around it."""
 
 
 def decoder_of(syntax: str) -> str:

@@ -1,4 +1,4 @@
-"""Elements of a data set that may be absent, empty, repeated or impossible to parse: then they say nothing."""
+"""Elements of a data set that may be absent, empty, repeated or impossible to parse: then they count as absent."""
 
 from __future__ import annotations
 

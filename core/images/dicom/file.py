@@ -195,16 +195,16 @@ def _inflate(stream: BinaryIO, start: int, count: int) -> bytes:
     if header[:4] != b"\x02\0\0\0":
         raise got("the length of the header", "a deflated file without it", DAMAGED)
     stream.seek(144 + int.from_bytes(header[8:12], "little"))
-    kept, position = bytearray(), 0
+    content, position = bytearray(), 0
     for piece in _inflated(stream):
-        kept += piece[max(0, start - position) : max(0, start + count - position)]
+        content += piece[max(0, start - position) : max(0, start + count - position)]
         position += len(piece)
         if position > MAX_INFLATED_BYTES:
             limit = f"at most {MAX_INFLATED_BYTES / 2**30:.0f} GiB once inflated"
             raise got(limit, "more", "It is no mammogram; leave it out")
         if position >= start + count:
             break
-    return bytes(kept)
+    return bytes(content)
 
 
 def _inflated(stream: BinaryIO) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Enhanced multi-frame files (PS3.3 C.7.6.16) read like plain ones: what holds for one frame, lifted to the top.
+"""Functional groups of enhanced multi-frame files (PS3.3 C.7.6.16), lifted to the top for one frame.
 
 Tomosynthesis keeps rescale, windows, spacing and laterality inside functional groups, shared by all frames or one item
 a frame; the item of a frame goes before the shared one, and both before the top of the file.
@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from core.images.dicom.elements import items
 
-# Functional group macro -> elements that the rest of the reader looks for at the top.
+# Functional group macro -> elements that the rest of the reader expects at the top.
 _MACROS = {
     "PixelValueTransformationSequence": ("RescaleIntercept", "RescaleSlope", "ModalityLUTSequence"),
     "FrameVOILUTSequence": (

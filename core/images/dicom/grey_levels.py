@@ -1,4 +1,4 @@
-"""Stored DICOM values -> grey levels in [0, 1]: modality LUT, VOI LUT or window, polarity, padding; in this order.
+"""Grey levels [0, 1] from stored DICOM values: Modality LUT, VOI LUT or window, Presentation LUT, padding; in this order.
 
 The transformations (PS3.3 C.11) are worked out once for every value that occurs and then looked up: a mammogram has
 14 million pixels, but at most 65,536 different ones. Values of more than 16 bits, and fractions, are computed one by one.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from core.images.dicom.elements import BROKEN, items, number_of, text_of
-from core.images.dicom.voi import Lut, Voi, read_lut, vois_of
+from core.images.dicom.voi import Lut, VoiLut, read_lut, vois_of
 from core.images.limits import got
 from core.images.mammogram import Pixels, Step
 
@@ -59,11 +59,11 @@ def to_grey(
     warnings: list[str] = []
     vois, remarks = vois_of(ds, identity) if grey_levels else ([], [])
     words: list[str] = []
-    voi: Voi | None = None
+    voi: VoiLut | None = None
     parameters: dict[str, Any] = {}
     try:
         with np.errstate(all="ignore"):  # what is not finite in the end is refused below
-            modality = _modality(ds, warnings) if grey_levels else ("none", None)
+            modality = _modality_lut(ds, warnings) if grey_levels else ("none", None)
             parameters["modality"] = modality[0]
             if isinstance(modality[1], Lut) and extent.highest > modality[1].last:
                 raise ValueError("a modality LUT without entries for the image's values")
@@ -81,7 +81,7 @@ def to_grey(
     if not np.isfinite(grey).all():
         raise got("a usable rescale slope and window", "values that give no finite grey levels", _REMEDY)
     if voi is not None:
-        parameters["voi"] = voi.words
+        parameters["voi"] = voi.description
         warnings += [text for text in (voi.remark, _nothing_to_see(grey, extent, values, voi)) if text]
     if len(vois) > 1:
         parameters["windows"] = len(vois)
@@ -95,28 +95,28 @@ def to_grey(
     pixels = shown if extent.levels is None else _look_up(stored, extent.levels, shown)
     warnings = [*remarks, *words, *warnings]
     step = Step("grey levels", parameters, warnings=tuple(warnings))
-    return np.ascontiguousarray(pixels), step, tuple(one.words for one in vois)
+    return np.ascontiguousarray(pixels), step, tuple(one.description for one in vois)
 
 
-def _complete(vois: list[Voi], values: NDArray[Any], extent: _Extent) -> tuple[list[Voi], list[str]]:
+def _complete(vois: list[VoiLut], values: NDArray[Any], extent: _Extent) -> tuple[list[VoiLut], list[str]]:
     """The transformations that have an answer to every value of the image, and remarks about others.
 
     A LUT cut short would show whatever lies beyond it as its last entry.
     """
     if all(math.isinf(voi.last) for voi in vois):
         return vois, []
-    kept = values if extent.levels is None else values[(extent.levels >= extent.lowest) & (extent.levels <= extent.highest)]
-    highest = float(np.max(kept))
+    image = values if extent.levels is None else values[(extent.levels >= extent.lowest) & (extent.levels <= extent.highest)]
+    highest = float(np.max(image))
     remarks = [
-        f"VOI {voi.words} of the header is cut short: it ends at the value {voi.last:g}, the image reaches {highest:g}. It was "
-        "left out"
+        f"VOI {voi.description} of the header is cut short: it ends at the value {voi.last:g}, the image reaches {highest:g}. "
+        "It was left out"
         for voi in vois
         if highest > voi.last
     ]
     return [voi for voi in vois if highest <= voi.last], remarks
 
 
-def _choose(vois: list[Voi], window: int) -> tuple[Voi | None, list[str]]:
+def _choose(vois: list[VoiLut], window: int) -> tuple[VoiLut | None, list[str]]:
     if window == 0 or not vois:
         return None, []
     if window > len(vois):
@@ -125,8 +125,8 @@ def _choose(vois: list[Voi], window: int) -> tuple[Voi | None, list[str]]:
     return vois[window - 1], []
 
 
-def _modality(ds: Dataset, warnings: list[str]) -> tuple[str, Any]:
-    """The modality LUT or rescale in words, and what applies it (None: nothing to apply)."""
+def _modality_lut(ds: Dataset, warnings: list[str]) -> tuple[str, Any]:
+    """The Modality LUT or rescale, described, and what applies it (None: nothing to apply)."""
     luts = items(ds, "ModalityLUTSequence")
     if luts:
         return "LUT", read_lut(luts[0], ds)
@@ -154,8 +154,8 @@ def _whole_range(
     else:
         ends = np.array([extent.lowest, extent.highest])
         if extent.levels is not None:
-            kept = (extent.levels >= extent.lowest) & (extent.levels <= extent.highest)
-            ends = values[kept]
+            inside = (extent.levels >= extent.lowest) & (extent.levels <= extent.highest)
+            ends = values[inside]
         elif modality[1] is not None:
             ends = modality[1](ends)
         low, high = float(np.min(ends)), float(np.max(ends))
@@ -170,7 +170,7 @@ def _scale(stored: NDArray[Any], bits: int, modality: tuple[str, Any]) -> tuple[
     return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if stored.dtype.kind == "i" else (0.0, 2.0**bits - 1)
 
 
-def _nothing_to_see(grey: NDArray[np.float64], extent: _Extent, values: NDArray[Any], voi: Voi) -> str:
+def _nothing_to_see(grey: NDArray[np.float64], extent: _Extent, values: NDArray[Any], voi: VoiLut) -> str:
     """A warning for a window that lies beside the image's values, "" for others."""
     weights = extent.counts
     if extent.lowest == extent.highest or (weights is not None and not weights.any()):
@@ -180,7 +180,7 @@ def _nothing_to_see(grey: NDArray[np.float64], extent: _Extent, values: NDArray[
             shown = values if weights is None else values[weights > 0]
             low, high = float(shown.min()), float(shown.max())
             return (
-                f"the window {voi.words} shows nothing of this image, whose values are {low:g}..{high:g}: it is all "
+                f"the window {voi.description} shows nothing of this image, whose values are {low:g}..{high:g}: it is all "
                 f"{colour}. Choose another window, or 0 for the whole range"
             )
     return ""

@@ -1,4 +1,4 @@
-"""Who an image shows, so that nobody says it: what may name a person is removed from every text that goes further.
+"""Identifying values of a header: what may name a person is removed from every text that goes further.
 
 Vendors and staff copy names and numbers into free text (descriptions, explanations of windows, model names). The
 elements below are parsed for one purpose: texts that contain one of their values are dropped.

@@ -1,4 +1,4 @@
-"""What a DICOM header says about a mammogram; never who it shows."""
+"""ImageMeta from a DICOM header; never who it shows."""
 
 from __future__ import annotations
 
@@ -21,16 +21,11 @@ _CLASSES = {
     **dict.fromkeys(("2", "2.1", "2.2"), "CT"),
     **dict.fromkeys(("4", "4.1", "4.2", "4.3", "4.4"), "MR"),
     **dict.fromkeys(("3.1", "6.1", "6.2"), "US"),
-    "1.3": "IO",
-    "1.3.1": "IO",
-    "12.1": "XA",
-    "12.1.1": "XA",
-    "12.2": "RF",
-    "12.2.1": "RF",
+    **dict.fromkeys(("1.3", "1.3.1"), "IO"),
+    **dict.fromkeys(("12.1", "12.1.1"), "XA"),
+    **dict.fromkeys(("12.2", "12.2.1"), "RF"),
+    **dict.fromkeys(("128", "128.1", "130"), "PT"),
     "20": "NM",
-    "128": "PT",
-    "128.1": "PT",
-    "130": "PT",
     "481.1": "RTIMAGE",
     "481.2": "RTDOSE",
     "66.4": "SEG",
@@ -42,7 +37,7 @@ def read_meta(ds: Dataset) -> ImageMeta:
     """Collect the metadata of a DICOM data set; anything absent or malformed stays empty.
 
     Raises:
-        LabError: the key for pseudonyms cannot be kept (see core.images.pseudonym).
+        LabError: the key for pseudonyms cannot be stored (see core.images.pseudonym).
     """
     syntax = ds.file_meta.TransferSyntaxUID if hasattr(ds, "file_meta") else ""
     identity = identity_of(ds)
@@ -80,9 +75,9 @@ def _spacing(ds: Dataset) -> tuple[float, float] | None:
 
 def _modality(ds: Dataset) -> str:
     """DICOM's code, or that of the SOP class where the file has none; "" when neither says."""
-    said = text_of(ds, "Modality").strip().upper()
-    if said and said.isalpha():  # a code string of letters; anything else is no modality
-        return said
+    modality = text_of(ds, "Modality").strip().upper()
+    if modality and modality.isalpha():  # a code string of letters; anything else is no modality
+        return modality
     return _CLASSES.get(_storage(ds), "")
 
 
@@ -99,8 +94,8 @@ def _other_storage(ds: Dataset) -> str:
 
 
 def _body_part(ds: Dataset) -> str:
-    said = text_of(ds, "BodyPartExamined").strip()
-    if said:
-        return said
+    part = text_of(ds, "BodyPartExamined").strip()
+    if part:
+        return part
     regions = items(ds, "AnatomicRegionSequence")
     return text_of(regions[0], "CodeMeaning").strip() if regions else ""

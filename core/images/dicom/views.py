@@ -1,4 +1,4 @@
-"""Which breast, from where: laterality, view and view modifiers, from every place where vendors put them.
+"""Laterality, view and view modifiers, from every place where vendors put them.
 
 Codes before words, the image's own elements before descriptions; a description that names several views (of a series
 with all of them) names none.
@@ -90,18 +90,7 @@ _LONG_NAMES = (
     (re.compile(r"LATERO[\s-]?MEDIAL"), "LM"),
 )
 _SIDE_TEXT = re.compile(r"(?<![A-Z])(LEFT|RIGHT|LT|RT)(?![A-Z])|(?<![A-Z])([LR])[\s_-]?BREAST|BREAST[\s_-]?([LR])(?![A-Z])")
-_SUFFIXES = {
-    "ID": "ID",
-    "MAG": "M",
-    "SPOT": "S",
-    "TAN": "TAN",
-    "M": "M",
-    "S": "S",
-    "RL": "RL",
-    "RM": "RM",
-    "RS": "RS",
-    "RI": "RI",
-}
+_SUFFIXES = {"MAG": "M", "SPOT": "S"}  # the others are codes already
 _DESCRIPTIONS = (
     "SeriesDescription",
     "ProtocolName",
@@ -148,7 +137,8 @@ def modifiers_of(ds: Dataset) -> tuple[str, ...]:
     for name in ("ViewPosition", *_DESCRIPTIONS):
         matches = list(_matches(text_of(ds, name).upper()))
         if len({match["view"] for match in matches}) == 1:
-            found += [_SUFFIXES[match["suffix"].strip(" _.-")] for match in matches if match["suffix"]]
+            suffixes = [match["suffix"].strip(" _.-") for match in matches if match["suffix"]]
+            found += [_SUFFIXES.get(suffix, suffix) for suffix in suffixes]
     return tuple(dict.fromkeys(found))
 
 

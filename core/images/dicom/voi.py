@@ -1,4 +1,4 @@
-"""What a DICOM header offers to look at its values of interest with: VOI LUTs and windows (PS3.3 C.11.2)."""
+"""VOI LUTs and windows of a DICOM header (PS3.3 C.11.2)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _EXPLANATION = 40  # letters of a vendor's explanation that are kept
 
 
 @dataclass(frozen=True)
-class Voi:
-    """One transformation: its words for people, and what maps values of any shape to 0..1."""
+class VoiLut:
+    """One transformation: its description, and what maps values of any shape to 0..1."""
 
-    words: str
+    description: str
     apply: Callable[[NDArray[Any]], Values]
     remark: str = ""
     last: float = math.inf  # the largest value that it has an entry for, of a LUT shorter than it says
@@ -52,9 +52,9 @@ class Lut:
         return self.data[index]
 
 
-def vois_of(ds: Dataset, identity: frozenset[str]) -> tuple[list[Voi], list[str]]:
+def vois_of(ds: Dataset, identity: frozenset[str]) -> tuple[list[VoiLut], list[str]]:
     """Every usable transformation, LUTs before windows, and remarks about unusable ones."""
-    found: list[Voi] = []
+    found: list[VoiLut] = []
     remarks: list[str] = []
     for number, item in enumerate(items(ds, "VOILUTSequence"), start=1):
         try:
@@ -79,7 +79,7 @@ def vois_of(ds: Dataset, identity: frozenset[str]) -> tuple[list[Voi], list[str]
             continue
         explanation = _explanation(explanations[number] if number < len(explanations) else "", identity)
         words = f"{function} {centre:g}/{width:g}" + (f" ({explanation})" if explanation else "")
-        found.append(Voi(words, _window(function, centre, width)))
+        found.append(VoiLut(words, _window(function, centre, width)))
     return found, remarks
 
 
@@ -113,7 +113,7 @@ def _lut_data(item: Dataset, entries: int, bits: int, *, little: bool) -> NDArra
     return data[:entries].astype(np.uint16)
 
 
-def _of_lut(lut: Lut, words: str, explanation: str) -> Voi:
+def _of_lut(lut: Lut, words: str, explanation: str) -> VoiLut:
     top, largest, remark = 2**lut.bits - 1, int(lut.data.max()), ""
     if lut.data.size < lut.declared:
         remark = f"the VOI LUT has {lut.data.size:,} of its {lut.declared:,} entries; the image has no values beyond them"
@@ -124,7 +124,7 @@ def _of_lut(lut: Lut, words: str, explanation: str) -> Voi:
     def apply(values: NDArray[Any]) -> Values:
         return np.clip(lut(values) / top, 0, 1)
 
-    return Voi(words + (f" ({explanation})" if explanation else ""), apply, remark, lut.last)
+    return VoiLut(words + (f" ({explanation})" if explanation else ""), apply, remark, lut.last)
 
 
 def _window(function: str, centre: float, width: float) -> Callable[[NDArray[Any]], Values]:

@@ -20,7 +20,7 @@ from dashboard.ui.image_components import COMPARE, component, label_color
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.preprocessing import Arranged
+    from core.preprocessing import SpatiallyNormalised
 
 HEIGHT = 600  # px of the picture
 
@@ -89,13 +89,13 @@ def preview(
     _preview(data={**data, "spot": spot, "as_stored": as_stored}, key=key, on_lost_change=lambda: None)
 
 
-def lesion_spot(boxes: Iterable[tuple[float, float, float, float]], arranged: Arranged) -> tuple[float, float] | None:
-    """The middle of the first lesion box (x0, y0, x1, y1 in pixels of the file's image) that the arranged picture shows, in
+def lesion_spot(boxes: Iterable[tuple[float, float, float, float]], spatial: SpatiallyNormalised) -> tuple[float, float] | None:
+    """The middle of the first lesion box (x0, y0, x1, y1 in pixels of the file's image) that the picture shows, in
     shares of its width and height; None without one."""
     from core.preprocessing import map_boxes
 
-    height, width = arranged.levels.shape
-    for x0, y0, x1, y1 in map_boxes(boxes, arranged.matrix):
+    height, width = spatial.levels.shape
+    for x0, y0, x1, y1 in map_boxes(boxes, spatial.matrix):
         x, y = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
         if 0 <= x < 1 and 0 <= y < 1:
             return x, y

@@ -34,7 +34,7 @@ def blocks(name: str) -> list[str]:
 @pytest.fixture
 def small_lab(in_tmp: Path) -> Path:
     """The demo set with few and coarse images where the examples expect it, and settings that train in a second."""
-    make_demo(in_tmp / "data" / "demo", patients=24, _rows=160)
+    make_demo(in_tmp / "data" / "demo", patients=24, rows=160)
     (in_tmp / "config.yaml").write_text(dump_config(load_config(None, SMALL)), encoding="utf-8")
     return in_tmp
 

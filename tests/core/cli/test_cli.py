@@ -35,7 +35,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
         patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
         patch.chdir(folder)
-        make_demo(folder / "data" / "demo", patients=24, _rows=160)
+        make_demo(folder / "data" / "demo", patients=24, rows=160)
         (folder / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
         assert main(["train", "--run", "first", *SMALL]) == 0
     yield folder
@@ -297,13 +297,13 @@ def test_pipeline_goes_from_data_to_report(call: Call, lab: Path) -> None:
 
 
 def test_stopped_pipeline_leaves_the_test_set_closed(call: Call, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.cli import runs
+    from core.cli import train
     from core.training.launchers import run_to_end
 
     def stopped_at_once(run: Run, *, resume: bool) -> Status:
         return run_to_end(run, resume=resume, on_event=lambda event: run.request("stop"))
 
-    monkeypatch.setattr(runs, "follow", stopped_at_once)
+    monkeypatch.setattr(train, "follow", stopped_at_once)
     code, _, err = call("pipeline", "--run", "halted", *SMALL)
     assert code == 130
     assert "--resume halted" in err

@@ -14,7 +14,8 @@ from builders.dicom_factory import make_dicom
 
 from core.cli import main
 from core.config import Recipe
-from core.preprocessing import load, prepare
+from core.images import read
+from core.preprocessing import prepare
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -80,7 +81,7 @@ def test_frames_count_from_one(call: Call, file: Path, in_tmp: Path, number: int
     written = cv2.imread(str(in_tmp / "steps/model-input.png"), cv2.IMREAD_UNCHANGED)
     assert code == 0
     assert told["meta"]["frame"] == number - 1
-    assert np.array_equal(written, prepare(load(file, Recipe(), frame=number - 1), Recipe()).pixels)
+    assert np.array_equal(written, prepare(read(file, frame=number - 1), Recipe()).pixels)
     assert len(told["written"]) == len(told["stages"]) + 1
     first = cv2.imread(str(in_tmp / "steps/01-original.png"), cv2.IMREAD_UNCHANGED)
     assert first.shape == (160, 120)

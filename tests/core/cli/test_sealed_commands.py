@@ -45,7 +45,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
         patch.setenv("MAMMOLAB_HOME", str(folder / "home"))
         patch.chdir(folder)
-        make_demo(folder / "data" / "demo", patients=24, _rows=160)
+        make_demo(folder / "data" / "demo", patients=24, rows=160)
         (folder / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
         assert main(["train", "--run", "first", *SMALL]) == 0
     yield folder

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from core.cli.images import _HTML_TITLE
+from core.cli.inspect import _HTML_TITLE
 from core.cli.output import new_file
-from core.cli.verdicts import _CSV_HEADS, _is_overlay
+from core.cli.predict import _CSV_HEADS, _is_overlay
 from core.demo import make_demo
 from core.errors import BadConfig, BadManifest
 from core.images.encode import encode_png
@@ -95,7 +95,7 @@ def test_an_import_replaces_a_manifest_only_when_told(in_tmp: Path, capsys: pyte
 def test_the_demo_set_writes_over_nothing_of_others(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious", encoding="utf-8")
     with pytest.raises(BadManifest, match="did not write"):
-        make_demo(tmp_path, patients=1, _rows=64)
+        make_demo(tmp_path, patients=1, rows=64)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text(encoding="utf-8") == "precious"
 
@@ -104,11 +104,11 @@ def test_the_demo_set_is_not_written_through_a_link(tmp_path: Path) -> None:
     out, other = tmp_path / "demo", tmp_path / "other"
     other.mkdir()
     (other / "DEMO-mine.png").touch()
-    make_demo(out, patients=1, _rows=64)
+    make_demo(out, patients=1, rows=64)
     for path in (out / "images").iterdir():
         path.unlink()
     (out / "images").rmdir()
     (out / "images").symlink_to(other, target_is_directory=True)
     with pytest.raises(BadManifest, match="symbolic link"):
-        make_demo(out, patients=1, seed=1, _rows=64)
+        make_demo(out, patients=1, seed=1, rows=64)
     assert (other / "DEMO-mine.png").exists()

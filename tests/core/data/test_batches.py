@@ -36,7 +36,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, Pr
         {"path": [str(path) for path in paths], "label": ["malignant" if n % 4 == 0 else "benign" for n in range(COUNT)]}
     )
     cache = PreparedCache(folder / "cache", RECIPE)
-    assert cache.prepare_all(paths) == []
+    assert not any(cache.iter_prepare(paths))
     return frame, cache
 
 

@@ -36,11 +36,11 @@ def picture(path: Path, seed: int = 0) -> Path:
 def count_decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
 
-    def counting(content, recipe, *, name):
+    def counting(content, *, window, name):
         calls.append(len(content))
-        return read(content, name=name)
+        return read(content, window=window, name=name)
 
-    monkeypatch.setattr(cache_module, "load", counting)
+    monkeypatch.setattr(cache_module, "read", counting)
     return calls
 
 
@@ -121,12 +121,12 @@ def test_two_writers_of_one_entry_both_get_it(tmp_path: Path, monkeypatch: pytes
     expected = prepare(read(path), RECIPE).pixels
     together = threading.Barrier(4, timeout=20)
 
-    def meet(content, recipe, *, name):
-        mammogram = read(content, name=name)
+    def meet(content, *, window, name):
+        mammogram = read(content, window=window, name=name)
         together.wait()  # all four are past the look-up and will write
         return mammogram
 
-    monkeypatch.setattr(cache_module, "load", meet)
+    monkeypatch.setattr(cache_module, "read", meet)
     with ThreadPoolExecutor(4) as pool:
         images = list(pool.map(lambda _: PreparedCache(tmp_path / "cache", RECIPE).get(path), range(4)))
     for image in images:
@@ -134,39 +134,33 @@ def test_two_writers_of_one_entry_both_get_it(tmp_path: Path, monkeypatch: pytes
     assert sorted(file.suffix for file in (tmp_path / "cache").rglob("*.*")) == [".json", ".npy"]
 
 
-def test_prepare_all_lists_what_it_cannot_read_and_goes_on(tmp_path: Path, count_decodes: list[int]) -> None:
+def test_preparing_many_lists_what_it_cannot_read_and_goes_on(tmp_path: Path, count_decodes: list[int]) -> None:
     good = [picture(tmp_path / f"{number}.png", number) for number in range(5)]
     text = tmp_path / "notes.png"
     text.write_bytes(b"\x89PNG\r\n\x1a\n" + b"no picture" * 9)
     missing = tmp_path / "gone.png"
-    seen: list[tuple[int, int]] = []
     cache = PreparedCache(tmp_path / "cache", RECIPE)
-    rejected = cache.prepare_all([good[0], missing, *good[1:], text], progress=lambda *at: seen.append(at), workers=2)
+    results = list(cache.iter_prepare([good[0], missing, *good[1:], text], workers=2))
+    assert [index for index, each in enumerate(results) if each is not None] == [1, 6]
+    rejected = [each for each in results if each is not None]
     assert [entry.path for entry in rejected] == [str(missing), str(text)]
     assert "no such file" in rejected[0].reason and rejected[1].reason.startswith("notes.png: ")
-    assert seen == [(done, 7) for done in range(8)]
     assert all(cache.has(path) for path in good)
     decoded = len(count_decodes)
-    assert [entry.path for entry in cache.prepare_all([*good, text])] == [str(text)]
+    assert [entry.path for entry in cache.iter_prepare([*good, text]) if entry] == [str(text)]
     assert len(count_decodes) == decoded + 1, "only the unreadable one is tried again"
 
 
-def test_prepare_all_can_be_ended_by_its_progress_and_goes_on_later(tmp_path: Path, count_decodes: list[int]) -> None:
+def test_preparing_many_ends_with_its_iterator_and_goes_on_later(tmp_path: Path, count_decodes: list[int]) -> None:
     paths = [picture(tmp_path / f"{number}.png", number) for number in range(30)]
     cache = PreparedCache(tmp_path / "cache", RECIPE)
-
-    class Stop(Exception):
-        pass
-
-    def progress(done: int, _: int) -> None:
-        if done == 3:
-            raise Stop
-
-    with pytest.raises(Stop):
-        cache.prepare_all(paths, progress=progress, workers=1)
+    results = cache.iter_prepare(paths, workers=1)
+    for _ in range(3):
+        next(results)
+    results.close()
     assert 3 <= len(count_decodes) < 30
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prepare")]
-    assert cache.prepare_all(paths) == []
+    assert not any(cache.iter_prepare(paths))
     assert len(count_decodes) == 30
 
 
@@ -188,21 +182,7 @@ def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="MAMMOLAB_CACHE"):
         cache.get(path)
     with pytest.raises(LabError, match="MAMMOLAB_CACHE"):
-        cache.prepare_all([path])
-
-
-def test_size_and_clear_concern_one_recipe(tmp_path: Path) -> None:
-    path = picture(tmp_path / "1.png")
-    other = PreparedCache(tmp_path / "cache", Recipe(size=64))
-    cache = PreparedCache(tmp_path / "cache", RECIPE)
-    assert cache.size_bytes() == 0
-    cache.clear()
-    other.get(path)
-    cache.get(path)
-    assert cache.size_bytes() >= 48 * 32 and other.size_bytes() >= 64 * 64
-    cache.clear()
-    assert cache.size_bytes() == 0 and not cache.has(path) and other.has(path)
-    cache.get(path)
+        list(cache.iter_prepare([path]))
 
 
 def test_no_path_or_name_is_stored(tmp_path: Path) -> None:
@@ -272,19 +252,3 @@ def test_clearing_takes_nothing_that_is_not_ours_wherever_the_cache_is(
     assert clear_all(root) == (1 if chosen else 0)
     assert all(path.exists() for path in foreign)
     assert ours.exists() == (not chosen)
-
-
-def test_clearing_one_recipe_takes_nothing_that_is_not_ours(tmp_path: Path) -> None:
-    cache = PreparedCache(tmp_path, Recipe())
-    kept = cache.folder / "00" / "mine.txt"
-    kept.parent.mkdir(parents=True)
-    kept.touch()
-    (cache.folder / "00" / f"{'0' * 40}.npy").touch()
-    cache.clear()
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
-    linked = PreparedCache(tmp_path / "other", Recipe())
-    linked.root.mkdir()
-    linked.folder.symlink_to(cache.folder, target_is_directory=True)
-    (cache.folder / "00" / f"{'0' * 40}.npy").touch()
-    linked.clear()
-    assert (cache.folder / "00" / f"{'0' * 40}.npy").exists()

@@ -30,7 +30,7 @@ SHOT = files.Shot("DEMO-0007", "R", "MLO", "A", 61, 55.0, 0.24, 0)
 
 @pytest.fixture(scope="module")
 def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_demo(tmp_path_factory.mktemp("demo"), patients=8, seed=3, _rows=SMALL)
+    return make_demo(tmp_path_factory.mktemp("demo"), patients=8, seed=3, rows=SMALL)
 
 
 def _hashes(folder: Path) -> dict[str, str]:
@@ -124,8 +124,8 @@ def test_png_keeps_the_grey_levels_and_says_synthetic(tmp_path: Path, kind: str,
 
 def test_the_same_seed_gives_the_same_files_whatever_the_number_of_threads(tmp_path: Path) -> None:
     for name, workers in (("one", 1), ("four", 4)):
-        make_demo(tmp_path / name, patients=4, seed=5, workers=workers, _rows=120)
-    make_demo(tmp_path / "other", patients=4, seed=6, _rows=120)
+        make_demo(tmp_path / name, patients=4, seed=5, workers=workers, rows=120)
+    make_demo(tmp_path / "other", patients=4, seed=6, rows=120)
     one, four, other = (_hashes(tmp_path / name) for name in ("one", "four", "other"))
     assert one == four
     assert not set(one.values()) & set(other.values())
@@ -133,13 +133,13 @@ def test_the_same_seed_gives_the_same_files_whatever_the_number_of_threads(tmp_p
 
 
 def test_a_finished_set_is_left_alone_and_another_seed_replaces_it(tmp_path: Path) -> None:
-    manifest = make_demo(tmp_path, patients=3, seed=1, _rows=100)
+    manifest = make_demo(tmp_path, patients=3, seed=1, rows=100)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     calls: list[tuple[int, int]] = []
-    assert make_demo(tmp_path, patients=3, seed=1, _rows=100, progress=lambda *done: calls.append(done)) == manifest
+    assert make_demo(tmp_path, patients=3, seed=1, rows=100, progress=lambda *done: calls.append(done)) == manifest
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == before
     assert calls == []
-    make_demo(tmp_path, patients=2, seed=2, _rows=100)
+    make_demo(tmp_path, patients=2, seed=2, rows=100)
     assert len(read_manifest(manifest)) == 8
     assert {Path(path).name for path in read_manifest(manifest)["path"]} == {
         path.name for path in (tmp_path / "images").iterdir()
@@ -148,19 +148,19 @@ def test_a_finished_set_is_left_alone_and_another_seed_replaces_it(tmp_path: Pat
 
 @pytest.mark.parametrize("loss", ["an image", "the manifest", "the identity"])
 def test_a_set_with_something_missing_is_made_again(tmp_path: Path, loss: str) -> None:
-    manifest = make_demo(tmp_path, patients=2, seed=1, _rows=100)
+    manifest = make_demo(tmp_path, patients=2, seed=1, rows=100)
     wanted = manifest.read_bytes()
     image = next(iter((tmp_path / "images").iterdir()))
     {"an image": image, "the manifest": manifest, "the identity": image}[loss].unlink()
     if loss == "the identity":
         (tmp_path / "demo.json").write_text(json.dumps({"synthetic": True, "version": 0}), encoding="utf-8")
-    make_demo(tmp_path, patients=2, seed=1, _rows=100)
+    make_demo(tmp_path, patients=2, seed=1, rows=100)
     assert manifest.read_bytes() == wanted
     assert image.exists()
 
 
 def test_an_interrupted_run_leaves_no_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_demo(tmp_path, patients=2, seed=1, _rows=100)
+    make_demo(tmp_path, patients=2, seed=1, rows=100)
     real: Callable[..., Path] = files.write
 
     def full_disk(folder: Path, shot: files.Shot, *rest: object) -> Path:
@@ -170,14 +170,14 @@ def test_an_interrupted_run_leaves_no_manifest(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(demo.files, "write", full_disk)
     with pytest.raises(BadManifest, match="No space left"):
-        make_demo(tmp_path, patients=2, seed=9, _rows=100)
+        make_demo(tmp_path, patients=2, seed=9, rows=100)
     assert not (tmp_path / "manifest.csv").exists()
 
 
 def test_a_folder_with_someones_data_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("path,label,patient_id\na.png,benign,1\n", encoding="utf-8")
     with pytest.raises(BadManifest, match="Choose another folder"):
-        make_demo(tmp_path, patients=1, _rows=100)
+        make_demo(tmp_path, patients=1, rows=100)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.csv"]
 
 
@@ -190,12 +190,12 @@ def test_impossible_sizes_are_refused(tmp_path: Path, patients: int, seed: int) 
 
 def test_progress_counts_up_to_all_images(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    make_demo(tmp_path, patients=3, _rows=100, progress=lambda *done: calls.append(done))
+    make_demo(tmp_path, patients=3, rows=100, progress=lambda *done: calls.append(done))
     assert calls == [(4, 12), (8, 12), (12, 12)]
 
 
 def test_neither_size_nor_brightness_nor_contrast_tells_the_label(tmp_path: Path) -> None:
-    frame = read_manifest(make_demo(tmp_path, patients=60, _rows=100))
+    frame = read_manifest(make_demo(tmp_path, patients=60, rows=100))
     malignant = frame["label"].eq("malignant").to_numpy()
     images = [prepare(read(Path(path)), Recipe(size=64)) for path in frame["path"]]
     features = {

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from core.data.importers import ImportReport, import_data
-from core.data.importers.base import has_two_levels
+from core.data.importers.folder_walk import walk
 from core.data.importers.masks import says_mask, with_their_image
-from core.data.importers.walking import walk
 from core.data.manifest import read_manifest, write_manifest
 from core.errors import BadManifest
 
@@ -279,15 +278,6 @@ def test_images_whose_names_only_sound_like_masks_are_imported_with_a_word(tmp_p
 def test_words_inside_words_are_no_masks(name: str) -> None:
     assert not says_mask(PurePath(f"{name}.png"))
     assert with_their_image([PurePath("a.png"), PurePath(f"{name}.png")]) == [False, False]
-
-
-def test_two_levels_are_black_and_white_and_nothing_else() -> None:
-    levels = np.zeros((50, 40), np.float32)
-    assert not has_two_levels(levels)
-    levels[10:20, 10:20] = 1
-    assert has_two_levels(levels)
-    levels[30:35, 5:20] = 0.5
-    assert not has_two_levels(levels)
 
 
 # ---------------------------------------------------------------- others

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.data.importers import ImportReport, import_data
-from core.data.importers.names import patient_offers
-from core.data.importers.words import cell_word, is_number, split_of
+from core.data.importers.file_names import patient_offers
+from core.data.importers.vocabulary import cell_word, is_number, split_of
 from core.data.manifest import lesion_boxes, read_manifest, write_manifest
 from core.errors import BadManifest
 

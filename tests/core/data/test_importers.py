@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from core.data.importers import IMPORTERS, ImportReport, import_data
-from core.data.importers.names import split_name
+from core.data.importers.file_names import split_name
 from core.data.manifest import lesion_boxes, read_manifest, write_manifest
 from core.errors import BadManifest
 from core.images import pseudonym
@@ -299,7 +299,7 @@ def test_csv_without_patients_looks_at_pattern_header_and_name(tmp_path: Path) -
     table.write_text("file,label\ns-17_x.png,0\nP1_L_CC.png,1\nscan.png,0\nd.dcm,1\n", encoding="utf-8")
     report = import_data("csv", table, patient_pattern=r"s-(\d+)")
     rows = by_name(report)
-    assert rows["s-17_x.png"]["patient_id"] == "17" and said(report, "1 image: patient from patient_pattern")
+    assert rows["s-17_x.png"]["patient_id"] == "17" and said(report, "1 of 4 images: patient from patient_pattern")
     assert (rows["P1_L_CC.png"]["patient_id"], rows["P1_L_CC.png"]["view"]) == ("P1", "CC")
     assert rows["d.dcm"]["patient_id"] == pseudonym("999") and rows["d.dcm"]["laterality"] == "R"
     assert rows["scan.png"]["patient_id"].endswith("scan") and said(report, "1 image: no patient known")

@@ -81,7 +81,8 @@ def test_check_and_cache_list_every_one_and_go_on(folder: Path, tmp_path: Path) 
         for name in refused(list(listed["path"].iloc[list(p.rows)]))
     }
     assert bad == RUBBISH
-    rejected = PreparedCache(tmp_path / "cache", Recipe(size=64)).prepare_all(listed["path"].to_list())
+    results = PreparedCache(tmp_path / "cache", Recipe(size=64)).iter_prepare(listed["path"].to_list())
+    rejected = [each for each in results if each]
     assert refused([each.path for each in rejected]) == RUBBISH
     assert all(each.reason.endswith(".") and "\n" not in each.reason for each in rejected)
 

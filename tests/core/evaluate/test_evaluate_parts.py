@@ -195,8 +195,8 @@ def test_the_shortcut_audit_is_the_same_whatever_the_image_cache_holds(run: Fake
     recipe = FakePredictor(run.card).recipe
     filled, half = PreparedCache(tmp_path / "filled", recipe), PreparedCache(tmp_path / "half", recipe)
     training = run.manifest().query("split == 'train'")["path"].tolist()
-    filled.prepare_all(training)
-    half.prepare_all(training[:2])
+    assert not any(filled.iter_prepare(training))
+    assert not any(half.iter_prepare(training[:2]))
     audits = []
     for cache in (filled, half, PreparedCache(tmp_path / "empty", recipe)):
         (run.path / "predictions" / "training_images.csv").unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from builders.dicom_factory import make_dicom
 from core.config import Recipe
 from core.gate import doubts_of_origin, refusal_of_origin
 from core.images import encode_jpeg, encode_png, read
-from core.images.levels import used_levels
+from core.images.grey_level_count import count_grey_levels
 from core.images.mammogram import ImageMeta
 
 RECIPE = Recipe()
@@ -125,8 +125,8 @@ def test_tissue_has_many_levels_and_a_hot_pixel_does_not_change_that() -> None:
 
 
 def test_a_uniform_picture_has_one_level() -> None:
-    assert used_levels(np.full((50, 40), 0.3, np.float32)) == 1
-    assert used_levels(np.zeros((1, 1), np.float32)) == 1
+    assert count_grey_levels(np.full((50, 40), 0.3, np.float32)) == 1
+    assert count_grey_levels(np.zeros((1, 1), np.float32)) == 1
 
 
 def test_colour_is_told_from_grey_in_colour_channels() -> None:

@@ -20,15 +20,14 @@ from core.gradcam import (
     evidence,
     heatmap,
     layers,
-    methods_for,
     overlay,
     render,
     two_colours,
     unfit_methods,
 )
+from core.gradcam.cam_formulas import eigen_cam, feature_map, score_cam
 from core.gradcam.cam_layers import find_cam_layer, layer_choices, layer_name
 from core.gradcam.feature_maps import as_feature_map
-from core.gradcam.passes import eigen_cam, feature_map, score_cam
 from core.model import Classifier, as_input, build_model, model_lock
 from core.model.small_cnn import SmallCnn
 
@@ -330,6 +329,23 @@ def test_map_of_the_small_network_adds_up_to_its_logit() -> None:
     assert float((gradient * features.detach()).sum()) == pytest.approx(float((logit - model.head.bias).detach()), rel=1e-4)  # type: ignore[arg-type, operator]
 
 
+@pytest.mark.parametrize(
+    ("method", "package"),
+    [("gradcam", "GradCAM"), ("gradcam++", "GradCAMPlusPlus"), ("hirescam", "HiResCAM"), ("layercam", "LayerCAM")],
+)
+@pytest.mark.parametrize("name", ["small_cnn", "resnet18"])
+def test_gradient_methods_are_the_package_s(name: str, method: str, package: str, pixels: NDArray[np.uint8]) -> None:
+    import pytorch_grad_cam
+    from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
+
+    torch.manual_seed(1)
+    model = build_model(ModelConfig(name=name)).eval()
+    for category, target in enumerate(("benign", "malignant")):
+        with getattr(pytorch_grad_cam, package)(model, [find_cam_layer(model)]) as cam:
+            expected = cam(as_input(pixels), [BinaryClassifierOutputTarget(category)])[0]
+        np.testing.assert_allclose(heatmap(model, pixels, method=method, target=target).values, expected, atol=1e-6)
+
+
 def test_eigencam_is_the_package_s_up_to_its_sign() -> None:
     """At a layer with more cells than channels, and at one with fewer."""
     from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
@@ -464,13 +480,12 @@ def test_methods_whose_assumptions_the_network_breaks_are_named_with_the_reason(
     model = build_model(ModelConfig(name=name)).eval()
     assert set(unfit_methods(model)) == unfit
     assert all(len(reason) > 20 for reason in unfit_methods(model).values())
-    assert methods_for(model) == tuple(method for method in METHODS if method not in unfit)
 
 
 def test_whether_a_method_fits_depends_on_the_layer() -> None:
     torch.manual_seed(0)
     model = build_model(ModelConfig(name="mobilenetv2_100")).eval()
-    assert "gradcam++" in methods_for(model)
+    assert "gradcam++" not in unfit_methods(model)
     assert "both signs" in unfit_methods(model, "blocks.4")["gradcam++"]  # before an activation
     with pytest.raises(BadConfig, match=r"got 'layer4'; mobilenetv2_100 has blocks\.0"):
         unfit_methods(model, "layer4")

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from core.errors import UnreadableImage
 from core.images import encode_png, read
-from core.images.quiet import quiet
+from core.images.library_warnings import silenced
 
 GREY = np.arange(256, dtype=np.uint8).reshape(8, 32)
 
@@ -257,7 +257,7 @@ def test_a_damaged_exif_block_is_ignored_and_said() -> None:
 def test_reading_leaves_the_libraries_warnings_as_they_were() -> None:
     before = list(warnings.filters)
     level = logging.getLogger("pydicom").level
-    with quiet(), quiet():
+    with silenced(), silenced():
         warnings.warn_explicit("a broken tag", UserWarning, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")
         with pytest.raises(RuntimeWarning):  # ours are not silenced
             warnings.warn("ours", RuntimeWarning, stacklevel=1)

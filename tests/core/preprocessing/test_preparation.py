@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from core.config import Recipe
 from core.preprocessing import (
     analyse,
-    arrange,
-    enhance,
     map_boxes,
     map_points,
+    normalise_intensity,
+    normalise_spatially,
     original_from_prepared,
     prepare,
     quality,
@@ -125,8 +125,8 @@ def test_a_clip_limit_does_as_much_for_8_bit_files_as_for_16_bits(clip: float) -
     fine = np.rint(fine * 65535) / 65535
     gains = []
     for pixels in (fine, np.rint(fine * 255) / 255):
-        arranged = arrange(mammogram(pixels.astype(np.float32)), Recipe())
-        plain, clahe = (enhance(arranged, Recipe(clahe=on, clip_limit=clip)).pixels for on in (False, True))
+        arranged = normalise_spatially(mammogram(pixels.astype(np.float32)), Recipe())
+        plain, clahe = (normalise_intensity(arranged, Recipe(clahe=on, clip_limit=clip)).pixels for on in (False, True))
         gains.append(quality(plain, clahe, None).local_contrast_gain)
     assert gains[1] == pytest.approx(gains[0], rel=0.12)
 

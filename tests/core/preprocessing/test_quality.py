@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve
 
 from core.config import Recipe
-from core.preprocessing import arrange, enhance, quality
+from core.preprocessing import normalise_intensity, normalise_spatially, quality
 
 FULL = 65_535
 
@@ -103,11 +103,11 @@ def test_pictures_of_different_shapes_are_refused() -> None:
 def test_a_higher_clip_limit_buys_contrast_with_noise() -> None:
     recipe = Recipe(clahe=False)
     pixels = np.clip(breast_pixels(800, 600) + np.random.default_rng(2).normal(0, 0.01, (800, 600)), 0, 1)
-    arranged = arrange(mammogram(pixels.astype(np.float32)), recipe)
-    assert arranged.outside is not None
-    plain, inside = enhance(arranged, recipe).pixels, cv2.bitwise_not(arranged.outside)
+    spatial = normalise_spatially(mammogram(pixels.astype(np.float32)), recipe)
+    assert spatial.removed_mask is not None
+    plain, inside = normalise_intensity(spatial, recipe).pixels, cv2.bitwise_not(spatial.removed_mask)
     gains = []
     for clip in (1.0, 2.0, 6.0):
-        found = quality(plain, enhance(arranged, Recipe(clip_limit=clip)).pixels, np.asarray(inside, dtype=np.uint8))
+        found = quality(plain, normalise_intensity(spatial, Recipe(clip_limit=clip)).pixels, np.asarray(inside, dtype=np.uint8))
         gains.append((found.local_contrast_gain, found.noise_gain))
     assert gains == sorted(gains) and gains[-1][1] > 1.2

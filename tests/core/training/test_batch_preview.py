@@ -24,7 +24,7 @@ def test_the_images_are_those_of_the_first_training_batch_with_its_augmentation(
     rows = used_rows(run)
     train = rows[rows["split"] == "train"].reset_index(drop=True)
     cache = PreparedCache(cache_root(), config.preprocessing)
-    assert cache.prepare_all(train["path"]) == []
+    assert not any(cache.iter_prepare(train["path"]))
     source = batches(
         train,
         cache,
@@ -50,6 +50,6 @@ def test_images_that_were_left_out_are_not_shown(make_run: Callable[..., Run]) -
     run = make_run()
     train = run.manifest().query("split == 'train'")
     (run.path / "excluded.csv").write_text(f"path,reason\n{train['path'].iloc[0]},damaged\n", encoding="utf-8")
-    assert PreparedCache(cache_root(), run.config().preprocessing).prepare_all(train["path"].iloc[1:]) == []
+    assert not any(PreparedCache(cache_root(), run.config().preprocessing).iter_prepare(train["path"].iloc[1:]))
     seen = first_batch(run.config(), used_rows(run))
     assert seen is not None and train["path"].iloc[0] not in seen.paths

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from core.config import Recipe
 from core.images.mammogram import ImageMeta
-from core.preprocessing import enhance, finish, preview
+from core.preprocessing import normalise_intensity, preview, resize_to_input
 from dashboard.asgi import server
 from dashboard.cache import image_memory, images, previews
 from dashboard.views.preprocess import live_preview, recipes
@@ -99,11 +99,11 @@ def test_histogram_counts_only_inside() -> None:
 def test_all_of_a_message_comes_from_the_enhanced_picture_of_its_recipe(image: images.ImageRef) -> None:
     recipe = Recipe(clip_limit=5.0, gamma=1.5)
     header, (after, before, loupe_before, loupe_after) = unpack(previews.picture(image, recipe, (0.4, 0.5)))
-    full = enhance(images.arranged(image, recipe), recipe)
+    full = normalise_intensity(images.arranged(image, recipe), recipe)
     x, y = int(0.4 * full.pixels.shape[1]), int(0.5 * full.pixels.shape[0])
     assert (header["height"], header["width"]) == full.pixels.shape
     assert pixels(loupe_after)[160, 160] == (int(full.pixels[y, x]) + 128) // 257
-    plain = enhance(images.arranged(image, recipe), preview.neutral(recipe))
+    plain = normalise_intensity(images.arranged(image, recipe), preview.neutral(recipe))
     assert pixels(loupe_before)[160, 160] == (int(plain.pixels[y, x]) + 128) // 257
     assert pixels(after).shape == pixels(before).shape
     assert np.abs(pixels(after).astype(int) - preview.fit(full.pixels, 1024) // 257).mean() < 3  # JPEG
@@ -129,17 +129,17 @@ def test_a_moved_slider_arranges_and_decodes_nothing_again(image: images.ImageRe
     previews.picture(image, Recipe(), (0.5, 0.5))
 
     def refuse(*arguments: Any, **named: Any) -> None:
-        raise AssertionError("only `enhance` may run")
+        raise AssertionError("only `normalise_intensity` may run")
 
-    for name in ("load", "arrange", "analyse"):
-        monkeypatch.setattr(f"core.preprocessing.{name}", refuse)
+    for name in ("images.read", "preprocessing.normalise_spatially", "preprocessing.analyse"):
+        monkeypatch.setattr(f"core.{name}", refuse)
     assert previews.picture(image, Recipe(clip_limit=7.0, tile_grid=3, window_low=3.0, gamma=0.7), (0.1, 0.9))
 
 
 def test_the_models_input_comes_from_the_same_enhanced_picture(image: images.ImageRef) -> None:
     recipe = Recipe(clip_limit=5.0, size=128)
     previews.picture(image, recipe, (0.5, 0.5))
-    expected = finish(images.enhanced(image, recipe), recipe)
+    expected = resize_to_input(images.enhanced(image, recipe), recipe)
     assert np.array_equal(images.prepared(image, recipe).pixels, expected.pixels)
 
 
@@ -148,7 +148,7 @@ def test_the_models_input_comes_from_the_same_enhanced_picture(image: images.Ima
 
 def test_a_part_at_native_resolution_is_the_enhanced_pictures_own_pixels(image: images.ImageRef) -> None:
     recipe = Recipe(clip_limit=5.0)
-    full = enhance(images.arranged(image, recipe), recipe).pixels
+    full = normalise_intensity(images.arranged(image, recipe), recipe).pixels
     height, width = full.shape
     cut = preview.Cut(0.3, 0.4, 0.5, 0.6, 3000)  # more screen pixels than there are: nothing is enlarged
     header, (after, before) = unpack(previews.native(image, recipe, cut))
@@ -317,7 +317,7 @@ def test_differences_name_the_fields_and_both_values() -> None:
 
 
 def test_the_loupe_opens_where_there_is_something_to_see() -> None:
-    from core.preprocessing.preview import telling_spot
+    from core.preprocessing.preview import salient_spot
 
     levels = np.zeros((400, 300), np.uint8)
     inside = np.zeros_like(levels)
@@ -326,26 +326,26 @@ def test_the_loupe_opens_where_there_is_something_to_see() -> None:
     rng = np.random.default_rng(0)
     for dx, dy in rng.integers(-12, 12, (12, 2)):
         cv2.circle(levels, (110 + int(dx), 260 + int(dy)), 2, 230, -1)  # calcifications
-    x, y = telling_spot(levels, inside)
+    x, y = salient_spot(levels, inside)
     assert abs(x * 300 - 110) < 25 and abs(y * 400 - 260) < 25
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 300), (400, 3)])
 def test_a_picture_without_room_has_a_spot_as_well(shape: tuple[int, int]) -> None:
-    from core.preprocessing.preview import telling_spot
+    from core.preprocessing.preview import salient_spot
 
     for inside in (np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8)):
-        assert all(0 <= value <= 1 for value in telling_spot(np.zeros(shape, np.uint8), inside))
+        assert all(0 <= value <= 1 for value in salient_spot(np.zeros(shape, np.uint8), inside))
 
 
 def test_the_loupe_keeps_off_the_muscle_of_views_that_show_it() -> None:
     from core.images.mammogram import Mammogram
-    from core.preprocessing import arrange
+    from core.preprocessing import normalise_spatially
 
     picture = draw_breast(0, height=400, width=300).astype(np.float32) / 255
     picture[:120, :90] = 0.9  # a bright block in the upper corner at the chest wall
     for pixels_, at in ((picture, 20), (picture[:, ::-1].copy(), 280)):
-        arranged = arrange(Mammogram(pixels_, ImageMeta()), Recipe(crop=False, orient=False))
+        arranged = normalise_spatially(Mammogram(pixels_, ImageMeta()), Recipe(crop=False, orient=False))
         inside = np.full((400, 300), 255, np.uint8)
         assert preview.without_muscle(inside, arranged, "MLO")[10, at] == 0
         assert preview.without_muscle(inside, arranged, "MLO")[300, at] == 255

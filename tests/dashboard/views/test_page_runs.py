@@ -275,17 +275,17 @@ def test_runs_validated_on_different_images_are_said_not_to_compare(run: Run) ->
 
 
 def test_test_figures_of_an_earlier_model_are_not_shown_as_the_run_s(run: Run) -> None:
-    from core.cli.runs import _headline
+    from core.cli.runs import headline
     from core.evaluate import evaluate
 
     evaluate(run, "test")
-    assert run_table.row(run).test is not None and _headline(run)[0]["test_auc"] is not None
+    assert run_table.row(run).test is not None and headline(run)[0]["test_auc"] is not None
     path = run.path / "evaluation.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     content["test"]["weights_sha256"] = "ab" * 32
     path.write_text(json.dumps(content), encoding="utf-8")
     os.utime(path, (1, 1))
-    assert run_table.row(run).test is None and _headline(run)[0]["test_auc"] is None
+    assert run_table.row(run).test is None and headline(run)[0]["test_auc"] is None
 
 
 def test_evaluated_runs_show_their_test_figures_with_intervals(run: Run) -> None:

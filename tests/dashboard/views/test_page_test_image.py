@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from builders.lab_pages import draw_breast, open_page, texts
 
-from core.preprocessing import load, prepare
+from core.images import read
+from core.preprocessing import prepare
 from dashboard.state import datasets, models, settings, training_runs
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
@@ -205,7 +206,7 @@ def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(tra
     assert "3 was scored" in slider.label
     assert gradio_tab.frame_choice((0, 1)).visible is False
     recipe = models.predictor(training_runs.open_run(trained)).recipe
-    assert np.array_equal(prepared, prepare(load(path, recipe, frame=2), recipe).pixels)
+    assert np.array_equal(prepared, prepare(read(path, window=recipe.voi, frame=2), recipe).pixels)
 
 
 def test_an_image_without_a_verdict_says_why_and_its_score_is_marked(trained: str, tmp_path: Path) -> None:

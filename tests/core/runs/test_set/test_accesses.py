@@ -15,7 +15,7 @@ import pytest
 from builders.fake_run import FakeRun, make_run
 
 from core.data import read_manifest, write_manifest
-from core.data.file_inspection import content_hashes, look_at_all
+from core.data.file_inspection import content_hashes, inspect_files
 from core.errors import BadRun, NotRecorded
 from core.runs.test_set import access_log as record_of
 from core.runs.test_set.access_log import adopt, inherit, record, record_for_run
@@ -346,7 +346,7 @@ def test_a_renamed_copy_of_a_test_image_is_sealed_in_another_manifest_without_ha
     frame = pd.DataFrame({"path": copies, "patient_id": ["x", "y"]})
     sets = all_test_sets(run.path.parent)
     if imported:  # then it is known without reading it again
-        look_at_all(copies)
+        inspect_files(copies)
     keys = frame_keys(frame, () if imported else closed_sizes(sets))
     assert sealed_rows(keys, ["x", "y"], ["", ""], sets).tolist() == [True, False]
     assert frame_keys(frame) == [keys[0], frame_keys(frame)[1]]  # what was found is kept

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.data.importers import patterns
-from core.data.importers.patterns import PatientPattern
+from core.data.importers import patient_pattern
+from core.data.importers.patient_pattern import PatientPattern
 from core.errors import BadManifest
 
 
@@ -29,7 +29,7 @@ def test_names_of_any_encoding_are_searched() -> None:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("text", [r"^(a+)+$", r"^((a|aa)*)*$", r"(a?){40}(a){40}b", r"(.*a){25}x"])
 def test_an_expression_that_would_not_end_is_ended(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(patterns, "LIMIT", 1.0)
+    monkeypatch.setattr(patient_pattern, "LIMIT", 1.0)
     with pytest.raises(BadManifest, match=r"option p .*took more than 1 s on 2 names.*repeat inside a repeat"):
         PatientPattern(text, "option p").find(["a" * 60 + "!", "b"])
 

@@ -1,4 +1,4 @@
-"""Commands about one image: inspect."""
+"""The command `inspect`: every step from one image file to the model's input."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.cli.access_recording import record_files
+from core.cli.arguments import Commands, add_command, frame_option, json_option, set_option
 from core.cli.output import new_file, note, print_json, print_table
-from core.cli.sealing import record_files
 from core.errors import BadConfig
 
 if TYPE_CHECKING:
@@ -18,12 +19,27 @@ if TYPE_CHECKING:
 _HTML_TITLE = b"<title>Inspection, recipe "  # of the files that `inspect --html` writes
 
 
-def frame_index(text: str) -> int:
-    """A frame as a person counts, from 1 -> as `core.images.read` counts, from 0. For argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"frames count from 1, got {number}")
-    return number - 1
+def add_commands(commands: Commands) -> None:
+    parser = add_command(commands, "inspect", inspect, "show every step from an image file to the model's input")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="one image file")
+    parser.add_argument("--recipe", type=Path, metavar="config.yaml", help="take the recipe from this file")
+    set_option(parser)
+    frame_option(parser)
+    parser.add_argument(
+        "--window",
+        type=int,
+        metavar="N",
+        help="the file's N-th VOI LUT or window, 0 for none; the same as --set preprocessing.voi=N",
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write the image after each step, at full size, as PNG")
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="report.html",
+        help="write everything to one HTML file, without a patient's name",
+    )
+    parser.add_argument("--pseudonym", action="store_true", help="also show the patient's pseudonym (not in the HTML)")
+    json_option(parser)
 
 
 def inspect(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Files below a folder, through linked folders too, each folder once; nothing is passed over without a word."""
+"""The files below a folder, through linked folders too, each folder once; what is skipped is counted."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Walk:
         return notes
 
     def rejected(self) -> list[tuple[str, str]]:
-        """Folders that could not be looked into."""
+        """Folders that cannot be listed."""
         return [(str(folder), f"this folder cannot be read: {reason}") for folder, reason in self.unreadable]
 
 
 def walk(root: Path, tick: Callable[[], None] | None = None) -> Walk:
-    """Look into `root` and every folder below, but into none above it that a link leads to.
+    """List `root` and every folder below, but none above it that a link leads to.
 
     `tick` is called for each folder, and may raise to end it.
     """
@@ -96,7 +96,7 @@ def with_home(path: Path) -> Path:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder or a link to one; no for what cannot be looked at."""
+    """Whether it is a folder or a link to one; no for what cannot be examined."""
     try:
         return path.is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""Does something lie beside the breast: a burned-in label, a marker, a sticker? Only told, as a fact about the image.
+"""Objects beside the breast (burned-in labels, markers, stickers): reported only, as a fact about the image.
 
 What lies outside the breast is blackened before a model sees it (unless the recipe says otherwise); that it was there can still
 go with the label, because another machine or another department wrote it. See the shortcut audit in core.metrics.shortcuts.

@@ -1,4 +1,4 @@
-"""Files of test sets on the command line: looked at as any other, recorded first."""
+"""Test-set access on the command line: test images among the files of a command are recorded before they are read."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def record_files(
         kind: of core.runs.test_set.accesses.KINDS.
         where: the command, or "Python".
         root: the folder of runs.
-        run: folder of the run that looks at them: its own split decides about its images.
+        run: folder of the run that reads them: its own split decides about its images.
         manifest: of a data set whose own test split counts too.
 
     Raises:
-        NotRecorded: that test images are looked at cannot be written down. Give no result then.
+        NotRecorded: the access to test images cannot be written down. Give no result then.
     """
     from core.runs.test_set.access_log import record
     from core.runs.test_set.identity import file_keys, owner, run_folders, sealed_by
@@ -66,8 +66,8 @@ def record_files(
     if own is not None and opened:
         sealed[f"test set of {owner(own)}"] += opened
     if sealed:
-        said = ", ".join(f"{count} in the {printable(whose)}" for whose, count in sealed.items())
-        note(f"note: of {len(every)} file{'s' if len(every) > 1 else ''}, {said}: recorded, and in its report")
+        counts = ", ".join(f"{count} in the {printable(whose)}" for whose, count in sealed.items())
+        note(f"note: of {len(every)} file{'s' if len(every) > 1 else ''}, {counts}: recorded, and in its report")
 
 
 # A notebook asks image by image: a test set is read again only when its files have changed.

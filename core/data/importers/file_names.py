@@ -1,4 +1,4 @@
-"""What a file name says: the patient once side and view are taken off its end."""
+"""File names: laterality and view at their end, and the patient in what is left."""
 
 from __future__ import annotations
 
@@ -65,19 +65,7 @@ _OFFERS = {
 }
 # What stands at these places in names that hold no patient.
 _NOBODY = {
-    "benign",
-    "malignant",
-    "normal",
-    "cancer",
-    "benigno",
-    "maligno",
-    "left",
-    "right",
-    "mlo",
-    "cc",
-    "train",
-    "val",
-    "test",
+    *("benign", "malignant", "normal", "cancer", "benigno", "maligno", "left", "right", "mlo", "cc", "train", "val", "test"),
 }
 _MOST_IMAGES = 16  # of one patient on average; more are a site, a scanner or a label
 _MOST_OFFERS = 2

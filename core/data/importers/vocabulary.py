@@ -1,4 +1,4 @@
-"""What words in tables and names of folders mean: which split, which label."""
+"""The vocabulary of tables and folder names: words for splits, numbers, and how cells are compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many grey levels a picture really uses: a mammogram uses hundreds, a mask two, a diagram a handful."""
+"""The number of grey levels that an image really uses: a mammogram uses hundreds, a mask two, a diagram a handful."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENDS = 0.97  # of all pixels: what lies between is the soft edges that JPEG or 
 _SMALLEST = 0.002  # of all pixels: less white than this is a few hot pixels, in an image that is nearly black
 
 
-def used_levels(pixels: Pixels) -> int:
+def count_grey_levels(pixels: Pixels) -> int:
     """The fewest grey levels, background included, that make up 99 % of the picture beside its most frequent level.
 
     Counted by exact value on an evenly spaced sample, so that one hot pixel, or a window that shows an image nearly black,

@@ -1,4 +1,4 @@
-"""Files that a command is to read, named as people name them: files, folders, and patterns where no shell expands them."""
+"""Image files on the command line: files, folders, and patterns where no shell expands them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def image_files(given: Sequence[Path]) -> list[Path]:
     A name that exists is taken as it is, whatever characters it has. What is nowhere stays in the list, so that the command
     lists it with the reason; what folders hold besides images is noted. A file that was named already is not found again.
     """
-    from core.data.importers.walking import with_home
+    from core.data.importers.folder_walk import with_home
 
     found: list[Path] = []
     given = [with_home(path) for path in given]
@@ -64,7 +64,7 @@ def _key(path: Path) -> str:
 
 def _below(folder: Path) -> list[Path]:
     """The images below a folder; the folder itself where there is none, so that it is listed with the reason."""
-    from core.data.importers.walking import walk
+    from core.data.importers.folder_walk import walk
 
     walked = walk(folder)
     images = [path for path in walked.files if path.suffix.lower() in _SUFFIXES or _begins_like_image(path)]
@@ -81,10 +81,10 @@ def _below(folder: Path) -> list[Path]:
 
 def _begins_like_image(path: Path) -> bool:
     from core.errors import UnreadableImage
-    from core.images.files import head_of, refuse_unknown
+    from core.images.files import format_of_file
 
     try:
-        refuse_unknown(head_of(path))
+        format_of_file(path)
     except UnreadableImage:
         return False
     return True

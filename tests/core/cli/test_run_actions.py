@@ -70,22 +70,22 @@ def give_model(run: Run) -> None:
     save_model(run.path, build_model(config.model), card)
 
 
-def test_pause_go_on_and_stop_are_requests_in_the_runs_folder(run: Run, call: Call) -> None:
+def test_pause_resume_and_stop_are_requests_in_the_runs_folder(run: Run, call: Call) -> None:
     pretend_running(run)
     code, out, _ = call("pause", "one")
-    assert code == 0 and run.requested("pause") and "go-on one" in out
-    code, out, _ = call("go-on", "one")
-    assert code == 0 and not run.requested("pause") and "goes on" in out
+    assert code == 0 and run.requested("pause") and "resume one" in out
+    code, out, _ = call("resume", "one")
+    assert code == 0 and not run.requested("pause") and "resumed" in out
     code, out, _ = call("stop", "one")
     assert code == 0 and run.requested("stop") and "keep the best model" in out
 
 
 @pytest.mark.parametrize("action", ["pause", "stop"])
 @pytest.mark.parametrize("state", ["queued", "done", "failed"])
-def test_nothing_is_asked_of_a_run_that_nobody_trains(run: Run, call: Call, action: str, state: str) -> None:
+def test_nothing_is_requested_of_a_run_that_is_not_in_training(run: Run, call: Call, action: str, state: str) -> None:
     run.set_status(state=state)
     code, _, err = call(action, "one")
-    assert code == 1 and "nobody trains it" in err
+    assert code == 1 and "not in training" in err
     assert not run.requested(action)  # type: ignore[arg-type]
 
 
@@ -97,28 +97,28 @@ def test_nothing_is_asked_of_a_run_that_nobody_trains(run: Run, call: Call, acti
         ("queued", False, "Start it with `python -m core run start one`"),
     ],
 )
-def test_go_on_with_a_run_that_nobody_trains_is_an_error_that_says_what_can_be_done(
+def test_resuming_a_run_that_is_not_in_training_is_an_error_that_says_what_can_be_done(
     run: Run, call: Call, state: str, begun: bool, advice: str
 ) -> None:
     run.set_status(state=state)
     if begun:
         (run.path / "last.pt").touch()
-    code, out, err = call("go-on", "one")
+    code, out, err = call("resume", "one")
     assert code == 1 and not out
     assert err.startswith("error: one: ") and advice in err
 
 
-def test_go_on_with_a_run_in_line_says_that_it_begins_by_itself(run: Run, call: Call) -> None:
+def test_resuming_a_waiting_run_says_that_it_begins_by_itself(run: Run, call: Call) -> None:
     pretend_running(run, state="queued")
-    code, _, err = call("go-on", "one")
+    code, _, err = call("resume", "one")
     assert code == 1 and "starts automatically" in err
 
 
-def test_a_waiting_run_can_be_taken_out_of_the_line(run: Run, call: Call) -> None:
+def test_a_waiting_run_can_be_removed_from_the_queue(run: Run, call: Call) -> None:
     pretend_running(run, state="queued")
     assert run.status().waiting
     code, out, _ = call("stop", "one")
-    assert code == 0 and run.requested("stop") and "leave the line" in out
+    assert code == 0 and run.requested("stop") and "removed from the queue" in out
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
@@ -213,7 +213,19 @@ def test_a_run_at_work_is_neither_deleted_nor_renamed(run: Run, call: Call) -> N
     assert run.path.exists()
 
 
-@pytest.mark.parametrize("action", ["pause", "go-on", "stop", "start", "fork", "note", "delete"])
+@pytest.mark.parametrize("action", ["pause", "resume", "go-on", "stop", "start", "fork", "note", "delete"])
 def test_an_unknown_run_is_said_with_those_there_are(run: Run, call: Call, action: str) -> None:
     code, _, err = call(action, "nowhere", *(["--yes"] if action == "delete" else []))
     assert code == 1 and "Runs in checkpoints: one" in err
+
+
+def test_the_former_name_of_resume_still_works_and_is_not_listed(
+    run: Run, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend_running(run)
+    run.request("pause")
+    code, out, _ = call("go-on", "one")
+    assert code == 0 and not run.requested("pause") and "resumed" in out
+    with pytest.raises(SystemExit):
+        call("-h")
+    assert "go-on" not in capsys.readouterr().out

@@ -15,7 +15,7 @@ import pytest
 from core.data import file_inspection
 from core.data.cache import cache_root
 from core.data.checks import check_manifest
-from core.data.file_inspection import FILE, Look, look_at_all, look_closely
+from core.data.file_inspection import FILE, FileInspection, inspect_file, inspect_files
 from core.data.importers import import_data
 from core.data.manifest import read_manifest, write_manifest
 from core.runs import image_cache
@@ -59,7 +59,7 @@ def test_a_check_reads_no_file_that_the_import_has_read(folder: Path, read: list
     read.clear()
     first = check_manifest(frame)
     assert read == []
-    image_cache.forget_looks()
+    image_cache.delete_inspections()
     assert check_manifest(frame).problems == first.problems, "kept looks say what new ones say"
     assert len(read) == 12
     read.clear()
@@ -169,24 +169,22 @@ def test_an_import_and_a_check_end_when_progress_raises_and_keep_what_was_read(
 
 
 def test_a_missing_file_and_a_folder_are_no_images(tmp_path: Path) -> None:
-    missing, folder = look_at_all([str(tmp_path / "no.png"), str(tmp_path)])
+    missing, folder = inspect_files([str(tmp_path / "no.png"), str(tmp_path)])
     assert missing.missing.startswith("no.png: ") and not missing.unreadable and missing.reason
     assert folder.unreadable and not folder.missing and folder.content_hash == ""
 
 
 def test_memory_that_was_short_is_not_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.images import raster
-
     def short(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(raster, "read_raster", short)
-    looked = look_closely(folder / "benign" / "0.png")
-    assert "does not fit in memory" in looked.look.unreadable and looked.stamp is None
+    monkeypatch.setattr("core.images.read_raster", short)
+    looked = inspect_file(folder / "benign" / "0.png")
+    assert "does not fit in memory" in looked.inspection.unreadable and looked.stamp is None
 
 
 def test_a_large_file_is_hashed_from_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "benign" / "0.png"
-    whole = look_closely(path).look
+    whole = inspect_file(path).inspection
     monkeypatch.setattr(file_inspection, "_LARGE", 10)
-    assert look_closely(path).look == whole != Look()
+    assert inspect_file(path).inspection == whole != FileInspection()

@@ -1,4 +1,4 @@
-"""Pixel by pixel, a band of rows at a time: what is computed on the way has the size of a band, not of the image."""
+"""Pixelwise functions applied to a band of rows at a time: intermediate results have the size of a band, not of the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 _BAND = 1 << 20  # pixels; wider than any row
 
 
-def in_bands(function: Callable[[NDArray[Any]], NDArray[Any]], pixels: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+def in_row_bands(function: Callable[[NDArray[Any]], NDArray[Any]], pixels: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
     """`function(pixels)`, of one type and shape with its argument (H, ...), for a function of single pixels.
 
     Quicker, too, where the image is large: a band stays in the processor's cache.

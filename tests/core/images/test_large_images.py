@@ -14,21 +14,21 @@ from PIL import Image
 from core.config import Recipe
 from core.data.cache import PreparedCache
 from core.errors import UnreadableImage
-from core.images import one_large_at_a_time, read, turn
-from core.images.bands import in_bands
-from core.images.turn import take
+from core.images import large_images, one_large_at_a_time, read
+from core.images.large_images import wait_if_large
+from core.images.row_bands import in_row_bands
 
 
 @pytest.fixture
 def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of more than 1,000 pixels take turns."""
-    monkeypatch.setattr(turn, "LARGE", 1000)
+    monkeypatch.setattr(large_images, "LARGE", 1000)
 
 
 @pytest.fixture(autouse=True)
 def nobody_is_left_waiting() -> Iterator[None]:
     yield
-    assert not turn._turn.locked()
+    assert not large_images._lock.locked()
 
 
 def _png(side: int) -> bytes:
@@ -85,7 +85,7 @@ def test_small_images_do_not_wait_for_a_large_one() -> None:
         done.set()
 
     with one_large_at_a_time():
-        take(turn.LARGE + 1)
+        wait_if_large(large_images.LARGE + 1)
         threading.Thread(target=small).start()
         assert done.wait(30)
 
@@ -95,13 +95,13 @@ def test_blocks_inside_one_another_are_one_turn(small_is_large: None) -> None:
         read(_png(64))
         with one_large_at_a_time():
             read(_png(64))
-        assert turn._turn.locked()  # the outer block has not ended
-    assert not turn._turn.locked()
+        assert large_images._lock.locked()  # the outer block has not ended
+    assert not large_images._lock.locked()
 
 
 def test_reading_alone_ends_its_turn_itself(small_is_large: None) -> None:
     read(_png(64))
-    assert not turn._turn.locked()
+    assert not large_images._lock.locked()
 
 
 @pytest.mark.parametrize("error", [UnreadableImage, KeyboardInterrupt, MemoryError])
@@ -109,18 +109,18 @@ def test_a_turn_ends_with_an_error(error: type[BaseException], small_is_large: N
     with pytest.raises(error), one_large_at_a_time():
         read(_png(64))
         raise error
-    assert not turn._turn.locked()
+    assert not large_images._lock.locked()
 
 
 def test_a_damaged_large_image_ends_its_turn(small_is_large: None) -> None:
     with pytest.raises(UnreadableImage):
         read(_png(64)[:-40])
-    assert not turn._turn.locked()
+    assert not large_images._lock.locked()
 
 
 def test_the_size_in_the_header_counts_not_that_of_the_file(small_is_large: None, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
-    monkeypatch.setattr("core.images.limits.take", taken.append)
+    monkeypatch.setattr("core.images.limits.wait_if_large", taken.append)
     read(_png(64))
     assert max(taken) == 64 * 64
 
@@ -141,7 +141,7 @@ def test_the_cache_prepares_large_images_one_at_a_time(
     paths = [tmp_path / f"{index}.png" for index in range(8)]
     for path in paths:
         path.write_bytes(_png(64))
-    assert PreparedCache(tmp_path / "cache", Recipe(size=64)).prepare_all(paths, workers=8) == []
+    assert not any(PreparedCache(tmp_path / "cache", Recipe(size=64)).iter_prepare(paths, workers=8))
     assert crowd.most == 1
 
 
@@ -152,4 +152,4 @@ def test_bands_give_what_the_whole_gives(shape: tuple[int, int]) -> None:
     def halves(part: np.ndarray) -> np.ndarray:
         return (part * 0.5).astype(np.float32)
 
-    assert np.array_equal(in_bands(halves, pixels, np.float32), halves(pixels))
+    assert np.array_equal(in_row_bands(halves, pixels, np.float32), halves(pixels))

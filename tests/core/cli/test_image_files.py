@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from core.cli.inputs import image_files
+from core.cli.image_files import image_files
 from core.cli.output import print_table
 from core.cli.parser import build_parser
 

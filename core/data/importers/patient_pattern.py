@@ -1,4 +1,4 @@
-"""A user's regular expression on many names, in bounded time.
+"""PatientPattern: a user's regular expression on many names, in bounded time.
 
 Python's matcher tries every way to divide a text among repeats. For an expression such as (a+)+$ that takes longer than
 anybody waits, and nothing can interrupt it in this process. So it runs in one of its own, which is ended after LIMIT.
@@ -63,7 +63,7 @@ class PatientPattern:
             [sys.executable, "-I", "-c", _WORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
             try:
-                found, said = _communicate(process, asked, tick)
+                found, errors = _communicate(process, asked, tick)
             except subprocess.TimeoutExpired as error:
                 raise BadManifest(
                     f"{self._where} {self._text!r}: took more than {LIMIT:.0f} s on {len(names):,} names. A repeat inside a "
@@ -72,7 +72,7 @@ class PatientPattern:
             finally:
                 process.kill()
         if process.returncode:
-            lines = said.decode("utf-8", "replace").strip().splitlines()
+            lines = errors.decode("utf-8", "replace").strip().splitlines()
             reason = lines[-1] if lines else f"exit {process.returncode}"
             raise BadManifest(f"{self._where} {self._text!r}: could not be used: {reason}")
         return [str(patient) for patient in json.loads(found)]

@@ -1,4 +1,4 @@
-"""What lies where a table's file is missing: the usual slips are an ending that was left out, and other capitals."""
+"""Hints about missing files of a table: usually the extension was left out, or capitals differ."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path, PureWindowsPath
 from core.data.tables import shown
 
 
-class Nearby:
-    """Looks into each folder once."""
+class PathHints:
+    """Lists each folder once."""
 
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""Pillow and pydicom keep silent while we read: what is wrong with a file is told by us, in our words.
+"""Warnings and log lines of Pillow and pydicom, silenced while an image is read: our own messages say what is wrong.
 
 Their warnings go to the terminal line by line, and pydicom's may quote what stands in a header, names included.
 """
@@ -20,8 +20,8 @@ _levels: dict[str, int] = {}
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Ignore the warnings and log lines of the libraries below; other code's stay.
+def silenced() -> Iterator[None]:
+    """Ignore the warnings and log lines of these libraries; those of other code stay.
 
     `warnings.catch_warnings` must not be used by several threads at once, and batches are read by several: here the
     first reader puts one rule in front of the list, and the last one takes it out.
@@ -41,7 +41,7 @@ def quiet() -> Iterator[None]:
         with _lock:
             _readers -= 1
             if _readers == 0:
-                with contextlib.suppress(ValueError):  # somebody else has put the list of rules back meanwhile
+                with contextlib.suppress(ValueError):  # other code has restored the list of rules meanwhile
                     warnings.filters.remove(_RULE)  # type: ignore[attr-defined]
                 for name, level in _levels.items():
                     logging.getLogger(name).setLevel(level)

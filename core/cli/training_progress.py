@@ -1,10 +1,10 @@
-"""A training, told on standard error while it lasts: a line an epoch, a bar in between."""
+"""Progress of a training on standard error: a line per epoch, a progress bar in between."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.cli.output import figure, note, open_bar
+from core.cli.output import metric, note, open_bar
 from core.wording import EPOCHS
 
 if TYPE_CHECKING:
@@ -19,22 +19,22 @@ def follow(run: Run, *, resume: bool, queue: bool = True) -> Status:
     """
     from core.training.launchers import run_to_end
 
-    teller = _Teller()
+    printer = _ProgressPrinter()
     try:
-        return run_to_end(run, resume=resume, on_event=teller.tell, queue=queue)
+        return run_to_end(run, resume=resume, on_event=printer.show, queue=queue)
     finally:
-        teller.close_bar()
+        printer.close_bar()
 
 
-class _Teller:
+class _ProgressPrinter:
     def __init__(self) -> None:
         self.bar: Any = None
         self.what = ""
 
-    def tell(self, event: dict[str, Any]) -> None:
+    def show(self, event: dict[str, Any]) -> None:
         """One event of the run, as a line or as progress of the bar."""
         if event["type"] == "prepare":
-            names = {"hashes": "looking for copies", "features": "frozen network", "gate": "input gate"}
+            names = {"hashes": "looking for copies", "features": "backbone features", "gate": "input gate"}
             what = names.get(event.get("what", ""), "preparing")
             self._advance(what, "image", event["done"], event["total"])
         elif event["type"] == "step":
@@ -76,7 +76,7 @@ def _line(event: dict[str, Any]) -> str:
         best = " (best)" if event["best"] else ""
         return (
             f"epoch {event['epoch']}/{event['epochs']}: loss {event['train_loss']:.3f}, "
-            f"validation loss {event['val_loss']:.3f}, validation AUC {figure(event['val'].get('auc'))}{best}, "
+            f"validation loss {event['val_loss']:.3f}, validation AUC {metric(event['val'].get('auc'))}{best}, "
             f"{event['images_per_second']:.1f} images/s"
         )
     if kind in {"warning", "error"}:

@@ -1,0 +1,225 @@
+"""The commands that put images to a model: `predict` and `explain`; and `gate`, which fits what a model should not judge."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.cli.access_recording import record_files
+from core.cli.arguments import Commands, add_command, frame_option, json_option, run_argument, score_anyway_option
+from core.cli.image_files import ImageFiles
+from core.cli.output import new_file, note, print_json, print_table, progress_bar
+from core.cli.runs import chance_words
+from core.cli.workspace import open_run
+from core.errors import Refused
+
+# First lines of the tables that `predict` writes: now, and before there was a column `refusal`.
+_CSV_HEADS = (b"file,score,calibrated,decision,refusal,note", b"file,score,calibrated,decision,note")
+
+if TYPE_CHECKING:
+    from core.gradcam import Evidence, Heatmap
+    from core.predict import Prediction
+
+
+def add_commands(commands: Commands) -> None:
+    parser = add_command(commands, "predict", predict, "predict scores and decisions for image files")
+    run_argument(parser)
+    parser.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        action=ImageFiles,
+        help="images, folders, or patterns such as '*.png'",
+    )
+    frame_option(parser)
+    score_anyway_option(parser)
+    parser.add_argument("--csv", type=Path, metavar="out.csv", help="write the table to this file")
+    json_option(parser)
+
+    parser = add_command(commands, "explain", explain, "draw a heatmap over the model's input, or over the original image")
+    run_argument(parser)
+    parser.add_argument("file", type=Path, metavar="FILE", help="one image file")
+    frame_option(parser)
+    score_anyway_option(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="overlay.png", help="PNG file to write")
+    parser.add_argument(
+        "--method",
+        default="auto",
+        help="auto (what fits the architecture), gradcam, gradcam++, hirescam, layercam, eigencam, scorecam (slow)",
+    )
+    parser.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="layer to read the map from (default: the last one; an unknown name lists them all)",
+    )
+    parser.add_argument(
+        "--target",
+        choices=("malignant", "benign", "both"),
+        default="malignant",
+        help="class to show evidence for; both: malignant in orange, benign in blue (default: %(default)s)",
+    )
+    parser.add_argument("--original", action="store_true", help="draw over the original image at full size")
+    parser.add_argument("--opacity", type=float, default=0.7, metavar="0..1", help="opacity (default: %(default)s)")
+    parser.add_argument("--colormap", default="inferno", help="inferno, turbo, magma, viridis, cividis, jet")
+    parser.add_argument(
+        "--channels",
+        type=int,
+        default=128,
+        metavar="N",
+        help="feature maps for scorecam, 0 for all (default: %(default)s)",
+    )
+
+    parser = add_command(commands, "gate", gate, "fit again the input gate, which decides what images a model should judge")
+    run_argument(parser)
+    json_option(parser)
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Print verdicts; a file that cannot be read or gets none is listed with its reason and makes the exit code 1."""
+    from core.predict import Predictor
+    from core.runs.test_set.accesses import PREDICTION
+
+    if arguments.csv:
+        new_file(arguments.csv, ".csv", arguments.files, lambda head: head.startswith(_CSV_HEADS))
+    run = open_run(arguments.run)
+    predictor = Predictor.from_run(run.path)
+    record_files(arguments.files, PREDICTION, "predict", root=run.path.parent, run=run.path)
+    rows: list[dict[str, Any]] = []
+    wanted = {"frame": arguments.frame, "score_anyway": arguments.score_anyway}
+    with progress_bar("predicting") as progress:
+        for path, result in zip(arguments.files, predictor.predict_many(arguments.files, progress, **wanted), strict=True):
+            rows.append(_prediction_row(path, result))
+    if arguments.csv:
+        import pandas as pd
+
+        arguments.csv.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows).to_csv(arguments.csv, index=False)
+        note(f"written: {arguments.csv}")
+    if arguments.json:
+        summary = {"run": run.name, "threshold": predictor.threshold, "view_thresholds": dict(predictor.thresholds.views)}
+        print_json(summary | {"chance": predictor.chance or None, "predictions": rows})
+    else:
+        print_table([_prediction_line(row) for row in rows], ("file", "score", "calibrated", "decision", "note"))
+        by_view = predictor.thresholds.words
+        threshold = f"thresholds by view ({by_view})" if by_view else f"threshold {predictor.threshold:.3f}"
+        threshold += ", chosen on validation"
+        note(f"score: from 0 to 1, higher is more suspicious, no probability; {threshold}. Research use only.")
+        if any(row["refusal"] for row in rows) and not arguments.score_anyway:
+            note("--score-anyway gives a score, but no decision, to readable images without a verdict.")
+        if predictor.chance:
+            note(f"warning: {chance_words(predictor.chance)}")
+    return 0 if all(row["score"] is not None for row in rows) else 1
+
+
+def _prediction_row(path: Path, result: Prediction | tuple[Path, str]) -> dict[str, Any]:
+    # The table is UTF-8, and a file name from another system may not be.
+    name = path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")
+    row: dict[str, Any] = {"file": name, "score": None, "calibrated": None, "decision": None, "refusal": None, "note": ""}
+    row |= {"view": None, "threshold": None, "threshold_basis": None}
+    if isinstance(result, tuple):
+        return row | {"refusal": result[1], "note": result[1]}
+    notes = [result.verdict.rstrip("."), *(["scored anyway"] if result.scored_anyway else [])] if result.refusal else []
+    return row | {
+        "score": None if result.score is None else round(result.score, 6),
+        "calibrated": None if result.calibrated is None else round(result.calibrated, 6),
+        "decision": result.decision,
+        "refusal": result.refusal or None,
+        "note": "; ".join([*notes, *result.warnings]),
+        "view": result.view or None,
+        "threshold": result.threshold,
+        "threshold_basis": result.threshold_basis or None,
+    }
+
+
+def _prediction_line(row: dict[str, Any]) -> tuple[str, ...]:
+    """A row of the printed table; the score of an image without a verdict is marked."""
+    numbers = ["" if row[name] is None else f"{row[name]:.3f}" for name in ("score", "calibrated")]
+    if row["refusal"] and numbers[0]:
+        numbers[0] += " (scored anyway)"
+    decision = row["decision"] or "no verdict"
+    if row["decision"] and row["threshold_basis"]:
+        decision += f" (threshold {row['threshold']:.3f}, {row['threshold_basis']})"
+    return (row["file"], *numbers, decision, row["note"])
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Write a heatmap overlay."""
+    from core.gradcam import overlay, unfit_methods
+    from core.images.encode import encode_png, to_uint8
+    from core.predict import Predictor
+    from core.preprocessing import original_from_prepared
+    from core.runs.test_set.accesses import HEATMAPS
+
+    new_file(arguments.out, ".png", [arguments.file], _is_overlay)
+    run = open_run(arguments.run)
+    predictor = Predictor.from_run(run.path)
+    record_files([arguments.file], HEATMAPS, "explain", root=run.path.parent, run=run.path)
+    prediction = predictor.predict(arguments.file, frame=arguments.frame, score_anyway=arguments.score_anyway)
+    if prediction.score is None:
+        raise Refused(f"{arguments.file.name}: {prediction.verdict} --score-anyway gives its score and heatmap all the same.")
+    prepared = prediction.prepared
+    wanted: dict[str, Any] = {"method": arguments.method, "layer": arguments.layer, "channels": arguments.channels}
+    with progress_bar("masking the image", "map") as progress:
+        heat: Heatmap | Evidence
+        if arguments.target == "both":
+            heat = predictor.evidence(prediction, progress=progress, **wanted)
+        else:
+            heat = predictor.explain(prediction, target=arguments.target, progress=progress, **wanted)
+    if arguments.original:
+        assert prediction.mammogram is not None
+        original = prediction.mammogram.pixels
+        values = original_from_prepared(heat.values, prepared, original.shape)
+        picture = overlay(to_uint8(original), values, arguments.opacity, arguments.colormap, signed=arguments.target == "both")
+    else:
+        picture = overlay(prepared, heat, arguments.opacity, arguments.colormap)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_bytes(encode_png(picture))
+    print(
+        f"{arguments.out.as_posix()}: score {prediction.score:.3f} ({_judged(prediction)}), evidence for {arguments.target}, "
+        f"{heat.method} at {heat.layer}, {heat.cells[1]} × {heat.cells[0]} cells"
+    )
+    if heat.reason:
+        note(f"warning: {'the heatmap is empty' if heat.flat else 'one of the two maps is empty'}: {heat.reason}")
+    against = unfit_methods(predictor.model, heat.layer or None).get(heat.method)
+    if against:
+        note(f"warning: {heat.method} does not fit {predictor.model.name} here: {against}")
+    for warning in prediction.warnings:
+        note(f"warning: {warning}")
+    return 0
+
+
+def _is_overlay(head: bytes) -> bool:
+    """Whether a PNG is in colour, as overlays are and mammograms are not."""
+    return head.startswith(b"\x89PNG\r\n\x1a\n") and head[12:16] == b"IHDR" and head[25:26] == b"\x02"
+
+
+def _judged(prediction: Prediction) -> str:
+    """The decision and, for a calibrated model, the probability; of an image without a verdict why there is none."""
+    if prediction.decision is None:
+        return f"scored anyway; {prediction.verdict[0].lower()}{prediction.verdict[1:].rstrip('.')}"
+    at = f" at the threshold {prediction.threshold_words}" if prediction.threshold_basis else ""
+    return prediction.decision + at + ("" if prediction.calibrated is None else f", calibrated {prediction.calibrated:.3f}")
+
+
+def gate(arguments: argparse.Namespace) -> int:
+    """Fit the input gate of a run's model again."""
+    from core.data.cache import PreparedCache, cache_root
+    from core.predict import Predictor
+
+    run = open_run(arguments.run)
+    lock = run.acquire()  # a training would replace the weights meanwhile
+    try:
+        predictor = Predictor.from_run(run.path)
+        with progress_bar("reading images") as progress:
+            found = predictor.fit_gate(run.path, run.manifest(), PreparedCache(cache_root(), predictor.recipe), progress)
+    finally:
+        lock.release()
+    result = {"run": run.name, "train": found.train, "validation": found.validation, "refuses": found.refuses}
+    if arguments.json:
+        print_json(result | {"limit": found.limit})
+        return 0
+    what = "images beyond the limit get no verdict" if found.refuses else "too few images to refuse any: only a warning"
+    print(f"{run.name}: fitted on {found.train} training and {found.validation} validation images; {what}")
+    return 0
