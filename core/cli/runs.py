@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 def train(arguments: argparse.Namespace) -> int:
     """Train, from a configuration or from where a run was interrupted."""
     from core.runs import Run
-    from core.training.distributed import World, leave
+    from core.training.distributed import World, destroy_process_group
     from core.training.launchers import run_to_end
 
     world = World.join()  # under torchrun, the first process makes or finds the run, and speaks for all
-    path, resume = world.share(lambda: _run_to_train(arguments))
+    path, resume = world.broadcast_object(lambda: _run_to_train(arguments))
     run = Run.open(path)
-    if not world.first:
-        state = run_to_end(run, resume=resume).state
-        leave()
+    if not world.is_rank_zero:
+        state = run_to_end(run, resume=resume, world=world).state
+        destroy_process_group()
         return 0 if state == "done" else STOPPED
     if arguments.detach:
         from core.training.launchers import start_process
 
         print(f"{run.path.as_posix()}: process {start_process(run, resume=resume)}")
         return 0
-    status = follow(run, resume=resume, queue=not arguments.at_once)
-    leave()
+    status = follow(run, resume=resume, queue=not arguments.at_once, world=world)
+    destroy_process_group()
     if arguments.json:
         figures, _ = _headline(run)
         said = {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason}
@@ -137,6 +137,7 @@ def pipeline(arguments: argparse.Namespace) -> int:
     """Check the data, train, evaluate, explain, report."""
     from core.cli.evaluation import opening_words, show
     from core.data.checks import check_manifest
+    from core.data.splits import assign_splits
     from core.evaluate import evaluate as evaluate_run
     from core.report import report as write_report
     from core.runs import Run
@@ -146,6 +147,7 @@ def pipeline(arguments: argparse.Namespace) -> int:
     note("1/5 data")
     with progress_bar("demo set") as progress:
         rows = load_rows(config, progress)
+    rows = assign_splits(rows, config.data.val_fraction, config.data.test_fraction, config.data.split_seed)
     with progress_bar("checking") as progress:
         checked = check_manifest(rows, progress=progress)
     for problem in checked.problems:

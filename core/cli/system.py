@@ -26,7 +26,8 @@ def doctor(arguments: argparse.Namespace) -> int:
 def cache(arguments: argparse.Namespace) -> int:
     """Say where prepared images are kept and how much they take; or delete them."""
     from core.cli.workspace import default_config
-    from core.data.cache import cache_root, size_of
+    from core.data.cache import size_of
+    from core.files.paths import cache_root
     from core.runs.image_cache import clear
 
     root = cache_root()

@@ -108,7 +108,8 @@ def _is_overlay(head: bytes) -> bool:
 
 def gate(arguments: argparse.Namespace) -> int:
     """Learn again from which images a run's model should stay away."""
-    from core.data.cache import PreparedCache, cache_root
+    from core.data.cache import PreparedCache
+    from core.files.paths import cache_root
     from core.predict import Predictor
 
     run = open_run(arguments.run)

@@ -26,8 +26,8 @@ import cv2
 
 import core
 from core.config import Recipe
-from core.data.cache import cache_root
 from core.errors import UnreadableImage
+from core.files.paths import cache_root
 from core.images import one_large_at_a_time, read
 from core.images.colour import COLOURED
 from core.images.files import content_of, opened, printable_name

@@ -87,7 +87,8 @@ def evaluate(
     predictor = predictor_of(run, predictor)
     settings = settings or run.config().evaluation
     if cache is None:
-        from core.data.cache import PreparedCache, cache_root
+        from core.data.cache import PreparedCache
+        from core.files.paths import cache_root
 
         cache = PreparedCache(cache_root(), predictor.recipe)
     _fit_gate(run, predictor, cache, progress)
@@ -182,7 +183,8 @@ def remake(run: Run, split: str = "test", *, settings: EvaluationConfig | None =
     manifest = run.manifest().reset_index(drop=True)
     facts = None if split == "train" else read_facts(run, manifest)
     if split != "train" and facts is None:
-        from core.data.cache import PreparedCache, cache_root
+        from core.data.cache import PreparedCache
+        from core.files.paths import cache_root
 
         facts = training_facts(manifest, PreparedCache(cache_root(), config.preprocessing))
     training = None if facts is None else training_metadata(manifest, facts, further_columns(settings))

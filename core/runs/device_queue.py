@@ -19,8 +19,8 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from core.errors import TrainingFailed
+from core.files.paths import home
 from core.files.untrusted import read_json
-from core.images.pseudonym import home
 
 _NUMBER = re.compile(r"[0-9]{8,15}")
 _UNNAMED = "another training"  # who holds a place whose ticket cannot be read
@@ -37,7 +37,7 @@ class Occupant:
     folder: Path | None = None
 
 
-class Place:
+class Ticket:
     """A place in the line for a device, held from its making until `leave`. A context."""
 
     def __init__(self, device: str, name: str, run_folder: Path | None = None) -> None:
@@ -78,7 +78,7 @@ class Place:
         finally:
             self._lock.release()
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Ticket:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

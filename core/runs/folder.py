@@ -13,6 +13,7 @@ from pathlib import Path
 from core.errors import BadRun
 from core.files.atomic import LEFTOVER
 from core.files.untrusted import irregular, shared
+from core.runs.names import display_name
 from core.runs.status import created_at
 
 MARKS = ("status.json", "events.jsonl", "model.json")  # by name: with one of these a folder is, or was, a run
@@ -162,3 +163,10 @@ def _identity(folder: Path) -> tuple[int, int, float] | None:
 def was_deleted(folder: Path) -> BadRun:
     """The error of whoever wanted to write into a run that has gone."""
     return BadRun(f"{folder.name}: it was deleted or renamed meanwhile. What was computed for it is not written anywhere.")
+
+
+def unwritten(folder: Path, what: str, error: OSError) -> BadRun:
+    """The error to raise for one of the system while `what` was done; a folder that is gone is reported as such."""
+    return (
+        was_deleted(folder) if not folder.is_dir() else BadRun(f"{display_name(folder)}: {what} ({error.strerror or error}).")
+    )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from core.data.cache import cache_root, clear_all
+from core.data.cache import clear_all
 from core.data.file_inspection import forget_looks
 from core.errors import BadRun
+from core.files.paths import cache_root
 from core.runs.device_queue import at_work
 from core.runs.run import list_runs
 

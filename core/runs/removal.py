@@ -1,4 +1,4 @@
-"""Whether a folder may be deleted or given another name: only one that is a run beyond doubt, and holds nothing else.
+"""Renaming and deleting run folders: only one that is a run beyond doubt, and holds nothing else.
 
 To open a run asks for less: a damaged one is listed and looked at. What cannot be undone asks for more.
 """
@@ -6,14 +6,21 @@ To open a run asks for less: a damaged one is listed and looked at. What cannot 
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from core.errors import BadRun
-from core.runs.folder import MARKS, foreign_entries
+from core.files.folders import remove_folder
+from core.files.untrusted import irregular
+from core.runs.drafts import DELETED, sweep
+from core.runs.folder import MARKS, foreign_entries, require_regular
+from core.runs.locks import EVALUATION, SHORT, TRAINING, Timeout, take, take_training
+from core.runs.names import display_name
 
 _MANIFEST = "manifest.csv"
+_WINDOWS = os.name == "nt"
 _WRITTEN = ("status.json", "events.jsonl")  # a training writes both; one may have been lost
 _OF_A_WORKSPACE = ("checkpoints", "data")
 _NAMED = 10  # foreign entries that a message names
@@ -30,6 +37,71 @@ def is_link(path: Path) -> bool:
         return bool(getattr(path.lstat(), "st_reparse_tag", 0) == 0xA0000003)  # IO_REPARSE_TAG_MOUNT_POINT
     except OSError:
         return False
+
+
+def rename_folder(path: Path, name: str, keep: Iterable[Path] = ()) -> Path:
+    """Give the run folder `path` the name `name`; returns where it is then. Raises BadRun as `Run.rename`."""
+    target = path.with_name(name)
+    if target == path:
+        return path
+    require_regular(path)
+    require_removable(path, "renamed", keep)
+    # A change of case only is the same folder on Windows and macOS.
+    if os.path.lexists(target) and not (target.exists() and target.samefile(path)):
+        raise BadRun(f"there is already a run named {name}; choose another name")
+    _move(path, target, "renamed")
+    return target
+
+
+def delete_folder(path: Path, keep: Iterable[Path] = (), *, everything: bool = False) -> None:
+    """Delete the run folder `path`; of a link only the link. Raises BadRun as `Run.delete`."""
+    require_removable(path, "deleted", keep)
+    if not everything:
+        require_nothing_foreign(path)
+    name = display_name(path)
+    if is_link(path):
+        try:
+            path.unlink()
+        except OSError as error:
+            raise BadRun(f"{name}: the link cannot be removed ({error.strerror or error}).") from error
+        return
+    sweep(path.parent)
+    grave = path.with_name(f"{DELETED}{uuid.uuid4().hex[:12]}")
+    _move(path, grave, "deleted")  # gone at once for everybody, whatever happens while its files are removed
+    try:
+        remove_folder(grave)
+    except OSError as error:
+        raise BadRun(
+            f"{name}: it is deleted, but not all of its files could be removed ({error.strerror or error}). The rest "
+            f"is in {grave}: close what has it open; the next run that is made or deleted here removes it too."
+        ) from error
+
+
+def _move(path: Path, target: Path, action: str) -> None:
+    """Rename the folder while nobody trains or scores the run.
+
+    A lock that is no regular file keeps nobody from it: whoever trains or scores refuses such a run.
+    """
+    name = display_name(path)
+    with ExitStack() as locks:
+        try:
+            if not irregular(path / TRAINING):
+                locks.callback(take_training(path).release)
+            if not irregular(path / EVALUATION):
+                locks.callback(take(path, EVALUATION, SHORT).release)
+        except Timeout as error:
+            raise BadRun(
+                f"{name}: it cannot be {action} now: metrics of it are being written. Wait a moment, and try again."
+            ) from error
+        except (BadRun, OSError) as error:
+            words = error.strerror or error if isinstance(error, OSError) else error
+            raise BadRun(f"{name}: it cannot be {action} now. {words}") from error
+        if _WINDOWS:  # which moves no folder in which a file is open
+            locks.close()
+        try:
+            path.rename(target)
+        except OSError as error:
+            raise BadRun(f"{name}: it cannot be {action} ({error.strerror or error}). Close what has it open.") from error
 
 
 def foreign(path: Path) -> list[str]:

@@ -197,7 +197,7 @@ def _trainer_present(status: Status, now: float) -> bool:
         return True  # another host: its heartbeat is all we can see
     if status.pid == os.getpid():
         return status.process == PROCESS
-    return status.pid is not None and process_alive(status.pid)
+    return status.pid is not None and process_alive(status.pid, since=status.heartbeat)
 
 
 class StatusWriter:

@@ -52,7 +52,7 @@ class World:
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property
-    def first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
 
@@ -66,13 +66,13 @@ class World:
         """Processes of this training on this machine, which share its processor."""
         return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.size > 1 else 1
 
-    def share(self, call: Callable[[], Result]) -> Result:
+    def broadcast_object(self, call: Callable[[], Result]) -> Result:
         """What `call` gives the first process, for all; the others do not call it. An error of ours is raised in all."""
         if self.size == 1:
             return call()
         told: list[Any] = [None]
         problem: BaseException | None = None
-        if self.first:
+        if self.is_rank_zero:
             try:
                 told = [(True, call())]
             except LabError as error:
@@ -94,7 +94,7 @@ class World:
             distributed.all_reduce(tensor)
         return tensor
 
-    def decide(self, *answers: bool) -> tuple[bool, ...]:
+    def broadcast(self, *answers: bool) -> tuple[bool, ...]:
         """The first process's answers, in all of them."""
         if self.size == 1:
             return answers
@@ -102,18 +102,18 @@ class World:
         distributed.broadcast(told, 0)
         return tuple(bool(answer) for answer in told)
 
-    def align(self, tensors: Iterable[torch.Tensor]) -> None:
+    def sync_buffers(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give all processes the first one's values (BatchNorm's statistics are each process's own)."""
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until all processes have come this far."""
-        self.share(lambda: None)
+        self.broadcast_object(lambda: None)
 
 
-def leave() -> None:
+def destroy_process_group() -> None:
     """End the processes' connection, where there is one; for the end of the program."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()

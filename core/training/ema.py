@@ -13,7 +13,7 @@ from core.model import Classifier
 SPARSE_AFTER, SPARSE_EVERY = 40, 4  # updates
 
 
-class Average:
+class EMA:
     """`model` in eval mode, each of whose floating-point values follows the trained model's."""
 
     def __init__(self, model: Classifier, decay: float) -> None:
@@ -22,7 +22,7 @@ class Average:
         self._values: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._counts: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def follow(self, trained: Classifier) -> None:
+    def track(self, trained: Classifier) -> None:
         """Take note of what changes in this phase: parameters that learn, and BatchNorm's statistics unless all are frozen."""
         ours = dict(self.model.named_parameters())
         pairs = [(ours[name], value.detach()) for name, value in trained.named_parameters() if value.requires_grad]

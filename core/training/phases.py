@@ -113,7 +113,7 @@ def parameter_groups(model: Classifier, phase: Phase, weight_decay: float, layer
     that timm has for the architecture. Norms' parameters and biases (all that have one dimension) are not decayed.
     """
     head = {id(parameter) for parameter in model.head_parameters()}
-    distances = model.distances() if layer_decay < 1 else {}
+    distances = model.layer_depths() if layer_decay < 1 else {}
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in model.backbone.named_parameters():
         if not parameter.requires_grad:

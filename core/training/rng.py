@@ -19,7 +19,7 @@ _VIEW_STREAM = 0x76696577
 
 
 @contextmanager
-def drawing(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seed torch, and keep other trainings of this process from doing so until the end of the block."""
     with _DRAWING:
         torch.manual_seed(seed)

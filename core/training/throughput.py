@@ -10,7 +10,7 @@ _UNFROZEN_COST = 2.5
 _WINDOW = 10.0  # seconds
 
 
-class Pace:
+class Throughput:
     """Images a second over the last ten seconds or so. Only looked at for display: it decides nothing."""
 
     def __init__(self) -> None:

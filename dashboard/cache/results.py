@@ -218,7 +218,8 @@ def input_thumbnail(path: str, recipe: Recipe, side: int = 240) -> bytes:
 
 @st.cache_data(max_entries=2048, show_spinner=False, hash_funcs={Recipe: lambda recipe: recipe.hash})
 def _input_thumbnail(path: str, changed: int, recipe: Recipe, side: int) -> bytes:
-    from core.data.cache import PreparedCache, cache_root
+    from core.data.cache import PreparedCache
+    from core.files.paths import cache_root
 
     return images.preview_jpeg(PreparedCache(cache_root(), recipe).get(path).pixels, side)
 

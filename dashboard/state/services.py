@@ -438,7 +438,8 @@ def _require_idle(run: Run, action: str, kinds: tuple[str, ...]) -> None:
 
 def cache_folder() -> tuple[Path, int]:
     """Where prepared images are kept, and the bytes of all of them."""
-    from core.data.cache import cache_root, size_of
+    from core.data.cache import size_of
+    from core.files.paths import cache_root
 
     return cache_root(), size_of(cache_root())
 

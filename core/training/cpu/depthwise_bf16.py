@@ -28,7 +28,7 @@ class _Geometry(NamedTuple):
     dilation: tuple[int, int]
 
 
-def quicken(model: nn.Module) -> int:
+def patch_depthwise_bf16_backward(model: nn.Module) -> int:
     """Let the model's depthwise convolutions compute their bf16 gradients on a processor the quick way; how many there are.
 
     Names, weights and results stay as they are, gradients but for rounding. In fp32, on a GPU and without gradients

@@ -33,7 +33,7 @@ _holders = 0
 
 
 @contextmanager
-def kept_memory(device: torch.device) -> Iterator[bool]:
+def retain_freed_memory(device: torch.device) -> Iterator[bool]:
     """Within the block, freed memory is kept for what comes next; after the last such block it goes back to the system.
 
     Gives whether it does so: only where tensors are on a processor, and with glibc (Linux).

@@ -83,10 +83,10 @@ def waiting(run: Run, device: str) -> None:
 
 def device_of(run: Run) -> str:
     """The device that a run will be trained on, "" where that cannot be had."""
-    from core.model.device import pick_machine
+    from core.model.device import pick_device_config
 
     try:
-        return str(pick_machine(run.config().training).device)
+        return str(pick_device_config(run.config().training).device)
     except LabError:
         return ""
 

@@ -476,7 +476,7 @@ def test_whoever_waits_for_the_lock_of_a_run_that_is_deleted_is_told(bad: Run, n
 @pytest.mark.parametrize("action", ["delete", "rename"])
 def test_a_run_whose_figures_are_being_written_is_left_alone(bad: Run, action: str) -> None:
     held = take(bad.path, EVALUATION)
-    with pytest.raises(BadRun, match="figures of it are being written"):
+    with pytest.raises(BadRun, match="metrics of it are being written"):
         bad.delete(everything=True) if action == "delete" else bad.rename("other")
     held.release()
     bad.delete(everything=True) if action == "delete" else bad.rename("other")

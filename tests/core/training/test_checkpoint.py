@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.errors import BadRun
-from core.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from core.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
 
 STATES: dict[str, Any] = {"model": {"w": torch.ones(2)}, "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}, "scaler": {}}
 STATES |= {"average": {}}
@@ -25,11 +25,11 @@ def _knot() -> Any:
 def _content(**progress: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return {"format": 2, "progress": {**asdict(Progress()), **progress}, **STATES}
+    return {"format": 2, "progress": {**asdict(TrainState()), **progress}, **STATES}
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
-    progress = Progress(epoch=3, best_value=0.5, train_losses=[0.7, 0.6], precision="fp32", val_losses=[float("nan"), 1.0])
+    progress = TrainState(epoch=3, best_value=0.5, train_losses=[0.7, 0.6], precision="fp32", val_losses=[float("nan"), 1.0])
     save_checkpoint(tmp_path / "last.pt", progress, STATES)
     found = load_checkpoint(tmp_path / "last.pt")
     assert found is not None

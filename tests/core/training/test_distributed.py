@@ -27,7 +27,7 @@ import torch
 from core.runs import Run
 from core.training import loop, validation
 from core.training.launchers import run_to_end
-from core.training.distributed import World, leave
+from core.training.distributed import World, destroy_process_group
 
 world = World.join()
 loop.STEP_SECONDS = 0.0
@@ -52,7 +52,7 @@ for path in sys.argv[1:]:
         Path(path, f"error{world.rank}.txt").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
     Path(path, f"scored{world.rank}.txt").write_text(" ".join(map(str, scored)), encoding="utf-8")
     Path(path, f"told{world.rank}.txt").write_text(str(len(told)), encoding="utf-8")
-leave()
+destroy_process_group()
 """
 
 
@@ -130,11 +130,11 @@ def test_two_processes_make_the_losses_of_one_with_the_doubled_batch(
 
 def test_one_process_is_a_world_of_its_own() -> None:
     world = World.join()
-    assert (world.rank, world.size, world.first, world.local_rank, world.local_size) == (0, 1, True, 0, 1)
-    assert world.decide(True, False) == (True, False)
-    assert world.share(lambda: 7) == 7
+    assert (world.rank, world.size, world.is_rank_zero, world.local_rank, world.local_size) == (0, 1, True, 0, 1)
+    assert world.broadcast(True, False) == (True, False)
+    assert world.broadcast_object(lambda: 7) == 7
     with pytest.raises(KeyError):
-        world.share(lambda: {}["gone"])
+        world.broadcast_object(lambda: {}["gone"])
 
 
 def test_processes_that_cannot_meet_say_so(monkeypatch: pytest.MonkeyPatch) -> None:

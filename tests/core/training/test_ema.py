@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from core.config import ModelConfig
 from core.model import build_model
 from core.runs import Run
-from core.training.ema import Average
+from core.training.ema import EMA
 from core.training.loop import train
 
 MakeRun = Callable[..., Run]
@@ -24,8 +24,8 @@ def test_the_average_is_that_of_a_plain_loop(frozen: bool) -> None:
     model = build_model(ModelConfig(name="resnet10t"))
     if frozen:
         model.freeze_backbone()
-    average = Average(model, 0.7)
-    average.follow(model)
+    average = EMA(model, 0.7)
+    average.track(model)
     expected = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.3)
     for update in range(1, 5):
@@ -46,8 +46,8 @@ def test_the_average_is_that_of_a_plain_loop(frozen: bool) -> None:
 def test_after_many_updates_every_fourth_counts_for_four() -> None:
     torch.manual_seed(0)
     model = build_model(ModelConfig(name="resnet10t"))
-    average = Average(model, 0.99)
-    average.follow(model)
+    average = EMA(model, 0.99)
+    average.track(model)
     weight = model.head_parameters()[0]
     kept = average.model.head_parameters()[0]
     before, moved = kept.clone(), weight.detach() + 1

@@ -15,7 +15,7 @@ from core.model import Classifier
 from core.runs import Run
 from core.training import head_features
 from core.training import loop as loop_module
-from core.training.checkpoint import Progress
+from core.training.checkpoint import TrainState
 from core.training.distributed import World
 from core.training.image_preparation import Rows
 from core.training.loop import train
@@ -53,13 +53,13 @@ def figures(run: Run) -> list[tuple[Any, ...]]:
 
 def passes_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Images of each pass through the backbone from now on."""
-    real, counts = Classifier.embed, []
+    real, counts = Classifier.forward_features, []
 
-    def embed(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+    def forward_features(self: Classifier, images: torch.Tensor) -> torch.Tensor:
         counts.append(len(images))
         return real(self, images)
 
-    monkeypatch.setattr(Classifier, "embed", embed)
+    monkeypatch.setattr(Classifier, "forward_features", forward_features)
     return counts
 
 
@@ -232,7 +232,7 @@ def test_light_epochs_do_not_each_write_a_checkpoint(make_head_run: MakeRun, mon
     real = loop_module.save_checkpoint
     monkeypatch.setattr(loop_module, "LIGHT_CHECKPOINT_SECONDS", 3600.0)
 
-    def save(path: Path, progress: Progress, states: dict[str, Any]) -> None:
+    def save(path: Path, progress: TrainState, states: dict[str, Any]) -> None:
         saved.append(progress.epoch)
         real(path, progress, states)
 

@@ -12,7 +12,7 @@ import torch
 
 from core.errors import BadRun, LabError
 from core.runs import Run
-from core.training import run_logger as recorder_module
+from core.training import run_logger as run_logger_module
 from core.training.launchers import run_to_end, start_thread
 from core.training.trainer import Trainer
 
@@ -61,7 +61,7 @@ def test_a_failing_job_says_why(make_run: MakeRun, monkeypatch: pytest.MonkeyPat
 def test_a_job_does_not_die_silently_even_when_its_log_cannot_be_opened(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "LOG", "no/such/folder/train.log")
+    monkeypatch.setattr(run_logger_module, "LOG", "no/such/folder/train.log")
     run = make_run()
     job = start_thread(run)
     assert job.join(ENOUGH)

@@ -33,9 +33,9 @@ def test_two_trainings_in_two_threads_do_not_draw_from_each_other(make_trainer: 
         return trainer
 
     alone, *together = [with_dropout() for _ in range(3)]
-    for _ in alone.windows():
+    for _ in alone.optimizer_steps():
         pass
-    threads = [threading.Thread(target=lambda trainer=trainer: list(trainer.windows())) for trainer in together]
+    threads = [threading.Thread(target=lambda trainer=trainer: list(trainer.optimizer_steps())) for trainer in together]
     for thread in threads:
         thread.start()
     for thread in threads:

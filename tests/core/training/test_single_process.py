@@ -22,7 +22,7 @@ from core.training import advice
 from core.training import loop as loop_module
 from core.training.loop import train
 from core.training.losses import class_weights
-from core.training.single_process import lone_image
+from core.training.single_process import single_image_batch_norm
 
 MakeConfig = Callable[..., Config]
 
@@ -42,7 +42,7 @@ def test_a_norm_that_sees_one_value_takes_its_running_statistics() -> None:
     model[1].running_mean.uniform_(), model[1].running_var.uniform_(0.5, 2)
     before = model[1].running_mean.clone()
     image = torch.rand(1, 1, 2, 2)
-    with lone_image(model, image):
+    with single_image_batch_norm(model, image):
         found = model(image)
     assert model.training and model[1].training and torch.equal(model[1].running_mean, before)
     torch.testing.assert_close(found, model.eval()(image))
@@ -54,13 +54,13 @@ def test_where_there_is_more_than_one_value_nothing_changes(shape: tuple[int, ..
     model = nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3)).train()
     images = torch.rand(shape)
     expected = model(images)
-    with lone_image(model, images):
+    with single_image_batch_norm(model, images):
         torch.testing.assert_close(model(images), expected)
 
 
 def test_an_error_leaves_the_norms_as_they_were() -> None:
     norm = nn.BatchNorm2d(3).train()
-    with pytest.raises(RuntimeError), lone_image(norm, torch.rand(1, 3, 1, 1)):
+    with pytest.raises(RuntimeError), single_image_batch_norm(norm, torch.rand(1, 3, 1, 1)):
         norm(torch.rand(1, 3, 1, 1).to(torch.float64).to("meta"))
     assert norm.training and not norm._forward_hooks and not norm._forward_pre_hooks
 

@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 def epoch(trainer: Trainer) -> tuple[dict[str, torch.Tensor], float]:
-    for _ in trainer.windows():
+    for _ in trainer.optimizer_steps():
         pass
     return dict(trainer.model.state_dict()), trainer.mean_loss()
 
@@ -182,7 +182,7 @@ def test_dropout_does_not_depend_on_who_else_draws_random_numbers(make_trainer: 
 
     quiet, disturbed = with_dropout(), with_dropout()
     weights, _ = epoch(quiet)
-    for _ in disturbed.windows():
+    for _ in disturbed.optimizer_steps():
         torch.rand(1000)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in disturbed.model.state_dict().items())
 

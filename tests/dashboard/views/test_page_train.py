@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from core.config import PRESETS, dump_config, with_preset
 from core.errors import TrainingFailed, UnreadableImage
 from core.runs import Run
-from core.runs.device_queue import Place
+from core.runs.device_queue import Ticket
 from core.runs.status import PROCESS, Status
 from core.training import step_metrics
 from core.training.failures import diverged
@@ -203,7 +203,7 @@ def wait_until(condition: Any) -> None:
 
 
 def test_a_run_launched_while_the_device_is_busy_waits_its_turn_and_then_trains(data: Path) -> None:
-    with Place("cpu", "the other"):
+    with Ticket("cpu", "the other"):
         app = open_page("train")
         start = button(app, "train:start")
         assert start.label == "Add to queue" and not start.disabled
@@ -243,7 +243,7 @@ def test_prepared_images_are_counted_and_deleted_with_one_button_unless_a_traini
     app.run()
     files = [path for path in cache.rglob("*") if path.is_file()]
     assert len(files) == 80 and f"**{sum(path.stat().st_size for path in files) / 1e6:.0f} MB** in" in texts(app)
-    with Place("cpu", "another one"):
+    with Ticket("cpu", "another one"):
         app.run()
         assert button(app, "train:clear_cache").disabled
         assert "another one trains on them" in "\n".join(info.value for info in app.info)
@@ -261,7 +261,7 @@ def test_the_memory_of_the_process_that_trains_is_shown(run: Run) -> None:
 
 
 def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path) -> None:
-    with Place("cpu", "the other"):
+    with Ticket("cpu", "the other"):
         app = open_page("train")
         button(app, "train:start").click().run()
         (run,) = services.runs()
@@ -428,7 +428,7 @@ def test_a_waiting_run_says_whose_training_it_waits_for_and_can_begin_without_wa
         ),
         encoding="utf-8",
     )
-    with Place("cpu", "mnv2", other):
+    with Ticket("cpu", "mnv2", other):
         app = open_page("train")
         said = app.info[0].value
         assert "**mnv2** is training" in said and "another lab" in said and "epoch 4 of 15" in said and "9 min 00 s" in said
@@ -444,7 +444,7 @@ def test_a_waiting_run_says_whose_training_it_waits_for_and_can_begin_without_wa
 
 
 def test_start_now_does_not_join_the_queue(data: Path) -> None:
-    with Place("cpu", "the other"):
+    with Ticket("cpu", "the other"):
         app = open_page("train")
         button(app, "train:start_now").click().run()
         assert not app.exception and not app.error

@@ -15,9 +15,9 @@ import torch
 from core.config import Config, load_config
 from core.data.cache import PreparedCache
 from core.model import build_model
-from core.model.device import Machine
+from core.model.device import DeviceConfig
 from core.runs import Run
-from core.training.checkpoint import Progress
+from core.training.checkpoint import TrainState
 from core.training.image_preparation import Rows
 from core.training.phases import plan_phases
 from core.training.trainer import Trainer
@@ -109,7 +109,7 @@ def make_trainer(make_config: Callable[..., Config], frame: pd.DataFrame, tmp_pa
         cache = PreparedCache(tmp_path / "cache", config.preprocessing)
         splits = {name: frame[frame["split"] == name].reset_index(drop=True) for name in ("train", "val")}
         rows = Rows(splits["train"], splits["val"], cache, config.preprocessing)
-        trainer = Trainer(model, rows, config, Machine(torch.device("cpu"), "fp32"), Progress())
+        trainer = Trainer(model, rows, config, DeviceConfig(torch.device("cpu"), "fp32"), TrainState())
         trainer.begin(plan_phases(config.training, pretrained=False)[0])
         return trainer
 
