@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from builders.toy_training import EVERY_STEP
 from safetensors.torch import load_file
 
 from core.config import ModelConfig
@@ -62,7 +63,7 @@ def test_after_many_updates_every_fourth_counts_for_four() -> None:
     torch.testing.assert_close(seen[7], moved - 0.99**8)
 
 
-def test_the_averaged_weights_are_validated_kept_and_in_the_checkpoint(make_run: MakeRun, every_step: None) -> None:
+def test_the_averaged_weights_are_validated_kept_and_in_the_checkpoint(make_run: MakeRun) -> None:
     run = make_run("run", training__ema_decay=0.9, training__patience=0)
     validated: list[dict[str, torch.Tensor]] = []
     from core.training import loop
@@ -75,7 +76,7 @@ def test_the_averaged_weights_are_validated_kept_and_in_the_checkpoint(make_run:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "validate", remember)
-        list(train(run))
+        list(train(run, timing=EVERY_STEP))
     saved = torch.load(run.path / "last.pt", weights_only=True)
     assert all(torch.equal(saved["average"][name], value) for name, value in validated[-1].items())
     assert any(not torch.equal(saved["model"][name], value) for name, value in saved["average"].items())

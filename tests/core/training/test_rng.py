@@ -76,7 +76,7 @@ def test_mixup_blends_images_with_others_of_the_batch_and_their_labels_as_much(
     monkeypatch.setattr(Classifier, "forward", forward)
     one = batch(trainer, 5)
     loss = trainer._loss(one)
-    share = mix_share(0.4, 0, trainer.progress.epoch, trainer.progress.step)
+    share = mix_share(0.4, 0, trainer.state.epoch, trainer.state.step)
     torch.testing.assert_close(seen[0], share * one.images + (1 - share) * one.images.flip(0))
     labels = share * one.labels + (1 - share) * one.labels.flip(0)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(real(trainer.model, seen[0]), labels, reduction="sum")

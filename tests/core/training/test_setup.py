@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from builders.toy_training import EVERY_STEP
 
 from core.config import Config
 from core.errors import BadConfig, BadRun
@@ -59,18 +60,16 @@ def test_what_is_asked_for_is_not_measured(make_run: MakeRun, monkeypatch: pytes
     assert start["precision"] == asked and "measured" not in start and measured == []
 
 
-def test_a_resumed_run_computes_as_it_began_whatever_is_quicker_now(
-    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_computes_as_it_began_whatever_is_quicker_now(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     speeds(monkeypatch, 10.0, 30.0)
     whole, cut = make_run("whole", training__precision="auto"), make_run("cut", training__precision="auto")
-    start, *_ = train(whole)
+    start, *_ = train(whole, timing=EVERY_STEP)
     assert (start["precision"], start["measured"]) == ("bf16", {"fp32": 10.0, "bf16": 30.0})
-    training = train(cut)
+    training = train(cut, timing=EVERY_STEP)
     list(itertools.islice(training, 6))
     training.close()  # type: ignore[attr-defined]
     measured = speeds(monkeypatch, 30.0, 10.0)
-    resumed, *_ = train(cut, resume=True)
+    resumed, *_ = train(cut, resume=True, timing=EVERY_STEP)
     assert resumed["precision"] == "bf16" and measured == []
     found = [load_checkpoint(run.path / "last.pt") for run in (whole, cut)]
     assert all(each is not None and each[0].precision == "bf16" for each in found)
@@ -116,7 +115,7 @@ def test_a_precision_that_this_device_lacks_is_not_kept(device: str, own: str, b
 
 
 def test_a_compiler_that_fails_is_a_warning_and_the_training_goes_on(
-    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_compiler(model: torch.nn.Module) -> Callable[..., Any]:
         def call(images: torch.Tensor) -> torch.Tensor:
@@ -125,10 +124,10 @@ def test_a_compiler_that_fails_is_a_warning_and_the_training_goes_on(
         return call
 
     plain, failing = make_run("plain"), make_run("failing", training__compile="true")
-    list(train(plain))
+    list(train(plain, timing=EVERY_STEP))
     with monkeypatch.context() as broken:
         broken.setattr(torch, "compile", no_compiler)
-        events = list(train(failing))
+        events = list(train(failing, timing=EVERY_STEP))
     (warning,) = [event for event in events if event["type"] == "warning" and event["about"] == "compile"]
     assert warning["message"].endswith("RuntimeError: Compiler: cl is not found.")
     assert events[-1]["state"] == "done"
@@ -149,9 +148,9 @@ def test_a_trial_of_the_compiled_model_leaves_no_trace(make_config: MakeConfig, 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
-def test_a_compiled_network_trains_to_the_same_figures_under_the_same_names(make_run: MakeRun, every_step: None) -> None:
+def test_a_compiled_network_trains_to_the_same_figures_under_the_same_names(make_run: MakeRun) -> None:
     plain, compiled = make_run("plain", model__dropout=0), make_run("compiled", model__dropout=0, training__compile="true")
-    stories = [list(train(run)) for run in (plain, compiled)]
+    stories = [list(train(run, timing=EVERY_STEP)) for run in (plain, compiled)]
     assert not [event for event in stories[1] if event["type"] == "warning"]
     losses = [[event["loss"] for event in story if event["type"] == "step"] for story in stories]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from builders.toy_training import EVERY_STEP
 from PIL import Image
 from torch import nn
 
@@ -19,7 +20,6 @@ from core.data.batches import epoch_order, malignant_draws
 from core.model import SUGGESTED
 from core.runs import Run
 from core.training import advice
-from core.training import loop as loop_module
 from core.training.loop import train
 from core.training.losses import class_weights
 from core.training.single_process import single_image_batch_norm
@@ -88,15 +88,14 @@ def rows(tmp_path: Path) -> Callable[[int, int], Path]:
 
 
 @pytest.fixture
-def events(make_config: MakeConfig, rows: Callable[[int, int], Path], monkeypatch: pytest.MonkeyPatch) -> Any:
+def events(make_config: MakeConfig, rows: Callable[[int, int], Path]) -> Any:
     def run(malignant: int, count: int, **settings: Any) -> list[dict[str, Any]]:
-        monkeypatch.setattr(loop_module, "STEP_SECONDS", 0.0)
         manifest = rows(malignant, count)
         settings = {"training__epochs": 1, "training__imbalance": "weights", "preprocessing__size": 64, **settings}
         if "model__name" in settings:
             settings["model__options"] = "{}"
         config = make_config(data__manifest=manifest.as_posix(), **settings)
-        return list(train(Run.create(config, read_manifest(manifest))))
+        return list(train(Run.create(config, read_manifest(manifest)), timing=EVERY_STEP))
 
     return run
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders.events import append_event
 from builders.lab_pages import HOME, figures, galleries, open_page, texts
 from builders.tiny_run import config_yaml, write_split_images
 from streamlit.testing.v1 import AppTest
@@ -367,7 +368,7 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
             return of_step(trainer, *arguments)
         if not writable:
             broken.setattr("core.runs.status.write_text", refuse)
-            broken.setattr("core.runs.events._write_all", refuse)
+            broken.setattr("core.runs.event_log._write_all", refuse)
         raise error
 
     of_step = step_metrics.of_step
@@ -400,8 +401,8 @@ def test_a_broken_run_folder_does_not_blank_the_page(run: Run) -> None:
 
 def test_warnings_are_shown_once_a_kind_with_the_epoch_they_were_given_after(run: Run) -> None:
     for text in ("the loss rises", "the loss rises still"):
-        run.append_event({"type": "warning", "about": "overfitting", "message": text})
-    run.append_event({"type": "warning", "message": "3 images were prepared with a doubt"})
+        append_event(run, {"type": "warning", "about": "overfitting", "message": text})
+    append_event(run, {"type": "warning", "message": "3 images were prepared with a doubt"})
     services.remember("train:view", "Progress")
     app = open_page("train")
     said = [warning.value for warning in app.warning]
