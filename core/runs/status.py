@@ -11,9 +11,9 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from core.files.folders import process_alive, write_text
 from core.files.untrusted import read_bytes, read_json
@@ -30,8 +30,20 @@ STARTING_SECONDS = 300.0
 CLOCK_SKEW = 300.0
 _LATEST = 7_258_118_400.0  # seconds: the year 2200. Beyond it, dates cannot be computed with
 _MOST = 10**9  # epochs, steps; seconds left
-_LARGEST_PID = 2**31 - 1
-_LONGEST_REASON, _LONGEST_WORD = 4_000, 200  # characters; what is longer is cut
+
+
+def _cut(text: str, longest: int = 4_000) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _possible_heartbeat(value: float | None) -> float | None:
+    return value if value is not None and 0 <= value <= _LATEST else None
+
+
+Time = Annotated[float, Field(ge=0, le=_LATEST)]  # seconds since 1970
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+Reason = Annotated[str, AfterValidator(_cut)]
+Word = Annotated[str, AfterValidator(lambda text: _cut(text, 200))]
 
 # Tells this process from an earlier one that had the same id (in a container, the server is always process 1).
 PROCESS = uuid.uuid4().hex
@@ -50,34 +62,34 @@ class Status:
 
     `state` is as written in the file, but for "interrupted": the file says running or paused and nobody is there.
     `launcher` is "thread" (of the dashboard), "process", "command line" or "torchrun".
-    `was` and `was_reason` are what a run that waits to be resumed goes back to when it is taken out of the line.
-    `problem` says, in words, what is wrong with the folder; "" when nothing is. `read_status` gives no number beyond its
-    bounds: counts are 0 to 10^9, times lie before the year 2200, texts have at most 4,000 characters.
+    `was` and `was_reason` are what a run that waits to be resumed goes back to when it leaves the queue.
+    `problem` says, in words, what is wrong with the folder; "" when nothing is. What is read from a file is within the bounds
+    of these types: longer texts are cut, an impossible heartbeat is none, any other value makes the status a damaged one.
     """
 
     state: State = "queued"
-    reason: str = ""
-    pid: int | None = None
-    host: str = ""
-    process: str = ""
-    launcher: str = ""
-    heartbeat: float | None = None
-    created: float | None = None
-    started: float | None = None
-    finished: float | None = None
-    epoch: int = 0
-    epochs: int = 0
-    phase: str = ""
-    step: int = 0
-    steps: int = 0
-    monitor: str = ""
-    best_epoch: int | None = None
-    best_value: float | None = None
-    eta_seconds: float | None = None
-    device: str = ""
+    reason: Reason = ""
+    pid: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    host: Word = ""
+    process: Word = ""
+    launcher: Word = ""
+    heartbeat: Annotated[float | None, AfterValidator(_possible_heartbeat)] = None
+    created: Time | None = None
+    started: Time | None = None
+    finished: Time | None = None
+    epoch: Count = 0
+    epochs: Count = 0
+    phase: Word = ""
+    step: Count = 0
+    steps: Count = 0
+    monitor: Word = ""
+    best_epoch: Count | None = None
+    best_value: Annotated[float, Field(ge=-1e12, le=1e12)] | None = None
+    eta_seconds: Annotated[float, Field(ge=-_MOST, le=_MOST)] | None = None
+    device: Word = ""
     was: State | Literal[""] = ""
-    was_reason: str = ""
-    problem: str = ""
+    was_reason: Reason = ""
+    problem: Annotated[str, AfterValidator(lambda text: "")] = ""  # never from the file
 
     @property
     def live(self) -> bool:
@@ -102,7 +114,7 @@ def read_status(path: Path) -> Status:
     """The status with "interrupted" worked out. Never raises: a missing or broken file is said in `problem`."""
     last_word = _unwritten.get(path)
     try:
-        status = _within_bounds(_SHAPE.validate_json(read_bytes(path)))
+        status = _SHAPE.validate_json(read_bytes(path))
     except FileNotFoundError:
         return _broken(f"{path.name} is missing")
     except OSError as error:
@@ -146,45 +158,8 @@ def created_at(path: Path) -> float:
 
 
 def _broken(problem: str) -> Status:
-    problem = _cut(problem, _LONGEST_REASON)
+    problem = _cut(problem)
     return Status(state="failed", reason=problem, problem=problem)
-
-
-def _within_bounds(status: Status) -> Status:
-    """The status with long texts cut and without a heartbeat that nobody can have written.
-
-    Raises:
-        ValueError: a number is beyond what a training writes.
-    """
-    changes: dict[str, Any] = {}
-    for name, value in vars(status).items():
-        if isinstance(value, str):
-            longest = _LONGEST_REASON if name in ("reason", "was_reason") else _LONGEST_WORD
-            if len(value) > longest:
-                changes[name] = _cut(value, longest)
-        elif value is not None:
-            low, high, what = _BOUNDS[name]
-            if low <= value <= high:
-                continue
-            if name != "heartbeat":
-                raise ValueError(f"{name}: expected {what}, got {value!r}")
-            changes[name] = None
-    return dataclasses.replace(status, problem="", **changes) if changes or status.problem else status
-
-
-_TIME = 0.0, _LATEST, "seconds since 1970"
-_COUNT = 0, _MOST, f"a count from 0 to {_MOST:,}"
-_BOUNDS: dict[str, tuple[float, float, str]] = {
-    **dict.fromkeys(("heartbeat", "created", "started", "finished"), _TIME),
-    **dict.fromkeys(("epoch", "epochs", "step", "steps", "best_epoch"), _COUNT),
-    "pid": (0, _LARGEST_PID, f"the number of a process, from 0 to {_LARGEST_PID:,}"),
-    "best_value": (-1e12, 1e12, "a validation figure"),
-    "eta_seconds": (-_MOST, _MOST, "seconds"),
-}
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _trainer_present(status: Status, now: float) -> bool:

@@ -11,9 +11,10 @@ import reprlib
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from core.errors import BadRun
 from core.files.folders import write_atomically
@@ -22,6 +23,8 @@ from core.model.torch_file import read_torch_file
 from core.training.timing import LoopTiming
 
 FORMAT = 2
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @dataclass
@@ -36,24 +39,26 @@ class TrainState:
     `train_losses` and `val_losses` have an entry a finished epoch. `precision` is what was chosen at the start.
     """
 
-    epoch: int = 1
-    step: int = 0
-    update: int = 0
-    global_step: int = 0
+    __pydantic_config__ = ConfigDict(strict=True)
+
+    epoch: Count = 1
+    step: Count = 0
+    update: Count = 0
+    global_step: Count = 0
     loss_sum: float = 0.0
-    loss_count: int = 0
-    best_epoch: int = 0
+    loss_count: Count = 0
+    best_epoch: Count = 0
     best_value: float = 0.0
     best_loss: float = 0.0
     best_threshold: float = 0.0
-    stale: int = 0
-    sequence: int = 0
+    stale: Count = 0
+    sequence: Count = 0
     seconds: float = 0.0
     epoch_seconds: float = 0.0
     validation_seconds: float = 0.0
     wait_seconds: float = 0.0
     wait_told: bool = False
-    updates: int = 0
+    updates: Count = 0
     precision: str = ""
     train_losses: list[float] = field(default_factory=list)
     val_losses: list[float] = field(default_factory=list)
@@ -71,7 +76,8 @@ class TrainState:
         self.validation_seconds = seconds
 
 
-_DEFAULTS = asdict(TrainState())
+_STATE = TypeAdapter(TrainState)
+_FIELDS = set(asdict(TrainState()))
 
 
 class Checkpointer:
@@ -167,23 +173,14 @@ def _train_state(saved: Any) -> TrainState:
     Raises:
         ValueError: a field is missing, unknown or of another type.
     """
-    if not isinstance(saved, dict) or set(saved) != _DEFAULTS.keys():
+    if not isinstance(saved, dict) or set(saved) != _FIELDS:
         raise ValueError("its progress does not have the fields of this version")
-    for name, default in _DEFAULTS.items():
-        if not _is_like(saved[name], default):
-            raise ValueError(f"progress.{name}: expected {_WORDS[type(default)]}, got {reprlib.repr(saved[name])[:40]}")
-    return TrainState(**saved)
-
-
-def _is_like(value: Any, default: Any) -> bool:
-    if isinstance(default, bool | str):
-        return type(value) is type(default)
-    if isinstance(default, int):
-        return type(value) is int and 0 <= value < 2**63
-    if isinstance(default, float):
-        return type(value) is float or (type(value) is int and abs(value) < 2**63)
-    return isinstance(value, list) and all(_is_like(each, 0.0) for each in value)
+    try:
+        return _STATE.validate_python(saved)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name, got = ".".join(map(str, first["loc"])), reprlib.repr(first["input"])[:40]
+        raise ValueError(f"progress.{name}: {first['msg']}, got {got}") from error
 
 
 _STATES = ("model", "optimizer", "scaler", "average")
-_WORDS = {bool: "true or false", str: "a text", int: "a whole number from 0", float: "a number", list: "a list of numbers"}

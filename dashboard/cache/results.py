@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.gradcam.cam_layers import LayerChoice
     from core.metrics import ThresholdRule
     from core.predict import Predictor
-    from core.runs.device_queue import Occupant
+    from core.runs.device_queue import QueuedRun
     from core.runs.run import Run
     from core.runs.test_set.models import TestSetUse
     from core.training.preflight import Preflight
@@ -66,11 +66,11 @@ def _preflight(key: str, manifest: str, changed: int, _config: Config) -> Prefli
     return check(_config, services.manifest_frame(Path(manifest)))
 
 
-def line(device: str) -> list[Occupant]:
+def line(device: str) -> list[QueuedRun]:
     """The runs that are trained on this device or wait for it, also other labs': one launched now comes after them."""
-    from core.runs.device_queue import occupants
+    from core.runs.device_queue import waiting
 
-    return occupants(device) if device else []
+    return waiting(device) if device else []
 
 
 def watch_run(run: Run) -> None:

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from core.runs import Run, Status
-    from core.runs.device_queue import Occupant
+    from core.runs.device_queue import QueuedRun
 
 
-def before(run: Run, device: str) -> list[Occupant]:
+def before(run: Run, device: str) -> list[QueuedRun]:
     """Who is ahead of a run that waits; everybody at the device where its own place is not there."""
     found = results.line(device)
     own = next((at for at, each in enumerate(found) if each.folder == run.path.absolute()), len(found))
     return found[:own]
 
 
-def told(found: list[Occupant]) -> str:
+def told(found: list[QueuedRun]) -> str:
     """Who is ahead, as Markdown: a sentence on the one at work, the number of the others, and an estimate of the wait."""
     if not found:
         return "It is next."
@@ -91,7 +91,7 @@ def device_of(run: Run) -> str:
         return ""
 
 
-def _status(occupant: Occupant) -> Status | None:
+def _status(occupant: QueuedRun) -> Status | None:
     from core.runs.run import Run
 
     if occupant.folder is None:

@@ -154,7 +154,7 @@ def test_processes_meet_equally_often_whoever_has_an_image_less(
     phase = plan_phases(trainer.config.training, pretrained=True)[0]
 
     def stored(world: Recorded) -> head_features.Features:
-        storing = head_features.store_features(trainer.model, rows, trainer.config, trainer.machine, phase, world)
+        storing = head_features.store_features(trainer.model, rows, trainer.config, trainer.device, phase, world)
         while True:
             try:
                 done, total = next(storing)
