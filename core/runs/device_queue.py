@@ -4,7 +4,7 @@
                                  00000012.json, 00000012.lock   a ticket: who waits or trains; its lock is held meanwhile
 
 The system gives a lock back when its process ends, however it ends: a ticket whose lock is free belongs to nobody and
-is removed by the next one who looks.
+is removed by the next one who reads the queue.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Ticket:
             with _changing(self.folder):
                 self.number = max(_numbers(self.folder), default=0) + 1
                 self._lock = FileLock(_file(self.folder, self.number, "lock"), thread_local=False)
-                self._lock.acquire(timeout=_LONG)  # who looks at the queue may hold it for a moment
+                self._lock.acquire(timeout=_LONG)  # who reads the queue may hold it for a moment
                 _file(self.folder, self.number, "json").write_text(
                     json.dumps({"run": name, "folder": None if run_folder is None else str(run_folder.absolute())}),
                     encoding="utf-8",

@@ -1,4 +1,4 @@
-"""What a run folder may hold: regular files and real folders. Looked at before anything is read from it or written into it.
+"""Checks of a run folder: regular files and real folders only. Done before anything is read from it or written into it.
 
 A folder that somebody sent may hold `train.log` as a link to a file of ours, or `predictions` as a link to another folder: what
 is written to them would land there. A named pipe would be waited for without end.
@@ -49,7 +49,7 @@ def irregular_entry(folder: Path) -> str:
                         wrong.append(name)
                     elif name.lower() in _FOLDERS:  # on some systems it is one, whatever its case
                         waiting.append(name)
-        except (OSError, ValueError):  # not there, or its reader says what is wrong with it
+        except (OSError, ValueError):  # not there, or its reader reports what is wrong with it
             continue
         if wrong:
             first = min(wrong)
@@ -120,7 +120,7 @@ def require_own_files(folder: Path) -> None:
 
 
 class Presence:
-    """A run folder as it was found: tells later whether it is still the same one at the same place."""
+    """A run folder as it was found; checks later whether it is still the same one at the same place."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

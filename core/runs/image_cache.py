@@ -1,4 +1,4 @@
-"""All prepared images on this machine: who uses them, and clearing them while nobody does."""
+"""The cache of prepared images: which trainings use it, and clearing it while none does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def users(checkpoints: Path) -> list[str]:
 
 
 def clear(checkpoints: Path) -> int:
-    """Delete the prepared images of every recipe; returns how many files. They are made again when they are needed.
+    """Delete the prepared images of every recipe; returns how many files. They are prepared again when they are needed.
 
     Raises:
         BadRun: a training uses them.

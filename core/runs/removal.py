@@ -24,7 +24,7 @@ _WINDOWS = os.name == "nt"
 _WRITTEN = ("status.json", "events.jsonl")  # a training writes both; one may have been lost
 _OF_A_WORKSPACE = ("checkpoints", "data")
 _NAMED = 10  # foreign entries that a message names
-_MOST_ENTRIES = 100_000  # a run has some hundreds: a folder with more is looked at no further, and kept
+_MOST_ENTRIES = 100_000  # a run has some hundreds: a folder with more is examined no further, and not deleted
 
 
 def is_link(path: Path) -> bool:
@@ -116,7 +116,7 @@ def require_nothing_foreign(path: Path) -> None:
         more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
         raise BadRun(
             f"{path}: it is not deleted: its folder holds what MammoLab did not make: {', '.join(found[:_NAMED])}{more}. "
-            "Nothing was changed. Move that elsewhere, or say that it is to be deleted, too: "
+            "Nothing was changed. Move that elsewhere, or have it deleted, too: "
             "`python -m core run delete --everything`, or the tick on the Runs page."
         )
 
@@ -159,7 +159,7 @@ def _require_evidence(path: Path, action: str) -> None:
 
 
 def _is_more(folder: Path, keep: Iterable[Path]) -> str:
-    """What the folder is besides a run, in words; "" when nothing."""
+    """Why the folder may be more than a run; "" where nothing suggests it."""
     if folder.parent == folder or os.path.ismount(folder):
         return "it is the root of a file system"
     for place, what in _places(keep):
@@ -171,7 +171,7 @@ def _is_more(folder: Path, keep: Iterable[Path]) -> str:
 def _places(keep: Iterable[Path]) -> Iterable[tuple[Path, str]]:
     with suppress(OSError):  # it was deleted
         yield Path.cwd(), "the current folder"
-    with suppress(RuntimeError):  # this system does not say where it is
+    with suppress(RuntimeError):  # this system does not know it
         yield Path.home(), "your home folder"
     for place in keep:
         yield place, "the runs folder"

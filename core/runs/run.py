@@ -40,7 +40,7 @@ from core.runs.removal import delete_folder, rename_folder
 from core.runs.status import Status, created_at, read_status, write_status
 from core.runs.test_set.access_log import adopt
 
-Request = Literal["stop", "pause", "begin"]  # "begin": of a run that waits its turn, without waiting further
+Request = Literal["stop", "pause", "begin"]  # "begin": of a run that waits in the queue, without waiting further
 
 CONFIG, MANIFEST, STATUS, EVENTS, LAST = "config.yaml", "manifest.csv", "status.json", "events.jsonl", "last.pt"
 EXCLUDED = "excluded.csv"
@@ -133,7 +133,7 @@ class Run:
 
     @property
     def problem(self) -> str:
-        """What is wrong with the folder, in words; "" when nothing is."""
+        """What is wrong with the folder; "" when nothing is."""
         if not self.readable_name:
             return "its name is no UTF-8: rename the folder, or delete the run"
         found = irregular_entry(self.path)
@@ -166,12 +166,12 @@ class Run:
             raise BadRun(f"{self.name}: its configuration cannot be read. {error}") from error
         if config.model.weights != START:
             return config
-        # A fork's own file: said without its folder, so that it is found again when the run is renamed or moved.
+        # A fork's own file: written without its folder, so that it is found again when the run is renamed or moved.
         return config.model_copy(update={"model": config.model.model_copy(update={"weights": (self.path / START).as_posix()})})
 
     @property
     def begun(self) -> bool:
-        """Whether training it again has to be a resume. One that waits in line to be resumed is "queued" too."""
+        """Whether training it again has to be a resume. One that waits in the queue to be resumed is "queued" too."""
         return self.status().state != "queued" or (self.path / LAST).is_file()
 
     def manifest(self) -> pd.DataFrame:
@@ -253,11 +253,11 @@ class Run:
             raise unwritten(self.path, f"a request to {what} cannot be written", error) from error
 
     def requested(self, what: Request) -> bool:
-        """Whether that was asked for and not yet withdrawn or done."""
+        """Whether that was requested and not yet withdrawn or done."""
         return (self.path / "control" / what).exists()
 
     def withdraw(self, what: Request) -> None:
-        """Take a request back: withdrawing "pause" lets a paused run go on."""
+        """Take a request back: withdrawing "pause" lets a paused run continue."""
         (self.path / "control" / what).unlink(missing_ok=True)
 
     # ------------------------------------------------------------------ write
@@ -267,7 +267,7 @@ class Run:
         write_status(self.path / STATUS, replace(self.status(), **changes))
 
     def set_note(self, text: str) -> None:
-        """Keep a note about the run, in place of the one before; an empty one removes it.
+        """Save a note about the run, in place of the one before; an empty one removes it.
 
         Raises:
             BadRun: it is too long, or the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""status.json: what a run is doing, who does it, and whether that one is still there."""
+"""The status of a run (status.json): what it is doing, which process does it, and whether that is still there."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Word = Annotated[str, AfterValidator(lambda text: _cut(text, 200))]
 # Tells this process from an earlier one that had the same id (in a container, the server is always process 1).
 PROCESS = uuid.uuid4().hex
 
-# Last words of trainers of this process that no disk took: the file still says "running".
+# Final states of trainers of this process that could not be written: the file still has "running".
 _unwritten: dict[Path, Status] = {}
 
 # When runs were made, by their file and its time of change: pages list all of them every other second.
@@ -111,8 +111,8 @@ _SHAPE = TypeAdapter(Status)  # passes over fields it does not know
 
 
 def read_status(path: Path) -> Status:
-    """The status with "interrupted" worked out. Never raises: a missing or broken file is said in `problem`."""
-    last_word = _unwritten.get(path)
+    """The status with "interrupted" worked out. Never raises: `problem` describes a missing or broken file."""
+    last_state = _unwritten.get(path)
     try:
         status = _SHAPE.validate_json(read_bytes(path))
     except FileNotFoundError:
@@ -121,28 +121,28 @@ def read_status(path: Path) -> Status:
         return _broken(f"{path.name} cannot be read: {error.strerror or error}")
     except ValidationError as error:
         first = error.errors()[0]
-        return last_word or _broken(f"{path.name} is damaged: {'.'.join(map(str, first['loc']))} {first['msg']}")
+        return last_state or _broken(f"{path.name} is damaged: {'.'.join(map(str, first['loc']))} {first['msg']}")
     except ValueError as error:
-        return last_word or _broken(f"{path.name} is damaged: {error}")
-    if last_word and status.process == PROCESS and (status.heartbeat or 0.0) <= (last_word.heartbeat or 0.0):
-        return last_word
+        return last_state or _broken(f"{path.name} is damaged: {error}")
+    if last_state and status.process == PROCESS and (status.heartbeat or 0.0) <= (last_state.heartbeat or 0.0):
+        return last_state
     if status.live and not _trainer_present(status, time.time()):
         reason = status.reason or (
-            "The program that trained it ended without a word: it was killed, the machine went down, or the run's folder "
+            "The program that trained it ended unexpectedly: it was killed, the machine went down, or the run's folder "
             "can no longer be written to. Nothing before its last checkpoint is lost: resume it."
         )
         return dataclasses.replace(status, state="interrupted", reason=reason)
     if status.waiting and not _trainer_present(status, time.time()):
         if status.was:
             return dataclasses.replace(status, state=status.was, reason=status.was_reason, pid=None, was="", was_reason="")
-        said = "; what it said is in process.log in the run's folder" if status.launcher == "process" else ""
-        reason = f"The program that was to train it ended before it began{said}."
+        output = "; its output is in process.log in the run's folder" if status.launcher == "process" else ""
+        reason = f"The program that was to train it ended before it began{output}."
         return dataclasses.replace(status, pid=None, reason=reason)
     return status
 
 
 def created_at(path: Path) -> float:
-    """When the run was made, for putting runs in order: 0 where status.json does not say, or says a time to come."""
+    """When the run was made, for putting runs in order: 0 where status.json has no time, or a future one."""
     try:
         found = os.lstat(path)
         stamp = found.st_mtime_ns, found.st_size, found.st_ino
@@ -150,8 +150,8 @@ def created_at(path: Path) -> float:
         if known is None or known[0] != stamp:
             if len(_created) >= _MOST_KNOWN:
                 _created.clear()
-            said = read_json(path)["created"]
-            known = _created[path] = stamp, float(said) if isinstance(said, int | float) and said >= 0 else 0.0
+            created = read_json(path)["created"]
+            known = _created[path] = stamp, float(created) if isinstance(created, int | float) and created >= 0 else 0.0
     except (OSError, ValueError, TypeError, LookupError):
         return 0.0
     return known[1] if known[1] <= time.time() + CLOCK_SKEW else 0.0
@@ -206,9 +206,9 @@ class StatusWriter:
             self._status = dataclasses.replace(self._status, **changes)
             self._write()
 
-    def last_word(self, **changes: Any) -> None:
-        """Say how it ended where `update` has failed: in place on a full disk, whose blocks the file has already; else
-        for this process alone, whose pages then still know.
+    def last_state(self, **changes: Any) -> None:
+        """Record how it ended where `update` has failed: in place on a full disk, whose blocks the file has already; else
+        for this process alone, whose pages then still show it.
         """
         with self._lock:
             self._status = dataclasses.replace(self._status, heartbeat=time.time(), **changes)

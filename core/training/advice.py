@@ -109,7 +109,7 @@ def _overfits(train: Sequence[float], val: Sequence[float]) -> bool:
 
 
 def _overfitted_before(train: Sequence[float], val: Sequence[float]) -> bool:
-    """Whether it was said already, since the epoch with the lowest validation loss."""
+    """Whether there was a warning already, since the epoch with the lowest validation loss."""
     best = min(range(len(val)), key=val.__getitem__)
     return any(_overfits(train[:end], val[:end]) for end in range(best + 1, len(val)))
 

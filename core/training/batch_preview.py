@@ -1,4 +1,4 @@
-"""The first batch of a run as its model gets it: what augmentation and preprocessing make of real images."""
+"""Preview of a run's first batch as its model gets it, after preprocessing and augmentation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The best model so far by the monitored metric, kept in the run folder."""
+"""The best model so far by the monitored metric, saved in the run folder."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import Config
@@ -10,19 +11,21 @@ from core.training.checkpoint import TrainState
 from core.training.image_preparation import Rows
 from core.training.validation import Validation, save_best_model
 
-_DECIMALS = 6  # equal means to these, as scores are stored: a loss that falls by less is no reason to go on
+_DECIMALS = 6  # equal means to these, as scores are stored: a loss that falls by less is no improvement
 
 
+@dataclass
 class BestCheckpoint:
-    """Compares each epoch with the best one, which `state` knows, and saves the model of a better one."""
+    """Compares each epoch with the best one, which `state` knows, and saves the model of a better one.
 
-    def __init__(self, folder: Path, state: TrainState, config: Config, rows: Rows, *, writes: bool) -> None:
-        """`writes`: whether this process writes the run folder."""
-        self.folder = folder
-        self.state = state
-        self.config = config
-        self.rows = rows
-        self.writes = writes
+    `writes`: whether this process writes the run folder.
+    """
+
+    folder: Path
+    state: TrainState
+    config: Config
+    rows: Rows
+    writes: bool
 
     def improvement(self, result: Validation) -> float:
         """How much better the monitored metric is than at the best epoch so far, in its own unit; infinite without one."""

@@ -120,7 +120,7 @@ def save_checkpoint(path: Path, state: TrainState, states: dict[str, Any]) -> No
         try:
             torch.save(content, stream)
         except RuntimeError as error:
-            # torch wraps a failed write in its own words ("unexpected pos ..."); the cause says what happened.
+            # torch hides a failed write behind its own error ("unexpected pos ..."); the cause is the real one.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from core.training.distributed import World
 from core.training.run_logger import RunLogger
@@ -10,20 +11,19 @@ from core.training.throughput import Throughput
 from core.training.timing import LoopTiming
 
 
+@dataclass
 class ControlRequests:
-    """What is asked of one training: the same answers in all of its processes."""
+    """The requests to one training, the same in all of its processes."""
 
-    def __init__(self, logger: RunLogger, world: World, throughput: Throughput, timing: LoopTiming) -> None:
-        self.run = logger.run
-        self.logger = logger
-        self.world = world
-        self.throughput = throughput
-        self.timing = timing
+    logger: RunLogger
+    world: World
+    throughput: Throughput
+    timing: LoopTiming
 
     @property
     def pending(self) -> bool:
         """Whether this process sees a request."""
-        return self.run.requested("stop") or self.run.requested("pause")
+        return self.logger.run.requested("stop") or self.logger.run.requested("pause")
 
     def wait_while_paused(self) -> bool:
         """Wait for as long as a pause is requested; returns whether a stop is."""
@@ -40,5 +40,5 @@ class ControlRequests:
         return stop
 
     def _requests(self) -> tuple[bool, bool]:
-        pause, stop = self.world.broadcast(self.run.requested("pause"), self.run.requested("stop"))
+        pause, stop = self.world.broadcast(self.logger.run.requested("pause"), self.logger.run.requested("stop"))
         return pause, stop

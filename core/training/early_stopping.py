@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from core.config import TrainingConfig
 from core.training.checkpoint import TrainState
 from core.training.phases import Phase
 
 
+@dataclass
 class EarlyStopping:
     """Counts epochs of the phase without improvement, in `state.stale`."""
 
-    def __init__(self, state: TrainState, config: TrainingConfig) -> None:
-        self.state = state
-        self.config = config
+    state: TrainState
+    config: TrainingConfig
 
     def restart(self) -> None:
         """A new phase begins: what the one before found counts no longer."""

@@ -24,14 +24,14 @@ from core.training.image_preparation import Rows
 from core.training.phases import Phase
 from core.training.rng import choose_views
 
-LARGEST = 1 << 30  # bytes of stored features; with more, there are fewer views, or the network is stepped instead
+LARGEST = 1 << 30  # bytes of stored features; beyond, there are fewer views, or the network is stepped instead
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
     """`train` float32 (views, N, F), `val` float32 (M, F), each image's in the order of the rows, on the device.
 
-    `images_per_second` is how fast the frozen network went, `seconds` how long it took.
+    `images_per_second` of the frozen network, `seconds` it took.
     """
 
     train: torch.Tensor

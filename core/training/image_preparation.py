@@ -88,8 +88,8 @@ def _prepare_rows(logger: RunLogger, recipe: Recipe, *, resumed: bool) -> Genera
     if resumed:
         _require_readable(rejected)
     rows = used if resumed else frame[~frame["path"].isin(list(rejected))]  # of the test images nothing is compared
-    looks = _contents(cache, rows["path"].to_list(), rows["split"].to_list())
-    contents = yield from _report(logger, looks, len(rows), resumed=resumed, what="hashes")
+    hashing = _contents(cache, rows["path"].to_list(), rows["split"].to_list())
+    contents = yield from _report(logger, hashing, len(rows), resumed=resumed, what="hashes")
     if contents is None:
         return None
     found = dict(zip(rows["path"], contents, strict=True))
@@ -120,9 +120,9 @@ def _report(
 
 
 def _contents(cache: PreparedCache, paths: list[str], splits: list[str]) -> Generator[tuple[str, tuple[str, ...]], None, None]:
-    """(SHA-256, what was doubtful in its preparation) of each file, in this order. Test images are not prepared, only read."""
+    """(SHA-256, warnings of its preparation) of each file, in this order. Test images are not prepared, only read."""
 
-    def look(path: str, split: str) -> tuple[str, tuple[str, ...]]:
+    def inspect(path: str, split: str) -> tuple[str, tuple[str, ...]]:
         if split == "test":
             return _hash(Path(path)), ()
         image = cache.get(path)
@@ -131,7 +131,7 @@ def _contents(cache: PreparedCache, paths: list[str], splits: list[str]) -> Gene
     # Reading and hashing release the GIL.
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="hashes")
     try:
-        yield from pool.map(look, paths, splits)
+        yield from pool.map(inspect, paths, splits)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -174,7 +174,7 @@ def _require_unchanged(used: pd.DataFrame, contents: dict[str, tuple[str, tuple[
 
 
 def _hash(path: Path) -> str:
-    """SHA-256 of a file; "" when it cannot be read (the evaluation of the test set will say so)."""
+    """SHA-256 of a file; "" when it cannot be read (the evaluation of the test set will report it)."""
     try:
         if not path.is_file():  # a pipe would block for ever
             return ""

@@ -3,7 +3,7 @@
     take the run                                      the lock of its folder, in the first process
     set up                                            device, precision, network or checkpoint        -> start | resume
     prepare the images                                unreadable ones are left out                     -> prepare, excluded
-    until all epochs are done, or early stopping says so:
+    until all epochs are done, or early stopping triggers:
         if a phase begins:                            freeze or unfreeze layers, new optimizer         -> phase
             if only the head trains:                  compute the backbone's features once             -> prepare
         for each optimizer step of the epoch:                                                          -> step
@@ -11,7 +11,7 @@
             while a pause is requested, wait; if a stop is requested, end
         validate, save the best model so far                                                           -> epoch, warning
     fit the input gate of the best model              which images it should not judge                 -> prepare
-    say how it ended                                                                                   -> done | error
+    record how it ended                                                                                -> done | error
 
 Exact repeatability: whatever is random (order, augmentation, dropout) is drawn from (seed, epoch, position), and what
 depends on the clock (how often a step is reported or a checkpoint saved) never touches the arithmetic. So a run that was
@@ -69,7 +69,7 @@ def train(
 
     Raises:
         BadRun: it is being trained elsewhere, or there is nothing to do. The run's state is left alone.
-        LabError: the training failed; state, reason, an "error" event and train.log say why.
+        LabError: the training failed; state, reason, an "error" event and train.log give the reason.
     """
     world = world or World.join()
     with ExitStack() as at_the_end:
@@ -250,7 +250,7 @@ class _TrainingLoop:
         self.checkpointer.save(self.state, self.trainer.state_dicts())
 
     def _keep_model_after_stop(self) -> Generator[Event, None, str]:
-        """Make sure that there are a checkpoint and a model to use; returns what was stopped, in words."""
+        """Make sure that there are a checkpoint and a model to use; returns the reason to record."""
         state, trainer = self.state, self.trainer
         if self.checkpointer.unsaved_epochs:
             self._save_checkpoint()

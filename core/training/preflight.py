@@ -1,4 +1,4 @@
-"""Before a training starts: what would go wrong, what it will work on. Nothing is written."""
+"""Preflight check of a configuration: what would go wrong, what the training would work on. Nothing is written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Preflight:
 
 
 def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
-    """Try everything that `Run.create` refuses for, so that it is said before the button is pressed."""
+    """Try everything that `Run.create` refuses for, so that it is shown before the start."""
     from core.data import assign_splits, require_trainable
     from core.data.identity import nobody_known
     from core.model import check_name, check_weights

@@ -60,7 +60,7 @@ class RunLogger:
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._handler.addFilter(_OneThread())
         self.log.addHandler(self._handler)
-        logging.getLogger("core").addHandler(self._handler)  # what core.data and core.model have to say
+        logging.getLogger("core").addHandler(self._handler)  # with the messages of core.data and core.model
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -69,7 +69,7 @@ class RunLogger:
         if self._handler is not None:
             logging.getLogger("core").removeHandler(self._handler)
             self.log.removeHandler(self._handler)
-            with contextlib.suppress(OSError):  # a full disk does not take the rest of the log: the run's state says why
+            with contextlib.suppress(OSError):  # a full disk does not take the rest of the log: the run's state has the reason
                 self._handler.close()
 
     def event(self, event: Event) -> Event:
@@ -109,7 +109,7 @@ class RunLogger:
 
     def fail(self, error: Exception) -> tuple[list[Event], LabError]:
         """Record a failure wherever that is still possible; returns the events written and the error to raise."""
-        if isinstance(error, OSError) and error.filename is None:  # a write says no name: most are into the run's folder
+        if isinstance(error, OSError) and error.filename is None:  # a failed write names no file: most are in the run's folder
             error.filename = str(self.run.path)
         reason = explain(error)
         self.log.error("%s", reason, exc_info=error)
@@ -137,7 +137,7 @@ class RunLogger:
             self.end(state, reason)
         except OSError as problem:
             self.log.error("status.json could not be written: %s", problem)
-            self.status.last_word(state=state, reason=reason, finished=time.time(), eta_seconds=None)
+            self.status.last_state(state=state, reason=reason, finished=time.time(), eta_seconds=None)
 
 
 class NullLogger(RunLogger):

@@ -1,4 +1,4 @@
-"""Set-up of a training: device, precision, checkpoint or new network, and compilation where that is wished."""
+"""Set-up of a training: device, precision, checkpoint or new network, and compilation where that is configured."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _largest_map(config: Config) -> int:
         with torch.device("meta"), torch.no_grad(), sizes:
             model(torch.empty(1, 1, *config.preprocessing.shape))
     except (LabError, RuntimeError, TypeError, ValueError, NotImplementedError):
-        return 0  # a size or a step that this network does not take: `check_input` tells
+        return 0  # a size or a step that this network does not take: `check_input` reports it
     return sizes.largest
 
 
@@ -178,7 +178,7 @@ def start_event(setup: Setup, run: Run, processes: int) -> StartEvent | ResumeEv
 
 
 def build_trainer(setup: Setup, rows: Rows, world: World) -> tuple[Trainer, list[WarningEvent]]:
-    """The trainer, with a compiled network where that is wished and possible, and what to warn of before the first epoch."""
+    """The trainer, with a compiled network where that is configured and possible, and the warnings before the first epoch."""
     training, compiled, warnings = setup.config.training, None, []
     if training.compile:
         compiled, problem = compile_model(setup.model, setup.device, setup.config)
@@ -203,7 +203,7 @@ def compile_model(model: Classifier, device: DeviceConfig, config: Config) -> tu
         with device.autocast():
             logits = compiled(images if len(images) > 1 else images.repeat(2, 1, 1, 1))
         logits.float().sum().backward()
-    except Exception as error:  # noqa: BLE001  compilers fail in as many ways as there are; training goes on without
+    except Exception as error:  # noqa: BLE001  compilers fail in as many ways as there are; training continues without it
         _log.warning("torch.compile failed", exc_info=error)
         return None, f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no words'}"
     finally:

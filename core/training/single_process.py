@@ -1,4 +1,4 @@
-"""Training on a batch of one image, as the last of an epoch may be."""
+"""Batch normalisation on a batch of one image, as the last of an epoch may be."""
 
 from __future__ import annotations
 

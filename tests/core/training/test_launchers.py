@@ -166,7 +166,7 @@ def test_a_process_that_dies_before_it_begins_leaves_the_run_queued_with_the_rea
     assert (
         status.state == "queued"
         and not status.waiting
-        and "ended before it began; what it said is in process.log" in status.reason
+        and "ended before it began; its output is in process.log" in status.reason
     )
     run.set_status(launcher="thread", pid=2**22 + 1, heartbeat=time.time(), reason="")
     assert "ended before it began." in run.status().reason  # it has no such file

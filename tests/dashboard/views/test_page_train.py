@@ -330,7 +330,7 @@ def test_the_axis_shows_what_was_trained_or_all_planned_epochs(run: Run) -> None
     [
         ({"state": "stopped", "reason": "Stopped as asked."}, "info", "After 2 of 2 epochs: Stopped as asked."),
         ({"state": "failed", "reason": "The disk is full. Free some space."}, "error", "The disk is full. Free some space."),
-        ({"state": "running", "heartbeat": 1.0}, "warning", "ended without a word"),
+        ({"state": "running", "heartbeat": 1.0}, "warning", "ended unexpectedly"),
     ],
 )
 def test_how_a_run_ended_is_said_with_its_reason_and_it_can_be_resumed(
