@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -25,6 +26,17 @@ def model_lock(model: nn.Module) -> threading.RLock:
     """
     with _LOCKS_GUARD:
         return _LOCKS.setdefault(model, threading.RLock())
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within the block `model` is in eval mode, then back in the mode it was in."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 class Classifier(nn.Module):
@@ -187,12 +199,9 @@ class Classifier(nn.Module):
             return dict(auto_group_layers(self.backbone))
         return dict(group_parameters(self.backbone, matcher(coarse=coarse), reverse=True))
 
-    def freeze_backbone(self) -> None:
-        """Train the head alone: the backbone computes as in eval mode, in train mode too."""
-        self.unfreeze_backbone(0)
-
     def unfreeze_backbone(self, stages: int | None = None) -> None:
-        """Train everything, or the head and the last so many `stages`; BatchNorm keeps its statistics where it is frozen."""
+        """Train everything, or the head and the last so many `stages` (0: the head alone, and the backbone computes as in eval
+        mode); BatchNorm's statistics stay as they are where it is frozen."""
         self.frozen = stages == 0
         if stages is None:
             trained = {id(parameter) for parameter in self.backbone.parameters()}

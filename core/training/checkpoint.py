@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import torch
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, StrictBool, StrictFloat, StrictStr, TypeAdapter, ValidationError
 
 from core.errors import BadRun
 from core.files.folders import write_atomically
@@ -24,7 +24,8 @@ from core.training.timing import LoopTiming
 
 FORMAT = 2
 
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Losses = Annotated[list[StrictFloat], Field(strict=True)]
 
 
 @dataclass
@@ -39,31 +40,29 @@ class TrainState:
     `train_losses` and `val_losses` have an entry a finished epoch. `precision` is what was chosen at the start.
     """
 
-    __pydantic_config__ = ConfigDict(strict=True)
-
     epoch: Count = 1
     step: Count = 0
     update: Count = 0
     global_step: Count = 0
-    loss_sum: float = 0.0
+    loss_sum: StrictFloat = 0.0
     loss_count: Count = 0
     best_epoch: Count = 0
-    best_value: float = 0.0
-    best_loss: float = 0.0
-    best_threshold: float = 0.0
+    best_value: StrictFloat = 0.0
+    best_loss: StrictFloat = 0.0
+    best_threshold: StrictFloat = 0.0
     stale: Count = 0
     sequence: Count = 0
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
-    validation_seconds: float = 0.0
-    wait_seconds: float = 0.0
-    wait_told: bool = False
+    seconds: StrictFloat = 0.0
+    epoch_seconds: StrictFloat = 0.0
+    validation_seconds: StrictFloat = 0.0
+    wait_seconds: StrictFloat = 0.0
+    wait_told: StrictBool = False
     updates: Count = 0
-    precision: str = ""
-    train_losses: list[float] = field(default_factory=list)
-    val_losses: list[float] = field(default_factory=list)
-    pretrained: bool = False
-    finished: bool = False
+    precision: StrictStr = ""
+    train_losses: Losses = field(default_factory=list)
+    val_losses: Losses = field(default_factory=list)
+    pretrained: StrictBool = False
+    finished: StrictBool = False
 
     def add_training_time(self, seconds: float) -> None:
         """Count time that went into optimizer steps."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
@@ -18,6 +19,7 @@ import torch
 from core.config import AugmentationConfig, Config
 from core.data.batches import Batch, Order, batch_count, batches, epoch_order
 from core.model import Classifier
+from core.model.classifier import evaluating
 from core.model.device import DeviceConfig
 from core.training.distributed import World
 from core.training.image_preparation import Rows
@@ -78,7 +80,7 @@ def store_features(
     passes = [(rows.train, None if view == 0 else config.augmentation, view) for view in range(views)]
     stored: list[torch.Tensor] = []
     for frame, augmentation, view in chain(passes, [(rows.val, None, 0)]):
-        autocast = device.autocast() if frame is rows.train else None  # validation is always in full precision
+        autocast = device.autocast() if frame is rows.train else nullcontext()  # validation is always in full precision
         result = torch.zeros(0)
         turns = range(batch_count(len(frame), config.training.batch_size, world.size))
         share = _compute(model, frame, rows, config, device, augmentation, view, world, autocast)
@@ -91,7 +93,7 @@ def store_features(
                 done += len(indices)
             yield done, total
         if not result.numel():  # fewer images than processes: this one had none
-            result = torch.zeros((len(frame), model_features(model, config, device)), device=device.device)
+            result = torch.zeros((len(frame), feature_count(model, config, device)), device=device.device)
         stored.append(world.sum(result))
     seconds = time.monotonic() - began
     labels = torch.from_numpy((rows.train["label"] == "malignant").to_numpy(dtype="float32")).to(device.device)
@@ -99,16 +101,11 @@ def store_features(
     return Features(torch.stack(stored[:-1]), stored[-1], labels, rate, seconds)
 
 
-def model_features(model: Classifier, config: Config, device: DeviceConfig) -> int:
-    """How many numbers the head sees of an image."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            blank = torch.zeros(1, 1, *config.preprocessing.shape, device=device.device)
-            return int(model.forward_features(blank).shape[1])
-    finally:
-        model.train(was_training)
+def feature_count(model: Classifier, config: Config, device: DeviceConfig) -> int:
+    """Features that the head gets of an image."""
+    with evaluating(model), torch.inference_mode():
+        blank = torch.zeros(1, 1, *config.preprocessing.shape, device=device.device)
+        return int(model.forward_features(blank).shape[1])
 
 
 def _view_count(model: Classifier, rows: Rows, config: Config, phase: Phase) -> int:
@@ -118,7 +115,7 @@ def _view_count(model: Classifier, rows: Rows, config: Config, phase: Phase) -> 
         return 0
     augmented = any(config.augmentation.model_dump(exclude={"mixup"}).values())
     views = min(1 + training.head_views, phase.epochs) if augmented else 1
-    one = 4 * model_features(model, config, DeviceConfig(model.mean.device, "fp32"))
+    one = 4 * feature_count(model, config, DeviceConfig(model.mean.device, "fp32"))
     # While views are put together, they are in memory twice.
     return max(0, min(views, (LARGEST // one - len(rows.val)) // (2 * len(rows.train))))
 
@@ -132,11 +129,9 @@ def _compute(
     augmentation: AugmentationConfig | None,
     view: int,
     world: World,
-    autocast: torch.autocast | None,
+    autocast: AbstractContextManager[object],
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(row numbers, features float32) of this process's share of the images."""
-    was_training = model.training
-    model.eval()
     source = batches(
         frame,
         rows.cache,
@@ -151,16 +146,9 @@ def _compute(
         workers=device.num_workers,
         pin_memory=device.pin_memory,
     )
-    try:
+    with evaluating(model), closing(source):
         for batch in source:
             images = batch.images.to(device.device, non_blocking=True)
-            with torch.no_grad():
-                if autocast is None:
-                    features = model.forward_features(images)
-                else:
-                    with autocast:
-                        features = model.forward_features(images)
+            with torch.no_grad(), autocast:
+                features = model.forward_features(images)
             yield batch.indices.to(device.device), features.float()
-    finally:
-        source.close()
-        model.train(was_training)

@@ -7,6 +7,7 @@ means the same there.
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from core.files.folders import write_text
 from core.metrics.chance import CARD_FIELD, chance_of_scores
 from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, save_model
+from core.model.classifier import evaluating
 from core.training.distributed import World
 from core.training.failures import diverged
 from core.training.head_features import Features
@@ -109,37 +111,28 @@ def save_best_model(folder: Path, model: Classifier, config: Config, rows: Rows,
 
 
 def _head_logits(model: Classifier, features: Features) -> NDArray[np.float64]:
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            return model.forward_head(features.val).cpu().double().numpy()
-    finally:
-        model.train(was_training)
+    with evaluating(model), torch.inference_mode():
+        return model.forward_head(features.val).cpu().double().numpy()
 
 
 def _logits(model: Classifier, rows: Rows, batch_size: int, device: torch.device, world: World) -> NDArray[np.float64]:
     """float64 (N,), one a row of `rows.val`: each process's own, and 0 elsewhere, added up."""
     result = np.zeros(len(rows.val), dtype=np.float64)
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for batch in batches(
-                rows.val,
-                rows.cache,
-                rows.recipe,
-                batch_size=batch_size,
-                augmentation=None,
-                seed=0,
-                epoch=0,
-                order="sequence",
-                rank=world.rank,
-                world_size=world.size,
-                pin_memory=device.type == "cuda",
-            ):
-                logits = model(batch.images.to(device, non_blocking=True))
-                result[batch.indices.numpy()] = logits.cpu().double().numpy()
-    finally:
-        model.train(was_training)
+    source = batches(
+        rows.val,
+        rows.cache,
+        rows.recipe,
+        batch_size=batch_size,
+        augmentation=None,
+        seed=0,
+        epoch=0,
+        order="sequence",
+        rank=world.rank,
+        world_size=world.size,
+        pin_memory=device.type == "cuda",
+    )
+    with evaluating(model), torch.inference_mode(), closing(source):
+        for batch in source:
+            logits = model(batch.images.to(device, non_blocking=True))
+            result[batch.indices.numpy()] = logits.cpu().double().numpy()
     return world.sum(torch.from_numpy(result)).numpy()

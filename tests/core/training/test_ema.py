@@ -24,7 +24,7 @@ def test_the_average_is_that_of_a_plain_loop(frozen: bool) -> None:
     torch.manual_seed(0)
     model = build_model(ModelConfig(name="resnet10t"))
     if frozen:
-        model.freeze_backbone()
+        model.unfreeze_backbone(0)
     average = EMA(model, 0.7)
     average.track(model)
     expected = copy.deepcopy(model.state_dict())

@@ -246,7 +246,7 @@ def test_a_run_cut_off_again_and_again_ends_the_same_with_phases(make_run: MakeR
         training, steps = train(cut, resume=True, timing=EVERY_STEP), 0
         for event in training:
             steps += event["type"] == "step"
-            if steps == 2:  # the first has its checkpoint now, the second is lost
+            if steps == 4:  # the first three have their checkpoint now, the fourth is lost
                 break
         training.close()  # type: ignore[attr-defined]
     assert cut.status().state == "done"
@@ -290,7 +290,7 @@ def test_warnings_in_words_come_after_the_epoch_that_shows_them(make_run: MakeRu
 
 
 def test_a_wait_for_images_is_told(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.training.advice._WORTH_TELLING", 0.0)
+    monkeypatch.setattr("core.training.advice._WORTH_A_WARNING", 0.0)
     monkeypatch.setattr("core.training.advice._WAITING", 0.0)
     told = [event["about"] for event in train(make_run(training__epochs=3)) if event["type"] == "warning"]
     assert told == ["imbalance", "data_wait"]  # the set is so small that a class is rare in a batch

@@ -177,8 +177,8 @@ def test_a_rare_class_is_told_with_a_setting_that_helps(
     settings = TrainingConfig(imbalance="weights", batch_size=batch_size, accumulation_steps=accumulation)
     told = advice.about_classes(rows, settings)
     assert len(told) == bool(said)
-    for about, message in told:
-        assert about == "imbalance" and all(words in message for words in said), message
+    for warning in told:
+        assert warning["about"] == "imbalance" and all(words in warning["message"] for words in said)
 
 
 @pytest.fixture(autouse=True)

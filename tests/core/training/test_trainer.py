@@ -77,10 +77,11 @@ def test_the_loss_is_scikit_learns_log_loss(make_trainer: Callable[..., Trainer]
 
 
 @pytest.mark.parametrize("balanced", [False, True])
-def test_validation_figures_are_those_of_scikit_learn_over_the_whole_set(
+def test_validation_metrics_are_those_of_scikit_learn_over_the_whole_set(
     make_trainer: Callable[..., Trainer], balanced: bool
 ) -> None:
-    trainer = make_trainer(training__batch_size=3)  # 10 images: the last batch is not full
+    imbalance = "weights" if balanced else "none"
+    trainer = make_trainer(training__batch_size=3, training__imbalance=imbalance)  # 10 images: the last batch is not full
     result = validate(trainer.model, trainer.rows, trainer.config, CPU)
     labels = (trainer.rows.val["label"] == "malignant").to_numpy()
     with torch.no_grad():
