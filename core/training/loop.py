@@ -85,10 +85,12 @@ def train(
 
         world.broadcast_object(take)
         logger = at_the_end.enter_context(RunLogger(run) if world.is_rank_zero else NullLogger(run))
+        events = _events(logger, world, timing or LoopTiming(), resume=resume, shares_machine=shares_machine)
         try:
-            for event in _events(logger, world, timing or LoopTiming(), resume=resume, shares_machine=shares_machine):
-                if logger.writes:
-                    yield event
+            with closing(events):
+                for event in events:
+                    if logger.writes:
+                        yield event
         except (GeneratorExit, KeyboardInterrupt, SystemExit):
             logger.cut_off()
             raise
