@@ -182,8 +182,9 @@ class StatusWriter:
     `update` raises OSError.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._path = path
+        self._heartbeat_seconds = heartbeat_seconds
         self._lock = threading.Lock()
         self._status = dataclasses.replace(read_status(path), problem="")
         self._ended = threading.Event()
@@ -227,7 +228,7 @@ class StatusWriter:
             self._thread.join()
 
     def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_SECONDS):
+        while not self._ended.wait(self._heartbeat_seconds):
             with self._lock:
                 try:
                     self._write()

@@ -6,11 +6,11 @@ import csv
 import hashlib
 import io
 import os
-import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,8 +26,8 @@ from core.runs.events import Event, ExcludedEvent, PrepareEvent, WarningEvent
 from core.runs.run import EXCLUDED, MANIFEST
 from core.training.distributed import World
 from core.training.run_logger import RunLogger
+from core.training.timing import LoopTiming, Throttle
 
-_PROGRESS_SECONDS = 0.5
 _NAMED = 3
 _REMEDY = "Put the files back as they were and resume, or start a new run."
 
@@ -44,7 +44,9 @@ class Rows:
     recipe: Recipe
 
 
-def prepare_rows(logger: RunLogger, recipe: Recipe, world: World, *, resumed: bool) -> Generator[Event, None, Rows | None]:
+def prepare_rows(
+    logger: RunLogger, recipe: Recipe, world: World, timing: LoopTiming, *, resumed: bool
+) -> Generator[Event, None, Rows | None]:
     """Fill the cache for train and val; yields "prepare", "excluded" and "warning" events. None: a stop was requested.
 
     The first process does it, for all.
@@ -62,7 +64,7 @@ def prepare_rows(logger: RunLogger, recipe: Recipe, world: World, *, resumed: bo
     problem: LabError | None = None
     if world.is_rank_zero:
         try:
-            rows = yield from _prepare_rows(logger, recipe, resumed=resumed)
+            rows = yield from _prepare_rows(logger, recipe, timing, resumed=resumed)
         except LabError as error:
             problem = error
 
@@ -74,14 +76,16 @@ def prepare_rows(logger: RunLogger, recipe: Recipe, world: World, *, resumed: bo
     return world.broadcast_object(outcome)
 
 
-def _prepare_rows(logger: RunLogger, recipe: Recipe, *, resumed: bool) -> Generator[Event, None, Rows | None]:
-    run = logger.run
+def _prepare_rows(
+    logger: RunLogger, recipe: Recipe, timing: LoopTiming, *, resumed: bool
+) -> Generator[Event, None, Rows | None]:
+    run, report = logger.run, partial(_report, logger, Throttle(timing.between_images), resumed=resumed)
     frame = run.manifest()
     cache = PreparedCache(cache_root(), recipe)
     known = run.excluded() if resumed else {}
     frame = frame[~frame["path"].isin(list(known))].reset_index(drop=True)
     used = frame[frame["split"].isin(["train", "val"])]
-    tried = yield from _report(logger, cache.iter_prepare(used["path"].to_list()), len(used), resumed=resumed)
+    tried = yield from report(cache.iter_prepare(used["path"].to_list()), len(used))
     if tried is None:
         return None
     rejected = {result.path: result.reason for result in tried if result is not None}
@@ -89,7 +93,7 @@ def _prepare_rows(logger: RunLogger, recipe: Recipe, *, resumed: bool) -> Genera
         _require_readable(rejected)
     rows = used if resumed else frame[~frame["path"].isin(list(rejected))]  # of the test images nothing is compared
     hashing = _contents(cache, rows["path"].to_list(), rows["split"].to_list())
-    contents = yield from _report(logger, hashing, len(rows), resumed=resumed, what="hashes")
+    contents = yield from report(hashing, len(rows), what="hashes")
     if contents is None:
         return None
     found = dict(zip(rows["path"], contents, strict=True))
@@ -102,16 +106,15 @@ def _prepare_rows(logger: RunLogger, recipe: Recipe, *, resumed: bool) -> Genera
 
 
 def _report(
-    logger: RunLogger, results: Generator[Result, None, None], total: int, *, resumed: bool, what: str = ""
+    logger: RunLogger, throttle: Throttle, results: Generator[Result, None, None], total: int, *, resumed: bool, what: str = ""
 ) -> Generator[Event, None, list[Result] | None]:
     """All of `results`, with "prepare" events while they come. None: a stop was requested."""
     found: list[Result] = []
-    last = time.monotonic()
+    throttle.restart()
     with closing(results):
         for result in results:
             found.append(result)
-            if time.monotonic() - last >= _PROGRESS_SECONDS or (len(found) == total and not resumed):
-                last = time.monotonic()
+            if throttle.due(force=len(found) == total and not resumed):
                 event = PrepareEvent(type="prepare", done=len(found), total=total)
                 yield logger.event(event | {"what": what} if what else event)
                 if logger.run.requested("stop"):

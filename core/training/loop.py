@@ -106,7 +106,7 @@ def _events(
     """The whole training, from the set-up to its last event."""
     setup = set_up(logger, world, resume=resume, shares_machine=shares_machine)
     yield logger.event(start_event(setup, logger.run, world.size))
-    rows = yield from prepare_rows(logger, setup.config.preprocessing, world, resumed=setup.resumed)
+    rows = yield from prepare_rows(logger, setup.config.preprocessing, world, timing, resumed=setup.resumed)
     if rows is None:
         state, reason = "stopped", "Stopped by you, while images were prepared. Resume it to continue."
     else:

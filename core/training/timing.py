@@ -10,6 +10,7 @@ from dataclasses import dataclass
 class LoopTiming:
     """Seconds. Tests, and nobody else, choose others than these."""
 
+    between_images: float = 0.5  # progress of their preparation
     between_steps: float = 0.25  # reported at most this often
     between_checkpoints: float = 30.0  # a kill costs at most about this much work
     between_light_checkpoints: float = 2.0  # the same while epochs of the head alone take less time than a checkpoint
@@ -23,6 +24,10 @@ class Throttle:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._last = float("-inf")
+
+    def restart(self) -> None:
+        """The next time is `seconds` from now."""
+        self._last = time.monotonic()
 
     def due(self, *, force: bool = False) -> bool:
         """Whether it is time again, or `force`; if so, the next time is `seconds` from now."""

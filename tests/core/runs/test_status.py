@@ -97,10 +97,9 @@ def test_fields_of_a_later_version_are_passed_over(path: Path) -> None:
     assert read_status(path) == Status(state="done", epoch=4)
 
 
-def test_the_heartbeat_goes_on_while_the_trainer_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "HEARTBEAT_SECONDS", 0.01)
+def test_the_heartbeat_goes_on_while_the_trainer_is_busy(path: Path) -> None:
     write_status(path, Status())
-    writer = StatusWriter(path)
+    writer = StatusWriter(path, heartbeat_seconds=0.01)
     writer.start(state="running")
     first = read_status(path)
     writer.note(step=7)
@@ -118,9 +117,8 @@ def test_the_heartbeat_goes_on_while_the_trainer_is_busy(path: Path, monkeypatch
 
 
 def test_the_heartbeat_outlives_a_disk_that_fails_for_a_moment(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "HEARTBEAT_SECONDS", 0.01)
     write_status(path, Status())
-    writer = StatusWriter(path)
+    writer = StatusWriter(path, heartbeat_seconds=0.01)
     writer.start(state="running")
     failures: list[int] = []
     real = write_status
