@@ -22,7 +22,7 @@ from core.errors import TrainingFailed, UnreadableImage
 from core.runs import Run
 from core.runs.device_queue import Ticket
 from core.runs.status import PROCESS, Status
-from core.training import step_metrics
+from core.training import loop
 from core.training.failures import diverged
 from core.training.trainer import Trainer
 from dashboard.cache import results
@@ -364,16 +364,16 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def fail(trainer: Trainer, *arguments: Any) -> dict[str, Any]:
-        if trainer.progress.epoch < 2:
-            return of_step(trainer, *arguments)
+        if trainer.state.epoch < 2:
+            return real(trainer, *arguments)
         if not writable:
             broken.setattr("core.runs.status.write_text", refuse)
             broken.setattr("core.runs.event_log._write_all", refuse)
         raise error
 
-    of_step = step_metrics.of_step
+    real = loop.step_metrics
     with monkeypatch.context() as broken:
-        broken.setattr(step_metrics, "of_step", fail)
+        broken.setattr(loop, "step_metrics", fail)
         app = open_page("train")
         button(app, "train:start").click().run()
         run = wait_for_job()
