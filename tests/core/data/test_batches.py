@@ -201,7 +201,7 @@ def test_refuses_another_recipe_no_rows_and_one_label(material) -> None:
         batches(frame.iloc[:0], cache, RECIPE, **common)
     with pytest.raises(BadManifest, match="one label"):
         batches(frame[frame["label"] == "benign"], cache, RECIPE, order="sampler", **common)
-    for wrong in ({"batch_size": 0}, {"start": -1}, {"rank": 2, "world": 2}, {"prefetch": 0}, {"workers": 0}):
+    for wrong in ({"batch_size": 0}, {"start": -1}, {"rank": 2, "world_size": 2}, {"prefetch": 0}, {"workers": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
             batches(frame, cache, RECIPE, **(common | wrong))
 
