@@ -108,12 +108,12 @@ def _ours(task: Task) -> Iterator[Turn | str]:
 def _ceiling(task: Task) -> Iterator[Turn | str]:
     import torch
 
-    from core.training.cpu.depthwise_bf16 import quicken
-    from core.training.cpu.malloc import kept_memory
+    from core.training.cpu.depthwise_bf16 import patch_depthwise_bf16_backward
+    from core.training.cpu.malloc import retain_freed_memory
 
     with ExitStack() as stack:
-        stack.enter_context(kept_memory(torch.device("cpu")))
-        yield from _stepping(task, prepare=quicken, fused=True)
+        stack.enter_context(retain_freed_memory(torch.device("cpu")))
+        yield from _stepping(task, prepare=patch_depthwise_bf16_backward, fused=True)
 
 
 def _naive_ceiling(task: Task) -> Iterator[Turn | str]:

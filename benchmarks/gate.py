@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import read_manifest
-from core.data.cache import PreparedCache, cache_root
+from core.data.cache import PreparedCache
 from core.errors import LabError
+from core.files.paths import cache_root
 from core.gate import Distance, fit_gate, statistics_of
 from core.images import encode_png, read
 from core.images.mammogram import Pixels

@@ -47,11 +47,13 @@ from benchmarks.timing import processor_seconds
 from core.config import Config, load_config
 from core.data import read_manifest
 from core.data.batches import batches
-from core.data.cache import PreparedCache, cache_root
+from core.data.cache import PreparedCache
+from core.files.paths import cache_root
 from core.metrics import Interval, at_level, auc, auc_interval, compare_auc
 from core.model import build_model
 from core.predict import Predictor
 from core.runs import Run
+from core.runs.history import metric_of
 from core.training.loop import train
 
 FOLDS, SEED = 5, 0
@@ -243,7 +245,7 @@ def _ours(rows: pd.DataFrame, budget: Budget) -> NDArray[np.float64]:
             made = Run.create(config, rows)
             for event in train(made):
                 if event["type"] == "epoch":
-                    logging.info("epoch %d of %d: validation AUC %.3f", event["epoch"], epochs, event["val"]["auc"])
+                    logging.info("epoch %d of %d: validation AUC %.3f", event["epoch"], epochs, metric_of(event, "auc"))
         frozen = config.training.freeze_epochs
         budget.notes |= {"epochs": f"{frozen} frozen + {epochs - frozen}", "best_epoch": made.model_card()["best_epoch"]}
         predictor = Predictor.from_run(made)
@@ -305,7 +307,7 @@ def _probe(rows: pd.DataFrame, budget: Budget) -> NDArray[np.float64]:
         model = build_model(config.model).eval()
         source = batches(rows, cache, config.preprocessing, batch_size=16, augmentation=None, seed=0, epoch=0, order="sequence")
         with torch.inference_mode():
-            features = np.concatenate([model.embed(batch.images).numpy() for batch in source])
+            features = np.concatenate([model.forward_features(batch.images).numpy() for batch in source])
         learns = (rows["split"] != "test").to_numpy()
         classifier = make_pipeline(StandardScaler(), LogisticRegression(C=PROBE_C, max_iter=1000))
         classifier.fit(features[learns], (rows["label"] == "malignant")[learns])

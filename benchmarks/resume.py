@@ -109,7 +109,7 @@ def _compare(left_alone: Run, killed: Run) -> None:
         _wait(lambda: killed.status().state == "done", killed)
     print(f"{len(lost)} kills, in epochs {', '.join(map(str, where))} of {EPOCHS}")
     print(f"work lost: median {np.median(lost):.1f} s, most {max(lost):.1f} s")
-    spent = [event["seconds"] for event in left_alone.events() if event["type"] == "epoch"]
+    spent = [event.get("seconds") or 0.0 for event in left_alone.events() if event["type"] == "epoch"]
     print(f"  as a share of an epoch ({np.median(spent):.1f} s): median {np.median(lost) / np.median(spent):.2f}")
     print(f"new process to its first step: median {np.median(going_on):.1f} s, most {max(going_on):.1f} s")
     print(f"weights identical, bit for bit: {_same_weights(left_alone, killed)}")

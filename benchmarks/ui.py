@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks.preview import FLAGS, dashboard
 from core.config import Config, dump_config
 from core.demo import make_demo
+from core.runs.events import StepEvent
 
 BUDGET = 500  # ms, 95th percentile
 ROUNDS = 2
@@ -163,24 +164,34 @@ def _events(steps: int) -> Iterator[str]:
             yield line(type="epoch", epoch=epoch, epochs=2 * epochs, **figures)
 
 
-def _step(number: int, noise: float) -> dict[str, Any]:
+def _step(number: int, noise: float) -> StepEvent:
     epoch, step = divmod(number, STEPS_AN_EPOCH)
     loss = 1 / (1 + number / STEPS_AN_EPOCH) + abs(noise)
-    place = {"epoch": epoch + 1, "step": step + 1, "steps": STEPS_AN_EPOCH, "global_step": number + 1}
-    return {"type": "step", **place, "loss": loss, "learning_rate": 1e-3, "images_per_second": 20.0}
+    return StepEvent(
+        type="step",
+        epoch=epoch + 1,
+        step=step + 1,
+        steps=STEPS_AN_EPOCH,
+        global_step=number + 1,
+        loss=loss,
+        learning_rate=1e-3,
+        images_per_second=20.0,
+    )
 
 
 @contextmanager
 def _growing(path: Path) -> Iterator[None]:
     """The run looks alive, trained elsewhere, and gets four steps a second, as a training writes them."""
     from core.runs import Run
+    from core.runs.event_log import EventLog
 
     run, ended = Run(path), threading.Event()
+    log = EventLog(run.path / "events.jsonl")
 
     def grow() -> None:
         number = LONG_STEPS
         while not ended.wait(0.25):
-            run.append_event(_step(number, 0.0))
+            log.append(_step(number, 0.0))
             run.set_status(heartbeat=time.time())
             number += 1
 

@@ -205,7 +205,8 @@ def _judged(prediction: Prediction) -> str:
 
 def gate(arguments: argparse.Namespace) -> int:
     """Fit the input gate of a run's model again."""
-    from core.data.cache import PreparedCache, cache_root
+    from core.data.cache import PreparedCache
+    from core.files.paths import cache_root
     from core.predict import Predictor
 
     run = open_run(arguments.run)

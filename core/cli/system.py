@@ -41,7 +41,8 @@ def doctor(arguments: argparse.Namespace) -> int:
 def cache(arguments: argparse.Namespace) -> int:
     """Print where prepared images are stored and how much space they take; or delete them."""
     from core.cli.workspace import default_config
-    from core.data.cache import cache_root, size_of
+    from core.data.cache import size_of
+    from core.files.paths import cache_root
     from core.runs.image_cache import clear
 
     root = cache_root()

@@ -38,23 +38,23 @@ def add_commands(commands: Commands) -> None:
 def train(arguments: argparse.Namespace) -> int:
     """Train, from a configuration or from where a run was interrupted."""
     from core.runs import Run
-    from core.training.distributed import World, leave
+    from core.training.distributed import World, destroy_process_group
     from core.training.launchers import run_to_end
 
     world = World.join()  # under torchrun, the first process creates or finds the run and prints for all
-    path, resume = world.share(lambda: _run_to_train(arguments))
+    path, resume = world.broadcast_object(lambda: _run_to_train(arguments))
     run = Run.open(path)
-    if not world.first:
-        state = run_to_end(run, resume=resume).state
-        leave()
+    if not world.is_rank_zero:
+        state = run_to_end(run, resume=resume, world=world).state
+        destroy_process_group()
         return 0 if state == "done" else STOPPED
     if arguments.detach:
         from core.training.launchers import start_process
 
         print(f"{run.path.as_posix()}: process {start_process(run, resume=resume)}")
         return 0
-    status = follow(run, resume=resume, queue=not arguments.no_queue)
-    leave()
+    status = follow(run, resume=resume, queue=not arguments.no_queue, world=world)
+    destroy_process_group()
     if arguments.json:
         metrics, _ = headline(run)
         result = {"run": run.name, "folder": run.path.as_posix(), "state": status.state, "reason": status.reason}

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from core.cli.output import metric, note, open_bar
+from core.runs.history import metric_of
 from core.wording import EPOCHS
 
 if TYPE_CHECKING:
-    from core.runs import Run, Status
+    from core.runs import Event, Run, Status
+    from core.training.distributed import World
 
 
-def follow(run: Run, *, resume: bool, queue: bool = True) -> Status:
+def follow(run: Run, *, resume: bool, queue: bool = True, world: World | None = None) -> Status:
     """Train here until the end; the first Ctrl-C stops in order and keeps the best model.
 
     Raises:
@@ -21,7 +23,7 @@ def follow(run: Run, *, resume: bool, queue: bool = True) -> Status:
 
     printer = _ProgressPrinter()
     try:
-        return run_to_end(run, resume=resume, on_event=printer.show, queue=queue)
+        return run_to_end(run, resume=resume, on_event=printer.show, queue=queue, world=world)
     finally:
         printer.close_bar()
 
@@ -31,7 +33,7 @@ class _ProgressPrinter:
         self.bar: Any = None
         self.what = ""
 
-    def show(self, event: dict[str, Any]) -> None:
+    def show(self, event: Event) -> None:
         """One event of the run, as a line or as progress of the bar."""
         if event["type"] == "prepare":
             names = {"hashes": "looking for copies", "features": "backbone features", "gate": "input gate"}
@@ -59,28 +61,27 @@ class _ProgressPrinter:
         self.bar.update(done - self.bar.n)
 
 
-def _line(event: dict[str, Any]) -> str:
-    kind = event["type"]
-    if kind == "start":
+def _line(event: Event) -> str:
+    if event["type"] == "start":
         counts = ", ".join(f"{name} {count}" for name, count in event["images"].items())
         return (
             f"{event['run']}: {event['parameters'] / 1e6:.2f} M parameters on {event['device']} "
             f"({event['precision']}); images: {counts}\n{EPOCHS}"
         )
-    if kind == "wait":
+    if event["type"] == "wait":
         return f"in the queue on {event['device']}, behind {', '.join(event['ahead'])} (Ctrl-C leaves the queue)"
-    if kind == "phase":
+    if event["type"] == "phase":
         epochs = f"epochs {event['first_epoch']}-{event['last_epoch']}"
         return f"phase {event['phase']}: {epochs}, learning rate {event['learning_rate']:.2g}"
-    if kind == "epoch":
+    if event["type"] == "epoch":
         best = " (best)" if event["best"] else ""
         return (
             f"epoch {event['epoch']}/{event['epochs']}: loss {event['train_loss']:.3f}, "
-            f"validation loss {event['val_loss']:.3f}, validation AUC {metric(event['val'].get('auc'))}{best}, "
+            f"validation loss {event['val_loss']:.3f}, validation AUC {metric(metric_of(event, 'auc'))}{best}, "
             f"{event['images_per_second']:.1f} images/s"
         )
-    if kind in {"warning", "error"}:
-        return f"{kind}: {event['message']}"
-    if kind == "excluded":
+    if event["type"] == "warning" or event["type"] == "error":
+        return f"{event['type']}: {event['message']}"
+    if event["type"] == "excluded":
         return f"left out: {event['path']}: {event['reason']}"
     return ""

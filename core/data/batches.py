@@ -34,17 +34,17 @@ _OF_THE_RARER = 2
 class Batch:
     """`images` float32 (N, 1, H, W) in [0, 1]; `labels` float32 (N,), 1 = malignant; `indices` int64 (N,), the frame's rows.
 
-    `counted` float32 (N,) is 1, or 0 for an image that only fills a rank's last batch up (see `batches`).
+    `sample_mask` float32 (N,) is 1, or 0 for an image that only fills a rank's last batch up (see `batches`).
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
-    counted: torch.Tensor
+    sample_mask: torch.Tensor
 
     def pin(self) -> Batch:
         """The same in page-locked memory, from where a GPU fetches it while it computes."""
-        tensors = (self.images, self.labels, self.indices, self.counted)
+        tensors = (self.images, self.labels, self.indices, self.sample_mask)
         return Batch(*(tensor.pin_memory() for tensor in tensors))
 
 
@@ -54,12 +54,12 @@ class _Task:
 
     indices: NDArray[np.int64]
     occurrences: NDArray[np.int64]
-    counted: NDArray[np.float32]
+    sample_mask: NDArray[np.float32]
 
 
-def batch_count(images: int, batch_size: int, world: int = 1) -> int:
+def batch_count(images: int, batch_size: int, world_size: int = 1) -> int:
     """Number of batches of an epoch on each rank; `batch_size` is that of one rank."""
-    return -(-images // (batch_size * world))
+    return -(-images // (batch_size * world_size))
 
 
 def malignant_draws(malignant: int, count: int, together: int) -> int:
@@ -136,21 +136,21 @@ def batches(
     start: int = 0,
     together: int = 1,
     rank: int = 0,
-    world: int = 1,
+    world_size: int = 1,
     workers: int = 1,
     prefetch: int = 3,
-    pin: bool = False,
+    pin_memory: bool = False,
 ) -> Generator[Batch, None, None]:
     """One epoch over the rows of `frame`, without its first `start` batches (to go on where a run was cut off).
 
     Each image's augmentation depends only on seed, epoch and its row, so neither `start` nor `workers` changes a pixel.
     `None` augments nothing: use it for validation and test.
 
-    With `world` ranks, `batch_size` is that of one rank and the ranks' batches together are the batches of one process
-    with `batch_size * world`. In training orders every rank has equally many images in every batch (the last batch is
-    filled up with the epoch's first images, world - 1 at most, which do not count); in "sequence" each image comes exactly
-    once, so the last batch of a rank may be smaller or missing. `together` as in `epoch_order`. `pin` asks for page-locked
-    memory.
+    With `world_size` ranks, `batch_size` is that of one rank and the ranks' batches together are the batches of one process
+    with `batch_size * world_size`. In training orders every rank has equally many images in every batch (the last batch is
+    filled up with the epoch's first images, world_size - 1 at most, which do not count); in "sequence" each image comes exactly
+    once, so the last batch of a rank may be smaller or missing. `together` as in `epoch_order`. `pin_memory` asks for
+    page-locked memory.
 
     At most `prefetch` batches are prepared ahead by `workers` threads; they end with the iterator, also when it is
     closed early. What they raise is raised here, in its turn.
@@ -165,37 +165,37 @@ def batches(
         raise RecipeMismatch(
             f"expected images prepared by recipe {recipe.hash}, got those of {cache.recipe.hash}. Open the cache with it."
         )
-    if batch_size < 1 or workers < 1 or prefetch < 1 or start < 0 or not 0 <= rank < world:
+    if batch_size < 1 or workers < 1 or prefetch < 1 or start < 0 or not 0 <= rank < world_size:
         raise ValueError(
-            f"expected batch_size, workers, prefetch >= 1, start >= 0, 0 <= rank < world; got batch_size={batch_size}, "
-            f"workers={workers}, prefetch={prefetch}, start={start}, rank={rank}, world={world}"
+            f"expected batch_size, workers, prefetch >= 1, start >= 0, 0 <= rank < world_size; got batch_size={batch_size}, "
+            f"workers={workers}, prefetch={prefetch}, start={start}, rank={rank}, world_size={world_size}"
         )
     if frame.empty:
         raise BadManifest("no images to make batches of: this split is empty. Check the split column of the manifest.")
     paths = frame["path"].astype("str").to_list()
     labels = (frame["label"] == LABELS[1]).to_numpy().astype(np.float32)
-    tasks = _tasks(epoch_order(labels, order, seed, epoch, together), batch_size, world, rank, equal=order != "sequence")[
+    tasks = _tasks(epoch_order(labels, order, seed, epoch, together), batch_size, world_size, rank, equal=order != "sequence")[
         start:
     ]
 
     def load(task: _Task) -> Batch:
         batch = _load(task, paths, labels, cache, augmentation, (seed, epoch))
-        return batch.pin() if pin else batch
+        return batch.pin() if pin_memory else batch
 
     return read_ahead(load, tasks, workers=workers, ahead=prefetch, name="batches")
 
 
-def _tasks(rows: NDArray[np.int64], batch_size: int, world: int, rank: int, *, equal: bool) -> list[_Task]:
-    step = batch_size * world
-    missing = -len(rows) % world if equal else 0
-    counted = np.repeat(np.array([1, 0], dtype=np.float32), (len(rows), missing))
+def _tasks(rows: NDArray[np.int64], batch_size: int, world_size: int, rank: int, *, equal: bool) -> list[_Task]:
+    step = batch_size * world_size
+    missing = -len(rows) % world_size if equal else 0
+    sample_mask = np.repeat(np.array([1, 0], dtype=np.float32), (len(rows), missing))
     rows = np.concatenate([rows, np.resize(rows, missing)])
     before = _occurrences(rows)
     tasks = []
     for first in range(0, len(rows), step):
-        share = slice(first + rank, min(first + step, len(rows)), world)
+        share = slice(first + rank, min(first + step, len(rows)), world_size)
         if len(rows[share]):
-            tasks.append(_Task(rows[share], before[share], counted[share]))
+            tasks.append(_Task(rows[share], before[share], sample_mask[share]))
     return tasks
 
 
@@ -227,5 +227,5 @@ def _load(
             change = augment.draw(augmentation, *stream, index, occurrence)
             augment.apply(pixels, change, images[position, 0])
     # `images` and the copies are this batch's own and writable: torch shares them without a warning.
-    own = (images, labels[task.indices], task.indices.copy(), task.counted.copy())
+    own = (images, labels[task.indices], task.indices.copy(), task.sample_mask.copy())
     return Batch(*map(torch.from_numpy, own))

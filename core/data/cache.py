@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import write_array, write_array_header_1_0
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
 from core.config import Recipe
 from core.data.read_ahead import read_ahead
@@ -89,12 +88,6 @@ class Rejected:
 
     path: str
     reason: str
-
-
-def cache_root() -> Path:
-    """Folder of all prepared images: the variable MAMMOLAB_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("MAMMOLAB_CACHE")
-    return Path(chosen).expanduser() if chosen else user_cache_path("mammolab", appauthor=False) / "prepared"
 
 
 def size_of(root: Path) -> int:

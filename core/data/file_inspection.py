@@ -24,9 +24,9 @@ from typing import Any
 
 import core
 from core.config import Recipe
-from core.data.cache import cache_root
 from core.data.read_ahead import read_ahead
 from core.errors import UnreadableImage
+from core.files.paths import cache_root
 from core.images import one_large_at_a_time, read
 from core.images.colour import COLOURED
 from core.images.files import content_of, opened, printable_name

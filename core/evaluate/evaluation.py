@@ -90,7 +90,8 @@ def evaluate(
     predictor = predictor_of(run, predictor)
     settings = settings or run.config().evaluation
     if cache is None:
-        from core.data.cache import PreparedCache, cache_root
+        from core.data.cache import PreparedCache
+        from core.files.paths import cache_root
 
         cache = PreparedCache(cache_root(), predictor.recipe)
     _fit_gate(run, predictor, cache, progress)
@@ -187,7 +188,8 @@ def remake(run: Run, split: str = "test", *, settings: EvaluationConfig | None =
     manifest = run.manifest().reset_index(drop=True)
     facts = None if split == "train" else read_facts(run, manifest)
     if split != "train" and facts is None:
-        from core.data.cache import PreparedCache, cache_root
+        from core.data.cache import PreparedCache
+        from core.files.paths import cache_root
 
         facts = training_facts(manifest, PreparedCache(cache_root(), config.preprocessing))
     further = further_columns(manifest, settings)

@@ -1,4 +1,4 @@
-"""Writing whole files or nothing: a temporary file beside the target, then a rename over it.
+"""Atomic writes: a temporary file beside the target, then a rename over it.
 
 Whoever reads the target sees the old content or the new, never a part; the same on Linux, macOS and Windows.
 """

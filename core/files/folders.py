@@ -1,8 +1,7 @@
-"""Small promises about files and processes that a run folder rests on, the same on Linux, macOS and Windows."""
+"""Run-folder file helpers: whole writes, removal, and whether a process is alive; the same on Linux, macOS and Windows."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -10,11 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import psutil
+
 from core.files.atomic import LEFTOVER, TEMPORARY, replacing, write_text
 
 __all__ = ["process_alive", "remove_folder", "remove_leftovers", "remove_strays", "write_atomically", "write_text"]
 
-_WINDOWS = os.name == "nt"
+_CLOCK_TICK = 2.0  # seconds: the system counts the start of a process from a boot time in whole seconds
 
 
 def write_atomically(target: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -45,42 +46,17 @@ def remove_strays(root: Path, prefix: str, older_than: float = 0.0) -> None:
                 shutil.rmtree(stray, ignore_errors=True)
 
 
-def process_alive(pid: int) -> bool:
-    """Whether a process with this id exists on this machine (it may be another program that got the same id)."""
+def process_alive(pid: int, since: float) -> bool:
+    """Whether the process `pid` runs on this machine and did so at `since` (seconds since 1970).
+
+    A process that started later is another program, which was given the number of one that had ended.
+    """
     if pid <= 0:
         return False
-    if _WINDOWS:
-        return _process_alive_windows(pid)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        process = psutil.Process(pid)
+        return process.create_time() <= since + _CLOCK_TICK and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:
+        return True  # it exists, and belongs to somebody else
+    except (psutil.NoSuchProcess, ValueError):
         return False
-    except PermissionError:
-        return True  # it exists and belongs to someone else
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Linux: a killed process that its parent has not collected still has an id. Elsewhere: not known, so False."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[:1] == ["Z"]
-
-
-def _process_alive_windows(pid: int) -> bool:
-    # os.kill(pid, 0) would send Ctrl-C there.
-    import ctypes
-
-    query_limited_information, still_active, access_denied = 0x1000, 259, 5
-    kernel = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined,unused-ignore]
-    handle = kernel.OpenProcess(query_limited_information, False, pid)
-    if not handle:
-        # What may not be asked about exists and belongs to someone else, as EPERM says elsewhere.
-        return bool(ctypes.get_last_error() == access_denied)  # type: ignore[attr-defined,unused-ignore]
-    try:
-        code = ctypes.c_ulong()
-        return bool(kernel.GetExitCodeProcess(handle, ctypes.byref(code))) and code.value == still_active
-    finally:
-        kernel.CloseHandle(handle)

@@ -1,4 +1,4 @@
-"""The same tensors give the same file: safetensors writes the notes of a file's header in another order each time."""
+"""Reproducible safetensors files: the library writes the notes of a file's header in another order each time."""
 
 from __future__ import annotations
 

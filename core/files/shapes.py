@@ -1,4 +1,4 @@
-"""Whether what was read from a file has the types that its dataclass says: a file may hold anything under the right names."""
+"""Type checks of dataclasses that were read from a file, which may hold anything under the right names."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def require_types(value: Any, expected: Any, where: str = "") -> None:
     origin = get_origin(expected)
     if origin in (Union, types.UnionType):
         if not any(_fits(value, option) for option in get_args(expected)):
-            raise TypeError(f"{where}: expected {_name(expected)}, got {_said(value)}")
+            raise TypeError(f"{where}: expected {_name(expected)}, got {_shown(value)}")
     elif origin is Literal:
         if value not in get_args(expected):
-            raise TypeError(f"{where}: expected one of {', '.join(map(str, get_args(expected)))}, got {_said(value)}")
+            raise TypeError(f"{where}: expected one of {', '.join(map(str, get_args(expected)))}, got {_shown(value)}")
     elif origin in (tuple, list):
         _require_items(value, expected, where)
     elif isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            raise TypeError(f"{where}: expected {_name(expected)}, got {_said(value)}")
+            raise TypeError(f"{where}: expected {_name(expected)}, got {_shown(value)}")
         of_key, of_value = get_args(expected)
         for key, item in value.items():
             require_types(key, of_key, where)
@@ -43,7 +43,7 @@ def require_types(value: Any, expected: Any, where: str = "") -> None:
 def _require_items(value: Any, expected: Any, where: str) -> None:
     kinds = get_args(expected)
     if not isinstance(value, tuple | list):
-        raise TypeError(f"{where}: expected {_name(expected)}, got {_said(value)}")
+        raise TypeError(f"{where}: expected {_name(expected)}, got {_shown(value)}")
     if get_origin(expected) is list or kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(value)
     if len(kinds) != len(value):
@@ -62,7 +62,7 @@ def _require_plain(value: Any, expected: Any, where: str) -> None:
     else:
         right = not isinstance(wanted, type) or isinstance(value, wanted)
     if not right:
-        raise TypeError(f"{where}: expected {_name(expected)}, got {_said(value)}")
+        raise TypeError(f"{where}: expected {_name(expected)}, got {_shown(value)}")
     if isinstance(wanted, type) and is_dataclass(wanted):
         hints = _hints(wanted)
         for field in fields(wanted):
@@ -86,5 +86,5 @@ def _name(expected: Any) -> str:
     return expected.__name__ if isinstance(expected, type) else str(expected).replace("core.", "")[:100]
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     return f"{type(value).__name__} {repr(value)[:60]}"

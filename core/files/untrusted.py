@@ -1,4 +1,4 @@
-"""Files that somebody else may have made: read when regular, up to a size, with bounded JSON; appended to when nobody else's.
+"""Reading files that somebody else may have made: regular ones only, up to a size, with bounded JSON.
 
 A run folder may come from another person, a damaged disk or an attacker. What is opened there is never a symbolic link
 (it would show or wait for any other file), a named pipe or a device (they never end), and never larger than its reader
@@ -75,7 +75,7 @@ def open_to_write(path: Path, *, append: bool = False) -> int:
         raise OSError(errno.EINVAL, f"expected a regular file of its own, got {before}", str(path))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | (os.O_APPEND if append else 0) | _SAFELY, 0o666)
     try:
-        found = _shared(os.fstat(descriptor))  # put there since the look
+        found = _shared(os.fstat(descriptor))  # put there since the check
         if found:
             raise OSError(errno.EINVAL, f"expected a regular file of its own, got {found}", str(path))
         return descriptor
@@ -105,7 +105,7 @@ def _opened(path: Path) -> int:
         raise OSError(errno.EINVAL, f"not a file name: {error}", str(path)) from error
     if not stat.S_ISREG(mode):
         raise _refused(path, mode)
-    # Between the look and the opening somebody may have put a link or a pipe there.
+    # Between the check and the opening somebody may have put a link or a pipe there.
     descriptor = os.open(path, os.O_RDONLY | _SAFELY)
     try:
         mode = os.fstat(descriptor).st_mode

@@ -368,7 +368,8 @@ def _predictor(run: Run, predictor: Predictor | None) -> Predictor:
 
 def _cache(cache: PreparedCache | None, predictor: Predictor) -> PreparedCache:
     if cache is None:
-        from core.data.cache import PreparedCache, cache_root
+        from core.data.cache import PreparedCache
+        from core.files.paths import cache_root
 
         return PreparedCache(cache_root(), predictor.recipe)
     return cache

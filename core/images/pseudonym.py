@@ -12,11 +12,11 @@ import hashlib
 import hmac
 import os
 import secrets
-import sys
 import time
 from pathlib import Path
 
 from core.errors import LabError
+from core.files.paths import home
 from core.images.placeholder import is_placeholder
 
 KEY_FILE = "pseudonym.key"
@@ -37,20 +37,6 @@ def pseudonym(identifier: str) -> str:
         return ""
     digest = hmac.new(_key(home()), plain.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
     return base64.b32encode(digest).decode("ascii")[:12]
-
-
-def home() -> Path:
-    """The folder of the user's own settings: MAMMOLAB_HOME, or the place where the system wants it."""
-    given = os.environ.get("MAMMOLAB_HOME")
-    if given:
-        return Path(given).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "mammolab"
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -27,6 +28,17 @@ def model_lock(model: nn.Module) -> threading.RLock:
         return _LOCKS.setdefault(model, threading.RLock())
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within the block `model` is in eval mode, then back in the mode it was in."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
 class Classifier(nn.Module):
     """A backbone with a one-logit head; sigmoid(logit) is P(malignant) before calibration.
 
@@ -47,7 +59,7 @@ class Classifier(nn.Module):
         self.dropout = dropout
         self.frozen = False
         self.gradient_checkpointing = False  # whether activations are computed again in the backward pass to save memory
-        self.divisible = True  # whether `classify` of `embed` is `forward`; `check_input` finds out
+        self.has_separable_head = True  # whether `forward_head` of `forward_features` is `forward`; `check_input` finds out
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("std", torch.tensor(float(std)))
 
@@ -59,10 +71,10 @@ class Classifier(nn.Module):
         Raises:
             BadConfig: the architecture does not take images of this size.
         """
-        if self.frozen and self.training and self.divisible:
+        if self.frozen and self.training and self.has_separable_head:
             with torch.no_grad():
-                features = self.embed(images)
-            return self.classify(features)
+                features = self.forward_features(images)
+            return self.forward_head(features)
         normalised = self._normalise(images)
         try:
             logits = self.backbone(normalised)
@@ -70,8 +82,8 @@ class Classifier(nn.Module):
             raise self._wrong_size(images, error) from error
         return cast(Tensor, logits).flatten()
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Images as for `forward` -> what the head sees, (N, features); in eval mode `classify` of it is `forward`."""
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Images as for `forward` -> what the head sees, (N, features); in eval mode `forward_head` of it is `forward`."""
         normalised = self._normalise(images)
         backbone = cast(Any, self.backbone)
         try:
@@ -79,8 +91,8 @@ class Classifier(nn.Module):
         except AssertionError as error:
             raise self._wrong_size(images, error) from error
 
-    def classify(self, features: Tensor) -> Tensor:
-        """Features (N, features) from `embed` in eval mode -> logits (N,); drops out in training mode.
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Features (N, features) from `forward_features` in eval mode -> logits (N,); drops out in training mode.
 
         While the backbone is frozen, this alone is what trains: see core.training.head_features.
         """
@@ -98,7 +110,7 @@ class Classifier(nn.Module):
     def check_input(self, height: int, width: int) -> None:
         """Try one image of this size, so that a training does not find out in its first step.
 
-        Sets `divisible`, which a few architectures with a head of their own are not.
+        Sets `has_separable_head`, which a few architectures with a head of their own are not.
 
         Raises:
             BadConfig: the architecture does not take images of this size.
@@ -109,16 +121,16 @@ class Classifier(nn.Module):
             self.eval()
             with torch.no_grad():
                 logits = self(images)
-                self.divisible = self._divides(images, logits)
+                self.has_separable_head = self._head_is_separable(images, logits)
         except RuntimeError as error:  # a kernel larger than its map, tokens that do not divide
             raise self._wrong_size(images, error) from error
         finally:
             for module, training in modes:
                 module.training = training
 
-    def _divides(self, images: Tensor, logits: Tensor) -> bool:
+    def _head_is_separable(self, images: Tensor, logits: Tensor) -> bool:
         try:
-            return torch.allclose(self.classify(self.embed(images)), logits, rtol=1e-3, atol=1e-5)
+            return torch.allclose(self.forward_head(self.forward_features(images)), logits, rtol=1e-3, atol=1e-5)
         except (
             AttributeError,
             TypeError,
@@ -171,7 +183,7 @@ class Classifier(nn.Module):
                 groups.setdefault(number, []).append(named[name])
         return [groups[number] for number in sorted(groups)]
 
-    def distances(self) -> dict[str, int]:
+    def layer_depths(self) -> dict[str, int]:
         """For each of the backbone's parameters by name, how many layers it is below the head; the head's own are 0."""
         layers = self._layers(coarse=False)
         top = max(layers.values())
@@ -187,12 +199,9 @@ class Classifier(nn.Module):
             return dict(auto_group_layers(self.backbone))
         return dict(group_parameters(self.backbone, matcher(coarse=coarse), reverse=True))
 
-    def freeze_backbone(self) -> None:
-        """Train the head alone: the backbone computes as in eval mode, in train mode too."""
-        self.unfreeze_backbone(0)
-
     def unfreeze_backbone(self, stages: int | None = None) -> None:
-        """Train everything, or the head and the last so many `stages`; BatchNorm keeps its statistics where it is frozen."""
+        """Train everything, or the head and the last so many `stages` (0: the head alone, and the backbone computes as in eval
+        mode); BatchNorm's statistics stay as they are where it is frozen."""
         self.frozen = stages == 0
         if stages is None:
             trained = {id(parameter) for parameter in self.backbone.parameters()}
@@ -206,7 +215,7 @@ class Classifier(nn.Module):
     def train(self, mode: bool = True) -> Classifier:
         """As nn.Module.train, but a frozen backbone, and frozen norms of another, stay in eval mode."""
         super().train(mode)
-        if self.frozen and self.divisible:
+        if self.frozen and self.has_separable_head:
             self.backbone.eval()
             self.head.train(mode)
             return self

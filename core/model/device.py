@@ -14,51 +14,55 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
-class Machine:
-    """The device, and "fp32", "bf16" or "fp16"."""
+class DeviceConfig:
+    """The device, and the precision to compute in: "fp32", "bf16" or "fp16"."""
 
     device: torch.device
     precision: str
 
     @property
-    def scaled(self) -> bool:
+    def type(self) -> str:
+        """Kind of the device: "cpu", "cuda", "mps"."""
+        return self.device.type
+
+    @property
+    def use_grad_scaler(self) -> bool:
         """Whether gradients need scaling so as not to vanish in the precision's range."""
         return self.precision == "fp16"
 
     @property
-    def pins(self) -> bool:
+    def pin_memory(self) -> bool:
         """Whether batches are wanted in page-locked memory."""
-        return self.device.type == "cuda"
+        return self.type == "cuda"
 
     @property
-    def readers(self) -> int:
+    def num_workers(self) -> int:
         """Threads that make batches: beside a GPU the processor has little else to do."""
-        return 1 if self.device.type == "cpu" else 4
+        return 1 if self.type == "cpu" else 4
 
     @property
     def name(self) -> str:
-        """The device in words: "cpu", "cuda:0 (NVIDIA ...)"."""
-        if self.device.type == "cuda":
+        """The device for people: "cpu", "cuda:0 (NVIDIA ...)"."""
+        if self.type == "cuda":
             return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
         return str(self.device)
 
-    def memory(self) -> dict[str, int]:
-        """Bytes that this training holds (`memory`) and that there are (`memory_total`): of a GPU's memory; else the
-        resident memory of this process, whatever else it does, and the computer's."""
-        if self.device.type != "cuda":
-            return {"memory": psutil.Process().memory_info().rss, "memory_total": psutil.virtual_memory().total}
-        total = torch.cuda.get_device_properties(self.device).total_memory
-        return {"memory": torch.cuda.memory_reserved(self.device), "memory_total": total}
+    def memory(self) -> tuple[int, int]:
+        """(bytes that this training holds, bytes that there are): of a GPU's memory; else the resident memory of this
+        process, whatever else it does, and the computer's."""
+        if self.type != "cuda":
+            return psutil.Process().memory_info().rss, psutil.virtual_memory().total
+        return torch.cuda.memory_reserved(self.device), torch.cuda.get_device_properties(self.device).total_memory
 
     def autocast(self) -> torch.autocast:
         """The context for forward passes; does nothing in fp32."""
-        return torch.autocast(self.device.type, dtype=_DTYPES.get(self.precision), enabled=self.precision != "fp32")
+        return torch.autocast(self.type, dtype=_DTYPES.get(self.precision), enabled=self.precision != "fp32")
 
 
 def pick_device(name: str = "auto") -> torch.device:
     """The device to compute on: for "auto" the GPU when there is one, else the processor; else what is named.
 
-    A GPU always has its number: "auto", "cuda" and "cuda:0" are one device, and whoever waits for it waits in one line.
+    A GPU always has its number: "auto", "cuda" and "cuda:0" are one device, with one queue.
 
     Raises:
         BadConfig: the device is unknown or not on this machine.
@@ -89,7 +93,7 @@ def _current() -> int:
     return torch.cuda.current_device() if torch.cuda.is_initialized() else 0
 
 
-def pick_machine(config: TrainingConfig) -> Machine:
+def pick_device_config(config: TrainingConfig) -> DeviceConfig:
     """Device and precision for this configuration, here.
 
     Raises:
@@ -107,10 +111,10 @@ def pick_machine(config: TrainingConfig) -> Machine:
             raise BadConfig(
                 f"training.precision: got fp16, which needs a CUDA GPU (the device is {device}); use auto, bf16 or fp32"
             )
-    return Machine(device, automatic if config.precision == "auto" else config.precision)
+    return DeviceConfig(device, automatic if config.precision == "auto" else config.precision)
 
 
-def keep_precision(machine: Machine, precision: str) -> Machine:
-    """The machine with what a run was begun in, so that its steps stay the same; its own where it cannot compute so."""
-    possible = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", machine.precision)}.get(machine.device.type, ("fp32",))
-    return replace(machine, precision=precision) if precision in possible else machine
+def with_precision(config: DeviceConfig, precision: str) -> DeviceConfig:
+    """`config` with the precision a run was begun in, so that its steps stay the same; its own where the device lacks that."""
+    possible = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", config.precision)}.get(config.type, ("fp32",))
+    return replace(config, precision=precision) if precision in possible else config

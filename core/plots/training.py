@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from core.plots.style import COLORS, MAX_POINTS, base_figure, empty_figure, tick_step
 from core.plots.thinning import evenly, extremes
+from core.runs.events import Event
 from core.runs.history import SMOOTHING, History
 
 METRIC_TITLES = {
@@ -27,7 +28,7 @@ _ROOM = 0.16  # share of the axis that a phase needs for its name
 # Points of a curve by step: as it came, and smoothed; of a curve by epoch.
 _RAW, _SMOOTH, _EPOCHS = MAX_POINTS // 2, MAX_POINTS // 4, MAX_POINTS // 4
 
-Events = Sequence[Mapping[str, Any]]
+Events = Sequence[Event]
 Span = Literal["trained", "planned"]
 
 

@@ -16,6 +16,7 @@ from core.plots import COLORS, METRIC_TITLES, PHASE_TITLES
 from core.plots.thinning import evenly, extremes
 from core.report.document import Figure
 from core.report.drawing import FULL, HALF, INK, QUIET, canvas, label, legend, percent, short, to_svg, unit_square
+from core.runs.events import Event
 from core.runs.history import History
 
 _POINTS = 400
@@ -26,7 +27,7 @@ _DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1)))
 Floats = NDArray[np.float64]
 
 
-def loss(name: str, events: Sequence[Mapping[str, Any]], caption: str) -> Figure:
+def loss(name: str, events: Sequence[Event], caption: str) -> Figure:
     """Training loss by step (pale as it came, bold smoothed) and validation loss by epoch."""
     history = History.of(events, 0.9)
     figure, axes = canvas(HALF, 2.7)
@@ -45,7 +46,7 @@ def loss(name: str, events: Sequence[Mapping[str, Any]], caption: str) -> Figure
     return Figure(name, to_svg(figure, name), caption, f"Loss by epoch; validation ends at {last[-1]:.3f}" if last else "Loss")
 
 
-def validation(name: str, events: Sequence[Mapping[str, Any]], caption: str) -> Figure:
+def validation(name: str, events: Sequence[Event], caption: str) -> Figure:
     """Validation figures by epoch; a star marks the epoch whose weights were kept."""
     history = History.of(events, 0.9)
     figure, axes = canvas(HALF, 2.7)

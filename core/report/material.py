@@ -23,6 +23,7 @@ from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
 from core.metrics.headline_auc import HeadlineAuc
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
+from core.runs.events import EpochEvent, Event, LastEvents, remember
 from core.runs.split_origin import NOT_RECORDED, SplitOrigin, read_split_origin
 from core.runs.status import read_status
 from core.runs.test_set.accesses import Access, accesses
@@ -58,7 +59,7 @@ class Material:
     card: Mapping[str, Any]
     config: Config
     rows: pd.DataFrame
-    events: list[dict[str, Any]]
+    events: list[Event]
     evaluations: dict[str, Evaluation]
     audits: dict[str, HeatmapAudit | str]
     notes: Notes
@@ -93,9 +94,13 @@ class Material:
         """The question of report.yaml with its answer, if there is one."""
         return Author(key, self.notes.question(key), self.notes.answer(key))
 
-    def event(self, kind: str) -> dict[str, Any]:
-        """The last event of this type; {} when there is none."""
-        return next((event for event in reversed(self.events) if event.get("type") == kind), {})
+    @cached_property
+    def last(self) -> LastEvents:
+        """The last event of each type."""
+        found: LastEvents = {}
+        for event in self.events:
+            remember(found, event)
+        return found
 
     @cached_property
     def accesses(self) -> tuple[Access, ...] | str:
@@ -152,8 +157,8 @@ class Material:
         return int(without_patient(self.rows).sum())
 
     @cached_property
-    def epochs(self) -> list[dict[str, Any]]:
-        return [event for event in self.events if event.get("type") == "epoch"]
+    def epochs(self) -> list[EpochEvent]:
+        return [event for event in self.events if event["type"] == "epoch"]
 
     @cached_property
     def left(self) -> tuple[Left, ...]:
@@ -161,9 +166,7 @@ class Material:
         paths = self.rows["path"].astype("str").tolist()
         rows = {path: number for number, path in enumerate(paths, start=1)}
         reasons: dict[str, tuple[str, str]] = {
-            str(event.get("path")): ("before training", str(event.get("reason", "")))
-            for event in self.events
-            if event.get("type") == "excluded"
+            event["path"]: ("before training", event["reason"]) for event in self.events if event["type"] == "excluded"
         }
         reasons |= {path: ("before training", reason) for path, reason in self.run.excluded().items()}
         for evaluation in self.evaluations.values():

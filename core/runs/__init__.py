@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from core.runs.events import Event, EventReader
+from core.runs.event_log import EventReader
+from core.runs.events import Event
 from core.runs.forking import fork
 from core.runs.run import Run, list_runs
 from core.runs.status import Status

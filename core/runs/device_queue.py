@@ -1,10 +1,10 @@
-"""One training a device at a time: whoever comes while it is busy waits in line, across threads, processes and programs.
+"""The queue of each device: one training at a time, across threads, processes and programs.
 
-<home>/line/<host>/<device>/     .lock                      held while the line changes
-                                 00000012.json, 00000012.lock   a place: who waits or trains; its lock is held meanwhile
+<home>/line/<host>/<device>/     .lock                      held while the queue changes
+                                 00000012.json, 00000012.lock   a ticket: who waits or trains; its lock is held meanwhile
 
-The system gives a lock back when its process ends, however it ends: a place whose lock is free belongs to nobody and
-is removed by the next one who looks.
+The system gives a lock back when its process ends, however it ends: a ticket whose lock is free belongs to nobody and
+is removed by the next one who reads the queue.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from core.errors import TrainingFailed
+from core.files.paths import home
 from core.files.untrusted import read_json
-from core.images.pseudonym import home
 
 _NUMBER = re.compile(r"[0-9]{8,15}")
-_UNNAMED = "another training"  # who holds a place whose ticket cannot be read
+_UNNAMED = "another training"  # who holds a ticket that cannot be read
 _LONGEST_NAME = 200  # characters
 _LONGEST_PATH = 4096  # characters
-_LONG = 10.0  # seconds; to join a line takes milliseconds
+_LONG = 10.0  # seconds; joining a queue takes milliseconds
 
 
 @dataclass(frozen=True)
-class Occupant:
-    """Who holds a place: the run's name, and its folder where it is known; the run may belong to another lab."""
+class QueuedRun:
+    """Who holds a ticket: the run's name, and its folder where it is known; the run may belong to another lab."""
 
     name: str
     folder: Path | None = None
 
 
-class Place:
-    """A place in the line for a device, held from its making until `leave`. A context."""
+class Ticket:
+    """A place in the queue of a device, held from its making until `leave`. A context."""
 
     def __init__(self, device: str, name: str, run_folder: Path | None = None) -> None:
-        """Join the end of the line for `device` ("cpu", "cuda:0"); `name` and `run_folder` are what others read who wait
+        """Join the end of the queue of `device` ("cpu", "cuda:0"); `name` and `run_folder` are what others read who wait
         behind.
 
         Raises:
-            TrainingFailed: the line's folder cannot be written to.
+            TrainingFailed: the queue's folder cannot be written to.
         """
         self.folder = _folder(device)
         try:
@@ -53,24 +53,24 @@ class Place:
             with _changing(self.folder):
                 self.number = max(_numbers(self.folder), default=0) + 1
                 self._lock = FileLock(_file(self.folder, self.number, "lock"), thread_local=False)
-                self._lock.acquire(timeout=_LONG)  # who looks in on the line may hold it for a moment
+                self._lock.acquire(timeout=_LONG)  # who reads the queue may hold it for a moment
                 _file(self.folder, self.number, "json").write_text(
                     json.dumps({"run": name, "folder": None if run_folder is None else str(run_folder.absolute())}),
                     encoding="utf-8",
                 )
         except OSError as error:  # a Timeout is one too
             raise TrainingFailed(
-                f"{self.folder}: the line for {device} cannot be written to ({error.strerror or error}). "
+                f"{self.folder}: the queue of {device} cannot be written to ({error.strerror or error}). "
                 "Set MAMMOLAB_HOME to a folder you can write to."
             ) from error
 
     def ahead(self) -> list[str]:
         """Names of the trainings that come first, the one at work foremost; [] when it is our turn."""
         before = (number for number in _numbers(self.folder) if number < self.number)
-        return [found.name for number in before if (found := _occupant(self.folder, number))]
+        return [found.name for number in before if (found := _holder(self.folder, number))]
 
     def leave(self) -> None:
-        """Give the place up; the next one in line moves up. Does nothing the second time."""
+        """Give the ticket up; the next one moves up. Does nothing the second time."""
         if not self._lock.is_locked:
             return
         try:
@@ -78,31 +78,26 @@ class Place:
         finally:
             self._lock.release()
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> Ticket:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.leave()
 
 
-def line(device: str) -> list[str]:
-    """Names of the trainings that are at work or wait on `device` here, in their order; who comes now comes after them."""
-    return [each.name for each in occupants(device)]
-
-
-def occupants(device: str) -> list[Occupant]:
-    """As `line`, with where each run is."""
-    return _line(_folder(device))
+def waiting(device: str) -> list[QueuedRun]:
+    """The trainings that are at work or wait on `device` here, in their order; a new one comes after them."""
+    return _in_order(_folder(device))
 
 
 def at_work() -> list[str]:
     """Names of the trainings that are at work here, one a device at most."""
     folders = sorted(each for each in _host().glob("*") if each.is_dir())
-    return [found[0].name for folder in folders if (found := _line(folder))]
+    return [found[0].name for folder in folders if (found := _in_order(folder))]
 
 
-def _line(folder: Path) -> list[Occupant]:
-    return [found for number in _numbers(folder) if (found := _occupant(folder, number))]
+def _in_order(folder: Path) -> list[QueuedRun]:
+    return [found for number in _numbers(folder) if (found := _holder(folder, number))]
 
 
 def _host() -> Path:
@@ -117,8 +112,8 @@ def _numbers(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("*.json") if _NUMBER.fullmatch(path.stem))
 
 
-def _occupant(folder: Path, number: int) -> Occupant | None:
-    """Who holds the place; None, and the place removed, when nobody does any more."""
+def _holder(folder: Path, number: int) -> QueuedRun | None:
+    """Who holds the ticket; None, and the ticket removed, when nobody does any more."""
     lock = FileLock(_file(folder, number, "lock"), thread_local=False)
     try:
         lock.acquire(timeout=0)
@@ -132,28 +127,28 @@ def _occupant(folder: Path, number: int) -> Occupant | None:
 
 
 def _changing(folder: Path) -> FileLock:
-    """Held while places come and go: nobody takes a number whose files are just being removed."""
+    """Held while tickets come and go: nobody takes a number whose files are just being removed."""
     return FileLock(folder / ".lock", timeout=_LONG)
 
 
 def _remove(folder: Path, number: int, lock: FileLock) -> None:
-    """Remove the place whose lock is held here; leaves it unlocked."""
+    """Remove the ticket whose lock is held here; leaves it unlocked."""
     with _changing(folder):
         _file(folder, number, "json").unlink(missing_ok=True)
         lock.release()  # Windows removes no file that is open
         _file(folder, number, "lock").unlink(missing_ok=True)
 
 
-def _read(folder: Path, number: int) -> Occupant | None:
+def _read(folder: Path, number: int) -> QueuedRun | None:
     try:
         found = read_json(_file(folder, number, "json"))
         name, place = found["run"], found.get("folder")
     except FileNotFoundError:
         return None  # it left a moment ago
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return Occupant(_UNNAMED)
+        return QueuedRun(_UNNAMED)
     known = isinstance(place, str) and 0 < len(place) <= _LONGEST_PATH and "\0" not in place
-    return Occupant(name[:_LONGEST_NAME] if isinstance(name, str) and name else _UNNAMED, Path(place) if known else None)
+    return QueuedRun(name[:_LONGEST_NAME] if isinstance(name, str) and name else _UNNAMED, Path(place) if known else None)
 
 
 def _file(folder: Path, number: int, kind: str) -> Path:

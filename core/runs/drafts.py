@@ -1,4 +1,4 @@
-"""The folder of a new run: filled under a name that no list shows, then moved to its own in one step."""
+"""Drafts: folders of new runs, filled under a hidden name, then moved to their own in one step."""
 
 from __future__ import annotations
 

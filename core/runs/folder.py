@@ -1,4 +1,4 @@
-"""What a run folder may hold: regular files and real folders. Looked at before anything is read from it or written into it.
+"""Checks of a run folder: regular files and real folders only. Done before anything is read from it or written into it.
 
 A folder that somebody sent may hold `train.log` as a link to a file of ours, or `predictions` as a link to another folder: what
 is written to them would land there. A named pipe would be waited for without end.
@@ -13,6 +13,7 @@ from pathlib import Path
 from core.errors import BadRun
 from core.files.atomic import LEFTOVER
 from core.files.untrusted import irregular, shared
+from core.runs.names import display_name
 from core.runs.status import created_at
 
 MARKS = ("status.json", "events.jsonl", "model.json")  # by name: with one of these a folder is, or was, a run
@@ -49,7 +50,7 @@ def irregular_entry(folder: Path) -> str:
                         wrong.append(name)
                     elif name.lower() in _FOLDERS:  # on some systems it is one, whatever its case
                         waiting.append(name)
-        except (OSError, ValueError):  # not there, or its reader says what is wrong with it
+        except (OSError, ValueError):  # not there, or its reader reports what is wrong with it
             continue
         if wrong:
             first = min(wrong)
@@ -120,7 +121,7 @@ def require_own_files(folder: Path) -> None:
 
 
 class Presence:
-    """A run folder as it was found: tells later whether it is still the same one at the same place."""
+    """A run folder as it was found; checks later whether it is still the same one at the same place."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -163,3 +164,10 @@ def _identity(folder: Path) -> tuple[int, int, float] | None:
 def was_deleted(folder: Path) -> BadRun:
     """The error of whoever wanted to write into a run that has gone."""
     return BadRun(f"{folder.name}: it was deleted or renamed meanwhile. What was computed for it is not written anywhere.")
+
+
+def unwritten(folder: Path, what: str, error: OSError) -> BadRun:
+    """The error to raise for one of the system while `what` was done; a folder that is gone is reported as such."""
+    return (
+        was_deleted(folder) if not folder.is_dir() else BadRun(f"{display_name(folder)}: {what} ({error.strerror or error}).")
+    )

@@ -1,4 +1,4 @@
-"""A new run that starts where another one ended: its weights, its split, and whatever is changed on purpose."""
+"""Forks: new runs that start from the weights and the split of another run."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
 
     It keeps the rows and the split of `run`: with another split it would be tested on patients that its weights have
     learnt from. Architecture and timm options stay those of `run` too, because the weights are of them. It has the weights
-    in its own folder: `run` may be trained on, renamed or deleted before the fork begins. Its parent.json says whose they are,
-    and how often the test set had been opened; its record of accesses begins with those of `run`.
+    in its own folder: `run` may be trained on, renamed or deleted before the fork begins. Its parent.json records whose they
+    are, and how often the test set had been opened; its record of accesses begins with those of `run`.
 
     Raises:
         BadRun: there is no model yet, or `config` names another architecture.

@@ -1,12 +1,13 @@
-"""What the events of a training say, taken one by one: the numbers behind its curves."""
+"""The training history of a run, from its events: the values behind its curves."""
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from core.runs.events import EpochEvent, Event, StepEvent
 
 SMOOTHING = 0.95  # weight of the past in the mean of the step loss
 
@@ -33,20 +34,6 @@ class Track:
             self.y.pop()
 
 
-# Without these an event of this type says nothing that can be drawn.
-_NEEDED: dict[Any, tuple[str, ...]] = {
-    "step": ("epoch", "step", "steps"),
-    "epoch": ("epoch",),
-    "phase": ("first_epoch", "last_epoch"),
-    "prepare": ("done", "total"),
-}
-
-
-def is_complete(event: Mapping[str, Any]) -> bool:
-    """Whether a line of events.jsonl has the numbers that belong to its type."""
-    return all(event.get(name) is not None for name in _NEEDED.get(event.get("type"), ()))
-
-
 class History:
     """The curves of one run; what a resumed training did again counts once.
 
@@ -58,14 +45,14 @@ class History:
         self.smoothing = smoothing
         self.loss = Track()
         self.rate = Track()
-        self.epochs: dict[int, Mapping[str, Any]] = {}  # the "epoch" events by number
+        self.epochs: dict[int, EpochEvent] = {}  # the "epoch" events by number
         self.phases: dict[str, tuple[int, int]] = {}  # name -> first and last epoch
         self.planned = 0  # epochs
         self.ended = False
         self._means = array("d")  # of the losses, not yet corrected for the start
 
     @classmethod
-    def of(cls, source: History | Iterable[Mapping[str, Any]], smoothing: float = SMOOTHING) -> History:
+    def of(cls, source: History | Iterable[Event], smoothing: float = SMOOTHING) -> History:
         """The history of these events; a History as it is."""
         if isinstance(source, History):
             return source
@@ -74,25 +61,22 @@ class History:
             history.take(event)
         return history
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        """Add the next line of events.jsonl; one that lacks its numbers is passed over."""
-        kind = event.get("type")
-        if not is_complete(event):
-            return
-        if kind == "step":
+    def take(self, event: Event) -> None:
+        """Add the next line of events.jsonl."""
+        if event["type"] == "step":
             self._take_step(event)
-        elif kind == "epoch":
+        elif event["type"] == "epoch":
             self._take_epoch(event)
-        elif kind == "phase":
-            self.phases[str(event.get("phase", ""))] = (int(event["first_epoch"]), int(event["last_epoch"]))
-            self.planned = max(self.planned, int(event["last_epoch"]))
-        elif kind == "done":
+        elif event["type"] == "phase":
+            self.phases[event.get("phase", "")] = (event["first_epoch"], event["last_epoch"])
+            self.planned = max(self.planned, event["last_epoch"])
+        elif event["type"] == "done":
             self.ended = True
-        elif kind in ("start", "resume"):
+        elif event["type"] in ("start", "resume"):
             self.ended = False
 
-    def _take_step(self, event: Mapping[str, Any]) -> None:
-        position = int(event["epoch"]) - 1 + int(event["step"]) / max(1, int(event["steps"]))
+    def _take_step(self, event: StepEvent) -> None:
+        position = event["epoch"] - 1 + event["step"] / max(1, event["steps"])
         self.loss.cut(position)
         self.rate.cut(position)
         del self._means[len(self.loss) :]
@@ -104,12 +88,12 @@ class History:
         if rate is not None:
             self.rate.add(position, rate)
 
-    def _take_epoch(self, event: Mapping[str, Any]) -> None:
-        epoch = int(event["epoch"])
+    def _take_epoch(self, event: EpochEvent) -> None:
+        epoch = event["epoch"]
         for later in [done for done in self.epochs if done >= epoch]:
             del self.epochs[later]
         self.epochs[epoch] = event
-        self.planned = max(self.planned, int(event.get("epochs") or 0))
+        self.planned = max(self.planned, event.get("epochs", 0))
 
     def smoothed(self, indices: Sequence[int]) -> list[float]:
         """The exponential mean of the step loss at these steps; it begins at the first loss and not at 0."""
@@ -127,14 +111,21 @@ class History:
         return max([self.loss.x[-1] if self.loss else 0.0, *map(float, self.epochs)])
 
     def series(self, name: str) -> list[float | None]:
-        """A figure by epoch: of the event itself ("train_loss"), else of its validation ("auc"); None where undefined."""
-        found = []
-        for event in self.epochs.values():
-            value = event.get(name) if name in event else (event.get("val") or {}).get(name)
-            found.append(number(value))
-        return found
+        """A metric by epoch: a loss of the event itself ("train_loss", "val_loss"), else one of its validation ("auc"); None
+        where it is undefined.
+        """
+        return [number(metric_of(event, name)) for event in self.epochs.values()]
 
 
-def number(value: Any) -> float | None:
-    """A finite number, else None: JSON writes an undefined figure as null or NaN."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+def metric_of(event: EpochEvent, name: str) -> float | None:
+    """`train_loss`, `val_loss`, or a metric of the epoch's validation; None where it is undefined."""
+    if name == "train_loss":
+        return event.get("train_loss")
+    if name == "val_loss":
+        return event.get("val_loss")
+    return (event.get("val") or {}).get(name)
+
+
+def number(value: float | None) -> float | None:
+    """A finite number, else None: events that were not read from a file may hold NaN."""
+    return None if value is None or not math.isfinite(value) else float(value)

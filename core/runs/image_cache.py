@@ -1,13 +1,14 @@
-"""All prepared images on this machine: who uses them, and clearing them while nobody does."""
+"""The cache of prepared images: which trainings use it, and clearing it while none does."""
 
 from __future__ import annotations
 
 import platform
 from pathlib import Path
 
-from core.data.cache import cache_root, clear_all
+from core.data.cache import clear_all
 from core.data.file_inspection import delete_inspections
 from core.errors import BadRun
+from core.files.paths import cache_root
 from core.runs.device_queue import at_work
 from core.runs.run import list_runs
 
@@ -22,7 +23,7 @@ def users(checkpoints: Path) -> list[str]:
 
 
 def clear(checkpoints: Path) -> int:
-    """Delete the prepared images of every recipe; returns how many files. They are made again when they are needed.
+    """Delete the prepared images of every recipe; returns how many files. They are prepared again when they are needed.
 
     Raises:
         BadRun: a training uses them.

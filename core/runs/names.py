@@ -1,11 +1,13 @@
-"""Names of runs: what a person types becomes a folder that exists on every system."""
+"""Names of runs: valid folder names on every system."""
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 from core.errors import BadRun
 
@@ -27,6 +29,11 @@ def clean_name(name: str) -> str:
     if text.split(".")[0].lower() in _DEVICES:
         raise BadRun(f"run name {name!r}: Windows keeps {text.split('.')[0]} for itself; choose another name")
     return text
+
+
+def display_name(folder: Path) -> str:
+    """The folder's name; bytes that are not UTF-8 (an archive from another system) are shown as `\\xff`."""
+    return os.fsencode(folder.name).decode("utf-8", "backslashreplace")
 
 
 def default_names(model: str, day: date) -> Iterator[str]:

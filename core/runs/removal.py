@@ -1,4 +1,4 @@
-"""Whether a folder may be deleted or given another name: only one that is a run beyond doubt, and holds nothing else.
+"""Renaming and deleting run folders: only one that is a run beyond doubt, and holds nothing else.
 
 To open a run asks for less: a damaged one is listed and looked at. What cannot be undone asks for more.
 """
@@ -6,18 +6,25 @@ To open a run asks for less: a damaged one is listed and looked at. What cannot 
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from core.errors import BadRun
-from core.runs.folder import MARKS, foreign_entries
+from core.files.folders import remove_folder
+from core.files.untrusted import irregular
+from core.runs.drafts import DELETED, sweep
+from core.runs.folder import MARKS, foreign_entries, require_regular
+from core.runs.locks import EVALUATION, SHORT, TRAINING, Timeout, take, take_training
+from core.runs.names import display_name
 
 _MANIFEST = "manifest.csv"
+_WINDOWS = os.name == "nt"
 _WRITTEN = ("status.json", "events.jsonl")  # a training writes both; one may have been lost
 _OF_A_WORKSPACE = ("checkpoints", "data")
 _NAMED = 10  # foreign entries that a message names
-_MOST_ENTRIES = 100_000  # a run has some hundreds: a folder with more is looked at no further, and kept
+_MOST_ENTRIES = 100_000  # a run has some hundreds: a folder with more is examined no further, and not deleted
 
 
 def is_link(path: Path) -> bool:
@@ -32,6 +39,71 @@ def is_link(path: Path) -> bool:
         return False
 
 
+def rename_folder(path: Path, name: str, keep: Iterable[Path] = ()) -> Path:
+    """Give the run folder `path` the name `name`; returns where it is then. Raises BadRun as `Run.rename`."""
+    target = path.with_name(name)
+    if target == path:
+        return path
+    require_regular(path)
+    require_removable(path, "renamed", keep)
+    # A change of case only is the same folder on Windows and macOS.
+    if os.path.lexists(target) and not (target.exists() and target.samefile(path)):
+        raise BadRun(f"there is already a run named {name}; choose another name")
+    _move(path, target, "renamed")
+    return target
+
+
+def delete_folder(path: Path, keep: Iterable[Path] = (), *, everything: bool = False) -> None:
+    """Delete the run folder `path`; of a link only the link. Raises BadRun as `Run.delete`."""
+    require_removable(path, "deleted", keep)
+    if not everything:
+        require_nothing_foreign(path)
+    name = display_name(path)
+    if is_link(path):
+        try:
+            path.unlink()
+        except OSError as error:
+            raise BadRun(f"{name}: the link cannot be removed ({error.strerror or error}).") from error
+        return
+    sweep(path.parent)
+    grave = path.with_name(f"{DELETED}{uuid.uuid4().hex[:12]}")
+    _move(path, grave, "deleted")  # gone at once for everybody, whatever happens while its files are removed
+    try:
+        remove_folder(grave)
+    except OSError as error:
+        raise BadRun(
+            f"{name}: it is deleted, but not all of its files could be removed ({error.strerror or error}). The rest "
+            f"is in {grave}: close what has it open; the next run that is made or deleted here removes it too."
+        ) from error
+
+
+def _move(path: Path, target: Path, action: str) -> None:
+    """Rename the folder while nobody trains or scores the run.
+
+    A lock that is no regular file keeps nobody from it: whoever trains or scores refuses such a run.
+    """
+    name = display_name(path)
+    with ExitStack() as locks:
+        try:
+            if not irregular(path / TRAINING):
+                locks.callback(take_training(path).release)
+            if not irregular(path / EVALUATION):
+                locks.callback(take(path, EVALUATION, SHORT).release)
+        except Timeout as error:
+            raise BadRun(
+                f"{name}: it cannot be {action} now: metrics of it are being written. Wait a moment, and try again."
+            ) from error
+        except (BadRun, OSError) as error:
+            words = error.strerror or error if isinstance(error, OSError) else error
+            raise BadRun(f"{name}: it cannot be {action} now. {words}") from error
+        if _WINDOWS:  # which moves no folder in which a file is open
+            locks.close()
+        try:
+            path.rename(target)
+        except OSError as error:
+            raise BadRun(f"{name}: it cannot be {action} ({error.strerror or error}). Close what has it open.") from error
+
+
 def foreign(path: Path) -> list[str]:
     """What would be deleted with a run although MammoLab did not make it; [] for a link, which goes alone."""
     return [] if is_link(path) else foreign_entries(path)
@@ -44,7 +116,7 @@ def require_nothing_foreign(path: Path) -> None:
         more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
         raise BadRun(
             f"{path}: it is not deleted: its folder holds what MammoLab did not make: {', '.join(found[:_NAMED])}{more}. "
-            "Nothing was changed. Move that elsewhere, or say that it is to be deleted, too: "
+            "Nothing was changed. Move that elsewhere, or have it deleted, too: "
             "`python -m core run delete --everything`, or the tick on the Runs page."
         )
 
@@ -87,7 +159,7 @@ def _require_evidence(path: Path, action: str) -> None:
 
 
 def _is_more(folder: Path, keep: Iterable[Path]) -> str:
-    """What the folder is besides a run, in words; "" when nothing."""
+    """Why the folder may be more than a run; "" where nothing suggests it."""
     if folder.parent == folder or os.path.ismount(folder):
         return "it is the root of a file system"
     for place, what in _places(keep):
@@ -99,7 +171,7 @@ def _is_more(folder: Path, keep: Iterable[Path]) -> str:
 def _places(keep: Iterable[Path]) -> Iterable[tuple[Path, str]]:
     with suppress(OSError):  # it was deleted
         yield Path.cwd(), "the current folder"
-    with suppress(RuntimeError):  # this system does not say where it is
+    with suppress(RuntimeError):  # this system does not know it
         yield Path.home(), "your home folder"
     for place in keep:
         yield place, "the runs folder"

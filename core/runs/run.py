@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import io
 import os
-import platform
 import shutil
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -28,20 +28,20 @@ from filelock import FileLock
 from core.config import Config, load_config
 from core.data import assign_splits, read_manifest, require_trainable
 from core.errors import BadConfig, BadManifest, BadRun
-from core.files.folders import remove_folder, write_text
+from core.files.folders import write_text
 from core.files.untrusted import LARGE, irregular, read_bytes
-from core.runs.drafts import DELETED, DRAFT, fill, settle, sweep
-from core.runs.events import Event, EventLog, EventReader, read_events
-from core.runs.folder import MARKS, irregular_entry, is_run, require_own_files, require_regular, was_deleted
-from core.runs.locks import EVALUATION as EVALUATION_LOCK
-from core.runs.locks import TRAINING, Timeout, take
-from core.runs.names import clean_name, default_names
-from core.runs.removal import is_link, require_nothing_foreign, require_removable
+from core.runs.drafts import DRAFT, fill, settle, sweep
+from core.runs.event_log import EventReader
+from core.runs.events import Event
+from core.runs.folder import MARKS, irregular_entry, is_run, require_own_files, require_regular, unwritten
+from core.runs.locks import take_training
+from core.runs.names import clean_name, default_names, display_name
+from core.runs.removal import delete_folder, rename_folder
 from core.runs.split_origin import origin_of, write_split_origin
 from core.runs.status import Status, created_at, read_status, write_status
 from core.runs.test_set.access_log import adopt
 
-Request = Literal["stop", "pause", "begin"]  # "begin": of a run that waits its turn, without waiting further
+Request = Literal["stop", "pause", "begin"]  # "begin": of a run that waits in the queue, without waiting further
 
 CONFIG, MANIFEST, STATUS, EVENTS, LAST = "config.yaml", "manifest.csv", "status.json", "events.jsonl", "last.pt"
 EXCLUDED = "excluded.csv"
@@ -49,8 +49,6 @@ START = "start.safetensors"
 NOTE = "note.txt"
 LONGEST_NOTE = 10_000  # characters
 LARGEST_MANIFEST = 1 << 29  # bytes; two million images
-_LOCK_SECONDS = 0.5
-_WINDOWS = os.name == "nt"
 
 
 class Run:
@@ -71,7 +69,7 @@ class Run:
     @property
     def name(self) -> str:
         """The folder's name; what is no UTF-8 in it (an archive of another system's) is shown as `\\xff`."""
-        return os.fsencode(self.path.name).decode("utf-8", "backslashreplace")
+        return display_name(self.path)
 
     @property
     def readable_name(self) -> bool:
@@ -95,12 +93,12 @@ class Run:
             NotRecorded: what its test images were used for before cannot be written into its folder.
         """
         from core.model import check_name, check_weights
-        from core.model.device import pick_machine
+        from core.model.device import pick_device_config
 
         data = config.data
         rows = assign_splits(frame, data.val_fraction, data.test_fraction, data.split_seed)
         require_trainable(rows)
-        pick_machine(config.training)
+        pick_device_config(config.training)
         check_name(config.model.name)
         check_weights(config.model)
         names = iter([clean_name(name)]) if name else default_names(config.model.name, date.today())
@@ -137,7 +135,7 @@ class Run:
 
     @property
     def problem(self) -> str:
-        """What is wrong with the folder, in words; "" when nothing is."""
+        """What is wrong with the folder; "" when nothing is."""
         if not self.readable_name:
             return "its name is no UTF-8: rename the folder, or delete the run"
         found = irregular_entry(self.path)
@@ -170,12 +168,12 @@ class Run:
             raise BadRun(f"{self.name}: its configuration cannot be read. {error}") from error
         if config.model.weights != START:
             return config
-        # A fork's own file: said without its folder, so that it is found again when the run is renamed or moved.
+        # A fork's own file: written without its folder, so that it is found again when the run is renamed or moved.
         return config.model_copy(update={"model": config.model.model_copy(update={"weights": (self.path / START).as_posix()})})
 
     @property
     def begun(self) -> bool:
-        """Whether training it again has to be a resume. One that waits in line to be resumed is "queued" too."""
+        """Whether training it again has to be a resume. One that waits in the queue to be resumed is "queued" too."""
         return self.status().state != "queued" or (self.path / LAST).is_file()
 
     def manifest(self) -> pd.DataFrame:
@@ -215,9 +213,9 @@ class Run:
         except (OSError, ValueError):
             return ""
 
-    def events(self, after: int = 0) -> list[Event]:
-        """Events with `seq` above `after`. For polling, `event_reader` costs less and notices a resumed run."""
-        return read_events(self.path / EVENTS, after)
+    def events(self) -> list[Event]:
+        """All events. For polling, `event_reader` costs less and notices a resumed run."""
+        return self.event_reader().read()
 
     def event_reader(self) -> EventReader:
         """A reader that gives, at each call, only what is new."""
@@ -254,26 +252,24 @@ class Run:
             folder.mkdir(exist_ok=True)
             (folder / what).touch()
         except OSError as error:
-            raise self._unwritten(f"a request to {what} cannot be written", error) from error
+            raise unwritten(self.path, f"a request to {what} cannot be written", error) from error
 
     def requested(self, what: Request) -> bool:
-        """Whether that was asked for and not yet withdrawn or done."""
+        """Whether that was requested and not yet withdrawn or done."""
         return (self.path / "control" / what).exists()
 
     def withdraw(self, what: Request) -> None:
-        """Take a request back: withdrawing "pause" lets a paused run go on."""
+        """Take a request back: withdrawing "pause" lets a paused run continue."""
         (self.path / "control" / what).unlink(missing_ok=True)
 
     # ------------------------------------------------------------------ write
 
     def set_status(self, **changes: Any) -> None:
         """Change fields of status.json. While a run trains only its trainer does (through StatusWriter)."""
-        from dataclasses import replace
-
         write_status(self.path / STATUS, replace(self.status(), **changes))
 
     def set_note(self, text: str) -> None:
-        """Keep a note about the run, in place of the one before; an empty one removes it.
+        """Save a note about the run, in place of the one before; an empty one removes it.
 
         Raises:
             BadRun: it is too long, or the folder cannot be written to.
@@ -288,12 +284,7 @@ class Run:
             else:
                 (self.path / NOTE).unlink(missing_ok=True)
         except OSError as error:
-            raise self._unwritten("the note cannot be written", error) from error
-
-    def append_event(self, event: Event) -> Event:
-        """Add one event, with `seq` and `time`; returns what was written. While a run trains only its trainer does."""
-        with EventLog(self.path / EVENTS) as log:
-            return log.append(event)
+            raise unwritten(self.path, "the note cannot be written", error) from error
 
     def require_startable(self, *, resume: bool) -> None:
         """Raises BadRun when there is nothing to start (`resume` False: it was started before) or to resume (finished), or its
@@ -322,30 +313,7 @@ class Run:
             BadRun: somebody trains it already; it was deleted; an entry of its folder leads elsewhere.
         """
         self.require_regular()
-        return self._take_training()
-
-    def _take_training(self) -> FileLock:
-        try:
-            lock = take(self.path, TRAINING, _LOCK_SECONDS)
-        except Timeout as error:
-            raise BadRun(f"{self.name}: it is being trained already{self._where()}. Stop it first, or wait.") from error
-        except OSError as error:
-            raise self._unwritten("its folder cannot be written to", error) from error
-        status = self.status()
-        if (status.live or status.waiting) and status.host != platform.node():  # file locks may not reach across a network
-            lock.release()
-            raise BadRun(f"{self.name}: it is being trained already{self._where()}. Stop it first, or wait.")
-        return lock
-
-    def _unwritten(self, what: str, error: OSError) -> BadRun:
-        """The error to raise for one of the system: a folder that has gone is said as such."""
-        if not self.path.is_dir():
-            return was_deleted(self.path)
-        return BadRun(f"{self.name}: {what} ({error.strerror or error}).")
-
-    def _where(self) -> str:
-        status = self.status()
-        return f" (process {status.pid} on {status.host})" if status.live or status.waiting else ""
+        return take_training(self.path)
 
     # ------------------------------------------------------------------ rename, delete
 
@@ -358,16 +326,7 @@ class Run:
             BadRun: it is being trained or scored, the name is taken or impossible, it may be more than a run, or the system
                 refuses.
         """
-        target = self.path.with_name(clean_name(name))
-        if target == self.path:
-            return self
-        self.require_regular()
-        require_removable(self.path, "renamed", keep)
-        # A change of case only is the same folder on Windows and macOS.
-        if os.path.lexists(target) and not (target.exists() and target.samefile(self.path)):
-            raise BadRun(f"there is already a run named {target.name}; choose another name")
-        self._move(target, "renamed")
-        self.path = target
+        self.path = rename_folder(self.path, clean_name(name), keep)
         return self
 
     def delete(self, keep: Iterable[Path] = (), *, everything: bool = False) -> None:
@@ -382,62 +341,7 @@ class Run:
                 the message says whether it, or only its files, are still there.
         """
         Run.open(self.path)  # never a folder that is no run
-        require_removable(self.path, "deleted", keep)
-        if not everything:
-            require_nothing_foreign(self.path)
-        grave = self.path.with_name(f"{DELETED}{uuid.uuid4().hex[:12]}")
-        if is_link(self.path):
-            self._unlink()
-            return
-        sweep(self.path.parent)
-        self._move(grave, "deleted")  # gone at once for everybody, whatever happens while its files are removed
-        try:
-            remove_folder(grave)
-        except OSError as error:
-            raise BadRun(
-                f"{self.name}: it is deleted, but not all of its files could be removed ({error.strerror or error}). The rest "
-                f"is in {grave}: close what has it open; the next run that is made or deleted here removes it too."
-            ) from error
-
-    def _unlink(self) -> None:
-        try:
-            self.path.unlink()
-        except OSError as error:
-            raise BadRun(f"{self.name}: the link cannot be removed ({error.strerror or error}).") from error
-
-    def _move(self, target: Path, action: str) -> None:
-        """Rename the folder while nobody trains or scores the run."""
-        locks = self._at_rest(action)
-        try:
-            if _WINDOWS:  # which moves no folder in which a file is open
-                while locks:
-                    locks.pop().release()
-            self.path.rename(target)
-        except OSError as error:
-            raise BadRun(f"{self.name}: it cannot be {action} ({error.strerror or error}). Close what has it open.") from error
-        finally:
-            for lock in locks:
-                lock.release()
-
-    def _at_rest(self, action: str) -> list[FileLock]:
-        """Locks that keep others from training and from writing figures. One that is no regular file keeps nobody from it:
-        whoever trains or scores refuses such a run."""
-        locks: list[FileLock] = []
-        try:
-            if not irregular(self.path / TRAINING):
-                locks.append(self._take_training())
-            if not irregular(self.path / EVALUATION_LOCK):
-                locks.append(take(self.path, EVALUATION_LOCK, _LOCK_SECONDS))
-        except (BadRun, OSError) as error:
-            for lock in locks:
-                lock.release()
-            if isinstance(error, Timeout):
-                raise BadRun(
-                    f"{self.name}: it cannot be {action} now: figures of it are being written. Wait a moment, and try again."
-                ) from error
-            words = error.strerror or error if isinstance(error, OSError) else error
-            raise BadRun(f"{self.name}: it cannot be {action} now. {words}") from error
-        return locks
+        delete_folder(self.path, keep, everything=everything)
 
 
 def list_runs(root: Path | str) -> list[Run]:

@@ -1,4 +1,4 @@
-"""status.json: what a run is doing, who does it, and whether that one is still there."""
+"""The status of a run (status.json): what it is doing, which process does it, and whether that is still there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from core.files.folders import process_alive, write_text
 from core.files.untrusted import read_bytes, read_json
@@ -30,13 +30,25 @@ STARTING_SECONDS = 300.0
 CLOCK_SKEW = 300.0
 _LATEST = 7_258_118_400.0  # seconds: the year 2200. Beyond it, dates cannot be computed with
 _MOST = 10**9  # epochs, steps; seconds left
-_LARGEST_PID = 2**31 - 1
-_LONGEST_REASON, _LONGEST_WORD = 4_000, 200  # characters; what is longer is cut
+
+
+def _cut(text: str, longest: int = 4_000) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _possible_heartbeat(value: float | None) -> float | None:
+    return value if value is not None and 0 <= value <= _LATEST else None
+
+
+Time = Annotated[float, Field(ge=0, le=_LATEST)]  # seconds since 1970
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+Reason = Annotated[str, AfterValidator(_cut)]
+Word = Annotated[str, AfterValidator(lambda text: _cut(text, 200))]
 
 # Tells this process from an earlier one that had the same id (in a container, the server is always process 1).
 PROCESS = uuid.uuid4().hex
 
-# Last words of trainers of this process that no disk took: the file still says "running".
+# Final states of trainers of this process that could not be written: the file still has "running".
 _unwritten: dict[Path, Status] = {}
 
 # When runs were made, by their file and its time of change: pages list all of them every other second.
@@ -50,34 +62,34 @@ class Status:
 
     `state` is as written in the file, but for "interrupted": the file says running or paused and nobody is there.
     `launcher` is "thread" (of the dashboard), "process", "command line" or "torchrun".
-    `was` and `was_reason` are what a run that waits to be resumed goes back to when it is taken out of the line.
-    `problem` says, in words, what is wrong with the folder; "" when nothing is. `read_status` gives no number beyond its
-    bounds: counts are 0 to 10^9, times lie before the year 2200, texts have at most 4,000 characters.
+    `was` and `was_reason` are what a run that waits to be resumed goes back to when it leaves the queue.
+    `problem` says, in words, what is wrong with the folder; "" when nothing is. What is read from a file is within the bounds
+    of these types: longer texts are cut, an impossible heartbeat is none, any other value makes the status a damaged one.
     """
 
     state: State = "queued"
-    reason: str = ""
-    pid: int | None = None
-    host: str = ""
-    process: str = ""
-    launcher: str = ""
-    heartbeat: float | None = None
-    created: float | None = None
-    started: float | None = None
-    finished: float | None = None
-    epoch: int = 0
-    epochs: int = 0
-    phase: str = ""
-    step: int = 0
-    steps: int = 0
-    monitor: str = ""
-    best_epoch: int | None = None
-    best_value: float | None = None
-    eta_seconds: float | None = None
-    device: str = ""
+    reason: Reason = ""
+    pid: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    host: Word = ""
+    process: Word = ""
+    launcher: Word = ""
+    heartbeat: Annotated[float | None, AfterValidator(_possible_heartbeat)] = None
+    created: Time | None = None
+    started: Time | None = None
+    finished: Time | None = None
+    epoch: Count = 0
+    epochs: Count = 0
+    phase: Word = ""
+    step: Count = 0
+    steps: Count = 0
+    monitor: Word = ""
+    best_epoch: Count | None = None
+    best_value: Annotated[float, Field(ge=-1e12, le=1e12)] | None = None
+    eta_seconds: Annotated[float, Field(ge=-_MOST, le=_MOST)] | None = None
+    device: Word = ""
     was: State | Literal[""] = ""
-    was_reason: str = ""
-    problem: str = ""
+    was_reason: Reason = ""
+    problem: Annotated[str, AfterValidator(lambda text: "")] = ""  # never from the file
 
     @property
     def live(self) -> bool:
@@ -99,38 +111,38 @@ _SHAPE = TypeAdapter(Status)  # passes over fields it does not know
 
 
 def read_status(path: Path) -> Status:
-    """The status with "interrupted" worked out. Never raises: a missing or broken file is said in `problem`."""
-    last_word = _unwritten.get(path)
+    """The status with "interrupted" worked out. Never raises: `problem` describes a missing or broken file."""
+    last_state = _unwritten.get(path)
     try:
-        status = _within_bounds(_SHAPE.validate_json(read_bytes(path)))
+        status = _SHAPE.validate_json(read_bytes(path))
     except FileNotFoundError:
         return _broken(f"{path.name} is missing")
     except OSError as error:
         return _broken(f"{path.name} cannot be read: {error.strerror or error}")
     except ValidationError as error:
         first = error.errors()[0]
-        return last_word or _broken(f"{path.name} is damaged: {'.'.join(map(str, first['loc']))} {first['msg']}")
+        return last_state or _broken(f"{path.name} is damaged: {'.'.join(map(str, first['loc']))} {first['msg']}")
     except ValueError as error:
-        return last_word or _broken(f"{path.name} is damaged: {error}")
-    if last_word and status.process == PROCESS and (status.heartbeat or 0.0) <= (last_word.heartbeat or 0.0):
-        return last_word
+        return last_state or _broken(f"{path.name} is damaged: {error}")
+    if last_state and status.process == PROCESS and (status.heartbeat or 0.0) <= (last_state.heartbeat or 0.0):
+        return last_state
     if status.live and not _trainer_present(status, time.time()):
         reason = status.reason or (
-            "The program that trained it ended without a word: it was killed, the machine went down, or the run's folder "
+            "The program that trained it ended unexpectedly: it was killed, the machine went down, or the run's folder "
             "can no longer be written to. Nothing before its last checkpoint is lost: resume it."
         )
         return dataclasses.replace(status, state="interrupted", reason=reason)
     if status.waiting and not _trainer_present(status, time.time()):
         if status.was:
             return dataclasses.replace(status, state=status.was, reason=status.was_reason, pid=None, was="", was_reason="")
-        said = "; what it said is in process.log in the run's folder" if status.launcher == "process" else ""
-        reason = f"The program that was to train it ended before it began{said}."
+        output = "; its output is in process.log in the run's folder" if status.launcher == "process" else ""
+        reason = f"The program that was to train it ended before it began{output}."
         return dataclasses.replace(status, pid=None, reason=reason)
     return status
 
 
 def created_at(path: Path) -> float:
-    """When the run was made, for putting runs in order: 0 where status.json does not say, or says a time to come."""
+    """When the run was made, for putting runs in order: 0 where status.json has no time, or a future one."""
     try:
         found = os.lstat(path)
         stamp = found.st_mtime_ns, found.st_size, found.st_ino
@@ -138,53 +150,16 @@ def created_at(path: Path) -> float:
         if known is None or known[0] != stamp:
             if len(_created) >= _MOST_KNOWN:
                 _created.clear()
-            said = read_json(path)["created"]
-            known = _created[path] = stamp, float(said) if isinstance(said, int | float) and said >= 0 else 0.0
+            created = read_json(path)["created"]
+            known = _created[path] = stamp, float(created) if isinstance(created, int | float) and created >= 0 else 0.0
     except (OSError, ValueError, TypeError, LookupError):
         return 0.0
     return known[1] if known[1] <= time.time() + CLOCK_SKEW else 0.0
 
 
 def _broken(problem: str) -> Status:
-    problem = _cut(problem, _LONGEST_REASON)
+    problem = _cut(problem)
     return Status(state="failed", reason=problem, problem=problem)
-
-
-def _within_bounds(status: Status) -> Status:
-    """The status with long texts cut and without a heartbeat that nobody can have written.
-
-    Raises:
-        ValueError: a number is beyond what a training writes.
-    """
-    changes: dict[str, Any] = {}
-    for name, value in vars(status).items():
-        if isinstance(value, str):
-            longest = _LONGEST_REASON if name in ("reason", "was_reason") else _LONGEST_WORD
-            if len(value) > longest:
-                changes[name] = _cut(value, longest)
-        elif value is not None:
-            low, high, what = _BOUNDS[name]
-            if low <= value <= high:
-                continue
-            if name != "heartbeat":
-                raise ValueError(f"{name}: expected {what}, got {value!r}")
-            changes[name] = None
-    return dataclasses.replace(status, problem="", **changes) if changes or status.problem else status
-
-
-_TIME = 0.0, _LATEST, "seconds since 1970"
-_COUNT = 0, _MOST, f"a count from 0 to {_MOST:,}"
-_BOUNDS: dict[str, tuple[float, float, str]] = {
-    **dict.fromkeys(("heartbeat", "created", "started", "finished"), _TIME),
-    **dict.fromkeys(("epoch", "epochs", "step", "steps", "best_epoch"), _COUNT),
-    "pid": (0, _LARGEST_PID, f"the number of a process, from 0 to {_LARGEST_PID:,}"),
-    "best_value": (-1e12, 1e12, "a validation figure"),
-    "eta_seconds": (-_MOST, _MOST, "seconds"),
-}
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _trainer_present(status: Status, now: float) -> bool:
@@ -197,7 +172,7 @@ def _trainer_present(status: Status, now: float) -> bool:
         return True  # another host: its heartbeat is all we can see
     if status.pid == os.getpid():
         return status.process == PROCESS
-    return status.pid is not None and process_alive(status.pid)
+    return status.pid is not None and process_alive(status.pid, since=status.heartbeat)
 
 
 class StatusWriter:
@@ -207,8 +182,9 @@ class StatusWriter:
     `update` raises OSError.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._path = path
+        self._heartbeat_seconds = heartbeat_seconds
         self._lock = threading.Lock()
         self._status = dataclasses.replace(read_status(path), problem="")
         self._ended = threading.Event()
@@ -231,9 +207,9 @@ class StatusWriter:
             self._status = dataclasses.replace(self._status, **changes)
             self._write()
 
-    def last_word(self, **changes: Any) -> None:
-        """Say how it ended where `update` has failed: in place on a full disk, whose blocks the file has already; else
-        for this process alone, whose pages then still know.
+    def last_state(self, **changes: Any) -> None:
+        """Record how it ended where `update` has failed: in place on a full disk, whose blocks the file has already; else
+        for this process alone, whose pages then still show it.
         """
         with self._lock:
             self._status = dataclasses.replace(self._status, heartbeat=time.time(), **changes)
@@ -252,7 +228,7 @@ class StatusWriter:
             self._thread.join()
 
     def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_SECONDS):
+        while not self._ended.wait(self._heartbeat_seconds):
             with self._lock:
                 try:
                     self._write()

@@ -1,6 +1,6 @@
-"""What a researcher should know about a training while it goes on, in words: its "warning" events.
+"""Warnings about a training: rare classes, small batches, overfitting, a plateau, waiting for images.
 
-Each is a function of the figures so far, so that a resumed training says what the whole one would have said.
+Each is a function of the losses and times so far, so that a resumed training warns of what the whole one would have.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import pandas as pd
 
 from core.config import TrainingConfig
 from core.data.batches import malignant_draws
-from core.training.checkpoint import Progress
+from core.runs.events import WarningEvent
+from core.training.checkpoint import TrainState
 from core.training.phases import Phase
 
 _RISING = 3  # epochs that the validation loss has been above its lowest
@@ -21,14 +22,12 @@ _MOVED = 0.005  # relative
 _RARE = 0.2  # share of the rarer class
 _LARGE_UPDATE = 128  # images; larger ones leave few updates in an epoch
 _WAITING = 0.2  # share of an epoch's time
-_WORTH_TELLING = 5.0  # seconds
-
-Advice = tuple[str, str]  # (what about, message)
+_WORTH_A_WARNING = 5.0  # seconds
 
 
-def about_classes(train: pd.DataFrame, training: TrainingConfig) -> list[Advice]:
+def about_classes(train: pd.DataFrame, training: TrainingConfig) -> list[WarningEvent]:
     """Before the first epoch: a class that is too rare to be learnt as things stand."""
-    told = []
+    found = []
     count, malignant = len(train), int((train["label"] == "malignant").sum())
     rarer = min(malignant, count - malignant)
     name = "malignant" if rarer == malignant else "benign"
@@ -44,17 +43,17 @@ def about_classes(train: pd.DataFrame, training: TrainingConfig) -> list[Advice]
             f"every update sees both classes. {more if once <= _LARGE_UPDATE else ''}With training.imbalance=sampler they are "
             "drawn as often as the others. More images of that class help most."
         )
-        told.append(("imbalance", message))
+        found.append(WarningEvent(type="warning", about="imbalance", message=message))
     if training.imbalance == "none" and rarer < _RARE * count:
         message = (
             f"Only {rarer} of {count} training images are {name}, and nothing makes up for it: the network may learn to call "
             "every image the same. Set training.imbalance to weights or sampler."
         )
-        told.append(("imbalance", message))
-    return told
+        found.append(WarningEvent(type="warning", about="imbalance", message=message))
+    return found
 
 
-def about_batches(training: TrainingConfig, *, batch_norm: bool) -> list[Advice]:
+def about_batches(training: TrainingConfig, *, batch_norm: bool) -> list[WarningEvent]:
     """Before the first epoch: batches too small for the network's layers."""
     if training.batch_size > 1 or not batch_norm:
         return []
@@ -63,13 +62,13 @@ def about_batches(training: TrainingConfig, *, batch_norm: bool) -> list[Advice]
         "where its maps have shrunk to one cell, those that it started with. Set training.batch_size to 8 or more, or choose "
         "small_cnn, which has no such layers. training.advanced.accumulation_steps does not help here."
     )
-    return [("batch_norm", message)]
+    return [WarningEvent(type="warning", about="batch_norm", message=message)]
 
 
-def about_losses(progress: Progress, phase: Phase) -> list[Advice]:
-    """After an epoch, whose losses are the last ones in `progress`: overfitting, or a standstill."""
-    train, val = (losses[phase.first_epoch - 1 :] for losses in (progress.train_losses, progress.val_losses))
-    told = []
+def about_losses(state: TrainState, phase: Phase) -> list[WarningEvent]:
+    """After an epoch, whose losses are the last ones in `state`: overfitting, or a standstill."""
+    train, val = (losses[phase.first_epoch - 1 :] for losses in (state.train_losses, state.val_losses))
+    found = []
     if _overfits(train, val) and not _overfitted_before(train, val):
         best = phase.first_epoch + min(range(len(val)), key=val.__getitem__)
         message = (
@@ -77,28 +76,28 @@ def about_losses(progress: Progress, phase: Phase) -> list[Advice]:
             "training loss still falls. The best epoch is kept; more augmentation, dropout, weight decay, or a smaller "
             "network or learning rate may help."
         )
-        told.append(("overfitting", message))
-    left = phase.last_epoch - progress.epoch
+        found.append(WarningEvent(type="warning", about="overfitting", message=message))
+    left = phase.last_epoch - state.epoch
     if left >= _RISING and _stands_still(train, val) and not _stands_still(train[:-1], val[:-1]):
         message = (
             f"Plateau: neither loss has moved by {_MOVED:.1%} in {_FLAT} epochs (training {train[-1]:.3f}, validation "
             f"{val[-1]:.3f}), and {left} are left in this phase. A higher learning rate or a larger network may help."
         )
-        told.append(("plateau", message))
-    return told
+        found.append(WarningEvent(type="warning", about="plateau", message=message))
+    return found
 
 
-def about_waiting(progress: Progress, workers: int) -> list[Advice]:
-    """After an epoch: time that went by without a batch to compute on. Told once a run."""
-    if progress.wait_told or progress.wait_seconds < max(_WORTH_TELLING, _WAITING * progress.epoch_seconds):
+def about_waiting(state: TrainState, workers: int) -> list[WarningEvent]:
+    """After an epoch: time that went by without a batch to compute on. Once a run."""
+    if state.wait_told or state.wait_seconds < max(_WORTH_A_WARNING, _WAITING * state.epoch_seconds):
         return []
-    progress.wait_told = True
-    share = progress.wait_seconds / max(progress.epoch_seconds, progress.wait_seconds)
+    state.wait_told = True
+    share = state.wait_seconds / max(state.epoch_seconds, state.wait_seconds)
     message = (
         f"{share:.0%} of the epoch's time went by waiting for images ({workers} thread{'s' if workers > 1 else ''} make "
         "them). Is the cache on a slow or network disk (MAMMOLAB_CACHE), or the processor busy with something else?"
     )
-    return [("data_wait", message)]
+    return [WarningEvent(type="warning", about="data_wait", message=message)]
 
 
 def _overfits(train: Sequence[float], val: Sequence[float]) -> bool:
@@ -110,7 +109,7 @@ def _overfits(train: Sequence[float], val: Sequence[float]) -> bool:
 
 
 def _overfitted_before(train: Sequence[float], val: Sequence[float]) -> bool:
-    """Whether it was said already, since the epoch with the lowest validation loss."""
+    """Whether there was a warning already, since the epoch with the lowest validation loss."""
     best = min(range(len(val)), key=val.__getitem__)
     return any(_overfits(train[:end], val[:end]) for end in range(best + 1, len(val)))
 

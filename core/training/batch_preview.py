@@ -1,4 +1,4 @@
-"""The first batch of a run as its model gets it: what augmentation and preprocessing make of real images."""
+"""Preview of a run's first batch as its model gets it, after preprocessing and augmentation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from core.config import Config
 from core.data.batches import ORDERS, batches, epoch_order
-from core.data.cache import PreparedCache, cache_root
+from core.data.cache import PreparedCache
 from core.data.manifest import LABELS
+from core.files.paths import cache_root
 from core.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Glance:
+class BatchPreview:
     """Images of one batch: `pixels` uint8 (N, H, W), with the label and the path of each."""
 
     pixels: NDArray[np.uint8]
@@ -35,7 +36,7 @@ def used_rows(run: Run) -> pd.DataFrame:
     return rows[~rows["path"].isin(list(run.excluded()))]
 
 
-def first_batch(config: Config, rows: pd.DataFrame, limit: int = 16) -> Glance | None:
+def first_batch(config: Config, rows: pd.DataFrame, limit: int = 16) -> BatchPreview | None:
     """The first images (at most `limit`) of epoch 1 with the run's own order, augmentation and seed.
 
     `rows` are those it uses (`used_rows`). None while the images are not prepared: nothing is decoded here. Images that
@@ -68,7 +69,7 @@ def first_batch(config: Config, rows: pd.DataFrame, limit: int = 16) -> Glance |
     with closing(source):
         batch = next(source)
     indices = batch.indices.tolist()
-    return Glance(
+    return BatchPreview(
         pixels=np.round(batch.images[:, 0].numpy() * 255).clip(0, 255).astype(np.uint8),
         labels=tuple(str(rows["label"].iloc[index]) for index in indices),
         paths=tuple(str(rows["path"].iloc[index]) for index in indices),

@@ -1,29 +1,36 @@
-"""last.pt: all that is needed to go on as if nothing had happened. Only plain numbers and tensors, so it loads safely.
+"""last.pt, the checkpoint: all that is needed to resume as if nothing had happened. Only plain numbers and tensors, so it
+loads safely.
 
-It is written between two updates of the weights only. There are no random states in it: every random draw of a
-training is a function of seed, epoch and step (see loop.py and core.data.batches).
+It is written between two updates of the weights only. There are no random states in it: every random draw of a training is
+a function of seed, epoch and step (core.training.rng, core.data.batches).
 """
 
 from __future__ import annotations
 
 import reprlib
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import torch
+from pydantic import Field, StrictBool, StrictFloat, StrictStr, TypeAdapter, ValidationError
 
 from core.errors import BadRun
 from core.files.folders import write_atomically
 from core.files.untrusted import open_regular
 from core.model.torch_file import read_torch_file
+from core.training.timing import LoopTiming
 
 FORMAT = 2
 
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Losses = Annotated[list[StrictFloat], Field(strict=True)]
+
 
 @dataclass
-class Progress:
-    """Where a training stands; every field is a plain number or text.
+class TrainState:
+    """How far a training has come; every field is a plain number or text. It is "progress" in the file.
 
     `epoch` is the epoch being trained (1-based), `step` the batches of it that are done, `update` the updates of the
     weights in its phase, `global_step` all batches so far. `loss_sum` and `loss_count` make the epoch's training loss.
@@ -33,61 +40,86 @@ class Progress:
     `train_losses` and `val_losses` have an entry a finished epoch. `precision` is what was chosen at the start.
     """
 
-    epoch: int = 1
-    step: int = 0
-    update: int = 0
-    global_step: int = 0
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    best_epoch: int = 0
-    best_value: float = 0.0
-    best_loss: float = 0.0
-    best_threshold: float = 0.0
-    stale: int = 0
-    sequence: int = 0
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
-    validation_seconds: float = 0.0
-    wait_seconds: float = 0.0
-    wait_told: bool = False
-    updates: int = 0
-    precision: str = ""
-    train_losses: list[float] = field(default_factory=list)
-    val_losses: list[float] = field(default_factory=list)
-    pretrained: bool = False
-    finished: bool = False
+    epoch: Count = 1
+    step: Count = 0
+    update: Count = 0
+    global_step: Count = 0
+    loss_sum: StrictFloat = 0.0
+    loss_count: Count = 0
+    best_epoch: Count = 0
+    best_value: StrictFloat = 0.0
+    best_loss: StrictFloat = 0.0
+    best_threshold: StrictFloat = 0.0
+    stale: Count = 0
+    sequence: Count = 0
+    seconds: StrictFloat = 0.0
+    epoch_seconds: StrictFloat = 0.0
+    validation_seconds: StrictFloat = 0.0
+    wait_seconds: StrictFloat = 0.0
+    wait_told: StrictBool = False
+    updates: Count = 0
+    precision: StrictStr = ""
+    train_losses: Losses = field(default_factory=list)
+    val_losses: Losses = field(default_factory=list)
+    pretrained: StrictBool = False
+    finished: StrictBool = False
 
-    def compare(self, monitor: str, figures: dict[str, float], threshold: float) -> bool:
-        """Whether this epoch is the best so far; of equal ones (AUC has few values on a small set) that of lower loss.
+    def add_training_time(self, seconds: float) -> None:
+        """Count time that went into optimizer steps."""
+        self.seconds += seconds
+        self.epoch_seconds += seconds
 
-        Equal means to six decimals, as scores are kept: a loss that falls by less is no reason to go on.
-        """
-        value, loss = figures[monitor], figures["loss"]
-        gain = round(self.best_value - value if monitor == "loss" else value - self.best_value, 6)
-        improved = not self.best_epoch or gain > 0
-        self.stale = 0 if improved else self.stale + 1
-        if not improved and (gain < 0 or monitor == "loss" or loss >= self.best_loss):
-            return False
-        self.best_epoch, self.best_value, self.best_loss, self.best_threshold = self.epoch, value, loss, threshold
-        return True
+    def add_validation_time(self, seconds: float) -> None:
+        """Count the time of the epoch's validation."""
+        self.seconds += seconds
+        self.validation_seconds = seconds
 
 
-_DEFAULTS = asdict(Progress())
+_STATE = TypeAdapter(TrainState)
+_FIELDS = set(asdict(TrainState()))
 
 
-def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> None:
-    """Write `progress` and `states` ("model", "optimizer", "scaler", "average": state dicts), atomically.
+class Checkpointer:
+    """Writes last.pt, and knows when the next one is due."""
+
+    def __init__(self, path: Path, timing: LoopTiming, *, writes: bool) -> None:
+        """`writes`: whether this process writes the run folder."""
+        self.path = path
+        self.timing = timing
+        self.writes = writes
+        self.unsaved_epochs = False
+        self._saved = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the last one is so old that a kill would cost too much work."""
+        return time.monotonic() - self._saved >= self.timing.between_checkpoints
+
+    def due_after_light_epoch(self) -> bool:
+        """The same after an epoch that took less time than writing a checkpoint."""
+        seconds = min(self.timing.between_checkpoints, self.timing.between_light_checkpoints)
+        return time.monotonic() - self._saved >= seconds
+
+    def save(self, state: TrainState, states: dict[str, Any]) -> None:
+        """Write it now; see `save_checkpoint`."""
+        if self.writes:
+            save_checkpoint(self.path, state, states)
+        self._saved = time.monotonic()
+        self.unsaved_epochs = False
+
+
+def save_checkpoint(path: Path, state: TrainState, states: dict[str, Any]) -> None:
+    """Write `state` and `states` ("model", "optimizer", "scaler", "average": state dicts), atomically.
 
     Raises:
         OSError: the disk is full or cannot be written; the last checkpoint stays as it was.
     """
-    content = {"format": FORMAT, "progress": asdict(progress), **states}
+    content = {"format": FORMAT, "progress": asdict(state), **states}
 
     def write(stream: BinaryIO) -> None:
         try:
             torch.save(content, stream)
         except RuntimeError as error:
-            # torch wraps a failed write in its own words ("unexpected pos ..."); the cause says what happened.
+            # torch hides a failed write behind its own error ("unexpected pos ..."); the cause is the real one.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
             raise
@@ -95,8 +127,8 @@ def save_checkpoint(path: Path, progress: Progress, states: dict[str, Any]) -> N
     write_atomically(path, write)
 
 
-def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
-    """(progress, states) as saved, on the processor; None when there is no checkpoint.
+def load_checkpoint(path: Path) -> tuple[TrainState, dict[str, Any]] | None:
+    """(state, states) as saved, on the processor; None when there is no checkpoint.
 
     Nothing in the file is run, and nothing larger than the file is made of it.
 
@@ -105,12 +137,12 @@ def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
     """
     try:
         with open_regular(path) as stream:
-            kind, progress, states = _parts(read_torch_file(stream))
-            if kind != FORMAT:
+            version, state, states = _parts(read_torch_file(stream))
+            if version != FORMAT:
                 raise BadRun(
                     f"{path}: expected a checkpoint of format {FORMAT}; it was written by another version. Start a new run."
                 )
-            return _progress(progress), states
+            return _train_state(state), states
     except FileNotFoundError:
         return None
     except (OSError, ValueError, MemoryError) as error:
@@ -122,7 +154,7 @@ def load_checkpoint(path: Path) -> tuple[Progress, dict[str, Any]] | None:
 
 
 def _parts(content: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """(format, progress, states) of what was saved."""
+    """(format, state, states) of what was saved."""
     wanted = ("format", "progress", *_STATES)
     if not isinstance(content, dict):
         raise ValueError(f"expected a dictionary of {', '.join(wanted)}, got a {type(content).__name__}")
@@ -134,29 +166,20 @@ def _parts(content: Any) -> tuple[Any, Any, dict[str, Any]]:
     return content["format"], content["progress"], {name: content[name] for name in _STATES}
 
 
-def _progress(saved: Any) -> Progress:
+def _train_state(saved: Any) -> TrainState:
     """The saved numbers and texts, each of its own type, and plausible.
 
     Raises:
         ValueError: a field is missing, unknown or of another type.
     """
-    if not isinstance(saved, dict) or set(saved) != _DEFAULTS.keys():
+    if not isinstance(saved, dict) or set(saved) != _FIELDS:
         raise ValueError("its progress does not have the fields of this version")
-    for name, default in _DEFAULTS.items():
-        if not _is_like(saved[name], default):
-            raise ValueError(f"progress.{name}: expected {_WORDS[type(default)]}, got {reprlib.repr(saved[name])[:40]}")
-    return Progress(**saved)
-
-
-def _is_like(value: Any, default: Any) -> bool:
-    if isinstance(default, bool | str):
-        return type(value) is type(default)
-    if isinstance(default, int):
-        return type(value) is int and 0 <= value < 2**63
-    if isinstance(default, float):
-        return type(value) is float or (type(value) is int and abs(value) < 2**63)
-    return isinstance(value, list) and all(_is_like(each, 0.0) for each in value)
+    try:
+        return _STATE.validate_python(saved)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name, got = ".".join(map(str, first["loc"])), reprlib.repr(first["input"])[:40]
+        raise ValueError(f"progress.{name}: {first['msg']}, got {got}") from error
 
 
 _STATES = ("model", "optimizer", "scaler", "average")
-_WORDS = {bool: "true or false", str: "a text", int: "a whole number from 0", float: "a number", list: "a list of numbers"}

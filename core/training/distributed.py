@@ -1,14 +1,14 @@
-"""One training in several processes (torchrun): who is who, and the few things that they tell each other.
+"""Distributed training (torchrun): the processes of one training, and what they exchange.
 
 Every process runs the same loop on its share of each batch. The first one (rank 0) is the only one that writes the run's
-folder and reads what is asked of it; sums are taken over all, so every process knows the same figures and takes the same
-decisions from them.
+folder and reads the requests there; sums are taken over all, so every process has the same losses and takes the same decisions.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -23,12 +23,12 @@ Result = TypeVar("Result")
 _PATIENCE = timedelta(hours=24)
 
 
+@dataclass
 class World:
     """The processes of this training: `size` of them, of which this one is number `rank`."""
 
-    def __init__(self, rank: int = 0, size: int = 1) -> None:
-        self.rank = rank
-        self.size = size
+    rank: int = 0
+    size: int = 1
 
     @classmethod
     def join(cls) -> World:
@@ -40,7 +40,7 @@ class World:
         if int(os.environ.get("WORLD_SIZE", "1")) < 2:
             return cls()
         if not distributed.is_initialized():
-            # Images' gradients go through the GPUs, words through the processors.
+            # Gradients go through the GPUs, objects through the processors.
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and distributed.is_nccl_available() else "gloo"
             try:
                 distributed.init_process_group(backend, timeout=_PATIENCE)
@@ -52,8 +52,8 @@ class World:
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes."""
+    def is_rank_zero(self) -> bool:
+        """Whether this is the process that writes the run folder."""
         return self.rank == 0
 
     @property
@@ -66,24 +66,24 @@ class World:
         """Processes of this training on this machine, which share its processor."""
         return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.size > 1 else 1
 
-    def share(self, call: Callable[[], Result]) -> Result:
-        """What `call` gives the first process, for all; the others do not call it. An error of ours is raised in all."""
+    def broadcast_object(self, call: Callable[[], Result]) -> Result:
+        """What `call` returns in the first process, in all; the others do not call it. An error of ours is raised in all."""
         if self.size == 1:
             return call()
-        told: list[Any] = [None]
+        sent: list[Any] = [None]
         problem: BaseException | None = None
-        if self.first:
+        if self.is_rank_zero:
             try:
-                told = [(True, call())]
+                sent = [(True, call())]
             except LabError as error:
-                told, problem = [(False, (type(error), str(error)))], error
+                sent, problem = [(False, (type(error), str(error)))], error
             except BaseException as error:  # noqa: BLE001  raised below, once the others know
-                told, problem = [(False, (TrainingFailed, f"the first process failed: {error}"))], error
-        distributed.broadcast_object_list(told)
-        good, content = told[0]
+                sent, problem = [(False, (TrainingFailed, f"the first process failed: {error}"))], error
+        distributed.broadcast_object_list(sent)
+        succeeded, content = sent[0]
         if problem is not None:
             raise problem
-        if not good:
+        if not succeeded:
             kind, message = content
             raise kind(message)
         return content
@@ -94,26 +94,26 @@ class World:
             distributed.all_reduce(tensor)
         return tensor
 
-    def decide(self, *answers: bool) -> tuple[bool, ...]:
-        """The first process's answers, in all of them."""
+    def broadcast(self, *flags: bool) -> tuple[bool, ...]:
+        """The first process's flags, in all of them."""
         if self.size == 1:
-            return answers
-        told = torch.tensor(answers, dtype=torch.uint8)
-        distributed.broadcast(told, 0)
-        return tuple(bool(answer) for answer in told)
+            return flags
+        sent = torch.tensor(flags, dtype=torch.uint8)
+        distributed.broadcast(sent, 0)
+        return tuple(bool(flag) for flag in sent)
 
-    def align(self, tensors: Iterable[torch.Tensor]) -> None:
+    def sync_buffers(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give all processes the first one's values (BatchNorm's statistics are each process's own)."""
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
-    def wait(self) -> None:
-        """Until all processes have come this far."""
-        self.share(lambda: None)
+    def barrier(self) -> None:
+        """Wait until all processes have come this far."""
+        self.broadcast_object(lambda: None)
 
 
-def leave() -> None:
+def destroy_process_group() -> None:
     """End the processes' connection, where there is one; for the end of the program."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()

@@ -1,20 +1,23 @@
-"""A moving average of the weights, which often generalises better than the last of them (Polyak & Juditsky 1992)."""
+"""Exponential moving average (EMA) of the weights: it often generalises better than the last ones (Polyak & Juditsky 1992).
+
+Not torch's AveragedModel or timm's ModelEmaV3: these pass over all values at each update, frozen ones too, and while only the
+head trains on stored features that takes many times as long as its step.
+"""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 
 from core.model import Classifier
 
-# A pass over all weights takes 1.5 % of a step of MobileNetV2. Once the average looks back far enough, every fourth will do.
+# A pass over all weights takes 1.5 % of a step of MobileNetV2. Once the average is long enough, every fourth update will do.
 SPARSE_AFTER, SPARSE_EVERY = 40, 4  # updates
 
 
-class Average:
-    """`model` in eval mode, each of whose floating-point values follows the trained model's."""
+class EMA:
+    """`model`, in eval mode: its floating-point values are averages of the trained model's."""
 
     def __init__(self, model: Classifier, decay: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -22,8 +25,8 @@ class Average:
         self._values: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._counts: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def follow(self, trained: Classifier) -> None:
-        """Take note of what changes in this phase: parameters that learn, and BatchNorm's statistics unless all are frozen."""
+    def track(self, trained: Classifier) -> None:
+        """Choose what changes in this phase: parameters that learn, and BatchNorm's statistics unless all are frozen."""
         ours = dict(self.model.named_parameters())
         pairs = [(ours[name], value.detach()) for name, value in trained.named_parameters() if value.requires_grad]
         if not trained.frozen:
@@ -34,7 +37,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, updates: int) -> None:
-        """After update number `updates` (from 1) of the whole training; early on the average looks back less far.
+        """After update number `updates` (from 1) of the whole training; early on the average is shorter.
 
         Later it takes in only every fourth update's weights, which then count as much as the four would have.
         """
@@ -48,7 +51,3 @@ class Average:
             torch._foreach_lerp_(ours, theirs, 1 - decay)
         for mine, other in self._counts:
             mine.copy_(other)
-
-    def state(self) -> dict[str, Any]:
-        """The averaged model's state dict."""
-        return self.model.state_dict()

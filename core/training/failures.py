@@ -1,4 +1,4 @@
-"""Why a training ended, in words a person can act on."""
+"""Explanations of failed trainings: what happened, and what to do."""
 
 from __future__ import annotations
 

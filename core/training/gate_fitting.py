@@ -1,9 +1,9 @@
-"""The last thing a training does: its best model learns which images it should not judge (see core.gate)."""
+"""The last part of a training: its best model learns which images it should not judge (see core.gate)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import pandas as pd
@@ -12,37 +12,52 @@ import torch
 from core.errors import LabError
 from core.gate import fitting, write_gate
 from core.model import load_model
+from core.runs.events import Event, PrepareEvent, WarningEvent
 from core.training.image_preparation import Rows
+from core.training.run_logger import RunLogger
+from core.training.timing import LoopTiming, Throttle
 
-GATE = "gate"  # the phase of a run, and `what` of its events of progress, while this lasts
+GATE = "gate"  # the phase of a run, and `what` of its "prepare" events, while this lasts
 _LATER = "Until `python -m core gate RUN`, or an evaluation, does it, images far from the training images are not found out."
 
 
-def fit_gate_of(
-    folder: Path, rows: Rows, device: torch.device, *, within: float | None = None, stopped: Callable[[], bool] | None = None
-) -> Generator[tuple[int, int], None, str]:
-    """Fit and keep the gate of the model in a run's folder; returns why there is none in words, "" when there is.
+def fit_gate(
+    logger: RunLogger, rows: Rows, device: torch.device, timing: LoopTiming, *, after_stop: bool = False
+) -> Generator[Event, None, None]:
+    """Fit and save the gate of the model in the run folder, where there is one. If it fails, that is a warning only.
 
-    Yields (images looked at, all images) after each batch. `within`: give up when it would take more seconds. `stopped`:
-    asked after each batch whether somebody does not want to wait for it.
+    Yields "prepare" events. A stop request skips it; `after_stop` it is given up when it would take too long.
     """
+    run, report = logger.run, Throttle(timing.between_steps)
+    if not (logger.writes and run.has_model):
+        return
+    phase = run.status().phase
+    logger.update(phase=GATE, eta_seconds=None)
+    problem = ""
     began = time.monotonic()
     try:
-        model, card = load_model(folder)
-        used = pd.concat([rows.train.assign(split="train"), rows.val.assign(split="val")], ignore_index=True)
-        steps = fitting(model.to(device).eval(), rows.cache, used)
-        while True:
-            try:
-                done, total = next(steps)
-            except StopIteration as end:
-                write_gate(folder, end.value, card)
-                return ""
-            yield done, total
-            if within is not None and (time.monotonic() - began) * total / done > within:
-                return f"It would have taken longer than {within:.0f} seconds after the stop. {_LATER}"
-            if stopped is not None and stopped():
-                return f"It was skipped as asked. {_LATER}"
+        for done, total in _fitting(run.path, rows, device):
+            if report.due(force=done == total):
+                yield logger.event(PrepareEvent(type="prepare", done=done, total=total, what=GATE))
+            if after_stop and (time.monotonic() - began) * total / done > timing.gate_after_stop:
+                problem = f"It would have taken longer than {timing.gate_after_stop:.0f} seconds after the stop."
+                break
+            if not after_stop and run.requested("stop"):
+                problem = "It was skipped as asked."
+                break
     except LabError as error:
-        return f"{error} {_LATER}"
+        problem = str(error)
     except torch.OutOfMemoryError:  # the training's own memory is still held
-        return f"The device has no memory left for it. {_LATER}"
+        problem = "The device has no memory left for it."
+    logger.note(phase=phase)
+    if problem:
+        message = f"Which images the model should not judge was not learned. {problem} {_LATER}"
+        yield logger.event(WarningEvent(type="warning", about="gate", message=message))
+
+
+def _fitting(folder: Path, rows: Rows, device: torch.device) -> Generator[tuple[int, int], None, None]:
+    """(images done, all images) after each batch; the gate is saved once all are."""
+    model, card = load_model(folder)
+    used = pd.concat([rows.train.assign(split="train"), rows.val.assign(split="val")], ignore_index=True)
+    gate = yield from fitting(model.to(device).eval(), rows.cache, used)
+    write_gate(folder, gate, card)

@@ -1,4 +1,4 @@
-"""The head phase at light speed: what a frozen network says of each image is computed once, and the head trains on that.
+"""Head training on cached backbone features: what a frozen network computes of each image is computed once.
 
     images (and augmented views of them) -> frozen backbone, once -> (views, N, F) in memory -> epochs of a few milliseconds
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
@@ -18,20 +19,21 @@ import torch
 from core.config import AugmentationConfig, Config
 from core.data.batches import Batch, Order, batch_count, batches, epoch_order
 from core.model import Classifier
-from core.model.device import Machine
+from core.model.classifier import evaluating
+from core.model.device import DeviceConfig
 from core.training.distributed import World
 from core.training.image_preparation import Rows
 from core.training.phases import Phase
 from core.training.rng import choose_views
 
-LARGEST = 1 << 30  # bytes of stored features; with more, there are fewer views, or the network is stepped instead
+LARGEST = 1 << 30  # bytes of stored features; beyond, there are fewer views, or the network is stepped instead
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
     """`train` float32 (views, N, F), `val` float32 (M, F), each image's in the order of the rows, on the device.
 
-    `images_per_second` is how fast the frozen network went, `seconds` how long it took.
+    `images_per_second` of the frozen network, `seconds` it took.
     """
 
     train: torch.Tensor
@@ -42,7 +44,7 @@ class Features:
 
     def batches(
         self, *, batch_size: int, seed: int, epoch: int, order: Order, start: int, together: int = 1
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """The epoch's batches, the same images in the same order as core.data.batches, with features as `images` (N, F).
 
         Which of its views an image shows is drawn from seed and epoch.
@@ -54,14 +56,14 @@ class Features:
         device = self.train.device
         features = self.train[shown.to(device), rows.to(device)]
         answers = self.labels[rows.to(device)]
-        counted = torch.ones(batch_size, device=device)
+        sample_mask = torch.ones(batch_size, device=device)
         for first in range(start * batch_size, count, batch_size):
             part = slice(first, min(first + batch_size, count))
-            yield Batch(features[part], answers[part], rows[part], counted[: part.stop - first])
+            yield Batch(features[part], answers[part], rows[part], sample_mask[: part.stop - first])
 
 
 def store_features(
-    model: Classifier, rows: Rows, config: Config, machine: Machine, phase: Phase, world: World
+    model: Classifier, rows: Rows, config: Config, device: DeviceConfig, phase: Phase, world: World
 ) -> Generator[tuple[int, int], None, Features | None]:
     """Run the frozen backbone over all images; yields (done, total) of this process after each batch.
 
@@ -78,65 +80,58 @@ def store_features(
     passes = [(rows.train, None if view == 0 else config.augmentation, view) for view in range(views)]
     stored: list[torch.Tensor] = []
     for frame, augmentation, view in chain(passes, [(rows.val, None, 0)]):
-        autocast = machine.autocast() if frame is rows.train else None  # validation is always in full precision
+        autocast = device.autocast() if frame is rows.train else nullcontext()  # validation is always in full precision
         result = torch.zeros(0)
         turns = range(batch_count(len(frame), config.training.batch_size, world.size))
-        share = _embed(model, frame, rows, config, machine, augmentation, view, world, autocast)
+        share = _compute(model, frame, rows, config, device, augmentation, view, world, autocast)
         for _, found in zip_longest(turns, share):
             if found is not None:
                 indices, features = found
                 if not result.numel():
-                    result = torch.zeros((len(frame), features.shape[1]), device=machine.device)
+                    result = torch.zeros((len(frame), features.shape[1]), device=device.device)
                 result[indices] = features
                 done += len(indices)
             yield done, total
         if not result.numel():  # fewer images than processes: this one had none
-            result = torch.zeros((len(frame), model_features(model, config, machine)), device=machine.device)
+            result = torch.zeros((len(frame), feature_count(model, config, device)), device=device.device)
         stored.append(world.sum(result))
     seconds = time.monotonic() - began
-    labels = torch.from_numpy((rows.train["label"] == "malignant").to_numpy(dtype="float32")).to(machine.device)
+    labels = torch.from_numpy((rows.train["label"] == "malignant").to_numpy(dtype="float32")).to(device.device)
     rate = done * world.size / max(seconds, 1e-9)
     return Features(torch.stack(stored[:-1]), stored[-1], labels, rate, seconds)
 
 
-def model_features(model: Classifier, config: Config, machine: Machine) -> int:
-    """How many numbers the head sees of an image."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            blank = torch.zeros(1, 1, *config.preprocessing.shape, device=machine.device)
-            return int(model.embed(blank).shape[1])
-    finally:
-        model.train(was_training)
+def feature_count(model: Classifier, config: Config, device: DeviceConfig) -> int:
+    """Features that the head gets of an image."""
+    with evaluating(model), torch.inference_mode():
+        blank = torch.zeros(1, 1, *config.preprocessing.shape, device=device.device)
+        return int(model.forward_features(blank).shape[1])
 
 
 def _view_count(model: Classifier, rows: Rows, config: Config, phase: Phase) -> int:
     """Views to store of each training image; 0 where stepping the network is as quick, or the only way."""
     training = config.training
-    if not (training.advanced.cache_backbone_features and phase.frozen and phase.epochs > 1 and model.divisible):
+    if not (training.advanced.cache_backbone_features and phase.frozen and phase.epochs > 1 and model.has_separable_head):
         return 0
     augmented = any(config.augmentation.model_dump(exclude={"mixup"}).values())
     views = min(1 + training.advanced.cached_augmentations, phase.epochs) if augmented else 1
-    one = 4 * model_features(model, config, Machine(model.mean.device, "fp32"))
+    one = 4 * feature_count(model, config, DeviceConfig(model.mean.device, "fp32"))
     # While views are put together, they are in memory twice.
     return max(0, min(views, (LARGEST // one - len(rows.val)) // (2 * len(rows.train))))
 
 
-def _embed(
+def _compute(
     model: Classifier,
     frame: pd.DataFrame,
     rows: Rows,
     config: Config,
-    machine: Machine,
+    device: DeviceConfig,
     augmentation: AugmentationConfig | None,
     view: int,
     world: World,
-    autocast: torch.autocast | None,
+    autocast: AbstractContextManager[object],
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(row numbers, features float32) of this process's share of the images."""
-    was_training = model.training
-    model.eval()
     source = batches(
         frame,
         rows.cache,
@@ -147,20 +142,13 @@ def _embed(
         epoch=view,  # the view of epoch n, had the network been stepped
         order="sequence",
         rank=world.rank,
-        world=world.size,
-        workers=machine.readers,
-        pin=machine.pins,
+        world_size=world.size,
+        workers=device.num_workers,
+        pin_memory=device.pin_memory,
     )
-    try:
+    with evaluating(model), closing(source):
         for batch in source:
-            images = batch.images.to(machine.device, non_blocking=True)
-            with torch.no_grad():
-                if autocast is None:
-                    features = model.embed(images)
-                else:
-                    with autocast:
-                        features = model.embed(images)
-            yield batch.indices.to(machine.device), features.float()
-    finally:
-        source.close()
-        model.train(was_training)
+            images = batch.images.to(device.device, non_blocking=True)
+            with torch.no_grad(), autocast:
+                features = model.forward_features(images)
+            yield batch.indices.to(device.device), features.float()

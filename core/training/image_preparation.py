@@ -1,4 +1,4 @@
-"""Before the first step: every image prepared once, unreadable ones left out by name, identical files found."""
+"""Image preparation before the first step: each image once, unreadable ones left out by name, identical files found."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import csv
 import hashlib
 import io
 import os
-import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,14 +18,16 @@ import pandas as pd
 
 from core.config import Recipe
 from core.data import require_trainable, write_manifest
-from core.data.cache import PreparedCache, cache_root
-from core.errors import TrainingFailed
+from core.data.cache import PreparedCache
+from core.errors import LabError, TrainingFailed
 from core.files.folders import write_text
-from core.runs.events import Event
+from core.files.paths import cache_root
+from core.runs.events import Event, ExcludedEvent, PrepareEvent, WarningEvent
 from core.runs.run import EXCLUDED, MANIFEST
-from core.training.run_logger import Recorder
+from core.training.distributed import World
+from core.training.run_logger import RunLogger
+from core.training.timing import LoopTiming, Throttle
 
-_PROGRESS_SECONDS = 0.5
 _NAMED = 3
 _REMEDY = "Put the files back as they were and resume, or start a new run."
 
@@ -42,11 +44,15 @@ class Rows:
     recipe: Recipe
 
 
-def prepare_rows(recorder: Recorder, recipe: Recipe, *, again: bool) -> Generator[Event, None, Rows | None]:
-    """Fill the cache for train and val; yields "prepare", "excluded" and "warning" events. None: a stop was asked for.
+def prepare_rows(
+    logger: RunLogger, recipe: Recipe, world: World, timing: LoopTiming, *, resumed: bool
+) -> Generator[Event, None, Rows | None]:
+    """Fill the cache for train and val; yields "prepare", "excluded" and "warning" events. None: a stop was requested.
+
+    The first process does it, for all.
 
     The first time, what cannot be read is left out and written to excluded.csv, and content hashes go to manifest.csv.
-    When a run is resumed (`again`) the same images must be there, unchanged, or it would not be the same training.
+    When a run is resumed (`resumed`), the same images must be there, unchanged, or it would not be the same training.
     The test images are only hashed, to find copies across splits.
 
     Raises:
@@ -54,53 +60,72 @@ def prepare_rows(recorder: Recorder, recipe: Recipe, *, again: bool) -> Generato
         BadManifest: without the unreadable images, a class is missing in train or val.
         TrainingFailed: a resumed run's image is gone or changed.
     """
-    run = recorder.run
+    rows: Rows | None = None
+    problem: LabError | None = None
+    if world.is_rank_zero:
+        try:
+            rows = yield from _prepare_rows(logger, recipe, timing, resumed=resumed)
+        except LabError as error:
+            problem = error
+
+    def outcome() -> Rows | None:
+        if problem is not None:
+            raise problem
+        return rows
+
+    return world.broadcast_object(outcome)
+
+
+def _prepare_rows(
+    logger: RunLogger, recipe: Recipe, timing: LoopTiming, *, resumed: bool
+) -> Generator[Event, None, Rows | None]:
+    run, report = logger.run, partial(_report, logger, Throttle(timing.between_images), resumed=resumed)
     frame = run.manifest()
     cache = PreparedCache(cache_root(), recipe)
-    known = run.excluded() if again else {}
+    known = run.excluded() if resumed else {}
     frame = frame[~frame["path"].isin(list(known))].reset_index(drop=True)
     used = frame[frame["split"].isin(["train", "val"])]
-    tried = yield from _told(recorder, cache.iter_prepare(used["path"].to_list()), len(used), again=again)
+    tried = yield from report(cache.iter_prepare(used["path"].to_list()), len(used))
     if tried is None:
         return None
     rejected = {result.path: result.reason for result in tried if result is not None}
-    if again:
+    if resumed:
         _require_readable(rejected)
-    rows = used if again else frame[~frame["path"].isin(list(rejected))]  # of the test images nothing is compared
-    looks = _contents(cache, rows["path"].to_list(), rows["split"].to_list())
-    contents = yield from _told(recorder, looks, len(rows), again=again, what="hashes")
+    rows = used if resumed else frame[~frame["path"].isin(list(rejected))]  # of the test images nothing is compared
+    hashing = _contents(cache, rows["path"].to_list(), rows["split"].to_list())
+    contents = yield from report(hashing, len(rows), what="hashes")
     if contents is None:
         return None
     found = dict(zip(rows["path"], contents, strict=True))
-    if again:
+    if resumed:
         _require_unchanged(used, found)
     else:
-        frame = yield from _settle(recorder, frame, found, rejected)
+        frame = yield from _settle(logger, frame, found, rejected)
     splits = {name: frame[frame["split"] == name].reset_index(drop=True) for name in ("train", "val")}
     return Rows(splits["train"], splits["val"], cache, recipe)
 
 
-def _told(
-    recorder: Recorder, results: Generator[Result, None, None], total: int, *, again: bool, **fields: str
+def _report(
+    logger: RunLogger, throttle: Throttle, results: Generator[Result, None, None], total: int, *, resumed: bool, what: str = ""
 ) -> Generator[Event, None, list[Result] | None]:
-    """All of `results`, with "prepare" events while they come. None: a stop was asked for."""
+    """All of `results`, with "prepare" events while they come. None: a stop was requested."""
     found: list[Result] = []
-    told = time.monotonic()
+    throttle.restart()
     with closing(results):
         for result in results:
             found.append(result)
-            if time.monotonic() - told >= _PROGRESS_SECONDS or (len(found) == total and not again):
-                told = time.monotonic()
-                yield recorder.event("prepare", done=len(found), total=total, **fields)
-                if recorder.run.requested("stop"):
+            if throttle.due(force=len(found) == total and not resumed):
+                event = PrepareEvent(type="prepare", done=len(found), total=total)
+                yield logger.event(event | {"what": what} if what else event)
+                if logger.run.requested("stop"):
                     return None
     return found
 
 
 def _contents(cache: PreparedCache, paths: list[str], splits: list[str]) -> Generator[tuple[str, tuple[str, ...]], None, None]:
-    """(SHA-256, what was doubtful in its preparation) of each file, in this order. Test images are not prepared, only read."""
+    """(SHA-256, warnings of its preparation) of each file, in this order. Test images are not prepared, only read."""
 
-    def look(path: str, split: str) -> tuple[str, tuple[str, ...]]:
+    def inspect(path: str, split: str) -> tuple[str, tuple[str, ...]]:
         if split == "test":
             return _hash(Path(path)), ()
         image = cache.get(path)
@@ -109,18 +134,18 @@ def _contents(cache: PreparedCache, paths: list[str], splits: list[str]) -> Gene
     # Reading and hashing release the GIL.
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="hashes")
     try:
-        yield from pool.map(look, paths, splits)
+        yield from pool.map(inspect, paths, splits)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _settle(
-    recorder: Recorder, frame: pd.DataFrame, contents: dict[str, tuple[str, tuple[str, ...]]], rejected: dict[str, str]
+    logger: RunLogger, frame: pd.DataFrame, contents: dict[str, tuple[str, tuple[str, ...]]], rejected: dict[str, str]
 ) -> Generator[Event, None, pd.DataFrame]:
     """Record what is left out and the contents' hashes; the rows that remain."""
-    run = recorder.run
+    run = logger.run
     for path, reason in rejected.items():
-        yield recorder.event("excluded", path=path, reason=reason)
+        yield logger.event(ExcludedEvent(type="excluded", path=path, reason=reason))
     if rejected:
         write_text(run.path / EXCLUDED, _table(rejected))
     else:
@@ -134,7 +159,7 @@ def _settle(
     if doubtful:
         more = f"; and {len(doubtful) - _NAMED} more" if len(doubtful) > _NAMED else ""
         message = f"{len(doubtful)} images were prepared with a doubt: {'; '.join(doubtful[:_NAMED])}{more}"
-        yield recorder.event("warning", message=message)
+        yield logger.event(WarningEvent(type="warning", message=message))
     return remaining
 
 
@@ -152,7 +177,7 @@ def _require_unchanged(used: pd.DataFrame, contents: dict[str, tuple[str, tuple[
 
 
 def _hash(path: Path) -> str:
-    """SHA-256 of a file; "" when it cannot be read (the evaluation of the test set will say so)."""
+    """SHA-256 of a file; "" when it cannot be read (the evaluation of the test set will report it)."""
     try:
         if not path.is_file():  # a pipe would block for ever
             return ""

@@ -1,6 +1,6 @@
-"""Launchers of the loop: a thread of this process, this thread itself, or a process of its own.
+"""Launchers of the training loop: a thread of this process, this thread itself, or a process of its own.
 
-All do the same: take the run, wait for the device's turn, iterate `train`. What came of it is in the run's folder.
+All do the same: take the run, wait in the queue of the device, iterate `train`. The outcome is in the run's folder.
 """
 
 from __future__ import annotations
@@ -16,20 +16,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 import core
 from core.errors import BadRun, LabError, TrainingFailed
 from core.files.untrusted import open_to_write
-from core.runs.device_queue import Place
-from core.runs.events import Event
+from core.runs.device_queue import Ticket
+from core.runs.events import Event, WaitEvent
 from core.runs.run import STATUS, Run
 from core.runs.status import Status, StatusWriter
 
-PROCESS_LOG = "process.log"  # what a process of its own prints, Python's last words included
-_LOOK = 0.3  # seconds between looks at the line
+if TYPE_CHECKING:
+    from core.training.distributed import World
+    from core.training.timing import LoopTiming
+
+PROCESS_LOG = "process.log"  # what a process of its own prints, a crash of Python included
+_QUEUE_POLL = 0.3  # seconds
 _DETACHED = 0x00000008 | 0x00000200  # Windows: DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
 _LAUNCHER = "MAMMOLAB_LAUNCHER"  # how a process of its own knows that it is one
 
@@ -37,12 +41,13 @@ _LAUNCHER = "MAMMOLAB_LAUNCHER"  # how a process of its own knows that it is one
 class Job:
     """A training in a background thread of this process."""
 
-    def __init__(self, run: Run, lock: FileLock, *, resume: bool, shares_machine: bool, queue: bool) -> None:
+    def __init__(self, run: Run, lock: FileLock, *, resume: bool, queue: bool, timing: LoopTiming | None) -> None:
         self.run = run
         self.error: LabError | None = None
         self._lock = lock
         self._queue = queue
-        self._options = {"resume": resume, "shares_machine": shares_machine}
+        self._resume = resume
+        self._timing = timing
         self._thread = threading.Thread(target=self._train, name=f"training {run.name}", daemon=True)
         self._thread.start()
 
@@ -65,28 +70,29 @@ class Job:
         from core.training.loop import train
 
         try:
-            with _turn(self.run, "thread", queue=self._queue) as ours:
-                if ours:
-                    for _ in train(Run(self.run.path), lock=self._lock, **self._options):
+            with _device(self.run, "thread", queue=self._queue) as free:
+                if free:
+                    run = Run(self.run.path)
+                    for _ in train(run, resume=self._resume, shares_machine=True, lock=self._lock, timing=self._timing):
                         pass
         except LabError as error:
-            self.error = error  # `train` and `_turn` have put it into the run's folder
+            self.error = error  # `train` and `_device` have recorded it in the run's folder
         except Exception as error:  # noqa: BLE001  nobody else would hear of it: this is a thread's last frame
-            # Outside the loop's own care: its log could not be opened, for instance. Never die silently.
+            # Not handled by `train` itself: its log could not be opened, for instance.
             self.error = TrainingFailed(explain(error))
             self.error.__cause__ = error
-            self._tell(str(self.error))
+            self._record(str(self.error))
         finally:
             self._lock.release()
 
-    def _tell(self, reason: str) -> None:
+    def _record(self, reason: str) -> None:
         try:
             self.run.set_status(state="failed", reason=reason)
         except OSError as problem:
             self.error = TrainingFailed(f"{reason} And status.json could not be written: {problem}")
 
 
-def start_thread(run: Run, *, resume: bool = False, shares_machine: bool = True, queue: bool = True) -> Job:
+def start_thread(run: Run, *, resume: bool = False, queue: bool = True, timing: LoopTiming | None = None) -> Job:
     """Train in a background thread, once the device is free (`queue`); returns at once.
 
     Raises:
@@ -95,13 +101,13 @@ def start_thread(run: Run, *, resume: bool = False, shares_machine: bool = True,
     run.require_startable(resume=resume)
     lock = run.acquire()
     _withdraw_all(run)
-    return Job(run, lock, resume=resume, shares_machine=shares_machine, queue=queue)
+    return Job(run, lock, resume=resume, queue=queue, timing=timing)
 
 
 def start_process(run: Run, *, resume: bool = False, queue: bool = True) -> int:
     """Train in a process of its own, which outlives this one; returns its id at once.
 
-    It waits for the device's turn (`queue`) as a thread does. What it prints goes to process.log in the run's folder.
+    It waits in the queue (`queue`) as a thread does. What it prints goes to process.log in the run's folder.
 
     Raises:
         BadRun: as `start_thread`, or the system starts no process.
@@ -152,25 +158,37 @@ def collect_children() -> int:
 
 
 def run_to_end(
-    run: Run, *, resume: bool = False, on_event: Callable[[Event], None] | None = None, queue: bool = True
+    run: Run,
+    *,
+    resume: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+    queue: bool = True,
+    world: World | None = None,
+    timing: LoopTiming | None = None,
 ) -> Status:
     """Train in this thread until the end. The first Ctrl-C or SIGTERM stops in order, a second Ctrl-C at once.
 
-    Where the device is busy it waits its turn first (`queue`); under torchrun, whose ranks start together, it does not.
+    Where the device is busy it waits in the queue first (`queue`); under torchrun, whose processes start together, it does
+    not. `world`: of `World.join`, where the caller has joined already.
 
     Raises:
         LabError: the training failed, or cannot start.
     """
+    from core.training.distributed import World
     from core.training.loop import train
 
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    if ranks > 1:  # the loop itself knows who may write the folder
-        if os.environ.get("RANK") == "0":
+    world = world or World.join()
+
+    def follow(lock: FileLock | None) -> None:
+        for event in train(run, resume=resume, lock=lock, world=world, timing=timing):
+            if on_event is not None:
+                on_event(event)
+
+    if world.size > 1:  # `train` itself knows which process takes the run
+        if world.is_rank_zero:
             _withdraw_all(run)
         with _stop_on_signals(run):
-            for event in train(run, resume=resume):
-                if on_event is not None:
-                    on_event(event)
+            follow(None)
         return run.status()
     lock = run.acquire()
     try:
@@ -178,19 +196,17 @@ def run_to_end(
         launcher = os.environ.get(_LAUNCHER, "command line")
         if _LAUNCHER not in os.environ:  # else `start_process` has, and what was asked since then counts
             _withdraw_all(run)
-        with _stop_on_signals(run), _turn(run, launcher, queue=queue, on_event=on_event) as ours:
-            if ours:
-                for event in train(run, resume=resume, lock=lock):
-                    if on_event is not None:
-                        on_event(event)
+        with _stop_on_signals(run), _device(run, launcher, queue=queue, on_event=on_event) as free:
+            if free:
+                follow(lock)
     finally:
         lock.release()
     return run.status()
 
 
 @contextmanager
-def _turn(run: Run, launcher: str, *, queue: bool, on_event: Callable[[Event], None] | None = None) -> Iterator[bool]:
-    """Hold the device's turn; yields False when a stop was asked for while waiting. The run must be acquired.
+def _device(run: Run, launcher: str, *, queue: bool, on_event: Callable[[Event], None] | None = None) -> Iterator[bool]:
+    """Hold the run's device; yields False when a stop was requested while waiting for it. The run must be acquired.
 
     While it waits the run is "queued" with a heartbeat, and its reason says for whom.
     """
@@ -198,51 +214,51 @@ def _turn(run: Run, launcher: str, *, queue: bool, on_event: Callable[[Event], N
         run.set_status(launcher=launcher)
         yield True
         return
-    from core.model.device import pick_machine
+    from core.model.device import pick_device
 
     try:
-        device = str(pick_machine(run.config().training).device)
-        place = Place(device, run.name, run.path)
+        device = str(pick_device(run.config().training.device))
+        ticket = Ticket(device, run.name, run.path)
     except LabError as error:  # before `train`, which would have recorded it
         run.set_status(state="failed", reason=str(error), launcher=launcher)
         raise
-    with place:
-        yield _wait(run, place, device, launcher, on_event)
+    with ticket:
+        yield _wait(run, ticket, device, launcher, on_event)
 
 
-def _wait(run: Run, place: Place, device: str, launcher: str, on_event: Callable[[Event], None] | None) -> bool:
-    ahead = place.ahead()
+def _wait(run: Run, ticket: Ticket, device: str, launcher: str, on_event: Callable[[Event], None] | None) -> bool:
+    ahead = ticket.ahead()
     if not (ahead or run.requested("stop")):
         run.set_status(launcher=launcher)
         return True
     writer = StatusWriter(run.path / STATUS)
     before = run.status()
     writer.start(**_queued(before), launcher=launcher, reason=_waits_for(ahead, device) if ahead else before.reason)
-    told: list[str] = []
+    reported: list[str] = []
     try:
         while True:
             if run.requested("stop"):
                 run.withdraw("stop")
-                writer.update(**_out_of_line(run.status()))
+                writer.update(**_after_leaving_the_queue(run.status()))
                 return False
             if not ahead:
                 return True
             if run.requested("begin"):
                 run.withdraw("begin")
                 return True
-            if ahead != told:
-                told = ahead
+            if ahead != reported:
+                reported = ahead
                 writer.update(reason=_waits_for(ahead, device))
                 if on_event is not None:
-                    on_event({"type": "wait", "device": device, "ahead": ahead})
-            time.sleep(_LOOK)
-            ahead = place.ahead()
+                    on_event(WaitEvent(type="wait", device=device, ahead=ahead))
+            time.sleep(_QUEUE_POLL)
+            ahead = ticket.ahead()
     finally:
         writer.stop()
 
 
 def _queued(before: Status) -> dict[str, Any]:
-    """What makes a run wait to begin; what it was before is kept."""
+    """Status fields of a run that waits to begin, with the state it had before."""
     return (
         {"state": "queued"}
         if before.state == "queued"
@@ -250,15 +266,15 @@ def _queued(before: Status) -> dict[str, Any]:
     )
 
 
-def _out_of_line(status: Status) -> dict[str, Any]:
-    """What a run is that has left the line: what it was before, or one that never began."""
+def _after_leaving_the_queue(status: Status) -> dict[str, Any]:
+    """Status fields of a run that has left the queue: its state before, or stopped where it never began."""
     if status.was:
         return {"state": status.was, "reason": status.was_reason, "was": "", "was_reason": ""}
     return {"state": "stopped", "reason": "Removed from the queue before it began.", "finished": time.time()}
 
 
 def _withdraw_all(run: Run) -> None:
-    """Forget what was asked of an earlier trainer of the run: what is asked from now on counts."""
+    """Forget what was requested of an earlier trainer of the run: what is requested from now on counts."""
     run.withdraw("stop")
     run.withdraw("pause")
     run.withdraw("begin")

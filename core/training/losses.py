@@ -1,4 +1,4 @@
-"""What an image costs: the one definition that training and validation share."""
+"""The loss of an image: the one definition that training and validation share."""
 
 from __future__ import annotations
 

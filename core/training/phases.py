@@ -13,7 +13,7 @@ from core.model import Classifier
 _WARM_UP_SHARE = {"one_cycle": 0.25, "cosine": 0.05, "plateau": 0.05, "constant": 0.05}
 _START = 1 / 25  # of the peak rate, as one-cycle schedules start
 _END = 1e-3  # of the peak rate, where one_cycle and cosine end
-_CUT = 1 / 3  # of the rate, that the plateau schedule goes on with
+_CUT = 1 / 3  # of the rate, with which the plateau schedule continues
 _NOTICEABLE = 1e-4  # relative; a loss must fall by more than this to have fallen
 
 
@@ -54,16 +54,16 @@ def plan_phases(config: TrainingConfig, *, pretrained: bool, stages: int = 1) ->
         return (Phase("scratch", 1, config.epochs, rate, rate),)
     left = int(config.frozen_backbone_fraction * stages)
     most = max(1, stages - left)
-    wished = [Phase("head", 1, config.freeze_epochs, rate, rate, 0)]
+    planned = [Phase("head", 1, config.freeze_epochs, rate, rate, 0)]
     if config.advanced.gradual_unfreezing_epochs:
         for count in range(1, most):
-            begin = wished[-1].last_epoch + 1
-            wished.append(
+            begin = planned[-1].last_epoch + 1
+            planned.append(
                 Phase(f"stage {count}", begin, begin + config.advanced.gradual_unfreezing_epochs - 1, tune, rate, count)
             )
     trained = most if left else None
-    wished.append(Phase("fine_tune", wished[-1].last_epoch + 1, config.epochs, tune, rate, trained))
-    cut = [replace(phase, last_epoch=min(phase.last_epoch, config.epochs)) for phase in wished]
+    planned.append(Phase("fine_tune", planned[-1].last_epoch + 1, config.epochs, tune, rate, trained))
+    cut = [replace(phase, last_epoch=min(phase.last_epoch, config.epochs)) for phase in planned]
     return tuple(phase for phase in cut if phase.epochs > 0)
 
 
@@ -115,7 +115,7 @@ def parameter_groups(model: Classifier, phase: Phase, weight_decay: float, layer
     that timm has for the architecture. Norms' parameters and biases (all that have one dimension) are not decayed.
     """
     head = {id(parameter) for parameter in model.head_parameters()}
-    distances = model.distances() if layer_decay < 1 else {}
+    distances = model.layer_depths() if layer_decay < 1 else {}
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in model.backbone.named_parameters():
         if not parameter.requires_grad:

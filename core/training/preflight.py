@@ -1,4 +1,4 @@
-"""Before a training starts: what would go wrong, what it will work on. Nothing is written."""
+"""Preflight check of a configuration: what would go wrong, what the training would work on. Nothing is written."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Preflight:
 
 
 def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
-    """Try everything that `Run.create` refuses for, so that it is said before the button is pressed."""
+    """Try everything that `Run.create` refuses for, so that it is shown before the start."""
     from core.data import assign_splits, require_trainable
     from core.data.identity import nobody_known
     from core.model import check_name, check_weights
-    from core.model.device import pick_machine
+    from core.model.device import pick_device_config
     from core.training.advice import about_classes
 
     problems: list[str] = []
@@ -58,8 +58,8 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     if rows is not None:
         attempt(lambda: require_trainable(rows))
         notes.extend(_sentence(note) for note in rows.attrs.get("notes", []))
-        notes.extend(message for _, message in about_classes(rows[rows["split"] == "train"], config.training))
-    machine = attempt(lambda: pick_machine(config.training))
+        notes.extend(warning["message"] for warning in about_classes(rows[rows["split"] == "train"], config.training))
+    device = attempt(lambda: pick_device_config(config.training))
     before = len(problems)
     attempt(lambda: check_name(config.model.name))
     if len(problems) == before:  # without a name there are no weights to look for
@@ -73,7 +73,7 @@ def preflight(config: Config, frame: pd.DataFrame) -> Preflight:
     steps = math.ceil(images / config.training.batch_size)
     unknown = nobody_known(frame)
     warnings = (_sentence(unknown),) if unknown else ()
-    return Preflight(tuple(problems), tuple(notes), counts, steps, str(machine.device) if machine else "", warnings)
+    return Preflight(tuple(problems), tuple(notes), counts, steps, str(device.device) if device else "", warnings)
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""Random numbers of a training: each a function of seed, epoch and step, whoever else draws in this process."""
+"""Random numbers of a training: each a function of seed, epoch and step, whatever else runs in this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 # torch has one generator a device for the whole process: between its seeding and the last draw of a forward pass (or of
 # a network's random starting weights), no other training may seed it.
-_DRAWING = threading.Lock()
+_SEEDING = threading.Lock()
 
 _STEP_STREAM = 0x73746570  # keeps dropout's draws apart from those of order and augmentation
 _MIX_STREAM = 0x6D697875
@@ -19,9 +19,9 @@ _VIEW_STREAM = 0x76696577
 
 
 @contextmanager
-def drawing(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seed torch, and keep other trainings of this process from doing so until the end of the block."""
-    with _DRAWING:
+    with _SEEDING:
         torch.manual_seed(seed)
         yield
 

@@ -1,4 +1,4 @@
-"""Everything a training says about itself: events.jsonl, status.json, train.log. Opened once, closed however it ends."""
+"""Everything a training reports about itself: events.jsonl, status.json, train.log. Opened once, closed however it ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 
 from core.errors import LabError, TrainingFailed, UnreadableImage
 from core.files.untrusted import open_to_write
-from core.runs.events import Event, EventLog
+from core.runs.event_log import EventLog
+from core.runs.events import ErrorEvent, Event
 from core.runs.run import EVENTS, STATUS, Run
 from core.runs.status import StatusWriter
 from core.training.failures import explain
@@ -40,8 +41,10 @@ class _LogFile(logging.FileHandler):
         return os.fdopen(open_to_write(Path(self.baseFilename), append=True), "a", encoding=self.encoding)
 
 
-class Recorder:
-    """The pen of one training; to be used, as a context, in the thread that trains."""
+class RunLogger:
+    """Writes events, status and log of one training; to be used, as a context, in the thread that trains."""
+
+    writes = True  # whether this process writes the run folder
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -52,12 +55,12 @@ class Recorder:
         self._handler: logging.Handler | None = None
         self._ended = False
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> RunLogger:
         self._handler = _LogFile(self.run.path / LOG, encoding="utf-8")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._handler.addFilter(_OneThread())
         self.log.addHandler(self._handler)
-        logging.getLogger("core").addHandler(self._handler)  # what core.data and core.model have to say
+        logging.getLogger("core").addHandler(self._handler)  # with the messages of core.data and core.model
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -66,18 +69,23 @@ class Recorder:
         if self._handler is not None:
             logging.getLogger("core").removeHandler(self._handler)
             self.log.removeHandler(self._handler)
-            with contextlib.suppress(OSError):  # a full disk does not take the rest of the log: the run's state says why
+            with contextlib.suppress(OSError):  # a full disk does not take the rest of the log: the run's state has the reason
                 self._handler.close()
 
-    def event(self, kind: str, **fields: Any) -> Event:
-        """Append an event and log it (steps and progress are too many for the log)."""
-        if kind not in ("step", "prepare"):
-            level = {"error": logging.ERROR, "warning": logging.WARNING}.get(kind, logging.INFO)
-            self.log.log(level, "%s %s", kind, " ".join(f"{key}={value}" for key, value in fields.items()))
-        return self.events.append({"type": kind, **fields})
+    def event(self, event: Event) -> Event:
+        """Append an event and log it (steps and progress are too many for the log); returns what was written."""
+        if event["type"] not in ("step", "prepare"):
+            level = {"error": logging.ERROR, "warning": logging.WARNING}.get(event["type"], logging.INFO)
+            words = " ".join(f"{key}={value}" for key, value in event.items() if key != "type")
+            self.log.log(level, "%s %s", event["type"], words)
+        return self.events.append(event)
+
+    def truncate_events_after(self, sequence: int) -> None:
+        """Drop the events of steps that a resumed training makes again."""
+        self.events.truncate_after(sequence)
 
     def begin(self, **changes: Any) -> None:
-        """The training is ours from now on: heartbeat, state "running"."""
+        """Take the run over: heartbeat, state "running"."""
         self.status.start(state="running", reason="", finished=None, was="", was_reason="", **changes)
 
     def note(self, **changes: Any) -> None:
@@ -94,20 +102,20 @@ class Recorder:
         return self.events.sequence
 
     def end(self, state: str, reason: str) -> None:
-        """The last word of a training that came to its end, or was stopped."""
+        """Write how a training ended that came to its end, or was stopped."""
         self.log.info("%s %s", state, reason)
         self.status.update(state=state, reason=reason, finished=time.time(), eta_seconds=None)
         self._ended = True
 
     def fail(self, error: Exception) -> tuple[list[Event], LabError]:
         """Record a failure wherever that is still possible; returns the events written and the error to raise."""
-        if isinstance(error, OSError) and error.filename is None:  # a write says no name: most are into the run's folder
+        if isinstance(error, OSError) and error.filename is None:  # a failed write names no file: most are in the run's folder
             error.filename = str(self.run.path)
         reason = explain(error)
         self.log.error("%s", reason, exc_info=error)
         events: list[Event] = []
         try:
-            events.append(self.event("error", message=reason))
+            events.append(self.event(ErrorEvent(type="error", message=reason)))
         except OSError as problem:
             self.log.error("the error could not be appended to events.jsonl: %s", problem)
         self._end_if_possible("failed", reason)
@@ -121,7 +129,7 @@ class Recorder:
         """The launcher left in the middle (Ctrl-C, a closed generator); after the last event it may."""
         if self._ended:
             return
-        reason = "It was cut off by the program that trained it. Resume goes on from the last checkpoint."
+        reason = "It was cut off by the program that trained it. Resume continues from the last checkpoint."
         self._end_if_possible("stopped", reason)
 
     def _end_if_possible(self, state: str, reason: str) -> None:
@@ -129,34 +137,37 @@ class Recorder:
             self.end(state, reason)
         except OSError as problem:
             self.log.error("status.json could not be written: %s", problem)
-            self.status.last_word(state=state, reason=reason, finished=time.time(), eta_seconds=None)
+            self.status.last_state(state=state, reason=reason, finished=time.time(), eta_seconds=None)
 
 
-class Silent(Recorder):
-    """The pen of a process that is not the first of its training: everything is left to that one, but for the log's errors."""
+class NullLogger(RunLogger):
+    """For a process that is not the first of its training: writes nothing, only that one does."""
 
-    def __enter__(self) -> Recorder:
+    writes = False
+
+    def __enter__(self) -> RunLogger:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return
 
-    def event(self, kind: str, **fields: Any) -> Event:
-        """The event as it would be, for nobody."""
-        return {"type": kind, **fields}
+    def event(self, event: Event) -> Event:
+        return event
+
+    def truncate_events_after(self, sequence: int) -> None:
+        pass
 
     def begin(self, **changes: Any) -> None:
-        """Nothing: see the class."""
+        pass
 
     def note(self, **changes: Any) -> None:
-        """Nothing: see the class."""
+        pass
 
     def update(self, **changes: Any) -> None:
-        """Nothing: see the class."""
+        pass
 
     def settle(self) -> int:
-        """Nothing is on its way to the disk."""
         return 0
 
     def end(self, state: str, reason: str) -> None:
-        """Nothing: see the class."""
+        pass

@@ -1,8 +1,10 @@
-"""Before the first step: the network, what it computes on, in which precision, and compiled where that is wished."""
+"""Set-up of a training: device, precision, checkpoint or new network, and compilation where that is configured."""
 
 from __future__ import annotations
 
 import logging
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,25 +13,34 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from core.config import Config
+from core.data import SPLITS
 from core.errors import BadConfig, BadRun, LabError
 from core.files.untrusted import irregular
 from core.model import Classifier, build_model
 from core.model.build import outline
-from core.model.device import Machine, keep_precision, pick_machine
+from core.model.device import DeviceConfig, pick_device_config, with_precision
 from core.model.stored import require_memory
-from core.runs.run import START
-from core.training.checkpoint import Progress
-from core.training.cpu.depthwise_bf16 import quicken
-from core.training.device import choose_precision, own_machine
+from core.runs.events import ResumeEvent, StartEvent, WarningEvent
+from core.runs.frozen_rule import resumed_config
+from core.runs.run import LAST, START, Run
+from core.training import advice
+from core.training.checkpoint import TrainState, load_checkpoint
+from core.training.cpu.depthwise_bf16 import patch_depthwise_bf16_backward
+from core.training.device import assign_local_gpu, choose_precision, thread_count
 from core.training.distributed import World
-from core.training.rng import drawing
+from core.training.image_preparation import Rows
+from core.training.phases import Phase, plan_phases
+from core.training.rng import seeded
+from core.training.run_logger import RunLogger
+from core.training.single_process import has_batch_norm
+from core.training.trainer import Trainer
 
 _COPIES = 4  # of the weights: themselves, their gradients and the optimizer's two averages
 
 _log = logging.getLogger(__name__)
 
 
-def open_model(config: Config, progress: Progress, states: dict[str, Any] | None, device: torch.device) -> Classifier:
+def open_model(config: Config, state: TrainState, states: dict[str, Any] | None, device: torch.device) -> Classifier:
     """The network on its device: new, with its starting weights, or as the checkpoint's `states` have it.
 
     Raises:
@@ -40,24 +51,24 @@ def open_model(config: Config, progress: Progress, states: dict[str, Any] | None
     if states is None:
         if Path(config.model.weights).name == START and irregular(Path(config.model.weights)):
             raise BadRun(f"{config.model.weights}: expected the run's own weights, got {irregular(Path(config.model.weights))}")
-        with drawing(config.training.seed):
+        with seeded(config.training.seed):
             model = build_model(config.model, copies=copies)
-        progress.pretrained = model.pretrained
+        state.pretrained = model.pretrained
     else:
         model = build_model(config.model.model_copy(update={"weights": "none"}), copies=copies)
-        model.pretrained = progress.pretrained
+        model.pretrained = state.pretrained
         try:
             model.load_state_dict(states["model"])
         except (RuntimeError, TypeError, AttributeError) as error:
             first = " ".join(str(error).split())[:300]
             raise BadRun(f"last.pt: its weights are not those of {config.model.name}: {first}. Start a new run.") from error
     model.check_input(*config.preprocessing.shape)
-    quicken(model)
+    patch_depthwise_bf16_backward(model)
     return model.to(device).to(memory_format=torch.channels_last)
 
 
 def require_room(config: Config, device: torch.device) -> None:
-    """Refuse what cannot fit into memory, before a step asks for it: the kernel ends processes, and says nothing.
+    """Refuse what cannot fit into memory, before a step asks for it: the kernel ends processes without a message.
 
     A lower bound of what training needs: a batch of images and, on the processor, the largest map of one layer for it.
 
@@ -86,7 +97,7 @@ def _largest_map(config: Config) -> int:
         with torch.device("meta"), torch.no_grad(), sizes:
             model(torch.empty(1, 1, *config.preprocessing.shape))
     except (LabError, RuntimeError, TypeError, ValueError, NotImplementedError):
-        return 0  # a size or a step that this network does not take: `check_input` tells
+        return 0  # a size or a step that this network does not take: `check_input` reports it
     return sizes.largest
 
 
@@ -105,45 +116,95 @@ class _Sizes(TorchFunctionMode):
         return result
 
 
-def open_machine(config: Config, world: World) -> Machine:
-    """Device and precision of this process, before anything is measured.
+@dataclass
+class Setup:
+    """All that a training begins with. `states`: state dicts of the checkpoint, until they are loaded; None for a new one.
+
+    `threads` compute on the processor; `measured`: images per second by precision, where that was timed.
+    """
+
+    config: Config
+    state: TrainState
+    states: dict[str, Any] | None
+    device: DeviceConfig
+    threads: int
+    model: Classifier
+    phases: tuple[Phase, ...]
+    measured: dict[str, float]
+    resumed: bool
+
+
+def set_up(logger: RunLogger, world: World, *, resume: bool, shares_machine: bool) -> Setup:
+    """Take the run over; device, network and plan of this process.
 
     Raises:
-        BadConfig: the device is not on this machine, or cannot compute in the precision asked for.
+        LabError: the device is not here or lacks the precision, or the network cannot be had; see `open_model`.
     """
-    machine = own_machine(pick_machine(config.training), world)
-    if machine.device.type == "cuda":
+    run = logger.run
+    logger.begin(**({"launcher": "torchrun"} if world.size > 1 else {}))
+    config = resumed_config(run)
+    state, states = (load_checkpoint(run.path / LAST) if resume else None) or (TrainState(), None)
+    logger.truncate_events_after(state.sequence)
+    device = assign_local_gpu(pick_device_config(config.training), world)
+    if device.type == "cuda":
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    return machine
+    threads = thread_count(config.training, shares_machine=shares_machine, processes=world.local_size)
+    torch.set_num_threads(threads)
+    model = open_model(config, state, states, device.device)
+    measured: dict[str, float] = {}
+    if not state.precision:  # chosen once: a resumed run computes as it began
+        device, measured = choose_precision(device, model, config)
+        state.precision, measured = world.broadcast_object(lambda: (device.precision, measured))
+    device = with_precision(device, state.precision)
+    phases = plan_phases(config.training, pretrained=state.pretrained, stages=len(model.stages()))
+    logger.update(device=device.name, started=run.status().started or time.time())
+    return Setup(config, state, states, device, threads, model, phases, measured, resumed=states is not None)
 
 
-def settle_precision(
-    machine: Machine, model: Classifier, config: Config, progress: Progress, world: World
-) -> tuple[Machine, dict[str, float]]:
-    """The machine in the precision this run computes in, noted in `progress`: chosen now, or when it was begun.
+def start_event(setup: Setup, run: Run, processes: int) -> StartEvent | ResumeEvent:
+    """What to report of the set-up: of a new training, or of one that continues."""
+    event: StartEvent | ResumeEvent
+    if setup.resumed:
+        event = ResumeEvent(type="resume", epoch=setup.state.epoch, step=setup.state.step)
+    else:
+        counts = run.manifest()["split"].value_counts()
+        images = {split: int(counts.get(split, 0)) for split in SPLITS}
+        event = StartEvent(type="start", run=run.name, parameters=setup.model.parameter_count, images=images)
+        if setup.measured:
+            event["measured"] = {name: round(rate, 2) for name, rate in setup.measured.items()}
+    event |= {"device": setup.device.name, "precision": setup.device.precision, "threads": setup.threads}
+    if processes > 1:
+        event["processes"] = processes
+    return event
 
-    Also, where it was measured, images a second in each precision.
-    """
-    if progress.precision:
-        return keep_precision(machine, progress.precision), {}
-    machine, rates = choose_precision(machine, model, config)
-    progress.precision, rates = world.share(lambda: (machine.precision, rates))
-    return keep_precision(machine, progress.precision), rates
+
+def build_trainer(setup: Setup, rows: Rows, world: World) -> tuple[Trainer, list[WarningEvent]]:
+    """The trainer, with a compiled network where that is configured and possible, and the warnings before the first epoch."""
+    training, compiled, warnings = setup.config.training, None, []
+    if training.advanced.compile:
+        compiled, problem = compile_model(setup.model, setup.device, setup.config)
+        if problem:
+            message = f"The network could not be compiled and trains as it is. {problem}"
+            warnings.append(WarningEvent(type="warning", about="compile", message=message))
+    if not setup.resumed:
+        warnings += advice.about_classes(rows.train, training)
+        warnings += advice.about_batches(training, batch_norm=has_batch_norm(setup.model))
+    return Trainer(setup.model, rows, setup.config, setup.device, setup.state, world, compiled), warnings
 
 
-def compile_model(model: Classifier, machine: Machine, config: Config) -> tuple[nn.Module | None, str]:
+def compile_model(model: Classifier, device: DeviceConfig, config: Config) -> tuple[nn.Module | None, str]:
     """`torch.compile` of the model, tried on a step that leaves no trace; (None, the reason) where that fails.
 
     It shares the model's weights; the model itself stays as it is, so nothing is saved under other names.
     """
     buffers = [buffer.clone() for buffer in model.buffers()]
-    images = torch.zeros(config.training.batch_size, 1, *config.preprocessing.shape, device=machine.device)
+    images = torch.zeros(config.training.batch_size, 1, *config.preprocessing.shape, device=device.device)
     try:
         compiled = cast(nn.Module, torch.compile(model))
-        with machine.autocast():
+        with device.autocast():
             logits = compiled(images if len(images) > 1 else images.repeat(2, 1, 1, 1))
         logits.float().sum().backward()
-    except Exception as error:  # noqa: BLE001  compilers fail in as many ways as there are; training goes on without
+    except Exception as error:  # noqa: BLE001  compilers fail in as many ways as there are; training continues without it
         _log.warning("torch.compile failed", exc_info=error)
         return None, f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no words'}"
     finally:

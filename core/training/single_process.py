@@ -1,4 +1,4 @@
-"""Training on a batch of one image, as the last of an epoch may be."""
+"""Batch normalisation on a batch of one image, as the last of an epoch may be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
-def lone_image(model: nn.Module, images: Tensor) -> Iterator[None]:
+def single_image_batch_norm(model: nn.Module, images: Tensor) -> Iterator[None]:
     """Within the block, `model` can be trained on `images` (N, ...), also where N is 1.
 
     A batch normalisation that sees one value a channel, where maps have shrunk to one cell, has no deviation to divide by, and

@@ -1,4 +1,4 @@
-"""How fast a training goes and how long it still takes."""
+"""Throughput of a training, and its estimated time left."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _UNFROZEN_COST = 2.5
 _WINDOW = 10.0  # seconds
 
 
-class Pace:
-    """Images a second over the last ten seconds or so. Only looked at for display: it decides nothing."""
+class Throughput:
+    """Images per second over the last ten seconds or so. For display only: it decides nothing."""
 
     def __init__(self) -> None:
         self._marks: deque[tuple[float, int]] = deque()
@@ -24,7 +24,7 @@ class Pace:
         self._marks.append((time.monotonic(), self._images))
 
     def add(self, images: int) -> None:
-        """Some more images are through."""
+        """Count some more images."""
         self._images += images
         now = time.monotonic()
         self._marks.append((now, self._images))
@@ -47,7 +47,7 @@ def seconds_left(
     validations: int = 0,
     validation_seconds: float = 0.0,
 ) -> float | None:
-    """Estimated seconds for `images` at `rate`, dearer ones of a later phase, and validations; None without a rate.
+    """Estimated seconds for `images` at `rate`, slower ones of a later phase, and validations; None without a rate.
 
     `later_rate`: at which the frozen network goes through images, where `rate` is that of the head alone.
     """

@@ -1,15 +1,14 @@
-"""The arithmetic of a training: batches to updates of the weights, in exactly repeatable steps.
+"""The arithmetic of a training: from batches to updates of the weights, in exactly repeatable steps.
 
-A window is the `accumulation_steps` batches (fewer at the end of an epoch) that make one update. Training can be left
-and taken up between any two windows. Several processes each take their share of every batch, and together make the
-updates that one process would have made.
+An optimizer step takes `accumulation_steps` batches (fewer at the end of an epoch). Training can be interrupted and resumed
+between any two optimizer steps. Several processes each take their share of every batch, and together make the updates that
+one process would have made.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import nullcontext
 from itertools import islice
 from typing import Any
@@ -20,31 +19,31 @@ from torch.nn.parallel import DistributedDataParallel
 
 from core.config import Config
 from core.data.batches import ORDERS, Batch, batch_count, batches, malignant_draws
-from core.errors import BadRun, TrainingFailed
+from core.errors import BadRun
 from core.model import Classifier
-from core.model.device import Machine
-from core.training.checkpoint import Progress
+from core.model.device import DeviceConfig
+from core.training.checkpoint import TrainState
 from core.training.distributed import World
-from core.training.ema import Average
-from core.training.failures import diverged
-from core.training.head_features import Features
+from core.training.ema import EMA
+from core.training.head_features import Features, store_features
 from core.training.image_preparation import Rows
 from core.training.losses import Loss, class_weights
 from core.training.phases import Phase, parameter_groups, rate_factor
-from core.training.rng import drawing, mix_share, step_seed
-from core.training.single_process import lone_image
+from core.training.rng import mix_share, seeded, step_seed
+from core.training.running_loss import RunningLoss
+from core.training.single_process import single_image_batch_norm
 
 
 class Trainer:
-    """Model, optimizer, scaler and average of one training, with `progress`."""
+    """Model, optimizer, gradient scaler and EMA of one training; `state` is up to date after every optimizer step."""
 
     def __init__(
         self,
         model: Classifier,
         rows: Rows,
         config: Config,
-        machine: Machine,
-        progress: Progress,
+        device: DeviceConfig,
+        state: TrainState,
         world: World | None = None,
         compiled: nn.Module | None = None,
     ) -> None:
@@ -52,78 +51,83 @@ class Trainer:
         self.model = model
         self.rows = rows
         self.config = config
-        self.machine = machine
-        self.progress = progress
+        self.device = device
+        self.state = state
         self.world = world or World()
         self.batch_size = config.training.batch_size * self.world.size
         self.steps = batch_count(len(rows.train), self.batch_size)
         self.phase: Phase | None = None
         self.features: Features | None = None
         self.optimizer: torch.optim.AdamW | None = None
-        self.average = Average(model, config.training.advanced.ema_decay) if config.training.advanced.ema_decay else None
-        self.scaler = torch.amp.GradScaler(machine.device.type, enabled=machine.scaled)
+        self.ema = EMA(model, config.training.advanced.ema_decay) if config.training.advanced.ema_decay else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=device.use_grad_scaler)
         weights = (1.0, 1.0)
         if config.training.imbalance == "weights":
             malignant = int((rows.train["label"] == "malignant").sum())
-            weights = class_weights(malignant_draws(malignant, len(rows.train), self.together), len(rows.train))
-        self.loss = Loss.of(config.training, weights)
+            weights = class_weights(malignant_draws(malignant, len(rows.train), self.update_size), len(rows.train))
+        self.criterion = Loss.of(config.training, weights)
+        self.loss = RunningLoss(state, device.device, device.precision)
         self._compiled = model if compiled is None else compiled
         self._network: nn.Module = self._compiled
-        self._loss_sum = self._scalar(progress.loss_sum)
-        self._window_loss = self._scalar(0.0)
 
     @property
-    def together(self) -> int:
+    def update_size(self) -> int:
         """Images whose gradients make one update of the weights."""
         return self.batch_size * self.config.training.advanced.accumulation_steps
 
     # ------------------------------------------------------------------ phases and state
 
     def begin(self, phase: Phase) -> None:
-        """Freeze or unfreeze for this phase, with a fresh optimizer."""
+        """Freeze or unfreeze for this phase, with a new optimizer."""
         training = self.config.training
         self.phase, self.features, self._network = phase, None, self._compiled
         self.model.unfreeze_backbone(phase.stages)
         groups = parameter_groups(
             self.model, phase, training.advanced.weight_decay, training.advanced.layerwise_learning_rate_decay
         )
-        # One pass over all weights instead of a dozen; a resumed optimizer keeps the way it was begun in.
-        fused = True if self.machine.device.type == "cpu" else None
+        # One pass over all weights instead of a dozen; a resumed optimizer stays as it was made.
+        fused = True if self.device.type == "cpu" else None
         self.optimizer = torch.optim.AdamW(groups, lr=phase.learning_rate, fused=fused)
-        if self.average is not None:
-            self.average.follow(self.model)
+        if self.ema is not None:
+            self.ema.track(self.model)
+
+    def store_features(self) -> Generator[tuple[int, int], None, None]:
+        """Compute the frozen backbone's features once for all epochs of this phase, where that pays; yields (done, total)."""
+        assert self.phase is not None
+        storing = store_features(self.model, self.rows, self.config, self.device, self.phase, self.world)
+        self.features = yield from storing
+        if self.features is not None:
+            self.state.seconds += self.features.seconds
 
     @property
-    def scored(self) -> Classifier:
-        """The model to validate and to keep: the average of the weights, where one is made."""
-        return self.model if self.average is None else self.average.model
+    def best_weights(self) -> Classifier:
+        """The model to validate and to save: the average of the weights, where one is made."""
+        return self.model if self.ema is None else self.ema.model
 
-    def align(self) -> None:
+    def sync_buffers(self) -> None:
         """Give all processes the first one's BatchNorm statistics, which each of them gathers on its own images."""
-        models = [self.model] if self.average is None else [self.model, self.average.model]
-        self.world.align(buffer for model in models for buffer in model.buffers())
+        models = [self.model] if self.ema is None else [self.model, self.ema.model]
+        self.world.sync_buffers(buffer for model in models for buffer in model.buffers())
 
-    def states(self) -> dict[str, Any]:
+    def state_dicts(self) -> dict[str, Any]:
         """State dicts for a checkpoint."""
-        optimizer = self.optimizer.state_dict() if self.optimizer is not None else {}
-        average = self.average.state() if self.average is not None else {}
         return {
             "model": self.model.state_dict(),
-            "optimizer": optimizer,
+            "optimizer": {} if self.optimizer is None else self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "average": average,
+            "average": {} if self.ema is None else self.ema.model.state_dict(),
         }
 
     def restore(self, states: dict[str, Any], *, optimizer: bool) -> None:
-        """Take over the states of a checkpoint; the optimizer's only when its phase goes on.
+        """Load the state dicts of a checkpoint; the optimizer's only when its phase continues.
 
         Raises:
             BadRun: they are not those of this network and optimizer.
         """
         try:
             self.scaler.load_state_dict(states["scaler"])
-            if self.average is not None:
-                self.average.model.load_state_dict(states["average"])
+            if self.ema is not None:
+                self.ema.model.load_state_dict(states["average"])
             if optimizer and self.optimizer is not None:
                 self.optimizer.load_state_dict(states["optimizer"])
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -132,34 +136,48 @@ class Trainer:
                 f"last.pt: its optimizer or average is not that of this network ({words}). Start a new run."
             ) from error
 
+    def next_epoch(self) -> None:
+        """Set `state` to the start of the next epoch."""
+        state = self.state
+        state.epoch += 1
+        state.step = 0
+        state.epoch_seconds = state.wait_seconds = 0.0
+        self.loss.restart()
+
+    @property
+    def learning_rate(self) -> float:
+        """The phase's own rate at the last update."""
+        assert self.phase is not None
+        return self.phase.learning_rate * self._factor
+
     # ------------------------------------------------------------------ an epoch
 
-    def windows(self) -> Iterator[int]:
-        """Train the rest of the epoch; after each window yields how many images it had, with `progress` up to date."""
+    def optimizer_steps(self) -> Generator[int, None, None]:
+        """Train the rest of the epoch; after each optimizer step yields how many images it had."""
         source = self._source()
         self.model.train()
         try:
             while True:
                 began = time.monotonic()
-                window = list(islice(source, self.config.training.advanced.accumulation_steps))
-                self.progress.wait_seconds += time.monotonic() - began
-                if not window:
+                step = list(islice(source, self.config.training.advanced.accumulation_steps))
+                self.state.wait_seconds += time.monotonic() - began
+                if not step:
                     return
-                yield self._update(window)
+                yield self._update(step)
         finally:
-            source.close()  # type: ignore[attr-defined]
+            source.close()
 
-    def _source(self) -> Iterator[Batch]:
-        training, progress = self.config.training, self.progress
+    def _source(self) -> Generator[Batch, None, None]:
+        training, state = self.config.training, self.state
         order = ORDERS[training.imbalance]
         if self.features is not None:  # every process makes the whole batch: it is a matter of microseconds
             return self.features.batches(
                 batch_size=self.batch_size,
                 seed=training.seed,
-                epoch=progress.epoch,
+                epoch=state.epoch,
                 order=order,
-                start=progress.step,
-                together=self.together,
+                start=state.step,
+                together=self.update_size,
             )
         if self.world.size > 1 and not isinstance(self._network, DistributedDataParallel):
             self._network = DistributedDataParallel(self._compiled)
@@ -170,66 +188,63 @@ class Trainer:
             batch_size=training.batch_size,
             augmentation=self.config.augmentation,
             seed=training.seed,
-            epoch=progress.epoch,
+            epoch=state.epoch,
             order=order,
-            start=progress.step,
-            together=self.together,
+            start=state.step,
+            together=self.update_size,
             rank=self.world.rank,
-            world=self.world.size,
-            workers=self.machine.readers,
-            pin=self.machine.pins,
+            world_size=self.world.size,
+            workers=self.device.num_workers,
+            pin_memory=self.device.pin_memory,
         )
 
-    def _update(self, window: list[Batch]) -> int:
-        """Gradients of all batches of the window, as if they were one, then one update of the weights."""
+    def _update(self, step: list[Batch]) -> int:
+        """Gradients of all batches of the step, as if they were one, then one update of the weights."""
         assert self.optimizer is not None and self.phase is not None
-        progress = self.progress
-        shared = self.world.size if self.features is None else 1
-        first = progress.step * self.batch_size
-        images = min(len(window) * self.batch_size, len(self.rows.train) - first)
-        self._set_rates(self.optimizer, self.phase)
-        total = self._scalar(0.0)
-        for batch in window:
-            progress.step += 1
-            progress.global_step += 1
-            # The mean over the window, whose last batch may be smaller; processes' gradients are averaged, hence `shared`.
-            total += self._backward(batch, shared / images, last=batch is window[-1])
-        if shared > 1:
+        state = self.state
+        processes = self.world.size if self.features is None else 1
+        images = min(len(step) * self.batch_size, len(self.rows.train) - state.step * self.batch_size)
+        self._set_learning_rates(self.optimizer, self.phase)
+        total = self.loss.scalar(0.0)
+        for batch in step:
+            state.step += 1
+            state.global_step += 1
+            # The mean over the step, whose last batch may be smaller; DDP averages over processes, hence `processes`.
+            total += self._backward(batch, processes / images, last=batch is step[-1])
+        if processes > 1:
             self.world.sum(total)
-        self._window_loss = total / images
-        self._loss_sum += total
+        self.loss.add(total, images)
         self.scaler.unscale_(self.optimizer)
-        norm = self._clip(self.optimizer)
-        if not self.machine.scaled:  # with a scaler, an overflow is ordinary: it leaves the update out
-            self._loss_sum += torch.where(torch.isfinite(norm), 0.0, math.nan)
+        norm = self._clip_gradient(self.optimizer)
+        if not self.device.use_grad_scaler:  # with a scaler, an overflow is ordinary: it leaves the update out
+            self.loss.check_gradient(norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        progress.update += 1
-        progress.updates += 1
-        if self.average is not None:
-            self.average.update(progress.updates)
-        progress.loss_count += images
+        state.update += 1
+        state.updates += 1
+        if self.ema is not None:
+            self.ema.update(state.updates)
         return images
 
-    def _clip(self, optimizer: torch.optim.Optimizer) -> torch.Tensor:
-        """Shorten the gradient where it is too long; returns the length that it had."""
+    def _clip_gradient(self, optimizer: torch.optim.Optimizer) -> torch.Tensor:
+        """Scale the gradient down to the largest norm that is allowed; returns the norm that it had."""
         trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
-        longest = self.config.training.advanced.gradient_clip_norm
-        # To look costs nothing on the processor and saves a pass over all gradients; a GPU would have to be waited for.
-        if longest and (self.machine.device.type != "cpu" or not norm <= longest):
-            nn.utils.clip_grads_with_norm_(trained, longest, norm)
+        largest = self.config.training.advanced.gradient_clip_norm
+        # Looking at it costs nothing on the processor and saves a pass over all gradients; a GPU would have to be waited for.
+        if largest and (self.device.type != "cpu" or not norm <= largest):
+            nn.utils.clip_grads_with_norm_(trained, largest, norm)
         return norm
 
     def _backward(self, batch: Batch, scale: float, *, last: bool) -> torch.Tensor:
         """Add the gradients of one batch; returns the sum of its losses."""
-        network, progress = self._network, self.progress
-        seed = step_seed(self.config.training.seed, progress.epoch, progress.step, self.world.rank)
-        # Gradients go from process to process once a window.
+        network, state = self._network, self.state
+        seed = step_seed(self.config.training.seed, state.epoch, state.step, self.world.rank)
+        # Gradients go from process to process once a step.
         alone = isinstance(network, DistributedDataParallel) and not last
-        with network.no_sync() if alone else nullcontext(), lone_image(self.model, batch.images):
-            with drawing(seed):
+        with network.no_sync() if alone else nullcontext(), single_image_batch_norm(self.model, batch.images):
+            with seeded(seed):
                 loss = self._loss(batch)
                 scaled = self.scaler.scale(loss * scale)
                 if self.model.gradient_checkpointing:  # its backward pass draws again what the forward pass had
@@ -240,64 +255,26 @@ class Trainer:
 
     def _loss(self, batch: Batch) -> torch.Tensor:
         """Sum over the batch of the images' losses."""
-        device = self.machine.device
-        images, labels, counted = (
-            tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.labels, batch.counted)
+        images, labels, mask = (
+            tensor.to(self.device.device, non_blocking=True) for tensor in (batch.images, batch.labels, batch.sample_mask)
         )
         alpha = self.config.augmentation.mixup
         if alpha:
-            share = mix_share(alpha, self.config.training.seed, self.progress.epoch, self.progress.step)
-            # The order is random already, so whoever stands opposite is.
+            share = mix_share(alpha, self.config.training.seed, self.state.epoch, self.state.step)
+            # The order is random already, so the batch reversed is a random partner for each image.
             images, labels = (torch.lerp(tensor.flip(0), tensor, share) for tensor in (images, labels))
-        with self.machine.autocast():
-            logits = self._network_for(images)(images) if self.features is None else self.model.classify(images)
-        return (self.loss(logits.float(), labels) * counted).sum()
+        with self.device.autocast():
+            logits = self._network_for(images)(images) if self.features is None else self.model.forward_head(images)
+        return (self.criterion(logits.float(), labels) * mask).sum()
 
     def _network_for(self, images: torch.Tensor) -> nn.Module:
-        """What makes the step: a compiled network has been compiled without what `lone_image` does to its layers."""
+        """What makes the step: a compiled network was compiled without what `single_image_batch_norm` changes in its layers."""
         return self.model if images.shape[0] == 1 and self._network is self._compiled else self._network
 
-    def _set_rates(self, optimizer: torch.optim.Optimizer, phase: Phase) -> None:
+    def _set_learning_rates(self, optimizer: torch.optim.Optimizer, phase: Phase) -> None:
         training = self.config.training
-        windows = -(-self.steps // training.advanced.accumulation_steps) * phase.epochs
-        losses = self.progress.val_losses[phase.first_epoch - 1 :]
-        self._factor = rate_factor(training.schedule, self.progress.update, windows, losses, training.advanced.plateau_patience)
+        updates = -(-self.steps // training.advanced.accumulation_steps) * phase.epochs
+        losses = self.state.val_losses[phase.first_epoch - 1 :]
+        self._factor = rate_factor(training.schedule, self.state.update, updates, losses, training.advanced.plateau_patience)
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * self._factor
-
-    # ------------------------------------------------------------------ figures
-
-    @property
-    def learning_rate(self) -> float:
-        """The phase's own rate at the last update."""
-        assert self.phase is not None
-        return self.phase.learning_rate * self._factor
-
-    @property
-    def window_loss(self) -> float:
-        """Mean loss over the images of the last update."""
-        return float(self._window_loss)
-
-    def mean_loss(self) -> float:
-        """Training loss of the epoch so far, mean over its images.
-
-        Raises:
-            TrainingFailed: it is NaN or infinite, or a gradient was.
-        """
-        self.progress.loss_sum = float(self._loss_sum)
-        if not math.isfinite(self.progress.loss_sum):
-            raise TrainingFailed(diverged(self.machine.precision))
-        return self.progress.loss_sum / max(1, self.progress.loss_count)
-
-    def next_epoch(self) -> None:
-        """Set `progress` to the start of the next epoch."""
-        progress = self.progress
-        progress.epoch += 1
-        progress.step = 0
-        progress.loss_sum, progress.loss_count = 0.0, 0
-        progress.epoch_seconds = progress.wait_seconds = 0.0
-        self._loss_sum = self._scalar(0.0)
-
-    def _scalar(self, value: float) -> torch.Tensor:
-        dtype = torch.float32 if self.machine.device.type == "mps" else torch.float64
-        return torch.tensor(value, dtype=dtype, device=self.machine.device)

@@ -1,4 +1,4 @@
-"""One look at the whole validation set: scores, figures, and the model kept when they are the best so far.
+"""Validation of a model on the whole validation set, and saving it with what was found there.
 
 Scores are computed in full precision whatever the training's, as a prediction will be, so that the threshold chosen here
 means the same there.
@@ -7,6 +7,7 @@ means the same there.
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from core.files.folders import write_text
 from core.metrics.chance import CARD_FIELD, chance_of_scores
 from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, save_model
+from core.model.classifier import evaluating
 from core.training.distributed import World
 from core.training.failures import diverged
 from core.training.head_features import Features
@@ -36,10 +38,10 @@ _COLUMNS = ["path", "patient_id", "laterality", "view", "label", "split"]
 
 @dataclass(frozen=True)
 class Validation:
-    """`scores` float64 (N,) with six decimals, as in predictions/val.csv; `figures` by name, `loss` among them."""
+    """`scores` float64 (N,) with six decimals, as in predictions/val.csv; `metrics` by name, `loss` among them."""
 
     scores: NDArray[np.float64]
-    figures: dict[str, float]
+    metrics: dict[str, float]
     threshold: float
 
 
@@ -49,14 +51,13 @@ def validate(
     config: Config,
     device: torch.device,
     *,
-    balanced: bool,
     world: World | None = None,
     features: Features | None = None,
 ) -> Validation:
     """Score the validation set; the model is back in its mode afterwards.
 
-    `balanced` makes the loss count both classes the same, as the training loss then does, so the two can be compared.
-    Each process of `world` scores its share, and every one gets the whole. With `features` only the head has to compute.
+    The loss counts both classes the same where the training loss does, so the two can be compared. Each process of `world`
+    scores its share, and every one gets the whole. With `features` only the head has to compute.
 
     Raises:
         TrainingFailed: the model answers NaN.
@@ -68,11 +69,12 @@ def validate(
     if not np.isfinite(logits).all():
         raise TrainingFailed(diverged(config.training.precision))
     labels = (rows.val["label"] == "malignant").to_numpy(dtype=np.float64)
+    balanced = config.training.imbalance != "none"
     loss = Loss.of(config.training, class_weights(labels.sum(), labels.size) if balanced else (1.0, 1.0))
     losses = loss(torch.from_numpy(logits), torch.from_numpy(labels), smooth=False)
     scores = np.asarray(np.round(np.exp(-np.logaddexp(0.0, -logits)), DECIMALS), dtype=np.float64)
     half = metrics.at_threshold(labels, scores, 0.5)
-    figures = {
+    found = {
         "loss": float(losses.mean()),
         "auc": metrics.auc(labels, scores),
         "partial_auc": metrics.partial_auc(labels, scores),
@@ -83,10 +85,10 @@ def validate(
         "specificity": half["specificity"],
     }
     threshold = metrics.with_room(metrics.rule_of(config.evaluation).choose(labels, scores))
-    return Validation(scores, figures, threshold)
+    return Validation(scores, found, threshold)
 
 
-def keep(folder: Path, model: Classifier, config: Config, rows: Rows, result: Validation, epoch: int) -> None:
+def save_best_model(folder: Path, model: Classifier, config: Config, rows: Rows, result: Validation, epoch: int) -> None:
     """Save the model with its thresholds and calibration, and predictions/val.csv. `epoch` 0: before the end of the first."""
     table: pd.DataFrame = rows.val[_COLUMNS].assign(score=result.scores)
     frozen = metrics.freeze(table, metrics.rule_of(config.evaluation), config.evaluation.calibration)
@@ -96,7 +98,7 @@ def keep(folder: Path, model: Classifier, config: Config, rows: Rows, result: Va
         "recipe_hash": config.preprocessing.hash,
         "model": config.model.model_dump(mode="json"),
         "best_epoch": epoch,
-        "validation": result.figures,
+        "validation": result.metrics,
         CARD_FIELD: chance_of_scores(table["label"], table["score"], table["patient_id"]),
         "synthetic": is_synthetic(rows.train) or is_synthetic(rows.val),
         **frozen.to_card(),
@@ -109,37 +111,28 @@ def keep(folder: Path, model: Classifier, config: Config, rows: Rows, result: Va
 
 
 def _head_logits(model: Classifier, features: Features) -> NDArray[np.float64]:
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            return model.classify(features.val).cpu().double().numpy()
-    finally:
-        model.train(was_training)
+    with evaluating(model), torch.inference_mode():
+        return model.forward_head(features.val).cpu().double().numpy()
 
 
 def _logits(model: Classifier, rows: Rows, batch_size: int, device: torch.device, world: World) -> NDArray[np.float64]:
     """float64 (N,), one a row of `rows.val`: each process's own, and 0 elsewhere, added up."""
     result = np.zeros(len(rows.val), dtype=np.float64)
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for batch in batches(
-                rows.val,
-                rows.cache,
-                rows.recipe,
-                batch_size=batch_size,
-                augmentation=None,
-                seed=0,
-                epoch=0,
-                order="sequence",
-                rank=world.rank,
-                world=world.size,
-                pin=device.type == "cuda",
-            ):
-                logits = model(batch.images.to(device, non_blocking=True))
-                result[batch.indices.numpy()] = logits.cpu().double().numpy()
-    finally:
-        model.train(was_training)
+    source = batches(
+        rows.val,
+        rows.cache,
+        rows.recipe,
+        batch_size=batch_size,
+        augmentation=None,
+        seed=0,
+        epoch=0,
+        order="sequence",
+        rank=world.rank,
+        world_size=world.size,
+        pin_memory=device.type == "cuda",
+    )
+    with evaluating(model), torch.inference_mode(), closing(source):
+        for batch in source:
+            logits = model(batch.images.to(device, non_blocking=True))
+            result[batch.indices.numpy()] = logits.cpu().double().numpy()
     return world.sum(torch.from_numpy(result)).numpy()

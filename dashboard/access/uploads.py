@@ -15,7 +15,8 @@ import uuid
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
+
+from core.files.paths import cache_home
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,7 @@ _locks: dict[Path, FileLock] = {}
 
 def root() -> Path:
     """The folder that holds one folder a server: below MAMMOLAB_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("MAMMOLAB_CACHE")
-    return Path(chosen).expanduser().absolute() if chosen else user_cache_path("mammolab", appauthor=False)
+    return cache_home().absolute()
 
 
 def open_folder() -> Path:

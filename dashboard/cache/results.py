@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core.gradcam.cam_layers import LayerChoice
     from core.metrics import ThresholdRule
     from core.predict import Predictor
-    from core.runs.device_queue import Occupant
+    from core.runs.device_queue import QueuedRun
     from core.runs.run import Run
     from core.runs.test_set.models import TestSetUse
     from core.training.preflight import Preflight
@@ -67,11 +67,11 @@ def preflight(config: Config, manifest: Path) -> Preflight:
     return check(config, datasets.manifest_frame(manifest))
 
 
-def queue_of(device: str) -> list[Occupant]:
+def queue_of(device: str) -> list[QueuedRun]:
     """The runs that are trained on this device or wait for it, also other labs', in their order."""
-    from core.runs.device_queue import occupants
+    from core.runs.device_queue import waiting
 
-    return occupants(device) if device else []
+    return waiting(device) if device else []
 
 
 def watch_run(run: Run) -> None:
@@ -202,7 +202,8 @@ def input_thumbnail(path: str, recipe: Recipe, side: int = 240) -> bytes:
 
 @st.cache_data(max_entries=2048, show_spinner=False, hash_funcs={**of_files(), **_RECIPE})
 def _input_thumbnail(path: Path, recipe: Recipe, side: int) -> bytes:
-    from core.data.cache import PreparedCache, cache_root
+    from core.data.cache import PreparedCache
+    from core.files.paths import cache_root
 
     return images.preview_jpeg(PreparedCache(cache_root(), recipe).get(path).pixels, side)
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from core.plots import loss_figure, metric_figure, rate_figure
-from core.runs.history import History, is_complete
+from core.runs.events import Event, LastEvents, remember
+from core.runs.history import History, metric_of
 
 if TYPE_CHECKING:
     from core.plots.training import Span
-    from core.runs import Event, Run, Status
+    from core.runs import Run, Status
 
 # What comes before the first step and after the last one, by a "prepare" event's `what`; without one, images are prepared.
 _PREPARING = {
@@ -42,7 +43,7 @@ class RunMonitor:
 
     def _clear(self) -> None:
         self.history = History()
-        self.last: dict[str, Event] = {}
+        self.last: LastEvents = {}
         self._warnings: dict[str, str] = {}
         self.excluded = 0
         self.count = 0
@@ -63,19 +64,16 @@ class RunMonitor:
                 self._add(event)
 
     def _add(self, event: Event) -> None:
-        if not is_complete(event):
-            return
-        kind = str(event.get("type", ""))
-        if kind == "warning":
-            message = str(event.get("message", ""))
+        if event["type"] == "warning":
+            message = event["message"]
             if "epoch" in self.last and event.get("about"):  # it may have changed since
                 message = f"After epoch {self.last['epoch']['epoch']}. {message}"
-            about = str(event.get("about") or message)
+            about = event.get("about") or message
             self._warnings.pop(about, None)  # only the newest of a kind, at the end
             self._warnings[about] = message
-        elif kind == "excluded":
+        elif event["type"] == "excluded":
             self.excluded += 1
-        self.last[kind] = event
+        remember(self.last, event)
         self.count += 1
         self.history.take(event)
 
@@ -103,22 +101,19 @@ class RunMonitor:
     @property
     def train_loss(self) -> float | None:
         """The last training loss: of the last finished epoch, else of the last step."""
-        for kind, name in (("epoch", "train_loss"), ("step", "loss")):
-            value = self.last.get(kind, {}).get(name)
-            if value is not None:
-                return float(value)
-        return None
+        epoch, step = self.last.get("epoch"), self.last.get("step")
+        loss = None if epoch is None else epoch.get("train_loss")
+        return step.get("loss") if loss is None and step is not None else loss
 
     def metric_of_epoch(self, monitor: str, epoch: int | None = None) -> float | None:
         """The monitored validation metric of an epoch; without one, of the last."""
-        event = self.last.get("epoch", {}) if epoch is None else self.history.epochs.get(epoch, {})
-        value = (event.get("val") or {}).get(monitored(monitor))
-        return None if value is None else float(value)
+        event = self.last.get("epoch") if epoch is None else self.history.epochs.get(epoch)
+        return None if event is None else metric_of(event, monitored(monitor))
 
     @property
     def seconds(self) -> float:
         """Time spent on finished epochs; pauses and the time between a stop and a resume do not count."""
-        return sum(float(event.get("seconds") or 0) for event in list(self.history.epochs.values()))
+        return sum(event.get("seconds") or 0.0 for event in list(self.history.epochs.values()))
 
 
 def monitored(monitor: str) -> str:
@@ -126,16 +121,16 @@ def monitored(monitor: str) -> str:
     return "auc" if monitor in ("", "loss") else monitor
 
 
-def current_epoch(status: Status, last: dict[str, Event]) -> int:
+def current_epoch(status: Status, last: LastEvents) -> int:
     """The epoch that a run is in, from 1; of one that has ended the last that it finished. The one count of all pages."""
-    finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
+    finished = last["epoch"]["epoch"] if "epoch" in last else 0
     if status.state not in AT_WORK:
         return finished
-    begun = int(last["step"]["epoch"]) if "step" in last else 0
+    begun = last["step"]["epoch"] if "step" in last else 0
     return min(max(1, status.epochs), max(finished + 1, begun))
 
 
-def phase(status: Status, last: dict[str, Event]) -> str:
+def phase(status: Status, last: LastEvents) -> str:
     """Which of PHASES a run at work is in."""
     if status.waiting:
         return "Queue"
@@ -146,11 +141,11 @@ def phase(status: Status, last: dict[str, Event]) -> str:
         return "Input gate" if prepare.get("what") == GATE else "Prepare images"
     if step is None:
         return "Start"
-    finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
-    return "Validate" if finished < int(step["epoch"]) and int(step["step"]) >= int(step["steps"]) else "Train"
+    finished = last["epoch"]["epoch"] if "epoch" in last else 0
+    return "Validate" if finished < step["epoch"] and step["step"] >= step["steps"] else "Train"
 
 
-def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
+def progress(status: Status, last: LastEvents) -> tuple[float, str]:
     """(share done in [0, 1], the same in words) of a run that is at work."""
     from core.wording import duration
 
@@ -159,9 +154,9 @@ def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
     if status.state not in AT_WORK:  # by its folder it has ended, while the thread is still closing its files
         return 1.0, "Finishing"
     step, prepare = last.get("step"), last.get("prepare")
-    if prepare is not None and int(prepare.get("total") or 0) > 0 and (step is None or prepare["seq"] > step["seq"]):
-        done, total = int(prepare["done"]), int(prepare["total"])
-        what = str(prepare.get("what", ""))
+    if prepare is not None and prepare["total"] > 0 and (step is None or prepare["seq"] > step["seq"]):
+        done, total = prepare["done"], prepare["total"]
+        what = prepare.get("what", "")
         if status.state == "paused":  # a pause takes hold between steps: what came before them has ended
             ready = "the features are stored" if what == "features" else "the images are prepared"
             return 0.0, f"Paused before the first step · {ready}"
@@ -170,8 +165,8 @@ def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
     if step is None:
         return 0.0, "Starting"
     epochs = max(1, status.epochs)
-    epoch, within = int(step["epoch"]), int(step["step"]) / max(1, int(step["steps"]))
-    finished = int(last["epoch"]["epoch"]) if "epoch" in last else 0
+    epoch, within = step["epoch"], step["step"] / max(1, step["steps"])
+    finished = last["epoch"]["epoch"] if "epoch" in last else 0
     if finished >= epoch:  # validated; the next epoch has made no step yet
         share, where = finished / epochs, f"Epoch {current_epoch(status, last)} of {epochs}"
     else:
@@ -179,7 +174,7 @@ def progress(status: Status, last: dict[str, Event]) -> tuple[float, str]:
         where = f"Epoch {epoch} of {epochs} · " + (f"step {step['step']} of {step['steps']}" if within < 1 else "validating")
     if status.state == "paused":
         return min(1.0, share), f"Paused · {where}"
-    newest = max((last[kind] for kind in ("step", "epoch") if kind in last), key=lambda event: event["seq"])
-    eta = newest.get("eta_seconds")
-    left = "" if eta is None else f" · about {duration(float(eta))} left"
+    end = last.get("epoch")
+    eta = step.get("eta_seconds") if end is None or step["seq"] > end["seq"] else end.get("eta_seconds")
+    left = "" if eta is None else f" · about {duration(eta)} left"
     return min(1.0, share), where + left

@@ -22,9 +22,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCapture
 
 from core.cli import main
 from core.data import write_manifest
-from core.data.cache import PreparedCache, cache_root
+from core.data.cache import PreparedCache
 from core.errors import LabError, Refused
 from core.evaluate import evaluate
+from core.files.paths import cache_root
 from core.gate import Distance, read_gate, write_gate
 from core.gradcam import overlay, render
 from core.heatmap_audit import AuditSettings, audit_heatmaps

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from builders.chromium import CHROMIUM, FLAGS, MARKS, PATIENCE, dashboard_in, settle, wait_until
+from builders.events import append_event
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from core.config import Config, dump_config
@@ -184,8 +185,8 @@ def test_a_chart_stays_zoomed_while_points_arrive_and_the_run_changes_its_state(
     run = Run.create(config, read_manifest(lab.folder / "data/demo/manifest.csv"), name="watched")
 
     def step(number: int) -> None:
-        run.append_event(
-            {"type": "step", "epoch": 1 + number // 10, "step": 1 + number % 10, "steps": 10, "loss": 1 / (1 + number)}
+        append_event(
+            run, {"type": "step", "epoch": 1 + number // 10, "step": 1 + number % 10, "steps": 10, "loss": 1 / (1 + number)}
         )
 
     def trained(state: str) -> None:  # elsewhere: all that this machine sees of it is its folder

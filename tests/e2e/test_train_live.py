@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 from builders.chromium import MARKS, dashboard_in, open_page, settle
+from builders.events import append_event
 from playwright.sync_api import Page, expect
 
 from core.config import Config
@@ -55,7 +56,7 @@ def training(run: Run) -> Iterator[None]:
     def write() -> None:
         number = LONG
         while not ended.wait(0.1):
-            run.append_event(step(number))
+            append_event(run, step(number))
             run.set_status(heartbeat=time.time())
             number += 1
 

@@ -101,12 +101,12 @@ def _achieved(material: Material) -> str:
 
 def model(material: Material) -> Section:
     """The architecture and where it started."""
-    start = material.event("start")
+    parameters = material.last["start"].get("parameters") if "start" in material.last else None
     height, width = material.config.preprocessing.shape
     norm = material.card.get("normalisation") or {}
     facts = [
         ("Architecture", material.architecture),
-        ("Parameters", f"{start['parameters']:,}" if "parameters" in start else "–"),
+        ("Parameters", "–" if parameters is None else f"{parameters:,}"),
         ("Starting weights", starting_weights(material.config, material.parent)),
         ("Input", f"one grey image, {height} × {width} px (height × width)"),
         ("Output", "one logit; its logistic is the score, P(malignant)"),
@@ -163,7 +163,7 @@ def training(material: Material) -> Section:
 
 
 def _phase_names(material: Material) -> set[str]:
-    return {str(event.get("phase")) for event in material.events if event.get("type") == "phase"}
+    return {event.get("phase", "") for event in material.events if event["type"] == "phase"}
 
 
 def _augmentation(material: Material) -> str:
@@ -193,14 +193,12 @@ def _stored_views(material: Material) -> int:
     The last event that counts the images through the frozen network tells it: `total` is of one process, each of the training
     images once a view and each of the validation images once.
     """
-    totals = [
-        event.get("total") for event in material.events if event.get("type") == "prepare" and event.get("what") == "features"
-    ]
-    if not totals or not isinstance(totals[-1], int):
+    totals = [event["total"] for event in material.events if event["type"] == "prepare" and event.get("what") == "features"]
+    if not totals:
         return 0
     sizes = material.rows["split"].value_counts()
     train, val = (int(sizes.get(split, 0)) for split in ("train", "val"))
-    processes = int(material.event("start").get("processes", 1))
+    processes = material.last["start"].get("processes", 1) if "start" in material.last else 1
     return max(1, round((totals[-1] * processes - val) / train)) if train else 0
 
 
@@ -210,9 +208,9 @@ def _phases(material: Material) -> str:
     words = {"head": "head only", "fine_tune": tuned, "scratch": "from scratch"}
     told = []
     for event in material.events:
-        if event.get("type") == "phase":
-            name = str(event.get("phase"))
-            told.append(f"{words.get(name, name)}: epochs {event.get('first_epoch')} to {event.get('last_epoch')}")
+        if event["type"] == "phase":
+            name = event.get("phase", "")
+            told.append(f"{words.get(name, name)}: epochs {event['first_epoch']} to {event['last_epoch']}")
     return "; ".join(dict.fromkeys(told)) or "–"
 
 
@@ -223,10 +221,11 @@ def _loss(material: Material) -> str:
 
 
 def _machine(material: Material) -> str:
-    start = material.event("start") | material.event("resume")
-    if not start:
+    start = material.last.get("resume") or material.last.get("start")
+    if start is None:
         return "–"
-    kind = "graphics processor" if str(start.get("device", "")).startswith("cuda") else str(start.get("device", "–"))
+    device = start.get("device", "–")
+    kind = "graphics processor" if device.startswith("cuda") else device
     parts = [kind, f"precision {start.get('precision', '–')}"]
     if "threads" in start:
         parts.append(f"{counted(start['threads'], 'thread')}")
@@ -436,5 +435,5 @@ def subgroup_methods(material: Material) -> str:
 
 def training_time(material: Material) -> str:
     """How long the training took, by its own clock; "" where the run does not say."""
-    seconds = material.event("done").get("seconds")
-    return duration(float(seconds)) if isinstance(seconds, (int, float)) else ""
+    seconds = material.last["done"].get("seconds") if "done" in material.last else None
+    return "" if seconds is None else duration(seconds)

@@ -27,6 +27,7 @@ from core.report.sections import endpoint, gaps, test_set, units
 from core.report.sections.methods import training_time
 from core.report.sections.worst_case import worst_case_blocks
 from core.report.words import DASH, LEVEL_TITLES, counts_of, missing_figures, signed, told
+from core.runs.events import EpochEvent
 from core.wording import counted, times
 
 _BAND_SAMPLES = 500
@@ -39,12 +40,12 @@ def development(material: Material) -> Section:
     if not epochs:
         return Section("development", "Model development", (Text("The run has no recorded training curve."),))
     last = epochs[-1]
-    best = next((event for event in epochs if event.get("epoch") == card.get("best_epoch")), {})
+    best = next((event for event in epochs if event["epoch"] == card.get("best_epoch")), None)
     facts = [
         ("Epochs", f"{last['epoch']} of {material.config.training.epochs} planned"),
         ("Best epoch", f"{card.get('best_epoch', DASH)}: its weights were kept"),
-        ("Loss at the best epoch", f"training {_number(best.get('train_loss'))}, validation {_number(best.get('val_loss'))}"),
-        ("Loss at the last epoch", f"training {_number(last.get('train_loss'))}, validation {_number(last.get('val_loss'))}"),
+        ("Loss at the best epoch", _losses(best)),
+        ("Loss at the last epoch", _losses(last)),
     ]
     if training_time(material):
         facts.append(("Time", training_time(material)))
@@ -61,7 +62,12 @@ def development(material: Material) -> Section:
     return Section("development", "Model development", (Facts(tuple(facts)), curves))
 
 
-def _number(value: object) -> str:
+def _losses(event: EpochEvent | None) -> str:
+    train, val = (None, None) if event is None else (event.get("train_loss"), event.get("val_loss"))
+    return f"training {_number(train)}, validation {_number(val)}"
+
+
+def _number(value: float | None) -> str:
     return f"{value:.3f}" if isinstance(value, (int, float)) else DASH
 
 

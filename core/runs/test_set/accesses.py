@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from core.errors import BadRun
-from core.files.untrusted import LARGE, parse_json, read_bytes, read_json
+from core.files.untrusted import LARGE, read_bytes, read_json
 from core.runs.status import read_status
 from core.runs.test_set.identity import TestSet, test_set_of
 from core.runs.test_set.provenance import read_entries
@@ -45,6 +47,18 @@ NOTES = {RECIPE: "recipe saved after test images were shown", THRESHOLD: "thresh
 PREPROCESS = "Preprocess"  # the page where recipes are tuned
 
 
+def _with_zone(when: str) -> str:
+    if when and datetime.fromisoformat(when).tzinfo is None:
+        raise ValueError("expected a time with its zone")
+    return when
+
+
+def _known_kind(kind: str) -> str:
+    if kind not in KINDS and kind not in NOTES:
+        raise ValueError(f"expected one of {', '.join((*KINDS, *NOTES))}")
+    return kind
+
+
 @dataclass(frozen=True)
 class Access:
     """One access to test images, or (see NOTES) what was decided after one.
@@ -57,20 +71,22 @@ class Access:
     SHA-256 of the weights that were scored, "" where an earlier version did not write it down.
     """
 
-    when: str
-    kind: str
+    __pydantic_config__ = ConfigDict(strict=True)
+
+    when: Annotated[str, AfterValidator(_with_zone)]
+    kind: Annotated[str, AfterValidator(_known_kind)]
     where: str
-    images: int
+    images: Annotated[int, Field(ge=0, lt=2**63)]
     run: str = ""
     manifest: str = ""
     detail: str = ""
     before_threshold: bool | None = None
     inherited: str = ""
-    times: int = 1
+    times: Annotated[int, Field(ge=0, lt=2**63)] = 1
     last: str = ""
     id: str = ""
     keys: tuple[str, ...] = ()
-    test_set: str = ""
+    test_set: Annotated[str, Field(pattern="^[a-zA-Z0-9]*$")] = ""
     model: str = ""
 
     @property
@@ -95,6 +111,9 @@ class Access:
     def as_dict(self) -> dict[str, Any]:
         """For JSON output: without what identifies images."""
         return {name: value for name, value in asdict(self).items() if name not in ("keys", "test_set")}
+
+
+_ACCESS = TypeAdapter(Access)
 
 
 def accesses(folder: Path) -> tuple[Access, ...]:
@@ -185,47 +204,14 @@ def judged(access: Access, folder: Path) -> Access:
 
 
 def parse_record(content: bytes, path: Path) -> list[Access]:
-    known = {field.name for field in fields(Access)}
     found = []
     for number, line in enumerate(content.splitlines(), start=1):
         try:
-            value = parse_json(line)
-            if not isinstance(value, dict):
-                raise ValueError("expected an object")
-            told = {name: item for name, item in value.items() if name in known}
-            access = Access(**told | {"keys": tuple(value.get("keys", ()))})
-            _check(access)
-        except (ValueError, TypeError) as error:
-            raise _damaged(path, f"line {number}: {error}") from error
-        found.append(access)
+            found.append(_ACCESS.validate_json(line))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise _damaged(path, f"line {number}: {'.'.join(map(str, first['loc']))} {first['msg']}") from error
     return found
-
-
-def _check(access: Access) -> None:
-    """Raises ValueError for what no record has."""
-    if access.kind not in KINDS and access.kind not in NOTES:
-        raise ValueError(f"kind {access.kind!r} is none of {', '.join((*KINDS, *NOTES))}")
-    texts = (
-        access.when,
-        access.where,
-        access.run,
-        access.manifest,
-        access.detail,
-        access.inherited,
-        access.last,
-        access.id,
-        access.model,
-    )
-    if not all(isinstance(text, str) for text in (*texts, access.test_set, *access.keys)):
-        raise ValueError("expected text")
-    if access.when and datetime.fromisoformat(access.when).tzinfo is None:
-        raise ValueError(f"when {access.when!r}: expected a time with its zone")
-    if any(type(number) is not int or number < 0 for number in (access.images, access.times)):
-        raise ValueError("expected counts")
-    if access.before_threshold not in (None, True, False):
-        raise ValueError("before_threshold: expected true or false")
-    if not all(mark.isalnum() for mark in access.test_set):
-        raise ValueError(f"test_set {access.test_set!r}: expected letters and digits")
 
 
 def _damaged(path: Path, reason: str) -> BadRun:

@@ -1,4 +1,4 @@
-"""Depthwise convolutions whose bf16 gradients do not fall into the processor's slow ways.
+"""Fast CPU backward pass for bf16 depthwise convolutions.
 
 oneDNN has quick kernels for most depthwise convolutions in bf16, but not for two of their gradients: that of the images
 where the stride is above 1 (twenty times slower than with stride 1), and that of kernels above 3 x 3 (ten times slower).
@@ -28,8 +28,8 @@ class _Geometry(NamedTuple):
     dilation: tuple[int, int]
 
 
-def quicken(model: nn.Module) -> int:
-    """Let the model's depthwise convolutions compute their bf16 gradients on a processor the quick way; how many there are.
+def patch_depthwise_bf16_backward(model: nn.Module) -> int:
+    """Let the model's depthwise convolutions compute their bf16 gradients on a processor the fast way; returns how many.
 
     Names, weights and results stay as they are, gradients but for rounding. In fp32, on a GPU and without gradients
     nothing changes at all.

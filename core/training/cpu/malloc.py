@@ -1,4 +1,4 @@
-"""Memory of freed tensors stays with the process while a training on the processor goes on.
+"""Keeping freed memory in the process (glibc's mallopt) during training on the processor.
 
 glibc gives every large block back to the system when it is freed, and the system clears each page before it gives it out
 again: for tensors of some megabytes, made and freed a few hundred times a step, that is a fifth of the processor's time.
@@ -33,8 +33,8 @@ _holders = 0
 
 
 @contextmanager
-def kept_memory(device: torch.device) -> Iterator[bool]:
-    """Within the block, freed memory is kept for what comes next; after the last such block it goes back to the system.
+def retain_freed_memory(device: torch.device) -> Iterator[bool]:
+    """Within the block, freed memory stays with the process; after the last such block it goes back to the system.
 
     Gives whether it does so: only where tensors are on a processor, and with glibc (Linux).
     """

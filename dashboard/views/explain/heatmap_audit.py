@@ -329,7 +329,8 @@ def _picture(
     run_path: str, changed: tuple[int, ...], method: str, path: str, lesions: tuple[tuple[str, str], ...], _run: Run
 ) -> bytes:
     """The overlay with the lesion's outline and the map's peak, JPEG."""
-    from core.data.cache import PreparedCache, cache_root
+    from core.data.cache import PreparedCache
+    from core.files.paths import cache_root
     from core.gradcam import render
     from core.heatmap_audit.lesions import has_lesion, lesion_mask
 

@@ -204,10 +204,10 @@ def _measuring(name: str) -> None:
 def _probe(config: Config, report: Report) -> float:
     """Images per second in training steps of a model that has learned nothing: its weights do not change the time."""
     from core.model import build_model
-    from core.model.device import pick_machine
+    from core.model.device import pick_device_config
     from core.training.device import images_per_second
 
-    machine = pick_machine(config.training)
+    machine = pick_device_config(config.training)
     model = build_model(config.model.model_copy(update={"weights": "none"})).to(machine.device)
     return max(images_per_second(model, config, [machine]).values())
 
@@ -224,7 +224,7 @@ def _memory(speed: Speed | None) -> str:
 
 def _disk(config: Config, found: Preflight) -> str:
     """What prepared images take at most (a byte a pixel), and what is free there."""
-    from core.data.cache import cache_root
+    from core.files.paths import cache_root
 
     height, width = config.preprocessing.shape
     images = sum(counts[0] for counts in found.counts.values())

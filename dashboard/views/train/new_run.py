@@ -177,7 +177,8 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
 
 def prepared_images() -> None:
     """How much the prepared images of all recipes take, and the button that deletes them."""
-    from core.data.cache import cache_root, size_of
+    from core.data.cache import size_of
+    from core.files.paths import cache_root
     from core.runs import image_cache
 
     shown = st.popover(

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from core.runs import Run, Status
-    from core.runs.device_queue import Occupant
+    from core.runs.device_queue import QueuedRun
 
 
-def before(run: Run, device: str) -> list[Occupant]:
+def before(run: Run, device: str) -> list[QueuedRun]:
     """The runs ahead of one that waits; all at the device where it is not among them."""
     found = results.queue_of(device)
     own = next((at for at, each in enumerate(found) if each.folder == run.path.absolute()), len(found))
     return found[:own]
 
 
-def description(found: list[Occupant]) -> str:
+def description(found: list[QueuedRun]) -> str:
     """Who is ahead, as Markdown: the one that trains, the number of the others, and an estimate of the wait."""
     if not found:
         return "It is next."
@@ -83,15 +83,15 @@ def waiting(run: Run, device: str) -> None:
 
 def device_of(run: Run) -> str:
     """The device that a run will be trained on, "" where that is not known."""
-    from core.model.device import pick_machine
+    from core.model.device import pick_device_config
 
     try:
-        return str(pick_machine(run.config().training).device)
+        return str(pick_device_config(run.config().training).device)
     except LabError:
         return ""
 
 
-def _status(occupant: Occupant) -> Status | None:
+def _status(occupant: QueuedRun) -> Status | None:
     from core.runs.run import Run
 
     if occupant.folder is None:

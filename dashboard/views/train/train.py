@@ -21,6 +21,7 @@ from dashboard.views.train import new_run, queue
 if TYPE_CHECKING:
     from core.plots.training import Span
     from core.runs import Run, Status
+    from core.runs.events import ResumeEvent, StartEvent, StepEvent
 
 VIEWS = ["New run", "Progress"]
 SPANS = {"trained": "So far", "planned": "All epochs"}
@@ -157,7 +158,8 @@ def summary(run: Run, status: Status) -> str:
         parts = [f"{config.model.name}, {weights}", f"input {height} × {width}"]
     else:
         parts = ["configuration not readable"]
-    images = results.monitor(run).last.get("start", {}).get("images") or {}
+    start = results.monitor(run).last.get("start")
+    images = start.get("images") if start is not None else None
     if images:
         parts.append(f"{images.get('train', 0):,} training images")
     if (status.live or status.waiting) and status.launcher:
@@ -175,14 +177,15 @@ def cards(run: Run, status: Status) -> None:
     from dashboard.cache.run_monitor import current_epoch, monitored
 
     followed = results.monitor(run)
-    step, epoch = followed.last.get("step", {}), followed.last.get("epoch", {})
-    start = followed.last.get("resume") or followed.last.get("start", {})
+    step, epoch = followed.last.get("step"), followed.last.get("epoch")
+    start = followed.last.get("resume") or followed.last.get("start")
     name = monitored(status.monitor)
     best = best_value(run, status)
-    rate = step.get("images_per_second") or epoch.get("images_per_second")
-    learning = step.get("learning_rate")
-    phase = str(followed.last.get("phase", {}).get("phase", ""))
-    device = str(start.get("device") or status.device or "–")
+    rate = next((found for event in (step, epoch) if event is not None and (found := event.get("images_per_second"))), None)
+    learning = None if step is None else step.get("learning_rate")
+    phase = followed.last["phase"].get("phase", "") if "phase" in followed.last else ""
+    device = (start.get("device") if start is not None else None) or status.device or "–"
+    val_loss = None if epoch is None else epoch.get("val_loss")
     spent = f"{duration(followed.seconds)} of training" if followed.seconds else "no epoch finished yet"
     with st.container(key="narrow_cards"):
         components.metric_cards(
@@ -190,9 +193,7 @@ def cards(run: Run, status: Status) -> None:
                 Metric(
                     "Epoch", f"{current_epoch(status, followed.last)} of {status.epochs}", PHASE_TITLES.get(phase, phase or "–")
                 ),
-                Metric(
-                    "Loss, training", number(followed.train_loss), f"validation {number(epoch.get('val_loss'))} (optimistic)"
-                ),
+                Metric("Loss, training", number(followed.train_loss), f"validation {number(val_loss)} (optimistic)"),
                 Metric(
                     METRIC_TITLES.get(name, name),
                     number(followed.metric_of_epoch(name)),
@@ -200,18 +201,18 @@ def cards(run: Run, status: Status) -> None:
                     if status.best_epoch
                     else "best: none yet",
                 ),
-                Metric("Images/s", "–" if rate is None else f"{float(rate):.1f}", spent),
-                Metric("Learning rate", "–" if learning is None else f"{float(learning):.1e}", "of the last step"),
+                Metric("Images/s", "–" if rate is None else f"{rate:.1f}", spent),
+                Metric("Learning rate", "–" if learning is None else f"{learning:.1e}", "of the last step"),
                 Metric("Device", device.split(" (")[0], _device_detail(start, step), MEMORY),
             ]
         )
 
 
-def _device_detail(start: dict[str, object], step: dict[str, object]) -> str:
+def _device_detail(start: StartEvent | ResumeEvent | None, step: StepEvent | None) -> str:
     """Precision, and the memory that the training holds: of the GPU, or of the process it is in."""
-    parts = [str(start.get("precision") or "–")]
-    used, total = step.get("memory"), step.get("memory_total")
-    if isinstance(used, int) and isinstance(total, int):
+    parts = [(start.get("precision") if start is not None else None) or "–"]
+    used, total = (None, None) if step is None else (step.get("memory"), step.get("memory_total"))
+    if used is not None and total is not None:
         parts.append(f"{used / 2**30:.1f} of {total / 2**30:.0f} GB")
     return ", ".join(parts)
 

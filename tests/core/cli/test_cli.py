@@ -17,8 +17,8 @@ import pytest
 
 from core.cli import main
 from core.cli.parser import build_parser
-from core.data.cache import cache_root
 from core.demo import make_demo
+from core.files.paths import cache_root
 from core.runs import Run, Status
 
 ROOT = Path(__file__).parents[3]

@@ -126,7 +126,7 @@ def test_an_image_drawn_twice_is_augmented_anew(material) -> None:
 @pytest.mark.parametrize("world", [2, 3, 5])
 def test_ranks_together_are_one_process_with_the_larger_batch(material, world: int) -> None:
     alone = run(material, batch_size=4 * world)
-    ranks = [run(material, rank=rank, world=world) for rank in range(world)]
+    ranks = [run(material, rank=rank, world_size=world) for rank in range(world)]
     assert {len(found) for found in ranks} == {len(alone)} == {batch_count(COUNT, 4, world)}
     for number, batch in enumerate(alone):
         shares = [found[number].indices.tolist() for found in ranks]
@@ -139,12 +139,12 @@ def test_ranks_together_are_one_process_with_the_larger_batch(material, world: i
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5, 30])
 def test_each_image_counts_once_and_what_fills_the_ranks_up_does_not(material, world: int) -> None:
-    ranks = [run(material, rank=rank, world=world) for rank in range(world)]
+    ranks = [run(material, rank=rank, world_size=world) for rank in range(world)]
     counted = [
         index
         for found in ranks
         for batch in found
-        for index, counts in zip(batch.indices.tolist(), batch.counted.tolist(), strict=True)
+        for index, counts in zip(batch.indices.tolist(), batch.sample_mask.tolist(), strict=True)
         if counts
     ]
     assert sorted(counted) == list(range(COUNT))
@@ -153,7 +153,9 @@ def test_each_image_counts_once_and_what_fills_the_ranks_up_does_not(material, w
 
 @pytest.mark.parametrize("world", [1, 2, 3, 30])
 def test_in_sequence_each_image_comes_exactly_once_over_all_ranks(material, world: int) -> None:
-    everything = [index for rank in range(world) for index in rows(run(material, order="sequence", rank=rank, world=world))]
+    everything = [
+        index for rank in range(world) for index in rows(run(material, order="sequence", rank=rank, world_size=world))
+    ]
     assert sorted(everything) == list(range(COUNT))
 
 
@@ -199,7 +201,7 @@ def test_refuses_another_recipe_no_rows_and_one_label(material) -> None:
         batches(frame.iloc[:0], cache, RECIPE, **common)
     with pytest.raises(BadManifest, match="one label"):
         batches(frame[frame["label"] == "benign"], cache, RECIPE, order="sampler", **common)
-    for wrong in ({"batch_size": 0}, {"start": -1}, {"rank": 2, "world": 2}, {"prefetch": 0}, {"workers": 0}):
+    for wrong in ({"batch_size": 0}, {"start": -1}, {"rank": 2, "world_size": 2}, {"prefetch": 0}, {"workers": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
             batches(frame, cache, RECIPE, **(common | wrong))
 

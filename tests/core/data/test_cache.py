@@ -14,8 +14,9 @@ import pytest
 
 import core.data.cache as cache_module
 from core.config import Recipe
-from core.data.cache import PreparedCache, Rejected, cache_root, clear_all, size_of
+from core.data.cache import PreparedCache, Rejected, clear_all, size_of
 from core.errors import LabError, UnreadableImage
+from core.files.paths import cache_root
 from core.images import read
 from core.preprocessing import prepare
 
@@ -192,13 +193,6 @@ def test_no_path_or_name_is_stored(tmp_path: Path) -> None:
     for entry in (tmp_path / "cache").rglob("*"):
         assert "Doe" not in entry.name
         assert entry.is_dir() or b"Doe" not in entry.read_bytes()
-
-
-def test_root_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MAMMOLAB_CACHE", str(tmp_path / "here"))
-    assert cache_root() == tmp_path / "here"
-    monkeypatch.delenv("MAMMOLAB_CACHE")
-    assert cache_root().name == "prepared"
 
 
 def test_rejected_is_a_plain_record() -> None:

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from core.data import file_inspection
-from core.data.cache import cache_root
 from core.data.checks import check_manifest
 from core.data.file_inspection import FILE, FileInspection, inspect_file, inspect_files
 from core.data.importers import import_data
 from core.data.manifest import read_manifest, write_manifest
+from core.files.paths import cache_root
 from core.runs import image_cache
 
 

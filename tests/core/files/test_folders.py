@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+import psutil
 import pytest
 
 from core.files import folders
@@ -39,46 +39,31 @@ def test_leftovers_of_a_killed_writer_are_removed_and_nothing_else(tmp_path: Pat
 def test_processes_are_seen_alive_and_gone() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        assert folders.process_alive(os.getpid())
-        assert folders.process_alive(child.pid)
+        assert folders.process_alive(os.getpid(), since=time.time())
+        assert folders.process_alive(child.pid, since=time.time())
     finally:
         child.kill()
     if sys.platform == "linux":
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert not folders.process_alive(child.pid), "a killed process that nobody has collected counts as alive"
+        assert not folders.process_alive(child.pid, since=time.time()), "a process that nobody has collected counts as alive"
     child.communicate()
-    assert not folders.process_alive(child.pid)
+    assert not folders.process_alive(child.pid, since=time.time())
 
 
-@pytest.mark.parametrize(
-    ("handle", "exit_code", "error", "alive"),
-    [(7, 259, 0, True), (7, 1, 0, False), (0, 0, 87, False), (0, 0, 5, True)],
-    ids=["at work", "ended", "no such process", "another user's"],
-)
-def test_processes_are_seen_on_windows(
-    handle: int, exit_code: int, error: int, alive: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    closed: list[int] = []
-    kept: list[bool] = []
-
-    def exit_code_of(_: int, code: Any) -> int:
-        code._obj.value = exit_code
-        return 1
-
-    def load(name: str, *, use_last_error: bool = False) -> SimpleNamespace:
-        kept.append(use_last_error)
-        return SimpleNamespace(
-            OpenProcess=lambda access, inherit, pid: handle, GetExitCodeProcess=exit_code_of, CloseHandle=closed.append
-        )
-
-    monkeypatch.setattr(folders, "_WINDOWS", True)
-    monkeypatch.setattr(ctypes, "WinDLL", load, raising=False)
-    # Without `use_last_error` ctypes keeps no error: it always says 0.
-    monkeypatch.setattr(ctypes, "get_last_error", lambda: error if kept[-1] else 0, raising=False)
-    assert folders.process_alive(4711) is alive
-    assert closed == ([handle] if handle else [])
+def test_a_process_that_started_later_is_another_one_with_the_same_number() -> None:
+    began = psutil.Process().create_time()
+    assert folders.process_alive(os.getpid(), since=began)
+    assert not folders.process_alive(os.getpid(), since=began - 10)
 
 
-@pytest.mark.parametrize("pid", [0, -1])
+def test_a_process_that_may_not_be_asked_about_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(process: psutil.Process) -> float:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "create_time", refuse)
+    assert folders.process_alive(os.getpid(), since=0.0)
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 2**31 - 1])
 def test_no_process_has_such_an_id(pid: int) -> None:
-    assert not folders.process_alive(pid)
+    assert not folders.process_alive(pid, since=time.time())

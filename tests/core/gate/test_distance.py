@@ -187,7 +187,7 @@ def test_features_are_what_the_head_saw_and_the_logits_stay_the_same(name: str) 
         logits, features = forward(model, images_in)
         assert torch.equal(logits, model(images_in))
         assert features is not None and features.shape[0] == 3 and features.ndim == 2
-        assert torch.allclose(model.classify(features), logits, atol=1e-5)
+        assert torch.allclose(model.forward_head(features), logits, atol=1e-5)
 
 
 def test_figures_of_any_picture_are_finite() -> None:

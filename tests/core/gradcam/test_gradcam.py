@@ -139,7 +139,7 @@ def test_a_map_that_is_the_same_everywhere_is_flagged() -> None:
 def test_nothing_about_the_model_changes(method: str, model: Classifier, pixels: NDArray[np.uint8]) -> None:
     model.train()
     model.backbone.affine.eval()
-    model.freeze_backbone()
+    model.unfreeze_backbone(0)
     model.set_gradient_checkpointing(True)
     model(torch.rand(2, 1, 64, 64)).sum().backward()
     parameters = list(model.parameters())

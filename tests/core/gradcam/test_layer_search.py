@@ -111,4 +111,4 @@ def test_an_image_that_a_network_cannot_take_is_refused_in_words() -> None:
 def test_a_head_that_cannot_be_taken_apart_is_found_out_and_no_traceback() -> None:
     model = build_model(ModelConfig(name="sequencer2d_s"))
     model.check_input(64, 64)
-    assert not model.divisible
+    assert not model.has_separable_head

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import LabError
-from core.images.pseudonym import KEY_FILE, _key, home, pseudonym
+from core.files.paths import home
+from core.images.pseudonym import KEY_FILE, _key, pseudonym
 
 
 def test_equal_identifiers_have_equal_pseudonyms_across_runs() -> None:

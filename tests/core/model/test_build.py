@@ -32,7 +32,7 @@ def test_each_family_takes_grey_images_and_gives_one_logit(name: str) -> None:
     images = torch.rand(2, 1, 64, 96)
     with torch.no_grad():
         logits = model(images)
-        torch.testing.assert_close(model.classify(model.embed(images)), logits)
+        torch.testing.assert_close(model.forward_head(model.forward_features(images)), logits)
     assert logits.shape == (2,) and torch.isfinite(logits).all()
     assert layer_name(model, find_cam_layer(model)) == FAMILIES[name]
     assert model.name == name and not model.pretrained
@@ -160,7 +160,7 @@ def test_as_input_scales_pixels_to_one() -> None:
 
 def test_a_frozen_backbone_learns_nothing_and_keeps_its_statistics() -> None:
     model = build_model(ModelConfig(name="resnet10t", dropout=0.0))
-    model.freeze_backbone()
+    model.unfreeze_backbone(0)
     model.train()
     before = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
@@ -176,16 +176,16 @@ def test_a_frozen_backbone_learns_nothing_and_keeps_its_statistics() -> None:
 def test_a_frozen_backbone_computes_as_in_eval_mode_and_only_its_head_drops_out(name: str) -> None:
     model = build_model(ModelConfig(name=name, dropout=0.5, options={"drop_path_rate": 0.5} if "conv" in name else {}))
     model.check_input(64, 64)
-    assert model.divisible
+    assert model.has_separable_head
     images = torch.rand(3, 1, 64, 64)
     with torch.no_grad():
-        features = model.eval().embed(images)
-    model.freeze_backbone()
+        features = model.eval().forward_features(images)
+    model.unfreeze_backbone(0)
     model.train()
     torch.manual_seed(1)
     logits = model(images)
     torch.manual_seed(1)
-    torch.testing.assert_close(logits, model.classify(features))
+    torch.testing.assert_close(logits, model.forward_head(features))
     assert not torch.allclose(logits, model(images)), "dropout is at work"
     logits.sum().backward()
     assert {id(p) for p in model.parameters() if p.grad is not None} == {id(p) for p in model.head_parameters()}
@@ -198,8 +198,8 @@ def test_an_architecture_whose_head_cannot_be_told_apart_trains_its_head_through
     real = model.backbone.forward_head
     monkeypatch.setattr(model.backbone, "forward_head", lambda x, pre_logits=False: real(x, pre_logits=pre_logits) + 0.5)
     model.check_input(64, 64)
-    assert not model.divisible
-    model.freeze_backbone()
+    assert not model.has_separable_head
+    model.unfreeze_backbone(0)
     model.train()
     before = copy.deepcopy(dict(model.named_buffers()))
     model(torch.rand(4, 1, 64, 64)).sum().backward()
@@ -219,12 +219,12 @@ def test_norms_keep_their_statistics_only_where_they_are_frozen() -> None:
 
 def test_unfreezing_gives_everything_back() -> None:
     model = build_model(ModelConfig(name="resnet10t"))
-    model.freeze_backbone()
+    model.unfreeze_backbone(0)
     model.unfreeze_backbone()
     assert all(p.requires_grad for p in model.parameters())
     assert all(m.training for m in model.modules())
     model.eval()
-    model.freeze_backbone()
+    model.unfreeze_backbone(0)
     assert not model.training
 
 

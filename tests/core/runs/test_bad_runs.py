@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from builders.bad_folders import DAMAGED, DEEP, IRREGULAR, LAUGHS, Spoil, link, pipe, put
+from builders.events import append_event
 from builders.fake_run import FakePredictor
 from builders.saved_run import make_saved_run
 from hypothesis import HealthCheck, given, settings
@@ -28,12 +29,12 @@ from core.heatmap_audit import audit_heatmaps
 from core.predict import Predictor
 from core.report import keep_notes, report, write_questions
 from core.report.notes import read_notes
-from core.runs import Run, events, fork, list_runs
+from core.runs import Run, event_log, fork, list_runs
 from core.runs.folder import Presence, irregular_entry
 from core.runs.locks import EVALUATION, TRAINING, take
 from core.runs.status import Status, created_at, read_status, write_status
 from core.runs.test_set.provenance import openings, read_entries, read_parent
-from core.training.run_logger import Recorder
+from core.training.run_logger import RunLogger
 
 posix = pytest.mark.skipif(os.name == "nt", reason="named pipes and devices are POSIX's")
 
@@ -117,10 +118,10 @@ def test_nothing_is_appended_to_a_file_that_has_another_name_elsewhere(bad: Run,
         bad.require_startable(resume=True)
     if name == "train.log":
         with pytest.raises(OSError, match="hard link"):
-            Recorder(bad).__enter__()
+            RunLogger(bad).__enter__()
     if name == "events.jsonl":
         with pytest.raises(OSError, match="hard link"):
-            bad.append_event({"type": "step"})
+            append_event(bad, {"type": "start"})
     assert precious.read_bytes() == b"precious"
 
 
@@ -372,13 +373,12 @@ def test_any_bytes_are_yaml_or_a_configuration_that_cannot_be_read(tmp_path: Pat
 
 
 def test_a_line_beyond_all_measure_is_not_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "LONGEST_LINE", 1_000)
+    monkeypatch.setattr(event_log, "LONGEST_LINE", 1_000)
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"seq":1}\n' + b"x" * 200_000)
     for read in (
-        lambda: events.read_events(path),
-        lambda: events.EventReader(path).read(),
-        lambda: events.EventLog(path).sequence,
+        lambda: event_log.EventReader(path).read(),
+        lambda: event_log.EventLog(path).sequence,
     ):
         with pytest.raises(BadRun, match=r"events.jsonl: damaged: expected lines of at most 1,000 bytes"):
             read()
@@ -386,15 +386,13 @@ def test_a_line_beyond_all_measure_is_not_read_at_once(tmp_path: Path, monkeypat
 
 def test_a_file_beyond_all_measure_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_bytes(b'{"seq":1}\n' * 100)
-    monkeypatch.setattr(events, "MOST_EVENTS", 99)
-    for read in (lambda: events.read_events(path), lambda: events.EventReader(path).read()):
-        with pytest.raises(BadRun, match="at most 99 events"):
-            read()
-    monkeypatch.setattr(events, "LARGEST", 500)
-    for read in (lambda: events.read_events(path), lambda: events.EventReader(path).read()):
-        with pytest.raises(BadRun, match="at most 500 bytes"):
-            read()
+    path.write_bytes(b'{"seq":1,"type":"start"}\n' * 100)
+    monkeypatch.setattr(event_log, "MOST_EVENTS", 99)
+    with pytest.raises(BadRun, match="at most 99 events"):
+        event_log.EventReader(path).read()
+    monkeypatch.setattr(event_log, "LARGEST", 500)
+    with pytest.raises(BadRun, match="at most 500 bytes"):
+        event_log.EventReader(path).read()
 
 
 @posix
@@ -402,7 +400,7 @@ def test_the_log_of_events_is_never_written_through_a_link(tmp_path: Path) -> No
     (tmp_path / "other").write_bytes(b"precious, and no line end")
     (tmp_path / "events.jsonl").symlink_to(tmp_path / "other")
     with pytest.raises(OSError, match="symbolic link"):
-        events.EventLog(tmp_path / "events.jsonl").append({"type": "step"})
+        event_log.EventLog(tmp_path / "events.jsonl").append({"type": "start"})
     assert (tmp_path / "other").read_bytes() == b"precious, and no line end"
 
 
@@ -410,7 +408,7 @@ def test_the_last_event_before_much_rubbish_is_found_in_one_pass(tmp_path: Path)
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"seq":7,"type":"step"}\n' + b"x\n" * 2_000_000 + b'{"seq":8,"ty')
     began = time.monotonic()
-    with events.EventLog(path) as log:
+    with event_log.EventLog(path) as log:
         assert log.sequence == 7
     assert time.monotonic() - began < 20  # a guard: it was quadratic
     assert path.read_bytes().endswith(b"x\n")
@@ -434,8 +432,7 @@ def test_any_lines_are_events_that_curves_can_be_drawn_of(tmp_path: Path, lines:
 
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"\n".join([*lines, b""]))
-    found = events.read_events(path)
-    assert events.EventReader(path).read() == found
+    found = event_log.EventReader(path).read()
     loss_figure(History.of(found))
 
 
@@ -476,7 +473,7 @@ def test_whoever_waits_for_the_lock_of_a_run_that_is_deleted_is_told(bad: Run, n
 @pytest.mark.parametrize("action", ["delete", "rename"])
 def test_a_run_whose_figures_are_being_written_is_left_alone(bad: Run, action: str) -> None:
     held = take(bad.path, EVALUATION)
-    with pytest.raises(BadRun, match="figures of it are being written"):
+    with pytest.raises(BadRun, match="metrics of it are being written"):
         bad.delete(everything=True) if action == "delete" else bad.rename("other")
     held.release()
     bad.delete(everything=True) if action == "delete" else bad.rename("other")

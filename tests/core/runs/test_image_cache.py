@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from core.data.cache import cache_root, clear_all, size_of
+from core.data.cache import clear_all, size_of
 from core.errors import BadRun, LabError
+from core.files.paths import cache_root
 from core.runs import Run
-from core.runs.device_queue import Place
+from core.runs.device_queue import Ticket
 from core.runs.image_cache import clear, users
 from core.runs.status import PROCESS
 from core.training.launchers import run_to_end
@@ -65,7 +66,7 @@ def test_while_a_training_uses_them_nothing_is_cleared(make_run: MakeRun) -> Non
     run = make_run("mine")
     checkpoints = run.path.parent
     assert users(checkpoints) == []
-    with Place("cpu", "of another folder"), Place("cpu", "waits behind it"):
+    with Ticket("cpu", "of another folder"), Ticket("cpu", "waits behind it"):
         assert users(checkpoints) == ["of another folder"]
         with pytest.raises(BadRun, match="of another folder: it trains on the prepared images"):
             clear(checkpoints)

@@ -230,23 +230,24 @@ def test_windows_moves_a_run_after_its_locks_are_let_go(
     """There a folder in which a file is open cannot be moved."""
     from filelock import FileLock
 
-    from core.runs import run as module
-
     made = make_run("one")
     held: list[FileLock] = []
-    taking, moving = module.take, Path.rename
+    moving = Path.rename
 
-    def take(*arguments: object) -> FileLock:
-        lock = taking(*arguments)  # type: ignore[arg-type]
-        held.append(lock)
-        return lock
+    def recorded(taking: Callable[..., FileLock]) -> Callable[..., FileLock]:
+        def take(*arguments: object) -> FileLock:
+            held.append(taking(*arguments))
+            return held[-1]
+
+        return take
 
     def move(self: Path, target: Path) -> Path:
         assert len(held) == 2 and not any(lock.is_locked for lock in held)
         return moving(self, target)
 
-    monkeypatch.setattr(module, "_WINDOWS", True)
-    monkeypatch.setattr(module, "take", take)
+    monkeypatch.setattr(removal, "_WINDOWS", True)
+    for name in ("take", "take_training"):
+        monkeypatch.setattr(removal, name, recorded(getattr(removal, name)))
     monkeypatch.setattr(Path, "rename", move)
     act(action, made)
     assert not (made.path.parent / "one").exists()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from builders.events import append_event
 from safetensors.torch import save_file
 
 from core.config import load_config
@@ -270,10 +271,10 @@ def test_what_can_be_started_and_resumed(make_run: MakeRun, state: str, resume: 
 
 def test_a_renamed_run_keeps_everything_and_the_handle_follows(make_run: MakeRun) -> None:
     run = make_run("one")
-    run.append_event({"type": "warning", "message": "kept"})
+    append_event(run, {"type": "warning", "message": "kept"})
     assert run.rename("two words") is run
     assert run.path.name == run.name == "two-words"
-    run.append_event({"type": "warning", "message": "after"})
+    append_event(run, {"type": "warning", "message": "after"})
     assert [event["seq"] for event in run.events()] == [1, 2]
     assert [found.name for found in list_runs(run.path.parent)] == ["two-words"]
 

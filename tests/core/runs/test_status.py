@@ -97,10 +97,9 @@ def test_fields_of_a_later_version_are_passed_over(path: Path) -> None:
     assert read_status(path) == Status(state="done", epoch=4)
 
 
-def test_the_heartbeat_goes_on_while_the_trainer_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "HEARTBEAT_SECONDS", 0.01)
+def test_the_heartbeat_goes_on_while_the_trainer_is_busy(path: Path) -> None:
     write_status(path, Status())
-    writer = StatusWriter(path)
+    writer = StatusWriter(path, heartbeat_seconds=0.01)
     writer.start(state="running")
     first = read_status(path)
     writer.note(step=7)
@@ -118,9 +117,8 @@ def test_the_heartbeat_goes_on_while_the_trainer_is_busy(path: Path, monkeypatch
 
 
 def test_the_heartbeat_outlives_a_disk_that_fails_for_a_moment(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "HEARTBEAT_SECONDS", 0.01)
     write_status(path, Status())
-    writer = StatusWriter(path)
+    writer = StatusWriter(path, heartbeat_seconds=0.01)
     writer.start(state="running")
     failures: list[int] = []
     real = write_status
@@ -159,7 +157,7 @@ def test_on_a_full_disk_the_last_word_takes_the_place_of_the_status_that_is_ther
     monkeypatch.setattr(status, "write_text", refuse)
     with pytest.raises(OSError, match="No space"):
         writer.update(state="failed", reason="full")
-    writer.last_word(state="failed", reason="full")
+    writer.last_state(state="failed", reason="full")
     writer.stop()
     written = json.loads(path.read_text(encoding="utf-8"))
     assert (written["state"], written["reason"]) == ("failed", "full")
@@ -175,7 +173,7 @@ def test_where_not_even_that_can_be_written_this_process_still_knows_until_someb
     with monkeypatch.context() as full:
         full.setattr(status, "write_text", refuse)
         full.setattr(Path, "open", refuse)
-        writer.last_word(state="failed", reason="full")
+        writer.last_state(state="failed", reason="full")
     writer.stop()
     if torn:
         path.write_text(path.read_text(encoding="utf-8")[:40], encoding="utf-8")
@@ -194,7 +192,7 @@ def test_the_last_word_of_another_training_of_the_same_folder_does_not_count(
     with monkeypatch.context() as full:
         full.setattr(status, "write_text", refuse)
         full.setattr(Path, "open", refuse)
-        writer.last_word(state="failed", reason="full")
+        writer.last_state(state="failed", reason="full")
     writer.stop()
     content = json.loads(path.read_text(encoding="utf-8")) | {"process": "another", "pid": os.getppid(), "state": "paused"}
     path.write_text(json.dumps(content), encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 
 from core.config import TrainingConfig
 from core.training import advice
-from core.training.checkpoint import Progress
+from core.training.checkpoint import TrainState
 from core.training.phases import Phase
 
 PHASE = Phase("scratch", 1, 30, 1e-3, 1e-3)
@@ -17,8 +17,8 @@ def told_by_epoch(train: list[float], val: list[float], phase: Phase = PHASE) ->
     """(epoch, what about) of everything said while these losses came in."""
     told = []
     for epoch in range(phase.first_epoch, len(val) + 1):
-        progress = Progress(epoch=epoch, train_losses=train[:epoch], val_losses=val[:epoch])
-        told += [(epoch, about) for about, _ in advice.about_losses(progress, phase)]
+        state = TrainState(epoch=epoch, train_losses=train[:epoch], val_losses=val[:epoch])
+        told += [(epoch, warning["about"]) for warning in advice.about_losses(state, phase)]
     return told
 
 
@@ -26,9 +26,9 @@ def test_overfitting_is_said_once_three_epochs_after_the_lowest_validation_loss(
     train = [0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05]
     val = [0.7, 0.65, 0.60, 0.63, 0.66, 0.70, 0.75, 0.80]
     assert told_by_epoch(train, val) == [(6, "overfitting")]
-    progress = Progress(epoch=6, train_losses=train[:6], val_losses=val[:6])
-    ((_, message),) = advice.about_losses(progress, PHASE)
-    assert "since epoch 3" in message and "0.600 to 0.700" in message
+    state = TrainState(epoch=6, train_losses=train[:6], val_losses=val[:6])
+    (warning,) = advice.about_losses(state, PHASE)
+    assert "since epoch 3" in warning["message"] and "0.600 to 0.700" in warning["message"]
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,15 @@ def test_a_rare_class_that_nothing_or_more_than_weights_makes_up_for_is_said(
 ) -> None:
     train = pd.DataFrame({"label": ["malignant"] * malignant + ["benign"] * (100 - malignant)})
     told = advice.about_classes(train, TrainingConfig(imbalance=imbalance))
-    assert [about for about, _ in told] == expected
-    assert all("10 of 100" in message for _, message in told)
+    assert [warning["about"] for warning in told] == expected
+    assert all("10 of 100" in warning["message"] for warning in told)
 
 
 def test_waiting_for_images_is_said_once_a_run_when_it_costs_something() -> None:
     def told(wait: float, epoch: float) -> list[str]:
-        progress = Progress(wait_seconds=wait, epoch_seconds=epoch)
-        first = [message for _, message in advice.about_waiting(progress, 1)]
-        assert advice.about_waiting(progress, 1) == [] or not first
+        state = TrainState(wait_seconds=wait, epoch_seconds=epoch)
+        first = [warning["message"] for warning in advice.about_waiting(state, 1)]
+        assert advice.about_waiting(state, 1) == [] or not first
         return first
 
     assert told(0.5, 1.0) == [], "half of nothing is nothing"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from core.data.batches import batches
-from core.data.cache import PreparedCache, cache_root
+from core.data.cache import PreparedCache
+from core.files.paths import cache_root
 from core.runs import Run
 from core.training.batch_preview import first_batch, used_rows
 

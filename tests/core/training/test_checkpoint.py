@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.errors import BadRun
-from core.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from core.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
 
 STATES: dict[str, Any] = {"model": {"w": torch.ones(2)}, "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}, "scaler": {}}
 STATES |= {"average": {}}
@@ -25,11 +25,11 @@ def _knot() -> Any:
 def _content(**progress: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return {"format": 2, "progress": {**asdict(Progress()), **progress}, **STATES}
+    return {"format": 2, "progress": {**asdict(TrainState()), **progress}, **STATES}
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
-    progress = Progress(epoch=3, best_value=0.5, train_losses=[0.7, 0.6], precision="fp32", val_losses=[float("nan"), 1.0])
+    progress = TrainState(epoch=3, best_value=0.5, train_losses=[0.7, 0.6], precision="fp32", val_losses=[float("nan"), 1.0])
     save_checkpoint(tmp_path / "last.pt", progress, STATES)
     found = load_checkpoint(tmp_path / "last.pt")
     assert found is not None
@@ -54,17 +54,17 @@ def test_no_checkpoint_is_none(tmp_path: Path) -> None:
         ({**_content(), "format": [2]}, "written by another version"),
         ({**_content(), "model": 3}, "expected dictionaries"),
         (_content(more=1), "does not have the fields"),
-        (_content(epoch="3"), "progress.epoch: expected a whole number from 0, got '3'"),
+        (_content(epoch="3"), "progress.epoch: Input should be a valid integer, got '3'"),
         (_content(epoch=-1), "progress.epoch"),
         (_content(epoch=2.0), "progress.epoch"),
         (_content(epoch=True), "progress.epoch"),
         (_content(epoch=10**400), "progress.epoch"),
         (_content(epoch=_knot()), "progress.epoch"),
-        (_content(seconds="long"), "progress.seconds: expected a number"),
+        (_content(seconds="long"), "progress.seconds: Input should be a valid number"),
         (_content(seconds=10**400), "progress.seconds"),
-        (_content(finished=1), "progress.finished: expected true or false"),
-        (_content(precision=None), "progress.precision: expected a text"),
-        (_content(train_losses="none"), "progress.train_losses: expected a list of numbers"),
+        (_content(finished=1), "progress.finished: Input should be a valid boolean"),
+        (_content(precision=None), "progress.precision: Input should be a valid string"),
+        (_content(train_losses="none"), "progress.train_losses: Input should be a valid list"),
         (_content(train_losses=[1.0, "x"]), "progress.train_losses"),
         (_content(train_losses=torch.ones(2)), "progress.train_losses"),
         (None, "got a NoneType"),

@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from builders.toy_training import EVERY_STEP
 from safetensors.torch import load_file
 
 from core.config import ModelConfig
 from core.model import build_model
 from core.runs import Run
-from core.training.ema import Average
+from core.training.ema import EMA
 from core.training.loop import train
 
 MakeRun = Callable[..., Run]
@@ -23,9 +24,9 @@ def test_the_average_is_that_of_a_plain_loop(frozen: bool) -> None:
     torch.manual_seed(0)
     model = build_model(ModelConfig(name="resnet10t"))
     if frozen:
-        model.freeze_backbone()
-    average = Average(model, 0.7)
-    average.follow(model)
+        model.unfreeze_backbone(0)
+    average = EMA(model, 0.7)
+    average.track(model)
     expected = copy.deepcopy(model.state_dict())
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.3)
     for update in range(1, 5):
@@ -46,8 +47,8 @@ def test_the_average_is_that_of_a_plain_loop(frozen: bool) -> None:
 def test_after_many_updates_every_fourth_counts_for_four() -> None:
     torch.manual_seed(0)
     model = build_model(ModelConfig(name="resnet10t"))
-    average = Average(model, 0.99)
-    average.follow(model)
+    average = EMA(model, 0.99)
+    average.track(model)
     weight = model.head_parameters()[0]
     kept = average.model.head_parameters()[0]
     before, moved = kept.clone(), weight.detach() + 1
@@ -62,7 +63,7 @@ def test_after_many_updates_every_fourth_counts_for_four() -> None:
     torch.testing.assert_close(seen[7], moved - 0.99**8)
 
 
-def test_the_averaged_weights_are_validated_kept_and_in_the_checkpoint(make_run: MakeRun, every_step: None) -> None:
+def test_the_averaged_weights_are_validated_kept_and_in_the_checkpoint(make_run: MakeRun) -> None:
     run = make_run("run", training__advanced__ema_decay=0.9, training__patience=0)
     validated: list[dict[str, torch.Tensor]] = []
     from core.training import loop
@@ -75,7 +76,7 @@ def test_the_averaged_weights_are_validated_kept_and_in_the_checkpoint(make_run:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "validate", remember)
-        list(train(run))
+        list(train(run, timing=EVERY_STEP))
     saved = torch.load(run.path / "last.pt", weights_only=True)
     assert all(torch.equal(saved["average"][name], value) for name, value in validated[-1].items())
     assert any(not torch.equal(saved["model"][name], value) for name, value in saved["average"].items())

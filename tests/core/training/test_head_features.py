@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from builders.toy_training import EVERY_STEP, draw_frame, toy_config
 
 from core.model import Classifier
 from core.runs import Run
 from core.training import head_features
-from core.training import loop as loop_module
-from core.training.checkpoint import Progress
+from core.training.checkpoint import Checkpointer, TrainState
 from core.training.distributed import World
 from core.training.image_preparation import Rows
 from core.training.loop import train
 from core.training.phases import plan_phases
+from core.training.timing import LoopTiming
 from core.training.trainer import Trainer
 
 MakeRun = Callable[..., Run]
@@ -30,20 +30,31 @@ PLAIN = {
 }
 
 
+HEAD = {"training__epochs": 3, "training__freeze_epochs": 3}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Weights of a network that was trained a little."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
+        first = Run.create(toy_config(folder / "runs", training__epochs=1), draw_frame(folder / "images"))
+        list(train(first))
+    return (first.path / "model.safetensors").as_posix()
+
+
 @pytest.fixture
-def make_head_run(make_run: MakeRun) -> MakeRun:
-    """Runs of a pretrained network of which, unless told otherwise, only the head trains."""
-    first = make_run("first", training__epochs=1)
-    list(train(first))
+def make_head_run(make_run: MakeRun, weights: str) -> MakeRun:
+    """Runs of a pretrained network of which, unless other settings are given, only the head trains."""
 
     def make(name: str, **changes: Any) -> Run:
-        weights = (first.path / "model.safetensors").as_posix()
-        return make_run(name, **{"model__weights": weights, "training__epochs": 3, "training__freeze_epochs": 3} | changes)
+        return make_run(name, **{"model__weights": weights} | HEAD | changes)
 
     return make
 
 
-def figures(run: Run) -> list[tuple[Any, ...]]:
+def losses(run: Run) -> list[tuple[Any, ...]]:
     return [
         (event["type"], event["epoch"], event.get("step"), event.get("loss", event.get("train_loss")), event.get("val_loss"))
         for event in run.events()
@@ -53,13 +64,13 @@ def figures(run: Run) -> list[tuple[Any, ...]]:
 
 def passes_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Images of each pass through the backbone from now on."""
-    real, counts = Classifier.embed, []
+    real, counts = Classifier.forward_features, []
 
-    def embed(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+    def forward_features(self: Classifier, images: torch.Tensor) -> torch.Tensor:
         counts.append(len(images))
         return real(self, images)
 
-    monkeypatch.setattr(Classifier, "embed", embed)
+    monkeypatch.setattr(Classifier, "forward_features", forward_features)
     return counts
 
 
@@ -74,19 +85,19 @@ def passes_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ids=["plain", "sampler and accumulation", "bf16 and average", "focal"],
 )
 def test_without_augmentation_the_losses_are_those_of_stepping_the_network(
-    make_head_run: MakeRun, every_step: None, changes: dict[str, Any]
+    make_head_run: MakeRun, changes: dict[str, Any]
 ) -> None:
     light, stepped = (
         make_head_run(name, **PLAIN, **changes, training__advanced__cache_backbone_features=name == "light")
         for name in ("light", "stepped")
     )
-    list(train(light))
-    list(train(stepped))
-    ours, theirs = figures(light), figures(stepped)
+    list(train(light, timing=EVERY_STEP))
+    list(train(stepped, timing=EVERY_STEP))
+    ours, theirs = losses(light), losses(stepped)
     assert [row[:3] for row in ours] == [row[:3] for row in theirs]
-    losses = [[value for row in rows for value in row[3:] if value is not None] for rows in (ours, theirs)]
+    values = [[value for row in rows for value in row[3:] if value is not None] for rows in (ours, theirs)]
     tolerance = 1e-2 if "training__precision" in changes else 1e-4
-    np.testing.assert_allclose(losses[0], losses[1], rtol=tolerance)
+    np.testing.assert_allclose(values[0], values[1], rtol=tolerance)
 
 
 def test_the_network_sees_each_view_of_an_image_once(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +159,7 @@ def test_processes_meet_equally_often_whoever_has_an_image_less(
     phase = plan_phases(trainer.config.training, pretrained=True)[0]
 
     def stored(world: Recorded) -> head_features.Features:
-        storing = head_features.store_features(trainer.model, rows, trainer.config, trainer.machine, phase, world)
+        storing = head_features.store_features(trainer.model, rows, trainer.config, trainer.device, phase, world)
         while True:
             try:
                 done, total = next(storing)
@@ -200,52 +211,61 @@ def test_an_image_shows_different_views_in_different_epochs(make_head_run: MakeR
     )
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, weights: str) -> Run:
+    """A training on stored features and then of the whole network, that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("reference")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
+        config = toy_config(folder / "runs", model__weights=weights, **HEAD | LONGER)
+        run = Run.create(config, draw_frame(folder / "images"), name="whole")
+        list(train(run, timing=EVERY_STEP))
+    return run
+
+
+LONGER = {"training__epochs": 4, "training__advanced__ema_decay": 0.9}
+
+
 @pytest.mark.parametrize("count", [5, 7, 9, 11, 14])
-def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(
-    make_head_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    if count % 2:
-        monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 3600.0)
-        monkeypatch.setattr(loop_module, "LIGHT_CHECKPOINT_SECONDS", 3600.0)
-    settings = {"training__epochs": 4, "training__freeze_epochs": 3, "training__advanced__ema_decay": 0.9}
-    whole, cut = make_head_run("whole", **settings), make_head_run("cut", **settings)
-    list(train(whole))
-    training = train(cut)
+def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(make_head_run: MakeRun, whole: Run, count: int) -> None:
+    seldom = LoopTiming(between_steps=0.0, between_checkpoints=3600.0, between_light_checkpoints=3600.0)
+    timing = seldom if count % 2 else EVERY_STEP
+    cut = make_head_run("cut", **LONGER)
+    training = train(cut, timing=timing)
     list(itertools.islice(training, count))
     training.close()  # type: ignore[attr-defined]
-    list(train(cut, resume=True))
-    assert figures(cut) == figures(whole)
+    list(train(cut, resume=True, timing=timing))
+    assert losses(cut) == losses(whole)
     ends = [torch.load(run.path / "last.pt", weights_only=True) for run in (whole, cut)]
     for part in ("model", "average"):
         assert ends[0][part] and all(torch.equal(ends[0][part][name], ends[1][part][name]) for name in ends[0][part])
 
 
-def test_a_stop_is_heard_while_features_are_computed(make_head_run: MakeRun, every_step: None) -> None:
+def test_a_stop_is_heard_while_features_are_computed(make_head_run: MakeRun) -> None:
     whole, run = make_head_run("whole"), make_head_run("run")
-    list(train(whole))
-    for event in train(run):
+    list(train(whole, timing=EVERY_STEP))
+    for event in train(run, timing=EVERY_STEP):
         if event.get("what") == "features":
             run.request("stop")
     assert run.status().state == "stopped"
     assert not any(event["type"] == "step" for event in run.events())
-    list(train(run, resume=True))
-    assert figures(run) == figures(whole)
+    list(train(run, resume=True, timing=EVERY_STEP))
+    assert losses(run) == losses(whole)
 
 
 def test_light_epochs_do_not_each_write_a_checkpoint(make_head_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
-    real = loop_module.save_checkpoint
-    monkeypatch.setattr(loop_module, "LIGHT_CHECKPOINT_SECONDS", 3600.0)
+    real = Checkpointer.save
 
-    def save(path: Path, progress: Progress, states: dict[str, Any]) -> None:
-        saved.append(progress.epoch)
-        real(path, progress, states)
+    def save(self: Checkpointer, state: TrainState, states: dict[str, Any]) -> None:
+        saved.append(state.epoch)
+        real(self, state, states)
 
-    monkeypatch.setattr(loop_module, "save_checkpoint", save)
+    monkeypatch.setattr(Checkpointer, "save", save)
     run = make_head_run("run", training__epochs=6, training__freeze_epochs=5)
-    for event in train(run):
+    for event in train(run, timing=LoopTiming(between_light_checkpoints=3600.0)):
         if event["type"] == "epoch" and event["epoch"] == 3:
             run.request("stop")
-    assert saved == [1, 4], "at the start, and because a stop was asked for"
+    assert saved == [1, 4], "at the start, and because a stop was requested"
     list(train(run, resume=True))
     assert saved == [1, 4, 6, 6, 7], "the head's last epoch, the next phase's start, the end"

@@ -10,18 +10,16 @@ import pandas as pd
 import pytest
 
 from core.runs import Run
-from core.training import image_preparation
 from core.training.loop import train
+from core.training.timing import LoopTiming
 
 MakeRun = Callable[..., Run]
 
 
-@pytest.fixture(autouse=True)
-def _everything_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_preparation, "_PROGRESS_SECONDS", 0.0)
+EVERY_IMAGE = LoopTiming(between_images=0.0)
 
 
-def told(run: Run, what: str | None) -> list[tuple[int, int]]:
+def reported(run: Run, what: str | None) -> list[tuple[int, int]]:
     return [
         (event["done"], event["total"]) for event in run.events() if event["type"] == "prepare" and event.get("what") == what
     ]
@@ -29,9 +27,9 @@ def told(run: Run, what: str | None) -> list[tuple[int, int]]:
 
 def test_every_file_is_told_of_while_images_are_prepared_and_while_contents_are_compared(make_run: MakeRun) -> None:
     run = make_run(training__epochs=1)
-    list(train(run))
-    assert told(run, None) == [(done, 28) for done in range(1, 29)]
-    assert told(run, "hashes") == [(done, 32) for done in range(1, 33)], "the test images too"
+    list(train(run, timing=EVERY_IMAGE))
+    assert reported(run, None) == [(done, 28) for done in range(1, 29)]
+    assert reported(run, "hashes") == [(done, 32) for done in range(1, 33)], "the test images too"
 
 
 @pytest.mark.parametrize("at", [1, 30])
@@ -42,29 +40,29 @@ def test_a_stop_while_contents_are_compared_leaves_nothing_half_written(
     broken.write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     run = make_run(training__epochs=1)
     before = (run.path / "manifest.csv").read_bytes()
-    for event in train(run):
+    for event in train(run, timing=EVERY_IMAGE):
         if event.get("what") == "hashes" and event["done"] == at:
             run.request("stop")
     assert run.status().state == "stopped"
-    assert told(run, "hashes")[-1] == (at, 31)
+    assert reported(run, "hashes")[-1] == (at, 31)
     assert (run.path / "manifest.csv").read_bytes() == before
     assert not run.excluded() and not any(event["type"] == "excluded" for event in run.events())
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("hashes")]
-    assert list(train(run, resume=True))[-1]["state"] == "done"
+    assert list(train(run, resume=True, timing=EVERY_IMAGE))[-1]["state"] == "done"
     assert list(run.excluded()) == [str(broken)]
     assert run.manifest().set_index("path")["content_hash"].str.len().eq(64).sum() == 31
 
 
 def test_a_resumed_run_can_be_stopped_while_contents_are_compared_and_compares_no_test_image(make_run: MakeRun) -> None:
     run = make_run(training__epochs=2)
-    for event in train(run):
+    for event in train(run, timing=EVERY_IMAGE):
         if event["type"] == "epoch":
             run.request("stop")
-    for event in train(run, resume=True):
+    for event in train(run, resume=True, timing=EVERY_IMAGE):
         if event.get("what") == "hashes":
             run.request("stop")
     assert run.status().state == "stopped"
-    assert told(run, "hashes")[-1] == (1, 28)
+    assert reported(run, "hashes")[-1] == (1, 28)
     assert [event["epoch"] for event in run.events() if event["type"] == "epoch"] == [1]
 
 
@@ -80,6 +78,6 @@ def test_a_test_image_that_cannot_be_opened_has_no_hash_and_ends_nothing(
 
     monkeypatch.setattr(Path, "is_file", is_file)
     run = make_run(training__epochs=1)
-    assert list(train(run))[-1]["state"] == "done"
+    assert list(train(run, timing=EVERY_IMAGE))[-1]["state"] == "done"
     hashes = run.manifest().set_index("path")["content_hash"]
     assert hashes[str(locked)] == "" and (hashes.str.len() == 64).sum() == 31

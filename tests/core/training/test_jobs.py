@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from builders.toy_training import EVERY_STEP
 
 from core.errors import BadRun, LabError
 from core.runs import Run
-from core.training import run_logger as recorder_module
+from core.training import run_logger as run_logger_module
 from core.training.launchers import run_to_end, start_thread
 from core.training.trainer import Trainer
 
@@ -32,14 +33,14 @@ def test_a_job_trains_in_the_background_and_leaves_all_in_the_folder(make_run: M
     run.acquire().release()
 
 
-def test_a_run_is_not_trained_twice_at_once(make_run: MakeRun, every_step: None) -> None:
+def test_a_run_is_not_trained_twice_at_once(make_run: MakeRun) -> None:
     run = make_run()
-    job = start_thread(run)
+    job = start_thread(run, timing=EVERY_STEP)
     run.request("pause")
     with pytest.raises(BadRun, match=r"being trained already|started before"):
-        start_thread(Run.open(run.path))
+        start_thread(Run.open(run.path), timing=EVERY_STEP)
     with pytest.raises(BadRun, match="being trained already"):
-        start_thread(Run.open(run.path), resume=True)
+        start_thread(Run.open(run.path), resume=True, timing=EVERY_STEP)
     run.withdraw("pause")
     assert job.join(ENOUGH)
     assert run.status().state == "done"
@@ -61,7 +62,7 @@ def test_a_failing_job_says_why(make_run: MakeRun, monkeypatch: pytest.MonkeyPat
 def test_a_job_does_not_die_silently_even_when_its_log_cannot_be_opened(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "LOG", "no/such/folder/train.log")
+    monkeypatch.setattr(run_logger_module, "LOG", "no/such/folder/train.log")
     run = make_run()
     job = start_thread(run)
     assert job.join(ENOUGH)
@@ -97,7 +98,7 @@ def test_no_handler_thread_or_file_is_left_behind(make_run: MakeRun) -> None:
     run.delete()
 
 
-def test_warnings_of_the_data_layer_reach_the_log_of_their_run(make_run: MakeRun, every_step: None) -> None:
+def test_warnings_of_the_data_layer_reach_the_log_of_their_run(make_run: MakeRun) -> None:
     run = make_run()
 
     def note(event: dict[str, Any]) -> None:
@@ -107,7 +108,7 @@ def test_warnings_of_the_data_layer_reach_the_log_of_their_run(make_run: MakeRun
             elsewhere.start()
             elsewhere.join()
 
-    run_to_end(run, on_event=note)
+    run_to_end(run, on_event=note, timing=EVERY_STEP)
     log = (run.path / "train.log").read_text(encoding="utf-8")
     assert "a damaged entry" in log
     assert "of another thread" not in log
@@ -121,7 +122,7 @@ def test_the_threads_of_the_caller_are_given_back(make_run: MakeRun) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_stops_in_order(make_run: MakeRun, every_step: None, number: signal.Signals) -> None:
+def test_the_first_signal_stops_in_order(make_run: MakeRun, number: signal.Signals) -> None:
     run = make_run()
     before = signal.getsignal(number)
 
@@ -129,14 +130,14 @@ def test_the_first_signal_stops_in_order(make_run: MakeRun, every_step: None, nu
         if event["type"] == "step" and event["global_step"] == 2:
             os.kill(os.getpid(), number)
 
-    status = run_to_end(run, on_event=interrupt)
+    status = run_to_end(run, on_event=interrupt, timing=EVERY_STEP)
     assert status.state == "stopped"
     assert run.has_model
     assert signal.getsignal(number) is before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_a_second_ctrl_c_ends_at_once(make_run: MakeRun, every_step: None) -> None:
+def test_a_second_ctrl_c_ends_at_once(make_run: MakeRun) -> None:
     run = make_run()
 
     def interrupt(event: dict[str, Any]) -> None:
@@ -145,6 +146,6 @@ def test_a_second_ctrl_c_ends_at_once(make_run: MakeRun, every_step: None) -> No
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        run_to_end(run, on_event=interrupt)
+        run_to_end(run, on_event=interrupt, timing=EVERY_STEP)
     assert run.status().state == "stopped"
-    assert run_to_end(run, resume=True).state == "done"
+    assert run_to_end(run, resume=True, timing=EVERY_STEP).state == "done"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from builders.toy_training import EVERY_STEP
 
 from core.runs import Run, list_runs
 from core.training.launchers import run_to_end
@@ -20,11 +21,9 @@ from core.training.launchers import run_to_end
 _SCRIPT = """
 import sys
 from core.runs import Run
-from core.training import loop
 from core.training.launchers import run_to_end
-loop.STEP_SECONDS = loop.CHECKPOINT_SECONDS = 0.0
-print("ready", flush=True)
-run_to_end(Run.open(sys.argv[1]), resume=True)
+from core.training.timing import LoopTiming
+run_to_end(Run.open(sys.argv[1]), resume=True, timing=LoopTiming(between_steps=0.0, between_checkpoints=0.0))
 """
 
 
@@ -43,13 +42,10 @@ def wait_for_steps(run: Run, count: int, process: subprocess.Popen[bytes]) -> No
         time.sleep(0.002)
 
 
-def check_that_kills_change_nothing(make_run: Callable[..., Run], kills: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from core.training import loop
-
-    monkeypatch.setattr(loop, "STEP_SECONDS", 0.0)
-    epochs = 3 + kills
+def check_that_kills_change_nothing(make_run: Callable[..., Run], kills: int) -> None:
+    epochs = 2 + kills
     whole, run = (make_run(name, training__epochs=epochs, training__patience=0) for name in ("whole", "run"))
-    run_to_end(whole)
+    run_to_end(whole, timing=EVERY_STEP)
     moment = random.Random(kills)
     for _ in range(kills):
         process = start(run)
@@ -61,10 +57,10 @@ def check_that_kills_change_nothing(make_run: Callable[..., Run], kills: int, mo
         process.communicate()
         assert run.status().state == "interrupted"
         assert [found.status().state for found in list_runs(run.path.parent) if found == run] == ["interrupted"]
-    assert run_to_end(run, resume=True).state == "done"
+    assert run_to_end(run, resume=True, timing=EVERY_STEP).state == "done"
     ends = [torch.load(path / "last.pt", weights_only=True)["model"] for path in (whole.path, run.path)]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
-    told = [
+    reported = [
         [
             (event["epoch"], event.get("step"), event.get("loss"), event.get("val_loss"))
             for event in found.events()
@@ -72,16 +68,14 @@ def check_that_kills_change_nothing(make_run: Callable[..., Run], kills: int, mo
         ]
         for found in (whole, run)
     ]
-    assert told[0] == told[1]
+    assert reported[0] == reported[1]
     assert not list(run.path.glob(".*.tmp"))
 
 
-def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(
-    make_run: Callable[..., Run], every_step: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    check_that_kills_change_nothing(make_run, 1, monkeypatch)
+def test_killed_in_the_middle_and_resumed_it_ends_as_if_nothing_had_happened(make_run: Callable[..., Run]) -> None:
+    check_that_kills_change_nothing(make_run, 1)
 
 
 @pytest.mark.slow
-def test_killed_twenty_times(make_run: Callable[..., Run], every_step: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_that_kills_change_nothing(make_run, 20, monkeypatch)
+def test_killed_twenty_times(make_run: Callable[..., Run]) -> None:
+    check_that_kills_change_nothing(make_run, 20)

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from core.config import dump_config, load_config
 from core.errors import BadRun
 from core.runs import Run, fork, list_runs
-from core.runs.device_queue import Place
+from core.runs.device_queue import Ticket
 from core.runs.forking import starting_point
 from core.runs.test_set.provenance import Parent, openings, read_parent
 from core.training.launchers import collect_children, run_to_end, start_process, start_thread
@@ -38,7 +38,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def test_a_run_waits_while_the_device_is_taken_and_says_for_whom(make_run: MakeRun) -> None:
     run = make_run()
-    with Place("cpu", "the other"):
+    with Ticket("cpu", "the other"):
         job = start_thread(run)
         wait_until(lambda: run.status().waiting)
         status = run.status()
@@ -59,7 +59,7 @@ def test_a_waiting_run_that_is_stopped_leaves_the_line_as_it_was(
     run = make_run()
     if started_before:
         run.set_status(state="failed", reason="The memory is full.", finished=1000.0)
-    with Place("cpu", "the other") as other:
+    with Ticket("cpu", "the other") as other:
         stopped = begin(run, launcher, monkeypatch, resume=started_before)
         wait_until(lambda: run.status().reason.startswith("Waits for"))
         run.request("stop")
@@ -166,7 +166,7 @@ def test_a_process_that_dies_before_it_begins_leaves_the_run_queued_with_the_rea
     assert (
         status.state == "queued"
         and not status.waiting
-        and "ended before it began; what it said is in process.log" in status.reason
+        and "ended before it began; its output is in process.log" in status.reason
     )
     run.set_status(launcher="thread", pid=2**22 + 1, heartbeat=time.time(), reason="")
     assert "ended before it began." in run.status().reason  # it has no such file

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,15 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from builders.toy_training import EVERY_STEP, draw_frame, toy_config
 from safetensors.torch import load_file
 
 from core.errors import BadRun, LabError, Leakage, TrainingFailed
 from core.model import load_model
-from core.runs import Run
-from core.runs import events as events_module
+from core.runs import Run, event_log
 from core.training import loop as loop_module
 from core.training.loop import train
+from core.training.timing import LoopTiming
 from core.training.trainer import Trainer
 
 MakeRun = Callable[..., Run]
@@ -53,12 +55,23 @@ def cut_after(run: Run, count: int, **options: Any) -> list[Event]:
     return seen
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A training with the settings of all others here that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("reference")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAMMOLAB_CACHE", str(folder / "cache"))
+        run = Run.create(toy_config(folder / "runs"), draw_frame(folder / "images"), name="whole")
+        list(train(run, timing=EVERY_STEP))
+    return run
+
+
 # ---------------------------------------------------------------- the plain course of things
 
 
-def test_a_training_tells_its_story_in_order(make_run: MakeRun, every_step: None) -> None:
+def test_a_training_tells_its_story_in_order(make_run: MakeRun) -> None:
     run = make_run("story")
-    events = list(train(run))
+    events = list(train(run, timing=EVERY_STEP))
     assert events == run.events()
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     kinds = [kind for kind, _ in itertools.groupby(event["type"] for event in events)]
@@ -95,10 +108,10 @@ def test_the_test_images_are_never_prepared(make_run: MakeRun, frame: pd.DataFra
     assert set(pd.read_csv(run.path / "predictions" / "val.csv")["split"]) == {"val"}
 
 
-def test_fitting_the_gate_is_told_as_the_last_step_and_can_be_skipped(make_run: MakeRun, every_step: None) -> None:
+def test_fitting_the_gate_is_told_as_the_last_step_and_can_be_skipped(make_run: MakeRun) -> None:
     run = make_run()
     seen: list[Event] = []
-    for event in train(run):
+    for event in train(run, timing=EVERY_STEP):
         seen.append(event)
         if event.get("what") == "gate":
             assert run.status().state == "running" and run.status().phase == "gate"
@@ -111,28 +124,25 @@ def test_fitting_the_gate_is_told_as_the_last_step_and_can_be_skipped(make_run: 
     assert not (run.path / "gate.safetensors").exists() and not run.requested("stop")
 
 
-def test_steps_are_told_at_a_pace_a_page_can_follow(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_module, "STEP_SECONDS", 3600.0)
-    steps = [event["step"] for event in train(make_run()) if event["type"] == "step"]
+def test_steps_are_reported_at_a_pace_a_page_can_follow(make_run: MakeRun) -> None:
+    seldom = LoopTiming(between_steps=3600.0)
+    steps = [event["step"] for event in train(make_run(), timing=seldom) if event["type"] == "step"]
     assert steps == [1, 5, 1, 5], "the first of an epoch and its last"
 
 
-def test_two_runs_with_one_seed_are_equal_bit_for_bit_and_another_seed_is_not(make_run: MakeRun, every_step: None) -> None:
-    runs = [make_run(name, training__seed=seed) for name, seed in (("a", 3), ("b", 3), ("c", 4))]
-    stories = [timeless(list(train(run))) for run in runs]
+def test_two_runs_with_one_seed_are_equal_bit_for_bit_and_another_seed_is_not(make_run: MakeRun) -> None:
+    runs = [make_run(name, training__seed=seed, training__epochs=1) for name, seed in (("a", 3), ("b", 3), ("c", 4))]
+    stories = [timeless(list(train(run, timing=EVERY_STEP))) for run in runs]
     assert same_weights(runs[0], runs[1])
     assert stories[0][1:] == stories[1][1:]
     assert not same_weights(runs[0], runs[2])
 
 
-def test_the_clock_does_not_touch_the_arithmetic(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, busy = make_run("plain"), make_run("busy")
-    list(train(plain))
-    monkeypatch.setattr(loop_module, "STEP_SECONDS", 0.0)
-    monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 0.0)
-    for _ in train(busy):
+def test_the_clock_does_not_touch_the_arithmetic(make_run: MakeRun, whole: Run) -> None:
+    run = make_run("run")
+    for _ in train(run):
         torch.rand(10)  # and neither does a reader that draws random numbers
-    assert same_weights(plain, busy)
+    assert same_weights(whole, run)
 
 
 def test_training_learns_what_can_be_learnt(make_run: MakeRun) -> None:
@@ -168,12 +178,12 @@ def test_without_improvement_it_stops_early_and_says_so(make_run: MakeRun, monit
     assert run.status().reason == events[-1]["reason"]
 
 
-def test_a_network_of_depthwise_layers_goes_on_bit_for_bit_in_bf16(make_run: MakeRun, every_step: None) -> None:
+def test_a_network_of_depthwise_layers_goes_on_bit_for_bit_in_bf16(make_run: MakeRun) -> None:
     settings = {"model__name": "mobilenetv2_035", "model__options": "{}", "training__precision": "bf16", "training__epochs": 1}
     whole, cut = make_run("whole", **settings), make_run("cut", **settings)
-    list(train(whole))
-    cut_after(cut, 4)
-    list(train(cut, resume=True))
+    list(train(whole, timing=EVERY_STEP))
+    cut_after(cut, 4, timing=EVERY_STEP)
+    list(train(cut, resume=True, timing=EVERY_STEP))
     assert same_weights(whole, cut)
 
 
@@ -192,16 +202,12 @@ def test_bf16_trains_on_the_processor(make_run: MakeRun) -> None:
     ("count", "often"),
     [(1, True), (2, False), (3, True), (4, True), (6, True), (8, False), (9, True), (10, False), (13, True), (15, False)],
 )
-def test_a_run_cut_off_anywhere_ends_as_if_it_had_not_been(
-    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch, count: int, often: bool
-) -> None:
-    if not often:
-        monkeypatch.setattr(loop_module, "CHECKPOINT_SECONDS", 3600.0)
-    whole, cut = make_run("whole"), make_run("cut")
-    expected = timeless(list(train(whole)))
-    assert len(cut_after(cut, count)) == count
+def test_a_run_cut_off_anywhere_ends_as_if_it_had_not_been(make_run: MakeRun, whole: Run, count: int, often: bool) -> None:
+    timing = EVERY_STEP if often else replace(EVERY_STEP, between_checkpoints=3600.0)
+    cut, expected = make_run("cut"), timeless(whole.events())
+    assert len(cut_after(cut, count, timing=timing)) == count
     assert cut.status().state == "stopped"
-    list(train(cut, resume=True))
+    list(train(cut, resume=True, timing=timing))
     assert same_weights(whole, cut)
     assert timeless(cut.events())[1:] == expected[1:]
     assert [event["seq"] for event in cut.events()] == list(range(1, len(cut.events()) + 1))
@@ -227,26 +233,24 @@ def test_a_run_cut_off_anywhere_ends_as_if_it_had_not_been(
     ],
     ids=["sampler and accumulation", "features, average, mixup, dropout", "stages, the first one frozen, and plateau"],
 )
-def test_a_run_cut_off_again_and_again_ends_the_same_with_phases(
-    make_run: MakeRun, every_step: None, settings: dict[str, Any]
-) -> None:
+def test_a_run_cut_off_again_and_again_ends_the_same_with_phases(make_run: MakeRun, settings: dict[str, Any]) -> None:
     start = make_run("start", training__epochs=1)
-    list(train(start))
+    list(train(start, timing=EVERY_STEP))
     settings = settings | {
         "model__weights": (start.path / "model.safetensors").as_posix(),
         "training__epochs": 3,
         "training__patience": 0,
     }
     whole, cut = make_run("whole", **settings), make_run("cut", **settings)
-    expected = timeless(list(train(whole)))
-    cut_after(cut, 5)
+    expected = timeless(list(train(whole, timing=EVERY_STEP)))
+    cut_after(cut, 5, timing=EVERY_STEP)
     for _ in range(40):
         if cut.status().state == "done":
             break
-        training, steps = train(cut, resume=True), 0
+        training, steps = train(cut, resume=True, timing=EVERY_STEP), 0
         for event in training:
             steps += event["type"] == "step"
-            if steps == 2:  # the first has its checkpoint now, the second is lost
+            if steps == 4:  # the first three have their checkpoint now, the fourth is lost
                 break
         training.close()  # type: ignore[attr-defined]
     assert cut.status().state == "done"
@@ -258,67 +262,65 @@ def test_a_run_cut_off_again_and_again_ends_the_same_with_phases(
 
 
 def test_the_plateau_schedule_cuts_the_rate_where_the_validation_loss_no_longer_falls(
-    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([0.7, 0.8, 0.9, 0.6, 0.7])
     real = loop_module.validate
 
     def validate(*arguments: Any, **options: Any) -> Any:
         result = real(*arguments, **options)
-        return replace(result, figures={**result.figures, "loss": next(losses)})
+        return replace(result, metrics={**result.metrics, "loss": next(losses)})
 
     monkeypatch.setattr(loop_module, "validate", validate)
     run = make_run(
         training__epochs=5, training__schedule="plateau", training__advanced__plateau_patience=1, training__patience=0
     )
-    rates = {event["epoch"]: event["learning_rate"] for event in train(run) if event["type"] == "step"}
+    rates = {event["epoch"]: event["learning_rate"] for event in train(run, timing=EVERY_STEP) if event["type"] == "step"}
     assert rates == pytest.approx({1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 1e-3 / 3, 5: 1e-3 / 3})
 
 
-def test_warnings_in_words_come_after_the_epoch_that_shows_them(
-    make_run: MakeRun, every_step: None, frame: pd.DataFrame
-) -> None:
+def test_warnings_in_words_come_after_the_epoch_that_shows_them(make_run: MakeRun, frame: pd.DataFrame) -> None:
     frame.loc[frame["split"] == "train", "label"] = ["malignant"] * 3 + ["benign"] * 15
     settings: dict[str, Any] = {"training__imbalance": "none", "training__learning_rate": 1e-9, "training__epochs": 10}
     settings |= {"training__patience": 0, "model__dropout": 0, "augmentation__rotation": 0, "augmentation__zoom": 0}
     settings |= {"augmentation__brightness": 0, "augmentation__contrast": 0, "augmentation__horizontal_flip": "false"}
     whole, cut = make_run("whole", **settings), make_run("cut", **settings)
-    events = list(train(whole))
+    events = list(train(whole, timing=EVERY_STEP))
     places = [(place, event["about"]) for place, event in enumerate(events) if event["type"] == "warning"]
     assert [about for _, about in places] == ["imbalance", "plateau"]
     assert events[places[0][0] + 1]["type"] == "phase"
     assert (events[places[1][0] - 1]["type"], events[places[1][0] - 1]["epoch"]) == ("epoch", 6)
-    cut_after(cut, places[1][0])  # the epoch is told, the warning is not
-    list(train(cut, resume=True))
+    cut_after(cut, places[1][0], timing=EVERY_STEP)  # the epoch is told, the warning is not
+    list(train(cut, resume=True, timing=EVERY_STEP))
     assert [event["about"] for event in cut.events() if event["type"] == "warning"] == ["imbalance", "plateau"]
 
 
 def test_a_wait_for_images_is_told(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.training.advice._WORTH_TELLING", 0.0)
+    monkeypatch.setattr("core.training.advice._WORTH_A_WARNING", 0.0)
     monkeypatch.setattr("core.training.advice._WAITING", 0.0)
     told = [event["about"] for event in train(make_run(training__epochs=3)) if event["type"] == "warning"]
     assert told == ["imbalance", "data_wait"]  # the set is so small that a class is rare in a batch
 
 
-def test_resuming_needs_no_starting_weights_any_more(make_run: MakeRun, every_step: None, tmp_path: Path) -> None:
+def test_resuming_needs_no_starting_weights_any_more(make_run: MakeRun, tmp_path: Path) -> None:
     start = make_run("start", training__epochs=1)
-    list(train(start))
+    list(train(start, timing=EVERY_STEP))
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes((start.path / "model.safetensors").read_bytes())
     run = make_run("run", model__weights=weights.as_posix())
-    cut_after(run, 6)
+    cut_after(run, 6, timing=EVERY_STEP)
     weights.unlink()
-    events = list(train(run, resume=True))
+    events = list(train(run, resume=True, timing=EVERY_STEP))
     assert events[0]["type"] == "resume"
     assert events[-1]["state"] == "done"
 
 
-def test_a_damaged_checkpoint_is_said_and_the_run_is_left_as_it_is(make_run: MakeRun, every_step: None) -> None:
+def test_a_damaged_checkpoint_is_said_and_the_run_is_left_as_it_is(make_run: MakeRun) -> None:
     run = make_run()
-    cut_after(run, 8)
+    cut_after(run, 8, timing=EVERY_STEP)
     (run.path / "last.pt").write_bytes(b"PK\x03\x04 half a zip file")
     with pytest.raises(BadRun, match="damaged"):
-        list(train(run, resume=True))
+        list(train(run, resume=True, timing=EVERY_STEP))
     assert run.status().state == "failed"
     assert "damaged" in run.status().reason
 
@@ -332,23 +334,22 @@ def test_a_finished_run_is_neither_started_nor_resumed_again(make_run: MakeRun) 
     assert run.status().state == "done"
 
 
-def test_an_image_changed_between_start_and_resume_is_refused(make_run: MakeRun, every_step: None, frame: pd.DataFrame) -> None:
+def test_an_image_changed_between_start_and_resume_is_refused(make_run: MakeRun, frame: pd.DataFrame) -> None:
     run = make_run()
-    cut_after(run, 6)
+    cut_after(run, 6, timing=EVERY_STEP)
     first, second = (Path(path) for path in frame["path"][:2])
     first.write_bytes(second.read_bytes())
     with pytest.raises(TrainingFailed, match="has changed since"):
-        list(train(run, resume=True))
+        list(train(run, resume=True, timing=EVERY_STEP))
 
 
 # ---------------------------------------------------------------- asked to stop or to pause
 
 
-def test_stop_finishes_the_step_keeps_a_model_and_can_be_resumed(make_run: MakeRun, every_step: None) -> None:
-    whole, run = make_run("whole"), make_run("run")
-    expected = timeless(list(train(whole)))
+def test_stop_finishes_the_step_keeps_a_model_and_can_be_resumed(make_run: MakeRun, whole: Run) -> None:
+    run, expected = make_run("run"), timeless(whole.events())
     events = []
-    for event in train(run):
+    for event in train(run, timing=EVERY_STEP):
         events.append(event)
         if event["type"] == "step" and event["global_step"] == 3:
             run.request("stop")
@@ -358,15 +359,15 @@ def test_stop_finishes_the_step_keeps_a_model_and_can_be_resumed(make_run: MakeR
     assert not run.requested("stop")
     assert run.model_card()["best_epoch"] == 0
     load_model(run.path)
-    list(train(run, resume=True))
+    list(train(run, resume=True, timing=EVERY_STEP))
     assert run.status().state == "done"
     assert same_weights(whole, run)
     assert timeless(run.events())[1:] == expected[1:]
 
 
-def test_stop_in_a_later_epoch_keeps_the_best(make_run: MakeRun, every_step: None) -> None:
+def test_stop_in_a_later_epoch_keeps_the_best(make_run: MakeRun) -> None:
     run = make_run()
-    for event in train(run):
+    for event in train(run, timing=EVERY_STEP):
         if event["type"] == "step" and event["global_step"] == 7:
             run.request("stop")
     assert run.status().state == "stopped"
@@ -388,9 +389,8 @@ def test_a_run_stopped_before_it_began_has_no_model_and_says_so(make_run: MakeRu
     assert list(train(run, resume=True))[-1]["state"] == "done"
 
 
-def test_pause_holds_still_and_changes_nothing(make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, run = make_run("whole"), make_run("run")
-    list(train(whole))
+def test_pause_holds_still_and_changes_nothing(make_run: MakeRun, whole: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run("run")
     states: list[str] = []
 
     def wait(seconds: float) -> None:
@@ -398,8 +398,8 @@ def test_pause_holds_still_and_changes_nothing(make_run: MakeRun, every_step: No
         if len(states) == 3:
             run.withdraw("pause")
 
-    monkeypatch.setattr(loop_module.time, "sleep", wait)
-    for event in train(run):
+    monkeypatch.setattr(time, "sleep", wait)
+    for event in train(run, timing=EVERY_STEP):
         if event["type"] == "step" and event["global_step"] == 4:
             run.request("pause")
     assert states == ["paused"] * 3
@@ -407,10 +407,10 @@ def test_pause_holds_still_and_changes_nothing(make_run: MakeRun, every_step: No
     assert same_weights(whole, run)
 
 
-def test_a_paused_run_can_be_stopped(make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_paused_run_can_be_stopped(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run()
-    monkeypatch.setattr(loop_module.time, "sleep", lambda seconds: run.request("stop"))
-    for event in train(run):
+    monkeypatch.setattr(time, "sleep", lambda seconds: run.request("stop"))
+    for event in train(run, timing=EVERY_STEP):
         if event["type"] == "epoch":
             run.request("pause")
     assert run.status().state == "stopped"
@@ -425,7 +425,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, at_step: int, act: Callable[[torch.Te
 
     def loss(self: Trainer, batch: Any) -> torch.Tensor:
         value = real(self, batch)
-        return act(value) if self.progress.global_step == at_step else value
+        return act(value) if self.state.global_step == at_step else value
 
     monkeypatch.setattr(Trainer, "_loss", loss)
 
@@ -454,14 +454,13 @@ def bug(loss: torch.Tensor) -> torch.Tensor:
     ids=["nan", "inf", "gpu memory", "memory", "bug"],
 )
 def test_a_failure_leaves_its_reason_the_best_model_and_a_good_checkpoint(
-    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch, act: Callable, words: list[str]
+    make_run: MakeRun, whole: Run, monkeypatch: pytest.MonkeyPatch, act: Callable, words: list[str]
 ) -> None:
-    whole, run = make_run("whole"), make_run("run")
-    list(train(whole))
+    run = make_run("run")
     with monkeypatch.context() as broken:
         spoil(broken, 7, act)
         with pytest.raises(TrainingFailed) as raised:
-            list(train(run))
+            list(train(run, timing=EVERY_STEP))
     status, last = run.status(), run.events()[-1]
     assert status.state == "failed"
     assert last["type"] == "error"
@@ -470,15 +469,14 @@ def test_a_failure_leaves_its_reason_the_best_model_and_a_good_checkpoint(
     assert "Traceback" in (run.path / "train.log").read_text(encoding="utf-8")
     assert run.model_card()["best_epoch"] == 1
     assert all(torch.isfinite(tensor).all() for tensor in last_weights(run).values())
-    list(train(run, resume=True))  # whatever it was is over
+    list(train(run, resume=True, timing=EVERY_STEP))  # whatever it was is over
     assert same_weights(whole, run)
 
 
 def test_a_full_disk_keeps_the_last_checkpoint_and_says_what_to_do(
-    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, whole: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, run = make_run("whole"), make_run("run")
-    list(train(whole))
+    run = make_run("run")
     real, calls = torch.save, itertools.count()
 
     def fills_up(content: Any, stream: Any) -> None:
@@ -490,25 +488,25 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_says_what_to_do(
     with monkeypatch.context() as full:
         full.setattr(torch, "save", fills_up)
         with pytest.raises(TrainingFailed, match="disk is full"):
-            list(train(run))
+            list(train(run, timing=EVERY_STEP))
     assert run.status().state == "failed"
     assert "Free some space" in run.status().reason
     assert not list(run.path.glob(".*.tmp"))
-    list(train(run, resume=True))
+    list(train(run, resume=True, timing=EVERY_STEP))
     assert same_weights(whole, run)
 
 
-def test_unreadable_images_are_left_out_by_name_and_stay_out(make_run: MakeRun, every_step: None, frame: pd.DataFrame) -> None:
+def test_unreadable_images_are_left_out_by_name_and_stay_out(make_run: MakeRun, frame: pd.DataFrame) -> None:
     broken = [Path(frame["path"][1]), Path(frame["path"][20])]
     for path in broken:
         path.write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     run = make_run()
-    seen = cut_after(run, 8)
+    seen = cut_after(run, 8, timing=EVERY_STEP)
     excluded = [event for event in seen if event["type"] == "excluded"]
     assert [Path(event["path"]) for event in excluded] == broken
     assert all(event["reason"] for event in excluded)
     assert [Path(path) for path in run.excluded()] == broken
-    assert list(train(run, resume=True))[-1]["state"] == "done"
+    assert list(train(run, resume=True, timing=EVERY_STEP))[-1]["state"] == "done"
     scored = pd.read_csv(run.path / "predictions" / "val.csv")
     assert len(scored) == 9
     assert str(broken[1]) not in set(scored["path"])
@@ -558,19 +556,18 @@ def test_a_run_that_is_trained_elsewhere_is_left_alone(make_run: MakeRun) -> Non
 
 
 def test_ctrl_c_in_a_step_leaves_a_run_that_can_be_resumed(
-    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, whole: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(loss: torch.Tensor) -> torch.Tensor:
         raise KeyboardInterrupt
 
-    whole, run = make_run("whole"), make_run("run")
-    list(train(whole))
+    run = make_run("run")
     with monkeypatch.context() as keyboard:
         spoil(keyboard, 8, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            list(train(run))
+            list(train(run, timing=EVERY_STEP))
     assert run.status().state == "stopped"
-    list(train(run, resume=True))
+    list(train(run, resume=True, timing=EVERY_STEP))
     assert same_weights(whole, run)
 
 
@@ -585,11 +582,11 @@ def test_a_launcher_that_leaves_at_the_last_event_does_no_harm(make_run: MakeRun
 
 
 def test_events_that_no_longer_fit_on_the_disk_end_the_run_with_its_reason(
-    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, whole: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, run = make_run("whole"), make_run("run")
-    expected = timeless(list(train(whole)))
-    real, calls = events_module._write_all, itertools.count()
+    run = make_run("run")
+    expected = timeless(whole.events())
+    real, calls = event_log._write_all, itertools.count()
 
     def fills_up(stream: Any, content: bytes) -> None:
         if next(calls) >= 6:
@@ -598,12 +595,12 @@ def test_events_that_no_longer_fit_on_the_disk_end_the_run_with_its_reason(
         real(stream, content)
 
     with monkeypatch.context() as full:
-        full.setattr(events_module, "_write_all", fills_up)
+        full.setattr(event_log, "_write_all", fills_up)
         with pytest.raises(TrainingFailed, match="disk is full"):
-            list(train(run))
+            list(train(run, timing=EVERY_STEP))
     assert "disk is full" in run.status().reason
     assert len(run.events()) == 6
-    list(train(run, resume=True))
+    list(train(run, resume=True, timing=EVERY_STEP))
     assert same_weights(whole, run)
     assert timeless(run.events())[1:] == expected[1:]
 

@@ -87,7 +87,7 @@ def test_each_trained_parameter_is_in_one_group_and_norms_and_biases_do_not_deca
     model = build_model(ModelConfig(name=name, options={"width": 8} if name == "small_cnn" else {}))
     phase = Phase("head", 1, 2, 1e-3, 1e-3, 0) if frozen else Phase("fine_tune", 1, 2, 2e-4, 1e-3)
     if frozen:
-        model.freeze_backbone()
+        model.unfreeze_backbone(0)
     groups = parameter_groups(model, phase, 0.05)
     listed = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(listed) == sorted(id(parameter) for parameter in model.parameters() if parameter.requires_grad)

@@ -33,9 +33,9 @@ def test_two_trainings_in_two_threads_do_not_draw_from_each_other(make_trainer: 
         return trainer
 
     alone, *together = [with_dropout() for _ in range(3)]
-    for _ in alone.windows():
+    for _ in alone.optimizer_steps():
         pass
-    threads = [threading.Thread(target=lambda trainer=trainer: list(trainer.windows())) for trainer in together]
+    threads = [threading.Thread(target=lambda trainer=trainer: list(trainer.optimizer_steps())) for trainer in together]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -76,7 +76,7 @@ def test_mixup_blends_images_with_others_of_the_batch_and_their_labels_as_much(
     monkeypatch.setattr(Classifier, "forward", forward)
     one = batch(trainer, 5)
     loss = trainer._loss(one)
-    share = mix_share(0.4, 0, trainer.progress.epoch, trainer.progress.step)
+    share = mix_share(0.4, 0, trainer.state.epoch, trainer.state.step)
     torch.testing.assert_close(seen[0], share * one.images + (1 - share) * one.images.flip(0))
     labels = share * one.labels + (1 - share) * one.labels.flip(0)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(real(trainer.model, seen[0]), labels, reduction="sum")

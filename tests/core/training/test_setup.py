@@ -13,14 +13,15 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from builders.toy_training import EVERY_STEP
 
 from core.config import Config
 from core.errors import BadConfig, BadRun
 from core.model import build_model
-from core.model.device import Machine, keep_precision
+from core.model.device import DeviceConfig, with_precision
 from core.runs import Run
 from core.training import device
-from core.training.checkpoint import Progress, load_checkpoint
+from core.training.checkpoint import TrainState, load_checkpoint
 from core.training.device import choose_precision, images_per_second
 from core.training.loop import train
 from core.training.setup import compile_model, open_model, require_room
@@ -34,7 +35,7 @@ def speeds(monkeypatch: pytest.MonkeyPatch, fp32: float, bf16: float) -> list[st
     """Let the measurement find these images a second; gives what was measured."""
     asked: list[str] = []
 
-    def measured(model: Any, config: Any, machines: list[Machine]) -> dict[str, float]:
+    def measured(model: Any, config: Any, machines: list[DeviceConfig]) -> dict[str, float]:
         asked.extend(each.precision for each in machines)
         return {"fp32": fp32, "bf16": bf16}
 
@@ -48,7 +49,7 @@ def test_bf16_is_chosen_where_it_is_clearly_quicker(
 ) -> None:
     speeds(monkeypatch, 10.0, bf16)
     config = make_config(training__precision="auto")
-    chosen, rates = choose_precision(Machine(CPU, "fp32"), build_model(config.model), config)
+    chosen, rates = choose_precision(DeviceConfig(CPU, "fp32"), build_model(config.model), config)
     assert chosen.precision == expected and rates["bf16"] == bf16
 
 
@@ -59,18 +60,16 @@ def test_what_is_asked_for_is_not_measured(make_run: MakeRun, monkeypatch: pytes
     assert start["precision"] == asked and "measured" not in start and measured == []
 
 
-def test_a_resumed_run_computes_as_it_began_whatever_is_quicker_now(
-    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_computes_as_it_began_whatever_is_quicker_now(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     speeds(monkeypatch, 10.0, 30.0)
     whole, cut = make_run("whole", training__precision="auto"), make_run("cut", training__precision="auto")
-    start, *_ = train(whole)
+    start, *_ = train(whole, timing=EVERY_STEP)
     assert (start["precision"], start["measured"]) == ("bf16", {"fp32": 10.0, "bf16": 30.0})
-    training = train(cut)
+    training = train(cut, timing=EVERY_STEP)
     list(itertools.islice(training, 6))
     training.close()  # type: ignore[attr-defined]
     measured = speeds(monkeypatch, 30.0, 10.0)
-    resumed, *_ = train(cut, resume=True)
+    resumed, *_ = train(cut, resume=True, timing=EVERY_STEP)
     assert resumed["precision"] == "bf16" and measured == []
     found = [load_checkpoint(run.path / "last.pt") for run in (whole, cut)]
     assert all(each is not None and each[0].precision == "bf16" for each in found)
@@ -84,7 +83,7 @@ def test_other_work_on_the_processor_does_not_decide(make_config: MakeConfig, mo
     clocks = SimpleNamespace(perf_counter=lambda: next(wall), thread_time=time.thread_time, get_clock_info=time.get_clock_info)
     monkeypatch.setattr(device, "time", clocks)
     config = make_config()
-    rates = images_per_second(build_model(config.model), config, [Machine(CPU, name) for name in ("fp32", "bf16")])
+    rates = images_per_second(build_model(config.model), config, [DeviceConfig(CPU, name) for name in ("fp32", "bf16")])
     assert min(rates.values()) > 1
 
 
@@ -92,7 +91,7 @@ def test_a_measurement_leaves_the_model_as_it_is(make_config: MakeConfig) -> Non
     config = make_config(model__name="resnet10t", model__options="{}")
     model = build_model(config.model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    rates = images_per_second(model, config, [Machine(CPU, precision) for precision in ("fp32", "bf16")])
+    rates = images_per_second(model, config, [DeviceConfig(CPU, precision) for precision in ("fp32", "bf16")])
     assert list(rates) == ["fp32", "bf16"] and min(rates.values()) > 0
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -109,14 +108,14 @@ def test_a_measurement_leaves_the_model_as_it_is(make_config: MakeConfig) -> Non
     ],
 )
 def test_a_precision_that_this_device_lacks_is_not_kept(device: str, own: str, began: str, expected: str) -> None:
-    assert keep_precision(Machine(torch.device(device), own), began).precision == expected
+    assert with_precision(DeviceConfig(torch.device(device), own), began).precision == expected
 
 
 # ---------------------------------------------------------------- compiled
 
 
 def test_a_compiler_that_fails_is_a_warning_and_the_training_goes_on(
-    make_run: MakeRun, every_step: None, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_compiler(model: torch.nn.Module) -> Callable[..., Any]:
         def call(images: torch.Tensor) -> torch.Tensor:
@@ -125,10 +124,10 @@ def test_a_compiler_that_fails_is_a_warning_and_the_training_goes_on(
         return call
 
     plain, failing = make_run("plain"), make_run("failing", training__advanced__compile="true")
-    list(train(plain))
+    list(train(plain, timing=EVERY_STEP))
     with monkeypatch.context() as broken:
         broken.setattr(torch, "compile", no_compiler)
-        events = list(train(failing))
+        events = list(train(failing, timing=EVERY_STEP))
     (warning,) = [event for event in events if event["type"] == "warning" and event["about"] == "compile"]
     assert warning["message"].endswith("RuntimeError: Compiler: cl is not found.")
     assert events[-1]["state"] == "done"
@@ -141,7 +140,7 @@ def test_a_trial_of_the_compiled_model_leaves_no_trace(make_config: MakeConfig, 
     config = make_config(model__name="resnet10t", model__options="{}")
     model = build_model(config.model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    compiled, problem = compile_model(model, Machine(CPU, "fp32"), config)
+    compiled, problem = compile_model(model, DeviceConfig(CPU, "fp32"), config)
     assert compiled is model and problem == ""
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -149,12 +148,12 @@ def test_a_trial_of_the_compiled_model_leaves_no_trace(make_config: MakeConfig, 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
-def test_a_compiled_network_trains_to_the_same_figures_under_the_same_names(make_run: MakeRun, every_step: None) -> None:
+def test_a_compiled_network_trains_to_the_same_figures_under_the_same_names(make_run: MakeRun) -> None:
     plain, compiled = (
         make_run("plain", model__dropout=0),
         make_run("compiled", model__dropout=0, training__advanced__compile="true"),
     )
-    stories = [list(train(run)) for run in (plain, compiled)]
+    stories = [list(train(run, timing=EVERY_STEP)) for run in (plain, compiled)]
     assert not [event for event in stories[1] if event["type"] == "warning"]
     losses = [[event["loss"] for event in story if event["type"] == "step"] for story in stories]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
@@ -170,7 +169,7 @@ def test_a_training_that_cannot_fit_into_memory_is_refused_before_it_begins(
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free(*[6 << 30] * len(free._fields)))
     config = make_config(preprocessing__size=4096, **settings)
     with pytest.raises(BadConfig, match=r"preprocessing\.size, training\.batch_size: .* GiB .* Choose smaller ones"):
-        open_model(config, Progress(), None, CPU)
+        open_model(config, TrainState(), None, CPU)
 
 
 def test_an_ordinary_training_fits(make_config: MakeConfig) -> None:
@@ -180,7 +179,7 @@ def test_an_ordinary_training_fits(make_config: MakeConfig) -> None:
 def test_a_checkpoint_of_another_network_is_refused_in_words(make_config: MakeConfig) -> None:
     states = {"model": {"w": torch.ones(2)}}
     with pytest.raises(BadRun, match=r"last\.pt: its weights are not those of small_cnn"):
-        open_model(make_config(), Progress(), states, CPU)
+        open_model(make_config(), TrainState(), states, CPU)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
@@ -188,4 +187,4 @@ def test_a_forks_own_weights_are_no_link(make_config: MakeConfig, tmp_path: Path
     (tmp_path / "start.safetensors").symlink_to("/dev/zero")
     config = make_config(model__weights=(tmp_path / "start.safetensors").as_posix())
     with pytest.raises(BadRun, match="expected the run's own weights, got a symbolic link"):
-        open_model(config, Progress(), None, CPU)
+        open_model(config, TrainState(), None, CPU)

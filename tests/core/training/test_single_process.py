@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from builders.toy_training import EVERY_STEP
 from PIL import Image
 from torch import nn
 
@@ -19,10 +20,9 @@ from core.data.batches import epoch_order, malignant_draws
 from core.model import SUGGESTED
 from core.runs import Run
 from core.training import advice
-from core.training import loop as loop_module
 from core.training.loop import train
 from core.training.losses import class_weights
-from core.training.single_process import lone_image
+from core.training.single_process import single_image_batch_norm
 
 MakeConfig = Callable[..., Config]
 
@@ -42,7 +42,7 @@ def test_a_norm_that_sees_one_value_takes_its_running_statistics() -> None:
     model[1].running_mean.uniform_(), model[1].running_var.uniform_(0.5, 2)
     before = model[1].running_mean.clone()
     image = torch.rand(1, 1, 2, 2)
-    with lone_image(model, image):
+    with single_image_batch_norm(model, image):
         found = model(image)
     assert model.training and model[1].training and torch.equal(model[1].running_mean, before)
     torch.testing.assert_close(found, model.eval()(image))
@@ -54,13 +54,13 @@ def test_where_there_is_more_than_one_value_nothing_changes(shape: tuple[int, ..
     model = nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3)).train()
     images = torch.rand(shape)
     expected = model(images)
-    with lone_image(model, images):
+    with single_image_batch_norm(model, images):
         torch.testing.assert_close(model(images), expected)
 
 
 def test_an_error_leaves_the_norms_as_they_were() -> None:
     norm = nn.BatchNorm2d(3).train()
-    with pytest.raises(RuntimeError), lone_image(norm, torch.rand(1, 3, 1, 1)):
+    with pytest.raises(RuntimeError), single_image_batch_norm(norm, torch.rand(1, 3, 1, 1)):
         norm(torch.rand(1, 3, 1, 1).to(torch.float64).to("meta"))
     assert norm.training and not norm._forward_hooks and not norm._forward_pre_hooks
 
@@ -88,15 +88,14 @@ def rows(tmp_path: Path) -> Callable[[int, int], Path]:
 
 
 @pytest.fixture
-def events(make_config: MakeConfig, rows: Callable[[int, int], Path], monkeypatch: pytest.MonkeyPatch) -> Any:
+def events(make_config: MakeConfig, rows: Callable[[int, int], Path]) -> Any:
     def run(malignant: int, count: int, **settings: Any) -> list[dict[str, Any]]:
-        monkeypatch.setattr(loop_module, "STEP_SECONDS", 0.0)
         manifest = rows(malignant, count)
         settings = {"training__epochs": 1, "training__imbalance": "weights", "preprocessing__size": 64, **settings}
         if "model__name" in settings:
             settings["model__options"] = "{}"
         config = make_config(data__manifest=manifest.as_posix(), **settings)
-        return list(train(Run.create(config, read_manifest(manifest))))
+        return list(train(Run.create(config, read_manifest(manifest)), timing=EVERY_STEP))
 
     return run
 
@@ -178,8 +177,8 @@ def test_a_rare_class_is_told_with_a_setting_that_helps(
     settings = TrainingConfig(imbalance="weights", batch_size=batch_size, advanced={"accumulation_steps": accumulation})
     told = advice.about_classes(rows, settings)
     assert len(told) == bool(said)
-    for about, message in told:
-        assert about == "imbalance" and all(words in message for words in said), message
+    for warning in told:
+        assert warning["about"] == "imbalance" and all(words in warning["message"] for words in said)
 
 
 @pytest.fixture(autouse=True)

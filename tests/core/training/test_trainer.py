@@ -19,15 +19,15 @@ from core.training.device import thread_count
 from core.training.losses import class_weights
 from core.training.phases import plan_phases
 from core.training.trainer import Trainer
-from core.training.validation import keep, validate
+from core.training.validation import save_best_model, validate
 
 CPU = torch.device("cpu")
 
 
 def epoch(trainer: Trainer) -> tuple[dict[str, torch.Tensor], float]:
-    for _ in trainer.windows():
+    for _ in trainer.optimizer_steps():
         pass
-    return dict(trainer.model.state_dict()), trainer.mean_loss()
+    return dict(trainer.model.state_dict()), trainer.loss.mean()
 
 
 # 18 training images: batches of 4 leave windows of 8, 8 and 2, whose mean must be over 2 images.
@@ -37,7 +37,7 @@ def test_accumulated_batches_equal_one_large_batch(make_trainer: Callable[..., T
     small = make_trainer(training__batch_size=batch, training__advanced__accumulation_steps=accumulation)
     weights, loss = epoch(large)
     accumulated, accumulated_loss = epoch(small)
-    assert small.progress.update == large.progress.update
+    assert small.state.update == large.state.update
     assert accumulated_loss == pytest.approx(loss, rel=1e-5)
     for name, tensor in weights.items():
         torch.testing.assert_close(accumulated[name], tensor, rtol=1e-3, atol=2e-5, msg=name)
@@ -77,11 +77,12 @@ def test_the_loss_is_scikit_learns_log_loss(make_trainer: Callable[..., Trainer]
 
 
 @pytest.mark.parametrize("balanced", [False, True])
-def test_validation_figures_are_those_of_scikit_learn_over_the_whole_set(
+def test_validation_metrics_are_those_of_scikit_learn_over_the_whole_set(
     make_trainer: Callable[..., Trainer], balanced: bool
 ) -> None:
-    trainer = make_trainer(training__batch_size=3)  # 10 images: the last batch is not full
-    result = validate(trainer.model, trainer.rows, trainer.config, CPU, balanced=balanced)
+    imbalance = "weights" if balanced else "none"
+    trainer = make_trainer(training__batch_size=3, training__imbalance=imbalance)  # 10 images: the last batch is not full
+    result = validate(trainer.model, trainer.rows, trainer.config, CPU)
     labels = (trainer.rows.val["label"] == "malignant").to_numpy()
     with torch.no_grad():
         pixels = np.stack([trainer.rows.cache.get(path).pixels for path in trainer.rows.val["path"]])
@@ -89,16 +90,16 @@ def test_validation_figures_are_those_of_scikit_learn_over_the_whole_set(
         scores = torch.sigmoid(trainer.model(torch.from_numpy(pixels)[:, None] / 255.0)).double().numpy()
     np.testing.assert_allclose(result.scores, scores, atol=1e-6)
     weights = np.where(labels, 0.5 / labels.mean(), 0.5 / (1 - labels.mean())) if balanced else None
-    assert result.figures["loss"] == pytest.approx(log_loss(labels, scores, sample_weight=weights), rel=1e-4)
-    assert result.figures["auc"] == pytest.approx(roc_auc_score(labels, result.scores))
-    assert result.figures["average_precision"] == pytest.approx(average_precision_score(labels, result.scores))
+    assert result.metrics["loss"] == pytest.approx(log_loss(labels, scores, sample_weight=weights), rel=1e-4)
+    assert result.metrics["auc"] == pytest.approx(roc_auc_score(labels, result.scores))
+    assert result.metrics["average_precision"] == pytest.approx(average_precision_score(labels, result.scores))
     assert (result.scores[labels] >= result.threshold).mean() >= trainer.config.evaluation.target_sensitivity
 
 
 def test_validation_leaves_the_model_in_its_mode_and_its_weights_alone(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer()
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-    validate(trainer.model.train(), trainer.rows, trainer.config, CPU, balanced=True)
+    validate(trainer.model.train(), trainer.rows, trainer.config, CPU)
     assert trainer.model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.model.state_dict().items())
 
@@ -106,10 +107,10 @@ def test_validation_leaves_the_model_in_its_mode_and_its_weights_alone(make_trai
 def test_the_kept_model_gives_the_scores_that_stand_in_the_file(make_trainer: Callable[..., Trainer], tmp_path: Path) -> None:
     trainer = make_trainer()
     epoch(trainer)
-    result = validate(trainer.model, trainer.rows, trainer.config, CPU, balanced=True)
-    keep(tmp_path / "run", trainer.model, trainer.config, trainer.rows, result, 3)
+    result = validate(trainer.model, trainer.rows, trainer.config, CPU)
+    save_best_model(tmp_path / "run", trainer.model, trainer.config, trainer.rows, result, 3)
     model, card = load_model(tmp_path / "run")
-    again = validate(model, trainer.rows, trainer.config, CPU, balanced=True)
+    again = validate(model, trainer.rows, trainer.config, CPU)
     table = pd.read_csv(tmp_path / "run" / "predictions" / "val.csv", dtype={"patient_id": str})
     np.testing.assert_allclose(table["score"], again.scores, atol=1.5e-6)
     assert table["path"].tolist() == trainer.rows.val["path"].tolist()
@@ -125,7 +126,7 @@ def test_a_model_that_answers_nan_on_validation_has_diverged(make_trainer: Calla
     with torch.no_grad():
         trainer.model.head_parameters()[0].fill_(float("nan"))
     with pytest.raises(TrainingFailed, match=r"lower training\.learning_rate"):
-        validate(trainer.model, trainer.rows, trainer.config, CPU, balanced=True)
+        validate(trainer.model, trainer.rows, trainer.config, CPU)
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
@@ -161,14 +162,14 @@ def test_gradients_are_clipped(make_trainer: Callable[..., Trainer], monkeypatch
 
 def test_the_sampler_draws_both_classes_as_often(make_trainer: Callable[..., Trainer]) -> None:
     trainer = make_trainer(training__imbalance="sampler")
-    assert trainer.loss.benign_weight == trainer.loss.malignant_weight == 1.0
+    assert trainer.criterion.benign_weight == trainer.criterion.malignant_weight == 1.0
     seen: list[float] = []
     real = trainer._loss
     trainer._loss = lambda batch: (seen.extend(batch.labels.tolist()), real(batch))[1]  # type: ignore[method-assign]
     for number in range(1, 7):
         epoch(trainer)
         trainer.next_epoch()
-        assert trainer.progress.epoch == number + 1
+        assert trainer.state.epoch == number + 1
     assert np.mean(seen) == pytest.approx(0.5, abs=0.12)  # 108 draws; a third without the sampler
 
 
@@ -182,7 +183,7 @@ def test_dropout_does_not_depend_on_who_else_draws_random_numbers(make_trainer: 
 
     quiet, disturbed = with_dropout(), with_dropout()
     weights, _ = epoch(quiet)
-    for _ in disturbed.windows():
+    for _ in disturbed.optimizer_steps():
         torch.rand(1000)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in disturbed.model.state_dict().items())
 
@@ -231,5 +232,5 @@ def test_a_run_begun_with_another_way_to_update_keeps_it(make_trainer: Callable[
         group["fused"] = None
     epoch(old)
     assert any(group["fused"] for group in resumed.optimizer.param_groups)
-    resumed.restore(old.states(), optimizer=True)
+    resumed.restore(old.state_dicts(), optimizer=True)
     assert not any(group["fused"] for group in resumed.optimizer.param_groups)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders.events import append_event
 from builders.lab_pages import HOME, figures, galleries, open_page, texts
 from builders.tiny_run import config_yaml, write_split_images
 from streamlit.testing.v1 import AppTest
@@ -19,9 +20,9 @@ from streamlit.testing.v1 import AppTest
 from core.config import PRESETS, dump_config, with_preset
 from core.errors import TrainingFailed, UnreadableImage
 from core.runs import Run
-from core.runs.device_queue import Place
+from core.runs.device_queue import Ticket
 from core.runs.status import PROCESS, Status
-from core.training import step_metrics
+from core.training import loop
 from core.training.failures import diverged
 from core.training.trainer import Trainer
 from dashboard.cache import results
@@ -203,7 +204,7 @@ def wait_until(condition: Any) -> None:
 
 
 def test_a_run_launched_while_the_device_is_busy_waits_its_turn_and_then_trains(data: Path) -> None:
-    with Place("cpu", "the other"):
+    with Ticket("cpu", "the other"):
         app = open_page("train")
         start = button(app, "train:start")
         assert start.label == "Add to queue" and not start.disabled
@@ -243,7 +244,7 @@ def test_prepared_images_are_counted_and_deleted_with_one_button_unless_a_traini
     app.run()
     files = [path for path in cache.rglob("*") if path.is_file()]
     assert len(files) == 80 and f"**{sum(path.stat().st_size for path in files) / 1e6:.0f} MB** in" in texts(app)
-    with Place("cpu", "another one"):
+    with Ticket("cpu", "another one"):
         app.run()
         assert button(app, "train:clear_cache").disabled
         assert "another one trains on them" in "\n".join(info.value for info in app.info)
@@ -261,7 +262,7 @@ def test_the_memory_of_the_process_that_trains_is_shown(run: Run) -> None:
 
 
 def test_a_waiting_run_can_be_taken_out_of_the_line_and_started_again(data: Path) -> None:
-    with Place("cpu", "the other"):
+    with Ticket("cpu", "the other"):
         app = open_page("train")
         button(app, "train:start").click().run()
         (run,) = training_runs.list_runs()
@@ -329,7 +330,7 @@ def test_the_axis_shows_what_was_trained_or_all_planned_epochs(run: Run) -> None
     [
         ({"state": "stopped", "reason": "Stopped as asked."}, "info", "After 2 of 2 epochs: Stopped as asked."),
         ({"state": "failed", "reason": "The disk is full. Free some space."}, "error", "The disk is full. Free some space."),
-        ({"state": "running", "heartbeat": 1.0}, "warning", "ended without a word"),
+        ({"state": "running", "heartbeat": 1.0}, "warning", "ended unexpectedly"),
     ],
 )
 def test_how_a_run_ended_is_said_with_its_reason_and_it_can_be_resumed(
@@ -363,16 +364,16 @@ def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def fail(trainer: Trainer, *arguments: Any) -> dict[str, Any]:
-        if trainer.progress.epoch < 2:
-            return of_step(trainer, *arguments)
+        if trainer.state.epoch < 2:
+            return real(trainer, *arguments)
         if not writable:
             broken.setattr("core.runs.status.write_text", refuse)
-            broken.setattr("core.runs.events._write_all", refuse)
+            broken.setattr("core.runs.event_log._write_all", refuse)
         raise error
 
-    of_step = step_metrics.of_step
+    real = loop.step_metrics
     with monkeypatch.context() as broken:
-        broken.setattr(step_metrics, "of_step", fail)
+        broken.setattr(loop, "step_metrics", fail)
         app = open_page("train")
         button(app, "train:start").click().run()
         run = wait_for_job()
@@ -400,8 +401,8 @@ def test_a_broken_run_folder_does_not_blank_the_page(run: Run) -> None:
 
 def test_warnings_are_shown_once_a_kind_with_the_epoch_they_were_given_after(run: Run) -> None:
     for text in ("the loss rises", "the loss rises still"):
-        run.append_event({"type": "warning", "about": "overfitting", "message": text})
-    run.append_event({"type": "warning", "message": "3 images were prepared with a doubt"})
+        append_event(run, {"type": "warning", "about": "overfitting", "message": text})
+    append_event(run, {"type": "warning", "message": "3 images were prepared with a doubt"})
     preferences.set("train:view", "Progress")
     app = open_page("train")
     said = [warning.value for warning in app.warning]
@@ -428,7 +429,7 @@ def test_a_waiting_run_says_whose_training_it_waits_for_and_can_begin_without_wa
         ),
         encoding="utf-8",
     )
-    with Place("cpu", "mnv2", other):
+    with Ticket("cpu", "mnv2", other):
         app = open_page("train")
         said = app.info[0].value
         assert "**mnv2** is training" in said and "another lab" in said and "epoch 4 of 15" in said and "9 min 00 s" in said
@@ -444,7 +445,7 @@ def test_a_waiting_run_says_whose_training_it_waits_for_and_can_begin_without_wa
 
 
 def test_start_now_does_not_join_the_queue(data: Path) -> None:
-    with Place("cpu", "the other"):
+    with Ticket("cpu", "the other"):
         app = open_page("train")
         button(app, "train:start_now").click().run()
         assert not app.exception and not app.error

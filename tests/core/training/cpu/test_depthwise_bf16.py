@@ -12,7 +12,7 @@ from torch import nn
 
 from core.config import ModelConfig
 from core.model import build_model
-from core.training.cpu.depthwise_bf16 import quicken
+from core.training.cpu.depthwise_bf16 import patch_depthwise_bf16_backward
 
 
 def depthwise(
@@ -58,7 +58,7 @@ def gradients(module: nn.Module, images: torch.Tensor, *, bf16: bool) -> list[to
 def test_bf16_gradients_are_those_of_torch(settings: dict[str, Any], side: tuple[int, int]) -> None:
     plain = depthwise(**settings)
     quick = copy.deepcopy(plain)
-    assert quicken(quick) == 1
+    assert patch_depthwise_bf16_backward(quick) == 1
     images = torch.randn(3, 8, *side).to(memory_format=torch.channels_last)
     exact = gradients(plain, images, bf16=False)
     for ours, theirs, truth in zip(
@@ -72,7 +72,7 @@ def test_bf16_gradients_are_those_of_torch(settings: dict[str, Any], side: tuple
 def test_the_result_itself_does_not_change() -> None:
     plain = depthwise(kernel=5, stride=2, padding=2)
     quick = copy.deepcopy(plain)
-    quicken(quick)
+    patch_depthwise_bf16_backward(quick)
     images = torch.randn(2, 8, 15, 15)
     for bf16 in (False, True):
         assert torch.equal(gradients(plain, images, bf16=bf16)[0], gradients(quick, images, bf16=bf16)[0])
@@ -81,7 +81,7 @@ def test_the_result_itself_does_not_change() -> None:
 def test_fp32_is_torchs_own_bit_for_bit() -> None:
     plain = depthwise(kernel=5, stride=2, padding=2)
     quick = copy.deepcopy(plain)
-    quicken(quick)
+    patch_depthwise_bf16_backward(quick)
     images = torch.randn(2, 8, 15, 15)
     pairs = zip(gradients(quick, images, bf16=False), gradients(plain, images, bf16=False), strict=True)
     assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
@@ -89,7 +89,7 @@ def test_fp32_is_torchs_own_bit_for_bit() -> None:
 
 def test_frozen_weights_and_images_without_gradient_get_none() -> None:
     module = depthwise(stride=2, padding=1)
-    quicken(module)
+    patch_depthwise_bf16_backward(module)
     module.weight.requires_grad_(False)
     images = torch.randn(2, 8, 6, 6, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
@@ -116,7 +116,7 @@ def test_frozen_weights_and_images_without_gradient_get_none() -> None:
 )
 def test_other_convolutions_are_left_alone(module: nn.Module) -> None:
     kind = type(module)
-    assert quicken(module) == 0 and type(module) is kind
+    assert patch_depthwise_bf16_backward(module) == 0 and type(module) is kind
 
 
 # Strides and 5 x 5 kernels of depthwise layers, as in the architectures' papers.
@@ -124,5 +124,5 @@ def test_other_convolutions_are_left_alone(module: nn.Module) -> None:
 def test_it_finds_the_layers_of_common_networks_and_renames_nothing(name: str, layers: int) -> None:
     model = build_model(ModelConfig(name=name))
     names = list(model.state_dict())
-    assert quicken(model) == layers and quicken(model) == 0
+    assert patch_depthwise_bf16_backward(model) == layers and patch_depthwise_bf16_backward(model) == 0
     assert list(model.state_dict()) == names == list(copy.deepcopy(model).state_dict())

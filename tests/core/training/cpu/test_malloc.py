@@ -12,7 +12,7 @@ import torch
 
 from core.runs import Run
 from core.training.cpu import malloc
-from core.training.cpu.malloc import kept_memory
+from core.training.cpu.malloc import retain_freed_memory
 from core.training.loop import train
 
 CPU = torch.device("cpu")
@@ -36,9 +36,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
 
 def test_memory_goes_back_when_the_last_of_several_trainings_ends(told: list[tuple[int, ...]]) -> None:
-    with kept_memory(CPU) as first:
+    with retain_freed_memory(CPU) as first:
         keeping = len(told)
-        with kept_memory(CPU) as second:
+        with retain_freed_memory(CPU) as second:
             assert first and second and len(told) == keeping > 0
         assert len(told) == keeping
     assert told[-1] == (0,)
@@ -47,7 +47,7 @@ def test_memory_goes_back_when_the_last_of_several_trainings_ends(told: list[tup
 
 
 def test_memory_goes_back_when_a_training_fails(told: list[tuple[int, ...]]) -> None:
-    with pytest.raises(ValueError, match="diverged"), kept_memory(CPU):
+    with pytest.raises(ValueError, match="diverged"), retain_freed_memory(CPU):
         raise ValueError("diverged")
     assert told[-1] == (0,)
 
@@ -65,14 +65,14 @@ def test_a_training_that_is_cut_off_lets_go(told: list[tuple[int, ...]], make_ru
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_gpus_tensors_do_not_need_it(told: list[tuple[int, ...]], device: str) -> None:
-    with kept_memory(torch.device(device)) as kept:
+    with retain_freed_memory(torch.device(device)) as kept:
         assert not kept
     assert told == []
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    with kept_memory(CPU) as kept:
+    with retain_freed_memory(CPU) as kept:
         assert not kept
 
 
@@ -92,7 +92,7 @@ def test_large_tensors_cost_no_new_pages(threaded: bool) -> None:
     found: list[float] = []
 
     def measure() -> None:
-        with kept_memory(CPU):
+        with retain_freed_memory(CPU):
             share()  # until the heap is as large as it has to be
             found.append(share())
         found.append(share())
