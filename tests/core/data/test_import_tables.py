@@ -115,14 +115,14 @@ def column(values: list[str]) -> str:
         (["0", "1", "2"], {}, "benign=0,1 malignant=2"),
         (["1", "2"], {}, "benign=1 malignant=2"),
         (["1", "2", "3", "4"], {}, "for example benign=... malignant=...;"),
-        (["1.0", "2.0"], {}, "'2' (1 rows)"),
+        (["1.0", "2.0"], {}, "'2' (1 row)"),
         (["-1", "1"], {}, "benign=-1 malignant=1"),
         (["0", "1", "0.5"], {}, "'0.5'"),
         (["0", "1", "0,5"], {}, "'0'"),
         (["0", "1"], {"benign": "1"}, "what do the labels in column label mean"),
         (["0", "1"], {"malignant": "0"}, "what do the labels in column label mean"),
-        (["0", "1", "2"], {"malignant": "2"}, "'1' (1 rows)"),
-        (["benign", "malignant", "3"], {}, "'3' (1 rows)"),
+        (["0", "1", "2"], {"malignant": "2"}, "'1' (1 row)"),
+        (["benign", "malignant", "3"], {}, "'3' (1 row)"),
         (["0", "1"], {"benign": "x,0", "malignant": "0"}, "options benign and malignant both name 0"),
         (["0", "1"], {"benign": "1.0", "malignant": "01"}, "options benign and malignant both name 1"),
     ],
@@ -272,7 +272,7 @@ def test_words_for_nobody_do_not_become_one_giant_patient(folder: Path) -> None:
 def test_patients_that_may_be_one_are_a_warning(folder: Path) -> None:
     report = imported(folder, "path,label,patient,split\na.png,0,100,train\nb.png,1,100.0,test\nc.png,0,7,train\n")
     assert report.frame["patient_id"].tolist() == ["100", "100.0", "7"], "what the table says is kept"
-    assert said(report, "warning: 1 patients may be written in more than one way ('100' and '100.0')", "different splits")
+    assert said(report, "warning: 1 patient may be written in more than one way ('100' and '100.0')", "different splits")
     report = imported(folder, "path,label,patient\na.png,0,1.00097E+12\nb.png,1,1.00097E+12\n")
     assert said(report, "warning: 2 images: patient '1.00097E+12' was rounded by a spreadsheet")
 
