@@ -45,7 +45,7 @@ def test_the_server_asks_for_as_many_open_files_as_it_may_have() -> None:
     code = (
         "import resource; hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]; "
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard)); "
-        "from dashboard import server; server.raise_file_limit(); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+        "from dashboard.asgi import server; server.raise_file_limit(); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", timeout=60, check=True

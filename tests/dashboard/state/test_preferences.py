@@ -95,7 +95,7 @@ def test_none_forgets_a_choice(workspace: Path, be) -> None:
 
 def test_presets_are_the_labs_and_two_who_save_one_keep_both(workspace: Path, be) -> None:
     be(A)
-    first = AppTest.from_string("from dashboard import recipes\nrecipes.own_presets()").run()
+    first = AppTest.from_string("from dashboard.views.preprocess import recipes\nrecipes.own_presets()").run()
     be(B)
     session("recipes.save_preset('theirs')")
     be(A)

@@ -19,7 +19,7 @@ from dashboard.state import run_actions, settings, tasks, training_runs
 FRAGMENT = """from pathlib import Path
 import streamlit as st
 from core.runs.run import Run
-from dashboard import components
+from dashboard.ui import components
 run = st.session_state.setdefault("run", Run(Path({path!r})))
 with components.errors_shown():
     components.require_existing(run)
