@@ -302,7 +302,7 @@ def test_csv_without_patients_looks_at_pattern_header_and_name(tmp_path: Path) -
     assert rows["s-17_x.png"]["patient_id"] == "17" and said(report, "1 of 4 images: patient from patient_pattern")
     assert (rows["P1_L_CC.png"]["patient_id"], rows["P1_L_CC.png"]["view"]) == ("P1", "CC")
     assert rows["d.dcm"]["patient_id"] == pseudonym("999") and rows["d.dcm"]["laterality"] == "R"
-    assert rows["scan.png"]["patient_id"].endswith("scan") and said(report, "1 images: no patient known")
+    assert rows["scan.png"]["patient_id"].endswith("scan") and said(report, "1 of 4 images: no patient known")
 
 
 @pytest.mark.parametrize(
