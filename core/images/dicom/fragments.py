@@ -1,8 +1,8 @@
 """Encapsulated pixels (PS3.5 annex A.4): the bytes of one compressed frame.
 
-pydicom.encaps.get_frame gives the same frames on the whole fuzz corpus, but refuses a file whose offset table is wrong, reads
-every frame before the wanted one where there is no table, follows fragments without a limit to their number, and does not say
-that the file ends too early.
+pydicom.encaps.get_frame gives the same frames on 205 encapsulated cases of the fuzz corpus, but refuses a file whose offset
+table is wrong, reads every frame before the wanted one where there is no table, follows fragments without a limit to their
+number, and does not say that the file ends too early.
 """
 
 from __future__ import annotations
