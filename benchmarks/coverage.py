@@ -92,7 +92,7 @@ def difference_coverage(
         two = 2**0.5 * ndtri(second) * y + 0.6 * (one - 2**0.5 * ndtri(first) * y) + 0.8 * noise()
         for name, scale in (("score", "score"), ("variance alone", "plain")):
             try:
-                difference = compare_auc(y, one, two, groups, scale=scale).difference  # type: ignore[arg-type]
+                difference = compare_auc(y, one, two, groups, scale=scale, confidence=0.95).difference  # type: ignore[arg-type]
             except NotEnoughData:  # neither varies: limits without width
                 difference = Interval(0.0, 0.0, 0.0)
             held.setdefault(name, []).append(_held(difference, second - first))

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 _SAME = 0.005  # an evaluation may leave out images that training scored, and computes in another precision
 
 
-def validation_limits(run: Run, value: float) -> tuple[float, float] | None:
-    """Limits of the kept model's validation AUC, from its stored scores; None where there are none that can carry them, or
-    where the stored scores have another AUC: they are another model's.
+def validation_limits(run: Run, value: float, confidence: float) -> tuple[float, float] | None:
+    """Limits of the kept model's validation AUC at a level of `confidence`, from its stored scores.
+
+    None where no scores can carry them, or where the stored scores have another AUC: they are another model's.
     """
     from core.evaluate import read_predictions
     from core.metrics.delong import auc_interval
 
     try:
         scored = read_predictions(run, "val")
-        found = auc_interval(scored["label"], scored["score"], scored["patient_id"])
+        found = auc_interval(scored["label"], scored["score"], scored["patient_id"], confidence=confidence)
     except (LabError, ValueError):  # the list has the figure without; what is wrong with the file is told by `evaluate`
         return None
     return (found.low, found.high) if abs(found.value - value) < _SAME else None

@@ -7,7 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core import RESEARCH_NOTICE, __version__
-from core.cli import audit, control, data, endpoint, evaluation, images, runs, system, verdicts
+from core.cli import (
+    audit,
+    comparison,
+    control,
+    data,
+    endpoint,
+    evaluation,
+    images,
+    leave_one_out,
+    runs,
+    system,
+    thresholds,
+    verdicts,
+)
 from core.cli.inputs import ImageFiles
 from core.cli.workspace import DEFAULT_CONFIG
 from core.config import DataConfig
@@ -93,7 +106,7 @@ def _run_commands(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--at-once", action="store_true", help="do not wait while another training uses the device")
     _json_option(train)
 
-    _figure_commands(commands)
+    _evaluation_commands(commands)
     _picture_commands(commands)
 
     listing = _add(commands, "runs", runs.list_, "what is in the runs folder, with state and headline figures")
@@ -177,8 +190,8 @@ def _picture_commands(commands: argparse._SubParsersAction) -> None:
     _json_option(audited)
 
 
-def _figure_commands(commands: argparse._SubParsersAction) -> None:
-    evaluate = _add(commands, "evaluate", evaluation.evaluate, "figures with intervals, written into the run folder")
+def _evaluation_commands(commands: argparse._SubParsersAction) -> None:
+    evaluate = _add(commands, "evaluate", evaluation.evaluate, "metrics with intervals, written into the run folder")
     _run_argument(evaluate)
     _split_option(evaluate)
     _set_option(evaluate)
@@ -186,15 +199,15 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
         "--full", action="store_true", help="print calibration, subgroups, shortcut audit and net benefit too"
     )
     evaluate.add_argument("--report", action="store_true", help="write the HTML report afterwards")
-    evaluate.add_argument("--yes", action="store_true", help="open the test set for the first time without asking")
+    evaluate.add_argument("--yes", action="store_true", help="do not ask before the first access to the test set")
     evaluate.add_argument(
         "--remake",
         action="store_true",
-        help="make the figures again from the stored predictions: nothing is scored, and no test set is accessed",
+        help="compute the metrics again from the stored predictions: nothing is scored, and no test set is accessed",
     )
     _json_option(evaluate)
 
-    compare = _add(commands, "compare", evaluation.compare, "two evaluated runs on the same images, in pairs")
+    compare = _add(commands, "compare", comparison.compare, "two evaluated runs on the same images, in pairs")
     _run_argument(compare)
     compare.add_argument("other", metavar="RUN", help="the run to compare with the first")
     _split_option(compare)
@@ -210,7 +223,10 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     _json_option(compare)
 
     sites = _add(
-        commands, "leave-one-out", evaluation.leave_one_out, "train without one site (or scanner) each: manifests, and the sum"
+        commands,
+        "leave-one-out",
+        leave_one_out.leave_one_out,
+        "train without one site (or scanner) each: manifests, and the sum",
     )
     _run_argument(sites)
     sites.add_argument("--by", required=True, metavar="COLUMN", help="the column of the run's manifest, e.g. site")
@@ -221,11 +237,11 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     _json_option(sites)
 
     declared = _add(
-        commands, "endpoint", endpoint.endpoint, "declare which figure counts, before the test set is opened, or show it"
+        commands, "endpoint", endpoint.endpoint, "declare which metric counts, before the test set is accessed, or show it"
     )
     _run_argument(declared)
     declared.add_argument(
-        "--metric", choices=endpoint.METRICS, help="the figure that counts; without it, what was declared is shown"
+        "--metric", choices=endpoint.METRICS, help="the metric that counts; without it, what was declared is shown"
     )
     declared.add_argument(
         "--level", choices=("image", "breast", "patient"), help="default: patient, or image where no patient is known"
@@ -235,7 +251,7 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
     _json_option(declared)
 
     threshold = _add(
-        commands, "threshold", evaluation.threshold, "choose and freeze the thresholds again, on validation predictions"
+        commands, "threshold", thresholds.threshold, "choose and freeze the thresholds again, on validation predictions"
     )
     _run_argument(threshold)
     _rule_options(threshold)
@@ -248,7 +264,7 @@ def _figure_commands(commands: argparse._SubParsersAction) -> None:
         "--calibration", choices=("temperature", "logistic", "isotonic", "none"), help="also fit this calibration on validation"
     )
     threshold.add_argument(
-        "--reopen", action="store_true", help="although the test set was opened; it is written down and stands in the report"
+        "--reopen", action="store_true", help="although the test set was accessed; this is recorded and stands in the report"
     )
     _json_option(threshold)
 

@@ -113,7 +113,11 @@ def list_(arguments: argparse.Namespace) -> int:
             ],
             ("run", "state", "epoch", "val AUC, images (optimistic)", "test AUC, images", "reason"),
         )
-        note(f"AUCs are by image, not by breast or patient; intervals are of 95 %. val: {OPTIMISTIC}")
+        levels = {row[f"{split}_auc_confidence"] for row in rows for split in ("val", "test")} - {None}
+        intervals = f"; intervals are of {' or '.join(f'{level:.0%}' for level in sorted(levels))}" if levels else ""
+        if len(levels) > 1:
+            intervals += " as each run has it (--json says which)"
+        note(f"AUCs are by image, not by breast or patient{intervals}. val: {OPTIMISTIC}")
     return 0
 
 
@@ -135,7 +139,8 @@ def report(arguments: argparse.Namespace) -> int:
 
 def pipeline(arguments: argparse.Namespace) -> int:
     """Check the data, train, evaluate, explain, report."""
-    from core.cli.evaluation import opening_words, show
+    from core.cli.evaluation import access_words
+    from core.cli.evaluation_text import show
     from core.data.checks import check_manifest
     from core.evaluate import evaluate as evaluate_run
     from core.report import report as write_report
@@ -164,7 +169,7 @@ def pipeline(arguments: argparse.Namespace) -> int:
     for split in ("val", "test"):
         note(f"3/5 evaluate {split}")
         if split == "test":
-            note(f"  {opening_words(run)}")
+            note(f"  {access_words(run)}")
         with progress_bar(f"scoring {split}") as progress:
             evaluation = evaluate_run(run, split, progress=progress, where="pipeline")
         show(evaluation)
@@ -210,7 +215,7 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     from core.runs.test_set.provenance import EVALUATION, read_entries
 
     figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
-    figures |= {"val_auc_interval": None, "test_auc_interval": None}
+    figures |= {"val_auc_interval": None, "test_auc_interval": None, "val_auc_confidence": None, "test_auc_confidence": None}
     problems = []
     card: dict[str, Any] = {}
     try:
@@ -218,7 +223,9 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
             card = run.model_card()
             figures["val_auc"] = _number(card["validation"].get("auc"))
             if figures["val_auc"] is not None:
-                figures["val_auc_interval"] = validation_limits(run, figures["val_auc"])
+                confidence = run.config().evaluation.confidence
+                figures["val_auc_interval"] = validation_limits(run, figures["val_auc"], confidence)
+                figures["val_auc_confidence"] = confidence if figures["val_auc_interval"] else None
             figures["threshold"] = _number(card["threshold"])
             figures["chance"] = chance_of_model(card, run.path) or None
     except LabError as error:
@@ -232,11 +239,18 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
             figures["test_auc"] = _number(auc["value"])
             limits = tuple(map(_number, (auc.get("low"), auc.get("high"))))
             figures["test_auc_interval"] = limits if None not in limits else None
+            figures["test_auc_confidence"] = _test_confidence(test) if figures["test_auc_interval"] else None
     except LabError as error:
         problems.append(str(error))
     except (AttributeError, KeyError, TypeError) as error:
         problems.append(f"{run.path / EVALUATION}: the entry of test is damaged ({type(error).__name__}: {error}).")
     return figures, problems
+
+
+def _test_confidence(entry: dict[str, Any]) -> float | None:
+    """The level of an evaluation's intervals; None where an earlier version did not write it down."""
+    image = entry.get("levels", {}).get("image")
+    return _number(image.get("confidence")) if isinstance(image, dict) else None
 
 
 def chance_words(chance: str | None) -> str:

@@ -142,7 +142,7 @@ def auc_interval(
     groups: ArrayLike | None = None,
     *,
     strata: ArrayLike | None = None,
-    confidence: float = 0.95,
+    confidence: float,
     scale: Scale = "score",
 ) -> Interval:
     """AUC with a score interval; with `scale` "plain" area ± z·se, as most programs print it, "logit" the same on that scale.
@@ -185,7 +185,7 @@ def compare_auc(
     groups: ArrayLike | None = None,
     *,
     strata: ArrayLike | None = None,
-    confidence: float = 0.95,
+    confidence: float,
     scale: Scale = "score",
 ) -> AucComparison:
     """Paired comparison of two models' AUCs on the same images; with `scale` "plain" DeLong's own test, or Obuchowski's.

@@ -232,7 +232,7 @@ def shortcut_audit(
     numeric: Sequence[str] = (),
     outcomes: Sequence[str] = (),
     folds: int = 5,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
 ) -> ShortcutAudit:
     """Audit scores `s` for labels `y` with the columns of `metadata`, all (n,) and row by row.

@@ -134,7 +134,7 @@ def summarize(
     groups: ArrayLike,
     *,
     samples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
     level: str = "image",
     row_thresholds: ArrayLike | None = None,

@@ -70,7 +70,7 @@ def threshold_uncertainty(
     *,
     level: Level = "image",
     samples: int = 1000,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
     views: ViewThresholds | None = None,
 ) -> ThresholdUncertainty:
@@ -183,7 +183,7 @@ def thresholds_by_group(
     threshold: float,
     column: str,
     *,
-    confidence: float = 0.95,
+    confidence: float,
 ) -> GroupThresholds:
     """A threshold for each value of `column`, chosen by the rule on its validation images, beside the one for all.
 

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from core.runs.run import Run
     from core.runs.status import Status
 
-Figure = tuple[float, float, float]  # value, and the ends of its 95 % interval
+Figure = tuple[float, float, float]  # value, and the ends of its interval
 VALIDATION = "Validation (optimistic)"
+CONFIDENCE_ROW = "Confidence level of the intervals"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def row(run: Run) -> Row:
         return Row(run=run, status=status, state=STATES["damaged"][0], problem=run.problem, **empty)
     config, problem = results.config_of(run)
     problem = _irregular(run) or status.problem or problem
-    validation, wrong_validation = _validation(str(run.path), stamp(run.path / "predictions" / "val.csv"))
+    validation, wrong_validation = _validation(str(run.path), stamp(run.path / "predictions" / "val.csv"), _level(config))
     test, wrong_test = _test(str(run.path), stamp(run.path / "evaluation.json"), stamp(run.path / "model.json"))
     height, width = config.preprocessing.shape if config else (0, 0)
     return Row(
@@ -107,15 +108,22 @@ def _irregular(run: Run) -> str:
     return f"{found}, where a run has regular files and folders only. Take it out, or delete the run." if found else ""
 
 
+def _level(config: Config | None) -> float:
+    """The level of confidence of a run's intervals, in (0, 1); of one whose settings cannot be read, the usual one."""
+    from core.config import EvaluationConfig
+
+    return (EvaluationConfig() if config is None else config.evaluation).confidence
+
+
 def _data(config: Config) -> str:
     manifest = config.data.manifest
     return services.display_path(manifest.parent if manifest.name == "manifest.csv" else manifest)[: results.LONGEST]
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)
-def _validation(path: str, changed: int) -> tuple[Figure | None, str]:
+def _validation(path: str, changed: int, confidence: float) -> tuple[Figure | None, str]:
     """ROC AUC of the kept model on validation, where there is one, and what keeps it from being read; patients, not images,
-    make the interval."""
+    make the interval, of a level of `confidence`."""
     if not changed:
         return None, ""
     from core.evaluate import read_predictions
@@ -127,7 +135,7 @@ def _validation(path: str, changed: int) -> tuple[Figure | None, str]:
     except LabError as error:
         return None, results.one_line(str(error))
     try:
-        return _figure(auc_interval(scored["label"], scored["score"], scored["patient_id"])), ""
+        return _figure(auc_interval(scored["label"], scored["score"], scored["patient_id"], confidence=confidence)), ""
     except (ValueError, LabError):  # too few patients: the table has a dash
         return None, ""
 
@@ -235,6 +243,7 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
     table.append(
         {"Figure": f"{VALIDATION} · ROC AUC, images"} | {name: figure_text(each.validation) for name, each in columns.items()}
     )
+    levels = {run.name: {VALIDATION: _level(results.config_of(run)[0])} for run in runs}
     for split, title in (("val", VALIDATION), ("test", "Test")):
         found = {}
         for run in runs:
@@ -245,6 +254,7 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
                 continue  # the Evaluate page says what is wrong with it
             if evaluation is not None and current:
                 found[run.name] = evaluation.summary
+                levels[run.name][title] = evaluation.summary.confidence
         for name, words in TITLES.items():
             if not found or (split == "val" and name == "auc"):
                 continue
@@ -253,7 +263,14 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
                 figure = found[each][name] if each in found else None
                 cells[each] = figure_text(_figure(figure)) if isinstance(figure, Interval) else "–"
             table.append({"Figure": f"{title} · {words}, images"} | cells)
-    return table
+    return [*table, {"Figure": CONFIDENCE_ROW} | {name: _levels_text(found) for name, found in levels.items()}]
+
+
+def _levels_text(levels: Mapping[str, float]) -> str:
+    """`95%`, or where validation and test have different ones `95% (validation), 80% (test)`."""
+    if len(set(levels.values())) == 1:
+        return f"{next(iter(levels.values())):.0%}"
+    return ", ".join(f"{level:.0%} ({title.split(' ')[0].lower()})" for title, level in levels.items())
 
 
 def same_validation(runs: Sequence[Run]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 
 from core.metrics import auc_interval
 from core.metrics.chance import chance_of_model, chance_of_scores, warning_of
+
+# The level of the intervals, where a test does not set another.
+auc_interval = partial(auc_interval, confidence=0.95)
 
 N = 60
 LABELS = np.array(["malignant", "benign"] * N)

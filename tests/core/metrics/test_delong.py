@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ from scipy.stats import chi2, multivariate_normal
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
 from core.metrics.delong import auc_covariance, auc_interval, auc_parts, compare_auc
+
+# The level of the intervals, where a test does not set another.
+auc_interval = partial(auc_interval, confidence=0.95)
+compare_auc = partial(compare_auc, confidence=0.95)
 
 # Patients with ovarian cancer: albumin, total protein, Krebs-Goplerud score, outcome. The example of DeLong, DeLong and
 # Clarke-Pearson 1988, complete cases, as SAS/STAT's User's Guide lists it ("Comparing Receiver Operating Characteristic

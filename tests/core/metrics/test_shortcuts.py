@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,10 @@ from core.metrics.shortcuts import (
     strata_of,
     with_counts,
 )
+
+# The level of the intervals, where a test does not set another.
+clustered_logistic = partial(clustered_logistic, confidence=0.95)
+shortcut_audit = partial(shortcut_audit, confidence=0.95)
 
 
 def cohort(patients: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,12 @@ from core.errors import NotEnoughData
 from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, at_threshold, point_figures, summarize, wilson
 from core.metrics.delong import auc_interval
 from core.metrics.proportions import clustered_wilson
+
+# The level of the intervals, where a test does not set another.
+auc_interval = partial(auc_interval, confidence=0.95)
+clustered_wilson = partial(clustered_wilson, confidence=0.95)
+summarize = partial(summarize, confidence=0.95)
+wilson = partial(wilson, confidence=0.95)
 
 
 def cohort(

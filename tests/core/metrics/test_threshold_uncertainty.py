@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,11 @@ import pytest
 from core.errors import NotEnoughData
 from core.metrics import ThresholdRule, summarize, threshold_for_sensitivity, threshold_uncertainty, thresholds_by_group
 from core.metrics.threshold_uncertainty import ThresholdUncertainty
+
+# The level of the intervals, where a test does not set another.
+summarize = partial(summarize, confidence=0.95)
+threshold_uncertainty = partial(threshold_uncertainty, confidence=0.95)
+thresholds_by_group = partial(thresholds_by_group, confidence=0.95)
 
 RULE = ThresholdRule(target=0.9)
 
