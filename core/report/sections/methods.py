@@ -86,8 +86,8 @@ def sample_size(material: Material) -> Section:
         blocks.append(
             Text(
                 f"At this share of events ({prevalence:.1%}), patients needed so that the {confidence:.0%} interval of a "
-                f"patient-level AUC is expected to be at most {WIDTH:g} wide (Riley et al. 2021, with Newcombe's standard error): "
-                f"{needed}."
+                f"patient-level AUC is expected to be at most {WIDTH:g} wide (Riley et al. 2021, with Newcombe's standard "
+                f"error): {needed}."
                 f"{_achieved(material)}"
             )
         )
