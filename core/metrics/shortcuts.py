@@ -113,6 +113,11 @@ class Metadata:
         found = f"coefficient {self.added.value:.2f} [{self.added.low:.2f}, {self.added.high:.2f}], p {_p(self.added_p)}"
         if self.added.low > 0:
             return f"{words} Given the metadata, its score still adds to what is known ({found})."
+        if self.added.high < 0:
+            return (
+                f"{words} Given the metadata, a higher score goes with benign images ({found}): check that the labels are not "
+                "swapped."
+            )
         return f"{words} Given the metadata, its score is not shown to add anything ({found})."
 
     def as_dict(self) -> dict[str, Any]:

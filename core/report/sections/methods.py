@@ -400,6 +400,7 @@ _LIMITS = {
     "delong": "DeLong's variance on the logit scale",
     "wilson": "Wilson's interval with the effective number of images",
     "bootstrap": "percentiles of {samples:,} bootstrap resamples of {unit}",
+    "none": "no limits, since every bootstrap resample gives the same value",
 }
 
 
