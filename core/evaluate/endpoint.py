@@ -127,7 +127,8 @@ def _rule_words(rule: ThresholdRule) -> str:
         return "the threshold with the highest sensitivity + specificity - 1 on validation"
     if rule.kind == "cost":
         at = "" if rule.prevalence is None else f" at a prevalence of {_percent(rule.prevalence)}"
-        return f"the threshold of the lowest cost on validation, a missed cancer weighing as much as {rule.cost_ratio:g} false alarms{at}"
+        weight = f"a missed cancer weighing as much as {rule.cost_ratio:g} false alarms"
+        return f"the threshold of the lowest cost on validation, {weight}{at}"
     return f"the threshold for a sensitivity of {_percent(rule.target)} on validation"
 
 

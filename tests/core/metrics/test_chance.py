@@ -102,3 +102,9 @@ def test_scores_that_are_no_regular_file_or_beyond_all_bounds_are_not_waited_for
     scores.unlink()
     scores.write_text(",".join(f"c{number}" for number in range(400_000)) + "\n", encoding="utf-8")
     assert chance_of_model({}, tmp_path) == ""
+
+
+def test_an_auc_below_chance_asks_for_the_labels() -> None:
+    y = np.arange(60) % 2 == 0
+    said = chance_of_scores(y, np.where(y, 0.2, 0.8) + np.arange(60) / 1000, np.arange(60))
+    assert "worse than chance" in said and "labels are not swapped" in said
