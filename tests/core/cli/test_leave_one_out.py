@@ -25,9 +25,11 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("core.data.leave_one_out._FEWEST", 1)
     run = make_saved_run(tmp_path / "checkpoints" / "one", patients=24)
     frame = run.manifest()
-    number = np.unique(frame["patient_id"], return_inverse=True)[1]
+    patients = frame.drop_duplicates("patient_id")  # both sites and rooms have patients of both classes in every split
+    place = dict(zip(patients["patient_id"], patients.groupby(["split", "label"]).cumcount(), strict=True))
+    number = frame["patient_id"].map(place).to_numpy()
     write_manifest(
-        frame.assign(site=np.array(["a", "b"])[number // 2 % 2], room=np.array(["x", "y"])[number // 4 % 2]),
+        frame.assign(site=np.array(["a", "b"])[number % 2], room=np.array(["x", "y"])[number // 2 % 2]),
         run.path / "manifest.csv",
     )
     return tmp_path
