@@ -4,26 +4,36 @@ Scores are normal in both classes (binormal). By image, a patient has 1 to 14 im
 0.6), and of a malignant patient 6 in 10 images are malignant, at least one; by patient, each has one score. Beside coverage
 stands how often the truth lies below the interval (the interval is too optimistic) and above it, and the limits from the
 estimated variance alone (logit of the AUC, DeLong or Obuchowski with t) that programs print. Two tables leave the model:
-malignant scores that spread 1.6 times as far, and three in ten malignant patients whose lesions are hardly seen.
+malignant scores that spread 1.6 times as far, and three in ten malignant patients whose lesions are hardly seen. A last kind of
+table is of the omnibus test of groups: how often it finds a difference where there is none.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtri
 
 from core.errors import NotEnoughData
 from core.metrics import Interval, compare_auc
 from core.metrics.bootstrap import Patients
 from core.metrics.delong import auc_parts, interval_of
+from core.metrics.omnibus import omnibus_tests
 
 AREAS = (0.5, 0.7, 0.85, 0.95, 0.98)
 MALIGNANT, BENIGN = (5, 6, 10, 20, 60, 144), (20, 200, 994)
 PAIRS = ((0.7, 0.7), (0.95, 0.95), (0.9, 0.97), (0.7, 0.85))
+GROUPS = (
+    ((6, 6, 6, 6), (6, 6, 6, 6)),
+    ((5, 10, 40), (8, 20, 60)),
+    ((5, 60), (60, 60)),
+    ((20, 20), (20, 20)),
+    ((10, 10, 10), (100, 100, 100)),
+)
 REPEATS = 300
 MOST_IMAGES, ALIKE = 14, 0.6
 
@@ -44,6 +54,12 @@ def run() -> None:
             for malignant, benign in ((6, 200), (20, 200), (60, 200)):
                 for area in (0.7, 0.85, 0.95):
                     _line(level, malignant, benign, area, kind)
+    print("\nall groups of a feature at once: found different at p < 0.05 although they are not, in %")
+    for ill, well in GROUPS:
+        for area in (0.7, 0.85, 0.95):
+            alarms = ", ".join(f"{name} {100 * share:.1f}" for name, share in false_alarms(ill, well, area, REPEATS).items())
+            print(f"malignant {ill}, benign {well}, AUC {area}: {alarms}")
+            sys.stdout.flush()
     print("\ndifference of two models on the same images")
     for level in ("patient", "image"):
         for malignant, benign in ((6, 200), (10, 60), (20, 20), (20, 200), (60, 200)):
@@ -92,11 +108,29 @@ def difference_coverage(
         two = 2**0.5 * ndtri(second) * y + 0.6 * (one - 2**0.5 * ndtri(first) * y) + 0.8 * noise()
         for name, scale in (("score", "score"), ("variance alone", "plain")):
             try:
-                difference = compare_auc(y, one, two, groups, scale=scale).difference  # type: ignore[arg-type]
+                difference = compare_auc(y, one, two, groups, scale=scale, confidence=0.95).difference  # type: ignore[arg-type]
             except NotEnoughData:  # neither varies: limits without width
                 difference = Interval(0.0, 0.0, 0.0)
             held.setdefault(name, []).append(_held(difference, second - first))
     return {name: np.mean(rows, axis=0) for name, rows in held.items()}
+
+
+def false_alarms(malignant: Sequence[int], benign: Sequence[int], area: float, repeats: int, seed: int = 0) -> dict[str, float]:
+    """By metric: how often the omnibus test finds a difference at p < 0.05 between groups that have none.
+
+    Args:
+        malignant, benign: patients of each group, with one image each; AUC, and threshold, are the same in all.
+    """
+    random = np.random.default_rng([seed, *malignant, *benign, int(1000 * area)])
+    truth = [np.arange(ill + well) < ill for ill, well in zip(malignant, benign, strict=True)]
+    y, group = np.concatenate(truth), np.repeat(np.arange(len(truth)), [each.size for each in truth])
+    distance, features = 2**0.5 * ndtri(area), pd.DataFrame({"group": [f"g{number}" for number in group]})
+    found = dict.fromkeys(("auc", "sensitivity", "specificity"), 0)
+    for _ in range(repeats):
+        scores = distance * y + random.normal(size=y.size)
+        for row in omnibus_tests(y, scores, distance / 2, np.arange(y.size), features):
+            found[row.figure] += row.p < 0.05
+    return {name: count / repeats for name, count in found.items()}
 
 
 def _cohort(

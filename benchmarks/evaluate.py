@@ -45,7 +45,7 @@ def bootstrap(truth: np.ndarray, scores: np.ndarray, patient: np.ndarray) -> Non
             brier_score_loss(y, s)
             confusion_matrix(y, s >= 0.5)
 
-    ours = best_of(lambda: summarize(truth, scores, 0.5, patient, samples=RESAMPLES), 3)
+    ours = best_of(lambda: summarize(truth, scores, 0.5, patient, samples=RESAMPLES, confidence=0.95), 3)
     theirs = best_of(loop, 2) * RESAMPLES / LOOP
     what = f"{RESAMPLES:,} resamples of {IMAGES:,} images, all figures"
     print(f"{what}: {ours:.2f} s; scikit-learn loop: {theirs:.1f} s; ratio {theirs / ours:.0f}")
@@ -62,7 +62,7 @@ def delong(truth: np.ndarray, scores: np.ndarray, other: np.ndarray, patient: np
             roc_auc_score(truth[chosen], other[chosen])
             roc_auc_score(truth[chosen], scores[chosen])
 
-    ours = best_of(lambda: compare_auc(truth, scores, other, patient), 5)
+    ours = best_of(lambda: compare_auc(truth, scores, other, patient, confidence=0.95), 5)
     theirs = best_of(loop, 2) * RESAMPLES / LOOP
     print(f"two AUCs compared: {ours * 1e3:.1f} ms; scikit-learn loop: {theirs:.1f} s; ratio {theirs / ours:,.0f}")
 
@@ -94,11 +94,11 @@ def coverage(malignant: int, benign: int, auc: float, repeats: int, samples: int
             shares.append(found[all_malignant > 0] / all_malignant[all_malignant > 0])
         limits = {
             "AUC, bootstrap": np.nanquantile(np.concatenate(areas), (0.025, 0.975)),
-            "AUC, plain DeLong": _limits(auc_interval(y, s, scale="logit")),
-            "AUC, Obuchowski": _limits(auc_interval(y, s, group, scale="logit")),
-            "AUC, score": _limits(auc_interval(y, s, group)),
+            "AUC, plain DeLong": _limits(auc_interval(y, s, scale="logit", confidence=0.95)),
+            "AUC, Obuchowski": _limits(auc_interval(y, s, group, scale="logit", confidence=0.95)),
+            "AUC, score": _limits(auc_interval(y, s, group, confidence=0.95)),
             "sensitivity, bootstrap": np.quantile(np.concatenate(shares), (0.025, 0.975)),
-            "sensitivity, Wilson": _limits(clustered_wilson(called[y], group[y])),
+            "sensitivity, Wilson": _limits(clustered_wilson(called[y], group[y], confidence=0.95)),
         }
         for name, (low, high) in limits.items():
             hits.setdefault(name, []).append(bool(low <= truth[name.split(",")[0]] <= high))

@@ -331,7 +331,7 @@ def table(results: Path, frame: pd.DataFrame) -> str:
     ]
     for name, group in found.groupby("method"):
         scored = _scored(group, frame)
-        area = auc_interval(scored["malignant"], scored["score"], scored["patient_id"], strata=scored["fold"])
+        area = auc_interval(scored["malignant"], scored["score"], scored["patient_id"], strata=scored["fold"], confidence=0.95)
         breasts = _breasts(scored)
         against = "" if name == "ours" else _against(group, ours, frame)
         epochs = ", ".join(dict.fromkeys(str(value) for value in group.get("epochs", pd.Series(dtype=object)).dropna()))
@@ -349,7 +349,7 @@ def _scored(group: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
 def _breasts(scored: pd.DataFrame) -> Interval:
     tables = [at_level(rows, "breast").assign(fold=fold) for fold, rows in scored.groupby("fold")]
     rows = pd.concat(tables, ignore_index=True)
-    return auc_interval(rows["label"] == "malignant", rows["score"], rows["patient_id"], strata=rows["fold"])
+    return auc_interval(rows["label"] == "malignant", rows["score"], rows["patient_id"], strata=rows["fold"], confidence=0.95)
 
 
 def _against(group: pd.DataFrame, ours: pd.DataFrame, frame: pd.DataFrame) -> str:
@@ -357,6 +357,8 @@ def _against(group: pd.DataFrame, ours: pd.DataFrame, frame: pd.DataFrame) -> st
     if not both:
         return ""
     first, second = (_scored(part[part["fold"].isin(both)], frame) for part in (ours, group))
-    compared = compare_auc(first["malignant"], first["score"], second["score"], first["patient_id"], strata=first["fold"])
+    compared = compare_auc(
+        first["malignant"], first["score"], second["score"], first["patient_id"], strata=first["fold"], confidence=0.95
+    )
     gap = compared.difference
     return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"

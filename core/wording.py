@@ -22,6 +22,13 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.1e}" if far else f"{value:.{digits}f}"
 
 
+def p_value(p: float | None) -> str:
+    """A p value as text: three decimals, `< 0.001` below that, a dash where there was no test."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`."""
     whole = max(0, round(seconds))

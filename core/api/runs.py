@@ -122,12 +122,12 @@ def evaluate_run(run: Path | str | RunLike, split: str = "val", *, progress: boo
         NotEnoughData: none of the images can be scored.
         NotRecorded: the opening of the test set cannot be written down.
     """
-    from core.cli.evaluation import opening_words
+    from core.cli.evaluation import access_words
     from core.evaluate import evaluate
 
     found = open_run(run)
     split = _SPLITS.get(split, split)
     if split == "test" and progress:
-        note(opening_words(found))
+        note(access_words(found))
     with progress_bar(f"scoring {split}") if progress else nullcontext() as bar:
         return evaluate(found, split, progress=bar, where=WHERE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from core.cli.evaluation import rule_asked_for
 from core.cli.output import print_json, printable
+from core.cli.thresholds import rule_asked_for
 from core.cli.workspace import open_run
 from core.errors import BadConfig
 

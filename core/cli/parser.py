@@ -6,7 +6,21 @@ import argparse
 from pathlib import Path
 
 from core import RESEARCH_NOTICE, __version__
-from core.cli import audit, data, endpoint, evaluation, inspect, predict, run_actions, runs, system, train
+from core.cli import (
+    audit,
+    comparison,
+    data,
+    endpoint,
+    evaluation,
+    inspect,
+    leave_one_out,
+    predict,
+    run_actions,
+    runs,
+    system,
+    thresholds,
+    train,
+)
 from core.cli.arguments import Commands, add_command, json_option, run_argument, set_option, split_option
 
 
@@ -40,7 +54,7 @@ def _evaluation_commands(commands: Commands) -> None:
     )
     json_option(evaluate)
 
-    compare = add_command(commands, "compare", evaluation.compare, "compare two evaluated runs on the same images (paired)")
+    compare = add_command(commands, "compare", comparison.compare, "compare two evaluated runs on the same images (paired)")
     run_argument(compare)
     compare.add_argument("other", metavar="RUN", help="the run to compare with the first")
     split_option(compare)
@@ -58,7 +72,7 @@ def _evaluation_commands(commands: Commands) -> None:
     sites = add_command(
         commands,
         "leave-one-out",
-        evaluation.leave_one_out,
+        leave_one_out.leave_one_out,
         "leave-one-site-out validation: write manifests, train, pool the results",
     )
     run_argument(sites)
@@ -85,7 +99,7 @@ def _threshold_commands(commands: Commands) -> None:
     json_option(declared)
 
     threshold = add_command(
-        commands, "threshold", evaluation.threshold, "choose the thresholds again on validation predictions"
+        commands, "threshold", thresholds.threshold, "choose the thresholds again on validation predictions"
     )
     run_argument(threshold)
     _rule_options(threshold)

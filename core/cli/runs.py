@@ -75,7 +75,11 @@ def list_(arguments: argparse.Namespace) -> int:
             ],
             ("run", "state", "epoch", "val AUC, images (optimistic)", "test AUC, images", "reason"),
         )
-        note(f"AUCs are by image, not by breast or patient; 95 % confidence intervals. val: {OPTIMISTIC}")
+        levels = {row[f"{split}_auc_confidence"] for row in rows for split in ("val", "test")} - {None}
+        intervals = f"; intervals are of {' or '.join(f'{level:.0%}' for level in sorted(levels))}" if levels else ""
+        if len(levels) > 1:
+            intervals += " as each run has it (--json says which)"
+        note(f"AUCs are by image, not by breast or patient{intervals}. val: {OPTIMISTIC}")
     return 0
 
 
@@ -86,7 +90,7 @@ def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     from core.runs.test_set.provenance import EVALUATION, read_entries
 
     metrics: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
-    metrics |= {"val_auc_interval": None, "test_auc_interval": None}
+    metrics |= {"val_auc_interval": None, "test_auc_interval": None, "val_auc_confidence": None, "test_auc_confidence": None}
     problems = []
     card: dict[str, Any] = {}
     try:
@@ -94,7 +98,9 @@ def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
             card = run.model_card()
             metrics["val_auc"] = _number(card["validation"].get("auc"))
             if metrics["val_auc"] is not None:
-                metrics["val_auc_interval"] = validation_limits(run, metrics["val_auc"])
+                confidence = run.config().evaluation.confidence
+                metrics["val_auc_interval"] = validation_limits(run, metrics["val_auc"], confidence)
+                metrics["val_auc_confidence"] = confidence if metrics["val_auc_interval"] else None
             metrics["threshold"] = _number(card["threshold"])
             metrics["chance"] = chance_of_model(card, run.path) or None
     except LabError as error:
@@ -108,11 +114,18 @@ def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
             metrics["test_auc"] = _number(auc["value"])
             limits = tuple(map(_number, (auc.get("low"), auc.get("high"))))
             metrics["test_auc_interval"] = limits if None not in limits else None
+            metrics["test_auc_confidence"] = _test_confidence(test) if metrics["test_auc_interval"] else None
     except LabError as error:
         problems.append(str(error))
     except (AttributeError, KeyError, TypeError) as error:
         problems.append(f"{run.path / EVALUATION}: the entry of test is damaged ({type(error).__name__}: {error}).")
     return metrics, problems
+
+
+def _test_confidence(entry: dict[str, Any]) -> float | None:
+    """The level of an evaluation's intervals; None where an earlier version did not store it."""
+    image = entry.get("levels", {}).get("image")
+    return _number(image.get("confidence")) if isinstance(image, dict) else None
 
 
 def chance_words(chance: str | None) -> str:
@@ -140,16 +153,16 @@ def _unusable(run: Run) -> str:
     return " ".join(problem.split())
 
 
-def validation_limits(run: Run, value: float) -> tuple[float, float] | None:
-    """Confidence limits of the best model's validation AUC, from its stored scores; None where there are too few, or
-    where the stored scores have another AUC: they are another model's.
+def validation_limits(run: Run, value: float, confidence: float) -> tuple[float, float] | None:
+    """Limits of the best model's validation AUC at a level of `confidence`, from its stored scores; None where there are too
+    few, or where the stored scores have another AUC: they are another model's.
     """
     from core.evaluate import read_predictions
     from core.metrics.delong import auc_interval
 
     try:
         scored = read_predictions(run, "val")
-        found = auc_interval(scored["label"], scored["score"], scored["patient_id"])
+        found = auc_interval(scored["label"], scored["score"], scored["patient_id"], confidence=confidence)
     except (LabError, ValueError):  # listed without limits; `evaluate` says what is wrong with the file
         return None
     return (found.low, found.high) if abs(found.value - value) < _SAME else None

@@ -91,7 +91,8 @@ def _run_to_train(arguments: argparse.Namespace) -> tuple[Path, bool]:
 
 def pipeline(arguments: argparse.Namespace) -> int:
     """Check the data, train, evaluate, explain, report."""
-    from core.cli.evaluation import opening_words, show
+    from core.cli.evaluation import access_words
+    from core.cli.evaluation_text import show
     from core.data.checks import check_manifest
     from core.evaluate import evaluate as evaluate_run
     from core.report import report as write_report
@@ -120,7 +121,7 @@ def pipeline(arguments: argparse.Namespace) -> int:
     for split in ("val", "test"):
         note(f"3/5 evaluate {split}")
         if split == "test":
-            note(f"  {opening_words(run)}")
+            note(f"  {access_words(run)}")
         with progress_bar(f"scoring {split}") as progress:
             evaluation = evaluate_run(run, split, progress=progress, where="pipeline")
         show(evaluation)

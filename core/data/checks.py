@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from core.config import DataConfig
+from core.config import DataConfig, EvaluationConfig
 from core.data.file_inspection import FileInspection, inspect_files
 from core.data.identity import nobody_known, patient_doubts, without_patient
 from core.data.manifest import LABELS, SPLITS
@@ -207,7 +207,8 @@ def _composition(frame: pd.DataFrame) -> list[Problem]:
     from core.metrics.composition import associations, composition_warnings  # scipy with it: pages wait for it only here
 
     known = frame[~without_patient(frame)]
-    return [Problem("composition", sentence) for sentence in composition_warnings(associations(known))]
+    found = associations(known, EvaluationConfig().confidence)
+    return [Problem("composition", sentence) for sentence in composition_warnings(found)]
 
 
 def _refusal(frame: pd.DataFrame, files: Sequence[FileInspection], bad: np.ndarray) -> BadManifest | None:

@@ -27,7 +27,7 @@ from core.metrics import (
     matched,
 )
 from core.metrics.comparison import equivalence
-from core.wording import counted
+from core.wording import counted, p_value
 
 if TYPE_CHECKING:
     from core.runs import Run
@@ -100,8 +100,7 @@ class Comparison:
 def _row(title: str, figure: Difference | str) -> tuple[str, str, str, str, str, str]:
     if isinstance(figure, str):
         return (title, "–", "–", "", "", figure)
-    p = f"{figure.p:.3f}" if figure.p >= 0.001 else "<0.001"
-    return (title, f"{figure.first:.3f}", f"{figure.second:.3f}", f"{figure.difference:+.3f}", p, figure.test)
+    return (title, f"{figure.first:.3f}", f"{figure.second:.3f}", f"{figure.difference:+.3f}", p_value(figure.p), figure.test)
 
 
 def compare(first: Run, second: Run, split: str = "test", level: Level = "image") -> Comparison:

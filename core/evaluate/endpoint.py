@@ -105,10 +105,16 @@ class Declared:
         """In words, that the threshold was not chosen by the declared rule; "" when it was, or plays no part."""
         if self.endpoint is None or self.endpoint.metric in RANKING or evaluation.rule is None:
             return ""
-        meant = ThresholdRule.from_dict(self.endpoint.rule)
-        if rule_words(meant) == rule_words(evaluation.rule):
+        if _decides(ThresholdRule.from_dict(self.endpoint.rule)) == _decides(evaluation.rule):
             return ""
         return f"The threshold was not chosen by the declared rule, but is {rule_words(evaluation.rule)}."
+
+
+def _decides(rule: ThresholdRule) -> tuple[Any, ...]:
+    """What of a rule decides the threshold: its kind and the options of this kind."""
+    from core.evaluate.thresholds import OPTIONS
+
+    return rule.kind, rule.per_view, *(getattr(rule, name) for name in OPTIONS[rule.kind])
 
 
 def rule_words(rule: ThresholdRule) -> str:
@@ -120,9 +126,15 @@ def _rule_words(rule: ThresholdRule) -> str:
     if rule.kind == "youden":
         return "the threshold with the highest sensitivity + specificity - 1 on validation"
     if rule.kind == "cost":
-        at = "" if rule.prevalence is None else f" at a prevalence of {rule.prevalence:.2%}"
-        return f"the threshold of the lowest cost on validation, a missed cancer as {rule.cost_ratio:g} false alarms{at}"
-    return f"the threshold for a sensitivity of {rule.target:.0%} on validation"
+        at = "" if rule.prevalence is None else f" at a prevalence of {_percent(rule.prevalence)}"
+        weight = f"a missed cancer weighing as much as {rule.cost_ratio:g} false alarms"
+        return f"the threshold of the lowest cost on validation, {weight}{at}"
+    return f"the threshold for a sensitivity of {_percent(rule.target)} on validation"
+
+
+def _percent(share: float) -> str:
+    """A share in percent with as many digits as it has: two rules that differ must not read alike."""
+    return f"{100 * share:.6g}%"
 
 
 def read_declared(folder: Path) -> Declared:

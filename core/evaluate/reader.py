@@ -186,7 +186,7 @@ def _number(text: str) -> tuple[float, str, str]:
 
 
 def compare_reader(
-    predictions: pd.DataFrame, manifest: pd.DataFrame, level: Level = "image", confidence: float = 0.95
+    predictions: pd.DataFrame, manifest: pd.DataFrame, level: Level = "image", *, confidence: float
 ) -> ReaderComparison | str | None:
     """The model beside the reader of the manifest; why they cannot be compared; None where the manifest has no reader.
 

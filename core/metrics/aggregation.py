@@ -62,7 +62,7 @@ ONE_IMAGE = "one random image of each patient"
 def aggregation_rules(
     predictions: pd.DataFrame,
     *,
-    confidence: float = 0.95,
+    confidence: float,
     draws: int = DRAWS,
     seed: int = 0,
     names: Sequence[str] | None = None,
@@ -140,7 +140,7 @@ def _by_breast(
     }
 
 
-def one_image_auc(predictions: pd.DataFrame, level: Literal["breast", "patient"], confidence: float = 0.95) -> Interval | str:
+def one_image_auc(predictions: pd.DataFrame, level: Literal["breast", "patient"], confidence: float) -> Interval | str:
     """The AUC when each breast or patient enters with one of its images, drawn at random: the mean over all draws there are.
 
     A breast or patient is malignant when any of its images is. Breasts of one patient count as hers, as in any other AUC.

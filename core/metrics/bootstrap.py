@@ -127,7 +127,7 @@ def roc_band(
     groups: ArrayLike,
     *,
     samples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
     points: int = 101,
 ) -> RocBand:

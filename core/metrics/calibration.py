@@ -172,7 +172,7 @@ def reliability(
     *,
     bins: int = 10,
     binning: Binning = "quantile",
-    confidence: float = 0.95,
+    confidence: float,
 ) -> Reliability:
     """Observed share of malignant by score, in bins of as many images ("quantile") or of one width ("uniform").
 
@@ -262,7 +262,7 @@ def calibration_summary(
     bins: int = 10,
     binning: Binning = "quantile",
     samples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
     level: str = "image",
 ) -> CalibrationSummary:
@@ -347,7 +347,7 @@ def _sandwich(design: Scores, labels: Labels, offset: Scores, patients: Patients
 
 
 def clustered_logistic(
-    design: Scores, labels: Labels, patients: Patients, confidence: float = 0.95, offset: Scores | None = None
+    design: Scores, labels: Labels, patients: Patients, confidence: float, offset: Scores | None = None
 ) -> tuple[Interval, float]:
     """The first coefficient of a logistic regression with limits from the cluster-robust variance, and its two-sided p.
 

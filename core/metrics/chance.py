@@ -23,6 +23,7 @@ from core.metrics.summary import why_not
 
 HEADLINE = "Not better than chance so far"
 CARD_FIELD = "chance"  # of model.json: what `chance_of_scores` said of the validation scores
+CONFIDENCE = 0.95  # of the interval that decides it: the same for every run, whatever its settings
 _SHOWN = 3  # decimals of a score as people see it
 _EDGE = 2 * 10.0**-DECIMALS
 
@@ -46,11 +47,16 @@ def chance_of_scores(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) 
     if few := why_not("auc", of_class):
         return f"validation cannot show it ({few})"
     try:
-        found = auc_interval(malignant, scores, ids)
+        found = auc_interval(malignant, scores, ids, confidence=CONFIDENCE)
     except NotEnoughData as error:
         return f"validation cannot show it ({error})"
+    if found.high < 0.5:
+        return (
+            f"the AUC on validation is {found} ({CONFIDENCE:.0%} interval), worse than chance (0.5): check that the labels are "
+            "not swapped"
+        )
     if found.low <= 0.5:
-        return f"the AUC on validation is {found}, and 0.5 is chance"
+        return f"the AUC on validation is {found} ({CONFIDENCE:.0%} interval), and 0.5 is chance"
     return ""
 
 

@@ -81,7 +81,7 @@ def compare_runs(
     thresholds: tuple[float | Scores, float | Scores],
     *,
     samples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
 ) -> RunComparison:
     """Every figure of two score columns for the same rows, with the interval of the difference.

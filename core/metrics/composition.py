@@ -135,7 +135,7 @@ def composition(frame: pd.DataFrame) -> tuple[Composition, ...]:
     return tuple(rows)
 
 
-def associations(frame: pd.DataFrame, confidence: float = 0.95) -> tuple[Association, ...]:
+def associations(frame: pd.DataFrame, confidence: float) -> tuple[Association, ...]:
     """For each split, whether the number of images, and of sides, tells the label of a patient."""
     return tuple(
         Association(split, what, _tells(by_patient(part), what, confidence))

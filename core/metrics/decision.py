@@ -42,7 +42,7 @@ def decision_curve(
     thresholds: ArrayLike | None = None,
     prevalence: float | None = None,
     samples: int = 1000,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
 ) -> DecisionCurve:
     """The decision curve of probabilities `s` (n,), with limits from resampled patients.

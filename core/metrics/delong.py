@@ -11,7 +11,8 @@ the true one, but never below what the patients themselves show. Limits from the
 "plain") are too narrow, and on the optimistic side, where few patients are malignant or the AUC is near 1. A difference of two
 AUCs has limits from both intervals and their estimated correlation (square-and-add), with Student's t and one degree of freedom
 less than the rarer class has patients where a patient has several images; its p value is the level at which these limits touch
-0. `python -m benchmarks coverage` simulates what all of them hold.
+0. Where an AUC shows no variance, both at 1 say, the correlation cannot be estimated and is taken as 0: that no patient moves
+the difference does not show that there is none. `python -m benchmarks coverage` simulates what all of them hold.
 
 Sources: DeLong, DeLong, Clarke-Pearson, Biometrics 1988;44:837. Sun, Xu, IEEE Signal Process Lett 2014;21:1389 (ranks
 instead of pairs). Obuchowski, Biometrics 1997;53:567. Logit limits: Pepe, The Statistical Evaluation of Medical Tests,
@@ -28,7 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri, stdtrit
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
 from scipy.stats import t as student
 
 from core.errors import NotEnoughData
@@ -74,6 +75,12 @@ class AucParts:
     @property
     def variance(self) -> float:
         return max(0.0, self.covariance(self))
+
+    @property
+    def inflation(self) -> float:
+        """How many times the model's variance the patients show, at least 1; 1 where they, or the model, show none."""
+        variance, expected = self.variance, self.design.variance(min(1.0, max(0.0, self.area)))
+        return max(1.0, variance / expected) if variance > _NOTHING and expected > _NOTHING else 1.0
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ def auc_interval(
     groups: ArrayLike | None = None,
     *,
     strata: ArrayLike | None = None,
-    confidence: float = 0.95,
+    confidence: float,
     scale: Scale = "score",
 ) -> Interval:
     """AUC with a score interval; with `scale` "plain" area ± z·se, as most programs print it, "logit" the same on that scale.
@@ -185,19 +192,26 @@ def compare_auc(
     groups: ArrayLike | None = None,
     *,
     strata: ArrayLike | None = None,
-    confidence: float = 0.95,
+    confidence: float,
     scale: Scale = "score",
 ) -> AucComparison:
     """Paired comparison of two models' AUCs on the same images; with `scale` "plain" DeLong's own test, or Obuchowski's.
 
+    Two models that rank all images alike have the same AUC on any of them: their difference is 0, without limits.
+
     Raises:
-        NotEnoughData: as `auc_interval`; with "plain", also where the areas differ although neither varies.
+        NotEnoughData: as `auc_interval`; a model gives every image the same score; with "plain", also where the areas differ
+            although neither varies.
     """
     labels, one = checked(y, first, both_classes=True)
     _, two = checked(y, second, both_classes=True)
     patients = Patients.of(np.arange(labels.size) if groups is None else groups)
     a, b = auc_parts(labels, one, patients, strata), auc_parts(labels, two, patients, strata)
     rows = labels.size
+    if scale == "score" and a.design.untied > 0 and np.array_equal(rankdata(one), rankdata(two)):
+        _require_two(a)
+        same = interval_of(a, rows, confidence, scale)
+        return AucComparison(same, same, Interval(0.0, 0.0, 0.0, "score"), 0.0, 1.0)
     difference, z, p = difference_of(_require_two(b), _require_two(a), rows, confidence, scale)
     return AucComparison(interval_of(a, rows, confidence, scale), interval_of(b, rows, confidence, scale), difference, z, p)
 
@@ -208,23 +222,27 @@ def difference_of(
     """first - second with interval, z and two-sided p; the parts are numbered by the same patients, `rows` as below.
 
     Raises:
-        NotEnoughData: with the scale "plain", the areas differ although neither varies (1 against 0).
+        NotEnoughData: all scores behind an area are equal; with the scale "plain", the areas differ although neither varies
+            (1 against 0).
     """
     value, clustered = first.area - second.area, first.malignant.size != rows
     variance = first.variance + second.variance - 2 * first.covariance(second)
     fewest = min(first.with_malignant, first.with_benign, second.with_malignant, second.with_benign)
     quantile = _quantile(confidence, fewest, clustered)
-    method: Literal["delong", "obuchowski", "score"] = "obuchowski" if clustered else "delong"
-    if scale == "score":
-        method = "score"
-    if variance <= _NOTHING and abs(value) <= 1e-12:
-        return Interval(0.0, 0.0, 0.0, method), 0.0, 1.0
     if scale != "score":
+        method: Literal["delong", "obuchowski"] = "obuchowski" if clustered else "delong"
+        if variance <= _NOTHING and abs(value) <= 1e-12:
+            return Interval(0.0, 0.0, 0.0, method), 0.0, 1.0
         if variance <= _NOTHING:
             raise NotEnoughData(f"The AUCs differ by {value:.3f} but do not vary between patients. More patients are needed.")
         half = quantile * math.sqrt(variance)
         z = value / math.sqrt(variance)
         return Interval(value, max(-1.0, value - half), min(1.0, value + half), method), z, _two_sided(z, fewest, clustered)
+    if min(first.design.untied, second.design.untied) <= 0:
+        raise NotEnoughData(
+            "The AUCs cannot be compared: expected scores that differ between images, got one score for all of them, whose "
+            "AUC is 0.5 and shows no variance."
+        )
     spread = math.sqrt(first.variance * second.variance)
     correlation = max(-1.0, min(1.0, first.covariance(second) / spread)) if spread > _NOTHING else 0.0
 
@@ -274,12 +292,8 @@ def interval_of(parts: AucParts, rows: int, confidence: float, scale: Scale = "s
 
 def _score_limits(parts: AucParts, deviations: float) -> tuple[float, float]:
     """The areas from which this one is `deviations` standard errors away: the model's or the patients', the larger ones."""
-    area, variance = min(1.0, max(0.0, parts.area)), parts.variance
-    if parts.design.untied <= 0:  # one score for all: 0.5, whatever the images
-        return area, area
-    expected = parts.design.variance(area)
-    inflation = max(1.0, variance / expected) if variance > _NOTHING and expected > _NOTHING else 1.0
-    low, high = parts.design.limits(area, deviations, inflation)
+    area = min(1.0, max(0.0, parts.area))
+    low, high = parts.design.limits(area, deviations, parts.inflation)
     return min(low, parts.area), max(high, parts.area)
 
 

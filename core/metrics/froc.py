@@ -80,7 +80,7 @@ def froc(
     images: Sequence[MarkedImage],
     *,
     samples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
     rates: Sequence[float] = RATES,
 ) -> Froc:

@@ -74,7 +74,7 @@ _TITLES = TITLES | {"images_of_breast": "number of images"}
 
 
 def headline_auc(
-    predictions: pd.DataFrame, level: Literal["breast", "patient"], auc: Interval | str, confidence: float = 0.95
+    predictions: pd.DataFrame, level: Literal["breast", "patient"], auc: Interval | str, confidence: float
 ) -> HeadlineAuc:
     """The AUC by `level` that an evaluation has, with its rule and, where sets are unequal, the balanced one.
 

@@ -60,7 +60,7 @@ def read_figure(plain: Mapping[str, Any]) -> Interval | str:
     return str(plain["note"]) if "note" in plain else Interval(**plain)
 
 
-def wilson(successes: float, total: float, confidence: float = 0.95) -> Interval:
+def wilson(successes: float, total: float, confidence: float) -> Interval:
     """Wilson's score interval of the proportion `successes / total`.
 
     Args:

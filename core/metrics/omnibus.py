@@ -5,10 +5,16 @@ little. Here the AUC, sensitivity or specificity of a feature's k groups are com
 covariance that sums over patients, who may have images in several groups. With d patients less one it is referred to F with
 k - 1 and d - k + 2 degrees of freedom, which is stricter than chi-square with few patients.
 
-A share of 0 or 1 shows no variance of its own: it gets that of a share with half a patient more on either side.
+The variance of a small group, estimated from its own patients, is known badly and mostly too small: five patients who are all
+found have none at all, and the test would call groups different that are not. So each group has the variance that it would have
+if all were equal, as in a score test: of a share, that of the share of all groups together, with the intraclass correlation of
+all groups together; of an AUC, the binormal model's at the AUC of all groups together, and more where the group's own patients
+vary more than the model says. How groups go together is estimated from the patients, as a correlation.
+`python -m benchmarks coverage` simulates how often it finds a difference where there is none.
 
 Sources: Wald, Trans Am Math Soc 1943;54:426. Korn, Graubard, Am Stat 1990;44:270 (adjusted Wald statistic, F).
-Obuchowski, Biometrics 1997;53:567 (covariance of AUCs). Holm, Scand J Stat 1979;6:65.
+Donner, Stat Med 1989;8:1333, and Donner, Klar, J Clin Epidemiol 1994;47:115 (chi-square of clustered shares, one intraclass
+correlation for all groups). Obuchowski, Biometrics 1997;53:567 (covariance of AUCs). Holm, Scand J Stat 1979;6:65.
 """
 
 from __future__ import annotations
@@ -25,9 +31,11 @@ from scipy.stats import f
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
 from core.metrics.checks import Labels, Scores, checked
-from core.metrics.delong import auc_parts
+from core.metrics.delong import AucParts, auc_parts
 from core.metrics.subgroups import UNKNOWN, categories, holm
 from core.metrics.summary import why_not
+
+_NOTHING = 1e-12  # variances and standard errors below this are rounding of zero
 
 
 @dataclass(frozen=True)
@@ -120,14 +128,35 @@ def _shares(
         ]
     )
     people = int(np.unique(patients.index[np.logical_or.reduce(enough)]).size)
-    covariance = people / (people - 1) * moved @ moved.T
-    for place, (rows, share) in enumerate(zip(enough, shares, strict=True)):
-        if share in (0.0, 1.0):
-            own = np.unique(patients.index[rows]).size
-            guess = (share * own + 0.5) / (own + 1)
-            covariance[place, place] = guess * (1 - guess) / own
+    covariance = _correlated(
+        _variances_of_shares(right, patients, enough, people), np.asarray(moved @ moved.T, dtype=np.float64)
+    )
     result = wald_test(shares, covariance, people)
     return None if result is None else (len(enough), *result)
+
+
+def _variances_of_shares(right: Labels, patients: Patients, groups: Sequence[Labels], people: int) -> Scores:
+    """The variance (k,) of each group's share, were the shares of all k groups equal."""
+    every = np.concatenate([right[rows] for rows in groups])
+    share = float(every.mean())
+    if share in (0.0, 1.0):  # no variance to be seen: that of a share with half a patient more on either side
+        share = (share * people + 0.5) / (people + 1)
+    spread = share * (1 - share)
+    sizes = [np.bincount(patients.index[rows], minlength=patients.count).astype(np.float64) for rows in groups]
+    sums = [np.bincount(patients.index[rows], weights=right[rows] - share, minlength=patients.count) for rows in groups]
+    pairs = sum(float(size @ (size - 1)) for size in sizes)
+    together = sum(float(each @ each) for each in sums) - float(((every - share) ** 2).sum())
+    alike = min(1.0, max(0.0, together / (pairs * spread))) if pairs > 0 else 0.0
+    return np.array([spread / size.sum() * (1 + alike * (float(size @ size) / size.sum() - 1)) for size in sizes])
+
+
+def _correlated(variances: Scores, estimated: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The covariance (k, k) with these variances (k,) and the correlations of the estimated one; 0 where that does not vary."""
+    spread = np.sqrt(np.diag(estimated))
+    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > _NOTHING)
+    correlation = estimated * np.outer(scale, scale)
+    np.fill_diagonal(correlation, 1.0)
+    return correlation * np.sqrt(np.outer(variances, variances))
 
 
 def _areas(labels: Labels, scores: Scores, patients: Patients, masks: Sequence[Labels]) -> tuple[int, float, float] | None:
@@ -144,6 +173,16 @@ def _areas(labels: Labels, scores: Scores, patients: Patients, masks: Sequence[L
         return None
     used = np.logical_or.reduce(taken)
     people = min(int(np.unique(patients.index[used & rows]).size) for rows in (labels, ~labels))
-    covariance = np.array([[one.covariance(two) for two in parts] for one in parts])
+    estimated = np.array([[one.covariance(two) for two in parts] for one in parts])
+    covariance = _correlated(np.maximum(_variances_of_areas(parts), _NOTHING**2), estimated)
     result = wald_test(np.array([part.area for part in parts]), covariance, people)
     return None if result is None else (len(parts), *result)
+
+
+def _variances_of_areas(parts: Sequence[AucParts]) -> Scores:
+    """The variance (k,) of each group's AUC, were the AUCs of all k groups equal."""
+    areas = np.array([part.area for part in parts])
+    # Weights from one area for all: by its own variance, an AUC that is near 1 by chance would count most.
+    weights = np.array([1 / max(part.design.variance(float(areas.mean())), _NOTHING) for part in parts])
+    common = float(weights @ areas / weights.sum())
+    return np.array([part.design.variance(common) * part.inflation for part in parts])

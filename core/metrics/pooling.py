@@ -34,7 +34,7 @@ class PooledAuc:
     sites: int
 
 
-def pooled_auc(areas: Sequence[Interval], *, confidence: float = 0.95) -> PooledAuc:
+def pooled_auc(areas: Sequence[Interval], *, confidence: float) -> PooledAuc:
     """Pool AUCs whose intervals are of `confidence`, of different patients.
 
     Raises:

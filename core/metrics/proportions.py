@@ -29,7 +29,7 @@ from core.metrics.intervals import Interval, square_and_add, wilson
 _CHANCES, _SHARES, _HALVINGS = 513, 1000, 40
 
 
-def clustered_wilson(hits: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95) -> Interval:
+def clustered_wilson(hits: ArrayLike, groups: ArrayLike, *, confidence: float) -> Interval:
     """The share of True among `hits` (n,), with rows of one patient of `groups` (n,) counted as what they are worth.
 
     With one row a patient and many patients it is Wilson's interval. A share of 0 or 1 counts every patient once.
@@ -47,7 +47,7 @@ def clustered_wilson(hits: ArrayLike, groups: ArrayLike, *, confidence: float = 
     return wilson(share * worth, worth, confidence)
 
 
-def effective_rows(hits: NDArray[np.bool_], patients: Patients, confidence: float = 0.95) -> float:
+def effective_rows(hits: NDArray[np.bool_], patients: Patients, confidence: float) -> float:
     """How many independent rows these rows are worth: between 1 and their number."""
     n, share = hits.size, float(hits.mean())
     if patients.count < 2 or share in (0.0, 1.0):
@@ -82,7 +82,7 @@ class PairedShares(ShareDifference):
 
 
 def share_difference(
-    first: ArrayLike, first_groups: ArrayLike, second: ArrayLike, second_groups: ArrayLike, *, confidence: float = 0.95
+    first: ArrayLike, first_groups: ArrayLike, second: ArrayLike, second_groups: ArrayLike, *, confidence: float
 ) -> ShareDifference:
     """The share of True among `second` less that among `first`, whose rows (n,) and (m,) may share patients.
 
@@ -137,7 +137,7 @@ def _limits_of_difference(
     return limits, min(np.unique(index_one).size, np.unique(index_two).size)
 
 
-def paired_shares(first: ArrayLike, second: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95) -> PairedShares:
+def paired_shares(first: ArrayLike, second: ArrayLike, groups: ArrayLike, *, confidence: float) -> PairedShares:
     """As `share_difference` for the same rows judged twice, such as the malignant images by two models' decisions.
 
     `p` is exact: were both as good, each patient's difference would be as likely the other way round. With one row a

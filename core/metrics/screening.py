@@ -89,7 +89,7 @@ def operating_point(
     groups: ArrayLike,
     *,
     samples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
 ) -> OperatingPoint:
     """Sensitivity and specificity of score >= `threshold`, patients of `groups` (n,) taken as independent.

@@ -113,6 +113,11 @@ class Metadata:
         found = f"coefficient {self.added.value:.2f} [{self.added.low:.2f}, {self.added.high:.2f}], p {_p(self.added_p)}"
         if self.added.low > 0:
             return f"{words} Given the metadata, its score still adds to what is known ({found})."
+        if self.added.high < 0:
+            return (
+                f"{words} Given the metadata, a higher score goes with benign images ({found}): check that the labels are not "
+                "swapped."
+            )
         return f"{words} Given the metadata, its score is not shown to add anything ({found})."
 
     def as_dict(self) -> dict[str, Any]:
@@ -232,7 +237,7 @@ def shortcut_audit(
     numeric: Sequence[str] = (),
     outcomes: Sequence[str] = (),
     folds: int = 5,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
 ) -> ShortcutAudit:
     """Audit scores `s` for labels `y` with the columns of `metadata`, all (n,) and row by row.

@@ -92,7 +92,7 @@ def subgroups(
     features: pd.DataFrame,
     *,
     lesions: Sequence[str] = (),
-    confidence: float = 0.95,
+    confidence: float,
     adjust: Literal["holm", "bh"] = "holm",
 ) -> tuple[Subgroup, ...]:
     """A row for each value of each column of `features`, in the order of the columns and sorted within.

@@ -20,7 +20,7 @@ from core.metrics.checks import Labels, Scores, checked
 from core.metrics.confusion import Confusion, confusion
 from core.metrics.curves import average_precision, brier, roc
 from core.metrics.delong import auc_parts, interval_of
-from core.metrics.intervals import Interval, wilson
+from core.metrics.intervals import Interval
 from core.metrics.proportions import clustered_wilson
 
 # What a person reads, in the order of the table.
@@ -46,6 +46,7 @@ _NOTES = {
     "score": "score interval",
     "delong": "DeLong interval",
     "obuchowski": "DeLong interval for clustered images (Obuchowski)",
+    "none": "no interval: every resample gives this value",
 }
 _BY_PATIENT = ("wilson", "score")
 
@@ -123,7 +124,8 @@ class Summary(Mapping[str, "Interval | str"]):
                 note = _NOTES.get(figure.method, "")
                 if patients_known and figure.method in _BY_PATIENT:
                     note += ", by patients"
-                rows.append((title, f"{figure.value:.3f}", f"[{figure.low:.3f}, {figure.high:.3f}]", note))
+                limits = "" if figure.method == "none" else f"[{figure.low:.3f}, {figure.high:.3f}]"
+                rows.append((title, f"{figure.value:.3f}", limits, note))
         return rows
 
 
@@ -134,7 +136,7 @@ def summarize(
     groups: ArrayLike,
     *,
     samples: int = 2000,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
     level: str = "image",
     row_thresholds: ArrayLike | None = None,
@@ -162,9 +164,8 @@ def summarize(
     applied = threshold if row_thresholds is None else np.asarray(row_thresholds, dtype=np.float64)
     values = values_of(labels, scores, applied)
     drawn = resampled(labels, scores, applied, patients, samples, seed)
-    behind = min(of_class.values()) or 1
     figures: dict[str, Interval | str] = {
-        name: why_not(name, of_class) or _interval(values[name], drawn[name], behind, confidence) for name in TITLES
+        name: why_not(name, of_class) or _interval(values[name], drawn[name], confidence) for name in TITLES
     }
     exact = _analytic(figures, labels, scores, applied, patients, confidence)
     bootstrap = {
@@ -291,7 +292,7 @@ def _analytic(
     return found
 
 
-def _interval(value: float, drawn: Scores, patients: int, confidence: float) -> Interval | str:
+def _interval(value: float, drawn: Scores, confidence: float) -> Interval | str:
     if math.isnan(value):
         return "undefined: no image is called malignant at this threshold"
     defined = drawn[np.isfinite(drawn)]
@@ -300,9 +301,6 @@ def _interval(value: float, drawn: Scores, patients: int, confidence: float) -> 
         return f"undefined in {undefined:.0%} of the resamples: too few images are called malignant"
     tail = (1 - confidence) / 2
     low, high = (float(limit) for limit in np.quantile(defined, (tail, 1 - tail)))
-    if low == high:
-        # Every resample gives the same (an AUC of 1, a sensitivity of 1): resampling what was seen cannot
-        # tell what was not. Wilson's limits for that share of that many patients can.
-        limits = wilson(min(1.0, max(0.0, value)) * patients, patients, confidence)
-        return Interval(value, limits.low, limits.high, "wilson")
-    return Interval(value, low, high)
+    # Where every resample gives the same (an F1 of 1, one score for all images), resampling what was seen cannot tell what was
+    # not; and limits of a share, such as Wilson's, are not those of an F1 or a Brier score.
+    return Interval(value, low, high) if low < high else Interval(value, value, value, "none")

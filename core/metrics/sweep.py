@@ -61,7 +61,7 @@ def threshold_grid(s: ArrayLike, *also: float) -> Scores:
     return np.unique(np.concatenate((np.round(np.linspace(low, high, GRID), 6), steps, also, [beyond])))
 
 
-def sweep(y: ArrayLike, s: ArrayLike, groups: ArrayLike, thresholds: ArrayLike, *, confidence: float = 0.95) -> Sweep:
+def sweep(y: ArrayLike, s: ArrayLike, groups: ArrayLike, thresholds: ArrayLike, *, confidence: float) -> Sweep:
     """The four counts, and sensitivity, specificity, PPV and NPV with intervals, at each of `thresholds` (k,).
 
     Args:

@@ -4,6 +4,10 @@ Intervals at a frozen threshold say how the figures of this threshold vary betwe
 have given another threshold: here both sets' patients are resampled together, the rule chooses again in every resample of
 validation, and the resampled test set is judged at that choice. The frozen threshold itself stays as it is.
 
+Percentiles are too narrow with few patients, and shrink to nothing where every resample finds all or none. A threshold that
+varies cannot make a share better known, so the limits of sensitivity and specificity are never inside those of Wilson at the
+frozen threshold.
+
 A threshold for each view (or another column) is chosen likewise, and stands beside the one for all: at one threshold, views
 whose scores lie apart share the errors unevenly.
 
@@ -13,7 +17,7 @@ Source: Efron, Tibshirani, An Introduction to the Bootstrap, 1993, chapter 8 (tw
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +39,7 @@ from core.metrics.thresholds import ThresholdRule
 class ThresholdUncertainty:
     """The threshold with the limits of its own choice, and test figures with those of choice and test set together.
 
-    The values are those at the frozen threshold; each of the three has percentile limits, or all are a note. Where views have
+    The values are those at the frozen threshold; each of the three has limits, or all are a note. Where views have
     thresholds of their own, `views` has these with their limits, `threshold` is the common one, and the figures are those of
     every image at its view's.
     """
@@ -70,7 +74,7 @@ def threshold_uncertainty(
     *,
     level: Level = "image",
     samples: int = 1000,
-    confidence: float = 0.95,
+    confidence: float,
     seed: int = 0,
     views: ViewThresholds | None = None,
 ) -> ThresholdUncertainty:
@@ -105,6 +109,10 @@ def threshold_uncertainty(
     limits = [
         Interval(value, min(float(a), value), max(float(b), value)) for value, a, b in zip(values, low, high, strict=True)
     ]
+    women = judged["patient_id"].to_numpy()
+    for place, (rows, right) in enumerate(((truth, called), (~truth, ~called))):
+        fixed = clustered_wilson(right[rows], women[rows], confidence=confidence)
+        limits[place] = replace(limits[place], low=min(limits[place].low, fixed.low), high=max(limits[place].high, fixed.high))
     return ThresholdUncertainty(level, limits[2], limits[0], limits[1], dict(zip(own, limits[3:], strict=True)))
 
 
@@ -183,7 +191,7 @@ def thresholds_by_group(
     threshold: float,
     column: str,
     *,
-    confidence: float = 0.95,
+    confidence: float,
 ) -> GroupThresholds:
     """A threshold for each value of `column`, chosen by the rule on its validation images, beside the one for all.
 

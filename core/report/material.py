@@ -83,6 +83,11 @@ class Material:
         return self.test or self.evaluations.get("val")
 
     @property
+    def confidence(self) -> float:
+        """The level of the intervals: of the evaluation that stands for the run, else as configured."""
+        return self.config.evaluation.confidence if self.shown is None else self.shown.summary.confidence
+
+    @property
     def architecture(self) -> str:
         return str(self.card.get("model", {}).get("name", "a model"))
 

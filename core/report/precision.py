@@ -3,7 +3,7 @@
 Newcombe's standard error of an AUC from the number of participants, their prevalence and the AUC expected, as Riley et al. use
 it for the size of an evaluation study. It takes participants as independent: use it for patients, one score each.
 
-Sources: Newcombe, Stat Med 2006;25:559. Riley et al., Stat Med 2021;40:4230 (a 95% interval at most 0.1 wide is their target).
+Sources: Newcombe, Stat Med 2006;25:559. Riley et al., Stat Med 2021;40:4230 (an interval at most 0.1 wide is their target).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def auc_standard_error(auc: float, prevalence: float, participants: int) -> floa
     return math.sqrt(auc * (1 - auc) * spread / (participants**2 * prevalence * (1 - prevalence)))
 
 
-def participants_needed(auc: float, prevalence: float, *, width: float = WIDTH, confidence: float = 0.95) -> int:
+def participants_needed(auc: float, prevalence: float, *, width: float = WIDTH, confidence: float) -> int:
     """The fewest participants whose interval of the AUC is expected to be at most `width` wide."""
     wanted = width / 2 / float(ndtri(0.5 + confidence / 2))
     low, high = 2, 4

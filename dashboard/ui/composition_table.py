@@ -18,15 +18,18 @@ NOBODY = (
 )
 
 
-def table(frame: pd.DataFrame) -> None:
-    """Images and sides of patients by split and label; `frame` has the columns of a manifest or of predictions."""
+def table(frame: pd.DataFrame, confidence: float) -> None:
+    """Images and sides of patients by split and label.
+
+    `frame` has the columns of a manifest or of predictions; `confidence` is the level of the intervals, in (0, 1).
+    """
     from core.data.identity import patients_known
     from core.metrics.composition import TITLES, associations, composition, composition_warnings
 
     if not patients_known(frame):
         st.info(NOBODY, icon=":material/info:")
         return
-    found = associations(frame)
+    found = associations(frame, confidence)
     for sentence in composition_warnings(found):
         st.warning(f"{plain(sentence[:1].upper() + sentence[1:])}.", icon=":material/warning:")
     rows = []
@@ -42,4 +45,6 @@ def table(frame: pd.DataFrame) -> None:
         f"{each.split or 'all'}, {TITLES[each.what]}: {each.strength}" for each in found if not isinstance(each.strength, str)
     ]
     if strengths:
-        st.caption(f"AUC of a patient's label from a count alone, 0.5 is chance. {'; '.join(strengths)}.")
+        st.caption(
+            f"AUC of a patient's label from a count alone, 0.5 is chance, {confidence:.0%} intervals. {'; '.join(strengths)}."
+        )

@@ -30,13 +30,6 @@ def figure(value: Interval | str | None, spec: str = ".3f") -> str:
     return value if isinstance(value, str) else format(value, spec)
 
 
-def p_value(p: float | None) -> str:
-    """`p < 0.001`-like words; a dash where there was no test."""
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def said(text: str) -> str:
     """A message of ours as Markdown: what stands between backticks is code, all else is shown as it is."""
     parts = text.split("`")

@@ -10,7 +10,7 @@ import pytest
 from builders.fake_run import FakePredictor, FakeRun, make_run
 from builders.report_text import text_of
 
-from core.cli.evaluation import show
+from core.cli.evaluation_text import show
 from core.evaluate import Evaluation, Excluded, evaluate, excluded_words
 from core.evaluate.notes import in_images
 from core.evaluate.result import REFUSED, UNREADABLE, left_words

@@ -18,7 +18,7 @@ from core.report.document import Block, Figure, Missing, Points, Row, Section, T
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections.results import _absent
 from core.report.words import DASH, minus, size_of, told
-from core.wording import counted
+from core.wording import counted, p_value
 
 _ROWS_A_FIGURE = 30
 
@@ -55,7 +55,7 @@ def subgroups(material: Material) -> Section:
 def _gap(row: Subgroup) -> str:
     said = [
         f"{each.name} {told(each.figure)}, difference {told(each.difference)} from the other images of known value, adjusted p "
-        f"{_p(each.adjusted)}"
+        f"{p_value(each.adjusted)}"
         for each in differing(row)
     ]
     return f"{feature_title(row.feature)} {value_title(row.feature, row.value)}: {'; '.join(said)}."
@@ -116,7 +116,7 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin:
         rows.append((name, f"{row.malignant_images}/{row.images}", *people, *shown))
         apart, alike = differing(row), equivalent(row, margin)
         made = {
-            each.name: f"{told(each.difference)}, p {_p(each.adjusted)}"
+            each.name: f"{told(each.difference)}, p {p_value(each.adjusted)}"
             + (", differs" if each in apart else "")
             + (", equivalent" if each in alike else "")
             for each in comparisons(row)
@@ -147,12 +147,6 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin:
     caption = f"Subgroups of the {words} set, differences from the other images."
     heads = ("Group", "AUC", "Sensitivity", "Specificity")
     return [*tables, Table(caption, heads, tuple(gaps), note=note, marked=frozenset(marked), small=True)]
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return DASH
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def shortcuts(material: Material) -> Section:

@@ -124,7 +124,11 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
     if evaluation.refrozen:
         found.append("The threshold was chosen again after the test set had been opened.")
     auc = evaluation.summary["auc"]
-    if isinstance(auc, Interval) and auc.low <= 0.5:
+    if isinstance(auc, Interval) and auc.high < 0.5:
+        found.append(
+            f"The model is worse than chance on these images (AUC {told(auc)}): check that the labels are not swapped."
+        )
+    elif isinstance(auc, Interval) and auc.low <= 0.5:
         found.append(f"The model cannot be told from chance on these images (AUC {told(auc)}).")
     if isinstance(evaluation.shortcuts, ShortcutAudit):
         names = worrying(evaluation.shortcuts)

@@ -123,7 +123,9 @@ def _conclusion(material: Material) -> str:
     if not isinstance(auc, Interval):
         return "None yet: the figures do not carry one."
     people = "patients" if material.patients_known else "images"
-    if auc.low <= 0.5:
+    if auc.high < 0.5:
+        said = f"On these {people} the scores are worse than chance: check that the labels are not swapped."
+    elif auc.low <= 0.5:
         said = f"On these {people} the scores cannot be told from chance."
     elif auc.low < 0.7:
         said = (

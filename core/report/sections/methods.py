@@ -79,12 +79,15 @@ def sample_size(material: Material) -> Section:
         )
     ]
     if 0 < events < len(patients):
-        prevalence = events / len(patients)
-        needed = ", ".join(f"{participants_needed(auc, prevalence):,} for an AUC of {auc:g}" for auc in (0.7, 0.8, 0.9))
+        prevalence, confidence = events / len(patients), material.confidence
+        needed = ", ".join(
+            f"{participants_needed(auc, prevalence, confidence=confidence):,} for an AUC of {auc:g}" for auc in (0.7, 0.8, 0.9)
+        )
         blocks.append(
             Text(
-                f"At this share of events ({prevalence:.1%}), patients needed so that the 95% interval of a patient-level AUC "
-                f"is expected to be at most {WIDTH:g} wide (Riley et al. 2021, with Newcombe's standard error): {needed}."
+                f"At this share of events ({prevalence:.1%}), patients needed so that the {confidence:.0%} interval of a "
+                f"patient-level AUC is expected to be at most {WIDTH:g} wide (Riley et al. 2021, with Newcombe's standard "
+                f"error): {needed}."
                 f"{_achieved(material)}"
             )
         )
@@ -323,7 +326,8 @@ def evaluation_methods(material: Material) -> Section:
     test = material.test
     same = test is None or not (test.refrozen or test.outdated(material.card))
     updated = " No model was updated after the test." if same else " What changed after the test: see its openings."
-    known, samples = material.patients_known, settings.bootstrap_samples
+    known = material.patients_known
+    samples = settings.bootstrap_samples if material.shown is None else material.shown.summary.samples
     by_view = ", of images that of their view" if test is not None and test.thresholds.own else ""
     levels = (
         "Figures are told at image, breast (CC and MLO together) and patient level, each with the threshold frozen for that "
@@ -340,7 +344,7 @@ def evaluation_methods(material: Material) -> Section:
     points = (
         "Discrimination: ROC AUC, average precision; at the frozen threshold sensitivity, specificity, precision, accuracy, "
         f"F1. Overall: Brier score. {levels}",
-        f"Intervals are of {settings.confidence:.0%} and {counted}; {_fixed(material)} {interval_methods(material)}",
+        f"Intervals are of {material.confidence:.0%} and {counted}; {_fixed(material)} {interval_methods(material)}",
         f"Other intervals: {_ece(material)} calibration slope and intercept have "
         f"a cluster-robust (sandwich) variance with Student's t; net benefit percentiles of {samples:,} resamples of {unit}, "
         "in the table and in the figure; the band of the ROC curve percentiles of 500; predictive values and numbers per 1,000 "
@@ -395,6 +399,7 @@ _LIMITS = {
     "delong": "DeLong's variance on the logit scale",
     "wilson": "Wilson's interval with the effective number of images",
     "bootstrap": "percentiles of {samples:,} bootstrap resamples of {unit}",
+    "none": "no limits, since every bootstrap resample gives the same value",
 }
 
 

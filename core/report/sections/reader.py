@@ -8,6 +8,7 @@ from core.metrics.levels import UNITS
 from core.report.document import Block, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
 from core.report.words import LEVEL_TITLES, told
+from core.wording import p_value
 
 _MOST_UNREAD = 20
 _LONGEST = 60  # characters of a value
@@ -22,7 +23,7 @@ def reader(material: Material) -> Section:
     for level in LEVELS:
         if level != "image" and not (material.patients_known and isinstance(evaluation.levels.get(level), Summary)):
             continue
-        found = compare_reader(evaluation.predictions, material.rows, level, evaluation.summary.confidence)
+        found = compare_reader(evaluation.predictions, material.rows, level, confidence=evaluation.summary.confidence)
         if found is None:
             return Section("reader", title, (Text("The manifest has no reader's assessment (columns birads or reader)."),))
         if isinstance(found, str):
@@ -61,7 +62,7 @@ def _comparison(compared: list[ReaderComparison], words: str) -> Table:
             LEVEL_TITLES[each.level],
             f"{each.rows:,} of {each.total:,}",
             *map(told, (each.reader, each.model, each.difference)),
-            "< 0.001" if each.p < 0.001 else f"{each.p:.3f}",
+            p_value(each.p),
         )
         for each in compared
     )

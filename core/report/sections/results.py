@@ -356,7 +356,11 @@ def _decision_figure(evaluation: Evaluation, report: CalibrationReport) -> tuple
         return ()
     frame = evaluation.predictions
     curve = decision_curve(
-        frame["label"], report.frozen.apply(frame["score"]), frame["patient_id"], samples=evaluation.summary.samples
+        frame["label"],
+        report.frozen.apply(frame["score"]),
+        frame["patient_id"],
+        samples=evaluation.summary.samples,
+        confidence=evaluation.summary.confidence,
     )
     caption = (
         f"Decision curve, per image, at this set's {curve.prevalence:.1%} of malignant images, scores calibrated by "

@@ -23,7 +23,7 @@ def composition_blocks(material: Material) -> list[Block]:
         spread = f"{each.median:g} ({each.low} to {each.high})"
         rows.append((SPLIT_WORDS.get(each.split, DASH), each.label, f"{each.patients:,}", f"{each.images:,}", spread, *shares))
     head = ("Set", "Label", "Patients", "Images", "Images a patient, median (range)", "Both sides", "One side", "Side unknown")
-    found = associations(material.rows)
+    found = associations(material.rows, material.confidence)
     note = "A patient is malignant when any of her images is. " + " ".join(
         f"{SPLIT_WORDS[split].capitalize()} set: {_told(found, split)}." for split in SPLITS if _told(found, split)
     )
@@ -37,7 +37,7 @@ def unequal(material: Material, split: str = "") -> list[str]:
         return []
     rows = material.rows if not split else material.rows[material.rows["split"] == split]
     names = {name: f"{words} set" for name, words in SPLIT_WORDS.items()}
-    return [f"{line[:1].upper()}{line[1:]}." for line in composition_warnings(associations(rows), names)]
+    return [f"{line[:1].upper()}{line[1:]}." for line in composition_warnings(associations(rows, material.confidence), names)]
 
 
 def balanced_words(found: HeadlineAuc) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from core.config import EvaluationConfig
 from core.errors import LabError
 from core.wording import counted
 from dashboard.cache.images import image_ref, thumbnail
@@ -216,7 +217,7 @@ def counts(frame: pd.DataFrame) -> None:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
     st.markdown("## Images per patient", anchors=False)
-    composition_table.table(frame)
+    composition_table.table(frame, EvaluationConfig().confidence)
 
 
 # ---------------------------------------------------------------- problems

@@ -47,7 +47,7 @@ def charts(scene: Scene) -> None:
     row(made, ("roc", "precision_recall", "confusion"))
     row(made, ("histogram", "decision"))
     st.caption(
-        f"A band is a 95% interval with {scene.people} resampled. The dotted lines are chance. "
+        f"A band is a {scene.summary.confidence:.0%} interval with {scene.people} resampled. The dotted lines are chance. "
         "Net benefit counts cancers found less false alarms, weighed by the risk at which one would act "
         "(Vickers and Elkin, 2006); it takes calibrated scores and this data set's share of malignant cases."
         + (_BY_VIEW if scene.by_view else "")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import LabError, NotEnoughData
 from core.metrics import Interval
-from core.wording import plain
+from core.wording import p_value, plain
 from dashboard.cache import results
 from dashboard.state import training_runs, widgets
 from dashboard.ui import components, html_tables
@@ -100,8 +100,8 @@ def _other(scene: Scene, names: list[str]) -> None:
         html_tables.table(["Figure", found.first, found.second, "Difference", "p", "Test"], rows)
         both = found.first, found.second
         by_view = [f" {name}: thresholds by view, {words}." for name, words in zip(both, found.by_view, strict=True) if words]
-        said = f"{found.matching}. A difference is {found.second} less {found.first}, with its 95% interval.{''.join(by_view)}"
-        st.caption(said)
+        with_limits = f"with its {found.figures.confidence:.0%} interval"
+        st.caption(f"{found.matching}. A difference is {found.second} less {found.first}, {with_limits}.{''.join(by_view)}")
 
 
 def _likely(scene: Scene, names: list[str]) -> str:
@@ -124,7 +124,7 @@ def verdict(found: Comparison) -> str:
         return delong
     change = delong.difference
     words = f"AUC {delong.second.value:.3f} against {delong.first.value:.3f}: a difference of {change:+.3f}, p "
-    words += html_tables.p_value(delong.p).replace("0.", "= 0.", 1) if delong.p >= 0.001 else "< 0.001"
+    words += p_value(delong.p).replace("0.", "= 0.", 1) if delong.p >= 0.001 else "< 0.001"
     if change.low <= 0 <= change.high:
         return f"{words}. **Neither run is shown to be better.**"
     return f"{words}. **{plain(found.second if change.value > 0 else found.first)} is better** on these images."

@@ -15,7 +15,7 @@ def patients(scene: Scene) -> None:
 
     predictions, confidence = scene.found.predictions, scene.summary.confidence
     st.markdown("## What patients are made of", anchors=False)
-    composition_table.table(predictions)
+    composition_table.table(predictions, confidence)
     if not patients_known(predictions):
         return
     st.markdown("## One score a patient: other rules", anchors=False)

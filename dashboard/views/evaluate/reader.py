@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.wording import plain
+from core.wording import p_value, plain
 from dashboard.ui import components, html_tables
 from dashboard.views.evaluate.context import Scene, once
 
@@ -22,14 +22,14 @@ def reader(scene: Scene) -> None:
     found = once(
         "reader",
         scene,
-        lambda: compare_reader(scene.found.predictions, scene.run.manifest(), scene.level, scene.summary.confidence),  # type: ignore[arg-type]
+        lambda: compare_reader(scene.found.predictions, scene.run.manifest(), scene.level, confidence=scene.summary.confidence),  # type: ignore[arg-type]
     )
     if found is None or isinstance(found, str):
         st.info(
             found or "The manifest has no reader's assessment: a column birads, or reader with numbers.", icon=":material/info:"
         )
         return
-    p = f"{'' if found.p < 0.001 else '= '}{html_tables.p_value(found.p)}"
+    p = f"{'' if found.p < 0.001 else '= '}{p_value(found.p)}"
     st.markdown(
         f"**{found.verdict}**: model {found.model}, reader {found.reader}, model minus reader {found.difference:+.3f} (p {p}), "
         f"{found.paired_on} (column {plain(found.column)}). {found.caution[:1].upper()}{found.caution[1:]}."

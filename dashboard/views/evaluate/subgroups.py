@@ -10,7 +10,7 @@ from core.evaluate.subgroup_tests import comparisons, count_tests, differing, eq
 from core.metrics import Interval
 from core.metrics.features import ALL, feature_title, feature_words, value_title
 from core.metrics.shortcuts import OF_PATIENT
-from core.wording import counted, plain
+from core.wording import counted, p_value, plain
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables
 from dashboard.views.evaluate.context import Scene
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SHOWN = {"auc": "ROC AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 GROUP_HELP = """
-**How to read it.** A dot with its line is a group's figure with its 95% interval; the shaded band is that of all images.
+**How to read it.** A dot with its line is a group's metric with its {level} interval; the shaded band is that of all images.
 With ten groups, one will stand out by chance alone. So each group is tested against all other images whose value is known,
 and the p values are **adjusted for the number of tests** (Holm): only an adjusted p below 0.05 is worth a second look.
 
@@ -62,7 +62,7 @@ def subgroups(scene: Scene) -> None:
         at_once = omnibus_sentence(scene.found.omnibus)
         st.markdown(f"{_finding(every)} {plain(f'{at_once} {alike}')}".strip(), width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
-            st.markdown(GROUP_HELP.format(people=scene.people))
+            st.markdown(GROUP_HELP.format(people=scene.people, level=f"{scene.summary.confidence:.0%}"))
     # A kind of lesion is one of malignant images: only how many of them are found can be told.
     lesions = {row.feature for row in every if row.compared == "sensitivity"}
     rows = tuple(row for row in every if row.feature not in lesions or (shown == "sensitivity" and row.malignant_images))
@@ -137,7 +137,7 @@ def _table(rows: tuple[Subgroup, ...], shown: str, margin: float) -> None:
                 value_title(row.feature, row.value),
                 counts,
                 told,
-                html_tables.p_value(p),
+                p_value(p),
                 _names(differing(row)),
                 _names(equivalent(row, margin)),
             ]

@@ -6,7 +6,7 @@ Each part is read once and again when its file changes, so that a hundred runs c
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from core.runs.run import Run
     from core.runs.status import Status
 
-Estimate = tuple[float, float, float]  # value, and the ends of its 95 % interval
+Estimate = tuple[float, float, float]  # value, and the ends of its interval
 VALIDATION = "Validation (optimistic)"
+CONFIDENCE_ROW = "Confidence level of the intervals"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def row(run: Run) -> Row:
         return Row(run=run, status=status, state=STATES["damaged"][0], problem=run.problem, **empty)
     config, problem = results.config_of(run)
     problem = _irregular(run) or status.problem or problem
-    validation, wrong_validation = _validation(run)
+    validation, wrong_validation = _validation(run, _level(config))
     test, wrong_test = _test(run)
     height, width = config.preprocessing.shape if config else (0, 0)
     return Row(
@@ -108,15 +109,22 @@ def _irregular(run: Run) -> str:
     return f"{found}, where a run has regular files and folders only. Take it out, or delete the run." if found else ""
 
 
+def _level(config: Config | None) -> float:
+    """The level of confidence of a run's intervals, in (0, 1); of one whose settings cannot be read, the usual one."""
+    from core.config import EvaluationConfig
+
+    return (EvaluationConfig() if config is None else config.evaluation).confidence
+
+
 def _data(config: Config) -> str:
     manifest = config.data.manifest
     return settings.display_path(manifest.parent if manifest.name == "manifest.csv" else manifest)[: results.LONGEST]
 
 
 @st.cache_data(max_entries=1024, show_spinner=False, hash_funcs=of_run("predictions/val.csv"))
-def _validation(run: Run) -> tuple[Estimate | None, str]:
-    """ROC AUC of the best model on validation with its interval over patients, where there are scores, and why it cannot be
-    read."""
+def _validation(run: Run, confidence: float) -> tuple[Estimate | None, str]:
+    """ROC AUC of the best model on validation with its interval over patients, of a level of `confidence`, where there are
+    scores, and why it cannot be read."""
     from core.evaluate import read_predictions
     from core.metrics.delong import auc_interval
 
@@ -127,7 +135,7 @@ def _validation(run: Run) -> tuple[Estimate | None, str]:
     except LabError as error:
         return None, shortened(str(error), results.LONGEST)
     try:
-        return _estimate(auc_interval(scored["label"], scored["score"], scored["patient_id"])), ""
+        return _estimate(auc_interval(scored["label"], scored["score"], scored["patient_id"], confidence=confidence)), ""
     except (ValueError, LabError):  # too few patients: the table has a dash
         return None, ""
 
@@ -224,6 +232,7 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
     columns = {run.name: row(run) for run in runs}
     auc = {name: estimate_text(each.validation) for name, each in columns.items()}
     table: list[dict[str, str]] = [{"Metric": f"{VALIDATION} · ROC AUC, images"} | auc]
+    levels = {run.name: {VALIDATION: _level(results.config_of(run)[0])} for run in runs}
     for split, title in (("val", VALIDATION), ("test", "Test")):
         found = {}
         for run in runs:
@@ -234,6 +243,7 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
                 continue  # the Evaluate page shows what is wrong with it
             if evaluation is not None and current:
                 found[run.name] = evaluation.summary
+                levels[run.name][title] = evaluation.summary.confidence
         for name, words in TITLES.items():
             if not found or (split == "val" and name == "auc"):
                 continue
@@ -242,7 +252,14 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
                 metric = found[each][name] if each in found else None
                 cells[each] = estimate_text(_estimate(metric)) if isinstance(metric, Interval) else "–"
             table.append({"Metric": f"{title} · {words}, images"} | cells)
-    return table
+    return [*table, {"Metric": CONFIDENCE_ROW} | {name: _levels_text(found) for name, found in levels.items()}]
+
+
+def _levels_text(levels: Mapping[str, float]) -> str:
+    """`95%`, or where validation and test have different ones `95% (validation), 80% (test)`."""
+    if len(set(levels.values())) == 1:
+        return f"{next(iter(levels.values())):.0%}"
+    return ", ".join(f"{level:.0%} ({title.split(' ')[0].lower()})" for title, level in levels.items())
 
 
 def same_validation(runs: Sequence[Run]) -> bool:

@@ -88,7 +88,8 @@ def table() -> None:
             "Validation AUC": st.column_config.TextColumn(
                 "Validation AUC, images",
                 width=INTERVAL,
-                help=f"ROC AUC by image of the best model on its validation images, with its 95 % interval; {OPTIMISTIC}.",
+                help="ROC AUC by image of the best model on its validation images, with its interval, of the confidence level "
+                f"in the run's settings; {OPTIMISTIC}.",
             ),
             "Better than chance": st.column_config.TextColumn(
                 help="Whether its validation scores show that; see State detail for why not.",
@@ -96,7 +97,8 @@ def table() -> None:
             "Test AUC": st.column_config.TextColumn(
                 "Test AUC, images",
                 width=INTERVAL,
-                help="ROC AUC by image of the last evaluation on the test set, with its 95 % interval. Evaluate has it by "
+                help="ROC AUC by image of the last evaluation on the test set, with its interval, of the confidence level of "
+                "that evaluation. Evaluate has it by "
                 "breast and by patient, with the rule that makes one score of several images.",
             ),
             "Created": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", width=150),
@@ -323,14 +325,14 @@ def curves(runs: list[Run]) -> None:
 
 
 def metrics_table(runs: list[Run]) -> None:
-    """Metrics with 95 % intervals, a column per run."""
+    """Metrics with intervals, a column per run."""
     import pandas as pd
 
     if len(runs) > 1:
-        st.markdown("## Metrics, with 95 % intervals", anchors=False)
+        st.markdown("## Metrics, with intervals", anchors=False)
     rows = run_table.headline(runs)
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config={"Metric": st.column_config.TextColumn(width=200)})
-    if len(rows) == 1:
+    if len(rows) == 2:  # one of the training, and the level of its interval
         st.caption("Evaluate a run on the Evaluate page to see more metrics.")
 
 

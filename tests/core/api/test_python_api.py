@@ -135,7 +135,7 @@ def test_an_evaluation_on_test_is_recorded_before_figures_are_given(
             core.evaluate_run(run, "test")
     assert core.read_evaluation(run, "test") is None
     evaluation = core.evaluate_run(run, "test")
-    assert "opens the test set of first for the first time" in capsys.readouterr().err
+    assert "accesses the test set of first for the first time" in capsys.readouterr().err
     assert evaluation.opened == 1
     assert [(each.kind, each.where, each.images) for each in accesses(run.path)] == [("scored", "Python", evaluation.images)]
     assert core.read_evaluation(run, "test").opened == 1

@@ -30,10 +30,10 @@ def test_evaluation_says_every_level_and_how_often_the_set_was_opened(lab: Path,
     out = capsys.readouterr().out
     for words in ("ROC AUC", "breast level", "patient level", "calibration: as scored", "shortcut audit", "subgroups:"):
         assert words in out
-    assert "baselines: none is comparable" in out and "opened once" in out
+    assert "baselines: none is comparable" in out and "evaluated once" in out
     main(["evaluate", "one", "--full"])
     out = capsys.readouterr().out
-    assert "opened 2 times" in out and "minus others" in out and "label told from" in out
+    assert "evaluated 2 times" in out and "minus others" in out and "label predicted from" in out
     assert "AUC by patient under other rules" in out and "all groups of a feature at once" in out
     for level in ("image", "breast", "patient"):
         assert f"net benefit per {level}, " in out and f"calibration by {level}, predicting the prevalence: Brier" in out
@@ -170,7 +170,7 @@ def test_figures_are_made_again_from_predictions_without_an_access(lab: Path, ca
     accesses = (lab / "checkpoints/one/test_accesses.jsonl").read_text(encoding="utf-8")
     assert main(["evaluate", "one", "--remake"]) == 0
     printed = capsys.readouterr()
-    assert printed.out == first and "opens the test set" not in printed.err
+    assert printed.out == first and "accesses the test set" not in printed.err
     assert (lab / "checkpoints/one/test_accesses.jsonl").read_text(encoding="utf-8") == accesses
 
 
@@ -178,7 +178,7 @@ def test_thresholds_by_view_are_shown_and_not_frozen(lab: Path, capsys: pytest.C
     before = frozen(lab)
     assert main(["threshold", "one", "--by", "view"]) == 0
     printed = capsys.readouterr()
-    assert "figures of the validation images" in printed.out and "nothing was frozen" in printed.err
+    assert "metrics of the validation images" in printed.out and "nothing was frozen" in printed.err
     assert "CC" in printed.out and "largest difference of specificity, each its own" in printed.out
     assert frozen(lab) == before
     assert main(["threshold", "one", "--by", "scanner"]) != 0
@@ -196,11 +196,12 @@ def test_sites_are_held_out_with_a_manifest_and_a_command_each(
     assert main(["leave-one-out", "one", "--by", "site", "--out", "sites"]) == 0
     out = capsys.readouterr().out
     assert "the other values cannot be trained on" in out and "at least three sites, got 0" in out
-    assert "python -m core train --config sites/one-without-2.yaml --run one-without-2" in out
-    held = read_manifest(lab / "sites/one-without-2.csv")
+    (written,) = (lab / "sites").glob("one-without-site-b-*.csv")
+    assert f"python -m core train --config sites/{written.stem}.yaml --run {written.stem}" in out
+    held = read_manifest(written)
     assert set(held.loc[held["split"] == "test", "site"]) == {"b"}
-    config = load_config(lab / "sites/one-without-2.yaml")
-    assert config.data.manifest == (lab / "sites/one-without-2.csv") and config.preprocessing.size == 32
+    config = load_config(written.with_suffix(".yaml"))
+    assert config.data.manifest == written and config.preprocessing.size == 32
 
 
 def test_without_patients_no_table_is_of_breasts_or_patients(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from core.data import write_manifest
 from core.errors import BadRun, Leakage, NotEnoughData
 from core.evaluate import compare, compare_evaluations, evaluate, read_evaluation
 from core.metrics import TITLES, compare_auc, compare_runs, paired_shares
+
+# The level of the intervals, where a test does not set another.
+compare_auc = partial(compare_auc, confidence=0.95)
+compare_runs = partial(compare_runs, confidence=0.95)
+paired_shares = partial(paired_shares, confidence=0.95)
 
 
 class OtherPredictor(FakePredictor):

@@ -80,3 +80,12 @@ def test_the_command_declares_shows_and_offers_every_metric(run: Run, capsys: py
     assert main(["endpoint", str(run.path), "--metric", "f1", "--level", "image", "--rule", "youden", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["declared_before"] and (found["endpoint"]["metric"], found["endpoint"]["rule"]["kind"]) == ("f1", "youden")
+
+
+@pytest.mark.parametrize(("declared", "same"), [(ThresholdRule(target=0.904), False), (ThresholdRule(cost_ratio=3.0), True)])
+def test_rules_are_compared_by_what_decides_and_not_by_rounded_words(run: Run, declared: ThresholdRule, same: bool) -> None:
+    found = declare(run, "sensitivity", "image", declared)
+    evaluation = open_test_set(run)
+    assert evaluation.rule is not None and evaluation.rule.target == 0.9
+    assert (found.other_rule(evaluation) == "") is same
+    assert same or "a sensitivity of 90.4% on validation" in found.words

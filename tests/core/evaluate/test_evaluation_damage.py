@@ -14,7 +14,7 @@ import pytest
 from builders.fake_run import FakePredictor
 from builders.saved_run import make_saved_run
 
-from core.cli.evaluation import show
+from core.cli.evaluation_text import show
 from core.errors import BadRun
 from core.evaluate import evaluate, read_evaluation
 from core.runs import Run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,10 @@ from sklearn.metrics import roc_auc_score
 from core.evaluate.birads import ORDER, category
 from core.evaluate.reader import BY_CONSTRUCTION, compare_reader, ratings_of
 from core.metrics import Interval, compare_auc
+
+# The level of the intervals, where a test does not set another.
+compare_auc = partial(compare_auc, confidence=0.95)
+compare_reader = partial(compare_reader, confidence=0.95)
 
 
 def a_set(patients: int = 30) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -71,3 +71,18 @@ def test_what_cannot_be_counted_is_said() -> None:
     sideless = manifest.assign(laterality="")
     with pytest.raises(NotEnoughData, match="laterality"):
         worst_case(predictions.assign(laterality=""), (), sideless, "breast", 0.5)
+
+
+def test_thresholds_by_view_decide_each_image_by_its_own() -> None:
+    manifest, predictions, excluded = a_set()
+    own = np.where(predictions["path"].str.contains("CC"), 0.8, 0.2)
+    refused = manifest["path"].isin([item.path for item in excluded if item.kind == REFUSED])
+    for case in worst_case(predictions, excluded, manifest, "image", own):
+        ill = case.label == "malignant"
+        mine = (predictions["label"] == case.label).to_numpy()
+        assert case.right == sum((score >= at) == ill for score, at in zip(predictions["score"][mine], own[mine], strict=True))
+        assert case.units == mine.sum() + (refused & (manifest["label"] == case.label)).sum()
+    shuffled = np.random.default_rng(0).permutation(len(predictions))  # a threshold stays with its image
+    assert worst_case(predictions.iloc[shuffled], excluded, manifest, "image", own[shuffled]) == worst_case(
+        predictions, excluded, manifest, "image", own
+    )

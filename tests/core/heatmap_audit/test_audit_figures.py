@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,9 @@ from core.heatmap_audit.summaries import curve_of, figures_of
 from core.heatmap_audit.verdict import verdict_of
 from core.metrics import Interval
 from core.metrics.proportions import clustered_wilson
+
+# The level of the intervals, where a test does not set another.
+clustered_wilson = partial(clustered_wilson, confidence=0.95)
 
 SETTINGS = AuditSettings(samples=500)
 

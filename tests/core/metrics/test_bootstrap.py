@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ import sklearn.metrics as reference
 from core.metrics import bootstrap as module
 from core.metrics import roc, roc_band
 from core.metrics.bootstrap import Patients, RankFigures, resamples
+
+# The level of the intervals, where a test does not set another.
+roc_band = partial(roc_band, confidence=0.95)
 
 
 def cohort(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,13 @@ from core.metrics import (
     views_of,
 )
 from core.metrics.omnibus import omnibus_tests
+
+# The level of the intervals, where a test does not set another.
+compare_runs = partial(compare_runs, confidence=0.95)
+operating_point = partial(operating_point, confidence=0.95)
+subgroups = partial(subgroups, confidence=0.95)
+summarize = partial(summarize, confidence=0.95)
+threshold_uncertainty = partial(threshold_uncertainty, confidence=0.95)
 
 RULE = ThresholdRule(target=0.9, per_view=True)
 RULES = (RULE, ThresholdRule("youden", per_view=True), ThresholdRule("cost", cost_ratio=5, per_view=True))

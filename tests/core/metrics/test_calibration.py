@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,6 +25,10 @@ from core.metrics.calibration import (
     fit_calibration,
     reliability,
 )
+
+# The level of the intervals, where a test does not set another.
+calibration_summary = partial(calibration_summary, confidence=0.95)
+reliability = partial(reliability, confidence=0.95)
 
 METHODS = ("temperature", "logistic", "isotonic")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 
 from core.metrics import auc_interval
 from core.metrics.chance import chance_of_model, chance_of_scores, warning_of
+
+# The level of the intervals, where a test does not set another.
+auc_interval = partial(auc_interval, confidence=0.95)
 
 N = 60
 LABELS = np.array(["malignant", "benign"] * N)
@@ -98,3 +102,9 @@ def test_scores_that_are_no_regular_file_or_beyond_all_bounds_are_not_waited_for
     scores.unlink()
     scores.write_text(",".join(f"c{number}" for number in range(400_000)) + "\n", encoding="utf-8")
     assert chance_of_model({}, tmp_path) == ""
+
+
+def test_an_auc_below_chance_asks_for_the_labels() -> None:
+    y = np.arange(60) % 2 == 0
+    said = chance_of_scores(y, np.where(y, 0.2, 0.8) + np.arange(60) / 1000, np.arange(60))
+    assert "worse than chance" in said and "labels are not swapped" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,11 @@ from core.metrics.comparison import Difference, _p_of_limits, compare_runs, equi
 from core.metrics.delong import compare_auc
 from core.metrics.intervals import Interval
 from core.metrics.proportions import paired_shares
+
+# The level of the intervals, where a test does not set another.
+compare_auc = partial(compare_auc, confidence=0.95)
+compare_runs = partial(compare_runs, confidence=0.95)
+paired_shares = partial(paired_shares, confidence=0.95)
 
 
 def cohort(patients: int = 60, seed: int = 0, gain: float = 1.0) -> tuple[np.ndarray, ...]:

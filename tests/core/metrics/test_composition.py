@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +20,10 @@ from core.metrics.aggregation import (
     aggregation_rules,
 )
 from core.metrics.composition import associations, composition, composition_warnings
+
+# The level of the intervals, where a test does not set another.
+aggregation_rules = partial(aggregation_rules, confidence=0.95)
+associations = partial(associations, confidence=0.95)
 
 
 def a_set(patients: int = 40, *, one_sided: bool = True, seed: int = 0, signal: float = 0.8) -> pd.DataFrame:

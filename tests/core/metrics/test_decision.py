@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from core.metrics import confusion
 from core.metrics.decision import decision_curve
+
+# The level of the intervals, where a test does not set another.
+decision_curve = partial(decision_curve, confidence=0.95)
 
 
 def cohort(patients: int = 80, seed: int = 0) -> tuple[np.ndarray, ...]:

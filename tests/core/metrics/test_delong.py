@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,12 @@ from scipy.stats import chi2, multivariate_normal
 
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
+from core.metrics.comparison import equivalence
 from core.metrics.delong import auc_covariance, auc_interval, auc_parts, compare_auc
+
+# The level of the intervals, where a test does not set another.
+auc_interval = partial(auc_interval, confidence=0.95)
+compare_auc = partial(compare_auc, confidence=0.95)
 
 # Patients with ovarian cancer: albumin, total protein, Krebs-Goplerud score, outcome. The example of DeLong, DeLong and
 # Clarke-Pearson 1988, complete cases, as SAS/STAT's User's Guide lists it ("Comparing Receiver Operating Characteristic
@@ -331,3 +337,27 @@ def test_the_difference_of_two_good_models_holds_the_truth_with_few_patients() -
 def test_strata_of_one_class_each_leave_nothing_to_compare() -> None:
     with pytest.raises(NotEnoughData, match="within a stratum"):
         auc_interval([1, 1, 0, 0], [0.1, 0.2, 0.3, 0.4], strata=["a", "a", "b", "b"])
+
+
+def test_two_separable_runs_of_few_patients_are_not_shown_to_be_equivalent() -> None:
+    """5 + 5 patients, both AUCs 1: no patient moves the difference, and yet it is hardly known."""
+    y = np.arange(10) < 5
+    found = compare_auc(y, np.where(y, 0.9, 0.1) + np.arange(10) / 100, np.where(y, 0.8, 0.3) - np.arange(10) / 100)
+    alone = auc_interval(y, np.where(y, 0.9, 0.1) + np.arange(10) / 100)
+    assert (found.difference.value, found.p) == (0.0, 1.0)
+    assert found.difference.high == pytest.approx(1 - alone.low) and found.difference.low == -found.difference.high
+    assert equivalence(found.difference, 0.05) == "not shown"
+
+
+def test_two_models_that_rank_alike_have_no_difference() -> None:
+    y, s = np.arange(40) % 2 == 0, np.random.default_rng(0).random(40)
+    found = compare_auc(y, s, s**3)
+    assert (found.difference.low, found.difference.high, found.p) == (0.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_score_for_all_images_is_a_note_instead_of_a_difference(turned: bool) -> None:
+    y, s = np.arange(40) % 2 == 0, np.random.default_rng(0).random(40)
+    pair = (s, np.full(40, 0.5)) if turned else (np.full(40, 0.5), s)
+    with pytest.raises(NotEnoughData, match="one score for all of them"):
+        compare_auc(y, *pair)

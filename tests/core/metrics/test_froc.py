@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from core.errors import NotEnoughData
 from core.metrics import auc_interval
 from core.metrics.froc import Froc, MarkedImage, froc
 from core.metrics.intervals import wilson
+
+# The level of the intervals, where a test does not set another.
+auc_interval = partial(auc_interval, confidence=0.95)
+froc = partial(froc, confidence=0.95)
+wilson = partial(wilson, confidence=0.95)
 
 # Two images with lesions (the second has two, one of them missed) and two without; b's marks hit one lesion twice.
 BY_HAND = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,12 @@ import pytest
 from core.metrics import Interval, auc_interval
 from core.metrics.aggregation import COMPLETED, ONE_IMAGE, aggregation_rules, one_image_auc
 from core.metrics.headline_auc import headline_auc
+
+# The level of the intervals, where a test does not set another.
+aggregation_rules = partial(aggregation_rules, confidence=0.95)
+auc_interval = partial(auc_interval, confidence=0.95)
+headline_auc = partial(headline_auc, confidence=0.95)
+one_image_auc = partial(one_image_auc, confidence=0.95)
 
 
 def a_set(images: dict[tuple[bool, str], int], patients: int = 40, seed: int = 0) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -10,6 +12,9 @@ from scipy.stats import t
 from core.errors import NotEnoughData
 from core.metrics.intervals import Interval
 from core.metrics.pooling import pooled_auc
+
+# The level of the intervals, where a test does not set another.
+pooled_auc = partial(pooled_auc, confidence=0.95)
 
 
 def area(effect: float, error: float) -> Interval:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -12,6 +13,13 @@ from core.errors import NotEnoughData
 from core.metrics import Interval, square_and_add, wilson
 from core.metrics.bootstrap import Patients
 from core.metrics.proportions import clustered_wilson, effective_rows, paired_shares, share_difference
+
+# The level of the intervals, where a test does not set another.
+clustered_wilson = partial(clustered_wilson, confidence=0.95)
+effective_rows = partial(effective_rows, confidence=0.95)
+paired_shares = partial(paired_shares, confidence=0.95)
+share_difference = partial(share_difference, confidence=0.95)
+wilson = partial(wilson, confidence=0.95)
 
 
 def test_many_patients_of_one_image_give_wilsons_interval() -> None:

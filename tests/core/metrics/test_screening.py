@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,11 @@ from core.errors import NotEnoughData
 from core.metrics.proportions import clustered_wilson
 from core.metrics.screening import operating_point
 from core.metrics.summary import summarize
+
+# The level of the intervals, where a test does not set another.
+clustered_wilson = partial(clustered_wilson, confidence=0.95)
+operating_point = partial(operating_point, confidence=0.95)
+summarize = partial(summarize, confidence=0.95)
 
 
 def cohort(sensitivity: float, specificity: float, patients: int = 200) -> tuple[np.ndarray, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,16 +13,22 @@ from sklearn.linear_model import LogisticRegression
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
 from core.metrics.calibration import clustered_logistic
+from core.metrics.intervals import Interval
 from core.metrics.shortcuts import (
     ALL,
     IMAGES_OF_PATIENT,
     SIDES_OF_PATIENT,
+    Metadata,
     ShortcutAudit,
     columns_for_audit,
     shortcut_audit,
     strata_of,
     with_counts,
 )
+
+# The level of the intervals, where a test does not set another.
+clustered_logistic = partial(clustered_logistic, confidence=0.95)
+shortcut_audit = partial(shortcut_audit, confidence=0.95)
 
 
 def cohort(patients: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
@@ -344,3 +351,10 @@ def test_images_that_are_alike_stay_in_one_fifth_where_the_middle_of_them_lies()
     assert bands[30] == bands[31] == 1 and set(bands[72:]) == {3, 4}
     shuffled = tied.sample(frac=1, random_state=3)
     assert (strata_of(shuffled, numeric=True) == bands[shuffled.index]).all()
+
+
+def test_a_score_that_goes_with_benign_images_asks_for_the_labels() -> None:
+    below = Interval(-1.3, -2.0, -0.6, "sandwich")
+    said = Metadata("age", Interval(-0.2, -0.3, -0.1, "score"), 0.001, below, 0.003).sentence
+    assert "a higher score goes with benign images" in said and "labels are not swapped" in said
+    assert "not shown to add anything" not in said

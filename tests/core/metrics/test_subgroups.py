@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,12 @@ from core.metrics.delong import auc_interval
 from core.metrics.intervals import Interval
 from core.metrics.proportions import clustered_wilson, share_difference
 from core.metrics.subgroups import UNKNOWN, Subgroup, age_bands, benjamini_hochberg, holm, subgroups
+
+# The level of the intervals, where a test does not set another.
+auc_interval = partial(auc_interval, confidence=0.95)
+clustered_wilson = partial(clustered_wilson, confidence=0.95)
+share_difference = partial(share_difference, confidence=0.95)
+subgroups = partial(subgroups, confidence=0.95)
 
 
 def cohort(patients: int = 240, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.DataFrame]:

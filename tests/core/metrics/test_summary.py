@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,12 @@ from core.errors import NotEnoughData
 from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, at_threshold, point_figures, summarize, wilson
 from core.metrics.delong import auc_interval
 from core.metrics.proportions import clustered_wilson
+
+# The level of the intervals, where a test does not set another.
+auc_interval = partial(auc_interval, confidence=0.95)
+clustered_wilson = partial(clustered_wilson, confidence=0.95)
+summarize = partial(summarize, confidence=0.95)
+wilson = partial(wilson, confidence=0.95)
 
 
 def cohort(
@@ -202,3 +209,14 @@ def test_the_table_has_one_interval_of_the_auc_and_names_patients_only_where_the
     assert "bootstrap" not in summary.table_rows()[0][3] and summary.table_rows()[0][3].endswith(", by patients")
     notes = [note for _, _, _, note in summary.table_rows(patients_known=False)]
     assert "score interval" in notes and "patients" not in " ".join(notes)
+
+
+def test_an_f1_or_a_brier_score_that_no_resample_moves_has_no_limits_of_a_share() -> None:
+    y, groups = np.arange(40) % 2 == 0, np.arange(40)
+    constant = summarize(y, np.full(40, 0.5), 0.4, groups, samples=100)
+    brier = constant["brier"]
+    assert (brier.value, brier.low, brier.high, brier.method) == (0.25, 0.25, 0.25, "none")
+    perfect = summarize(y, np.where(y, 0.9, 0.1), 0.5, groups, samples=100)
+    assert perfect["f1"].method == "none" and perfect["sensitivity"].method == "wilson"
+    row = next(row for row in perfect.table_rows() if row[0] == TITLES["f1"])
+    assert row == ("F1", "1.000", "", "no interval: every resample gives this value")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,10 @@ import pytest
 from core.metrics.confusion import confusion
 from core.metrics.proportions import clustered_wilson
 from core.metrics.sweep import sweep, threshold_grid
+
+# The level of the intervals, where a test does not set another.
+clustered_wilson = partial(clustered_wilson, confidence=0.95)
+sweep = partial(sweep, confidence=0.95)
 
 
 def drawn(patients: int, images: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,11 @@ import pytest
 from core.errors import NotEnoughData
 from core.metrics import ThresholdRule, summarize, threshold_for_sensitivity, threshold_uncertainty, thresholds_by_group
 from core.metrics.threshold_uncertainty import ThresholdUncertainty
+
+# The level of the intervals, where a test does not set another.
+summarize = partial(summarize, confidence=0.95)
+threshold_uncertainty = partial(threshold_uncertainty, confidence=0.95)
+thresholds_by_group = partial(thresholds_by_group, confidence=0.95)
 
 RULE = ThresholdRule(target=0.9)
 
@@ -93,3 +99,16 @@ def test_a_view_with_few_validation_patients_keeps_the_threshold_for_all() -> No
     assert groups["AT"].own_specificity == groups["AT"].specificity
     with pytest.raises(NotEnoughData, match="expected this column in the validation predictions"):
         thresholds_by_group(validation, test, RULE, 0.5, "scanner")
+
+
+@pytest.mark.parametrize(("patients", "apart"), [(18, 0.0), (18, 40.0), (60, 0.0)])
+def test_limits_are_never_inside_those_at_the_frozen_threshold(patients: int, apart: float) -> None:
+    """A threshold that varies cannot make a share better known; with few patients percentiles shrink to nothing."""
+    validation, test = (predictions(patients, seed) for seed in (0, 1))
+    if apart:  # separable: every resample finds all
+        validation, test = (each.assign(score=np.where(each["label"] == "malignant", 0.9, 0.1)) for each in (validation, test))
+    found = threshold_uncertainty(validation, test, RULE, 0.5, samples=100)
+    fixed = summarize(test["label"], test["score"], 0.5, test["patient_id"], samples=50)
+    for name in ("sensitivity", "specificity"):
+        limits, wilson = getattr(found, name), fixed[name]
+        assert limits.low <= wilson.low < wilson.high <= limits.high and limits.value == wilson.value

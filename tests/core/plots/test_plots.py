@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import json
 import math
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -33,6 +34,9 @@ from core.plots import (
 from core.plots.style import RUN_COLORS
 from core.plots.thinning import evenly, extremes
 from core.runs.history import History
+
+# The level of the intervals, where a test does not set another.
+roc_band = partial(roc_band, confidence=0.95)
 
 RANDOM = np.random.default_rng(0)
 Y = np.repeat(RANDOM.random(80) < 0.4, 3)

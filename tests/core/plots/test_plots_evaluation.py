@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,11 @@ from core.metrics.screening import operating_point
 from core.plots.calibration import reliability_figure
 from core.plots.decision import decision_figure, prevalence_figure
 from core.plots.forest import forest_figure
+
+# The level of the intervals, where a test does not set another.
+decision_curve = partial(decision_curve, confidence=0.95)
+operating_point = partial(operating_point, confidence=0.95)
+reliability = partial(reliability, confidence=0.95)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ from core.report.precision import auc_standard_error, participants_needed
 from core.report.sections.checks import heatmap_audit, verdict, worrying
 from core.report.sections.closing import limits
 from core.report.words import told, years
+
+# The level of the intervals, where a test does not set another.
+participants_needed = partial(participants_needed, confidence=0.95)
 
 
 def interval(value: float, half: float = 0.05) -> Interval:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from core.report.sections.methods import evaluation_methods, training
 from core.report.sections.results import calibration, performance
 from core.report.words import share, told
 from core.runs.split_origin import NOT_RECORDED, origin_of, write_split_origin
+
+# The level of the intervals, where a test does not set another.
+subgroups = partial(subgroups, confidence=0.95)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,9 @@ from core.runs.test_set.accesses import accesses
 from dashboard.cache import results
 from dashboard.state import preferences, training_runs
 from dashboard.views.evaluate import parts, threshold_slider
+
+# The level of the intervals, where a test does not set another.
+clustered_wilson = partial(clustered_wilson, confidence=0.95)
 
 CURVES = {"evaluate:roc", "evaluate:precision_recall", "evaluate:confusion", "evaluate:histogram", "evaluate:decision"}
 
