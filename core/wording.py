@@ -1,5 +1,7 @@
 """How numbers, times and sizes are written, and sentences that several places share."""
 
+from collections.abc import Sequence
+
 OPTIMISTIC = "optimistic: it chose the epoch and the threshold"
 EPOCHS = (
     "figures of validation are optimistic: they choose the epoch and the threshold. What the model is worth is for the test "
@@ -41,6 +43,16 @@ def plain(text: str) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """The count with its noun: `1 patient`, `2,000 patients`. Without `plural` the noun takes an s."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def upper_first(text: str) -> str:
+    """The text with its first letter as a capital and the rest as it is: `kVp` within it stays."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(names: Sequence[str]) -> str:
+    """`age`, `age and view`, `age, view and side`."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def times(count: int) -> str:

@@ -12,7 +12,8 @@ from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
 from core.metrics import MIN_PATIENTS, Interval, ShortcutAudit, Subgroup
 from core.metrics.features import ALL, feature_title, feature_words, value_title
-from core.metrics.shortcuts import OF_PATIENT, Shortcut
+from core.metrics.shortcut_columns import OF_PATIENT
+from core.metrics.shortcut_results import Shortcut
 from core.report import figures
 from core.report.document import Block, Figure, Missing, Points, Row, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material

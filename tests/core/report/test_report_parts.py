@@ -18,7 +18,7 @@ from core.heatmap_audit.results import ALL, Curve, Figure, Reference
 from core.heatmap_audit.settings import AuditSettings
 from core.metrics import Interval, ShortcutAudit, auc
 from core.metrics.features import value_title
-from core.metrics.shortcuts import Shortcut
+from core.metrics.shortcut_results import Shortcut
 from core.report import drawing, figures, gather, keep_notes, write_questions
 from core.report.material import read_material
 from core.report.notes import Notes, questions, read_notes
