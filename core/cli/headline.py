@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from core.runs import Run
 
 
-_SAME = 0.005  # an evaluation may leave out images that training scored, and computes in another precision
+_SAME = 0.005  # an evaluation of an earlier version left out images that training scored
 
 
 def validation_limits(run: Run, value: float) -> tuple[float, float] | None:
     """Limits of the kept model's validation AUC, from its stored scores; None where there are none that can carry them, or
     where the stored scores have another AUC: they are another model's.
     """
-    from core.evaluate import read_predictions
+    from core.evaluate.fitted import fitted_predictions
     from core.metrics.delong import auc_interval
 
     try:
-        scored = read_predictions(run, "val")
+        scored = fitted_predictions(run)
         found = auc_interval(scored["label"], scored["score"], scored["patient_id"])
     except (LabError, ValueError):  # the list has the figure without; what is wrong with the file is told by `evaluate`
         return None

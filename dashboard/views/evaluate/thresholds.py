@@ -133,11 +133,12 @@ def _only(shares: Shares) -> Interval | str:
 
 def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
     """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
+    from core.evaluate.fitted import fitted_predictions
     from core.evaluate.thresholds import is_frozen
 
     run = scene.run
     opened = _opened(scene)
-    already = scene.same_weights and is_frozen(scene.card, rule, scene.found.predictions)
+    already = scene.same_weights and is_frozen(scene.card, rule, fitted_predictions(run, scene.card))
     press = False
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
