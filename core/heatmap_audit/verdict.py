@@ -150,8 +150,8 @@ def _flagged(cases: Sequence[Case]) -> list[str]:
     if not count:
         return ["No map was empty, flat or not a number."]
     return [
-        f"{count} of {len(cases)} maps hold nothing (empty, flat or not a number): they are named, and left out of every "
-        "figure."
+        f"{count} of {len(cases)} maps hold nothing (empty, flat or not a number). They are listed, and left out of every "
+        "metric but FROC and AFROC, where an empty or flat map is an image without marks."
     ]
 
 

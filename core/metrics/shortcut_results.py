@@ -153,7 +153,7 @@ class ShortcutAudit:
         if not rows:
             return ""
         shown = ", ".join(f"{_COUNTED[row.feature]} {row.auc}" for row in rows)
-        words = f"AUC of the label predicted from how many images or sides the patient has: {shown}."
+        words = f"AUC of the label predicted from how many images or sides the patient has, of the scored images: {shown}."
         if not {row.feature for row in rows} <= set(self.apart):
             return (
                 f"{words} An earlier version made this audit: there, all metadata together include these numbers, which no "

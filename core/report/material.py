@@ -73,6 +73,12 @@ class Material:
         return bool(self.card.get("synthetic")) or is_synthetic(self.rows)
 
     @property
+    def fitted(self) -> str:
+        """That thresholds and calibration were fitted on images that get no verdict in use; "" where they were not."""
+        found = self.evaluations.get("val")
+        return "" if found is None else fitted_words(self.run, found.images)
+
+    @property
     def test(self) -> Evaluation | None:
         return self.evaluations.get("test")
 

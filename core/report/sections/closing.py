@@ -22,7 +22,7 @@ from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerp
 from core.report.sections import data, endpoint, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
-from core.report.words import DASH, minus, plain, share, size_of, starting_weights, told
+from core.report.words import DASH, counts_of, minus, plain, share, size_of, starting_weights, told
 from core.wording import counted, times
 
 _FEW_EVENTS = 100  # patients with the outcome; Collins, Ogundimu, Altman, Stat Med 2016;35:214
@@ -57,9 +57,18 @@ def limits(material: Material) -> list[str]:
         "The share of malignant images is not that of screening: precision, accuracy and F1 do not carry over.",
         "Heatmaps show where a score came from, not whether it is right.",
         f"Intervals tell the chance of drawing other {'patients' if material.patients_known else 'images'} from the same "
-        "source; they do not cover training again with another seed, and hold the threshold as it was frozen.",
+        f"source; they do not cover training again with another seed, and {_held(material)}.",
     ]
     return found + every
+
+
+def _held(material: Material) -> str:
+    """How the intervals treat the threshold: frozen, but for the table where it is chosen again in every resample."""
+    shown = material.shown
+    again = shown is not None and any(
+        not isinstance(each, str) and isinstance(each.threshold, Interval) for each in shown.uncertainty.values()
+    )
+    return "take the threshold as fixed" + (", except in the table of the threshold's own uncertainty" if again else "")
 
 
 def _limits_of_data(material: Material) -> list[str]:
@@ -216,7 +225,7 @@ def model_card(material: Material) -> Section:
             "ROC AUC, sensitivity and specificity at a threshold frozen on validation, Brier score, ECE; intervals "
             f"{'count patients' if material.patients_known else 'take each image for a person of its own'}",
         ),
-        ("Evaluation data", _count(material, "test")),
+        ("Evaluation data", _evaluated(material)),
         ("Training data", f"{_count(material, 'train')}; validation: {_count(material, 'val')}"),
         ("Quantitative analyses", quantitative),
         (
@@ -235,6 +244,15 @@ def model_card(material: Material) -> Section:
     )
 
 
+def _evaluated(material: Material) -> str:
+    """The test images that were scored, and of how many in the manifest; only the latter before an evaluation."""
+    if material.test is None:
+        return f"{_count(material, 'test')}; not evaluated yet"
+    whole = int((material.rows["split"] == "test").sum())
+    scored = counts_of(material.test.summary, material.patients_known)
+    return scored if material.test.images == whole else f"{scored}; the test set has {counted(whole, 'image')}"
+
+
 def _count(material: Material, split: str) -> str:
     part = material.rows[material.rows["split"] == split]
     return (
@@ -248,9 +266,12 @@ def reproducibility(material: Material) -> Section:
     card, folder = material.card, material.run.path
     digest = str(card.get("weights_sha256", DASH))
     hashed = what_is_hashed(folder, digest)
+    weights = folder / "model.safetensors"
+    file_digest = sha256_of(weights) if weights.is_file() and "whole file" not in hashed else ""
     whose = "images, patients, labels" if material.patients_known else "images, labels"
     hashes = (
         (f"Weights, SHA-256 {hashed}", f"`{digest}`"),
+        *((("Weights, SHA-256 of the file model.safetensors (sha256sum)", f"`{file_digest}`"),) if file_digest else ()),
         ("Manifest of the run, SHA-256 over manifest.csv", f"`{sha256_of(folder / 'manifest.csv')}`"),
         ("Configuration of the run, SHA-256 over config.yaml", f"`{sha256_of(folder / 'config.yaml')}`"),
         *(

@@ -225,7 +225,31 @@ def partition(material: Material) -> Section:
     table = Table("Partition of the data.", (*first, *heads, "Fingerprint"), tuple(table_rows), note=note)
     how = Text(f"{_origin(material)} {uses}")
     doubts = map(Warn, doubtful_patients(material))
-    return Section("partition", "Partition of the data", (Text(text), how, *doubts, table, material.ask("differences")))
+    copies = Text(copies_words(rows))
+    return Section("partition", "Partition of the data", (Text(text), how, *doubts, copies, table, material.ask("differences")))
+
+
+def copies_words(rows: pd.DataFrame) -> str:
+    """How many images of each set are copies of another one in it: each counts as an image of its own."""
+    if "content_hash" not in rows.columns:
+        return "Whether files are identical within a set is not known: the manifest has no hashes of their content."
+    hashes = rows["content_hash"].astype("str").str.strip()
+    known = rows.assign(content_hash=hashes)[hashes.ne("") & hashes.ne("nan")]
+    unknown = len(rows) - len(known)
+    parts = []
+    for split in SPLITS:
+        sizes = known.loc[known["split"] == split, "content_hash"].value_counts()
+        repeated = sizes[sizes > 1]
+        if len(repeated):
+            files, contents = int(repeated.sum()), counted(len(repeated), "content")
+            parts.append(f"{SPLIT_WORDS[split]} {files:,} files of {contents}")
+    rest = f" Of {counted(unknown, 'image')} the content is not known." if unknown else ""
+    if not parts:
+        return f"No two files within a set are identical.{rest}"
+    return (
+        f"Identical files within a set, each counted as an image of its own in every metric: {', '.join(parts)}. "
+        f"`python -m core data check` lists them.{rest}"
+    )
 
 
 def doubtful_patients(material: Material) -> list[str]:

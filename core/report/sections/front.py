@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from core.evaluate import Evaluation
+from core.evaluate.metadata import PLACES
 from core.evaluate.result import left_words
-from core.metrics import Interval, Summary
+from core.evaluate.subgroup_tests import FIGURES_TESTED, LEVEL, differing
+from core.metrics import Interval, ShortcutAudit, Summary
 from core.metrics.chance import chance_of_model, warning_of
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import test_set, units
-from core.report.words import bracket, counts_of, size_of, starting_weights, told
-from core.wording import counted, times
+from core.report.sections.checks import worrying
+from core.report.words import bracket, counts_of, minus, size_of, starting_weights, told
+from core.wording import counted, listed, times, upper_first
 
 
 def title(material: Material) -> str:
@@ -131,7 +134,24 @@ def _conclusion(material: Material) -> str:
         )
     else:
         said = f"On these {people} the scores tell malignant from benign images clearly better than chance."
-    return f"{said} One internal test set says nothing about other sources, and nothing here supports use in patients."
+    return f"{said}{_reservations(material, evaluation)} One internal test set says nothing about other sources, and nothing here supports use in patients."
+
+
+def _reservations(material: Material, evaluation: Evaluation) -> str:
+    """What the report's own audits take away from that: metadata that predict the label as well, and differences by site."""
+    found = ""
+    audit = evaluation.shortcuts
+    against = audit.metadata if isinstance(audit, ShortcutAudit) else None
+    if against is not None and not (isinstance(against.difference, Interval) and against.difference.low > 0):
+        found += f" {minus(against.sentence)}"
+    if isinstance(audit, ShortcutAudit) and (names := worrying(audit)):
+        found += f" Possible shortcuts: {', '.join(names)}."
+    by_site = {each.name for row in evaluation.subgroups if row.feature in PLACES for each in differing(row)}
+    by_site |= {FIGURES_TESTED[row.figure] for row in evaluation.omnibus if row.feature in PLACES and row.adjusted < LEVEL}
+    if by_site:
+        verb = "differs" if len(by_site) == 1 else "differ"
+        found += f" {upper_first(listed(sorted(by_site, key=str.lower)))} {verb} between sites."
+    return found
 
 
 def headline(material: Material) -> tuple[tuple[str, str, str], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from core.evaluate import CalibrationReport
 from core.evaluate.subgroup_tests import count_tests
 from core.evaluate.summaries import MOST_RESAMPLES
@@ -9,6 +11,7 @@ from core.metrics import (
     MIN_PATIENTS,
     MIN_VIEW_PATIENTS,
     TITLES,
+    Calibration,
     CalibrationSummary,
     Interval,
     Summary,
@@ -64,7 +67,7 @@ def sample_size(material: Material) -> Section:
     test = rows[rows["split"] == "test"]
     if not material.patients_known:
         said = (
-            f"All images of the manifest were used; no sample size was calculated beforehand by MammoLab. The test set has "
+            f"{_used(material)} No sample size was calculated beforehand by MammoLab. The test set has "
             f"{counted(len(test), 'image')}, {int((test['label'] == 'malignant').sum()):,} of them malignant. How many "
             "people stand "
             "behind them is not known, so that nothing can be said of how many would be needed."
@@ -74,7 +77,7 @@ def sample_size(material: Material) -> Section:
     events = int(patients.sum())
     blocks = [
         Text(
-            f"All patients of the manifest were used; no sample size was calculated beforehand by MammoLab. The test set has "
+            f"{_used(material)} No sample size was calculated beforehand by MammoLab. The test set has "
             f"{counted(len(patients), 'patient')}, {events:,} of them with a malignant image (the events)."
         )
     ]
@@ -89,6 +92,25 @@ def sample_size(material: Material) -> Section:
             )
         )
     return Section("sample-size", "Sample size", (*blocks, material.ask("sample_size")))
+
+
+def _used(material: Material) -> str:
+    """Whether every patient (or image) of the manifest was trained on or scored."""
+    rows, left = material.rows, {item.row for item in material.left if item.row}
+    if not left:
+        return f"All {'patients' if material.patients_known else 'images'} of the manifest were used."
+    if not material.patients_known:
+        return f"Of {counted(len(rows), 'image')} of the manifest {len(left):,} were left out (see missing data)."
+    place = pd.Series(range(1, len(rows) + 1), index=rows.index)
+    used = rows.loc[~place.isin(left), "patient_id"].nunique()
+    total = rows["patient_id"].nunique()
+    whole = (
+        f"All {total:,} patients of the manifest were used"
+        if used == total
+        else f"All {total:,} patients of the manifest were assigned to a set, but no image of {total - used:,} has a score"
+    )
+    images = counted(len(left), "image")
+    return f"{whole}; {images} {'was' if len(left) == 1 else 'were'} left out (see missing data)."
 
 
 def _achieved(material: Material) -> str:
@@ -144,7 +166,7 @@ def training(material: Material) -> Section:
         ("Batch", f"{counted(settings.batch_size, 'image')}{added}"),
         ("Loss", _loss(material)),
         ("Augmentation, training images only", _augmentation(material)),
-        ("Selection of the model", f"the epoch with the best validation {settings.monitor.replace('_', ' ')}"),
+        ("Selection of the model", f"the epoch with the best {_monitor(settings.monitor)} on validation"),
         ("Early stopping", f"after {counted(settings.patience, 'epoch')} without improvement" if settings.patience else "none"),
         (
             "Averaging of weights",
@@ -160,6 +182,12 @@ def training(material: Material) -> Section:
     ]
     imbalance = Text(f"Class imbalance: {_IMBALANCE[settings.imbalance][:1].lower()}{_IMBALANCE[settings.imbalance][1:]}")
     return Section("training", "Training and selection of the model", (Facts(tuple(facts)), imbalance))
+
+
+def _monitor(name: str) -> str:
+    """The monitored metric as text: `AUC`, not `auc`."""
+    words = name.replace("_", " ")
+    return " ".join("AUC" if word == "auc" else word for word in words.split())
 
 
 def _phase_names(material: Material) -> set[str]:
@@ -247,6 +275,8 @@ def output(material: Material) -> Section:
         Text(text),
         Text(f"{_rule(material)} Decisions use raw scores; calibration, where there is one, only turns a score into a risk."),
     ]
+    if material.fitted:
+        blocks.append(Text(material.fitted))
     blocks.append(
         Text(f"A score is made by {material.command('predict {run} FILE')} or `core.predict.Predictor`, from the file alone.")
     )
@@ -348,8 +378,8 @@ def evaluation_methods(material: Material) -> Section:
         "are drawn from Jeffreys' posteriors of sensitivity and specificity, at a prevalence that is taken as given.",
         f"A figure about a class, or a group, with fewer than {MIN_PATIENTS} {unit} is not told.",
         "Calibration: reliability diagram, expected calibration error (ten bins of as many images), Brier score, calibration "
-        "slope and intercept. Temperature, logistic and isotonic calibration are fitted on validation; the one chosen in the "
-        f"configuration ({settings.calibration}) is frozen with the model.{updated}",
+        "slope and intercept. Temperature, logistic and isotonic calibration are fitted on validation; "
+        f"{_frozen_calibration(material)}{updated}",
         "Clinical utility: net benefit (decision curve) of calibrated scores, and predictive values at prevalences of "
         "screening.",
         "Heterogeneity and fairness: the AUC, sensitivity and specificity in every subgroup that the manifest or the files "
@@ -360,6 +390,17 @@ def evaluation_methods(material: Material) -> Section:
         "shuffled weights.",
     )
     return Section("evaluation-methods", "Evaluation methods", (Points(points), material.ask("fairness")))
+
+
+def _frozen_calibration(material: Material) -> str:
+    """Which calibration is frozen with the model, as its card says, and whether the configuration asked for another."""
+    own = material.card.get("calibration") or {}
+    method, asked = Calibration.from_dict(own or None).method, material.config.evaluation.calibration
+    if method == "none":
+        why = f" ({own['note'].rstrip('.')})" if own.get("note") else ""
+        return f"none is frozen with the model{why}."
+    other = "" if method == asked else f"; the configuration of the training asked for {asked}"
+    return f"{method} calibration is frozen with the model{other}."
 
 
 def _fixed(material: Material) -> str:

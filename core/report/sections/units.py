@@ -72,7 +72,7 @@ def _told(found: tuple[Association, ...], split: str) -> str:
         for each in found
         if each.split == split
     ]
-    return f"the label of a patient from a count alone, AUC: {', '.join(parts)}" if parts else ""
+    return f"the label of a patient from a count of all images of the manifest, AUC: {', '.join(parts)}" if parts else ""
 
 
 def aggregation_blocks(material: Material) -> list[Block]:
