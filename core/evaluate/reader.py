@@ -139,9 +139,11 @@ class ReaderComparison:
         units = UNITS[self.level]
         which = "a rating" if self.level == "image" else "a rating for every image"
         gone = [f"{each.units:,} ({each.malignant:,} malignant) with {each.reason}" for each in self.left_out]
-        return f"paired on {self.rows:,} of {self.total:,} {units} with {which}" + (
-            f"; left out: {', '.join(gone)}" if gone else ""
-        ) + (f"; not compared: the column {', '.join(self.others)}" if self.others else "")
+        return (
+            f"paired on {self.rows:,} of {self.total:,} {units} with {which}"
+            + (f"; left out: {', '.join(gone)}" if gone else "")
+            + (f"; not compared: the column {', '.join(self.others)}" if self.others else "")
+        )
 
     def as_dict(self) -> dict[str, Any]:
         kept = {name: getattr(self, name) for name in ("column", "level", "rows", "total", "p")}

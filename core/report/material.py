@@ -17,6 +17,7 @@ from core.data.identity import patients_known, without_patient
 from core.errors import BadRun
 from core.evaluate import Evaluation, read_evaluation
 from core.evaluate.endpoint import Declared, read_declared
+from core.evaluate.fitted import fitted_words
 from core.evaluate.headline import headline_aucs
 from core.evaluate.result import REFUSED
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit

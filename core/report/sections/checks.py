@@ -166,9 +166,7 @@ def shortcuts(material: Material) -> Section:
         return Section("shortcuts", title, (Text(f"The audit cannot be made: {audit}"),))
     words = SPLIT_WORDS[evaluation.split]
     if not audit.features:
-        return Section(
-            "shortcuts", title, (Text(f"Not audited: {_NO_METADATA}"),)
-        )
+        return Section("shortcuts", title, (Text(f"Not audited: {_NO_METADATA}"),))
     learned = (
         f"learned on {counted(audit.learned_on, 'training image')}"
         if audit.learned_on
@@ -177,11 +175,11 @@ def shortcuts(material: Material) -> Section:
     text = (
         f"How well the label can be predicted from metadata alone, without a pixel ({learned}; "
         f"{size_of(audit.images, audit.patients, material.patients_known)} of the {words} set), beside the model's AUC of "
-        f"{told(audit.model)}. What the metadata predict, a model may have read off the images. Its AUC among images that share "
-        "a category cannot come from that category."
+        f"{told(audit.model)}. What the metadata predict, a model may have read off the images. Its AUC among images that "
+        "share a category cannot come from that category."
         + (
-            " For numbers, and for all columns together, images share a fifth of the range only: differences within a fifth may "
-            "play a part in the model's AUC there."
+            " For numbers, and for all columns together, images share a fifth of the range only: differences within a "
+            "fifth may play a part in the model's AUC there."
             if any(row.in_bands for row in audit.features)
             else ""
         )

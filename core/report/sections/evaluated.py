@@ -13,8 +13,6 @@ def levels_of(material: Material, evaluation: Evaluation) -> dict[str, Summary |
     return {level: each for level, each in evaluation.levels.items() if level == "image" or material.patients_known}
 
 
-
-
 def absent(material: Material, what: str) -> Missing:
     evaluation = material.shown
     if evaluation is None:

@@ -134,7 +134,10 @@ def _conclusion(material: Material) -> str:
         )
     else:
         said = f"On these {people} the scores tell malignant from benign images clearly better than chance."
-    return f"{said}{_reservations(material, evaluation)} One internal test set says nothing about other sources, and nothing here supports use in patients."
+    return (
+        f"{said}{_reservations(material, evaluation)} One internal test set says nothing about other sources, and nothing here "
+        "supports use in patients."
+    )
 
 
 def _reservations(material: Material, evaluation: Evaluation) -> str:

@@ -8,7 +8,7 @@ from core.report.sections import test_set
 from core.wording import counted, times
 
 
-def openings(material: Material) -> Section:
+def accesses(material: Material) -> Section:
     """How often the test set was looked at, when, and what changed in between; external tests."""
     test = material.test
     asked = material.ask("external")

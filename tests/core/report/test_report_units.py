@@ -23,8 +23,10 @@ from core.report.document import Document, Section, Table, Warn
 from core.report.material import read_material
 from core.report.sections.checks import subgroups
 from core.report.sections.data import missing, partition, unverified
-from core.report.sections.methods import evaluation_methods, training
-from core.report.sections.results import calibration, performance
+from core.report.sections.evaluation_methods import evaluation_methods
+from core.report.sections.methods import training
+from core.report.sections.calibration import calibration
+from core.report.sections.performance import performance
 from core.report.words import share, told
 from core.runs.split_origin import NOT_RECORDED, origin_of, write_split_origin
 
