@@ -41,7 +41,7 @@ def baselines(material: Material) -> Section:
                 f"{row.source}. {row.link.removeprefix('https://')}",
             )
         )
-    head = ("Published model", "Level", "Figure", "Published", "This run", "Source")
+    head = ("Published model", "Level", "Metric", "Published", "This run", "Source")
     note = f"Same data set, same test split. {_results(len(known(evaluation.baselines[0].dataset)))} known to MammoLab."
     table = Table("Published results on the same images.", head, tuple(rows), note=note, words=frozenset({5}), small=True)
     return Section("baselines", title, (table,))

@@ -28,7 +28,7 @@ def calibration(material: Material) -> Section:
         elif report == AGAIN:
             blocks.append(absent(material, f"Calibration per {level}"))
         else:
-            blocks.append(Text(f"Calibration per {level} cannot be told: {report}"))
+            blocks.append(Text(f"Calibration per {level} cannot be computed: {report}"))
     images = evaluation.calibration
     if not isinstance(images, CalibrationReport):
         return Section("calibration", title, tuple(blocks))

@@ -48,7 +48,7 @@ def limits(material: Material) -> list[str]:
         *(
             _limits_of_test(material, material.shown)
             if material.shown
-            else ["No split has been evaluated: there is no figure to believe."]
+            else ["No split has been evaluated: there is no metric to rely on."]
         ),
     ]
     every = [
@@ -75,11 +75,11 @@ def _limits_of_data(material: Material) -> list[str]:
     rows = material.rows
     found = []
     if material.synthetic:
-        found.append("The images are synthetic. No figure in this report says anything about real mammograms.")
+        found.append("The images are synthetic. No metric in this report says anything about real mammograms.")
     if not material.patients_known:
         found.append(
             "No patient is known: the same person may stand in training, validation and test, and intervals take each image "
-            "for a person of its own. Figures may be too good and intervals too narrow."
+            "for a person of its own. Metrics may be too optimistic and intervals too narrow."
         )
     found += data.doubtful_patients(material)
     test = rows[rows["split"] == "test"]
@@ -110,7 +110,7 @@ def _limits_of_data(material: Material) -> list[str]:
     if material.left:
         refused = sum(item.refused for item in material.left)
         found.append(
-            f"Of {counted(len(rows), 'image')} {left_words(len(material.left) - refused, refused)}: the figures are without "
+            f"Of {counted(len(rows), 'image')} {left_words(len(material.left) - refused, refused)}: the metrics are without "
             "them."
         )
     return found
@@ -120,18 +120,18 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
     found = []
     if material.test is None:
         found.append(
-            "The test set has not been opened: all figures are of validation, which chose the epoch, the threshold and the "
+            "The test set has not been evaluated: all metrics are of validation, which chose the epoch, the threshold and the "
             "calibration."
         )
     elif material.test.opened > 1:
-        found.append(f"The test set was opened {times(material.test.opened)}: its figures may be too good.")
+        found.append(f"The test set was evaluated {times(material.test.opened)}: its metrics may be too optimistic.")
     if said := endpoint.limit(material):
         found.append(said)
     if material.test is not None and (seen := test_set.seen_before(material)):
         found.append(seen)
     found += units.headline_warnings(material)
     if evaluation.refrozen:
-        found.append("The threshold was chosen again after the test set had been opened.")
+        found.append("The threshold was chosen again after the test set had been evaluated.")
     auc = evaluation.summary["auc"]
     if isinstance(auc, Interval) and auc.low <= 0.5:
         found.append(f"The model cannot be told from chance on these images (AUC {told(auc)}).")
@@ -178,7 +178,7 @@ def _limits_of_calibration(evaluation: Evaluation) -> list[str]:
         return ["Calibration was not assessed: a score of 0.8 need not mean that 8 in 10 are malignant."]
     after = report.after
     if not isinstance(after, CalibrationSummary):
-        return [f"Calibration cannot be told ({after})."]
+        return [f"Calibration cannot be assessed ({after})."]
     off = []
     if after.beyond_chance:
         off.append(f"ECE {told(after.ece)}, more than chance gives")
@@ -194,7 +194,7 @@ def _usability(material: Material) -> Section:
         "Poor or unavailable input: files that cannot be read or are damaged are refused with a reason. Images of another "
         "modality or body part, in colour, binary masks, images without a breast, and images far from those the model was "
         "trained on get no verdict, here and in use; a score that is asked for anyway is marked. Images prepared by another "
-        "recipe are refused; doubts about polarity or the breast's outline are told as warnings.",
+        "recipe are refused; doubts about polarity or the breast's outline are given as warnings.",
         "Interaction: none but giving the file. The user needs to know what a mammogram is, which view it shows, and that a "
         "score is not a diagnosis.",
     )
@@ -298,7 +298,7 @@ def reproducibility(material: Material) -> Section:
     text = (
         "The model is specified by its weights (model.safetensors) and its card (model.json: architecture, recipe, "
         f"normalisation, threshold, calibration). {material.command('evaluate {run} --split test')} scores the "
-        "same files again, which counts as an opening of the test set; with `--remake` it makes the figures again from the "
+        "same files again, which counts as an access to the test set; with `--remake` it makes the metrics again from the "
         "stored scores, without one. A hash over the tensors takes the name, type, shape and values of each, by name: equal "
         "weights have equal hashes, whatever else is in the file. The same run gives this report again, byte by byte. Versions "
         "are those that trained the model."

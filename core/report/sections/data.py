@@ -186,8 +186,8 @@ def partition(material: Material) -> Section:
     else:
         text = (
             "Images were assigned to the sets, since nobody knows which of them show the same person: the same person may "
-            "stand in several sets, which makes figures too good. That no identical file stands in two sets was checked before "
-            "training and again before each evaluation."
+            "stand in several sets, which makes metrics too optimistic. That no identical file stands in two sets was "
+            "checked before training and again before each evaluation."
         )
     uses = (
         "Training images fit the weights; validation chooses the epoch, the threshold and the calibration; the test set is "
@@ -241,7 +241,7 @@ def doubtful_patients(material: Material) -> list[str]:
     if not twice:
         return []
     leak = (
-        f"{apart} of them {'stands' if apart == 1 else 'stand'} in several sets: if they are one person, the figures are too "
+        f"{apart} of them {'stands' if apart == 1 else 'stand'} in several sets: if they are one person, the metrics are too "
         "good."
         if apart
         else "None of them stands in several sets."

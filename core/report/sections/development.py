@@ -30,7 +30,7 @@ def development(material: Material) -> Section:
                 "loss", material.events, "Loss by epoch. Training: each step pale, smoothed bold; validation after each epoch."
             ),
             figures.validation(
-                "validation", material.events, "Validation figures by epoch; stars mark the epoch whose weights were kept."
+                "validation", material.events, "Validation metrics by epoch; stars mark the epoch whose weights were kept."
             ),
         )
     )

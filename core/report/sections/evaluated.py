@@ -19,5 +19,6 @@ def absent(material: Material, what: str) -> Missing:
         return Missing(f"{what}: no split has been evaluated yet. {material.command('evaluate {run}')} does it.")
     again = material.command(f"evaluate {{run}} --split {evaluation.split}")
     return Missing(
-        f"{what}: not part of this evaluation, which an earlier version made. {again} adds it, and counts as an opening."
+        f"{what}: not part of this evaluation, which an earlier version made. {again} adds it, and counts as an access to the "
+        "test set."
     )

@@ -16,14 +16,14 @@ def evaluation_methods(material: Material) -> Section:
     settings = material.config.evaluation
     test = material.test
     same = test is None or not (test.refrozen or test.outdated(material.card))
-    updated = " No model was updated after the test." if same else " What changed after the test: see its openings."
+    updated = " No model was updated after the test." if same else " What changed after the test: see test-set access."
     known, samples = material.patients_known, settings.bootstrap_samples
     by_view = ", of images that of their view" if test is not None and test.thresholds.own else ""
     levels = (
-        "Figures are told at image, breast (CC and MLO together) and patient level, each with the threshold frozen for that "
-        f"level{by_view}."
+        "Metrics are reported at image, breast (CC and MLO together) and patient level, each with the threshold frozen for "
+        f"that level{by_view}."
         if known
-        else "Figures are told by image: whose they are is not known."
+        else "Metrics are reported by image: whose they are is not known."
     )
     counted = (
         "count patients, not images: all images of a patient are drawn together"
@@ -39,7 +39,7 @@ def evaluation_methods(material: Material) -> Section:
         f"a cluster-robust (sandwich) variance with Student's t; net benefit percentiles of {samples:,} resamples of {unit}, "
         "in the table and in the figure; the band of the ROC curve percentiles of 500; predictive values and numbers per 1,000 "
         "are drawn from Jeffreys' posteriors of sensitivity and specificity, at a prevalence that is taken as given.",
-        f"A figure about a class, or a group, with fewer than {MIN_PATIENTS} {unit} is not told.",
+        f"A metric of a class, or a group, with fewer than {MIN_PATIENTS} {unit} is not reported.",
         "Calibration: reliability diagram, expected calibration error (ten bins of as many images), Brier score, calibration "
         "slope and intercept. Temperature, logistic and isotonic calibration are fitted on validation; "
         f"{_frozen_calibration(material)}{updated}",
@@ -76,8 +76,8 @@ def _fixed(material: Material) -> str:
         return "the threshold stays fixed."
     samples = min(evaluation.summary.samples, MOST_RESAMPLES)
     return (
-        "the threshold stays fixed, except in the table of the threshold's own uncertainty, where it is chosen anew in each of "
-        f"{samples:,} resamples of validation and {SPLIT_WORDS[evaluation.split]} {_unit(material)} together."
+        "the threshold stays fixed, except in the table of the threshold's own uncertainty, where it is chosen again in each "
+        f"of {samples:,} resamples of validation and {SPLIT_WORDS[evaluation.split]} {_unit(material)} together."
     )
 
 

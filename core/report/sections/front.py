@@ -67,14 +67,13 @@ def _order(material: Material) -> str:
     if test is None:
         return f"{chosen}."
     if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.opened):
-        return f"{chosen}, but not all of it before the test set had been opened: see the warnings."
+        return f"{chosen}, but not all of it before the test set had been evaluated: see the warnings."
     if isinstance(material.use, str):
         return f"{chosen}; whether other models were scored on the test set before cannot be said: see the warnings."
     if others := len(material.use.before):
         models = counted(others, "other model")
-        return (
-            f"{chosen} and frozen before this run's test set was opened, but {models} had been scored on it: see the warnings."
-        )
+        return f"{chosen} and frozen before this run's test set was evaluated, but {models} had been scored on it: see the "
+            "warnings."
     if test_set.seen_early(material):
         return f"{chosen} and frozen before the test set was scored, but not before test images were seen: see the warnings."
     return f"{chosen} and frozen before the test set was scored."
@@ -87,7 +86,7 @@ def _results(material: Material) -> str:
     sentences = []
     if material.test is None:
         sentences.append(
-            "The test set has not been opened; what follows is of validation, which chose the model, and too good."
+            "The test set has not been evaluated; what follows is of validation, which chose the model, and too good."
         )
     sentences.append(
         f"{SPLIT_WORDS[evaluation.split].capitalize()} set: {counts_of(evaluation.summary, material.patients_known)}."
@@ -95,7 +94,7 @@ def _results(material: Material) -> str:
     summary = evaluation.summary
     auc = summary["auc"]
     if isinstance(auc, str):
-        sentences.append(f"The ROC AUC cannot be told: {auc}.")
+        sentences.append(f"The ROC AUC cannot be computed: {auc}.")
     else:
         sentences.append(f"ROC AUC {told(auc)} for images{_of_patients(material, evaluation)}.")
     both = [
@@ -124,7 +123,7 @@ def _conclusion(material: Material) -> str:
     evaluation = material.test
     auc = evaluation.summary["auc"] if evaluation is not None else ""
     if not isinstance(auc, Interval):
-        return "None yet: the figures do not carry one."
+        return "None yet: too little data for an AUC."
     people = "patients" if material.patients_known else "images"
     if auc.low <= 0.5:
         said = f"On these {people} the scores cannot be told from chance."
@@ -190,7 +189,7 @@ def warnings(material: Material) -> tuple[str, ...]:
     if not material.patients_known:
         found.append(
             "No patient is known: which images show the same person nobody can say. The same person may stand in several sets, "
-            "and intervals take each image for a person of its own. Figures may be too good and intervals too narrow."
+            "and intervals take each image for a person of its own. Metrics may be too optimistic and intervals too narrow."
         )
     if chance := warning_of(chance_of_model(material.card, material.run.path)):
         found.append(chance)
@@ -202,21 +201,21 @@ def warnings(material: Material) -> tuple[str, ...]:
         outdated = evaluation.outdated(material.card)
         if outdated:
             again = material.command(f"evaluate {{run}} --split {split}")
-            found.append(f"Figures of the {SPLIT_WORDS[split]} set: {outdated} Evaluate it again: {again}.")
+            found.append(f"Metrics of the {SPLIT_WORDS[split]} set: {outdated} Evaluate it again: {again}.")
     parent = material.parent
     if parent is not None and parent.opened:
         found.append(
-            f"This run was forked from {parent.run}, after the test set, which is the same, had been opened "
-            f"{times(parent.opened)}. It was set up with the test set in view, which makes its figures too good."
+            f"This run was forked from {parent.run}, after the test set, which is the same, had been evaluated "
+            f"{times(parent.opened)}. It was set up with the test set in view, which makes its metrics too optimistic."
         )
     test = material.test
     if test is not None and test.opened > 1:
         found.append(
             f"The test set has been evaluated {times(test.opened)} for this run. Whatever was chosen after the first time was "
-            "chosen with the test set in view, and makes its figures too good."
+            "chosen with the test set in view, and makes its metrics too optimistic."
         )
     if test is not None and test.refrozen:
-        found.append("The threshold was chosen again after the test set had been opened: see the openings of the test set.")
+        found.append("The threshold was chosen again after the test set had been evaluated: see test-set access.")
     if test is not None and (seen := test_set.seen_before(material)):
         found.append(seen)
     if material.shown is not None:

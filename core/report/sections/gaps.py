@@ -119,7 +119,7 @@ def verification_blocks(material: Material) -> list[Block]:
         try:
             bounds = verification_bounds(table["label"], table["score"], unverified, threshold)
         except NotEnoughData as error:
-            blocks.append(Text(f"{caption.removesuffix('.')}: cannot be told. {error}"))
+            blocks.append(Text(f"{caption.removesuffix('.')}: cannot be computed. {error}"))
             continue
         rows = tuple(
             (f"{each.share:.0%} ({each.missed})", *(_range(pair) for pair in (each.auc, each.sensitivity, each.specificity)))

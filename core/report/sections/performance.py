@@ -50,7 +50,7 @@ def _intro(material: Material) -> str:
         for split, evaluation in material.evaluations.items()
     ]
     sentences.append(
-        "Figures of validation are optimistic: it chose the epoch, the threshold and the calibration. They stand here for "
+        "Metrics of validation are optimistic: it chose the epoch, the threshold and the calibration. They stand here for "
         "comparison only."
         if "val" in material.evaluations
         else ""
@@ -82,7 +82,7 @@ def _table(material: Material) -> Table:
         + "; calibrated ones stand under calibration. A dash: see below."
     )
     caption = f"Performance with {confidence:.0%} intervals."
-    return Table(caption, ("Figure", *(heading for heading, _ in columns)), tuple(rows), note=note)
+    return Table(caption, ("Metric", *(heading for heading, _ in columns)), tuple(rows), note=note)
 
 
 def _view_rows(material: Material, columns: list[tuple[str, Summary]]) -> list[tuple[str, ...]]:
@@ -115,7 +115,7 @@ def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
     note = (
         f"The values are those at the frozen threshold; the limits are percentiles of resamples of the validation and the "
         f"{SPLIT_WORDS[evaluation.split]} {'patients' if material.patients_known else 'images'} together, with the threshold "
-        "chosen anew in each: what the table above leaves out."
+        "chosen again in each: what the table above leaves out."
     )
     head = ("Level", "Threshold", "Sensitivity", "Specificity")
     caption = f"Uncertainty of the threshold itself, {SPLIT_WORDS[evaluation.split]} set."
@@ -136,7 +136,7 @@ def _optimism(material: Material) -> list[Block]:
     if not sentences:
         return []
     note = (
-        f"The {'patients' if material.patients_known else 'images'} are others, so chance alone moves these figures, and those "
+        f"The {'patients' if material.patients_known else 'images'} are others, so chance alone moves these metrics, and those "
         "of the validation set are optimistic: it chose the epoch, the threshold and the calibration. Limits by square-and-add "
         "from those of both sets."
     )

@@ -15,9 +15,9 @@ def accesses(material: Material) -> Section:
     if test is None:
         return Section(
             "openings",
-            "Openings of the test set, external testing",
+            "Test-set access, external testing",
             (
-                Text("The test set has never been opened for this run."),
+                Text("The test set has never been evaluated for this run."),
                 *test_set.seen(material),
                 *test_set.blocks(material),
                 asked,
@@ -31,7 +31,7 @@ def accesses(material: Material) -> Section:
         *test_set.seen(material),
     ]
     if material.parent is not None:
-        before = f"had been opened {times(material.parent.opened)}" if material.parent.opened else "had not been opened"
+        before = f"had been evaluated {times(material.parent.opened)}" if material.parent.opened else "had not been evaluated"
         blocks.append(Text(f"Before this run was forked from {material.parent.run}, the same test set {before}."))
     if test.history:
         rows = tuple(
@@ -43,16 +43,14 @@ def accesses(material: Material) -> Section:
             )
             for index, opening in enumerate(test.history, start=1)
         )
-        blocks.append(
-            Table("Openings of the test set that are on record.", ("No.", "When (UTC)", "Threshold", "Weights"), rows)
-        )
+        blocks.append(Table("Recorded evaluations of the test set.", ("No.", "When (UTC)", "Threshold", "Weights"), rows))
     blocks += [
         Warn(
-            f"On {change.when[:10]}, after {counted(change.opened, 'opening')}, the threshold was chosen again "
+            f"On {change.when[:10]}, after {counted(change.opened, 'evaluation')}, the threshold was chosen again "
             f"({change.rule}): "
             f"{' became '.join(each.told(6) for each in change.change)}. What follows was chosen with the test set in view."
         )
         for change in test.refrozen
     ]
     blocks += test_set.blocks(material)
-    return Section("openings", "Openings of the test set, external testing", (*blocks, asked))
+    return Section("openings", "Test-set access, external testing", (*blocks, asked))

@@ -45,7 +45,7 @@ def balanced_words(found: HeadlineAuc) -> str:
     if not found.unequal:
         return ""
     if isinstance(found.balanced, str):
-        return f"; a balanced AUC cannot be told: {found.balanced}"
+        return f"; a balanced AUC cannot be computed: {found.balanced}"
     return f"; balanced, {found.balanced_rule}: {told(found.balanced)}"
 
 
@@ -87,7 +87,7 @@ def aggregation_blocks(material: Material) -> list[Block]:
         for each in found
     )
     note = (
-        "No threshold enters here, and none of these rules was chosen by its figure. Balanced: every patient enters with as "
+        "No threshold enters here, and none of these rules was chosen by its result. Balanced: every patient enters with as "
         "many breasts as every other. Random breasts: the mean over all draws there are; missing breasts: the mean of "
         f"{DRAWS} draws. The limits are DeLong's with that mean in place of one comparison, and do not cover which were drawn."
     )

@@ -21,7 +21,9 @@ def utility(material: Material) -> Section:
         return Section("utility", title, (absent(material, "Net benefit"), *_predictive(material, evaluation)))
     decision = evaluation.decision
     if not isinstance(decision, DecisionTable):
-        return Section("utility", title, (Text(f"Net benefit cannot be told: {decision}"), *_predictive(material, evaluation)))
+        return Section(
+            "utility", title, (Text(f"Net benefit cannot be computed: {decision}"), *_predictive(material, evaluation))
+        )
     tables = [_net_benefit(material, each, SPLIT_WORDS[evaluation.split]) for each in _decisions(material, evaluation)]
     return Section("utility", title, (*tables, *_predictive(material, evaluation)))
 
@@ -69,7 +71,7 @@ def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block
             break
     else:
         few = "patients" if material.patients_known else "images"
-        return [Text(f"Predictive values cannot be told: too few {few} of a class.")]
+        return [Text(f"Predictive values cannot be computed: too few {few} of a class.")]
     table = at_level(evaluation.predictions, level)
     by_view = evaluation.thresholds if level == "image" else ViewThresholds(summary.threshold)
     applied = by_view.of_rows(table) if by_view.own else summary.threshold

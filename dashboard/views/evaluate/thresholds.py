@@ -157,7 +157,7 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
                 st.markdown(
                     f"The test set of this run has been opened **{times(opened)}**. A threshold chosen now is chosen with it "
                     "in view: "
-                    "its test figures are no longer unbiased. If you continue, this is recorded and printed in the report."
+                    "its test metrics are no longer unbiased. If you continue, this is recorded and printed in the report."
                 )
                 sure = st.checkbox("I understand; record it", key="evaluate:reopen")
                 press = st.button("Use and record it", type="primary", disabled=not sure, key="evaluate:freeze")

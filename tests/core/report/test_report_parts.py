@@ -226,7 +226,7 @@ def test_groups_that_are_too_small_stand_below_the_table_of_an_audit(run: FakeRu
     told_of = replace(found, methods=(replace(method, figures=(method.figures[0], few)),))
     blocks = heatmap_audit(replace(read_material(run), audits={"test": told_of})).blocks
     table = next(block for block in blocks if block.kind == "table")
-    assert len(table.rows) == 1 and "Too few patients to be told apart: called benign, wrongly" in table.caption
+    assert len(table.rows) == 1 and "Too few patients for a separate value: called benign, wrongly" in table.caption
 
 
 def test_an_audit_of_other_weights_or_data_is_called_so(run: FakeRun) -> None:
@@ -268,7 +268,7 @@ def test_a_report_on_validation_alone_says_that_it_is(run: FakeRun) -> None:
     document = gather(run, None)
     assert "too good" in dict(document.abstract)["Results"]
     assert any(
-        "all figures are of validation" in point
+        "all metrics are of validation" in point
         for s in document.walk()
         for b in s.blocks
         if b.kind == "points"
