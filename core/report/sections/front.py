@@ -72,8 +72,10 @@ def _order(material: Material) -> str:
         return f"{chosen}; whether other models were scored on the test set before cannot be said: see the warnings."
     if others := len(material.use.before):
         models = counted(others, "other model")
-        return f"{chosen} and frozen before this run's test set was evaluated, but {models} had been scored on it: see the "
+        return (
+            f"{chosen} and frozen before this run's test set was evaluated, but {models} had been scored on it: see the "
             "warnings."
+        )
     if test_set.seen_early(material):
         return f"{chosen} and frozen before the test set was scored, but not before test images were seen: see the warnings."
     return f"{chosen} and frozen before the test set was scored."
