@@ -173,12 +173,13 @@ def test_the_oldest_are_told_as_one_group() -> None:
 @pytest.mark.parametrize(
     ("alone", "within", "said", "worries"),
     [
-        (interval(0.80), interval(0.52), ("tells the label better than chance;", "not shown to be better"), True),
-        (interval(0.60), interval(0.68), ("tells the label better than chance;", "the model is better than chance"), False),
-        (interval(0.52), interval(0.68), ("not shown to tell the label",), False),
-        (interval(0.60), "too few pairs", ("tells the label better than chance",), False),
-        (interval(0.80), interval(0.68), ("tells the label better than chance;", "the model is better than chance"), False),
-        ("too few", interval(0.6), ("cannot be told",), False),
+        (interval(0.80), interval(0.52), ("predicts the label better than chance;", "not shown to be better"), True),
+        (interval(0.60), interval(0.68), ("predicts the label better than chance;", "the model is better than chance"), False),
+        (interval(0.52), interval(0.68), ("not shown to predict the label",), False),
+        (interval(0.60), "too few pairs", ("predicts the label better than chance",), False),
+        (interval(0.80), interval(0.68), ("predicts the label better than chance;", "the model is better than chance"), False),
+        ("too few", interval(0.6), ("too little data",), False),
+        (interval(0.40), interval(0.6), ("the other way round",), False),
     ],
 )
 def test_a_shortcut_is_said_with_no_more_certainty_than_its_interval(alone, within, said, worries: bool) -> None:
