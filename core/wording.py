@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
@@ -73,6 +73,16 @@ def plain(text: str) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """The count with its noun: `1 patient`, `2,000 patients`. Without `plural` the noun takes an s."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def upper_first(text: str) -> str:
+    """The text with its first letter as a capital and the rest as it is: `kVp` within it stays."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(names: Sequence[str]) -> str:
+    """`age`, `age and view`, `age, view and side`."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def times(count: int) -> str:

@@ -157,11 +157,11 @@ def validation_limits(run: Run, value: float, confidence: float) -> tuple[float,
     """Limits of the best model's validation AUC at a level of `confidence`, from its stored scores; None where there are too
     few, or where the stored scores have another AUC: they are another model's.
     """
-    from core.evaluate import read_predictions
+    from core.evaluate.fitted import fitted_predictions
     from core.metrics.delong import auc_interval
 
     try:
-        scored = read_predictions(run, "val")
+        scored = fitted_predictions(run)
         found = auc_interval(scored["label"], scored["score"], scored["patient_id"], confidence=confidence)
     except (LabError, ValueError):  # listed without limits; `evaluate` says what is wrong with the file
         return None

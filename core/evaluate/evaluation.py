@@ -14,6 +14,7 @@ from core.data import is_synthetic
 from core.data.identity import patients_known
 from core.errors import BadRun, NotEnoughData
 from core.evaluate.baselines import for_rows
+from core.evaluate.fitted import keep_fitted, kept_predictions
 from core.evaluate.further import FurtherColumn, further_columns
 from core.evaluate.metadata import completed, metadata
 from core.evaluate.notes import in_images
@@ -108,6 +109,7 @@ def evaluate(
     further = further_columns(manifest, settings)
     predictions = _predictions(rows, scored, card, further)
     if split == "val":
+        keep_fitted(run, card)
         card = complete(run, card, predictions, settings)
         predictions = _predictions(rows, scored, card, further)
     stored = None if split == "train" else read_facts(run, manifest)
@@ -253,7 +255,8 @@ def _parts(
     settings: EvaluationConfig,
 ) -> dict[str, Any]:
     on_validation = split == "val"
-    validation = predictions if on_validation else _validation(run)
+    kept = kept_predictions(run, card)
+    validation = kept if kept is not None else predictions if on_validation else _validation(run)
     others: tuple[Level, ...] = ("breast", "patient")
     views = ViewThresholds.of_card(card)
     applied = views.of_rows(predictions)

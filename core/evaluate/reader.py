@@ -96,7 +96,8 @@ class ReaderComparison:
 
     `difference` is the model's AUC minus the reader's, `p` its two-sided test; `curve` is the model's on these rows. `points`
     are the reader's on the ROC plane, from calling only the most suspicious rating to calling all but the least. `left_out`
-    are the other rows, by reason; `unread` what could not be read in the column.
+    are the other rows, by reason; `unread` what could not be read in the column, `others` further columns of readings that the
+    manifest has and that are not compared.
     """
 
     column: str
@@ -111,6 +112,7 @@ class ReaderComparison:
     curve: Roc
     left_out: tuple[LeftOut, ...] = ()
     unread: tuple[UnreadValue, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -137,8 +139,10 @@ class ReaderComparison:
         units = UNITS[self.level]
         which = "a rating" if self.level == "image" else "a rating for every image"
         gone = [f"{each.units:,} ({each.malignant:,} malignant) with {each.reason}" for each in self.left_out]
-        return f"paired on {self.rows:,} of {self.total:,} {units} with {which}" + (
-            f"; left out: {', '.join(gone)}" if gone else ""
+        return (
+            f"paired on {self.rows:,} of {self.total:,} {units} with {which}"
+            + (f"; left out: {', '.join(gone)}" if gone else "")
+            + (f"; not compared: the column {', '.join(self.others)}" if self.others else "")
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -150,10 +154,15 @@ class ReaderComparison:
 
 def ratings_of(manifest: pd.DataFrame) -> Ratings | None:
     """The first of COLUMNS that holds at least two different ratings, else the first that holds anything; None without any."""
+    filled = _filled(manifest)
+    return next((each for each in filled if each.values.nunique() > 1), filled[0] if filled else None)
+
+
+def _filled(manifest: pd.DataFrame) -> list[Ratings]:
+    """Those of COLUMNS that hold anything."""
     names = {str(name).lower(): str(name) for name in manifest.columns}
     found = [_ratings(names[wanted], manifest[names[wanted]]) for wanted in COLUMNS if wanted in names]
-    filled = [each for each in found if not (each.reasons == NO_RATING).all()]
-    return next((each for each in filled if each.values.nunique() > 1), filled[0] if filled else None)
+    return [each for each in found if not (each.reasons == NO_RATING).all()]
 
 
 def _ratings(name: str, column: pd.Series) -> Ratings:
@@ -236,6 +245,7 @@ def compare_reader(
         curve=roc(labels, ours),
         left_out=left_out,
         unread=unread,
+        others=tuple(each.column for each in _filled(manifest) if each.column != found.column),
     )
 
 

@@ -88,7 +88,7 @@ def omnibus_sentence(rows: Sequence[Omnibus]) -> str:
         if row.adjusted < LEVEL
     ]
     tests = counted(len(rows), "test")
-    return f"All groups of a feature at once (Wald test, one a feature and figure, adjusted for {tests}): " + (
+    return f"All groups of a feature at once (Wald test, one for each feature and metric, adjusted for {tests}): " + (
         f"a difference is shown for {', '.join(apart)}." if apart else "no feature is shown to differ."
     )
 

@@ -42,7 +42,7 @@ from core.metrics import (
 from core.metrics.checks import Scores
 from core.metrics.omnibus import Omnibus, omnibus_tests
 from core.metrics.operating_points import calibrate_level
-from core.metrics.shortcuts import with_counts
+from core.metrics.shortcut_columns import with_counts
 from core.metrics.summary import why_not
 
 MOST_RESAMPLES = 1000  # of two sets at once, a threshold chosen in each

@@ -11,8 +11,9 @@ import pandas as pd
 
 from core.config.schema import EvaluationConfig
 from core.errors import BadRun, NotEnoughData
+from core.evaluate.fitted import fitted_predictions
 from core.evaluate.result import Refreeze
-from core.evaluate.store import lock, read_predictions, write_entries
+from core.evaluate.store import lock, write_entries
 from core.metrics import (
     CalibrationMethod,
     ThresholdRule,
@@ -120,11 +121,11 @@ def _before(run: Run) -> str:
 
 
 def _validation(run: Run) -> pd.DataFrame:
-    validation = read_predictions(run, "val")
+    validation = fitted_predictions(run)
     foreign = sorted(set(validation["split"]) - {"val"})
     if foreign:
         raise BadRun(
-            f"{run.path / 'predictions' / 'val.csv'}: expected validation images only, got some of {', '.join(foreign)}. "
+            f"{run.path / 'predictions'}: expected validation images only, got some of {', '.join(foreign)}. "
             f"Evaluate again: `python -m core evaluate {run.name} --split val`."
         )
     return validation

@@ -120,9 +120,9 @@ class Distance:
             return "whether this image is like those the model was trained on cannot be checked: the gate is of another network"
         if relative > 1:
             more = "" if self.refuses else f", as far as {self.train} training and {self.validation} validation images can tell"
-            return (
-                f"it is unlike the images the model was trained on ({relative:.1f} times as far from them as it may be){more}"
-            )
+            # Rounded to one digit an image just beyond the limit would stand at it.
+            times = f"{relative:.1f} times" if relative >= 1.05 else "more than 1.0 times"
+            return f"it is unlike the images the model was trained on ({times} as far from them as it may be){more}"
         if relative > 1 / ROOM:
             return "the image differs from those the model was trained on, as mammograms of another source do"
         return ""

@@ -58,12 +58,21 @@ def marks_of(values: Map, lesion: Mask | None, score: float, tolerance: float) -
     return marks, count - 1
 
 
+def lesions_in(lesion: Mask | None) -> int:
+    """How many lesions a mask (H, W) has: parts that do not touch are lesions of their own; 0 without a mask."""
+    return 0 if lesion is None else cv2.connectedComponents(lesion.astype(np.uint8), connectivity=8)[0] - 1
+
+
 def detection_of(cases: Sequence[Case], settings: AuditSettings) -> Froc | str:
-    """FROC and AFROC of the audited images: malignant ones whose lesion is known, and benign ones, which have none to find."""
+    """FROC and AFROC of the audited images: malignant ones whose lesion is known, and benign ones, which have none to find.
+
+    An empty or flat map is an image without marks, which ranks below all others; a map of values that are no numbers says
+    nothing, and is left out.
+    """
     images = [
         MarkedImage(case.patient_id, case.lesions, case.marks)
         for case in cases
-        if not case.flagged and (case.lesions or case.label != "malignant")
+        if not case.undefined and (case.lesions or case.label != "malignant")
     ]
     try:
         return froc(images, samples=settings.samples, confidence=settings.confidence, seed=settings.seed)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from core.errors import BadManifest, UnreadableImage
 from core.gradcam import Heatmap, heatmap
-from core.heatmap_audit.detection import marks_of
+from core.heatmap_audit.detection import lesions_in, marks_of
 from core.heatmap_audit.lesions import Mask, breast_mask, has_lesion, lesion_mask
 from core.heatmap_audit.localisation import Map, energy_inside, localisation, shape_map
 from core.heatmap_audit.perturbation import area_under, perturbation_curves, random_map
 from core.heatmap_audit.randomization import rank_correlation, shifted, shuffled_copy, structural_similarity
-from core.heatmap_audit.results import DECIMALS, PERTURBATION, Case, Finding
+from core.heatmap_audit.results import DECIMALS, NO_NUMBERS, PERTURBATION, Case, Finding
 from core.heatmap_audit.settings import AuditSettings
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Look:
         curves: dict[str, list[float]] = {}
         empty = False
         marks: list[list[float]] = []
-        lesions = 0
+        lesions = lesions_in(subject.lesion)
         if not flagged:
             values = self._where(subject, heat.values)
             tolerance = self.settings.tolerance * max(heat.values.shape)
@@ -161,5 +161,5 @@ def _nothing(heat: Heatmap) -> str:
     if heat.flat:
         return heat.reason or "the map is flat"
     if not np.isfinite(heat.values).all():
-        return "the map holds values that are no numbers"
+        return NO_NUMBERS
     return "" if heat.values.any() else "the map is empty"

@@ -13,6 +13,7 @@ from core.metrics.intervals import plain_figure, read_figure
 from core.wording import counted
 
 VERSION = 1
+NO_NUMBERS = "the map holds values that are no numbers"
 DECIMALS = 6
 
 # What a person reads, in the order of the table.
@@ -132,6 +133,11 @@ class Case:
     lesions: int = 0
 
     @property
+    def undefined(self) -> bool:
+        """Whether the map was no map at all; one that is empty or flat says that nothing speaks for malignant."""
+        return self.flagged == NO_NUMBERS
+
+    @property
     def located(self) -> bool:
         """Whether the lesion is known and the map could be compared with it."""
         return "hit" in self.values
@@ -171,7 +177,7 @@ class MethodAudit:
 
     @property
     def flagged(self) -> tuple[Case, ...]:
-        """Images whose map holds nothing: left out of every figure."""
+        """Images whose map holds nothing: left out of every metric but FROC and AFROC."""
         return tuple(case for case in self.cases if case.flagged)
 
     @property

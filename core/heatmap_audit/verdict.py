@@ -33,7 +33,7 @@ def verdict_of(
 def _pointing(figures: dict[tuple[str, str], Figure], cases: Sequence[Case]) -> list[str]:
     located = [case for case in cases if case.located]
     if not located:
-        return ["Whether the maps find lesions cannot be told: no malignant image here has a known lesion and a map."]
+        return ["It is not known whether the maps find lesions: no malignant image here has a known lesion and a map."]
     hits = sum(case.values["hit"] > 0.5 for case in located)
     figure = figures[("hit", ALL)]
     patients = len({case.patient_id for case in located})
@@ -42,7 +42,7 @@ def _pointing(figures: dict[tuple[str, str], Figure], cases: Sequence[Case]) -> 
     if isinstance(figure.value, str):
         return [f"{start}; these are too few patients for an interval, and for a conclusion."]
     sentences = [f"{start} or within the tolerance: {_compared(figure, 'chance')}"]
-    sentences.append(f"Beside a point at the breast's middle: {_compared(figure, 'centre')}")
+    sentences.append(f"Compared with always pointing at the centre of the breast: {_compared(figure, 'centre')}")
     right, wrong = (figures.get(("hit", group)) for group in (CORRECT, WRONG))
     if right and wrong and isinstance(right.value, Interval) and isinstance(wrong.value, Interval):
         sentences.append(
@@ -69,7 +69,7 @@ def _pointless(curves: Sequence[Curve]) -> list[str]:
         return []
     return [
         f"Blurring the whole breast does not lower the mean score ({deleted.mean[0]:.3f}, then {deleted.mean[-1]:.3f}): "
-        "deletion and insertion cannot tell here whether a map marks what the score rests on."
+        "deletion and insertion cannot show here whether a map marks what the score rests on."
     ]
 
 
@@ -94,7 +94,7 @@ def _faithful(figures: dict[tuple[str, str], Figure]) -> list[str]:
         elif (difference.low > 0) if better < 0 else (difference.high < 0):
             sentences.append(f"{words} later than a random order would ({told}): it does not mark what the score rests on.")
         else:
-            sentences.append(f"{words} no sooner than a random order, as far as can be told ({told}).")
+            sentences.append(f"{words} not clearly sooner than a random order ({told}).")
     return sentences
 
 
@@ -108,7 +108,7 @@ def _but(figure: Figure, better: int) -> str:
         return ""
     if (difference.low > 0) if better < 0 else (difference.high < 0):
         return f" But later than from the breast's middle outwards (difference {difference:+.3f})."
-    return f" But no sooner than from the breast's middle outwards, as far as can be told (difference {difference:+.3f})."
+    return f" But not clearly sooner than from the breast's middle outwards (difference {difference:+.3f})."
 
 
 def _sane(figure: Figure | None, empty: int) -> list[str]:
@@ -123,7 +123,7 @@ def _sane(figure: Figure | None, empty: int) -> list[str]:
         return [f"With shuffled weights the maps turn round ({told}): they show the image more than what was learned."]
     if value.low > -TOO_ALIKE and value.high < TOO_ALIKE:
         return [f"With shuffled weights the maps become others ({told}): they depend on what was learned."]
-    return [f"Whether the maps depend on what was learned cannot be told ({told})."]
+    return [f"It is not clear whether the maps depend on what was learned ({told})."]
 
 
 def _shift(figure: Figure | None) -> list[str]:
@@ -134,7 +134,7 @@ def _shift(figure: Figure | None) -> list[str]:
         return [f"When the image moves by one pixel, the map moves with it ({told})."]
     if figure.value.high < TOO_ALIKE:
         return [f"When the image moves by one pixel, the map becomes another ({told}): do not read much into one map."]
-    return [f"Whether the map stays when the image moves by one pixel cannot be told ({told}): do not read much into one map."]
+    return [f"Whether the map stays when the image moves by one pixel is not clear ({told}): do not read much into one map."]
 
 
 def _off(figure: Figure | None) -> list[str]:
@@ -150,8 +150,8 @@ def _flagged(cases: Sequence[Case]) -> list[str]:
     if not count:
         return ["No map was empty, flat or not a number."]
     return [
-        f"{count} of {len(cases)} maps hold nothing (empty, flat or not a number): they are named, and left out of every "
-        "figure."
+        f"{count} of {len(cases)} maps hold nothing (empty, flat or not a number). They are listed, and left out of every "
+        "metric but FROC and AFROC, where an empty or flat map is an image without marks."
     ]
 
 
@@ -167,4 +167,4 @@ def _compared(figure: Figure, name: str) -> str:
         return f"better ({told})."
     if reference.difference.high < 0:
         return f"worse ({told})."
-    return f"no better, as far as can be told ({told})."
+    return f"not clearly better ({told})."

@@ -31,7 +31,9 @@ from core.metrics.operating_points import (
 )
 from core.metrics.proportions import PairedShares, ShareDifference, clustered_wilson, paired_shares, share_difference
 from core.metrics.screening import OperatingPoint, Screening, operating_point
-from core.metrics.shortcuts import Shortcut, ShortcutAudit, columns_for_audit, shortcut_audit
+from core.metrics.shortcut_columns import columns_for_audit
+from core.metrics.shortcut_results import Shortcut, ShortcutAudit
+from core.metrics.shortcuts import shortcut_audit
 from core.metrics.subgroups import Subgroup, age_bands, subgroups
 from core.metrics.summary import MIN_PATIENTS, TITLES, Summary, point_figures, summarize
 from core.metrics.threshold_uncertainty import (

@@ -43,7 +43,7 @@ def checked(y: ArrayLike, s: ArrayLike, *, both_classes: bool = False) -> tuple[
         only = "malignant" if labels.all() else "benign"
         raise NotEnoughData(
             f"Expected benign and malignant images, got {counted(labels.size, 'image')}, all of them {only}. "
-            "Choose a split with both classes, or make the split again."
+            "Choose a split with both classes."
         )
     return labels, scores
 

@@ -18,8 +18,9 @@ Within strata: Janes, Pepe, Biometrika 2009;96:371. Folds: Parker, Günter, Bedo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,199 +33,17 @@ from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
 from core.metrics.calibration import clustered_logistic
 from core.metrics.checks import Labels, Scores, checked
-from core.metrics.delong import auc_parts, difference_of, interval_of
-from core.metrics.features import ALL, feature_title, feature_words
-from core.metrics.intervals import Interval, plain_figure, read_figure
+from core.metrics.delong import AucParts, auc_parts, difference_of, interval_of
+from core.metrics.features import ALL
+from core.metrics.intervals import Interval
 from core.metrics.metadata_model import Learner
+from core.metrics.shortcut_columns import NUMBERS, OF_PATIENT
+from core.metrics.shortcut_results import Metadata, Shortcut, ShortcutAudit
 from core.metrics.subgroups import STRATA, categories, numbers_of
 from core.metrics.summary import why_not
 
 _EDGE = 1e-6
 _SEPARATED = 50.0  # a coefficient beyond this means that there is no finite one
-# How many images and sides of the same patient are in the set: a set may have other patients of each class, or other exams.
-IMAGES_OF_PATIENT, SIDES_OF_PATIENT = "images_of_patient", "sides_of_patient"
-OF_PATIENT = (IMAGES_OF_PATIENT, SIDES_OF_PATIENT)
-# The columns that measure something. Every other column names something, even where its names are written in digits, as those
-# of scanners and sites often are: the distance between scanner 49 and scanner 93 means nothing.
-NUMBERS = ("age", "height", "width", IMAGES_OF_PATIENT)
-
-
-@dataclass(frozen=True)
-class Shortcut:
-    """One column (or ALL, which is without those that stand apart): `auc` of the label predicted from it, and `within`, the
-    model's AUC among images that share it.
-
-    `boosting` is the AUC of gradient boosting on the same columns (ALL only): what interactions add. `pairs` is the share
-    of the model's benign-malignant pairs that `within` rests on. Each figure is an Interval or a note.
-    """
-
-    feature: str
-    auc: Interval | str
-    within: Interval | str
-    boosting: Interval | str | None = None
-    pairs: float = 1.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a figure that is a note is {"note": ...}."""
-        boosting = None if self.boosting is None else plain_figure(self.boosting)
-        figures = {"auc": plain_figure(self.auc), "within": plain_figure(self.within), "boosting": boosting}
-        return {"feature": self.feature, **figures, "pairs": self.pairs}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Shortcut:
-        """What `as_dict` gave, read back equal."""
-        figures = {name: None if plain[name] is None else read_figure(plain[name]) for name in ("auc", "within", "boosting")}
-        return cls(feature=plain["feature"], pairs=plain["pairs"], **figures)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What the model knows beyond the metadata, on the same images.
-
-    `feature` is ALL, or the one column there is besides those that stand apart. `difference` is the model's AUC less that of
-    the label predicted from the metadata, paired and clustered by patient, `p` its two-sided p value. `added` is the
-    coefficient of the score's log odds, per standard deviation, in a logistic regression of the label that also has
-    the prediction from the metadata, with cluster-robust limits and `added_p`: above 0, the image says something that the
-    metadata do not. Both predictions were learned on other patients than those they are compared on. Each figure is an Interval
-    or a note.
-    """
-
-    feature: str
-    difference: Interval | str
-    p: float | None
-    added: Interval | str
-    added_p: float | None
-
-    @property
-    def sentence(self) -> str:
-        """What the comparison shows, in words: the same on every page, in the report and on the command line."""
-        what = "all metadata together" if self.feature == ALL else f"{feature_words(self.feature)} alone"
-        if isinstance(self.difference, str):
-            return f"Whether the model tells more than {what} cannot be told: {self.difference}."
-        change = f"AUC {self.difference.value:+.3f} [{self.difference.low:+.3f}, {self.difference.high:+.3f}], p {_p(self.p)}"
-        if self.difference.low > 0:
-            words = f"The model tells more than {what} ({change})."
-        elif self.difference.high < 0:
-            words = f"The model tells less than {what} ({change})."
-        else:
-            words = f"The model is not shown to tell more than {what} ({change})."
-        if isinstance(self.added, str):
-            return words
-        found = f"coefficient {self.added.value:.2f} [{self.added.low:.2f}, {self.added.high:.2f}], p {_p(self.added_p)}"
-        if self.added.low > 0:
-            return f"{words} Given the metadata, its score still adds to what is known ({found})."
-        if self.added.high < 0:
-            return (
-                f"{words} Given the metadata, a higher score goes with benign images ({found}): check that the labels are not "
-                "swapped."
-            )
-        return f"{words} Given the metadata, its score is not shown to add anything ({found})."
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the sentence with them."""
-        figures = {"difference": plain_figure(self.difference), "added": plain_figure(self.added)}
-        return {"feature": self.feature, **figures, "p": self.p, "added_p": self.added_p, "sentence": self.sentence}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Metadata:
-        """What `as_dict` gave, read back equal."""
-        figures = (read_figure(plain["difference"]), plain["p"], read_figure(plain["added"]), plain["added_p"])
-        return cls(plain["feature"], *figures)
-
-
-_COUNTED = {IMAGES_OF_PATIENT: "number of images", SIDES_OF_PATIENT: "number of sides"}
-
-
-def _p(p: float | None) -> str:
-    return "unknown" if p is None else "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
-@dataclass(frozen=True)
-class ShortcutAudit:
-    """`model` is the model's own AUC on the same images; `features` one row a column, the strongest first, then ALL.
-
-    `learned_on` counts the training images that the predictions from metadata come from; 0: cross-validated in `folds`.
-    `metadata` compares the model with them; None without any, and in an audit of an earlier version. `apart` are the columns of
-    OF_PATIENT and of the outcome among the features, which neither ALL nor `metadata` has; an earlier version took OF_PATIENT
-    in, and wrote none down.
-    """
-
-    model: Interval | str
-    features: tuple[Shortcut, ...]
-    left_out: tuple[str, ...]
-    images: int
-    patients: int
-    folds: int
-    learned_on: int = 0
-    metadata: Metadata | None = None
-    apart: tuple[str, ...] = ()
-
-    @property
-    def of_patient(self) -> str:
-        """What the numbers of a patient's images and sides tell, in words: beside the comparison, not in it; "" without."""
-        rows = [row for row in self.features if row.feature in OF_PATIENT]
-        if not rows:
-            return ""
-        told = ", ".join(f"{_COUNTED[row.feature]} {row.auc}" for row in rows)
-        words = f"AUC of the label told from how many images or sides the patient has: {told}."
-        if not {row.feature for row in rows} <= set(self.apart):
-            return (
-                f"{words} An earlier version made this audit: there, all metadata together include these numbers, which no "
-                "image shows. `evaluate --remake` makes it again without them."
-            )
-        return (
-            f"{words} No image shows these numbers, so all metadata together and the comparison with the model leave them out; "
-            "scores by patient are made of so many images, and may rest on them."
-        )
-
-    @property
-    def of_outcome(self) -> str:
-        """Which columns say what was found or decided, in words: that they tell the label is no shortcut; "" without any."""
-        rows = [row for row in self.features if row.feature in self.apart and row.feature not in OF_PATIENT]
-        if not rows:
-            return ""
-        told = ", ".join(f"{feature_title(row.feature)} {row.auc}" for row in rows)
-        return (
-            "Not metadata of the image, but what was found or decided about the case, and audited because the settings name "
-            f"it: {told}. That this tells the label is no shortcut; all metadata together and the comparison with the model "
-            "leave it out."
-        )
-
-    @property
-    def aside(self) -> str:
-        """What stands beside the comparison of the model with the metadata, in words; "" where nothing does."""
-        return f"{self.of_patient} {self.of_outcome}".strip()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        rest = {name: getattr(self, name) for name in ("images", "patients", "folds", "learned_on")}
-        rows = [row.as_dict() for row in self.features]
-        against = None if self.metadata is None else self.metadata.as_dict()
-        return {
-            "model": plain_figure(self.model),
-            "features": rows,
-            "left_out": list(self.left_out),
-            "metadata": against,
-            "apart": list(self.apart),
-            "of_patient": self.of_patient,
-            "of_outcome": self.of_outcome,
-            **rest,
-        }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> ShortcutAudit:
-        """What `as_dict` gave, read back equal."""
-        return cls(
-            model=read_figure(plain["model"]),
-            features=tuple(Shortcut.from_dict(row) for row in plain["features"]),
-            left_out=tuple(plain["left_out"]),
-            images=plain["images"],
-            patients=plain["patients"],
-            folds=plain["folds"],
-            learned_on=plain.get("learned_on", 0),  # earlier versions always cross-validated
-            metadata=Metadata.from_dict(plain["metadata"]) if plain.get("metadata") else None,
-            apart=tuple(plain.get("apart", ())),
-        )
 
 
 def shortcut_audit(
@@ -271,79 +90,100 @@ def shortcut_audit(
     else:
         taught, _ = checked(training[0], np.zeros(len(training[1])), both_classes=True)
         learner = Learner(training[1], taught, metadata, None, seed, numbers)
-    model = auc_parts(labels, scores, patients)
+    images = _Images(labels, scores, patients, fold, confidence)
+    rows, against = [], None
+    for name in learner.encoders:
+        strata, banded = strata_of(metadata[name], numeric=name in numbers)
+        rows.append(images.row(name, learner.predict([name], "logistic"), strata, banded=banded))
+    rows.sort(key=lambda row: (-round(row.auc.value, 9) if isinstance(row.auc, Interval) else math.inf, row.feature))
+    apart = tuple(name for name in (*OF_PATIENT, *sorted(outcomes)) if name in learner.encoders)
+    names = tuple(name for name in learner.encoders if name not in apart)
+    if names:
+        linear = learner.predict(names, "logistic")
+        against = images.against(names, linear)
+    if len(names) > 1:
+        boosting = images.auc_of(learner.predict(names, "boosting"))
+        rows.append(images.row(ALL, linear, _quantile_strata(linear, fold), banded=True, boosting=boosting))
+    counts = (int(labels.size), patients.count, 0 if training is not None else int(fold.max()) + 1)
+    learned_on = 0 if training is None else len(training[1])
+    return ShortcutAudit(images.model, tuple(rows), learner.left_out, *counts, learned_on, against, apart)
 
-    def told(predicted: Scores) -> Interval:
-        return interval_of(auc_parts(labels, predicted, patients, fold), labels.size, confidence)
 
-    def within(strata: NDArray[Any]) -> tuple[Interval | str, float]:
+@dataclass(frozen=True)
+class _Images:
+    """The scored images: labels, scores, patients and folds (n,); what is measured of them has limits of `confidence`."""
+
+    labels: Labels
+    scores: Scores
+    patients: Patients
+    fold: NDArray[np.int64]
+    confidence: float
+
+    @cached_property
+    def parts(self) -> AucParts:
+        return auc_parts(self.labels, self.scores, self.patients)
+
+    @property
+    def model(self) -> Interval:
+        """The model's AUC on all images."""
+        return interval_of(self.parts, self.labels.size, self.confidence)
+
+    def auc_of(self, predicted: Scores) -> Interval:
+        """The AUC of scores `predicted` from metadata, within each fold."""
+        return interval_of(auc_parts(self.labels, predicted, self.patients, self.fold), self.labels.size, self.confidence)
+
+    def row(
+        self, name: str, predicted: Scores, strata: NDArray[Any], *, banded: bool, boosting: Interval | None = None
+    ) -> Shortcut:
+        """The row of a column: `predicted` from it (n,), and the model among images of one of the `strata` (n,)."""
+        within, share = self.within(strata)
+        return Shortcut(name, self.auc_of(predicted), within, boosting, share, banded)
+
+    def within(self, strata: NDArray[Any]) -> tuple[Interval | str, float]:
+        """The model's AUC among images of one stratum, and the share of all pairs that it rests on."""
         try:
-            parts = auc_parts(labels, scores, patients, strata)
+            parts = auc_parts(self.labels, self.scores, self.patients, strata)
             fewest = {"malignant": parts.with_malignant, "benign": parts.with_benign}
-            return why_not("auc", fewest) or interval_of(parts, labels.size, confidence), parts.pairs / model.pairs
+            interval = why_not("auc", fewest) or interval_of(parts, self.labels.size, self.confidence)
+            return interval, parts.pairs / self.parts.pairs
         except NotEnoughData as error:
             return str(error), 0.0
 
-    rows, against = [], None
-    for name in learner.encoders:
-        figure, pairs = within(strata_of(metadata[name], numeric=name in numbers))
-        rows.append(Shortcut(name, told(learner.predict([name], "logistic")), figure, pairs=pairs))
-    rows.sort(key=lambda row: (-round(row.auc.value, 9) if isinstance(row.auc, Interval) else math.inf, row.feature))
-    apart = tuple(name for name in (*OF_PATIENT, *sorted(outcomes)) if name in learner.encoders)
-    names = [name for name in learner.encoders if name not in apart]
-    if names:
-        linear = learner.predict(names, "logistic")
+    def against(self, names: tuple[str, ...], predicted: Scores) -> Metadata:
+        """The model's scores against the label `predicted` from the columns `names`; pairs are compared within a fold."""
         feature = ALL if len(names) > 1 else names[0]
-        against = _against_metadata(feature, labels, scores, linear, patients, fold, confidence)
-    if len(names) > 1:
-        figure, pairs = within(_quantile_strata(linear, fold))
-        boosted = told(learner.predict(names, "boosting"))
-        rows.append(Shortcut(ALL, told(linear), figure, boosted, pairs))
-    own = interval_of(model, labels.size, confidence)
-    counts = (int(labels.size), patients.count, 0 if training is not None else int(fold.max()) + 1)
-    learned_on = 0 if training is None else len(training[1])
-    return ShortcutAudit(own, tuple(rows), learner.left_out, *counts, learned_on, against, apart)
+        try:
+            model, metadata = (auc_parts(self.labels, each, self.patients, self.fold) for each in (self.scores, predicted))
+            difference, _, p = difference_of(model, metadata, self.labels.size, self.confidence)
+        except NotEnoughData as error:
+            return Metadata(feature, str(error), None, str(error), None, names)
+        logits, known = (logit(np.clip(each, _EDGE, 1 - _EDGE)) for each in (self.scores, predicted))
+        spread = float(logits.std())
+        if spread < 1e-9:
+            return Metadata(feature, difference, p, "the model gives every image the same score", None, names)
+        # Each fold's predictions come from a model of their own, on a scale of their own: a constant for each.
+        constants = (self.fold[:, None] == np.unique(self.fold)).astype(np.float64)
+        columns = [((logits - logits.mean()) / spread)[:, None], constants]
+        if known.std() > 1e-9:
+            columns.append(((known - known.mean()) / known.std())[:, None])
+        added, added_p = clustered_logistic(np.column_stack(columns), self.labels, self.patients, self.confidence)
+        if not np.isfinite([added.low, added.high]).all() or abs(added.value) > _SEPARATED:
+            note = "undefined: score and metadata separate the classes completely"
+            return Metadata(feature, difference, p, note, None, names)
+        return Metadata(feature, difference, p, added, added_p, names)
 
 
-def _against_metadata(
-    feature: str,
-    labels: Labels,
-    scores: Scores,
-    predicted: Scores,
-    patients: Patients,
-    fold: NDArray[np.int64],
-    confidence: float,
-) -> Metadata:
-    """The model's scores against the label `predicted` from metadata; pairs are compared within a `fold` for both."""
-    try:
-        model, metadata = (auc_parts(labels, each, patients, fold) for each in (scores, predicted))
-        difference, _, p = difference_of(model, metadata, labels.size, confidence)
-    except NotEnoughData as error:
-        return Metadata(feature, str(error), None, str(error), None)
-    logits, known = (logit(np.clip(each, _EDGE, 1 - _EDGE)) for each in (scores, predicted))
-    spread = float(logits.std())
-    if spread < 1e-9:
-        return Metadata(feature, difference, p, "the model gives every image the same score", None)
-    # Each fold's predictions come from a model of their own, on a scale of their own: a constant for each.
-    constants = (fold[:, None] == np.unique(fold)).astype(np.float64)
-    columns = [((logits - logits.mean()) / spread)[:, None], constants]
-    if known.std() > 1e-9:
-        columns.append(((known - known.mean()) / known.std())[:, None])
-    added, added_p = clustered_logistic(np.column_stack(columns), labels, patients, confidence)
-    if not np.isfinite([added.low, added.high]).all() or abs(added.value) > _SEPARATED:
-        return Metadata(feature, difference, p, "undefined: score and metadata separate the classes completely", None)
-    return Metadata(feature, difference, p, added, added_p)
-
-
-def strata_of(column: pd.Series, *, numeric: bool = False) -> NDArray[Any]:
-    """The column as strata (n,) to compare images within: categories as they are, numbers with many values in five bands."""
+def strata_of(column: pd.Series, *, numeric: bool = False) -> tuple[NDArray[Any], bool]:
+    """The column as strata (n,) to compare images within, and whether these are bands: categories and a few different numbers
+    stay as they are, more numbers become five bands.
+    """
     numbers = numbers_of(column) if numeric else None
     if numbers is None or np.unique(numbers[np.isfinite(numbers)]).size <= STRATA:
-        return categories(column)
+        return categories(column), False
     known = np.isfinite(numbers)
     strata = np.full(numbers.size, -1, dtype=np.int64)
     strata[known] = _fifths(numbers[known])
-    return strata
+    return strata, True
 
 
 def _folds(labels: Labels, patients: Patients, folds: int, seed: int) -> NDArray[np.int64]:
@@ -373,53 +213,3 @@ def _fifths(values: Scores) -> NDArray[np.int64]:
     """
     twice = (2 * rankdata(values, method="average")).astype(np.int64)
     return STRATA * (twice - 1) // (2 * values.size)
-
-
-def with_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame (columns patient_id, laterality, a row an image) with how many images and sides of each patient it has."""
-    patients = frame.groupby(frame["patient_id"].to_numpy())
-    known = frame["laterality"].where(frame["laterality"].isin(("L", "R")))
-    sides = known.groupby(frame["patient_id"].to_numpy()).transform("nunique").to_numpy()
-    return frame.assign(
-        **{
-            IMAGES_OF_PATIENT: patients["patient_id"].transform("size").to_numpy(),
-            SIDES_OF_PATIENT: np.where(sides > 0, sides.astype(int).astype(str), ""),
-        }
-    )
-
-
-def columns_for_audit(frame: pd.DataFrame, extra: Sequence[str] = ()) -> list[str]:
-    """The columns of a manifest or predictions frame that an audit may use: known metadata, and `extra`, that are there."""
-    wanted = (*_METADATA, *extra)
-    return [name for name in dict.fromkeys(wanted) if name in frame.columns]
-
-
-_METADATA = (
-    "age",
-    "view",
-    "laterality",
-    "density",
-    "scanner",
-    "machine_id",
-    "device",
-    "site",
-    "site_id",
-    "hospital",
-    "institution",
-    "center",
-    "centre",
-    "manufacturer",
-    "vendor",
-    "implant",
-    "height",
-    "width",
-    "bits",
-    "inverted",
-    "burned_in",
-    "format",
-    "folder",
-    "origin",
-    "source",
-    IMAGES_OF_PATIENT,
-    SIDES_OF_PATIENT,
-)

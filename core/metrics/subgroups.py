@@ -5,7 +5,8 @@ Rules, so that nobody reads noise:
 - AUC, sensitivity and specificity of a group are each tested against the rest, where both have the figure; patients may have
   images in both, which the tests know. A fair AUC is not enough: at one threshold for all, errors may fall on one group;
 - the rest are the images whose value is another, known one: images of unknown value are in no comparison;
-- kinds of lesions (`lesions`) are compared by sensitivity, among malignant images: benign ones have other lesions, or none;
+- kinds of lesions (`lesions`) are compared by sensitivity, among malignant images: benign ones have other lesions, or none.
+  Where the kind is not known there is neither an AUC nor a specificity;
 - p values are adjusted for all tests of the table together (Holm), and each row says how many they are. Two groups that make
   up a feature are one test, not two.
 
@@ -34,6 +35,7 @@ from core.metrics.summary import why_not
 
 UNKNOWN = "unknown"
 _NOT_TESTED = "not tested"
+_NO_LESION = "images whose kind of lesion is not known: only their sensitivity is shown"
 _FIGURES = ("auc", "sensitivity", "specificity", "difference", "sensitivity_difference", "specificity_difference")
 # The p value of each test, and where its adjusted one goes.
 _ADJUSTED = {"p": "adjusted", "sensitivity_p": "sensitivity_adjusted", "specificity_p": "specificity_adjusted"}
@@ -124,6 +126,8 @@ def subgroups(
             rest = ~inside & (values != UNKNOWN)
             if value != UNKNOWN and by_lesion:
                 row = _found_as_often(row, called, patients, inside & labels, rest & labels, confidence)
+            elif by_lesion:  # nobody says that these images show a lesion of the kind: neither an AUC nor a specificity of it
+                row = replace(row, compared="sensitivity", auc=_NO_LESION, specificity=_NO_LESION)
             elif value != UNKNOWN:
                 row = _tested(row, labels, scores, patients, inside, rest, confidence)
                 for name, of_class, right in (("sensitivity", labels, called), ("specificity", ~labels, ~called)):

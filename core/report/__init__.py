@@ -21,7 +21,18 @@ from core.report.heatmaps import cases
 from core.report.material import Material, read_material
 from core.report.notes import FILE, Notes, keep_notes, questions, write_questions
 from core.report.page import render
-from core.report.sections import checks, closing, data, front, results
+from core.report.sections import (
+    baselines,
+    calibration,
+    checks,
+    closing,
+    development,
+    front,
+    participants,
+    performance,
+    test_set_accesses,
+    utility,
+)
 from core.report.sections.methods import methods, openness
 from core.report.sections.reader import reader
 from core.runs.folder import Presence, require_regular
@@ -72,18 +83,18 @@ def gather(run: Run, predictor: Predictor | None = None) -> Document:
             "results",
             "Results",
             sections=(
-                data.participants(material),
-                results.development(material),
-                results.performance(material),
-                results.calibration(material),
-                results.utility(material),
+                participants.participants(material),
+                development.development(material),
+                performance.performance(material),
+                calibration.calibration(material),
+                utility.utility(material),
                 checks.subgroups(material),
                 checks.shortcuts(material),
                 checks.heatmap_audit(material),
                 cases(material, predictor),
-                results.openings(material),
+                test_set_accesses.accesses(material),
                 reader(material),
-                results.baselines(material),
+                baselines.baselines(material),
             ),
         ),
         closing.discussion(material),

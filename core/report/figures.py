@@ -60,7 +60,7 @@ def validation(name: str, events: Sequence[Event], caption: str) -> Figure:
     axes.set_ylim(-0.01, 1.01)
     label(axes, "Epoch", "Figure on validation (optimistic)")
     legend(axes)
-    return Figure(name, to_svg(figure, name), caption, "Validation figures by epoch")
+    return Figure(name, to_svg(figure, name), caption, "Validation metrics by epoch")
 
 
 def _by_epoch(axes: Any, history: History, series: Sequence[float | None], title: str, color: str, dash: Any) -> None:

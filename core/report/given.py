@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.evaluate import CalibrationReport
 from core.metrics import ShortcutAudit
 from core.report.material import Material
-from core.report.sections.gaps import SITES, missing_metadata
+from core.report.sections.gaps import SITES, audited_columns, missing_metadata
 
 
 def partly(material: Material) -> dict[str, str]:
@@ -26,13 +26,13 @@ def partly(material: Material) -> dict[str, str]:
         note("participants are not known, images are counted", "TRIPOD 20a", "TRIPOD 20b", "TRIPOD 21", "CLAIM 35", "CLAIM 36")
     elif material.without_patient:
         note("for some images no patient is known", "TRIPOD 12a", "CLAIM 19", "CLAIM 20")
-    if missing_metadata(rows):
+    if missing_metadata(rows, audited_columns(material)):
         note("why metadata are missing is not known here", "TRIPOD 11", "CLAIM 12")
     places = [name for name in SITES if name in rows.columns and rows[name].astype("str").str.strip().nunique() > 1]
     if not places:
-        note("the manifest names no site, so nothing is told across sites", "TRIPOD 12d", "TRIPOD 23b")
+        note("the manifest names no site, so nothing is reported across sites", "TRIPOD 12d", "TRIPOD 23b")
     else:
-        note("groups are told one at a time, without a variance between sites", "TRIPOD 12d", "TRIPOD 23b")
+        note("groups are tested one at a time and all together, without a variance between sites", "TRIPOD 12d", "TRIPOD 23b")
     if shown is None:
         return found
     if not shown.subgroups:
@@ -40,7 +40,7 @@ def partly(material: Material) -> dict[str, str]:
     if not isinstance(shown.shortcuts, ShortcutAudit):
         note("the shortcut audit could not be made", "CLAIM 30")
     if not isinstance(shown.calibration, CalibrationReport):
-        note("calibration could not be told", "TRIPOD 24")
+        note("calibration could not be assessed", "TRIPOD 24")
     if material.test is None:
         note("validation only: the test set has not been evaluated", "TRIPOD 23a", "CLAIM 32", "CLAIM 37", "CLAIM 38")
     return found

@@ -17,6 +17,7 @@ from core.data.identity import patients_known, without_patient
 from core.errors import BadRun
 from core.evaluate import Evaluation, read_evaluation
 from core.evaluate.endpoint import Declared, read_declared
+from core.evaluate.fitted import fitted_words
 from core.evaluate.headline import headline_aucs
 from core.evaluate.result import REFUSED
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
@@ -72,6 +73,12 @@ class Material:
     @property
     def synthetic(self) -> bool:
         return bool(self.card.get("synthetic")) or is_synthetic(self.rows)
+
+    @property
+    def fitted(self) -> str:
+        """That thresholds and calibration were fitted on images that get no verdict in use; "" where they were not."""
+        found = self.evaluations.get("val")
+        return "" if found is None else fitted_words(self.run, found.images)
 
     @property
     def test(self) -> Evaluation | None:

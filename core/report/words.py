@@ -72,7 +72,7 @@ def missing_figures(levels: Mapping[str, Summary | str]) -> list[str]:
         for name, figure in summary.items():
             if isinstance(figure, str):
                 found.setdefault(figure, []).append(TITLES[name])
-        lines += [f"{LEVEL_TITLES[level]}, not told: {', '.join(titles)}: {reason}." for reason, titles in found.items()]
+        lines += [f"{LEVEL_TITLES[level]}, not reported: {', '.join(titles)}: {reason}." for reason, titles in found.items()]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What could make the figures misleading: subgroups, shortcuts, and heatmaps that were audited."""
+"""What could make the metrics misleading: subgroups, shortcuts, and heatmaps that were audited."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from core.heatmap_audit.results import ALL as EVERY_IMAGE
 from core.heatmap_audit.results import REFERENCES
 from core.metrics import MIN_PATIENTS, Interval, ShortcutAudit, Subgroup
 from core.metrics.features import ALL, feature_title, feature_words, value_title
-from core.metrics.shortcuts import OF_PATIENT, Shortcut
+from core.metrics.shortcut_columns import OF_PATIENT
+from core.metrics.shortcut_results import Shortcut, metadata_words
 from core.report import figures
 from core.report.document import Block, Figure, Missing, Points, Row, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections.results import _absent
+from core.report.sections.evaluated import absent
 from core.report.words import DASH, minus, size_of, told
-from core.wording import counted, p_value
+from core.wording import counted, listed, p_value
 
 _ROWS_A_FIGURE = 30
 
 
 def subgroups(material: Material) -> Section:
-    """The figures within groups, as a forest and as a table."""
+    """The metrics within groups, as a forest and as a table."""
     title, evaluation = "Subgroups and fairness", material.shown
     if evaluation is None or (evaluation.version < 2 and not evaluation.subgroups):
-        return Section("subgroups", title, (_absent(material, "Subgroups"),))
+        return Section("subgroups", title, (absent(material, "Subgroups"),))
     if not evaluation.subgroups:
-        text = "Neither the manifest nor the files tell of a feature with two values or more, so there are no subgroups."
+        text = "No column of the manifest or the files has two values or more, so there are no subgroups."
         return Section("subgroups", title, (Text(text),))
     found = evaluation.subgroups
     compared = [row for row in found if comparisons(row)]
@@ -140,7 +141,7 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin:
         "the "
         "table "
         f"(Holm). Not in it: an unknown value, and groups with fewer than {MIN_PATIENTS} {'patients' if known else 'images'} "
-        "of a class, or whose others have fewer. A dash: for this figure there were too few. Kinds of lesions are compared by "
+        "of a class, or whose others have fewer. A dash: too few for this metric. Kinds of lesions are compared by "
         "sensitivity, among malignant images. Differs: an adjusted p below 0.05. Equivalent: the whole interval lies within "
         f"±{margin:g}, the margin that was set; with neither word, nothing is shown."
     )
@@ -153,26 +154,30 @@ def shortcuts(material: Material) -> Section:
     """How far metadata alone predict the label, beside the model."""
     title, evaluation = "Shortcut audit", material.shown
     if evaluation is None or evaluation.shortcuts == AGAIN:
-        return Section("shortcuts", title, (_absent(material, "Shortcut audit"),))
+        return Section("shortcuts", title, (absent(material, "Shortcut audit"),))
     audit = evaluation.shortcuts
     if not isinstance(audit, ShortcutAudit):
         return Section("shortcuts", title, (Text(f"The audit cannot be made: {audit}"),))
     words = SPLIT_WORDS[evaluation.split]
     if not audit.features:
-        return Section(
-            "shortcuts", title, (Text("No metadata are known that could tell the label. The model was not audited."),)
-        )
+        return Section("shortcuts", title, (Text(f"Not audited: {_NO_METADATA}"),))
     learned = (
         f"learned on {counted(audit.learned_on, 'training image')}"
         if audit.learned_on
         else f"{audit.folds}-fold cross-validation of {'patients' if material.patients_known else 'images'}"
     )
     text = (
-        f"How far the label can be predicted from metadata alone, without a pixel ({learned}; "
+        f"How well the label can be predicted from metadata alone, without a pixel ({learned}; "
         f"{size_of(audit.images, audit.patients, material.patients_known)} of the {words} set), beside the model's AUC of "
-        f"{told(audit.model)}. What the metadata tell, a model may have read off the images. Its AUC among images that share a "
-        "category cannot come from that category. Of numbers, and of all columns together, images share a fifth of the range "
-        "only: what the metadata still tell within a fifth may be in the model's AUC there."
+        f"{told(audit.model)}. What the metadata predict, a model may have read off the images. Its AUC among images that "
+        "share a category cannot come from that category."
+        + (
+            " For numbers, and for all columns together, images share a fifth of the range only: differences within a "
+            "fifth may play a part in the model's AUC there."
+            if any(row.in_bands for row in audit.features)
+            else ""
+        )
+        + (f" Not known here, so not audited: {listed(audit.not_known)}." if audit.not_known else "")
     )
     blocks: list[Block] = [Text(text)]
     if audit.metadata is not None:
@@ -200,7 +205,7 @@ def shortcuts(material: Material) -> Section:
         if audit.left_out
         else ""
     )
-    head = ("Metadata", "AUC from it alone", "Model among equals", "Pairs", "In words")
+    head = ("Metadata", "AUC from it alone", "Model among equals", "Pairs", "Reading")
     blocks.append(Table(f"Shortcut audit, {words} set.", head, table, note=note, words=frozenset({4})))
     if evaluation.further:
         blocks.append(_further(evaluation.further))
@@ -214,29 +219,32 @@ def _further(found: Sequence[FurtherColumn]) -> Table:
         "further "
         "column is read by its name and values, never by labels; the settings `evaluation.numeric_columns` and "
         "`evaluation.category_columns` count before that. What was found or decided about the case (its reading, biopsy or "
-        "pathology) tells the label, but is no shortcut that an image could show."
+        "pathology) predicts the label, but is no shortcut that an image could show."
     )
     rows = tuple((each.name, each.read or "left out", each.why) for each in found)
     head = ("Column", "Read as", "Why")
     return Table("Further columns of the manifest.", head, rows, note=note, words=frozenset({2}), small=True)
 
 
+_NO_METADATA = "no metadata column differs between these images, or none is known."
+
+
 def verdict(row: Shortcut) -> str:
     """What a row says by its own two intervals; nothing of the model against the metadata, which they do not compare."""
     if isinstance(row.auc, str):
-        return "cannot be told"
-    said = []
+        return "too little data"
     if row.auc.low > 0.5:
-        said.append("tells the label better than chance")
+        said = "predicts the label better than chance"
+    elif row.auc.high < 0.5:
+        said = "predicts the label the other way round here than where it was learned"
     else:
-        said.append("not shown to tell the label")
-    if isinstance(row.within, Interval):
-        said.append(
-            "; the model is better than chance among equals"
-            if row.within.low > 0.5
-            else "; among equals the model is not shown to be better than chance"
-        )
-    return " ".join(said).replace(" ;", ";")
+        said = "not shown to predict the label"
+    if not isinstance(row.within, Interval):
+        return said
+    equals = "within a fifth of the range" if row.in_bands else "among equals"
+    if row.within.low > 0.5:
+        return f"{said}; the model is better than chance {equals}"
+    return f"{said}; {equals} the model is not shown to be better than chance"
 
 
 def worrying(audit: ShortcutAudit) -> list[str]:
@@ -250,7 +258,7 @@ def worrying(audit: ShortcutAudit) -> list[str]:
         if row.feature in (*OF_PATIENT, *audit.apart) or not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
             continue
         if isinstance(row.within, Interval) and row.within.low <= 0.5:
-            found.append("all metadata together" if row.feature == ALL else feature_words(row.feature))
+            found.append(f"{metadata_words(audit.columns)} together" if row.feature == ALL else feature_words(row.feature))
     return found
 
 
@@ -273,10 +281,10 @@ def heatmap_audit(material: Material) -> Section:
         where = f"--split {split}" if split in SPLIT_WORDS else "--manifest FILE"
         again = material.command(f"audit {{run}} {where}")
         if isinstance(audit, str):
-            blocks.append(Missing(f"The audit {split} is {audit}: {again} makes it anew."))
+            blocks.append(Missing(f"The audit {split} is {audit}: {again} makes it again."))
             continue
         if audit.weights_sha256 != weights:
-            blocks.append(Missing(f"The audit {split} is of earlier weights: {again} makes it anew."))
+            blocks.append(Missing(f"The audit {split} is of earlier weights: {again} makes it again."))
         blocks += _audit(split, audit, material.patients_known or audit.external)
     return Section("heatmap-audit", title, tuple(blocks))
 
@@ -314,9 +322,9 @@ def _audit_table(method: MethodAudit, name: str) -> Table:
         ]
         value = told(figure.value) if isinstance(figure.value, Interval) else figure.value
         rows.append((figure.title, value, "; ".join(beside) or DASH, f"{figure.images} ({figure.patients})"))
-    head = ("Figure", "Value", "Beside", "Images (patients)")
+    head = ("Metric", "Value", "Compared with", "Images (patients)")
     groups = ", ".join(dict.fromkeys(figure.group for figure in few))
-    caption = f"Heatmap audit, {method.method}, {name}." + (f" Too few patients to be told apart: {groups}." if few else "")
+    caption = f"Heatmap audit, {method.method}, {name}." + (f" Too few patients for a separate value: {groups}." if few else "")
     return Table(caption, head, tuple(rows), words=frozenset({2}), small=True)
 
 

@@ -22,7 +22,7 @@ from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerp
 from core.report.sections import data, endpoint, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
-from core.report.words import DASH, minus, plain, share, size_of, starting_weights, told
+from core.report.words import DASH, counts_of, minus, plain, share, size_of, starting_weights, told
 from core.wording import counted, times
 
 _FEW_EVENTS = 100  # patients with the outcome; Collins, Ogundimu, Altman, Stat Med 2016;35:214
@@ -48,7 +48,7 @@ def limits(material: Material) -> list[str]:
         *(
             _limits_of_test(material, material.shown)
             if material.shown
-            else ["No split has been evaluated: there is no figure to believe."]
+            else ["No split has been evaluated: there is no metric to rely on."]
         ),
     ]
     every = [
@@ -57,20 +57,29 @@ def limits(material: Material) -> list[str]:
         "The share of malignant images is not that of screening: precision, accuracy and F1 do not carry over.",
         "Heatmaps show where a score came from, not whether it is right.",
         f"Intervals tell the chance of drawing other {'patients' if material.patients_known else 'images'} from the same "
-        "source; they do not cover training again with another seed, and hold the threshold as it was frozen.",
+        f"source; they do not cover training again with another seed, and {_held(material)}.",
     ]
     return found + every
+
+
+def _held(material: Material) -> str:
+    """How the intervals treat the threshold: frozen, but for the table where it is chosen again in every resample."""
+    shown = material.shown
+    again = shown is not None and any(
+        not isinstance(each, str) and isinstance(each.threshold, Interval) for each in shown.uncertainty.values()
+    )
+    return "take the threshold as fixed" + (", except in the table of the threshold's own uncertainty" if again else "")
 
 
 def _limits_of_data(material: Material) -> list[str]:
     rows = material.rows
     found = []
     if material.synthetic:
-        found.append("The images are synthetic. No figure in this report says anything about real mammograms.")
+        found.append("The images are synthetic. No metric in this report says anything about real mammograms.")
     if not material.patients_known:
         found.append(
             "No patient is known: the same person may stand in training, validation and test, and intervals take each image "
-            "for a person of its own. Figures may be too good and intervals too narrow."
+            "for a person of its own. Metrics may be too optimistic and intervals too narrow."
         )
     found += data.doubtful_patients(material)
     test = rows[rows["split"] == "test"]
@@ -101,7 +110,7 @@ def _limits_of_data(material: Material) -> list[str]:
     if material.left:
         refused = sum(item.refused for item in material.left)
         found.append(
-            f"Of {counted(len(rows), 'image')} {left_words(len(material.left) - refused, refused)}: the figures are without "
+            f"Of {counted(len(rows), 'image')} {left_words(len(material.left) - refused, refused)}: the metrics are without "
             "them."
         )
     return found
@@ -111,18 +120,18 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
     found = []
     if material.test is None:
         found.append(
-            "The test set has not been opened: all figures are of validation, which chose the epoch, the threshold and the "
+            "The test set has not been evaluated: all metrics are of validation, which chose the epoch, the threshold and the "
             "calibration."
         )
     elif material.test.opened > 1:
-        found.append(f"The test set was opened {times(material.test.opened)}: its figures may be too good.")
+        found.append(f"The test set was evaluated {times(material.test.opened)}: its metrics may be too optimistic.")
     if said := endpoint.limit(material):
         found.append(said)
     if material.test is not None and (seen := test_set.seen_before(material)):
         found.append(seen)
     found += units.headline_warnings(material)
     if evaluation.refrozen:
-        found.append("The threshold was chosen again after the test set had been opened.")
+        found.append("The threshold was chosen again after the test set had been evaluated.")
     auc = evaluation.summary["auc"]
     if isinstance(auc, Interval) and auc.high < 0.5:
         found.append(
@@ -173,7 +182,7 @@ def _limits_of_calibration(evaluation: Evaluation) -> list[str]:
         return ["Calibration was not assessed: a score of 0.8 need not mean that 8 in 10 are malignant."]
     after = report.after
     if not isinstance(after, CalibrationSummary):
-        return [f"Calibration cannot be told ({after})."]
+        return [f"Calibration cannot be assessed ({after})."]
     off = []
     if after.beyond_chance:
         off.append(f"ECE {told(after.ece)}, more than chance gives")
@@ -189,7 +198,7 @@ def _usability(material: Material) -> Section:
         "Poor or unavailable input: files that cannot be read or are damaged are refused with a reason. Images of another "
         "modality or body part, in colour, binary masks, images without a breast, and images far from those the model was "
         "trained on get no verdict, here and in use; a score that is asked for anyway is marked. Images prepared by another "
-        "recipe are refused; doubts about polarity or the breast's outline are told as warnings.",
+        "recipe are refused; doubts about polarity or the breast's outline are given as warnings.",
         "Interaction: none but giving the file. The user needs to know what a mammogram is, which view it shows, and that a "
         "score is not a diagnosis.",
     )
@@ -220,7 +229,7 @@ def model_card(material: Material) -> Section:
             "ROC AUC, sensitivity and specificity at a threshold frozen on validation, Brier score, ECE; intervals "
             f"{'count patients' if material.patients_known else 'take each image for a person of its own'}",
         ),
-        ("Evaluation data", _count(material, "test")),
+        ("Evaluation data", _evaluated(material)),
         ("Training data", f"{_count(material, 'train')}; validation: {_count(material, 'val')}"),
         ("Quantitative analyses", quantitative),
         (
@@ -239,6 +248,15 @@ def model_card(material: Material) -> Section:
     )
 
 
+def _evaluated(material: Material) -> str:
+    """The test images that were scored, and of how many in the manifest; only the latter before an evaluation."""
+    if material.test is None:
+        return f"{_count(material, 'test')}; not evaluated yet"
+    whole = int((material.rows["split"] == "test").sum())
+    scored = counts_of(material.test.summary, material.patients_known)
+    return scored if material.test.images == whole else f"{scored}; the test set has {counted(whole, 'image')}"
+
+
 def _count(material: Material, split: str) -> str:
     part = material.rows[material.rows["split"] == split]
     return (
@@ -252,9 +270,12 @@ def reproducibility(material: Material) -> Section:
     card, folder = material.card, material.run.path
     digest = str(card.get("weights_sha256", DASH))
     hashed = what_is_hashed(folder, digest)
+    weights = folder / "model.safetensors"
+    file_digest = sha256_of(weights) if weights.is_file() and "whole file" not in hashed else ""
     whose = "images, patients, labels" if material.patients_known else "images, labels"
     hashes = (
         (f"Weights, SHA-256 {hashed}", f"`{digest}`"),
+        *((("Weights, SHA-256 of the file model.safetensors (sha256sum)", f"`{file_digest}`"),) if file_digest else ()),
         ("Manifest of the run, SHA-256 over manifest.csv", f"`{sha256_of(folder / 'manifest.csv')}`"),
         ("Configuration of the run, SHA-256 over config.yaml", f"`{sha256_of(folder / 'config.yaml')}`"),
         *(
@@ -281,7 +302,7 @@ def reproducibility(material: Material) -> Section:
     text = (
         "The model is specified by its weights (model.safetensors) and its card (model.json: architecture, recipe, "
         f"normalisation, threshold, calibration). {material.command('evaluate {run} --split test')} scores the "
-        "same files again, which counts as an opening of the test set; with `--remake` it makes the figures again from the "
+        "same files again, which counts as an access to the test set; with `--remake` it makes the metrics again from the "
         "stored scores, without one. A hash over the tensors takes the name, type, shape and values of each, by name: equal "
         "weights have equal hashes, whatever else is in the file. The same run gives this report again, byte by byte. Versions "
         "are those that trained the model."

@@ -13,30 +13,13 @@ from core.evaluate import excluded_words
 from core.evaluate.result import left_words
 from core.evaluate.verified import readings
 from core.inspection.descriptions import recipe_facts
-from core.metrics.features import feature_title, value_title
-from core.metrics.levels import UNITS
-from core.report.document import Box, Facts, Flow, Section, Table, Text, Warn
+from core.report.document import Facts, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material, split_fingerprint
-from core.report.sections import gaps, units
-from core.report.words import DASH, share, years
-from core.wording import counted, times
+from core.report.sections import gaps
+from core.report.words import DASH, share
+from core.wording import counted
 
 _MOST_LEFT = 50
-_MOST_VALUES = 12
-# What the characteristics tell of: columns of a manifest, one value a patient or one an image.
-_OF_PATIENTS = ("site", "site_id", "implant")
-_OF_IMAGES = (
-    "view",
-    "laterality",
-    "density",
-    "scanner",
-    "machine_id",
-    "manufacturer",
-    "origin",
-    "source",
-    "finding",
-    "abnormality",
-)
 
 
 def source(material: Material) -> Section:
@@ -203,8 +186,8 @@ def partition(material: Material) -> Section:
     else:
         text = (
             "Images were assigned to the sets, since nobody knows which of them show the same person: the same person may "
-            "stand in several sets, which makes figures too good. That no identical file stands in two sets was checked before "
-            "training and again before each evaluation."
+            "stand in several sets, which makes metrics too optimistic. That no identical file stands in two sets was "
+            "checked before training and again before each evaluation."
         )
     uses = (
         "Training images fit the weights; validation chooses the epoch, the threshold and the calibration; the test set is "
@@ -220,12 +203,36 @@ def partition(material: Material) -> Section:
         table_rows.append((SPLIT_WORDS[split], *people, f"{len(part):,}", *counts, f"`{fingerprint}`"))
     heads = (f"{label.capitalize()} images{' (patients)' if known else ''}" for label in LABELS)
     whose = "images, patients and labels" if known else "images and labels"
-    note = f"Fingerprint: SHA-256 over the set's {whose}. Runs with the same one used the same images.{_both_labels(material)}"
+    note = f"Fingerprint: SHA-256 over the set's {whose}. Runs with the same one used the same images.{both_labels(material)}"
     first = ("Set", "Patients", "Images") if known else ("Set", "Images")
     table = Table("Partition of the data.", (*first, *heads, "Fingerprint"), tuple(table_rows), note=note)
     how = Text(f"{_origin(material)} {uses}")
     doubts = map(Warn, doubtful_patients(material))
-    return Section("partition", "Partition of the data", (Text(text), how, *doubts, table, material.ask("differences")))
+    copies = Text(copies_words(rows))
+    return Section("partition", "Partition of the data", (Text(text), how, *doubts, copies, table, material.ask("differences")))
+
+
+def copies_words(rows: pd.DataFrame) -> str:
+    """How many images of each set are copies of another one in it: each counts as an image of its own."""
+    if "content_hash" not in rows.columns:
+        return "Whether files are identical within a set is not known: the manifest has no hashes of their content."
+    hashes = rows["content_hash"].astype("str").str.strip()
+    known = rows.assign(content_hash=hashes)[hashes.ne("") & hashes.ne("nan")]
+    unknown = len(rows) - len(known)
+    parts = []
+    for split in SPLITS:
+        sizes = known.loc[known["split"] == split, "content_hash"].value_counts()
+        repeated = sizes[sizes > 1]
+        if len(repeated):
+            files, contents = int(repeated.sum()), counted(len(repeated), "content")
+            parts.append(f"{SPLIT_WORDS[split]} {files:,} files of {contents}")
+    rest = f" Of {counted(unknown, 'image')} the content is not known." if unknown else ""
+    if not parts:
+        return f"No two files within a set are identical.{rest}"
+    return (
+        f"Identical files within a set, each counted as an image of its own in every metric: {', '.join(parts)}. "
+        f"`python -m core data check` lists them.{rest}"
+    )
 
 
 def doubtful_patients(material: Material) -> list[str]:
@@ -234,7 +241,7 @@ def doubtful_patients(material: Material) -> list[str]:
     if not twice:
         return []
     leak = (
-        f"{apart} of them {'stands' if apart == 1 else 'stand'} in several sets: if they are one person, the figures are too "
+        f"{apart} of them {'stands' if apart == 1 else 'stand'} in several sets: if they are one person, the metrics are too "
         "good."
         if apart
         else "None of them stands in several sets."
@@ -254,99 +261,7 @@ def _origin(material: Material) -> str:
     return f"{said} Shares of {unit}: {', '.join(shares)}."
 
 
-def participants(material: Material) -> Section:
-    """Flow and characteristics."""
-    return Section(
-        "participants", "Participants", (_flow(material), _characteristics(material), *units.composition_blocks(material))
-    )
-
-
-def _flow(material: Material) -> Flow:
-    rows, left = material.rows, material.left
-    before = Counter(item.split for item in left if item.when == "before training")
-    after = Counter(item.split for item in left if item.when != "before training")
-    sets, scored = [], []
-    for split in SPLITS:
-        part = rows[rows["split"] == split]
-        counts = [f"{label} {int((part['label'] == label).sum()):,}" for label in LABELS]
-        lines = (_size(material, part["patient_id"].nunique(), len(part)), ", ".join(counts))
-        sets.append(Box(f"{SPLIT_WORDS[split].capitalize()} set", lines))
-        evaluation = material.evaluations.get(split)
-        if split == "train":
-            scored.append(Box("Fitted", (counted(len(part) - before["train"], "image"), "not evaluated")))
-        elif evaluation is None:
-            used = _chosen_on(material) if split == "val" else ""
-            scored.append(Box("Scored in training" if used else "Not scored yet", (used,)))
-        else:
-            lines = (
-                _size(material, evaluation.patients, evaluation.images),
-                _called(evaluation.images, evaluation.summary.counts),
-                *((_chosen_on(material),) if split == "val" and material.epochs else ()),
-            )
-            scored.append(Box("Scored", lines))
-    out = [f"{SPLIT_WORDS[split]} {before[split]:,}" for split in SPLITS if before[split]]
-    refused = Counter(item.split for item in left if item.refused)
-    gone = [
-        f"{SPLIT_WORDS[split]} {after[split]:,}" + (f", {refused[split]:,} refused a verdict" if refused[split] else "")
-        for split in SPLITS
-        if after[split]
-    ]
-    side = (
-        Box(f"Left out before training: {sum(before.values()):,}", tuple(out)) if out else None,
-        Box(f"No score at evaluation: {sum(after.values()):,}", tuple(gone)) if gone else None,
-        None,
-    )
-    first = Box("Manifest", (_size(material, rows["patient_id"].nunique(), len(rows)),))
-    caption = (
-        "Flow of patients and images. A patient with images of both labels counts once."
-        if material.patients_known
-        else "Flow of images."
-    )
-    return Flow(((first,), tuple(sets), tuple(scored)), side, caption)
-
-
-def _size(material: Material, patients: int, images: int) -> str:
-    whose = f"{counted(patients, 'patient')}, " if material.patients_known else ""
-    return f"{whose}{counted(images, 'image')}"
-
-
-def _chosen_on(material: Material) -> str:
-    """How often training scored the validation set, and what it chose by that."""
-    count = len(material.epochs)
-    return f"{times(count)} in training: chose the epoch, threshold and calibration" if count else ""
-
-
-def _called(images: int, counts: object) -> str:
-    called = getattr(counts, "tp", 0) + getattr(counts, "fp", 0)
-    return f"{called:,} of {images:,} called malignant"
-
-
-def _characteristics(material: Material) -> Table:
-    rows = material.rows
-    sets = [rows[rows["split"] == split] for split in SPLITS]
-    known = material.patients_known
-    people: list[tuple[str, ...]] = [
-        ("Patients", *(f"{part['patient_id'].nunique():,}" for part in sets)),
-        *((f"   with a {label} image", *(_patients(part, label) for part in sets)) for label in LABELS),
-    ]
-    table: list[tuple[str, ...]] = [
-        *(people if known else []),
-        ("Images", *(f"{len(part):,}" for part in sets)),
-        ("   malignant", *(share(int((part["label"] == "malignant").sum()), len(part)) for part in sets)),
-    ]
-    if "age" in rows.columns:
-        table.append(("Age, years: median (quartiles)", *map(_ages, sets)))
-        table.append(("   unknown", *(share(_unknown_ages(part), part["patient_id"].nunique()) for part in sets)))
-    for name in (*_OF_PATIENTS, *_OF_IMAGES):
-        if name in rows.columns:
-            table += _categories(name, sets, of_patients=known and name in _OF_PATIENTS)
-    note = "Numbers are counts with shares of their set. Values that the manifest leaves empty are unknown."
-    note += _both_labels(material)
-    heads = tuple(SPLIT_WORDS[split].capitalize() for split in SPLITS)
-    return Table("Characteristics of the sets.", ("", *heads), tuple(table), note=note, small=True)
-
-
-def _both_labels(material: Material) -> str:
+def both_labels(material: Material) -> str:
     """That patients by the label of their images add up to more than all patients; "" where they do not."""
     both = int((material.rows.groupby("patient_id")["label"].nunique() > 1).sum()) if material.patients_known else 0
     if not both:
@@ -355,40 +270,3 @@ def _both_labels(material: Material) -> str:
         f" {both:,} patient{' has' if both == 1 else 's have'} images of both labels and count{'s' if both == 1 else ''} under "
         "each here; as a patient such a one is malignant."
     )
-
-
-def _patients(part: pd.DataFrame, label: str) -> str:
-    return share(part.loc[part["label"] == label, "patient_id"].nunique(), part["patient_id"].nunique())
-
-
-def _ages(part: pd.DataFrame) -> str:
-    ages = pd.to_numeric(part.drop_duplicates("patient_id")["age"], errors="coerce").dropna()
-    if ages.empty:
-        return DASH
-    low, middle, high = (years(value) for value in ages.quantile([0.25, 0.5, 0.75]))
-    return f"{middle} ({low} to {high})"
-
-
-def _unknown_ages(part: pd.DataFrame) -> int:
-    return int(pd.to_numeric(part.drop_duplicates("patient_id")["age"], errors="coerce").isna().sum())
-
-
-def _categories(name: str, sets: list[pd.DataFrame], *, of_patients: bool) -> list[tuple[str, ...]]:
-    columns = [(part.drop_duplicates("patient_id") if of_patients else part)[name].astype("str").str.strip() for part in sets]
-    cleaned = [column.where(~column.isin(("", "nan", "None")), "unknown") for column in columns]
-    everything = pd.concat(cleaned)
-    if everything.nunique() < 2:
-        return []
-    # The most frequent first, so that what is left out is rare; ties by name, so that the order is always the same.
-    ranked = sorted(everything.value_counts().items(), key=lambda item: (item[0] == "unknown", -item[1], str(item[0])))
-    kept = [str(value) for value, _ in ranked[:_MOST_VALUES]]
-    unit = "patients" if of_patients else UNITS["image"]
-    lines: list[tuple[str, ...]] = [(f"{feature_title(name)} ({unit})", *("" for _ in sets))]
-    lines += [
-        (f"   {value_title(name, value)}", *(share(int((column == value).sum()), len(column)) for column in cleaned))
-        for value in kept
-    ]
-    if len(ranked) > _MOST_VALUES:
-        rest = f"   {counted(len(ranked) - _MOST_VALUES, 'rarer value')}"
-        lines.append((rest, *(share(int((~column.isin(kept)).sum()), len(column)) for column in cleaned)))
-    return lines

@@ -35,9 +35,11 @@ def limit(material: Material) -> str:
         return ""
     declared = material.declared
     if isinstance(declared, str):
-        return "The declaration of the primary endpoint is damaged: which figure was to count cannot be said."
+        return "The declaration of the primary endpoint is damaged: which metric was to count cannot be said."
     if declared.endpoint is None:
-        return "No primary endpoint was declared before the test set was opened: any of its figures may have been picked."
+        return "No primary endpoint was declared before the test set was evaluated: any of its metrics may have been picked."
     if not declared.before:
-        return "The primary endpoint was declared after the test set had been opened: it may have been picked by its result."
-    return "Another endpoint was named after the test set had been opened: see model performance." if declared.changes else ""
+        return "The primary endpoint was declared after the test set had been evaluated: it may have been picked by its result."
+    return (
+        "Another endpoint was named after the test set had been evaluated: see model performance." if declared.changes else ""
+    )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from core.evaluate import Evaluation
+from core.evaluate.metadata import PLACES
 from core.evaluate.result import left_words
-from core.metrics import Interval, Summary
+from core.evaluate.subgroup_tests import FIGURES_TESTED, LEVEL, differing
+from core.metrics import Interval, ShortcutAudit, Summary
 from core.metrics.chance import chance_of_model, warning_of
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import test_set, units
-from core.report.words import bracket, counts_of, size_of, starting_weights, told
-from core.wording import counted, times
+from core.report.sections.checks import worrying
+from core.report.words import bracket, counts_of, minus, size_of, starting_weights, told
+from core.wording import counted, listed, times, upper_first
 
 
 def title(material: Material) -> str:
@@ -64,13 +67,14 @@ def _order(material: Material) -> str:
     if test is None:
         return f"{chosen}."
     if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.opened):
-        return f"{chosen}, but not all of it before the test set had been opened: see the warnings."
+        return f"{chosen}, but not all of it before the test set had been evaluated: see the warnings."
     if isinstance(material.use, str):
         return f"{chosen}; whether other models were scored on the test set before cannot be said: see the warnings."
     if others := len(material.use.before):
         models = counted(others, "other model")
         return (
-            f"{chosen} and frozen before this run's test set was opened, but {models} had been scored on it: see the warnings."
+            f"{chosen} and frozen before this run's test set was evaluated, but {models} had been scored on it: see the "
+            "warnings."
         )
     if test_set.seen_early(material):
         return f"{chosen} and frozen before the test set was scored, but not before test images were seen: see the warnings."
@@ -84,7 +88,7 @@ def _results(material: Material) -> str:
     sentences = []
     if material.test is None:
         sentences.append(
-            "The test set has not been opened; what follows is of validation, which chose the model, and too good."
+            "The test set has not been evaluated; what follows is of validation, which chose the model, and too good."
         )
     sentences.append(
         f"{SPLIT_WORDS[evaluation.split].capitalize()} set: {counts_of(evaluation.summary, material.patients_known)}."
@@ -92,7 +96,7 @@ def _results(material: Material) -> str:
     summary = evaluation.summary
     auc = summary["auc"]
     if isinstance(auc, str):
-        sentences.append(f"The ROC AUC cannot be told: {auc}.")
+        sentences.append(f"The ROC AUC cannot be computed: {auc}.")
     else:
         sentences.append(f"ROC AUC {told(auc)} for images{_of_patients(material, evaluation)}.")
     both = [
@@ -120,8 +124,8 @@ def _conclusion(material: Material) -> str:
         return "None about real mammograms: the images are synthetic."
     evaluation = material.test
     auc = evaluation.summary["auc"] if evaluation is not None else ""
-    if not isinstance(auc, Interval):
-        return "None yet: the figures do not carry one."
+    if evaluation is None or not isinstance(auc, Interval):
+        return "None yet: too little data for an AUC."
     people = "patients" if material.patients_known else "images"
     if auc.high < 0.5:
         said = f"On these {people} the scores are worse than chance: check that the labels are not swapped."
@@ -133,7 +137,27 @@ def _conclusion(material: Material) -> str:
         )
     else:
         said = f"On these {people} the scores tell malignant from benign images clearly better than chance."
-    return f"{said} One internal test set says nothing about other sources, and nothing here supports use in patients."
+    return (
+        f"{said}{_reservations(material, evaluation)} One internal test set says nothing about other sources, and nothing here "
+        "supports use in patients."
+    )
+
+
+def _reservations(material: Material, evaluation: Evaluation) -> str:
+    """What the report's own audits take away from that: metadata that predict the label as well, and differences by site."""
+    found = ""
+    audit = evaluation.shortcuts
+    against = audit.metadata if isinstance(audit, ShortcutAudit) else None
+    if against is not None and not (isinstance(against.difference, Interval) and against.difference.low > 0):
+        found += f" {minus(against.sentence)}"
+    if isinstance(audit, ShortcutAudit) and (names := worrying(audit)):
+        found += f" Possible shortcuts: {', '.join(names)}."
+    by_site = {each.name for row in evaluation.subgroups if row.feature in PLACES for each in differing(row)}
+    by_site |= {FIGURES_TESTED[row.figure] for row in evaluation.omnibus if row.feature in PLACES and row.adjusted < LEVEL}
+    if by_site:
+        verb = "differs" if len(by_site) == 1 else "differ"
+        found += f" {upper_first(listed(sorted(by_site, key=str.lower)))} {verb} between sites."
+    return found
 
 
 def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
@@ -169,7 +193,7 @@ def warnings(material: Material) -> tuple[str, ...]:
     if not material.patients_known:
         found.append(
             "No patient is known: which images show the same person nobody can say. The same person may stand in several sets, "
-            "and intervals take each image for a person of its own. Figures may be too good and intervals too narrow."
+            "and intervals take each image for a person of its own. Metrics may be too optimistic and intervals too narrow."
         )
     if chance := warning_of(chance_of_model(material.card, material.run.path)):
         found.append(chance)
@@ -181,21 +205,21 @@ def warnings(material: Material) -> tuple[str, ...]:
         outdated = evaluation.outdated(material.card)
         if outdated:
             again = material.command(f"evaluate {{run}} --split {split}")
-            found.append(f"Figures of the {SPLIT_WORDS[split]} set: {outdated} Evaluate it again: {again}.")
+            found.append(f"Metrics of the {SPLIT_WORDS[split]} set: {outdated} Evaluate it again: {again}.")
     parent = material.parent
     if parent is not None and parent.opened:
         found.append(
-            f"This run was forked from {parent.run}, after the test set, which is the same, had been opened "
-            f"{times(parent.opened)}. It was set up with the test set in view, which makes its figures too good."
+            f"This run was forked from {parent.run}, after the test set, which is the same, had been evaluated "
+            f"{times(parent.opened)}. It was set up with the test set in view, which makes its metrics too optimistic."
         )
     test = material.test
     if test is not None and test.opened > 1:
         found.append(
             f"The test set has been evaluated {times(test.opened)} for this run. Whatever was chosen after the first time was "
-            "chosen with the test set in view, and makes its figures too good."
+            "chosen with the test set in view, and makes its metrics too optimistic."
         )
     if test is not None and test.refrozen:
-        found.append("The threshold was chosen again after the test set had been opened: see the openings of the test set.")
+        found.append("The threshold was chosen again after the test set had been evaluated: see test-set access.")
     if test is not None and (seen := test_set.seen_before(material)):
         found.append(seen)
     if material.shown is not None:

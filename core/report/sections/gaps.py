@@ -25,21 +25,22 @@ _MOST_SPELLINGS = 20
 _LONGEST = 60  # characters of a cell
 
 
-def metadata_columns(rows: pd.DataFrame) -> list[str]:
-    """The columns of a manifest that say something of each image and are in it at all."""
-    named = [name for name in ("laterality", "view", *KNOWN) if name in rows.columns]
+def metadata_columns(rows: pd.DataFrame, audited: Sequence[str] = ()) -> list[str]:
+    """The columns of a manifest that say something of each image and are in it at all, and further ones that were `audited`."""
+    named = [name for name in dict.fromkeys(("laterality", "view", *KNOWN, *audited)) if name in rows.columns]
     return [name for name in named if not _empty(rows[name]).all()]
 
 
-def missing_metadata(rows: pd.DataFrame) -> list[str]:
+def missing_metadata(rows: pd.DataFrame, audited: Sequence[str] = ()) -> list[str]:
     """Those of them that are not known for every image."""
-    return [name for name in metadata_columns(rows) if _empty(rows[name]).any()]
+    return [name for name in metadata_columns(rows, audited) if _empty(rows[name]).any()]
 
 
 def metadata_blocks(material: Material) -> list[Block]:
     """How many images lack each kind of metadata, by set and by site."""
     rows = material.rows
-    columns, missing = metadata_columns(rows), missing_metadata(rows)
+    audited = audited_columns(material)
+    columns, missing = metadata_columns(rows, audited), missing_metadata(rows, audited)
     if not columns:
         return [Text("The manifest has no metadata beside labels and patients, so none can be missing.")]
     if not missing:
@@ -58,6 +59,11 @@ def metadata_blocks(material: Material) -> list[Block]:
         if others and places:
             tables.append(_table(f"Images without metadata, by {feature_words(site)}.", others, places))
     return [said, *tables]
+
+
+def audited_columns(material: Material) -> list[str]:
+    """Further columns of the manifest that the shortcut audit took in, where missing values are imputed."""
+    return [] if material.shown is None else [each.name for each in material.shown.further if each.read]
 
 
 def _table(caption: str, names: Sequence[str], parts: Sequence[tuple[str, pd.DataFrame]]) -> Table:
@@ -113,7 +119,7 @@ def verification_blocks(material: Material) -> list[Block]:
         try:
             bounds = verification_bounds(table["label"], table["score"], unverified, threshold)
         except NotEnoughData as error:
-            blocks.append(Text(f"{caption.removesuffix('.')}: cannot be told. {error}"))
+            blocks.append(Text(f"{caption.removesuffix('.')}: cannot be computed. {error}"))
             continue
         rows = tuple(
             (f"{each.share:.0%} ({each.missed})", *(_range(pair) for pair in (each.auc, each.sensitivity, each.specificity)))

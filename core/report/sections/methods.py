@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from core.evaluate import CalibrationReport
-from core.evaluate.subgroup_tests import count_tests
-from core.evaluate.summaries import MOST_RESAMPLES
+import pandas as pd
+
 from core.metrics import (
-    MIN_PATIENTS,
     MIN_VIEW_PATIENTS,
-    TITLES,
-    CalibrationSummary,
     Interval,
     Summary,
     ViewThresholds,
     frozen_thresholds,
 )
-from core.report.document import Facts, Points, Section, Text
-from core.report.material import SPLIT_WORDS, Material
+from core.report.document import Facts, Section, Text
+from core.report.material import Material
 from core.report.precision import WIDTH, participants_needed
 from core.report.sections import data
+from core.report.sections.evaluation_methods import evaluation_methods
 from core.report.words import duration, plain, starting_weights, told
 from core.wording import counted
 
@@ -64,7 +61,7 @@ def sample_size(material: Material) -> Section:
     test = rows[rows["split"] == "test"]
     if not material.patients_known:
         said = (
-            f"All images of the manifest were used; no sample size was calculated beforehand by MammoLab. The test set has "
+            f"{_used(material)} No sample size was calculated beforehand by MammoLab. The test set has "
             f"{counted(len(test), 'image')}, {int((test['label'] == 'malignant').sum()):,} of them malignant. How many "
             "people stand "
             "behind them is not known, so that nothing can be said of how many would be needed."
@@ -74,7 +71,7 @@ def sample_size(material: Material) -> Section:
     events = int(patients.sum())
     blocks = [
         Text(
-            f"All patients of the manifest were used; no sample size was calculated beforehand by MammoLab. The test set has "
+            f"{_used(material)} No sample size was calculated beforehand by MammoLab. The test set has "
             f"{counted(len(patients), 'patient')}, {events:,} of them with a malignant image (the events)."
         )
     ]
@@ -92,6 +89,25 @@ def sample_size(material: Material) -> Section:
             )
         )
     return Section("sample-size", "Sample size", (*blocks, material.ask("sample_size")))
+
+
+def _used(material: Material) -> str:
+    """Whether every patient (or image) of the manifest was trained on or scored."""
+    rows, left = material.rows, {item.row for item in material.left if item.row}
+    if not left:
+        return f"All {'patients' if material.patients_known else 'images'} of the manifest were used."
+    if not material.patients_known:
+        return f"Of {counted(len(rows), 'image')} of the manifest {len(left):,} were left out (see missing data)."
+    place = pd.Series(range(1, len(rows) + 1), index=rows.index)
+    used = rows.loc[~place.isin(left), "patient_id"].nunique()
+    total = rows["patient_id"].nunique()
+    whole = (
+        f"All {total:,} patients of the manifest were used"
+        if used == total
+        else f"All {total:,} patients of the manifest were assigned to a set, but no image of {total - used:,} has a score"
+    )
+    images = counted(len(left), "image")
+    return f"{whole}; {images} {'was' if len(left) == 1 else 'were'} left out (see missing data)."
 
 
 def _achieved(material: Material) -> str:
@@ -147,7 +163,7 @@ def training(material: Material) -> Section:
         ("Batch", f"{counted(settings.batch_size, 'image')}{added}"),
         ("Loss", _loss(material)),
         ("Augmentation, training images only", _augmentation(material)),
-        ("Selection of the model", f"the epoch with the best validation {settings.monitor.replace('_', ' ')}"),
+        ("Selection of the model", f"the epoch with the best {_monitor(settings.monitor)} on validation"),
         ("Early stopping", f"after {counted(settings.patience, 'epoch')} without improvement" if settings.patience else "none"),
         (
             "Averaging of weights",
@@ -163,6 +179,12 @@ def training(material: Material) -> Section:
     ]
     imbalance = Text(f"Class imbalance: {_IMBALANCE[settings.imbalance][:1].lower()}{_IMBALANCE[settings.imbalance][1:]}")
     return Section("training", "Training and selection of the model", (Facts(tuple(facts)), imbalance))
+
+
+def _monitor(name: str) -> str:
+    """The monitored metric as text: `AUC`, not `auc`."""
+    words = name.replace("_", " ")
+    return " ".join("AUC" if word == "auc" else word for word in words.split())
 
 
 def _phase_names(material: Material) -> set[str]:
@@ -249,6 +271,8 @@ def output(material: Material) -> Section:
         Text(text),
         Text(f"{_rule(material)} Decisions use raw scores; calibration, where there is one, only turns a score into a risk."),
     ]
+    if material.fitted:
+        blocks.append(Text(material.fitted))
     blocks.append(
         Text(f"A score is made by {material.command('predict {run} FILE')} or `core.predict.Predictor`, from the file alone.")
     )
@@ -318,124 +342,6 @@ def thresholds(material: Material) -> tuple[tuple[str, str], ...]:
         if level == "image":
             found += [(f"Threshold, {view} images", f"{own:.6f}") for view, own in views.own.items()]
     return tuple(found)
-
-
-def evaluation_methods(material: Material) -> Section:
-    """Measures, intervals, subgroups, shortcuts, heatmaps."""
-    settings = material.config.evaluation
-    test = material.test
-    same = test is None or not (test.refrozen or test.outdated(material.card))
-    updated = " No model was updated after the test." if same else " What changed after the test: see its openings."
-    known = material.patients_known
-    samples = settings.bootstrap_samples if material.shown is None else material.shown.summary.samples
-    by_view = ", of images that of their view" if test is not None and test.thresholds.own else ""
-    levels = (
-        "Figures are told at image, breast (CC and MLO together) and patient level, each with the threshold frozen for that "
-        f"level{by_view}."
-        if known
-        else "Figures are told by image: whose they are is not known."
-    )
-    counted = (
-        "count patients, not images: all images of a patient are drawn together"
-        if known
-        else "take each image for a person of its own (they are too narrow where a person has several)"
-    )
-    unit = _unit(material)
-    points = (
-        "Discrimination: ROC AUC, average precision; at the frozen threshold sensitivity, specificity, precision, accuracy, "
-        f"F1. Overall: Brier score. {levels}",
-        f"Intervals are of {material.confidence:.0%} and {counted}; {_fixed(material)} {interval_methods(material)}",
-        f"Other intervals: {_ece(material)} calibration slope and intercept have "
-        f"a cluster-robust (sandwich) variance with Student's t; net benefit percentiles of {samples:,} resamples of {unit}, "
-        "in the table and in the figure; the band of the ROC curve percentiles of 500; predictive values and numbers per 1,000 "
-        "are drawn from Jeffreys' posteriors of sensitivity and specificity, at a prevalence that is taken as given.",
-        f"A figure about a class, or a group, with fewer than {MIN_PATIENTS} {unit} is not told.",
-        "Calibration: reliability diagram, expected calibration error (ten bins of as many images), Brier score, calibration "
-        "slope and intercept. Temperature, logistic and isotonic calibration are fitted on validation; the one chosen in the "
-        f"configuration ({settings.calibration}) is frozen with the model.{updated}",
-        "Clinical utility: net benefit (decision curve) of calibrated scores, and predictive values at prevalences of "
-        "screening.",
-        "Heterogeneity and fairness: the AUC, sensitivity and specificity in every subgroup that the manifest or the files "
-        f"tell of. {subgroup_methods(material)}",
-        "Robustness to shortcuts: how far the label can be predicted from metadata alone, by logistic regression and boosting "
-        f"that saw other {unit}, beside the model's AUC among images that share the metadata.",
-        "Explainability: class activation maps, audited against lesions, against chance and against a network with "
-        "shuffled weights.",
-    )
-    return Section("evaluation-methods", "Evaluation methods", (Points(points), material.ask("fairness")))
-
-
-def _fixed(material: Material) -> str:
-    """Whether the threshold varies in any interval of the evaluation shown."""
-    evaluation = material.shown
-    resampled = evaluation is not None and any(
-        not isinstance(found, str) and isinstance(found.threshold, Interval) for found in evaluation.uncertainty.values()
-    )
-    if evaluation is None or not resampled:
-        return "the threshold stays fixed."
-    samples = min(evaluation.summary.samples, MOST_RESAMPLES)
-    return (
-        "the threshold stays fixed, except in the table of the threshold's own uncertainty, where it is chosen anew in each of "
-        f"{samples:,} resamples of validation and {SPLIT_WORDS[evaluation.split]} {_unit(material)} together."
-    )
-
-
-def _unit(material: Material) -> str:
-    return "patients" if material.patients_known else "images"
-
-
-def _ece(material: Material) -> str:
-    """What stands beside the ECE: an evaluation of an earlier version has limits."""
-    report = None if material.shown is None else material.shown.calibration
-    before = report.before if isinstance(report, CalibrationReport) else None
-    if isinstance(before, CalibrationSummary) and before.ece.method != "none":
-        return "the ECE has basic (mirrored) bootstrap limits with 0 as the lowest;"
-    return "the ECE has none, but stands beside what chance alone gives a calibrated model;"
-
-
-_LIMITS = {
-    "score": "a score interval, whose variance is that of the binormal model or of the {unit}, whichever is larger",
-    "obuchowski": "Obuchowski's variance for clustered data on the logit scale, with Student's t",
-    "delong": "DeLong's variance on the logit scale",
-    "wilson": "Wilson's interval with the effective number of images",
-    "bootstrap": "percentiles of {samples:,} bootstrap resamples of {unit}",
-    "none": "no limits, since every bootstrap resample gives the same value",
-}
-
-
-def interval_methods(material: Material) -> str:
-    """Which figures have which kind of limits, as the figures of the evaluation themselves say; "" without one."""
-    evaluation = material.shown
-    if evaluation is None:
-        return ""
-    unit = _unit(material)
-    by_kind: dict[tuple[str, ...], list[str]] = {}
-    for name, title in TITLES.items():
-        found = [summary[name] for summary in evaluation.levels.values() if isinstance(summary, Summary)]
-        kinds: tuple[str, ...] = tuple(dict.fromkeys(each.method for each in found if isinstance(each, Interval)))
-        if kinds:
-            by_kind.setdefault(kinds, []).append(title)
-    samples = evaluation.summary.samples
-    sentences = []
-    for kinds, titles in by_kind.items():
-        words = [_LIMITS.get(kind, kind).format(samples=samples, unit=unit) for kind in kinds]
-        more = ", the second where every patient has one row" if set(kinds) == {"obuchowski", "delong"} else ""
-        sentences.append(f"{', '.join(titles)}: {' or '.join(words)}{more}.")
-    return " ".join(sentences)
-
-
-def subgroup_methods(material: Material) -> str:
-    """How groups were compared, by what the evaluation has."""
-    evaluation = material.shown
-    count = count_tests(evaluation.subgroups) if evaluation is not None else 0
-    if not count:
-        return "No group had enough data to be compared with the others."
-    return (
-        "Each group is compared with all other images whose value is known; images of unknown value are shown and in no "
-        f"comparison. P values are adjusted for the {counted(count, 'test')} of the table (Holm); the two groups of a feature "
-        "with two "
-        "values are one test."
-    )
 
 
 def training_time(material: Material) -> str:

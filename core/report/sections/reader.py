@@ -27,7 +27,7 @@ def reader(material: Material) -> Section:
         if found is None:
             return Section("reader", title, (Text("The manifest has no reader's assessment (columns birads or reader)."),))
         if isinstance(found, str):
-            blocks.append(Text(f"{LEVEL_TITLES[level]}, not told: {found}."))
+            blocks.append(Text(f"{LEVEL_TITLES[level]}, not reported: {found}."))
         else:
             compared.append(found)
     tables: list[Block] = []

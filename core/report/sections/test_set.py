@@ -36,12 +36,12 @@ def seen(material: Material) -> list[Block]:
 def seen_before(material: Material) -> str:
     """What nobody should miss of it: that other models had been scored on the same test set; "" when none had."""
     if isinstance(material.use, str):
-        return "How many models were scored on this test set cannot be said: a record is damaged, see the openings."
+        return "How many models were scored on this test set cannot be said: a record is damaged, see test-set access."
     if not material.use.before:
         return ""
     return (
         f"{seen_words(material.use, material.patients_known)[0]} What they showed may have guided this run, which makes its "
-        "figures too good."
+        "metrics too optimistic."
     )
 
 
@@ -67,13 +67,13 @@ def blocks(material: Material) -> list[Block]:
 def warnings(material: Material) -> list[str]:
     """What nobody should miss of it."""
     if isinstance(material.accesses, str):
-        return ["The record of accesses to the test set is damaged: see the openings of the test set."]
+        return ["The record of accesses to the test set is damaged: see test-set access."]
     early = [each for each in material.accesses if each.counts and each.before_threshold]
     found = tuned(material)
     if early:
         count = times(sum(each.times for each in early))
         found.append(
-            f"Test images were accessed {count} before this run's threshold was frozen: see the openings of the test set. "
+            f"Test images were accessed {count} before this run's threshold was frozen: see test-set access. "
             "Whatever was chosen since then may have been chosen with them in view."
         )
     return found

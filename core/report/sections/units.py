@@ -45,7 +45,7 @@ def balanced_words(found: HeadlineAuc) -> str:
     if not found.unequal:
         return ""
     if isinstance(found.balanced, str):
-        return f"; a balanced AUC cannot be told: {found.balanced}"
+        return f"; a balanced AUC cannot be computed: {found.balanced}"
     return f"; balanced, {found.balanced_rule}: {told(found.balanced)}"
 
 
@@ -72,7 +72,7 @@ def _told(found: tuple[Association, ...], split: str) -> str:
         for each in found
         if each.split == split
     ]
-    return f"the label of a patient from a count alone, AUC: {', '.join(parts)}" if parts else ""
+    return f"the label of a patient from a count of all images of the manifest, AUC: {', '.join(parts)}" if parts else ""
 
 
 def aggregation_blocks(material: Material) -> list[Block]:
@@ -87,7 +87,7 @@ def aggregation_blocks(material: Material) -> list[Block]:
         for each in found
     )
     note = (
-        "No threshold enters here, and none of these rules was chosen by its figure. Balanced: every patient enters with as "
+        "No threshold enters here, and none of these rules was chosen by its result. Balanced: every patient enters with as "
         "many breasts as every other. Random breasts: the mean over all draws there are; missing breasts: the mean of "
         f"{DRAWS} draws. The limits are DeLong's with that mean in place of one comparison, and do not cover which were drawn."
     )

@@ -27,7 +27,7 @@ def worst_case_blocks(material: Material, evaluation: Evaluation) -> list[Block]
             own = evaluation.thresholds.of_rows(evaluation.predictions) if level == "image" else summary.threshold
             cases = worst_case(evaluation.predictions, evaluation.excluded, material.rows, level, own)
         except NotEnoughData as error:
-            notes.append(Text(f"{LEVEL_TITLES[level]}, worst case not told: {error}"))
+            notes.append(Text(f"{LEVEL_TITLES[level]}, worst case not reported: {error}"))
             continue
         counts = summary.counts
         scored = {"malignant": (counts.tp, counts.tp + counts.fn), "benign": (counts.tn, counts.tn + counts.fp)}
@@ -40,12 +40,12 @@ def worst_case_blocks(material: Material, evaluation: Evaluation) -> list[Block]
                 rows.append((title, f"{right / of:.3f} ({right:,} of {of:,})", refused, worst))
     if not rows:
         return notes
-    head = ("Figure", "Of what is scored", "With a refused image", "Each of these an error")
+    head = ("Metric", "Of what is scored", "With a refused image", "Each of these an error")
     note = "A refused image gets no verdict: somebody must look at it without one."
     if any(not row[0].endswith(UNITS["image"]) for row in rows):
         note += (
             " A breast or patient with some images refused is scored by the others; with all of them refused (wholly) it is in "
-            "no figure. In the last column labels are those of all images, the refused ones too, so that numbers by label may "
+            "no metric. In the last column labels are those of all images, the refused ones too, so that numbers by label may "
             "differ from those of what is scored."
         )
     caption = f"Worst case of the images that were refused a verdict, {SPLIT_WORDS[evaluation.split]} set."

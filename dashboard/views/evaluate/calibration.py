@@ -51,7 +51,7 @@ def calibrating(scene: Scene) -> None:
     if scene.same_weights and calibration(scene).to_dict() != report.frozen.to_dict():
         st.warning(
             f"The calibration has been fitted again since this split was scored: in use now is {calibration(scene).method}. "
-            "What is called in use below is the earlier one; score again for figures of the model as it is."
+            "What is called in use below is the earlier one; score again for metrics of the model as it is."
         )
     methods = [name for name in report.bins if name != "none"]
     left, right = html_tables.halves("calibration", (400, 560))

@@ -97,7 +97,7 @@ def _other(scene: Scene, names: list[str]) -> None:
         for warning in found.warnings:
             st.warning(html_tables.said(warning), icon=":material/update:")
         rows = [[title, a, b, change, p or "–", note] for title, a, b, change, p, note in found.table_rows()]
-        html_tables.table(["Figure", found.first, found.second, "Difference", "p", "Test"], rows)
+        html_tables.table(["Metric", found.first, found.second, "Difference", "p", "Test"], rows)
         both = found.first, found.second
         by_view = [f" {name}: thresholds by view, {words}." for name, words in zip(both, found.by_view, strict=True) if words]
         with_limits = f"with its {found.figures.confidence:.0%} interval"
@@ -172,7 +172,7 @@ def _scene_of(scene: Scene, name: str) -> Scene | None:
 def published(scene: Scene) -> None:
     """Figures from papers, only where data set and split are the same; else one sentence why."""
     found = scene.found.baselines
-    st.markdown("## Published figures", anchors=False)
+    st.markdown("## Published results", anchors=False)
     if isinstance(found, str):
         st.markdown(f"{found[:1].upper()}{found[1:]}.".replace("..", "."))
         return

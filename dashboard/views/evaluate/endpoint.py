@@ -41,16 +41,16 @@ def form(run: Run) -> None:
         components.show_error(error)
         return
     if found.endpoint is None:
-        st.markdown(":material/outlined_flag: No primary endpoint is declared. Name the figure that counts before you see any.")
+        st.markdown(":material/outlined_flag: No primary endpoint is declared. Name the metric that counts before you see any.")
     else:
         st.markdown(f":material/flag: {plain(found.words)}")
     levels = LEVELS if results.patients_known(run) else {"image": LEVELS["image"]}
     with st.popover("Declare the primary endpoint", icon=":material/flag:"):
-        metric = st.selectbox("Figure", list(TITLES), format_func=TITLES.__getitem__, key="evaluate:endpoint:metric")
+        metric = st.selectbox("Metric", list(TITLES), format_func=TITLES.__getitem__, key="evaluate:endpoint:metric")
         level = st.selectbox("By", list(levels)[::-1], format_func=levels.__getitem__, key="evaluate:endpoint:level")
         reason = st.text_input("Why this one (optional, for the report)", key="evaluate:endpoint:reason", max_chars=500)
         st.caption(
-            f"Figures at a threshold use the rule that is frozen: {rule}. Once the test set is opened, the declaration stays; "
+            f"Metrics at a threshold use the rule that is frozen: {rule}. Once the test set is opened, the declaration stays; "
             "a later one is written down as a change."
         )
         if st.button("Declare", type="primary", key="evaluate:endpoint:declare"):

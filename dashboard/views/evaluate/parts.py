@@ -13,6 +13,7 @@ from dashboard.views.evaluate import (
     patients,
     reader,
     screening,
+    shortcuts,
     subgroups,
     tables,
     thresholds,
@@ -23,7 +24,7 @@ Part = Callable[[Scene], None]
 GROUPS: Mapping[str, Mapping[str, Part]] = {
     "Overview": {"Curves": charts.charts, "Calibration": calibration.calibrating, "All numbers": tables.figures},
     "Threshold": {"Choose a threshold": thresholds.choosing, "Screening": screening.screening},
-    "Fairness & shortcuts": {"Subgroups": subgroups.subgroups, "Shortcuts": subgroups.shortcuts, "Patients": patients.patients},
+    "Fairness & shortcuts": {"Subgroups": subgroups.subgroups, "Shortcuts": shortcuts.shortcuts, "Patients": patients.patients},
     "Cases": {"Mistakes": cases.cases, "All images": tables.images},
     "Compare": {"Compare runs": comparison.comparing, "Reader": reader.reader},
 }

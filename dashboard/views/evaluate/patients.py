@@ -24,6 +24,6 @@ def patients(scene: Scene) -> None:
     html_tables.table(["Rule", "Balanced", "ROC AUC by patient"], rows)
     st.caption(
         "Balanced: every patient enters with as many breasts as every other. A large gap between balanced and other rules "
-        f"means that the figure by patient rests on how many images patients have. Missing breasts: mean of {DRAWS} draws; the "
+        f"means that the metric by patient rests on how many images patients have. Missing breasts: mean of {DRAWS} draws; the "
         f"{confidence:.0%} limits do not cover which were drawn."
     )

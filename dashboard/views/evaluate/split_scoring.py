@@ -40,7 +40,7 @@ def not_scored(run: Run, split: str) -> None:
             st.markdown("## The test set has not been opened for this run", anchors=False)
             st.markdown(
                 f"Use it once, at the very end, when you are done choosing between settings. The threshold **{threshold}** was "
-                "fixed on validation. Each opening is counted and printed in the report."
+                "fixed on validation. Each evaluation is counted and printed in the report."
             )
             access_list.summary(run)
             access_list.models(run)
@@ -66,8 +66,8 @@ def confirmed_opening(run: Run, label: str, key: str) -> None:
     with st.popover(label, icon=":material/lock_open:", type="primary"):
         st.markdown(
             f"Run **{plain(run.name)}**, threshold **{_frozen(run)}**.\n\n"
-            "Its figures on the test set are worth what they say only if nothing is chosen after seeing them: no setting, no "
-            "threshold, no other run. The opening is recorded and cannot be taken back."
+            "Its metrics on the test set are worth what they say only if nothing is chosen after seeing them: no setting, no "
+            "threshold, no other run. The access is recorded and cannot be taken back."
         )
         sure = st.checkbox("I am done choosing", key=f"{key}:sure")
         if st.button("Open it", type="primary", icon=":material/lock_open:", key=key, disabled=not sure):
@@ -78,7 +78,7 @@ def damaged(run: Run, split: str, error: LabError) -> None:
     """Why the stored figures cannot be read, and the way to new ones."""
     components.show_error(error)
     if split == "test":
-        st.markdown("Scoring the test set anew is counted as one more opening, as far as the count can still be read.")
+        st.markdown("Scoring the test set again is counted as one more evaluation, as far as the count can still be read.")
         access_list.summary(run)
         confirmed_opening(run, "Open the test set again", "evaluate:again")
     elif st.button("Score again", type="primary", icon=":material/refresh:", key="evaluate:again"):
@@ -117,7 +117,7 @@ def about(run: Run, found: Evaluation) -> None:
     """What was scored, when and how often; and whether the model has changed since."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.synthetic:
-            st.badge("SYNTHETIC", color="orange", help="The demo set: a figure on it says nothing about real mammograms.")
+            st.badge("SYNTHETIC", color="orange", help="The demo set: a metric on it says nothing about real mammograms.")
         whose = f" of {counted(found.patients, 'patient')}" if results.patients_known(run) else ", of nobody that is known"
         parts = [f"{counted(found.images, 'image')}{whose}"]
         if found.excluded:
@@ -132,7 +132,7 @@ def about(run: Run, found: Evaluation) -> None:
             if found.split == "test":
                 _history(run, found)
                 with st.popover("Open again", icon=":material/refresh:"):
-                    st.markdown("Scores the test set anew. It is counted, and the count cannot be taken back.")
+                    st.markdown("Scores the test set again. It is counted, and the count cannot be taken back.")
                     if st.button("Open it again", key="evaluate:again"):
                         score(run, found.split)
             elif st.button("Score again", icon=":material/refresh:", key="evaluate:again"):
@@ -175,7 +175,7 @@ def _outdated(run: Run, found: Evaluation) -> None:
     task = results.evaluation_task(run, found.split)
     again = "Open the test set again" if found.split == "test" else "Score again"
     doing = task is not None and task.running
-    st.warning(f"{why} {'They are being made anew.' if doing else f'{again} for figures of the model as it is.'}")
+    st.warning(f"{why} {'They are being made again.' if doing else f'{again} for metrics of the model as it is.'}")
 
 
 def _history(run: Run, found: Evaluation) -> None:
@@ -183,7 +183,7 @@ def _history(run: Run, found: Evaluation) -> None:
     with st.popover("History", icon=":material/history:", width="content"):
         st.markdown("Each look at the test set is a chance to choose with it in view. The report prints this history.")
         access_list.table(run)
-        st.markdown("**Openings, with the threshold and the weights of each**")
+        st.markdown("**Evaluations of the test set, with the threshold and the weights of each**")
         rows: list[list[Interval | str | None]] = [
             [_day(each.when), "scored", each.thresholds.told(), each.weights_sha256[:8]] for each in found.history
         ]
@@ -193,7 +193,7 @@ def _history(run: Run, found: Evaluation) -> None:
         ]
         html_tables.table(["When", "What", "Threshold", "Model or rule"], sorted(rows, key=lambda row: str(row[0])))
         if found.opened > len(found.history):
-            st.caption("Earlier openings were only counted: an earlier version wrote no times.")
+            st.caption("Earlier evaluations were only counted: an earlier version wrote no times.")
 
 
 def _day(iso: str) -> str:

@@ -32,7 +32,7 @@ def figures(scene: Scene) -> None:
         [title, value, interval, note]
         for title, value, interval, note in summary.table_rows(patients_known=scene.patients_known)
     ]
-    html_tables.table(["Figure", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
+    html_tables.table(["Metric", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
     made = f"the threshold in use, {summary.threshold:.3f}"
     if scene.by_view:
         made = f"the thresholds in use, by view: {scene.thresholds.words}"
@@ -111,7 +111,7 @@ def content_of(path: Path) -> bytes:
 def downloads(run: Run, found: Evaluation) -> None:
     """What can be taken along, as buttons in a row: the report as one HTML file, and the predictions as CSV."""
     with st.popover("Report", icon=":material/description:", key="evaluate:report_popover"):
-        st.markdown("One HTML file with data, recipe, curves, figures with intervals and heatmaps. It opens without internet.")
+        st.markdown("One HTML file with data, recipe, curves, metrics with intervals and heatmaps. It opens without internet.")
         report(run)
     st.download_button(
         "CSV",

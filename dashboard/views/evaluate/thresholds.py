@@ -133,11 +133,12 @@ def _only(shares: Shares) -> Interval | str:
 
 def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
     """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
+    from core.evaluate.fitted import fitted_predictions
     from core.evaluate.thresholds import is_frozen
 
     run = scene.run
     opened = _opened(scene)
-    already = scene.same_weights and is_frozen(scene.card, rule, scene.found.predictions)
+    already = scene.same_weights and is_frozen(scene.card, rule, fitted_predictions(run, scene.card))
     press = False
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
@@ -156,7 +157,7 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
                 st.markdown(
                     f"The test set of this run has been opened **{times(opened)}**. A threshold chosen now is chosen with it "
                     "in view: "
-                    "its test figures are no longer unbiased. If you continue, this is recorded and printed in the report."
+                    "its test metrics are no longer unbiased. If you continue, this is recorded and printed in the report."
                 )
                 sure = st.checkbox("I understand; record it", key="evaluate:reopen")
                 press = st.button("Use and record it", type="primary", disabled=not sure, key="evaluate:freeze")

@@ -30,7 +30,7 @@ SIDE = 420  # px, of a tile's picture
 LOCATED = {"hit": "Peak in or near it", "hit_exact": "Peak in it", "energy": "Energy in it", "iou_area": "IoU"}
 WHAT = (
     "Compares the maps with the lesions that the manifest knows, with chance, with random maps and with the breast's mere "
-    "shape; asks whether the score rests on what they mark, and whether they change when the network forgets what it learned."
+    "shape; asks whether the score rests on what they mark, and whether they change when the weights are shuffled."
 )
 
 
@@ -182,7 +182,7 @@ def told(run: Run, found: HeatmapAudit) -> None:
         located(method)
     curves(method)
     pictured = st.container()  # filled last: its maps are computed anew, and nothing else waits for them
-    st.markdown("## All figures", anchors=False)
+    st.markdown("## All metrics", anchors=False)
     table(method)
     flagged(run, found, method)
     with st.expander("How it was done"):
@@ -234,10 +234,10 @@ def table(method: MethodAudit) -> None:
 
     few = [figure for figure in method.figures if figure.group != ALL and isinstance(figure.value, str)]
     rows: list[list[Any]] = [_row(figure) for figure in method.figures if figure not in few]
-    html_tables.table(("Figure", "Value", "Blindly", "Difference", "Images (patients)"), rows)
+    html_tables.table(("Metric", "Value", "Baseline", "Difference", "Images (patients)"), rows)
     if few:
         groups = ", ".join(dict.fromkeys(figure.group for figure in few))
-        st.caption(f"Too few patients to be told apart: {groups}.")
+        st.caption(f"Too few patients for a separate value: {groups}.")
 
 
 def _row(figure: Figure) -> list[Any]:
@@ -259,7 +259,7 @@ def flagged(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
     """Maps that hold nothing, lesions that could not be used, and images that could not be read; by name where not sealed."""
     unusable = [case for case in method.cases if case.lesion and case.label == "malignant"]
     for title, lines in (
-        ("Maps that hold nothing, left out of every figure", [(case.path, case.flagged) for case in method.flagged]),
+        ("Maps that hold nothing, left out of every metric", [(case.path, case.flagged) for case in method.flagged]),
         ("Malignant images left out of localisation", [(case.path, case.lesion) for case in unusable]),
         ("Images that could not be audited", list(found.excluded)),
     ):

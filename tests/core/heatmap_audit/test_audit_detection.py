@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.heatmap_audit.detection import MOST, detection_of, marks_of, peaks
-from core.heatmap_audit.results import Case
+from core.heatmap_audit.results import NO_NUMBERS, Case
 from core.heatmap_audit.settings import AuditSettings
 
 
@@ -41,3 +41,19 @@ def test_malignant_images_whose_lesion_is_not_known_are_in_no_curve() -> None:
     found = detection_of(cases, AuditSettings(samples=50))
     assert (found.images, found.lesions, found.lesion_free) == (12, 12, 6)
     assert "expected images with lesions" in detection_of([case for case in cases if not case.lesions], AuditSettings())
+
+
+def test_an_empty_map_is_an_image_without_marks_and_only_no_numbers_are_left_out() -> None:
+    """Its area is that of counting pairs by hand: no mark ranks below every mark, and ties count a half."""
+    empty = "nothing at this layer speaks for malignant"
+    cases = [Case(f"m{n}", f"m{n}", "malignant", 0.5, True, marks=[[0.2 + n / 10, 0.0]], lesions=1) for n in range(6)]
+    cases += [Case("m-empty", "m-empty", "malignant", 0.5, True, flagged=empty, lesions=1)]
+    cases += [Case(f"b{n}", f"b{n}", "benign", 0.5, True, marks=[[0.15 + n / 10, -1.0]]) for n in range(6)]
+    cases += [Case(f"b-empty{n}", f"b-empty{n}", "benign", 0.5, True, flagged=empty) for n in range(4)]
+    cases += [Case("b-nan", "b-nan", "benign", 0.5, True, flagged=NO_NUMBERS)]
+    found = detection_of(cases, AuditSettings(samples=50))
+    assert (found.images, found.lesions, found.lesion_free) == (17, 7, 10)
+    lesions = [0.2 + n / 10 for n in range(6)] + [-1.0]
+    others = [0.15 + n / 10 for n in range(6)] + [-1.0] * 4
+    area = np.mean([(one > two) + 0.5 * (one == two) for one in lesions for two in others])
+    assert np.isclose(found.area.value, area)

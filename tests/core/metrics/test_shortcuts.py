@@ -13,18 +13,11 @@ from sklearn.linear_model import LogisticRegression
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
 from core.metrics.calibration import clustered_logistic
+from core.metrics.features import ALL
 from core.metrics.intervals import Interval
-from core.metrics.shortcuts import (
-    ALL,
-    IMAGES_OF_PATIENT,
-    SIDES_OF_PATIENT,
-    Metadata,
-    ShortcutAudit,
-    columns_for_audit,
-    shortcut_audit,
-    strata_of,
-    with_counts,
-)
+from core.metrics.shortcut_columns import IMAGES_OF_PATIENT, SIDES_OF_PATIENT, columns_for_audit, with_counts
+from core.metrics.shortcut_results import Metadata, ShortcutAudit
+from core.metrics.shortcuts import shortcut_audit, strata_of
 
 # The level of the intervals, where a test does not set another.
 clustered_logistic = partial(clustered_logistic, confidence=0.95)
@@ -122,11 +115,15 @@ def test_too_few_patients_are_refused() -> None:
 
 
 def test_numbers_are_cut_into_fifths_and_categories_kept() -> None:
-    bands = strata_of(pd.Series([*range(100), np.nan]), numeric=True)
-    assert sorted(np.unique(bands, return_counts=True)[1].tolist()) == [1, 20, 20, 20, 20, 20]
-    assert strata_of(pd.Series(["CC", "MLO", ""])).tolist() == ["CC", "MLO", "unknown"]
-    assert strata_of(pd.Series([1, 2, 2]), numeric=True).tolist() == ["1", "2", "2"]
-    assert strata_of(pd.Series([*range(100)])).tolist() == [str(code) for code in range(100)]
+    bands, banded = strata_of(pd.Series([*range(100), np.nan]), numeric=True)
+    assert banded and sorted(np.unique(bands, return_counts=True)[1].tolist()) == [1, 20, 20, 20, 20, 20]
+    for column, numeric, values in (
+        (["CC", "MLO", ""], False, ["CC", "MLO", "unknown"]),
+        ([1, 2, 2], True, ["1", "2", "2"]),
+        ([*range(100)], False, [str(code) for code in range(100)]),
+    ):
+        strata, banded = strata_of(pd.Series(column), numeric=numeric)
+        assert strata.tolist() == values and not banded
 
 
 def test_scanner_codes_are_categories_and_the_same_audit_as_their_names() -> None:
@@ -261,9 +258,9 @@ def test_the_model_is_compared_with_the_metadata_in_pairs_and_the_sentence_follo
         assert audit.metadata.difference.value == pytest.approx(audit.model.value - audit.features[-1].auc.value)
         assert (audit.metadata.p < 0.05) == (audit.metadata.difference.low > 0 or audit.metadata.difference.high < 0)
         assert ShortcutAudit.from_dict(json.loads(json.dumps(audit.as_dict()))) == audit
-    assert "The model tells more than all metadata together" in found["better"].sentence
-    assert "is not shown to tell more than all metadata together" in found["same"].sentence
-    assert "The model tells less than all metadata together" in found["nothing"].sentence
+    assert "The model tells more than all metadata known here (age, side, scanner) together" in found["better"].sentence
+    assert "is not shown to tell more than all metadata known here (age, side, scanner) together" in found["same"].sentence
+    assert "The model tells less than all metadata known here (age, side, scanner) together" in found["nothing"].sentence
     assert "not shown to add anything" in found["nothing"].sentence and found["better"].added.low > 0
 
 
@@ -346,11 +343,11 @@ def test_neither_the_order_of_columns_nor_that_of_rows_changes_the_audit(learned
 
 def test_images_that_are_alike_stay_in_one_fifth_where_the_middle_of_them_lies() -> None:
     tied = pd.Series([*[1.0] * 30, 2.0, 3.0, *[4.0] * 40, *np.linspace(5, 6, 28)])
-    bands = strata_of(tied, numeric=True)
+    bands, _ = strata_of(tied, numeric=True)
     assert set(bands[:30]) == {0} and set(bands[32:72]) == {2}
     assert bands[30] == bands[31] == 1 and set(bands[72:]) == {3, 4}
     shuffled = tied.sample(frac=1, random_state=3)
-    assert (strata_of(shuffled, numeric=True) == bands[shuffled.index]).all()
+    assert (strata_of(shuffled, numeric=True)[0] == bands[shuffled.index]).all()
 
 
 def test_a_score_that_goes_with_benign_images_asks_for_the_labels() -> None:

@@ -181,3 +181,12 @@ def test_groups_are_read_back_equal() -> None:
     y, s, groups, features = cohort(30)
     rows = subgroups(y, s, 0.5, groups, features)
     assert tuple(Subgroup.from_dict(json.loads(json.dumps(row.as_dict()))) for row in rows) == rows
+
+
+def test_images_of_unknown_lesion_get_neither_an_auc_nor_a_specificity() -> None:
+    y, s, groups, _ = cohort()
+    kind = np.where(y & (groups % 2 == 0), "mass", "")
+    rows = {row.value: row for row in subgroups(y, s, 0.5, groups, pd.DataFrame({"finding": kind}), lesions=["finding"])}
+    unknown = rows["unknown"]
+    assert unknown.compared == "sensitivity" and unknown.p is None and isinstance(unknown.sensitivity, Interval)
+    assert "kind of lesion is not known" in unknown.auc and unknown.auc == unknown.specificity

@@ -267,7 +267,7 @@ def test_an_evaluation_of_an_earlier_version_is_shown_without_what_it_lacks(
     found = sections(evaluated)
     for part in ("calibration", "utility", "subgroups", "shortcuts", "baselines"):
         assert any(isinstance(block, Missing) for block in found[part].blocks), part
-    assert "counts as an opening" in Page(written(evaluated)).text
+    assert "counts as an access to the test set" in Page(written(evaluated)).text
 
 
 # ---------------------------------------------------------------- figures
@@ -300,7 +300,7 @@ def test_too_few_patients_are_words_and_no_curve(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", patients=4)
     evaluate(run, "test", predictor=FakePredictor(run.card))
     html = written(run)
-    assert "Image level, not told: ROC AUC, " in html
+    assert "Image level, not reported: ROC AUC, " in html
     assert "only 2 patients with benign images: too few" in html
     assert 'id="figure-roc"' not in html
     assert 'id="figure-confusion"' in html
@@ -352,7 +352,7 @@ def test_an_image_that_is_gone_costs_its_picture_only(evaluated: FakeRun, monkey
 
 def test_before_any_evaluation_it_says_so_and_opens_nothing(run: FakeRun) -> None:
     text = Page(written(run)).text
-    assert "The test set has never been opened" in text
+    assert "The test set has never been evaluated" in text
     assert "No split has been evaluated yet" in text
     assert not (run.path / "evaluation.json").exists()
 
@@ -368,8 +368,8 @@ def test_a_fork_names_its_parent_and_the_openings_before_it(evaluated: FakeRun) 
     write_parent(evaluated.path, Parent("elder", 3, "ab" * 32, 2))
     text = written(evaluated)
     assert "weights of the run elder (epoch 3), trained on the same patients" in text
-    assert "after the test set, which is the same, had been opened 2 times" in text
-    assert "Before this run was forked from elder, the same test set had been opened 2 times." in text
+    assert "after the test set, which is the same, had been evaluated 2 times" in text
+    assert "Before this run was forked from elder, the same test set had been evaluated 2 times." in text
     assert "frozen before the test set was scored" not in text
 
 
@@ -379,7 +379,7 @@ def test_nothing_is_called_frozen_that_changed_after_the_test(evaluated: FakeRun
     evaluated.card |= changed
     text = written(evaluated)
     assert "frozen before the test set was scored" not in text and "No model was updated after the test." not in text
-    assert "What changed after the test: see its openings." in text
+    assert "What changed after the test: see test-set access." in text
 
 
 def test_a_test_set_opened_twice_is_a_warning_and_a_limit(evaluated: FakeRun) -> None:
@@ -387,7 +387,7 @@ def test_a_test_set_opened_twice_is_a_warning_and_a_limit(evaluated: FakeRun) ->
     evaluate(evaluated, "test", predictor=FakePredictor(evaluated.card))
     html = written(evaluated)
     assert "The test set has been evaluated 2 times" in html
-    assert "The test set was opened 2 times" in html
+    assert "The test set was evaluated 2 times" in html
 
 
 def used(run: FakeRun, kind: str, when: str, where: str = "Preprocess", detail: str = "", **more: object) -> None:

@@ -19,7 +19,7 @@ from core.heatmap_audit.results import ALL, Curve, Figure, Reference
 from core.heatmap_audit.settings import AuditSettings
 from core.metrics import Interval, ShortcutAudit, auc
 from core.metrics.features import value_title
-from core.metrics.shortcuts import Shortcut
+from core.metrics.shortcut_results import Shortcut
 from core.report import drawing, figures, gather, keep_notes, write_questions
 from core.report.material import read_material
 from core.report.notes import Notes, questions, read_notes
@@ -177,12 +177,13 @@ def test_the_oldest_are_told_as_one_group() -> None:
 @pytest.mark.parametrize(
     ("alone", "within", "said", "worries"),
     [
-        (interval(0.80), interval(0.52), ("tells the label better than chance;", "not shown to be better"), True),
-        (interval(0.60), interval(0.68), ("tells the label better than chance;", "the model is better than chance"), False),
-        (interval(0.52), interval(0.68), ("not shown to tell the label",), False),
-        (interval(0.60), "too few pairs", ("tells the label better than chance",), False),
-        (interval(0.80), interval(0.68), ("tells the label better than chance;", "the model is better than chance"), False),
-        ("too few", interval(0.6), ("cannot be told",), False),
+        (interval(0.80), interval(0.52), ("predicts the label better than chance;", "not shown to be better"), True),
+        (interval(0.60), interval(0.68), ("predicts the label better than chance;", "the model is better than chance"), False),
+        (interval(0.52), interval(0.68), ("not shown to predict the label",), False),
+        (interval(0.60), "too few pairs", ("predicts the label better than chance",), False),
+        (interval(0.80), interval(0.68), ("predicts the label better than chance;", "the model is better than chance"), False),
+        ("too few", interval(0.6), ("too little data",), False),
+        (interval(0.40), interval(0.6), ("the other way round",), False),
     ],
 )
 def test_a_shortcut_is_said_with_no_more_certainty_than_its_interval(alone, within, said, worries: bool) -> None:
@@ -230,7 +231,7 @@ def test_groups_that_are_too_small_stand_below_the_table_of_an_audit(run: FakeRu
     told_of = replace(found, methods=(replace(method, figures=(method.figures[0], few)),))
     blocks = heatmap_audit(replace(read_material(run), audits={"test": told_of})).blocks
     table = next(block for block in blocks if block.kind == "table")
-    assert len(table.rows) == 1 and "Too few patients to be told apart: called benign, wrongly" in table.caption
+    assert len(table.rows) == 1 and "Too few patients for a separate value: called benign, wrongly" in table.caption
 
 
 def test_an_audit_of_other_weights_or_data_is_called_so(run: FakeRun) -> None:
@@ -272,7 +273,7 @@ def test_a_report_on_validation_alone_says_that_it_is(run: FakeRun) -> None:
     document = gather(run, None)
     assert "too good" in dict(document.abstract)["Results"]
     assert any(
-        "all figures are of validation" in point
+        "all metrics are of validation" in point
         for s in document.walk()
         for b in s.blocks
         if b.kind == "points"

@@ -23,10 +23,12 @@ from core.metrics import Calibration, Interval, ThresholdUncertainty
 from core.report import figures, gather
 from core.report.document import Document, Section, Table, Warn
 from core.report.material import read_material
+from core.report.sections.calibration import calibration
 from core.report.sections.checks import subgroups
 from core.report.sections.data import missing, partition, unverified
-from core.report.sections.methods import evaluation_methods, training
-from core.report.sections.results import calibration, performance
+from core.report.sections.evaluation_methods import evaluation_methods
+from core.report.sections.methods import training
+from core.report.sections.performance import performance
 from core.report.words import share, told
 from core.runs.split_origin import NOT_RECORDED, origin_of, write_split_origin
 
@@ -331,9 +333,9 @@ def test_the_report_says_when_the_endpoint_was_declared_and_what_came_of_it(tmp_
 
     none = gather(run, FakePredictor(run.card))
     late = section_text(none, "performance")
-    assert "No primary endpoint was declared before the test set was opened" in late and "declared afterwards" in late
+    assert "No primary endpoint was declared before the test set was evaluated" in late and "declared afterwards" in late
     assert "core endpoint" not in late
-    assert "any of its figures may have been picked" in section_text(none, "limits")
+    assert "any of its metrics may have been picked" in section_text(none, "limits")
     before = said()
     assert "declared on 2026-01-02 03:04 UTC, before the test set was opened: ROC AUC by patient. Result: 0." in section_text(
         before, "performance"
@@ -514,9 +516,9 @@ def test_a_threshold_is_called_fixed_only_where_it_is(tmp_path: Path) -> None:
         return "\n".join(words_of(evaluation_methods(changed).blocks[0]))
 
     assert "the threshold stays fixed." in said({"image": "no validation scores"})
-    assert "chosen anew in each of 100 resamples of validation and test patients together" in said({"image": found})
+    assert "chosen again in each of 100 resamples of validation and test patients together" in said({"image": found})
     text = section_text(gather(run, FakePredictor(run.card)), "reproducibility")
-    assert "counts as an opening" in text and "--remake" in text
+    assert "counts as an access to the test set" in text and "--remake" in text
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_flagged_maps_are_listed_by_name(audited: Run) -> None:
     content["methods"][0]["cases"][0] |= {"flagged": "nothing at this layer speaks for malignant", "values": {}}
     path.write_text(json.dumps(content), encoding="utf-8")
     app = open_page("explain")
-    assert any("Maps that hold nothing, left out of every figure: 1" in each.label for each in app.expander)
+    assert any("Maps that hold nothing, left out of every metric: 1" in each.label for each in app.expander)
     assert app.dataframe[0].value["why"].tolist() == ["nothing at this layer speaks for malignant"]
 
 

@@ -1,0 +1,140 @@
+"""Methods of evaluation: measures, intervals, subgroups, shortcuts, heatmaps."""
+
+from __future__ import annotations
+
+from core.evaluate import CalibrationReport
+from core.evaluate.subgroup_tests import count_tests
+from core.evaluate.summaries import MOST_RESAMPLES
+from core.metrics import MIN_PATIENTS, TITLES, Calibration, CalibrationSummary, Interval, Summary
+from core.report.document import Points, Section
+from core.report.material import SPLIT_WORDS, Material
+from core.wording import counted
+
+
+def evaluation_methods(material: Material) -> Section:
+    """Measures, intervals, subgroups, shortcuts, heatmaps."""
+    settings = material.config.evaluation
+    test = material.test
+    same = test is None or not (test.refrozen or test.outdated(material.card))
+    updated = " No model was updated after the test." if same else " What changed after the test: see test-set access."
+    known = material.patients_known
+    samples = settings.bootstrap_samples if material.shown is None else material.shown.summary.samples
+    by_view = ", of images that of their view" if test is not None and test.thresholds.own else ""
+    levels = (
+        "Metrics are reported at image, breast (CC and MLO together) and patient level, each with the threshold frozen for "
+        f"that level{by_view}."
+        if known
+        else "Metrics are reported by image: whose they are is not known."
+    )
+    counted = (
+        "count patients, not images: all images of a patient are drawn together"
+        if known
+        else "take each image for a person of its own (they are too narrow where a person has several)"
+    )
+    unit = _unit(material)
+    points = (
+        "Discrimination: ROC AUC, average precision; at the frozen threshold sensitivity, specificity, precision, accuracy, "
+        f"F1. Overall: Brier score. {levels}",
+        f"Intervals are of {material.confidence:.0%} and {counted}; {_fixed(material)} {interval_methods(material)}",
+        f"Other intervals: {_ece(material)} calibration slope and intercept have "
+        f"a cluster-robust (sandwich) variance with Student's t; net benefit percentiles of {samples:,} resamples of {unit}, "
+        "in the table and in the figure; the band of the ROC curve percentiles of 500; predictive values and numbers per 1,000 "
+        "are drawn from Jeffreys' posteriors of sensitivity and specificity, at a prevalence that is taken as given.",
+        f"A metric of a class, or a group, with fewer than {MIN_PATIENTS} {unit} is not reported.",
+        "Calibration: reliability diagram, expected calibration error (ten bins of as many images), Brier score, calibration "
+        "slope and intercept. Temperature, logistic and isotonic calibration are fitted on validation; "
+        f"{_frozen_calibration(material)}{updated}",
+        "Clinical utility: net benefit (decision curve) of calibrated scores, and predictive values at prevalences of "
+        "screening.",
+        "Heterogeneity and fairness: the AUC, sensitivity and specificity in every subgroup that the manifest or the files "
+        f"tell of. {subgroup_methods(material)}",
+        "Robustness to shortcuts: how far the label can be predicted from metadata alone, by logistic regression and boosting "
+        f"that saw other {unit}, beside the model's AUC among images that share the metadata.",
+        "Explainability: class activation maps, audited against lesions, against chance and against a network with "
+        "shuffled weights.",
+    )
+    return Section("evaluation-methods", "Evaluation methods", (Points(points), material.ask("fairness")))
+
+
+def _frozen_calibration(material: Material) -> str:
+    """Which calibration is frozen with the model, as its card says, and whether the configuration asked for another."""
+    own = material.card.get("calibration") or {}
+    method, asked = Calibration.from_dict(own or None).method, material.config.evaluation.calibration
+    if method == "none":
+        why = f" ({own['note'].rstrip('.')})" if own.get("note") else ""
+        return f"none is frozen with the model{why}."
+    other = "" if method == asked else f"; the configuration of the training asked for {asked}"
+    return f"{method} calibration is frozen with the model{other}."
+
+
+def _fixed(material: Material) -> str:
+    """Whether the threshold varies in any interval of the evaluation shown."""
+    evaluation = material.shown
+    resampled = evaluation is not None and any(
+        not isinstance(found, str) and isinstance(found.threshold, Interval) for found in evaluation.uncertainty.values()
+    )
+    if evaluation is None or not resampled:
+        return "the threshold stays fixed."
+    samples = min(evaluation.summary.samples, MOST_RESAMPLES)
+    return (
+        "the threshold stays fixed, except in the table of the threshold's own uncertainty, where it is chosen again in each "
+        f"of {samples:,} resamples of validation and {SPLIT_WORDS[evaluation.split]} {_unit(material)} together."
+    )
+
+
+def _unit(material: Material) -> str:
+    return "patients" if material.patients_known else "images"
+
+
+def _ece(material: Material) -> str:
+    """What stands beside the ECE: an evaluation of an earlier version has limits."""
+    report = None if material.shown is None else material.shown.calibration
+    before = report.before if isinstance(report, CalibrationReport) else None
+    if isinstance(before, CalibrationSummary) and before.ece.method != "none":
+        return "the ECE has basic (mirrored) bootstrap limits with 0 as the lowest;"
+    return "the ECE has none, but stands beside what chance alone gives a calibrated model;"
+
+
+_LIMITS = {
+    "score": "a score interval, whose variance is that of the binormal model or of the {unit}, whichever is larger",
+    "obuchowski": "Obuchowski's variance for clustered data on the logit scale, with Student's t",
+    "delong": "DeLong's variance on the logit scale",
+    "wilson": "Wilson's interval with the effective number of images",
+    "bootstrap": "percentiles of {samples:,} bootstrap resamples of {unit}",
+    "none": "no limits, since every bootstrap resample gives the same value",
+}
+
+
+def interval_methods(material: Material) -> str:
+    """Which figures have which kind of limits, as the figures of the evaluation themselves say; "" without one."""
+    evaluation = material.shown
+    if evaluation is None:
+        return ""
+    unit = _unit(material)
+    by_kind: dict[tuple[str, ...], list[str]] = {}
+    for name, title in TITLES.items():
+        found = [summary[name] for summary in evaluation.levels.values() if isinstance(summary, Summary)]
+        kinds: tuple[str, ...] = tuple(dict.fromkeys(each.method for each in found if isinstance(each, Interval)))
+        if kinds:
+            by_kind.setdefault(kinds, []).append(title)
+    samples = evaluation.summary.samples
+    sentences = []
+    for kinds, titles in by_kind.items():
+        words = [_LIMITS.get(kind, kind).format(samples=samples, unit=unit) for kind in kinds]
+        more = ", the second where every patient has one row" if set(kinds) == {"obuchowski", "delong"} else ""
+        sentences.append(f"{', '.join(titles)}: {' or '.join(words)}{more}.")
+    return " ".join(sentences)
+
+
+def subgroup_methods(material: Material) -> str:
+    """How groups were compared, by what the evaluation has."""
+    evaluation = material.shown
+    count = count_tests(evaluation.subgroups) if evaluation is not None else 0
+    if not count:
+        return "No group had enough data to be compared with the others."
+    return (
+        "Each group is compared with all other images whose value is known; images of unknown value are shown and in no "
+        f"comparison. P values are adjusted for the {counted(count, 'test')} of the table (Holm); the two groups of a feature "
+        "with two "
+        "values are one test."
+    )
