@@ -189,7 +189,7 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
 def _chance(evaluation: Evaluation) -> str:
     """That the model has not shown on validation to be better than chance; "" when it has."""
     from core.metrics.chance import chance_of_model, warning_of
-    from core.model import has_model, read_card
+    from core.model.card import has_model, read_card
 
     if evaluation.folder is None or not has_model(evaluation.folder):
         return ""
@@ -515,14 +515,14 @@ def _pooled(rows: list[dict[str, Any]]) -> dict[str, str]:
 def threshold(arguments: argparse.Namespace) -> int:
     """Choose the thresholds again, on validation predictions only."""
     from core.evaluate import read_predictions, refreeze
-    from core.metrics import ViewThresholds, at_level, at_threshold, frozen_thresholds
+    from core.metrics import at_level, at_threshold
 
     run = open_run(arguments.run)
     rule = rule_asked_for(run, arguments)
     if arguments.by is not None:
         return _thresholds_by(run, rule, arguments.by, as_json=arguments.json)
     card = refreeze(run, rule, calibration=arguments.calibration, reopen=arguments.reopen)
-    validation, by_view = read_predictions(run, "val"), ViewThresholds.of_card(card)
+    validation, by_view = read_predictions(run, "val"), card.image_thresholds
     rows: list[dict[str, Any]] = []
 
     def add(level: str, view: str | None, value: float | str, table: pd.DataFrame | None, applied: Any) -> None:
@@ -531,13 +531,15 @@ def threshold(arguments: argparse.Namespace) -> int:
             row |= {key: at for key, at in at_threshold(table["label"], table["score"], applied).items() if key in row}
         rows.append(row)
 
-    for level, value in frozen_thresholds(card).items():
+    for level, value in card.level_thresholds.items():
         table = None if isinstance(value, str) else at_level(validation, level)
         add(level, None, value, table, by_view.of_rows(validation) if level == "image" else value)
         for view, own in by_view.views.items() if level == "image" else ():
             add(level, view, own, None if isinstance(own, str) else validation[validation["view"] == view], own)
     if arguments.json:
-        print_json({"run": run.name, "rule": rule.to_dict(), "calibration": card["calibration"], "thresholds": rows})
+        print_json(
+            {"run": run.name, "rule": rule.to_dict(), "calibration": card.written().get("calibration"), "thresholds": rows}
+        )
         return 0
     print(f"{run.name}: frozen in model.json by the rule {rule.kind}")
     print_table(
@@ -564,7 +566,7 @@ def _thresholds_by(run: Run, rule: ThresholdRule, column: str, *, as_json: bool)
 
     validation, evaluation = read_predictions(run, "val"), read_evaluation(run, "test")
     judged, words = (validation, "validation") if evaluation is None else (evaluation.predictions, "test")
-    found = thresholds_by_group(validation, judged, rule, float(run.model_card()["threshold"]), column)
+    found = thresholds_by_group(validation, judged, rule, run.model_card().required_threshold(), column)
     if as_json:
         print_json({"run": run.name, "figures_of": words, **asdict(found)})
         return 0
@@ -593,14 +595,14 @@ def rule_asked_for(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
     Raises:
         BadConfig: an option out of range, or one that says nothing with this rule.
     """
-    from core.evaluate.thresholds import OPTIONS, frozen_rule
+    from core.evaluate.thresholds import OPTIONS
     from core.metrics import rule_of
 
     tops = {"target": 1.0, "cost_ratio": float("inf"), "prevalence": 1.0}
     given = {name: _within(getattr(arguments, name), f"--{name.replace('_', '-')}", tops[name]) for name in tops}
     asked = {name: value for name, value in given.items() if value is not None}
     configured = rule_of(run.config().evaluation)
-    frozen = (frozen_rule(run.model_card()) if run.has_model else None) or configured
+    frozen = (run.model_card().rule if run.has_model else None) or configured
     kind = arguments.rule or frozen.kind
     for name, value in asked.items():
         if name not in OPTIONS[kind]:

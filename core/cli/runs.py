@@ -18,6 +18,7 @@ LONGEST_REASON = 1000  # characters in the list of runs; --json has all
 STOPPED = 130  # a training that was asked to stop: what follows it in a script should not take it for finished
 
 if TYPE_CHECKING:
+    from core.model.card import ModelCard
     from core.runs import Run
 
 
@@ -212,22 +213,20 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     figures: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
     figures |= {"val_auc_interval": None, "test_auc_interval": None}
     problems = []
-    card: dict[str, Any] = {}
+    card: ModelCard | None = None
     try:
         if run.has_model:
             card = run.model_card()
-            figures["val_auc"] = _number(card["validation"].get("auc"))
+            figures["val_auc"] = _number(card.validation.auc)
             if figures["val_auc"] is not None:
                 figures["val_auc_interval"] = validation_limits(run, figures["val_auc"])
-            figures["threshold"] = _number(card["threshold"])
+            figures["threshold"] = _number(card.threshold)
             figures["chance"] = chance_of_model(card, run.path) or None
     except LabError as error:
         problems.append(str(error))
-    except (AttributeError, KeyError, TypeError) as error:
-        problems.append(f"{run.path / 'model.json'}: not as training writes it ({type(error).__name__}: {error}).")
     try:
         test = read_entries(run.path).get("test")
-        if test and card and test.get("weights_sha256") == card["weights_sha256"]:  # not an earlier model's
+        if test and card and test.get("weights_sha256") == card.weights_sha256:  # not an earlier model's
             auc = test["metrics"]["auc"]
             figures["test_auc"] = _number(auc["value"])
             limits = tuple(map(_number, (auc.get("low"), auc.get("high"))))

@@ -8,7 +8,6 @@ is a change, and told as one. Without a line before the opening, the first that 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -193,10 +192,7 @@ def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None
 
 def rule_of_run(run: Run) -> ThresholdRule:
     """The rule that is frozen with the run's model, else the one it is configured with. Raises BadRun."""
-    from core.evaluate.thresholds import frozen_rule
-
-    card: Mapping[str, Any] = run.model_card() if run.has_model else {}
-    return frozen_rule(card) or rule_of(run.config().evaluation)
+    return (run.model_card().rule if run.has_model else None) or rule_of(run.config().evaluation)
 
 
 def _content(folder: Path) -> bytes:

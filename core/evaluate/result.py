@@ -29,6 +29,7 @@ from core.metrics import (
     plain_figure,
 )
 from core.metrics.omnibus import Omnibus
+from core.model.card import ModelCard
 from core.wording import counted
 
 MARGIN = float(EvaluationConfig.model_fields["equivalence_margin"].default)
@@ -322,13 +323,13 @@ class Evaluation:
         """Net benefit per image, breast or patient, or a note."""
         return self.decision if level == "image" else self.decisions.get(level, AGAIN)
 
-    def outdated(self, card: Mapping[str, Any]) -> str:
+    def outdated(self, card: ModelCard) -> str:
         """In words, why these figures are not those of the model in `card` (model.json) as it is now; "" when they are."""
-        if self.weights_sha256 != str(card.get("weights_sha256", "")):
+        if self.weights_sha256 != card.weights_sha256:
             return "The run's model has changed since these figures were made: it trained on."
-        if self.threshold != card.get("threshold"):
-            return f"The threshold has been chosen again since these figures were made: it is {card.get('threshold')} now."
-        now = ViewThresholds.of_card(card)
+        if self.threshold != card.threshold:
+            return f"The threshold has been chosen again since these figures were made: it is {card.threshold} now."
+        now = card.image_thresholds
         if now.own != self.thresholds.own:
             words = f"images have {now.words} now" if now.own else "there is one for all views now"
             return f"The thresholds by view have been chosen again since these figures were made: {words}."

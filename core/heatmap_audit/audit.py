@@ -120,7 +120,7 @@ def audit_heatmaps(
             weights_sha256=_weights(predictor),
             rows_sha256=_digest(rows),
             settings=settings,
-            synthetic=bool(predictor.card.get("synthetic")) or is_synthetic(rows),
+            synthetic=predictor.card.synthetic or is_synthetic(rows),
             manifest="" if manifest is None else str(Path(manifest).absolute()),
             excluded=tuple(excluded),
             notes=_notes(len(every), len(rows), settings, external=manifest is not None),
@@ -328,7 +328,7 @@ def _digest(rows: pd.DataFrame) -> str:
 
 
 def _weights(predictor: Predictor) -> str:
-    return str(predictor.card.get("weights_sha256", ""))
+    return predictor.card.weights_sha256
 
 
 # ---------------------------------------------------------------- arguments
@@ -361,7 +361,7 @@ def _predictor(run: Run, predictor: Predictor | None) -> Predictor:
         from core.predict import Predictor
 
         return Predictor.from_run(run)
-    if run.model_card().get("weights_sha256") != _weights(predictor):
+    if run.model_card().weights_sha256 != _weights(predictor):
         raise BadRun(f"{run.name}: the model that was passed is not this run's saved one. Load it again from the run.")
     return predictor
 

@@ -64,7 +64,7 @@ def recipe(name: str) -> Recipe:
     """
     try:
         if name.startswith("run:"):
-            return Recipe.model_validate(services.open_run(name.removeprefix("run:")).model_card().get("recipe"))
+            return services.open_run(name.removeprefix("run:")).model_card().known_recipe(name.removeprefix("run:"))
         if name == "draft" and services.recall(DRAFT):
             return Recipe.model_validate(services.recall(DRAFT))
     except ValidationError as error:

@@ -39,10 +39,10 @@ def development(material: Material) -> Section:
     if not epochs:
         return Section("development", "Model development", (Text("The run has no recorded training curve."),))
     last = epochs[-1]
-    best = next((event for event in epochs if event.get("epoch") == card.get("best_epoch")), {})
+    best = next((event for event in epochs if event.get("epoch") == card.best_epoch), {})
     facts = [
         ("Epochs", f"{last['epoch']} of {material.config.training.epochs} planned"),
-        ("Best epoch", f"{card.get('best_epoch', DASH)}: its weights were kept"),
+        ("Best epoch", f"{DASH if card.best_epoch is None else card.best_epoch}: its weights were kept"),
         ("Loss at the best epoch", f"training {_number(best.get('train_loss'))}, validation {_number(best.get('val_loss'))}"),
         ("Loss at the last epoch", f"training {_number(last.get('train_loss'))}, validation {_number(last.get('val_loss'))}"),
     ]

@@ -153,7 +153,7 @@ def looking(run: Run, row: Any, boxes: bool, controls: DeltaGenerator) -> Look:
     others = {each.name: each.name for each in other_runs(run)}
     offered = {"image"} | ({"view"} if other_view(run, row) is not None else set()) | ({"run"} if others else set())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if run.model_card().get("synthetic") or is_synthetic(row):
+        if run.model_card().synthetic or is_synthetic(row):
             st.badge("SYNTHETIC", color="orange", help="Demo images, or a model trained on them.")
         place = widgets.segmented("On", PLACES, "explain:place", hide_label=True)
         words = {name: BESIDE[name] for name in BESIDE if name in offered}

@@ -10,7 +10,8 @@ import streamlit as st
 from pydantic import ValidationError
 
 from core.config import Recipe, save_section
-from core.files.untrusted import read_json
+from core.errors import LabError
+from core.model.card import read_card
 from dashboard.state import preferences, services
 
 if TYPE_CHECKING:
@@ -208,13 +209,13 @@ def in_words(value: Any) -> str:
 
 def recipe_of(run: Run) -> Recipe | None:
     """The recipe that a run's model was trained with, from its card; None where the card cannot be read."""
-    path = Path(run.path) / "model.json"
-    return _recipe_of(str(path), services.stamp(path))
+    path = Path(run.path)
+    return _recipe_of(str(path), services.stamp(path / "model.json"))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _recipe_of(path: str, stamp: int) -> Recipe | None:
     try:
-        return Recipe.model_validate(read_json(Path(path))["recipe"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return read_card(Path(path)).known_recipe()
+    except LabError:
         return None

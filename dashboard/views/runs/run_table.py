@@ -140,11 +140,11 @@ def _test(path: str, changed: int, model_changed: int) -> tuple[Figure | None, s
 
     run = Run(Path(path))
     try:
-        card = run.model_card() if model_changed else {}
+        card = run.model_card() if model_changed else None
         test = read_entries(run.path).get("test") if changed else None
     except LabError as error:
         return None, results.one_line(str(error))
-    if not test or not card or test.get("weights_sha256") != card["weights_sha256"]:
+    if not test or not card or test.get("weights_sha256") != card.weights_sha256:
         return None, ""
     try:
         figure = test["metrics"]["auc"]
