@@ -25,11 +25,11 @@ def _threshold(value: Any) -> float:
 
 
 Threshold = Annotated[float, PlainValidator(_threshold)]
-ThresholdOrNote = Annotated[float | str, PlainValidator(lambda found: found if isinstance(found, str) else _threshold(found))]
+ThresholdOrNote = Annotated[float | str, PlainValidator(lambda value: value if isinstance(value, str) else _threshold(value))]
 
 
 class FrozenCalibration(BaseModel):
-    """A calibration fitted on validation, and why there is none worth showing; one object in JSON, the note left out when ""."""
+    """A calibration fitted on validation, and why there is none worth showing; one object in JSON, without an empty note."""
 
     model_config = ConfigDict(frozen=True)
 

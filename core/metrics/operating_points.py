@@ -58,11 +58,9 @@ def freeze(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationMet
         calibration, note = calibrate_level(validation, level, method)
         return FrozenCalibration(fitted=calibration, note=note)
 
-    return Frozen(
-        **dict(freeze_thresholds(validation, rule)),
-        calibration=fitted("image"),
-        calibrations={level: fitted(level) for level in LEVELS if level != "image"},
-    )
+    others = {level: fitted(level) for level in LEVELS if level != "image"}
+    found = freeze_thresholds(validation, rule)
+    return found.model_copy(update={"calibration": fitted("image"), "calibrations": others})
 
 
 def freeze_thresholds(validation: pd.DataFrame, rule: ThresholdRule) -> Frozen:

@@ -190,10 +190,15 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+_OBJECTS = {"thresholds": "one a level", "view_thresholds": "one a view", "calibrations": "one a level"}
+
+
 def _first(error: ValidationError) -> str:
     """The first thing that is wrong, with its place: "threshold: expected a number from 0 to 1, got 2.0"."""
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part)[:40] for part in first["loc"])
+    if first["type"] == "dict_type":
+        first["msg"] = f"expected {_OBJECTS.get(place, 'an object')}"
     said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
     got = "" if "got " in said else f", got {repr(first['input'])[:40]}"
     return f"{place}: {said}{got}"

@@ -116,7 +116,7 @@ def run(tmp_path: Path) -> FakeRun:
 
 @pytest.fixture
 def predictor(run: FakeRun) -> Predictor:
-    return Predictor(Classifier(_Spots(), name="spots", mean=0.0, std=1.0), run.card, device="cpu")
+    return Predictor(Classifier(_Spots(), name="spots", mean=0.0, std=1.0), run.model_card(), device="cpu")
 
 
 def audit(run: FakeRun, predictor: Predictor, **changes: Any) -> HeatmapAudit:
@@ -234,7 +234,8 @@ def test_an_audit_of_something_else_is_not_kept(run: FakeRun, predictor: Predict
     audit(run, predictor)
     settings = SETTINGS
     if change == "weights":
-        run.card["weights_sha256"] = predictor.card["weights_sha256"] = "cd" * 32
+        run.card["weights_sha256"] = "cd" * 32
+        predictor.card = run.model_card()
     elif change == "settings":
         settings = replace(SETTINGS, steps=5)
     else:
@@ -333,7 +334,7 @@ def test_wrong_calls_say_what_is_allowed(run: FakeRun, predictor: Predictor) -> 
         audit(run, predictor, methods=())
     with pytest.raises(BadConfig, match="limit: expected at least 1, got 0"):
         audit(run, predictor, limit=0)
-    predictor.card["weights_sha256"] = "ef" * 32
+    predictor.card = predictor.card.model_copy(update={"weights_sha256": "ef" * 32})
     with pytest.raises(BadRun, match="not this run's saved one"):
         audit(run, predictor)
 

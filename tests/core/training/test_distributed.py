@@ -120,7 +120,7 @@ def test_two_processes_make_the_losses_of_one_with_the_doubled_batch(
             assert sorted(map(int, shares[0] + shares[1])) == sorted(list(range(10)) * epochs)
             assert len(shares[0]) == len(shares[1])
         assert [(two.path / f"told{rank}.txt").read_text(encoding="utf-8") for rank in (0, 1)] == [str(len(two.events())), "0"]
-        assert two.model_card()["best_epoch"] == one.model_card()["best_epoch"]
+        assert two.model_card().best_epoch == one.model_card().best_epoch
     assert stopped.status().state == "stopped"
     assert [event["global_step"] for event in stopped.events() if event["type"] == "step"][-1] == 3
     assert broken.status().state == "failed"
