@@ -488,7 +488,7 @@ def _area_of(folder: Path, config: Path) -> dict[str, Any]:
     if evaluation is None:
         return {"auc": None, "note": f"not evaluated yet: python -m core evaluate {folder.name}"}
     area = evaluation.summary["auc"]
-    return {"auc": None, "note": area} if isinstance(area, str) else {"auc": area.as_dict(), "note": ""}
+    return {"auc": None, "note": area} if isinstance(area, str) else {"auc": asdict(area), "note": ""}
 
 
 def _area_cell(row: dict[str, Any]) -> str:
@@ -538,7 +538,7 @@ def threshold(arguments: argparse.Namespace) -> int:
             add(level, view, own, None if isinstance(own, str) else validation[validation["view"] == view], own)
     if arguments.json:
         print_json(
-            {"run": run.name, "rule": rule.to_dict(), "calibration": card.written().get("calibration"), "thresholds": rows}
+            {"run": run.name, "rule": asdict(rule), "calibration": card.written().get("calibration"), "thresholds": rows}
         )
         return 0
     print(f"{run.name}: frozen in model.json by the rule {rule.kind}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from core.errors import BadConfig, BadRun
 from core.files.atomic import replacing
+from core.files.typed import to_plain
 from core.files.untrusted import parse_json, read_bytes
 from core.metrics import TITLES, Interval, Level, Summary, ThresholdRule, rule_of
 from core.runs.locks import EVALUATION, holding
@@ -174,7 +175,7 @@ def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None
             when=now(),
             metric=metric,
             level=level,
-            rule=chosen.to_dict(),
+            rule=to_plain(chosen),
             opened=openings(run.path),
             accesses=sum(access_counts(run.path).values()),
             reason=" ".join(reason.split())[:LONGEST],

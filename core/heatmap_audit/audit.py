@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -318,7 +318,7 @@ def _before(run: Run, name: str, predictor: Predictor, rows: pd.DataFrame, setti
 
 
 def _key(predictor: Predictor, rows: pd.DataFrame, settings: AuditSettings) -> str:
-    return json.dumps([_weights(predictor), _digest(rows), settings.as_dict()], sort_keys=True)
+    return json.dumps([_weights(predictor), _digest(rows), asdict(settings)], sort_keys=True)
 
 
 def _digest(rows: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ from core.metrics.curves import PrecisionRecall, Roc, auc, average_precision, br
 from core.metrics.decision import DecisionCurve, decision_curve
 from core.metrics.delong import AucComparison, auc_interval, compare_auc
 from core.metrics.frozen import Frozen
-from core.metrics.intervals import Interval, plain_figure, read_figure, square_and_add, wilson
+from core.metrics.intervals import Estimate, Interval, OrNote, plain_figure, square_and_add, wilson
 from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
 from core.metrics.operating_points import (
     calibrate,
@@ -61,11 +61,13 @@ __all__ = [
     "Confusion",
     "DecisionCurve",
     "Difference",
+    "Estimate",
     "Frozen",
     "GroupThresholds",
     "Interval",
     "Level",
     "OperatingPoint",
+    "OrNote",
     "PairedShares",
     "PrecisionRecall",
     "Reliability",
@@ -109,7 +111,6 @@ __all__ = [
     "plain_figure",
     "point_figures",
     "precision_recall",
-    "read_figure",
     "reliability",
     "roc",
     "roc_band",

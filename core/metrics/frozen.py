@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_serializer, model_validator
 
 from core.errors import BadRun
+from core.files.typed import from_plain, to_plain
 from core.metrics.by_view import ViewThresholds
 from core.metrics.calibration import Calibration
 from core.metrics.levels import LEVELS, Level
@@ -41,11 +42,11 @@ class FrozenCalibration(BaseModel):
     def _read(cls, plain: Any) -> Any:
         if not isinstance(plain, dict) or "fitted" in plain:
             return plain
-        return {"fitted": Calibration.from_dict(plain), "note": plain.get("note", "")}
+        return {"fitted": from_plain(Calibration, plain), "note": plain.get("note", "")}
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
-        return self.fitted.to_dict() | ({"note": self.note} if self.note else {})
+        return to_plain(self.fitted) | ({"note": self.note} if self.note else {})
 
 
 class Frozen(BaseModel):

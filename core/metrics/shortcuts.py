@@ -18,13 +18,14 @@ Within strata: Janes, Pepe, Biometrika 2009;96:371. Folds: Parker, Günter, Bedo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 from scipy.special import logit
 from scipy.stats import rankdata
 
@@ -34,7 +35,7 @@ from core.metrics.calibration import clustered_logistic
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.delong import auc_parts, difference_of, interval_of
 from core.metrics.features import ALL, feature_title, feature_words
-from core.metrics.intervals import Interval, plain_figure, read_figure
+from core.metrics.intervals import Estimate, Interval
 from core.metrics.metadata_model import Learner
 from core.metrics.subgroups import STRATA, categories, numbers_of
 from core.metrics.summary import why_not
@@ -59,22 +60,10 @@ class Shortcut:
     """
 
     feature: str
-    auc: Interval | str
-    within: Interval | str
-    boosting: Interval | str | None = None
+    auc: Estimate
+    within: Estimate
+    boosting: Estimate | None = None
     pairs: float = 1.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a figure that is a note is {"note": ...}."""
-        boosting = None if self.boosting is None else plain_figure(self.boosting)
-        figures = {"auc": plain_figure(self.auc), "within": plain_figure(self.within), "boosting": boosting}
-        return {"feature": self.feature, **figures, "pairs": self.pairs}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Shortcut:
-        """What `as_dict` gave, read back equal."""
-        figures = {name: None if plain[name] is None else read_figure(plain[name]) for name in ("auc", "within", "boosting")}
-        return cls(feature=plain["feature"], pairs=plain["pairs"], **figures)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -90,9 +79,9 @@ class Metadata:
     """
 
     feature: str
-    difference: Interval | str
+    difference: Estimate
     p: float | None
-    added: Interval | str
+    added: Estimate
     added_p: float | None
 
     @property
@@ -115,16 +104,9 @@ class Metadata:
             return f"{words} Given the metadata, its score still adds to what is known ({found})."
         return f"{words} Given the metadata, its score is not shown to add anything ({found})."
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the sentence with them."""
-        figures = {"difference": plain_figure(self.difference), "added": plain_figure(self.added)}
-        return {"feature": self.feature, **figures, "p": self.p, "added_p": self.added_p, "sentence": self.sentence}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Metadata:
-        """What `as_dict` gave, read back equal."""
-        figures = (read_figure(plain["difference"]), plain["p"], read_figure(plain["added"]), plain["added_p"])
-        return cls(plain["feature"], *figures)
+    @model_serializer(mode="wrap")
+    def _with_words(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return plain(self) | {"sentence": self.sentence}
 
 
 _COUNTED = {IMAGES_OF_PATIENT: "number of images", SIDES_OF_PATIENT: "number of sides"}
@@ -144,7 +126,7 @@ class ShortcutAudit:
     in, and wrote none down.
     """
 
-    model: Interval | str
+    model: Estimate
     features: tuple[Shortcut, ...]
     left_out: tuple[str, ...]
     images: int
@@ -190,36 +172,9 @@ class ShortcutAudit:
         """What stands beside the comparison of the model with the metadata, in words; "" where nothing does."""
         return f"{self.of_patient} {self.of_outcome}".strip()
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        rest = {name: getattr(self, name) for name in ("images", "patients", "folds", "learned_on")}
-        rows = [row.as_dict() for row in self.features]
-        against = None if self.metadata is None else self.metadata.as_dict()
-        return {
-            "model": plain_figure(self.model),
-            "features": rows,
-            "left_out": list(self.left_out),
-            "metadata": against,
-            "apart": list(self.apart),
-            "of_patient": self.of_patient,
-            "of_outcome": self.of_outcome,
-            **rest,
-        }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> ShortcutAudit:
-        """What `as_dict` gave, read back equal."""
-        return cls(
-            model=read_figure(plain["model"]),
-            features=tuple(Shortcut.from_dict(row) for row in plain["features"]),
-            left_out=tuple(plain["left_out"]),
-            images=plain["images"],
-            patients=plain["patients"],
-            folds=plain["folds"],
-            learned_on=plain.get("learned_on", 0),  # earlier versions always cross-validated
-            metadata=Metadata.from_dict(plain["metadata"]) if plain.get("metadata") else None,
-            apart=tuple(plain.get("apart", ())),
-        )
+    @model_serializer(mode="wrap")
+    def _with_words(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return plain(self) | {"of_patient": self.of_patient, "of_outcome": self.of_outcome}
 
 
 def shortcut_audit(

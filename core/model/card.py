@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.config import ModelConfig, Recipe
 from core.errors import BadRun, RecipeMismatch
+from core.files.typed import first_problem
 from core.files.untrusted import read_json
 from core.metrics.frozen import Foreign, Frozen
 
@@ -25,6 +26,7 @@ WEIGHTS = "model.safetensors"
 CARD = "model.json"
 WAITING_CARD = "model.json.new"
 FORMAT = 1
+_OBJECTS = {"thresholds": "one a level", "view_thresholds": "one a view", "calibrations": "one a level"}
 
 
 class ValidationMetrics(BaseModel):
@@ -74,11 +76,9 @@ class ModelCard(Frozen):
         try:
             return cls.model_validate_json(json.dumps(without_nan(plain), allow_nan=False))
         except ValidationError as error:
-            raise BadRun(f"{source}: {_first(error)}. Restore the file, or train again") from error
+            raise BadRun(f"{source}: {first_problem(error, _OBJECTS)}. Restore the file, or train again") from error
         except (TypeError, ValueError) as error:
             raise BadRun(f"{source}: the card must hold plain JSON values: {error}") from error
-        except BadRun as error:
-            raise BadRun(f"{source}: {error}") from error
 
     @property
     def architecture(self) -> str:
@@ -188,17 +188,3 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-_OBJECTS = {"thresholds": "one a level", "view_thresholds": "one a view", "calibrations": "one a level"}
-
-
-def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, with its place: "threshold: expected a number from 0 to 1, got 2.0"."""
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part)[:40] for part in first["loc"])
-    if first["type"] == "dict_type":
-        first["msg"] = f"expected {_OBJECTS.get(place, 'an object')}"
-    said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
-    got = "" if "got " in said else f", got {repr(first['input'])[:40]}"
-    return f"{place}: {said}{got}"

@@ -16,6 +16,7 @@ from core.errors import BadRun
 from core.evaluate import compare_evaluations, evaluate, read_evaluation, refreeze, remake
 from core.evaluate.endpoint import declare, read_declared
 from core.evaluate.thresholds import is_frozen
+from core.files.typed import to_plain
 from core.metrics import ThresholdRule, rule_of
 from core.metrics.operating_points import settings_of
 from core.model import ModelCard, update_card
@@ -75,7 +76,7 @@ def test_they_are_frozen_with_the_model_and_other_levels_keep_their_own(run: Run
 def test_evaluation_counts_every_image_at_its_view_and_says_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     card = refreeze(run, RULE)
     found = evaluate(run, "test")
-    assert found.summary.counts.as_dict() == by_hand(found.predictions, card)
+    assert to_plain(found.summary.counts) == by_hand(found.predictions, card)
     assert found.thresholds.own == card.view_thresholds and found.history[-1].views == card.view_thresholds
     groups = {row.value: row for row in found.subgroups if row.feature == "view"}
     for view, threshold in card.view_thresholds.items():
@@ -118,7 +119,7 @@ def test_another_choice_after_the_test_set_was_opened_is_refused_and_then_record
         refreeze(run, RULE)
     assert main(["threshold", str(run.path), "--per-view", "--reopen", "--json"]) == 0
     card = run.model_card()
-    assert json.loads(capsys.readouterr().out)["rule"] == RULE.to_dict()
+    assert json.loads(capsys.readouterr().out)["rule"] == to_plain(RULE)
     assert card.threshold_rule == RULE
     (change,) = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))["test"]["refrozen"]
     assert (change["before_views"], change["after_views"], change["opened"]) == ({}, card.view_thresholds, 1)

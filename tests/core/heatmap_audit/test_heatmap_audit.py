@@ -22,6 +22,7 @@ from core.data import write_manifest
 from core.data.cache import PreparedCache
 from core.errors import BadConfig, BadManifest, BadRun, NotEnoughData
 from core.evaluate import evaluate
+from core.files.typed import from_plain, to_plain
 from core.gradcam import Heatmap
 from core.heatmap_audit import AuditSettings, HeatmapAudit, audit_heatmaps, audited_splits, read_heatmap_audit
 from core.heatmap_audit.results import ALL
@@ -184,7 +185,7 @@ def test_what_was_written_is_read_back_equal_and_again_the_same_bytes(run: FakeR
     found = audit(run, predictor)
     content = audit_path(run, "val").read_bytes()
     assert read_heatmap_audit(run, "val") == found and audited_splits(run) == ["val"]
-    assert HeatmapAudit.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    assert from_plain(HeatmapAudit, json.loads(json.dumps(to_plain(found)))) == found
     assert audit(run, predictor, again=True) == found
     assert audit_path(run, "val").read_bytes() == content
     assert [path.name for path in (run.path / "explain").iterdir()] == ["audit-val.json"]

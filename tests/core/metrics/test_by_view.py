@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadRun
+from core.files.typed import from_plain, to_plain
 from core.metrics import (
     MIN_VIEW_PATIENTS,
     Frozen,
@@ -97,7 +98,7 @@ def test_every_decision_at_image_level_is_that_of_the_images_own_view() -> None:
         frame["label"], frame["score"], found.common, frame["patient_id"], samples=100, row_thresholds=found.at(frame["view"])
     )
     expected = {"tp": called & truth, "fp": called & ~truth, "tn": ~called & ~truth, "fn": ~called & truth}
-    assert whole.counts.as_dict() == {name: int(rows.sum()) for name, rows in expected.items()}
+    assert to_plain(whole.counts) == {name: int(rows.sum()) for name, rows in expected.items()}
     assert whole["sensitivity"].value == pytest.approx(called[truth].mean())
     assert whole["specificity"].value == pytest.approx((~called[~truth]).mean())
     assert whole.threshold == found.common
@@ -214,6 +215,6 @@ def test_the_bootstrap_chooses_the_threshold_of_every_view_again() -> None:
     assert found.specificity.value == pytest.approx((~called[benign]).mean())
     one = threshold_uncertainty(validation, test, RULE, views.common, samples=300)
     assert found.threshold == one.threshold and found.specificity != one.specificity and one.views == {}
-    assert ThresholdUncertainty.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    assert from_plain(ThresholdUncertainty, json.loads(json.dumps(to_plain(found)))) == found
     breasts = threshold_uncertainty(validation, test, RULE, 0.5, level="breast", samples=100, views=views)
     assert breasts.views == {}

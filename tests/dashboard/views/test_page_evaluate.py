@@ -13,6 +13,7 @@ from builders.lab_pages import figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
+from core.files.typed import to_plain
 from core.metrics import at_level, at_threshold, clustered_wilson
 from core.model import update_card
 from core.runs import Run
@@ -284,7 +285,7 @@ def test_freezing_changes_the_model_and_scores_validation_again(scored: Run) -> 
 
 def by_view_of(run: Run, cc: float, mlo: float) -> None:
     """Freeze thresholds by view, and score validation at them."""
-    rule = run.model_card().threshold_rule.to_dict() | {"per_view": True}
+    rule = to_plain(run.model_card().threshold_rule) | {"per_view": True}
     update_card(run.path, {"threshold_rule": rule, "view_thresholds": {"CC": cc, "MLO": mlo}})
     evaluate(run, "val")
 
@@ -380,7 +381,7 @@ def test_a_calibration_fitted_since_is_said(scored: Run) -> None:
     from core.model import update_card
 
     method = "temperature" if scored.model_card().calibration.fitted.method != "temperature" else "logistic"
-    update_card(scored.path, {"calibration": Calibration(method, slope=0.8, rows=20).to_dict()})
+    update_card(scored.path, {"calibration": to_plain(Calibration(method, slope=0.8, rows=20))})
     app = open_tab("Calibration")
     assert any(f"in use now is {method}" in each.value for each in app.warning)
 
