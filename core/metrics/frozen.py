@@ -42,6 +42,8 @@ class FrozenCalibration(BaseModel):
     def _read(cls, plain: Any) -> Any:
         if not isinstance(plain, dict) or "fitted" in plain:
             return plain
+        if "method" not in plain:
+            raise ValueError(f"expected a method and its numbers, got {repr(plain)[:40]}")
         return {"fitted": from_plain(Calibration, plain), "note": plain.get("note", "")}
 
     @model_serializer

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import ConfigDict
 
 from core.errors import BadRun
 from core.files.typed import from_plain
@@ -25,6 +26,8 @@ class ThresholdRule:
     `cost_ratio` is what a missed malignancy costs in false alarms; `prevalence` that of the people to be examined, None for
     that of the validation set. `per_view`: CC and MLO images each get their own (see core.metrics.by_view).
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # a rule of another version must not be taken for one of ours
 
     kind: Kind = "sensitivity"
     target: float = 0.90

@@ -14,7 +14,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
-from core.errors import BadRun, NotEnoughData
+from core.errors import NotEnoughData
 from core.files.typed import from_plain, to_plain
 from core.metrics import auc
 from core.metrics.calibration import (
@@ -25,6 +25,7 @@ from core.metrics.calibration import (
     fit_calibration,
     reliability,
 )
+from core.metrics.frozen import Frozen
 
 METHODS = ("temperature", "logistic", "isotonic")
 
@@ -104,7 +105,7 @@ def test_any_calibration_survives_json_and_keeps_order_and_range(data: st.DataOb
 
 
 def test_a_model_without_calibration_is_left_as_it_is() -> None:
-    assert from_plain(Calibration, None) == Calibration()
+    assert Frozen().image_calibration == Calibration()
     assert Calibration().apply([0.2, 0.7]).tolist() == [0.2, 0.7]
     assert fit_calibration([0, 1], [0.2, 0.7], "none").apply([0.3]).tolist() == [0.3]
 
@@ -126,8 +127,8 @@ def test_a_model_without_calibration_is_left_as_it_is() -> None:
     ],
 )
 def test_a_damaged_calibration_is_refused(plain: object) -> None:
-    with pytest.raises(BadRun, match="Fit it again"):
-        from_plain(Calibration, plain)
+    with pytest.raises(ValueError, match="calibration"):
+        Frozen.model_validate_json(json.dumps({"calibration": plain}))
 
 
 @pytest.mark.parametrize("method", ["temperature", "logistic"])
