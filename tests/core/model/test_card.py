@@ -86,7 +86,7 @@ def test_what_a_later_version_wrote_stays_when_the_card_is_changed(folder: Path)
     assert stored["threshold"] == 0.2 and {name: stored[name] for name in later} == later
     card = read_card(folder)
     for asked in (card.known_recipe, lambda: card.rule):
-        with pytest.raises(BadRun, match="not one this version knows|of this version"):
+        with pytest.raises(BadRun, match=r"not one this version knows|of this version"):
             asked()
 
 
