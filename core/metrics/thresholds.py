@@ -57,8 +57,7 @@ class ThresholdRule:
         try:
             return from_plain(cls, plain)
         except ValueError as error:
-            names = "kind, target, cost_ratio, prevalence and per_view"
-            raise BadRun(f"threshold rule: expected {names} of this version, got {plain!r} ({error}).") from error
+            raise BadRun(f"threshold rule: {error}. It may be of another version: choose the threshold again.") from error
 
 
 def youden_threshold(y: ArrayLike, s: ArrayLike) -> float:
