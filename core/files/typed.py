@@ -43,12 +43,8 @@ def first_problem(error: ValidationError, objects: Mapping[str, str] | None = No
     place = ".".join(str(part)[:40] for part in first["loc"])
     if first["type"] == "dict_type" and objects and place in objects:
         first["msg"] = f"expected {objects[place]}"
-    said = (
-        first["msg"]
-        .removeprefix("Value error, ")
-        .replace("Input should be", "expected", 1)
-        .replace("a valid boolean", "true or false")
-    )
+    said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
+    said = said.replace("a valid boolean", "true or false")
     return f"{place}: {said}" + ("" if "got " in said else f", got {repr(first['input'])[:40]}")
 
 
