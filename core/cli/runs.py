@@ -11,7 +11,7 @@ from core.cli.follow import follow
 from core.cli.headline import validation_limits, with_limits
 from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.workspace import default_config, load, open_run
-from core.errors import BadConfig, LabError
+from core.errors import BadConfig, BadRun, LabError
 from core.wording import OPTIMISTIC
 
 LONGEST_REASON = 1000  # characters in the list of runs; --json has all
@@ -217,10 +217,12 @@ def _headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     try:
         if run.has_model:
             card = run.model_card()
+            if card.validation is None:
+                raise BadRun(f"{run.path / 'model.json'}: it has no validation metrics. Restore the file, or train again")
             figures["val_auc"] = _number(card.validation.auc)
             if figures["val_auc"] is not None:
                 figures["val_auc_interval"] = validation_limits(run, figures["val_auc"])
-            figures["threshold"] = _number(card.threshold)
+            figures["threshold"] = _number(card.required_threshold(str(run.path / "model.json")))
             figures["chance"] = chance_of_model(card, run.path) or None
     except LabError as error:
         problems.append(str(error))

@@ -61,7 +61,7 @@ class ModelCard(Frozen):
     recipe_hash: str = ""
     model: Annotated[ModelConfig | Foreign, Field(union_mode="left_to_right")]
     best_epoch: int | None = None
-    validation: ValidationMetrics = ValidationMetrics()
+    validation: ValidationMetrics | None = None
     synthetic: bool = False
     normalisation: dict[str, float] = Field(default_factory=dict)
     weights_sha256: str = ""
