@@ -247,7 +247,7 @@ def _ours(rows: pd.DataFrame, budget: Budget) -> NDArray[np.float64]:
                 if event["type"] == "epoch":
                     logging.info("epoch %d of %d: validation AUC %.3f", event["epoch"], epochs, metric_of(event, "auc"))
         frozen = config.training.freeze_epochs
-        budget.notes |= {"epochs": f"{frozen} frozen + {epochs - frozen}", "best_epoch": made.model_card()["best_epoch"]}
+        budget.notes |= {"epochs": f"{frozen} frozen + {epochs - frozen}", "best_epoch": made.model_card().best_epoch}
         predictor = Predictor.from_run(made)
         cache = PreparedCache(cache_root(), config.preprocessing)
         test = rows.loc[rows["split"] == "test", "path"]

@@ -7,18 +7,16 @@ disagree: score, decision, refusal, calibrated probability, warnings and heatmap
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from core.config import Recipe
 from core.data.known_views import KnownViews
 from core.errors import BadRun, LabError, RecipeMismatch, Refused
 from core.gate import Distance, doubts_of_origin, fit_gate, forward, read_gate, refusal_of_origin, statistics_of, write_gate
@@ -26,11 +24,10 @@ from core.gradcam import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
 from core.images import read
 from core.images.large_images import LARGE, one_large_at_a_time
 from core.images.mammogram import ImageMeta, Mammogram
-from core.metrics.by_view import ViewThresholds
-from core.metrics.calibration import Calibration
 from core.metrics.chance import chance_of_model, warning_of
 from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
+from core.model.card import ModelCard
 from core.preprocessing import Prepared, prepare
 from core.runs.folder import require_regular
 
@@ -122,7 +119,7 @@ class Predictor:
     def __init__(
         self,
         model: Classifier,
-        card: Mapping[str, Any],
+        card: ModelCard,
         *,
         device: str = "auto",
         source: str = "model",
@@ -134,12 +131,12 @@ class Predictor:
 
         Raises BadRun when the card lacks what a score needs, RecipeMismatch when this version prepares differently.
         """
-        self.card = dict(card)
-        self.threshold = _threshold(card, source)
-        self.thresholds = ViewThresholds.of_card(card)
+        self.card = card
+        self.threshold = card.required_threshold(source)
+        self.thresholds = card.image_thresholds
         self._manifest: Path | None = None
-        self.recipe = _recipe(card, source)
-        self.calibration = Calibration.from_dict(card.get("calibration"))
+        self.recipe = card.same_recipe(source)
+        self.calibration = card.image_calibration
         self.gate: Distance | str = gate or "it was never fitted"
         self.chance = chance
         self.device = pick_device(device)
@@ -358,7 +355,7 @@ class Predictor:
 
     def _warnings(self, subject: _Subject, doubts: Sequence[str]) -> tuple[str, ...]:
         warnings = [*_all_doubts(subject), *doubts_of_origin(subject.meta)]
-        if self.card.get("synthetic") and not subject.meta.synthetic:
+        if self.card.synthetic and not subject.meta.synthetic:
             warnings.append(_SYNTHETIC)
         if self.chance:
             warnings.append(warning_of(self.chance))
@@ -488,32 +485,3 @@ class Predictor:
 def _all_doubts(subject: _Subject) -> tuple[str, ...]:
     """What reader and preparation were unsure about: of an image from the cache both are in `doubts`."""
     return (*subject.doubts, *subject.prepared.warnings)
-
-
-def _threshold(card: Mapping[str, Any], source: str) -> float:
-    value = card.get("threshold")
-    if value is None:
-        raise BadRun(f"{source}: the model has no threshold. Let its training finish, or train again")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # nor NaN
-        raise BadRun(
-            f"{source}: the threshold in model.json: expected a number from 0 to 1, got {repr(value)[:40]}. "
-            "Restore the file, or train again"
-        )
-    return float(value)
-
-
-def _recipe(card: Mapping[str, Any], source: str) -> Recipe:
-    try:
-        recipe = Recipe.model_validate(card.get("recipe"))
-    except ValidationError as error:
-        raise BadRun(
-            f"{source}: the recipe in model.json is not one this version knows ({error.error_count()} problems). "
-            "Use the version that trained the model, or train again"
-        ) from error
-    if recipe.hash != card.get("recipe_hash"):
-        raise RecipeMismatch(
-            f"{source}: the model was trained on images prepared as {card.get('recipe_hash')}, but this version of MammoLab "
-            f"prepares the same recipe as {recipe.hash}: scores would not mean the same. Use the version that trained the "
-            "model, or train again"
-        )
-    return recipe

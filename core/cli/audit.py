@@ -8,6 +8,7 @@ from pathlib import Path
 from core.cli.arguments import Commands, add_command, json_option, run_argument
 from core.cli.output import note, print_json, print_table, printable, progress_bar
 from core.cli.workspace import open_run
+from core.files.typed import to_plain
 from core.wording import counted
 
 NAMED = 10  # flagged or unreadable images that are listed
@@ -43,7 +44,7 @@ def audit(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     if arguments.json:
-        print_json(found.as_dict())
+        print_json(to_plain(found))
         return 0
     print(
         f"{printable(found.run)}, {found.split}: heatmaps of {counted(found.images, 'image')} of "

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import sys
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,7 @@ def _area_of(folder: Path, config: Path, manifest: pd.DataFrame) -> dict[str, An
     area = evaluation.summary["auc"]
     if isinstance(area, str):
         return {"auc": None, "note": area}
-    return {"auc": area.as_dict(), "note": "", "confidence": evaluation.summary.confidence}
+    return {"auc": asdict(area), "note": "", "confidence": evaluation.summary.confidence}
 
 
 def _area_cell(row: dict[str, Any]) -> str:

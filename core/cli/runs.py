@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from core.cli.arguments import Commands, add_command, json_option, run_argument
 from core.cli.output import note, print_json, print_table, printable
 from core.cli.workspace import default_config, open_run
-from core.errors import LabError
+from core.errors import BadRun, LabError
 from core.wording import OPTIMISTIC
 
 LONGEST_REASON = 1000  # characters in the list of runs; --json has all
 _SAME = 0.005  # an evaluation may leave out images that training scored, and computes in another precision
 
 if TYPE_CHECKING:
+    from core.model.card import ModelCard
     from core.runs import Run
 
 
@@ -92,24 +93,24 @@ def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     metrics: dict[str, Any] = {"val_auc": None, "test_auc": None, "threshold": None, "chance": None}
     metrics |= {"val_auc_interval": None, "test_auc_interval": None, "val_auc_confidence": None, "test_auc_confidence": None}
     problems = []
-    card: dict[str, Any] = {}
+    card: ModelCard | None = None
     try:
         if run.has_model:
             card = run.model_card()
-            metrics["val_auc"] = _number(card["validation"].get("auc"))
+            if card.validation is None:
+                raise BadRun(f"{run.path / 'model.json'}: it has no validation metrics. Restore the file, or train again")
+            metrics["val_auc"] = _number(card.validation.auc)
             if metrics["val_auc"] is not None:
                 confidence = run.config().evaluation.confidence
                 metrics["val_auc_interval"] = validation_limits(run, metrics["val_auc"], confidence)
                 metrics["val_auc_confidence"] = confidence if metrics["val_auc_interval"] else None
-            metrics["threshold"] = _number(card["threshold"])
+            metrics["threshold"] = _number(card.required_threshold(str(run.path / "model.json")))
             metrics["chance"] = chance_of_model(card, run.path) or None
     except LabError as error:
         problems.append(str(error))
-    except (AttributeError, KeyError, TypeError) as error:
-        problems.append(f"{run.path / 'model.json'}: not as training writes it ({type(error).__name__}: {error}).")
     try:
         test = read_entries(run.path).get("test")
-        if test and card and test.get("weights_sha256") == card["weights_sha256"]:  # not an earlier model's
+        if test and card and test.get("weights_sha256") == card.weights_sha256:  # not an earlier model's
             auc = test["metrics"]["auc"]
             metrics["test_auc"] = _number(auc["value"])
             limits = tuple(map(_number, (auc.get("low"), auc.get("high"))))

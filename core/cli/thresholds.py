@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def threshold(arguments: argparse.Namespace) -> int:
     """Choose the thresholds again, on validation predictions only."""
     from core.evaluate import read_predictions, refreeze
-    from core.metrics import ViewThresholds, at_level, at_threshold, frozen_thresholds
+    from core.metrics import at_level, at_threshold
 
     run = open_run(arguments.run)
     rule = rule_asked_for(run, arguments)
     if arguments.by is not None:
         return _thresholds_by(run, rule, arguments.by, as_json=arguments.json)
     card = refreeze(run, rule, calibration=arguments.calibration, reopen=arguments.reopen)
-    validation, by_view = read_predictions(run, "val"), ViewThresholds.of_card(card)
+    validation, by_view = read_predictions(run, "val"), card.image_thresholds
     rows: list[dict[str, Any]] = []
 
     def add(level: str, view: str | None, value: float | str, table: pd.DataFrame | None, applied: Any) -> None:
@@ -37,13 +37,14 @@ def threshold(arguments: argparse.Namespace) -> int:
             row |= {key: at for key, at in at_threshold(table["label"], table["score"], applied).items() if key in row}
         rows.append(row)
 
-    for level, value in frozen_thresholds(card).items():
+    for level, value in card.level_thresholds.items():
         table = None if isinstance(value, str) else at_level(validation, level)
         add(level, None, value, table, by_view.of_rows(validation) if level == "image" else value)
         for view, own in by_view.views.items() if level == "image" else ():
             add(level, view, own, None if isinstance(own, str) else validation[validation["view"] == view], own)
     if arguments.json:
-        print_json({"run": run.name, "rule": rule.to_dict(), "calibration": card["calibration"], "thresholds": rows})
+        calibration = card.written().get("calibration")
+        print_json({"run": run.name, "rule": asdict(rule), "calibration": calibration, "thresholds": rows})
         return 0
     print(f"{run.name}: frozen in model.json by the rule {rule.kind}")
     print_table(
@@ -71,7 +72,7 @@ def _thresholds_by(run: Run, rule: ThresholdRule, column: str, *, as_json: bool)
     validation, evaluation = read_predictions(run, "val"), read_evaluation(run, "test")
     judged, words = (validation, "validation") if evaluation is None else (evaluation.predictions, "test")
     confidence = run.config().evaluation.confidence if evaluation is None else evaluation.summary.confidence
-    common = float(run.model_card()["threshold"])
+    common = run.model_card().required_threshold()
     found = thresholds_by_group(validation, judged, rule, common, column, confidence=confidence)
     if as_json:
         print_json({"run": run.name, "metrics_of": words, "confidence": confidence, **asdict(found)})
@@ -104,14 +105,14 @@ def rule_asked_for(run: Run, arguments: argparse.Namespace) -> ThresholdRule:
     Raises:
         BadConfig: an option out of range, or one of another rule.
     """
-    from core.evaluate.thresholds import OPTIONS, frozen_rule
+    from core.evaluate.thresholds import OPTIONS
     from core.metrics import rule_of
 
     tops = {"target": 1.0, "cost_ratio": float("inf"), "prevalence": 1.0}
     given = {name: number_within(getattr(arguments, name), f"--{name.replace('_', '-')}", tops[name]) for name in tops}
     asked = {name: value for name, value in given.items() if value is not None}
     configured = rule_of(run.config().evaluation)
-    frozen = (frozen_rule(run.model_card()) if run.has_model else None) or configured
+    frozen = (run.model_card().rule if run.has_model else None) or configured
     kind = arguments.rule or frozen.kind
     for name, value in asked.items():
         if name not in OPTIONS[kind]:

@@ -27,6 +27,7 @@ from core.metrics import (
     matched,
 )
 from core.metrics.comparison import equivalence
+from core.model.card import has_model, read_card
 from core.wording import counted, p_value
 
 if TYPE_CHECKING:
@@ -183,8 +184,6 @@ def compare_evaluations(
 
 def _outdated(evaluation: Evaluation) -> str:
     """In words, that the run's model is no longer the one that was evaluated; "" when it is, or when no folder says so."""
-    from core.model import has_model, read_card  # torch with it: figures can be read without
-
     if evaluation.folder is None or not has_model(evaluation.folder):
         return ""
     why = evaluation.outdated(read_card(evaluation.folder))

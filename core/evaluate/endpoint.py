@@ -8,13 +8,13 @@ is a change, and told as one. Without a line before the opening, the first that 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from core.errors import BadConfig, BadRun
 from core.files.atomic import replacing
+from core.files.typed import to_plain
 from core.files.untrusted import parse_json, read_bytes
 from core.metrics import TITLES, Interval, Level, Summary, ThresholdRule, rule_of
 from core.runs.locks import EVALUATION, holding
@@ -187,7 +187,7 @@ def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None
             when=now(),
             metric=metric,
             level=level,
-            rule=chosen.to_dict(),
+            rule=to_plain(chosen),
             opened=openings(run.path),
             accesses=sum(access_counts(run.path).values()),
             reason=" ".join(reason.split())[:LONGEST],
@@ -205,10 +205,7 @@ def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None
 
 def rule_of_run(run: Run) -> ThresholdRule:
     """The rule that is frozen with the run's model, else the one it is configured with. Raises BadRun."""
-    from core.evaluate.thresholds import frozen_rule
-
-    card: Mapping[str, Any] = run.model_card() if run.has_model else {}
-    return frozen_rule(card) or rule_of(run.config().evaluation)
+    return (run.model_card().rule if run.has_model else None) or rule_of(run.config().evaluation)
 
 
 def _content(folder: Path) -> bytes:

@@ -30,9 +30,10 @@ from core.evaluate.summaries import (
     subgroups_of,
     uncertainty_of,
 )
-from core.evaluate.thresholds import complete, frozen_rule
-from core.metrics import Calibration, Level, ThresholdRule, ViewThresholds, frozen_thresholds
+from core.evaluate.thresholds import complete
+from core.metrics import Level
 from core.metrics.operating_points import DECIMALS
+from core.model.card import ModelCard
 from core.runs.folder import Presence, require_regular
 from core.runs.test_set.access_log import now as time_now
 from core.runs.test_set.access_log import record_for_run
@@ -127,8 +128,7 @@ def evaluate(
         before = read_entries(run.path).get(split) or {}
         history, refrozen = _earlier(run, split, before)
         now = time_now()
-        weights = str(card.get("weights_sha256", ""))
-        target, rule = card.get("target_sensitivity"), card.get("threshold_rule")
+        weights, rule = card.weights_sha256, card.rule if card.threshold_rule else None
         evaluation = Evaluation(
             run=run.name,
             split=split,
@@ -136,11 +136,11 @@ def evaluate(
             excluded=tuple(scored.excluded),
             opened=int(before.get("opened", 0)) + 1,
             last_opened=now,
-            target_sensitivity=None if target is None else float(target),
-            synthetic=bool(card.get("synthetic")) or is_synthetic(rows),
+            target_sensitivity=card.target_sensitivity,
+            synthetic=card.synthetic or is_synthetic(rows),
             weights_sha256=weights,
-            rule=None if rule is None else ThresholdRule.from_dict(rule),
-            history=(*history, Opening(now, float(card["threshold"]), weights, ViewThresholds.of_card(card).own)),
+            rule=rule,
+            history=(*history, Opening(now, card.required_threshold(), weights, card.image_thresholds.own)),
             refrozen=refrozen,
             columns=_metadata_columns(predictions),
             baselines=for_rows(rows) if split == "test" else "open the test set to compare with published results",
@@ -223,22 +223,21 @@ def _fit_gate(run: Run, predictor: Predictor, cache: PreparedCache, progress: Pr
         log.warning("%s: %s", run.name, error)
 
 
-def _card(run: Run, predictor: Predictor) -> dict[str, Any]:
+def _card(run: Run, predictor: Predictor) -> ModelCard:
     """model.json as it is now: thresholds may have been chosen again since the model was loaded. Not if it has trained on."""
     now = run.model_card()
-    same = now.get("weights_sha256") == predictor.card.get("weights_sha256")
-    return now if same else dict(predictor.card)
+    return now if now.weights_sha256 == predictor.card.weights_sha256 else predictor.card
 
 
 def _metadata_columns(predictions: pd.DataFrame) -> tuple[str, ...]:
     return tuple(name for name in predictions.columns if name not in (*COLUMNS, "calibrated"))
 
 
-def _predictions(rows: pd.DataFrame, scored: Scored, card: dict[str, Any], further: tuple[FurtherColumn, ...]) -> pd.DataFrame:
+def _predictions(rows: pd.DataFrame, scored: Scored, card: ModelCard, further: tuple[FurtherColumn, ...]) -> pd.DataFrame:
     """COLUMNS, the calibrated score (where the model is calibrated), then the metadata."""
     frame = rows.loc[list(scored.scores), list(COLUMNS[:-1])].astype("str")
     frame["score"] = np.round(list(scored.scores.values()), DECIMALS)
-    calibration = Calibration.from_dict(card.get("calibration"))
+    calibration = card.image_calibration
     if calibration.method != "none":
         frame["calibrated"] = [f"{value:.{DECIMALS}f}" for value in calibration.apply(frame["score"])]
     known = metadata(rows, scored.facts, [each.name for each in further if each.read])
@@ -250,7 +249,7 @@ def _parts(
     split: str,
     predictions: pd.DataFrame,
     training: pd.DataFrame | None,
-    card: dict[str, Any],
+    card: ModelCard,
     further: tuple[FurtherColumn, ...],
     settings: EvaluationConfig,
 ) -> dict[str, Any]:
@@ -258,10 +257,10 @@ def _parts(
     kept = kept_predictions(run, card)
     validation = kept if kept is not None else predictions if on_validation else _validation(run)
     others: tuple[Level, ...] = ("breast", "patient")
-    views = ViewThresholds.of_card(card)
+    views = card.image_thresholds
     applied = views.of_rows(predictions)
     parts = {
-        "levels": levels_of(predictions, frozen_thresholds(card), settings, views),
+        "levels": levels_of(predictions, card.level_thresholds, settings, views),
         "view_thresholds": dict(views.views),
         "calibration": calibration_of(
             predictions,
@@ -275,7 +274,7 @@ def _parts(
             for level in others
         },
         "decisions": {level: decision_of(predictions, card, settings, level=level, validation=validation) for level in others},
-        "uncertainty": {} if on_validation else uncertainty_of(predictions, card, validation, frozen_rule(card), settings),
+        "uncertainty": {} if on_validation else uncertainty_of(predictions, card, validation, card.rule, settings),
         "subgroups": subgroups_of(predictions, applied, settings),
         "omnibus": omnibus_of(predictions, applied, settings),
         "equivalence_margin": settings.equivalence_margin,

@@ -7,10 +7,9 @@ whoever compares with what is frozen, or chooses again, takes the same images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -21,10 +20,11 @@ from core.files.untrusted import read_bytes
 from core.runs.test_set.provenance import read_entries
 
 if TYPE_CHECKING:
+    from core.model.card import ModelCard
     from core.runs import Run
 
 
-def keep_fitted(run: Run, card: Mapping[str, Any]) -> None:
+def keep_fitted(run: Run, card: ModelCard) -> None:
     """Copy training's predictions/val.csv before an evaluation writes it again.
 
     Not where an evaluation did so already, or where the file is damaged.
@@ -34,7 +34,7 @@ def keep_fitted(run: Run, card: Mapping[str, Any]) -> None:
     """
     source, target = run.path / "predictions" / "val.csv", _path(run, card)
     evaluated = (read_entries(run.path).get("val") or {}).get("weights_sha256")
-    if target is None or target.is_file() or not source.is_file() or evaluated == card.get("weights_sha256"):
+    if target is None or target.is_file() or not source.is_file() or evaluated == card.weights_sha256:
         return
     with suppress(BadRun):
         read_predictions(run, "val")
@@ -47,7 +47,7 @@ def _copy(source: Path, target: Path) -> None:
     write_text(target, read_bytes(source, LARGEST_TABLE).decode("utf-8"))
 
 
-def fitted_predictions(run: Run, card: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def fitted_predictions(run: Run, card: ModelCard | None = None) -> pd.DataFrame:
     """The scores that thresholds and calibration were fitted on, as `read_predictions` gives them.
 
     Those of predictions/val.csv where no evaluation replaced them, or one of an earlier version did.
@@ -59,7 +59,7 @@ def fitted_predictions(run: Run, card: Mapping[str, Any] | None = None) -> pd.Da
     return read_predictions(run, "val") if kept is None else kept
 
 
-def kept_predictions(run: Run, card: Mapping[str, Any]) -> pd.DataFrame | None:
+def kept_predictions(run: Run, card: ModelCard) -> pd.DataFrame | None:
     """What `keep_fitted` kept for these weights; None where it did not, or it cannot be read."""
     path = _path(run, card)
     if path is None or not path.is_file():
@@ -82,6 +82,6 @@ def fitted_words(run: Run, evaluated: int) -> str:
     )
 
 
-def _path(run: Run, card: Mapping[str, Any]) -> Path | None:
-    weights = str(card.get("weights_sha256", ""))
+def _path(run: Run, card: ModelCard) -> Path | None:
+    weights = str(card.weights_sha256 or "")
     return run.path / "predictions" / f"fitted-{weights[:12]}.csv" if weights.isalnum() else None

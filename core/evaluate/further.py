@@ -13,9 +13,8 @@ never the labels, so that what is audited does not depend on the result.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -82,15 +81,6 @@ class FurtherColumn:
     why: str
     named: bool = False
     outcome: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> FurtherColumn:
-        """What `as_dict` gave, read back equal."""
-        return cls(**plain)
 
 
 def further_columns(manifest: pd.DataFrame, settings: EvaluationConfig) -> tuple[FurtherColumn, ...]:

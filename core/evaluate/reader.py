@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -147,7 +147,7 @@ class ReaderComparison:
 
     def as_dict(self) -> dict[str, Any]:
         kept = {name: getattr(self, name) for name in ("column", "level", "rows", "total", "p")}
-        figures = {name: getattr(self, name).as_dict() for name in ("reader", "model", "difference")}
+        figures = {name: asdict(getattr(self, name)) for name in ("reader", "model", "difference")}
         lists = {name: [dict(each.__dict__) for each in getattr(self, name)] for name in ("left_out", "unread")}
         return kept | figures | lists | {"points": [point.as_dict() for point in self.points]}
 

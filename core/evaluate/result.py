@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from core.config.schema import EvaluationConfig
 from core.data.identity import patients_known
 from core.evaluate.baselines import Baseline
 from core.evaluate.further import FurtherColumn
+from core.files.typed import from_plain, to_plain
 from core.metrics import (
     Calibration,
     CalibrationSummary,
     Interval,
     Level,
+    OrNote,
     Reliability,
     ShortcutAudit,
     Subgroup,
@@ -29,6 +32,7 @@ from core.metrics import (
     plain_figure,
 )
 from core.metrics.omnibus import Omnibus
+from core.model.card import ModelCard
 from core.wording import counted
 
 MARGIN = float(EvaluationConfig.model_fields["equivalence_margin"].default)
@@ -127,7 +131,7 @@ class CalibrationReport:
     """
 
     frozen: Calibration
-    summaries: dict[str, CalibrationSummary | str]
+    summaries: dict[str, Annotated[CalibrationSummary | str, OrNote()]]
     bins: dict[str, Reliability]
     on_validation: bool
     note: str = ""
@@ -157,37 +161,6 @@ class CalibrationReport:
         """With the model's own calibration."""
         return self.summaries[self.frozen.method]
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "frozen": self.frozen.to_dict(),
-            "summaries": {
-                name: {"note": value} if isinstance(value, str) else value.as_dict() for name, value in self.summaries.items()
-            },
-            "bins": {name: value.as_dict() for name, value in self.bins.items()},
-            "on_validation": self.on_validation,
-            "note": self.note,
-            "level": self.level,
-        }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> CalibrationReport:
-        """What `as_dict` gave, read back equal. Raises KeyError where the raw scores or the model's own method are missing."""
-        frozen = Calibration.from_dict(plain["frozen"])
-        summaries = {
-            name: value["note"] if "note" in value else CalibrationSummary.from_dict(value)
-            for name, value in plain["summaries"].items()
-        }
-        if missing := {"none", frozen.method} - summaries.keys():
-            raise KeyError(", ".join(sorted(missing)))
-        return cls(
-            frozen=frozen,
-            summaries=summaries,
-            bins={name: Reliability.from_dict(value) for name, value in plain["bins"].items()},
-            on_validation=plain["on_validation"],
-            note=plain["note"],
-            level=plain.get("level", "image"),
-        )
-
 
 @dataclass(frozen=True)
 class NetBenefit:
@@ -210,15 +183,6 @@ class DecisionTable:
     prevalence: float
     calibration: str
     level: Level = "image"
-
-    def as_dict(self) -> dict[str, Any]:
-        rows = [{"threshold": row.threshold, "model": row.model.as_dict(), "treat_all": row.treat_all} for row in self.rows]
-        return {"rows": rows, "prevalence": self.prevalence, "calibration": self.calibration, "level": self.level}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> DecisionTable:
-        rows = (NetBenefit(row["threshold"], Interval(**row["model"]), row["treat_all"]) for row in plain["rows"])
-        return cls(tuple(rows), plain["prevalence"], plain["calibration"], plain.get("level", "image"))
 
 
 @dataclass(frozen=True)
@@ -243,17 +207,19 @@ class Evaluation:
     What an evaluation by an earlier version lacks is AGAIN (a note), or empty.
     """
 
+    __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
+
     run: str
     split: str
     levels: dict[str, Summary | str]
-    predictions: pd.DataFrame
+    predictions: Annotated[pd.DataFrame, Field(exclude=True, default_factory=pd.DataFrame)]
     excluded: tuple[Excluded, ...]
     opened: int
     last_opened: str
     target_sensitivity: float | None
     synthetic: bool
     weights_sha256: str
-    rule: ThresholdRule | None = None
+    rule: Annotated[ThresholdRule | None, Field(alias="threshold_rule")] = None
     history: tuple[Opening, ...] = ()
     refrozen: tuple[Refreeze, ...] = ()
     columns: tuple[str, ...] = ()
@@ -270,7 +236,7 @@ class Evaluation:
     equivalence_margin: float = MARGIN
     view_thresholds: dict[str, float | str] = field(default_factory=dict)
     version: int = VERSION
-    folder: Path | None = None
+    folder: Annotated[Path | None, Field(exclude=True)] = None
 
     @property
     def summary(self) -> Summary:
@@ -322,13 +288,13 @@ class Evaluation:
         """Net benefit per image, breast or patient, or a note."""
         return self.decision if level == "image" else self.decisions.get(level, AGAIN)
 
-    def outdated(self, card: Mapping[str, Any]) -> str:
+    def outdated(self, card: ModelCard) -> str:
         """In words, why these figures are not those of the model in `card` (model.json) as it is now; "" when they are."""
-        if self.weights_sha256 != str(card.get("weights_sha256", "")):
+        if self.weights_sha256 != card.weights_sha256:
             return "The run's model has changed since these figures were made: it trained on."
-        if self.threshold != card.get("threshold"):
-            return f"The threshold has been chosen again since these figures were made: it is {card.get('threshold')} now."
-        now = ViewThresholds.of_card(card)
+        if self.threshold != card.threshold:
+            return f"The threshold has been chosen again since these figures were made: it is {card.threshold} now."
+        now = card.image_thresholds
         if now.own != self.thresholds.own:
             words = f"images have {now.words} now" if now.own else "there is one for all views now"
             return f"The thresholds by view have been chosen again since these figures were made: {words}."
@@ -338,92 +304,23 @@ class Evaluation:
         """(title, value, interval, note) as text, a row a figure at image level."""
         return self.summary.table_rows(patients_known=patients_known(self.predictions))
 
+    @model_serializer(mode="wrap")
+    def _with_headline(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        own, summary = plain(self), to_plain(self.summary)
+        headline = {name: own.pop(name) for name in ("version", "run", "split", "opened", "last_opened", "history", "refrozen")}
+        headline |= {"images": self.images, "patients": self.patients, "threshold": self.threshold}
+        return headline | {"metrics": summary["metrics"], "delong": plain_figure(self.delong)} | own
+
     def to_dict(self) -> dict[str, Any]:
         """This split's entry of evaluation.json; `metrics` are those at image level."""
-        return {
-            "version": self.version,
-            "run": self.run,
-            "split": self.split,
-            "opened": self.opened,
-            "last_opened": self.last_opened,
-            "history": [asdict(opening) for opening in self.history],
-            "refrozen": [asdict(change) for change in self.refrozen],
-            "images": self.images,
-            "patients": self.patients,
-            "threshold": self.threshold,
-            "view_thresholds": dict(self.view_thresholds),
-            "threshold_rule": None if self.rule is None else self.rule.to_dict(),
-            "target_sensitivity": self.target_sensitivity,
-            "synthetic": self.synthetic,
-            "weights_sha256": self.weights_sha256,
-            "metrics": self.summary.as_dict()["metrics"],
-            "delong": plain_figure(self.delong),
-            "levels": {level: value if isinstance(value, str) else value.as_dict() for level, value in self.levels.items()},
-            "columns": list(self.columns),
-            "calibration": _plain(self.calibration),
-            "subgroups": [row.as_dict() for row in self.subgroups],
-            "shortcuts": _plain(self.shortcuts),
-            "decision": _plain(self.decision),
-            "calibrations": {level: _plain(each) for level, each in self.calibrations.items()},
-            "decisions": {level: _plain(each) for level, each in self.decisions.items()},
-            "uncertainty": {level: _plain(each) for level, each in self.uncertainty.items()},
-            "omnibus": [row.as_dict() for row in self.omnibus],
-            "further": [each.as_dict() for each in self.further],
-            "equivalence_margin": self.equivalence_margin,
-            "baselines": self.baselines if isinstance(self.baselines, str) else [asdict(row) for row in self.baselines],
-            "excluded": [asdict(item) for item in self.excluded],
-        }
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any], predictions: pd.DataFrame, folder: Path | None = None) -> Evaluation:
-        """What `to_dict` gave, with its predictions.
+    def from_dict(cls, plain: Mapping[str, Any], folder: Path | None = None) -> Evaluation:
+        """What `to_dict` gave, without its predictions; an entry that does not say so is of version 1.
 
         Raises:
-            KeyError, TypeError, AttributeError, ValueError: it is not an entry of ours.
+            ValueError: it is not an entry of ours.
         """
-        calibration, shortcuts, decision = (plain.get(name, AGAIN) for name in ("calibration", "shortcuts", "decision"))
-        baselines, rule = plain.get("baselines", AGAIN), plain.get("threshold_rule")
-        levels = plain["levels"].items()
-        return cls(
-            run=plain["run"],
-            split=plain["split"],
-            levels={level: value if isinstance(value, str) else Summary.from_dict(value) for level, value in levels},
-            predictions=predictions,
-            excluded=tuple(Excluded(**item) for item in plain["excluded"]),
-            opened=plain["opened"],
-            last_opened=plain["last_opened"],
-            target_sensitivity=plain["target_sensitivity"],
-            synthetic=plain["synthetic"],
-            weights_sha256=plain["weights_sha256"],
-            rule=None if rule is None else ThresholdRule.from_dict(rule),
-            history=tuple(Opening(**item) for item in plain.get("history", ())),
-            refrozen=tuple(Refreeze(**item) for item in plain.get("refrozen", ())),
-            columns=tuple(plain.get("columns", ())),
-            calibration=calibration if isinstance(calibration, str) else CalibrationReport.from_dict(calibration),
-            subgroups=tuple(Subgroup.from_dict(row) for row in plain.get("subgroups", ())),
-            shortcuts=shortcuts if isinstance(shortcuts, str) else ShortcutAudit.from_dict(shortcuts),
-            decision=decision if isinstance(decision, str) else DecisionTable.from_dict(decision),
-            baselines=baselines if isinstance(baselines, str) else tuple(Baseline(**row) for row in baselines),
-            calibrations={
-                level: each if isinstance(each, str) else CalibrationReport.from_dict(each)
-                for level, each in plain.get("calibrations", {}).items()
-            },
-            decisions={
-                level: each if isinstance(each, str) else DecisionTable.from_dict(each)
-                for level, each in plain.get("decisions", {}).items()
-            },
-            uncertainty={
-                level: each if isinstance(each, str) else ThresholdUncertainty.from_dict(each)
-                for level, each in plain.get("uncertainty", {}).items()
-            },
-            omnibus=tuple(Omnibus.from_dict(row) for row in plain.get("omnibus", ())),
-            further=tuple(FurtherColumn.from_dict(each) for each in plain.get("further", ())),
-            equivalence_margin=plain.get("equivalence_margin", MARGIN),
-            view_thresholds=dict(plain.get("view_thresholds") or {}),
-            version=plain.get("version", 1),
-            folder=folder,
-        )
-
-
-def _plain(part: CalibrationReport | ShortcutAudit | DecisionTable | ThresholdUncertainty | str) -> dict[str, Any] | str:
-    return part if isinstance(part, str) else part.as_dict()
+        return replace(from_plain(cls, {"version": 1} | dict(plain)), folder=folder)

@@ -66,8 +66,7 @@ def predictor_of(run: Run, predictor: Predictor | None) -> Predictor:
         from core.predict import Predictor
 
         return Predictor.from_run(run)
-    ours, theirs = run.model_card().get("weights_sha256"), predictor.card.get("weights_sha256")
-    if ours != theirs:
+    if run.model_card().weights_sha256 != predictor.card.weights_sha256:
         raise BadRun(f"{run.name}: the model that was passed is not this run's saved one. Load it again from the run.")
     return predictor
 

@@ -16,7 +16,6 @@ import pandas as pd
 from core.errors import BadRun
 from core.evaluate.result import COLUMNS, CalibrationReport, Evaluation
 from core.files.atomic import write_text
-from core.files.shapes import require_types
 from core.files.untrusted import read_bytes
 from core.metrics.operating_points import DECIMALS
 from core.runs.folder import was_deleted
@@ -52,9 +51,9 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
     if not entry or set(entry) == {"refrozen"}:  # a fork's threshold may be chosen again before its own test
         return None
     try:
-        found = Evaluation.from_dict(entry, pd.DataFrame(), run.path)
+        found = Evaluation.from_dict(entry, run.path)
         _require_whole(found)
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise BadRun(
             f"{run.path / EVALUATION}: the entry of {split} is damaged or of another version ({error}). "
             f"Evaluate again: `python -m core evaluate {run.name} --split {split}`."
@@ -63,8 +62,7 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
 
 
 def _require_whole(found: Evaluation) -> None:
-    """Raises TypeError or ValueError when a value is of another type than ours, or what everybody shows is missing."""
-    require_types(found, Evaluation)
+    """Raises LookupError or ValueError when what everybody shows is missing."""
     if isinstance(found.levels["image"], str):
         raise ValueError("it has no figures by image")
     for level, summary in found.levels.items():
@@ -72,6 +70,8 @@ def _require_whole(found: Evaluation) -> None:
             raise ValueError(f"its figures by {level} lack some of AUC, sensitivity and specificity")
     for report in (found.calibration, *found.calibrations.values()):
         if not isinstance(report, str):
+            if missing := {"none", report.frozen.method} - report.summaries.keys():
+                raise ValueError(f"its calibration lacks {', '.join(sorted(missing))}")
             _require_curves(report)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import pandas as pd
 
@@ -32,7 +32,6 @@ from core.metrics import (
     calibration_summary,
     columns_for_audit,
     decision_curve,
-    frozen_thresholds,
     reliability,
     shortcut_audit,
     subgroups,
@@ -40,6 +39,7 @@ from core.metrics import (
     threshold_uncertainty,
 )
 from core.metrics.checks import Scores
+from core.metrics.frozen import Frozen
 from core.metrics.omnibus import Omnibus, omnibus_tests
 from core.metrics.operating_points import calibrate_level
 from core.metrics.shortcut_columns import with_counts
@@ -83,7 +83,7 @@ def levels_of(
 
 def calibration_of(
     predictions: pd.DataFrame,
-    card: Mapping[str, Any],
+    card: Frozen,
     validation: pd.DataFrame | str,
     settings: EvaluationConfig,
     *,
@@ -118,20 +118,18 @@ def calibration_of(
     return CalibrationReport(frozen, summaries, bins, on_validation, note, level)
 
 
-def frozen_calibration(card: Mapping[str, Any], level: Level, validation: pd.DataFrame | str) -> tuple[Calibration, str]:
+def frozen_calibration(card: Frozen, level: Level, validation: pd.DataFrame | str) -> tuple[Calibration, str]:
     """The calibration that the model has for scores of this level, and why there is none.
 
     A model of an earlier version has that of images only: for breasts and patients the same method is then fitted on the
     validation scores, as it is now at the end of training.
     """
-    own = card.get("calibration")
+    stored = card.calibration if level == "image" else (card.calibrations or {}).get(level)
+    if stored is not None:
+        return stored.fitted, stored.note
     if level == "image":
-        stored = own or {"note": "the model was never calibrated"}
-        return Calibration.from_dict(own), str(stored.get("note", ""))
-    if level in (card.get("calibrations") or {}):
-        stored = card["calibrations"][level]
-        return Calibration.from_dict(stored), str(stored.get("note", ""))
-    method = Calibration.from_dict(own).method
+        return Calibration(), "the model was never calibrated"
+    method = card.image_calibration.method
     if method == "none":
         return Calibration(), "the model was never calibrated"
     return (Calibration(), validation) if isinstance(validation, str) else calibrate_level(validation, level, method)
@@ -197,7 +195,7 @@ def shortcuts_of(
 
 def decision_of(
     predictions: pd.DataFrame,
-    card: Mapping[str, Any],
+    card: Frozen,
     settings: EvaluationConfig,
     *,
     level: Level = "image",
@@ -229,14 +227,14 @@ def decision_of(
 
 def uncertainty_of(
     predictions: pd.DataFrame,
-    card: Mapping[str, Any],
+    card: Frozen,
     validation: pd.DataFrame | str,
     rule: ThresholdRule | None,
     settings: EvaluationConfig,
 ) -> dict[str, ThresholdUncertainty | str]:
     """By level, what the choice of the threshold on validation adds to the intervals at it; or why that cannot be told."""
     found: dict[str, ThresholdUncertainty | str] = {}
-    for level, threshold in frozen_thresholds(card).items():
+    for level, threshold in card.level_thresholds.items():
         if isinstance(threshold, str):
             found[level] = threshold
         elif isinstance(validation, str):
@@ -252,7 +250,7 @@ def uncertainty_of(
                 level=level,
                 samples=min(settings.bootstrap_samples, MOST_RESAMPLES),
                 confidence=settings.confidence,
-                views=ViewThresholds.of_card(card),
+                views=card.image_thresholds,
             )
     return found
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,12 +15,12 @@ from core.evaluate.result import Refreeze
 from core.evaluate.store import lock, write_entries
 from core.metrics import (
     CalibrationMethod,
+    Frozen,
     ThresholdRule,
     ViewThresholds,
     freeze,
-    frozen_thresholds,
+    freeze_thresholds,
     rule_of,
-    threshold_fields,
     thresholds_of,
     views_of,
 )
@@ -30,33 +29,22 @@ from core.runs.test_set.access_log import note_threshold
 from core.runs.test_set.provenance import openings, read_entries, read_parent
 
 if TYPE_CHECKING:
+    from core.model.card import ModelCard
     from core.runs import Run
 
 # What each rule goes by; the other fields of a ThresholdRule say nothing with it.
 OPTIONS: dict[str, tuple[str, ...]] = {"sensitivity": ("target",), "youden": (), "cost": ("cost_ratio", "prevalence")}
 
 
-def frozen_rule(card: Mapping[str, Any]) -> ThresholdRule | None:
-    """The rule by which the thresholds of model.json were chosen; None where an earlier version did not write it down.
-
-    Raises:
-        BadRun: the card has a rule that is none of ours.
-    """
-    stored, target = card.get("threshold_rule"), card.get("target_sensitivity")
-    if stored:
-        return ThresholdRule.from_dict(stored)
-    return None if target is None else ThresholdRule("sensitivity", float(target))
-
-
-def is_frozen(card: Mapping[str, Any], rule: ThresholdRule, validation: pd.DataFrame) -> bool:
+def is_frozen(card: Frozen, rule: ThresholdRule, validation: pd.DataFrame) -> bool:
     """Whether freezing this rule on these validation predictions would leave the rule and every threshold as they are."""
-    now = frozen_rule(card)
+    now = card.rule
     if now is None or now.kind != rule.kind or any(getattr(now, name) != getattr(rule, name) for name in OPTIONS[rule.kind]):
         return False
-    frozen, chosen = frozen_thresholds(card), thresholds_of(validation, rule)
+    frozen, chosen = card.level_thresholds, thresholds_of(validation, rule)
     if not all(_same(frozen[level], value) for level, value in chosen.items()):
         return False
-    stored, views = ViewThresholds.of_card(card).views, views_of(validation, rule)
+    stored, views = card.image_thresholds.views, views_of(validation, rule)
     return stored.keys() == views.keys() and all(_same(stored[view], value) for view, value in views.items())
 
 
@@ -67,9 +55,7 @@ def _same(one: float | str, other: float | str) -> bool:
     return abs(one - other) < 2.5 * 10.0**-DECIMALS
 
 
-def refreeze(
-    run: Run, rule: ThresholdRule, *, calibration: CalibrationMethod | None = None, reopen: bool = False
-) -> dict[str, Any]:
+def refreeze(run: Run, rule: ThresholdRule, *, calibration: CalibrationMethod | None = None, reopen: bool = False) -> ModelCard:
     """Choose the thresholds of all levels anew from predictions/val.csv and freeze them in model.json; returns the card.
 
     Args:
@@ -96,7 +82,7 @@ def refreeze(
                 )
             validation = _validation(run)
             chosen = _changes(validation, rule, calibration)
-            before, after = ViewThresholds.of_card(card), ViewThresholds.of_card(chosen)
+            before, after = card.image_thresholds, chosen.image_thresholds
             if opened:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 change = Refreeze(now, before.common, after.common, rule.kind, opened, before.own, after.own)
@@ -131,19 +117,19 @@ def _validation(run: Run) -> pd.DataFrame:
     return validation
 
 
-def _changes(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationMethod | None) -> dict[str, Any]:
+def _changes(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationMethod | None) -> Frozen:
     thresholds = thresholds_of(validation, rule)
     if isinstance(thresholds["image"], str):
         raise NotEnoughData(thresholds["image"])
     if method is None:
-        return threshold_fields(rule, thresholds, views_of(validation, rule))
+        return freeze_thresholds(validation, rule)
     frozen = freeze(validation, rule, method)
-    if frozen.note:
-        raise NotEnoughData(frozen.note)
-    return frozen.to_card()
+    if frozen.calibration is not None and frozen.calibration.note:
+        raise NotEnoughData(frozen.calibration.note)
+    return frozen
 
 
-def complete(run: Run, card: Mapping[str, Any], validation: pd.DataFrame, settings: EvaluationConfig) -> dict[str, Any]:
+def complete(run: Run, card: ModelCard, validation: pd.DataFrame, settings: EvaluationConfig) -> ModelCard:
     """The card with the thresholds and the calibration that a model of an earlier version lacks, chosen on validation.
 
     Its own threshold of images stays as it was frozen. Other cards come back as they are.
@@ -153,10 +139,10 @@ def complete(run: Run, card: Mapping[str, Any], validation: pd.DataFrame, settin
     """
     from core.model.store import update_card
 
-    if "thresholds" in card:
-        return dict(card)
-    rule = frozen_rule(card) or rule_of(settings)
-    chosen = freeze(validation, rule, settings.calibration).to_card() | {"threshold": card["threshold"]}
+    if card.thresholds is not None:
+        return card
+    rule = card.rule or rule_of(settings)
+    chosen = freeze(validation, rule, settings.calibration).model_copy(update={"threshold": card.required_threshold()})
     training = run.acquire()
     try:
         return update_card(run.path, chosen)

@@ -18,6 +18,7 @@ from core.files.safetensors_bytes import in_order
 from core.files.untrusted import LARGE, parse_json, read_bytes
 from core.gate.distance import MOST_AXES, Distance, Part
 from core.gate.features import COUNT
+from core.model.card import ModelCard
 
 GATE = "gate.safetensors"
 FORMAT = 1
@@ -26,7 +27,7 @@ _MOST_FEATURES = 100_000
 _AGAIN = "fit it with `python -m core gate RUN`, or evaluate the run"
 
 
-def write_gate(folder: Path, gate: Distance, card: Mapping[str, Any]) -> Path:
+def write_gate(folder: Path, gate: Distance, card: ModelCard) -> Path:
     """Write the gate of the model in `card` into its run's folder; returns the file.
 
     Raises:
@@ -40,7 +41,7 @@ def write_gate(folder: Path, gate: Distance, card: Mapping[str, Any]) -> Path:
         if part is not None:
             tensors |= {f"{name}.{array}": np.ascontiguousarray(getattr(part, array)) for array in _ARRAYS}
             numbers[name] = {"floor": part.floor, "typical": part.typical}
-    about = {"format": str(FORMAT), "weights_sha256": str(card.get("weights_sha256", "")), "gate": json.dumps(numbers)}
+    about = {"format": str(FORMAT), "weights_sha256": card.weights_sha256, "gate": json.dumps(numbers)}
     try:
         with replacing(folder / GATE) as stream:
             stream.writelines(in_order(save(tensors, metadata=about)))
@@ -51,7 +52,7 @@ def write_gate(folder: Path, gate: Distance, card: Mapping[str, Any]) -> Path:
     return folder / GATE
 
 
-def read_gate(folder: Path, card: Mapping[str, Any]) -> Distance | str:
+def read_gate(folder: Path, card: ModelCard) -> Distance | str:
     """The gate of the model in `card`; or why there is none: never written, damaged, or of other weights."""
     try:
         content = read_bytes(folder / GATE, LARGE)
@@ -63,7 +64,7 @@ def read_gate(folder: Path, card: Mapping[str, Any]) -> Distance | str:
         gate, weights = _parsed(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{GATE} is damaged ({error}); {_AGAIN}"
-    if weights != str(card.get("weights_sha256", "")):
+    if weights != card.weights_sha256:
         return f"{GATE} belongs to earlier weights of this run; {_AGAIN}"
     return gate
 

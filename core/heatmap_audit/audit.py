@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +120,7 @@ def audit_heatmaps(
             weights_sha256=_weights(predictor),
             rows_sha256=_digest(rows),
             settings=settings,
-            synthetic=bool(predictor.card.get("synthetic")) or is_synthetic(rows),
+            synthetic=predictor.card.synthetic or is_synthetic(rows),
             manifest="" if manifest is None else str(Path(manifest).absolute()),
             excluded=tuple(excluded),
             notes=_notes(len(every), len(rows), settings, external=manifest is not None),
@@ -318,7 +318,7 @@ def _before(run: Run, name: str, predictor: Predictor, rows: pd.DataFrame, setti
 
 
 def _key(predictor: Predictor, rows: pd.DataFrame, settings: AuditSettings) -> str:
-    return json.dumps([_weights(predictor), _digest(rows), settings.as_dict()], sort_keys=True)
+    return json.dumps([_weights(predictor), _digest(rows), asdict(settings)], sort_keys=True)
 
 
 def _digest(rows: pd.DataFrame) -> str:
@@ -328,7 +328,7 @@ def _digest(rows: pd.DataFrame) -> str:
 
 
 def _weights(predictor: Predictor) -> str:
-    return str(predictor.card.get("weights_sha256", ""))
+    return predictor.card.weights_sha256
 
 
 # ---------------------------------------------------------------- arguments
@@ -361,7 +361,7 @@ def _predictor(run: Run, predictor: Predictor | None) -> Predictor:
         from core.predict import Predictor
 
         return Predictor.from_run(run)
-    if run.model_card().get("weights_sha256") != _weights(predictor):
+    if run.model_card().weights_sha256 != _weights(predictor):
         raise BadRun(f"{run.name}: the model that was passed is not this run's saved one. Load it again from the run.")
     return predictor
 

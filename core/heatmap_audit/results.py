@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
 
 from core.heatmap_audit.settings import AuditSettings
-from core.metrics import Interval
+from core.metrics import Estimate, Interval
 from core.metrics.froc import Froc
-from core.metrics.intervals import plain_figure, read_figure
 from core.wording import counted
 
 VERSION = 1
@@ -47,17 +47,8 @@ REFERENCES = {
 class Reference:
     """What costs nothing to reach: its mean over the same images, and the figure minus it, image by image."""
 
-    value: Interval | str
-    difference: Interval | str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"value": plain_figure(self.value), "difference": plain_figure(self.difference)}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Reference:
-        """What `as_dict` gave, read back equal."""
-        return cls(read_figure(content["value"]), read_figure(content["difference"]))
+    value: Estimate
+    difference: Estimate
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class Figure:
 
     key: str
     group: str
-    value: Interval | str
+    value: Estimate
     images: int
     patients: int
     references: dict[str, Reference] = field(default_factory=dict)
@@ -77,19 +68,6 @@ class Figure:
     @property
     def title(self) -> str:
         return TITLES[self.key] if self.group == ALL else f"{TITLES[self.key]}; {self.group}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        references = {name: reference.as_dict() for name, reference in self.references.items()}
-        rest = {name: getattr(self, name) for name in ("key", "group", "images", "patients")}
-        return rest | {"value": plain_figure(self.value), "references": references}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Figure:
-        """What `as_dict` gave, read back equal."""
-        references = {name: Reference.from_dict(reference) for name, reference in content["references"].items()}
-        rest = {name: content[name] for name in ("key", "group", "images", "patients")}
-        return cls(value=read_figure(content["value"]), references=references, **rest)
 
 
 @dataclass(frozen=True)
@@ -105,12 +83,6 @@ class Curve:
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Curve:
-        """What dataclasses.asdict gave, read back equal, from JSON too."""
-        arrays = {name: tuple(content[name]) for name in ("share", "mean", "low", "high")}
-        return cls(kind=content["kind"], order=content["order"], **arrays)
 
 
 @dataclass(frozen=True)
@@ -153,15 +125,6 @@ class Finding:
     curves: dict[str, list[float]] = field(default_factory=dict)
     shuffled_empty: bool = False
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Finding:
-        """What `as_dict` gave, read back equal."""
-        return cls(**{**content, "case": Case(**content["case"])})
-
 
 @dataclass(frozen=True)
 class MethodAudit:
@@ -202,34 +165,13 @@ class MethodAudit:
         """(title, value, interval, note) as text, a row a figure."""
         return [*map(_row, self.figures), *_detection_rows(self.detection)]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "method": self.method,
-            "layer": self.layer,
-            "verdict": list(self.verdict),
-            "figures": [figure.as_dict() for figure in self.figures],
-            "curves": [{name: list(v) if isinstance(v, tuple) else v for name, v in asdict(c).items()} for c in self.curves],
-            "cases": [asdict(case) for case in self.cases],
-            "detection": self.detection if isinstance(self.detection, str) else self.detection.as_dict(),
-        }
 
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> MethodAudit:
-        """What `as_dict` gave, read back equal."""
-        found = content.get("detection")
-        return cls(
-            method=content["method"],
-            layer=content["layer"],
-            figures=tuple(Figure.from_dict(figure) for figure in content["figures"]),
-            curves=tuple(Curve.from_dict(curve) for curve in content["curves"]),
-            cases=tuple(Case(**case) for case in content["cases"]),
-            verdict=tuple(content["verdict"]),
-            **({} if found is None else {"detection": found if isinstance(found, str) else Froc.from_dict(found)}),
-        )
-
-
-_PLAIN = ("run", "split", "images", "patients", "threshold", "weights_sha256", "rows_sha256", "synthetic", "manifest")
+# (path, reason), and an object with these names in JSON.
+Excluded = Annotated[
+    tuple[str, str],
+    BeforeValidator(lambda plain: (plain["path"], plain["reason"]) if isinstance(plain, dict) else plain),
+    PlainSerializer(lambda pair: dict(zip(("path", "reason"), pair, strict=True))),
+]
 
 
 @dataclass(frozen=True)
@@ -252,7 +194,7 @@ class HeatmapAudit:
     settings: AuditSettings
     synthetic: bool = False
     manifest: str = ""
-    excluded: tuple[tuple[str, str], ...] = ()
+    excluded: tuple[Excluded, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -268,33 +210,9 @@ class HeatmapAudit:
         """(title, value, interval, note) as text, a row a figure, by method."""
         return {method.method: method.table_rows() for method in self.methods}
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "version": VERSION,
-            **{name: getattr(self, name) for name in _PLAIN},
-            "settings": self.settings.as_dict(),
-            "notes": list(self.notes),
-            "excluded": [{"path": path, "reason": reason} for path, reason in self.excluded],
-            "methods": [method.as_dict() for method in self.methods],
-        }
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> HeatmapAudit:
-        """What `as_dict` gave, read back equal.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is not that, or of another version.
-        """
-        if content["version"] != VERSION:
-            raise ValueError(f"version {content['version']!r}, expected {VERSION}")
-        return cls(
-            methods=tuple(MethodAudit.from_dict(method) for method in content["methods"]),
-            settings=AuditSettings(**content["settings"]),
-            excluded=tuple((item["path"], item["reason"]) for item in content["excluded"]),
-            notes=tuple(content["notes"]),
-            **{name: content[name] for name in _PLAIN},
-        )
+    @model_serializer(mode="wrap")
+    def _with_version(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"version": VERSION} | plain(self)
 
 
 def _detection_rows(detection: Froc | str) -> list[tuple[str, str, str, str]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 # 15 px on the Pascal VOC images of the original game, whose longer side has 500 px.
 # Zhang et al., Top-down Neural Attention by Excitation Backprop, IJCV 2018;126:1084.
@@ -26,7 +25,3 @@ class AuditSettings:
     seed: int = 0
     samples: int = 2000
     confidence: float = 0.95
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; `AuditSettings(**d)` reads them back equal."""
-        return asdict(self)

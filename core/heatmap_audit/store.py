@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 from core.data import SPLITS
 from core.errors import BadManifest, BadRun
 from core.files.atomic import write_text
-from core.files.shapes import require_types
+from core.files.typed import from_plain, to_plain
 from core.files.untrusted import LARGE, open_to_write, parse_json, read_json, read_text
 from core.heatmap_audit.results import VERSION, Finding, HeatmapAudit
 from core.runs.folder import was_deleted
@@ -42,12 +42,13 @@ def read_heatmap_audit(run: Run, split: str = "test") -> HeatmapAudit | None:
     """
     path = audit_path(run, split)
     try:
-        found = HeatmapAudit.from_dict(read_json(path, LARGE))
-        require_types(found, HeatmapAudit)
-        return found
+        content = read_json(path, LARGE)
+        if content["version"] != VERSION:
+            raise ValueError(f"version {content['version']!r}, expected {VERSION}")
+        return from_plain(HeatmapAudit, content)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise BadRun(
             f"{path}: damaged, or of another version ({error}). Delete it and audit again: `python -m core audit {run.name} "
             f"--split {split}` (with --manifest for another data set)."
@@ -63,7 +64,7 @@ def write_heatmap_audit(run: Run, audit: HeatmapAudit) -> Path:
     path = audit_path(run, audit.split)
     try:
         path.parent.mkdir(exist_ok=True)
-        write_text(path, json.dumps(audit.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(path, json.dumps(to_plain(audit), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     except OSError as error:
         if not run.path.is_dir():
             raise was_deleted(run.path) from error
@@ -110,8 +111,8 @@ class Partial:
         found: dict[str, Finding] = {}
         for line in lines if head == self._head else []:
             try:
-                finding = Finding.from_dict(parse_json(line))
-            except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+                finding = from_plain(Finding, parse_json(line))
+            except ValueError:
                 break
             found[finding.case.path] = finding
         return found
@@ -122,7 +123,7 @@ class Partial:
             raise was_deleted(self._run)
         self._path.parent.mkdir(exist_ok=True)
         # Written anew: a torn last line would spoil the next one.
-        lines = [self._head, *(json.dumps(finding.as_dict()) for finding in found.values())]
+        lines = [self._head, *(json.dumps(to_plain(finding)) for finding in found.values())]
         write_text(self._path, "".join(f"{line}\n" for line in lines))
         self._stream = os.fdopen(open_to_write(self._path, append=True), "a", encoding="utf-8")
         return self
@@ -135,7 +136,7 @@ class Partial:
     def add(self, finding: Finding) -> None:
         """Keep one more finding; at once on the disk."""
         assert self._stream is not None
-        self._stream.write(json.dumps(finding.as_dict()) + "\n")
+        self._stream.write(json.dumps(to_plain(finding)) + "\n")
         self._stream.flush()
 
     def remove(self) -> None:

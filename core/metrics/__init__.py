@@ -16,15 +16,14 @@ from core.metrics.confusion import Confusion, at_threshold, confusion
 from core.metrics.curves import PrecisionRecall, Roc, auc, average_precision, brier, partial_auc, precision_recall, roc
 from core.metrics.decision import DecisionCurve, decision_curve
 from core.metrics.delong import AucComparison, auc_interval, compare_auc
-from core.metrics.intervals import Interval, plain_figure, read_figure, square_and_add, wilson
+from core.metrics.frozen import Frozen
+from core.metrics.intervals import Estimate, Interval, OrNote, plain_figure, square_and_add, wilson
 from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
 from core.metrics.operating_points import (
-    Frozen,
     calibrate,
     freeze,
-    frozen_thresholds,
+    freeze_thresholds,
     rule_of,
-    threshold_fields,
     thresholds_of,
     views_of,
     with_room,
@@ -64,11 +63,13 @@ __all__ = [
     "Confusion",
     "DecisionCurve",
     "Difference",
+    "Estimate",
     "Frozen",
     "GroupThresholds",
     "Interval",
     "Level",
     "OperatingPoint",
+    "OrNote",
     "PairedShares",
     "PrecisionRecall",
     "Reliability",
@@ -103,7 +104,7 @@ __all__ = [
     "equivalence",
     "fit_calibration",
     "freeze",
-    "frozen_thresholds",
+    "freeze_thresholds",
     "level_thresholds",
     "matched",
     "operating_point",
@@ -112,7 +113,6 @@ __all__ = [
     "plain_figure",
     "point_figures",
     "precision_recall",
-    "read_figure",
     "reliability",
     "roc",
     "roc_band",
@@ -124,7 +124,6 @@ __all__ = [
     "square_and_add",
     "subgroups",
     "summarize",
-    "threshold_fields",
     "threshold_for_sensitivity",
     "threshold_uncertainty",
     "thresholds_by_group",

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,11 +37,6 @@ class ViewThresholds:
 
     common: float
     views: Mapping[str, float | str] = field(default_factory=dict)
-
-    @classmethod
-    def of_card(cls, card: Mapping[str, Any]) -> ViewThresholds:
-        """Those of a model.json; a model of an earlier version has one threshold for all."""
-        return cls(float(card["threshold"]), dict(card.get("view_thresholds") or {}))
 
     @property
     def per_view(self) -> bool:

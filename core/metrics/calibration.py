@@ -12,19 +12,20 @@ BMC Med 2019;17:230.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import GetCoreSchemaHandler, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic_core import CoreSchema, core_schema
 from scipy.special import expit, logit, stdtr, stdtrit
 
-from core.errors import BadRun, NotEnoughData
+from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients, resamples
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.curves import brier
-from core.metrics.intervals import Interval, plain_figure, read_figure, wilson
+from core.metrics.intervals import Estimate, Interval, wilson
 from core.metrics.proportions import effective_rows
 
 CalibrationMethod = Literal["none", "temperature", "logistic", "isotonic"]
@@ -65,47 +66,26 @@ class Calibration:
             return np.interp(scores, self.x, self.y)
         return np.asarray(expit(self.slope * _logits(scores) + self.intercept))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for model.json; `from_dict` reads them back equal."""
-        if self.method == "isotonic":
-            return {"method": self.method, "x": list(self.x), "y": list(self.y), "rows": self.rows}
-        return {"method": self.method, "slope": self.slope, "intercept": self.intercept, "rows": self.rows}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any] | None) -> Calibration:
-        """What `to_dict` gave; None (a model that was never calibrated) is "none".
-
-        Raises:
-            BadRun: not a calibration of ours, or one that would turn scores round.
-        """
-        if plain is None:
-            return cls()
-        try:
-            found = cls(
-                method=plain["method"],
-                slope=float(plain.get("slope", 1.0)),
-                intercept=float(plain.get("intercept", 0.0)),
-                x=tuple(float(value) for value in plain.get("x", ())),
-                y=tuple(float(value) for value in plain.get("y", ())),
-                rows=int(plain.get("rows", 0)),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise BadRun(f"calibration: expected one as we store it, got {repr(plain)[:200]}. Fit it again.") from error
-        numbers = np.array([found.slope, found.intercept, *found.x, *found.y])
-        rising = len(found.x) == len(found.y) and bool((np.diff(found.x) > 0).all() and (np.diff(found.y) >= 0).all())
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        """Of a file's: raises ValueError for a map that would turn scores round, or leave 0 to 1."""
+        numbers = np.array([self.slope, self.intercept, *self.x, *self.y])
+        rising = len(self.x) == len(self.y) and bool((np.diff(self.x) > 0).all() and (np.diff(self.y) >= 0).all())
         if (
-            found.method not in get_args(CalibrationMethod)
-            or not np.isfinite(numbers).all()
-            or not 0 < found.slope <= _MAX_SLOPE
-            or abs(found.intercept) > _MAX_INTERCEPT
-            or not all(0 <= value <= 1 for value in (*found.x, *found.y))
+            not np.isfinite(numbers).all()
+            or not 0 < self.slope <= _MAX_SLOPE
+            or abs(self.intercept) > _MAX_INTERCEPT
+            or not all(0 <= value <= 1 for value in (*self.x, *self.y))
             or not rising
-            or (found.method == "isotonic") != bool(found.x)
+            or (self.method == "isotonic") != bool(self.x)
         ):
-            raise BadRun(
-                f"calibration: expected a rising map of scores to 0..1, got {repr(plain)[:200]}. Fit it again on validation."
-            )
-        return found
+            raise ValueError(f"expected a rising map of scores to 0..1, got {repr(self)[:200]}. Fit it again on validation.")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _own_numbers(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        others = ("slope", "intercept") if self.method == "isotonic" else ("x", "y")
+        return {name: value for name, value in plain(self).items() if name not in others}
 
 
 def fit_calibration(y: ArrayLike, s: ArrayLike, method: CalibrationMethod) -> Calibration:
@@ -137,6 +117,23 @@ def fit_calibration(y: ArrayLike, s: ArrayLike, method: CalibrationMethod) -> Ca
 
 
 @dataclass(frozen=True)
+class _StoredArray:
+    """In `Annotated[NDArray, _StoredArray(dtype)]`: a list of numbers in JSON."""
+
+    dtype: type[np.generic]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            lambda numbers: np.array(numbers, dtype=self.dtype),
+            handler.generate_schema(list[int] if self.dtype is np.int64 else list[float]),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda array: array.tolist()),
+        )
+
+
+_Stored = Annotated[Scores, _StoredArray(np.float64)]
+
+
+@dataclass(frozen=True)
 class Reliability:
     """A reliability diagram: one value a bin that has images, each (k,).
 
@@ -144,25 +141,14 @@ class Reliability:
     `score` the mean score; `edges` (bins + 1,) are those of all bins. `ece` is the mean distance, weighted by images.
     """
 
-    score: Scores
-    observed: Scores
-    low: Scores
-    high: Scores
-    count: NDArray[np.int64]
-    edges: Scores
+    score: _Stored
+    observed: _Stored
+    low: _Stored
+    high: _Stored
+    count: Annotated[NDArray[np.int64], _StoredArray(np.int64)]
+    edges: _Stored
     ece: float
     confidence: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in self.__dict__.items()}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Reliability:
-        """What `as_dict` gave."""
-        arrays = {name: np.asarray(plain[name], dtype=np.float64) for name in ("score", "observed", "low", "high", "edges")}
-        count = np.asarray(plain["count"], dtype=np.int64)
-        return cls(**arrays, count=count, ece=plain["ece"], confidence=plain["confidence"])
 
 
 def reliability(
@@ -196,7 +182,6 @@ def reliability(
 
 
 _EARLIER = "not told by the version that made this evaluation: evaluate the split again"
-_FIGURES = ("brier", "ece", "slope", "intercept", "scaled_brier", "observed_expected")
 
 
 @dataclass(frozen=True)
@@ -218,40 +203,22 @@ class CalibrationSummary:
     brier: Interval
     ece: Interval
     chance: float
-    slope: Interval | str
-    intercept: Interval | str
-    beyond_chance: bool = False
+    slope: Estimate
+    intercept: Estimate
+    beyond_chance: bool | None = None
     reference: float | None = None
-    scaled_brier: Interval | str = _EARLIER
-    observed_expected: Interval | str = _EARLIER
+    scaled_brier: Estimate = _EARLIER
+    observed_expected: Estimate = _EARLIER
     level: str = "image"
+
+    def __post_init__(self) -> None:
+        if self.beyond_chance is None:  # an earlier version said it by the lower limit of the ECE
+            object.__setattr__(self, "beyond_chance", self.ece.low > 0)
 
     @property
     def worse_than_prevalence(self) -> bool:
         """Whether predicting the share of malignant for every row would have been at least as good, by the Brier score."""
         return self.reference is not None and self.brier.value >= self.reference
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a figure that is a note is {"note": ...}."""
-        figures = {name: plain_figure(getattr(self, name)) for name in _FIGURES}
-        return figures | {name: getattr(self, name) for name in ("chance", "beyond_chance", "reference", "level")}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> CalibrationSummary:
-        """What `as_dict` gave, read back equal."""
-        return cls(
-            brier=Interval(**plain["brier"]),
-            ece=Interval(**plain["ece"]),
-            chance=plain["chance"],
-            slope=read_figure(plain["slope"]),
-            intercept=read_figure(plain["intercept"]),
-            # An earlier version said it by the lower limit of the ECE.
-            beyond_chance=plain.get("beyond_chance", plain["ece"]["low"] > 0),
-            reference=plain.get("reference"),
-            scaled_brier=read_figure(plain.get("scaled_brier", {"note": _EARLIER})),
-            observed_expected=read_figure(plain.get("observed_expected", {"note": _EARLIER})),
-            level=plain.get("level", "image"),
-        )
 
 
 def calibration_summary(

@@ -7,9 +7,7 @@ read a decision of its own as one.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +16,11 @@ from numpy.typing import ArrayLike
 from core.errors import NotEnoughData
 from core.files.untrusted import LARGE, read_bytes
 from core.metrics.delong import auc_interval
+from core.metrics.frozen import Frozen
 from core.metrics.operating_points import DECIMALS
 from core.metrics.summary import why_not
 
 HEADLINE = "Not better than chance so far"
-CARD_FIELD = "chance"  # of model.json: what `chance_of_scores` said of the validation scores
 CONFIDENCE = 0.95  # of the interval that decides it: the same for every run, whatever its settings
 _SHOWN = 3  # decimals of a score as people see it
 _EDGE = 2 * 10.0**-DECIMALS
@@ -60,18 +58,17 @@ def chance_of_scores(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) 
     return ""
 
 
-def chance_of_model(card: Mapping[str, Any], folder: Path | None = None) -> str:
+def chance_of_model(card: Frozen, folder: Path | None = None) -> str:
     """Why the model of a card (model.json) has not shown to be better than chance; "" when it has, or nothing is known.
 
     A card of an earlier version does not say; then predictions/val.csv in the run's `folder` is asked.
     """
-    threshold = card.get("threshold")
-    if isinstance(threshold, int | float) and not isinstance(threshold, bool) and not _EDGE < threshold < 1 - _EDGE:
+    threshold = card.threshold
+    if threshold is not None and not _EDGE < threshold < 1 - _EDGE:
         calls = "malignant" if threshold <= _EDGE else "benign"
         return f"the threshold is {threshold:.3f}, which calls every image {calls}"
-    said = card.get(CARD_FIELD)
-    if isinstance(said, str):
-        return said
+    if card.chance is not None:
+        return card.chance
     return "" if folder is None else _of_file(folder / "predictions" / "val.csv")
 
 

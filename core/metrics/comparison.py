@@ -63,12 +63,11 @@ class RunComparison:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         figures = {
-            name: {"note": figure} if isinstance(figure, str) else {**asdict(figure), "difference": figure.difference.as_dict()}
-            for name, figure in self.figures.items()
+            name: {"note": figure} if isinstance(figure, str) else asdict(figure) for name, figure in self.figures.items()
         }
         delong: dict[str, Any] = {"note": self.auc} if isinstance(self.auc, str) else {"z": self.auc.z, "p": self.auc.p}
         if isinstance(self.auc, AucComparison):
-            delong |= {name: getattr(self.auc, name).as_dict() for name in ("first", "second", "difference")}
+            delong |= {name: asdict(getattr(self.auc, name)) for name in ("first", "second", "difference")}
         rest = {name: getattr(self, name) for name in ("rows", "patients", "samples", "confidence")}
         return {"figures": figures, "auc": delong, **rest}
 

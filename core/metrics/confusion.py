@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,9 +46,6 @@ class Confusion:
     @property
     def f1(self) -> float:
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
-
-    def as_dict(self) -> dict[str, int]:
-        return asdict(self)
 
 
 def confusion(y: ArrayLike, s: ArrayLike, threshold: float | Scores) -> Confusion:

@@ -15,9 +15,8 @@ Chakraborty, Observer Performance Methods for Diagnostic Imaging, 2017, chapter 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients, resamples
 from core.metrics.checks import Scores
 from core.metrics.delong import auc_interval
-from core.metrics.intervals import Interval, plain_figure, read_figure, wilson
+from core.metrics.intervals import Estimate, Interval, wilson
 from core.metrics.summary import why_not
 
 RATES = (0.25, 0.5, 1.0, 2.0)  # false marks an image
@@ -48,32 +47,14 @@ class Froc:
     `false_marks` and `shares` (k,) are the FROC's points, rising. Figures are notes where a side has too few patients.
     """
 
-    area: Interval | str
-    found: dict[float, Interval | str]
+    area: Estimate
+    found: dict[float, Estimate]
     false_marks: tuple[float, ...]
     shares: tuple[float, ...]
     images: int
     lesion_free: int
     lesions: int
     patients: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        found = {str(rate): plain_figure(figure) for rate, figure in self.found.items()}
-        curve = {"false_marks": list(self.false_marks), "shares": list(self.shares)}
-        counts = {name: getattr(self, name) for name in ("images", "lesion_free", "lesions", "patients")}
-        return {"area": plain_figure(self.area), "found": found, **curve, **counts}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Froc:
-        """What `as_dict` gave, read back equal."""
-        return cls(
-            area=read_figure(plain["area"]),
-            found={float(rate): read_figure(figure) for rate, figure in plain["found"].items()},
-            false_marks=tuple(plain["false_marks"]),
-            shares=tuple(plain["shares"]),
-            **{name: plain[name] for name in ("images", "lesion_free", "lesions", "patients")},
-        )
 
 
 def froc(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal, get_args
 
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 from scipy.special import ndtri
 
 Method = Literal["bootstrap", "wilson", "delong", "obuchowski", "sandwich", "exact", "score", "none"]
@@ -39,10 +41,6 @@ class Interval:
     def __str__(self) -> str:
         return format(self)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; `Interval(**d)` reads them back equal."""
-        return {"value": self.value, "low": self.low, "high": self.high, "method": self.method}
-
 
 def _formatted(value: float, spec: str) -> str:
     """As format() has it, but for "-0.000"."""
@@ -50,14 +48,38 @@ def _formatted(value: float, spec: str) -> str:
     return format(0.0, spec) if text.startswith("-") and not text.strip("-0.%") else text
 
 
+@dataclass(frozen=True)
+class _Note:
+    note: str
+
+
+@dataclass(frozen=True)
+class OrNote:
+    """In `Annotated[X | str, OrNote()]`: a text says why there is no X, and is {"note": ...} in JSON, `beside` null."""
+
+    beside: tuple[str, ...] = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        found = core_schema.union_schema(
+            [handler.generate_schema(kind) for kind in get_args(source) if kind is not str], mode="left_to_right"
+        )
+
+        def write(value: Any, plain: Callable[[Any], Any]) -> Any:
+            return dict.fromkeys(self.beside) | {"note": value} if isinstance(value, str) else plain(value)
+
+        return core_schema.no_info_after_validator_function(
+            lambda value: value.note if isinstance(value, _Note) else value,
+            core_schema.union_schema([found, handler.generate_schema(_Note)], mode="left_to_right"),
+            serialization=core_schema.wrap_serializer_function_ser_schema(write, schema=found),
+        )
+
+
+Estimate = Annotated[Interval | str, OrNote()]
+
+
 def plain_figure(figure: Interval | str) -> dict[str, Any]:
     """A figure, or the note why there is none, as plain values for JSON."""
-    return {"note": figure} if isinstance(figure, str) else figure.as_dict()
-
-
-def read_figure(plain: Mapping[str, Any]) -> Interval | str:
-    """What `plain_figure` gave, read back equal."""
-    return str(plain["note"]) if "note" in plain else Interval(**plain)
+    return {"note": figure} if isinstance(figure, str) else asdict(figure)
 
 
 def wilson(successes: float, total: float, confidence: float) -> Interval:

@@ -19,9 +19,8 @@ correlation for all groups). Obuchowski, Biometrics 1997;53:567 (covariance of A
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,15 +52,6 @@ class Omnibus:
     p: float
     adjusted: float = 1.0
     tests: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dict(self.__dict__)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Omnibus:
-        """What `as_dict` gave, read back equal."""
-        return cls(**plain)
 
 
 def omnibus_tests(

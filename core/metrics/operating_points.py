@@ -6,8 +6,6 @@ that the model told apart, which is one more reason why no threshold is ever cho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from core.config.schema import EvaluationConfig
 from core.errors import NotEnoughData
 from core.metrics.by_view import VIEWS, choose_by_group
 from core.metrics.calibration import Calibration, CalibrationMethod, fit_calibration
+from core.metrics.frozen import Frozen, FrozenCalibration
 from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
 from core.metrics.thresholds import ThresholdRule
 
@@ -28,32 +27,6 @@ ROOM_WORDS = (
     f"A frozen threshold lies {ROOM:.6f} below the score that its rule chose on validation: another device or batch size moves "
     "a score by less, and the image that the threshold was taken from must not fall under it."
 )
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """Thresholds by level, or a note where validation had none to give; `note` says why there is no calibration.
-
-    `levels` has the calibrations of breasts and patients, whose mean scores are on another scale than those of images.
-    `views` has the thresholds of images by view, where the rule gives each view its own.
-    """
-
-    rule: ThresholdRule
-    thresholds: dict[Level, float | str]
-    calibration: Calibration
-    note: str = ""
-    levels: dict[Level, tuple[Calibration, str]] = field(default_factory=dict)
-    views: dict[str, float | str] = field(default_factory=dict)
-
-    def to_card(self) -> dict[str, Any]:
-        """The fields of model.json; `target_sensitivity` is the rule's, where it has one."""
-
-        def plain(calibration: Calibration, note: str) -> dict[str, Any]:
-            return calibration.to_dict() | ({"note": note} if note else {})
-
-        levels = {level: plain(*found) for level, found in self.levels.items()}
-        fields = threshold_fields(self.rule, self.thresholds, self.views)
-        return fields | {"calibration": plain(self.calibration, self.note), "calibrations": levels}
 
 
 def rule_of(settings: EvaluationConfig) -> ThresholdRule:
@@ -80,11 +53,28 @@ def settings_of(rule: ThresholdRule) -> dict[str, Any]:
 
 def freeze(validation: pd.DataFrame, rule: ThresholdRule, method: CalibrationMethod) -> Frozen:
     """Decide on validation predictions: columns patient_id, laterality, label, score. Never on those of another split."""
-    calibration, note = calibrate_level(validation, "image", method)
-    levels: dict[Level, tuple[Calibration, str]] = {
-        level: calibrate_level(validation, level, method) for level in LEVELS if level != "image"
-    }
-    return Frozen(rule, thresholds_of(validation, rule), calibration, note, levels, views_of(validation, rule))
+
+    def fitted(level: Level) -> FrozenCalibration:
+        calibration, note = calibrate_level(validation, level, method)
+        return FrozenCalibration(fitted=calibration, note=note)
+
+    others = {level: fitted(level) for level in LEVELS if level != "image"}
+    found = freeze_thresholds(validation, rule)
+    return found.model_copy(update={"calibration": fitted("image"), "calibrations": others})
+
+
+def freeze_thresholds(validation: pd.DataFrame, rule: ThresholdRule) -> Frozen:
+    """As `freeze`, the thresholds alone; `threshold` is None where validation has none to give."""
+    found = thresholds_of(validation, rule)
+    image = found["image"]
+    return Frozen(
+        threshold=None if isinstance(image, str) else image,
+        thresholds={level: value for level, value in found.items() if level != "image"},
+        view_thresholds=views_of(validation, rule),
+        threshold_rule=rule,
+        threshold_room=ROOM,
+        target_sensitivity=rule.target if rule.kind == "sensitivity" else None,
+    )
 
 
 def calibrate_level(validation: pd.DataFrame, level: Level, method: CalibrationMethod) -> tuple[Calibration, str]:
@@ -159,25 +149,3 @@ def calibrate(y: ArrayLike, s: ArrayLike, method: CalibrationMethod) -> tuple[Ca
 def with_room(threshold: float) -> float:
     """One unit of the last decimal below, as ROOM_WORDS says."""
     return max(0.0, round(threshold - ROOM, DECIMALS))
-
-
-def threshold_fields(
-    rule: ThresholdRule, thresholds: Mapping[Level, float | str], views: Mapping[str, float | str]
-) -> dict[str, Any]:
-    """The fields of model.json that speak of thresholds: `threshold` of images, `thresholds` of the other levels,
-    `view_thresholds` of images whose view has its own."""
-    return {
-        "threshold": thresholds["image"],
-        "thresholds": {level: value for level, value in thresholds.items() if level != "image"},
-        "view_thresholds": dict(views),
-        "threshold_rule": rule.to_dict(),
-        "threshold_room": ROOM,
-        "target_sensitivity": rule.target if rule.kind == "sensitivity" else None,
-    }
-
-
-def frozen_thresholds(card: Mapping[str, Any]) -> dict[Level, float | str]:
-    """The thresholds of a model.json, by level; a model of an earlier version has that of images only."""
-    stored = card.get("thresholds") or {}
-    missing = "no threshold was frozen for this level: score the validation set (`evaluate RUN --split val`), then again"
-    return {level: stored.get(level, card["threshold"] if level == "image" else missing) for level in LEVELS}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from core.metrics.features import ALL, feature_title, feature_words
-from core.metrics.intervals import Interval, plain_figure, read_figure
+from core.metrics.intervals import Estimate
 from core.metrics.shortcut_columns import COMMON, IMAGES_OF_PATIENT, NUMBERS, OF_PATIENT, SIDES_OF_PATIENT
 
 
@@ -22,9 +23,9 @@ class Shortcut:
     """
 
     feature: str
-    auc: Interval | str
-    within: Interval | str
-    boosting: Interval | str | None = None
+    auc: Estimate
+    within: Estimate
+    boosting: Estimate | None = None
     pairs: float = 1.0
     banded: bool | None = None
 
@@ -32,19 +33,6 @@ class Shortcut:
     def in_bands(self) -> bool | None:
         """`banded`, as far as it follows from the column where an earlier version did not say."""
         return True if self.banded is None and self.feature in (*NUMBERS, ALL) else self.banded
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a figure that is a note is {"note": ...}."""
-        boosting = None if self.boosting is None else plain_figure(self.boosting)
-        figures = {"auc": plain_figure(self.auc), "within": plain_figure(self.within), "boosting": boosting}
-        return {"feature": self.feature, **figures, "pairs": self.pairs, "banded": self.banded}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Shortcut:
-        """What `as_dict` gave, read back equal."""
-        figures = {name: None if plain[name] is None else read_figure(plain[name]) for name in ("auc", "within", "boosting")}
-        banded = plain.get("banded")
-        return cls(feature=plain["feature"], pairs=plain["pairs"], banded=banded, **figures)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -60,9 +48,9 @@ class Metadata:
     """
 
     feature: str
-    difference: Interval | str
+    difference: Estimate
     p: float | None
-    added: Interval | str
+    added: Estimate
     added_p: float | None
     columns: tuple[str, ...] = ()
 
@@ -91,17 +79,9 @@ class Metadata:
             )
         return f"{words} Given the metadata, its score is not shown to add anything ({found})."
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the sentence with them."""
-        figures = {"difference": plain_figure(self.difference), "added": plain_figure(self.added)}
-        rest = {"p": self.p, "added_p": self.added_p, "columns": list(self.columns), "sentence": self.sentence}
-        return {"feature": self.feature, **figures, **rest}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Metadata:
-        """What `as_dict` gave, read back equal."""
-        figures = (read_figure(plain["difference"]), plain["p"], read_figure(plain["added"]), plain["added_p"])
-        return cls(plain["feature"], *figures, columns=tuple(plain.get("columns", ())))
+    @model_serializer(mode="wrap")
+    def _with_words(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return plain(self) | {"sentence": self.sentence}
 
 
 def metadata_words(columns: tuple[str, ...]) -> str:
@@ -126,7 +106,7 @@ class ShortcutAudit:
     in, and wrote none down.
     """
 
-    model: Interval | str
+    model: Estimate
     features: tuple[Shortcut, ...]
     left_out: tuple[str, ...]
     images: int
@@ -187,33 +167,6 @@ class ShortcutAudit:
         """What stands beside the comparison of the model with the metadata, in words; "" where nothing does."""
         return f"{self.of_patient} {self.of_outcome}".strip()
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        rest = {name: getattr(self, name) for name in ("images", "patients", "folds", "learned_on")}
-        rows = [row.as_dict() for row in self.features]
-        against = None if self.metadata is None else self.metadata.as_dict()
-        return {
-            "model": plain_figure(self.model),
-            "features": rows,
-            "left_out": list(self.left_out),
-            "metadata": against,
-            "apart": list(self.apart),
-            "of_patient": self.of_patient,
-            "of_outcome": self.of_outcome,
-            **rest,
-        }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> ShortcutAudit:
-        """What `as_dict` gave, read back equal."""
-        return cls(
-            model=read_figure(plain["model"]),
-            features=tuple(Shortcut.from_dict(row) for row in plain["features"]),
-            left_out=tuple(plain["left_out"]),
-            images=plain["images"],
-            patients=plain["patients"],
-            folds=plain["folds"],
-            learned_on=plain.get("learned_on", 0),  # earlier versions always cross-validated
-            metadata=Metadata.from_dict(plain["metadata"]) if plain.get("metadata") else None,
-            apart=tuple(plain.get("apart", ())),
-        )
+    @model_serializer(mode="wrap")
+    def _with_words(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return plain(self) | {"of_patient": self.of_patient, "of_outcome": self.of_outcome}

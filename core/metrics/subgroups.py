@@ -17,7 +17,7 @@ Benjamini, Hochberg, J R Stat Soc B 1995;57:289.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.delong import auc_parts, difference_of, interval_of
-from core.metrics.intervals import Interval, plain_figure, read_figure
+from core.metrics.intervals import Estimate, Interval
 from core.metrics.proportions import clustered_wilson, share_difference
 from core.metrics.summary import why_not
 
@@ -60,30 +60,21 @@ class Subgroup:
     malignant_images: int
     benign_patients: int
     malignant_patients: int
-    auc: Interval | str
-    sensitivity: Interval | str
-    specificity: Interval | str
-    difference: Interval | str
+    auc: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
+    difference: Estimate
     p: float | None = None
     adjusted: float | None = None
     compared: Literal["auc", "sensitivity"] = "auc"
     rest_images: int = 0
     tests: int = 0
-    sensitivity_difference: Interval | str = _NOT_TESTED
+    sensitivity_difference: Estimate = _NOT_TESTED
     sensitivity_p: float | None = None
     sensitivity_adjusted: float | None = None
-    specificity_difference: Interval | str = _NOT_TESTED
+    specificity_difference: Estimate = _NOT_TESTED
     specificity_p: float | None = None
     specificity_adjusted: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a figure that is a note is {"note": ...}."""
-        return self.__dict__ | {name: plain_figure(getattr(self, name)) for name in _FIGURES}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Subgroup:
-        """What `as_dict` gave, read back equal."""
-        return cls(**{**plain, **{name: read_figure(plain[name]) for name in _FIGURES if name in plain}})
 
 
 def subgroups(

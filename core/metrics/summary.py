@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 
 from core.metrics.bootstrap import Patients, RankFigures, resamples
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.confusion import Confusion, confusion
 from core.metrics.curves import average_precision, brier, roc
 from core.metrics.delong import auc_parts, interval_of
-from core.metrics.intervals import Interval
+from core.metrics.intervals import Interval, OrNote
 from core.metrics.proportions import clustered_wilson
 
 # What a person reads, in the order of the table.
@@ -51,6 +52,9 @@ _NOTES = {
 _BY_PATIENT = ("wilson", "score")
 
 
+_Figure = Annotated[Interval | str, OrNote(beside=("value", "low", "high"))]
+
+
 @dataclass(frozen=True)
 class Summary(Mapping[str, "Interval | str"]):
     """Figures by name (the keys of TITLES): an Interval, or a note that says why there is none.
@@ -59,10 +63,11 @@ class Summary(Mapping[str, "Interval | str"]):
     Patients are counted by what they have images of: one with a benign and a malignant image counts in both classes. `level`
     says what one row was: an image, a breast or a patient. Scores are P(malignant); the Brier score is the mean squared error
     of that raw score (of breasts and patients: of the mean of their images'), before any calibration.
-    `bootstrap` has (low, high) of the patient bootstrap for the figures whose own interval is not one.
+    In JSON `figures` are "metrics". `bootstrap` has (low, high) of the patient bootstrap for the figures whose own
+    interval is not one.
     """
 
-    figures: dict[str, Interval | str]
+    figures: Annotated[dict[str, _Figure], Field(alias="metrics")]
     counts: Confusion
     threshold: float
     rows: int
@@ -88,27 +93,6 @@ class Summary(Mapping[str, "Interval | str"]):
     def values_only(self) -> dict[str, float]:
         """The figures that exist, without their intervals."""
         return {name: figure.value for name, figure in self.figures.items() if isinstance(figure, Interval)}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: a figure has value, low and high; where there is none they are null and a `note` says why."""
-        plain = {key: value for key, value in self.__dict__.items() if key not in ("figures", "counts", "bootstrap")}
-        nothing = {"value": None, "low": None, "high": None}
-        metrics = {
-            name: {**nothing, "note": figure} if isinstance(figure, str) else figure.as_dict()
-            for name, figure in self.figures.items()
-        }
-        bootstrap = {name: list(limits) for name, limits in self.bootstrap.items()}
-        return {**plain, "counts": self.counts.as_dict(), "metrics": metrics, "bootstrap": bootstrap}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Summary:
-        """What `as_dict` gave, read back equal."""
-        figures = {
-            name: figure["note"] if figure["value"] is None else Interval(**figure) for name, figure in plain["metrics"].items()
-        }
-        rest = {key: value for key, value in plain.items() if key not in ("metrics", "counts", "bootstrap")}
-        bootstrap = {name: (limits[0], limits[1]) for name, limits in plain.get("bootstrap", {}).items()}
-        return cls(figures=figures, counts=Confusion(**plain["counts"]), bootstrap=bootstrap, **rest)
 
     def table_rows(self, *, patients_known: bool = True) -> list[tuple[str, str, str, str]]:
         """(title, value, interval, note) as text, a row a figure, in the order a person reads them.

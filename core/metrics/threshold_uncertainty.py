@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +26,7 @@ from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients, resamples
 from core.metrics.by_view import ViewThresholds, choose_by_group
 from core.metrics.checks import Labels, Scores
-from core.metrics.intervals import Interval, plain_figure, read_figure
+from core.metrics.intervals import Estimate, Interval
 from core.metrics.levels import Level, at_level
 from core.metrics.proportions import ShareDifference, clustered_wilson, share_difference
 from core.metrics.subgroups import UNKNOWN, categories
@@ -45,25 +44,10 @@ class ThresholdUncertainty:
     """
 
     level: Level
-    threshold: Interval | str
-    sensitivity: Interval | str
-    specificity: Interval | str
+    threshold: Estimate
+    sensitivity: Estimate
+    specificity: Estimate
     views: dict[str, Interval] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        plain = {"level": self.level} | {name: plain_figure(getattr(self, name)) for name in _NAMES}
-        return plain | {"views": {view: each.as_dict() for view, each in self.views.items()}}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> ThresholdUncertainty:
-        """What `as_dict` gave, read back equal."""
-        views = {view: Interval(**each) for view, each in plain.get("views", {}).items()}
-        threshold, sensitivity, specificity = (read_figure(plain[name]) for name in _NAMES)
-        return cls(plain["level"], threshold, sensitivity, specificity, views)
-
-
-_NAMES = ("threshold", "sensitivity", "specificity")
 
 
 def threshold_uncertainty(

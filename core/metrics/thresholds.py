@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import ConfigDict
 
 from core.errors import BadRun
+from core.files.typed import from_plain
 from core.metrics.checks import checked
 from core.metrics.curves import roc
 
@@ -24,6 +26,8 @@ class ThresholdRule:
     `cost_ratio` is what a missed malignancy costs in false alarms; `prevalence` that of the people to be examined, None for
     that of the validation set. `per_view`: CC and MLO images each get their own (see core.metrics.by_view).
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # a rule of another version must not be taken for one of ours
 
     kind: Kind = "sensitivity"
     target: float = 0.90
@@ -43,28 +47,17 @@ class ThresholdRule:
             return cost_threshold(y, s, self.cost_ratio, self.prevalence)
         return threshold_for_sensitivity(y, s, self.target)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for model.json; `from_dict` reads them back equal."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ThresholdRule:
-        """What `to_dict` gave.
+        """The rule that these plain values of a file are.
 
         Raises:
             BadRun: not a rule of ours.
         """
         try:
-            rule = cls(**plain)
-        except TypeError as error:
-            raise BadRun(
-                f"threshold rule: expected kind, target, cost_ratio, prevalence and per_view, got {plain!r}."
-            ) from error
-        if rule.kind not in get_args(Kind):
-            raise BadRun(f"threshold rule: expected one of {', '.join(get_args(Kind))}, got {rule.kind!r}.")
-        if not isinstance(rule.per_view, bool):
-            raise BadRun(f"threshold rule: per_view: expected true or false, got {rule.per_view!r}.")
-        return rule
+            return from_plain(cls, plain)
+        except ValueError as error:
+            raise BadRun(f"threshold rule: {error}. It may be of another version: choose the threshold again.") from error
 
 
 def youden_threshold(y: ArrayLike, s: ArrayLike) -> float:

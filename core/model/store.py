@@ -8,13 +8,11 @@ waiting one, and `load_model` takes the right one.
 from __future__ import annotations
 
 import io
-import json
-import math
 import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -27,72 +25,89 @@ from core.config import ModelConfig
 from core.errors import BadRun, LabError
 from core.files.atomic import replace, replacing, write_text
 from core.files.safetensors_bytes import in_order
-from core.files.untrusted import open_regular, read_json
+from core.files.untrusted import open_regular
+from core.metrics.frozen import Frozen
 from core.model.build import build_model, outline
+from core.model.card import (
+    CARD,
+    FORMAT,
+    WAITING_CARD,
+    WEIGHTS,
+    ModelCard,
+    card_text,
+    plain_fields,
+    read_card_file,
+    read_fields,
+    without_nan,
+)
 from core.model.classifier import Classifier
 from core.model.limits import BuildLimits
 from core.model.safetensors_file import SafetensorsFile
 from core.model.stored import DamagedFile, StoredTensor, require_memory
 
-WEIGHTS = "model.safetensors"
-CARD = "model.json"
-FORMAT = 1
-_WAITING_CARD = "model.json.new"
 _PACKAGES = ("timm", "numpy", "opencv-python-headless", "pydicom")
 
 
-def save_model(folder: Path, model: Classifier, card: Mapping[str, Any]) -> dict[str, Any]:
+def save_model(folder: Path, model: Classifier, card: ModelCard | Mapping[str, Any]) -> ModelCard:
     """Write weights and card into `folder`, replacing the last ones only once both are safely on disk.
 
-    `card` holds at least "model" (a `ModelConfig` dump); format, labels, created, normalisation, versions and the
-    weights' hash are filled in. Returns the card as written.
+    `card` holds at least "model" (a `ModelConfig`, or its dump); created, normalisation, versions and the weights' hash are
+    filled in. Returns the card as written.
 
     Raises:
-        BadRun: the card lacks "model", or holds something that is not JSON (a NaN, an object).
+        BadRun: the card lacks "model", or has a field that is not what it should be or no JSON.
         OSError: the disk is full or the folder cannot be written; what was there stays valid.
     """
     from safetensors.torch import save
 
-    if "model" not in card:
+    given = card.written() if isinstance(card, ModelCard) else card
+    if "model" not in given:
         raise BadRun(f"{folder / CARD}: the card needs 'model', the ModelConfig that the weights belong to")
     state = {name: tensor.detach().to("cpu").contiguous() for name, tensor in model.state_dict().items()}
     header, tensors = in_order(save(state, metadata={"format": "pt", "mammolab": str(FORMAT), "architecture": model.name}))
-    complete: dict[str, Any] = {
-        "format": FORMAT,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "labels": ["benign", "malignant"],
-        "versions": versions(),
-        **card,
-        "normalisation": model.normalisation,
-        "weights_sha256": _digest_of(header, tensors),
-    }
-    text = _to_json(folder, complete)
+    fields = without_nan(
+        {
+            "format": FORMAT,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "labels": ["benign", "malignant"],
+            "versions": versions(),
+            **given,
+            "normalisation": model.normalisation,
+            "weights_sha256": _digest_of(header, tensors),
+        }
+    )
+    complete = ModelCard.of(fields, folder / CARD)
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS, durable=True) as stream:
         stream.write(header)
         stream.write(tensors)
         stream.flush()  # a disk that has no room for the weights gets no card for them either
-        write_text(folder / _WAITING_CARD, text)
-    replace(folder / _WAITING_CARD, folder / CARD)
+        write_text(folder / WAITING_CARD, card_text(fields))
+    replace(folder / WAITING_CARD, folder / CARD)
     return complete
 
 
-def update_card(folder: Path, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Change fields of the card (threshold, calibration), atomically; the weights stay. Returns the new card.
+def update_card(folder: Path, changes: Frozen | Mapping[str, Any]) -> ModelCard:
+    """Change fields of the card (threshold, calibration), atomically; the weights and other fields stay. Returns the new card.
+
+    `changes` are the fields given to a `Frozen`, or fields as JSON has them.
 
     Raises:
-        BadRun: there is no valid card, or a change is not JSON or would break the pair.
+        BadRun: there is no valid card, or a change is not what its field should be or would break the pair.
     """
-    fixed = sorted({"format", "weights_sha256", "model", "normalisation"} & changes.keys())
+    wanted = plain_fields(changes) if isinstance(changes, Frozen) else without_nan(changes)
+    fixed = sorted({"format", "weights_sha256", "model", "normalisation"} & wanted.keys())
     if fixed:
         raise BadRun(f"{folder / CARD}: {', '.join(fixed)} belong to the weights and cannot be changed alone")
     with _opened_weights(folder) as weights:
-        card = {**_matching_card(folder, weights), **changes}
-    write_text(folder / CARD, _to_json(folder, card))
+        path, _ = _matching_card(folder, weights)
+    fields = read_fields(path) | wanted  # of the file, not of the card: what this version does not know stays
+    card = ModelCard.of(fields, folder / CARD)
+    write_text(folder / CARD, card_text(fields))
     return card
 
 
-def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
+def load_model(folder: Path) -> tuple[Classifier, ModelCard]:
     """The model in eval mode on the processor, and its card.
 
     The network that the card describes is outlined without memory and compared, tensor by tensor, with the file's header
@@ -104,7 +119,7 @@ def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
     for attempt in range(3):
         with _opened_weights(folder) as weights:
             try:
-                card = _matching_card(folder, weights)
+                _, card = _matching_card(folder, weights)
             except BadRun:
                 if attempt == 2:
                     raise
@@ -112,17 +127,18 @@ def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
                 continue
             model = _built(folder, card, weights)
             break
-    model.pretrained = card["model"].get("weights", "none") != "none"
+    model.pretrained = card.pretrained
     return model.eval(), card
 
 
-def _built(folder: Path, card: Mapping[str, Any], weights: SafetensorsFile) -> Classifier:
+def _built(folder: Path, card: ModelCard, weights: SafetensorsFile) -> Classifier:
     """The card's network with the file's values."""
     stored = weights.tensors
     limits = BuildLimits.of_file(len(stored), sum(tensor.nbytes for tensor in stored.values()))
     try:
         # The weights are in hand: no need to find or check the ones that training started from.
-        config = ModelConfig.model_validate({**card["model"], "weights": "none", "gradient_checkpointing": False})
+        described = card.model if isinstance(card.model, dict) else card.model.model_dump()
+        config = ModelConfig.model_validate({**described, "weights": "none", "gradient_checkpointing": False})
         _compare(outline(config, limits), stored)
         model = build_model(config, limits=limits)
         for name, target in model.state_dict().items():
@@ -149,25 +165,6 @@ def _compare(outlined: Classifier, stored: Mapping[str, StoredTensor]) -> None:
             raise DamagedFile(
                 f"{outlined.name}: {name}: expected {tensor.dtype} {list(tensor.shape)}, got {found.dtype} {list(found.shape)}"
             )
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """The card alone, quickly: its weights are not checked.
-
-    Raises:
-        BadRun: it is missing or not a card of ours.
-    """
-    waiting = folder / _WAITING_CARD
-    if has_model(folder) and not (folder / CARD).is_file():
-        # The very first save was cut between its two renames: the weights there are can only be this card's.
-        with suppress(BadRun):  # or that save goes on, and has just renamed it
-            return _read_card(waiting)
-    return _read_card(folder / CARD)
-
-
-def has_model(folder: Path) -> bool:
-    """Whether `folder` holds a saved model."""
-    return (folder / WEIGHTS).is_file() and ((folder / CARD).is_file() or (folder / _WAITING_CARD).is_file())
 
 
 def versions() -> dict[str, str]:
@@ -204,12 +201,12 @@ def what_is_hashed(folder: Path, digest: str) -> str:
     return "of no weights that are here"
 
 
-def _matching_card(folder: Path, weights: SafetensorsFile) -> dict[str, Any]:
-    """The card that names these weights: the current one, or one whose save was cut short after the weights' rename.
+def _matching_card(folder: Path, weights: SafetensorsFile) -> tuple[Path, ModelCard]:
+    """The card that names these weights, and its file: the current one, or one whose save was cut short after that of
 
     A card names the hash of the tensors; that of an earlier version the hash of the whole file.
     """
-    waiting = folder / _WAITING_CARD
+    waiting = folder / WAITING_CARD
     if not (folder / CARD).is_file() and not waiting.is_file():
         raise BadRun(f"{folder / CARD}: missing. A model is {WEIGHTS} and {CARD} together; train again, or restore the file")
     first_error: BadRun | None = None
@@ -218,57 +215,20 @@ def _matching_card(folder: Path, weights: SafetensorsFile) -> dict[str, Any]:
         if not path.is_file():
             continue
         try:
-            cards.append(_read_card(path))
+            cards.append((path, read_card_file(path)))
         except BadRun as error:
             first_error = first_error or error
     for digest in (weights.weights_digest, weights.file_digest):
         known = digest() if cards else ""
-        for card in cards:
-            if card["weights_sha256"] == known:
-                return card
+        for path, card in cards:
+            if card.weights_sha256 == known:
+                return path, card
     if first_error is not None:
         raise first_error
     raise BadRun(
         f"{folder}: {CARD} and {WEIGHTS} do not belong together (the card names other weights). One of them was copied or "
         "changed alone: restore both from the same run, or train again"
     )
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    try:
-        card = read_json(path)
-    except FileNotFoundError as error:
-        raise BadRun(f"{path}: missing. The run has no saved model yet; train it first") from error
-    except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or error
-        raise BadRun(f"{path}: damaged: {words}. Restore it, or train again") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        got = repr(card.get("format") if isinstance(card, dict) else type(card).__name__)[:40]
-        raise BadRun(f"{path}: expected a model card of format {FORMAT}, got {got}. Was it written by another version?")
-    lacking = [key for key in ("model", "weights_sha256") if not card.get(key)]
-    if lacking or not isinstance(card["model"], dict):
-        raise BadRun(f"{path}: the card lacks {', '.join(lacking) or 'a valid model'}. Restore it, or train again")
-    _check_thresholds(path, card)
-    return card
-
-
-def _check_thresholds(path: Path, card: Mapping[str, Any]) -> None:
-    """Raises BadRun for a threshold that no score can be compared with: then every image would be of one class."""
-    levels = card.get("thresholds") or {}
-    if not isinstance(levels, dict):
-        raise BadRun(f"{path}: thresholds: expected one a level, got {repr(levels)[:40]}. Restore the file, or train again")
-    views = card.get("view_thresholds") or {}
-    if not isinstance(views, dict):
-        raise BadRun(f"{path}: view_thresholds: expected one a view, got {repr(views)[:40]}. Restore the file, or train again")
-    found = {"threshold": card.get("threshold")} | {f"thresholds.{level}": value for level, value in levels.items()}
-    found |= {f"view_thresholds.{view}": value for view, value in views.items()}
-    for name, value in found.items():
-        plain = value is None or (isinstance(value, str) and name != "threshold")  # the reason why a level has none
-        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-        if not plain and not number:
-            raise BadRun(
-                f"{path}: {name[:40]}: expected a number from 0 to 1, got {repr(value)[:40]}. Restore the file, or train again"
-            )
 
 
 @contextmanager
@@ -287,19 +247,3 @@ def _opened_weights(folder: Path) -> Iterator[SafetensorsFile]:
         raise BadRun(f"{path}: {error}. Close other programs, or use a machine with more memory") from error
     except DamagedFile as error:
         raise BadRun(f"{path}: damaged: {error}. Restore it, or train again") from error
-
-
-def _to_json(folder: Path, card: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(_without_nan(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise BadRun(f"{folder / CARD}: the card must hold plain JSON values: {error}") from error
-
-
-def _without_nan(value: Any) -> Any:
-    """A figure that could not be computed is null in JSON, which has no NaN."""
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -140,7 +140,7 @@ def _key(material: Material, path: str) -> str:
     """Changes whenever the picture may change."""
     rows = material.rows[material.rows["path"] == path]
     content = str(rows["content_hash"].iloc[0]) if len(rows) and "content_hash" in rows.columns else ""
-    parts = (_VERSION, content or path, material.card.get("weights_sha256", ""), material.card.get("recipe_hash", ""))
+    parts = (_VERSION, content or path, material.card.weights_sha256, material.card.recipe_hash)
     return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

@@ -22,6 +22,7 @@ from core.evaluate.headline import headline_aucs
 from core.evaluate.result import REFUSED
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
 from core.metrics.headline_auc import HeadlineAuc
+from core.model.card import ModelCard
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
 from core.runs.events import EpochEvent, Event, LastEvents, remember
@@ -57,7 +58,7 @@ class Material:
     """
 
     run: Run
-    card: Mapping[str, Any]
+    card: ModelCard
     config: Config
     rows: pd.DataFrame
     events: list[Event]
@@ -72,7 +73,7 @@ class Material:
 
     @property
     def synthetic(self) -> bool:
-        return bool(self.card.get("synthetic")) or is_synthetic(self.rows)
+        return self.card.synthetic or is_synthetic(self.rows)
 
     @property
     def fitted(self) -> str:
@@ -96,7 +97,7 @@ class Material:
 
     @property
     def architecture(self) -> str:
-        return str(self.card.get("model", {}).get("name", "a model"))
+        return self.card.architecture
 
     def command(self, words: str) -> str:
         """A command about this run, to be shown as code."""

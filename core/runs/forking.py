@@ -71,11 +71,10 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
             "Keep model.name and model.options, or start a new run."
         )
     card = run.model_card()
-    epoch = card.get("best_epoch")
     parent = Parent(
         run=run.name,
-        epoch=epoch if isinstance(epoch, int) and 0 <= epoch <= MOST else 0,
-        weights_sha256=str(card.get("weights_sha256", ""))[:LONGEST],
+        epoch=card.best_epoch if card.best_epoch is not None and 0 <= card.best_epoch <= MOST else 0,
+        weights_sha256=card.weights_sha256[:LONGEST],
         opened=openings(run.path),
     )
     weights = (run.path / "model.safetensors").as_posix()

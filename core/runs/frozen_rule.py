@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from core.config import Config
 from core.errors import BadRun
-from core.metrics import ThresholdRule
 from core.metrics.operating_points import settings_of
 from core.runs.run import Run
 
@@ -15,10 +14,11 @@ def with_frozen_rule(config: Config, run: Run) -> Config:
     Raises:
         BadRun: its model.json is damaged, or has a rule that is none of ours.
     """
-    stored = run.model_card().get("threshold_rule") if run.has_model else None
-    if not stored:
+    card = run.model_card() if run.has_model else None
+    rule = card.rule if card is not None and card.threshold_rule else None
+    if rule is None:
         return config
-    changes = settings_of(ThresholdRule.from_dict(stored))
+    changes = settings_of(rule)
     return config.model_copy(update={"evaluation": config.evaluation.model_copy(update=changes)})
 
 

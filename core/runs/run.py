@@ -30,6 +30,7 @@ from core.data import assign_splits, read_manifest, require_trainable
 from core.errors import BadConfig, BadManifest, BadRun
 from core.files.folders import write_text
 from core.files.untrusted import LARGE, irregular, read_bytes
+from core.model.card import ModelCard, has_model, read_card
 from core.runs.drafts import DRAFT, fill, settle, sweep
 from core.runs.event_log import EventReader
 from core.runs.events import Event
@@ -224,18 +225,14 @@ class Run:
     @property
     def has_model(self) -> bool:
         """Whether there is a model to predict with (the best so far, while it still trains)."""
-        from core.model import has_model
-
         return has_model(self.path)
 
-    def model_card(self) -> dict[str, Any]:
+    def model_card(self) -> ModelCard:
         """model.json.
 
         Raises:
             BadRun: there is no model yet, or its card is damaged.
         """
-        from core.model import read_card
-
         return read_card(self.path)
 
     # ------------------------------------------------------------------ control

@@ -10,7 +10,6 @@ import io
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,9 +22,10 @@ from core.data import is_synthetic
 from core.data.batches import batches
 from core.errors import TrainingFailed
 from core.files.folders import write_text
-from core.metrics.chance import CARD_FIELD, chance_of_scores
+from core.metrics.chance import chance_of_scores
 from core.metrics.operating_points import DECIMALS
-from core.model import Classifier, save_model
+from core.model import Classifier, ModelCard, save_model
+from core.model.card import ValidationMetrics
 from core.model.classifier import evaluating
 from core.training.distributed import World
 from core.training.failures import diverged
@@ -92,17 +92,16 @@ def save_best_model(folder: Path, model: Classifier, config: Config, rows: Rows,
     """Save the model with its thresholds and calibration, and predictions/val.csv. `epoch` 0: before the end of the first."""
     table: pd.DataFrame = rows.val[_COLUMNS].assign(score=result.scores)
     frozen = metrics.freeze(table, metrics.rule_of(config.evaluation), config.evaluation.calibration)
-    card: dict[str, Any] = {
-        "run": folder.name,
-        "recipe": config.preprocessing.model_dump(mode="json"),
-        "recipe_hash": config.preprocessing.hash,
-        "model": config.model.model_dump(mode="json"),
-        "best_epoch": epoch,
-        "validation": result.metrics,
-        CARD_FIELD: chance_of_scores(table["label"], table["score"], table["patient_id"]),
-        "synthetic": is_synthetic(rows.train) or is_synthetic(rows.val),
-        **frozen.to_card(),
-    }
+    card = ModelCard(
+        run=folder.name,
+        recipe=config.preprocessing,
+        recipe_hash=config.preprocessing.hash,
+        model=config.model,
+        best_epoch=epoch,
+        validation=ValidationMetrics(**result.metrics),
+        synthetic=is_synthetic(rows.train) or is_synthetic(rows.val),
+        **dict(frozen) | {"chance": chance_of_scores(table["label"], table["score"], table["patient_id"])},
+    )
     save_model(folder, model, card)
     stream = io.StringIO()
     table.to_csv(stream, index=False, lineterminator="\n", float_format=f"%.{DECIMALS}f")

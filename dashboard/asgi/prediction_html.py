@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import html
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from core.model.card import ModelCard
 
 if TYPE_CHECKING:
     from core.metrics.placing import Reference
@@ -37,7 +39,7 @@ HINT = (
 )
 
 
-def decided(prediction: Prediction, card: Mapping[str, Any], reference: Reference | None, *, name: str, no_map: str) -> str:
+def decided(prediction: Prediction, card: ModelCard, reference: Reference | None, *, name: str, no_map: str) -> str:
     """Warnings, then the decision in words, the place among validation images, the score; `no_map`: why there is no heatmap.
 
     The score of an image that gets no verdict is marked as such, and not placed.
@@ -74,9 +76,9 @@ def _notes(notes: Sequence[str]) -> str:
     return '<ul class="notes">' + "".join(f"<li>{html.escape(text)}</li>" for text in notes) + "</ul>" if notes else ""
 
 
-def _score(prediction: Prediction, card: Mapping[str, Any]) -> str:
-    target = card.get("target_sensitivity")
-    chosen = f" (chosen for {target:.2f} sensitivity on validation)" if isinstance(target, int | float) else ""
+def _score(prediction: Prediction, card: ModelCard) -> str:
+    target = card.target_sensitivity
+    chosen = "" if target is None else f" (chosen for {target:.2f} sensitivity on validation)"
     if prediction.calibrated is None:
         means = "" if prediction.decision is None else " A score is not a probability."
     else:

@@ -17,6 +17,7 @@ import pandas as pd
 from core.config import Config, load_config
 from core.data import read_manifest, write_manifest
 from core.data.cache import CachedImage
+from core.model.card import ModelCard
 
 SETTINGS = ("preprocessing.size=32", "preprocessing.clahe=false", "evaluation.bootstrap_samples=100")
 
@@ -41,8 +42,8 @@ class FakeRun:
     def events(self, after: int = 0) -> list[dict[str, Any]]:
         return self.log[after:]
 
-    def model_card(self) -> dict[str, Any]:
-        return dict(self.card)
+    def model_card(self) -> ModelCard:
+        return ModelCard.of(self.card)
 
     def excluded(self) -> dict[str, str]:
         return {}
@@ -55,10 +56,14 @@ class FakeRun:
 class FakePredictor:
     """Scores an image by its pixels, anything between 0 and 1; remembers the batches it was given."""
 
-    card: dict[str, Any]
+    stored: dict[str, Any] | ModelCard
     batches: list[int] = field(default_factory=list)
     nan: bool = False
     gate: Any = None
+
+    @property
+    def card(self) -> ModelCard:
+        return self.stored if isinstance(self.stored, ModelCard) else ModelCard.of(self.stored)
 
     @property
     def recipe(self) -> Any:
@@ -66,7 +71,7 @@ class FakePredictor:
 
     @property
     def threshold(self) -> float:
-        return float(self.card["threshold"])
+        return self.card.required_threshold()
 
     def score_pixels(self, pixels: np.ndarray) -> list[float]:
         assert pixels.dtype == np.uint8 and pixels.shape[1:] == (32, 32)

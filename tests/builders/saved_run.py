@@ -12,6 +12,7 @@ from core.config import ModelConfig, dump_config, load_config
 from core.files.atomic import write_text
 from core.metrics import ThresholdRule, freeze
 from core.model import build_model, save_model
+from core.model.card import plain_fields
 from core.runs import Run
 
 MODEL = ModelConfig(options={"width": 8})
@@ -31,7 +32,9 @@ def make_saved_run(folder: Path, patients: int = 14, **changes: object) -> Run:
     (folder / "predictions").mkdir()
     write_text(folder / "predictions" / "val.csv", validation.to_csv(index=False))
     fields = {name: value for name, value in card().items() if name not in ("weights_sha256", "format", "created", "versions")}
-    fields |= freeze(validation, ThresholdRule(target=0.9), "temperature").to_card() | {"model": MODEL.model_dump(mode="json")}
+    fields |= plain_fields(freeze(validation, ThresholdRule(target=0.9), "temperature")) | {
+        "model": MODEL.model_dump(mode="json")
+    }
     fields |= changes
     save_model(folder, build_model(MODEL), {name: value for name, value in fields.items() if value is not None})
     return Run(folder)

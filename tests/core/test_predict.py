@@ -155,7 +155,7 @@ def test_an_image_prepared_by_another_recipe_is_refused(run: Path, films: list[P
 
 
 def test_a_model_whose_preprocessing_has_changed_since_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = read_card(run)
+    card = read_card(run).written()
     card["recipe_hash"] = "0" * 12
     (run / "model.json").write_text(json.dumps(card), encoding="utf-8")
     with pytest.raises(RecipeMismatch, match="000000000000"):

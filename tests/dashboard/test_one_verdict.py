@@ -26,6 +26,7 @@ from core.data.cache import PreparedCache
 from core.errors import LabError, Refused
 from core.evaluate import evaluate
 from core.files.paths import cache_root
+from core.files.typed import to_plain
 from core.gate import Distance, read_gate, write_gate
 from core.gradcam import overlay, render
 from core.heatmap_audit import AuditSettings, audit_heatmaps
@@ -102,7 +103,7 @@ def odd_images(folder: Path) -> dict[str, Path]:
 def asked(run: Run, tmp_path: Path) -> SimpleNamespace:
     """The run with a gate that refuses, a calibration, and the odd images among its validation images; its predictor."""
     odd = odd_images(tmp_path / "odd")
-    calibration = Calibration("logistic", slope=0.8, intercept=-0.3, rows=20).to_dict()
+    calibration = to_plain(Calibration("logistic", slope=0.8, intercept=-0.3, rows=20))
     card = update_card(run.path, {"synthetic": True, "chance": "the AUC on validation is 0.5", "calibration": calibration})
     gate = read_gate(run.path, card)
     assert isinstance(gate, Distance) and not gate.refuses, "twenty validation images are too few to refuse any"
@@ -274,7 +275,7 @@ def test_every_place_gives_the_same_verdict(
 def by_view(asked: SimpleNamespace, tmp_path: Path) -> SimpleNamespace:
     """As `asked`, but MLO images are all called malignant, CC images all benign, and others by the common threshold; with an
     ML image and one whose view nobody knows."""
-    rule = ThresholdRule(per_view=True).to_dict()
+    rule = to_plain(ThresholdRule(per_view=True))
     update_card(asked.run.path, {"threshold_rule": rule, "view_thresholds": {"CC": 0.999, "MLO": 0.001}})
     folder = tmp_path / "views"
     folder.mkdir()

@@ -276,7 +276,7 @@ def heatmap_audit(material: Material) -> Section:
         )
         return Section("heatmap-audit", title, (Missing(text),))
     blocks: list[Block] = []
-    weights = material.card.get("weights_sha256")
+    weights = material.card.weights_sha256
     for split, audit in material.audits.items():
         where = f"--split {split}" if split in SPLIT_WORDS else "--manifest FILE"
         again = material.command(f"audit {{run}} {where}")

@@ -215,8 +215,8 @@ def model_card(material: Material) -> Section:
     facts = (
         (
             "Model details",
-            f"{material.architecture}, {started}; written {material.card.get('created', DASH)}; "
-            f"weights `{str(material.card.get('weights_sha256', DASH))[:16]}`",
+            f"{material.architecture}, {started}; written {material.card.created or DASH}; "
+            f"weights `{material.card.weights_sha256[:16]}`",
         ),
         (
             "Intended use",
@@ -268,7 +268,7 @@ def _count(material: Material, split: str) -> str:
 def reproducibility(material: Material) -> Section:
     """Hashes, versions and how to make it again."""
     card, folder = material.card, material.run.path
-    digest = str(card.get("weights_sha256", DASH))
+    digest = card.weights_sha256
     hashed = what_is_hashed(folder, digest)
     weights = folder / "model.safetensors"
     file_digest = sha256_of(weights) if weights.is_file() and "whole file" not in hashed else ""
@@ -292,12 +292,11 @@ def reproducibility(material: Material) -> Section:
             )
             for split in SPLITS
         ),
-        ("Recipe", f"`{card.get('recipe_hash', DASH)}`"),
+        ("Recipe", f"`{card.recipe_hash or DASH}`"),
     )
-    versions = card.get("versions", {})
     software = (
         ("MammoLab", f"{__version__} (this report)"),
-        *((str(name), str(version)) for name, version in sorted(versions.items())),
+        *sorted(card.versions.items()),
     )
     text = (
         "The model is specified by its weights (model.safetensors) and its card (model.json: architecture, recipe, "

@@ -59,7 +59,7 @@ def preparation(material: Material) -> Section:
         "excluded."
     )
     table = Table(
-        f"Preparation of the images: recipe {material.card.get('recipe_hash', DASH)}.",
+        f"Preparation of the images: recipe {material.card.recipe_hash or DASH}.",
         ("Step", "Setting"),
         tuple(recipe_facts(recipe)),
         words=frozenset({1}),

@@ -16,10 +16,10 @@ def development(material: Material) -> Section:
     if not epochs:
         return Section("development", "Model development", (Text("The run has no recorded training curve."),))
     last = epochs[-1]
-    best = next((event for event in epochs if event["epoch"] == card.get("best_epoch")), None)
+    best = next((event for event in epochs if event["epoch"] == card.best_epoch), None)
     facts = [
         ("Epochs", f"{last['epoch']} of {material.config.training.epochs} planned"),
-        ("Best epoch", f"{card.get('best_epoch', DASH)}: its weights were kept"),
+        ("Best epoch", f"{DASH if card.best_epoch is None else card.best_epoch}: its weights were kept"),
         ("Loss at the best epoch", _losses(best)),
         ("Loss at the last epoch", _losses(last)),
     ]

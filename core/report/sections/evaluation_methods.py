@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.evaluate import CalibrationReport
 from core.evaluate.subgroup_tests import count_tests
 from core.evaluate.summaries import MOST_RESAMPLES
-from core.metrics import MIN_PATIENTS, TITLES, Calibration, CalibrationSummary, Interval, Summary
+from core.metrics import MIN_PATIENTS, TITLES, CalibrationSummary, Interval, Summary
 from core.report.document import Points, Section
 from core.report.material import SPLIT_WORDS, Material
 from core.wording import counted
@@ -58,10 +58,10 @@ def evaluation_methods(material: Material) -> Section:
 
 def _frozen_calibration(material: Material) -> str:
     """Which calibration is frozen with the model, as its card says, and whether the configuration asked for another."""
-    own = material.card.get("calibration") or {}
-    method, asked = Calibration.from_dict(own or None).method, material.config.evaluation.calibration
+    own = material.card.calibration
+    method, asked = material.card.image_calibration.method, material.config.evaluation.calibration
     if method == "none":
-        why = f" ({own['note'].rstrip('.')})" if own.get("note") else ""
+        why = f" ({own.note.rstrip('.')})" if own is not None and own.note else ""
         return f"none is frozen with the model{why}."
     other = "" if method == asked else f"; the configuration of the training asked for {asked}"
     return f"{method} calibration is frozen with the model{other}."

@@ -8,8 +8,7 @@ from core.metrics import (
     MIN_VIEW_PATIENTS,
     Interval,
     Summary,
-    ViewThresholds,
-    frozen_thresholds,
+    ThresholdRule,
 )
 from core.report.document import Facts, Section, Text
 from core.report.material import Material
@@ -122,7 +121,7 @@ def model(material: Material) -> Section:
     """The architecture and where it started."""
     parameters = material.last["start"].get("parameters") if "start" in material.last else None
     height, width = material.config.preprocessing.shape
-    norm = material.card.get("normalisation") or {}
+    norm = material.card.normalisation
     facts = [
         ("Architecture", material.architecture),
         ("Parameters", "–" if parameters is None else f"{parameters:,}"),
@@ -280,20 +279,14 @@ def output(material: Material) -> Section:
 
 
 def _rule(material: Material) -> str:
-    rule = material.card.get("threshold_rule") or {}
-    kind = rule.get("kind", "sensitivity")
-    if kind == "youden":
+    rule = material.card.rule or ThresholdRule(target=material.config.evaluation.target_sensitivity)
+    if rule.kind == "youden":
         how = "the one with the highest sensitivity + specificity − 1 (Youden)"
-    elif kind == "cost":
-        prevalence = rule.get("prevalence")
-        at = f"a prevalence of {prevalence:.2%}" if prevalence else "the validation set's prevalence"
-        how = (
-            f"the one with the lowest expected cost, a missed malignancy weighing {rule.get('cost_ratio', 10):g} false "
-            f"alarms at {at}"
-        )
+    elif rule.kind == "cost":
+        at = f"a prevalence of {rule.prevalence:.2%}" if rule.prevalence else "the validation set's prevalence"
+        how = f"the one with the lowest expected cost, a missed malignancy weighing {rule.cost_ratio:g} false alarms at {at}"
     else:
-        target = rule.get("target") or material.card.get("target_sensitivity") or material.config.evaluation.target_sensitivity
-        how = f"the highest one with a sensitivity of at least {target:.0%}"
+        how = f"the highest one with a sensitivity of at least {rule.target:.0%}"
     return (
         f"The threshold was chosen on the validation set, {how}, and frozen with the model{_room(material)}{_by_view(material)}"
     )
@@ -301,8 +294,8 @@ def _rule(material: Material) -> str:
 
 def _room(material: Material) -> str:
     """How far below the chosen score the threshold was frozen, as the model's file says; the end of a sentence."""
-    room = material.card.get("threshold_room")
-    if not isinstance(room, float):  # an earlier version
+    room = material.card.threshold_room
+    if room is None:  # an earlier version
         return "."
     mean = f" (at breast and patient level, where scores are means, up to {1.5 * room:.7f})"
     return (
@@ -313,7 +306,7 @@ def _room(material: Material) -> str:
 
 def _by_view(material: Material) -> str:
     """Which images have a threshold of their own, and what the other levels do; "" where there is one for all."""
-    views = ViewThresholds.of_card(material.card)
+    views = material.card.image_thresholds
     if not views.per_view:
         return ""
     text = (
@@ -333,9 +326,9 @@ def _by_view(material: Material) -> str:
 
 def thresholds(material: Material) -> tuple[tuple[str, str], ...]:
     """The frozen threshold of each level."""
-    views = ViewThresholds.of_card(material.card)
+    views = material.card.image_thresholds
     found: list[tuple[str, str]] = []
-    for level, value in frozen_thresholds(material.card).items():
+    for level, value in material.card.level_thresholds.items():
         if level == "image" or material.patients_known:
             common = ", common to views without their own" if level == "image" and views.per_view else ""
             found.append((f"Threshold, {level} level{common}", value if isinstance(value, str) else f"{value:.6f}"))

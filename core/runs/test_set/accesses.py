@@ -19,6 +19,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from core.errors import BadRun
 from core.files.untrusted import LARGE, read_bytes, read_json
+from core.model.card import read_card
 from core.runs.status import read_status
 from core.runs.test_set.identity import TestSet, test_set_of
 from core.runs.test_set.provenance import read_entries
@@ -156,10 +157,9 @@ def own_accesses(folder: Path) -> tuple[Access, ...]:
 def weights_of(folder: Path) -> str:
     """The first digits of the SHA-256 of the run's weights, as its card says; "" where there is none."""
     try:
-        card = read_json(folder / "model.json")
-    except (OSError, ValueError):  # whoever loads the model says what is wrong with it
+        return read_card(folder).weights_sha256[:MODEL_DIGITS]
+    except BadRun:  # whoever loads the model says what is wrong with it
         return ""
-    return str(card.get("weights_sha256", ""))[:MODEL_DIGITS] if isinstance(card, dict) else ""
 
 
 def access_counts(folder: Path) -> dict[str, int]:
@@ -196,9 +196,8 @@ def judged(access: Access, folder: Path) -> Access:
     """With whether it came before the threshold of the run in this folder was frozen."""
     status = read_status(folder / "status.json")
     try:
-        card = read_json(folder / "model.json")
-        frozen = isinstance(card, dict) and card.get("threshold") is not None and not status.live
-    except (OSError, ValueError):
+        frozen = read_card(folder).threshold is not None and not status.live
+    except BadRun:
         frozen = False
     return replace(access, before_threshold=not frozen)
 

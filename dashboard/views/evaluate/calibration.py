@@ -48,7 +48,7 @@ def calibrating(scene: Scene) -> None:
             f"No probability is shown for {scene.units}: {plain(report.no_probability.rstrip('.'))}.",
             icon=":material/warning:",
         )
-    if scene.same_weights and calibration(scene).to_dict() != report.frozen.to_dict():
+    if scene.same_weights and calibration(scene) != report.frozen:
         st.warning(
             f"The calibration has been fitted again since this split was scored: in use now is {calibration(scene).method}. "
             "What is called in use below is the earlier one; score again for metrics of the model as it is."

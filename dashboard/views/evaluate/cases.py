@@ -97,7 +97,7 @@ def _gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool, waiting:
     found = heatmap_thumbnails.ready(scene.run, paths) if heated else {}
     if waiting and (len(found) == len(paths) or heatmap_thumbnails.failed(scene.run)):
         st.rerun()
-    recipe = Recipe.model_validate(scene.run.model_card()["recipe"])  # not from the loaded model: loading it takes seconds
+    recipe = scene.run.model_card().known_recipe()  # not from the loaded model: loading it takes seconds
     tiles = [_tile(row, recipe, found.get(str(row.path))) for row in rows.itertuples()]
     if heated:
         heatmap_thumbnails.want(scene.run, paths)
@@ -141,7 +141,7 @@ def chosen(scene: Scene) -> None:
     with st.container(border=True):
         left, right = st.columns([4, 3], gap="medium")
         with left:
-            recipe = Recipe.model_validate(scene.run.model_card()["recipe"])
+            recipe = scene.run.model_card().known_recipe()
             large(row, recipe, heatmap_thumbnails.ready(scene.run, [str(path)]).get(str(path)))
         with right:
             facts(scene, row)

@@ -175,9 +175,9 @@ def calibration(scene: Scene) -> Calibration:
 
     card, level = scene.run.model_card(), scene.summary.level
     if level == "image":
-        return Calibration.from_dict(card.get("calibration"))
-    if level in (own := card.get("calibrations") or {}):
-        return Calibration.from_dict(own[level])
+        return card.image_calibration
+    if level in (own := card.calibrations or {}):
+        return own[level].fitted
     report = scene.found.calibration_at(level)  # type: ignore[arg-type]
     return report.frozen if isinstance(report, CalibrationReport) else Calibration()
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from core.evaluate import Evaluation
     from core.metrics import Summary, ThresholdRule, ViewThresholds
     from core.metrics.sweep import Sweep
+    from core.model.card import ModelCard
     from core.runs import Run
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Scene:
         return "patients" if self.patients_known else "images"
 
     @cached_property
-    def card(self) -> dict[str, Any]:
+    def card(self) -> ModelCard:
         """model.json as it is now. Raises BadRun."""
         return self.run.model_card()
 
@@ -69,9 +70,7 @@ class Scene:
 
     def now(self, summary: Summary) -> float:
         """The threshold at this summary's level as it is frozen now; as `frozen`."""
-        from core.metrics import frozen_thresholds
-
-        found = frozen_thresholds(self.card).get(summary.level, "") if self.same_weights else ""  # type: ignore[call-overload]
+        found = self.card.level_thresholds.get(summary.level, "") if self.same_weights else ""  # type: ignore[call-overload]
         return summary.threshold if isinstance(found, str) else float(found)
 
     @cached_property
@@ -84,9 +83,7 @@ class Scene:
     @cached_property
     def views_now(self) -> ViewThresholds:
         """The thresholds of images as they are frozen now, whatever the level; as `frozen`."""
-        from core.metrics import ViewThresholds
-
-        return ViewThresholds.of_card(self.card) if self.same_weights else self.found.thresholds
+        return self.card.image_thresholds if self.same_weights else self.found.thresholds
 
     @property
     def up_to_date(self) -> bool:
@@ -97,21 +94,19 @@ class Scene:
     @property
     def same_weights(self) -> bool:
         """Whether the model as it is made these scores."""
-        return self.found.weights_sha256 == str(self.card.get("weights_sha256", ""))
+        return self.found.weights_sha256 == self.card.weights_sha256
 
     @cached_property
     def rule(self) -> ThresholdRule | None:
         """The rule behind `frozen`; None where nobody wrote it down. Raises BadRun."""
-        from core.evaluate.thresholds import frozen_rule
-
-        return frozen_rule(self.card) if self.same_weights else self.found.rule
+        return self.card.rule if self.same_weights else self.found.rule
 
     @property
     def key(self) -> str:
         """Changes when anything that can be computed of the scene does."""
         found = self.found
         scored = (self.run.path, found.split, found.opened, found.last_opened, found.weights_sha256)
-        frozen = (self.level, self.frozen, self.thresholds.told(6), hash(str(self.card.get("calibration"))))
+        frozen = (self.level, self.frozen, self.thresholds.told(6), hash(str(self.card.calibration)))
         return ":".join(map(str, (*scored, *frozen)))
 
     @property

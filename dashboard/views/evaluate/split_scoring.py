@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.evaluate.result import excluded_words
-from core.metrics import ViewThresholds, frozen_thresholds
 from core.metrics.levels import UNITS
 from core.runs.test_set.provenance import read_parent
 from core.wording import OPTIMISTIC, counted, number, plain, times
@@ -58,7 +57,7 @@ def not_scored(run: Run, split: str) -> None:
 def _frozen(run: Run) -> str:
     """The thresholds of images, one or by view."""
     card = run.model_card()
-    return number(None) if card.get("threshold") is None else ViewThresholds.of_card(card).told()
+    return number(None) if card.threshold is None else card.image_thresholds.told()
 
 
 def confirmed_opening(run: Run, label: str, key: str) -> None:
@@ -154,16 +153,16 @@ def about(run: Run, found: Evaluation) -> None:
 def _outdated(run: Run, found: Evaluation) -> None:
     """That the model is no longer the one behind the stored figures, where those stand on this page, and what to do."""
     card = run.model_card()
-    if found.weights_sha256 != str(card.get("weights_sha256", "")):
+    if found.weights_sha256 != card.weights_sha256:
         why = found.outdated(card)
     else:
         told = {level: summary for level, summary in found.levels.items() if not isinstance(summary, str)}
         moved = [
             f"{value:.3f} for {UNITS[level]}"
-            for level, value in frozen_thresholds(card).items()
+            for level, value in card.level_thresholds.items()
             if level in told and not isinstance(value, str) and value != told[level].threshold
         ]
-        now = ViewThresholds.of_card(card)
+        now = card.image_thresholds
         if now.own != found.thresholds.own:
             moved.append(f"by view {now.words}" if now.own else "one for all views")
         if not moved:

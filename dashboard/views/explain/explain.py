@@ -166,7 +166,7 @@ def display_options(run: Run, row: Any, boxes: bool, controls: DeltaGenerator) -
     others = {each.name: each.name for each in other_runs(run)}
     offered = {"image"} | ({"view"} if other_view(run, row) is not None else set()) | ({"run"} if others else set())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if run.model_card().get("synthetic") or is_synthetic(row):
+        if run.model_card().synthetic or is_synthetic(row):
             st.badge("SYNTHETIC", color="orange", help="Demo images, or a model trained on them.")
         place = widgets.segmented("Overlay on", PLACES, "explain:place", hide_label=True)
         words = {name: BESIDE[name] for name in BESIDE if name in offered}

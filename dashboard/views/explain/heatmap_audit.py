@@ -168,7 +168,7 @@ def told(run: Run, found: HeatmapAudit) -> None:
             st.badge("EXTERNAL", color="blue", help="Another data set than the run's own.")
         left_out = f" · {len(found.excluded)} left out" if found.excluded else ""
         st.markdown(f"{counted(found.images, 'image')} of {counted(found.patients, 'patient')}{left_out}", width="stretch")
-    if run.model_card().get("weights_sha256", "") != found.weights_sha256:
+    if run.model_card().weights_sha256 != found.weights_sha256:
         st.warning("The run's model has changed since this audit (it trained on). Audit again.")
     methods = [method.method for method in found.methods]
     name = widgets.segmented("Method", methods, "audit:method") if len(methods) > 1 else methods[0]

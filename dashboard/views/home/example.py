@@ -83,9 +83,7 @@ def _draw(run: Run, waiting: bool) -> None:
 
 
 def _tiles(run: Run, example: Example) -> list[Tile]:
-    from core.config import Recipe
-
-    recipe = Recipe.model_validate(run.model_card()["recipe"])
+    recipe = run.model_card().known_recipe()
     try:
         tiles = [Tile(results.input_thumbnail(example.path, recipe, heatmap_thumbnails.SIDE), "model input")]
     except LabError as error:
@@ -120,7 +118,6 @@ def find(run: Run) -> Example | None:
         LabError: the run's files cannot be read.
     """
     from core.evaluate import read_predictions
-    from core.metrics import ViewThresholds
 
     if not (run.path / "predictions" / "val.csv").is_file():
         return None
@@ -133,12 +130,12 @@ def find(run: Run) -> Example | None:
         return None
     chosen = scored.sort_values(["label", "score"], ascending=False).iloc[0]
     card = run.model_card()
-    thresholds = ViewThresholds.of_card(card)
+    thresholds = card.image_thresholds
     return Example(
         str(chosen["path"]),
         str(chosen["label"]),
         float(chosen["score"]),
         thresholds.of(str(chosen["view"])),
-        bool(card.get("synthetic")) or datasets.is_synthetic(manifest),
+        card.synthetic or datasets.is_synthetic(manifest),
         thresholds.basis(str(chosen["view"])),
     )

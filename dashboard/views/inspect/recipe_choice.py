@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from core.config import Recipe
 from core.errors import BadRun
 from dashboard.state import preferences, training_runs
@@ -37,10 +35,7 @@ def recipe(choice: str) -> Recipe:
     if not choice.startswith(_RUN):
         return recipes.draft() if choice == "draft" else recipes.saved()
     name = choice.removeprefix(_RUN)
-    try:
-        return Recipe.model_validate(training_runs.open_run(name).model_card().get("recipe"))
-    except ValidationError as error:
-        raise BadRun(f"{name}: the model's recipe is not one this version knows. Choose another recipe") from error
+    return training_runs.open_run(name).model_card().known_recipe(name)
 
 
 def run_of(choice: str) -> Run | None:

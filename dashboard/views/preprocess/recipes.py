@@ -9,7 +9,8 @@ import streamlit as st
 from pydantic import ValidationError
 
 from core.config import Recipe, save_section
-from core.files.untrusted import read_json
+from core.errors import LabError
+from core.model.card import read_card
 from core.wording import setting
 from dashboard.state import preferences, settings
 from dashboard.state.file_stamps import of_run
@@ -202,6 +203,6 @@ def differences(ours: Recipe, theirs: Recipe) -> list[Difference]:
 def recipe_of(run: Run) -> Recipe | None:
     """The recipe that a run's model was trained with, from its card; None where the card cannot be read."""
     try:
-        return Recipe.model_validate(read_json(run.path / "model.json")["recipe"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return read_card(run.path).known_recipe()
+    except LabError:
         return None

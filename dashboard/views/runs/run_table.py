@@ -146,11 +146,11 @@ def _test(run: Run) -> tuple[Estimate | None, str]:
     from core.runs.test_set.provenance import read_entries
 
     try:
-        card = run.model_card() if stamp(run.path / "model.json") else {}
+        card = run.model_card() if stamp(run.path / "model.json") else None
         test = read_entries(run.path).get("test") if stamp(run.path / "evaluation.json") else None
     except LabError as error:
         return None, shortened(str(error), results.LONGEST)
-    if not test or not card or test.get("weights_sha256") != card["weights_sha256"]:
+    if not test or not card or test.get("weights_sha256") != card.weights_sha256:
         return None, ""
     try:
         auc = test["metrics"]["auc"]

@@ -219,7 +219,7 @@ def test_the_real_model_scores_the_split_as_it_scores_single_files(tmp_path: Pat
     run = make_run(tmp_path / "run")
     config = ModelConfig()
     card = {key: value for key, value in run.card.items() if key not in ("weights_sha256", "format")}
-    run.card = save_model(run.path, build_model(config), card | {"model": config.model_dump(mode="json")})
+    run.card = save_model(run.path, build_model(config), card | {"model": config.model_dump(mode="json")}).written()
     evaluation = evaluate(run, "test")
     predictor = Predictor.from_run(run.path)
     for row in evaluation.predictions.head(3).itertuples():

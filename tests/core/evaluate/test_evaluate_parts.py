@@ -27,6 +27,7 @@ from core.evaluate import (
 )
 from core.evaluate.baselines import Baseline
 from core.metrics import Interval, ShortcutAudit, Summary, at_level
+from core.model.card import ModelCard
 
 TEMPERATURE = {"method": "temperature", "slope": 0.5, "intercept": 0.0, "rows": 28}
 
@@ -343,5 +344,5 @@ def test_every_opening_is_written_down(run: FakeRun) -> None:
     [({}, ""), ({"threshold": 0.3}, "threshold has been chosen again"), ({"weights_sha256": "cd" * 32}, "trained on")],
 )
 def test_figures_that_are_not_the_models_any_more_say_so(run: FakeRun, change: dict, says: str) -> None:
-    words = scored(run).outdated(run.card | change)
+    words = scored(run).outdated(ModelCard.of(run.card | change))
     assert says in words and bool(words) == bool(change)

@@ -14,6 +14,7 @@ from core.evaluate import Evaluation, evaluate, remake
 from core.evaluate.further import MOST, FurtherColumn, further_columns, sentence_of
 from core.evaluate.metadata import grouping
 from core.evaluate.subgroup_tests import omnibus_sentence
+from core.files.typed import from_plain, to_plain
 from core.metrics.features import feature_words
 from core.metrics.omnibus import Omnibus
 
@@ -116,7 +117,7 @@ def test_columns_in_another_order_are_read_the_same_and_very_many_are_not_all_ta
     assert sum(bool(each.read) for each in every) == MOST and "settings name them" in every[-1].why
     named = further_columns(frame, EvaluationConfig(category_columns=(every[-1].name,)))
     assert {each.name: each.read for each in named}[every[-1].name] == "category"
-    assert all(FurtherColumn.from_dict(each.as_dict()) == each for each in every)
+    assert all(from_plain(FurtherColumn, to_plain(each)) == each for each in every)
 
 
 def test_a_sentence_says_what_was_used_and_what_was_not() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,9 @@ from builders.saved_run import make_saved_run, validation_of
 
 from core.errors import BadRun, NotEnoughData
 from core.evaluate import evaluate, read_evaluation, refreeze
-from core.evaluate.thresholds import frozen_rule, is_frozen
-from core.metrics import ThresholdRule, at_level, cost_threshold, frozen_thresholds, youden_threshold
+from core.evaluate.thresholds import is_frozen
+from core.metrics import ThresholdRule, at_level, cost_threshold, youden_threshold
+from core.model.card import ModelCard
 from core.runs import Run
 from core.runs.test_set.provenance import Parent, write_parent
 
@@ -25,25 +25,25 @@ def test_the_rule_chooses_at_every_level_and_the_weights_stay(run: Run) -> None:
     before = run.model_card()
     card = refreeze(run, ThresholdRule("youden"))
     assert card == run.model_card()
-    for level, threshold in frozen_thresholds(card).items():
+    for level, threshold in card.level_thresholds.items():
         table = at_level(validation_of(run), level)
         assert threshold == pytest.approx(youden_threshold(table["label"], table["score"]), abs=2e-6)
-    changed = {name for name in card if card[name] != before[name]}
+    changed = {name for name, value in card.written().items() if value != before.written()[name]}
     assert changed == {"threshold", "thresholds", "threshold_rule", "target_sensitivity"}
-    assert card["target_sensitivity"] is None and card["threshold_rule"]["kind"] == "youden"
+    assert card.target_sensitivity is None and card.threshold_rule.kind == "youden"
 
 
 def test_costs_and_prevalence_reach_the_threshold(run: Run) -> None:
     found = validation_of(run)
     for rule in (ThresholdRule("cost", cost_ratio=20), ThresholdRule("cost", cost_ratio=20, prevalence=0.01)):
         expected = cost_threshold(found["label"], found["score"], 20, rule.prevalence)
-        assert refreeze(run, rule)["threshold"] == pytest.approx(expected, abs=2e-6)
+        assert refreeze(run, rule).threshold == pytest.approx(expected, abs=2e-6)
 
 
 def test_a_calibration_is_fitted_only_when_asked_for(run: Run) -> None:
-    kept = run.model_card()["calibration"]
-    assert refreeze(run, ThresholdRule("youden"))["calibration"] == kept
-    assert refreeze(run, ThresholdRule("youden"), calibration="isotonic")["calibration"]["method"] == "isotonic"
+    kept = run.model_card().calibration
+    assert refreeze(run, ThresholdRule("youden")).calibration == kept
+    assert refreeze(run, ThresholdRule("youden"), calibration="isotonic").calibration.fitted.method == "isotonic"
 
 
 @pytest.mark.parametrize(
@@ -57,18 +57,19 @@ def test_a_calibration_is_fitted_only_when_asked_for(run: Run) -> None:
 )
 def test_a_rule_is_frozen_when_freezing_it_would_change_nothing(run: Run, rule: ThresholdRule, frozen: bool) -> None:
     card = refreeze(run, ThresholdRule("youden"))
-    assert frozen_rule(card) == ThresholdRule("youden")
+    assert card.rule == ThresholdRule("youden")
     assert is_frozen(card, rule, validation_of(run)) is frozen
     for level in ("breast", "patient"):
-        moved = card | {"thresholds": card["thresholds"] | {level: 0.123}}
+        moved = card.model_copy(update={"thresholds": card.thresholds | {level: 0.123}})
         assert not is_frozen(moved, rule, validation_of(run))
 
 
 def test_a_card_of_an_earlier_version_has_the_rule_of_its_target(run: Run) -> None:
-    card = {name: value for name, value in run.model_card().items() if name != "threshold_rule"}
-    assert frozen_rule(card) == ThresholdRule("sensitivity", 0.9)
-    assert frozen_rule(card | {"target_sensitivity": None}) is None
-    assert not is_frozen(card | {"target_sensitivity": None}, ThresholdRule(), validation_of(run))
+    fields = {name: value for name, value in run.model_card().written().items() if name != "threshold_rule"}
+    card, other = ModelCard.of(fields), ModelCard.of(fields | {"target_sensitivity": None})
+    assert card.rule == ThresholdRule("sensitivity", 0.9)
+    assert other.rule is None
+    assert not is_frozen(other, ThresholdRule(), validation_of(run))
 
 
 def test_the_openings_of_a_fork_s_parent_count(run: Run) -> None:
@@ -95,12 +96,12 @@ def test_reopening_is_written_down_and_stays_written(run: Run) -> None:
     card = refreeze(run, ThresholdRule("youden"), reopen=True)
     stored = read_evaluation(run)
     assert [(change.before, change.after, change.rule, change.opened) for change in stored.refrozen] == [
-        (first.threshold, card["threshold"], "youden", 1)
+        (first.threshold, card.threshold, "youden", 1)
     ]
     assert "chosen again" in stored.outdated(card)
     again = evaluate(run, "test")
     assert again.refrozen == stored.refrozen and again.opened == 2
-    assert [look.threshold for look in again.history] == [first.threshold, card["threshold"]]
+    assert [look.threshold for look in again.history] == [first.threshold, card.threshold]
     assert again.rule == ThresholdRule("youden") and again.outdated(card) == ""
 
 
@@ -109,8 +110,8 @@ def test_a_loaded_model_is_judged_at_the_threshold_of_now(run: Run) -> None:
 
     loaded = Predictor.from_run(run)
     card = refreeze(run, ThresholdRule("cost", cost_ratio=0.1))
-    assert loaded.threshold != card["threshold"]
-    assert evaluate(run, "test", predictor=loaded).threshold == card["threshold"]
+    assert loaded.threshold != card.threshold
+    assert evaluate(run, "test", predictor=loaded).threshold == card.threshold
 
 
 def test_predictions_of_another_split_are_refused(run: Run) -> None:
@@ -147,9 +148,9 @@ def test_a_run_that_is_being_trained_is_left_alone(run: Run) -> None:
 def test_what_an_earlier_version_did_not_freeze_is_added_by_validation_only(tmp_path: Path) -> None:
     old = make_saved_run(tmp_path / "old", thresholds=None, threshold_rule=None, calibration=None, threshold=0.45)
     assert "--split val" in evaluate(old, "test").levels["patient"]
-    assert "thresholds" not in old.model_card()
+    assert old.model_card().thresholds is None
     found = evaluate(old, "val")
-    card = json.loads((old.path / "model.json").read_text(encoding="utf-8"))
-    assert card["threshold"] == found.threshold == 0.45 and card["target_sensitivity"] == 0.9
-    assert found.levels["patient"].threshold == card["thresholds"]["patient"]
-    assert evaluate(old, "test").levels["patient"].threshold == card["thresholds"]["patient"]
+    card = old.model_card()
+    assert card.threshold == found.threshold == 0.45 and card.target_sensitivity == 0.9
+    assert found.levels["patient"].threshold == card.thresholds["patient"]
+    assert evaluate(old, "test").levels["patient"].threshold == card.thresholds["patient"]

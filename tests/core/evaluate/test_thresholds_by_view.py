@@ -16,9 +16,10 @@ from core.errors import BadRun
 from core.evaluate import compare_evaluations, evaluate, read_evaluation, refreeze, remake
 from core.evaluate.endpoint import declare, read_declared
 from core.evaluate.thresholds import is_frozen
-from core.metrics import ThresholdRule, ViewThresholds, frozen_thresholds, rule_of
+from core.files.typed import to_plain
+from core.metrics import ThresholdRule, rule_of
 from core.metrics.operating_points import settings_of
-from core.model import update_card
+from core.model import ModelCard, update_card
 from core.report import report
 from core.runs import Run
 from core.runs.forking import starting_point
@@ -38,11 +39,11 @@ def run(tmp_path: Path) -> Run:
     return run
 
 
-def by_hand(frame: pd.DataFrame, card: dict) -> dict[str, int]:
+def by_hand(frame: pd.DataFrame, card: ModelCard) -> dict[str, int]:
     """The four counts, image by image."""
     counts = {"tp": 0, "fp": 0, "tn": 0, "fn": 0}
     for row in frame.to_dict("records"):
-        called = row["score"] >= (card["view_thresholds"][row["view"]] if row["view"] in ("CC", "MLO") else card["threshold"])
+        called = row["score"] >= (card.view_thresholds[row["view"]] if row["view"] in ("CC", "MLO") else card.threshold)
         malignant = row["label"] == "malignant"
         counts[("tp" if malignant else "fp") if called else ("fn" if malignant else "tn")] += 1
     return counts
@@ -58,27 +59,27 @@ def test_the_configuration_asks_for_them_and_one_for_all_is_the_default() -> Non
 
 def test_they_are_frozen_with_the_model_and_other_levels_keep_their_own(run: Run) -> None:
     before = run.model_card()
-    assert before["view_thresholds"] == {} and not before["threshold_rule"]["per_view"]
-    one = frozen_thresholds(refreeze(run, ThresholdRule(target=0.9)))
+    assert before.view_thresholds == {} and not before.threshold_rule.per_view
+    one = refreeze(run, ThresholdRule(target=0.9)).level_thresholds
     card = refreeze(run, RULE)
-    assert frozen_thresholds(card) == one, "the common threshold and those of breasts and patients do not depend on views"
-    assert card["view_thresholds"]["CC"] > card["threshold"] > card["view_thresholds"]["MLO"]
+    assert card.level_thresholds == one, "the common threshold and those of breasts and patients do not depend on views"
+    assert card.view_thresholds["CC"] > card.threshold > card.view_thresholds["MLO"]
     validation = validation_of(run)
-    for view, threshold in card["view_thresholds"].items():
+    for view, threshold in card.view_thresholds.items():
         found = validation[(validation["view"] == view) & (validation["label"] == "malignant")]
         assert (found["score"] >= threshold).mean() >= 0.9
     assert is_frozen(card, RULE, validation) and not is_frozen(card, ThresholdRule(target=0.9), validation)
-    assert refreeze(run, ThresholdRule(target=0.9))["view_thresholds"] == {}
+    assert refreeze(run, ThresholdRule(target=0.9)).view_thresholds == {}
     assert not is_frozen(run.model_card(), RULE, validation)
 
 
 def test_evaluation_counts_every_image_at_its_view_and_says_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     card = refreeze(run, RULE)
     found = evaluate(run, "test")
-    assert found.summary.counts.as_dict() == by_hand(found.predictions, card)
-    assert found.thresholds.own == card["view_thresholds"] and found.history[-1].views == card["view_thresholds"]
+    assert to_plain(found.summary.counts) == by_hand(found.predictions, card)
+    assert found.thresholds.own == card.view_thresholds and found.history[-1].views == card.view_thresholds
     groups = {row.value: row for row in found.subgroups if row.feature == "view"}
-    for view, threshold in card["view_thresholds"].items():
+    for view, threshold in card.view_thresholds.items():
         benign = found.predictions[(found.predictions["view"] == view) & (found.predictions["label"] == "benign")]
         assert groups[view].specificity.value == pytest.approx((benign["score"] < threshold).mean())
     assert set(found.uncertainty["image"].views) == {"CC", "MLO"} and found.uncertainty["patient"].views == {}
@@ -98,7 +99,7 @@ def test_too_few_patients_of_a_view_are_said_wherever_the_thresholds_are(
     run = make_saved_run(tmp_path / "run")
     card = refreeze(run, RULE)
     why = "only 7 patients have malignant CC images and only 7 patients have benign CC images on validation, at least 10 needed"
-    assert card["view_thresholds"]["CC"] == why
+    assert card.view_thresholds["CC"] == why
     capsys.readouterr()
     main(["evaluate", str(run.path), "--split", "val"])
     assert f"CC images are judged at the common threshold: {why}" in capsys.readouterr().out
@@ -118,17 +119,18 @@ def test_another_choice_after_the_test_set_was_opened_is_refused_and_then_record
         refreeze(run, RULE)
     assert main(["threshold", str(run.path), "--per-view", "--reopen", "--json"]) == 0
     card = run.model_card()
-    assert json.loads(capsys.readouterr().out)["rule"] == RULE.to_dict() == card["threshold_rule"]
+    assert json.loads(capsys.readouterr().out)["rule"] == to_plain(RULE)
+    assert card.threshold_rule == RULE
     (change,) = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))["test"]["refrozen"]
-    assert (change["before_views"], change["after_views"], change["opened"]) == ({}, card["view_thresholds"], 1)
+    assert (change["before_views"], change["after_views"], change["opened"]) == ({}, card.view_thresholds, 1)
     assert any("(by view, CC 0." in each.detail for each in accesses(run.path))
-    assert first.threshold == card["threshold"] and "thresholds by view have been chosen again" in first.outdated(card)
-    words = ViewThresholds.of_card(card).told(6)
+    assert first.threshold == card.threshold and "thresholds by view have been chosen again" in first.outdated(card)
+    words = card.image_thresholds.told(6)
     assert words in report(run).read_text(encoding="utf-8")
     main(["threshold", str(run.path), "--target", "0.8", "--reopen"])
-    assert run.model_card()["threshold_rule"]["per_view"], "what was not asked for stays as it is frozen"
+    assert run.model_card().threshold_rule.per_view, "what was not asked for stays as it is frozen"
     main(["threshold", str(run.path), "--no-per-view", "--reopen"])
-    assert run.model_card()["view_thresholds"] == {}
+    assert run.model_card().view_thresholds == {}
 
 
 def test_the_primary_endpoint_names_the_rule_and_another_one_is_told(run: Run) -> None:
@@ -145,7 +147,7 @@ def test_the_report_says_which_rule_holds_at_which_level(run: Run) -> None:
     card = refreeze(run, RULE)
     evaluate(run, "test")
     text = report(run).read_text(encoding="utf-8")
-    views = ViewThresholds.of_card(card)
+    views = card.image_thresholds
     assert f"At the frozen thresholds by view ({views.words})" in text
     assert "images of other or unknown views are judged at the common threshold" in text
     assert "Scores were not recalibrated by view: breasts and patients have the mean score" in text
@@ -170,12 +172,12 @@ def test_a_fork_and_a_resumed_training_keep_the_rule_that_is_frozen(run: Run) ->
 
 def test_a_card_without_them_reads_as_before(run: Run) -> None:
     card = run.model_card()
-    stored = {name: value for name, value in card["threshold_rule"].items() if name != "per_view"}
+    fields = card.written()
+    del fields["threshold_rule"]["per_view"], fields["view_thresholds"]
     path = run.path / "model.json"
-    old = {name: value for name, value in card.items() if name != "view_thresholds"} | {"threshold_rule": stored}
-    path.write_text(json.dumps(old), encoding="utf-8")
+    path.write_text(json.dumps(fields), encoding="utf-8")
     found = evaluate(run, "test")
-    assert not found.thresholds.per_view and found.threshold_words == f"threshold {card['threshold']:.3f}"
+    assert not found.thresholds.per_view and found.threshold_words == f"threshold {card.threshold:.3f}"
     entry = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
     del entry["test"]["view_thresholds"]
     entry["test"]["history"] = [{k: v for k, v in look.items() if k != "views"} for look in entry["test"]["history"]]
@@ -199,7 +201,7 @@ def test_two_evaluations_are_compared_each_at_its_own_thresholds(run: Run) -> No
     found = compare_evaluations(one, by_view, samples=100)
     assert found.by_view == ("", by_view.thresholds.words) and by_view.thresholds.words
     figure = found.figures.figures["specificity"]
-    common = card | {"view_thresholds": dict.fromkeys(("CC", "MLO"), one.threshold)}
+    common = card.model_copy(update={"view_thresholds": dict.fromkeys(("CC", "MLO"), one.threshold)})
     for value, counts in (
         (figure.first, by_hand(one.predictions, common)),
         (figure.second, by_hand(by_view.predictions, card)),

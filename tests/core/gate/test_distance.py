@@ -19,9 +19,9 @@ from core.config import ModelConfig
 from core.gate import GATE, Distance, forward, read_gate, statistics_of, write_gate
 from core.gate.distance import FALSE_ALARMS, FEWEST_TRAIN, FEWEST_VALIDATION, ROOM, Part
 from core.gate.features import COUNT
-from core.model import as_input, build_model
+from core.model import ModelCard, as_input, build_model
 
-CARD = {"weights_sha256": "ab" * 32}
+CARD = ModelCard(model=ModelConfig(), weights_sha256="ab" * 32)
 
 
 def images(count: int, seed: int, *, far: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +115,7 @@ def test_what_was_written_is_read_back_equal(gate: Distance, tmp_path: Path) -> 
 
 def test_a_gate_of_other_weights_or_none_at_all_is_said(gate: Distance, tmp_path: Path) -> None:
     assert "has no gate.safetensors" in read_gate(tmp_path, CARD)
-    write_gate(tmp_path, gate, {"weights_sha256": "cd" * 32})
+    write_gate(tmp_path, gate, CARD.model_copy(update={"weights_sha256": "cd" * 32}))
     assert "earlier weights" in read_gate(tmp_path, CARD)
 
 

@@ -22,6 +22,7 @@ from core.data import write_manifest
 from core.data.cache import PreparedCache
 from core.errors import BadConfig, BadManifest, BadRun, NotEnoughData
 from core.evaluate import evaluate
+from core.files.typed import from_plain, to_plain
 from core.gradcam import Heatmap
 from core.heatmap_audit import AuditSettings, HeatmapAudit, audit_heatmaps, audited_splits, read_heatmap_audit
 from core.heatmap_audit.results import ALL
@@ -116,7 +117,7 @@ def run(tmp_path: Path) -> FakeRun:
 
 @pytest.fixture
 def predictor(run: FakeRun) -> Predictor:
-    return Predictor(Classifier(_Spots(), name="spots", mean=0.0, std=1.0), run.card, device="cpu")
+    return Predictor(Classifier(_Spots(), name="spots", mean=0.0, std=1.0), run.model_card(), device="cpu")
 
 
 def audit(run: FakeRun, predictor: Predictor, **changes: Any) -> HeatmapAudit:
@@ -184,7 +185,7 @@ def test_what_was_written_is_read_back_equal_and_again_the_same_bytes(run: FakeR
     found = audit(run, predictor)
     content = audit_path(run, "val").read_bytes()
     assert read_heatmap_audit(run, "val") == found and audited_splits(run) == ["val"]
-    assert HeatmapAudit.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    assert from_plain(HeatmapAudit, json.loads(json.dumps(to_plain(found)))) == found
     assert audit(run, predictor, again=True) == found
     assert audit_path(run, "val").read_bytes() == content
     assert [path.name for path in (run.path / "explain").iterdir()] == ["audit-val.json"]
@@ -234,7 +235,8 @@ def test_an_audit_of_something_else_is_not_kept(run: FakeRun, predictor: Predict
     audit(run, predictor)
     settings = SETTINGS
     if change == "weights":
-        run.card["weights_sha256"] = predictor.card["weights_sha256"] = "cd" * 32
+        run.card["weights_sha256"] = "cd" * 32
+        predictor.card = run.model_card()
     elif change == "settings":
         settings = replace(SETTINGS, steps=5)
     else:
@@ -333,7 +335,7 @@ def test_wrong_calls_say_what_is_allowed(run: FakeRun, predictor: Predictor) -> 
         audit(run, predictor, methods=())
     with pytest.raises(BadConfig, match="limit: expected at least 1, got 0"):
         audit(run, predictor, limit=0)
-    predictor.card["weights_sha256"] = "ef" * 32
+    predictor.card = predictor.card.model_copy(update={"weights_sha256": "ef" * 32})
     with pytest.raises(BadRun, match="not this run's saved one"):
         audit(run, predictor)
 

@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadRun
+from core.files.typed import from_plain, to_plain
 from core.metrics import (
     MIN_VIEW_PATIENTS,
+    Frozen,
     ThresholdRule,
     ThresholdUncertainty,
     ViewThresholds,
     compare_runs,
     confusion,
     freeze,
-    frozen_thresholds,
     operating_point,
     subgroups,
     summarize,
@@ -84,19 +85,19 @@ def test_each_view_gets_the_threshold_that_trying_every_score_of_its_images_give
     for view, threshold in found.items():
         expected = brute_force_threshold(validation[validation["view"] == view], 0.9)
         assert threshold == pytest.approx(expected, abs=2e-6) and threshold <= expected
-    card = freeze(validation, RULE, "none").to_card()
-    assert card["view_thresholds"] == found
-    assert card["threshold"] == pytest.approx(brute_force_threshold(validation, 0.9), abs=2e-6)
-    same = freeze(validation, ThresholdRule(target=0.9), "none").to_card()
-    assert same["view_thresholds"] == {} and frozen_thresholds(same) == frozen_thresholds(card)
+    card = freeze(validation, RULE, "none")
+    assert card.view_thresholds == found
+    assert card.threshold == pytest.approx(brute_force_threshold(validation, 0.9), abs=2e-6)
+    same = freeze(validation, ThresholdRule(target=0.9), "none")
+    assert same.view_thresholds == {} and same.level_thresholds == card.level_thresholds
 
 
 def test_every_decision_at_image_level_is_that_of_the_images_own_view() -> None:
     frame = predictions(90, 1)
-    card = freeze(predictions(90, 0), RULE, "none").to_card()
-    found = ViewThresholds.of_card(json.loads(json.dumps(card)))
-    called = np.array(one_by_one(frame, found.own, card["threshold"]))
-    assert (called != (frame["score"] >= card["threshold"])).sum() > 0
+    card = freeze(predictions(90, 0), RULE, "none")
+    found = card.image_thresholds
+    called = np.array(one_by_one(frame, found.own, card.threshold))
+    assert (called != (frame["score"] >= card.threshold)).sum() > 0
     truth = (frame["label"] == "malignant").to_numpy()
     assert ((frame["score"] >= found.at(frame["view"])) == called).all()
     assert ((found.shifted(frame["score"], frame["view"]) >= found.common) == called).all()
@@ -105,7 +106,7 @@ def test_every_decision_at_image_level_is_that_of_the_images_own_view() -> None:
         frame["label"], frame["score"], found.common, frame["patient_id"], samples=100, row_thresholds=found.at(frame["view"])
     )
     expected = {"tp": called & truth, "fp": called & ~truth, "tn": ~called & ~truth, "fn": ~called & truth}
-    assert whole.counts.as_dict() == {name: int(rows.sum()) for name, rows in expected.items()}
+    assert to_plain(whole.counts) == {name: int(rows.sum()) for name, rows in expected.items()}
     assert whole["sensitivity"].value == pytest.approx(called[truth].mean())
     assert whole["specificity"].value == pytest.approx((~called[~truth]).mean())
     assert whole.threshold == found.common
@@ -196,7 +197,7 @@ def test_other_and_unknown_views_are_judged_at_the_common_threshold_and_it_is_sa
 
 
 def test_a_card_of_an_earlier_version_has_one_threshold_for_all() -> None:
-    found = ViewThresholds.of_card({"threshold": 0.3})
+    found = Frozen(threshold=0.3).image_thresholds
     assert not found.per_view and (found.words, found.told(), found.basis("CC")) == ("", "0.300", "")
     frame = predictions(20, 5)
     assert found.of_rows(frame) == 0.3 and (found.shifted(frame["score"], frame["view"]) == frame["score"]).all()
@@ -208,8 +209,8 @@ def test_a_card_of_an_earlier_version_has_one_threshold_for_all() -> None:
 
 def test_the_bootstrap_chooses_the_threshold_of_every_view_again() -> None:
     validation, test = predictions(60, 6), predictions(60, 7)
-    card = freeze(validation, RULE, "none").to_card()
-    views = ViewThresholds.of_card(card)
+    card = freeze(validation, RULE, "none")
+    views = card.image_thresholds
     found = threshold_uncertainty(validation, test, RULE, views.common, samples=300, views=views)
     assert {view: limits.value for view, limits in found.views.items()} == views.own
     for view, limits in found.views.items():
@@ -222,6 +223,6 @@ def test_the_bootstrap_chooses_the_threshold_of_every_view_again() -> None:
     assert found.specificity.value == pytest.approx((~called[benign]).mean())
     one = threshold_uncertainty(validation, test, RULE, views.common, samples=300)
     assert found.threshold == one.threshold and found.specificity != one.specificity and one.views == {}
-    assert ThresholdUncertainty.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    assert from_plain(ThresholdUncertainty, json.loads(json.dumps(to_plain(found)))) == found
     breasts = threshold_uncertainty(validation, test, RULE, 0.5, level="breast", samples=100, views=views)
     assert breasts.views == {}

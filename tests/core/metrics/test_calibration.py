@@ -15,7 +15,8 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
-from core.errors import BadRun, NotEnoughData
+from core.errors import NotEnoughData
+from core.files.typed import from_plain, to_plain
 from core.metrics import auc
 from core.metrics.calibration import (
     Calibration,
@@ -25,6 +26,7 @@ from core.metrics.calibration import (
     fit_calibration,
     reliability,
 )
+from core.metrics.frozen import Frozen
 
 # The level of the intervals, where a test does not set another.
 calibration_summary = partial(calibration_summary, confidence=0.95)
@@ -101,14 +103,14 @@ def test_any_calibration_survives_json_and_keeps_order_and_range(data: st.DataOb
         except NotEnoughData:
             assert method != "isotonic"
             continue
-        again = Calibration.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
+        again = from_plain(Calibration, json.loads(json.dumps(to_plain(found), allow_nan=False)))
         assert again == found
         calibrated = again.apply(s)
         assert (np.diff(calibrated) >= 0).all() and calibrated.min() >= 0 and calibrated.max() <= 1
 
 
 def test_a_model_without_calibration_is_left_as_it_is() -> None:
-    assert Calibration.from_dict(None) == Calibration()
+    assert Frozen().image_calibration == Calibration()
     assert Calibration().apply([0.2, 0.7]).tolist() == [0.2, 0.7]
     assert fit_calibration([0, 1], [0.2, 0.7], "none").apply([0.3]).tolist() == [0.3]
 
@@ -130,8 +132,8 @@ def test_a_model_without_calibration_is_left_as_it_is() -> None:
     ],
 )
 def test_a_damaged_calibration_is_refused(plain: object) -> None:
-    with pytest.raises(BadRun, match="Fit it again"):
-        Calibration.from_dict(plain)
+    with pytest.raises(ValueError, match="calibration"):
+        Frozen.model_validate_json(json.dumps({"calibration": plain}))
 
 
 @pytest.mark.parametrize("method", ["temperature", "logistic"])
@@ -145,7 +147,7 @@ def test_scores_that_point_the_wrong_way_are_not_turned_round(method: str) -> No
 def test_separated_classes_give_a_finite_calibration(method: str) -> None:
     found = fit_calibration([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], method)
     assert np.isfinite(list(found.apply([0.0, 0.15, 0.5, 0.85, 1.0]))).all()
-    json.dumps(found.to_dict(), allow_nan=False)
+    json.dumps(to_plain(found), allow_nan=False)
 
 
 @pytest.mark.parametrize("binning", ["quantile", "uniform"])
@@ -271,6 +273,6 @@ def test_summary_and_diagram_are_read_back_equal() -> None:
     s = random.random(200)
     y, groups = random.random(200) < s, np.arange(200) // 4
     summary, diagram = calibration_summary(y, s, groups, samples=100), reliability(y, s, groups)
-    assert CalibrationSummary.from_dict(json.loads(json.dumps(summary.as_dict()))) == summary
-    again = Reliability.from_dict(json.loads(json.dumps(diagram.as_dict())))
-    assert again.as_dict() == diagram.as_dict() and again.count.dtype == diagram.count.dtype
+    assert from_plain(CalibrationSummary, json.loads(json.dumps(to_plain(summary)))) == summary
+    again = from_plain(Reliability, json.loads(json.dumps(to_plain(diagram))))
+    assert to_plain(again) == to_plain(diagram) and again.count.dtype == diagram.count.dtype

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.metrics import auc_interval
+from core.metrics import Frozen, auc_interval
 from core.metrics.chance import chance_of_model, chance_of_scores, warning_of
 
 # The level of the intervals, where a test does not set another.
@@ -58,10 +58,10 @@ def test_too_few_patients_cannot_show_anything(rows: slice) -> None:
     assert chance_of_scores(LABELS[rows], scores(0.3)[rows], PATIENTS[rows])
 
 
-@pytest.mark.parametrize(("threshold", "calls"), [(0.0, "malignant"), (1e-6, "malignant"), (1.0, "benign"), (1.5, "benign")])
+@pytest.mark.parametrize(("threshold", "calls"), [(0.0, "malignant"), (1e-6, "malignant"), (1.0, "benign")])
 def test_a_threshold_at_an_end_decides_nothing(threshold: float, calls: str) -> None:
-    assert f"calls every image {calls}" in chance_of_model({"threshold": threshold, "chance": ""})
-    assert chance_of_model({"threshold": 0.3, "chance": ""}) == ""
+    assert f"calls every image {calls}" in chance_of_model(Frozen(threshold=threshold, chance=""))
+    assert chance_of_model(Frozen(threshold=0.3, chance="")) == ""
 
 
 def write(folder: Path, values: Any) -> None:
@@ -71,18 +71,18 @@ def write(folder: Path, values: Any) -> None:
 
 
 def test_a_card_of_an_earlier_version_is_judged_by_its_validation_scores(tmp_path: Path) -> None:
-    card = {"threshold": 0.5}
+    card = Frozen(threshold=0.5)
     assert chance_of_model(card, tmp_path) == ""
     write(tmp_path, scores(0.0))
     assert "0.5 is chance" in chance_of_model(card, tmp_path)
-    assert chance_of_model(card | {"chance": ""}, tmp_path) == "", "the card's own word counts"
+    assert chance_of_model(Frozen(threshold=0.5, chance=""), tmp_path) == "", "the card's own word counts"
 
 
 @pytest.mark.parametrize("content", ["", "path,score\nx,1\n", "label,score,patient_id\nmalignant,high,p\n", "\0\xff"])
 def test_a_damaged_table_accuses_nobody(tmp_path: Path, content: str) -> None:
     (tmp_path / "predictions").mkdir()
     (tmp_path / "predictions" / "val.csv").write_text(content, encoding="latin-1")
-    assert chance_of_model({"threshold": 0.5}, tmp_path) == ""
+    assert chance_of_model(Frozen(threshold=0.5), tmp_path) == ""
 
 
 def test_the_sentence() -> None:
@@ -95,13 +95,13 @@ def test_scores_that_are_no_regular_file_or_beyond_all_bounds_are_not_waited_for
     scores = tmp_path / "predictions" / "val.csv"
     scores.parent.mkdir()
     os.mkfifo(scores)
-    assert chance_of_model({}, tmp_path) == ""
+    assert chance_of_model(Frozen(), tmp_path) == ""
     scores.unlink()
     scores.symlink_to("/dev/zero")
-    assert chance_of_model({}, tmp_path) == ""
+    assert chance_of_model(Frozen(), tmp_path) == ""
     scores.unlink()
     scores.write_text(",".join(f"c{number}" for number in range(400_000)) + "\n", encoding="utf-8")
-    assert chance_of_model({}, tmp_path) == ""
+    assert chance_of_model(Frozen(), tmp_path) == ""
 
 
 def test_an_auc_below_chance_asks_for_the_labels() -> None:

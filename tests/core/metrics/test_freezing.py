@@ -11,12 +11,12 @@ import pytest
 from core.config.schema import EvaluationConfig
 from core.metrics import (
     Calibration,
+    Frozen,
     ThresholdRule,
     at_level,
     at_threshold,
     calibrate,
     freeze,
-    frozen_thresholds,
     rule_of,
     youden_threshold,
 )
@@ -43,32 +43,34 @@ def validation() -> pd.DataFrame:
 
 def test_every_level_gets_the_threshold_that_reaches_the_target_there(validation: pd.DataFrame) -> None:
     frozen = freeze(validation, ThresholdRule(target=0.9), "temperature")
-    assert len(set(frozen.thresholds.values())) == 3
-    for level, threshold in frozen.thresholds.items():
+    assert len(set(frozen.level_thresholds.values())) == 3
+    for level, threshold in frozen.level_thresholds.items():
         table = at_level(validation, level)
         reached = at_threshold(table["label"], table["score"], threshold)["sensitivity"]
         assert reached >= 0.9 and at_threshold(table["label"], table["score"], threshold + 2e-6)["sensitivity"] < reached
 
 
 def test_the_card_says_rule_thresholds_and_calibration_in_plain_json(validation: pd.DataFrame) -> None:
-    card = json.loads(json.dumps(freeze(validation, ThresholdRule("youden"), "isotonic").to_card(), allow_nan=False))
-    assert card["threshold"] == pytest.approx(youden_threshold(validation["label"], validation["score"]), abs=2e-6)
-    assert set(card["thresholds"]) == {"breast", "patient"} and card["target_sensitivity"] is None
-    assert ThresholdRule.from_dict(card["threshold_rule"]).kind == "youden"
-    assert Calibration.from_dict(card["calibration"]).method == "isotonic"
-    assert frozen_thresholds(card) == {"image": card["threshold"], **card["thresholds"]}
+    card = Frozen.model_validate_json(
+        json.dumps(freeze(validation, ThresholdRule("youden"), "isotonic").model_dump(), allow_nan=False)
+    )
+    assert card.threshold == pytest.approx(youden_threshold(validation["label"], validation["score"]), abs=2e-6)
+    assert set(card.thresholds) == {"breast", "patient"} and card.target_sensitivity is None
+    assert card.rule.kind == "youden"
+    assert card.image_calibration.method == "isotonic"
+    assert card.level_thresholds == {"image": card.threshold, **card.thresholds}
 
 
 def test_the_calibration_changes_no_threshold(validation: pd.DataFrame) -> None:
     rule = ThresholdRule("cost", cost_ratio=5)
-    found = [freeze(validation, rule, method).thresholds for method in ("none", "temperature", "logistic", "isotonic")]
+    found = [freeze(validation, rule, method).level_thresholds for method in ("none", "temperature", "logistic", "isotonic")]
     assert all(thresholds == found[0] for thresholds in found)
 
 
 def test_scores_that_fall_with_malignancy_are_left_uncalibrated_with_the_reason(validation: pd.DataFrame) -> None:
-    card = freeze(validation.assign(score=1 - validation["score"]), ThresholdRule(), "temperature").to_card()
-    assert card["calibration"]["method"] == "none" and "rise with malignancy" in card["calibration"]["note"]
-    assert Calibration.from_dict(card["calibration"]) == Calibration()
+    card = freeze(validation.assign(score=1 - validation["score"]), ThresholdRule(), "temperature")
+    assert card.calibration.fitted.method == "none" and "rise with malignancy" in card.calibration.note
+    assert card.image_calibration == Calibration()
 
 
 def test_a_level_that_validation_does_not_have_is_a_note(validation: pd.DataFrame) -> None:
@@ -77,7 +79,7 @@ def test_a_level_that_validation_does_not_have_is_a_note(validation: pd.DataFram
 
 
 def test_a_card_of_an_earlier_version_has_a_threshold_of_images_only() -> None:
-    found = frozen_thresholds({"threshold": 0.4, "target_sensitivity": 0.9})
+    found = Frozen(threshold=0.4, target_sensitivity=0.9).level_thresholds
     assert found["image"] == 0.4 and all("--split val" in found[level] for level in ("breast", "patient"))
 
 
@@ -97,11 +99,11 @@ def test_breasts_and_patients_have_calibrations_of_their_own(validation: pd.Data
     """A mean of four scores spreads less than one, and a patient is malignant for a single malignant image."""
     clearer = validation.assign(score=validation["score"] * np.where(validation["label"] == "malignant", 1.0, 0.5))
     frozen = freeze(clearer, ThresholdRule(), "logistic")
-    card = json.loads(json.dumps(frozen.to_card(), allow_nan=False))
+    card = Frozen.model_validate_json(json.dumps(frozen.model_dump(), allow_nan=False))
     for level in ("breast", "patient"):
         table = at_level(clearer, level)
-        found = Calibration.from_dict(card["calibrations"][level])
-        assert found == frozen.levels[level][0] and found != frozen.calibration
+        found = card.calibrations[level].fitted
+        assert found == frozen.calibrations[level].fitted and found != frozen.image_calibration
         assert found.apply(table["score"]).mean() == pytest.approx((table["label"] == "malignant").mean(), abs=1e-6)
 
 
@@ -118,8 +120,8 @@ def test_logistic_is_the_default_and_undoes_what_class_weights_do_where_a_temper
         assert (y.sum() / calibrated.sum() < 0.8) == (method == "temperature"), ratio
         # A temperature's probabilities are then worse than the share alone: they are not shown, and the card says why.
         frozen = freeze(frame, ThresholdRule(), method)
-        assert (frozen.calibration.method == method) == (method == "logistic")
-        assert ("predicting the share of malignant" in frozen.note) == (method == "temperature")
+        assert (frozen.image_calibration.method == method) == (method == "logistic")
+        assert ("predicting the share of malignant" in frozen.calibration.note) == (method == "temperature")
 
 
 def test_scores_that_know_nothing_become_no_probabilities(validation: pd.DataFrame) -> None:
@@ -127,12 +129,12 @@ def test_scores_that_know_nothing_become_no_probabilities(validation: pd.DataFra
     for seed in range(10):
         scores = np.random.default_rng(seed).random(len(validation))
         frozen = freeze(validation.assign(score=scores), ThresholdRule(), "logistic")
-        worse += frozen.calibration.method == "none" and frozen.note != ""
+        worse += frozen.image_calibration.method == "none" and frozen.calibration.note != ""
     assert worse >= 7
 
 
 def test_the_room_below_a_threshold_is_written_into_the_card_and_said(validation: pd.DataFrame) -> None:
-    card = freeze(validation, ThresholdRule("youden"), "none").to_card()
+    card = freeze(validation, ThresholdRule("youden"), "none")
     chosen = youden_threshold(validation["label"], validation["score"])
-    assert chosen - card["threshold"] == pytest.approx(card["threshold_room"]) == pytest.approx(1e-6)
+    assert chosen - card.threshold == pytest.approx(card.threshold_room) == pytest.approx(1e-6)
     assert "0.000001 below the score that its rule chose" in ROOM_WORDS

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import NotEnoughData
+from core.files.typed import from_plain, to_plain
 from core.metrics import auc_interval
 from core.metrics.froc import Froc, MarkedImage, froc
 from core.metrics.intervals import wilson
@@ -105,4 +106,4 @@ def test_without_lesions_there_is_nothing_to_find() -> None:
 
 def test_a_curve_is_read_back_equal() -> None:
     found = froc(many(16), samples=20)
-    assert Froc.from_dict(json.loads(json.dumps(found.as_dict(), allow_nan=False))) == found
+    assert from_plain(Froc, json.loads(json.dumps(to_plain(found), allow_nan=False))) == found

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import chi2, f, f_oneway
 
 from benchmarks.coverage import false_alarms
+from core.files.typed import from_plain, to_plain
 from core.metrics.omnibus import Omnibus, omnibus_tests, wald_test
 from core.metrics.subgroups import holm
 
@@ -86,7 +87,7 @@ def test_the_feature_that_differs_is_found_and_p_is_adjusted_for_all_tests() -> 
     assert not [row for row in rows if row.feature == "view" and row.adjusted < 0.05]
     assert [row.adjusted for row in rows] == pytest.approx(list(holm([row.p for row in rows])))
     assert {row.tests for row in rows} == {6}
-    assert [Omnibus.from_dict(json.loads(json.dumps(row.as_dict()))) for row in rows] == list(rows)
+    assert [from_plain(Omnibus, json.loads(json.dumps(to_plain(row)))) for row in rows] == list(rows)
 
 
 def test_few_patients_and_lesions_are_not_tested_and_a_share_of_one_is_no_certainty() -> None:

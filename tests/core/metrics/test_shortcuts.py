@@ -11,6 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from core.errors import NotEnoughData
+from core.files.typed import from_plain, to_plain
 from core.metrics.bootstrap import Patients
 from core.metrics.calibration import clustered_logistic
 from core.metrics.features import ALL
@@ -167,8 +168,8 @@ def test_a_model_of_single_images_is_not_compared_with_how_many_images_a_patient
     assert found[IMAGES_OF_PATIENT].auc.value == found[SIDES_OF_PATIENT].auc.value == 1.0
     assert found[ALL] == without.features[-1] and audit.metadata == without.metadata
     assert "number of images 1.000" in audit.of_patient and "leave them out" in audit.of_patient and without.of_patient == ""
-    assert ShortcutAudit.from_dict(audit.as_dict()) == audit
-    earlier = ShortcutAudit.from_dict({name: value for name, value in audit.as_dict().items() if name != "apart"})
+    assert from_plain(ShortcutAudit, to_plain(audit)) == audit
+    earlier = from_plain(ShortcutAudit, {name: value for name, value in to_plain(audit).items() if name != "apart"})
     assert "include these numbers" in earlier.of_patient
     numbers = shortcut_audit(y, s, groups, counted[[IMAGES_OF_PATIENT, SIDES_OF_PATIENT]])
     assert numbers.metadata is None and ALL not in [row.feature for row in numbers.features]
@@ -176,7 +177,7 @@ def test_a_model_of_single_images_is_not_compared_with_how_many_images_a_patient
 
 def test_an_audit_is_plain_json_without_nan() -> None:
     y, groups, metadata = cohort(100)
-    told = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata).as_dict()
+    told = to_plain(shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata))
     assert json.loads(json.dumps(told, allow_nan=False)).keys() == told.keys()
 
 
@@ -228,14 +229,14 @@ def test_values_that_training_never_saw_are_no_error() -> None:
 def test_an_audit_is_read_back_equal() -> None:
     y, groups, metadata = cohort(100)
     audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata)
-    assert ShortcutAudit.from_dict(json.loads(json.dumps(audit.as_dict()))) == audit
+    assert from_plain(ShortcutAudit, json.loads(json.dumps(to_plain(audit)))) == audit
 
 
 def test_an_audit_of_an_earlier_version_is_read_as_cross_validated() -> None:
     y, groups, metadata = cohort(100)
     audit = shortcut_audit(y, np.linspace(0, 1, y.size), groups, metadata)
-    earlier = {name: value for name, value in audit.as_dict().items() if name != "learned_on"}
-    assert ShortcutAudit.from_dict(earlier) == audit
+    earlier = {name: value for name, value in to_plain(audit).items() if name != "learned_on"}
+    assert from_plain(ShortcutAudit, earlier) == audit
 
 
 def test_the_model_is_compared_with_the_metadata_in_pairs_and_the_sentence_follows_the_interval() -> None:
@@ -257,7 +258,7 @@ def test_the_model_is_compared_with_the_metadata_in_pairs_and_the_sentence_follo
         assert audit.metadata.feature == ALL
         assert audit.metadata.difference.value == pytest.approx(audit.model.value - audit.features[-1].auc.value)
         assert (audit.metadata.p < 0.05) == (audit.metadata.difference.low > 0 or audit.metadata.difference.high < 0)
-        assert ShortcutAudit.from_dict(json.loads(json.dumps(audit.as_dict()))) == audit
+        assert from_plain(ShortcutAudit, json.loads(json.dumps(to_plain(audit)))) == audit
     assert "The model tells more than all metadata known here (age, side, scanner) together" in found["better"].sentence
     assert "is not shown to tell more than all metadata known here (age, side, scanner) together" in found["same"].sentence
     assert "The model tells less than all metadata known here (age, side, scanner) together" in found["nothing"].sentence

@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from core.errors import NotEnoughData
+from core.files.typed import from_plain, to_plain
 from core.metrics.delong import auc_interval
 from core.metrics.intervals import Interval
 from core.metrics.proportions import clustered_wilson, share_difference
@@ -134,7 +135,7 @@ def test_images_without_a_value_are_shown_and_not_tested() -> None:
 
 def test_json() -> None:
     y, s, groups, features = cohort()
-    plain = json.loads(json.dumps([row.as_dict() for row in subgroups(y, s, 0.5, groups, features)], allow_nan=False))
+    plain = json.loads(json.dumps([to_plain(row) for row in subgroups(y, s, 0.5, groups, features)], allow_nan=False))
     assert plain[0]["auc"]["low"] < plain[0]["auc"]["value"]
 
 
@@ -180,7 +181,7 @@ def test_kinds_of_lesions_are_compared_by_sensitivity_among_the_malignant() -> N
 def test_groups_are_read_back_equal() -> None:
     y, s, groups, features = cohort(30)
     rows = subgroups(y, s, 0.5, groups, features)
-    assert tuple(Subgroup.from_dict(json.loads(json.dumps(row.as_dict()))) for row in rows) == rows
+    assert tuple(from_plain(Subgroup, json.loads(json.dumps(to_plain(row)))) for row in rows) == rows
 
 
 def test_images_of_unknown_lesion_get_neither_an_auc_nor_a_specificity() -> None:

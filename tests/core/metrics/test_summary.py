@@ -11,6 +11,7 @@ import sklearn.metrics as reference
 from scipy.stats import binomtest
 
 from core.errors import NotEnoughData
+from core.files.typed import from_plain, to_plain
 from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, at_threshold, point_figures, summarize, wilson
 from core.metrics.delong import auc_interval
 from core.metrics.proportions import clustered_wilson
@@ -169,8 +170,8 @@ def test_nan_scores_are_refused() -> None:
 def test_json_and_back(malignant: int) -> None:
     y, s, groups = cohort(20, malignant)
     summary = summarize(y, s, 0.5, groups, samples=100, level="breast")
-    plain = json.loads(json.dumps(summary.as_dict(), allow_nan=False))
-    assert Summary.from_dict(plain) == summary
+    plain = json.loads(json.dumps(to_plain(summary), allow_nan=False))
+    assert from_plain(Summary, plain) == summary
     assert set(plain["metrics"]["auc"]) >= {"value", "low", "high"}
     for title, value, interval, note in summary.table_rows():
         assert title in TITLES.values()

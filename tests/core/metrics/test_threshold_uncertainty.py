@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from core.errors import NotEnoughData
+from core.files.typed import from_plain, to_plain
 from core.metrics import ThresholdRule, summarize, threshold_for_sensitivity, threshold_uncertainty, thresholds_by_group
 from core.metrics.threshold_uncertainty import ThresholdUncertainty
 
@@ -66,7 +67,7 @@ def test_few_validation_patients_make_the_specificity_less_known_than_at_a_froze
     fixed = summarize(test["label"], test["score"], threshold, test["patient_id"], samples=100)["specificity"]
     assert found.specificity.value == pytest.approx(fixed.value)
     assert found.specificity.high - found.specificity.low > 1.5 * (fixed.high - fixed.low)
-    assert ThresholdUncertainty.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    assert from_plain(ThresholdUncertainty, json.loads(json.dumps(to_plain(found)))) == found
 
 
 def test_sets_too_small_have_a_note_and_no_limits() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadRun, NotEnoughData
+from core.files.typed import to_plain
 from core.metrics import at_threshold, roc, sensitivity_at_specificity, specificity_at_sensitivity, threshold_for_sensitivity
 from core.metrics.thresholds import ThresholdRule, cost_threshold, youden_threshold
 
@@ -124,7 +125,7 @@ def test_a_rule_chooses_what_its_function_chooses_and_survives_json() -> None:
     }
     for rule, threshold in rules.items():
         assert rule.choose(y, s) == threshold
-        assert ThresholdRule.from_dict(rule.to_dict()) == rule
+        assert ThresholdRule.from_dict(to_plain(rule)) == rule
 
 
 @pytest.mark.parametrize("plain", [{"kind": "magic"}, {"goal": 3}])

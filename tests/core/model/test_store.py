@@ -50,8 +50,8 @@ def test_a_saved_model_comes_back_with_the_same_scores(config: ModelConfig, tmp_
     assert torch.equal(model(images), loaded(images))
     assert not loaded.training and not loaded.gradient_checkpointing
     assert card == written == read_card(tmp_path)
-    assert card["format"] == 1 and card["labels"] == ["benign", "malignant"] and card["threshold"] == 0.25
-    assert card["normalisation"] == model.normalisation and card["versions"]["torch"] == torch.__version__
+    assert card.format == 1 and card.labels == ("benign", "malignant") and card.threshold == 0.25
+    assert card.normalisation == model.normalisation and card.versions["torch"] == torch.__version__
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
 
 
@@ -72,17 +72,17 @@ def test_the_callers_card_is_not_changed_and_figures_without_value_become_null(t
     card = _card(validation={"auc": float("nan"), "loss": 0.5, "list": [float("inf")]})
     save_model(tmp_path, _model(0), card)
     assert "weights_sha256" not in card
-    assert read_card(tmp_path)["validation"] == {"auc": None, "loss": 0.5, "list": [None]}
+    assert read_card(tmp_path).written()["validation"] == {"auc": None, "loss": 0.5, "list": [None]}
 
 
 def test_bit_equal_weights_have_equal_hashes_and_equal_files(tmp_path: Path) -> None:
     """safetensors writes the notes of a header in random order: eight files would hardly ever come out the same."""
     model = _model(0)
-    hashes = {save_model(tmp_path / str(number), model, _card())["weights_sha256"] for number in range(8)}
+    hashes = {save_model(tmp_path / str(number), model, _card()).weights_sha256 for number in range(8)}
     assert len(hashes) == 1 and len({(tmp_path / str(number) / "model.safetensors").read_bytes() for number in range(8)}) == 1
     with torch.no_grad():
         model.backbone.stages[0].conv1.weight[0, 0, 0, 0] += 1e-6
-    assert save_model(tmp_path / "other", model, _card())["weights_sha256"] not in hashes
+    assert save_model(tmp_path / "other", model, _card()).weights_sha256 not in hashes
     assert safetensors_load(tmp_path / "0" / "model.safetensors").keys() == model.state_dict().keys()
 
 
@@ -103,7 +103,7 @@ def test_the_hash_is_of_names_types_shapes_and_values_and_of_nothing_else(tmp_pa
 
 
 def test_what_a_hash_is_over_is_found_out_from_the_weights(tmp_path: Path) -> None:
-    digest = save_model(tmp_path, _model(0), _card())["weights_sha256"]
+    digest = save_model(tmp_path, _model(0), _card()).weights_sha256
     assert what_is_hashed(tmp_path, digest) == "over the tensors"
     whole = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
     assert what_is_hashed(tmp_path, whole) == "over the whole file"
@@ -115,8 +115,8 @@ def test_a_model_of_an_earlier_version_keeps_the_hash_of_its_file(tmp_path: Path
     earlier = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
     card = json.loads((tmp_path / "model.json").read_text(encoding="utf-8")) | {"weights_sha256": earlier}
     (tmp_path / "model.json").write_text(json.dumps(card), encoding="utf-8")
-    assert load_model(tmp_path)[1]["weights_sha256"] == earlier
-    assert update_card(tmp_path, {"threshold": 0.3})["weights_sha256"] == earlier
+    assert load_model(tmp_path)[1].weights_sha256 == earlier
+    assert update_card(tmp_path, {"threshold": 0.3}).weights_sha256 == earlier
 
 
 def test_a_mismatched_pair_is_refused(tmp_path: Path) -> None:
@@ -159,11 +159,11 @@ def test_a_save_cut_short_anywhere_leaves_one_complete_model(
             finished = False
     assert killed or not list(tmp_path.glob("*.tmp"))
     loaded, card = load_model(tmp_path)
-    expected = {1: old, 2: new}[card["best_epoch"]]
+    expected = {1: old, 2: new}[card.best_epoch]
     assert torch.equal(loaded.head.weight, expected.head.weight)
-    assert card["best_epoch"] == 2 or not finished
+    assert card.best_epoch == 2 or not finished
     save_model(tmp_path, new, _card(best_epoch=3))  # what was left lying about does no harm
-    assert load_model(tmp_path)[1]["best_epoch"] == 3
+    assert load_model(tmp_path)[1].best_epoch == 3
 
 
 def test_a_first_save_cut_between_its_renames_has_its_card_already(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_first_save_cut_between_its_renames_has_its_card_already(tmp_path: Pat
     (tmp_path / "model.json").rename(tmp_path / "model.json.new")
     assert has_model(tmp_path)
     assert read_card(tmp_path) == load_model(tmp_path)[1]
-    assert read_card(tmp_path)["best_epoch"] == 1
+    assert read_card(tmp_path).best_epoch == 1
 
 
 def test_a_card_that_waits_without_weights_is_no_model(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_full_disk_leaves_the_last_model_and_nothing_that_holds_its_last_bytes
     assert {path.name: path.stat().st_size for path in tmp_path.iterdir()} == before
     assert has_model(tmp_path) is not first
     if not first:
-        assert load_model(tmp_path)[1]["best_epoch"] == 1
+        assert load_model(tmp_path)[1].best_epoch == 1
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_damaged_folder_is_refused_in_words(damage: Any, said: str, tmp_path: 
 
 def test_a_card_that_describes_another_network_is_refused(tmp_path: Path) -> None:
     save_model(tmp_path, _model(0), _card())
-    card = read_card(tmp_path)
+    card = read_card(tmp_path).written()
     card["model"]["options"] = {"width": 16}
     (tmp_path / "model.json").write_text(json.dumps(card), encoding="utf-8")
     with pytest.raises(BadRun, match="do not fit the architecture"):
@@ -258,13 +258,13 @@ def test_a_card_that_cannot_be_written_changes_nothing(card: dict[str, Any], tmp
     save_model(tmp_path, _model(0), _card(best_epoch=1))
     with pytest.raises(BadRun):
         save_model(tmp_path, _model(1), card)
-    assert load_model(tmp_path)[1]["best_epoch"] == 1
+    assert load_model(tmp_path)[1].best_epoch == 1
 
 
 def test_the_threshold_can_be_changed_without_the_weights(tmp_path: Path) -> None:
     save_model(tmp_path, _model(0), _card())
     update_card(tmp_path, {"threshold": 0.7})
-    assert load_model(tmp_path)[1]["threshold"] == 0.7
+    assert load_model(tmp_path)[1].threshold == 0.7
 
 
 @pytest.mark.parametrize("field", ["weights_sha256", "model", "normalisation", "format"])

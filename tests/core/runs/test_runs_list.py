@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
     for name in ("good", "bad"):
         run = make_saved_run(tmp_path / name, validation={"auc": 0.75})
         write_status(run.path / "status.json", Status(state="done", epoch=2, epochs=2))
-        test = {"weights_sha256": run.model_card()["weights_sha256"], "metrics": {"auc": {"value": 0.5}}}
+        test = {"weights_sha256": run.model_card().weights_sha256, "metrics": {"auc": {"value": 0.5}}}
         (run.path / "evaluation.json").write_text(json.dumps({"test": test}), encoding="utf-8")
     return tmp_path
 
@@ -52,7 +52,7 @@ def test_figures_of_the_list_have_intervals_and_those_of_validation_are_called_o
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.yaml").write_text("checkpoints: runs\n", encoding="utf-8")
     run = make_saved_run(tmp_path / "runs" / "one", validation={"auc": 0.765})
-    entry = {"weights_sha256": run.model_card()["weights_sha256"], "metrics": {"auc": {"value": 0.7, "low": 0.6, "high": 0.8}}}
+    entry = {"weights_sha256": run.model_card().weights_sha256, "metrics": {"auc": {"value": 0.7, "low": 0.6, "high": 0.8}}}
     (run.path / "evaluation.json").write_text(json.dumps({"test": entry}), encoding="utf-8")
     assert main(["runs"]) == 0
     said = capsys.readouterr()

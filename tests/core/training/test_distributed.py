@@ -123,7 +123,7 @@ def test_two_processes_make_the_losses_of_one_with_the_doubled_batch(runs: dict[
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
     assert len(losses(two)) == len(losses(one)) > 8
     assert written(two, "reported") == [str(len(two.events())), "0"]
-    assert two.model_card()["best_epoch"] == one.model_card()["best_epoch"]
+    assert two.model_card().best_epoch == one.model_card().best_epoch
 
 
 @pytest.mark.parametrize("kind", [kind for kind in _KINDS if kind != "head"])  # which validates stored features

@@ -80,7 +80,7 @@ def test_the_averaged_weights_are_validated_kept_and_in_the_checkpoint(make_run:
     saved = torch.load(run.path / "last.pt", weights_only=True)
     assert all(torch.equal(saved["average"][name], value) for name, value in validated[-1].items())
     assert any(not torch.equal(saved["model"][name], value) for name, value in saved["average"].items())
-    best = run.model_card()["best_epoch"]
+    best = run.model_card().best_epoch
     kept = load_file(run.path / "model.safetensors")
     assert all(torch.equal(kept[name], value) for name, value in validated[best - 1].items())
 

@@ -91,8 +91,8 @@ def test_a_training_tells_its_story_in_order(make_run: MakeRun) -> None:
     assert done["state"] == "done"
     best = [event["epoch"] for event in epochs if event["best"]][-1]
     card = run.model_card()
-    assert done["best_epoch"] == card["best_epoch"] == best == run.status().best_epoch
-    assert done["threshold"] == card["threshold"]
+    assert done["best_epoch"] == card.best_epoch == best == run.status().best_epoch
+    assert done["threshold"] == card.threshold
     status = run.status()
     assert (status.state, status.epoch, status.epochs, status.reason) == ("done", 2, 2, "")
     assert status.started and status.finished and status.started <= status.finished
@@ -149,7 +149,7 @@ def test_training_learns_what_can_be_learnt(make_run: MakeRun) -> None:
     run = make_run(training__epochs=20, training__learning_rate=0.005, training__patience=0)
     epochs = [event for event in train(run) if event["type"] == "epoch"]
     assert epochs[-1]["train_loss"] < 0.6 * epochs[0]["train_loss"]
-    assert run.model_card()["validation"]["auc"] > 0.9
+    assert run.model_card().validation.auc > 0.9
 
 
 def test_a_pretrained_model_trains_its_head_then_everything(make_run: MakeRun) -> None:
@@ -357,7 +357,7 @@ def test_stop_finishes_the_step_keeps_a_model_and_can_be_resumed(make_run: MakeR
     assert kinds[-4:] == ["step", "warning", "prepare", "done"]
     assert events[-1]["state"] == run.status().state == "stopped"
     assert not run.requested("stop")
-    assert run.model_card()["best_epoch"] == 0
+    assert run.model_card().best_epoch == 0
     load_model(run.path)
     list(train(run, resume=True, timing=EVERY_STEP))
     assert run.status().state == "done"
@@ -371,7 +371,7 @@ def test_stop_in_a_later_epoch_keeps_the_best(make_run: MakeRun) -> None:
         if event["type"] == "step" and event["global_step"] == 7:
             run.request("stop")
     assert run.status().state == "stopped"
-    assert run.model_card()["best_epoch"] == 1
+    assert run.model_card().best_epoch == 1
     assert run.events()[-1]["best_epoch"] == 1
 
 
@@ -467,7 +467,7 @@ def test_a_failure_leaves_its_reason_the_best_model_and_a_good_checkpoint(
     assert status.reason == last["message"] == str(raised.value)
     assert all(word in status.reason for word in words)
     assert "Traceback" in (run.path / "train.log").read_text(encoding="utf-8")
-    assert run.model_card()["best_epoch"] == 1
+    assert run.model_card().best_epoch == 1
     assert all(torch.isfinite(tensor).all() for tensor in last_weights(run).values())
     list(train(run, resume=True, timing=EVERY_STEP))  # whatever it was is over
     assert same_weights(whole, run)

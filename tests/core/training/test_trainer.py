@@ -115,10 +115,10 @@ def test_the_kept_model_gives_the_scores_that_stand_in_the_file(make_trainer: Ca
     np.testing.assert_allclose(table["score"], again.scores, atol=1.5e-6)
     assert table["path"].tolist() == trainer.rows.val["path"].tolist()
     assert list(table.columns) == ["path", "patient_id", "laterality", "view", "label", "split", "score"]
-    assert (card["best_epoch"], card["threshold"]) == (3, result.threshold)
-    assert set(card["thresholds"]) == {"breast", "patient"} and card["threshold_rule"]["kind"] == "sensitivity"
-    assert card["calibration"]["method"] in ("logistic", "none")  # none, with its reason, where scores do not rise
-    assert card["recipe_hash"] == trainer.config.preprocessing.hash
+    assert (card.best_epoch, card.threshold) == (3, result.threshold)
+    assert set(card.thresholds) == {"breast", "patient"} and card.threshold_rule.kind == "sensitivity"
+    assert card.calibration.fitted.method in ("logistic", "none")  # none, with its reason, where scores do not rise
+    assert card.recipe_hash == trainer.config.preprocessing.hash
 
 
 def test_a_model_that_answers_nan_on_validation_has_diverged(make_trainer: Callable[..., Trainer]) -> None:

@@ -14,6 +14,7 @@ from builders.lab_pages import figures, galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
+from core.files.typed import to_plain
 from core.metrics import at_level, at_threshold, clustered_wilson
 from core.model import update_card
 from core.runs import Run
@@ -48,7 +49,7 @@ def cards(app: AppTest) -> dict[str, dict[str, Any]]:
 
 
 def choice_of(run: Run, level: str = "image") -> str:
-    return f"evaluate:threshold:{run.name}:{run.model_card()['weights_sha256'][:8]}:{level}"
+    return f"evaluate:threshold:{run.name}:{run.model_card().weights_sha256[:8]}:{level}"
 
 
 def tables(app: AppTest) -> str:
@@ -125,7 +126,7 @@ def test_the_test_set_is_opened_only_by_its_button_and_each_time_is_counted_and_
     assert "has not been opened" in texts(app)
     assert read_evaluation(scored, "test") is None
     told = next(each.value for each in app.markdown if "cannot be taken back" in each.value)
-    assert "**tiny**" in told and f"{scored.model_card()['threshold']:.3f}" in told
+    assert "**tiny**" in told and f"{scored.model_card().threshold:.3f}" in told
     assert button(app, "evaluate:start").disabled
     app.checkbox(key="evaluate:start:sure").set_value(True).run()
     assert read_evaluation(scored, "test") is None and accesses(scored.path) == ()
@@ -162,7 +163,7 @@ def test_accesses_before_the_opening_stand_where_it_is_decided(scored: Run) -> N
 
 def test_a_model_that_changed_since_is_said(scored: Run) -> None:
     path = scored.path / "model.json"
-    path.write_text(json.dumps(scored.model_card() | {"weights_sha256": "0" * 64}), encoding="utf-8")
+    path.write_text(json.dumps(scored.model_card().written() | {"weights_sha256": "0" * 64}), encoding="utf-8")
     app = open_page("evaluate")
     assert "has changed since" in app.warning[0].value
 
@@ -189,7 +190,7 @@ def test_the_figures_at_the_frozen_threshold_are_the_evaluation_s_own(scored: Ru
 def test_the_slider_starts_at_the_frozen_threshold_and_has_it_exactly(scored: Run) -> None:
     data = component(open_page("evaluate"), "dial")
     assert data["index"] == data["frozen"]
-    assert data["grid"][data["frozen"]] == scored.model_card()["threshold"]
+    assert data["grid"][data["frozen"]] == scored.model_card().threshold
     assert "chosen on validation for a sensitivity of 0.90" in data["words"]
 
 
@@ -205,7 +206,7 @@ def test_an_explored_threshold_moves_the_cards_and_not_the_model(scored: Run) ->
     benign = predictions[predictions["label"] == "benign"]
     interval = clustered_wilson(benign["score"] < threshold, benign["patient_id"])
     assert found["specificity"]["lows"][data["index"]] == pytest.approx(interval.low, abs=1e-5)
-    assert scored.model_card()["threshold"] == read_evaluation(scored, "val").threshold
+    assert scored.model_card().threshold == read_evaluation(scored, "val").threshold
 
 
 def test_every_figure_that_follows_has_a_value_for_each_step_of_the_slider(scored: Run) -> None:
@@ -270,25 +271,25 @@ def test_a_rule_says_what_it_would_choose_and_look_at_it_moves_only_the_slider(s
     button(app, "evaluate:look").click().run()
     data = component(app, "dial")
     assert data["grid"][data["index"]] == pytest.approx(expected, abs=1e-6)
-    assert scored.model_card()["threshold"] == data["grid"][data["frozen"]]
+    assert scored.model_card().threshold == data["grid"][data["frozen"]]
 
 
 def test_freezing_changes_the_model_and_scores_validation_again(scored: Run) -> None:
-    before = scored.model_card()["threshold"]
+    before = scored.model_card().threshold
     preferences.set("evaluate:target", 0.5)
     app = open_tab("Choose a threshold")
     button(app, "evaluate:freeze").click().run()
     task = results.evaluation_task(scored, "val")
     while task is not None and task.running:
         pass
-    assert scored.model_card()["threshold"] > before
-    assert scored.model_card()["threshold_rule"]["target"] == 0.5
-    assert read_evaluation(scored, "val").threshold == scored.model_card()["threshold"]
+    assert scored.model_card().threshold > before
+    assert scored.model_card().threshold_rule.target == 0.5
+    assert read_evaluation(scored, "val").threshold == scored.model_card().threshold
 
 
 def by_view_of(run: Run, cc: float, mlo: float) -> None:
     """Freeze thresholds by view, and score validation at them."""
-    rule = run.model_card()["threshold_rule"] | {"per_view": True}
+    rule = to_plain(run.model_card().threshold_rule) | {"per_view": True}
     update_card(run.path, {"threshold_rule": rule, "view_thresholds": {"CC": cc, "MLO": mlo}})
     evaluate(run, "val")
 
@@ -302,7 +303,7 @@ def test_thresholds_by_view_can_be_asked_for_and_a_view_with_too_few_patients_sa
     while task is not None and task.running:
         pass
     card = scored.model_card()
-    assert card["threshold_rule"]["per_view"] and "at least 10 needed" in card["view_thresholds"]["MLO"]
+    assert card.threshold_rule.per_view and "at least 10 needed" in card.view_thresholds["MLO"]
     assert "for each view" in texts(open_tab("Choose a threshold"))
 
 
@@ -346,7 +347,7 @@ def test_what_is_frozen_now_is_shown_before_validation_is_scored_again(
     button(app, "evaluate:freeze").click().run()
     assert not app.exception
     card = scored.model_card()
-    now = {"image": card["threshold"], **card["thresholds"]}[level]
+    now = {"image": card.threshold, **card.thresholds}[level]
     assert now > stored.levels[level].threshold
     data = component(app, "dial")
     assert data["index"] == data["frozen"] and data["grid"][data["frozen"]] == now
@@ -383,8 +384,8 @@ def test_a_calibration_fitted_since_is_said(scored: Run) -> None:
     from core.metrics import Calibration
     from core.model import update_card
 
-    method = "temperature" if scored.model_card()["calibration"]["method"] != "temperature" else "logistic"
-    update_card(scored.path, {"calibration": Calibration(method, slope=0.8, rows=20).to_dict()})
+    method = "temperature" if scored.model_card().calibration.fitted.method != "temperature" else "logistic"
+    update_card(scored.path, {"calibration": to_plain(Calibration(method, slope=0.8, rows=20))})
     app = open_tab("Calibration")
     assert any(f"in use now is {method}" in each.value for each in app.warning)
 
@@ -392,7 +393,7 @@ def test_a_calibration_fitted_since_is_said(scored: Run) -> None:
 def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run) -> None:
     preferences.set("evaluate:split", "val")
     preferences.set("evaluate:target", 0.5)
-    before = opened.model_card()["threshold"]
+    before = opened.model_card().threshold
     app = open_tab("Choose a threshold")
     assert "opened **once**" in texts(app)
     assert button(app, "evaluate:freeze").disabled
@@ -401,7 +402,7 @@ def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run)
     task = results.evaluation_task(opened, "val")
     while task is not None and task.running:
         pass
-    assert opened.model_card()["threshold"] > before
+    assert opened.model_card().threshold > before
     (change,) = read_evaluation(opened, "test").refrozen
     assert (change.before, change.opened) == (before, 1)
 
@@ -436,7 +437,7 @@ def test_screening_says_it_in_whole_women_at_every_prevalence(scored: Run) -> No
     assert data["index"] == PREVALENCES.index(DEFAULT)
     assert all(sum(step["people"]) == 1000 and min(step["people"]) >= 0 for step in data["steps"])
     women = at_level(read_evaluation(scored, "val").predictions, "patient")
-    point = operating_point(women["label"], women["score"], scored.model_card()["thresholds"]["patient"], women["patient_id"])
+    point = operating_point(women["label"], women["score"], scored.model_card().thresholds["patient"], women["patient_id"])
     expected = point.at(0.1)
     rows = {row[0]: row[1:] for row in data["steps"][PREVALENCES.index(10)]["rows"]}
     assert rows["A recall is cancer (PPV)"][0] == f"{expected.ppv.value:.1%}"
@@ -524,7 +525,7 @@ def test_a_run_that_changed_since_shows_its_command_as_code(scored: Run, workspa
 
     twin = workspace / "checkpoints" / "twin_1"
     shutil.copytree(scored.path, twin)
-    (twin / "model.json").write_text(json.dumps(scored.model_card() | {"threshold": 0.9}), encoding="utf-8")
+    (twin / "model.json").write_text(json.dumps(scored.model_card().written() | {"threshold": 0.9}), encoding="utf-8")
     stored = json.loads((twin / "evaluation.json").read_text(encoding="utf-8"))
     (twin / "evaluation.json").write_text(json.dumps({"val": stored["val"] | {"run": "twin_1"}}), encoding="utf-8")
     training_runs.set_current_run("tiny")

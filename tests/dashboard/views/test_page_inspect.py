@@ -157,7 +157,7 @@ def test_recipe_of_a_trained_model_can_be_looked_through(run: Run) -> None:
     app = open_page("inspect")
     app.selectbox(key="inspect:recipe:widget").set_value(f"run:{run.name}").run()
     assert not app.exception and not app.error
-    assert recipe_hash(app) == run.model_card()["recipe_hash"]
+    assert recipe_hash(app) == run.model_card().recipe_hash
 
 
 def test_recipe_of_a_model_from_another_version_is_an_error_in_words(run: Run) -> None:

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
 from core.evaluate.endpoint import read_declared
+from core.files.typed import to_plain
 from core.metrics import Calibration
 from core.model import update_card
 from core.runs import Run
@@ -63,7 +64,7 @@ def test_calibration_is_that_of_the_selected_level_and_says_why_there_is_no_prob
         assert f"for all {level}s has a Brier score of {report.before.reference:.3f}" in words
         warned = " ".join(each.value.replace("\\", "") for each in app.warning)
         assert bool(report.no_probability) is (f"No probability is shown for {level}s: " in warned)
-    update_card(scored.path, {"calibrations": {"patient": Calibration("logistic", slope=0.7, rows=9).to_dict()}})
+    update_card(scored.path, {"calibrations": {"patient": to_plain(Calibration("logistic", slope=0.7, rows=9))}})
     assert "in use now is logistic" in " ".join(each.value for each in open_tab("Calibration").warning)
 
 

@@ -1,0 +1,190 @@
+"""The model card, `model.json`: what belongs to a model's weights, typed, read and written here. Needs no torch.
+
+A card may come from anywhere: it is read within bounds, and refused with the place of what is wrong. Objects of a later version
+(an architecture, a recipe, a threshold rule) are kept as they are and refused by whoever needs them; fields that are not known
+are kept as well.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.config import ModelConfig, Recipe
+from core.errors import BadRun, RecipeMismatch
+from core.files.typed import first_problem
+from core.files.untrusted import read_json
+from core.metrics.frozen import Foreign, Frozen
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+WAITING_CARD = "model.json.new"
+FORMAT = 1
+_OBJECTS = {"thresholds": "one a level", "view_thresholds": "one a view", "calibrations": "one a level"}
+
+
+class ValidationMetrics(BaseModel):
+    """Metrics on validation at the best epoch; None where one could not be computed. Others are kept as they come."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    loss: float | None = None
+    auc: float | None = None
+    partial_auc: float | None = None
+    average_precision: float | None = None
+    sensitivity_at_90_specificity: float | None = None
+    specificity_at_90_sensitivity: float | None = None
+    sensitivity: float | None = None
+    specificity: float | None = None
+
+
+class ModelCard(Frozen):
+    """What model.json says: the network, how its images are prepared, what was frozen on validation, and where it comes from.
+
+    `weights_sha256` names the weights it belongs to, "" before they are saved. `normalisation` has the "mean" and "std" that
+    the network subtracts and divides by, `versions` those of the packages that trained it. `best_epoch` 0: before the end of
+    the first. `recipe_hash` is that of the recipe when it trained.
+    """
+
+    format: int = FORMAT
+    created: str = ""
+    run: str = ""
+    labels: tuple[str, ...] = ("benign", "malignant")
+    versions: dict[str, str] = Field(default_factory=dict)
+    recipe: Annotated[Recipe | Foreign | None, Field(union_mode="left_to_right")] = None
+    recipe_hash: str = ""
+    model: Annotated[ModelConfig | Foreign, Field(union_mode="left_to_right")]
+    best_epoch: int | None = None
+    validation: ValidationMetrics | None = None
+    synthetic: bool = False
+    normalisation: dict[str, float] = Field(default_factory=dict)
+    weights_sha256: str = ""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any], source: Path | str = CARD) -> Self:
+        """The card with these fields, as JSON has them; what could not be computed (NaN) becomes None.
+
+        Raises:
+            BadRun: a field is not what it should be, or no JSON.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(without_nan(plain), allow_nan=False))
+        except ValidationError as error:
+            raise BadRun(f"{source}: {first_problem(error, _OBJECTS)}. Restore the file, or train again") from error
+        except (TypeError, ValueError) as error:
+            raise BadRun(f"{source}: the card must hold plain JSON values: {error}") from error
+
+    @property
+    def architecture(self) -> str:
+        """The network's name."""
+        return self.model.name if isinstance(self.model, ModelConfig) else str(self.model.get("name", "a model"))
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether training started from weights."""
+        start = self.model.weights if isinstance(self.model, ModelConfig) else self.model.get("weights", "none")
+        return start != "none"
+
+    def known_recipe(self, source: str = CARD) -> Recipe:
+        """How the model's images are prepared.
+
+        Raises:
+            BadRun: it is not a recipe that this version knows.
+        """
+        if isinstance(self.recipe, Recipe):
+            return self.recipe
+        try:
+            return Recipe.model_validate(self.recipe)
+        except ValidationError as error:
+            raise BadRun(
+                f"{source}: the recipe in {CARD} is not one this version knows ({error.error_count()} problems). "
+                "Use the version that trained the model, or train again"
+            ) from error
+
+    def same_recipe(self, source: str = CARD) -> Recipe:
+        """As `known_recipe`, and this version prepares as the one that trained the model did.
+
+        Raises:
+            BadRun: as `known_recipe`.
+            RecipeMismatch: it prepares differently.
+        """
+        recipe = self.known_recipe(source)
+        if recipe.hash != self.recipe_hash:
+            raise RecipeMismatch(
+                f"{source}: the model was trained on images prepared as {self.recipe_hash or None}, but this version of "
+                f"MammoLab prepares the same recipe as {recipe.hash}: scores would not mean the same. Use the version that "
+                "trained the model, or train again"
+            )
+        return recipe
+
+    def written(self) -> dict[str, Any]:
+        """The fields that were given, as plain values for JSON."""
+        return plain_fields(self)
+
+
+def plain_fields(part: Frozen) -> dict[str, Any]:
+    """Those fields of a card that were given, as plain values for JSON."""
+    found: dict[str, Any] = without_nan(part.model_dump(mode="json", exclude_unset=True))
+    return found
+
+
+def has_model(folder: Path) -> bool:
+    """Whether `folder` holds a saved model."""
+    return (folder / WEIGHTS).is_file() and ((folder / CARD).is_file() or (folder / WAITING_CARD).is_file())
+
+
+def read_card(folder: Path) -> ModelCard:
+    """The card alone, quickly: its weights are not checked.
+
+    Raises:
+        BadRun: it is missing or not a card of ours.
+    """
+    waiting = folder / WAITING_CARD
+    if has_model(folder) and not (folder / CARD).is_file():
+        # The very first save was cut between its two renames: the weights there are can only be this card's.
+        with suppress(BadRun):  # or that save goes on, and has just renamed it
+            return read_card_file(waiting)
+    return read_card_file(folder / CARD)
+
+
+def read_card_file(path: Path) -> ModelCard:
+    """The card in this file. Raises BadRun as `read_card`."""
+    return ModelCard.of(read_fields(path), path)
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """The fields of the card in this file as they are written there. Raises BadRun where it is missing or no card of ours."""
+    try:
+        card = read_json(path)
+    except FileNotFoundError as error:
+        raise BadRun(f"{path}: missing. The run has no saved model yet; train it first") from error
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise BadRun(f"{path}: damaged: {words}. Restore it, or train again") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        got = repr(card.get("format") if isinstance(card, dict) else type(card).__name__)[:40]
+        raise BadRun(f"{path}: expected a model card of format {FORMAT}, got {got}. Was it written by another version?")
+    lacking = [key for key in ("model", "weights_sha256") if not card.get(key)]
+    if lacking or not isinstance(card["model"], dict):
+        raise BadRun(f"{path}: the card lacks {', '.join(lacking) or 'a valid model'}. Restore it, or train again")
+    return card
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """A card's fields as model.json has them."""
+    return json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def without_nan(value: Any) -> Any:
+    """A metric that could not be computed is null in JSON, which has no NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
