@@ -113,7 +113,7 @@ def test_shares_without_spread_have_limits_and_a_p_that_agrees() -> None:
 def test_at_a_confidence_of_nearly_0_rows_are_worth_no_more_than_their_number() -> None:
     """Student's quantile vanishes before the normal one: equal shares that differ by rounding are looked at there."""
     for confidence in (2.0**-53, 1e-15, 1e-12):
-        worth = effective_rows(np.arange(33) < 18, Patients.of(np.arange(33) // 2), confidence)
+        worth = effective_rows(np.arange(33) < 18, Patients.of(np.arange(33) // 2), confidence=confidence)
         assert 1.0 <= worth <= 33.0
         assert clustered_wilson(np.arange(33) < 18, np.arange(33) // 2, confidence=confidence).low == pytest.approx(18 / 33)
 

@@ -437,7 +437,9 @@ def test_screening_says_it_in_whole_women_at_every_prevalence(scored: Run) -> No
     assert data["index"] == PREVALENCES.index(DEFAULT)
     assert all(sum(step["people"]) == 1000 and min(step["people"]) >= 0 for step in data["steps"])
     women = at_level(read_evaluation(scored, "val").predictions, "patient")
-    point = operating_point(women["label"], women["score"], scored.model_card().thresholds["patient"], women["patient_id"])
+    point = operating_point(
+        women["label"], women["score"], scored.model_card().thresholds["patient"], women["patient_id"], confidence=0.95
+    )
     expected = point.at(0.1)
     rows = {row[0]: row[1:] for row in data["steps"][PREVALENCES.index(10)]["rows"]}
     assert rows["A recall is cancer (PPV)"][0] == f"{expected.ppv.value:.1%}"
