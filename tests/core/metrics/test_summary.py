@@ -189,14 +189,14 @@ def test_point_figures_are_the_summarys_values() -> None:
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
 def test_wilson_agrees_with_scipy(hits: int, total: int, confidence: float) -> None:
     expected = binomtest(hits, total).proportion_ci(confidence, method="wilson")
-    interval = wilson(hits, total, confidence)
+    interval = wilson(hits, total, confidence=confidence)
     assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @pytest.mark.parametrize(("hits", "total", "confidence"), [(1, 0, 0.95), (-1, 5, 0.95), (6, 5, 0.95), (1, 5, 1.0)])
 def test_wilson_refuses_impossible_counts(hits: int, total: int, confidence: float) -> None:
     with pytest.raises(ValueError, match="expected"):
-        wilson(hits, total, confidence)
+        wilson(hits, total, confidence=confidence)
 
 
 def test_an_interval_reads_as_value_and_limits() -> None:

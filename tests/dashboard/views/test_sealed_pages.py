@@ -45,7 +45,9 @@ def found_of(app: AppTest, rows: pd.DataFrame) -> set[str]:
     sent = output(app)
     named = {Path(path).name for path in rows["path"] if Path(path).name.encode() in sent}
     pictured = {Path(path).name for path in rows["path"] if images.thumbnail(images.image_ref(path)).picture in sent}
-    refs = [ref for known in previews._known.values() for ref in (known.refs if isinstance(known, previews.Wall) else (known,))]
+    refs = [
+        ref for known in previews._known.values() for ref in (known.refs if isinstance(known, previews.ImageGrid) else (known,))
+    ]
     served = {Path(str(ref.source)).name for ref in refs} & {Path(path).name for path in rows["path"]}
     return named | pictured | served
 
