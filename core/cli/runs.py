@@ -101,7 +101,7 @@ def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
                 raise BadRun(f"{run.path / 'model.json'}: it has no validation metrics. Restore the file, or train again")
             metrics["val_auc"] = _number(card.validation.auc)
             if metrics["val_auc"] is not None:
-                confidence = run.config().evaluation.confidence
+                confidence = _confidence(run)
                 metrics["val_auc_interval"] = validation_limits(run, metrics["val_auc"], confidence)
                 metrics["val_auc_confidence"] = confidence if metrics["val_auc_interval"] else None
             metrics["threshold"] = _number(card.required_threshold(str(run.path / "model.json")))
@@ -121,6 +121,16 @@ def headline(run: Run) -> tuple[dict[str, Any], list[str]]:
     except (AttributeError, KeyError, TypeError) as error:
         problems.append(f"{run.path / EVALUATION}: the entry of test is damaged ({type(error).__name__}: {error}).")
     return metrics, problems
+
+
+def _confidence(run: Run) -> float:
+    """The level of the run's intervals; the usual one where its configuration cannot be read."""
+    from core.config import EvaluationConfig
+
+    try:
+        return run.config().evaluation.confidence
+    except LabError:  # its row says what is wrong
+        return EvaluationConfig().confidence
 
 
 def _test_confidence(entry: dict[str, Any]) -> float | None:

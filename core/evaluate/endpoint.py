@@ -80,18 +80,20 @@ class Declared:
             if not self.opened:
                 return "No primary endpoint has been declared yet."
             return (
-                "No primary endpoint was declared before the test set was opened: none of its figures was named before they "
+                "No primary endpoint was declared before the test set was evaluated: none of its metrics was named before they "
                 "could be seen."
             )
         day = f"{self.endpoint.when.replace('T', ' ')[:16]} UTC"
         if not self.before:
-            said = f"Primary endpoint, declared on {day}, AFTER the test set had been opened: {self.endpoint.words}."
+            said = f"Primary endpoint, declared on {day}, AFTER the test set had been evaluated: {self.endpoint.words}."
         else:
             seen = self.endpoint.accesses
-            early = f"; images of it had been accessed {times(seen)} by then, see the openings" if seen else ""
-            said = f"Primary endpoint, declared on {day}, before the test set was opened{early}: {self.endpoint.words}."
+            early = f"; images of it had been accessed {times(seen)} by then" if seen else ""
+            said = f"Primary endpoint, declared on {day}, before the test set was evaluated{early}: {self.endpoint.words}."
         for change in self.changes:
-            said += f" On {change.when.replace('T', ' ')[:16]} UTC, after the opening, another one was named: {change.words}."
+            said += (
+                f" On {change.when.replace('T', ' ')[:16]} UTC, after that evaluation, another one was named: {change.words}."
+            )
         return said
 
     def result(self, evaluation: Evaluation | None) -> Interval | str:
@@ -230,6 +232,6 @@ def _endpoint(value: Any) -> Endpoint:
 
 def _damaged(path: Path, reason: str) -> BadRun:
     return BadRun(
-        f"{path}: damaged: {reason}. It says which figure was declared before the test set was opened: restore it from a copy, "
-        "or move it away and say in your report that the declaration was lost."
+        f"{path}: damaged: {reason}. It says which metric was declared before the test set was evaluated: restore it from a "
+        "copy, or move it away and say in your report that the declaration was lost."
     )

@@ -149,10 +149,10 @@ def test_runs_and_evaluate_count_the_accesses_and_evaluate_says_what_it_means(ca
     code, out, err = call("evaluate", "first", "--split", "val", "--json")
     assert code == 0 and "test_accesses" not in json.loads(out) and "opens the test set" not in err
     code, out, err = call("evaluate", "first", "--split", "test", "--json")
-    assert code == 0 and "opens the test set of first for the first time" in err
+    assert code == 0 and "accesses the test set of first for the first time" in err
     assert json.loads(out)["test_accesses"] == {"images": 1, "scored": 1}
     code, out, err = call("evaluate", "first", "--split", "test")
-    assert "after 1 opening" in err and "scored 2 times" in out
+    assert "after 1 evaluation on it" in err and "scored 2 times" in out
     assert found(lab)[-1] == ("scored", "evaluate", len(of_split(lab, "test")))
     # opened: its files are recorded all the same
     code, _, err = call("predict", "first", of_split(lab, "test")[0])
@@ -189,7 +189,7 @@ def test_at_a_terminal_the_first_opening_of_the_test_set_is_asked_for(
     monkeypatch.setattr(core.runs.test_set.provenance, "openings", lambda path: 0)
     monkeypatch.setattr("sys.stdin", Terminal("\nn\ny\n"))
     code, out, err = call("evaluate", "first", "--split", "test")
-    assert (code, out) == (1, "") and "[y/N]" in err and "was not opened" in err and found(lab) == before
+    assert (code, out) == (1, "") and "[y/N]" in err and "was not accessed" in err and found(lab) == before
     assert not confirmed(run) and confirmed(run)
     monkeypatch.setattr(core.runs.test_set.provenance, "openings", lambda path: 1)
     monkeypatch.setattr("sys.stdin", Terminal(""))

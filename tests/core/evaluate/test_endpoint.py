@@ -37,7 +37,7 @@ def test_the_last_declaration_before_the_opening_is_the_endpoint_and_later_ones_
     evaluation = open_test_set(run)
     later = declare(run, "auc", "breast")
     assert later.endpoint == found.endpoint and later.before and [change.metric for change in later.changes] == ["auc"]
-    assert "after the opening, another one was named: ROC AUC by breast" in later.words
+    assert "after that evaluation, another one was named: ROC AUC by breast" in later.words
     figure = later.result(evaluation)
     assert isinstance(figure, Interval) and figure == evaluation.levels["patient"]["sensitivity"]
 
@@ -45,7 +45,7 @@ def test_the_last_declaration_before_the_opening_is_the_endpoint_and_later_ones_
 def test_a_declaration_after_the_opening_is_called_so(run: Run) -> None:
     open_test_set(run)
     found = declare(run, "auc", "patient")
-    assert not found.before and "AFTER the test set had been opened" in found.words
+    assert not found.before and "AFTER the test set had been evaluated" in found.words
 
 
 def test_images_that_were_seen_before_are_said(run: Run) -> None:

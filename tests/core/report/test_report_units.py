@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +30,6 @@ from core.report.sections.methods import training
 from core.report.sections.performance import performance
 from core.report.words import share, told
 from core.runs.split_origin import NOT_RECORDED, origin_of, write_split_origin
-
-# The level of the intervals, where a test does not set another.
-subgroups = partial(subgroups, confidence=0.95)
 
 
 @pytest.fixture(autouse=True)
@@ -337,12 +333,13 @@ def test_the_report_says_when_the_endpoint_was_declared_and_what_came_of_it(tmp_
     assert "core endpoint" not in late
     assert "any of its metrics may have been picked" in section_text(none, "limits")
     before = said()
-    assert "declared on 2026-01-02 03:04 UTC, before the test set was opened: ROC AUC by patient. Result: 0." in section_text(
-        before, "performance"
+    assert (
+        "declared on 2026-01-02 03:04 UTC, before the test set was evaluated: ROC AUC by patient. Result: 0."
+        in section_text(before, "performance")
     )
     assert "endpoint" not in section_text(before, "limits")
     after = said(opened=1)
-    assert "AFTER the test set had been opened" in warned(after) and "picked by its result" in section_text(after, "limits")
+    assert "AFTER the test set had been evaluated" in warned(after) and "picked by its result" in section_text(after, "limits")
 
 
 # ---------------------------------------------------------------- what is missing, and what the checklists say of it

@@ -232,7 +232,7 @@ def test_a_fork_knows_its_parent_and_how_often_the_test_set_had_been_opened(make
     (parent.path / "evaluation.json").write_text('{"val": {"opened": 5}, "test": {"opened": 2}}', encoding="utf-8")
     child = fork(parent, name="child")
     card = parent.model_card()
-    assert read_parent(child.path) == Parent("parent", card["best_epoch"], card["weights_sha256"], 2)
+    assert read_parent(child.path) == Parent("parent", card.best_epoch, card.weights_sha256, 2)
     assert start_thread(child).join(ENOUGH)
     (child.path / "evaluation.json").write_text('{"test": {"opened": 1}}', encoding="utf-8")
     grandchild = fork(child.rename("renamed"), name="grandchild")

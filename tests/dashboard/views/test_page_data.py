@@ -55,7 +55,7 @@ def test_counts_show_the_split_that_training_would_make(manifest: Path) -> None:
     app = open_page("data")
     app.button_group(key="data:view:widget").set_value("Counts").run()
     assert not app.exception and not app.error
-    assert "patients kept together" in app.info[0].value
+    assert "by patient" in app.info[0].value
     assert any("data:counts" in element.proto.id for element in app.get("bidi_component"))
 
 

@@ -183,7 +183,7 @@ def test_an_upload_without_a_breast_gets_no_score(run: Run) -> None:
     next(each for each in app.button if each.label == "Score anyway").click().run()
     assert not app.exception and not app.error
     assert metrics(app)["Decision"] == "none" and metrics(app)["Score"]
-    assert any("no breast was found" in each.value and "is no result" in each.value for each in app.warning)
+    assert any("no breast was found" in each.value and "is not a result" in each.value for each in app.warning)
 
 
 def test_a_damaged_model_is_shown_as_its_text(run: Run) -> None:
@@ -272,7 +272,7 @@ def test_score_cam_works_in_the_background_and_is_shown_when_it_is_done(run: Run
     app = open_page("explain")
     wait(app, lambda: any(each.proto.component_name == "mammolab_heat" for each in app.get("bidi_component")))
     assert not app.exception and not app.error
-    assert pictures(app)["panels"][1]["detail"].startswith("scorecam at act")
+    assert pictures(app)["panels"][1]["detail"].startswith("Score-CAM, last layer")
 
 
 def test_score_cam_can_be_stopped_and_begun_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +295,7 @@ def test_score_cam_can_be_stopped_and_begun_again(run: Run, monkeypatch: pytest.
     assert any("of 24 feature maps" in info.value for info in app.info)
     button(app, "explain:again").click().run()
     wait(app, lambda: any(each.proto.component_name == "mammolab_heat" for each in app.get("bidi_component")))
-    assert pictures(app)["panels"][1]["detail"].startswith("scorecam at act")
+    assert pictures(app)["panels"][1]["detail"].startswith("Score-CAM, last layer")
 
 
 def test_opacity_and_colours_are_as_they_were_left(run: Run) -> None:

@@ -273,6 +273,6 @@ def test_factory_settings_are_the_defaults_whatever_the_configuration_says_and_c
 
 
 def test_every_preset_says_what_it_is_for(manifest: Path) -> None:
-    assert list(recipes.FOR) == list(recipes.PRESETS)
+    assert list(recipes.DESCRIPTIONS) == list(recipes.PRESETS)
     app = choose_preset(open_page("preprocess"), "Microcalcifications")
-    assert recipes.FOR["Microcalcifications"] in texts(app)
+    assert recipes.DESCRIPTIONS["Microcalcifications"] in texts(app)

@@ -38,7 +38,7 @@ def test_nothing_audited_is_no_good_news() -> None:
 def test_a_fifth_of_a_range_is_not_the_same_value() -> None:
     strong, within = Interval(0.8, 0.75, 0.85), Interval(0.69, 0.6, 0.78)
     category = verdict(audit(Shortcut("scanner", strong, within, banded=False)))
-    assert "images that share it the model still has 0.69: its score does not rest on scanner alone" in category
+    assert "its score does not rest on scanner alone" in category
     for row in (Shortcut("age", strong, within, banded=True), Shortcut(ALL, strong, within), Shortcut("kvp", strong, within)):
         said = verdict(audit(row))
         assert "something else" not in said and "still has" not in said

@@ -129,7 +129,7 @@ def test_the_endpoint_is_declared_on_the_page_before_the_test_set_is_opened(scor
     assert not app.exception and not app.error
     found = read_declared(scored.path)
     assert found.before and found.endpoint is not None and (found.endpoint.metric, found.endpoint.level) == ("auc", "image")
-    assert "before the test set was opened: ROC AUC by image" in texts(app).replace("\\", "")
+    assert "before the test set was evaluated: ROC AUC by image" in texts(app).replace("\\", "")
 
 
 def test_evaluate_compares_the_model_with_a_reader_of_the_manifest(scored: Run) -> None:
