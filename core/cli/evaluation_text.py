@@ -22,7 +22,9 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
     from core.metrics import Interval
 
     known = patients_known(evaluation.predictions)
-    whose = f" of {counted(evaluation.patients, 'patient')}" if known else ", each counted by itself: whose they are is not known"
+    whose = (
+        f" of {counted(evaluation.patients, 'patient')}" if known else ", each counted by itself: whose they are is not known"
+    )
     print(f"{printable(evaluation.run)}, {evaluation.split}: {counted(evaluation.images, 'image')}{whose}")
     print_table(evaluation.table_rows(), ("metric", "value", f"{evaluation.summary.confidence:.0%} interval", "note"))
     units = headline_aucs(evaluation)

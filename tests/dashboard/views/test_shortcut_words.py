@@ -42,7 +42,7 @@ def test_a_fifth_of_a_range_is_not_the_same_value() -> None:
     for row in (Shortcut("age", strong, within, banded=True), Shortcut(ALL, strong, within), Shortcut("kvp", strong, within)):
         said = verdict(audit(row))
         assert "something else" not in said and "still has" not in said
-    assert "same fifth of it the model has 0.69, in which differences within a fifth" in verdict(
+    assert "in which differences within a fifth" in verdict(
         audit(Shortcut("age", strong, within, banded=True))
     )
 
