@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,10 @@ from core.metrics.summary import why_not
 _NOTHING = 1e-12  # variances and standard errors below this are rounding of zero
 
 
+Metric = Literal["auc", "sensitivity", "specificity"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+
 @dataclass(frozen=True)
 class Omnibus:
     """Whether `groups` groups of a feature differ in a figure ("auc", "sensitivity", "specificity").
@@ -46,7 +51,7 @@ class Omnibus:
     """
 
     feature: str
-    figure: str
+    figure: Metric
     groups: int
     wald: float
     p: float
@@ -81,7 +86,8 @@ def omnibus_tests(
             "sensitivity": _shares(called, patients, masks, labels, "sensitivity"),
             "specificity": None if feature in lesions else _shares(~called, patients, masks, ~labels, "specificity"),
         }
-        for figure, result in tested.items():
+        for figure in METRICS:
+            result = tested[figure]
             if result is not None:
                 found.append(Omnibus(str(feature), figure, *result))
     adjusted = holm([each.p for each in found])

@@ -75,7 +75,7 @@ class Summary(Mapping[str, "Interval | str"]):
     benign_patients: int
     malignant_patients: int
     samples: int
-    confidence: float
+    confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
     seed: int
     level: str = "image"
     bootstrap: dict[str, tuple[float, float]] = field(default_factory=dict)

@@ -40,7 +40,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = {
         "preprocessing": {"size": 32, "clahe": False},
         "model": {"options": {"width": 8}},
-        "training": {"epochs": 1, "batch_size": 8, "threads": 1, "device": "cpu"},
+        "training": {"epochs": 1, "batch_size": 8, "device": "cpu", "advanced": {"threads": 1}},
     }
     config = Config.model_validate(settings | {"checkpoints": folder / "checkpoints", "evaluation": {"bootstrap_samples": 200}})
     (folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")

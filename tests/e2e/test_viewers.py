@@ -38,7 +38,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     settings = {
         "preprocessing": {"size": 32, "clahe": False},
         "model": {"options": {"width": 8}},
-        "training": {"epochs": 1, "batch_size": 8, "threads": 1, "device": "cpu"},
+        "training": {"epochs": 1, "batch_size": 8, "device": "cpu", "advanced": {"threads": 1}},
         "dashboard": {"hosts": [PUBLIC]},
     }
     config = Config.model_validate(settings | {"checkpoints": folder / "checkpoints"})

@@ -121,8 +121,8 @@ def test_only_the_options_asked_for_change(lab: Path) -> None:
         (["--rule", "youden", "--target", "0.8"], "--target 0.8: expected with the rule sensitivity only, got the rule youden"),
         (["--rule", "youden", "--cost-ratio", "5"], "--cost-ratio 5: expected with the rule cost only, got the rule youden"),
         (["--rule", "sensitivity", "--prevalence", "0.1"], "--prevalence 0.1: expected with the rule cost only"),
-        (["--rule", "cost", "--target", "0.8"], "or say --rule sensitivity"),
-        (["--cost-ratio", "5"], "got the rule sensitivity (frozen now). Leave --cost-ratio out, or say --rule cost"),
+        (["--rule", "cost", "--target", "0.8"], "or give --rule sensitivity"),
+        (["--cost-ratio", "5"], "got the rule sensitivity (frozen now). Leave --cost-ratio out, or give --rule cost"),
     ],
 )
 def test_an_option_of_another_rule_is_refused(

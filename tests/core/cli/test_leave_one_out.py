@@ -25,6 +25,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("core.data.leave_one_out._FEWEST", 1)
     run = make_saved_run(tmp_path / "checkpoints" / "one", patients=24)
     frame = run.manifest()
+    val = frame[frame["split"] == "val"].drop_duplicates("patient_id")
+    moved = val.loc[val.groupby("label").cumcount() < 6, "patient_id"]
+    frame.loc[frame["patient_id"].isin(moved), "split"] = "train"
     patients = frame.drop_duplicates("patient_id")  # both sites and rooms have patients of both classes in every split
     place = dict(zip(patients["patient_id"], patients.groupby(["split", "label"]).cumcount(), strict=True))
     number = frame["patient_id"].map(place).to_numpy()

@@ -40,6 +40,6 @@ def test_what_comes_before_the_first_step_has_a_bar_each(monkeypatch: pytest.Mon
     for what in whats:
         for done in (1, 7):
             printer.show({"type": "prepare", "done": done, "total": 7} | what)
-    assert [bar.words for bar in bars] == ["preparing", "looking for copies", "frozen network", "input gate", "preparing"]
+    assert [bar.words for bar in bars] == ["preparing", "looking for copies", "backbone features", "input gate", "preparing"]
     assert [(bar.n, bar.total) for bar in bars] == [(7, 7)] * 5
     assert [bar.unit for bar in bars] == ["closed"] * 4 + ["image"]

@@ -42,9 +42,7 @@ def test_a_fifth_of_a_range_is_not_the_same_value() -> None:
     for row in (Shortcut("age", strong, within, banded=True), Shortcut(ALL, strong, within), Shortcut("kvp", strong, within)):
         said = verdict(audit(row))
         assert "something else" not in said and "still has" not in said
-    assert "in which differences within a fifth" in verdict(
-        audit(Shortcut("age", strong, within, banded=True))
-    )
+    assert "in which differences within a fifth" in verdict(audit(Shortcut("age", strong, within, banded=True)))
 
 
 def test_all_metadata_are_named_also_in_an_audit_that_did_not_write_them_down() -> None:
