@@ -2,17 +2,8 @@
 
 from core.config.files import describe_allowed, dump_config, load_config, save_section
 from core.config.presets import PRESETS, Preset, with_preset
-from core.config.schema import (
-    RECIPE_VERSION,
-    AugmentationConfig,
-    Config,
-    DashboardConfig,
-    DataConfig,
-    EvaluationConfig,
-    ModelConfig,
-    Recipe,
-    TrainingConfig,
-)
+from core.config.schema import RECIPE_VERSION, Config, DashboardConfig, DataConfig, EvaluationConfig, Recipe
+from core.config.training import AugmentationConfig, ModelConfig, TrainingConfig
 
 __all__ = [
     "PRESETS",
