@@ -99,12 +99,7 @@ def evaluate(
     _fit_gate(run, predictor, cache, progress)
     scored = score(rows, predictor, cache, progress)
     run = _now(run, presence)
-    if not scored.scores:
-        first = scored.excluded[0]
-        raise NotEnoughData(
-            f"{split}: none of its {len(rows)} images can be scored; the first, {first.path}: {first.reason}. "
-            "Check the manifest with `python -m core data check`."
-        )
+    _require_scores(scored, split, len(rows))
     card = _card(run, predictor)
     manifest = run.manifest().reset_index(drop=True)
     further = further_columns(manifest, settings)
@@ -125,35 +120,56 @@ def evaluate(
         presence.require()
         if stored is None and facts and training is not None:
             write_facts(run.path, manifest, facts)
-        before = read_entries(run.path).get(split) or {}
-        history, refrozen = _earlier(run, split, before)
-        now = time_now()
-        weights, rule = card.weights_sha256, card.rule if card.threshold_rule else None
-        evaluation = Evaluation(
-            run=run.name,
-            split=split,
-            predictions=predictions,
-            excluded=tuple(scored.excluded),
-            opened=int(before.get("opened", 0)) + 1,
-            last_opened=now,
-            target_sensitivity=card.target_sensitivity,
-            synthetic=card.synthetic or is_synthetic(rows),
-            weights_sha256=weights,
-            rule=rule,
-            history=(*history, Opening(now, card.required_threshold(), weights, card.image_thresholds.own)),
-            refrozen=refrozen,
-            columns=_metadata_columns(predictions),
-            baselines=for_rows(rows) if split == "test" else "open the test set to compare with published results",
-            folder=run.path,
-            **parts,
-        )
+        evaluation = _counted(run, split, rows, scored, predictions, card, parts)
         if split == "test":
-            # Written down first: figures that nobody recorded must not be.
-            record_for_run(run.path, SCORED, where, evaluation.images, when=now)
+            # Recorded first: metrics of an access that nobody recorded must not exist.
+            record_for_run(run.path, SCORED, where, evaluation.images, when=evaluation.last_opened)
         write_evaluation(run.path, evaluation)
     left_out = len(scored.excluded)
     log.info("%s: %s evaluated (opened %d times), %d images left out", run.name, split, evaluation.opened, left_out)
     return evaluation
+
+
+def _require_scores(scored: Scored, split: str, images: int) -> None:
+    if not scored.scores:
+        first = scored.excluded[0]
+        raise NotEnoughData(
+            f"{split}: none of its {images} images can be scored; the first, {first.path}: {first.reason}. "
+            "Check the manifest with `python -m core data check`."
+        )
+
+
+def _counted(
+    run: Run,
+    split: str,
+    rows: pd.DataFrame,
+    scored: Scored,
+    predictions: pd.DataFrame,
+    card: ModelCard,
+    parts: dict[str, Any],
+) -> Evaluation:
+    """The evaluation with what the run's folder says of earlier ones; while its lock is held."""
+    before = read_entries(run.path).get(split) or {}
+    history, refrozen = _earlier(run, split, before)
+    now, weights = time_now(), card.weights_sha256
+    return Evaluation(
+        run=run.name,
+        split=split,
+        predictions=predictions,
+        excluded=tuple(scored.excluded),
+        opened=int(before.get("opened", 0)) + 1,
+        last_opened=now,
+        target_sensitivity=card.target_sensitivity,
+        synthetic=card.synthetic or is_synthetic(rows),
+        weights_sha256=weights,
+        rule=card.rule if card.threshold_rule else None,
+        history=(*history, Opening(now, card.required_threshold(), weights, card.image_thresholds.own)),
+        refrozen=refrozen,
+        columns=_metadata_columns(predictions),
+        baselines=for_rows(rows) if split == "test" else "evaluate the test set to compare with published results",
+        folder=run.path,
+        **parts,
+    )
 
 
 def _now(run: Run, presence: Presence) -> Run:
