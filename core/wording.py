@@ -8,8 +8,7 @@ from typing import Any
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 OPTIMISTIC = "optimistic: it chose the epoch and the threshold"
 EPOCHS = (
-    "figures of validation are optimistic: they choose the epoch and the threshold. What the model is worth is for the test "
-    "set to say"
+    "validation metrics are optimistic: they choose the epoch and the threshold. Only the test set shows how good the model is"
 )
 
 

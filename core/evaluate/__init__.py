@@ -1,12 +1,13 @@
-"""A run's model on one of its splits: scores of every image, figures with intervals, and what was left out.
+"""A run's model on one of its splits: scores of every image, metrics with intervals, and what was left out.
 
-    scoring      images -> scores            columns     what is known about each image besides its pixels
-    figures      scores -> figures           result      what an evaluation holds, to JSON and back
-    evaluating   all of it, counted          files       evaluation.json and predictions/<split>.csv
-    freezing     thresholds chosen again     comparing   two runs on the same images
+    evaluation   all of it, recorded         scoring      images -> scores
+    metadata     what is known of an image   further      other columns of the manifest, and how they are read
+    summaries    scores -> metrics           result       what an evaluation holds, to JSON and back
+    thresholds   thresholds chosen again     store        evaluation.json and predictions/<split>.csv
+    comparison   two runs, the same images   endpoint     the primary endpoint, declared before the test set is evaluated
 
 Thresholds and calibration are those frozen in model.json on validation; an evaluation chooses nothing. Every evaluation is
-counted: a test set that has been looked at many times is no longer one.
+counted: a test set that was evaluated many times is no longer one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Published results to stand beside a run's own, shown only where data set and protocol are the same.
 
-Most published figures on these data sets come from splits of the authors' own: a figure on one's own split says nothing about
+Most published results on these data sets come from splits of the authors' own: a figure on one's own split says nothing about
 another's, so such rows are kept for reading and compare with nothing. A row enters this table only when its value could be
 read in the source.
 """
@@ -142,7 +142,7 @@ def known(dataset: str) -> tuple[Baseline, ...]:
 
 
 def for_rows(rows: pd.DataFrame) -> tuple[Baseline, ...] | str:
-    """The published figures that a run on these rows of a manifest may stand beside, or why there is none.
+    """The published results that a run on these rows of a manifest may stand beside, or why there is none.
 
     The manifest has to say which data set it is (`dataset`) and that its split is the one that the set came with
     (`official_split`, true at every row); nothing is guessed from paths.
@@ -162,8 +162,8 @@ def for_rows(rows: pd.DataFrame) -> tuple[Baseline, ...] | str:
     if found:
         return found
     if official:
-        return f"none is comparable: the {len(read)} published figures of {name} in the table are of other protocols"
+        return f"none is comparable: the {len(read)} published results on {name} in the table are of other protocols"
     return (
         f"none is comparable: the split is not the one that {name} came with (column official_split), and a figure on one "
-        f"split says nothing about another's; {len(read)} published figures of {name} can be read in core/evaluate/baselines.py"
+        f"split says nothing about another's; {len(read)} published results on {name} can be read in core/evaluate/baselines.py"
     )

@@ -291,13 +291,13 @@ class Evaluation:
     def outdated(self, card: ModelCard) -> str:
         """In words, why these figures are not those of the model in `card` (model.json) as it is now; "" when they are."""
         if self.weights_sha256 != card.weights_sha256:
-            return "The run's model has changed since these figures were made: it trained on."
+            return "The run's model has changed since these metrics were computed: it trained on."
         if self.threshold != card.threshold:
-            return f"The threshold has been chosen again since these figures were made: it is {card.threshold} now."
+            return f"The threshold has been chosen again since these metrics were computed: it is {card.threshold} now."
         now = card.image_thresholds
         if now.own != self.thresholds.own:
             words = f"images have {now.words} now" if now.own else "there is one for all views now"
-            return f"The thresholds by view have been chosen again since these figures were made: {words}."
+            return f"The thresholds by view have been chosen again since these metrics were computed: {words}."
         return ""
 
     def table_rows(self) -> list[tuple[str, str, str, str]]:

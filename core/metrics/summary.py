@@ -89,11 +89,6 @@ class Summary(Mapping[str, "Interval | str"]):
     def __len__(self) -> int:
         return len(self.figures)
 
-    @property
-    def values_only(self) -> dict[str, float]:
-        """The figures that exist, without their intervals."""
-        return {name: figure.value for name, figure in self.figures.items() if isinstance(figure, Interval)}
-
     def table_rows(self, *, patients_known: bool = True) -> list[tuple[str, str, str, str]]:
         """(title, value, interval, note) as text, a row a figure, in the order a person reads them.
 

@@ -116,7 +116,7 @@ def start_process(run: Run, *, resume: bool = False, queue: bool = True) -> int:
     run.acquire().release()  # nobody else has it
     _withdraw_all(run)
     before = run.status()
-    command = [sys.executable, "-m", "core", "train", "--resume", str(run.path), *([] if queue else ["--at-once"])]
+    command = [sys.executable, "-m", "core", "train", "--resume", str(run.path), *([] if queue else ["--no-queue"])]
     # Of its own session (group on Windows): it is not ended with the terminal or the server that started it.
     try:
         with os.fdopen(open_to_write(run.path / PROCESS_LOG, append=True), "ab") as output:

@@ -1,12 +1,12 @@
 """The Evaluate page in parts: one threshold slider, and what follows it.
 
-scene.py        what is looked at (run, split, level), and what is computed of it, once
-opening.py      having a split scored; how often it was looked at
-dial.py         the threshold slider with the figures at the threshold
-charts.py       ROC, precision-recall, confusion matrix, histogram, decision curve; all follow the slider in the browser
-choosing.py     which threshold a rule would choose on validation, and freezing it
-calibrating.py  whether scores are probabilities; screening.py: what a threshold means where disease is rare
-groups.py       subgroups, and how far metadata alone tell the label
-comparing.py    another run on the same images; published figures
-cases.py        mistakes and near misses with heatmaps; all images
+context.py           run, split and level that are shown, and what is computed of them, once
+split_scoring.py     scoring a split; accesses to the test set so far (access_list.py)
+threshold_slider.py  the slider with the metrics at its threshold
+charts.py            ROC, precision-recall, confusion matrix, histogram, decision curve; all follow the slider in the browser
+thresholds.py        the threshold that a rule chooses on validation, and freezing it
+calibration.py       whether scores are probabilities; screening.py: what a threshold means at a low prevalence
+subgroups.py         subgroups; shortcuts.py: how well metadata alone predict the label; patients.py, reader.py
+comparison.py        another run on the same images; published results
+cases.py             errors and near misses with heatmaps; all images
 """

@@ -1,4 +1,4 @@
-"""Another run on the same images: paired differences, both curves; and published figures where they compare."""
+"""Another run on the same images: paired differences, both curves; and published results where they compare."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ and after trying many runs the best one looks better than it is.
 
 
 def comparing(scene: Scene) -> None:
-    """Choose a run; the paired comparison, or the reason why there is none. Below: published figures."""
+    """Choose a run; the paired comparison, or the reason why there is none. Below: published results."""
     others = [run for run in training_runs.list_runs() if run.name != scene.run.name and training_runs.has_model(run)]
     if not others:
         st.info("There is no other trained run to compare with.", icon=":material/info:")
@@ -166,7 +166,7 @@ def _scene_of(scene: Scene, name: str) -> Scene | None:
     return Scene(run, found, level)
 
 
-# ---------------------------------------------------------------- published figures
+# ---------------------------------------------------------------- published results
 
 
 def published(scene: Scene) -> None:

@@ -451,7 +451,7 @@ def test_the_report_s_own_pictures_of_test_images_are_an_access_once(evaluated: 
 
 def test_figures_of_other_weights_are_a_warning(evaluated: FakeRun) -> None:
     evaluated.card["weights_sha256"] = "cd" * 32
-    assert "has changed since these figures were made" in written(evaluated)
+    assert "has changed since these metrics were computed" in written(evaluated)
 
 
 @pytest.mark.parametrize(("state", "warned"), [("done", False), ("failed", True), ("stopped", True), ("running", True)])

@@ -433,7 +433,8 @@ def test_any_lines_are_events_that_curves_can_be_drawn_of(tmp_path: Path, lines:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b"\n".join([*lines, b""]))
     found = event_log.EventReader(path).read()
-    loss_figure(History.of(found))
+    assert len(found) <= len(lines) and all(isinstance(event["type"], str) for event in found)
+    assert loss_figure(History.of(found)).layout.xaxis is not None
 
 
 # ---------------------------------------------------------------- deleted meanwhile
