@@ -102,7 +102,7 @@ def headline_auc(
 
 
 def score_rule(images: pd.Series, level: str) -> str:
-    """How one score is made of `images`, the number of images of each unit: `mean of image scores over 2 to 4 images a patient`."""
+    """How one score is made of several: `mean of image scores over 2 to 4 images a patient`; `images` of each unit."""
     low, high, middle = int(images.min()), int(images.max()), float(images.median())
     if low == high:
         return f"mean of image scores over {low} image{'' if low == 1 else 's'} a {level}"
