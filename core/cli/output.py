@@ -117,8 +117,3 @@ def _same(one: Path, other: Path) -> bool:
 def note(text: str) -> None:
     """Print a message that is not the result, on standard error."""
     print(text, file=sys.stderr, flush=True)
-
-
-def metric(value: float | None) -> str:
-    """A metric with three decimals, or a dash where there is none."""
-    return "–" if value is None else f"{value:.3f}"

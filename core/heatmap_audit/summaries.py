@@ -1,4 +1,4 @@
-"""Cases to figures: means over images with intervals over patients, beside what they are compared with."""
+"""Cases to metrics: means over images with intervals over patients, beside what they are compared with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.heatmap_audit.results import (
     WRONG,
     Case,
     Curve,
-    Figure,
+    Metric,
     Reference,
 )
 from core.heatmap_audit.settings import AuditSettings
@@ -31,16 +31,16 @@ Values = NDArray[np.float64]
 _SHARES = ("hit", "hit_exact")
 
 
-def figures_of(cases: Sequence[Case], settings: AuditSettings) -> tuple[Figure, ...]:
-    """Every figure of TITLES that any case has a value for; localisation for right and wrong decisions apart too."""
-    figures = []
+def metrics_of(cases: Sequence[Case], settings: AuditSettings) -> tuple[Metric, ...]:
+    """Every metric of TITLES that any case has a value for; localisation for right and wrong decisions apart too."""
+    metrics = []
     for key in TITLES:
         for group, belongs in _groups(key).items():
             chosen = [case for case in cases if belongs(case)]
             if group == ALL and not any(key in case.values for case in chosen):
                 break
-            figures.append(_figure(key, group, [case for case in chosen if key in case.values], settings))
-    return tuple(figures)
+            metrics.append(_metric(key, group, [case for case in chosen if key in case.values], settings))
+    return tuple(metrics)
 
 
 def curve_of(kind: str, order: str, scores: Values, groups: Sequence[str], settings: AuditSettings) -> Curve:
@@ -61,13 +61,13 @@ def _groups(key: str) -> dict[str, Callable[[Case], bool]]:
     return {ALL: lambda case: True}
 
 
-def _figure(key: str, group: str, cases: Sequence[Case], settings: AuditSettings) -> Figure:
+def _metric(key: str, group: str, cases: Sequence[Case], settings: AuditSettings) -> Metric:
     groups = [case.patient_id for case in cases]
     count = len(set(groups))
     names = dict.fromkeys(name.partition(":")[2] for case in cases for name in case.values if name.startswith(f"{key}:"))
     if count < MIN_PATIENTS:
         have = "no patient" if count == 0 else "only 1 patient" if count == 1 else f"only {count} patients"
-        return Figure(key, group, f"{have} with such images: too few, at least {MIN_PATIENTS} needed", len(cases), count)
+        return Metric(key, group, f"{have} with such images: too few, at least {MIN_PATIENTS} needed", len(cases), count)
     values = np.array([case.values[key] for case in cases])
     references = {}
     for name in names:
@@ -75,7 +75,7 @@ def _figure(key: str, group: str, cases: Sequence[Case], settings: AuditSettings
         references[name] = Reference(_mean(beside, groups, settings), _mean(values - beside, groups, settings))
     whole = key in _SHARES and bool(np.isin(values, (0.0, 1.0)).all())
     value = _share(values, groups, settings) if whole else _mean(values, groups, settings)
-    return Figure(key, group, value, len(cases), count, references)
+    return Metric(key, group, value, len(cases), count, references)
 
 
 def _share(hits: Values, groups: Sequence[str], settings: AuditSettings) -> Interval:

@@ -17,7 +17,7 @@ from core.metrics.curves import PrecisionRecall, Roc, auc, average_precision, br
 from core.metrics.decision import DecisionCurve, decision_curve
 from core.metrics.delong import AucComparison, auc_interval, compare_auc
 from core.metrics.frozen import Frozen
-from core.metrics.intervals import Estimate, Interval, OrNote, plain_figure, square_and_add, wilson
+from core.metrics.intervals import Estimate, Interval, OrNote, plain_metric, square_and_add, wilson
 from core.metrics.levels import LEVELS, Level, at_level, level_thresholds
 from core.metrics.operating_points import (
     calibrate,
@@ -34,7 +34,7 @@ from core.metrics.shortcut_columns import columns_for_audit
 from core.metrics.shortcut_results import Shortcut, ShortcutAudit
 from core.metrics.shortcuts import shortcut_audit
 from core.metrics.subgroups import Subgroup, age_bands, subgroups
-from core.metrics.summary import MIN_PATIENTS, TITLES, Summary, point_figures, summarize
+from core.metrics.summary import MIN_PATIENTS, TITLES, Summary, summarize
 from core.metrics.threshold_uncertainty import (
     GroupThresholds,
     ThresholdUncertainty,
@@ -110,8 +110,7 @@ __all__ = [
     "operating_point",
     "paired_shares",
     "partial_auc",
-    "plain_figure",
-    "point_figures",
+    "plain_metric",
     "precision_recall",
     "reliability",
     "roc",

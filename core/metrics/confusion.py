@@ -1,4 +1,4 @@
-"""What a threshold does: the four counts and the figures made of them."""
+"""What a threshold does: the four counts and the metrics made of them."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def freeze_threshold(run: Run, rule: ThresholdRule, *, reopen: bool = False) -> 
     show_spinner="Comparing",
     hash_funcs={
         **of_run(),
-        "core.evaluate.result.Evaluation": lambda found: (found.split, found.last_opened, found.threshold),
+        "core.evaluate.result.Evaluation": lambda found: (found.split, found.last_evaluated, found.threshold),
     },
 )
 def comparison(first: Run, second: Run, one: Evaluation, other: Evaluation, level: str) -> Comparison:

@@ -33,7 +33,8 @@ from core.heatmap_audit import AuditSettings, audit_heatmaps
 from core.images import read
 from core.metrics import Calibration, ThresholdRule
 from core.model import update_card
-from core.predict import Prediction, Predictor
+from core.predict import Predictor
+from core.prediction import Prediction
 from core.preprocessing import prepare
 from core.report.heatmaps import _SIDE, _draw
 from core.report.material import read_material

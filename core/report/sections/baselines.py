@@ -8,7 +8,7 @@ from core.metrics import TITLES, Summary
 from core.report.document import Section, Table, Text
 from core.report.material import Material
 from core.report.sections.evaluated import absent
-from core.report.words import told
+from core.report.words import stated
 from core.wording import counted
 
 
@@ -37,7 +37,7 @@ def baselines(material: Material) -> Section:
                 row.level,
                 TITLES.get(row.metric, row.metric),
                 value,
-                told(own),
+                stated(own),
                 f"{row.source}. {row.link.removeprefix('https://')}",
             )
         )

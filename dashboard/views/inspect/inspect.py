@@ -126,7 +126,7 @@ def board(image: ImageRef, recipe: Recipe) -> None:
 def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
     """Whether a model would judge this image: by the file's header and, for a trained model's recipe, by that model's gate."""
     from core.gate import doubts_of_origin, refusal_of_origin
-    from core.predict import no_verdict
+    from core.prediction import no_verdict
 
     run = recipe_choice.run_of(preferences.get("inspect:recipe", ""))
     if run is not None and models.predictor(run).recipe == recipe:
