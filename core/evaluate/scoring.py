@@ -58,11 +58,7 @@ def rows_of(run: Run, split: str) -> pd.DataFrame:
 
 
 def predictor_of(run: Run, predictor: Predictor | None) -> Predictor:
-    """The run's model, loaded where the caller has none.
-
-    Raises:
-        BadRun: the run has no model, or the given one is another's.
-    """
+    """The run's model, loaded where the caller has none. Raises BadRun: the run has no model, or the given one is another's."""
     if predictor is None:
         from core.predict import Predictor
 

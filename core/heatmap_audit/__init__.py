@@ -14,19 +14,14 @@ A map that holds nothing is flagged by name and left out of the averages. None o
 from __future__ import annotations
 
 from core.heatmap_audit.audit import audit_heatmaps
-from core.heatmap_audit.results import TITLES, Case, Curve, HeatmapAudit, MethodAudit, Metric, Reference
-from core.heatmap_audit.settings import AuditSettings
+from core.heatmap_audit.results import Case, HeatmapAudit, MethodAudit, Metric
 from core.heatmap_audit.store import audited_splits, read_heatmap_audit
 
 __all__ = [
-    "TITLES",
-    "AuditSettings",
     "Case",
-    "Curve",
     "HeatmapAudit",
     "MethodAudit",
     "Metric",
-    "Reference",
     "audit_heatmaps",
     "audited_splits",
     "read_heatmap_audit",

@@ -147,9 +147,6 @@ def roc_band(
 
     Args:
         y, s, groups: labels, scores and patients of the images, each (n,).
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
     """
     labels, scores = checked(y, s, both_classes=True)
     patients = Patients.of(groups)

@@ -80,9 +80,6 @@ def compare_runs(
         first, second: scores (n,) of the two runs, row by row for the same images.
         groups: patient of each row (n,).
         thresholds: the frozen threshold of the first and of the second run, each one for all or one a row (n,).
-
-    Raises:
-        NotEnoughData: nothing to score, NaN scores, lengths that differ.
     """
     labels, one = checked(y, first)
     _, two = checked(y, second)

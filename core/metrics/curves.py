@@ -55,11 +55,7 @@ class PrecisionRecall:
 
 
 def roc(y: ArrayLike, s: ArrayLike) -> Roc:
-    """The ROC curve of scores `s` for labels `y`, each (n,).
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
+    """The ROC curve of scores `s` for labels `y`, each (n,)."""
     tp, fp, thresholds = _cumulative(y, s)
     tpr = np.concatenate(([0.0], tp / tp[-1]))
     fpr = np.concatenate(([0.0], fp / fp[-1]))
@@ -67,11 +63,7 @@ def roc(y: ArrayLike, s: ArrayLike) -> Roc:
 
 
 def auc(y: ArrayLike, s: ArrayLike) -> float:
-    """Area under the ROC curve: the chance that a malignant image scores above a benign one.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
+    """Area under the ROC curve: the chance that a malignant image scores above a benign one."""
     return roc(y, s).auc
 
 
@@ -85,9 +77,6 @@ def partial_auc(y: ArrayLike, s: ArrayLike, sensitivity: float = 0.8) -> float:
         y: labels (n,), both classes.
         s: scores (n,).
         sensitivity: in [0, 1); 0 gives the AUC.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
     """
     if not 0 <= sensitivity < 1:
         raise ValueError(f"expected a sensitivity from 0 to below 1, got {sensitivity}")
@@ -103,11 +92,7 @@ def partial_auc(y: ArrayLike, s: ArrayLike, sensitivity: float = 0.8) -> float:
 
 
 def precision_recall(y: ArrayLike, s: ArrayLike) -> PrecisionRecall:
-    """The precision-recall curve of scores `s` for labels `y`, each (n,).
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
+    """The precision-recall curve of scores `s` for labels `y`, each (n,)."""
     tp, fp, thresholds = _cumulative(y, s)
     called = tp + fp
     precision = np.divide(tp, called, out=np.ones_like(tp), where=called > 0)
@@ -117,20 +102,12 @@ def precision_recall(y: ArrayLike, s: ArrayLike) -> PrecisionRecall:
 
 
 def average_precision(y: ArrayLike, s: ArrayLike) -> float:
-    """Area under the precision-recall curve by steps (scikit-learn's average precision).
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
+    """Area under the precision-recall curve by steps (scikit-learn's average precision)."""
     return precision_recall(y, s).average_precision
 
 
 def brier(y: ArrayLike, s: ArrayLike) -> float:
-    """Mean squared distance between score and label, in [0, 1] for scores in [0, 1]; lower is better.
-
-    Raises:
-        NotEnoughData: nothing to score, NaN scores.
-    """
+    """Mean squared distance between score and label, in [0, 1] for scores in [0, 1]; lower is better."""
     labels, scores = checked(y, s)
     return float(np.average((scores - labels) ** 2))
 

@@ -64,11 +64,7 @@ def froc(
     seed: int = 0,
     rates: Sequence[float] = RATES,
 ) -> Froc:
-    """FROC and AFROC of marked images.
-
-    Raises:
-        NotEnoughData: no image has a lesion, or a rating is NaN.
-    """
+    """FROC and AFROC of marked images. Raises NotEnoughData: no image has a lesion, or a rating is NaN."""
     lesions = sum(image.lesions for image in images)
     if not lesions:
         raise NotEnoughData(f"FROC: expected images with lesions, got {len(images)} without. Name lesions in the manifest.")

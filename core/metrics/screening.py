@@ -89,9 +89,6 @@ def operating_point(
     """Sensitivity and specificity of score >= `threshold`, patients of `groups` (n,) taken as independent.
 
     `threshold` is one for all, or one a row (n,).
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
     """
     labels, scores = checked(y, s, both_classes=True)
     names, called = np.asarray(groups), scores >= threshold

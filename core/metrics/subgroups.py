@@ -92,9 +92,6 @@ def subgroups(
         threshold: the frozen threshold, the same for all groups; or one an image (n,), where views have their own.
         features: n rows of categories (see `age_bands`); empty and missing values become "unknown", shown but not tested.
         lesions: the columns of `features` that say what kind of lesion an image shows.
-
-    Raises:
-        NotEnoughData: nothing to score, NaN scores, lengths that differ.
     """
     labels, scores = checked(y, s)
     if len(features) != labels.size:

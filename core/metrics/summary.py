@@ -134,9 +134,6 @@ def summarize(
         samples, confidence, seed: of the bootstrap; the same seed gives the same limits.
         row_thresholds: (n,), where rows have thresholds of their own (see core.metrics.by_view); `threshold` is then the
             common one.
-
-    Raises:
-        NotEnoughData: nothing to score, NaN scores, lengths that differ.
     """
     labels, scores = checked(y, s)
     patients = Patients.of(groups)

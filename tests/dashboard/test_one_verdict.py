@@ -29,7 +29,8 @@ from core.files.paths import cache_root
 from core.files.typed import to_plain
 from core.gate import Distance, read_gate, write_gate
 from core.gradcam import overlay, render
-from core.heatmap_audit import AuditSettings, audit_heatmaps
+from core.heatmap_audit import audit_heatmaps
+from core.heatmap_audit.settings import AuditSettings
 from core.images import read
 from core.metrics import Calibration, ThresholdRule
 from core.model import update_card

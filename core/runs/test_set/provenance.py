@@ -40,11 +40,7 @@ _EVALUATIONS = TypeAdapter(Annotated[int, Field(ge=0, le=MOST)])
 
 
 def read_parent(folder: Path) -> Parent | None:
-    """Of the run in this folder; None for one that is no fork.
-
-    Raises:
-        BadRun: parent.json is damaged.
-    """
+    """Of the run in this folder; None for one that is no fork. Raises BadRun: parent.json is damaged."""
     path = folder / PARENT
     try:
         return _PARENT.validate_python(read_json(path))
@@ -73,11 +69,7 @@ def evaluation_count(folder: Path) -> int:
 
 
 def read_entries(folder: Path) -> dict[str, Any]:
-    """evaluation.json as it is; {} when there is none.
-
-    Raises:
-        BadRun: it is damaged.
-    """
+    """evaluation.json as it is; {} when there is none. Raises BadRun: it is damaged."""
     path = folder / EVALUATION
     try:
         content = read_json(path, LARGE)

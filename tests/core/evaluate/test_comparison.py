@@ -13,7 +13,8 @@ from builders.fake_run import FakePredictor, FakeRun, card, make_run
 from core.data import write_manifest
 from core.errors import BadRun, Leakage, NotEnoughData
 from core.evaluate import compare, compare_evaluations, evaluate, read_evaluation
-from core.metrics import TITLES, compare_auc, compare_runs, paired_shares
+from core.metrics import TITLES, compare_auc, compare_runs
+from core.metrics.proportions import paired_shares
 
 # The level of the intervals, where a test does not set another.
 compare_auc = partial(compare_auc, confidence=0.95)

@@ -12,7 +12,8 @@ from builders.fake_run import FakePredictor, FakeRun, make_run
 from sklearn.metrics import roc_auc_score
 
 from core.errors import BadManifest, BadRun, LabError, Leakage, NotEnoughData
-from core.evaluate import COLUMNS, evaluate, read_evaluation, read_predictions
+from core.evaluate import evaluate, read_evaluation, read_predictions
+from core.evaluate.result import COLUMNS
 from core.metrics import Summary
 
 

@@ -10,7 +10,8 @@ from builders.saved_run import make_saved_run, validation_of
 from core.errors import BadRun, NotEnoughData
 from core.evaluate import evaluate, read_evaluation, refreeze
 from core.evaluate.thresholds import is_frozen
-from core.metrics import ThresholdRule, at_level, cost_threshold, youden_threshold
+from core.metrics import ThresholdRule, at_level
+from core.metrics.thresholds import cost_threshold, youden_threshold
 from core.model.card import ModelCard
 from core.runs import Run
 from core.runs.test_set.provenance import Parent, write_parent

@@ -24,8 +24,9 @@ from core.errors import BadConfig, BadManifest, BadRun, NotEnoughData
 from core.evaluate import evaluate
 from core.files.typed import from_plain, to_plain
 from core.gradcam import Heatmap
-from core.heatmap_audit import AuditSettings, HeatmapAudit, audit_heatmaps, audited_splits, read_heatmap_audit
+from core.heatmap_audit import HeatmapAudit, audit_heatmaps, audited_splits, read_heatmap_audit
 from core.heatmap_audit.results import ALL
+from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.store import audit_path, external_name
 from core.model import Classifier
 from core.predict import Predictor

@@ -20,7 +20,6 @@ from core.metrics import (
     ThresholdUncertainty,
     ViewThresholds,
     compare_runs,
-    confusion,
     freeze,
     operating_point,
     subgroups,
@@ -28,6 +27,7 @@ from core.metrics import (
     threshold_uncertainty,
     views_of,
 )
+from core.metrics.confusion import confusion
 from core.metrics.omnibus import omnibus_tests
 
 # The level of the intervals, where a test does not set another.

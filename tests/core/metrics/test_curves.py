@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from core.errors import NotEnoughData
-from core.metrics import auc, average_precision, brier, partial_auc, precision_recall, roc
+from core.metrics import auc, average_precision, partial_auc, precision_recall, roc
+from core.metrics.curves import brier
 
 # Scores as models give them: all apart, in coarse steps (many ties), nearly all equal, beyond [0, 1] (logits).
 KINDS = {

@@ -12,8 +12,9 @@ from scipy.stats import binomtest
 
 from core.errors import NotEnoughData
 from core.files.typed import from_plain, to_plain
-from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, at_threshold, summarize, wilson
+from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, at_threshold, summarize
 from core.metrics.delong import auc_interval
+from core.metrics.intervals import wilson
 from core.metrics.proportions import clustered_wilson
 
 # The level of the intervals, where a test does not set another.

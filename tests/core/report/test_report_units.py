@@ -15,8 +15,8 @@ from builders.report_text import text_of, words_of
 from markupsafe import Markup
 
 from core.data import assign_splits, write_manifest
-from core.evaluate import Excluded, evaluate
-from core.evaluate.result import REFUSED, UNREADABLE
+from core.evaluate import evaluate
+from core.evaluate.result import REFUSED, UNREADABLE, Excluded
 from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence
 from core.metrics import Calibration, Interval, ThresholdUncertainty
 from core.report import figures, gather

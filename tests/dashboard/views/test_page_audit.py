@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from builders.lab_pages import figures, galleries, open_page, texts
 
-from core.heatmap_audit import AuditSettings, audit_heatmaps, read_heatmap_audit
+from core.heatmap_audit import audit_heatmaps, read_heatmap_audit
+from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.store import audit_path
 from core.runs import Run
 from dashboard.state import preferences, tasks
