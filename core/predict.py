@@ -115,7 +115,7 @@ class Predictor:
             UnreadableImage: it is not an image that we can decode.
         """
         with one_large_at_a_time():
-            subject = self._subject(read(source, frame=frame, window=self.recipe.voi), source)
+            subject = self._subject(read(source, frame=frame, window=self.recipe.voi_index), source)
         return self._judge([subject], score_anyway=score_anyway)[0]
 
     def predict_many(
@@ -152,7 +152,7 @@ class Predictor:
             path = waiting.popleft()
             try:
                 with one_large_at_a_time():
-                    mammogram = read(path, frame=frame, window=self.recipe.voi)
+                    mammogram = read(path, frame=frame, window=self.recipe.voi_index)
                     results.append(self._subject(mammogram, path))
                 pixels += mammogram.pixels.size
                 del mammogram

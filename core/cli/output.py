@@ -48,15 +48,13 @@ def printable(text: str, longest: int | None = None) -> str:
     A run's name, note or reason may come from somebody else, and a terminal obeys what it prints: colours, a cleared screen,
     text that runs from right to left.
     """
-    shown = "".join(_escaped(each) if unicodedata.category(each) in _UNPRINTABLE else each for each in text)
+    shown = "".join(
+        each.encode("unicode_escape").decode("ascii") if unicodedata.category(each) in _UNPRINTABLE else each for each in text
+    )
     return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:

@@ -206,7 +206,7 @@ def compare_reader(
     unread = _unread(rated)
     try:
         left_out, total = _left_out(rated, level)
-        complete = rated[_complete(rated, level)]
+        complete = rated[rated["rating"].notna().groupby(_units(rated, level)).transform("all")]
         model, reader = at_level(complete, level), at_level(complete.assign(score=complete["rating"]), level, "max")
     except NotEnoughData as error:
         return str(error)
@@ -243,11 +243,6 @@ def _units(rated: pd.DataFrame, level: Level) -> pd.Series:
     if level == "image":
         return pd.Series(np.arange(len(rated)), index=rated.index)
     return rated.groupby(["patient_id", "laterality"] if level == "breast" else ["patient_id"], sort=True).ngroup()
-
-
-def _complete(rated: pd.DataFrame, level: Level) -> pd.Series:
-    """Rows of units that have a rating for every image."""
-    return rated["rating"].notna().groupby(_units(rated, level)).transform("all")
 
 
 def _left_out(rated: pd.DataFrame, level: Level) -> tuple[tuple[LeftOut, ...], int]:
@@ -305,15 +300,10 @@ def _points(
             why_not(name, of_class) or clustered_wilson(right[rows], groups[rows], confidence=confidence)
             for name, rows, right in (("sensitivity", labels, called), ("specificity", ~labels, ~called))
         ]
-        every = [_explained(word) for value, word in pairs if value >= rating]
+        every = ["0 (incomplete)" if word == "0" else word for value, word in pairs if value >= rating]
         first = "/".join(word for value, word in pairs if value == rating)
         words = f"BI-RADS {', '.join(every)}" if birads else f"ratings of {first} and higher"
         points.append(
             Point(first, f"from {'0 (recall)' if first == '0' and birads else first}", words, int(called.sum()), *shares)
         )
     return tuple(points)
-
-
-def _explained(word: str) -> str:
-    """A category with what it means where its number does not say its place."""
-    return "0 (incomplete)" if word == "0" else word

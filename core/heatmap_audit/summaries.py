@@ -23,7 +23,7 @@ from core.heatmap_audit.results import (
 )
 from core.heatmap_audit.settings import AuditSettings
 from core.metrics import MIN_PATIENTS, Interval
-from core.metrics.bootstrap import Patients, resamples
+from core.metrics.bootstrap import Patients, percentiles, resamples
 from core.metrics.proportions import clustered_wilson
 
 Values = NDArray[np.float64]
@@ -47,7 +47,7 @@ def curve_of(kind: str, order: str, scores: Values, groups: Sequence[str], setti
     """The mean of curves (n, points), one an image, with pointwise limits from resampled patients."""
     patients = Patients.of(groups)
     drawn = _resampled(scores, patients, settings)
-    low, high = _limits(drawn, settings.confidence)
+    low, high = percentiles(drawn, settings.confidence)
     share = np.linspace(0, 1, scores.shape[1])
     rounded = [tuple(np.round(each, DECIMALS).tolist()) for each in (share, scores.mean(axis=0), low, high)]
     return Curve(kind, order, *rounded)
@@ -85,7 +85,7 @@ def _share(hits: Values, groups: Sequence[str], settings: AuditSettings) -> Inte
 def _mean(values: Values, groups: Sequence[str], settings: AuditSettings) -> Interval:
     """The mean over images, percentiles of resampled patients."""
     drawn = _resampled(values[:, None], Patients.of(groups), settings)
-    low, high = _limits(drawn, settings.confidence)
+    low, high = percentiles(drawn, settings.confidence)
     return _rounded(Interval(float(values.mean()), float(low[0]), float(high[0])))
 
 
@@ -99,12 +99,6 @@ def _resampled(values: Values, patients: Patients, settings: AuditSettings) -> V
     ]
     totals = np.concatenate(blocks)
     return np.asarray(totals[:, :-1] / totals[:, -1:])
-
-
-def _limits(drawn: Values, confidence: float) -> tuple[Values, Values]:
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, (tail, 1 - tail), axis=0)
-    return low, high
 
 
 def _rounded(interval: Interval) -> Interval:

@@ -85,14 +85,11 @@ def _phases(axes: Any, history: History) -> None:
             # In the middle of its stretch, above the curves' own room; a stretch too short for its name has none.
             if right - first + 1 >= 0.18 * end:
                 words = shortened(PHASE_TITLES.get(phase, phase), 16)
-                axes.text((first - 1 + right) / 2, 1.02, words, transform=axes.get_xaxis_transform(), **_small("center"))
+                style = {"ha": "center", "va": "bottom", "fontsize": 7.5, "color": QUIET}
+                axes.text((first - 1 + right) / 2, 1.02, words, transform=axes.get_xaxis_transform(), **style)
     if history.best_epoch is not None:
         axes.axvline(history.best_epoch, color=COLORS["neutral"], linestyle=":", linewidth=1)
     axes.set_xlim(0, end * 1.02)
-
-
-def _small(align: str) -> dict[str, Any]:
-    return {"ha": align, "va": "bottom", "fontsize": 7.5, "color": QUIET}
 
 
 Points = Mapping[str, tuple[float, float, float]]  # sensitivity, specificity and precision as the model decides, by curve

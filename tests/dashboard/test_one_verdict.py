@@ -145,7 +145,7 @@ def by_many(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
 def by_prepared(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
     said = {}
     for path in asked.paths:
-        mammogram = read(path, window=asked.predictor.recipe.voi)
+        mammogram = read(path, window=asked.predictor.recipe.voi_index)
         prepared = prepare(mammogram, asked.predictor.recipe)
         prediction = asked.predictor.predict_prepared(prepared, mammogram, source=path, score_anyway=anyway)
         said[path] = whole(prediction, map_of(asked.predictor, prediction))

@@ -12,10 +12,6 @@ from core.report.words import stated
 from core.wording import counted
 
 
-def _results(count: int) -> str:
-    return f"{counted(count, 'result')} on this set {'is' if count == 1 else 'are'}"
-
-
 def baselines(material: Material) -> Section:
     """Published results on the same data set and split, if there are such."""
     title, evaluation = "Published results", material.test
@@ -42,6 +38,8 @@ def baselines(material: Material) -> Section:
             )
         )
     head = ("Published model", "Level", "Metric", "Published", "This run", "Source")
-    note = f"Same data set, same test split. {_results(len(known(evaluation.baselines[0].dataset)))} known to MammoLab."
+    count = len(known(evaluation.baselines[0].dataset))
+    are = f"{counted(count, 'result')} on this set {'is' if count == 1 else 'are'}"
+    note = f"Same data set, same test split. {are} known to MammoLab."
     table = Table("Published results on the same images.", head, tuple(rows), note=note, words=frozenset({5}), small=True)
     return Section("baselines", title, (table,))
