@@ -25,6 +25,8 @@ def compare(arguments: argparse.Namespace) -> int:
     print(
         f"{counted(found.statistics.rows, found.level)} of {counted(found.statistics.patients, 'patient')}, compared in pairs"
     )
+    if found.rule:
+        print(f"score of a {found.level}: {found.rule}")
     for warning in found.warnings:
         print(printable(f"warning: {warning}"))
     for name, by_view in zip((found.first, found.second), found.by_view, strict=True):

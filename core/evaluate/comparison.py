@@ -29,6 +29,7 @@ from core.metrics import (
     matched,
 )
 from core.metrics.comparison import equivalence
+from core.metrics.headline_auc import score_rule
 from core.metrics.intervals import OrNote
 from core.model.card import has_model, read_card
 from core.wording import counted, p_value
@@ -45,6 +46,7 @@ class Comparison:
 
     `statistics` has a paired test for each metric; `paired` the decisions on the same rows behind sensitivity, specificity and
     accuracy, each run at its own frozen threshold.
+    `rule` is how one score of a breast or patient is made of several images, "" for images.
     `by_view` are both runs' thresholds of images in words, "" for a run with one threshold for all views.
     `only_first` and `only_second` images were not compared. `warnings` name a run whose model or threshold has changed since
     it was evaluated.
@@ -62,6 +64,7 @@ class Comparison:
     paired: dict[str, Annotated[PairedShares | str, OrNote()]]
     warnings: tuple[str, ...] = ()
     by_view: Annotated[tuple[str, str], Field(alias="thresholds_by_view")] = ("", "")
+    rule: Annotated[str, Field(alias="score_rule")] = ""
 
     @property
     def matching(self) -> str:
@@ -167,6 +170,7 @@ def compare_evaluations(
         paired=statistics.paired,
         warnings=tuple(filter(None, map(_outdated, (first, second)))),
         by_view=(first.thresholds.words, second.thresholds.words) if by_image else ("", ""),
+        rule="" if by_image else score_rule(table["images"], level),
     )
 
 
