@@ -19,7 +19,7 @@ from core.model.card import ModelCard
 
 if TYPE_CHECKING:
     from core.metrics.placing import Reference
-    from core.predict import Prediction
+    from core.prediction import Prediction
 
 BINS = 36  # bars of the strip, a class
 BAR = 26  # px, the highest one

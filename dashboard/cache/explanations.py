@@ -15,7 +15,8 @@ from core.files.atomic import replacing
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
     from core.images.mammogram import Mammogram
-    from core.predict import Prediction, Predictor
+    from core.predict import Predictor
+    from core.prediction import Prediction
     from core.preprocessing import Prepared
     from dashboard.state.tasks import Report
 

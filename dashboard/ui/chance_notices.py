@@ -11,7 +11,7 @@ from core.wording import plain
 from dashboard.state import models
 
 if TYPE_CHECKING:
-    from core.predict import Prediction
+    from core.prediction import Prediction
     from core.runs.run import Run
 
 

@@ -14,7 +14,8 @@ from dashboard.state import models, tasks
 from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
-    from core.predict import Prediction, Predictor
+    from core.predict import Predictor
+    from core.prediction import Prediction
     from core.runs import Run
 
 LINE = 3  # px, round the hot places: seen on a thumbnail, too

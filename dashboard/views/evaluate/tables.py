@@ -38,7 +38,7 @@ def figures(scene: Scene) -> None:
         made = f"the thresholds in use, by view: {scene.thresholds.words}"
     if not scene.up_to_date:
         stored = scene.found.thresholds if scene.level == "image" else ViewThresholds(summary.threshold)
-        made = f"the earlier threshold {stored.told()} (in use now: {scene.thresholds.told()})"
+        made = f"the earlier threshold {stored.stated()} (in use now: {scene.thresholds.stated()})"
     st.caption(
         f"At {made}, wherever the slider stands, by {scene.units}. "
         + (

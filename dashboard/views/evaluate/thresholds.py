@@ -178,9 +178,9 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
 
 
 def _opened(scene: Scene) -> int:
-    from core.runs.test_set.provenance import openings
+    from core.runs.test_set.provenance import evaluation_count
 
-    return openings(scene.run.path)
+    return evaluation_count(scene.run.path)
 
 
 def _words(rule: ThresholdRule) -> str:

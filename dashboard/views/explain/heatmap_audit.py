@@ -20,7 +20,7 @@ from dashboard.ui import components, html_tables, image_components, test_set_acc
 from dashboard.ui.image_components import Tile
 
 if TYPE_CHECKING:
-    from core.heatmap_audit import Case, Figure, HeatmapAudit, MethodAudit
+    from core.heatmap_audit import Case, HeatmapAudit, MethodAudit, Metric
     from core.runs import Run
 
 SPLITS = {"val": "Validation", "test": "Test"}
@@ -197,7 +197,7 @@ def located(method: MethodAudit) -> None:
 
     rows = []
     for key, title in LOCATED.items():
-        figure = method.figure(key)
+        figure = method.metric(key)
         if figure is not None:
             beside = {name: reference.value for name, reference in figure.references.items()}
             rows.append((title, {"heatmap": figure.value, **beside}))
@@ -216,7 +216,7 @@ def curves(method: MethodAudit) -> None:
     for column, (kind, title) in zip(st.columns(2, gap="medium"), titles.items(), strict=True):
         found = {order: method.curve(kind, order) for order in ORDERS}
         lines = {order: (each.share, each.mean, each.low, each.high) for order, each in found.items() if each is not None}
-        figure = method.figure(kind)
+        figure = method.metric(kind)
         with column:
             st.markdown(f"## {title}", anchors=False)
             if figure is not None:
@@ -232,15 +232,15 @@ def table(method: MethodAudit) -> None:
     """Every figure with its interval and what it stands beside."""
     from core.heatmap_audit.results import ALL
 
-    few = [figure for figure in method.figures if figure.group != ALL and isinstance(figure.value, str)]
-    rows: list[list[Any]] = [_row(figure) for figure in method.figures if figure not in few]
+    few = [figure for figure in method.metrics if figure.group != ALL and isinstance(figure.value, str)]
+    rows: list[list[Any]] = [_row(figure) for figure in method.metrics if figure not in few]
     html_tables.table(("Metric", "Value", "Baseline", "Difference", "Images (patients)"), rows)
     if few:
         groups = ", ".join(dict.fromkeys(figure.group for figure in few))
         st.caption(f"Too few patients for a separate value: {groups}.")
 
 
-def _row(figure: Figure) -> list[Any]:
+def _row(figure: Metric) -> list[Any]:
     from core.heatmap_audit.results import REFERENCES
     from core.metrics import Interval
 
