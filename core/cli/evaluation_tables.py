@@ -94,13 +94,13 @@ def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
         "AUC",
         "sensitivity",
         "specificity",
-        "minus others",
+        "AUC minus others",
         "p adjusted: AUC, sensitivity, specificity",
     )
     rows = []
     for row in evaluation.subgroups:
         metrics = [cell(getattr(row, name), "–") for name in ("auc", "sensitivity", "specificity", "difference")]
-        compared = " (sensitivity)" if row.compared == "sensitivity" and row.p is not None else ""
+        compared = " (of sensitivity)" if row.compared == "sensitivity" and row.p is not None else ""
         numbers = (row.images, row.patients), (row.malignant_images, row.malignant_patients)
         images = [f"{number} ({patients})" if patients_known else str(number) for number, patients in numbers]
         others = (row.sensitivity_adjusted, row.specificity_adjusted) if row.compared == "auc" else ()

@@ -50,6 +50,7 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
                 f"sensitivity {found.sensitivity}, specificity {found.specificity}"
             )
     if full:
+        print(f"all intervals below are of {evaluation.summary.confidence:.0%}")
         print_tables(evaluation, known)
         if known:
             print_units(evaluation)

@@ -174,7 +174,12 @@ class EvaluationConfig(Section):
         "weights need; temperature: a slope alone, centred on 0.5; isotonic: steps; none. Decisions stay with the raw score.",
     )
     bootstrap_samples: int = Field(
-        2000, ge=100, le=100_000, title="Bootstrap samples", description="Resamples of patients behind each interval."
+        2000,
+        ge=100,
+        le=100_000,
+        title="Bootstrap samples",
+        description="Resamples of patients behind each interval. Above a confidence of 95% more are drawn, so that as many lie "
+        "beyond each limit.",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1.0, title="Confidence", description="Level of the intervals.")
     equivalence_margin: float = Field(

@@ -92,7 +92,7 @@ class Comparison:
             return found
         words = {
             "equivalent": f"the runs are equivalent: the whole interval lies within ±{margin:g}",
-            "different": "the runs differ",
+            "different": f"the runs differ: the {self.statistics.confidence:.0%} interval leaves out 0",
             "not shown": f"neither a difference nor equivalence within ±{margin:g} is shown",
         }[equivalence(found.difference, margin)]
         return f"{TITLES[metric]}, difference {found.difference:+.3f}: {words}"
@@ -168,10 +168,18 @@ def compare_evaluations(
         thresholds=thresholds,
         statistics=statistics,
         paired=statistics.paired,
-        warnings=tuple(filter(None, map(_outdated, (first, second)))),
+        warnings=tuple(filter(None, (_levels_differ(*summaries), *map(_outdated, (first, second))))),
         by_view=(first.thresholds.words, second.thresholds.words) if by_image else ("", ""),
         rule="" if by_image else score_rule(table["images"], level),
     )
+
+
+def _levels_differ(first: Summary, second: Summary) -> str:
+    """In words, that the two evaluations have intervals of other levels of confidence; "" where they have the same."""
+    if first.confidence == second.confidence:
+        return ""
+    levels = f"{first.confidence:.0%} and {second.confidence:.0%}"
+    return f"the evaluations have intervals of {levels}: all of this comparison are of {first.confidence:.0%}"
 
 
 def _outdated(evaluation: Evaluation) -> str:

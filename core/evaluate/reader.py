@@ -24,6 +24,7 @@ from core.errors import NotEnoughData
 from core.evaluate.birads import EMPTY, KNOWN_CANCER, KNOWN_CANCER_REASON, ORDER, category
 from core.metrics import Interval, Level, Roc, at_level, clustered_wilson, compare_auc, roc
 from core.metrics.bootstrap import Patients
+from core.metrics.intervals import SIGNIFICANT
 from core.metrics.levels import UNITS
 from core.metrics.summary import why_not
 
@@ -112,9 +113,9 @@ class ReaderComparison:
     @property
     def verdict(self) -> str:
         """What the paired test shows, and what of it is there by construction."""
-        if self.difference.low > 0:
+        if self.p < SIGNIFICANT and self.difference.value > 0:
             return "The model ranks them better"
-        if self.difference.high >= 0:
+        if self.p >= SIGNIFICANT:
             return "No difference is shown, which is no equivalence"
         return "The reader ranks them better, " + ("partly by construction" if self.categories else "perhaps by construction")
 

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 
 from core.metrics.comparison import equivalence
 from core.metrics.features import feature_title
-from core.metrics.intervals import Interval
+from core.metrics.intervals import SIGNIFICANT, Interval
 from core.metrics.subgroups import UNKNOWN
 from core.wording import counted
 
 if TYPE_CHECKING:
     from core.metrics import Subgroup
     from core.metrics.omnibus import Omnibus
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,8 @@ def comparisons(row: Subgroup) -> tuple[Tested, ...]:
 
 
 def differing(row: Subgroup) -> tuple[Tested, ...]:
-    """Those that differ at LEVEL after adjustment."""
-    return tuple(each for each in comparisons(row) if each.adjusted < LEVEL)
+    """Those that differ at SIGNIFICANT after adjustment."""
+    return tuple(each for each in comparisons(row) if each.adjusted < SIGNIFICANT)
 
 
 def equivalent(row: Subgroup, margin: float) -> tuple[Tested, ...]:
@@ -66,7 +64,7 @@ def equivalence_sentence(rows: Sequence[Subgroup], margin: float) -> str:
         made[each.name] += 1
         within = each in equivalent(row, margin)
         shown[each.name] += within
-        unclear += not within and each.adjusted >= LEVEL
+        unclear += not within and each.adjusted >= SIGNIFICANT
     if not made:
         return ""
     by_metric = ", ".join(f"{name} {shown[name]} of {made[name]}" for name in made)
@@ -85,7 +83,7 @@ def omnibus_sentence(rows: Sequence[Omnibus]) -> str:
         f"{feature_title(row.feature)} ({METRICS_TESTED[row.metric]}, p "
         f"{'< 0.001' if row.adjusted < 0.001 else f'= {row.adjusted:.3f}'})"
         for row in rows
-        if row.adjusted < LEVEL
+        if row.adjusted < SIGNIFICANT
     ]
     tests = counted(len(rows), "test")
     return f"All groups of a feature at once (Wald test, one for each feature and metric, adjusted for {tests}): " + (

@@ -38,7 +38,7 @@ from core.metrics import (
     summarize,
     threshold_uncertainty,
 )
-from core.metrics.bootstrap import Patients
+from core.metrics.bootstrap import Patients, resamples_at
 from core.metrics.checks import Scores
 from core.metrics.frozen import Frozen
 from core.metrics.omnibus import Omnibus, omnibus_tests
@@ -46,7 +46,7 @@ from core.metrics.operating_points import calibrate_level
 from core.metrics.shortcut_columns import with_counts
 from core.metrics.summary import why_not
 
-MOST_RESAMPLES = 1000  # of two sets at once, a threshold chosen in each
+MOST_RESAMPLES = 2000  # of two sets at once, a threshold chosen in each; of 95 % intervals, more above
 # Risks at which somebody may want to act, from screening (one cancer in fifty recalls is worth it) to biopsy and above.
 RISKS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
@@ -74,7 +74,7 @@ def levels_of(
             table["score"],
             threshold,
             table["patient_id"],
-            samples=settings.bootstrap_samples,
+            samples=resamples_of(settings),
             confidence=settings.confidence,
             level=level,
             row_thresholds=views.at(table["view"]) if views is not None and views.own and level == "image" else None,
@@ -113,7 +113,7 @@ def calibration_of(
             summaries[method] = calibration
             continue
         scores = calibration.apply(table["score"])
-        samples, confidence = settings.bootstrap_samples, settings.confidence
+        samples, confidence = resamples_of(settings), settings.confidence
         summaries[method] = calibration_summary(labels, scores, groups, samples=samples, confidence=confidence, level=level)
         bins[method] = reliability(labels, scores, groups, confidence=confidence)
     return CalibrationReport(frozen, summaries, bins, on_validation, note, level)
@@ -216,7 +216,7 @@ def decision_of(
         calibration.apply(table["score"]),
         table["patient_id"],
         thresholds=RISKS,
-        samples=settings.bootstrap_samples,
+        samples=resamples_of(settings),
         confidence=settings.confidence,
     )
     rows = (
@@ -224,6 +224,16 @@ def decision_of(
         for risk, model, low, high, treat_all in zip(RISKS, curve.model, curve.low, curve.high, curve.treat_all, strict=True)
     )
     return DecisionTable(tuple(rows), curve.prevalence, calibration.method, level)
+
+
+def resamples_of(settings: EvaluationConfig) -> int:
+    """How many resamples of patients stand behind each interval."""
+    return resamples_at(settings.bootstrap_samples, settings.confidence)
+
+
+def threshold_resamples(samples: int, confidence: float) -> int:
+    """How many of an evaluation's `samples` resamples are taken where the threshold is chosen again in each."""
+    return min(samples, resamples_at(MOST_RESAMPLES, confidence))
 
 
 def uncertainty_of(
@@ -249,7 +259,7 @@ def uncertainty_of(
                 rule,
                 threshold,
                 level=level,
-                samples=min(settings.bootstrap_samples, MOST_RESAMPLES),
+                samples=threshold_resamples(resamples_of(settings), settings.confidence),
                 confidence=settings.confidence,
                 views=card.image_thresholds,
             )

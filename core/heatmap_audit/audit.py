@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from core.data import is_synthetic, read_manifest
+from core.data.identity import patients_known
 from core.errors import BadConfig, BadRun, NotEnoughData
 from core.evaluate.scoring import default_cache, image_of, predictor_of, rows_of
 from core.heatmap_audit.detection import detection_of
@@ -67,7 +68,7 @@ def audit_heatmaps(
         methods: of core.gradcam.METHODS, or "auto".
         limit: at most so many images, whole patients drawn by seed; None takes what `settings` say (all).
         manifest: of another data set, every row of it; its audit is called "external-<name>".
-        settings: what else may be chosen.
+        settings: what else may be chosen; by default intervals have the run's level of confidence.
         again: start over whatever is on the disk.
         progress: called with (done, in all): images are prepared once, then looked at once a method.
         predictor: the run's loaded model, where the caller has it; else it is loaded.
@@ -85,7 +86,7 @@ def audit_heatmaps(
     from core.gradcam import METHODS
     from core.heatmap_audit.image_auditor import Look
 
-    settings = settings or AuditSettings()
+    settings = settings or AuditSettings(confidence=run.config().evaluation.confidence)
     settings = settings if limit is None else replace(settings, limit=limit)
     _check(settings, methods)
     require_regular(run.path)
@@ -120,7 +121,7 @@ def audit_heatmaps(
         synthetic=predictor.card.synthetic or is_synthetic(rows),
         manifest="" if manifest is None else str(Path(manifest).absolute()),
         excluded=tuple(excluded),
-        notes=_notes(len(every), len(rows), settings, external=manifest is not None),
+        notes=_notes(len(every), rows, settings, external=manifest is not None),
     )
     for method in waiting:
         presence.require()
@@ -273,9 +274,10 @@ def _curves(findings: Sequence[Finding], settings: AuditSettings) -> list[Curve]
     return curves
 
 
-def _notes(every: int, taken: int, settings: AuditSettings, *, external: bool) -> tuple[str, ...]:
+def _notes(every: int, rows: pd.DataFrame, settings: AuditSettings, *, external: bool) -> tuple[str, ...]:
+    taken, whose = len(rows), "patients" if patients_known(rows) else "images"
     notes = [
-        f"Intervals: {settings.confidence:.0%}, {settings.samples:,} resamples of patients; Wilson's by patients for the "
+        f"Intervals: {settings.confidence:.0%}, {settings.samples:,} resamples of {whose}; Wilson's by {whose} for the "
         "pointing game. They are not corrected for the number of metrics.",
         f"Peak in the lesion: within 15 px where the longer side has 500 ({settings.tolerance:.1%} of it), as in the original "
         "game; and without tolerance. Chance is a pixel drawn blindly from the breast.",

@@ -163,7 +163,7 @@ class MethodAudit:
 
     def table_rows(self) -> list[tuple[str, str, str, str]]:
         """(title, value, interval, note) as text, a row a metric."""
-        return [*map(_row, self.metrics), *_detection_rows(self.detection)]
+        return [*map(_row, self.metrics), *detection_rows(self.detection)]
 
 
 # (path, reason), and an object with these names in JSON.
@@ -215,18 +215,21 @@ class HeatmapAudit:
         return {"version": VERSION} | plain(self)
 
 
-def _detection_rows(detection: Froc | str) -> list[tuple[str, str, str, str]]:
+def detection_rows(detection: Froc | str) -> list[tuple[str, str, str, str]]:
     if isinstance(detection, str):
         return [("AFROC area", "–", "", detection)]
     rests = ", ".join(
         (
             counted(detection.lesions, "lesion"),
-            f"{counted(detection.lesion_free, 'image')} without any",
+            f"{counted(detection.lesion_free, 'benign image')} where every mark is false",
             counted(detection.patients, "patient"),
         )
     )
     rows = [("AFROC area", detection.area, f"{rests}; peaks rated by score")]
-    rows += [(f"Lesions found at {rate:g} false marks an image", found, rests) for rate, found in detection.found.items()]
+    rows += [
+        (f"Lesions found at {rate:g} false mark{'' if rate == 1 else 's'} an image", found, rests)
+        for rate, found in detection.found.items()
+    ]
     return [
         (title, "–", "", metric)
         if isinstance(metric, str)

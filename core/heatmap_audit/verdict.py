@@ -75,9 +75,9 @@ def _pointless(curves: Sequence[Curve]) -> list[str]:
 
 def _faithful(metrics: dict[tuple[str, str], Metric]) -> list[str]:
     sentences = []
-    for key, better, words in (
-        ("deletion", -1, "Blurring first what the map marks lowers the score"),
-        ("insertion", 1, "Showing first what the map marks raises the score"),
+    for key, better, words, order in (
+        ("deletion", -1, "Blurring first what the map marks lowers the score", "blurring"),
+        ("insertion", 1, "Showing first what the map marks raises the score", "showing"),
     ):
         called = metrics.get((key, CALLED))
         group = CALLED if called and isinstance(called.value, Interval) else ALL
@@ -90,7 +90,7 @@ def _faithful(metrics: dict[tuple[str, str], Metric]) -> list[str]:
         among = f"over {counted(metric.images, 'image')}{' called malignant' if group == CALLED else ''}"
         stated = f"difference in AUC {difference:+.3f} {among}"
         if (difference.high < 0) if better < 0 else (difference.low > 0):
-            sentences.append(f"{words} sooner than blurring or showing at random ({stated}).{_but(metric, better)}")
+            sentences.append(f"{words} sooner than {order} in a random order ({stated}).{_but(metric, better)}")
         elif (difference.low > 0) if better < 0 else (difference.high < 0):
             sentences.append(f"{words} later than a random order would ({stated}): it does not mark what the score rests on.")
         else:

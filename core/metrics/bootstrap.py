@@ -7,6 +7,7 @@ resamples at once, and blocks are small enough that memory stays bounded whateve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from core.metrics.checks import Labels, Scores, checked
 
 Counts = NDArray[np.int32]
 # Elements of the largest array of a block: 4 MB of int32, about what a processor's cache holds.
+MOST_SAMPLES = 100_000
 _BLOCK = 1_000_000
 
 
@@ -43,6 +45,11 @@ class Patients:
         table = np.zeros((self.count, values.shape[1]))
         np.add.at(table, self.index, values)
         return table
+
+
+def resamples_at(samples: int, confidence: float) -> int:
+    """How many resamples it takes at a level of confidence so that as many lie beyond each limit as `samples` at 95 %."""
+    return min(MOST_SAMPLES, math.ceil(samples * max(1.0, 0.05 / (1 - confidence) - 1e-9)))
 
 
 def resamples(patients: int, samples: int, seed: int, images: int = 0) -> Iterator[Counts]:

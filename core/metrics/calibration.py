@@ -108,8 +108,8 @@ def fit_calibration(y: ArrayLike, s: ArrayLike, method: CalibrationMethod) -> Ca
     slope = float(fit[0])
     if slope <= 0:
         raise NotEnoughData(
-            f"Calibration: expected scores that rise with malignancy, got a slope of {slope:.2f} on validation. "
-            "The model tells nothing apart there; train longer or on more images."
+            "scores do not rise with malignancy on the images that the calibration was to be fitted on (slope "
+            f"{slope:.2f}): train longer, or on more images"
         )
     intercept = float(fit[1]) if method == "logistic" else 0.0
     return Calibration(method, min(slope, _MAX_SLOPE), intercept, rows=labels.size)
@@ -256,6 +256,8 @@ def calibration_summary(
 
     def limited(at: float, drawn: Scores) -> Interval:
         low, high = map(float, percentiles(drawn[np.isfinite(drawn)], confidence))
+        if low == high:  # every resample gives the same: it cannot tell what was not seen
+            return Interval(at, at, at, "none")
         return Interval(at, min(low, at), max(high, at))
 
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample may lack a class

@@ -11,6 +11,9 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 from scipy.special import ndtri
 
+# The p value below which a sentence says that something differs. It does not depend on the level of the intervals.
+SIGNIFICANT = 0.05
+
 Method = Literal["bootstrap", "wilson", "delong", "obuchowski", "sandwich", "exact", "score", "none"]
 
 

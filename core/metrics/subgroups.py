@@ -167,6 +167,12 @@ def categories(column: pd.Series) -> np.ndarray:
     return np.where((text == "") | (text == "nan"), UNKNOWN, text)
 
 
+def known_values(column: pd.Series) -> np.ndarray:
+    """The values of `categories` that are not UNKNOWN."""
+    values = categories(column)
+    return values[values != UNKNOWN]
+
+
 def holm(p: Sequence[float]) -> Scores:
     """Holm's adjusted p values (family-wise error), in the order given."""
     values = np.asarray(p, dtype=np.float64)

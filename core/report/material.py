@@ -21,8 +21,11 @@ from core.evaluate.fitted import fitted_words
 from core.evaluate.headline import headline_aucs
 from core.evaluate.result import REFUSED
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
+from core.metrics import Interval
+from core.metrics.chance import CONFIDENCE
 from core.metrics.composition import Association, associations
 from core.metrics.headline_auc import HeadlineAuc
+from core.metrics.summary import auc_or_note
 from core.model.card import ModelCard
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
@@ -128,6 +131,15 @@ class Material:
     def accesses(self) -> tuple[Access, ...] | str:
         """To the test set, by time. Read when first asked for: the report's own pictures of test images are among them."""
         return self._read(accesses)
+
+    @cached_property
+    def auc_against_chance(self) -> Interval | str:
+        """Of images, with the limits that decide whether a model is better than chance: of one level for every run."""
+        evaluation = self.shown
+        if evaluation is None or evaluation.summary.confidence == CONFIDENCE:
+            return "not evaluated" if evaluation is None else evaluation.summary["auc"]
+        frame = evaluation.predictions
+        return auc_or_note((frame["label"] == "malignant").to_numpy(), frame["score"], frame["patient_id"], CONFIDENCE)
 
     @cached_property
     def declared(self) -> Declared | str:

@@ -39,7 +39,7 @@ def bracket(metric: Interval) -> str:
 
 def signed(value: float) -> str:
     """Three decimals, with a minus sign that is none of a hyphen."""
-    return f"{value:.3f}".replace("-", "−")
+    return f"{value:z.3f}".replace("-", "−")
 
 
 def minus(text: str) -> str:
@@ -77,7 +77,10 @@ def missing_metrics(levels: Mapping[str, Summary | str]) -> list[str]:
         for name, metric in summary.items():
             if isinstance(metric, str):
                 found.setdefault(metric, []).append(TITLES[name])
-        lines += [f"{LEVEL_TITLES[level]}, not reported: {', '.join(titles)}: {reason}." for reason, titles in found.items()]
+        lines += [
+            f"{LEVEL_TITLES[level]}, not reported: {', '.join(titles)}: {reason.rstrip('.')}."
+            for reason, titles in found.items()
+        ]
     return lines
 
 

@@ -105,11 +105,12 @@ def _calibration_of(material: Material, evaluation: Evaluation, report: Calibrat
     )
     if isinstance(report.summaries.get("isotonic"), CalibrationSummary):
         note += (
-            " Not for isotonic calibration: its risks of exactly 0 or 1 have no logit and are cut, and slope and intercept "
-            "depend on where."
+            " Where isotonic calibration gives risks of exactly 0 or 1, these have no logit and are cut, and its slope and "
+            "intercept depend on where."
         )
     head = ("Method", "Brier score", "Scaled Brier", "O/E", "ECE", "ECE by chance", "Slope", "Intercept")
-    caption = f"Calibration on the {SPLIT_WORDS[evaluation.split]} set, {unit}."
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    caption = f"Calibration on the {SPLIT_WORDS[evaluation.split]} set, {unit}, {level}."
     return [*blocks, Table(caption, head, tuple(rows), note=note, marked=frozenset(marked), small=True)]
 
 

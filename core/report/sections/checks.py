@@ -9,7 +9,7 @@ from core.evaluate.further import FurtherColumn
 from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
 from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
-from core.heatmap_audit.results import REFERENCES
+from core.heatmap_audit.results import REFERENCES, detection_rows
 from core.metrics import MIN_PATIENTS, Interval, ShortcutAudit, Subgroup
 from core.metrics.features import ALL, feature_title, feature_words, value_title
 from core.metrics.shortcut_columns import OF_PATIENT
@@ -208,7 +208,10 @@ def shortcuts(material: Material) -> Section:
         else ""
     )
     head = ("Metadata", "AUC from it alone", "Model among equals", "Pairs", "Reading")
-    blocks.append(Table(f"Shortcut audit, {words} set.", head, table, note=note, words=frozenset({4})))
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    blocks.append(
+        Table(f"Shortcut audit, {words} set; {level} decide the reading.", head, table, note=note, words=frozenset({4}))
+    )
     if evaluation.further:
         blocks.append(_further(evaluation.further))
     return Section("shortcuts", title, tuple(blocks))
@@ -252,9 +255,12 @@ def verdict(row: Shortcut) -> str:
 def worrying(audit: ShortcutAudit) -> list[str]:
     """Features that tell the label, and among images alike in which the model is not shown to be better than chance.
 
-    Whether the model tells more than all of them is not read off two intervals: `ShortcutAudit.metadata` tests it. Not among
-    them: the numbers of a patient's images and sides, which no image shows, and what was found or decided about the case.
+    None for a model that is not shown to be better than chance at all. Whether it tells more than all of them is not read off
+    two intervals: `ShortcutAudit.metadata` tests it. Not among them: the numbers of a patient's images and sides, which no
+    image shows, and what was found or decided about the case.
     """
+    if not isinstance(audit.model, Interval) or audit.model.low <= 0.5:
+        return []  # among equals such a model is not better than chance either, whatever the feature
     found = []
     for row in audit.features:
         if row.feature in (*OF_PATIENT, *audit.apart) or not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
@@ -320,7 +326,9 @@ def _audit_table(method: MethodAudit, name: str) -> Table:
         ]
         value = stated_or_note(metric.value)
         rows.append((metric.title, value, "; ".join(beside) or DASH, f"{metric.images} ({metric.patients})"))
-    head = ("Metric", "Value", "Compared with", "Images (patients)")
+    for title, value, limits, note in detection_rows(method.detection):
+        rows.append((title, minus(f"{value} {limits}".strip()), note, DASH))
+    head = ("Metric", "Value", "Compared with, or resting on", "Images (patients)")
     groups = ", ".join(dict.fromkeys(metric.group for metric in few))
     caption = f"Heatmap audit, {method.method}, {name}." + (f" Too few patients for a separate value: {groups}." if few else "")
     return Table(caption, head, tuple(rows), words=frozenset({2}), small=True)

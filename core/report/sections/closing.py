@@ -15,6 +15,7 @@ from core.evaluate.metadata import PLACES
 from core.evaluate.result import left_words
 from core.evaluate.subgroup_tests import differing
 from core.metrics import CalibrationSummary, Interval, ShortcutAudit
+from core.metrics.chance import CONFIDENCE
 from core.metrics.features import feature_title, feature_words
 from core.model.store import what_is_hashed
 from core.report.document import Facts, Points, Section, Table, Text
@@ -132,22 +133,23 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
     found += units.headline_warnings(material)
     if evaluation.refrozen:
         found.append("The threshold was chosen again after the test set had been evaluated.")
-    auc = evaluation.summary["auc"]
+    auc = material.auc_against_chance
+    limits = f"AUC {stated(auc)}, {CONFIDENCE:.0%} interval" if isinstance(auc, Interval) else ""
     if isinstance(auc, Interval) and auc.high < 0.5:
-        found.append(
-            f"The model is worse than chance on these images (AUC {stated(auc)}): check that the labels are not swapped."
-        )
+        found.append(f"The model is worse than chance on these images ({limits}): check that the labels are not swapped.")
     elif isinstance(auc, Interval) and auc.low <= 0.5:
-        found.append(f"The model cannot be distinguished from chance on these images (AUC {stated(auc)}).")
+        found.append(f"The model cannot be distinguished from chance on these images ({limits}).")
     if isinstance(evaluation.shortcuts, ShortcutAudit):
         names = worrying(evaluation.shortcuts)
         if names:
             found.append(
                 f"Shortcuts: {', '.join(names)} predict the label better than chance, and among images alike in that the model "
-                "is not shown to be better than chance. It may have learned what comes with the label instead of the disease."
+                f"is not shown to be better than chance ({evaluation.summary.confidence:.0%} intervals). It may have "
+                "learned what comes "
+                "with the label instead of the disease."
             )
         against = evaluation.shortcuts.metadata
-        if against is not None and not (isinstance(against.difference, Interval) and against.difference.low > 0):
+        if against is not None and not against.tells_more:
             found.append(minus(against.sentence))
     else:
         found.append("The run was not audited for shortcuts: the model may have learned what comes with the label.")
@@ -190,7 +192,9 @@ def _limits_of_calibration(evaluation: Evaluation) -> list[str]:
         off.append(f"slope {stated(after.slope)}")
     if isinstance(after.intercept, Interval) and not after.intercept.low <= 0 <= after.intercept.high:
         off.append(f"intercept {stated(after.intercept)}")
-    return [f"Calibrated scores are off: {'; '.join(off)}. Do not read them as risks."] if off else []
+    what = "Scores, which are not calibrated," if report.frozen.method == "none" else "Calibrated scores"
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    return [f"{what} are off: {'; '.join(off)} ({level}). Do not read them as risks."] if off else []
 
 
 def _usability(material: Material) -> Section:

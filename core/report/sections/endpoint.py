@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from core.metrics import TITLES
+from core.metrics.levels import UNITS
 from core.report.document import Block, Text, Warn
 from core.report.material import Material
 from core.report.sections import units
@@ -27,6 +31,27 @@ def blocks(material: Material) -> list[Block]:
     other = declared.other_rule(material.test) if material.test is not None else ""
     said = f"{declared.words}{reason}{reached}{f' {other}' if other else ''}"
     return [Text(said) if declared.before and not declared.changes and not other else Warn(said)]
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The primary endpoint that was declared before the test set was evaluated: `words` name it, `value` has its limits."""
+
+    words: str
+    value: str
+    confidence: float
+
+
+def result(material: Material) -> Primary | None:
+    """The primary endpoint of the test set with its value; None where none was declared in time, or it has no value."""
+    declared = material.declared
+    if material.test is None or isinstance(declared, str) or declared.endpoint is None or not declared.before:
+        return None
+    found = declared.result(material.test)
+    if isinstance(found, str):
+        return None
+    words = f"{TITLES[declared.endpoint.metric]}, {UNITS[declared.endpoint.level]}, test"
+    return Primary(words, stated(found), material.test.summary.confidence)
 
 
 def limit(material: Material) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+
 from core.evaluate import Evaluation
 from core.evaluate.metadata import PLACES
 from core.evaluate.result import left_words
-from core.evaluate.subgroup_tests import LEVEL, METRICS_TESTED, differing
+from core.evaluate.subgroup_tests import METRICS_TESTED, differing
 from core.metrics import Interval, ShortcutAudit, Summary
-from core.metrics.chance import chance_of_model, warning_of
+from core.metrics.chance import CONFIDENCE, chance_of_model, warning_of
+from core.metrics.intervals import SIGNIFICANT
+from core.metrics.subgroups import known_values
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections import test_set, units
+from core.report.sections import endpoint, test_set, units
 from core.report.sections.checks import worrying
 from core.report.words import bracket, counts_of, minus, size_of, starting_weights, stated
 from core.wording import counted, listed, times, upper_first
@@ -28,7 +33,7 @@ def abstract(material: Material) -> tuple[tuple[str, str], ...]:
             "Objective",
             material.notes.objectives
             or "To develop a model that gives a mammogram a score for malignancy, and to evaluate it on "
-            f"{'patients' if material.patients_known else 'images'} of the same source that it has not seen.",
+            f"{'patients' if material.patients_known else 'images'} of the same data set that it has not seen.",
         ),
         ("Data", _data(material)),
         ("Model", _model(material)),
@@ -49,7 +54,14 @@ def _data(material: Material) -> str:
     refused = sum(item.refused for item in material.left)
     left = f" {left_words(len(material.left) - refused, refused)}." if material.left else ""
     by = "by patient" if material.patients_known else "by image, since no patient is known"
-    return f"{kind} of one data set, split {by}: {'; '.join(parts)}.{left}"
+    places = next((count for name in PLACES if (count := _different(rows, name)) > 1), 0)
+    whence = f"{counted(places, 'site')} in one data set" if places else "one data set"
+    return f"{kind} of {whence}, split {by}: {'; '.join(parts)}.{left}"
+
+
+def _different(rows: pd.DataFrame, name: str) -> int:
+    """How many different known values a column of the manifest has."""
+    return int(np.unique(known_values(rows[name]).astype(str)).size) if name in rows.columns else 0
 
 
 def _model(material: Material) -> str:
@@ -93,6 +105,8 @@ def _results(material: Material) -> str:
     sentences.append(
         f"{SPLIT_WORDS[evaluation.split].capitalize()} set: {counts_of(evaluation.summary, material.patients_known)}."
     )
+    if primary := endpoint.result(material):
+        sentences.append(f"Primary endpoint, {primary.words}: {primary.value}.")
     summary = evaluation.summary
     auc = summary["auc"]
     if isinstance(auc, str):
@@ -123,7 +137,7 @@ def _conclusion(material: Material) -> str:
     if material.synthetic:
         return "None about real mammograms: the images are synthetic."
     evaluation = material.test
-    auc = evaluation.summary["auc"] if evaluation is not None else ""
+    auc = material.auc_against_chance
     if evaluation is None or not isinstance(auc, Interval):
         return "None yet: too little data for an AUC."
     people = "patients" if material.patients_known else "images"
@@ -137,6 +151,8 @@ def _conclusion(material: Material) -> str:
         )
     else:
         said = f"On these {people} the scores tell malignant from benign images clearly better than chance."
+    if evaluation.summary.confidence != CONFIDENCE:
+        said += f" That is decided by the {CONFIDENCE:.0%} interval of the AUC of images, {bracket(auc)}."
     return (
         f"{said}{_reservations(material, evaluation)} One internal test set says nothing about other sources, and nothing here "
         "supports use in patients."
@@ -148,12 +164,14 @@ def _reservations(material: Material, evaluation: Evaluation) -> str:
     found = ""
     audit = evaluation.shortcuts
     against = audit.metadata if isinstance(audit, ShortcutAudit) else None
-    if against is not None and not (isinstance(against.difference, Interval) and against.difference.low > 0):
+    if against is not None and not against.tells_more:
         found += f" {minus(against.sentence)}"
     if isinstance(audit, ShortcutAudit) and (names := worrying(audit)):
-        found += f" Possible shortcuts: {', '.join(names)}."
+        found += f" Possible shortcuts ({evaluation.summary.confidence:.0%} intervals): {', '.join(names)}."
     by_site = {each.name for row in evaluation.subgroups if row.feature in PLACES for each in differing(row)}
-    by_site |= {METRICS_TESTED[row.metric] for row in evaluation.omnibus if row.feature in PLACES and row.adjusted < LEVEL}
+    by_site |= {
+        METRICS_TESTED[row.metric] for row in evaluation.omnibus if row.feature in PLACES and row.adjusted < SIGNIFICANT
+    }
     if by_site:
         verb = "differs" if len(by_site) == 1 else "differ"
         found += f" {upper_first(listed(sorted(by_site, key=str.lower)))} {verb} between sites."
@@ -167,6 +185,9 @@ def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
         return ()
     split = SPLIT_WORDS[evaluation.split]
     tiles = []
+    if primary := endpoint.result(material):
+        number, _, limits = primary.value.partition(" ")
+        tiles.append((f"Primary endpoint: {primary.words}", number, f"{primary.confidence:.0%} {limits}" if limits else ""))
     for level, name, words in (
         ("image", "auc", "AUC, images"),
         ("patient", "auc", "AUC, patients"),

@@ -314,7 +314,8 @@ def _by_view(material: Material) -> str:
         return ""
     text = (
         f" By the same rule, CC and MLO images each got a threshold of their own on the validation images of that view, where "
-        f"at least {MIN_VIEW_PATIENTS} patients of each class had such images ({views.words}); images of other or unknown "
+        f"at least {MIN_VIEW_PATIENTS} {'patients' if material.patients_known else 'images'} of each class were such "
+        f"({views.words}); images of other or unknown "
         "views are judged at the common threshold, chosen on all images."
     )
     if why := views.notes_words:

@@ -64,6 +64,9 @@ def _table(material: Material) -> Table:
         for level, summary in levels_of(material, evaluation).items():
             if isinstance(summary, Summary) and (split == "test" or level == "image" or "test" not in material.evaluations):
                 columns.append((f"{SPLIT_WORDS[split].capitalize()}, {UNITS[level]}", summary))
+    levels = {summary.confidence for _, summary in columns}
+    if len(levels) > 1:  # a split was evaluated again at another level
+        columns = [(f"{heading}, {summary.confidence:.0%}", summary) for heading, summary in columns]
     rows = [(title, *(stated(summary[name]) for _, summary in columns)) for name, title in TITLES.items()]
     rows.append(("True / false positive", *(f"{summary.counts.tp:,} / {summary.counts.fp:,}" for _, summary in columns)))
     rows.append(("True / false negative", *(f"{summary.counts.tn:,} / {summary.counts.fn:,}" for _, summary in columns)))
@@ -72,7 +75,6 @@ def _table(material: Material) -> Table:
     rows.append(
         ("Number (malignant)", *(f"{summary.rows:,} ({summary.counts.tp + summary.counts.fn:,})" for _, summary in columns))
     )
-    confidence = columns[0][1].confidence
     note = "Sensitivity, specificity, precision, accuracy and F1 are at the frozen threshold of the level"
     by_view = any(evaluation.thresholds.own for evaluation in material.evaluations.values())
     note += ", of images at that of their view. " if by_view else ". "
@@ -81,20 +83,21 @@ def _table(material: Material) -> Table:
         + (", of breasts and patients of the mean of their images' scores" if material.patients_known else "")
         + "; calibrated ones stand under calibration. A dash: see below."
     )
-    caption = f"Performance with {confidence:.0%} intervals."
+    which = f"{columns[0][1].confidence:.0%} intervals" if len(levels) == 1 else "intervals of the level in the heading"
+    caption = f"Performance with {which}."
     return Table(caption, ("Metric", *(heading for heading, _ in columns)), tuple(rows), note=note)
 
 
 def _view_rows(material: Material, columns: list[tuple[str, Summary]]) -> list[tuple[str, ...]]:
     """The thresholds of views that have their own; "" for columns that are not of images."""
-    of_split = {f"{SPLIT_WORDS[split].capitalize()}, {UNITS['image']}": found for split, found in material.evaluations.items()}
-    views = sorted({view for found in of_split.values() for view in found.thresholds.own})
+    of_summary = {id(found.summary): found.thresholds.own for found in material.evaluations.values()}
+    views = sorted({view for own in of_summary.values() for view in own})
 
-    def cell(name: str, view: str) -> str:
-        own = of_split[name].thresholds.own if name in of_split else {}
+    def cell(summary: Summary, view: str) -> str:
+        own = of_summary.get(id(summary), {})
         return f"{own[view]:.4f}" if view in own else ""
 
-    return [(f"Threshold of {view}", *(cell(name, view) for name, _ in columns)) for view in views]
+    return [(f"Threshold of {view}", *(cell(summary, view) for _, summary in columns)) for view in views]
 
 
 def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
@@ -115,10 +118,12 @@ def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
     note = (
         f"The values are those at the frozen threshold; the limits are percentiles of resamples of the validation and the "
         f"{SPLIT_WORDS[evaluation.split]} {'patients' if material.patients_known else 'images'} together, with the threshold "
-        "chosen again in each: what the table above leaves out."
+        "chosen again in each: what the table above leaves out. Those of sensitivity and specificity are never inside Wilson's "
+        "at the frozen threshold."
     )
     head = ("Level", "Threshold", "Sensitivity", "Specificity")
-    caption = f"Uncertainty of the threshold itself, {SPLIT_WORDS[evaluation.split]} set."
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    caption = f"Uncertainty of the threshold itself, {SPLIT_WORDS[evaluation.split]} set, {level}."
     return [Table(caption, head, rows, note=note)]
 
 
@@ -126,6 +131,9 @@ def _optimism(material: Material) -> list[Block]:
     test, val = material.test, material.evaluations.get("val")
     if test is None or val is None:
         return []
+    if test.summary.confidence != val.summary.confidence:
+        levels = f"{val.summary.confidence:.0%} and {test.summary.confidence:.0%}"
+        return [Text(f"Validation and test were evaluated with intervals of {levels}: their difference has none here.")]
     sentences = []
     for name, words in (("auc", "AUC"), ("sensitivity", "sensitivity"), ("specificity", "specificity")):
         ours, theirs = test.summary[name], val.summary[name]
@@ -140,7 +148,8 @@ def _optimism(material: Material) -> list[Block]:
         "of the validation set are optimistic: it chose the epoch, the threshold and the calibration. Limits by square-and-add "
         "from those of both sets."
     )
-    return [Text(f"From validation to test, images: {', '.join(sentences)}. {note}")]
+    level = f"{test.summary.confidence:.0%} intervals"
+    return [Text(f"From validation to test, images, {level}: {', '.join(sentences)}. {note}")]
 
 
 def _curves(material: Material, evaluation: Evaluation) -> list[Block]:

@@ -32,7 +32,12 @@ def reader(material: Material) -> Section:
             compared.append(found)
     tables: list[Block] = []
     if compared:
-        tables = [*_sentences(compared), _comparison(compared, words), *_unread(compared[0]), _points(compared[-1], words)]
+        tables = [
+            *_sentences(compared),
+            _comparison(compared, words, material.patients_known),
+            *_unread(compared[0]),
+            _points(compared[-1], words),
+        ]
     return Section("reader", title, (*tables, *blocks))
 
 
@@ -52,7 +57,7 @@ def _unread(found: ReaderComparison) -> list[Block]:
     return [Table(caption, ("Value", "Images", "Reason"), rows, words=frozenset({2}), small=True)]
 
 
-def _comparison(compared: list[ReaderComparison], words: str) -> Table:
+def _comparison(compared: list[ReaderComparison], words: str, known: bool) -> Table:
     rows = tuple(
         (
             LEVEL_TITLES[each.level],
@@ -64,9 +69,15 @@ def _comparison(compared: list[ReaderComparison], words: str) -> Table:
     )
     note = (
         f"Reader: column {compared[0].column} of the manifest; of several images the most suspicious rating. Difference: model "
-        "minus reader in a paired test, clustered by patient, on images, breasts and patients with a rating for every image: "
-        "both have the same images behind every score. The tests of several levels are not adjusted for one another. Those "
-        "without complete ratings are left out, and may be others in kind. A difference that is not shown is no equivalence."
+        + (
+            "minus reader in a paired test, clustered by patient, on images, breasts and patients with a rating for "
+            "every image: "
+            "both have the same images behind every score. The tests of several levels are not adjusted for one another. "
+            if known
+            else "minus reader in a paired test of the images with a rating. "
+        )
+        + "Those without complete ratings are left out, and may be others in kind. A difference that is not shown is no "
+        "equivalence."
     )
     head = ("Level", "Compared", "Reader, ROC AUC", "Model, ROC AUC", "Difference", "p")
     return Table(f"Model and reader on the {words} set.", head, rows, note=note)

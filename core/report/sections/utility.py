@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.evaluate import AGAIN, DecisionTable, Evaluation
+from core.evaluate import AGAIN, CalibrationReport, DecisionTable, Evaluation
 from core.metrics import LEVELS, Interval, Summary, ViewThresholds, at_level, operating_point
 from core.metrics.levels import UNITS
 from core.report.document import Block, Section, Table, Text
@@ -24,7 +24,7 @@ def utility(material: Material) -> Section:
         return Section(
             "utility", title, (Text(f"Net benefit cannot be computed: {decision}"), *_predictive(material, evaluation))
         )
-    tables = [_net_benefit(material, each, SPLIT_WORDS[evaluation.split]) for each in _decisions(material, evaluation)]
+    tables = [_net_benefit(material, evaluation, each) for each in _decisions(material, evaluation)]
     return Section("utility", title, (*tables, *_predictive(material, evaluation)))
 
 
@@ -42,7 +42,8 @@ def _breasts(material: Material) -> str:
     return f"{counted(summary.rows, 'breast')} of {counted(summary.patients, 'patient')}"
 
 
-def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Table:
+def _net_benefit(material: Material, evaluation: Evaluation, decision: DecisionTable) -> Table:
+    words = SPLIT_WORDS[evaluation.split]
     rows = tuple((f"{row.threshold:.0%}", stated(row.model), signed(row.treat_all), "0") for row in decision.rows)
     unit = UNITS[decision.level]
     whose = {
@@ -52,13 +53,18 @@ def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Tab
     }[decision.level]
     if not material.patients_known:
         whose = "a person may have several"
+    calibrated = decision.calibration if decision.calibration != "none" else "none: scores as they come, which are no risks"
     note = (
         f"Net benefit per {decision.level}, where {decision.prevalence:.1%} of the {unit} are malignant, which is not the "
-        f"share of screening; {whose}. Calibration: {decision.calibration}. Somebody who would examine 19 healthy ones to find "
+        f"share of screening; {whose}. Calibration: {calibrated}. Somebody who would examine 19 healthy ones to find "
         "one cancer acts at a risk of 5%."
     )
     head = ("Acting at a risk of", "On the model", "On all", "On none")
-    return Table(f"Net benefit per {decision.level}, {words} set.", head, rows, note=note)
+    no_risk = evaluation.calibration_at(decision.level)
+    if isinstance(no_risk, CalibrationReport) and no_risk.no_probability:
+        note += f" Read with care: no probability should be shown per {decision.level}, since {no_risk.no_probability}."
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    return Table(f"Net benefit per {decision.level}, {words} set, {level}.", head, rows, note=note)
 
 
 def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block]:
