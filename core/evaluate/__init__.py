@@ -14,13 +14,7 @@ from __future__ import annotations
 
 from core.evaluate.comparison import Comparison, compare, compare_evaluations
 from core.evaluate.evaluation import evaluate, remake
-from core.evaluate.result import (
-    AGAIN,
-    CalibrationReport,
-    DecisionTable,
-    Evaluation,
-    excluded_words,
-)
+from core.evaluate.result import AGAIN, CalibrationReport, DecisionTable, Evaluation, excluded_words
 from core.evaluate.store import read_evaluation, read_predictions
 from core.evaluate.thresholds import refreeze
 

@@ -17,17 +17,7 @@ from core.errors import BadRun, Leakage, NotEnoughData
 from core.evaluate.result import Evaluation
 from core.evaluate.store import read_evaluation
 from core.files.typed import to_plain
-from core.metrics import (
-    TITLES,
-    Difference,
-    Level,
-    PairedShares,
-    RunComparison,
-    Summary,
-    at_level,
-    compare_runs,
-    matched,
-)
+from core.metrics import TITLES, Difference, Level, PairedShares, RunComparison, Summary, at_level, compare_runs, matched
 from core.metrics.comparison import equivalence
 from core.metrics.headline_auc import score_rule
 from core.metrics.intervals import OrNote

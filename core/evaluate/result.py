@@ -270,17 +270,6 @@ class Evaluation:
         words = self.thresholds.words
         return f"thresholds by view ({words})" if words else f"threshold {self.threshold:.3f}"
 
-    @property
-    def delong(self) -> Interval | str:
-        """AUC of images with DeLong's limits (Obuchowski's where patients have several images), or a note."""
-        return self.summary["auc"]
-
-    @property
-    def bootstrap(self) -> Interval | str:
-        """The same AUC with the limits of the patient bootstrap, or a note."""
-        metric, limits = self.summary["auc"], self.summary.bootstrap.get("auc")
-        return metric if isinstance(metric, str) or limits is None else Interval(metric.value, *limits)
-
     def calibration_at(self, level: Level) -> CalibrationReport | str:
         """Calibration with a row an image, breast or patient, or a note."""
         return self.calibration if level == "image" else self.calibrations.get(level, AGAIN)
@@ -310,7 +299,7 @@ class Evaluation:
         own, summary = plain(self), to_plain(self.summary)
         headline = {name: own.pop(name) for name in ("version", "run", "split", "opened", "last_opened", "history", "refrozen")}
         headline |= {"images": self.images, "patients": self.patients, "threshold": self.threshold}
-        return headline | {"metrics": summary["metrics"], "delong": plain_metric(self.delong)} | own
+        return headline | {"metrics": summary["metrics"], "delong": plain_metric(self.summary["auc"])} | own
 
     def to_dict(self) -> dict[str, Any]:
         """This split's entry of evaluation.json; `metrics` are those at image level."""

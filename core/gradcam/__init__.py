@@ -7,13 +7,7 @@ colour it would look like a finding.
 """
 
 from core.gradcam.heatmaps import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
-from core.gradcam.methods import (
-    AUTO,
-    CLASSLESS,
-    METHODS,
-    SLOW,
-    unfit_methods,
-)
+from core.gradcam.methods import AUTO, CLASSLESS, METHODS, SLOW, unfit_methods
 from core.gradcam.overlay import COLORMAPS, HALF, OPACITY, colours_of, levels, overlay, render, two_colours
 
 __all__ = [

@@ -22,15 +22,7 @@ from core.metrics.delong import auc_interval, compare_auc
 from core.metrics.frozen import Frozen
 from core.metrics.intervals import Estimate, Interval, OrNote, plain_metric, square_and_add
 from core.metrics.levels import LEVELS, Level, at_level
-from core.metrics.operating_points import (
-    calibrate,
-    freeze,
-    freeze_thresholds,
-    rule_of,
-    thresholds_of,
-    views_of,
-    with_room,
-)
+from core.metrics.operating_points import calibrate, freeze, freeze_thresholds, rule_of, thresholds_of, views_of, with_room
 from core.metrics.proportions import PairedShares, clustered_wilson
 from core.metrics.screening import OperatingPoint, Screening, operating_point
 from core.metrics.shortcut_columns import columns_for_audit
@@ -38,16 +30,8 @@ from core.metrics.shortcut_results import Shortcut, ShortcutAudit
 from core.metrics.shortcuts import shortcut_audit
 from core.metrics.subgroups import Subgroup, age_bands, subgroups
 from core.metrics.summary import MIN_PATIENTS, TITLES, Summary, summarize
-from core.metrics.threshold_uncertainty import (
-    ThresholdUncertainty,
-    threshold_uncertainty,
-    thresholds_by_group,
-)
-from core.metrics.thresholds import (
-    ThresholdRule,
-    sensitivity_at_specificity,
-    specificity_at_sensitivity,
-)
+from core.metrics.threshold_uncertainty import ThresholdUncertainty, threshold_uncertainty, thresholds_by_group
+from core.metrics.thresholds import ThresholdRule, sensitivity_at_specificity, specificity_at_sensitivity
 
 __all__ = [
     "LEVELS",

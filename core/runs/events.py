@@ -26,30 +26,31 @@ class _Line(TypedDict, total=False):
     time: Number
 
 
-class StartEvent(_Line):
+class _OnMachine(_Line, total=False):
+    """What a training computes with."""
+
+    device: str
+    precision: str
+    threads: Count
+    processes: Count
+
+
+class StartEvent(_OnMachine):
     """The training begins. `images` by split; `measured`: images per second by precision, where that was timed."""
 
     type: Literal["start"]
     run: NotRequired[str]
     parameters: NotRequired[Count]
     images: NotRequired[Annotated[dict[str, Count], Field(max_length=100)]]
-    device: NotRequired[str]
-    precision: NotRequired[str]
-    threads: NotRequired[Count]
-    processes: NotRequired[Count]
     measured: NotRequired[Metrics]
 
 
-class ResumeEvent(_Line):
+class ResumeEvent(_OnMachine):
     """The training goes on from its last checkpoint, in `epoch` after `step` batches."""
 
     type: Literal["resume"]
     epoch: NotRequired[Count]
     step: NotRequired[Count]
-    device: NotRequired[str]
-    precision: NotRequired[str]
-    threads: NotRequired[Count]
-    processes: NotRequired[Count]
 
 
 class PrepareEvent(_Line):

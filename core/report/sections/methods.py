@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from core.metrics import (
-    MIN_VIEW_PATIENTS,
-    Interval,
-    Summary,
-    ThresholdRule,
-)
+from core.metrics import MIN_VIEW_PATIENTS, Interval, Summary, ThresholdRule
 from core.report.document import Facts, Section, Text
 from core.report.material import Material
 from core.report.precision import WIDTH, participants_needed

@@ -35,7 +35,7 @@ def conclusion(material: Material, **changes: object) -> str:
     """Of the test evaluation with `auc` and other parts as given."""
     test: Evaluation = material.evaluations["test"]
     auc = changes.pop("auc", interval(0.75, 0.85))
-    image = replace(test.summary, figures=test.summary.figures | {"auc": auc})
+    image = replace(test.summary, metrics=test.summary.metrics | {"auc": auc})
     test = replace(test, levels=test.levels | {"image": image}, **changes)
     return dict(abstract(replace(material, evaluations={"test": test})))["Conclusion"]
 
@@ -49,8 +49,8 @@ def audit(feature: str, alone: Interval | str, within: Interval | str, metadata:
     [
         (interval(0.70, 0.80), "clearly better than chance"),
         (interval(0.55, 0.65), "better than chance, and not by much for certain"),
-        (interval(0.50, 0.65), "cannot be told from chance"),
-        (interval(0.40, 0.60), "cannot be told from chance"),
+        (interval(0.50, 0.65), "cannot be distinguished from chance"),
+        (interval(0.40, 0.60), "cannot be distinguished from chance"),
         (interval(0.20, 0.49), "worse than chance: check that the labels are not swapped"),
     ],
 )
