@@ -134,9 +134,14 @@ def test_set_use(run: Run) -> TestSetUse:
     return find(run.path)
 
 
+def evaluation_name(run: Run, split: str) -> str:
+    """The name of the background evaluation of this split."""
+    return f"evaluate:{run.path}:{split}"
+
+
 def evaluation_task(run: Run, split: str) -> Task | None:
     """The background evaluation of this split, running or ended."""
-    return tasks.task(f"evaluate:{run.path}:{split}")
+    return tasks.task(evaluation_name(run, split))
 
 
 def start_evaluation(run: Run, split: str) -> Task:
@@ -148,7 +153,7 @@ def start_evaluation(run: Run, split: str) -> Task:
 
         return evaluate(run, split, progress=report, predictor=model, where="Evaluate")
 
-    return tasks.start_task(f"evaluate:{run.path}:{split}", f"Scoring {split}", work)
+    return tasks.start_task(evaluation_name(run, split), f"Scoring {split}", work)
 
 
 def freeze_threshold(run: Run, rule: ThresholdRule, *, reopen: bool = False) -> None:
@@ -176,9 +181,9 @@ def comparison(first: Run, second: Run, one: Evaluation, other: Evaluation, leve
     return compare_evaluations(one, other, level)  # type: ignore[arg-type]
 
 
-def report_task(run: Run) -> Task | None:
-    """The background writing of the run's report, running or ended."""
-    return tasks.task(f"report:{run.path}")
+def report_name(run: Run) -> str:
+    """The name of the background task that writes the run's report."""
+    return f"report:{run.path}"
 
 
 def start_report(run: Run) -> Task:
@@ -192,7 +197,7 @@ def start_report(run: Run) -> Task:
 
         return write(run, predictor=model)
 
-    return tasks.start_task(f"report:{run.path}", "Writing the report", work)
+    return tasks.start_task(report_name(run), "Writing the report", work)
 
 
 def input_thumbnail(path: str, recipe: Recipe, side: int = 240) -> bytes:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.wording import plain
 from dashboard.state import models
+from dashboard.ui import notices
 
 if TYPE_CHECKING:
     from core.predict import Prediction
@@ -26,7 +27,7 @@ def no_verdict(prediction: Prediction, page: str, image: str, *, about: str = ""
     slot = f"{page}:score_anyway"
     reason = f"{about}{plain(prediction.verdict)}"
     if prediction.scored_anyway:
-        st.warning(f"{reason} The score was requested anyway: it is not a result.", icon=":material/block:")
+        notices.warning(f"{reason} The score was requested anyway: it is not a result.", icon="block")
         return
     words, button = st.columns([4, 1], vertical_alignment="center")
     words.error(reason, icon=":material/block:")
@@ -43,7 +44,7 @@ def chance_notice(run: Run) -> str:
     if reason:
         from core.metrics.chance import warning_of
 
-        st.warning(plain(warning_of(reason)), icon=":material/casino:")
+        notices.warning(plain(warning_of(reason)), icon="casino")
     return reason
 
 

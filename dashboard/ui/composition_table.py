@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.wording import plain
-from dashboard.ui import html_tables
+from dashboard.ui import html_tables, notices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,11 +27,11 @@ def table(frame: pd.DataFrame, confidence: float) -> None:
     from core.metrics.composition import TITLES, associations, composition, composition_warnings
 
     if not patients_known(frame):
-        st.info(NOBODY, icon=":material/info:")
+        notices.info(NOBODY)
         return
     found = associations(frame, confidence)
     for sentence in composition_warnings(found):
-        st.warning(f"{plain(sentence[:1].upper() + sentence[1:])}.", icon=":material/warning:")
+        notices.warning(f"{plain(sentence[:1].upper() + sentence[1:])}.")
     rows = []
     for each in composition(frame):
         spread = f"{each.median:g} ({each.low} to {each.high})"

@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 from core.config import Config, DashboardConfig, describe_allowed
 from dashboard.access.paths import NotAllowed, require_allowed_config
 from dashboard.state import preferences
+from dashboard.ui import notices
 
 # What a text field offers beside free text: (value, words shown).
 SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -168,7 +169,7 @@ def check(values: Mapping[str, Any], base: Config) -> tuple[Config | None, list[
 def show_problems(problems: Sequence[str]) -> None:
     """The sentences of `check` as one notice beside the form."""
     if problems:
-        st.error("\n".join(f"- {problem}" for problem in problems), icon=":material/error:")
+        notices.error("\n".join(f"- {problem}" for problem in problems))
 
 
 def value_of(config: Config, path: str) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import BadConfig, LabError
-from dashboard.ui import components
+from dashboard.ui import notices
 
 FILE = Path(__file__).parents[2] / "docs" / "glossary.md"
 _SOURCE, _PAGES = "Source: ", "Appears on: "
@@ -104,7 +104,7 @@ def show() -> None:
         try:
             st.html(_STYLE + as_html(find(read(), query or "")))
         except LabError as error:
-            components.show_error(error)
+            notices.show_error(error)
 
 
 def as_html(terms: Sequence[Term]) -> str:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard.cache.run_monitor import GATE
 from dashboard.state import preferences, run_actions, training_runs, widgets
-from dashboard.ui import components
+from dashboard.ui import notices
 
 if TYPE_CHECKING:
     from core.runs import Run, Status
@@ -87,12 +87,12 @@ def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> Non
         width="stretch",
         help=f"{help}, {LAUNCHERS[launcher()].lower()}. While its device is busy it waits in the queue.",
     ):
-        with components.errors_shown():
+        with notices.errors_shown():
             run_actions.start_training(run, launcher())
             st.rerun()
 
 
 def with_errors_shown(action: Callable[[], object]) -> None:
     """Call `action`; its errors are shown on the page."""
-    with components.errors_shown():
+    with notices.errors_shown():
         action()

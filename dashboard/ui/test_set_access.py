@@ -19,6 +19,7 @@ from core.errors import LabError
 from core.wording import counted, plain
 from dashboard.state import datasets, settings
 from dashboard.state.file_stamps import of_files, stamp
+from dashboard.ui import notices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +107,7 @@ def switch(page: str, manifest: Path) -> bool:
         state = f"{words} are shown: it is recorded" if on else f"{words} are hidden"
         st.caption(f":material/{'lock_open' if on else 'lock'}: {state}", width="content")
     if reason := st.session_state.pop(_REFUSED, ""):
-        st.error(reason, icon=":material/error:")
+        notices.error(reason)
     return on
 
 
@@ -235,7 +236,7 @@ def record_file(image: ImageRef, page: str, kind: str, runs: Sequence[Run] = ())
         elif run is not None:
             record_of_model(run, image, page, kind)
     for words in dict.fromkeys(warnings):
-        st.warning(words, icon=":material/lock_open:")
+        notices.warning(words, icon="lock_open")
 
 
 def record_of_model(run: Run, image: ImageRef, page: str, kind: str) -> None:

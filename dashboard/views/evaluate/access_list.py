@@ -11,7 +11,7 @@ from core.runs.test_set.accesses import access_counts, accesses, counts_in_words
 from core.runs.test_set.models import seen_words
 from core.wording import plain
 from dashboard.cache import results
-from dashboard.ui import components, html_tables
+from dashboard.ui import html_tables, notices
 
 if TYPE_CHECKING:
     from core.runs import Run
@@ -23,7 +23,7 @@ def summary(run: Run) -> None:
     try:
         counts = access_counts(run.path)
     except BadRun as error:
-        components.show_error(error)
+        notices.show_error(error)
         return
     words = f"Recorded so far: {counts_in_words(counts)}." if counts else "No access to its images has been recorded."
     st.caption(f":material/history: {words}")
@@ -34,12 +34,12 @@ def models(run: Run) -> None:
     try:
         use = results.test_set_use(run)
     except BadRun as error:
-        components.show_error(error)
+        notices.show_error(error)
         return
     words = seen_words(use, results.patients_known(run))
     st.markdown(f":material/groups: {plain(' '.join(words[: len(words) - bool(use.gap)]))}")
     if use.gap:
-        st.warning(plain(use.gap), icon=":material/warning:")
+        notices.warning(plain(use.gap))
 
 
 def table(run: Run) -> None:
@@ -47,7 +47,7 @@ def table(run: Run) -> None:
     try:
         found = accesses(run.path)
     except BadRun as error:
-        components.show_error(error)
+        notices.show_error(error)
         return
     if not found:
         st.markdown("No access to its test images has been recorded.")

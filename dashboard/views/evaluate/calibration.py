@@ -9,7 +9,7 @@ import streamlit as st
 from core.metrics import Interval
 from core.wording import plain
 from dashboard.state import widgets
-from dashboard.ui import components, html_tables
+from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.charts import calibration
 from dashboard.views.evaluate.context import Scene
 
@@ -41,15 +41,12 @@ def calibrating(scene: Scene) -> None:
     """Reliability diagram and figures of calibration, as the scores come and calibrated."""
     report = scene.found.calibration_at(scene.level)  # type: ignore[arg-type]
     if isinstance(report, str):
-        st.info(plain(report), icon=":material/info:")
+        notices.info(plain(report))
         return
     if report.no_probability:
-        st.warning(
-            f"No probability is shown for {scene.units}: {plain(report.no_probability.rstrip('.'))}.",
-            icon=":material/warning:",
-        )
+        notices.warning(f"No probability is shown for {scene.units}: {plain(report.no_probability.rstrip('.'))}.")
     if scene.same_weights and calibration(scene) != report.frozen:
-        st.warning(
+        notices.warning(
             f"The calibration has been fitted again since this split was scored: in use now is {calibration(scene).method}. "
             "What is called in use below is the earlier one; score again for metrics of the model as it is."
         )
@@ -87,10 +84,10 @@ def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
     chart = reliability_figure(curves, scores=scores, height=430)
     components.chart(chart, "evaluate:reliability", alt="reliability diagram, and a histogram of the scores below it")
     if narrow:
-        st.warning(
+        notices.warning(
             f"All raw scores lie between {low:.3f} and {high:.3f}. So close together they say little about how likely a "
             "malignant finding is, whatever the diagram shows; it is zoomed to them.",
-            icon=":material/zoom_in:",
+            icon="zoom_in",
         )
         if beside:  # on one axis with them the raw scores would be a vertical line
             chart = reliability_figure(beside, scores=its_scores, height=380)

@@ -12,8 +12,8 @@ from core.errors import LabError
 from core.runs.test_set.accesses import HEATMAPS, IMAGES
 from core.wording import plain
 from dashboard.cache import results
-from dashboard.state import datasets, preferences, widgets
-from dashboard.ui import components, image_components, test_set_access
+from dashboard.state import preferences, widgets
+from dashboard.ui import image_components, notices, pages, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
 from dashboard.views.evaluate.context import Scene
@@ -91,7 +91,7 @@ def gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool) -> None:
     (st.fragment(_gallery, run_every=1.0) if waiting else _gallery)(scene, rows, kind, heated, waiting)
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def _gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool, waiting: bool) -> None:
     paths = [str(path) for path in rows["path"]]
     found = heatmap_thumbnails.ready(scene.run, paths) if heated else {}
@@ -108,7 +108,7 @@ def _gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool, waiting:
     if waiting:
         st.caption(f":material/hourglass_top: Heatmaps: {len(found)} of {len(paths)}")
     elif heated and heatmap_thumbnails.failed(scene.run):
-        st.warning(f"No heatmaps. {plain(heatmap_thumbnails.failed(scene.run))}", icon=":material/blur_off:")
+        notices.warning(f"No heatmaps. {plain(heatmap_thumbnails.failed(scene.run))}", icon="blur_off")
         st.button("Try again", key="evaluate:heat_again", on_click=lambda: heatmap_thumbnails.again(scene.run))
     elif heated:
         st.caption(heatmap_thumbnails.READING)
@@ -184,31 +184,15 @@ def facts(scene: Scene, row: Any) -> None:
 def opening(scene: Scene, path: str) -> None:
     """The pages that can take the case from here."""
     with st.container(horizontal=True, gap="small"):
-        if st.button("Explain", icon=":material/blur_on:", type="primary", key="evaluate:to_explain"):
-            explain(path, scene.found.split)
-        for page, title, icon in (("preprocess", "Preprocess", "tune"), ("inspect", "Inspector", "frame_inspect")):
-            if st.button(title, icon=f":material/{icon}:", key=f"evaluate:to_{page}"):
-                open_at(page, path)
+        for page in ("explain", "preprocess", "inspect"):
+            title, icon = pages.PAGES[page].title, pages.PAGES[page].material
+            kind: Any = "primary" if page == "explain" else "secondary"
+            if st.button(title, icon=icon, type=kind, key=f"evaluate:to_{page}"):
+                if page == "explain":
+                    pages.choose_explained(path, scene.found.split)
+                else:
+                    pages.choose_image(page, path)
+                pages.go_to(page)
         if st.button("Close", icon=":material/close:", key="evaluate:close"):
             preferences.set(CASE, None)
             st.rerun(scope="fragment")
-
-
-def explain(path: str, split: str) -> None:
-    """Open an image on the Explain page."""
-    preferences.set("explain:source", split)
-    preferences.set("explain:filter", "All")
-    preferences.set("explain:image", path)
-    st.switch_page(components.PAGES["explain"])
-
-
-def open_at(page: str, path: str) -> None:
-    """Open an image on a page with an image picker: from the current data set where it is in it, else by its path."""
-    manifest = datasets.current_manifest()
-    listed = manifest is not None and path in set(datasets.manifest_frame(manifest)["path"])
-    preferences.set(f"{page}:source", "Data set" if listed else "File path")
-    if listed:
-        preferences.set(f"{page}:image", path)
-    else:
-        preferences.set(f"{page}:path", path)
-    st.switch_page(components.PAGES[page])

@@ -11,7 +11,7 @@ from core.metrics import Interval
 from core.wording import p_value, plain
 from dashboard.cache import results
 from dashboard.state import training_runs, widgets
-from dashboard.ui import components, html_tables
+from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate import split_scoring
 from dashboard.views.evaluate.charts import curves
 from dashboard.views.evaluate.context import SPLITS, Scene
@@ -38,7 +38,7 @@ def comparing(scene: Scene) -> None:
     """Choose a run; the paired comparison, or the reason why there is none. Below: published results."""
     others = [run for run in training_runs.list_runs() if run.name != scene.run.name and training_runs.has_model(run)]
     if not others:
-        st.info("There is no other trained run to compare with.", icon=":material/info:")
+        notices.info("There is no other trained run to compare with.")
     else:
         _other(scene, [run.name for run in others])
     published(scene)
@@ -47,19 +47,15 @@ def comparing(scene: Scene) -> None:
 def _not_scored(other: Run, split: str) -> None:
     """That there is nothing to compare with yet, and the button that scores it here; a test set is not opened in passing."""
     if split == "test":
-        st.info(
+        notices.info(
             f"The test set of {plain(other.name)} has not been opened. Choose that run above to open it, once you "
             "are done choosing.",
-            icon=":material/lock:",
+            icon="lock",
         )
         return
-    task = results.evaluation_task(other, split)
-    if task is not None and task.running:
-        split_scoring.scoring(other, split)
+    if split_scoring.scoring(other, split):
         return
-    if task is not None and task.state == "failed":
-        components.show_error(task.error)
-    st.info(f"{plain(other.name)} has not been scored on its {SPLITS[split].lower()} set yet.", icon=":material/info:")
+    notices.info(f"{plain(other.name)} has not been scored on its {SPLITS[split].lower()} set yet.")
     if st.button(
         f"Score {plain(other.name)}",
         icon=":material/play_arrow:",
@@ -73,20 +69,20 @@ def _other(scene: Scene, names: list[str]) -> None:
     left, right = html_tables.halves("comparing", (300, 600))
     with left:
         name = widgets.select("Compare with", names, f"evaluate:other:{scene.run.name}", default=_likely(scene, names))
-        with components.errors_shown():
+        with notices.errors_shown():
             other = results.evaluation(training_runs.open_run(name), scene.found.split)
             if other is None:
                 _not_scored(training_runs.open_run(name), scene.found.split)
                 return
             level = other.levels[scene.level]
             if isinstance(level, str):
-                st.info(html_tables.said(f"{name}: {level}"), icon=":material/info:")
+                notices.info(html_tables.said(f"{name}: {level}"))
                 return
             second = Scene(training_runs.open_run(name), other, level)
             try:
                 found = results.comparison(scene.run, second.run, scene.found, other, scene.level)
             except LabError as error:
-                st.warning(html_tables.said(str(error)), icon=":material/block:")
+                notices.warning(html_tables.said(str(error)), icon="block")
                 return
             _overlay(scene, second, [each for each in names if each != name])
     with right:
@@ -95,7 +91,7 @@ def _other(scene: Scene, names: list[str]) -> None:
             with st.popover("What is this?", icon=":material/help:"):
                 st.markdown(HELP)
         for warning in found.warnings:
-            st.warning(html_tables.said(warning), icon=":material/update:")
+            notices.warning(html_tables.said(warning), icon="update")
         rows = [[title, a, b, change, p or "–", note] for title, a, b, change, p, note in found.table_rows()]
         html_tables.table(["Metric", found.first, found.second, "Difference", "p", "Test"], rows)
         both = found.first, found.second
@@ -158,10 +154,10 @@ def _scene_of(scene: Scene, name: str) -> Scene | None:
         return None
     level = found.levels[scene.level]
     if isinstance(level, str):
-        st.info(html_tables.said(f"{name}: {level}"), icon=":material/info:")
+        notices.info(html_tables.said(f"{name}: {level}"))
         return None
     if set(found.predictions["path"]) != set(scene.found.predictions["path"]):
-        st.info(f"{plain(name)} was scored on other images, so its curve does not compare.", icon=":material/block:")
+        notices.info(f"{plain(name)} was scored on other images, so its curve does not compare.", icon="block")
         return None
     return Scene(run, found, level)
 

@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import BadRun
 from core.wording import plain
 from dashboard.cache import results
-from dashboard.ui import components
+from dashboard.ui import notices
 from dashboard.views.evaluate.context import LEVELS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def declared(run: Run) -> None:
     try:
         found = read_declared(run.path)
     except BadRun as error:
-        components.show_error(error)
+        notices.show_error(error)
         return
     icon = ":material/flag:" if found.before else ":material/outlined_flag:"
     st.markdown(f"{icon} {plain(found.words)}")
@@ -38,7 +38,7 @@ def form(run: Run) -> None:
         found = read_declared(run.path)
         rule = rule_words(rule_of_run(run))
     except BadRun as error:
-        components.show_error(error)
+        notices.show_error(error)
         return
     if found.endpoint is None:
         st.markdown(":material/outlined_flag: No primary endpoint is declared. Name the metric that counts before you see any.")
@@ -54,6 +54,6 @@ def form(run: Run) -> None:
             "a later one is written down as a change."
         )
         if st.button("Declare", type="primary", key="evaluate:endpoint:declare"):
-            with components.errors_shown():
+            with notices.errors_shown():
                 declare(run, metric, level, reason=reason)
                 st.rerun()

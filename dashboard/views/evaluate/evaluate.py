@@ -7,7 +7,7 @@ import streamlit as st
 from core.errors import LabError
 from dashboard.cache import results
 from dashboard.state import widgets
-from dashboard.ui import components
+from dashboard.ui import components, notices
 from dashboard.views.evaluate import parts, split_scoring, threshold_slider
 from dashboard.views.evaluate.context import LEVELS, SPLITS, Scene
 
@@ -26,42 +26,35 @@ def show() -> None:
         level = widgets.segmented(
             "Count per", levels, "evaluate:level", help="Scores of one breast, or one patient, are averaged."
         )
-    task = results.evaluation_task(run, split)
-    scoring = task is not None and task.running
+    scoring = split_scoring.scoring(run, split)
     try:
         found = results.evaluation(run, split)
     except LabError as error:
-        if scoring:
-            split_scoring.scoring(run, split)
-        else:
+        if not scoring:
             split_scoring.damaged(run, split, error)
         return
-    if scoring:
-        split_scoring.scoring(run, split)
-    elif found is None:
-        if task is not None and task.state == "failed":
-            components.show_error(task.error)
-        split_scoring.not_scored(run, split)
     if found is None:
+        if not scoring:
+            split_scoring.not_scored(run, split)
         return
     split_scoring.about(run, found)
     summary = found.levels[level]
     if isinstance(summary, str):
-        st.info(summary, icon=":material/info:")
+        notices.info(summary)
         return
     studio(Scene(run, found, summary))
 
 
 @st.fragment
-@components.errors_shown()
+@notices.errors_shown()
 def studio(scene: Scene) -> None:
     """The threshold and everything below it; only this runs again when the slider has moved or another part is chosen."""
-    components.require_existing(scene.run)
+    notices.require_existing(scene.run)
     threshold_slider.dial(scene)
     threshold_slider.about_units(scene)
     with st.container(key="evaluate_parts", horizontal=True, vertical_alignment="center"):
         part = parts.choose()
-    with components.errors_shown():
+    with notices.errors_shown():
         part(scene)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.wording import p_value, plain
-from dashboard.ui import components, html_tables
+from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.context import Scene, once
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ def reader(scene: Scene) -> None:
         lambda: compare_reader(scene.found.predictions, scene.run.manifest(), scene.level, confidence=scene.summary.confidence),  # type: ignore[arg-type]
     )
     if found is None or isinstance(found, str):
-        st.info(
-            found or "The manifest has no reader's assessment: a column birads, or reader with numbers.", icon=":material/info:"
-        )
+        notices.info(found or "The manifest has no reader's assessment: a column birads, or reader with numbers.")
         return
     p = f"{'' if found.p < 0.001 else '= '}{p_value(found.p)}"
     st.markdown(

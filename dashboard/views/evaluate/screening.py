@@ -15,7 +15,7 @@ from core.errors import NotEnoughData
 from core.metrics import MIN_PATIENTS, Interval
 from core.wording import counted
 from dashboard.state import preferences
-from dashboard.ui import components
+from dashboard.ui import components, notices
 from dashboard.ui.image_components import component
 from dashboard.views.evaluate.context import Scene, once
 
@@ -82,7 +82,7 @@ def screening(scene: Scene) -> None:
     who = "patients with " if scene.patients_known else ""
     for label in ("malignant", "benign"):
         if getattr(summary, f"{label}_patients") < MIN_PATIENTS:
-            st.info(f"Fewer than {MIN_PATIENTS} {who}{label} {scene.units}: too few to say what screening would bring.")
+            notices.info(f"Fewer than {MIN_PATIENTS} {who}{label} {scene.units}: too few to say what screening would bring.")
             return
     if scene.level != "patient":
         _not_women(scene)
@@ -90,7 +90,7 @@ def screening(scene: Scene) -> None:
     try:
         steps, chart = once(f"screening:{threshold}", scene, lambda: _made(scene, threshold))
     except NotEnoughData as error:
-        st.info(str(error))
+        notices.info(str(error))
         return
     kept = preferences.get(KEY, DEFAULT)
     index = PREVALENCES.index(kept) if kept in PREVALENCES else PREVALENCES.index(DEFAULT)

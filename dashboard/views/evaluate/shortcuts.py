@@ -11,7 +11,7 @@ from core.metrics.features import ALL, feature_title, feature_words
 from core.metrics.shortcut_columns import OF_PATIENT
 from core.metrics.shortcut_results import metadata_words
 from core.wording import counted, listed, plain, upper_first
-from dashboard.ui import components, html_tables
+from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.context import Scene
 from dashboard.views.evaluate.subgroups import short_note
 
@@ -35,7 +35,7 @@ def shortcuts(scene: Scene) -> None:
     """AUC of the label from metadata alone, beside the model's among images that share the metadata."""
     audit = scene.found.shortcuts
     if isinstance(audit, str):
-        st.info(audit, icon=":material/info:")
+        notices.info(audit)
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         against = "" if audit.metadata is None else audit.metadata.sentence

@@ -12,7 +12,7 @@ from core.metrics.levels import UNITS
 from core.runs.test_set.provenance import read_parent
 from core.wording import OPTIMISTIC, counted, number, plain, times
 from dashboard.cache import results
-from dashboard.ui import chance_notices, components, html_tables
+from dashboard.ui import background, chance_notices, components, html_tables, notices
 from dashboard.views.evaluate import access_list, endpoint, tables
 from dashboard.views.evaluate.context import SPLITS
 
@@ -75,7 +75,7 @@ def confirmed_opening(run: Run, label: str, key: str) -> None:
 
 def damaged(run: Run, split: str, error: LabError) -> None:
     """Why the stored figures cannot be read, and the way to new ones."""
-    components.show_error(error)
+    notices.show_error(error)
     if split == "test":
         st.markdown("Scoring the test set again is counted as one more evaluation, as far as the count can still be read.")
         access_list.summary(run)
@@ -86,22 +86,15 @@ def damaged(run: Run, split: str, error: LabError) -> None:
 
 def score(run: Run, split: str) -> None:
     """Score the split in the background."""
-    with components.errors_shown():
+    with notices.errors_shown():
         with st.spinner("Loading the model", show_time=False):
             results.start_evaluation(run, split)
         st.rerun()
 
 
-@st.fragment(run_every=0.5)
-@components.errors_shown()
-def scoring(run: Run, split: str) -> None:
-    """Progress while a split is scored; the whole page when it is done."""
-    components.require_existing(run)
-    task = results.evaluation_task(run, split)
-    if task is None or not task.running:
-        st.rerun()
-        return
-    components.task_progress(task)
+def scoring(run: Run, split: str) -> bool:
+    """Whether the split is being scored: then with its progress, and the whole page when it is done."""
+    return background.running(results.evaluation_name(run, split), redraw=lambda: notices.require_existing(run))
 
 
 def _inherited(run: Run, split: str) -> list[str]:
@@ -116,7 +109,7 @@ def about(run: Run, found: Evaluation) -> None:
     """What was scored, when and how often; and whether the model has changed since."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.synthetic:
-            st.badge("SYNTHETIC", color="orange", help="The demo set: a metric on it says nothing about real mammograms.")
+            notices.synthetic_badge("The demo set: a metric on it says nothing about real mammograms.")
         whose = f" of {counted(found.patients, 'patient')}" if results.patients_known(run) else ", of nobody that is known"
         parts = [f"{counted(found.images, 'image')}{whose}"]
         if found.excluded:
@@ -174,7 +167,7 @@ def _outdated(run: Run, found: Evaluation) -> None:
     task = results.evaluation_task(run, found.split)
     again = "Open the test set again" if found.split == "test" else "Score again"
     doing = task is not None and task.running
-    st.warning(f"{why} {'They are being made again.' if doing else f'{again} for metrics of the model as it is.'}")
+    notices.warning(f"{why} {'They are being made again.' if doing else f'{again} for metrics of the model as it is.'}")
 
 
 def _history(run: Run, found: Evaluation) -> None:

@@ -11,7 +11,7 @@ from core.metrics import Interval
 from core.metrics.features import feature_title, value_title
 from core.wording import counted, p_value, plain
 from dashboard.state import widgets
-from dashboard.ui import components, html_tables
+from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.context import Scene
 
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ def subgroups(scene: Scene) -> None:
     """A forest of groups, and a table with numbers, tests and notes."""
     every = scene.found.subgroups
     if not every:
-        st.info(
-            "No column of the manifest makes groups here, or the split was scored by an earlier version: score it again.",
-            icon=":material/info:",
+        notices.info(
+            "No column of the manifest makes groups here, or the split was scored by an earlier version: score it again."
         )
         return
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -11,10 +11,10 @@ from core.errors import BadRun
 from core.files.untrusted import read_bytes
 from core.metrics import ViewThresholds
 from core.runs.test_set.accesses import LABELS
-from core.wording import counted, duration, times
+from core.wording import counted, times
 from dashboard.cache import results
-from dashboard.ui import components, html_tables, test_set_access
-from dashboard.views.evaluate.cases import explain, judged
+from dashboard.ui import background, html_tables, notices, pages, test_set_access
+from dashboard.views.evaluate.cases import judged
 from dashboard.views.evaluate.context import Scene
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def images(scene: Scene) -> None:
         disabled=not rows,
         key="evaluate:explain",
     ):
-        explain(str(table["path"].iloc[rows[0]]), found.split)
+        pages.choose_explained(str(table["path"].iloc[rows[0]]), found.split)
+        pages.go_to("explain")
 
 
 def _outcome(malignant: bool, called: bool) -> str:
@@ -126,16 +127,12 @@ def downloads(run: Run, found: Evaluation) -> None:
     )
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def report(run: Run) -> None:
     """Make the report in the background, then offer it."""
-    task = results.report_task(run)
-    path = run.path / "report.html"
-    if task is not None and task.running:
-        st.fragment(_report_progress, run_every=1.0)(run)
+    if background.running(results.report_name(run)):
         return
-    if task is not None and task.state == "failed":
-        components.show_error(task.error)
+    path = run.path / "report.html"
     with st.container(horizontal=True):
         if path.is_file():
             st.download_button(
@@ -152,11 +149,3 @@ def report(run: Run) -> None:
         ):
             results.start_report(run)
             st.rerun()
-
-
-def _report_progress(run: Run) -> None:
-    task = results.report_task(run)
-    if task is None or not task.running:
-        st.rerun()
-        return
-    st.markdown(f":material/hourglass_top: Writing the report, {duration(task.seconds)} so far")

@@ -13,6 +13,7 @@ import streamlit as st
 
 from core.metrics import MIN_PATIENTS, Interval
 from dashboard.state import preferences
+from dashboard.ui import notices
 from dashboard.ui.image_components import component
 from dashboard.views.evaluate.context import Scene, once
 
@@ -154,7 +155,7 @@ def about_units(scene: Scene) -> None:
     if found is None:
         return
     if found.sentence:
-        st.warning(f"{found.sentence[:1].upper()}{found.sentence[1:]}.", icon=":material/warning:")
+        notices.warning(f"{found.sentence[:1].upper()}{found.sentence[1:]}.")
     st.caption(f"Score of a {scene.level}: {found.rule}.")
 
 

@@ -13,7 +13,7 @@ from core.metrics.by_view import choose_by_group
 from core.wording import number, times
 from dashboard.cache import results
 from dashboard.state import widgets
-from dashboard.ui import components, html_tables
+from dashboard.ui import html_tables, notices
 from dashboard.views.evaluate.context import Scene
 from dashboard.views.evaluate.threshold_slider import explore
 
@@ -34,10 +34,10 @@ HELP = {
 def choosing(scene: Scene) -> None:
     """On validation: rule, what it gives, and the button that freezes it. On the test set: why not here."""
     if scene.found.split != "val":
-        st.info(
+        notices.info(
             "A threshold is chosen on validation, never here: on the test set it would be fitted to the images that judge it. "
             "Switch to Validation to choose one.",
-            icon=":material/lock:",
+            icon="lock",
         )
         return
     left, right = html_tables.halves("choosing", (290, 290))
@@ -48,7 +48,7 @@ def choosing(scene: Scene) -> None:
         try:
             value = rule.choose(scene.table["label"], scene.table["score"])
         except NotEnoughData as error:
-            st.info(str(error), icon=":material/info:")
+            notices.info(str(error))
             return
         outcome(scene, rule, value)
         freezing(scene, rule, value)
@@ -104,7 +104,7 @@ def outcome(scene: Scene, rule: ThresholdRule, value: float) -> None:
         "columns are optimistic; the test set will show."
     )
     if chosen.notes:
-        st.info(f"{chosen.notes_words}.", icon=":material/info:")
+        notices.info(f"{chosen.notes_words}.")
     elif rule.per_view and scene.level != "image":
         st.caption(
             f"Thresholds by view are of images. {scene.units.capitalize()} have the mean score of their images, of all views, "
@@ -171,7 +171,7 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
         + (f" Images are judged by view: {scene.views_now.words}." if scene.views_now.per_view else "")
     )
     if press:
-        with components.errors_shown():
+        with notices.errors_shown():
             results.freeze_threshold(run, rule, reopen=bool(opened) and sure)
             explore(scene, None)
             st.rerun()

@@ -11,7 +11,7 @@ from core.runs.test_set.accesses import LABELS
 from dashboard.cache import images, results
 from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, models, preferences, widgets
-from dashboard.ui import test_set_access
+from dashboard.ui import notices, test_set_access
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
     chosen = widgets.select("Show", filters, "explain:filter")
     rows = filtered(rows, chosen, models.predictor(run).thresholds)
     if rows.empty:
-        st.info("No image of this kind. Choose another kind.", icon=":material/filter_alt_off:")
+        notices.info("No image of this kind. Choose another kind.", icon="filter_alt_off")
         return None, None, rows
     paths = rows["path"].tolist()
     test_set_access.record_run(LABELS, "Explain", run, paths)

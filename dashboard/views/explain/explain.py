@@ -11,7 +11,8 @@ from dashboard.cache import results
 from dashboard.cache.explanations import Ask, Explained, View, without_map
 from dashboard.cache.images import ImageRef
 from dashboard.state import preferences, tasks, training_runs, widgets
-from dashboard.ui import chance_notices, components, test_set_access, uploads
+from dashboard.state.tasks import Task
+from dashboard.ui import background, chance_notices, components, notices, test_set_access, uploads
 from dashboard.views.explain import choosing, heatmap_audit, panels
 from dashboard.views.explain.comparison import Case, by_run, by_view, closed, other_runs, other_view
 from dashboard.views.explain.saving import PICTURES, Display, saving, store_style, style, view_of
@@ -63,10 +64,10 @@ def source_picker(run: Run) -> str:
 
 
 @st.fragment
-@components.errors_shown()
+@notices.errors_shown()
 def workbench(run: Run, source: str) -> None:
     """Only this reruns when an image, the method or the layer changes."""
-    components.require_existing(run)
+    notices.require_existing(run)
     pictures, controls = st.columns([2, 1], gap="medium")
     with controls:
         if source == "upload":
@@ -167,7 +168,7 @@ def display_options(run: Run, row: Any, boxes: bool, controls: DeltaGenerator) -
     offered = {"image"} | ({"view"} if other_view(run, row) is not None else set()) | ({"run"} if others else set())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if run.model_card().synthetic or is_synthetic(row):
-            st.badge("SYNTHETIC", color="orange", help="Demo images, or a model trained on them.")
+            notices.synthetic_badge("Demo images, or a model trained on them.")
         place = widgets.segmented("Overlay on", PLACES, "explain:place", hide_label=True)
         words = {name: BESIDE[name] for name in BESIDE if name in offered}
         beside = widgets.segmented("Compare", words, "explain:beside", hide_label=True) if len(offered) > 1 else "image"
@@ -187,9 +188,9 @@ def cases(run: Run, image: ImageRef, row: Any, display: Display) -> list[Case]:
         return [alone]
     second = training_runs.open_run(display.second)
     if row is not None and closed(second, image):  # an upload is shown as it is everywhere: recorded, with a warning
-        st.warning(
+        notices.warning(
             f"This image is in the test set of {second.name}, which has not been opened. Open it on Evaluate first.",
-            icon=":material/lock:",
+            icon="lock",
         )
         return [alone]
     return by_run(Case(run, image, row, run.name), second)
@@ -208,8 +209,8 @@ def explanations(shown: list[Case], ask: Ask) -> list[Explained] | None:
     forget_slow([results.explanation_name(case.run, case.image, each) for case, each in asked])
     for case, each in asked:
         result = results.explanation_task(case.run, case.image, each)
-        if isinstance(result, tasks.Task):
-            working(result.name)
+        if isinstance(result, Task):
+            without_result(result)
             return None
         found.append(result)
     return found
@@ -229,24 +230,18 @@ def forget_slow(wanted: list[str]) -> None:
     st.session_state[SLOW] = wanted
 
 
-@st.fragment(run_every=0.5)
-def working(name: str) -> None:
-    """Progress of a slow method with a way to stop it; the page when it is done."""
-    task = tasks.task(name)
-    if task is None or task.state == "done":
+def without_result(task: Task) -> None:
+    """Progress of a slow method; of one that was stopped or failed, that, and a button that begins again."""
+    note = "Score-CAM masks the image with one feature map after another. You can leave this page meanwhile."
+    if background.running(task.name, stop="explain:stop", note=note):
+        return
+    if task.state == "done":
         st.rerun()
-    elif task.running:
-        components.task_progress(task)
-        st.caption("Score-CAM masks the image with one feature map after another. You can leave this page meanwhile.")
-        st.button("Stop", icon=":material/stop:", on_click=lambda: tasks.stop_task(name), key="explain:stop")
-    else:
-        if task.state == "failed":
-            components.show_error(task.error)
-        else:
-            st.info(f"Stopped after {task.done} of {task.total} feature maps.", icon=":material/stop_circle:")
-        if st.button("Compute it", icon=":material/play_arrow:", type="primary", key="explain:again"):
-            tasks.forget_task(name)
-            st.rerun()
+    if task.state == "stopped":
+        notices.info(f"Stopped after {task.done} of {task.total} feature maps.", icon="stop_circle")
+    if st.button("Compute it", icon=":material/play_arrow:", type="primary", key="explain:again"):
+        tasks.forget_task(task.name)
+        st.rerun()
 
 
 # ---------------------------------------------------------------- what is shown
@@ -368,7 +363,7 @@ def notes(shown: list[Case], found: list[Explained]) -> None:
     for case, each in zip(shown, found, strict=True):
         name = f"{case.name}: " if len(shown) > 1 else ""
         for warning in (*each.prediction.warnings, *([case.warning] if case.warning else [])):
-            st.warning(f"{name}{warning}", icon=":material/warning:")
+            notices.warning(f"{name}{warning}")
 
 
 def map_note(case: Case, found: Explained) -> str:

@@ -16,7 +16,7 @@ from dashboard.cache import images, results
 from dashboard.state import datasets, models, preferences, settings, tasks, widgets
 from dashboard.state.file_stamps import stamp
 from dashboard.state.tasks import Report, Task
-from dashboard.ui import components, html_tables, image_components, test_set_access
+from dashboard.ui import background, components, html_tables, image_components, notices, pages, test_set_access
 from dashboard.ui.image_components import Tile
 
 if TYPE_CHECKING:
@@ -39,18 +39,17 @@ def show(run: Run, split: str = "val") -> None:
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         chosen = audited(run, split)
-    task = tasks.task(_name(run))
+    name = _name(run)
+    task = tasks.task(name)
     with right:
         if task is None or not task.running:
             starting(run, chosen)
-    if task is not None and task.running:
-        working(run)
+    note = "You can leave this page meanwhile. What is done stays, also when you stop: the next audit continues from there."
+    if background.running(name, stop="audit:stop", note=note, redraw=lambda: _adopt(name)):
         return
-    if task is not None and task.state == "failed":
-        components.show_error(task.error)
     if task is not None and task.state == "stopped":
         words = f"Stopped after {task.done} of {task.total}. The next audit of the same images goes on from there."
-        st.info(words, icon=":material/stop_circle:")
+        notices.info(words, icon="stop_circle")
     found = audit_of(run, chosen)
     if found is None:
         components.empty_state("These heatmaps have not been audited", WHAT, icon=":material/fact_check:")
@@ -101,7 +100,7 @@ def starting(run: Run, split: str) -> None:
         done = audit_of(run, split) is not None and not other
         kind: Any = "secondary" if done else "primary"
         if st.button(title, icon=":material/fact_check:", type=kind, key="audit:start"):
-            with components.errors_shown():
+            with notices.errors_shown():
                 start(run, split, tuple(chosen) or (AUTO,), int(limit) if limit else None, other)
                 st.rerun()
 
@@ -139,21 +138,11 @@ def _name(run: Run) -> str:
     return f"audit:{run.path}"
 
 
-@st.fragment(run_every=0.5)
-@components.errors_shown()
-def working(run: Run) -> None:
-    """Progress, and a way to stop: what is done by then is kept. The whole page when it is over."""
-    task = tasks.task(_name(run))
-    if task is None or not task.running:
-        if task is not None and task.state == "done":
-            preferences.set("audit:split", task.result.split)
-        st.rerun()
-        return
-    components.task_progress(task)
-    st.caption(
-        "The page can be left meanwhile. What is done stays, also when it is stopped: the next audit goes on from there."
-    )
-    st.button("Stop", icon=":material/stop:", on_click=lambda: tasks.stop_task(_name(run)), key="audit:stop")
+def _adopt(name: str) -> None:
+    """Show the images of an audit that has just ended."""
+    task = tasks.task(name)
+    if task is not None and task.state == "done":
+        preferences.set("audit:split", task.result.split)
 
 
 # ---------------------------------------------------------------- what was found
@@ -163,13 +152,13 @@ def told(run: Run, found: HeatmapAudit) -> None:
     """What was audited, then one method: words, figures, curves, the worst cases, and what was left out."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.synthetic:
-            st.badge("SYNTHETIC", color="orange", help="The demo set, or a model trained on it.")
+            notices.synthetic_badge("The demo set, or a model trained on it.")
         if found.external:
             st.badge("EXTERNAL", color="blue", help="Another data set than the run's own.")
         left_out = f" · {len(found.excluded)} left out" if found.excluded else ""
         st.markdown(f"{counted(found.images, 'image')} of {counted(found.patients, 'patient')}{left_out}", width="stretch")
     if run.model_card().weights_sha256 != found.weights_sha256:
-        st.warning("The run's model has changed since this audit (it trained on). Audit again.")
+        notices.warning("The run's model has changed since this audit (it trained on). Audit again.")
     methods = [method.method for method in found.methods]
     name = widgets.segmented("Method", methods, "audit:method") if len(methods) > 1 else methods[0]
     method = found.method(name)
@@ -294,9 +283,7 @@ def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
         "lies in the lesion."
     )
     if picked:
-        preferences.set("explain:source", found.split)
-        preferences.set("explain:filter", "All")
-        preferences.set("explain:image", picked)
+        pages.choose_explained(picked, found.split)
         preferences.set("explain:method", method.method)
         preferences.set("explain:look", "image")
         st.rerun()

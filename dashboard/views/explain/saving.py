@@ -24,7 +24,7 @@ from dashboard.cache.explanations import (
     side_by_side,
 )
 from dashboard.state import models, preferences, settings
-from dashboard.ui import components, test_set_access
+from dashboard.ui import notices, test_set_access
 from dashboard.views.explain.comparison import Case
 
 if TYPE_CHECKING:
@@ -141,4 +141,4 @@ def save_many(run: Run, rows: pd.DataFrame, ask: Ask, display: Display) -> None:
     bar.empty()
     st.success(f"Saved {len(rows) - len(refused)} overlays to {settings.display_path(run.path / 'explain')}.")
     for reason in refused[:3]:
-        components.show_error(reason)
+        notices.show_error(reason)

@@ -16,7 +16,7 @@ from dashboard.cache import results
 from dashboard.state import datasets, models, tasks, training_runs
 from dashboard.state.file_stamps import stamp
 from dashboard.state.tasks import Task
-from dashboard.ui import components, image_components, test_set_access
+from dashboard.ui import image_components, notices, pages, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
 
@@ -49,9 +49,9 @@ def show(run: Run) -> None:
         st.fragment(_draw, run_every=1.0 if waiting else None)(run, waiting)
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def _draw(run: Run, waiting: bool) -> None:
-    components.require_existing(run)
+    notices.require_existing(run)
     task = _found(run)
     complete = not task.running and (task.result is None or _complete(run, task.result))
     if waiting and complete:
@@ -68,7 +68,7 @@ def _draw(run: Run, waiting: bool) -> None:
         basis = f", {plain(example.basis)}" if example.basis else ""
         st.markdown(f"## An example from validation, by {plain(run.name)}", anchors=False)
         if example.synthetic:
-            st.badge("SYNTHETIC", color="orange", help="The demo set: not a real mammogram.")
+            notices.synthetic_badge("The demo set: not a real mammogram.")
         st.markdown(
             f"Score **{number(example.score)}**, threshold {number(example.threshold)}{basis}: **{flagged}**. "
             f"True label: **{example.label}**."
@@ -76,10 +76,9 @@ def _draw(run: Run, waiting: bool) -> None:
         if chance := models.chance(run):
             st.caption(f"Do not rely on it: this model is not better than chance so far. {chance}")
         if st.button("Explain it", icon=":material/blur_on:", key="home:explain"):
-            from dashboard.views.evaluate.cases import explain
-
             training_runs.set_current_run(run.name)
-            explain(example.path, "val")
+            pages.choose_explained(example.path, "val")
+            pages.go_to("explain")
 
 
 def _tiles(run: Run, example: Example) -> list[Tile]:

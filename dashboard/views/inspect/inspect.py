@@ -15,7 +15,7 @@ from dashboard.cache import images, inspections
 from dashboard.cache.images import ImageRef
 from dashboard.cache.inspections import Inspected
 from dashboard.state import models, preferences, widgets
-from dashboard.ui import components, image_components
+from dashboard.ui import components, image_components, notices, pages
 from dashboard.ui.image_components import Tile
 from dashboard.views.inspect import recipe_choice
 
@@ -75,7 +75,7 @@ def only_here(recipe: Recipe) -> None:
         icon=":material/experiment:",
     )
     if link.button("Change it on Preprocess", icon=":material/tune:", key="inspect:to_preprocess"):
-        st.switch_page(components.PAGES["preprocess"])
+        pages.go_to("preprocess")
 
 
 def frame_picker(image: ImageRef, meta: ImageMeta) -> ImageRef:
@@ -97,7 +97,7 @@ def frame_picker(image: ImageRef, meta: ImageMeta) -> ImageRef:
 
 
 @st.fragment
-@components.errors_shown()
+@notices.errors_shown()
 def board(image: ImageRef, recipe: Recipe) -> None:
     """All stages side by side, then one of them in large. Only this reruns when another stage is clicked."""
     from core.inspection import geometry
@@ -107,7 +107,7 @@ def board(image: ImageRef, recipe: Recipe) -> None:
     inspection = found.inspection
     gate_verdict(image, recipe, inspection)
     for warning in inspection.warnings:
-        st.warning(warning, icon=":material/warning:")
+        notices.warning(warning)
     with st.container(key="narrow_stack_saving"):
         summary, saving = st.columns([7, 3], gap="medium")
     summary.markdown(
@@ -141,11 +141,11 @@ def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> Non
         name, far, doubts = "Gate", "", list(doubts_of_origin(inspection.meta))
         far = "" if refusal else " A model asks more: choose a trained model's recipe to see whether it would judge this image."
     if refusal:
-        st.error(f"{name}: {plain(no_verdict(refusal))}{far}", icon=":material/block:")
+        notices.error(f"{name}: {plain(no_verdict(refusal))}{far}", icon="block")
     else:
         st.markdown(f":material/verified: {plain(name)}: no objection to this image.{far}")
     for doubt in doubts:
-        st.warning(plain(doubt), icon=":material/warning:")
+        notices.warning(plain(doubt))
 
 
 def strip(found: Inspected) -> int:
@@ -194,7 +194,7 @@ def large(inspection: Inspection, index: int) -> None:
         st.markdown(f"## {index + 1}. {stage.title}", anchors=False)
         st.markdown(stage.words + ("" if stage.changed or index == 0 else " **No pixel changed.**"))
         for warning in stage.step.warnings:
-            st.warning(warning, icon=":material/warning:")
+            notices.warning(warning)
         histogram(
             stage,
             earlier,

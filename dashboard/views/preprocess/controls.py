@@ -11,7 +11,7 @@ from core.errors import LabError
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
 from dashboard.state import training_runs
-from dashboard.ui import components, test_set_access
+from dashboard.ui import notices, test_set_access
 from dashboard.views.preprocess import recipes
 from dashboard.views.preprocess.recipes import Difference
 
@@ -42,7 +42,7 @@ def presets(recipe: Recipe) -> str:
     if words := recipes.DESCRIPTIONS.get(current):
         st.caption(words)
     if wrong := st.session_state.pop(_WRONG, ""):
-        components.show_error(wrong)
+        notices.show_error(wrong)
     return current
 
 

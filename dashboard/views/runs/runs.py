@@ -11,7 +11,7 @@ from core.wording import OPTIMISTIC, counted, duration, plain, shortened
 from dashboard.cache import results
 from dashboard.state import preferences, run_actions, settings, training_runs, widgets
 from dashboard.state.run_states import LAUNCHERS
-from dashboard.ui import chance_notices, components, run_controls
+from dashboard.ui import chance_notices, components, notices, pages, run_controls
 from dashboard.views.runs import fork_form, run_table
 from dashboard.views.runs.run_table import Row, estimate_text
 
@@ -40,7 +40,7 @@ def show() -> None:
     st.fragment(table, run_every=REFRESH if active else None)()
     chosen = [each for name in selected() for each in found if each.name == name]
     if not chosen:
-        st.info("Select a run to act on it, several to compare them.", icon=":material/touch_app:")
+        notices.info("Select a run to act on it, several to compare them.", icon="touch_app")
     elif len(chosen) == 1:
         one(chosen[0])
     else:
@@ -60,7 +60,7 @@ def selected() -> list[str]:
 # ---------------------------------------------------------------- the table
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def table() -> None:
     """The filter and the runs that pass it; asks for the whole page when another state or selection needs it."""
     found = run_table.rows()
@@ -69,7 +69,7 @@ def table() -> None:
         each for each in found if (not states or each.state in states) and all(w in each.text for w in words.lower().split())
     ]
     if not shown:
-        st.info("No run passes the filter.", icon=":material/filter_alt_off:")
+        notices.info("No run passes the filter.", icon="filter_alt_off")
         return
     names = [each.name for each in shown]
     # Selected rows are known to the browser by number: with other rows it has to be another table.
@@ -179,21 +179,21 @@ def one(row: Row) -> None:
                 run_controls.start_button(run, status, "runs", primary=False)
         if training_runs.has_model(run) and st.button("Evaluate", icon=":material/query_stats:", key="runs:evaluate"):
             training_runs.set_current_run(run.name)
-            st.switch_page(components.PAGES["evaluate"])
+            pages.go_to("evaluate")
         if st.button("Open", type="primary", icon=":material/monitoring:", key="runs:open"):
             results.watch_run(run)
-            st.switch_page(components.PAGES["train"])
+            pages.go_to("train")
     if row.problem:
-        components.show_error(f"This run's folder is damaged: {row.problem}")
+        notices.show_error(f"This run's folder is damaged: {row.problem}")
     elif status.reason:
         st.markdown(plain(status.reason))
     if row.doubt:
-        components.show_error(row.doubt)
+        notices.show_error(row.doubt)
     chance_notices.chance_notice(run)
     if row.note:
         st.caption(plain(row.note))
     part = widgets.segmented("Part", PARTS, "runs:part", hide_label=True)
-    with components.errors_shown():
+    with notices.errors_shown():
         if part == "Curves":
             st.fragment(curves, run_every=REFRESH if at_work else None)([run])
         elif part == "Metrics":
@@ -229,7 +229,7 @@ def name_and_note(run: Run, *, at_work: bool) -> None:
     with left:
         name = st.text_input("Name", value=run.name, key=f"runs:name:{run.name}", disabled=at_work)
         if st.button("Rename", key="runs:rename", disabled=at_work or name.strip() in ("", run.name)):
-            with components.errors_shown():
+            with notices.errors_shown():
                 run_actions.rename_run(run, name)
                 st.rerun()
         if at_work:
@@ -237,7 +237,7 @@ def name_and_note(run: Run, *, at_work: bool) -> None:
     with right:
         text = st.text_area("Note", value=run.note(), key=f"runs:note:{run.name}", height=120, max_chars=10_000)
         if st.button("Save note", key="runs:save_note", disabled=text.strip() == run.note()):
-            with components.errors_shown():
+            with notices.errors_shown():
                 run.set_note(text)
                 st.rerun()
 
@@ -245,7 +245,7 @@ def name_and_note(run: Run, *, at_work: bool) -> None:
 def delete(run: Run, *, at_work: bool) -> None:
     """Delete the folder, after the name has been typed."""
     if at_work:
-        st.info("Stop it first: a run that is training or in the queue cannot be deleted.", icon=":material/info:")
+        notices.info("Stop it first: a run that is training or in the queue cannot be deleted.")
         return
     from core.runs.removal import foreign, is_link
 
@@ -255,7 +255,7 @@ def delete(run: Run, *, at_work: bool) -> None:
         else f"Deletes the folder {plain(settings.display_path(run.path))} with the model, its checkpoint, scores and report. "
         "This cannot be undone. Images and manifests are not touched."
     )
-    st.warning(words, icon=":material/delete:")
+    notices.warning(words, icon="delete")
     others = foreign(run.path)
     everything = not others or st.checkbox(
         f"Also delete what MammoLab did not make: {plain(', '.join(others[:10]))}"
@@ -266,7 +266,7 @@ def delete(run: Run, *, at_work: bool) -> None:
     if st.button(
         "Delete this run", icon=":material/delete:", key="runs:delete", disabled=not everything or typed.strip() != run.name
     ):
-        with components.errors_shown():
+        with notices.errors_shown():
             run_actions.delete_run(run, everything=bool(others))
             st.rerun()
 
@@ -280,10 +280,7 @@ def several(runs: list[Run]) -> None:
 
     st.markdown(f"## {counted(len(runs), 'run')} side by side", anchors=False)
     if not run_table.same_validation(runs):
-        st.warning(
-            "These runs were not validated on the same images: their validation metrics do not compare.",
-            icon=":material/warning:",
-        )
+        notices.warning("These runs were not validated on the same images: their validation metrics do not compare.")
     active = any(training_runs.is_active(run, run.status()) for run in runs)
     st.fragment(curves, run_every=REFRESH if active else None)(runs)
     left, right = st.columns(2) if len(runs) == 2 else (st.container(), st.container())
@@ -298,7 +295,7 @@ def several(runs: list[Run]) -> None:
             st.markdown("None: these runs have the same configuration.")
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def curves(runs: list[Run]) -> None:
     """Loss and one validation metric of the runs, a colour each."""
     from core.plots import METRIC_TITLES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from dashboard.state import datasets, training_runs
-from dashboard.ui import components, iframes
+from dashboard.ui import components, iframes, notices
 
 
 def show() -> None:
@@ -22,7 +22,7 @@ def show() -> None:
         )
         return
     if datasets.current_is_synthetic():
-        components.synthetic_notice()
+        notices.synthetic_notice()
     manifest = datasets.current_manifest()
     iframes.gradio(urlencode({"run": run.name, "of": iframes.token(manifest)}), height=630)
 

@@ -25,7 +25,7 @@ from core.wording import counted, size
 from dashboard.cache import results
 from dashboard.state import tasks, training_runs
 from dashboard.state.tasks import once
-from dashboard.ui import components
+from dashboard.ui import background
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,24 +181,12 @@ def measured(config: Config) -> Speed | None:
 
 
 def _measure(config: Config) -> None:
-    task = tasks.task(_name(config))
-    if task is not None and task.running:
-        _measuring(_name(config))
+    if background.running(_name(config)):
         return
-    if task is not None and task.state == "failed":
-        components.show_error(task.error)
     if st.button("Measure it now", icon=":material/timer:", type="tertiary", key="train:measure", help="Trains a few steps."):
         tasks.forget_task(_name(config))
         tasks.start_task(_name(config), "Measuring", lambda report: _probe(config, report))
         st.rerun()
-
-
-@st.fragment(run_every=0.5)
-def _measuring(name: str) -> None:
-    task = tasks.task(name)
-    if task is None or not task.running:
-        st.rerun()
-    st.caption(":material/hourglass_top: Measuring a few steps …")
 
 
 def _probe(config: Config, report: Report) -> float:

@@ -10,7 +10,7 @@ from core.errors import LabError
 from core.wording import duration, plain
 from dashboard.cache import results
 from dashboard.state import settings
-from dashboard.ui import components
+from dashboard.ui import notices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def share_help(device: str) -> str:
 
 
 @st.fragment(run_every=3.0)
-@components.errors_shown()
+@notices.errors_shown()
 def waiting(run: Run, device: str) -> None:
     """Below a run that waits: for which others, and the button that starts it now."""
     if not run.status().waiting:
@@ -70,7 +70,7 @@ def waiting(run: Run, device: str) -> None:
     found = before(run, device)
     if not found:
         return
-    st.info(f"{description(found)} Yours starts automatically.", icon=":material/hourglass_top:")
+    notices.info(f"{description(found)} Yours starts automatically.", icon="hourglass_top")
     st.button(
         "Starting …" if run.requested("begin") else share_label(device),
         icon=":material/play_arrow:",

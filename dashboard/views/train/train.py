@@ -13,7 +13,7 @@ from core.wording import OPTIMISTIC, counted, duration, number, plain
 from dashboard.cache import results
 from dashboard.state import datasets, models, preferences, training_runs, widgets
 from dashboard.state.run_states import LAUNCHERS, state_of
-from dashboard.ui import chance_notices, components, image_components, run_controls
+from dashboard.ui import chance_notices, components, image_components, notices, pages, run_controls
 from dashboard.ui.components import Metric
 from dashboard.views.train import first_batch as batch
 from dashboard.views.train import new_run, queue
@@ -80,10 +80,10 @@ def state_key(status: Status) -> tuple[str, bool]:
     return status.state, status.waiting
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
     """The run's progress, from its folder alone; reruns the page when its state changes."""
-    components.require_existing(run)
+    notices.require_existing(run)
     status = run.status()
     if (training_runs.is_active(run, status), state_key(status)) != (active, state):
         st.rerun()
@@ -115,7 +115,7 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
         with column:
             components.chart(chart, f"train:{name}", subject=f"{run.name}, {span}", alt=f"{name} of {run.name}")
     for message in followed.warnings[-5:]:
-        st.warning(message, icon=":material/warning:")
+        notices.warning(message)
     if followed.excluded:
         with st.expander(
             f"{counted(followed.excluded, 'image')} {'was' if followed.excluded == 1 else 'were'} left out: could not be used"
@@ -143,7 +143,7 @@ def header(run: Run, status: Status) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(words, color=color)
         if is_synthetic(run):
-            st.badge("SYNTHETIC", color="orange", help="Trained on the synthetic demo set: not real mammograms.")
+            notices.synthetic_badge("Trained on the synthetic demo set: not real mammograms.")
         st.markdown(summary(run, status), width="stretch", help="Input: height × width of what the model sees, in pixels.")
         run_controls.requests(run, status, "train")
 
@@ -233,39 +233,34 @@ def outcome(run: Run, status: Status) -> None:
     words, buttons = st.columns([4, 1], vertical_alignment="center")
     with words:
         if status.problem:
-            components.show_error(f"This run's folder is damaged: {status.problem}")
+            notices.show_error(f"This run's folder is damaged: {status.problem}")
         elif status.state == "done":
             finished = f"Finished after {counted(status.epoch, 'epoch')}.{reason}{best}{score}"
             if chance:  # green would suggest a useful model
-                st.info(finished, icon=":material/flag:")
+                notices.info(finished, icon="flag")
             else:
-                st.success(finished, icon=":material/check_circle:")
+                notices.success(finished)
         elif status.state == "stopped":
             if "best model" in reason.lower():  # the reason names the epoch
                 best, score = "", score and f" {_title(status)} on validation: {number(best_value(run, status))}."
-            st.info(
-                f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{score}",
-                icon=":material/stop_circle:",
-            )
+            notices.info(f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{score}", icon="stop_circle")
         elif status.state == "failed":
             usable = f"{best}{score} It can still be used." if has_model else ""
-            components.show_error(f"The training failed. {_sentence(status.reason)}{usable}")
+            notices.show_error(f"The training failed. {_sentence(status.reason)}{usable}")
         elif status.state == "interrupted":
-            st.warning(
-                f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{score}", icon=":material/warning:"
-            )
+            notices.warning(f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{score}")
         else:
-            st.info(f"Nobody trains this run.{reason}", icon=":material/hourglass_empty:")
+            notices.info(f"Nobody trains this run.{reason}", icon="hourglass_empty")
     with buttons:
         if has_model and st.button(
             "Evaluate", type="primary", icon=":material/query_stats:", key="train:evaluate", width="stretch"
         ):
             training_runs.set_current_run(run.name)
-            st.switch_page(components.PAGES["evaluate"])
+            pages.go_to("evaluate")
         run_controls.start_button(run, status, "train", primary=not has_model)
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def first_batch(run: Run, *, waited: bool) -> None:
     """The first training images as the model gets them, once they are prepared."""
     there = (run.path / "manifest.csv").is_file() and not run.problem
