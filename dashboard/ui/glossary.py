@@ -22,15 +22,6 @@ _SOURCE, _PAGES = "Source: ", "Appears on: "
 _SEARCH = "glossary:search"
 NONE = "No term has all of these words. Try one of them, or its beginning."
 
-_STYLE = """<style>
-.lab-terms { width: min(520px, 80vw); height: min(430px, 55vh); overflow-y: auto; padding: 2px 6px 2px 2px; }
-.lab-terms :is(dl, dt, dd) {
-  margin: 0 0 2px !important; padding: 0; font-size: 15px; line-height: 1.45; overflow-wrap: anywhere; }
-.lab-terms dt { font-weight: 650; }
-.lab-terms dd.more { font-size: 14px; margin-bottom: 14px !important; }
-.lab-terms dd.more { color: color-mix(in srgb, currentcolor 78%, transparent); }
-</style>"""
-
 
 @dataclass(frozen=True)
 class Term:
@@ -102,7 +93,7 @@ def show() -> None:
             key=_SEARCH,
         )
         try:
-            st.html(_STYLE + as_html(find(read(), query or "")))
+            st.html(as_html(find(read(), query or "")))
         except LabError as error:
             notices.show_error(error)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.metrics import Interval
-from core.wording import plain
+from core.wording import number, plain
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.charts import calibration
@@ -38,7 +38,7 @@ decisions here are those of the scores as they come, whatever the calibration.
 
 
 def calibrating(scene: Scene) -> None:
-    """Reliability diagram and figures of calibration, as the scores come and calibrated."""
+    """Reliability diagram and metrics of calibration, as the scores come and calibrated."""
     report = scene.found.calibration_at(scene.level)  # type: ignore[arg-type]
     if isinstance(report, str):
         notices.info(plain(report))
@@ -51,7 +51,7 @@ def calibrating(scene: Scene) -> None:
             "What is called in use below is the earlier one; score again for metrics of the model as it is."
         )
     methods = [name for name in report.bins if name != "none"]
-    left, right = html_tables.halves("calibration", (400, 560))
+    left, right = html_tables.columns("calibration", (400, 560))
     with left:
         names = {name: METHODS[name] + (", the model's own" if name == report.frozen.method else "") for name in methods}
         own = report.frozen.method if report.frozen.method in methods else None
@@ -62,7 +62,7 @@ def calibrating(scene: Scene) -> None:
             st.markdown(_verdict(report), width="stretch")
             with st.popover("What is this?", icon=":material/help:"):
                 st.markdown(HELP)
-        figures(report, scene.units)
+        metrics(report, scene.units)
         _notes(scene, report)
 
 
@@ -94,29 +94,33 @@ def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
             components.chart(chart, "evaluate:reliability:calibrated", alt=f"reliability diagram, {METHODS[shown]} calibration")
 
 
-def figures(report: CalibrationReport, units: str) -> None:
+def metrics(report: CalibrationReport, units: str) -> None:
     """Brier score (as it is and scaled), O/E, ECE, slope and intercept of every method, for scores of these `units`."""
-    told = {name: found for name, found in report.summaries.items() if not isinstance(found, str)}
+    found = {name: each for name, each in report.summaries.items() if not isinstance(each, str)}
     heads = [
         "Raw score" if name == "none" else METHODS[name] + (" (in use)" if name == report.frozen.method else "")
-        for name in told
+        for name in found
     ]
-    rows: list[list[Interval | str | None]] = [
-        ["Brier score", *(found.brier for found in told.values())],
-        ["Scaled Brier score", *(found.scaled_brier for found in told.values())],
-        ["Observed / expected", *(found.observed_expected for found in told.values())],
-        ["ECE", *(found.ece for found in told.values())],
-        ["ECE that chance gives", *(f"{found.chance:.3f}" for found in told.values())],
-        ["Slope", *(found.slope for found in told.values())],
-        ["Intercept", *(found.intercept for found in told.values())],
-    ]
+    titles = {
+        "brier": "Brier score",
+        "scaled_brier": "Scaled Brier score",
+        "observed_expected": "Observed / expected",
+        "ece": "ECE",
+        "chance": "ECE that chance gives",
+        "slope": "Slope",
+        "intercept": "Intercept",
+    }
+    rows: list[list[Interval | str | None]] = []
+    for field, title in titles.items():
+        values = (getattr(each, field) for each in found.values())
+        rows.append([title, *(number(value) if isinstance(value, float) else value for value in values)])
     html_tables.table([units.capitalize(), *heads], rows, stacked=True)
-    reference = next((found.reference for found in told.values() if found.reference is not None), None)
+    reference = next((each.reference for each in found.values() if each.reference is not None), None)
     if reference is not None:
         st.caption(f"Predicting the share of malignant for all {units} has a Brier score of {reference:.3f}.")
-    for name, found in report.summaries.items():
-        if isinstance(found, str):
-            st.caption(f"{METHODS.get(name, name)}: {found}")
+    for name, each in report.summaries.items():
+        if isinstance(each, str):
+            st.caption(f"{METHODS.get(name, name)}: {each}")
 
 
 def _verdict(report: CalibrationReport) -> str:

@@ -1,8 +1,8 @@
-"""The figures that follow the threshold slider. They hold what changes for each of its steps: see threshold_slider.py."""
+"""The charts that follow the threshold slider. They hold what changes for each of its steps: see threshold_slider.py."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +10,14 @@ import numpy as np
 import streamlit as st
 
 from core.errors import NotEnoughData
-from dashboard.ui import components
+from dashboard.ui import components, html_tables
 from dashboard.views.evaluate.context import Scene, once
 from dashboard.views.evaluate.threshold_slider import KEY, rounded
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from core.metrics import Calibration, DecisionCurve, PrecisionRecall, Roc, RocBand
+    from core.metrics import Calibration, PrecisionRecall, Roc, RocBand
 
 HEIGHT = 340
 # px; below that charts go into another row. Two wide ones have long legends.
@@ -32,7 +32,7 @@ _BY_VIEW = (
 
 @dataclass(frozen=True)
 class Following:
-    """A figure, and what of it changes with the threshold."""
+    """A chart, and what of it changes with the threshold."""
 
     chart: go.Figure
     follow: Mapping[str, Any] | None = None
@@ -41,11 +41,11 @@ class Following:
 def charts(scene: Scene) -> None:
     """ROC, precision-recall and confusion matrix; below them histogram and decision curve."""
     made = once("charts", scene, lambda: _charts(scene))
-    # The layout's own item, not the box in it, is what goes into another row.
-    rules = (f"div:has(> .st-key-evaluate-{name}-box) {{ min-width: {width}px; }}" for name, width in NARROWEST.items())
-    st.html(f"<style>{' '.join(rules)}</style>")
-    row(made, ("roc", "precision_recall", "confusion"))
-    row(made, ("histogram", "decision"))
+    for row in (("roc", "precision_recall", "confusion"), ("histogram", "decision")):
+        columns = html_tables.columns(f"evaluate-{row[0]}", [NARROWEST[name] for name in row], gap="small")
+        for column, name in zip(columns, row, strict=True):
+            with column:
+                components.chart(made[name].chart, f"evaluate:{name}", alt=name.replace("_", " "), follow=made[name].follow)
     st.caption(
         f"A band is a {scene.summary.confidence:.0%} interval with {scene.people} resampled. The dotted lines are chance. "
         "Net benefit counts cancers found less false alarms, weighed by the risk at which one would act "
@@ -54,42 +54,40 @@ def charts(scene: Scene) -> None:
     )
 
 
-def row(made: Mapping[str, Following], names: Sequence[str]) -> None:
-    """Figures side by side; on a narrow page below one another."""
-    with st.container(horizontal=True, gap="small"):
-        for name in names:
-            with st.container(width="stretch", key=f"evaluate-{name}-box"):
-                each = made[name]
-                components.chart(each.chart, f"evaluate:{name}", alt=name.replace("_", " "), follow=each.follow)
-
-
 def _charts(scene: Scene) -> dict[str, Following]:
-    return {
-        "roc": _roc(scene),
-        "precision_recall": _precision_recall(scene),
-        "confusion": _confusion(scene),
-        "histogram": _histogram(scene),
-        "decision": _decision(scene),
+    from core.plots import empty_figure
+
+    makers = {
+        "roc": _roc,
+        "precision_recall": _precision_recall,
+        "confusion": _confusion,
+        "histogram": _histogram,
+        "decision": _decision,
     }
+    found = {}
+    for name, make in makers.items():
+        try:
+            found[name] = make(scene)
+        except NotEnoughData as error:
+            found[name] = Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
+    return found
 
 
 def _follow(traces: Mapping[int, Mapping[str, Any]] | None = None, layout: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {"dial": KEY, "traces": {str(index): each for index, each in (traces or {}).items()}, "layout": layout or {}}
 
 
-def _point(chart: go.Figure, x: Any, y: Any, thresholds: Any) -> dict[str, Any]:
-    """The figure's last trace, which marks the threshold, moves to (x, y)."""
-    moves = {
-        "x": [[value] for value in rounded(x)],
-        "y": [[value] for value in rounded(y)],
-        "customdata": [[value] for value in rounded(thresholds)],
-    }
-    return _follow({len(chart.data) - 1: moves})
+def _at_threshold(scene: Scene, chart: go.Figure, x: Any, y: Any) -> Following:
+    """The chart's last trace, which marks the threshold, moves to (x, y) at each of the slider's steps.
 
-
-def _place(chart: go.Figure, x: Any, y: Any, index: int) -> None:
-    """The mark of the threshold where the model decides: with thresholds by view that is not a point of the curve."""
-    chart.data[-1].update(x=[float(x[index])], y=[float(y[index])])
+    With thresholds by view the model's own place is not a point of the curve, so the mark is put there.
+    """
+    if scene.by_view:
+        index = scene.sweep.nearest(scene.frozen)
+        chart.data[-1].update(x=[float(x[index])], y=[float(y[index])])
+    columns = {"x": x, "y": y, "customdata": scene.sweep.thresholds}
+    moves = {name: [[value] for value in rounded(values)] for name, values in columns.items()}
+    return Following(chart, _follow({len(chart.data) - 1: moves}))
 
 
 def curves(scene: Scene) -> tuple[Roc, RocBand, PrecisionRecall]:
@@ -106,31 +104,18 @@ def curves(scene: Scene) -> tuple[Roc, RocBand, PrecisionRecall]:
 
 
 def _roc(scene: Scene) -> Following:
-    from core.plots import empty_figure, roc_figure
+    from core.plots import roc_figure
 
-    found = scene.sweep
-    try:
-        curve, band, _ = curves(scene)
-    except NotEnoughData as error:
-        return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
+    curve, band, _ = curves(scene)
     chart = roc_figure({scene.found.split: curve}, band=band, threshold=scene.frozen, height=HEIGHT)
-    if scene.by_view:
-        _place(chart, 1 - found.specificity.value, found.sensitivity.value, found.nearest(scene.frozen))
-    return Following(chart, _point(chart, 1 - found.specificity.value, found.sensitivity.value, found.thresholds))
+    return _at_threshold(scene, chart, 1 - scene.sweep.specificity.value, scene.sweep.sensitivity.value)
 
 
 def _precision_recall(scene: Scene) -> Following:
-    from core.plots import empty_figure, precision_recall_figure
+    from core.plots import precision_recall_figure
 
-    found = scene.sweep
-    try:
-        curve = curves(scene)[2]
-    except NotEnoughData as error:
-        return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
-    chart = precision_recall_figure({scene.found.split: curve}, threshold=scene.frozen, height=HEIGHT)
-    if scene.by_view:
-        _place(chart, found.sensitivity.value, found.ppv.value, found.nearest(scene.frozen))
-    return Following(chart, _point(chart, found.sensitivity.value, found.ppv.value, found.thresholds))
+    chart = precision_recall_figure({scene.found.split: curves(scene)[2]}, threshold=scene.frozen, height=HEIGHT)
+    return _at_threshold(scene, chart, scene.sweep.sensitivity.value, scene.sweep.ppv.value)
 
 
 def _confusion(scene: Scene) -> Following:
@@ -184,15 +169,10 @@ def calibration(scene: Scene) -> Calibration:
 
 def _decision(scene: Scene) -> Following:
     from core.metrics import decision_curve
-    from core.plots import decision_figure, empty_figure
+    from core.plots import decision_figure
 
-    table, made = scene.table, calibration(scene)
-    try:
-        curve: DecisionCurve = decision_curve(
-            table["label"], made.apply(table["score"]), table["patient_id"], samples=500, confidence=scene.summary.confidence
-        )
-    except NotEnoughData as error:
-        return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
+    table, made, confidence = scene.table, calibration(scene), scene.summary.confidence
+    curve = decision_curve(table["label"], made.apply(table["score"]), table["patient_id"], samples=500, confidence=confidence)
     places = made.apply(scene.sweep.thresholds)
     chart = decision_figure(curve, threshold=float(made.apply([scene.frozen])[0]), height=HEIGHT)
     return Following(chart, _follow(layout=dict.fromkeys(("shapes.0.x0", "shapes.0.x1"), rounded(places))))

@@ -66,23 +66,17 @@ def _not_scored(other: Run, split: str) -> None:
 
 
 def _other(scene: Scene, names: list[str]) -> None:
-    left, right = html_tables.halves("comparing", (300, 600))
+    left, right = html_tables.columns("comparing", (300, 600))
     with left:
         name = widgets.select("Compare with", names, f"evaluate:other:{scene.run.name}", default=_likely(scene, names))
         with notices.errors_shown():
-            other = results.evaluation(training_runs.open_run(name), scene.found.split)
-            if other is None:
-                _not_scored(training_runs.open_run(name), scene.found.split)
+            second = _scene_of(scene, name, same_images=False)
+            if second is None:
                 return
-            level = other.levels[scene.level]
-            if isinstance(level, str):
-                notices.info(html_tables.said(f"{name}: {level}"))
-                return
-            second = Scene(training_runs.open_run(name), other, level)
             try:
-                found = results.comparison(scene.run, second.run, scene.found, other, scene.level)
+                found = results.comparison(scene.run, second.run, scene.found, second.found, scene.level)
             except LabError as error:
-                notices.warning(html_tables.said(str(error)), icon="block")
+                notices.warning(html_tables.message(str(error)), icon="block")
                 return
             _overlay(scene, second, [each for each in names if each != name])
     with right:
@@ -91,7 +85,7 @@ def _other(scene: Scene, names: list[str]) -> None:
             with st.popover("What is this?", icon=":material/help:"):
                 st.markdown(HELP)
         for warning in found.warnings:
-            notices.warning(html_tables.said(warning), icon="update")
+            notices.warning(html_tables.message(warning), icon="update")
         rows = [[title, a, b, change, p or "–", note] for title, a, b, change, p, note in found.table_rows()]
         html_tables.table(["Metric", found.first, found.second, "Difference", "p", "Test"], rows)
         both = found.first, found.second
@@ -114,7 +108,7 @@ def _likely(scene: Scene, names: list[str]) -> str:
 
 
 def verdict(found: Comparison) -> str:
-    """Which run tells better, by DeLong's paired test."""
+    """Which run is better, by DeLong's paired test."""
     delong = found.figures.auc
     if isinstance(delong, str):
         return delong
@@ -133,9 +127,8 @@ def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
     chosen = widgets.pills("More runs on the chart", others, f"evaluate:others:{scene.run.name}") if others else []
     more = [found for name in chosen[:MOST] if (found := _scene_of(scene, name)) is not None]
     try:
-        band = curves(scene)[1]
         shown = {each.run.name: curves(each)[0] for each in (scene, second, *more)}
-        chart = roc_figure(shown, band=band, height=400)
+        chart = roc_figure(shown, band=curves(scene)[1], height=400)
     except NotEnoughData as error:
         chart = empty_figure(str(error).split(".")[0], height=400)
     components.chart(chart, "evaluate:compare", alt=f"ROC curves of {2 + len(more)} runs")
@@ -145,8 +138,8 @@ def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
         st.caption("Differences and tests are of the two runs compared. The best of many runs looks better than it is.")
 
 
-def _scene_of(scene: Scene, name: str) -> Scene | None:
-    """Another run on the same split and images, at the same level; None, and the reason on the page, where there is none."""
+def _scene_of(scene: Scene, name: str, *, same_images: bool = True) -> Scene | None:
+    """Another run on the same split (and images), at the same level; None, and the reason on the page, where there is none."""
     run = training_runs.open_run(name)
     found = results.evaluation(run, scene.found.split)
     if found is None:
@@ -154,9 +147,9 @@ def _scene_of(scene: Scene, name: str) -> Scene | None:
         return None
     level = found.levels[scene.level]
     if isinstance(level, str):
-        notices.info(html_tables.said(f"{name}: {level}"))
+        notices.info(html_tables.message(f"{name}: {level}"))
         return None
-    if set(found.predictions["path"]) != set(scene.found.predictions["path"]):
+    if same_images and set(found.predictions["path"]) != set(scene.found.predictions["path"]):
         notices.info(f"{plain(name)} was scored on other images, so its curve does not compare.", icon="block")
         return None
     return Scene(run, found, level)
@@ -166,7 +159,7 @@ def _scene_of(scene: Scene, name: str) -> Scene | None:
 
 
 def published(scene: Scene) -> None:
-    """Figures from papers, only where data set and split are the same; else one sentence why."""
+    """Results from papers, only where data set and split are the same; else one sentence why."""
     found = scene.found.baselines
     st.markdown("## Published results", anchors=False)
     if isinstance(found, str):
@@ -182,12 +175,5 @@ def _row(scene: Scene, each: Baseline) -> list[Interval | str | None]:
     own: Interval | str | None = None
     if summary is not None and not isinstance(summary, str) and each.metric in summary.figures:
         own = summary[each.metric]
-    value = f"{each.value:.3f} {each.spread}".strip()
-    return [
-        each.model,
-        each.level,
-        "ROC AUC" if each.metric == "auc" else each.metric,
-        value,
-        own,
-        f"{each.source} {each.link}",
-    ]
+    metric = "ROC AUC" if each.metric == "auc" else each.metric
+    return [each.model, each.level, metric, f"{each.value:.3f} {each.spread}".strip(), own, f"{each.source} {each.link}"]

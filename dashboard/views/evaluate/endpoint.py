@@ -1,4 +1,4 @@
-"""The primary endpoint on Evaluate: declared before the test set is opened, and told afterwards."""
+"""The primary endpoint on Evaluate: declared before the test set is opened, and shown afterwards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.errors import BadRun
 from core.wording import plain
 from dashboard.cache import results
 from dashboard.ui import notices
@@ -16,30 +15,22 @@ if TYPE_CHECKING:
     from core.runs import Run
 
 
+@notices.errors_shown()
 def declared(run: Run) -> None:
     """What was declared, in a sentence."""
     from core.evaluate.endpoint import read_declared
 
-    try:
-        found = read_declared(run.path)
-    except BadRun as error:
-        notices.show_error(error)
-        return
-    icon = ":material/flag:" if found.before else ":material/outlined_flag:"
-    st.markdown(f"{icon} {plain(found.words)}")
+    found = read_declared(run.path)
+    st.markdown(f":material/{'flag' if found.before else 'outlined_flag'}: {plain(found.words)}")
 
 
+@notices.errors_shown()
 def form(run: Run) -> None:
-    """Which figure counts, chosen before the test set is opened; the last choice before the opening stays."""
+    """Which metric counts, chosen before the test set is opened; the last choice before that stays."""
     from core.evaluate.endpoint import declare, read_declared, rule_of_run, rule_words
     from core.metrics import TITLES
 
-    try:
-        found = read_declared(run.path)
-        rule = rule_words(rule_of_run(run))
-    except BadRun as error:
-        notices.show_error(error)
-        return
+    found, rule = read_declared(run.path), rule_words(rule_of_run(run))
     if found.endpoint is None:
         st.markdown(":material/outlined_flag: No primary endpoint is declared. Name the metric that counts before you see any.")
     else:

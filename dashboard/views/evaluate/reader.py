@@ -33,7 +33,7 @@ def reader(scene: Scene) -> None:
         f"{found.paired_on} (column {plain(found.column)}). {found.caution[:1].upper()}{found.caution[1:]}."
     )
     _unread(found)
-    left, right = html_tables.halves("reader")
+    left, right = html_tables.columns("reader", (380, 420))
     points = [
         (point.short, point.words, point.sensitivity.value, point.specificity.value)
         for point in found.points

@@ -1,4 +1,4 @@
-"""Having a split scored, and what is said of it: how many images, when, and how often the test set was looked at."""
+"""Having a split scored, and what is said of it: how many images, when, and how often its test set was used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def not_scored(run: Run, split: str) -> None:
-    """What scoring means, and the button; opening the test set is said as such."""
+    """What scoring means, and the button; the test set only behind a confirmation."""
     images = int((run.manifest()["split"] == split).sum())
     if not images:
         components.empty_state(
@@ -44,7 +44,7 @@ def not_scored(run: Run, split: str) -> None:
             access_list.summary(run)
             access_list.models(run)
             endpoint.form(run)
-            confirmed_opening(run, "Open the test set", "evaluate:start")
+            confirmed_access(run, "Open the test set", "evaluate:start")
             with st.expander("What its test images were used for"):
                 access_list.table(run)
         else:
@@ -60,7 +60,7 @@ def _frozen(run: Run) -> str:
     return number(None) if card.threshold is None else card.image_thresholds.told()
 
 
-def confirmed_opening(run: Run, label: str, key: str) -> None:
+def confirmed_access(run: Run, label: str, key: str) -> None:
     """The button that opens the test set, behind a word about what that means and a tick that it is known."""
     with st.popover(label, icon=":material/lock_open:", type="primary"):
         st.markdown(
@@ -74,12 +74,12 @@ def confirmed_opening(run: Run, label: str, key: str) -> None:
 
 
 def damaged(run: Run, split: str, error: LabError) -> None:
-    """Why the stored figures cannot be read, and the way to new ones."""
+    """Why the stored metrics cannot be read, and the way to new ones."""
     notices.show_error(error)
     if split == "test":
         st.markdown("Scoring the test set again is counted as one more evaluation, as far as the count can still be read.")
         access_list.summary(run)
-        confirmed_opening(run, "Open the test set again", "evaluate:again")
+        confirmed_access(run, "Open the test set again", "evaluate:again")
     elif st.button("Score again", type="primary", icon=":material/refresh:", key="evaluate:again"):
         score(run, split)
 
@@ -144,16 +144,16 @@ def about(run: Run, found: Evaluation) -> None:
 
 
 def _outdated(run: Run, found: Evaluation) -> None:
-    """That the model is no longer the one behind the stored figures, where those stand on this page, and what to do."""
+    """That the model is no longer the one behind the stored metrics, where those stand on this page, and what to do."""
     card = run.model_card()
     if found.weights_sha256 != card.weights_sha256:
         why = found.outdated(card)
     else:
-        told = {level: summary for level, summary in found.levels.items() if not isinstance(summary, str)}
+        scored = {level: summary for level, summary in found.levels.items() if not isinstance(summary, str)}
         moved = [
             f"{value:.3f} for {UNITS[level]}"
             for level, value in card.level_thresholds.items()
-            if level in told and not isinstance(value, str) and value != told[level].threshold
+            if level in scored and not isinstance(value, str) and value != scored[level].threshold
         ]
         now = card.image_thresholds
         if now.own != found.thresholds.own:

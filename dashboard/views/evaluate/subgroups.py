@@ -51,7 +51,7 @@ def subgroups(scene: Scene) -> None:
     # A kind of lesion is one of malignant images: only their sensitivity is defined.
     lesions = {row.feature for row in every if row.compared == "sensitivity"}
     rows = tuple(row for row in every if row.feature not in lesions or (shown == "sensitivity" and row.malignant_images))
-    left, right = html_tables.halves("subgroups")
+    left, right = html_tables.columns("subgroups", (380, 420))
     with left:
         _forest(scene, rows, shown)
     with right:
@@ -62,8 +62,7 @@ def subgroups(scene: Scene) -> None:
 def _finding(rows: tuple[Subgroup, ...]) -> str:
     tests = count_tests(rows)
     odd = [
-        f"{feature_title(row.feature)} {value_title(row.feature, row.value)} "
-        f"({', '.join(each.name for each in differing(row))})"
+        f"{feature_title(row.feature)} {value_title(row.feature, row.value)} ({_names(differing(row))})"
         for row in rows
         if differing(row)
     ]
@@ -78,6 +77,7 @@ def _finding(rows: tuple[Subgroup, ...]) -> str:
 def _forest(scene: Scene, rows: tuple[Subgroup, ...], shown: str) -> None:
     from core.plots import forest_figure
 
+    overall = scene.found.summary[shown]
     named = [f"{feature_title(row.feature)}: {value_title(row.feature, row.value)}" for row in rows]
     names: dict[str, int] = {}
     unique = []
@@ -87,21 +87,16 @@ def _forest(scene: Scene, rows: tuple[Subgroup, ...], shown: str) -> None:
     chart = forest_figure(
         unique,
         title=SHOWN[shown],
-        reference=_reference(scene, shown),
+        reference=overall if isinstance(overall, Interval) else None,
         chance=0.5 if shown == "auc" else None,
         height=70 + 27 * len(rows),
     )
     components.chart(chart, "evaluate:forest", alt=f"{SHOWN[shown]} by subgroup")
 
 
-def _reference(scene: Scene, shown: str) -> Interval | None:
-    figure = scene.found.summary[shown]
-    return figure if isinstance(figure, Interval) else None
-
-
-def short_note(figure: Interval | str) -> Interval | str:
+def short_note(metric: Interval | str) -> Interval | str:
     """The metric, or in few words that there is none: for a chart."""
-    return "too few of a class" if isinstance(figure, str) else figure
+    return "too few of a class" if isinstance(metric, str) else metric
 
 
 def _table(rows: tuple[Subgroup, ...], shown: str, margin: float) -> None:
@@ -111,17 +106,14 @@ def _table(rows: tuple[Subgroup, ...], shown: str, margin: float) -> None:
         if row.feature != feature:
             feature = row.feature
             lines.append([feature_title(feature)])
-        counts = f"{row.images:,} / {row.malignant_images:,}"
-        figure = getattr(row, shown)
+        metric = getattr(row, shown)
         adjusted = {each.name.lower(): each.adjusted for each in comparisons(row)}
-        p = adjusted.get(shown)
-        told = figure.split(":")[0] if isinstance(figure, str) else figure
         lines.append(
             [
                 value_title(row.feature, row.value),
-                counts,
-                told,
-                p_value(p),
+                f"{row.images:,} / {row.malignant_images:,}",
+                metric.split(":")[0] if isinstance(metric, str) else metric,
+                p_value(adjusted.get(shown)),
                 _names(differing(row)),
                 _names(equivalent(row, margin)),
             ]

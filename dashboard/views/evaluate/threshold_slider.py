@@ -1,6 +1,6 @@
-"""The threshold slider and the figures at the threshold. The browser moves both; the page hears when the hand rests.
+"""The threshold slider and the metrics at the threshold. The browser moves both; the page hears when the hand rests.
 
-The slider's grid travels to the browser once, with every figure at each of its steps, so that a moving hand waits for no
+The slider's grid travels to the browser once, with every metric at each of its steps, so that a moving hand waits for no
 server. Charts join in through `components.chart(..., follow=...)`.
 """
 
@@ -44,7 +44,7 @@ STORED = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "pr
 
 
 def dial(scene: Scene) -> None:
-    """The slider with its cards. What was chosen is kept; the frozen threshold is no choice."""
+    """The slider with its cards. What was chosen is stored; the frozen threshold is no choice."""
     data = once("dial", scene, lambda: {"dial": KEY} | steps(scene))
     index = scene.sweep.nearest(scene.threshold)
     _dial(data=data | {"words": _words(scene), "index": index}, key=KEY, on_changed_change=lambda: _moved(scene))
@@ -78,18 +78,8 @@ def steps(scene: Scene) -> dict[str, Any]:
     """Grid, the place of the frozen threshold in it, and the cards with a value for each step."""
     found, summary = scene.sweep, scene.summary
     frozen = found.nearest(scene.frozen)
-    area = summary["auc"]
-    fixed = isinstance(area, Interval)
-    cards: list[dict[str, Any]] = [
-        {
-            "name": "auc",
-            "title": "ROC AUC",
-            "help": "The chance that a malignant one scores above a benign one. No threshold moves it.",
-            "values": [area.value if isinstance(area, Interval) else None],
-            "lows": [area.low] if isinstance(area, Interval) else None,
-            "highs": [area.high] if isinstance(area, Interval) else None,
-            "note": "" if fixed else area,
-        },
+    cards = [
+        _fixed("auc", "ROC AUC", "The chance that a malignant one scores above a benign one.", summary["auc"]),
         *_balanced(scene),
     ]
     for name, (title, help) in SHARES.items():
@@ -121,18 +111,22 @@ def _balanced(scene: Scene) -> list[dict[str, Any]]:
     found = headline(scene)
     if found is None or not found.unequal:
         return []
-    area = found.balanced
-    return [
-        {
-            "name": "balanced",
-            "title": "ROC AUC, balanced",
-            "help": f"With {found.balanced_rule}, so that no class has more images or sides. No threshold moves it.",
-            "values": [area.value if isinstance(area, Interval) else None],
-            "lows": [area.low] if isinstance(area, Interval) else None,
-            "highs": [area.high] if isinstance(area, Interval) else None,
-            "note": area if isinstance(area, str) else "",
-        }
-    ]
+    words = f"With {found.balanced_rule}, so that no class has more images or sides."
+    return [_fixed("balanced", "ROC AUC, balanced", words, found.balanced)]
+
+
+def _fixed(name: str, title: str, help: str, metric: Interval | str) -> dict[str, Any]:
+    """The card of a metric that no threshold moves; a text says why there is none."""
+    known = metric if isinstance(metric, Interval) else None
+    return {
+        "name": name,
+        "title": title,
+        "help": f"{help} No threshold moves it.",
+        "values": [known.value if known else None],
+        "lows": [known.low] if known else None,
+        "highs": [known.high] if known else None,
+        "note": "" if known else metric,
+    }
 
 
 def headline(scene: Scene) -> HeadlineAuc | None:
@@ -160,7 +154,7 @@ def about_units(scene: Scene) -> None:
 
 
 def _note(scene: Scene, name: str) -> str:
-    """Why a share is not told: the rules of core.metrics.summary, for every threshold alike."""
+    """Why a share is not shown: the rules of core.metrics.summary, for every threshold alike."""
     about = {"sensitivity": ("malignant",), "specificity": ("benign",)}.get(name, ("malignant", "benign"))
     for label in about:
         patients = getattr(scene.summary, f"{label}_patients")

@@ -40,7 +40,7 @@ def choosing(scene: Scene) -> None:
             icon="lock",
         )
         return
-    left, right = html_tables.halves("choosing", (290, 290))
+    left, right = html_tables.columns("choosing", (290, 290))
     with left:
         rule = chosen_rule(scene)
         st.caption(HELP[rule.kind])
@@ -55,7 +55,7 @@ def choosing(scene: Scene) -> None:
 
 
 def chosen_rule(scene: Scene) -> ThresholdRule:
-    """The rule that the widgets say; kept across pages."""
+    """The rule that the widgets say; stored across pages."""
     rule = _chosen()
     per_view = widgets.toggle(
         "A threshold for each view",
@@ -135,9 +135,10 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
     """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
     from core.evaluate.fitted import fitted_predictions
     from core.evaluate.thresholds import is_frozen
+    from core.runs.test_set.provenance import openings
 
     run = scene.run
-    opened = _opened(scene)
+    opened = openings(run.path)
     already = scene.same_weights and is_frozen(scene.card, rule, fitted_predictions(run, scene.card))
     press = False
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -155,9 +156,8 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
         elif opened:
             with st.popover("Use it all the same", icon=":material/warning:"):
                 st.markdown(
-                    f"The test set of this run has been opened **{times(opened)}**. A threshold chosen now is chosen with it "
-                    "in view: "
-                    "its test metrics are no longer unbiased. If you continue, this is recorded and printed in the report."
+                    f"The test set of this run has been opened **{times(opened)}**. A threshold chosen now is chosen with it in "
+                    "view: its test metrics are no longer unbiased. If you continue, this is recorded and printed in the report."
                 )
                 sure = st.checkbox("I understand; record it", key="evaluate:reopen")
                 press = st.button("Use and record it", type="primary", disabled=not sure, key="evaluate:freeze")
@@ -177,21 +177,12 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
             st.rerun()
 
 
-def _opened(scene: Scene) -> int:
-    from core.runs.test_set.provenance import openings
-
-    return openings(scene.run.path)
-
-
 def _words(rule: ThresholdRule) -> str:
     """A rule in words."""
-    return _kind_words(rule) + (", for each view" if rule.per_view else "")
-
-
-def _kind_words(rule: ThresholdRule) -> str:
-    if rule.kind == "sensitivity":
-        return f"a target sensitivity of {rule.target:.2f}"
-    if rule.kind == "youden":
-        return "Youden's index"
     at = "" if rule.prevalence is None else f" at a prevalence of {rule.prevalence:.1%}"
-    return f"costs, a missed cancer as {rule.cost_ratio:g} false alarms{at}"
+    words = {
+        "sensitivity": f"a target sensitivity of {rule.target:.2f}",
+        "youden": "Youden's index",
+        "cost": f"costs, a missed cancer as {rule.cost_ratio:g} false alarms{at}",
+    }
+    return words[rule.kind] + (", for each view" if rule.per_view else "")

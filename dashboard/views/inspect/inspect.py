@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from core.inspection import InspectedStage, Inspection
 
 STAGE = "inspect:stage"
-_PLAIN = "margin:0;padding:0"
-_STYLE = (
-    "display:grid;grid-template-columns:fit-content(8.5em) 1fr;gap:3px 16px;margin:0;padding:0;font-size:15px;line-height:22px;"
-    "font-variant-numeric:tabular-nums"
-)
 
 
 def show() -> None:
@@ -312,12 +307,8 @@ def downloads(found: Inspected) -> None:
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> None:
     """Names and values under each other."""
-    cells = "".join(
-        f'<dt style="{_PLAIN};opacity:.7">{html.escape(name)}</dt>'
-        f'<dd style="{_PLAIN};overflow-wrap:anywhere">{html.escape(value)}</dd>'
-        for name, value in rows
-    )
-    st.html(f'<dl style="{_STYLE}">{cells}</dl>')
+    cells = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows)
+    st.html(f'<dl class="lab-pairs">{cells}</dl>')
 
 
 with components.page(
