@@ -44,10 +44,6 @@ def page(title: str, purpose: str) -> Iterator[None]:
     st.markdown(purpose)
     with notices.errors_shown():
         yield
-    research_notice()
-
-
-def research_notice() -> None:
     st.caption(f":material/science: {RESEARCH_ONLY}")
 
 
@@ -69,6 +65,27 @@ def empty_state(
         if page is not None and st.button(action or f"Go to {page}", type="primary", key=f"empty:{title}"):
             pages.go_to(page)
         st.space("small")
+
+
+def nothing_trained(text: str, *, with_model: bool = False) -> None:
+    """The empty state of pages about runs (`with_model`: about trained ones)."""
+    title = "No trained model yet" if with_model else "No run yet"
+    empty_state(title, text, icon=":material/model_training:", page="train", action="Train")
+
+
+def download(
+    label: str,
+    content: str | bytes | Callable[[], bytes],
+    name: str,
+    mime: str,
+    key: str,
+    *,
+    help: str | None = None,
+    wide: bool = False,
+) -> None:
+    """A download button that leaves the page as it is."""
+    width: Any = "stretch" if wide else "content"
+    st.download_button(label, content, name, mime, key, help, on_click="ignore", icon=":material/download:", width=width)
 
 
 def metric_cards(items: Sequence[Metric]) -> None:
@@ -116,11 +133,13 @@ def chart(
     figure.update_yaxes(axis)
     figure.update_layout(legend_font_size=14, hoverlabel_font_size=14)
     shown = int(figure.layout.height or 380)
-    data: dict[str, Any] = {"figure": figure.to_json(), "height": shown, "script": plotly_script()}
-    data["alt"] = in_words(figure, alt)
-    data["zoom"] = f"{key}:{subject}" if subject else ""
-    data["follow"] = follow
-    _plot(data=data, key=key, height=shown)
+    look = {
+        "height": shown,
+        "script": plotly_script(),
+        "alt": in_words(figure, alt),
+        "zoom": f"{key}:{subject}" if subject else "",
+    }
+    _plot(data={"figure": figure.to_json(), "follow": follow, **look}, key=key, height=shown)
 
 
 # ---------------------------------------------------------------- pickers
@@ -130,13 +149,7 @@ def run_picker(*, with_model: bool = False, label: str = "Run", key: str = "run_
     """Choose a run (the same on every page); None, and an empty state with the way out, when there is none to choose."""
     found = {run.name: run for run in training_runs.list_runs() if training_runs.has_model(run) or not with_model}
     if not found:
-        empty_state(
-            "No trained model yet" if with_model else "No run yet",
-            "Train a model first; its run then appears here." if with_model else "Nothing has been trained yet.",
-            icon=":material/model_training:",
-            page="train",
-            action="Train",
-        )
+        nothing_trained("Train a model first; its run then appears here.", with_model=with_model)
         return None
     current = training_runs.current_run(with_model=with_model)
     name = current.name if current and current.name in found else next(iter(found))

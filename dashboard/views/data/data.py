@@ -83,29 +83,20 @@ def _cards(frame: pd.DataFrame) -> None:
     share = malignant / len(frame) if len(frame) else 0.0
     splits = frame.loc[frame["split"] != "", "split"].value_counts()
     given = " / ".join(str(int(splits.get(name, 0))) for name in ("train", "val", "test"))
+    names = frame.loc[frame["view"] != "", "view"].value_counts().index.tolist()
+    views = ", ".join(names[:2]) + (f" +{len(names) - 2}" if len(names) > 2 else "") or "not given"
+    sides = frame["laterality"].value_counts()
     components.metric_cards(
         [
             Metric("Images", f"{len(frame):,}", patients),
             Metric("Malignant", f"{malignant:,}", f"{share:.1%} of images"),
             Metric(
                 "Train / val / test",
-                given if len(splits) else "not split yet",
-                "images" if len(splits) else "by patient, when training starts",
+                *(given, "images") if len(splits) else ("not split yet", "by patient, when training starts"),
             ),
-            Metric("Views", _views(frame), _sides(frame)),
+            Metric("Views", views, f"{sides.get('L', 0):,} left, {sides.get('R', 0):,} right"),
         ]
     )
-
-
-def _views(frame: pd.DataFrame) -> str:
-    names = frame.loc[frame["view"] != "", "view"].value_counts().index.tolist()
-    more = f" +{len(names) - 2}" if len(names) > 2 else ""
-    return ", ".join(names[:2]) + more if names else "not given"
-
-
-def _sides(frame: pd.DataFrame) -> str:
-    counts = frame["laterality"].value_counts()
-    return f"{counts.get('L', 0):,} left, {counts.get('R', 0):,} right"
 
 
 # ---------------------------------------------------------------- thumbnails
@@ -212,7 +203,7 @@ def counts(frame: pd.DataFrame) -> None:
         components.chart(chart, "data:counts", height=380, alt="images by split and label")
     with right:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
-        st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
+        st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), hide_index=True)
     st.markdown("## Images per patient", anchors=False)
     composition_table.table(frame, EvaluationConfig().confidence)
 
@@ -271,7 +262,7 @@ def _left_out(manifest: Path) -> None:
     if left_out.get("rejected"):
         st.markdown(f"## Left out by the import: {left_out['count']}", anchors=False)
         rows = [{"file": path, "reason": reason} for path, reason in left_out["rejected"]]
-        st.dataframe(rows, width="stretch", hide_index=True)
+        st.dataframe(rows, hide_index=True)
 
 
 # ---------------------------------------------------------------- import

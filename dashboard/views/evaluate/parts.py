@@ -22,7 +22,7 @@ from dashboard.views.evaluate.context import Scene
 
 Part = Callable[[Scene], None]
 GROUPS: Mapping[str, Mapping[str, Part]] = {
-    "Overview": {"Curves": charts.charts, "Calibration": calibration.calibrating, "All numbers": tables.figures},
+    "Overview": {"Curves": charts.charts, "Calibration": calibration.calibrating, "All numbers": tables.metrics},
     "Threshold": {"Choose a threshold": thresholds.choosing, "Screening": screening.screening},
     "Fairness & shortcuts": {"Subgroups": subgroups.subgroups, "Shortcuts": shortcuts.shortcuts, "Patients": patients.patients},
     "Cases": {"Mistakes": cases.cases, "All images": tables.images},

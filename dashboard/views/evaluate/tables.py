@@ -1,4 +1,4 @@
-"""Figures as a table, every image as a list, and what can be taken along: predictions and the report."""
+"""Metrics as a table, every image as a list, and what can be taken along: predictions and the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.metrics import ViewThresholds
 from core.runs.test_set.accesses import LABELS
 from core.wording import counted, times
 from dashboard.cache import results
-from dashboard.ui import background, html_tables, notices, pages, test_set_access
+from dashboard.ui import background, components, html_tables, notices, pages, test_set_access
 from dashboard.views.evaluate.cases import judged
 from dashboard.views.evaluate.context import Scene
 
@@ -25,13 +25,10 @@ if TYPE_CHECKING:
 LARGEST = 1 << 28  # bytes of a download
 
 
-def figures(scene: Scene) -> None:
-    """The table of all figures at the threshold in use."""
+def metrics(scene: Scene) -> None:
+    """The table of all metrics at the threshold in use."""
     summary = scene.summary
-    rows = [
-        [title, value, interval, note]
-        for title, value, interval, note in summary.table_rows(patients_known=scene.patients_known)
-    ]
+    rows = summary.table_rows(patients_known=scene.patients_known)
     html_tables.table(["Metric", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
     made = f"the threshold in use, {summary.threshold:.3f}"
     if scene.by_view:
@@ -114,14 +111,12 @@ def downloads(run: Run, found: Evaluation) -> None:
     with st.popover("Report", icon=":material/description:", key="evaluate:report_popover"):
         st.markdown("One HTML file with data, recipe, curves, metrics with intervals and heatmaps. It opens without internet.")
         report(run)
-    st.download_button(
+    components.download(
         "CSV",
         lambda: content_of(run.path / "predictions" / f"{found.split}.csv"),
         f"{run.name}-{found.split}.csv",
         "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="evaluate:csv",
+        "evaluate:csv",
         help=f"The scores of {found.images:,} images, a row an image: path, patient, side, view, label, split, score, and what "
         "else is known of it.",
     )
@@ -135,15 +130,7 @@ def report(run: Run) -> None:
     path = run.path / "report.html"
     with st.container(horizontal=True):
         if path.is_file():
-            st.download_button(
-                "Download report",
-                content_of(path),
-                f"{run.name}-report.html",
-                "text/html",
-                icon=":material/download:",
-                on_click="ignore",
-                key="evaluate:report",
-            )
+            components.download("Download report", content_of(path), f"{run.name}-report.html", "text/html", "evaluate:report")
         if st.button(
             "Make it again" if path.is_file() else "Make the report", icon=":material/description:", key="evaluate:make"
         ):

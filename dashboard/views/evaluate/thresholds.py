@@ -156,8 +156,8 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
         elif opened:
             with st.popover("Use it all the same", icon=":material/warning:"):
                 st.markdown(
-                    f"The test set of this run has been opened **{times(opened)}**. A threshold chosen now is chosen with it in "
-                    "view: its test metrics are no longer unbiased. If you continue, this is recorded and printed in the report."
+                    f"The test set of this run has been opened **{times(opened)}**. A threshold chosen now is chosen with it "
+                    "in view: its test metrics are no longer unbiased. If you continue, this is recorded and is in the report."
                 )
                 sure = st.checkbox("I understand; record it", key="evaluate:reopen")
                 press = st.button("Use and record it", type="primary", disabled=not sure, key="evaluate:freeze")

@@ -121,17 +121,13 @@ def start(run: Run, split: str, methods: tuple[str, ...], limit: int | None, man
         from core.heatmap_audit import audit_heatmaps
 
         own = "val" if split.startswith("external-") and manifest is None else split
-        source = manifest if manifest is not None or own == split else Path(_manifest_of(run, split))
+        before = None if manifest is not None or own == split else audit_of(run, split)
+        source = manifest if before is None else Path(before.manifest)
         return audit_heatmaps(
             run, own, methods=methods, limit=limit, manifest=source, progress=report, predictor=model, where="Explain"
         )
 
     return tasks.start_task(_name(run), "Auditing the heatmaps", work)
-
-
-def _manifest_of(run: Run, split: str) -> str:
-    found = audit_of(run, split)
-    return "" if found is None else found.manifest
 
 
 def _name(run: Run) -> str:
@@ -202,6 +198,10 @@ def curves(method: MethodAudit) -> None:
     if not method.curves:
         return
     titles = {"deletion": "Blurring what is marked first", "insertion": "Showing what is marked first"}
+    better = {
+        "deletion": "A map that marks what counts falls sooner.",
+        "insertion": "A map that marks what counts rises sooner.",
+    }
     for column, (kind, title) in zip(st.columns(2, gap="medium"), titles.items(), strict=True):
         found = {order: method.curve(kind, order) for order in ORDERS}
         lines = {order: (each.share, each.mean, each.low, each.high) for order, each in found.items() if each is not None}
@@ -209,12 +209,8 @@ def curves(method: MethodAudit) -> None:
         with column:
             st.markdown(f"## {title}", anchors=False)
             if figure is not None:
-                st.caption(f"{counted(figure.images, 'image')} of {counted(figure.patients, 'patient')}. {_better(kind)}")
+                st.caption(f"{counted(figure.images, 'image')} of {counted(figure.patients, 'patient')}. {better[kind]}")
             components.chart(perturbation_figure(kind, lines), f"audit:{kind}", alt=f"{kind} curves")
-
-
-def _better(kind: str) -> str:
-    return "A map that marks what counts falls sooner." if kind == "deletion" else "A map that marks what counts rises sooner."
 
 
 def table(method: MethodAudit) -> None:

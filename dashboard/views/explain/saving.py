@@ -24,7 +24,7 @@ from dashboard.cache.explanations import (
     side_by_side,
 )
 from dashboard.state import models, preferences, settings
-from dashboard.ui import notices, test_set_access
+from dashboard.ui import components, notices, test_set_access
 from dashboard.views.explain.comparison import Case
 
 if TYPE_CHECKING:
@@ -98,15 +98,7 @@ def saving(
         st.toast(f"Saved: {settings.display_path(path)}", icon=":material/check_circle:")
     first, second = st.columns(2)
     with first:
-        st.download_button(
-            "Download",
-            encode_png(overlay),
-            name,
-            "image/png",
-            width="stretch",
-            on_click="ignore",
-            key="explain:download",
-        )
+        components.download("Download", encode_png(overlay), name, "image/png", "explain:download", wide=True)
     if listed is not None and len(listed) > 1 and ask.method not in SLOW:
         count = min(MANY, len(listed))
         words = f"The first {count} of this list, into the run's explain folder."
@@ -121,7 +113,6 @@ def saved_picture(views: list[View]) -> Picture:
 
 def save_many(run: Run, rows: pd.DataFrame, ask: Ask, display: Display) -> None:
     """Save the overlays of several images with a progress bar; images that cannot be read are listed."""
-
     bar = st.progress(0.0, text="Saving")
     refused: list[str] = []
     for done, (_, row) in enumerate(rows.iterrows(), start=1):

@@ -285,24 +285,15 @@ def tables(inspection: Inspection) -> None:
 def downloads(found: Inspected) -> None:
     """The inspection as one file to pass on, and the model's input. Named by the recipe: file names often name patients."""
     recipe_hash = found.inspection.prepared.recipe_hash
-    html, png = f"inspection-{recipe_hash}.html", f"model-input-{recipe_hash}.png"
-    offered = (
-        ("HTML", found.html, html, "text/html", "This page as one file that opens offline. It names no file and no patient."),
-        ("Input PNG", found.png, png, "image/png", "What the model sees, each of its pixels."),
-    )
-    columns = st.container(key="narrow_fit_save").columns(2)
-    for column, (title, content, name, mime, words) in zip(columns, offered, strict=True):
-        column.download_button(
-            title,
-            content,
-            name,
-            mime,
-            key=f"inspect:{mime.rpartition('/')[2]}",
-            icon=":material/download:",
-            on_click="ignore",
-            help=words,
-            width="stretch",
-        )
+    left, right = st.container(key="narrow_fit_save").columns(2)
+    with left:
+        words = "This page as one file that opens offline. It names no file and no patient."
+        name = f"inspection-{recipe_hash}.html"
+        components.download("HTML", found.html, name, "text/html", "inspect:html", help=words, wide=True)
+    with right:
+        words = "What the model sees, each of its pixels."
+        name = f"model-input-{recipe_hash}.png"
+        components.download("Input PNG", found.png, name, "image/png", "inspect:png", help=words, wide=True)
 
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from core.config import Recipe
 from dashboard.asgi import server
 from dashboard.cache import previews
-from dashboard.cache.images import ImageRef, image_ref
+from dashboard.cache.images import ImageRef
+from dashboard.ui import forms
 from dashboard.ui.image_components import COMPARE, component, label_color
 
 if TYPE_CHECKING:
@@ -118,10 +119,8 @@ def sliders(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:
 
 def _limits(slide: Slide, value: float) -> tuple[float, float]:
     """The slider's range: the everyday one, or out to the recipe's bound on the side where the value lies beyond it."""
-    bounds = {type(mark).__name__: mark for mark in Recipe.model_fields[slide.name].metadata}
-    low = slide.low if value >= slide.low else float(bounds["Ge"].ge)
-    high = slide.high if value <= slide.high else float(bounds["Le"].le)
-    return low, high
+    least, most = forms.bounds(Recipe.model_fields[slide.name])
+    return slide.low if value >= slide.low else float(least or 0), slide.high if value <= slide.high else float(most or 0)
 
 
 def grid(refs: list[ImageRef], rows: pd.DataFrame, recipe: Recipe, *, key: str) -> str | None:
@@ -161,11 +160,6 @@ def choose(frame: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
                 patients.add(str(frame.iloc[index]["patient_id"]))
                 chosen.append(index)
     return frame.iloc[chosen]
-
-
-def refs_of(rows: pd.DataFrame, titles: Callable[[Any], str]) -> list[ImageRef]:
-    """The images of manifest rows."""
-    return [image_ref(str(row.path), titles(row)) for row in rows.itertuples()]
 
 
 def _url(token: str) -> str:

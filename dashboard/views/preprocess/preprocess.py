@@ -133,7 +133,8 @@ def grid(recipe: Recipe) -> None:
     )
     rows = live_preview.choose(frame, count, seed)
     test_set_access.record_shown(PAGE, path, rows["path"])
-    picked = live_preview.grid(live_preview.refs_of(rows, components.image_title), rows, recipe, key="preprocess:wall")
+    refs = [images.image_ref(str(row.path), components.image_title(row)) for row in rows.itertuples()]
+    picked = live_preview.grid(refs, rows, recipe, key="preprocess:wall")
     st.caption(
         f"On copies of at most {images.SMALL_SIDE} px, so that twelve keep up: fine texture looks coarser than in "
         "training. Click one to tune on it at full resolution."
@@ -218,14 +219,9 @@ def steps(image: ImageRef, recipe: Recipe) -> None:
     done = [*images.mammogram(image, recipe).steps, *images.prepared(image, recipe).steps]
     with st.expander(f"What was done: {len(done)} steps, {sum(step.milliseconds for step in done):.0f} ms"):
         rows = [
-            {
-                "step": step.name,
-                "with": parameter_words(step.parameters),
-                "ms": round(step.milliseconds, 1),
-            }
-            for step in done
+            {"step": step.name, "with": parameter_words(step.parameters), "ms": round(step.milliseconds, 1)} for step in done
         ]
-        st.dataframe(rows, width="stretch", hide_index=True)
+        st.dataframe(rows, hide_index=True)
 
 
 with components.page(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -12,8 +13,9 @@ from dashboard.cache import results
 from dashboard.state import preferences, run_actions, settings, training_runs, widgets
 from dashboard.state.run_states import LAUNCHERS
 from dashboard.ui import chance_notices, components, notices, pages, run_controls
+from dashboard.ui.html_tables import metric_text
 from dashboard.views.runs import fork_form, run_table
-from dashboard.views.runs.run_table import Row, estimate_text
+from dashboard.views.runs.run_table import Row
 
 if TYPE_CHECKING:
     from core.runs.run import Run
@@ -31,9 +33,7 @@ def show() -> None:
     """The table, and below it what is selected."""
     found = run_table.rows()
     if not found:
-        components.empty_state(
-            "No run yet", "Nothing has been trained here.", icon=":material/model_training:", page="train", action="Train"
-        )
+        components.nothing_trained("Nothing has been trained here.")
         return
     st.session_state[_PAGE] = what_is_shown(found)
     active = any(training_runs.is_active(each.run, each.status) for each in found)
@@ -75,7 +75,7 @@ def table() -> None:
     # Selected rows are known to the browser by number: with other rows it has to be another table.
     key = "runs:table:" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
     st.dataframe(
-        table_frame(shown),
+        table_rows(shown),
         hide_index=True,
         key=key,
         height=min(38 + 35 * len(shown), 318),
@@ -132,36 +132,27 @@ def what_to_know(row: Row) -> str:
     return shortened(row.problem or " · ".join(filter(None, (row.doubt, failed, chance))) or row.status.reason, LONGEST)
 
 
-def row_note(row: Row) -> str:
-    """What the user wrote of the run, on a line."""
-    return shortened(row.note, LONGEST)
-
-
-def table_frame(rows: list[Row]) -> object:
-    """The rows as a data frame."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        [
-            {
-                "Run": each.name,
-                "State": each.state,
-                "Model": each.model,
-                "Input size": each.size,
-                "Data set": each.data,
-                "Validation AUC": estimate_text(each.validation),
-                "Better than chance": "not so far" if each.chance else "–" if each.validation is None else "yes",
-                "Test AUC": estimate_text(each.test),
-                "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
-                "Duration": "–" if each.seconds is None else duration(each.seconds),
-                "State detail": what_to_know(each),
-                "Note": row_note(each),
-                "Created": None if each.status.created is None else pd.Timestamp(each.status.created, unit="s", tz="UTC"),
-                "Trained by": LAUNCHERS.get(each.status.launcher, each.status.launcher),
-            }
-            for each in rows
-        ]
-    )
+def table_rows(rows: list[Row]) -> list[dict[str, object]]:
+    """The runs as rows of the table."""
+    return [
+        {
+            "Run": each.name,
+            "State": each.state,
+            "Model": each.model,
+            "Input size": each.size,
+            "Data set": each.data,
+            "Validation AUC": metric_text(each.validation),
+            "Better than chance": "not so far" if each.chance else "–" if each.validation is None else "yes",
+            "Test AUC": metric_text(each.test),
+            "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
+            "Duration": "–" if each.seconds is None else duration(each.seconds),
+            "State detail": what_to_know(each),
+            "Note": shortened(each.note, LONGEST),
+            "Created": None if each.status.created is None else datetime.fromtimestamp(each.status.created, UTC),
+            "Trained by": LAUNCHERS.get(each.status.launcher, each.status.launcher),
+        }
+        for each in rows
+    ]
 
 
 # ---------------------------------------------------------------- one run
@@ -210,8 +201,6 @@ def one(row: Row) -> None:
 
 def settings_table(run: Run) -> None:
     """Everything it was trained with; what config.yaml has otherwise comes first."""
-    import pandas as pd
-
     rows = run_table.settings_of(run)
     rows.sort(key=lambda each: each["This run"] == each["config.yaml"])
     different = sum(each["This run"] != each["config.yaml"] for each in rows)
@@ -220,7 +209,7 @@ def settings_table(run: Run) -> None:
         if different
         else "All settings are those of config.yaml."
     )
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    st.dataframe(rows, hide_index=True)
 
 
 def name_and_note(run: Run, *, at_work: bool) -> None:
@@ -276,8 +265,6 @@ def delete(run: Run, *, at_work: bool) -> None:
 
 def several(runs: list[Run]) -> None:
     """Curves over each other, metrics with intervals, and the settings in which they differ."""
-    import pandas as pd
-
     st.markdown(f"## {counted(len(runs), 'run')} side by side", anchors=False)
     if not run_table.same_validation(runs):
         notices.warning("These runs were not validated on the same images: their validation metrics do not compare.")
@@ -290,7 +277,7 @@ def several(runs: list[Run]) -> None:
         st.markdown("## Settings that differ", anchors=False)
         different = run_table.differences(runs)
         if different:
-            st.dataframe(pd.DataFrame(different), hide_index=True)
+            st.dataframe(different, hide_index=True)
         else:
             st.markdown("None: these runs have the same configuration.")
 
@@ -323,12 +310,10 @@ def curves(runs: list[Run]) -> None:
 
 def metrics_table(runs: list[Run]) -> None:
     """Metrics with intervals, a column per run."""
-    import pandas as pd
-
     if len(runs) > 1:
         st.markdown("## Metrics, with intervals", anchors=False)
     rows = run_table.headline(runs)
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config={"Metric": st.column_config.TextColumn(width=200)})
+    st.dataframe(rows, hide_index=True, column_config={"Metric": st.column_config.TextColumn(width=200)})
     if len(rows) == 2:  # one of the training, and the level of its interval
         st.caption("Evaluate a run on the Evaluate page to see more metrics.")
 

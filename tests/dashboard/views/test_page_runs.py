@@ -95,7 +95,9 @@ def test_the_table_has_the_validation_auc_with_its_interval_over_patients(run: R
     from core.metrics import auc
 
     scored = pd.read_csv(run.path / "predictions" / "val.csv")
-    value, low, high = run_table.row(run).validation or (0, 0, 0)
+    found = run_table.row(run).validation
+    assert found is not None
+    value, low, high = found.value, found.low, found.high
     assert value == pytest.approx(auc(scored["label"], scored["score"]))
     assert low <= value <= high
     assert table(open_with())["Validation AUC"].tolist() == [f"{value:.3f} [{low:.3f}, {high:.3f}]"]
