@@ -33,6 +33,8 @@ def test_an_unreadable_file_is_a_tile_that_says_so_and_no_crash(manifest: Path) 
     (manifest.parent / "p00_CC.png").write_bytes(b"not an image")
     app = open_page("data")
     assert not app.exception and not app.error
+    missing = {Path(tile["id"]).name: tile["missing"] for tile in galleries(app)["data:gallery"] if tile["missing"]}
+    assert missing == {"p00_CC.png": "not readable: see Problems"}
 
 
 def test_images_stored_inverted_are_tagged_and_can_be_seen_as_the_model_sees_them(manifest: Path) -> None:

@@ -12,26 +12,13 @@ from typing import Any
 
 import pytest
 import torch
-from builders.lab_pages import figures, open_page, texts
+from builders.lab_pages import button, figures, keys, open_page, set_status, texts
 from streamlit.testing.v1 import AppTest
 
 from core.runs import Run
 from core.runs.status import PROCESS
 from dashboard.state import models, preferences, training_runs
 from dashboard.views.runs import run_table
-
-
-def button(app: AppTest, key: str) -> Any:
-    return next(each for each in app.button if each.key == key)
-
-
-def keys(app: AppTest) -> set[str | None]:
-    return {each.key for each in app.button}
-
-
-def set_status(run: Run, **changes: Any) -> None:
-    path = run.path / "status.json"
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 def copy_of(run: Run, name: str, settings: dict[str, str] | None = None, **status: Any) -> Run:
