@@ -85,16 +85,16 @@ def as_the_browser_sees(headers: Sequence[tuple[bytes, bytes]], public: Iterable
     page, _ = _split(netloc)
     if not page:
         return list(headers)
-    kept = list(headers)
+    changed = list(headers)
     host = _first(given, b"host")
     if page != hostname(host) and not matches(page, public):
-        return kept
+        return changed
     if netloc != host:
-        kept = [(name, value) for name, value in kept if name not in (b"host", b"x-forwarded-host")]
-        kept.append((b"host", netloc.encode("latin-1")))
+        changed = [(name, value) for name, value in changed if name not in (b"host", b"x-forwarded-host")]
+        changed.append((b"host", netloc.encode("latin-1")))
     if scheme == "https" and b"x-forwarded-proto" not in given:
-        kept.append((b"x-forwarded-proto", b"https"))
-    return kept
+        changed.append((b"x-forwarded-proto", b"https"))
+    return changed
 
 
 def _is_ours(origin: str, named: Sequence[bytes], ours: Sequence[str]) -> bool:

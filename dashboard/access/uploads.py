@@ -75,7 +75,7 @@ def sweep(folder: Path, older_than: float = KEEP) -> None:
 
 
 def has_room(folder: Path, size: int) -> bool:
-    """Whether `size` further bytes may be uploaded: at most LARGEST bytes and MOST files are kept at a time."""
+    """Whether `size` further bytes may be uploaded: at most LARGEST bytes and MOST files are stored at a time."""
     total, files = size, 1
     for place, _, names in os.walk(folder):
         files += len(names)

@@ -70,7 +70,7 @@ def empty_state(
 def nothing_trained(text: str, *, with_model: bool = False) -> None:
     """The empty state of pages about runs (`with_model`: about trained ones)."""
     title = "No trained model yet" if with_model else "No run yet"
-    empty_state(title, text, icon=":material/model_training:", page="train", action="Train")
+    empty_state(title, text, icon=":material/model_training:", page="train", action="Train a model")
 
 
 def download(

@@ -47,15 +47,15 @@ def parse(text: str, source: str = "the glossary") -> tuple[Term, ...]:
     for block in f"\n{text}".split("\n## ")[1:]:
         name, _, body = block.partition("\n")
         parts = [" ".join(part.split()) for part in body.split("\n\n") if part.strip()]
-        told = {mark: next((part for part in parts if part.startswith(mark)), "") for mark in (_SOURCE, _PAGES)}
-        words = " ".join(part for part in parts if part not in told.values())
-        if not (words and all(told.values())):
+        given = {mark: next((part for part in parts if part.startswith(mark)), "") for mark in (_SOURCE, _PAGES)}
+        words = " ".join(part for part in parts if part not in given.values())
+        if not (words and all(given.values())):
             raise BadConfig(
                 f'{source}: {name.strip()}: expected an explanation, a paragraph "{_SOURCE}..." and one "{_PAGES}...". '
                 "Restore the file from a copy of MammoLab"
             )
-        pages = told[_PAGES].removeprefix(_PAGES).rstrip(".").split(", ")
-        terms.append(Term(name.strip(), words, told[_SOURCE].removeprefix(_SOURCE), tuple(pages)))
+        pages = given[_PAGES].removeprefix(_PAGES).rstrip(".").split(", ")
+        terms.append(Term(name.strip(), words, given[_SOURCE].removeprefix(_SOURCE), tuple(pages)))
     return tuple(terms)
 
 

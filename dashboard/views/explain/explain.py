@@ -12,6 +12,7 @@ from dashboard.cache.explanations import Ask, Explained, View, without_map
 from dashboard.cache.images import ImageRef
 from dashboard.state import preferences, tasks, training_runs, widgets
 from dashboard.state.tasks import Task
+from dashboard.state.widgets import Options
 from dashboard.ui import background, chance_notices, components, notices, test_set_access, uploads
 from dashboard.views.explain import choosing, heatmap_audit, panels
 from dashboard.views.explain.comparison import Case, by_run, by_view, closed, other_runs, other_view
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 PAGE = "Explain"  # as records of accesses to test images name it
 MODES = {"image": "One image", "audit": "Audit of all images"}
 SOURCES = {"val": "Validation", "test": "Test", "upload": "Upload"}
-TARGETS = {"malignant": "malignant", "benign": "benign", "both": "both"}
+TARGETS = ["malignant", "benign", "both"]
 PLACES = {"input": "Model input", "original": "Original"}
 BESIDE = {"image": "No comparison", "view": "CC and MLO", "run": "Two runs"}
 CHANNELS = {"32": "32", "128": "128", "512": "512", "0": "all"}
@@ -48,16 +49,11 @@ def show() -> None:
         heatmap_audit.show(run)
         return
     with right:
-        source = source_picker(run)
+        uploads.forget_lost("explain:source", "explain", "val")
+        opened = results.evaluation(run, "test") is not None
+        offered = {name: title for name, title in SOURCES.items() if name != "test" or opened}
+        source = widgets.segmented("Images from", offered, "explain:source")
     workbench(run, source)
-
-
-def source_picker(run: Run) -> str:
-    """Where images come from; the test set only once it has been evaluated."""
-    uploads.forget_lost("explain:source", "explain", "val")
-    opened = results.evaluation(run, "test") is not None
-    options = [name for name in SOURCES if name != "test" or opened]
-    return widgets.segmented("Images from", {name: SOURCES[name] for name in options}, "explain:source")
 
 
 # ---------------------------------------------------------------- which image
@@ -122,14 +118,14 @@ def ask_options(run: Run) -> Ask:
     layers = results.layer_choices(run)
     usual = next(choice for choice in layers if choice.usual)
     titles = {"": layer_title(usual)} | {choice.name: choice.title for choice in layers if not choice.usual}
-    kept_layer = preferences.get("explain:layer", "")
-    refused = results.unfit_methods(run, kept_layer if kept_layer in titles else "")
+    stored = preferences.get("explain:layer", "")
+    refused = results.unfit_methods(run, stored if stored in titles else "")
     methods = {AUTO: AUTO} | {name: method_title(name) for name in METHODS if name not in refused}
     methods |= {name: f"{method_title(name)} (unsuitable here)" for name in METHODS if name in refused}
     explained = [f"{AUTO}: what fits the architecture", *METHODS.values()]
     explained += [f"{method_title(name)} is unsuitable for this network: {reason}." for name, reason in refused.items()]
     method = widgets.select("Method", methods, "explain:method", help="\n\n".join(explained))
-    targets = {"malignant": "either class"} if method in CLASSLESS else TARGETS
+    targets: Options = {"malignant": "either class"} if method in CLASSLESS else TARGETS
     target = widgets.select("Evidence for", targets, "explain:target")
     words = "The map's cells, columns × rows. Earlier layers are sharper and say less about the decision."
     layer = widgets.select("Layer", titles, "explain:layer", help=words)
@@ -164,7 +160,7 @@ def boxes_shown(run: Run, row: Any) -> bool:
 
 def display_options(run: Run, row: Any, boxes: bool, controls: DeltaGenerator) -> Display:
     """What the map is drawn on and compared with, from buttons above the pictures; the other run from `controls`."""
-    others = {each.name: each.name for each in other_runs(run)}
+    others = [each.name for each in other_runs(run)]
     offered = {"image"} | ({"view"} if other_view(run, row) is not None else set()) | ({"run"} if others else set())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if run.model_card().synthetic or is_synthetic(row):
@@ -200,7 +196,10 @@ def explanations(shown: list[Case], ask: Ask) -> list[Explained] | None:
     """One for each case; None while a slow method is running, whose progress is then shown."""
     from core.gradcam import SLOW as SLOW_METHODS
 
-    asked = [(case, ask_of(case, ask)) for case in shown]
+    asked = []
+    for case in shown:  # a layer that another run's network does not have becomes its usual one
+        known = {choice.name for choice in results.layer_choices(case.run)}
+        asked.append((case, ask if ask.layer in known else ask._replace(layer="")))
     if ask.method not in SLOW_METHODS:
         forget_slow([])
         with st.spinner("Computing the heatmap", show_time=False):
@@ -214,12 +213,6 @@ def explanations(shown: list[Case], ask: Ask) -> list[Explained] | None:
             return None
         found.append(result)
     return found
-
-
-def ask_of(case: Case, ask: Ask) -> Ask:
-    """What this run's network can be asked: a layer that it does not have becomes its usual one."""
-    known = {choice.name for choice in results.layer_choices(case.run)}
-    return ask if ask.layer in known else ask._replace(layer="")
 
 
 def forget_slow(wanted: list[str]) -> None:
@@ -254,10 +247,7 @@ def is_synthetic(row: Any) -> bool:
 
 def no_verdicts(shown: list[Case], found: list[Explained]) -> None:
     """Why there is no verdict, in its place; then the image without a map."""
-    for case, each in zip(shown, found, strict=True):
-        if each.heat is None:
-            about = f"{case.name}: " if len(shown) > 1 else ""
-            chance_notices.no_verdict(each.prediction, "explain", case.image.key, about=about)
+    refusals(shown, [each if each.heat is None else None for each in found])
     notes(shown, found)
     pieces = []
     for case, each in zip(shown, found, strict=True):
@@ -269,15 +259,20 @@ def no_verdicts(shown: list[Case], found: list[Explained]) -> None:
         how_to_read()
 
 
+def refusals(shown: list[Case], refused: list[Explained | None]) -> None:
+    """Why images get no verdict; None for one that gets one."""
+    for case, each in zip(shown, refused, strict=True):
+        if each is not None:
+            about = f"{case.name}: " if len(shown) > 1 else ""
+            chance_notices.no_verdict(each.prediction, "explain", case.image.key, about=about)
+
+
 def verdicts(shown: list[Case], found: list[Explained]) -> None:
     """Score, decision and truth in a row: of one image, or of two side by side."""
     row = shown[0].row
     truth = "" if row is None else str(row["label"])
     predictions = [each.prediction for each in found]
-    for case, prediction in zip(shown, predictions, strict=True):
-        if prediction.scored_anyway:
-            about = f"{case.name}: " if len(shown) > 1 else ""
-            chance_notices.no_verdict(prediction, "explain", case.image.key, about=about)
+    refusals(shown, [each if each.prediction.scored_anyway else None for each in found])
     if len(shown) > 1:
         parts = [
             labelled(f"{case.name}: score", f"{prediction.score:.3f}", chance_notices.decided(prediction))
@@ -330,13 +325,17 @@ def picture(shown: list[Case], found: list[Explained], views: list[View], ask: A
 def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: bool) -> None:
     """Pictures in a row, at the size and in the colours of this page."""
     height, width = pieces[0].view.image.shape
+    # What the ends of the colour bar mean, and a line under it.
+    scale = ("0: none", "1: strongest", "Colours are relative to this image")
+    if ask.target == "both":
+        scale = ("benign", "malignant", "shares of the strongest in each image")
     panels.show(
         pieces,
         key=PICTURES,
         height=PICTURE_HEIGHT,
         ratio=min(max(width / height, PICTURE_RATIOS[0]), PICTURE_RATIOS[1]),
         look=style() | {"swipe": preferences.get("explain:swipe", False) is True},
-        scale=scale_words(ask),
+        scale=scale,
         subject=subject,
         linked=linked,
         on_look=store_style,
@@ -349,13 +348,6 @@ def how_to_read() -> None:
         "A heatmap shows which regions raised this network's score, not where a disease is. Do not compare the colours of two "
         "images. Wheel or + − zooms, drag or arrows move, the space bar (held) hides the map. Press ? for all keys."
     )
-
-
-def scale_words(ask: Ask) -> tuple[str, str, str]:
-    """What the ends of the colour bar mean, and a line under it."""
-    if ask.target == "both":
-        return "benign", "malignant", "shares of the strongest in each image"
-    return "0: none", "1: strongest", "Colours are relative to this image"
 
 
 def notes(shown: list[Case], found: list[Explained]) -> None:

@@ -54,7 +54,7 @@ def show(run: Run, split: str = "val") -> None:
     if found is None:
         components.empty_state("These heatmaps have not been audited", WHAT, icon=":material/fact_check:")
         return
-    told(run, found)
+    findings(run, found)
 
 
 def audited(run: Run, split: str) -> str:
@@ -114,7 +114,7 @@ def other_data() -> Path | None:
 
 
 def start(run: Run, split: str, methods: tuple[str, ...], limit: int | None, manifest: Path | None) -> Task:
-    """Audit in the background; the task's result is the audit. What is there for the same model and images is kept."""
+    """Audit in the background; the task's result is the audit. What is there for the same model and images is used again."""
     model = models.predictor(run)
 
     def work(report: Report) -> HeatmapAudit:
@@ -144,8 +144,8 @@ def _adopt(name: str) -> None:
 # ---------------------------------------------------------------- what was found
 
 
-def told(run: Run, found: HeatmapAudit) -> None:
-    """What was audited, then one method: words, figures, curves, the worst cases, and what was left out."""
+def findings(run: Run, found: HeatmapAudit) -> None:
+    """What was audited, then one method: words, metrics, curves, the worst cases, and what was left out."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.synthetic:
             notices.synthetic_badge("The demo set, or a model trained on it.")
@@ -177,15 +177,15 @@ def told(run: Run, found: HeatmapAudit) -> None:
 
 
 def located(method: MethodAudit) -> None:
-    """How often lesions are found, beside what finds them blindly."""
+    """How often lesions are found, beside the baselines."""
     from core.plots.audit import localisation_figure
 
     rows = []
     for key, title in LOCATED.items():
-        figure = method.figure(key)
-        if figure is not None:
-            beside = {name: reference.value for name, reference in figure.references.items()}
-            rows.append((title, {"heatmap": figure.value, **beside}))
+        metric = method.figure(key)
+        if metric is not None:
+            references = {name: reference.value for name, reference in metric.references.items()}
+            rows.append((title, {"heatmap": metric.value, **references}))
     if rows:
         st.markdown("## Lesions found", anchors=False)
         components.chart(localisation_figure(rows), "audit:located", alt="shares of lesions found, with chance")
@@ -205,39 +205,39 @@ def curves(method: MethodAudit) -> None:
     for column, (kind, title) in zip(st.columns(2, gap="medium"), titles.items(), strict=True):
         found = {order: method.curve(kind, order) for order in ORDERS}
         lines = {order: (each.share, each.mean, each.low, each.high) for order, each in found.items() if each is not None}
-        figure = method.figure(kind)
+        metric = method.figure(kind)
         with column:
             st.markdown(f"## {title}", anchors=False)
-            if figure is not None:
-                st.caption(f"{counted(figure.images, 'image')} of {counted(figure.patients, 'patient')}. {better[kind]}")
+            if metric is not None:
+                st.caption(f"{counted(metric.images, 'image')} of {counted(metric.patients, 'patient')}. {better[kind]}")
             components.chart(perturbation_figure(kind, lines), f"audit:{kind}", alt=f"{kind} curves")
 
 
 def table(method: MethodAudit) -> None:
-    """Every figure with its interval and what it stands beside."""
+    """Every metric with its interval and its baseline."""
     from core.heatmap_audit.results import ALL
 
-    few = [figure for figure in method.figures if figure.group != ALL and isinstance(figure.value, str)]
-    rows: list[list[Any]] = [_row(figure) for figure in method.figures if figure not in few]
+    few = [metric for metric in method.figures if metric.group != ALL and isinstance(metric.value, str)]
+    rows: list[list[Any]] = [_row(metric) for metric in method.figures if metric not in few]
     html_tables.table(("Metric", "Value", "Baseline", "Difference", "Images (patients)"), rows)
     if few:
-        groups = ", ".join(dict.fromkeys(figure.group for figure in few))
+        groups = ", ".join(dict.fromkeys(metric.group for metric in few))
         st.caption(f"Too few patients for a separate value: {groups}.")
 
 
-def _row(figure: Figure) -> list[Any]:
+def _row(metric: Figure) -> list[Any]:
     from core.heatmap_audit.results import REFERENCES
     from core.metrics import Interval
 
-    name = next((each for each in ("chance", "random", "uniform") if each in figure.references), "")
-    beside = figure.references.get(name)
-    count = f"{figure.images} ({figure.patients})"
-    if isinstance(figure.value, str) or beside is None:
-        return [figure.title, figure.value, None, None, count]
-    difference = beside.difference
-    told = f"{difference:+.3f}" if isinstance(difference, Interval) else difference
-    blindly = f"{beside.value.value:.3f}, {REFERENCES[name]}" if isinstance(beside.value, Interval) else None
-    return [figure.title, figure.value, blindly, told, count]
+    name = next((each for each in ("chance", "random", "uniform") if each in metric.references), "")
+    reference = metric.references.get(name)
+    count = f"{metric.images} ({metric.patients})"
+    if isinstance(metric.value, str) or reference is None:
+        return [metric.title, metric.value, None, None, count]
+    difference = reference.difference
+    change = f"{difference:+.3f}" if isinstance(difference, Interval) else difference
+    baseline = f"{reference.value.value:.3f}, {REFERENCES[name]}" if isinstance(reference.value, Interval) else None
+    return [metric.title, metric.value, baseline, change, count]
 
 
 def flagged(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
