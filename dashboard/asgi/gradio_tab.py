@@ -10,23 +10,22 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
+import pandas as pd
 
 from core.errors import LabError
 from core.images import one_large_at_a_time
+from core.runs import Run
 from core.runs.folder import identity_of
+from core.runs.test_set.accesses import PREDICTION
+from core.runs.test_set.identity import file_keys, sealed_by, warning_of
 from dashboard.asgi import prediction_html
 from dashboard.asgi.gradio_theme import FRONTEND
 from dashboard.cache import images
 from dashboard.state import datasets, models, training_runs
 from dashboard.ui import iframes, test_set_access
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -321,9 +320,6 @@ def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: 
 
 def _recorded(run: Run, path: Path) -> str:
     """Record the scoring of a test file; what to say of one whose test set has not been opened. Raises NotRecorded."""
-    from core.runs.test_set.accesses import PREDICTION
-    from core.runs.test_set.identity import file_keys, sealed_by, warning_of
-
     sets = test_set_access.test_sets()
     keys = file_keys(path)
     found = sealed_by(keys, sets, run.path)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.images.encode import encode_jpeg
+from core.metrics.placing import Reference
 from core.model.card import ModelCard
 
 if TYPE_CHECKING:
-    from core.metrics.placing import Reference
     from core.predict import Prediction
 
 BINS = 36  # bars of the strip, a class
@@ -201,8 +202,6 @@ def _enlarged(image: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def _data(image: NDArray[np.uint8]) -> str:
-    from core.images.encode import encode_jpeg
-
     return f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(image, 92)).decode('ascii')}"
 
 

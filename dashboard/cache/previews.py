@@ -26,7 +26,10 @@ from numpy.typing import NDArray
 
 from core.config import Recipe
 from core.errors import LabError
+from core.images.encode import encode_jpeg, encode_png, to_uint8
+from core.preprocessing import normalise_intensity, quality
 from core.preprocessing.preview import LOUPE, SIDE, Cut, cut_out, fit, histogram, loupe
+from core.preprocessing.spatial import FIELDS
 from dashboard.cache import images
 from dashboard.cache.envelope import envelope
 from dashboard.cache.images import ImageRef
@@ -143,9 +146,6 @@ def picture(
     Raises:
         UnreadableImage: see core.images.read.
     """
-    from core.images.encode import encode_jpeg, to_uint8
-    from core.preprocessing import quality
-
     started = time.perf_counter()
     before, after = images.before(image, recipe), images.enhanced(image, recipe)
     seen = seen or Shown()
@@ -181,8 +181,6 @@ def picture(
 
 def geometry_of(image: ImageRef, recipe: Recipe) -> str:
     """Changes when the picture before does: with the image, its frame, and how it is cut and turned."""
-    from core.preprocessing.spatial import FIELDS
-
     text = json.dumps([image.key, image.frame, [getattr(recipe, name) for name in FIELDS]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -206,8 +204,6 @@ def _cut(
     geometry: str, before: NDArray[np.uint16], after: NDArray[np.uint16], cut: Cut, seen: str
 ) -> tuple[dict[str, Any], list[bytes]]:
     """The header of a part (its edges in shares of the picture), and the part after and before as JPEG."""
-    from core.images.encode import encode_jpeg
-
     x0, y0, x1, y1 = cut.box(after.shape)
     height, width = after.shape
     name = f"{geometry}:{x0}:{y0}:{x1}:{y1}:{cut.dots}"
@@ -219,8 +215,6 @@ def _cut(
 def _loupe(
     before: NDArray[np.uint16], after: NDArray[np.uint16], spot: tuple[float, float], *, with_before: bool = True
 ) -> list[bytes]:
-    from core.images.encode import encode_png
-
     x, y = pixel_at(after.shape, spot)
     return [encode_png(loupe(before, x, y, LOUPE)) if with_before else b"", encode_png(loupe(after, x, y, LOUPE))]
 
@@ -240,9 +234,6 @@ def pixel_at(shape: tuple[int, ...], spot: tuple[float, float]) -> tuple[int, in
 
 def grid(found: ImageGrid, recipe: Recipe) -> bytes:
     """The images of the grid under this recipe, on copies of `images.SMALL_SIDE` px: those that are read by now."""
-    from core.images.encode import encode_jpeg
-    from core.preprocessing import normalise_intensity
-
     _read_missing(found, recipe)
     blobs: list[bytes] = []
     states: list[str] = []

@@ -13,24 +13,31 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import Config, Recipe
+from core.data.cache import PreparedCache
 from core.errors import LabError
+from core.files.paths import cache_root
+from core.images.encode import to_uint8
+from core.metrics import ThresholdRule
+from core.preprocessing.preview import fit
+from core.runs import Run
+from core.runs.device_queue import QueuedRun, waiting
+from core.runs.test_set.accesses import FILE
+from core.runs.test_set.identity import MANIFEST, run_folders
+from core.runs.test_set.models import TestSetUse
+from core.runs.test_set.provenance import EVALUATION
 from core.wording import shortened
 from dashboard.access.paths import require_allowed
 from dashboard.cache import images
 from dashboard.cache.explanations import USUAL, Ask, Explained, Picture
 from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, models, preferences, tasks
-from dashboard.state.file_stamps import RUN, HashFuncs, of_files, of_run, stamp
+from dashboard.state.file_stamps import HashFuncs, of_files, of_run, stamp
 from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
     from core.evaluate import Comparison, Evaluation
     from core.gradcam.cam_layers import LayerChoice
-    from core.metrics import ThresholdRule
     from core.predict import Predictor
-    from core.runs.device_queue import QueuedRun
-    from core.runs.run import Run
-    from core.runs.test_set.models import TestSetUse
     from core.training.preflight import Preflight
     from dashboard.cache.run_monitor import RunMonitor
 
@@ -69,8 +76,6 @@ def preflight(config: Config, manifest: Path) -> Preflight:
 
 def queue_of(device: str) -> list[QueuedRun]:
     """The runs that are trained on this device or wait for it, also other labs', in their order."""
-    from core.runs.device_queue import waiting
-
     return waiting(device) if device else []
 
 
@@ -117,16 +122,12 @@ def patients_known(run: Run) -> bool:
 
 def _test_set_files(run: Run) -> tuple[object, ...]:
     """Changes with every record of an access to test images, every evaluation, manifest and model beside the run."""
-    from core.runs.test_set.accesses import FILE
-    from core.runs.test_set.identity import MANIFEST, run_folders
-    from core.runs.test_set.provenance import EVALUATION
-
     root = run.path.parent
     files = (FILE, EVALUATION, MANIFEST, "model.json")
     return os.fsencode(run.path), *(stamp(folder / name) for folder in [root, *run_folders(root)] for name in files)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={RUN: _test_set_files})
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={Run: _test_set_files})
 def test_set_use(run: Run) -> TestSetUse:
     """Which models were scored on the run's test set. Raises BadRun."""
     from core.runs.test_set.models import test_set_use as find
@@ -207,9 +208,6 @@ def input_thumbnail(path: str, recipe: Recipe, side: int = 240) -> bytes:
 
 @st.cache_data(max_entries=2048, show_spinner=False, hash_funcs={**of_files(), **_RECIPE})
 def _input_thumbnail(path: Path, recipe: Recipe, side: int) -> bytes:
-    from core.data.cache import PreparedCache
-    from core.files.paths import cache_root
-
     return images.preview_jpeg(PreparedCache(cache_root(), recipe).get(path).pixels, side)
 
 
@@ -279,9 +277,6 @@ def unfit_methods(run: Run, layer: str) -> dict[str, str]:
 @st.cache_data(max_entries=48, show_spinner=False, hash_funcs={**_IMAGE, Recipe: lambda recipe: recipe.voi})
 def original(image: ImageRef, recipe: Recipe) -> tuple[Picture, tuple[int, int]]:
     """(the image as it is in the file, uint8, at most `images.PREVIEW_SIDE` px long; its real height and width)."""
-    from core.images.encode import to_uint8
-    from core.preprocessing.preview import fit
-
     pixels = images.mammogram(image, recipe).pixels
     return to_uint8(fit(pixels, images.PREVIEW_SIDE)), (pixels.shape[0], pixels.shape[1])
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pandas as pd
 import streamlit as st
 
+from core.data.checks import CheckReport, check_manifest
+from core.data.identity import patients_known
+from core.data.manifest import read_manifest, says_synthetic, write_manifest
+from core.data.tables import header_of
 from core.errors import BadManifest, LabError
 from core.wording import counted
 from dashboard.access.paths import require_all_allowed, require_allowed, require_allowed_import
@@ -15,9 +20,6 @@ from dashboard.state.file_stamps import of_files, stamp
 from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.data.checks import CheckReport
     from core.data.importers import ImportReport
 
 LONG_MANIFEST = 4_000_000  # bytes, some 40,000 rows: reading them takes about a second
@@ -36,8 +38,6 @@ def find_manifests() -> list[Path]:
 
 @st.cache_data(max_entries=512, show_spinner=False, hash_funcs=of_files())
 def _is_manifest(path: Path) -> bool:
-    from core.data.tables import header_of
-
     def wanted(fields: list[str]) -> bool:
         return {"path", "label"} <= {name.lower() for name in fields}
 
@@ -67,8 +67,6 @@ def manifest_frame(path: Path) -> pd.DataFrame:
 
     A copy: change it freely.
     """
-    from core.data.manifest import read_manifest
-
     return read_manifest(path)
 
 
@@ -102,8 +100,6 @@ def counts_of(path: Path) -> Counts | None:
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=of_files())
 def _counts(path: Path) -> Counts:
-    from core.data.identity import patients_known
-
     frame = manifest_frame(path)
     patients = int(frame["patient_id"].nunique()) if patients_known(frame) else None
     return Counts(len(frame), patients, int((frame["label"] == "malignant").sum()))
@@ -113,8 +109,6 @@ def _counts(path: Path) -> Counts:
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=of_files())
 def is_synthetic(manifest: Path) -> bool:
     """Whether the manifest states that its images are synthetic. Raises BadManifest."""
-    from core.data.manifest import says_synthetic
-
     return says_synthetic(manifest)
 
 
@@ -175,8 +169,6 @@ def start_check(path: Path) -> Task:
     frame = manifest_frame(path)
 
     def work(report: Report) -> CheckReport:
-        from core.data.checks import check_manifest
-
         return check_manifest(frame, progress=report)
 
     return tasks.start_task(check_name(path), "Checking the data", work)
@@ -200,7 +192,6 @@ def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
 
     def work(report: Report) -> tuple[Path, ImportReport]:
         from core.data.importers import import_data
-        from core.data.manifest import write_manifest
 
         found = import_data(name, source, progress=report, require=require_all_allowed, **options)
         require_allowed_import(found)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.metrics.chance import warning_of
+from core.runs import Run
 from core.wording import plain
 from dashboard.state import models
 from dashboard.ui import notices
 
 if TYPE_CHECKING:
     from core.predict import Prediction
-    from core.runs.run import Run
 
 
 def wants_score_anyway(page: str, images: Sequence[str]) -> bool:
@@ -42,8 +43,6 @@ def chance_notice(run: Run) -> str:
     """Warn that a run's model has not shown on validation to be better than chance; returns the reason, "" for none."""
     reason = models.chance(run)
     if reason:
-        from core.metrics.chance import warning_of
-
         notices.warning(plain(warning_of(reason)), icon="casino")
     return reason
 

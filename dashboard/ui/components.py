@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 
+from core.images.mammogram import ImageMeta
+from core.runs import Run
 from core.runs.test_set.accesses import IMAGES
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
@@ -22,12 +25,6 @@ from dashboard.ui import notices, pages, test_set_access, uploads
 from dashboard.ui.image_components import component
 from dashboard.ui.pages import PAGES
 from dashboard.ui.plotly_script import plotly_script
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from core.images.mammogram import ImageMeta
-    from core.runs.run import Run
 
 RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
 _GRID = "rgba(128, 132, 149, 0.22)"  # visible on a light and on a dark page

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import streamlit as st
 
+from core.data.identity import patients_known
+from core.metrics.composition import TITLES, associations, composition, composition_warnings
 from core.wording import plain
 from dashboard.ui import html_tables, notices
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NOBODY = (
     "No patient is known: each image counts by itself, so images and sides per patient cannot be counted. Import the "
@@ -23,9 +21,6 @@ def table(frame: pd.DataFrame, confidence: float) -> None:
 
     `frame` has the columns of a manifest or of predictions; `confidence` is the level of the intervals, in (0, 1).
     """
-    from core.data.identity import patients_known
-    from core.metrics.composition import TITLES, associations, composition, composition_warnings
-
     if not patients_known(frame):
         notices.info(NOBODY)
         return

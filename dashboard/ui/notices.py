@@ -5,16 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.errors import LabError
+from core.runs import Run
 from core.wording import plain
 from dashboard.state import training_runs
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
 
 log = logging.getLogger(__name__)
 

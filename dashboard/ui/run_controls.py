@@ -6,16 +6,13 @@ A request is an empty file in the run's folder; who trains looks for it after ea
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.runs import Run, Status
 from dashboard.cache.run_monitor import GATE
 from dashboard.state import preferences, run_actions, training_runs, widgets
 from dashboard.ui import notices
-
-if TYPE_CHECKING:
-    from core.runs import Run, Status
 
 LAUNCHERS = {"thread": "Inside the dashboard", "process": "As a separate process"}
 _LAUNCHER = "train:launcher"

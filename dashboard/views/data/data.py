@@ -6,12 +6,18 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
-from core.config import EvaluationConfig
+from core.config import EvaluationConfig, Recipe
+from core.data.checks import CheckReport
+from core.data.identity import patients_known
+from core.data.importers import IMPORTERS
+from core.data.splits import assign_splits
 from core.errors import LabError
+from core.plots.style import base_figure
 from core.wording import counted
 from dashboard.cache.images import image_ref, thumbnail
 from dashboard.state import datasets, preferences, settings, tasks, widgets
@@ -19,12 +25,6 @@ from dashboard.ui import background, components, composition_table, image_compon
 from dashboard.ui.components import Metric
 from dashboard.ui.image_components import Tile
 from dashboard.views.data import import_options
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.config import Recipe
-    from core.data.checks import CheckReport
 
 PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
@@ -76,8 +76,6 @@ def _no_data() -> None:
 
 
 def _cards(frame: pd.DataFrame) -> None:
-    from core.data.identity import patients_known
-
     patients = counted(frame["patient_id"].nunique(), "patient") if patients_known(frame) else "patients unknown"
     malignant = int((frame["label"] == "malignant").sum())
     share = malignant / len(frame) if len(frame) else 0.0
@@ -172,14 +170,8 @@ def _tile(row: Any, recipe: Recipe | None) -> Tile:
 
 def counts(frame: pd.DataFrame) -> None:
     """Images and patients by split and label; where the manifest has no split, the one that training would make."""
-    import pandas as pd
-
-    from core.plots.style import base_figure
-
     config = settings.current().data
     if (frame["split"] == "").all():
-        from core.data.splits import assign_splits
-
         frame = assign_splits(frame, config.val_fraction, config.test_fraction, config.split_seed)
         notices.info(
             f"The manifest has no split. This is the one that training makes, by patient: "
@@ -270,8 +262,6 @@ def _left_out(manifest: Path) -> None:
 
 def import_form(*, primary: bool = True) -> None:
     """Importer, folder, options; the manifest it writes becomes the current data set. Files are never copied."""
-    from core.data.importers import IMPORTERS
-
     st.markdown("## Import your images", anchors=False)
     st.markdown("Creates a list of your images (CSV) in `data/`. Nothing is copied or changed.")
     name = st.selectbox(

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from core.runs.test_set.accesses import access_counts, accesses, counts_in_words
+from core.runs import Run
+from core.runs.test_set.accesses import Access, access_counts, accesses, counts_in_words
 from core.runs.test_set.models import seen_words
 from core.wording import plain
 from dashboard.cache import results
 from dashboard.ui import html_tables, notices
-
-if TYPE_CHECKING:
-    from core.runs import Run
-    from core.runs.test_set.accesses import Access
 
 
 @notices.errors_shown()

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from core.metrics import Interval
+from core.evaluate import CalibrationReport
+from core.metrics import CalibrationSummary, Interval
+from core.plots import reliability_figure
 from core.wording import number, plain
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.charts import calibration
 from dashboard.views.evaluate.context import Scene
-
-if TYPE_CHECKING:
-    from core.evaluate import CalibrationReport
-    from core.metrics import CalibrationSummary
 
 NARROW = 0.1  # of the scale from 0 to 1
 METHODS = {"temperature": "Temperature", "logistic": "Logistic", "isotonic": "Isotonic"}
@@ -68,8 +64,6 @@ def calibrating(scene: Scene) -> None:
 
 def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
     """Raw and calibrated scores against what was observed; below it how many images have which score."""
-    from core.plots import reliability_figure
-
     raw = scene.table["score"].to_numpy()
     curves, scores = {"raw score": report.bins["none"]}, {"raw score": raw}
     low, high = float(raw.min()), float(raw.max())

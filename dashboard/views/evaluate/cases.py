@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from core.config import Recipe
@@ -17,9 +18,6 @@ from dashboard.ui import image_components, notices, pages, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
 from dashboard.views.evaluate.context import Scene
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHOWN = 16
 COLUMNS = 8

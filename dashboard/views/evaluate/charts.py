@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.errors import NotEnoughData
+from core.evaluate import CalibrationReport
+from core.metrics import Calibration, Confusion, PrecisionRecall, Roc, RocBand, decision_curve, precision_recall, roc, roc_band
+from core.plots import (
+    confusion_cells,
+    confusion_figure,
+    decision_figure,
+    empty_figure,
+    precision_recall_figure,
+    roc_figure,
+    score_histogram,
+)
 from dashboard.ui import components, html_tables
 from dashboard.views.evaluate.context import Scene, once
 from dashboard.views.evaluate.threshold_slider import KEY, rounded
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from core.metrics import Calibration, PrecisionRecall, Roc, RocBand
 
 HEIGHT = 340
 # px; below that charts go into another row. Two wide ones have long legends.
@@ -55,8 +62,6 @@ def charts(scene: Scene) -> None:
 
 
 def _charts(scene: Scene) -> dict[str, Following]:
-    from core.plots import empty_figure
-
     makers = {
         "roc": _roc,
         "precision_recall": _precision_recall,
@@ -92,7 +97,6 @@ def _at_threshold(scene: Scene, chart: go.Figure, x: Any, y: Any) -> Following:
 
 def curves(scene: Scene) -> tuple[Roc, RocBand, PrecisionRecall]:
     """ROC with its band, and precision-recall. Raises NotEnoughData."""
-    from core.metrics import precision_recall, roc, roc_band
 
     def make() -> tuple[Roc, RocBand, PrecisionRecall]:
         table = scene.table
@@ -104,24 +108,17 @@ def curves(scene: Scene) -> tuple[Roc, RocBand, PrecisionRecall]:
 
 
 def _roc(scene: Scene) -> Following:
-    from core.plots import roc_figure
-
     curve, band, _ = curves(scene)
     chart = roc_figure({scene.found.split: curve}, band=band, threshold=scene.frozen, height=HEIGHT)
     return _at_threshold(scene, chart, 1 - scene.sweep.specificity.value, scene.sweep.sensitivity.value)
 
 
 def _precision_recall(scene: Scene) -> Following:
-    from core.plots import precision_recall_figure
-
     chart = precision_recall_figure({scene.found.split: curves(scene)[2]}, threshold=scene.frozen, height=HEIGHT)
     return _at_threshold(scene, chart, scene.sweep.sensitivity.value, scene.sweep.ppv.value)
 
 
 def _confusion(scene: Scene) -> Following:
-    from core.metrics import Confusion
-    from core.plots import confusion_cells, confusion_figure
-
     found = scene.sweep
     counts = [Confusion(*map(int, each)) for each in zip(found.tp, found.fp, found.tn, found.fn, strict=True)]
     cells = [confusion_cells(each) for each in counts]
@@ -131,8 +128,6 @@ def _confusion(scene: Scene) -> Following:
 
 
 def _histogram(scene: Scene) -> Following:
-    from core.plots import score_histogram
-
     table, thresholds = scene.table, scene.sweep.thresholds
     chart = score_histogram(table["label"], table["decided"], scene.frozen, height=HEIGHT)
     low, high = chart.layout.xaxis.range
@@ -155,9 +150,6 @@ def calibration(scene: Scene) -> Calibration:
     Breasts and patients have mean scores and a calibration of their own; a model of an earlier version has none for them, and
     the evaluation's then counts.
     """
-    from core.evaluate import CalibrationReport
-    from core.metrics import Calibration
-
     card, level = scene.run.model_card(), scene.summary.level
     if level == "image":
         return card.image_calibration
@@ -168,9 +160,6 @@ def calibration(scene: Scene) -> Calibration:
 
 
 def _decision(scene: Scene) -> Following:
-    from core.metrics import decision_curve
-    from core.plots import decision_figure
-
     table, made, confidence = scene.table, calibration(scene), scene.summary.confidence
     curve = decision_curve(table["label"], made.apply(table["score"]), table["patient_id"], samples=500, confidence=confidence)
     places = made.apply(scene.sweep.thresholds)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from core.errors import LabError, NotEnoughData
+from core.evaluate import Comparison
+from core.evaluate.baselines import Baseline
 from core.metrics import Interval
+from core.plots import empty_figure, roc_figure
+from core.runs import Run
 from core.wording import p_value, plain
 from dashboard.cache import results
 from dashboard.state import training_runs, widgets
@@ -15,11 +17,6 @@ from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate import split_scoring
 from dashboard.views.evaluate.charts import curves
 from dashboard.views.evaluate.context import SPLITS, Scene
-
-if TYPE_CHECKING:
-    from core.evaluate import Comparison
-    from core.evaluate.baselines import Baseline
-    from core.runs import Run
 
 MOST = 5  # runs on the ROC chart besides the two that are compared: more colours cannot be told apart
 HELP = """
@@ -122,8 +119,6 @@ def verdict(found: Comparison) -> str:
 
 def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
     """ROC curves of both runs, and of as many others as are wanted."""
-    from core.plots import empty_figure, roc_figure
-
     chosen = widgets.pills("More runs on the chart", others, f"evaluate:others:{scene.run.name}") if others else []
     more = [found for name in chosen[:MOST] if (found := _scene_of(scene, name)) is not None]
     try:

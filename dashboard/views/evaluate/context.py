@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import pandas as pd
 import streamlit as st
 
+from core.evaluate import Evaluation
+from core.metrics import Summary, ThresholdRule, ViewThresholds, at_level
 from core.metrics.levels import UNITS
+from core.metrics.sweep import Sweep, sweep, threshold_grid
+from core.model.card import ModelCard
+from core.runs import Run
 from dashboard.cache import results
 from dashboard.state import preferences
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.evaluate import Evaluation
-    from core.metrics import Summary, ThresholdRule, ViewThresholds
-    from core.metrics.sweep import Sweep
-    from core.model.card import ModelCard
-    from core.runs import Run
 
 T = TypeVar("T")
 
@@ -76,8 +73,6 @@ class Scene:
     @cached_property
     def thresholds(self) -> ViewThresholds:
         """Those behind every decision at this level now: of images one for all or by view; else `frozen`."""
-        from core.metrics import ViewThresholds
-
         return self.views_now if self.level == "image" else ViewThresholds(self.frozen)
 
     @cached_property
@@ -118,7 +113,6 @@ class Scene:
     def table(self) -> pd.DataFrame:
         """One row a unit of the level: patient_id, label, score, and `decided`: the score that the slider's threshold is
         compared with. Where views have thresholds of their own it is moved by as much as the view's lies off the common one."""
-        from core.metrics import at_level
 
         def make() -> pd.DataFrame:
             table = at_level(self.found.predictions, self.level)  # type: ignore[arg-type]
@@ -135,7 +129,6 @@ class Scene:
     @cached_property
     def sweep(self) -> Sweep:
         """Counts and shares at every threshold of the slider."""
-        from core.metrics.sweep import sweep, threshold_grid
 
         def make() -> Sweep:
             table = self.table

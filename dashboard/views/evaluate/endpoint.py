@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
+from core.evaluate.endpoint import declare, read_declared, rule_of_run, rule_words
+from core.metrics import TITLES
+from core.runs import Run
 from core.wording import plain
 from dashboard.cache import results
 from dashboard.ui import notices
 from dashboard.views.evaluate.context import LEVELS
 
-if TYPE_CHECKING:
-    from core.runs import Run
-
 
 @notices.errors_shown()
 def declared(run: Run) -> None:
     """What was declared, in a sentence."""
-    from core.evaluate.endpoint import read_declared
-
     found = read_declared(run.path)
     st.markdown(f":material/{'flag' if found.before else 'outlined_flag'}: {plain(found.words)}")
 
@@ -27,9 +23,6 @@ def declared(run: Run) -> None:
 @notices.errors_shown()
 def form(run: Run) -> None:
     """Which metric counts, chosen before the test set is opened; the last choice before that stays."""
-    from core.evaluate.endpoint import declare, read_declared, rule_of_run, rule_words
-    from core.metrics import TITLES
-
     found, rule = read_declared(run.path), rule_words(rule_of_run(run))
     if found.endpoint is None:
         st.markdown(":material/outlined_flag: No primary endpoint is declared. Name the metric that counts before you see any.")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.data.identity import patients_known
+from core.metrics.aggregation import DRAWS, aggregation_rules
 from dashboard.ui import composition_table, html_tables
 from dashboard.views.evaluate.context import Scene, once
 
 
 def patients(scene: Scene) -> None:
     """Images and sides of the scored patients by label, and how far the AUC by patient depends on the rule."""
-    from core.data.identity import patients_known
-    from core.metrics.aggregation import DRAWS, aggregation_rules
-
     predictions, confidence = scene.found.predictions, scene.summary.confidence
     st.markdown("## What patients are made of", anchors=False)
     composition_table.table(predictions, confidence)

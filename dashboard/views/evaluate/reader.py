@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
+from core.evaluate.reader import ReaderComparison, compare_reader
+from core.metrics import Interval
+from core.plots.reader import reader_figure
 from core.wording import p_value, plain
 from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.context import Scene, once
 
-if TYPE_CHECKING:
-    from core.evaluate.reader import ReaderComparison
-
 
 def reader(scene: Scene) -> None:
     """A sentence, a chart of the model's ROC curve with the reader's points, and both tables; at the level above."""
-    from core.evaluate.reader import compare_reader
-    from core.metrics import Interval
-
     found = once(
         "reader",
         scene,
@@ -40,8 +35,6 @@ def reader(scene: Scene) -> None:
         if isinstance(point.sensitivity, Interval) and isinstance(point.specificity, Interval)
     ]
     with left:
-        from core.plots.reader import reader_figure
-
         components.chart(
             reader_figure(found.curve, points), "evaluate:reader", alt="the model's ROC curve and the reader's points"
         )

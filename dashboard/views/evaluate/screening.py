@@ -7,20 +7,18 @@ breasts the sentence, the picture and the table count images and breasts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from core.errors import NotEnoughData
-from core.metrics import MIN_PATIENTS, Interval
+from core.metrics import MIN_PATIENTS, Interval, OperatingPoint, Screening, operating_point
+from core.plots import prevalence_figure
 from core.wording import counted
 from dashboard.state import preferences
 from dashboard.ui import components, notices
 from dashboard.ui.image_components import component
 from dashboard.views.evaluate.context import Scene, once
-
-if TYPE_CHECKING:
-    from core.metrics import OperatingPoint, Screening
 
 KEY = "evaluate:prevalence"
 # Per cent; about as many steps a decade, the usual screening round at the default.
@@ -140,9 +138,6 @@ def _moved() -> None:
 
 
 def _made(scene: Scene, threshold: float) -> tuple[list[dict[str, Any]], Any]:
-    from core.metrics import operating_point
-    from core.plots import prevalence_figure
-
     table = scene.table
     point: OperatingPoint = operating_point(
         table["label"], table["decided"], threshold, table["patient_id"], confidence=scene.summary.confidence

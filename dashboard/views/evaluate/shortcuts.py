@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from core.metrics import Interval
+from core.evaluate.further import FurtherColumn
+from core.metrics import Interval, Shortcut, ShortcutAudit
 from core.metrics.features import ALL, feature_title, feature_words
 from core.metrics.shortcut_columns import OF_PATIENT
 from core.metrics.shortcut_results import metadata_words
+from core.plots import forest_figure
 from core.wording import counted, listed, plain, upper_first
 from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.context import Scene
 from dashboard.views.evaluate.subgroups import short_note
-
-if TYPE_CHECKING:
-    from core.evaluate.further import FurtherColumn
-    from core.metrics import Shortcut, ShortcutAudit
 
 SHORTCUT_HELP = """
 **Why.** Where malignant images come from another scanner, or from older women, a model can be right for the wrong reason.
@@ -144,8 +140,6 @@ def _names(features: list[str]) -> str:
 
 
 def _bars(audit: ShortcutAudit) -> None:
-    from core.plots import forest_figure
-
     rows = [(feature_title(row.feature), short_note(row.auc)) for row in audit.features]
     chart = forest_figure(
         rows,

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.errors import LabError
+from core.evaluate import Evaluation
 from core.evaluate.result import excluded_words
+from core.metrics import Interval
 from core.metrics.levels import UNITS
+from core.runs import Run
 from core.runs.test_set.provenance import read_parent
 from core.wording import OPTIMISTIC, counted, number, plain, times
 from dashboard.cache import results
 from dashboard.ui import background, chance_notices, components, html_tables, notices
 from dashboard.views.evaluate import access_list, endpoint, tables
 from dashboard.views.evaluate.context import SPLITS
-
-if TYPE_CHECKING:
-    from core.errors import LabError
-    from core.evaluate import Evaluation
-    from core.metrics import Interval
-    from core.runs import Run
 
 
 def not_scored(run: Run, split: str) -> None:

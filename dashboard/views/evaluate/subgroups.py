@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
-from core.metrics import Interval
+from core.evaluate.subgroup_tests import (
+    Tested,
+    comparisons,
+    count_tests,
+    differing,
+    equivalence_sentence,
+    equivalent,
+    omnibus_sentence,
+)
+from core.metrics import Interval, Subgroup
 from core.metrics.features import feature_title, value_title
+from core.plots import forest_figure
 from core.wording import counted, p_value, plain
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.context import Scene
-
-if TYPE_CHECKING:
-    from core.evaluate.subgroup_tests import Tested
-    from core.metrics import Subgroup
 
 SHOWN = {"auc": "ROC AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 GROUP_HELP = """
@@ -75,8 +78,6 @@ def _finding(rows: tuple[Subgroup, ...]) -> str:
 
 
 def _forest(scene: Scene, rows: tuple[Subgroup, ...], shown: str) -> None:
-    from core.plots import forest_figure
-
     overall = scene.found.summary[shown]
     named = [f"{feature_title(row.feature)}: {value_title(row.feature, row.value)}" for row in rows]
     names: dict[str, int] = {}

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.errors import BadRun
+from core.evaluate import Evaluation
 from core.files.untrusted import read_bytes
 from core.metrics import ViewThresholds
+from core.runs import Run
 from core.runs.test_set.accesses import LABELS
 from core.wording import counted, times
 from dashboard.cache import results
 from dashboard.ui import background, components, html_tables, notices, pages, test_set_access
 from dashboard.views.evaluate.cases import judged
 from dashboard.views.evaluate.context import Scene
-
-if TYPE_CHECKING:
-    from core.evaluate import Evaluation
-    from core.runs import Run
-
 
 LARGEST = 1 << 28  # bytes of a download
 

@@ -6,20 +6,18 @@ server. Charts join in through `components.chart(..., follow=...)`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from core.metrics import MIN_PATIENTS, Interval
+from core.metrics.headline_auc import HeadlineAuc, headline_auc
+from core.metrics.sweep import Shares
 from dashboard.state import preferences
 from dashboard.ui import notices
 from dashboard.ui.image_components import component
 from dashboard.views.evaluate.context import Scene, once
-
-if TYPE_CHECKING:
-    from core.metrics.headline_auc import HeadlineAuc
-    from core.metrics.sweep import Shares
 
 KEY = "evaluate:dial"
 _dial = component(
@@ -131,8 +129,6 @@ def _fixed(name: str, title: str, help: str, metric: Interval | str) -> dict[str
 
 def headline(scene: Scene) -> HeadlineAuc | None:
     """The rule behind the AUC of breasts or patients, and the balanced one; None for images, or where nobody is known."""
-    from core.metrics.headline_auc import headline_auc
-
     if scene.level == "image" or not scene.patients_known:
         return None
     summary = scene.summary

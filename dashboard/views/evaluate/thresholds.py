@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.errors import NotEnoughData
+from core.evaluate.fitted import fitted_predictions
+from core.evaluate.thresholds import is_frozen
 from core.metrics import MIN_VIEW_PATIENTS, VIEWS, Interval, ThresholdRule, ViewThresholds
 from core.metrics.by_view import choose_by_group
+from core.metrics.sweep import Shares, Sweep, sweep
+from core.runs.test_set.provenance import openings
 from core.wording import number, times
 from dashboard.cache import results
 from dashboard.state import widgets
 from dashboard.ui import html_tables, notices
 from dashboard.views.evaluate.context import Scene
 from dashboard.views.evaluate.threshold_slider import explore
-
-if TYPE_CHECKING:
-    from core.metrics.sweep import Shares, Sweep
 
 RULES = {"sensitivity": "Target sensitivity", "youden": "Youden", "cost": "Costs"}
 HELP = {
@@ -118,8 +118,6 @@ def _views_matter(scene: Scene, rule: ThresholdRule) -> bool:
 
 def _at(scene: Scene, thresholds: ViewThresholds, view: str = "") -> Sweep:
     """The decisions on validation at these thresholds; `view`: those about its images only."""
-    from core.metrics.sweep import sweep
-
     table = scene.table if not view else scene.table[scene.table["view"] == view]
     scores = thresholds.shifted(table["score"], table["view"]) if thresholds.own else table["score"]
     confidence = scene.summary.confidence
@@ -133,10 +131,6 @@ def _only(shares: Shares) -> Interval | str:
 
 def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
     """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
-    from core.evaluate.fitted import fitted_predictions
-    from core.evaluate.thresholds import is_frozen
-    from core.runs.test_set.provenance import openings
-
     run = scene.run
     opened = openings(run.path)
     already = scene.same_weights and is_frozen(scene.card, rule, fitted_predictions(run, scene.card))

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
+from core.metrics import ViewThresholds
+from core.runs import Run
 from core.runs.test_set.accesses import LABELS
 from dashboard.cache import images, results
 from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, models, preferences, widgets
 from dashboard.ui import notices, test_set_access
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.metrics import ViewThresholds
-    from core.runs import Run
 
 FILTERS = ["All", "Missed cancers", "False alarms", "Malignant", "Benign", "Near the threshold"]
 

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from core.data import lesion_boxes
+from core.runs import Run
+from core.runs.test_set.accesses import HEATMAPS
 from core.wording import plain
 from dashboard.cache import results
 from dashboard.cache.explanations import Ask, Explained, View, without_map
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from core.gradcam.cam_layers import LayerChoice
-    from core.runs import Run
 
 PAGE = "Explain"  # as records of accesses to test images name it
 MODES = {"image": "One image", "audit": "Audit of all images"}
@@ -99,8 +101,6 @@ def workbench(run: Run, source: str) -> None:
 
 def record(shown: list[Case]) -> None:
     """Record test images with their heatmaps before they are shown; of an upload say so."""
-    from core.runs.test_set.accesses import HEATMAPS
-
     if shown[0].row is None:
         test_set_access.record_file(shown[0].image, PAGE, HEATMAPS, [case.run for case in shown])
         return
@@ -150,8 +150,6 @@ def layer_title(choice: LayerChoice) -> str:
 
 def boxes_shown(run: Run, row: Any) -> bool:
     """Whether lesion boxes are drawn, from their switch; off where the manifest has none for this breast."""
-    from core.data import lesion_boxes
-
     rows = [] if row is None else [each for each in (row, other_view(run, row)) if each is not None]
     there = any(lesion_boxes(each) for each in rows)
     words = "The lesions' places as in the manifest." if there else "The manifest has no lesion box for this image."

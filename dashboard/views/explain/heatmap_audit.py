@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
+from core.data.cache import PreparedCache
 from core.errors import LabError
+from core.files.paths import cache_root
+from core.heatmap_audit import Case, Figure, HeatmapAudit, MethodAudit, audit_heatmaps, audited_splits, read_heatmap_audit
+from core.heatmap_audit.lesions import has_lesion, lesion_mask
+from core.heatmap_audit.results import ALL, REFERENCES
+from core.heatmap_audit.store import audit_path
+from core.metrics import Interval
+from core.plots.audit import ORDERS, localisation_figure, perturbation_figure
+from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS
 from core.wording import counted, plain
 from dashboard.access.paths import require_allowed
@@ -18,10 +27,6 @@ from dashboard.state.file_stamps import stamp
 from dashboard.state.tasks import Report, Task
 from dashboard.ui import background, components, html_tables, image_components, notices, pages, test_set_access
 from dashboard.ui.image_components import Tile
-
-if TYPE_CHECKING:
-    from core.heatmap_audit import Case, Figure, HeatmapAudit, MethodAudit
-    from core.runs import Run
 
 SPLITS = {"val": "Validation", "test": "Test"}
 LIMITS = {"100": "100 images", "300": "300 images", "": "all images"}
@@ -59,8 +64,6 @@ def show(run: Run, split: str = "val") -> None:
 
 def audited(run: Run, split: str) -> str:
     """The images whose audit is looked at: the run's own splits, and other data sets that were audited."""
-    from core.heatmap_audit import audited_splits
-
     opened = results.evaluation(run, "test") is not None
     own = {name: title for name, title in SPLITS.items() if name == "val" or opened}
     others = {name: name.removeprefix("external-") for name in audited_splits(run) if name not in SPLITS and name != "train"}
@@ -69,16 +72,11 @@ def audited(run: Run, split: str) -> str:
 
 def audit_of(run: Run, split: str) -> HeatmapAudit | None:
     """What the last audit of these images wrote, re-read when the file changes; None when there is none. Raises BadRun."""
-    from core.heatmap_audit.store import audit_path
-
     return _audit(str(run.path), split, stamp(audit_path(run, split)))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _audit(path: str, split: str, changed: int) -> HeatmapAudit | None:
-    from core.heatmap_audit import read_heatmap_audit
-    from core.runs.run import Run
-
     return read_heatmap_audit(Run(Path(path)), split)
 
 
@@ -118,8 +116,6 @@ def start(run: Run, split: str, methods: tuple[str, ...], limit: int | None, man
     model = models.predictor(run)
 
     def work(report: Report) -> HeatmapAudit:
-        from core.heatmap_audit import audit_heatmaps
-
         own = "val" if split.startswith("external-") and manifest is None else split
         before = None if manifest is not None or own == split else audit_of(run, split)
         source = manifest if before is None else Path(before.manifest)
@@ -178,8 +174,6 @@ def findings(run: Run, found: HeatmapAudit) -> None:
 
 def located(method: MethodAudit) -> None:
     """How often lesions are found, beside the baselines."""
-    from core.plots.audit import localisation_figure
-
     rows = []
     for key, title in LOCATED.items():
         metric = method.figure(key)
@@ -193,8 +187,6 @@ def located(method: MethodAudit) -> None:
 
 def curves(method: MethodAudit) -> None:
     """Deletion and insertion side by side."""
-    from core.plots.audit import ORDERS, perturbation_figure
-
     if not method.curves:
         return
     titles = {"deletion": "Blurring what is marked first", "insertion": "Showing what is marked first"}
@@ -215,8 +207,6 @@ def curves(method: MethodAudit) -> None:
 
 def table(method: MethodAudit) -> None:
     """Every metric with its interval and its baseline."""
-    from core.heatmap_audit.results import ALL
-
     few = [metric for metric in method.figures if metric.group != ALL and isinstance(metric.value, str)]
     rows: list[list[Any]] = [_row(metric) for metric in method.figures if metric not in few]
     html_tables.table(("Metric", "Value", "Baseline", "Difference", "Images (patients)"), rows)
@@ -226,9 +216,6 @@ def table(method: MethodAudit) -> None:
 
 
 def _row(metric: Figure) -> list[Any]:
-    from core.heatmap_audit.results import REFERENCES
-    from core.metrics import Interval
-
     name = next((each for each in ("chance", "random", "uniform") if each in metric.references), "")
     reference = metric.references.get(name)
     count = f"{metric.images} ({metric.patients})"
@@ -312,10 +299,7 @@ def _picture(
     run_path: str, changed: tuple[int, ...], method: str, path: str, lesions: tuple[tuple[str, str], ...], _run: Run
 ) -> bytes:
     """The overlay with the lesion's outline and the map's peak, JPEG."""
-    from core.data.cache import PreparedCache
-    from core.files.paths import cache_root
     from core.gradcam import render
-    from core.heatmap_audit.lesions import has_lesion, lesion_mask
 
     model = models.predictor(_run)
     image = PreparedCache(cache_root(), model.recipe).get(path)

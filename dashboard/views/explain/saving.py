@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
+from core.data import lesion_boxes
 from core.errors import LabError
+from core.images.encode import encode_png
+from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS
 from dashboard.cache import images, results
 from dashboard.cache.explanations import (
@@ -27,11 +31,6 @@ from dashboard.state import models, preferences, settings
 from dashboard.ui import components, notices, test_set_access
 from dashboard.views.explain.comparison import Case
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.runs import Run
-
 PICTURES = "explain:pictures"
 MANY = 24  # overlays that one press saves at most
 
@@ -48,8 +47,6 @@ class Display:
 
 def view_of(case: Case, found: Explained, display: Display) -> View:
     """The map on the model's input or on the original, with the row's boxes."""
-    from core.data import lesion_boxes
-
     boxes: list[Box] = lesion_boxes(case.row) if display.boxes and case.row is not None else []
     if display.place == "input":
         return on_input(found, boxes)
@@ -88,7 +85,6 @@ def saving(
 ) -> None:
     """Save the overlay to the run, download it, or save those of the whole list."""
     from core.gradcam import SLOW
-    from core.images.encode import encode_png
 
     more = "" if len(shown) == 1 else f"and-{shown[1].name}"
     name = file_name(shown[0].image.name, found[0], original=display.place == "original", more=more)

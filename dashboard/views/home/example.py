@@ -6,11 +6,13 @@ Chosen and drawn in the background: no page waits for a model to load. Never a s
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import pandas as pd
 import streamlit as st
 
 from core.errors import LabError
+from core.runs import Run
 from core.wording import number, plain
 from dashboard.cache import results
 from dashboard.state import datasets, models, tasks, training_runs
@@ -19,11 +21,6 @@ from dashboard.state.tasks import Task
 from dashboard.ui import image_components, notices, pages, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.runs import Run
 
 HEIGHT = 210  # px
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from core.errors import LabError
+from core.runs import Run
+from core.runs.test_set.provenance import read_entries
 from core.wording import counted, number, plain
 from dashboard.state import datasets, machine, preferences, settings, training_runs
 from dashboard.state.run_states import state_of
 from dashboard.ui import background, components, notices, pages
 from dashboard.ui.components import Metric
 from dashboard.views.home import example
-
-if TYPE_CHECKING:
-    from core.runs import Run
 
 
 def show() -> None:
@@ -159,8 +156,6 @@ def _workflow(data: bool, run: Run | None) -> None:
 
 def _scored(run: Run, split: str) -> bool:
     """Whether the run was evaluated on the split; also where the metrics can no longer be read."""
-    from core.runs.test_set.provenance import read_entries
-
     try:
         return bool((read_entries(run.path).get(split) or {}).get("opened"))
     except LabError:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.config import Recipe
+from core.images.encode import encode_jpeg, encode_png
+from core.images.mammogram import ImageMeta
+from core.inspection import InspectedStage, Inspection, facts, geometry, parameter_words, recipe_facts, value_words
+from core.plots.style import base_figure
 from core.wording import plain
 from dashboard.cache import images, inspections
 from dashboard.cache.images import ImageRef
@@ -18,10 +21,6 @@ from dashboard.state import models, preferences, widgets
 from dashboard.ui import components, image_components, notices, pages
 from dashboard.ui.image_components import Tile
 from dashboard.views.inspect import recipe_choice
-
-if TYPE_CHECKING:
-    from core.images.mammogram import ImageMeta
-    from core.inspection import InspectedStage, Inspection
 
 STAGE = "inspect:stage"
 
@@ -95,8 +94,6 @@ def frame_picker(image: ImageRef, meta: ImageMeta) -> ImageRef:
 @notices.errors_shown()
 def board(image: ImageRef, recipe: Recipe) -> None:
     """All stages side by side, then one of them in large. Only this reruns when another stage is clicked."""
-    from core.inspection import geometry
-
     with st.spinner("Preparing the image", show_time=False):
         found = inspections.inspected(image, recipe)
     inspection = found.inspection
@@ -201,8 +198,6 @@ def large(inspection: Inspection, index: int) -> None:
 
 def compared(inspection: Inspection, index: int) -> None:
     """Swipe between the stage before and this one, in one place; the first stage has none before it."""
-    from core.images.encode import encode_jpeg, encode_png
-
     before, after = inspection.pair(index)
     stage = inspection.stages[index]
     if index == 0:
@@ -221,8 +216,6 @@ def compared(inspection: Inspection, index: int) -> None:
 
 def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -> None:
     """Grey levels after the stage, and before it."""
-    from core.plots.style import base_figure
-
     chart = base_figure("grey level (0 black, 255 white)", "% of pixels")
     drawn: list[tuple[InspectedStage, str, str, str | None]] = [(stage, "#7468ee", "solid", "tozeroy")]
     if earlier is not stage:
@@ -244,8 +237,6 @@ def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -
 
 
 def _figures(stage: InspectedStage) -> list[tuple[str, str]]:
-    from core.inspection import value_words
-
     height, width = stage.shape
     rows = [
         ("size", f"{width} × {height} px"),
@@ -260,8 +251,6 @@ def _figures(stage: InspectedStage) -> list[tuple[str, str]]:
 
 def tables(inspection: Inspection) -> None:
     """The file's header, what the reader did, and the recipe's values."""
-    from core.inspection import facts, parameter_words, recipe_facts
-
     file, reader, recipe = st.columns([5, 4, 4], gap="medium")
     with file:
         st.markdown("## Header of the file", anchors=False)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from core.config import Recipe
 from core.errors import BadRun
+from core.runs import Run
 from dashboard.state import preferences, training_runs
 from dashboard.views.preprocess import recipes
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
 
 _RUN = "run:"  # before a run's name
 

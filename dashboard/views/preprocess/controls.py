@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from core.config import Recipe
 from core.errors import LabError
+from core.images.mammogram import ImageMeta
+from core.runs import Run
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
 from dashboard.state import training_runs
 from dashboard.ui import notices, test_set_access
 from dashboard.views.preprocess import recipes
 from dashboard.views.preprocess.recipes import Difference
-
-if TYPE_CHECKING:
-    from core.images.mammogram import ImageMeta
-    from core.runs.run import Run
 
 SIZES: tuple[int | tuple[int, int], ...] = (128, 192, 224, 256, (320, 192), 384, (384, 240), 512, (512, 320), 768, 1024)
 SAVED, FAILED = "preprocess:saved", "preprocess:failed"  # in the session: a recipe's hash; why it was not saved

@@ -9,19 +9,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from core.config import Recipe
+from core.preprocessing import SpatiallyNormalised, map_boxes
 from dashboard.asgi import server
 from dashboard.cache import previews
 from dashboard.cache.images import ImageRef
 from dashboard.ui import forms
 from dashboard.ui.image_components import COMPARE, component, label_color
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.preprocessing import SpatiallyNormalised
 
 HEIGHT = 600  # px of the picture
 
@@ -93,8 +91,6 @@ def preview(
 def lesion_spot(boxes: Iterable[tuple[float, float, float, float]], spatial: SpatiallyNormalised) -> tuple[float, float] | None:
     """The middle of the first lesion box (x0, y0, x1, y1 in pixels of the file's image) that the picture shows, in
     shares of its width and height; None without one."""
-    from core.preprocessing import map_boxes
-
     height, width = spatial.levels.shape
     for x0, y0, x1, y1 in map_boxes(boxes, spatial.matrix):
         x, y = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.config import Recipe
+from core.data import lesion_boxes
+from core.images.encode import encode_png
+from core.inspection import parameter_words
+from core.runs import Run
 from core.runs.test_set.accesses import PREDICTION
 from core.wording import number, plain
 from dashboard.cache import images, results
@@ -15,9 +18,6 @@ from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, preferences, training_runs, widgets
 from dashboard.ui import chance_notices, components, image_components, notices, pages, test_set_access
 from dashboard.views.preprocess import controls, live_preview, recipes
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
 
 PAGE = pages.PAGES["preprocess"].title  # as records of accesses to test images name it
 PANEL = "preprocess:panel"
@@ -98,8 +98,6 @@ def stored_inverted(image: ImageRef, recipe: Recipe) -> bool:
 
 def lesion(image: ImageRef, recipe: Recipe) -> tuple[float, float] | None:
     """Where a lesion is, by the data set, in shares of the picture; None for another image and one without a lesion."""
-    from core.data import lesion_boxes
-
     path = datasets.current_manifest()
     if path is None or isinstance(image.source, bytes):
         return None
@@ -146,8 +144,6 @@ def grid(recipe: Recipe) -> None:
 
 def model_input(image: ImageRef, recipe: Recipe) -> None:
     """The real pixels that the model gets, each a crisp square."""
-    from core.images.encode import encode_png
-
     exact = images.prepared(image, recipe)
     height, width = exact.pixels.shape
     st.markdown("## What the model sees", anchors=False)
@@ -214,8 +210,6 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
 
 def steps(image: ImageRef, recipe: Recipe) -> None:
     """What was done, in order, with milliseconds."""
-    from core.inspection import parameter_words
-
     done = [*images.mammogram(image, recipe).steps, *images.prepared(image, recipe).steps]
     with st.expander(f"What was done: {len(done)} steps, {sum(step.milliseconds for step in done):.0f} ms"):
         rows = [

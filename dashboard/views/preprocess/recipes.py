@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 from pydantic import ValidationError
@@ -11,12 +11,10 @@ from pydantic import ValidationError
 from core.config import Recipe, save_section
 from core.errors import LabError
 from core.model.card import read_card
+from core.runs import Run
 from core.wording import setting
 from dashboard.state import preferences, settings
 from dashboard.state.file_stamps import of_run
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
 
 DRAFT = "preprocess:recipe"
 OWN = "preprocess:presets"

@@ -10,13 +10,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
-from core.config import Config
+from core.config import Config, EvaluationConfig
 from core.errors import LabError
-from core.metrics import Interval
+from core.evaluate import read_predictions
+from core.metrics import TITLES, Interval
+from core.metrics.delong import auc_interval
+from core.plots import METRIC_TITLES, losses_figure, metrics_figure
+from core.runs import Run
+from core.runs.folder import irregular_entry
+from core.runs.status import Status
+from core.runs.test_set.provenance import read_entries
 from core.wording import setting, shortened
 from dashboard.cache import results
 from dashboard.state import models, settings, training_runs
@@ -24,10 +31,6 @@ from dashboard.state.file_stamps import of_run, stamp
 from dashboard.state.run_states import STATES, state_of
 from dashboard.ui import forms
 from dashboard.ui.html_tables import metric_text
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
-    from core.runs.status import Status
 
 VALIDATION = "Validation (optimistic)"
 CONFIDENCE_ROW = "Confidence level of the intervals"
@@ -102,16 +105,12 @@ def row(run: Run) -> Row:
 
 def _irregular(run: Run) -> str:
     """What of the folder leads elsewhere, in words; "" when nothing does."""
-    from core.runs.folder import irregular_entry
-
     found = irregular_entry(run.path)
     return f"{found}, where a run has regular files and folders only. Take it out, or delete the run." if found else ""
 
 
 def _level(config: Config | None) -> float:
     """The level of confidence of a run's intervals, in (0, 1); of one whose settings cannot be read, the usual one."""
-    from core.config import EvaluationConfig
-
     return (EvaluationConfig() if config is None else config.evaluation).confidence
 
 
@@ -123,9 +122,6 @@ def _data(config: Config) -> str:
 @st.cache_data(max_entries=1024, show_spinner=False, hash_funcs=of_run("predictions/val.csv"))
 def _validation(run: Run, confidence: float) -> tuple[Interval | None, str]:
     """ROC AUC of the best model on validation, with its interval over patients, and why it cannot be read."""
-    from core.evaluate import read_predictions
-    from core.metrics.delong import auc_interval
-
     if not (run.path / "predictions" / "val.csv").exists():
         return None, ""
     try:
@@ -141,8 +137,6 @@ def _validation(run: Run, confidence: float) -> tuple[Interval | None, str]:
 @st.cache_data(max_entries=1024, show_spinner=False, hash_funcs=of_run("evaluation.json", "model.json"))
 def _test(run: Run) -> tuple[Interval | None, str]:
     """ROC AUC of the last evaluation on the test set, if it is of the model as it is now, and why it cannot be read."""
-    from core.runs.test_set.provenance import read_entries
-
     try:
         card = run.model_card() if stamp(run.path / "model.json") else None
         test = read_entries(run.path).get("test") if stamp(run.path / "evaluation.json") else None
@@ -163,8 +157,6 @@ def _test(run: Run) -> tuple[Interval | None, str]:
 
 def curves(runs: Sequence[Run], metric: str, height: int) -> tuple[Any, Any]:
     """(loss, metric) charts of several runs."""
-    from core.plots import losses_figure, metrics_figure
-
     monitors = {run.name: results.monitor(run) for run in runs}
     with ExitStack() as stack:
         for monitor in monitors.values():
@@ -175,8 +167,6 @@ def curves(runs: Sequence[Run], metric: str, height: int) -> tuple[Any, Any]:
 
 def metrics_of(runs: Sequence[Run]) -> list[str]:
     """The validation metrics that any of these runs has, in the order in which they are offered."""
-    from core.plots import METRIC_TITLES
-
     there = {name for run in runs for name in (results.monitor(run).last.get("epoch", {}).get("val") or {})}
     return [name for name in METRIC_TITLES if name in there] or ["auc"]
 
@@ -216,8 +206,6 @@ def _shown(value: Any) -> str:
 
 def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Metrics with intervals, a row each: "Metric", and a column per run. From evaluations where there are some."""
-    from core.metrics import TITLES
-
     columns = {run.name: row(run) for run in runs}
     auc = {name: metric_text(each.validation) for name, each in columns.items()}
     table: list[dict[str, str]] = [{"Metric": f"{VALIDATION} · ROC AUC, images"} | auc]

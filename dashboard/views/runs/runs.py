@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.metrics.chance import warning_of
+from core.plots import METRIC_TITLES
+from core.runs import Run
+from core.runs.removal import foreign, is_link
 from core.wording import OPTIMISTIC, counted, duration, plain, shortened
 from dashboard.cache import results
 from dashboard.state import preferences, run_actions, settings, training_runs, widgets
@@ -16,9 +19,6 @@ from dashboard.ui import chance_notices, components, notices, pages, run_control
 from dashboard.ui.html_tables import metric_text
 from dashboard.views.runs import fork_form, run_table
 from dashboard.views.runs.run_table import Row
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
 
 SELECTED = "runs:selected"
 PARTS = ["Curves", "Metrics", "Settings", "Fork", "Name and note", "Delete"]
@@ -125,8 +125,6 @@ def filters(found: list[Row]) -> tuple[str, list[str]]:
 
 def what_to_know(row: Row) -> str:
     """The detail column: what is wrong or in doubt, else what it waits for or how it ended."""
-    from core.metrics.chance import warning_of
-
     failed = row.status.reason if row.status.state == "failed" else ""
     chance = warning_of(row.chance)
     return shortened(row.problem or " · ".join(filter(None, (row.doubt, failed, chance))) or row.status.reason, LONGEST)
@@ -236,7 +234,6 @@ def delete(run: Run, *, at_work: bool) -> None:
     if at_work:
         notices.info("Stop it first: a run that is training or in the queue cannot be deleted.")
         return
-    from core.runs.removal import foreign, is_link
 
     words = (
         f"{plain(str(run.path))} is a link to another folder: only the link is deleted, and what it leads to stays."
@@ -285,8 +282,6 @@ def several(runs: list[Run]) -> None:
 @notices.errors_shown()
 def curves(runs: list[Run]) -> None:
     """Loss and one validation metric of the runs, a colour each."""
-    from core.plots import METRIC_TITLES
-
     metric = "auc"
     if len(runs) > 1:
         left, right = st.columns([3, 1], vertical_alignment="center")

@@ -14,13 +14,16 @@ import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from pydantic import ValidationError
 
-from core.config import PRESETS, with_preset
+from core.config import PRESETS, Config, with_preset
 from core.errors import LabError
+from core.files.paths import cache_root
+from core.runs import Run
 from core.wording import counted, size
 from dashboard.cache import results
 from dashboard.state import tasks, training_runs
@@ -28,10 +31,6 @@ from dashboard.state.tasks import once
 from dashboard.ui import background
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from core.config import Config
-    from core.runs import Run
     from core.training.preflight import Preflight
     from dashboard.state.tasks import Report
 
@@ -212,8 +211,6 @@ def _memory(speed: Speed | None) -> str:
 
 def _disk(config: Config, found: Preflight) -> str:
     """What prepared images take at most (a byte a pixel), and what is free there."""
-    from core.files.paths import cache_root
-
     height, width = config.preprocessing.shape
     images = sum(counts[0] for counts in found.counts.values())
     try:

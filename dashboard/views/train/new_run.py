@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.config import PRESETS, Config
+from core.data.cache import size_of
+from core.files.paths import cache_root
+from core.runs import Run, image_cache
 from core.wording import SPLITS, plain, size
 from dashboard.cache import results
 from dashboard.state import datasets, preferences, run_actions, settings, training_runs, widgets
@@ -15,8 +19,6 @@ from dashboard.views.train import forecast
 from dashboard.views.train.queue import description, share_help, share_label
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from core.training.preflight import Preflight
 
 ESSENTIAL = [
@@ -177,10 +179,6 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
 
 def prepared_images() -> None:
     """How much the prepared images of all recipes take, and the button that deletes them."""
-    from core.data.cache import size_of
-    from core.files.paths import cache_root
-    from core.runs import image_cache
-
     shown = st.popover(
         "Prepared images", icon=":material/photo_library:", type="tertiary", key="train:cache", on_change="rerun"
     )
@@ -230,8 +228,6 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
 
 def start(name: str, config: Config, manifest: Path, launcher: str, *, queue: bool = True) -> None:
     """Create the run, start it or add it to the queue (`queue`), and show its progress."""
-    from core.runs import Run
-
     with notices.errors_shown():
         run = Run.create(config, datasets.manifest_frame(manifest), name=name.strip() or None)
         run_actions.start_training(run, launcher, queue=queue)

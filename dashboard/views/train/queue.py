@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import streamlit as st
 
 from core.errors import LabError
+from core.runs import Run, Status
+from core.runs.device_queue import QueuedRun
 from core.wording import duration, plain
 from dashboard.cache import results
 from dashboard.state import settings
 from dashboard.ui import notices
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from core.runs import Run, Status
-    from core.runs.device_queue import QueuedRun
 
 
 def before(run: Run, device: str) -> list[QueuedRun]:
@@ -92,8 +88,6 @@ def device_of(run: Run) -> str:
 
 
 def _status(occupant: QueuedRun) -> Status | None:
-    from core.runs.run import Run
-
     if occupant.folder is None:
         return None
     try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.errors import LabError
 from core.files.untrusted import irregular
+from core.plots import METRIC_TITLES, PHASE_TITLES
+from core.plots.training import Span
+from core.runs import Run, Status
+from core.runs.events import ResumeEvent, StartEvent, StepEvent
 from core.wording import OPTIMISTIC, counted, duration, number, plain
 from dashboard.cache import results
 from dashboard.state import datasets, models, preferences, training_runs, widgets
@@ -17,11 +20,6 @@ from dashboard.ui import chance_notices, components, image_components, notices, 
 from dashboard.ui.components import Metric
 from dashboard.views.train import first_batch as batch
 from dashboard.views.train import new_run, queue
-
-if TYPE_CHECKING:
-    from core.plots.training import Span
-    from core.runs import Run, Status
-    from core.runs.events import ResumeEvent, StartEvent, StepEvent
 
 VIEWS = ["New run", "Progress"]
 SPANS = {"trained": "So far", "planned": "All epochs"}
@@ -173,7 +171,6 @@ def summary(run: Run, status: Status) -> str:
 
 def cards(run: Run, status: Status) -> None:
     """The present metrics; the same six places whatever is known."""
-    from core.plots import METRIC_TITLES, PHASE_TITLES
     from dashboard.cache.run_monitor import current_epoch, monitored
 
     followed = results.monitor(run)
@@ -274,8 +271,6 @@ def first_batch(run: Run, *, waited: bool) -> None:
 
 
 def _title(status: Status) -> str:
-    from core.plots import METRIC_TITLES
-
     return METRIC_TITLES.get(status.monitor, METRIC_TITLES["auc"])
 
 
