@@ -92,7 +92,7 @@ class Guard:
 
     def _exposed(self, scope: Scope) -> str:
         """Why a connection from outside of this machine is refused where nobody has said that there may be any: whoever starts
-        the application with another server tells only that server which address to listen on."""
+        the application with another server gives the address to listen on to that server alone."""
         server, access = scope.get("server"), self._access
         address = str(server[0]).removeprefix("::ffff:") if server else ""
         if access.password or access.without_password or not hosts.is_address(address) or is_loopback(address):

@@ -1,7 +1,7 @@
 """Which Host and Origin headers belong to this dashboard.
 
 A page of another site can make a browser send requests here: under its own name, once that name resolves to 127.0.0.1
-(DNS rebinding), or across origins (CORS, forms, websockets, pictures). Browsers tell which page it was in Host, Origin,
+(DNS rebinding), or across origins (CORS, forms, websockets, pictures). Browsers name that page in Host, Origin,
 Referer (RFC 9110) and Sec-Fetch-Site (Fetch Metadata); programs that are no browsers send none of the last three.
 """
 
@@ -78,7 +78,7 @@ def as_the_browser_sees(headers: Sequence[tuple[bytes, bytes]], public: Iterable
     """The headers with the Host and scheme that the browser used, where a proxy has dropped or not said them.
 
     Streamlit compares Origin with Host, and Gradio builds absolute addresses from Host and scheme. The page's own Origin
-    or Referer tells both; Host is only replaced by a name in `public`, which somebody has configured.
+    or Referer has both; Host is only replaced by a name in `public`, which somebody has configured.
     """
     given = _values(headers)
     scheme, netloc = _origin(_first(given, b"origin") or _first(given, b"referer"))

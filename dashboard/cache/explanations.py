@@ -157,9 +157,8 @@ def file_name(image: str, found: Explained, *, original: bool = False, more: str
 def save(folder: Path, name: str, picture: Picture) -> Path:
     """Write a picture as PNG into the run's explain/ folder; returns its path.
 
-    Raises:
-        BadRun: the run was deleted, or its folder has entries that lead elsewhere.
-        OSError: the folder cannot be written to.
+    Raises BadRun (the run was deleted, or its folder has entries that lead elsewhere); OSError (the folder cannot be written
+    to).
     """
     if not folder.is_dir():
         raise was_deleted(folder)

@@ -58,8 +58,7 @@ class ImageRef:
 def image_ref(source: Path | str | bytes, name: str = "", frame: int | None = None) -> ImageRef:
     """Name a file or an upload for the caches.
 
-    Raises:
-        NotAllowed: a visitor may not name this file (see dashboard.access.paths).
+    Raises NotAllowed (a visitor may not name this file (see dashboard.access.paths)).
     """
     if isinstance(source, bytes):
         return ImageRef(name or "upload", hashlib.sha256(source).hexdigest(), source, frame)

@@ -1,7 +1,7 @@
 """Live previews over HTTP: what a slider of the Preprocess page shows while it is still being dragged.
 
 Each value of a Streamlit slider costs a rerun of the page. So this page's own sliders ask for pictures at an address of
-the same origin, one request at a time, newest values first; the page is told of the values when a slider comes to rest.
+the same origin, one request at a time, newest values first; the page gets the values when a slider comes to rest.
 An address holds a token that cannot be guessed, made for one image (or one grid of images) when a page shows it; nothing
 is written anywhere, and browsers are asked to cache nothing.
 """
@@ -139,12 +139,9 @@ class Shown:
 def picture(
     image: ImageRef, recipe: Recipe, spot: tuple[float, float], seen: Shown | None = None, cut: Cut | None = None
 ) -> bytes:
-    """All that follows the sliders, as one message: the picture after and before, the loupe before and after at `spot`
-    (shares of width and height), the part `cut` after and before where one is asked for, numbers and histograms.
-    What was `seen` of the picture before is empty.
-
-    Raises:
-        UnreadableImage: see core.images.read.
+    """All that follows the sliders, as one message: the picture after and before, the loupe before and after at `spot` (shares
+    of width and height), the part `cut` after and before where one is asked for, numbers and histograms. What was `seen` of
+    the picture before is empty. Raises UnreadableImage (see core.images.read).
     """
     started = time.perf_counter()
     before, after = images.before(image, recipe), images.enhanced(image, recipe)

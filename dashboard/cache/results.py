@@ -18,6 +18,7 @@ from core.errors import LabError
 from core.files.paths import cache_root
 from core.images.encode import to_uint8
 from core.metrics import ThresholdRule
+from core.metrics.levels import Level
 from core.preprocessing.preview import fit
 from core.runs import Run
 from core.runs.device_queue import QueuedRun, waiting
@@ -175,11 +176,11 @@ def freeze_threshold(run: Run, rule: ThresholdRule, *, reopen: bool = False) -> 
         "core.evaluate.result.Evaluation": lambda found: (found.split, found.last_opened, found.threshold),
     },
 )
-def comparison(first: Run, second: Run, one: Evaluation, other: Evaluation, level: str) -> Comparison:
+def comparison(first: Run, second: Run, one: Evaluation, other: Evaluation, level: Level) -> Comparison:
     """Two runs on the same images of a split; second less first. Raises Leakage, NotEnoughData, BadRun."""
     from core.evaluate import compare_evaluations
 
-    return compare_evaluations(one, other, level)  # type: ignore[arg-type]
+    return compare_evaluations(one, other, level)
 
 
 def report_name(run: Run) -> str:

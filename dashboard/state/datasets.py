@@ -85,8 +85,7 @@ class Counts(NamedTuple):
 def counts_of(path: Path) -> Counts | None:
     """What a manifest holds; None while a long one is read in the background, which takes seconds that no page waits for.
 
-    Raises:
-        BadManifest: it cannot be read.
+    Raises BadManifest (it cannot be read).
     """
     if not path.is_file() or path.stat().st_size <= LONG_MANIFEST:
         return _counts(path)
@@ -145,7 +144,7 @@ def _started_here(task: Task) -> Task:
 def adopt_finished() -> str:
     """Make what a finished demo or import task wrote the current data set of who started it, once. Called before every page.
 
-    Returns what to tell the user, or "". What an import left out is stored under `left_out:<manifest>`.
+    Returns a sentence for the user, or "". What an import left out is stored under `left_out:<manifest>`.
     """
     for name in ("demo", "import"):
         finished = tasks.task(name)
@@ -182,8 +181,7 @@ def check_name(path: Path) -> str:
 def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
     """Import a data set in the background into data/<name of the source>.csv; its result is (that path, ImportReport).
 
-    Raises:
-        NotAllowed: a visitor may not name this source (see dashboard.access.paths).
+    Raises NotAllowed (a visitor may not name this source (see dashboard.access.paths)).
     """
     require_allowed(source)
     if "root" in options:

@@ -118,7 +118,7 @@ def chart(
     `follow` is what changes with a slider (views/evaluate/threshold_slider.py), a value for each of its steps, so that the
     browser needs nobody: {"dial": name, "traces": {index: {attribute: [values]}}, "layout": {"shapes.0.x0": [values]}}.
 
-    Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a figure with
+    Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a chart with
     one more point is built again, which flickers and loses the zoom.
     """
     from core.plots.words import in_words

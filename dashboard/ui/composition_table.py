@@ -33,7 +33,16 @@ def table(frame: pd.DataFrame, confidence: float) -> None:
         sides = (f"{count:,}" for count in (each.two_sides, each.one_side, each.unknown_sides))
         rows.append([each.split or "no split", each.label, f"{each.patients:,}", f"{each.images:,}", spread, *sides])
     html_tables.table(
-        ["Split", "Label", "Patients", "Images", "Images a patient: median (range)", "Both sides", "One side", "Side unknown"],
+        [
+            "Split",
+            "Label",
+            "Patients",
+            "Images",
+            "Images per patient: median (range)",
+            "Both sides",
+            "One side",
+            "Side unknown",
+        ],
         rows,
     )
     strengths = [

@@ -50,7 +50,7 @@ COLUMNS = 3
 def field(path: str, default: Any, *, prefix: str = "") -> Any:
     """Draw the widget of one field and give its value (not validated yet: see `check`).
 
-    `default` is the value to start from, normally the one in config.yaml; `prefix` ("fork:") tells two
+    `default` is the value to start from, normally the one in config.yaml; `prefix` ("fork:") distinguishes two
     forms of the same fields apart.
     """
     info, key = _info(path), f"{prefix}{path}"

@@ -38,11 +38,7 @@ class Term:
 
 
 def parse(text: str, source: str = "the glossary") -> tuple[Term, ...]:
-    """The terms of a glossary, in their order.
-
-    Raises:
-        BadConfig: a term lacks its explanation, source or pages.
-    """
+    """The terms of a glossary, in their order. Raises BadConfig (a term lacks its explanation, source or pages)."""
     terms = []
     for block in f"\n{text}".split("\n## ")[1:]:
         name, _, body = block.partition("\n")
@@ -61,11 +57,7 @@ def parse(text: str, source: str = "the glossary") -> tuple[Term, ...]:
 
 @cache
 def read() -> tuple[Term, ...]:
-    """The terms of docs/glossary.md.
-
-    Raises:
-        BadConfig: it is missing, cannot be read, or is damaged.
-    """
+    """The terms of docs/glossary.md. Raises BadConfig (it is missing, cannot be read, or is damaged)."""
     try:
         text = FILE.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

@@ -173,8 +173,7 @@ def _marked(manifest: Path, marks: NDArray[np.bool_]) -> dict[str, tuple[str, ..
 def record_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:
     """Before a page about a run shows these images of its manifest: record those of its test set, once a session.
 
-    Raises:
-        NotRecorded: it cannot be written down.
+    Raises NotRecorded (it cannot be written down).
     """
     manifest = run.path / "manifest.csv"
     frame = datasets.manifest_frame(manifest)
@@ -213,16 +212,15 @@ def recipe_saved(recipe_hash: str) -> None:
 def record_file(image: ImageRef, page: str, kind: str, runs: Sequence[Run] = ()) -> None:
     """Before an upload or a typed path is shown: record it where it is a test image, and say so where that is sealed.
 
-    `runs`: the models that it is shown with, on a page about runs: the split of each decides about its own images.
-
-    Raises:
-        NotRecorded: it cannot be written down; show nothing then.
+    `runs`: the models that it is shown with, on a page about runs: the split of each decides about its own images. Raises
+    NotRecorded (it cannot be written down; show nothing then).
     """
     warnings: list[str] = []
     for run in runs or (None,):
         keys, found = sealed_file(image.source, image.key, run)
         if found is not None:
-            _once(page, kind, {image.key: keys}, run=_owner(run, found))
+            own = run if run is not None and found.folder == run.path else None
+            _once(page, kind, {image.key: keys}, run=own)
             warnings.append(plain(warning_of(found)))
         elif run is not None:
             record_of_model(run, image, page, kind)
@@ -252,11 +250,6 @@ def _file_keys(key: str, _source: Path | bytes) -> tuple[str, ...]:
 def is_sealed(path: str, run: Run) -> bool:
     """Whether a page about a run may not show this file: it is known by its place alone, nothing is read."""
     return sealed_by(image_keys(path), test_sets(), run.path) is not None
-
-
-def _owner(run: Run | None, found: TestSet) -> Run | None:
-    """The run whose test image it is, if it is that of `run` itself."""
-    return run if run is not None and found.folder == run.path else None
 
 
 # ---------------------------------------------------------------- words that name images

@@ -225,7 +225,7 @@ def problems(manifest: Path) -> None:
 
 
 def report(found: CheckReport, manifest: Path) -> None:
-    """What check_manifest found: a line a problem, the worst first, each with its rows; test images only where switched on."""
+    """What check_manifest found: one line per problem, the worst first, with its rows; test images only where switched on."""
     if found.ok and not found.problems:
         notices.success("Nothing found: every file is readable, no duplicates, no patient in two splits.")
         return

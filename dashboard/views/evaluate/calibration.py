@@ -11,7 +11,7 @@ from core.wording import number, plain
 from dashboard.state import widgets
 from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.charts import calibration
-from dashboard.views.evaluate.context import Scene
+from dashboard.views.evaluate.context import Context
 
 NARROW = 0.1  # of the scale from 0 to 1
 METHODS = {"temperature": "Temperature", "logistic": "Logistic", "isotonic": "Isotonic"}
@@ -33,17 +33,17 @@ decisions here are those of the scores as they come, whatever the calibration.
 """
 
 
-def calibrating(scene: Scene) -> None:
+def calibrating(context: Context) -> None:
     """Reliability diagram and metrics of calibration, as the scores come and calibrated."""
-    report = scene.found.calibration_at(scene.level)  # type: ignore[arg-type]
+    report = context.found.calibration_at(context.level)
     if isinstance(report, str):
         notices.info(plain(report))
         return
     if report.no_probability:
-        notices.warning(f"No probability is shown for {scene.units}: {plain(report.no_probability.rstrip('.'))}.")
-    if scene.same_weights and calibration(scene) != report.frozen:
+        notices.warning(f"No probability is shown for {context.units}: {plain(report.no_probability.rstrip('.'))}.")
+    if context.same_weights and calibration(context) != report.frozen:
         notices.warning(
-            f"The calibration has been fitted again since this split was scored: in use now is {calibration(scene).method}. "
+            f"The calibration has been fitted again since this split was scored: in use now is {calibration(context).method}. "
             "What is called in use below is the earlier one; score again for metrics of the model as it is."
         )
     methods = [name for name in report.bins if name != "none"]
@@ -52,19 +52,19 @@ def calibrating(scene: Scene) -> None:
         names = {name: METHODS[name] + (", the model's own" if name == report.frozen.method else "") for name in methods}
         own = report.frozen.method if report.frozen.method in methods else None
         shown = widgets.segmented("Beside the raw score", names, "evaluate:calibration", default=own) if methods else ""
-        diagram(scene, report, shown)
+        diagram(context, report, shown)
     with right:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(_verdict(report), width="stretch")
             with st.popover("What is this?", icon=":material/help:"):
                 st.markdown(HELP)
-        metrics(report, scene.units)
-        _notes(scene, report)
+        metrics(report, context.units)
+        _notes(context, report)
 
 
-def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
+def diagram(context: Context, report: CalibrationReport, shown: str) -> None:
     """Raw and calibrated scores against what was observed; below it how many images have which score."""
-    raw = scene.table["score"].to_numpy()
+    raw = context.table["score"].to_numpy()
     curves, scores = {"raw score": report.bins["none"]}, {"raw score": raw}
     low, high = float(raw.min()), float(raw.max())
     beside, its_scores = {}, {}
@@ -133,15 +133,15 @@ def _quality(found: CalibrationSummary) -> str:
     return f"**{'not calibrated' if far else 'not clearly miscalibrated'}** (ECE {found.ece.value:.3f})"
 
 
-def _notes(scene: Scene, report: CalibrationReport) -> None:
-    notes = [] if scene.level == "image" else [f"Scores of {scene.units} are means of their images' scores."]
+def _notes(context: Context, report: CalibrationReport) -> None:
+    notes = [] if context.level == "image" else [f"Scores of {context.units} are means of their images' scores."]
     if report.on_validation:
-        notes.append(f"The calibrations were fitted on these very {scene.units}: here they look too good. See the test set.")
+        notes.append(f"The calibrations were fitted on these very {context.units}: here they look too good. See the test set.")
     if report.frozen.method == "temperature":
         drawn = "the raw scores were too extreme" if report.frozen.temperature > 1 else "the raw scores were too close to 0.5"
         notes.append(f"The temperature is {report.frozen.temperature:.2f}: {drawn}.")
     notes.append(
-        f"Points with few {scene.units} have long intervals; a point whose interval reaches the diagonal is no sign of "
+        f"Points with few {context.units} have long intervals; a point whose interval reaches the diagonal is no sign of "
         "miscalibration."
     )
     st.caption(" ".join(notes))

@@ -23,7 +23,7 @@ from core.plots import (
     score_histogram,
 )
 from dashboard.ui import components, html_tables
-from dashboard.views.evaluate.context import Scene, once
+from dashboard.views.evaluate.context import Context, once
 from dashboard.views.evaluate.threshold_slider import KEY, rounded
 
 HEIGHT = 340
@@ -45,23 +45,23 @@ class Following:
     follow: Mapping[str, Any] | None = None
 
 
-def charts(scene: Scene) -> None:
+def charts(context: Context) -> None:
     """ROC, precision-recall and confusion matrix; below them histogram and decision curve."""
-    made = once("charts", scene, lambda: _charts(scene))
+    made = once("charts", context, lambda: _charts(context))
     for row in (("roc", "precision_recall", "confusion"), ("histogram", "decision")):
         columns = html_tables.columns(f"evaluate-{row[0]}", [NARROWEST[name] for name in row], gap="small")
         for column, name in zip(columns, row, strict=True):
             with column:
                 components.chart(made[name].chart, f"evaluate:{name}", alt=name.replace("_", " "), follow=made[name].follow)
     st.caption(
-        f"A band is a {scene.summary.confidence:.0%} interval with {scene.people} resampled. The dotted lines are chance. "
+        f"A band is a {context.summary.confidence:.0%} interval with {context.people} resampled. The dotted lines are chance. "
         "Net benefit counts cancers found less false alarms, weighed by the risk at which one would act "
         "(Vickers and Elkin, 2006); it takes calibrated scores and this data set's share of malignant cases."
-        + (_BY_VIEW if scene.by_view else "")
+        + (_BY_VIEW if context.by_view else "")
     )
 
 
-def _charts(scene: Scene) -> dict[str, Following]:
+def _charts(context: Context) -> dict[str, Following]:
     makers = {
         "roc": _roc,
         "precision_recall": _precision_recall,
@@ -72,7 +72,7 @@ def _charts(scene: Scene) -> dict[str, Following]:
     found = {}
     for name, make in makers.items():
         try:
-            found[name] = make(scene)
+            found[name] = make(context)
         except NotEnoughData as error:
             found[name] = Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
     return found
@@ -82,54 +82,54 @@ def _follow(traces: Mapping[int, Mapping[str, Any]] | None = None, layout: Mappi
     return {"dial": KEY, "traces": {str(index): each for index, each in (traces or {}).items()}, "layout": layout or {}}
 
 
-def _at_threshold(scene: Scene, chart: go.Figure, x: Any, y: Any) -> Following:
+def _at_threshold(context: Context, chart: go.Figure, x: Any, y: Any) -> Following:
     """The chart's last trace, which marks the threshold, moves to (x, y) at each of the slider's steps.
 
     With thresholds by view the model's own place is not a point of the curve, so the mark is put there.
     """
-    if scene.by_view:
-        index = scene.sweep.nearest(scene.frozen)
+    if context.by_view:
+        index = context.sweep.nearest(context.frozen)
         chart.data[-1].update(x=[float(x[index])], y=[float(y[index])])
-    columns = {"x": x, "y": y, "customdata": scene.sweep.thresholds}
+    columns = {"x": x, "y": y, "customdata": context.sweep.thresholds}
     moves = {name: [[value] for value in rounded(values)] for name, values in columns.items()}
     return Following(chart, _follow({len(chart.data) - 1: moves}))
 
 
-def curves(scene: Scene) -> tuple[Roc, RocBand, PrecisionRecall]:
+def curves(context: Context) -> tuple[Roc, RocBand, PrecisionRecall]:
     """ROC with its band, and precision-recall. Raises NotEnoughData."""
 
     def make() -> tuple[Roc, RocBand, PrecisionRecall]:
-        table = scene.table
+        table = context.table
         y, s = table["label"], table["score"]
-        band = roc_band(y, s, table["patient_id"], samples=1000, confidence=scene.summary.confidence)
+        band = roc_band(y, s, table["patient_id"], samples=1000, confidence=context.summary.confidence)
         return roc(y, s), band, precision_recall(y, s)
 
-    return once("curves", scene, make)
+    return once("curves", context, make)
 
 
-def _roc(scene: Scene) -> Following:
-    curve, band, _ = curves(scene)
-    chart = roc_figure({scene.found.split: curve}, band=band, threshold=scene.frozen, height=HEIGHT)
-    return _at_threshold(scene, chart, 1 - scene.sweep.specificity.value, scene.sweep.sensitivity.value)
+def _roc(context: Context) -> Following:
+    curve, band, _ = curves(context)
+    chart = roc_figure({context.found.split: curve}, band=band, threshold=context.frozen, height=HEIGHT)
+    return _at_threshold(context, chart, 1 - context.sweep.specificity.value, context.sweep.sensitivity.value)
 
 
-def _precision_recall(scene: Scene) -> Following:
-    chart = precision_recall_figure({scene.found.split: curves(scene)[2]}, threshold=scene.frozen, height=HEIGHT)
-    return _at_threshold(scene, chart, scene.sweep.sensitivity.value, scene.sweep.ppv.value)
+def _precision_recall(context: Context) -> Following:
+    chart = precision_recall_figure({context.found.split: curves(context)[2]}, threshold=context.frozen, height=HEIGHT)
+    return _at_threshold(context, chart, context.sweep.sensitivity.value, context.sweep.ppv.value)
 
 
-def _confusion(scene: Scene) -> Following:
-    found = scene.sweep
+def _confusion(context: Context) -> Following:
+    found = context.sweep
     counts = [Confusion(*map(int, each)) for each in zip(found.tp, found.fp, found.tn, found.fn, strict=True)]
     cells = [confusion_cells(each) for each in counts]
     shares = [[[round(share, 3) for share in line] for line in z] for z, _ in cells]
-    chart = confusion_figure(counts[found.nearest(scene.frozen)], height=HEIGHT)
+    chart = confusion_figure(counts[found.nearest(context.frozen)], height=HEIGHT)
     return Following(chart, _follow({0: {"z": shares, "text": [text for _, text in cells]}}))
 
 
-def _histogram(scene: Scene) -> Following:
-    table, thresholds = scene.table, scene.sweep.thresholds
-    chart = score_histogram(table["label"], table["decided"], scene.frozen, height=HEIGHT)
+def _histogram(context: Context) -> Following:
+    table, thresholds = context.table, context.sweep.thresholds
+    chart = score_histogram(table["label"], table["decided"], context.frozen, height=HEIGHT)
     low, high = chart.layout.xaxis.range
     places = rounded(thresholds)
     words = [f" threshold {value:.3f} " for value in thresholds.tolist()]
@@ -144,24 +144,24 @@ def _histogram(scene: Scene) -> Following:
     return Following(chart, _follow(layout=moves))
 
 
-def calibration(scene: Scene) -> Calibration:
-    """How scores of the scene's level become probabilities, as fitted on validation; "none" where it never was. Raises BadRun.
+def calibration(context: Context) -> Calibration:
+    """How scores of this level become probabilities, as fitted on validation; "none" where it never was. Raises BadRun.
 
     Breasts and patients have mean scores and a calibration of their own; a model of an earlier version has none for them, and
     the evaluation's then counts.
     """
-    card, level = scene.run.model_card(), scene.summary.level
+    card, level = context.run.model_card(), context.level
     if level == "image":
         return card.image_calibration
     if level in (own := card.calibrations or {}):
         return own[level].fitted
-    report = scene.found.calibration_at(level)  # type: ignore[arg-type]
+    report = context.found.calibration_at(level)
     return report.frozen if isinstance(report, CalibrationReport) else Calibration()
 
 
-def _decision(scene: Scene) -> Following:
-    table, made, confidence = scene.table, calibration(scene), scene.summary.confidence
+def _decision(context: Context) -> Following:
+    table, made, confidence = context.table, calibration(context), context.summary.confidence
     curve = decision_curve(table["label"], made.apply(table["score"]), table["patient_id"], samples=500, confidence=confidence)
-    places = made.apply(scene.sweep.thresholds)
-    chart = decision_figure(curve, threshold=float(made.apply([scene.frozen])[0]), height=HEIGHT)
+    places = made.apply(context.sweep.thresholds)
+    chart = decision_figure(curve, threshold=float(made.apply([context.frozen])[0]), height=HEIGHT)
     return Following(chart, _follow(layout=dict.fromkeys(("shapes.0.x0", "shapes.0.x1"), rounded(places))))

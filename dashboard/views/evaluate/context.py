@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 import streamlit as st
 
 from core.evaluate import Evaluation
 from core.metrics import Summary, ThresholdRule, ViewThresholds, at_level
-from core.metrics.levels import UNITS
+from core.metrics.levels import UNITS, Level
 from core.metrics.sweep import Sweep, sweep, threshold_grid
 from core.model.card import ModelCard
 from core.runs import Run
@@ -26,7 +26,7 @@ LEVELS = {"image": "Image", "breast": "Breast", "patient": "Patient"}
 
 
 @dataclass(frozen=True)
-class Scene:
+class Context:
     """A split of a run at one level (image, breast, patient)."""
 
     run: Run
@@ -34,8 +34,8 @@ class Scene:
     summary: Summary
 
     @property
-    def level(self) -> str:
-        return self.summary.level
+    def level(self) -> Level:
+        return cast("Level", self.summary.level)
 
     @property
     def units(self) -> str:
@@ -59,7 +59,7 @@ class Scene:
 
     @cached_property
     def frozen(self) -> float:
-        """The threshold that the model decides with at this level now, whatever the stored figures were made with.
+        """The threshold that the model decides with at this level now, whatever the stored metrics were made with.
 
         Scores of other weights are judged at the threshold that was frozen with them.
         """
@@ -82,7 +82,7 @@ class Scene:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether the stored figures of this level were made with what is frozen now."""
+        """Whether the stored metrics of this level were made with what is frozen now."""
         same = self.level != "image" or self.found.thresholds.own == self.thresholds.own
         return self.summary.threshold == self.frozen and same
 
@@ -98,7 +98,7 @@ class Scene:
 
     @property
     def key(self) -> str:
-        """Changes when anything that can be computed of the scene does."""
+        """Changes when anything that can be computed of the context does."""
         found = self.found
         scored = (self.run.path, found.split, found.opened, found.last_opened, found.weights_sha256)
         frozen = (self.level, self.frozen, self.thresholds.told(6), hash(str(self.card.calibration)))
@@ -106,7 +106,7 @@ class Scene:
 
     @property
     def choice(self) -> str:
-        """Under this name the explored threshold is kept: for one model and level, whatever the split."""
+        """The preference that holds the explored threshold: for one model and level, whatever the split."""
         return f"evaluate:threshold:{self.run.name}:{self.found.weights_sha256[:8]}:{self.level}"
 
     @cached_property
@@ -115,7 +115,7 @@ class Scene:
         compared with. Where views have thresholds of their own it is moved by as much as the view's lies off the common one."""
 
         def make() -> pd.DataFrame:
-            table = at_level(self.found.predictions, self.level)  # type: ignore[arg-type]
+            table = at_level(self.found.predictions, self.level)
             decided = self.thresholds.shifted(table["score"], table["view"]) if self.by_view else table["score"]
             return table.assign(decided=decided)
 
@@ -141,13 +141,13 @@ class Scene:
     @property
     def threshold(self) -> float:
         """Where the slider stands: the frozen threshold until it was moved; always one of the sweep's."""
-        kept = preferences.get(self.choice)
-        return float(self.sweep.thresholds[self.sweep.nearest(kept)]) if isinstance(kept, int | float) else self.frozen
+        explored = preferences.get(self.choice)
+        return float(self.sweep.thresholds[self.sweep.nearest(explored)]) if isinstance(explored, int | float) else self.frozen
 
 
-def once(what: str, scene: Scene, make: Callable[[], T]) -> T:
-    """What `make` gives for this scene; made once, then shared. Not to be changed by who gets it."""
-    made: T = _made(what, scene.key, make)
+def once(what: str, context: Context, make: Callable[[], T]) -> T:
+    """What `make` gives for this context; made once, then shared. Not to be changed by who gets it."""
+    made: T = _made(what, context.key, make)
     return made
 
 

@@ -9,11 +9,11 @@ from dashboard.cache import results
 from dashboard.state import widgets
 from dashboard.ui import components, notices
 from dashboard.views.evaluate import parts, split_scoring, threshold_slider
-from dashboard.views.evaluate.context import LEVELS, SPLITS, Scene
+from dashboard.views.evaluate.context import LEVELS, SPLITS, Context
 
 
 def show() -> None:
-    """Run, split and level first; then the split's figures, or the way to have it scored."""
+    """Run, split and level first; then the split's metrics, or the way to have it scored."""
     left, middle, right = st.columns([4, 3, 4])
     with left:
         run = components.run_picker(with_model=True)
@@ -42,20 +42,20 @@ def show() -> None:
     if isinstance(summary, str):
         notices.info(summary)
         return
-    studio(Scene(run, found, summary))
+    studio(Context(run, found, summary))
 
 
 @st.fragment
 @notices.errors_shown()
-def studio(scene: Scene) -> None:
+def studio(context: Context) -> None:
     """The threshold and everything below it; only this runs again when the slider has moved or another part is chosen."""
-    notices.require_existing(scene.run)
-    threshold_slider.dial(scene)
-    threshold_slider.about_units(scene)
+    notices.require_existing(context.run)
+    threshold_slider.dial(context)
+    threshold_slider.about_units(context)
     with st.container(key="evaluate_parts", horizontal=True, vertical_alignment="center"):
         part = parts.choose()
     with notices.errors_shown():
-        part(scene)
+        part(context)
 
 
 with components.page(

@@ -1,4 +1,4 @@
-"""Heatmaps as small pictures, made in the background and kept: whoever asks gets what is there by now."""
+"""Heatmaps as small pictures, made in the background and cached: a caller gets those that are ready."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def judged(model: Predictor, path: str) -> Prediction:
 
 
 def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
-    """One thread a run; what is asked for while it works is asked for again at the next look."""
+    """One thread per run; what is asked for while it works is asked for again at the next look."""
 
     def work(report: Report) -> None:
         model = models.predictor(run)

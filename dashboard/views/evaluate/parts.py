@@ -18,9 +18,9 @@ from dashboard.views.evaluate import (
     tables,
     thresholds,
 )
-from dashboard.views.evaluate.context import Scene
+from dashboard.views.evaluate.context import Context
 
-Part = Callable[[Scene], None]
+Part = Callable[[Context], None]
 GROUPS: Mapping[str, Mapping[str, Part]] = {
     "Overview": {"Curves": charts.charts, "Calibration": calibration.calibrating, "All numbers": tables.metrics},
     "Threshold": {"Choose a threshold": thresholds.choosing, "Screening": screening.screening},

@@ -9,16 +9,17 @@ from core.metrics import Interval
 from core.plots.reader import reader_figure
 from core.wording import p_value, plain
 from dashboard.ui import components, html_tables, notices
-from dashboard.views.evaluate.context import Scene, once
+from dashboard.views.evaluate.context import Context, once
 
 
-def reader(scene: Scene) -> None:
+def reader(context: Context) -> None:
     """A sentence, a chart of the model's ROC curve with the reader's points, and both tables; at the level above."""
-    found = once(
-        "reader",
-        scene,
-        lambda: compare_reader(scene.found.predictions, scene.run.manifest(), scene.level, confidence=scene.summary.confidence),  # type: ignore[arg-type]
-    )
+
+    def make() -> ReaderComparison | str | None:
+        confidence = context.summary.confidence
+        return compare_reader(context.found.predictions, context.run.manifest(), context.level, confidence=confidence)
+
+    found = once("reader", context, make)
     if found is None or isinstance(found, str):
         notices.info(found or "The manifest has no reader's assessment: a column birads, or reader with numbers.")
         return

@@ -12,7 +12,7 @@ from core.metrics.shortcut_results import metadata_words
 from core.plots import forest_figure
 from core.wording import counted, listed, plain, upper_first
 from dashboard.ui import components, html_tables, notices
-from dashboard.views.evaluate.context import Scene
+from dashboard.views.evaluate.context import Context
 from dashboard.views.evaluate.subgroups import short_note
 
 SHORTCUT_HELP = """
@@ -27,9 +27,9 @@ of the range only: differences within a fifth still play a part in that AUC.
 """
 
 
-def shortcuts(scene: Scene) -> None:
+def shortcuts(context: Context) -> None:
     """AUC of the label from metadata alone, beside the model's among images that share the metadata."""
-    audit = scene.found.shortcuts
+    audit = context.found.shortcuts
     if isinstance(audit, str):
         notices.info(audit)
         return
@@ -43,19 +43,19 @@ def shortcuts(scene: Scene) -> None:
         _bars(audit)
     with right:
         _audit_table(audit)
-    notes = [] if scene.level == "image" else ["By images, whatever the level above."]
+    notes = [] if context.level == "image" else ["By images, whatever the level above."]
     if audit.left_out:
         names = ", ".join(feature_words(name) for name in audit.left_out)
         notes.append(f"Left out, since they are the same in all images or different in nearly every image: {names}.")
     if audit.learned_on:
         how = f"metadata learned on {counted(audit.learned_on, 'training image')}"
     else:
-        how = f"metadata cross-validated in {counted(audit.folds, 'fold')} with each of the {scene.people} in one fold"
-    whose = f" of {counted(audit.patients, 'patient')}" if scene.patients_known else ""
+        how = f"metadata cross-validated in {counted(audit.folds, 'fold')} with each of the {context.people} in one fold"
+    whose = f" of {counted(audit.patients, 'patient')}" if context.patients_known else ""
     size = f"{counted(audit.images, 'image')}{whose}"
     notes.append(f"{size}; {how}.")
     st.caption(" ".join(notes))
-    _further(scene.found.further)
+    _further(context.found.further)
 
 
 def _further(found: tuple[FurtherColumn, ...]) -> None:

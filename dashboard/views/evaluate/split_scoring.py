@@ -94,14 +94,6 @@ def scoring(run: Run, split: str) -> bool:
     return background.running(results.evaluation_name(run, split), redraw=lambda: notices.require_existing(run))
 
 
-def _inherited(run: Run, split: str) -> list[str]:
-    """That the same test set was opened before this run was forked."""
-    parent = read_parent(run.path) if split == "test" else None
-    if parent is None or not parent.opened:
-        return []
-    return [f"{times(parent.opened)} more before it was forked from {plain(parent.run)}"]
-
-
 def about(run: Run, found: Evaluation) -> None:
     """What was scored, when and how often; and whether the model has changed since."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -115,7 +107,10 @@ def about(run: Run, found: Evaluation) -> None:
             parts.append(f"test set opened **{times(found.opened)}**, last {_day(found.last_opened)}")
         else:
             parts.append(f"scored {_day(found.last_opened)}, **{OPTIMISTIC}**")
-        st.markdown(" · ".join(parts + _inherited(run, found.split)), width="stretch")
+        parent = read_parent(run.path) if found.split == "test" else None
+        if parent is not None and parent.opened:
+            parts.append(f"{times(parent.opened)} more before it was forked from {plain(parent.run)}")
+        st.markdown(" · ".join(parts), width="stretch")
         with st.container(horizontal=True, width="content", gap="small"):
             tables.downloads(run, found)
             if found.split == "test":

@@ -16,38 +16,38 @@ from core.wording import counted, times
 from dashboard.cache import results
 from dashboard.ui import background, components, html_tables, notices, pages, test_set_access
 from dashboard.views.evaluate.cases import judged
-from dashboard.views.evaluate.context import Scene
+from dashboard.views.evaluate.context import Context
 
 LARGEST = 1 << 28  # bytes of a download
 
 
-def metrics(scene: Scene) -> None:
+def metrics(context: Context) -> None:
     """The table of all metrics at the threshold in use."""
-    summary = scene.summary
-    rows = summary.table_rows(patients_known=scene.patients_known)
+    summary = context.summary
+    rows = summary.table_rows(patients_known=context.patients_known)
     html_tables.table(["Metric", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
     made = f"the threshold in use, {summary.threshold:.3f}"
-    if scene.by_view:
-        made = f"the thresholds in use, by view: {scene.thresholds.words}"
-    if not scene.up_to_date:
-        stored = scene.found.thresholds if scene.level == "image" else ViewThresholds(summary.threshold)
-        made = f"the earlier threshold {stored.told()} (in use now: {scene.thresholds.told()})"
+    if context.by_view:
+        made = f"the thresholds in use, by view: {context.thresholds.words}"
+    if not context.up_to_date:
+        stored = context.found.thresholds if context.level == "image" else ViewThresholds(summary.threshold)
+        made = f"the earlier threshold {stored.told()} (in use now: {context.thresholds.told()})"
     st.caption(
-        f"At {made}, wherever the slider stands, by {scene.units}. "
+        f"At {made}, wherever the slider stands, by {context.units}. "
         + (
             f"Patients, never images, are resampled {times(summary.samples)}: {counted(summary.patients, 'patient')}, "
             f"{summary.malignant_patients:,} with a malignant and {summary.benign_patients:,} with a benign {summary.level}."
-            if scene.patients_known
+            if context.patients_known
             else f"Images are resampled {summary.samples:,} times: whose they are is not known, intervals may be narrow."
         )
     )
 
 
-def images(scene: Scene) -> None:
+def images(context: Context) -> None:
     """Every scored image; click a heading to sort, a row to explain it."""
-    found, threshold = scene.found, scene.threshold
-    table = judged(scene)
-    test_set_access.record_run(LABELS, "Evaluate", scene.run, table["path"])
+    found, threshold = context.found, context.threshold
+    table = judged(context)
+    test_set_access.record_run(LABELS, "Evaluate", context.run, table["path"])
     called = table["unit_decided"] >= threshold
     malignant = table["unit_label"] == "malignant"
     shown = table.assign(
@@ -55,12 +55,12 @@ def images(scene: Scene) -> None:
         decision=called.map({True: "malignant", False: "benign"}),
         outcome=[_outcome(*pair) for pair in zip(malignant, called, strict=True)],
     )[["image", "patient_id", "laterality", "view", "label", "score", "unit_score", "decision", "outcome"]]
-    if scene.level == "image":
+    if context.level == "image":
         shown = shown.drop(columns="unit_score")
     state = st.dataframe(
         shown,
         hide_index=True,
-        key=f"evaluate:table:{found.run}:{found.split}:{scene.level}",
+        key=f"evaluate:table:{found.run}:{found.split}:{context.level}",
         on_select="rerun",
         selection_mode="single-row",
         height=420,
@@ -71,7 +71,7 @@ def images(scene: Scene) -> None:
             "view": "View",
             "label": "Truth",
             "score": st.column_config.NumberColumn("Score", format="%.3f"),
-            "unit_score": st.column_config.NumberColumn(f"Score of the {scene.level}", format="%.3f"),
+            "unit_score": st.column_config.NumberColumn(f"Score of the {context.level}", format="%.3f"),
             "decision": "Decision",
             "outcome": "Outcome",
         },
@@ -113,8 +113,8 @@ def downloads(run: Run, found: Evaluation) -> None:
         f"{run.name}-{found.split}.csv",
         "text/csv",
         "evaluate:csv",
-        help=f"The scores of {found.images:,} images, a row an image: path, patient, side, view, label, split, score, and what "
-        "else is known of it.",
+        help=f"The scores of {found.images:,} images, one row per image: path, patient, side, view, label, split, score, and "
+        "what else is known of it.",
     )
 
 

@@ -17,7 +17,7 @@ from core.metrics.sweep import Shares
 from dashboard.state import preferences
 from dashboard.ui import notices
 from dashboard.ui.image_components import component
-from dashboard.views.evaluate.context import Scene, once
+from dashboard.views.evaluate.context import Context, once
 
 KEY = "evaluate:dial"
 _dial = component(
@@ -41,25 +41,25 @@ SHARES = {
 STORED = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "precision"}  # names in a Summary
 
 
-def dial(scene: Scene) -> None:
+def dial(context: Context) -> None:
     """The slider with its cards. What was chosen is stored; the frozen threshold is no choice."""
-    data = once("dial", scene, lambda: {"dial": KEY} | steps(scene))
-    index = scene.sweep.nearest(scene.threshold)
-    _dial(data=data | {"words": _words(scene), "index": index}, key=KEY, on_changed_change=lambda: _moved(scene))
+    data = once("dial", context, lambda: {"dial": KEY} | steps(context))
+    index = context.sweep.nearest(context.threshold)
+    _dial(data=data | {"words": _words(context), "index": index}, key=KEY, on_changed_change=lambda: _moved(context))
 
 
-def _moved(scene: Scene) -> None:
+def _moved(context: Context) -> None:
     value = st.session_state[KEY]["changed"]
-    preferences.set(scene.choice, None if value is None or float(value) == scene.frozen else float(value))
+    preferences.set(context.choice, None if value is None or float(value) == context.frozen else float(value))
 
 
-def explore(scene: Scene, threshold: float | None) -> None:
+def explore(context: Context, threshold: float | None) -> None:
     """Put the slider here; None goes back to the frozen threshold."""
-    preferences.set(scene.choice, threshold)
+    preferences.set(context.choice, threshold)
 
 
-def _words(scene: Scene) -> str:
-    rule = scene.rule
+def _words(context: Context) -> str:
+    rule = context.rule
     how = ""
     if rule is not None:
         how = {
@@ -67,35 +67,35 @@ def _words(scene: Scene) -> str:
             "youden": ", where sensitivity + specificity is highest",
             "cost": f", with a missed cancer as {rule.cost_ratio:g} false alarms",
         }[rule.kind]
-    whose = "The model's own" if scene.same_weights else "That of the model that made these scores"
-    views = f"; by view: {scene.thresholds.words}. The slider moves them together" if scene.by_view else ""
+    whose = "The model's own" if context.same_weights else "That of the model that made these scores"
+    views = f"; by view: {context.thresholds.words}. The slider moves them together" if context.by_view else ""
     return f"{whose}, chosen on validation{how}{views}."
 
 
-def steps(scene: Scene) -> dict[str, Any]:
+def steps(context: Context) -> dict[str, Any]:
     """Grid, the place of the frozen threshold in it, and the cards with a value for each step."""
-    found, summary = scene.sweep, scene.summary
-    frozen = found.nearest(scene.frozen)
+    found, summary = context.sweep, context.summary
+    frozen = found.nearest(context.frozen)
     cards = [
         _fixed("auc", "ROC AUC", "The chance that a malignant one scores above a benign one.", summary["auc"]),
-        *_balanced(scene),
+        *_balanced(context),
     ]
     for name, (title, help) in SHARES.items():
         shares: Shares = getattr(found, name)
         values, lows, highs = (rounded(column) for column in (shares.value, shares.low, shares.high))
-        note = _note(scene, name)
+        note = _note(context, name)
         stored = summary[STORED[name]] if name in STORED else None
         # At the frozen threshold the page says what evaluation.json says, if that is what it was made with.
-        if isinstance(stored, Interval) and scene.up_to_date:
+        if isinstance(stored, Interval) and context.up_to_date:
             values[frozen], lows[frozen], highs[frozen] = stored.value, stored.low, stored.high
-        card = {"name": name, "title": title, "help": help.format(units=scene.units)}
+        card = {"name": name, "title": title, "help": help.format(units=context.units)}
         cards.append(card | {"values": values, "lows": lows, "highs": highs, "note": note})
     called = (found.tp + found.fp).tolist()
     cards.append(
         {
             "name": "called",
             "title": "Flagged as malignant",
-            "help": f"How many of the {summary.rows:,} {scene.units} would be recalled.",
+            "help": f"How many of the {summary.rows:,} {context.units} would be recalled.",
             "values": [f"{count:,}" for count in called],
             "detail": [f"{count / summary.rows:.1%} of {summary.rows:,}" for count in called],
             "note": "",
@@ -104,9 +104,9 @@ def steps(scene: Scene) -> dict[str, Any]:
     return {"grid": found.thresholds.tolist(), "frozen": frozen, "cards": cards}
 
 
-def _balanced(scene: Scene) -> list[dict[str, Any]]:
+def _balanced(context: Context) -> list[dict[str, Any]]:
     """The card beside the AUC of breasts or patients, where these are made of unequal sets of images."""
-    found = headline(scene)
+    found = headline(context)
     if found is None or not found.unequal:
         return []
     words = f"With {found.balanced_rule}, so that no class has more images or sides."
@@ -127,37 +127,37 @@ def _fixed(name: str, title: str, help: str, metric: Interval | str) -> dict[str
     }
 
 
-def headline(scene: Scene) -> HeadlineAuc | None:
+def headline(context: Context) -> HeadlineAuc | None:
     """The rule behind the AUC of breasts or patients, and the balanced one; None for images, or where nobody is known."""
-    if scene.level == "image" or not scene.patients_known:
+    if context.level == "image" or not context.patients_known:
         return None
-    summary = scene.summary
+    summary = context.summary
     return once(
         "headline",
-        scene,
-        lambda: headline_auc(scene.found.predictions, summary.level, summary["auc"], summary.confidence),  # type: ignore[arg-type]
+        context,
+        lambda: headline_auc(context.found.predictions, summary.level, summary["auc"], summary.confidence),  # type: ignore[arg-type]
     )
 
 
-def about_units(scene: Scene) -> None:
+def about_units(context: Context) -> None:
     """Below the cards: how one score is made of several images, and why the balanced AUC differs."""
-    found = headline(scene)
+    found = headline(context)
     if found is None:
         return
     if found.sentence:
         notices.warning(f"{found.sentence[:1].upper()}{found.sentence[1:]}.")
-    st.caption(f"Score of a {scene.level}: {found.rule}.")
+    st.caption(f"Score of a {context.level}: {found.rule}.")
 
 
-def _note(scene: Scene, name: str) -> str:
+def _note(context: Context, name: str) -> str:
     """Why a share is not shown: the rules of core.metrics.summary, for every threshold alike."""
     about = {"sensitivity": ("malignant",), "specificity": ("benign",)}.get(name, ("malignant", "benign"))
     for label in about:
-        patients = getattr(scene.summary, f"{label}_patients")
+        patients = getattr(context.summary, f"{label}_patients")
         if patients < MIN_PATIENTS:
-            if not scene.patients_known:
+            if not context.patients_known:
                 return f"{patients} {label} images: too few, at least {MIN_PATIENTS} needed"
-            return f"{patients} patients with {label} {scene.units}: too few, at least {MIN_PATIENTS} needed"
+            return f"{patients} patients with {label} {context.units}: too few, at least {MIN_PATIENTS} needed"
     return ""
 
 

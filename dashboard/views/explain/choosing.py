@@ -59,7 +59,7 @@ def listing(run: Run, split: str) -> pd.DataFrame:
 
 
 def filtered(rows: pd.DataFrame, name: str, thresholds: ViewThresholds) -> pd.DataFrame:
-    """The rows of one kind, the most telling first."""
+    """The rows of one kind, the most extreme first."""
     malignant, threshold = rows["label"] == "malignant", thresholds.of_rows(rows)
     if name == "Malignant":
         return rows[malignant]

@@ -53,7 +53,7 @@ def show(run: Run, split: str = "val") -> None:
     if background.running(name, stop="audit:stop", note=note, redraw=lambda: _adopt(name)):
         return
     if task is not None and task.state == "stopped":
-        words = f"Stopped after {task.done} of {task.total}. The next audit of the same images goes on from there."
+        words = f"Stopped after {task.done} of {task.total}. The next audit of the same images continues from there."
         notices.info(words, icon="stop_circle")
     found = audit_of(run, chosen)
     if found is None:
@@ -91,7 +91,7 @@ def starting(run: Run, split: str) -> None:
         with st.popover("Options", icon=":material/tune:"):
             chosen = widgets.pills("Methods (none: what fits the architecture)", list(METHODS), "audit:methods")
             if set(chosen) & set(SLOW):
-                st.caption("Score-CAM takes many forward passes an image: minutes to hours.")
+                st.caption("Score-CAM takes many forward passes per image: minutes to hours.")
             limit = widgets.select("At most", LIMITS, "audit:limit")
             other = other_data()
         title = "Audit another data set" if other else "Audit the heatmaps"
@@ -162,7 +162,7 @@ def findings(run: Run, found: HeatmapAudit) -> None:
     with right:
         located(method)
     curves(method)
-    pictured = st.container()  # filled last: its maps are computed anew, and nothing else waits for them
+    pictured = st.container()  # filled last: its maps are computed again, and nothing else waits for them
     st.markdown("## All metrics", anchors=False)
     table(method)
     flagged(run, found, method)

@@ -98,7 +98,7 @@ def saving(
     if listed is not None and len(listed) > 1 and ask.method not in SLOW:
         count = min(MANY, len(listed))
         words = f"The first {count} of this list, into the run's explain folder."
-        if second.button(f"Save {count}", width="stretch", key="explain:many", help=words):
+        if second.button(f"Save heatmaps of {count}", width="stretch", key="explain:many", help=words):
             save_many(run, listed.head(count), ask, display)
 
 

@@ -110,8 +110,7 @@ def _found(run: Run) -> Task:
 def find(run: Run) -> Example | None:
     """The malignant validation image with the highest score that is no test image of any run; None where there is none.
 
-    Raises:
-        LabError: the run's files cannot be read.
+    Raises LabError (the run's files cannot be read).
     """
     from core.evaluate import read_predictions
 

@@ -179,10 +179,10 @@ def _detail(stage: InspectedStage, number: int) -> str:
 def large(inspection: Inspection, index: int) -> None:
     """One stage against the one before, and everything known about it."""
     stage, earlier = inspection.stages[index], inspection.stages[max(0, index - 1)]
-    picture, figures = st.columns([6, 5], gap="medium")
+    picture, facts_column = st.columns([6, 5], gap="medium")
     with picture:
         compared(inspection, index)
-    with figures:
+    with facts_column:
         st.markdown(f"## {index + 1}. {stage.title}", anchors=False)
         st.markdown(stage.words + ("" if stage.changed or index == 0 else " **No pixel changed.**"))
         for warning in stage.step.warnings:
@@ -193,7 +193,7 @@ def large(inspection: Inspection, index: int) -> None:
             inside=widgets.segmented("Pixels", ["Inside the breast", "Whole image"], "inspect:pixels", hide_label=True)
             != "Whole image",
         )
-        _pairs(_figures(stage))
+        _pairs(_facts(stage))
 
 
 def compared(inspection: Inspection, index: int) -> None:
@@ -236,7 +236,7 @@ def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -
     components.chart(chart, "inspect:histogram", height=230, alt="histogram before and after the step")
 
 
-def _figures(stage: InspectedStage) -> list[tuple[str, str]]:
+def _facts(stage: InspectedStage) -> list[tuple[str, str]]:
     height, width = stage.shape
     rows = [
         ("size", f"{width} × {height} px"),

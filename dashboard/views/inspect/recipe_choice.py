@@ -25,9 +25,8 @@ def choices() -> dict[str, str]:
 def recipe(choice: str) -> Recipe:
     """The recipe of one of the `choices`.
 
-    Raises:
-        BadConfig: config.yaml cannot be read.
-        BadRun: the model's recipe is not one this version knows, or its run is gone.
+    Raises BadConfig (config.yaml cannot be read); BadRun (the model's recipe is not one this version knows, or its run is
+    gone).
     """
     if not choice.startswith(_RUN):
         return recipes.draft() if choice == "draft" else recipes.saved()

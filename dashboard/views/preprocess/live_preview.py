@@ -1,6 +1,6 @@
 """The live components of the Preprocess page: picture with loupe, sliders, grid of images.
 
-They exchange events in the browser and ask dashboard.asgi.preview_api for pictures by HTTP; the page's script is told of a
+They exchange events in the browser and ask dashboard.asgi.preview_api for pictures by HTTP; the page's script gets a
 recipe only when a slider comes to rest.
 """
 

@@ -61,11 +61,7 @@ def draft() -> Recipe:
 
 
 def change(**values: Any) -> None:
-    """Change fields of the draft; undo restores the state before.
-
-    Raises:
-        ValidationError: a value is out of bounds.
-    """
+    """Change fields of the draft; undo restores the state before. Raises ValidationError (a value is out of bounds)."""
     before = draft()
     after = Recipe.model_validate({**before.model_dump(), **values})
     if after != before:
@@ -114,9 +110,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 def use_for_training() -> str:
     """Write the draft into config.yaml's preprocessing section; returns its hash.
 
-    Raises:
-        LabError: config.yaml does not hold a section that can be replaced.
-        OSError: it cannot be written.
+    Raises LabError (config.yaml does not hold a section that can be replaced); OSError (it cannot be written).
     """
     recipe = draft()
     save_section(settings.config_path(), "preprocessing", recipe.model_dump())

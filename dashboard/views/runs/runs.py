@@ -281,7 +281,7 @@ def several(runs: list[Run]) -> None:
 
 @notices.errors_shown()
 def curves(runs: list[Run]) -> None:
-    """Loss and one validation metric of the runs, a colour each."""
+    """Loss and one validation metric of the runs, one colour per run."""
     metric = "auc"
     if len(runs) > 1:
         left, right = st.columns([3, 1], vertical_alignment="center")

@@ -72,7 +72,9 @@ def show(config: Config, found: Preflight) -> None:
     else:
         seconds = whole(config, found.counts, speed.rate)
         st.markdown(f"{line}, **about {minutes(seconds)}** {AT_MOST}.", help=f"Measured with {speed.source}. {_WITH}")
-    st.caption(f"{_memory(speed)} {_disk(config, found)}")
+    used = None if speed is None else speed.memory
+    memory = "not known before it has run once" if used is None else f"about {size(used)}"
+    st.caption(f"Memory: {memory}. {_disk(config, found)}")
 
 
 def presets(base: Config, manifest: Path) -> dict[str, str]:
@@ -201,12 +203,6 @@ def _probe(config: Config, report: Report) -> float:
 
 def _name(config: Config) -> str:
     return "measure:" + hashlib.sha256(repr(_work(config)).encode()).hexdigest()[:16]
-
-
-def _memory(speed: Speed | None) -> str:
-    if speed is None or speed.memory is None:
-        return "Memory: not known before it has run once."
-    return f"Memory: about {size(speed.memory)}."
 
 
 def _disk(config: Config, found: Preflight) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from core.errors import LabError
@@ -28,8 +26,9 @@ def description(found: list[QueuedRun]) -> str:
         return "It is next."
     first, status = found[0], _status(found[0])
     parts = [f"**{plain(first.name)}** is training"]
-    if first.folder is not None and not _is_ours(first.folder):
-        parts.append(f"in another lab on this computer ({plain(_lab(first.folder).as_posix())})")
+    if first.folder is not None and first.folder.parent != settings.checkpoints().absolute():
+        lab = first.folder.parents[1] if len(first.folder.parents) > 1 else first.folder
+        parts.append(f"in another lab on this computer ({plain(lab.as_posix())})")
     if status is not None and status.live and status.epochs:
         parts.append(f"epoch {min(status.epochs, status.epoch + 1)} of {status.epochs}")
     more = len(found) - 1
@@ -94,12 +93,3 @@ def _status(occupant: QueuedRun) -> Status | None:
         return Run(occupant.folder).status()
     except (LabError, OSError):
         return None
-
-
-def _is_ours(folder: Path) -> bool:
-    return folder.parent == settings.checkpoints().absolute()
-
-
-def _lab(folder: Path) -> Path:
-    """The folder of the lab that a run is in: that above its checkpoints."""
-    return folder.parents[1] if len(folder.parents) > 1 else folder

@@ -25,7 +25,7 @@ from dashboard.state import preferences
 def test_evaluate_shows_what_patients_are_made_of_and_other_rules(scored: Run) -> None:
     app = open_part("Patients")
     shown = tables(app)
-    assert "Images a patient: median (range)" in shown and "2 (2 to 2)" in shown
+    assert "Images per patient: median (range)" in shown and "2 (2 to 2)" in shown
     assert "mean of all images (the rule in use)" in shown and "affected breast" in shown
     assert "Balanced" in texts(app)
     assert "optimistic: it chose the epoch and the threshold" in texts(app)
@@ -61,7 +61,7 @@ def test_data_warns_of_a_label_whose_patients_have_fewer_images(manifest: Path) 
     assert not app.exception and not app.error
     (said,) = [each.value.replace("\\", "") for each in app.warning if "have fewer images" in each.value]
     assert said.startswith("Malignant patients") and said.count("AUC") >= 1
-    assert "Images a patient: median (range)" in tables(app)
+    assert "Images per patient: median (range)" in tables(app)
 
 
 def test_data_says_nothing_of_patients_where_nobody_is_known(manifest: Path) -> None:
