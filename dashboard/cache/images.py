@@ -33,6 +33,7 @@ from dashboard.cache.image_memory import cached
 from dashboard.state.file_stamps import stamp
 
 PREVIEW_SIDE = 1024  # px; previews sent to the browser are no longer than this
+THUMBNAIL_SIDE = 240  # px; pictures of galleries
 SMALL_SIDE = 768  # px; copies on which many images are shown at once
 
 
@@ -132,9 +133,9 @@ class Thumbnail:
     inverted: bool
 
 
-@cached(lambda recipe=None, side=240: (side, recipe.hash if recipe else ""))
-def thumbnail(image: ImageRef, recipe: Recipe | None = None, side: int = 240) -> Thumbnail:
-    """An image as it is stored or, with a recipe, prepared by it, at most `side` px long. Raises UnreadableImage.
+@cached(lambda recipe=None: recipe.hash if recipe else "")
+def thumbnail(image: ImageRef, recipe: Recipe | None = None) -> Thumbnail:
+    """An image as it is stored or, with a recipe, prepared by it, at most `THUMBNAIL_SIDE` px long. Raises UnreadableImage.
 
     Made from a small copy that is not cached: galleries show many.
     """
@@ -144,7 +145,7 @@ def thumbnail(image: ImageRef, recipe: Recipe | None = None, side: int = 240) ->
     pixels: Any = copy.pixels
     if recipe is not None:
         pixels = normalise_intensity(normalise_spatially(copy, recipe, analysis=found), recipe).pixels
-    return Thumbnail(preview_jpeg(pixels, side, quality=85), found.polarity.inverted)
+    return Thumbnail(preview_jpeg(pixels, THUMBNAIL_SIDE, quality=85), found.polarity.inverted)
 
 
 def preview_jpeg(pixels: Any, side: int = PREVIEW_SIDE, quality: int = 88) -> bytes:

@@ -161,6 +161,6 @@ def _note(context: Context, name: str) -> str:
     return ""
 
 
-def rounded(values: Any, digits: int = 5) -> list[float | None]:
+def rounded(values: Any) -> list[float | None]:
     """Numbers for the browser; None where there is none."""
-    return [None if number != number else number for number in np.round(np.asarray(values, dtype=np.float64), digits).tolist()]
+    return [None if number != number else number for number in np.round(np.asarray(values, dtype=np.float64), 5).tolist()]

@@ -21,15 +21,19 @@ def show() -> None:
     runs = training_runs.list_runs()
     trained = [run for run in runs if training_runs.has_model(run)]
     run = training_runs.current_run(with_model=True)
+    active = training_runs.active_runs()
+    states = [state_of(each.status(), each)[0] for each in active]
+    at_work = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
+    detail = ", ".join([f"{len(trained)} with a model", *at_work]) if runs else "nothing trained yet"
     with st.container(key="narrow_cards"):
         components.metric_cards(
             [
                 _data_card(),
-                _runs_card(len(runs), len(trained)),
+                Metric("Runs", str(len(runs)), detail),
                 Metric("Device", machine.device_label(), "used for training and scoring"),
             ]
         )
-    if training_runs.active_runs():
+    if active:
         st.fragment(training_now, run_every=2.0)()
     if run is None:
         demo_step() if manifest is None else _step(
@@ -67,13 +71,6 @@ def _data_card() -> Metric:
     if counts is None:
         return Metric("Data set", "being read …", settings.display_path(path))
     return Metric("Data set", counted(counts.images, "image"), f"{counts.patient_words}, {counts.malignant:,} malignant")
-
-
-def _runs_card(total: int, trained: int) -> Metric:
-    states = [state_of(run.status(), run)[0] for run in training_runs.active_runs()]
-    counted = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
-    detail = ", ".join([f"{trained} with a model", *counted])
-    return Metric("Runs", str(total), detail if total else "nothing trained yet")
 
 
 @notices.errors_shown()
