@@ -23,6 +23,8 @@ def compare(arguments: argparse.Namespace) -> int:
         return 0
     print(printable(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}"))
     print(f"{counted(found.figures.rows, found.level)} of {counted(found.figures.patients, 'patient')}, compared in pairs")
+    if found.rule:
+        print(f"score of a {found.level}: {found.rule}")
     for warning in found.warnings:
         print(printable(f"warning: {warning}"))
     for name, by_view in zip((found.first, found.second), found.by_view, strict=True):

@@ -44,10 +44,10 @@ def print_units(evaluation: Evaluation) -> None:
         )
         for each in composition(frame)
     ]
-    print("\npatients by label")
+    print(f"\npatients by label, scored images of {evaluation.split}")
     print_table(rows, ("label", "patients", "images", "images a patient", "both sides", "one side", "side unknown"))
     for sentence in composition_warnings(associations(frame, confidence=evaluation.summary.confidence)):
-        print(f"warning: {sentence}")
+        print(f"warning, of the scored images: {sentence}")
     print("\nAUC by patient under other rules")
     rules = aggregation_rules(frame, confidence=evaluation.summary.confidence)
     print_table([(rule.name, "yes" if rule.balanced else "no", cell(rule.auc)) for rule in rules], ("rule", "balanced", "AUC"))

@@ -27,6 +27,7 @@ from core.metrics import (
     matched,
 )
 from core.metrics.comparison import equivalence
+from core.metrics.headline_auc import score_rule
 from core.model.card import has_model, read_card
 from core.wording import counted, p_value
 
@@ -42,6 +43,7 @@ class Comparison:
 
     `figures` has one paired test for each figure; `paired` the decisions on the same rows behind sensitivity, specificity and
     accuracy, each run at its own frozen threshold.
+    `rule` is how one score of a breast or patient is made of several images, "" for images.
     `by_view` are both runs' thresholds of images in words, "" for a run with one threshold for all views.
     `only_first` and `only_second` images were not compared. `warnings` name a run whose model or threshold has changed since
     it was evaluated.
@@ -59,6 +61,7 @@ class Comparison:
     paired: dict[str, PairedShares | str]
     warnings: tuple[str, ...] = ()
     by_view: tuple[str, str] = ("", "")
+    rule: str = ""
 
     @property
     def matching(self) -> str:
@@ -76,6 +79,7 @@ class Comparison:
         rest = {
             "thresholds": list(self.thresholds),
             "thresholds_by_view": list(self.by_view),
+            "score_rule": self.rule,
             "paired": paired,
             "warnings": list(self.warnings),
         }
@@ -179,6 +183,7 @@ def compare_evaluations(
         paired=figures.paired,
         warnings=tuple(filter(None, map(_outdated, (first, second)))),
         by_view=(first.thresholds.words, second.thresholds.words) if by_image else ("", ""),
+        rule="" if by_image else score_rule(table["images"], level),
     )
 
 

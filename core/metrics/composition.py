@@ -87,25 +87,17 @@ def by_patient(frame: pd.DataFrame) -> pd.DataFrame:
     Args:
         frame: columns patient_id, label and, where sides are known, laterality.
     """
-    given = frame["laterality"] if "laterality" in frame.columns else pd.Series("", index=frame.index)
-    sides = given.astype("str").where(given.isin(("L", "R")))
-    grouped = pd.DataFrame(
-        {
-            "patient_id": frame["patient_id"].astype("str").to_numpy(),
-            "malignant": (frame["label"] == "malignant").to_numpy(),
-            "side": sides.to_numpy(),
-            "unknown": sides.isna().to_numpy(),
-        }
-    ).groupby("patient_id", sort=True)
-    table = grouped.agg(
-        malignant=("malignant", "any"),
-        images_of_patient=("malignant", "size"),
-        sides_of_patient=("side", "nunique"),
-        unknown=("unknown", "any"),
-    ).reset_index()
-    table["label"] = np.where(table.pop("malignant"), "malignant", "benign")
-    table["sides_of_patient"] = table["sides_of_patient"].astype("float64").where(~table.pop("unknown"))
-    return table
+    names, patient = np.unique(frame["patient_id"].astype("str").to_numpy(dtype=object), return_inverse=True)
+    side = frame["laterality"].to_numpy(dtype=object) if "laterality" in frame.columns else np.full(len(frame), "")
+
+    def count(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(patient[rows], minlength=len(names))
+
+    left, right = count(side == "L"), count(side == "R")
+    images = np.bincount(patient, minlength=len(names))
+    sides = np.where(left + right == images, (left > 0).astype(np.float64) + (right > 0), np.nan)
+    label = np.where(count((frame["label"] == "malignant").to_numpy()) > 0, "malignant", "benign")
+    return pd.DataFrame({"patient_id": names, "images_of_patient": images, "sides_of_patient": sides, "label": label})
 
 
 def composition(frame: pd.DataFrame) -> tuple[Composition, ...]:

@@ -46,7 +46,7 @@ class HeadlineAuc:
         counts = " and ".join(_TITLES[each.what].removeprefix("number of ") for each in self.unequal)
         alone = ", ".join(f"{_TITLES[each.what]} {each.strength}" for each in self.unequal)
         balanced = (
-            f"a balanced AUC cannot be told: {self.balanced}"
+            f"a balanced AUC cannot be computed: {self.balanced}"
             if isinstance(self.balanced, str)
             else f"balanced ({self.balanced_rule}), the AUC is {self.balanced}"
         )
@@ -85,7 +85,7 @@ def headline_auc(
         NotEnoughData: breasts are asked for and an image does not say its side.
     """
     sizes = at_level(predictions, level)
-    found = HeadlineAuc(level, auc, _rule(sizes["images"], level))
+    found = HeadlineAuc(level, auc, score_rule(sizes["images"], level))
     per_breast = _per_breast(predictions, confidence)
     if level == "breast":
         if per_breast is None or not per_breast.unequal:
@@ -101,8 +101,8 @@ def headline_auc(
     return HeadlineAuc(level, auc, found.rule, unequal, rules[0].auc, name)
 
 
-def _rule(images: pd.Series, level: str) -> str:
-    """`mean of image scores over 2 to 4 images a patient (median 4)`."""
+def score_rule(images: pd.Series, level: str) -> str:
+    """How one score is made of several: `mean of image scores over 2 to 4 images a patient`; `images` of each unit."""
     low, high, middle = int(images.min()), int(images.max()), float(images.median())
     if low == high:
         return f"mean of image scores over {low} image{'' if low == 1 else 's'} a {level}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from core.errors import NotEnoughData
@@ -38,8 +39,10 @@ def at_level(predictions: pd.DataFrame, level: Level, combine: Literal["mean", "
             )
     keys = ["patient_id", "laterality"] if level == "breast" else ["patient_id"]
     grouped = predictions.assign(malignant=predictions["label"] == "malignant").groupby(keys, sort=True)
-    table = grouped.agg(malignant=("malignant", "any"), score=("score", combine), images=("score", "size")).reset_index()
-    table["label"] = table.pop("malignant").map({True: "malignant", False: "benign"})
+    scores = grouped["score"]  # a column at a time: named aggregation takes ten times as long
+    table = pd.DataFrame({"score": scores.agg(combine), "images": scores.size(), "label": grouped["malignant"].any()})
+    table = table.reset_index()
+    table["label"] = np.where(table["label"], "malignant", "benign")
     if level == "patient":
         table["laterality"] = ""
     return table[["patient_id", "laterality", "label", "score", "images"]]

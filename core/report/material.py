@@ -21,6 +21,7 @@ from core.evaluate.fitted import fitted_words
 from core.evaluate.headline import headline_aucs
 from core.evaluate.result import REFUSED
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
+from core.metrics.composition import Association, associations
 from core.metrics.headline_auc import HeadlineAuc
 from core.model.card import ModelCard
 from core.report.document import Author
@@ -132,6 +133,11 @@ class Material:
             return read_declared(self.run.path)
         except BadRun as error:
             return str(error).replace(str(self.run.path), self.name)
+
+    @cached_property
+    def associations(self) -> tuple[Association, ...]:
+        """How well counts of images and sides tell a patient's label in each set; none where no patient is known."""
+        return associations(self.rows, self.confidence) if self.patients_known else ()
 
     @cached_property
     def headline_aucs(self) -> dict[str, HeadlineAuc]:

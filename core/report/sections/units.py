@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.data import SPLITS
 from core.metrics import Summary
 from core.metrics.aggregation import DRAWS, aggregation_rules
-from core.metrics.composition import TITLES, Association, associations, composition, composition_warnings
+from core.metrics.composition import TITLES, Association, composition, composition_warnings
 from core.metrics.headline_auc import HeadlineAuc
 from core.report.document import Block, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
@@ -23,7 +23,7 @@ def composition_blocks(material: Material) -> list[Block]:
         spread = f"{each.median:g} ({each.low} to {each.high})"
         rows.append((SPLIT_WORDS.get(each.split, DASH), each.label, f"{each.patients:,}", f"{each.images:,}", spread, *shares))
     head = ("Set", "Label", "Patients", "Images", "Images a patient, median (range)", "Both sides", "One side", "Side unknown")
-    found = associations(material.rows, material.confidence)
+    found = material.associations
     note = "A patient is malignant when any of her images is. " + " ".join(
         f"{SPLIT_WORDS[split].capitalize()} set: {_told(found, split)}." for split in SPLITS if _told(found, split)
     )
@@ -33,11 +33,9 @@ def composition_blocks(material: Material) -> list[Block]:
 
 def unequal(material: Material, split: str = "") -> list[str]:
     """A sentence where patients of one label have fewer images or sides, in any set or in the one asked for."""
-    if not material.patients_known:
-        return []
-    rows = material.rows if not split else material.rows[material.rows["split"] == split]
+    found = (each for each in material.associations if split in ("", each.split))
     names = {name: f"{words} set" for name, words in SPLIT_WORDS.items()}
-    return [f"{line[:1].upper()}{line[1:]}." for line in composition_warnings(associations(rows, material.confidence), names)]
+    return [f"{line[:1].upper()}{line[1:]}." for line in composition_warnings(found, names)]
 
 
 def balanced_words(found: HeadlineAuc) -> str:

@@ -88,7 +88,10 @@ def _other(context: Context, names: list[str]) -> None:
         both = found.first, found.second
         by_view = [f" {name}: thresholds by view, {words}." for name, words in zip(both, found.by_view, strict=True) if words]
         with_limits = f"with its {found.figures.confidence:.0%} interval"
-        st.caption(f"{found.matching}. A difference is {found.second} less {found.first}, {with_limits}.{''.join(by_view)}")
+        rule = f" Score of a {found.level}: {found.rule}." if found.rule else ""
+        st.caption(
+            f"{found.matching}.{rule} A difference is {found.second} less {found.first}, {with_limits}.{''.join(by_view)}"
+        )
 
 
 def _likely(context: Context, names: list[str]) -> str:

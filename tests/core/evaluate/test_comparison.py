@@ -67,6 +67,11 @@ def test_figures_are_those_of_the_metrics_on_the_same_rows(first: FakeRun) -> No
 def test_levels_are_compared_at_their_own_thresholds(first: FakeRun, level, rows: int, limits: tuple) -> None:
     found = compare(first, other_run(first), level=level)
     assert (found.figures.rows, found.thresholds, found.images) == (rows, limits, 28)
+    assert found.rule == found.as_dict()["score_rule"] == f"mean of image scores over 2 images a {level}"
+
+
+def test_one_image_has_its_own_score_and_no_rule(first: FakeRun) -> None:
+    assert compare(first, other_run(first)).rule == ""
 
 
 def test_a_run_against_itself_differs_by_nothing(first: FakeRun) -> None:
