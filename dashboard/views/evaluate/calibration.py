@@ -40,7 +40,8 @@ def calibrating(context: Context) -> None:
         notices.info(plain(report))
         return
     if report.no_probability:
-        notices.warning(f"No probability is shown for {context.units}: {plain(report.no_probability.rstrip('.'))}.")
+        reason = report.no_probability.removeprefix("no probability is shown: ").rstrip(".")
+        notices.warning(f"No probability is shown for {context.units}: {plain(reason)}.")
     if context.same_weights and calibration(context) != report.frozen:
         notices.warning(
             f"The calibration has been fitted again since this split was scored: in use now is {calibration(context).method}. "

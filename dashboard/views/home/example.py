@@ -71,7 +71,7 @@ def _draw(run: Run, waiting: bool) -> None:
             f"True label: **{example.label}**."
         )
         if chance := models.chance(run):
-            st.caption(f"Do not rely on it: this model is not better than chance so far. {chance}")
+            st.caption(f"Do not rely on it: this model is not better than chance so far: {chance}.")
         if st.button("Explain it", icon=":material/blur_on:", key="home:explain"):
             training_runs.set_current_run(run.name)
             pages.choose_explained(example.path, "val")
