@@ -12,15 +12,15 @@ from dashboard.state.tasks import Task
 from dashboard.ui import notices
 
 
-def running(name: str, *, stop: str = "", note: str = "", redraw: Callable[[], object] | None = None) -> bool:
+def running(name: str, *, stop: str = "", note: str = "", on_draw: Callable[[], object] | None = None) -> bool:
     """Whether the task of this name runs: then its progress is drawn, and the page runs again when it has ended.
 
     Of a task that has failed the error is shown. `stop` is the key of a button that stops it, "" for none; `note` is a line
-    below; `redraw` is called whenever the progress is drawn again, by itself.
+    below; `on_draw` is called whenever the progress is drawn again, by itself.
     """
     task = tasks.task(name)
     if task is not None and task.running:
-        _progress(name, stop, note, redraw)
+        _progress(name, stop, note, on_draw)
         return True
     if task is not None and task.state == "failed":
         notices.show_error(task.error)
@@ -29,9 +29,9 @@ def running(name: str, *, stop: str = "", note: str = "", redraw: Callable[[], o
 
 @st.fragment(run_every=0.5)
 @notices.errors_shown()
-def _progress(name: str, stop: str, note: str, redraw: Callable[[], object] | None) -> None:
-    if redraw is not None:
-        redraw()
+def _progress(name: str, stop: str, note: str, on_draw: Callable[[], object] | None) -> None:
+    if on_draw is not None:
+        on_draw()
     task = tasks.task(name)
     if task is None or not task.running:
         st.rerun()

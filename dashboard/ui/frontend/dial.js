@@ -63,14 +63,7 @@ export default function (component) {
     if (index === state.index) range.value = state.data.grid[index]
     state.move(index)
   }
-  range.onpointerdown = () => {
-    state.held = true
-    clearTimeout(state.timer)
-  }
-  range.onpointerup = range.onpointercancel = range.onblur = () => {
-    state.held = false
-    state.commit()
-  }
+  commitOnRelease(range, state, state.commit)
   range.onkeydown = (event) => {
     const far = Math.round(state.data.grid.length / 20)
     const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -far, PageUp: far, Home: -1e6, End: 1e6 }[event.key]

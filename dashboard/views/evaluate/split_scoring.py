@@ -91,7 +91,7 @@ def score(run: Run, split: str) -> None:
 
 def scoring(run: Run, split: str) -> bool:
     """Whether the split is being scored: then with its progress, and the whole page when it is done."""
-    return background.running(results.evaluation_name(run, split), redraw=lambda: notices.require_existing(run))
+    return background.running(results.evaluation_name(run, split), on_draw=lambda: notices.require_existing(run))
 
 
 def about(run: Run, found: Evaluation) -> None:

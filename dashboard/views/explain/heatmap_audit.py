@@ -50,7 +50,7 @@ def show(run: Run, split: str = "val") -> None:
         if task is None or not task.running:
             starting(run, chosen)
     note = "You can leave this page meanwhile. What is done stays, also when you stop: the next audit continues from there."
-    if background.running(name, stop="audit:stop", note=note, redraw=lambda: _adopt(name)):
+    if background.running(name, stop="audit:stop", note=note, on_draw=lambda: _adopt(name)):
         return
     if task is not None and task.state == "stopped":
         words = f"Stopped after {task.done} of {task.total}. The next audit of the same images continues from there."

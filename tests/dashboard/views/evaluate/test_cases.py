@@ -6,12 +6,7 @@ import re
 
 import pytest
 from builders.evaluate_page import choice_of, open_part
-from builders.lab_pages import (
-    button,
-    galleries,
-    tables,
-    texts,
-)
+from builders.lab_pages import button, galleries, tables, texts
 
 from core.evaluate import read_evaluation
 from core.metrics import at_level

@@ -7,12 +7,7 @@ import shutil
 from typing import Any
 
 from builders.evaluate_page import open_part
-from builders.lab_pages import (
-    button,
-    figures,
-    open_page,
-    texts,
-)
+from builders.lab_pages import button, figures, open_page, texts
 
 from core.runs import Run
 from dashboard.state import preferences, training_runs

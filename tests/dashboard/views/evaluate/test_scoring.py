@@ -6,14 +6,7 @@ import json
 from typing import Any
 
 from builders.evaluate_page import CURVES, wait_for_scoring
-from builders.lab_pages import (
-    button,
-    figures,
-    keys,
-    open_page,
-    tables,
-    texts,
-)
+from builders.lab_pages import button, figures, keys, open_page, tables, texts
 
 from core.evaluate import evaluate, read_evaluation
 from core.runs import Run

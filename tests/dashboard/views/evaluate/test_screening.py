@@ -6,12 +6,7 @@ import json
 
 import pytest
 from builders.evaluate_page import open_part
-from builders.lab_pages import (
-    button,
-    component,
-    keys,
-    texts,
-)
+from builders.lab_pages import button, component, keys, texts
 
 from core.evaluate import read_evaluation
 from core.metrics import at_level, operating_point

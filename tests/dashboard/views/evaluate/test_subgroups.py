@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 
 from builders.evaluate_page import open_part
-from builders.lab_pages import (
-    figures,
-    tables,
-    texts,
-)
+from builders.lab_pages import figures, tables, texts
 
 from core.evaluate import read_evaluation
 from core.runs import Run

@@ -7,12 +7,7 @@ from functools import partial
 
 import pytest
 from builders.evaluate_page import CURVES, cards, choice_of, freeze_by_view, open_part
-from builders.lab_pages import (
-    component,
-    figures,
-    open_page,
-    texts,
-)
+from builders.lab_pages import component, figures, open_page, texts
 
 from core.evaluate import read_evaluation
 from core.metrics import at_threshold, clustered_wilson

@@ -6,13 +6,7 @@ import re
 
 import pytest
 from builders.evaluate_page import cards, open_part, wait_for_scoring
-from builders.lab_pages import (
-    button,
-    component,
-    keys,
-    tables,
-    texts,
-)
+from builders.lab_pages import button, component, keys, tables, texts
 
 from core.evaluate import read_evaluation
 from core.metrics import ThresholdRule, at_level, at_threshold

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from builders.lab_pages import (
-    button,
-    open_page,
-    texts,
-    wait_until,
-)
+from builders.lab_pages import button, open_page, texts, wait_until
 
 from core.config import PRESETS, with_preset
 from dashboard.cache import results

@@ -7,16 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders.lab_pages import (
-    HOME,
-    button,
-    figures,
-    keys,
-    open_page,
-    set_status,
-    texts,
-    wait_for_job,
-)
+from builders.lab_pages import HOME, button, figures, keys, open_page, set_status, texts, wait_for_job
 from streamlit.testing.v1 import AppTest
 
 from core.runs import Run

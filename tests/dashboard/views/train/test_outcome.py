@@ -8,14 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders.lab_pages import (
-    button,
-    keys,
-    open_page,
-    set_status,
-    texts,
-    wait_for_job,
-)
+from builders.lab_pages import button, keys, open_page, set_status, texts, wait_for_job
 
 from core.errors import TrainingFailed, UnreadableImage
 from core.runs import Run

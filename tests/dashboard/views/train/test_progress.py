@@ -9,16 +9,7 @@ from pathlib import Path
 
 import pytest
 from builders.events import append_event
-from builders.lab_pages import (
-    button,
-    figures,
-    galleries,
-    keys,
-    open_page,
-    pretend_running,
-    set_status,
-    texts,
-)
+from builders.lab_pages import button, figures, galleries, keys, open_page, pretend_running, set_status, texts
 from streamlit.testing.v1 import AppTest
 
 from core.config import dump_config

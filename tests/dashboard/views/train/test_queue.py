@@ -6,15 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from builders.lab_pages import (
-    button,
-    keys,
-    open_page,
-    pretend_running,
-    set_status,
-    wait_for_job,
-    wait_until,
-)
+from builders.lab_pages import button, keys, open_page, pretend_running, set_status, wait_for_job, wait_until
 
 from core.runs import Run
 from core.runs.device_queue import Ticket
