@@ -129,7 +129,7 @@ def false_alarms(malignant: Sequence[int], benign: Sequence[int], area: float, r
     for _ in range(repeats):
         scores = distance * y + random.normal(size=y.size)
         for row in omnibus_tests(y, scores, distance / 2, np.arange(y.size), features):
-            found[row.figure] += row.p < 0.05
+            found[row.metric] += row.p < 0.05
     return {name: count / repeats for name, count in found.items()}
 
 

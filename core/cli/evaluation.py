@@ -65,10 +65,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def confirmed(run: Run) -> bool:
     """Whether the person at the terminal wants the first access to the test set; a script is not asked."""
-    from core.runs.test_set.provenance import openings
+    from core.runs.test_set.provenance import evaluation_count
 
     try:
-        if openings(run.path):
+        if evaluation_count(run.path):
             return True
     except LabError:  # the evaluation itself reports it
         pass
@@ -81,10 +81,10 @@ def confirmed(run: Run) -> bool:
 
 def access_words(run: Run) -> str:
     """What the coming access to the test set means; for standard error."""
-    from core.runs.test_set.provenance import openings
+    from core.runs.test_set.provenance import evaluation_count
 
     try:
-        before = openings(run.path)
+        before = evaluation_count(run.path)
     except LabError:  # the evaluation itself reports it
         before = 0
     use = _use(run)

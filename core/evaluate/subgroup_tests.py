@@ -25,10 +25,10 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Tested:
-    """One figure of a group against the others': the figure, its difference from theirs, and p adjusted for the table."""
+    """One metric of a group against the others': the metric, its difference from theirs, and p adjusted for the table."""
 
     name: str
-    figure: Interval | str
+    metric: Interval | str
     difference: Interval | str
     adjusted: float
 
@@ -36,9 +36,9 @@ class Tested:
 def comparisons(row: Subgroup) -> tuple[Tested, ...]:
     """The tests of a row, in the order AUC, sensitivity, specificity."""
     first = "AUC" if row.compared == "auc" else "sensitivity"
-    figure = row.auc if row.compared == "auc" else row.sensitivity
+    metric = row.auc if row.compared == "auc" else row.sensitivity
     every = (
-        (first, figure, row.difference, row.adjusted),
+        (first, metric, row.difference, row.adjusted),
         ("sensitivity", row.sensitivity, row.sensitivity_difference, row.sensitivity_adjusted),
         ("specificity", row.specificity, row.specificity_difference, row.specificity_adjusted),
     )
@@ -69,11 +69,11 @@ def equivalence_sentence(rows: Sequence[Subgroup], margin: float) -> str:
         unclear += not within and each.adjusted >= LEVEL
     if not made:
         return ""
-    by_figure = ", ".join(f"{name} {shown[name]} of {made[name]}" for name in made)
+    by_metric = ", ".join(f"{name} {shown[name]} of {made[name]}" for name in made)
     neither = "" if not unclear else f" For {unclear} neither a difference nor equivalence is shown."
     return (
         f"Shown to be equivalent within ±{margin:g} (the whole interval of the difference lies within it; not adjusted for "
-        f"the number of tests): {sum(shown.values())} of {sum(made.values())} ({by_figure}).{neither}"
+        f"the number of tests): {sum(shown.values())} of {sum(made.values())} ({by_metric}).{neither}"
     )
 
 
@@ -82,7 +82,7 @@ def omnibus_sentence(rows: Sequence[Omnibus]) -> str:
     if not rows:
         return ""
     apart = [
-        f"{feature_title(row.feature)} ({FIGURES_TESTED[row.figure]}, p "
+        f"{feature_title(row.feature)} ({METRICS_TESTED[row.metric]}, p "
         f"{'< 0.001' if row.adjusted < 0.001 else f'= {row.adjusted:.3f}'})"
         for row in rows
         if row.adjusted < LEVEL
@@ -93,7 +93,7 @@ def omnibus_sentence(rows: Sequence[Omnibus]) -> str:
     )
 
 
-FIGURES_TESTED = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
+METRICS_TESTED = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
 def _tests(rows: Sequence[Subgroup]) -> list[tuple[Subgroup, Tested]]:

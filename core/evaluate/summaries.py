@@ -1,4 +1,4 @@
-"""Predictions of a split to everything that is told about them; where the data cannot carry a figure, a note says why."""
+"""Predictions of a split to everything that is told about them; where the data cannot carry a metric, a note says why."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from core.metrics import (
     summarize,
     threshold_uncertainty,
 )
+from core.metrics.bootstrap import Patients
 from core.metrics.checks import Scores
 from core.metrics.frozen import Frozen
 from core.metrics.omnibus import Omnibus, omnibus_tests
@@ -56,7 +57,7 @@ def levels_of(
     settings: EvaluationConfig,
     views: ViewThresholds | None = None,
 ) -> dict[str, Summary | str]:
-    """Figures at each level, each at its own frozen threshold; images at their view's, where `views` have their own."""
+    """Metrics at each level, each at its own frozen threshold; images at their view's, where `views` have their own."""
     levels: dict[str, Summary | str] = {}
     for level in LEVELS:
         threshold = thresholds[level]
@@ -156,7 +157,7 @@ def subgroups_of(predictions: pd.DataFrame, threshold: float | Scores, settings:
 
 
 def omnibus_of(predictions: pd.DataFrame, threshold: float | Scores, settings: EvaluationConfig) -> tuple[Omnibus, ...]:
-    """A test of all groups at once for each column that makes some, and figure."""
+    """A test of all groups at once for each column that makes some, and metric."""
     return omnibus_tests(
         predictions["label"],
         predictions["score"],
@@ -232,7 +233,7 @@ def uncertainty_of(
     rule: ThresholdRule | None,
     settings: EvaluationConfig,
 ) -> dict[str, ThresholdUncertainty | str]:
-    """By level, what the choice of the threshold on validation adds to the intervals at it; or why that cannot be told."""
+    """By level, what the choice of the threshold on validation adds to the intervals at it; or why that cannot be computed."""
     found: dict[str, ThresholdUncertainty | str] = {}
     for level, threshold in card.level_thresholds.items():
         if isinstance(threshold, str):
@@ -256,6 +257,6 @@ def uncertainty_of(
 
 
 def too_few(predictions: pd.DataFrame) -> str:
-    """Why a figure about both classes cannot be told; "" when it can."""
-    counts = predictions.groupby("label")["patient_id"].nunique()
-    return why_not("auc", {label: int(counts.get(label, 0)) for label in ("malignant", "benign")}) or ""
+    """Why a metric about both classes cannot be computed; "" when it can."""
+    malignant = (predictions["label"] == "malignant").to_numpy()
+    return why_not("auc", Patients.of(predictions["patient_id"]).of_class(malignant)) or ""

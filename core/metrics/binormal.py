@@ -97,12 +97,12 @@ def design_of(labels: Labels, scores: Scores, patients: Patients, stratum: NDArr
     image_patient = float(size["malignant"] @ twice["benign"] + size["benign"] @ twice["malignant"])
     both = float(twice["malignant"] @ twice["benign"])
     image = float((opponents * np.maximum(opponents - 1, 0)).sum()) - image_patient
-    kept = sum(float(total @ total) for total in sums.values()) - float(opponents @ opponents)
+    shared = sum(float(total @ total) for total in sums.values()) - float(opponents @ opponents)
     return Design(
         same=pairs,
         image=max(0.0, image),
         image_patient=image_patient,
-        patient=max(0.0, kept - image_patient - 2 * both),
+        patient=max(0.0, shared - image_patient - 2 * both),
         both=both,
         across=2 * float(sums["malignant"] @ sums["benign"]),
         alike=_alikeness(labels, scores, patients),

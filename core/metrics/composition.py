@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.errors import NotEnoughData
-from core.metrics.delong import auc_interval
-from core.metrics.intervals import Interval, plain_figure
-from core.metrics.summary import why_not
+from core.metrics.intervals import Interval
+from core.metrics.summary import auc_or_note
 
 COUNTS = ("images_of_patient", "sides_of_patient")  # as columns of the shortcut audit are called
 TITLES = {"images_of_patient": "number of images", "sides_of_patient": "number of sides"}
-# Below this distance from 0.5 a difference may be certain in a large set, and still too small to carry a figure.
+# Below this distance from 0.5 a difference may be certain in a large set, and still too small to carry a metric.
 MATTERS = 0.05
 _SPLITS = ("train", "val", "test", "")
 
@@ -43,9 +40,6 @@ class Composition:
     two_sides: int
     one_side: int
     unknown_sides: int
-
-    def as_dict(self) -> dict[str, Any]:
-        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -76,9 +70,6 @@ class Association:
     def fewer(self) -> str:
         """The label whose patients have fewer."""
         return "malignant" if isinstance(self.auc, Interval) and self.auc.value < 0.5 else "benign"
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"split": self.split, "what": TITLES[self.what], "auc": plain_figure(self.auc), "unequal": self.unequal}
 
 
 def by_patient(frame: pd.DataFrame) -> pd.DataFrame:
@@ -155,7 +146,7 @@ def composition_warnings(found: Iterable[Association], names: Mapping[str, str] 
         other = "benign" if label == "malignant" else "malignant"
         sentences.append(
             f"{label} patients have fewer {' and '.join(counts)} than {other} ones: that alone tells the label. A score by "
-            "patient is made of unequal sets of images, and its figures may rest on how the set was put together"
+            "patient is made of unequal sets of images, and its metrics may rest on how the set was put together"
         )
     return sentences
 
@@ -169,10 +160,4 @@ def _tells(patients: pd.DataFrame, what: str, confidence: float) -> Interval | s
     labels: NDArray[np.bool_] = (known["label"] == "malignant").to_numpy()
     if known.empty:
         return "which side an image shows is not known"
-    why = why_not("auc", {"malignant": int(labels.sum()), "benign": int((~labels).sum())})
-    if why:
-        return why
-    try:
-        return auc_interval(labels, known[what].to_numpy(dtype=np.float64), confidence=confidence)
-    except NotEnoughData as error:
-        return str(error)
+    return auc_or_note(labels, known[what].to_numpy(dtype=np.float64), known["patient_id"].to_numpy(), confidence)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri, stdtrit
 from scipy.stats import norm, rankdata
@@ -168,21 +168,6 @@ def auc_interval(
     labels, scores = checked(y, s, both_classes=True)
     patients = Patients.of(np.arange(labels.size) if groups is None else groups)
     return interval_of(auc_parts(labels, scores, patients, strata), labels.size, confidence, scale)
-
-
-def auc_covariance(y: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None) -> tuple[Scores, NDArray[np.float64]]:
-    """Areas (k,) and their covariance matrix (k, k) of k models' scores (k, n) for the same labels (n,).
-
-    Raises:
-        NotEnoughData: as `auc_interval`.
-    """
-    table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    parts = []
-    for row in table:
-        labels, row_scores = checked(y, row, both_classes=True)
-        patients = Patients.of(np.arange(labels.size) if groups is None else groups)
-        parts.append(_require_two(auc_parts(labels, row_scores, patients)))
-    return np.array([part.area for part in parts]), np.array([[a.covariance(b) for b in parts] for a in parts])
 
 
 def compare_auc(

@@ -21,11 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import NotEnoughData
-from core.metrics.bootstrap import Patients, resamples
+from core.metrics.bootstrap import Patients, percentiles, resamples
 from core.metrics.checks import Scores
-from core.metrics.delong import auc_interval
 from core.metrics.intervals import Estimate, Interval, wilson
-from core.metrics.summary import why_not
+from core.metrics.summary import auc_or_note, why_not
 
 RATES = (0.25, 0.5, 1.0, 2.0)  # false marks an image
 _UNMARKED = -1.0  # below every rating
@@ -44,7 +43,7 @@ class MarkedImage:
 class Froc:
     """`area` is that of the AFROC; `found` the share of lesions found at no more than so many false marks an image (RATES).
 
-    `false_marks` and `shares` (k,) are the FROC's points, rising. Figures are notes where a side has too few patients.
+    `false_marks` and `shares` (k,) are the FROC's points, rising. Metrics are notes where a side has too few patients.
     """
 
     area: Estimate
@@ -65,11 +64,7 @@ def froc(
     seed: int = 0,
     rates: Sequence[float] = RATES,
 ) -> Froc:
-    """FROC and AFROC of marked images.
-
-    Raises:
-        NotEnoughData: no image has a lesion, or a rating is NaN.
-    """
+    """FROC and AFROC of marked images. Raises NotEnoughData: no image has a lesion, or a rating is NaN."""
     lesions = sum(image.lesions for image in images)
     if not lesions:
         raise NotEnoughData(f"FROC: expected images with lesions, got {len(images)} without. Name lesions in the manifest.")
@@ -102,8 +97,7 @@ def froc(
                 drawn.append(at(curve(weight)))
     with_lesions = len({image.patient_id for image in images if image.lesions})
     why = why_not("sensitivity", {"malignant": with_lesions, "benign": 0})
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.array(drawn), (tail, 1 - tail), axis=0)
+    low, high = percentiles(np.array(drawn), confidence)
 
     def limited(value: float, least: float, most: float) -> Interval:
         if least == most:  # every resample gives the same: it cannot tell what was not seen, Wilson's limits can
@@ -158,8 +152,4 @@ def _area(images: Sequence[MarkedImage], confidence: float) -> Interval | str:
         truth += [image.lesions > 0] * len(best)
         ratings += best
         groups += [image.patient_id] * len(best)
-    of_class = {
-        name: len({patient for patient, is_lesion in zip(groups, truth, strict=True) if is_lesion == (name == "malignant")})
-        for name in ("malignant", "benign")
-    }
-    return why_not("auc", of_class) or auc_interval(truth, ratings, groups, confidence=confidence)
+    return auc_or_note(np.array(truth), ratings, groups, confidence)

@@ -17,10 +17,9 @@ import pandas as pd
 from core.errors import NotEnoughData
 from core.metrics.aggregation import COMPLETED, ONE_IMAGE, aggregation_rules, one_image_auc
 from core.metrics.composition import TITLES, Association, by_patient
-from core.metrics.delong import auc_interval
-from core.metrics.intervals import Interval, plain_figure
+from core.metrics.intervals import Interval, plain_metric
 from core.metrics.levels import UNITS, at_level
-from core.metrics.summary import why_not
+from core.metrics.summary import auc_or_note
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,14 @@ class HeadlineAuc:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        found = {"level": self.level, "auc": plain_figure(self.auc), "rule": self.rule}
+        found = {"level": self.level, "auc": plain_metric(self.auc), "rule": self.rule}
         if not self.unequal:
             return found
         return found | {
-            "balanced": plain_figure(self.balanced),
+            "balanced": plain_metric(self.balanced),
             "balanced_rule": self.balanced_rule,
             "unequal": [
-                {"what": _TITLES[each.what], "fewer": each.fewer, "auc": plain_figure(each.auc)} for each in self.unequal
+                {"what": _TITLES[each.what], "fewer": each.fewer, "auc": plain_metric(each.auc)} for each in self.unequal
             ],
             "why": self.sentence,
         }
@@ -126,13 +125,5 @@ def _per_breast(predictions: pd.DataFrame, confidence: float) -> Association | N
 
 
 def _association(units: pd.DataFrame, what: str, confidence: float) -> Association:
-    labels = (units["label"] == "malignant").to_numpy()
-    groups = units["patient_id"].to_numpy()
-    of_class = {name: int(np.unique(groups[rows]).size) for name, rows in (("malignant", labels), ("benign", ~labels))}
-    found: Interval | str | None = why_not("auc", of_class)
-    if found is None:
-        try:
-            found = auc_interval(labels, units[what].to_numpy(dtype=np.float64), groups, confidence=confidence)
-        except NotEnoughData as error:
-            found = str(error)
-    return Association("", what, found)
+    labels, counts = (units["label"] == "malignant").to_numpy(), units[what].to_numpy(dtype=np.float64)
+    return Association("", what, auc_or_note(labels, counts, units["patient_id"].to_numpy(), confidence))

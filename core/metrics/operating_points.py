@@ -114,10 +114,10 @@ def _no_better_than_prevalence(table: pd.DataFrame, method: CalibrationMethod) -
         constant[held] = y[rest].mean()
         # Where the others' scores do not rise with malignancy there is no calibration, and nothing known but the share.
         predicted[held] = constant[held] if found.method == "none" else found.apply(scores[held])
-    told = np.isin(inside, [n for n in range(_FOLDS) if (inside == n).any() and 0 < y[inside != n].mean() < 1])
-    if not told.any():
+    stated = np.isin(inside, [n for n in range(_FOLDS) if (inside == n).any() and 0 < y[inside != n].mean() < 1])
+    if not stated.any():
         return ""
-    own, reference = (float(((values - y)[told] ** 2).mean()) for values in (predicted, constant))
+    own, reference = (float(((values - y)[stated] ** 2).mean()) for values in (predicted, constant))
     if own < reference:
         return ""
     return (

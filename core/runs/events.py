@@ -6,8 +6,7 @@ Every event has `seq` (1, 2, 3, ... without gaps), `time` (seconds since 1970) a
 from __future__ import annotations
 
 import json
-import math
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+from typing import Annotated, Literal, NotRequired, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic takes that of `typing` from Python 3.12 on only
@@ -192,15 +191,6 @@ class _Numbered(TypedDict):
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 _NUMBERED = TypeAdapter(_Numbered)
-
-
-def finite(value: Any) -> Any:
-    """The value with NaN and infinities as None: JSON has no word for them."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    return value
 
 
 def encode(event: Event) -> bytes:

@@ -10,7 +10,7 @@ import base64
 import html
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from core.images.encode import encode_jpeg
 from core.metrics.placing import Reference
 from core.model.card import ModelCard
-
-if TYPE_CHECKING:
-    from core.predict import Prediction
+from core.prediction import Prediction
 
 BINS = 36  # bars of the strip, a class
 BAR = 26  # px, the highest one

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from core.files.atomic import replacing
 from core.images.encode import encode_png
 from core.images.mammogram import Mammogram
+from core.prediction import Prediction
 from core.preprocessing import Prepared, map_boxes, original_from_prepared
 from core.preprocessing.geometry import scaling
 from core.runs.folder import require_regular, was_deleted
 
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
-    from core.predict import Prediction, Predictor
+    from core.predict import Predictor
     from dashboard.state.tasks import Report
 
 Picture = NDArray[np.uint8]

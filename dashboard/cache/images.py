@@ -67,15 +67,15 @@ def image_ref(source: Path | str | bytes, name: str = "", frame: int | None = No
     return ImageRef(name or path.name, f"{path}:{stamp(path)}", path, frame)
 
 
-@cached(lambda recipe: recipe.voi)
+@cached(lambda recipe: recipe.voi_index)
 def mammogram(image: ImageRef, recipe: Recipe) -> Mammogram:
-    """The decoded image. Of the recipe only `voi` counts. Raises UnreadableImage."""
-    return read(image.source, frame=image.frame, window=recipe.voi, name=image.file)
+    """The decoded image. Of the recipe only `voi_index` counts. Raises UnreadableImage."""
+    return read(image.source, frame=image.frame, window=recipe.voi_index, name=image.file)
 
 
-@cached(lambda recipe: (recipe.voi, recipe.polarity))
+@cached(lambda recipe: (recipe.voi_index, recipe.polarity))
 def analysis(image: ImageRef, recipe: Recipe) -> Analysis:
-    """Breast, chest wall, polarity and grey levels of an image. Of the recipe only `voi` and `polarity` count."""
+    """Breast, chest wall, polarity and grey levels of an image. Of the recipe only `voi_index` and `polarity` count."""
     return analyse(mammogram(image, recipe), recipe)
 
 
@@ -110,10 +110,10 @@ def prepared(image: ImageRef, recipe: Recipe) -> Prepared:
 
 def _small_copy(image: ImageRef, recipe: Recipe) -> Mammogram:
     with one_large_at_a_time():
-        return shrunk(read(image.source, frame=image.frame, window=recipe.voi, name=image.file), SMALL_SIDE)
+        return shrunk(read(image.source, frame=image.frame, window=recipe.voi_index, name=image.file), SMALL_SIDE)
 
 
-@cached(lambda recipe: recipe.voi)
+@cached(lambda recipe: recipe.voi_index)
 def small(image: ImageRef, recipe: Recipe) -> Mammogram:
     """A copy of the decoded image, at most `SMALL_SIDE` px long, cached. Raises UnreadableImage."""
     return _small_copy(image, recipe)

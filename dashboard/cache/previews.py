@@ -235,14 +235,14 @@ def grid(found: ImageGrid, recipe: Recipe) -> bytes:
     blobs: list[bytes] = []
     states: list[str] = []
     for index, ref in enumerate(found.refs):
-        if (index, recipe.voi) in found.ready:
+        if (index, recipe.voi_index) in found.ready:
             sliders.wait(0)
             after = normalise_intensity(images.small_arranged(ref, recipe), recipe)
             blobs.append(encode_jpeg(fit(after.pixels, GRID_SIDE), quality=85))
             states.append("")
         else:
             blobs.append(b"")
-            states.append(found.failed.get((index, recipe.voi), "reading"))
+            states.append(found.failed.get((index, recipe.voi_index), "reading"))
     return envelope({"recipe": recipe.hash, "states": states, "waiting": states.count("reading")}, blobs)
 
 
@@ -252,7 +252,7 @@ def _read_missing(found: ImageGrid, recipe: Recipe) -> None:
         missing = [
             index
             for index in range(len(found.refs))
-            if (index, recipe.voi) not in found.ready and (index, recipe.voi) not in found.failed
+            if (index, recipe.voi_index) not in found.ready and (index, recipe.voi_index) not in found.failed
         ]
         if found.reading or not missing:
             return
@@ -264,12 +264,12 @@ def _read_missing(found: ImageGrid, recipe: Recipe) -> None:
                 sliders.wait(QUIET)
                 try:
                     images.small_arranged(found.refs[index], recipe)
-                    found.ready.add((index, recipe.voi))
+                    found.ready.add((index, recipe.voi_index))
                 except LabError as error:
-                    found.failed[index, recipe.voi] = str(error)
+                    found.failed[index, recipe.voi_index] = str(error)
                 except Exception:
                     log.exception("an image of the grid could not be read")
-                    found.failed[index, recipe.voi] = "Something unexpected went wrong: the server's log has the details."
+                    found.failed[index, recipe.voi_index] = "Something unexpected went wrong: the server's log has the details."
         finally:
             found.reading = False
 

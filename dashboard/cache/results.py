@@ -173,7 +173,7 @@ def freeze_threshold(run: Run, rule: ThresholdRule, *, reopen: bool = False) -> 
     show_spinner="Comparing",
     hash_funcs={
         **of_run(),
-        "core.evaluate.result.Evaluation": lambda found: (found.split, found.last_opened, found.threshold),
+        "core.evaluate.result.Evaluation": lambda found: (found.split, found.last_evaluated, found.threshold),
     },
 )
 def comparison(first: Run, second: Run, one: Evaluation, other: Evaluation, level: Level) -> Comparison:
@@ -275,7 +275,7 @@ def unfit_methods(run: Run, layer: str) -> dict[str, str]:
     return reasons_against(models.predictor(run).model, chosen)
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs={**_IMAGE, Recipe: lambda recipe: recipe.voi})
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs={**_IMAGE, Recipe: lambda recipe: recipe.voi_index})
 def original(image: ImageRef, recipe: Recipe) -> tuple[Picture, tuple[int, int]]:
     """(the image as it is in the file, uint8, at most `images.PREVIEW_SIDE` px long; its real height and width)."""
     pixels = images.mammogram(image, recipe).pixels

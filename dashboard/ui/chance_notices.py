@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.metrics.chance import warning_of
+from core.prediction import Prediction
 from core.runs import Run
 from core.wording import plain
 from dashboard.state import models
 from dashboard.ui import notices
-
-if TYPE_CHECKING:
-    from core.predict import Prediction
 
 
 def wants_score_anyway(page: str, images: Sequence[str]) -> bool:

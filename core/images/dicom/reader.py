@@ -30,11 +30,7 @@ _RAW = "raw detector data (FOR PROCESSING): the vendor's own processing is missi
 
 
 def read_header(source: BinaryIO) -> ImageMeta:
-    """What the header of a DICOM stream says, without decoding any pixel.
-
-    Raises:
-        UnreadableImage: it cannot be parsed.
-    """
+    """What the header of a DICOM stream says, without decoding any pixel. Raises UnreadableImage: it cannot be parsed."""
     with silenced():
         ds = open_dicom(source).ds
         try:

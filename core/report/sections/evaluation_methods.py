@@ -106,7 +106,7 @@ _LIMITS = {
 
 
 def interval_methods(material: Material) -> str:
-    """Which figures have which kind of limits, as the figures of the evaluation themselves say; "" without one."""
+    """Which metrics have which kind of limits, as the metrics of the evaluation themselves say; "" without one."""
     evaluation = material.shown
     if evaluation is None:
         return ""

@@ -1,18 +1,18 @@
-"""Title, abstract, headline figures and warnings: what stands before the contents. Made from figures, said with care."""
+"""Title, abstract, headline metrics and warnings: what stands before the contents. Made from metrics, said with care."""
 
 from __future__ import annotations
 
 from core.evaluate import Evaluation
 from core.evaluate.metadata import PLACES
 from core.evaluate.result import left_words
-from core.evaluate.subgroup_tests import FIGURES_TESTED, LEVEL, differing
+from core.evaluate.subgroup_tests import LEVEL, METRICS_TESTED, differing
 from core.metrics import Interval, ShortcutAudit, Summary
 from core.metrics.chance import chance_of_model, warning_of
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import test_set, units
 from core.report.sections.checks import worrying
-from core.report.words import bracket, counts_of, minus, size_of, starting_weights, told
+from core.report.words import bracket, counts_of, minus, size_of, starting_weights, stated
 from core.wording import counted, listed, times, upper_first
 
 
@@ -66,7 +66,7 @@ def _order(material: Material) -> str:
     chosen = "Checkpoint and threshold were chosen on validation"
     if test is None:
         return f"{chosen}."
-    if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.opened):
+    if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.evaluations):
         return f"{chosen}, but not all of it before the test set had been evaluated: see the warnings."
     if isinstance(material.use, str):
         return f"{chosen}; whether other models were scored on the test set before cannot be said: see the warnings."
@@ -98,11 +98,11 @@ def _results(material: Material) -> str:
     if isinstance(auc, str):
         sentences.append(f"The ROC AUC cannot be computed: {auc}.")
     else:
-        sentences.append(f"ROC AUC {told(auc)} for images{_of_patients(material, evaluation)}.")
+        sentences.append(f"ROC AUC {stated(auc)} for images{_of_patients(material, evaluation)}.")
     both = [
-        f"{words} {told(figure)}"
-        for words, figure in (("sensitivity", summary["sensitivity"]), ("specificity", summary["specificity"]))
-        if isinstance(figure, Interval)
+        f"{words} {stated(metric)}"
+        for words, metric in (("sensitivity", summary["sensitivity"]), ("specificity", summary["specificity"]))
+        if isinstance(metric, Interval)
     ]
     if both:
         by_view = evaluation.thresholds.words
@@ -116,7 +116,7 @@ def _of_patients(material: Material, evaluation: Evaluation) -> str:
     patients, found = evaluation.levels.get("patient"), material.headline_aucs.get("patient")
     if found is None or not isinstance(patients, Summary) or not isinstance(patients["auc"], Interval):
         return ""
-    return f" and {told(patients['auc'])} for patients ({found.rule}{units.balanced_words(found)})"
+    return f" and {stated(patients['auc'])} for patients ({found.rule}{units.balanced_words(found)})"
 
 
 def _conclusion(material: Material) -> str:
@@ -130,7 +130,7 @@ def _conclusion(material: Material) -> str:
     if auc.high < 0.5:
         said = f"On these {people} the scores are worse than chance: check that the labels are not swapped."
     elif auc.low <= 0.5:
-        said = f"On these {people} the scores cannot be told from chance."
+        said = f"On these {people} the scores cannot be distinguished from chance."
     elif auc.low < 0.7:
         said = (
             f"On these {people} the scores tell malignant from benign images better than chance, and not by much for certain."
@@ -153,7 +153,7 @@ def _reservations(material: Material, evaluation: Evaluation) -> str:
     if isinstance(audit, ShortcutAudit) and (names := worrying(audit)):
         found += f" Possible shortcuts: {', '.join(names)}."
     by_site = {each.name for row in evaluation.subgroups if row.feature in PLACES for each in differing(row)}
-    by_site |= {FIGURES_TESTED[row.figure] for row in evaluation.omnibus if row.feature in PLACES and row.adjusted < LEVEL}
+    by_site |= {METRICS_TESTED[row.metric] for row in evaluation.omnibus if row.feature in PLACES and row.adjusted < LEVEL}
     if by_site:
         verb = "differs" if len(by_site) == 1 else "differ"
         found += f" {upper_first(listed(sorted(by_site, key=str.lower)))} {verb} between sites."
@@ -161,7 +161,7 @@ def _reservations(material: Material, evaluation: Evaluation) -> str:
 
 
 def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
-    """(name, value, interval) of the few figures that stand for the run."""
+    """(name, value, interval) of the few metrics that stand for the run."""
     evaluation = material.shown
     if evaluation is None:
         return ()
@@ -176,11 +176,11 @@ def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
         summary = evaluation.levels.get(level)
         if not isinstance(summary, Summary) or (level != "image" and not material.patients_known):
             continue
-        figure, found = summary[name], material.headline_aucs.get(level)
-        if not isinstance(figure, Interval):
+        metric, found = summary[name], material.headline_aucs.get(level)
+        if not isinstance(metric, Interval):
             continue
-        limits = f"{summary.confidence:.0%} {bracket(figure)}"
-        tiles.append((f"{words}, {split}", f"{figure.value:.3f}", f"{limits}, {found.rule}" if found else limits))
+        limits = f"{summary.confidence:.0%} {bracket(metric)}"
+        tiles.append((f"{words}, {split}", f"{metric.value:.3f}", f"{limits}, {found.rule}" if found else limits))
         if found is not None and isinstance(found.balanced, Interval):
             balanced = f"{summary.confidence:.0%} {bracket(found.balanced)}, {found.balanced_rule}"
             tiles.append((f"{words}, balanced, {split}", f"{found.balanced.value:.3f}", balanced))
@@ -188,7 +188,7 @@ def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
 
 
 def warnings(material: Material) -> tuple[str, ...]:
-    """What nobody should miss: a model no better than chance, an unfinished training, old figures, a used-up test set."""
+    """What nobody should miss: a model no better than chance, an unfinished training, old metrics, a used-up test set."""
     found = []
     if not material.patients_known:
         found.append(
@@ -207,16 +207,16 @@ def warnings(material: Material) -> tuple[str, ...]:
             again = material.command(f"evaluate {{run}} --split {split}")
             found.append(f"Metrics of the {SPLIT_WORDS[split]} set: {outdated} Evaluate it again: {again}.")
     parent = material.parent
-    if parent is not None and parent.opened:
+    if parent is not None and parent.evaluations:
         found.append(
             f"This run was forked from {parent.run}, after the test set, which is the same, had been evaluated "
-            f"{times(parent.opened)}. It was set up with the test set in view, which makes its metrics too optimistic."
+            f"{times(parent.evaluations)}. It was set up with the test set in view, which makes its metrics too optimistic."
         )
     test = material.test
-    if test is not None and test.opened > 1:
+    if test is not None and test.evaluations > 1:
         found.append(
-            f"The test set has been evaluated {times(test.opened)} for this run. Whatever was chosen after the first time was "
-            "chosen with the test set in view, and makes its metrics too optimistic."
+            f"The test set has been evaluated {times(test.evaluations)} for this run. Whatever was chosen after the first time "
+            "was chosen with the test set in view, and makes its metrics too optimistic."
         )
     if test is not None and test.refrozen:
         found.append("The threshold was chosen again after the test set had been evaluated: see test-set access.")

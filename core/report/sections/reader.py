@@ -7,7 +7,7 @@ from core.metrics import LEVELS, Summary
 from core.metrics.levels import UNITS
 from core.report.document import Block, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
-from core.report.words import LEVEL_TITLES, told
+from core.report.words import LEVEL_TITLES, stated
 from core.wording import p_value
 
 _MOST_UNREAD = 20
@@ -38,12 +38,8 @@ def reader(material: Material) -> Section:
 
 def _sentences(compared: list[ReaderComparison]) -> list[Block]:
     """By level, what the test shows and on which rows; then why the reader is favoured."""
-    said = [f"{LEVEL_TITLES[each.level]}: {_lower(each.verdict)}, {each.paired_on}." for each in compared]
+    said = [f"{LEVEL_TITLES[each.level]}: {each.verdict[:1].lower()}{each.verdict[1:]}, {each.paired_on}." for each in compared]
     return [*map(Text, said), Warn(f"{compared[0].caution[:1].upper()}{compared[0].caution[1:]}.")]
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _unread(found: ReaderComparison) -> list[Block]:
@@ -61,7 +57,7 @@ def _comparison(compared: list[ReaderComparison], words: str) -> Table:
         (
             LEVEL_TITLES[each.level],
             f"{each.rows:,} of {each.total:,}",
-            *map(told, (each.reader, each.model, each.difference)),
+            *map(stated, (each.reader, each.model, each.difference)),
             p_value(each.p),
         )
         for each in compared
@@ -77,7 +73,9 @@ def _comparison(compared: list[ReaderComparison], words: str) -> Table:
 
 
 def _points(found: ReaderComparison, words: str) -> Table:
-    rows = tuple((point.words, f"{point.called:,}", told(point.sensitivity), told(point.specificity)) for point in found.points)
+    rows = tuple(
+        (point.words, f"{point.called:,}", stated(point.sensitivity), stated(point.specificity)) for point in found.points
+    )
     note = "The reader's points on the ROC plane. Of several images the most suspicious rating counts."
     if found.categories:
         note += (

@@ -1,4 +1,4 @@
-"""The unit of analysis: what patients are made of, and how far figures by patient depend on how their images are combined."""
+"""The unit of analysis: what patients are made of, and how far metrics by patient depend on how their images are combined."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.metrics.composition import TITLES, Association, composition, compositi
 from core.metrics.headline_auc import HeadlineAuc
 from core.report.document import Block, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
-from core.report.words import DASH, share, told
+from core.report.words import DASH, share, stated, stated_or_note
 
 
 def composition_blocks(material: Material) -> list[Block]:
@@ -25,7 +25,7 @@ def composition_blocks(material: Material) -> list[Block]:
     head = ("Set", "Label", "Patients", "Images", "Images a patient, median (range)", "Both sides", "One side", "Side unknown")
     found = material.associations
     note = "A patient is malignant when any of her images is. " + " ".join(
-        f"{SPLIT_WORDS[split].capitalize()} set: {_told(found, split)}." for split in SPLITS if _told(found, split)
+        f"{SPLIT_WORDS[split].capitalize()} set: {_count_aucs(found, split)}." for split in SPLITS if _count_aucs(found, split)
     )
     table = Table("Images and sides of patients by label.", head, tuple(rows), note=note, small=True)
     return [table, *(Warn(sentence) for sentence in unequal(material))]
@@ -44,7 +44,7 @@ def balanced_words(found: HeadlineAuc) -> str:
         return ""
     if isinstance(found.balanced, str):
         return f"; a balanced AUC cannot be computed: {found.balanced}"
-    return f"; balanced, {found.balanced_rule}: {told(found.balanced)}"
+    return f"; balanced, {found.balanced_rule}: {stated(found.balanced)}"
 
 
 def headline_warnings(material: Material) -> list[str]:
@@ -64,12 +64,8 @@ def rules_words(material: Material) -> str:
     return f"Score of one unit: {'; '.join(said)}." if said else ""
 
 
-def _told(found: tuple[Association, ...], split: str) -> str:
-    parts = [
-        f"{TITLES[each.what]} {told(each.strength)}" if not isinstance(each.strength, str) else f"{TITLES[each.what]} {DASH}"
-        for each in found
-        if each.split == split
-    ]
+def _count_aucs(found: tuple[Association, ...], split: str) -> str:
+    parts = [f"{TITLES[each.what]} {stated(each.strength)}" for each in found if each.split == split]
     return f"the label of a patient from a count of all images of the manifest, AUC: {', '.join(parts)}" if parts else ""
 
 
@@ -80,10 +76,7 @@ def aggregation_blocks(material: Material) -> list[Block]:
         return []
     words = SPLIT_WORDS[evaluation.split]
     found = aggregation_rules(evaluation.predictions, confidence=evaluation.summary.confidence)
-    rows = tuple(
-        (each.name, "yes" if each.balanced else "no", told(each.auc) if not isinstance(each.auc, str) else each.auc)
-        for each in found
-    )
+    rows = tuple((each.name, "yes" if each.balanced else "no", stated_or_note(each.auc)) for each in found)
     note = (
         "No threshold enters here, and none of these rules was chosen by its result. Balanced: every patient enters with as "
         "many breasts as every other. Random breasts: the mean over all draws there are; missing breasts: the mean of "

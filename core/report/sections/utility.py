@@ -8,7 +8,7 @@ from core.metrics.levels import UNITS
 from core.report.document import Block, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections.evaluated import absent, levels_of
-from core.report.words import LEVEL_TITLES, signed, told
+from core.report.words import LEVEL_TITLES, signed, stated
 from core.wording import counted
 
 PREVALENCES = (0.005, 0.01, 0.05)
@@ -29,7 +29,7 @@ def utility(material: Material) -> Section:
 
 
 def _decisions(material: Material, evaluation: Evaluation) -> list[DecisionTable]:
-    """Net benefit per image, breast and patient, as far as it can be told."""
+    """Net benefit per image, breast and patient, as far as it can be computed."""
     found = [evaluation.decision_at(level) for level in LEVELS if level == "image" or material.patients_known]
     return [each for each in found if isinstance(each, DecisionTable)]
 
@@ -43,7 +43,7 @@ def _breasts(material: Material) -> str:
 
 
 def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Table:
-    rows = tuple((f"{row.threshold:.0%}", told(row.model), signed(row.treat_all), "0") for row in decision.rows)
+    rows = tuple((f"{row.threshold:.0%}", stated(row.model), signed(row.treat_all), "0") for row in decision.rows)
     unit = UNITS[decision.level]
     whose = {
         "image": "a patient may have several, and the share of patients with cancer is another",
@@ -62,7 +62,7 @@ def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Tab
 
 
 def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block]:
-    """What the frozen threshold would mean at a prevalence; for patients where they can be told, else images."""
+    """What the frozen threshold would mean at a prevalence; for patients where they can be computed, else images."""
     if evaluation is None:
         return []
     for level in ("patient", "image"):
@@ -83,11 +83,11 @@ def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block
         (point.own, f"{point.own.prevalence:.1%} (this set's {UNITS[level]})"),
     ):
         people = (found.recalled, found.found, found.missed, found.false_alarms)
-        cells = (f"{figure.value:.1f} [{figure.low:.1f},\u00a0{figure.high:.1f}]" for figure in people)
-        rows.append((words, told(found.ppv), told(found.npv), *cells))
+        cells = (f"{metric.value:.1f} [{metric.low:.1f},\u00a0{metric.high:.1f}]" for metric in people)
+        rows.append((words, stated(found.ppv), stated(found.npv), *cells))
     note = (
-        f"{LEVEL_TITLES[level]}, {at}, sensitivity {told(point.sensitivity)}, specificity "
-        f"{told(point.specificity)}. Per 1,000 {UNITS[level]}. A prevalence without a set is taken as known: its limits are "
+        f"{LEVEL_TITLES[level]}, {at}, sensitivity {stated(point.sensitivity)}, specificity "
+        f"{stated(point.specificity)}. Per 1,000 {UNITS[level]}. A prevalence without a set is taken as known: its limits are "
         "those of sensitivity and specificity alone. The last row is what happened in this set, with limits of its own shares. "
         f"Holds only if those screened resemble these {UNITS[level]} in all but "
         "how many are ill."

@@ -87,7 +87,7 @@ def _other(context: Context, names: list[str]) -> None:
         html_tables.table(["Metric", found.first, found.second, "Difference", "p", "Test"], rows)
         both = found.first, found.second
         by_view = [f" {name}: thresholds by view, {words}." for name, words in zip(both, found.by_view, strict=True) if words]
-        with_limits = f"with its {found.figures.confidence:.0%} interval"
+        with_limits = f"with its {found.statistics.confidence:.0%} interval"
         rule = f" Score of a {found.level}: {found.rule}." if found.rule else ""
         st.caption(
             f"{found.matching}.{rule} A difference is {found.second} less {found.first}, {with_limits}.{''.join(by_view)}"
@@ -109,7 +109,7 @@ def _likely(context: Context, names: list[str]) -> str:
 
 def verdict(found: Comparison) -> str:
     """Which run is better, by DeLong's paired test."""
-    delong = found.figures.auc
+    delong = found.statistics.auc
     if isinstance(delong, str):
         return delong
     change = delong.difference
@@ -171,7 +171,7 @@ def published(context: Context) -> None:
 def _row(context: Context, each: Baseline) -> list[Interval | str | None]:
     summary = context.found.levels.get(each.level)
     own: Interval | str | None = None
-    if summary is not None and not isinstance(summary, str) and each.metric in summary.figures:
+    if summary is not None and not isinstance(summary, str) and each.metric in summary.metrics:
         own = summary[each.metric]
     metric = "ROC AUC" if each.metric == "auc" else each.metric
     return [each.model, each.level, metric, f"{each.value:.3f} {each.spread}".strip(), own, f"{each.source} {each.link}"]

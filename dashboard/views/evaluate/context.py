@@ -100,8 +100,8 @@ class Context:
     def key(self) -> str:
         """Changes when anything that can be computed of the context does."""
         found = self.found
-        scored = (self.run.path, found.split, found.opened, found.last_opened, found.weights_sha256)
-        frozen = (self.level, self.frozen, self.thresholds.told(6), hash(str(self.card.calibration)))
+        scored = (self.run.path, found.split, found.evaluations, found.last_evaluated, found.weights_sha256)
+        frozen = (self.level, self.frozen, self.thresholds.stated(6), hash(str(self.card.calibration)))
         return ":".join(map(str, (*scored, *frozen)))
 
     @property

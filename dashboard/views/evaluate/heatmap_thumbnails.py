@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
+from core.prediction import Prediction
 from core.runs import Run
 from dashboard.cache import images
 from dashboard.state import models, tasks
 from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
-    from core.predict import Prediction, Predictor
+    from core.predict import Predictor
 
 LINE = 3  # px, round the hot places: seen on a thumbnail, too
 SIDE = 480  # px; a thumbnail on a dense screen, and the case that is looked at

@@ -54,7 +54,7 @@ def not_scored(run: Run, split: str) -> None:
 def _frozen(run: Run) -> str:
     """The thresholds of images, one or by view."""
     card = run.model_card()
-    return number(None) if card.threshold is None else card.image_thresholds.told()
+    return number(None) if card.threshold is None else card.image_thresholds.stated()
 
 
 def confirmed_access(run: Run, label: str, key: str) -> None:
@@ -104,12 +104,12 @@ def about(run: Run, found: Evaluation) -> None:
         if found.excluded:
             parts.append(excluded_words(found.excluded))
         if found.split == "test":
-            parts.append(f"test set opened **{times(found.opened)}**, last {_day(found.last_opened)}")
+            parts.append(f"test set opened **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
         else:
-            parts.append(f"scored {_day(found.last_opened)}, **{OPTIMISTIC}**")
+            parts.append(f"scored {_day(found.last_evaluated)}, **{OPTIMISTIC}**")
         parent = read_parent(run.path) if found.split == "test" else None
-        if parent is not None and parent.opened:
-            parts.append(f"{times(parent.opened)} more before it was forked from {plain(parent.run)}")
+        if parent is not None and parent.evaluations:
+            parts.append(f"{times(parent.evaluations)} more before it was forked from {plain(parent.run)}")
         st.markdown(" · ".join(parts), width="stretch")
         with st.container(horizontal=True, width="content", gap="small"):
             tables.downloads(run, found)
@@ -169,14 +169,14 @@ def _history(run: Run, found: Evaluation) -> None:
         access_list.table(run)
         st.markdown("**Evaluations of the test set, with the threshold and the weights of each**")
         rows: list[list[Interval | str | None]] = [
-            [_day(each.when), "scored", each.thresholds.told(), each.weights_sha256[:8]] for each in found.history
+            [_day(each.when), "scored", each.thresholds.stated(), each.weights_sha256[:8]] for each in found.history
         ]
         rows += [
-            [_day(each.when), "threshold chosen again", " to ".join(one.told() for one in each.change), each.rule]
+            [_day(each.when), "threshold chosen again", " to ".join(one.stated() for one in each.change), each.rule]
             for each in found.refrozen
         ]
         html_tables.table(["When", "What", "Threshold", "Model or rule"], sorted(rows, key=lambda row: str(row[0])))
-        if found.opened > len(found.history):
+        if found.evaluations > len(found.history):
             st.caption("Earlier evaluations were only counted: an earlier version wrote no times.")
 
 

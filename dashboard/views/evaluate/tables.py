@@ -31,7 +31,7 @@ def metrics(context: Context) -> None:
         made = f"the thresholds in use, by view: {context.thresholds.words}"
     if not context.up_to_date:
         stored = context.found.thresholds if context.level == "image" else ViewThresholds(summary.threshold)
-        made = f"the earlier threshold {stored.told()} (in use now: {context.thresholds.told()})"
+        made = f"the earlier threshold {stored.stated()} (in use now: {context.thresholds.stated()})"
     st.caption(
         f"At {made}, wherever the slider stands, by {context.units}. "
         + (

@@ -12,7 +12,7 @@ from core.evaluate.thresholds import is_frozen
 from core.metrics import MIN_VIEW_PATIENTS, VIEWS, Interval, ThresholdRule, ViewThresholds
 from core.metrics.by_view import choose_by_group
 from core.metrics.sweep import Shares, Sweep, sweep
-from core.runs.test_set.provenance import openings as accesses_of
+from core.runs.test_set.provenance import evaluation_count
 from core.wording import number, times
 from dashboard.cache import results
 from dashboard.state import widgets
@@ -132,7 +132,7 @@ def _only(shares: Shares) -> Interval | str:
 def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
     """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
     run = context.run
-    opened = accesses_of(run.path)
+    opened = evaluation_count(run.path)
     already = context.same_weights and is_frozen(context.card, rule, fitted_predictions(run, context.card))
     press = False
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -11,7 +11,7 @@ import streamlit as st
 from core.data.cache import PreparedCache
 from core.errors import LabError
 from core.files.paths import cache_root
-from core.heatmap_audit import Case, Figure, HeatmapAudit, MethodAudit, audit_heatmaps, audited_splits, read_heatmap_audit
+from core.heatmap_audit import Case, HeatmapAudit, MethodAudit, Metric, audit_heatmaps, audited_splits, read_heatmap_audit
 from core.heatmap_audit.lesions import has_lesion, lesion_mask
 from core.heatmap_audit.results import ALL, REFERENCES
 from core.heatmap_audit.store import audit_path
@@ -176,7 +176,7 @@ def located(method: MethodAudit) -> None:
     """How often lesions are found, beside the baselines."""
     rows = []
     for key, title in LOCATED.items():
-        metric = method.figure(key)
+        metric = method.metric(key)
         if metric is not None:
             references = {name: reference.value for name, reference in metric.references.items()}
             rows.append((title, {"heatmap": metric.value, **references}))
@@ -197,7 +197,7 @@ def curves(method: MethodAudit) -> None:
     for column, (kind, title) in zip(st.columns(2, gap="medium"), titles.items(), strict=True):
         found = {order: method.curve(kind, order) for order in ORDERS}
         lines = {order: (each.share, each.mean, each.low, each.high) for order, each in found.items() if each is not None}
-        metric = method.figure(kind)
+        metric = method.metric(kind)
         with column:
             st.markdown(f"## {title}", anchors=False)
             if metric is not None:
@@ -207,15 +207,15 @@ def curves(method: MethodAudit) -> None:
 
 def table(method: MethodAudit) -> None:
     """Every metric with its interval and its baseline."""
-    few = [metric for metric in method.figures if metric.group != ALL and isinstance(metric.value, str)]
-    rows: list[list[Any]] = [_row(metric) for metric in method.figures if metric not in few]
+    few = [metric for metric in method.metrics if metric.group != ALL and isinstance(metric.value, str)]
+    rows: list[list[Any]] = [_row(metric) for metric in method.metrics if metric not in few]
     html_tables.table(("Metric", "Value", "Baseline", "Difference", "Images (patients)"), rows)
     if few:
         groups = ", ".join(dict.fromkeys(metric.group for metric in few))
         st.caption(f"Too few patients for a separate value: {groups}.")
 
 
-def _row(metric: Figure) -> list[Any]:
+def _row(metric: Metric) -> list[Any]:
     name = next((each for each in ("chance", "random", "uniform") if each in metric.references), "")
     reference = metric.references.get(name)
     count = f"{metric.images} ({metric.patients})"

@@ -49,7 +49,7 @@ def window_picker(image: ImageRef, meta: ImageMeta, recipe: Recipe) -> Recipe:
     """The recipe with the window to try, where the file offers several."""
     if len(meta.windows) < 2:
         return recipe
-    taken = min(recipe.voi, len(meta.windows))
+    taken = min(recipe.voi_index, len(meta.windows))
     words = recipe_choice.windows(meta.windows, taken)
     chosen = st.selectbox(
         "Window (to try here)",
@@ -58,14 +58,15 @@ def window_picker(image: ImageRef, meta: ImageMeta, recipe: Recipe) -> Recipe:
         format_func=words.__getitem__,
         key=f"inspect:window:{image.key}:{taken}",
     )
-    return recipe if chosen == taken else recipe.model_copy(update={"voi": chosen})
+    return recipe if chosen == taken else recipe.model_copy(update={"voi_index": chosen})
 
 
 def only_here(recipe: Recipe) -> None:
     """That the window is tried on this page only, and where it is saved."""
     words, link = st.columns([5, 2], vertical_alignment="center")
     words.info(
-        f"Only here: the recipe takes window {recipe.voi}, for training and prediction too. Preprocess is where it is changed.",
+        f"Only here: the recipe takes window {recipe.voi_index}, for training and prediction too. Preprocess is where it is "
+        "changed.",
         icon=":material/experiment:",
     )
     if link.button("Change it on Preprocess", icon=":material/tune:", key="inspect:to_preprocess"):
@@ -118,7 +119,7 @@ def board(image: ImageRef, recipe: Recipe) -> None:
 def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
     """Whether a model would judge this image: by the file's header and, for a trained model's recipe, by that model's gate."""
     from core.gate import doubts_of_origin, refusal_of_origin
-    from core.predict import no_verdict
+    from core.prediction import no_verdict
 
     run = recipe_choice.run_of(preferences.get("inspect:recipe", ""))
     if run is not None and models.predictor(run).recipe == recipe:

@@ -43,6 +43,6 @@ def run_of(choice: str) -> Run | None:
 
 
 def windows(names: Sequence[str], recipe_window: int) -> dict[int, str]:
-    """Number in `Recipe.voi` -> title of a file's windows, 0 for none; that of the recipe is marked."""
+    """Number in `Recipe.voi_index` -> title of a file's windows, 0 for none; that of the recipe is marked."""
     titles = {0: "none: the whole range"} | {number: f"{number}: {text}" for number, text in enumerate(names, start=1)}
     return {number: f"{text} (the recipe's)" if number == recipe_window else text for number, text in titles.items()}

@@ -130,7 +130,7 @@ def _use_for_training() -> None:
 
 
 def _windows_offered(meta: ImageMeta, recipe: Recipe) -> bool:
-    return len(meta.windows) > 1 or (bool(meta.windows) and recipe.voi != 1)
+    return len(meta.windows) > 1 or (bool(meta.windows) and recipe.voi_index != 1)
 
 
 def _more_title(image: ImageRef, recipe: Recipe) -> str:
@@ -145,8 +145,8 @@ def more(image: ImageRef, recipe: Recipe) -> None:
     meta = images.mammogram(image, recipe).meta
     if _windows_offered(meta, recipe):
         words = {0: "none: the whole range", **dict(enumerate(meta.windows, 1))}
-        words.setdefault(recipe.voi, f"{recipe.voi} (this file takes its last)")
-        st.selectbox(options=list(words), format_func=words.__getitem__, **_field("voi", recipe))
+        words.setdefault(recipe.voi_index, f"{recipe.voi_index} (this file takes its last)")
+        st.selectbox(options=list(words), format_func=words.__getitem__, **_field("voi_index", recipe))
     if meta.frames > 1:
         key = f"preprocess:frame_widget:{image.key}"
         st.session_state[key] = meta.frame + 1

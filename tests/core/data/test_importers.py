@@ -16,7 +16,7 @@ from core.data.importers import IMPORTERS, ImportReport, import_data
 from core.data.importers.file_names import split_name
 from core.data.manifest import lesion_boxes, read_manifest, write_manifest
 from core.errors import BadManifest
-from core.images import pseudonym
+from core.images.pseudonym import pseudonym
 
 
 def picture(path: Path) -> Path:

@@ -267,7 +267,7 @@ def test_figures_are_made_again_without_scoring_or_opening_anything(run: FakeRun
     for path in run.manifest()["path"]:
         Path(path).unlink()
     again = remake(run, "test")
-    assert again.to_dict() == first.to_dict() and again.opened == 1
+    assert again.to_dict() == first.to_dict() and again.evaluations == 1
     assert remake(run, "test", settings=EvaluationConfig(bootstrap_samples=150, confidence=0.9)).summary.confidence == 0.9
     run.card["threshold"] = 0.3
     with pytest.raises(BadRun, match="threshold has been chosen again"):
@@ -328,7 +328,7 @@ def test_an_entry_of_an_earlier_version_is_read_and_says_what_to_do(run: FakeRun
     assert old.calibration == old.shortcuts == old.decision == old.baselines == AGAIN
     assert isinstance(old.summary["auc"], Interval)
     again = scored(run)
-    assert again.opened == 2 and len(again.history) == 2 and again.version == 2
+    assert again.evaluations == 2 and len(again.history) == 2 and again.version == 2
 
 
 def test_every_opening_is_written_down(run: FakeRun) -> None:
@@ -336,7 +336,7 @@ def test_every_opening_is_written_down(run: FakeRun) -> None:
     run.card["threshold"] = 0.4
     found = scored(run)
     assert [round(look.threshold, 2) for look in found.history] == [0.5, 0.4]
-    assert found.history[-1].when == found.last_opened and found.history[0].weights_sha256 == "ab" * 32
+    assert found.history[-1].when == found.last_evaluated and found.history[0].weights_sha256 == "ab" * 32
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from core.errors import UnreadableImage
-from core.images import pseudonym, read
+from core.images import read
 from core.images.dicom.reader import read_header
+from core.images.pseudonym import pseudonym
 
 GREY = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 

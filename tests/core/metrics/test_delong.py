@@ -15,8 +15,9 @@ from scipy.stats import chi2, multivariate_normal
 
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients
+from core.metrics.checks import checked
 from core.metrics.comparison import equivalence
-from core.metrics.delong import auc_covariance, auc_interval, auc_parts, compare_auc
+from core.metrics.delong import auc_interval, auc_parts, compare_auc
 
 # The level of the intervals, where a test does not set another.
 auc_interval = partial(auc_interval, confidence=0.95)
@@ -36,6 +37,14 @@ OVARIAN = np.fromstring(
 ).reshape(-1, 4)
 BENEFIT = OVARIAN[:, 3] == 1
 TESTS = {"albumin": OVARIAN[:, 0], "kg": 10 - OVARIAN[:, 2], "protein": OVARIAN[:, 1]}
+
+
+def auc_covariance(y, scores, groups=None) -> tuple[np.ndarray, np.ndarray]:
+    """Areas (k,) and their covariance matrix (k, k) of k models' scores (k, n) for the same labels (n,)."""
+    patients = Patients.of(np.arange(len(y)) if groups is None else groups)
+    tables = [checked(y, row) for row in np.atleast_2d(scores)]
+    parts = [auc_parts(labels, row, patients) for labels, row in tables]
+    return np.array([part.area for part in parts]), np.array([[a.covariance(b) for b in parts] for a in parts])
 
 
 @pytest.mark.parametrize(

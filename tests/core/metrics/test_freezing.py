@@ -9,18 +9,9 @@ import pandas as pd
 import pytest
 
 from core.config.schema import EvaluationConfig
-from core.metrics import (
-    Calibration,
-    Frozen,
-    ThresholdRule,
-    at_level,
-    at_threshold,
-    calibrate,
-    freeze,
-    rule_of,
-    youden_threshold,
-)
+from core.metrics import Calibration, Frozen, ThresholdRule, at_level, at_threshold, calibrate, freeze, rule_of
 from core.metrics.operating_points import ROOM_WORDS
+from core.metrics.thresholds import youden_threshold
 
 
 @pytest.fixture

@@ -214,13 +214,13 @@ def test_a_window_of_a_file_with_several_can_be_chosen(manifest: Path, workspace
     write_dicom(path, draw_breast(4).astype(np.uint16) * 257, windows=((32768, 65536), (40000, 20000)))
     app = open_file(path)
     assert not app.exception and not app.error
-    choice = app.selectbox(key="recipe:voi")
+    choice = app.selectbox(key="recipe:voi_index")
     assert len(choice.options) == 3 and choice.value == 1
     choice.set_value(2).run()
     assert not app.exception and not app.error
-    assert draft_of(app).voi == 2
+    assert draft_of(app).voi_index == 2
     image = images.image_ref(path)
-    first, second = (images.mammogram(image, Recipe(voi=voi)).pixels for voi in (1, 2))
+    first, second = (images.mammogram(image, Recipe(voi_index=voi)).pixels for voi in (1, 2))
     assert not np.array_equal(first, second)
 
 

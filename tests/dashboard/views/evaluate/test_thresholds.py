@@ -107,7 +107,7 @@ def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run)
     wait_for_scoring(opened)
     assert opened.model_card().threshold > before
     (change,) = read_evaluation(opened, "test").refrozen
-    assert (change.before, change.opened) == (before, 1)
+    assert (change.before, change.evaluations) == (before, 1)
 
 
 def test_on_the_test_set_no_threshold_can_be_chosen(opened: Run) -> None:
