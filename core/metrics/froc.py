@@ -7,7 +7,8 @@ lesions, a lesion or image without marks being rated below all others. A lesion 
 are no false marks.
 
 Intervals take patients, not lesions or images, as independent: that of the AFROC area is an AUC's, with lesions and lesion-free
-images as its rows; those of the share at given numbers of false marks resample patients.
+images as its rows; those of the share at given numbers of false marks resample patients. They are never inside Wilson's at the
+rating that the share stands at, since percentiles shrink to nothing where few lesions are found.
 
 Sources: Bunch et al., J Appl Photogr Eng 1978;4:166 (FROC). Chakraborty, Winter, Radiology 1990;174:873 (AFROC).
 Chakraborty, Observer Performance Methods for Diagnostic Imaging, 2017, chapter 13.
@@ -23,7 +24,8 @@ import numpy as np
 from core.errors import NotEnoughData
 from core.metrics.bootstrap import Patients, percentiles, resamples
 from core.metrics.checks import Scores
-from core.metrics.intervals import Estimate, Interval, wilson
+from core.metrics.intervals import Estimate, Interval
+from core.metrics.proportions import clustered_wilson
 from core.metrics.summary import auc_or_note, why_not
 
 RATES = (0.25, 0.5, 1.0, 2.0)  # false marks an image
@@ -87,6 +89,15 @@ def froc(
         false, found = points
         return [float(found[int(np.searchsorted(false, rate + 1e-12, side="right")) - 1]) for rate in rates]
 
+    def fixed(rate: float) -> Interval:
+        """Wilson's limits at the lowest rating that gives no more false marks than that, as if it had been set before."""
+        last = int(np.searchsorted(whole[0], rate + 1e-12, side="right")) - 2  # the curve's first point is before all ratings
+        seen = hits & (ratings >= ratings[ends[last]]) if last >= 0 else np.zeros_like(hits)
+        found = np.bincount(owner[seen], minlength=len(images))
+        lesions_hit = [place < count for image, count in zip(images, found, strict=True) for place in range(image.lesions)]
+        whose = [image.patient_id for image in images for _ in range(image.lesions)]
+        return clustered_wilson(lesions_hit, whose, confidence=confidence)
+
     whole = curve(np.ones(len(images)))
     values = at(whole)
     drawn = []
@@ -99,13 +110,11 @@ def froc(
     why = why_not("sensitivity", {"malignant": with_lesions, "benign": 0})
     low, high = percentiles(np.array(drawn), confidence)
 
-    def limited(value: float, least: float, most: float) -> Interval:
-        if least == most:  # every resample gives the same: it cannot tell what was not seen, Wilson's limits can
-            return wilson(value * with_lesions, with_lesions, confidence)
-        return Interval(value, min(least, value), max(most, value))
+    def limited(value: float, least: float, most: float, wilson: Interval) -> Interval:
+        return Interval(value, min(least, wilson.low), max(most, wilson.high))
 
     limits = zip(rates, values, low.tolist(), high.tolist(), strict=True)
-    found = {rate: why or limited(value, least, most) for rate, value, least, most in limits}
+    found = {rate: why or limited(value, least, most, fixed(rate)) for rate, value, least, most in limits}
     return Froc(
         area=_area(images, confidence),
         found=found,
