@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from core.config import Recipe
 from core.errors import BadRun
+from core.runs import Run
 from dashboard.state import preferences, training_runs
 from dashboard.views.preprocess import recipes
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
 
 _RUN = "run:"  # before a run's name
 
@@ -28,9 +25,8 @@ def choices() -> dict[str, str]:
 def recipe(choice: str) -> Recipe:
     """The recipe of one of the `choices`.
 
-    Raises:
-        BadConfig: config.yaml cannot be read.
-        BadRun: the model's recipe is not one this version knows, or its run is gone.
+    Raises BadConfig (config.yaml cannot be read); BadRun (the model's recipe is not one this version knows, or its run is
+    gone).
     """
     if not choice.startswith(_RUN):
         return recipes.draft() if choice == "draft" else recipes.saved()

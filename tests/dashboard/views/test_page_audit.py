@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
 
 import pytest
-from builders.lab_pages import figures, galleries, open_page, texts
+from builders.lab_pages import figures, galleries, open_page, tables, texts
 
 from core.heatmap_audit import audit_heatmaps, read_heatmap_audit
 from core.heatmap_audit.settings import AuditSettings
@@ -23,10 +22,6 @@ def audited(run: Run) -> Run:
     audit_heatmaps(run, "val", settings=SETTINGS)
     preferences.set("explain:look", "audit")
     return run
-
-
-def tables(app: Any) -> str:
-    return "\n".join(str(element.proto.body) for element in app.get("html"))
 
 
 def test_without_an_audit_the_page_says_what_one_does(run: Run) -> None:

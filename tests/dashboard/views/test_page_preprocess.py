@@ -182,9 +182,8 @@ def test_what_if_is_the_models_own_score_under_its_own_recipe_and_refuses_anothe
     model = models.predictor(run)
     image = images.image_ref(path)
     own = images.prepared(image, model.recipe)
-    assert results.what_if(run, image, model.recipe).prediction.score == pytest.approx(
-        model.score_pixels(own.pixels[None])[0], abs=1e-6
-    )
+    (expected,) = model.score_pixels(own.pixels[None])
+    assert results.what_if(run, image, model.recipe).prediction.score == pytest.approx(expected, abs=1e-6)
     other = model.recipe.model_copy(update={"gamma": 3.0, "size": 99})  # the size is the model's whatever the draft says
     found = results.what_if(run, image, other).prediction
     assert found.prepared.pixels.shape == model.recipe.shape and 0 <= found.score <= 1
