@@ -8,6 +8,7 @@ from core.errors import LabError, NotEnoughData
 from core.evaluate import Comparison
 from core.evaluate.baselines import Baseline
 from core.metrics import Interval
+from core.metrics.intervals import SIGNIFICANT
 from core.plots import empty_figure, roc_figure
 from core.runs import Run
 from core.wording import p_value, plain
@@ -115,7 +116,7 @@ def verdict(found: Comparison) -> str:
     change = delong.difference
     words = f"AUC {delong.second.value:.3f} against {delong.first.value:.3f}: a difference of {change:+.3f}, p "
     words += p_value(delong.p).replace("0.", "= 0.", 1) if delong.p >= 0.001 else "< 0.001"
-    if change.low <= 0 <= change.high:
+    if delong.p >= SIGNIFICANT:
         return f"{words}. **Neither run is shown to be better.**"
     return f"{words}. **{plain(found.second if change.value > 0 else found.first)} is better** on these images."
 

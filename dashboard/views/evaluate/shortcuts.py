@@ -91,6 +91,8 @@ def verdict(audit: ShortcutAudit) -> str:
     named = f"{upper_first(metadata_words(audit.columns))} together" if everything else f"{feature_title(row.feature)} alone"
     predict = "predict" if everything else "predicts"
     model = f"{audit.model:.2f}" if isinstance(audit.model, Interval) else f"no AUC ({audit.model})"
+    if isinstance(audit.model, Interval) and audit.model.low <= 0.5:
+        model += ", which is not shown to be better than chance"
     words = f"**{plain(named)} {predict} the label** with an AUC of {auc.value:.2f}; the model has {model}. "
     return f"{words}{_among_equals(row)} {_not_known(audit)}".strip()
 

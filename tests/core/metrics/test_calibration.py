@@ -275,3 +275,9 @@ def test_summary_and_diagram_are_read_back_equal() -> None:
     assert from_plain(CalibrationSummary, json.loads(json.dumps(to_plain(summary)))) == summary
     again = from_plain(Reliability, json.loads(json.dumps(to_plain(diagram))))
     assert to_plain(again) == to_plain(diagram) and again.count.dtype == diagram.count.dtype
+
+
+def test_a_brier_score_that_no_resample_moves_has_no_limits() -> None:
+    """One score of 0.5 for all: its Brier score is 0.25 whoever is drawn, which says nothing about how far it may be off."""
+    found = calibration_summary(np.arange(40) % 2, np.full(40, 0.5), np.arange(40), samples=50, confidence=0.95)
+    assert found.brier.value == 0.25 and found.brier.method == "none" and str(found.brier) == "0.250"

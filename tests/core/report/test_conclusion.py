@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from builders.fake_run import FakePredictor, make_run
 
@@ -40,6 +41,18 @@ def conclusion(material: Material, **changes: object) -> str:
     return dict(abstract(replace(material, evaluations={"test": test})))["Conclusion"]
 
 
+def test_no_choice_of_the_level_turns_what_is_concluded(material: Material) -> None:
+    """Intervals of 50 % leave out 0.5 where those of 95 % do not: the conclusion is that of 95 %, and says so."""
+    test = material.evaluations["test"]
+    random = np.random.default_rng(5)
+    frame = test.predictions.assign(score=0.1 * random.random(test.images))
+    frame["score"] += 0.02 * (frame["label"] == "malignant")
+    image = replace(test.summary, confidence=0.5, metrics=test.summary.metrics | {"auc": interval(0.55, 0.65)})
+    test = replace(test, predictions=frame, levels=test.levels | {"image": image})
+    text = dict(abstract(replace(material, evaluations={"test": test})))["Conclusion"]
+    assert "cannot be distinguished from chance. That is decided by the 95% interval of the AUC of images, [" in text
+
+
 def audit(feature: str, alone: Interval | str, within: Interval | str, metadata: Metadata | None = None) -> ShortcutAudit:
     return ShortcutAudit(interval(0.7, 0.8), (Shortcut(feature, alone, within),), (), 100, 50, 5, 0, metadata)
 
@@ -70,18 +83,19 @@ def test_synthetic_images_allow_no_conclusion(material: Material) -> None:
 
 
 @pytest.mark.parametrize(
-    ("difference", "repeated"),
+    ("difference", "p", "repeated"),
     [
-        (interval(-0.02, 0.06), "not shown to tell more than"),
-        (interval(-0.10, -0.02), "The model tells less than"),
-        ("too few patients", "not known whether the model tells more than"),
-        (interval(0.02, 0.10), ""),
+        (interval(-0.02, 0.06), 0.30, "not shown to tell more than"),
+        (interval(-0.10, -0.02), 0.01, "The model tells less than"),
+        ("too few patients", None, "not known whether the model tells more than"),
+        (interval(0.02, 0.10), 0.01, ""),
+        (interval(0.02, 0.10), 0.06, "not shown to tell more than"),  # an interval of a lower level than 95 %
     ],
 )
 def test_metadata_that_predict_as_well_as_the_model_are_part_of_the_conclusion(
-    material: Material, difference: Interval | str, repeated: str
+    material: Material, difference: Interval | str, p: float | None, repeated: str
 ) -> None:
-    metadata = Metadata(ALL, difference, 0.5, "not computed", None, ("scanner", "view"))
+    metadata = Metadata(ALL, difference, p, "not computed", None, ("scanner", "view"))
     text = conclusion(material, shortcuts=audit(ALL, interval(0.45, 0.55), interval(0.6, 0.7), metadata))
     assert (repeated in text) if repeated else ("metadata" not in text)
 
@@ -97,7 +111,7 @@ def test_metadata_that_predict_as_well_as_the_model_are_part_of_the_conclusion(
 )
 def test_possible_shortcuts_are_named(material: Material, feature: str, alone: Interval, within: Interval, named: bool) -> None:
     text = conclusion(material, shortcuts=audit(feature, alone, within))
-    assert ("Possible shortcuts: scanner." in text) is named and ("Possible shortcuts" in text) is named
+    assert ("Possible shortcuts (95% intervals): scanner." in text) is named and ("Possible shortcuts" in text) is named
 
 
 @pytest.mark.parametrize(
@@ -115,3 +129,9 @@ def test_possible_shortcuts_are_named(material: Material, feature: str, alone: I
 def test_differences_between_sites_are_part_of_the_conclusion(material: Material, rows: tuple[Omnibus, ...], said: str) -> None:
     text = conclusion(material, omnibus=rows)
     assert (said in text) if said else ("between sites" not in text)
+
+
+@pytest.mark.parametrize("model", [interval(0.45, 0.6), interval(0.1, 0.3), "too few patients"])
+def test_a_model_no_better_than_chance_has_learned_no_shortcut_that_could_be_named(material: Material, model) -> None:
+    found = replace(audit("scanner", interval(0.6, 0.8), interval(0.45, 0.6)), model=model)
+    assert "Possible shortcuts" not in conclusion(material, shortcuts=found)

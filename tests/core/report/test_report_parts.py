@@ -231,7 +231,8 @@ def test_groups_that_are_too_small_stand_below_the_table_of_an_audit(run: FakeRu
     told_of = replace(found, methods=(replace(method, metrics=(method.metrics[0], few)),))
     blocks = heatmap_audit(replace(read_material(run), audits={"test": told_of})).blocks
     table = next(block for block in blocks if block.kind == "table")
-    assert len(table.rows) == 1 and "Too few patients for a separate value: called benign, wrongly" in table.caption
+    assert [row[0] for row in table.rows] == ["Peak in or near the lesion (15 px of 500)", "AFROC area"]
+    assert "Too few patients for a separate value: called benign, wrongly" in table.caption
 
 
 def test_an_audit_of_other_weights_or_data_is_called_so(run: FakeRun) -> None:

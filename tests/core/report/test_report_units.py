@@ -273,7 +273,7 @@ def test_calibration_stands_by_image_breast_and_patient_beside_predicting_the_pr
     document = gather(run, FakePredictor(run.card))
     evaluation = read_material(run).shown
     for level, unit in (("image", "images"), ("breast", "breasts"), ("patient", "patients")):
-        table = tables(document)[f"Calibration on the test set, {unit}."]
+        table = tables(document)[f"Calibration on the test set, {unit}, 95% intervals."]
         assert table.header[1:4] == ("Brier score", "Scaled Brier", "O/E") and f"A row is of {unit}" in table.note
         raw = evaluation.calibration_at(level).before
         assert table.rows[0][1] == stated(raw.brier) and table.rows[0][2] == stated(raw.scaled_brier)
@@ -338,7 +338,13 @@ def test_the_report_says_when_the_endpoint_was_declared_and_what_came_of_it(tmp_
         in section_text(before, "performance")
     )
     assert "endpoint" not in section_text(before, "limits")
+    name = "ROC AUC, patients, test"
+    assert (
+        f"Primary endpoint, {name}: 0." in dict(before.abstract)["Results"]
+        and before.headline[0][0] == f"Primary endpoint: {name}"
+    )
     after = said(opened=1)
+    assert "Primary endpoint" not in dict(after.abstract)["Results"] + after.headline[0][0]
     assert "AFTER the test set had been evaluated" in warned(after) and "picked by its result" in section_text(after, "limits")
 
 
