@@ -33,7 +33,7 @@ def not_scored(run: Run, split: str) -> None:
     threshold = _frozen(run)
     with st.container(border=True):
         if split == "test":
-            st.markdown("## The test set has not been opened for this run", anchors=False)
+            st.markdown("## The test set has not been evaluated for this run", anchors=False)
             st.markdown(
                 f"Use it once, at the very end, when you are done choosing between settings. The threshold **{threshold}** was "
                 "fixed on validation. Each evaluation is counted and printed in the report."
@@ -104,7 +104,7 @@ def about(run: Run, found: Evaluation) -> None:
         if found.excluded:
             parts.append(excluded_words(found.excluded))
         if found.split == "test":
-            parts.append(f"test set opened **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
+            parts.append(f"test set evaluated **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
         else:
             parts.append(f"scored {_day(found.last_evaluated)}, **{OPTIMISTIC}**")
         parent = read_parent(run.path) if found.split == "test" else None

@@ -130,7 +130,7 @@ def _only(shares: Shares) -> Interval | str:
 
 
 def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
-    """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
+    """Look at it with the slider, or freeze it; after the test set was evaluated only with a word that it is known."""
     run = context.run
     opened = evaluation_count(run.path)
     already = context.same_weights and is_frozen(context.card, rule, fitted_predictions(run, context.card))
@@ -150,7 +150,8 @@ def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
         elif opened:
             with st.popover("Use it all the same", icon=":material/warning:"):
                 st.markdown(
-                    f"The test set of this run has been opened **{times(opened)}**. A threshold chosen now is chosen with it "
+                    f"The test set of this run has been evaluated **{times(opened)}**. A threshold chosen now is chosen "
+                    "with it "
                     "in view: its test metrics are no longer unbiased. If you continue, this is recorded and is in the report."
                 )
                 sure = st.checkbox("I understand; record it", key="evaluate:reopen")
