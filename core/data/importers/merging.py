@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from core.data.identity import spelling
-from core.data.manifest import TRUTH, lesion_boxes, number, number_lists
+from core.data.lesions import lesion_boxes, number_lists
+from core.data.manifest import TRUTH, number
 from core.data.tables import shown
 from core.errors import BadManifest
 from core.wording import counted

@@ -81,13 +81,15 @@ def _cards(frame: pd.DataFrame) -> None:
 
     patients = counted(frame["patient_id"].nunique(), "patient") if patients_known(frame) else "patients unknown"
     malignant = int((frame["label"] == "malignant").sum())
-    share = malignant / len(frame) if len(frame) else 0.0
+    known = int((frame["label"] != "").sum())  # the others are unlabelled: part of no share
+    share = malignant / known if known else 0.0
+    of = "images" if known == len(frame) else f"{known:,} labelled images"
     splits = frame.loc[frame["split"] != "", "split"].value_counts()
     given = " / ".join(str(int(splits.get(name, 0))) for name in ("train", "val", "test"))
     components.metric_cards(
         [
             Metric("Images", f"{len(frame):,}", patients),
-            Metric("Malignant", f"{malignant:,}", f"{share:.1%} of images"),
+            Metric("Malignant", f"{malignant:,}", f"{share:.1%} of {of}"),
             Metric(
                 "Train / val / test",
                 given if len(splits) else "not split yet",
@@ -185,6 +187,7 @@ def counts(frame: pd.DataFrame) -> None:
     """Images and patients by split and label; where the manifest has no split, the one that training would make."""
     import pandas as pd
 
+    from core.data import labelled
     from core.plots.style import base_figure
 
     config = settings.current().data
@@ -217,7 +220,7 @@ def counts(frame: pd.DataFrame) -> None:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
     st.markdown("## Images per patient", anchors=False)
-    composition_table.table(frame, EvaluationConfig().confidence)
+    composition_table.table(labelled(frame), EvaluationConfig().confidence)
 
 
 # ---------------------------------------------------------------- problems

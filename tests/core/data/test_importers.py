@@ -14,7 +14,8 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, Expli
 
 from core.data.importers import IMPORTERS, ImportReport, import_data
 from core.data.importers.file_names import split_name
-from core.data.manifest import lesion_boxes, read_manifest, write_manifest
+from core.data.lesions import lesion_boxes
+from core.data.manifest import read_manifest, write_manifest
 from core.errors import BadManifest
 from core.images import pseudonym
 
