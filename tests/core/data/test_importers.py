@@ -450,7 +450,8 @@ def test_mini_mias_refuses_a_folder_without_its_list(tmp_path: Path, content: st
 
 
 def test_the_registry_describes_every_importer_and_option() -> None:
-    assert set(IMPORTERS) == {"folder", "csv", "rsna", "mini-mias"}
+    general, collections = ["folder", "csv", "rsna", "mini-mias"], ["cbis-ddsm", "inbreast", "vindr", "cmmd", "huang-lin"]
+    assert list(IMPORTERS) == [*general, *collections, "mini-ddsm", "embed", "kau-bcmd", "dmid", "cdd-cesm"]
     for name, importer in IMPORTERS.items():
         assert importer.name == name and importer.description
         assert all(option.isidentifier() and text for option, text in importer.options.items())
@@ -458,7 +459,7 @@ def test_the_registry_describes_every_importer_and_option() -> None:
 
 def test_unknown_importers_and_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadManifest, match="expected one of folder, csv, rsna, mini-mias"):
-        import_data("inbreast", tmp_path)
+        import_data("ddsm", tmp_path)
     for nowhere in (tmp_path / "nowhere", "~nobody-of-this-name/x", "a\0b"):
         with pytest.raises(BadManifest, match="Check the path"):
             import_data("folder", nowhere)
