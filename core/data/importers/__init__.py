@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 
 from core.data.identity import patient_doubts
-from core.data.importers.base import Importer, ImportReport, Options, Require, ticking
+from core.data.importers.base import Importer, ImportReport, Options, ticking
 from core.data.importers.folder_walk import with_home
 from core.data.importers.recognition import recognise, the_one
 from core.data.importers.registry import IMPORTERS, importers
+from core.data.importers.tree import Require
 from core.data.importers.writing import exclusions_path, write_import
 from core.data.tables import shown
 from core.errors import BadManifest
@@ -66,7 +67,7 @@ def import_data(
     known, broken = importers()
     notes = []
     if name == AUTO:
-        found = the_one(path, ticking(progress))
+        found = the_one(path, ticking(progress), require)
         name = found.name
         notes.append(f"recognised as {name}: {found.reason}")
     importer = known.get(name)

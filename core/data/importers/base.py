@@ -14,7 +14,7 @@ import pandas as pd
 
 from core.data.file_inspection import InspectedFile, InspectionStore, inspect_file
 from core.data.importers.patient_pattern import PatientPattern
-from core.data.importers.tree import Tree
+from core.data.importers.tree import Require, Tree
 from core.data.manifest import STANDARD, number
 from core.data.read_ahead import read_ahead
 from core.errors import BadManifest, UnreadableImage
@@ -25,7 +25,6 @@ from core.images.mammogram import ImageMeta
 from core.wording import counted
 
 Progress = Callable[[int, int], None]
-Require = Callable[[Sequence[Path]], None]
 
 VERIFY = "auto (default): decode every file when they are at most 1 GB together, else read headers only; all; header"
 _AUTO_BYTES = 10**9

@@ -48,7 +48,7 @@ class Collection:
     @classmethod
     def begin(cls, name: str, source: Path, options: Options, progress: Progress | None) -> Collection:
         """List the folder; what cannot be listed is left out with its reason."""
-        tree = Tree.of(source, ticking(progress))
+        tree = Tree.of(source, ticking(progress), options.require)
         return cls(name, options, progress, tree, tree.walked.rejected(), tree.walked.notes())
 
     def reject(self, what: object, reason: str) -> None:

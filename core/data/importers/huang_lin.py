@@ -122,9 +122,7 @@ def _inbreast_patients(options: Options) -> dict[str, str]:
     path = with_home(Path(folder)).absolute()
     if not path.is_dir():
         raise BadManifest(f"importer huang-lin: option inbreast: expected INbreast's folder, got {path}, where there is none")
-    if options.require is not None:
-        options.require([path])
-    return patient_tokens(Tree.of(path))
+    return patient_tokens(Tree.of(path, require=options.require))
 
 
 def _patient(original: str, hashes: dict[str, str]) -> tuple[str, str]:

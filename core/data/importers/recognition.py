@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.data.importers.registry import GENERAL, importers
-from core.data.importers.tree import Tree
+from core.data.importers.tiles import require_no_tiles
+from core.data.importers.tree import Require, Tree
 from core.errors import BadManifest
-
-_TILES = re.compile(r".*\.tfrecords?|(?:cv10|test10)_(?:data|labels)\.npy", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -22,13 +20,15 @@ class Recognised:
     reason: str
 
 
-def recognise(source: Path, tick: Callable[[], None] | None = None) -> list[Recognised]:
+def recognise(source: Path, tick: Callable[[], None] | None = None, require: Require | None = None) -> list[Recognised]:
     """The collections that fit, and where none does, what a general importer can make of it; [] for nothing.
+
+    `require` is called with the paths of all files before one of them is read, and may raise.
 
     Raises:
         BadManifest: a set of tiles (TFRecord) that cannot become a manifest.
     """
-    tree = Tree.of(source, tick)
+    tree = Tree.of(source, tick, require)
     require_no_tiles(tree)
     known, _ = importers()
     found = [
@@ -40,13 +40,13 @@ def recognise(source: Path, tick: Callable[[], None] | None = None) -> list[Reco
     return collections or found
 
 
-def the_one(source: Path, tick: Callable[[], None] | None = None) -> Recognised:
-    """The collection in `source`.
+def the_one(source: Path, tick: Callable[[], None] | None = None, require: Require | None = None) -> Recognised:
+    """The collection in `source`; see `recognise`.
 
     Raises:
         BadManifest: none fits, or several do; the message lists them with the reasons.
     """
-    found = recognise(source, tick)
+    found = recognise(source, tick, require)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -59,18 +59,4 @@ def the_one(source: Path, tick: Callable[[], None] | None = None) -> Recognised:
     listed = "; ".join(f"{each.name}: {each.reason}" for each in found)
     raise BadManifest(
         f"{source}: several importers fit, so nothing was written. {listed}. Name one of them, or the folder of one collection."
-    )
-
-
-def require_no_tiles(tree: Tree) -> None:
-    """Raises BadManifest for the TFRecord set of tiles, which many take for whole mammograms with labels."""
-    tiles = next((path for path in tree.files if _TILES.fullmatch(path.name)), None)
-    if tiles is None or tree.images:
-        return
-    raise BadManifest(
-        f"{tree.root}: expected image files, got TFRecord or NumPy tiles ({tiles.name}), as of the set 'ddsm-mammography'. It "
-        "cannot become a manifest: its tiles of 299 px name no patient, each lesion is in it three times, label_normal = 1 "
-        "means a "
-        "lesion and not cancer, and the negatives come from another collection than the positives. Take its source, CBIS-DDSM "
-        "(https://www.cancerimagingarchive.net/collection/cbis-ddsm/), and import it as cbis-ddsm."
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 from core.data.importers.folder_walk import Walk, walk
 from core.data.importers.records import TABLES, has_columns
 
+Require = Callable[[Sequence[Path]], None]
+
 IMAGES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".pgm")
 _LARGEST_TABLE = 1 << 26  # bytes that are looked into to recognise a collection
 
@@ -24,10 +26,13 @@ class Tree:
     _columns: dict[tuple[Path, tuple[str, ...]], bool] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, source: Path, tick: Callable[[], None] | None = None) -> Tree:
-        """List everything below `source`."""
+    def of(cls, source: Path, tick: Callable[[], None] | None = None, require: Require | None = None) -> Tree:
+        """List everything below `source`; `require` is called with all of it before any of it is read, and may raise."""
         root = source if source.is_dir() else source.parent
-        return cls(root, walk(root, tick))
+        walked = walk(root, tick)
+        if require is not None:
+            require(walked.files)
+        return cls(root, walked)
 
     @property
     def files(self) -> list[Path]:

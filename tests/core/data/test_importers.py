@@ -343,13 +343,18 @@ RSNA = (
         ["images/5_100.jpg", "images/5_101.png", "images/6_102.jpg"],
         ["train_images/5/100.png", "train_images/5/101.png", "train_images/6/102.png"],
         ["5_100.jpg", "5_101.jpg", "6_102.jpg"],
+        ["5@100.png", "5@101.png", "6@102.png"],
+        ["100.png", "101.png", "102.png"],
+        ["images_512/5_100_512.png", "images_512/5@101_512.png", "102_1024.png"],
     ],
 )
 def test_rsna_in_every_usual_layout(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         picture(tmp_path / name)
-    (tmp_path / "train.csv").write_text(RSNA, encoding="utf-8")
-    report = import_data("rsna", tmp_path)
+    text = RSNA.replace(",68,1,", ",68,1.0,").replace(",,0,0,0,2.0", ",,0.0,0,0,2.0")  # as pandas writes them again
+    (tmp_path / "train.csv").write_text(text, encoding="utf-8")
+    report = import_data("auto", tmp_path)
+    assert report.notes[0] == "recognised as rsna: RSNA's table: train.csv"
     assert report.frame["path"].tolist() == [str(tmp_path / name) for name in names]
     assert report.frame["label"].tolist() == ["benign", "malignant", "benign"]
     assert report.frame["patient_id"].tolist() == ["5", "5", "6"]
