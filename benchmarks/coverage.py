@@ -4,8 +4,9 @@ Scores are normal in both classes (binormal). By image, a patient has 1 to 14 im
 0.6), and of a malignant patient 6 in 10 images are malignant, at least one; by patient, each has one score. Beside coverage
 stands how often the truth lies below the interval (the interval is too optimistic) and above it, and the limits from the
 estimated variance alone (logit of the AUC, DeLong or Obuchowski with t) that programs print. Two tables leave the model:
-malignant scores that spread 1.6 times as far, and three in ten malignant patients whose lesions are hardly seen. A last kind of
-table is of the omnibus test of groups: how often it finds a difference where there is none.
+malignant scores that spread 1.6 times as far, and three in ten malignant patients whose lesions are hardly seen. A third has a
+reader who says yes or no, with a specificity of 0.95: nearly all scores are tied. A last kind of table is of the omnibus test
+of groups: how often it finds a difference where there is none.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ GROUPS = (
 REPEATS = 300
 MOST_IMAGES, ALIKE = 14, 0.6
 
-Kind = Literal["binormal", "wider malignant", "hard cases"]
+Kind = Literal["binormal", "wider malignant", "hard cases", "two values"]
 
 
 def run() -> None:
@@ -49,7 +50,7 @@ def run() -> None:
                 for area in AREAS:
                     _line(level, malignant, benign, area, "binormal")
     print("\nscores that are not binormal")
-    for kind in ("wider malignant", "hard cases"):
+    for kind in ("wider malignant", "hard cases", "two values"):
         for level in ("patient", "image"):
             for malignant, benign in ((6, 200), (20, 200), (60, 200)):
                 for area in (0.7, 0.85, 0.95):
@@ -129,7 +130,7 @@ def false_alarms(malignant: Sequence[int], benign: Sequence[int], area: float, r
     for _ in range(repeats):
         scores = distance * y + random.normal(size=y.size)
         for row in omnibus_tests(y, scores, distance / 2, np.arange(y.size), features):
-            found[row.figure] += row.p < 0.05
+            found[row.metric] += row.p < 0.05
     return {name: count / repeats for name, count in found.items()}
 
 
@@ -165,6 +166,8 @@ def _scores(
         seen = min(0.9995, (area - 0.3 * hidden) / 0.7)
         hidden = (area - 0.7 * seen) / 0.3
         return 2**0.5 * np.where(hard, ndtri(hidden), ndtri(seen)) * y + noise()
+    if kind == "two values":
+        return (noise() > np.where(y, ndtri(0.95 - (2 * area - 1)), ndtri(0.95))).astype(np.float64)
     return 2**0.5 * ndtri(area) * y + noise()
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, confusion
 
 from benchmarks.timing import best_of
 from core.metrics import Interval, summarize
-from core.metrics.bootstrap import Patients, RankFigures, resamples
+from core.metrics.bootstrap import Patients, RankMetrics, resamples
 from core.metrics.delong import auc_interval, compare_auc
 from core.metrics.proportions import clustered_wilson
 
@@ -87,7 +87,7 @@ def coverage(malignant: int, benign: int, auc: float, repeats: int, samples: int
         patients = Patients.of(group)
         per_patient = patients.sums(np.column_stack((called & y, y)).astype(np.float64))
         areas, shares = [], []
-        rank = RankFigures(y, s, patients)
+        rank = RankMetrics(y, s, patients)
         for counts in resamples(patients.count, samples, seed, y.size):
             areas.append(rank(counts)[0])
             found, all_malignant = (counts @ per_patient).T

@@ -31,7 +31,8 @@ from core.files.paths import cache_root
 from core.gate import Distance, fit_gate, statistics_of
 from core.images import encode_png, read
 from core.images.mammogram import Pixels
-from core.predict import Prediction, Predictor
+from core.predict import Predictor
+from core.prediction import Prediction
 from core.runs import Run
 
 PREFIX = "MAMMOLAB_GATE_"

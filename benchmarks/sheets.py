@@ -74,7 +74,7 @@ def _tile(row: dict[str, Any], recipe: Recipe) -> _Tile:
     verdict: dict[str, Any] = {"name": path.name, "laterality": row["laterality"], "view": row["view"]}
     verdict |= dict.fromkeys(("inverted", "polarity_margin", "side", "side_margin", "lesions", "lesions_cut", "gap"), "")
     try:
-        mammogram = read(path, window=recipe.voi)
+        mammogram = read(path, window=recipe.voi_index)
     except UnreadableImage as error:
         return _Tile(np.zeros((_SIDE + _TEXT, 2 * _SIDE, 3), np.uint8), verdict | {"warnings": str(error)})
     analysis = analyse(mammogram, recipe)

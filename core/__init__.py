@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.evaluate import Evaluation, read_evaluation
     from core.gradcam import Heatmap, overlay
     from core.images import Mammogram
-    from core.predict import Prediction
+    from core.prediction import Prediction
     from core.runs import Run
 
 __all__ = [

@@ -7,7 +7,7 @@
     +-- BadManifest        a manifest that lacks columns, rows or labels it needs
     |   +-- Leakage        one patient (or one identical image) in two splits
     +-- MissingWeights     pretrained weights that cannot be had on this machine
-    +-- NotEnoughData      labels or scores from which the figure asked for cannot be computed
+    +-- NotEnoughData      labels or scores from which the metric asked for cannot be computed
     +-- RecipeMismatch     an image prepared by another recipe than the model's
     +-- BadRun             a run folder that is missing, incomplete or in the wrong state
     +-- TrainingFailed     a training that had to end (NaN loss, out of memory, disk full)
@@ -48,7 +48,7 @@ class MissingWeights(LabError):
 
 
 class NotEnoughData(LabError):
-    """Labels or scores from which a figure cannot be computed: none at all, one class only, NaN."""
+    """Labels or scores from which a metric cannot be computed: none at all, one class only, NaN."""
 
 
 class RecipeMismatch(LabError):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -28,89 +27,21 @@ from core.metrics.chance import chance_of_model, warning_of
 from core.metrics.operating_points import DECIMALS
 from core.model import Classifier, as_input, load_model, model_lock, pick_device
 from core.model.card import ModelCard
+from core.prediction import Decision, Prediction, Subject
 from core.preprocessing import Prepared, prepare
 from core.runs.folder import require_regular
+from core.wording import upper_first
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from core.data.cache import CachedImage, PreparedCache
+    from core.runs import Run
 
-Decision = Literal["benign", "malignant"]
 # Small: until a batch is scored, its images are held at full size (up to 50 MB each).
 BATCH_SIZE = 4
 BOTH = "both"  # as `target` of a heatmap: malignant and benign evidence on one scale
 _SYNTHETIC = "The model was trained on synthetic images only: its score says nothing about a real mammogram."
-
-
-class RunLike(Protocol):
-    """A run, as far as prediction needs it."""
-
-    @property
-    def path(self) -> Path: ...
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the model says about one image, or why it says nothing.
-
-    `refusal` is "" for an image that the model judges. Otherwise it says in words why there is no verdict: `decision` and
-    `calibrated` are None then, and so is `score` unless "score anyway" was asked for (`scored_anyway`).
-
-    `score` is the model's own P(malignant) in [0, 1]; `decision` is "malignant" when it reaches `threshold`, which was chosen
-    on validation scores. A model may have thresholds by view: `threshold` is then that of this image's `view`, and
-    `threshold_basis` says so ("" for a model with one for all). The view is what the run's manifest says of its images, else
-    what the file says; "" is unknown. `calibrated` is the score as a probability, by the calibration fitted on validation; None
-    for a model without one. `distance` is how far the image is from those the model was trained on, 1 being as far as it may
-    be; None where that cannot be told. `warnings` are to be shown with the verdict, wherever it is shown.
-    `mammogram` is the image as it was read, None for one that was prepared before; `path` is None for one from bytes.
-    """
-
-    score: float | None
-    threshold: float
-    decision: Decision | None
-    prepared: Prepared
-    meta: ImageMeta
-    warnings: tuple[str, ...] = ()
-    refusal: str = ""
-    calibrated: float | None = None
-    distance: float | None = None
-    mammogram: Mammogram | None = None
-    path: Path | None = None
-    view: str = ""
-    threshold_basis: str = ""
-
-    @property
-    def threshold_words(self) -> str:
-        """The threshold of this image in words: "0.412", or "0.433, that of MLO images"."""
-        return f"{self.threshold:.3f}" + (f", {self.threshold_basis}" if self.threshold_basis else "")
-
-    @property
-    def scored_anyway(self) -> bool:
-        """Whether the score is of an image that the model should not judge: to be marked wherever it is shown."""
-        return bool(self.refusal) and self.score is not None
-
-    @property
-    def verdict(self) -> str:
-        """The decision; or, where there is none, the reason in a sentence."""
-        return self.decision or no_verdict(self.refusal)
-
-
-def no_verdict(refusal: str) -> str:
-    """The sentence that stands where the verdict would be."""
-    return f"No verdict: {refusal.rstrip('.')}."
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """An image on its way to a Prediction; `images` are the reader's and the preparation's own warnings."""
-
-    prepared: Prepared
-    meta: ImageMeta
-    doubts: tuple[str, ...]
-    mammogram: Mammogram | None = None
-    path: Path | None = None
-    view: str = ""
 
 
 class Predictor:
@@ -126,7 +57,7 @@ class Predictor:
         gate: Distance | str = "",
         chance: str = "",
     ) -> None:
-        """`gate` is what tells how far an image is from the training images, or in words why that cannot be told; `chance`
+        """`gate` is what tells how far an image is from the training images, or in words why that cannot be computed; `chance`
         why the model has not shown to be better than chance (see core.metrics.chance).
 
         Raises BadRun when the card lacks what a score needs, RecipeMismatch when this version prepares differently.
@@ -144,7 +75,7 @@ class Predictor:
         self._lock = model_lock(self.model)
 
     @classmethod
-    def from_run(cls, run: Path | str | RunLike, *, device: str = "auto") -> Self:
+    def from_run(cls, run: Path | str | Run, *, device: str = "auto") -> Self:
         """Load a run's best model, from its folder or from anything with a `.path`.
 
         Raises:
@@ -184,7 +115,7 @@ class Predictor:
             UnreadableImage: it is not an image that we can decode.
         """
         with one_large_at_a_time():
-            subject = self._subject(read(source, frame=frame, window=self.recipe.voi), source)
+            subject = self._subject(read(source, frame=frame, window=self.recipe.voi_index), source)
         return self._judge([subject], score_anyway=score_anyway)[0]
 
     def predict_many(
@@ -204,24 +135,24 @@ class Predictor:
         waiting = deque(map(Path, paths))
         while waiting:
             results = self._read_batch(waiting, frame)
-            judged = deque(self._judge([each for each in results if isinstance(each, _Subject)], score_anyway=score_anyway))
+            judged = deque(self._judge([each for each in results if isinstance(each, Subject)], score_anyway=score_anyway))
             while results:  # each is let go of before the next is asked for
                 result = results.popleft()
                 done += 1
-                yield judged.popleft() if isinstance(result, _Subject) else result
+                yield judged.popleft() if isinstance(result, Subject) else result
                 del result
                 if progress is not None:
                     progress(done, len(paths))
 
-    def _read_batch(self, waiting: deque[Path], frame: int | None) -> deque[_Subject | tuple[Path, str]]:
+    def _read_batch(self, waiting: deque[Path], frame: int | None) -> deque[Subject | tuple[Path, str]]:
         """The next files, taken from `waiting`: at most BATCH_SIZE, and no other beside a large one."""
-        results: deque[_Subject | tuple[Path, str]] = deque()
+        results: deque[Subject | tuple[Path, str]] = deque()
         pixels = 0
         while waiting and len(results) < BATCH_SIZE and pixels <= LARGE:
             path = waiting.popleft()
             try:
                 with one_large_at_a_time():
-                    mammogram = read(path, frame=frame, window=self.recipe.voi)
+                    mammogram = read(path, frame=frame, window=self.recipe.voi_index)
                     results.append(self._subject(mammogram, path))
                 pixels += mammogram.pixels.size
                 del mammogram
@@ -234,20 +165,19 @@ class Predictor:
         prepared: Prepared,
         mammogram: Mammogram,
         *,
-        path: Path | None = None,
         source: Path | str | bytes | None = None,
         score_anyway: bool = False,
     ) -> Prediction:
         """As `predict` for an image that the caller has read and prepared already, by the model's recipe.
 
-        `source` is the file, or its bytes, that it was read from, by default `path`: by it the run's manifest knows its view.
+        `source` is the file, or its bytes, that it was read from: by it the run's manifest knows its view.
 
         Raises:
             RecipeMismatch: it was prepared by another recipe than the model's.
         """
         self._check(prepared)
-        view = self._view(mammogram.meta, path if source is None else source)
-        subject = _Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, path, view)
+        view = self._view(mammogram.meta, source)
+        subject = Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, view=view)
         return self._judge([subject], score_anyway=score_anyway)[0]
 
     def predict_cached(
@@ -259,7 +189,7 @@ class Predictor:
         """
         sources: Sequence[str | None] = [None] * len(images) if paths is None else paths
         subjects = [
-            _Subject(
+            Subject(
                 image.prepared(self.recipe),
                 image.image_meta,
                 image.warnings,
@@ -269,10 +199,10 @@ class Predictor:
         ]
         return self._judge(subjects, score_anyway=score_anyway)
 
-    def _subject(self, mammogram: Mammogram, source: Path | str | bytes) -> _Subject:
+    def _subject(self, mammogram: Mammogram, source: Path | str | bytes) -> Subject:
         path = None if isinstance(source, bytes) else Path(source)
         view = self._view(mammogram.meta, source)
-        return _Subject(prepare(mammogram, self.recipe), mammogram.meta, mammogram.warnings, mammogram, path, view)
+        return Subject(prepare(mammogram, self.recipe), mammogram.meta, mammogram.warnings, mammogram, path, view)
 
     @cached_property
     def _known_views(self) -> KnownViews | None:
@@ -290,7 +220,7 @@ class Predictor:
         found = None if self._known_views is None else self._known_views.find(source, content_hash)
         return meta.view if found is None else found
 
-    def _judge(self, subjects: Sequence[_Subject], *, score_anyway: bool, own: bool = True) -> list[Prediction]:
+    def _judge(self, subjects: Sequence[Subject], *, score_anyway: bool, own: bool = True) -> list[Prediction]:
         """The one place where an image becomes a verdict, or gets none. `own`: they were prepared by the model's recipe."""
         refusals = [self._refusal(subject) for subject in subjects]
         wanted = [number for number, refusal in enumerate(refusals) if score_anyway or not refusal]
@@ -304,17 +234,13 @@ class Predictor:
             for number, (subject, refusal) in enumerate(zip(subjects, refusals, strict=True))
         ]
 
-    def _refusal(self, subject: _Subject) -> str:
-        return refusal_of_origin(
-            subject.meta,
-            breast_found=subject.prepared.breast_found,
-            recipe=self.recipe,
-            warnings=_all_doubts(subject),
-        )
+    def _refusal(self, subject: Subject) -> str:
+        found = subject.prepared.breast_found
+        return refusal_of_origin(subject.meta, breast_found=found, recipe=self.recipe, warnings=subject.all_doubts)
 
     def _prediction(
         self,
-        subject: _Subject,
+        subject: Subject,
         refusal: str,
         score: float | None,
         features: NDArray[np.float32] | None,
@@ -322,19 +248,8 @@ class Predictor:
         score_anyway: bool,
         own: bool,
     ) -> Prediction:
-        distance: float | None = None
-        doubts: list[str] = []
-        if not own:
-            pass  # the distance is one between images of the model's own recipe
-        elif not isinstance(self.gate, Distance):
-            doubts.append(f"Whether this image is like those the model was trained on cannot be checked: {self.gate}.")
-        elif score is not None:
-            distance = self.gate.relative(features, statistics_of(subject.prepared.pixels, subject.prepared.breast))
-            said = self.gate.words(distance)
-            if distance is not None and distance > 1 and self.gate.refuses:
-                refusal = refusal or said
-            elif said:
-                doubts.append(said[0].upper() + said[1:] + ".")
+        distance, too_far, doubts = self._distance(subject, score, features) if own else (None, "", [])
+        refusal = refusal or too_far
         shown = score if score_anyway or not refusal else None
         judged = None if refusal else shown
         return Prediction(
@@ -353,8 +268,23 @@ class Predictor:
             threshold_basis=self.thresholds.basis(subject.view),
         )
 
-    def _warnings(self, subject: _Subject, doubts: Sequence[str]) -> tuple[str, ...]:
-        warnings = [*_all_doubts(subject), *doubts_of_origin(subject.meta)]
+    def _distance(
+        self, subject: Subject, score: float | None, features: NDArray[np.float32] | None
+    ) -> tuple[float | None, str, list[str]]:
+        """How far the image is from those the model was trained on; why that is too far for a verdict, "" where it is not;
+        and what to warn of."""
+        if not isinstance(self.gate, Distance):
+            return None, "", [f"Whether this image is like those the model was trained on cannot be checked: {self.gate}."]
+        if score is None:
+            return None, "", []
+        distance = self.gate.relative(features, statistics_of(subject.prepared.pixels, subject.prepared.breast))
+        words = self.gate.words(distance)
+        if distance is not None and distance > 1 and self.gate.refuses:
+            return distance, words, []
+        return distance, "", [f"{upper_first(words)}."] if words else []
+
+    def _warnings(self, subject: Subject, doubts: Sequence[str]) -> tuple[str, ...]:
+        warnings = [*subject.all_doubts, *doubts_of_origin(subject.meta)]
         if self.card.synthetic and not subject.meta.synthetic:
             warnings.append(_SYNTHETIC)
         if self.chance:
@@ -408,22 +338,6 @@ class Predictor:
 
     # ------------------------------------------------------------------ scores alone
 
-    def score_prepared(self, prepared: Prepared) -> float:
-        """P(malignant) in [0, 1] of one prepared image.
-
-        Raises:
-            RecipeMismatch: it was prepared by another recipe than the model's.
-        """
-        return self.score_prepared_many([prepared])[0]
-
-    def score_prepared_many(self, prepared: Sequence[Prepared]) -> list[float]:
-        """As `score_prepared` for several images, in one batch: the caller keeps it small enough for the memory."""
-        if not prepared:
-            return []
-        for image in prepared:
-            self._check(image)
-        return self.score_pixels(np.stack([image.pixels for image in prepared]))
-
     def score_pixels(self, pixels: NDArray[np.uint8]) -> list[float]:
         """P(malignant) of pixels, uint8 (N, H, W), that the caller knows to be prepared by `self.recipe` (the cache)."""
         return self._forward(pixels)[0]
@@ -437,14 +351,7 @@ class Predictor:
             raise BadRun("the model gives a score that is no number (NaN): its weights are damaged. Train again")
         return [float(score) for score in scores], None if features is None else features.float().cpu().numpy()
 
-    def what_if(
-        self,
-        prepared: Prepared,
-        mammogram: Mammogram,
-        *,
-        source: Path | str | bytes | None = None,
-        score_anyway: bool = False,
-    ) -> Prediction:
+    def what_if(self, prepared: Prepared, mammogram: Mammogram, *, source: Path | str | bytes | None = None) -> Prediction:
         """As `predict_prepared` for an image that *another* recipe prepared: for whoever tunes a recipe and asks "what if".
 
         The weights, the calibration and the threshold belong to `self.recipe`: such a score is never a result.
@@ -458,9 +365,9 @@ class Predictor:
                 f"{prepared.pixels.shape[0]} x {prepared.pixels.shape[1]} px. Prepare it at the model's size"
             )
         view = self._view(mammogram.meta, source)
-        subject = _Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, view=view)
+        subject = Subject(prepared, mammogram.meta, mammogram.warnings, mammogram, view=view)
         own = prepared.recipe_hash == self.recipe.hash
-        return self._judge([subject], score_anyway=score_anyway, own=own)[0]
+        return self._judge([subject], score_anyway=False, own=own)[0]
 
     def decide(self, score: float, view: str = "") -> Decision:
         """ "malignant" when the score reaches the model's threshold for images of this view."""
@@ -480,8 +387,3 @@ class Predictor:
         if self.calibration.method == "none":
             return None
         return float(self.calibration.apply([round(score, DECIMALS)])[0])
-
-
-def _all_doubts(subject: _Subject) -> tuple[str, ...]:
-    """What reader and preparation were unsure about: of an image from the cache both are in `doubts`."""
-    return (*subject.doubts, *subject.prepared.warnings)

@@ -10,26 +10,14 @@ import streamlit as st
 
 if __name__ == "__main__":
     from dashboard.state import machine
-    from dashboard.ui import sidebar
+    from dashboard.ui import pages, sidebar
 
     st.set_page_config(page_title="MammoLab", page_icon=sidebar.ICON, layout="wide")
-    current = st.navigation(
-        {
-            "": [st.Page("views/home/home.py", title="Home", icon=":material/home:", default=True)],
-            "Images": [
-                st.Page("views/data/data.py", title="Data", icon=":material/database:"),
-                st.Page("views/inspect/inspect.py", title="Inspector", icon=":material/frame_inspect:"),
-                st.Page("views/preprocess/preprocess.py", title="Preprocess", icon=":material/tune:"),
-            ],
-            "Model": [
-                st.Page("views/train/train.py", title="Train", icon=":material/model_training:"),
-                st.Page("views/runs/runs.py", title="Runs", icon=":material/stacked_line_chart:"),
-                st.Page("views/evaluate/evaluate.py", title="Evaluate", icon=":material/query_stats:"),
-                st.Page("views/explain/explain.py", title="Explain", icon=":material/blur_on:"),
-                st.Page("views/test_image/test_image.py", title="Test image", icon=":material/image_search:"),
-            ],
-        }
-    )
+    scripts = {
+        name: st.Page(pages.script(name), title=page.title, icon=page.material, default=name == "home")
+        for name, page in pages.PAGES.items()
+    }
+    current = st.navigation({group: [scripts[name] for name in names] for group, names in pages.GROUPS.items()})
     sidebar.show()
     current.run()
     machine.warm_up(("core.predict", "dashboard.asgi.gradio_tab"))

@@ -10,9 +10,10 @@ from core.api import WHERE
 from core.api.runs import open_run
 from core.cli.access_recording import record_files
 from core.gradcam import Evidence, Heatmap
-from core.predict import Prediction, RunLike
 from core.predict import Predictor as _Predictor
+from core.prediction import Prediction
 from core.preprocessing import Prepared
+from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS, PREDICTION
 
 
@@ -26,7 +27,7 @@ class Predictor(_Predictor):
     folder: Path | None = None
 
     @classmethod
-    def from_run(cls, run: Path | str | RunLike, *, device: str = "auto") -> Self:
+    def from_run(cls, run: Path | str | Run, *, device: str = "auto") -> Self:
         """Load a run's best model.
 
         Args:

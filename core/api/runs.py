@@ -16,7 +16,6 @@ from core.runs import list_runs as runs_in
 
 if TYPE_CHECKING:
     from core.evaluate import Evaluation
-    from core.predict import RunLike
 
 Follow = bool | Callable[[Event], None]
 _SPLITS = {"training": "train", "validation": "val"}  # as people say them
@@ -64,7 +63,7 @@ def train(
     return _train(Run.create(resolved, rows, name=name), resume=False, progress=progress, queue=queue)
 
 
-def resume(run: Path | str | RunLike, *, progress: Follow = True, queue: bool = True) -> Run:
+def resume(run: Path | str | Run, *, progress: Follow = True, queue: bool = True) -> Run:
     """Go on with a training that was stopped or interrupted, as `python -m core train --resume RUN` does.
 
     Args and errors as `train`.
@@ -87,7 +86,7 @@ def _train(run: Run, *, resume: bool, progress: Follow, queue: bool) -> Run:
     return run
 
 
-def open_run(run: Path | str | RunLike, *, config: Path | str | None = None) -> Run:
+def open_run(run: Path | str | Run, *, config: Path | str | None = None) -> Run:
     """The run of this name in the runs folder (`checkpoints` in config.yaml), or in the folder of this path.
 
     Args:
@@ -106,11 +105,11 @@ def list_runs(folder: Path | str | None = None) -> list[Run]:
     return runs_in(commands.default_config().checkpoints if folder is None else folder)
 
 
-def evaluate_run(run: Path | str | RunLike, split: str = "val", *, progress: bool = True) -> Evaluation:
-    """Score a split and compute every figure of it, as `python -m core evaluate RUN` does; both are kept in the run's folder.
+def evaluate_run(run: Path | str | Run, split: str = "val", *, progress: bool = True) -> Evaluation:
+    """Score a split and compute every metric of it, as `python -m core evaluate RUN` does; both are kept in the run's folder.
 
-    Evaluating "test" opens the test set. That is counted and recorded before any figure is given, stands in the report, and a
-    note on standard error says so. `core.read_evaluation(run, split)` gives the stored figures without opening it again.
+    Evaluating "test" accesses the test set. That is counted and recorded before any metric is given, stands in the report, and
+    a note on standard error says so. `core.read_evaluation(run, split)` gives the stored metrics without another access.
 
     Args:
         split: "train", "val" or "test"; "training" and "validation" are understood.
@@ -120,7 +119,7 @@ def evaluate_run(run: Path | str | RunLike, split: str = "val", *, progress: boo
         BadManifest: no such split.
         BadRun: there is no such run, it has no model, or "test" is asked for while it is being trained.
         NotEnoughData: none of the images can be scored.
-        NotRecorded: the opening of the test set cannot be written down.
+        NotRecorded: the access to the test set cannot be written down.
     """
     from core.cli.evaluation import access_words
     from core.evaluate import evaluate

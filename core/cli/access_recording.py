@@ -49,7 +49,7 @@ def record_files(
     own = next((each for each in runs if each.folder == run), None)
     seen: dict[bool, list[tuple[str, ...]]] = {True: [], False: []}
     sealed: Counter[str] = Counter()
-    opened = 0
+    known = 0
     for file in every:
         keys = file_keys(file)
         found = sealed_by(keys, sets, run)
@@ -57,14 +57,14 @@ def record_files(
         if found is not None or is_own:
             seen[is_own].append(keys)
         if found is not None:
-            sealed[f"unopened test set of {owner(found)}"] += 1
+            sealed[f"test set of {owner(found)}, not evaluated yet"] += 1
         else:
-            opened += is_own
+            known += is_own
     for is_own, keys_seen in seen.items():
         if keys_seen:
             record(root, kind, where, keys_seen, run=run if is_own else None, manifest=manifest or "", sets=runs)
-    if own is not None and opened:
-        sealed[f"test set of {owner(own)}"] += opened
+    if own is not None and known:
+        sealed[f"test set of {owner(own)}"] += known
     if sealed:
         counts = ", ".join(f"{count} in the {printable(whose)}" for whose, count in sealed.items())
         note(f"note: of {len(every)} file{'s' if len(every) > 1 else ''}, {counts}: recorded, and in its report")

@@ -22,7 +22,11 @@ def compare(arguments: argparse.Namespace) -> int:
         print_json(found.as_dict() | equivalent)
         return 0
     print(printable(f"{found.second} against {found.first}, {found.split}, {found.level} level: {found.matching}"))
-    print(f"{counted(found.figures.rows, found.level)} of {counted(found.figures.patients, 'patient')}, compared in pairs")
+    print(
+        f"{counted(found.statistics.rows, found.level)} of {counted(found.statistics.patients, 'patient')}, compared in pairs"
+    )
+    if found.rule:
+        print(f"score of a {found.level}: {found.rule}")
     for warning in found.warnings:
         print(printable(f"warning: {warning}"))
     for name, by_view in zip((found.first, found.second), found.by_view, strict=True):
@@ -30,7 +34,7 @@ def compare(arguments: argparse.Namespace) -> int:
             print(printable(f"{name}: thresholds by view: {by_view}"))
     print_table(
         found.table_rows(),
-        ("metric", found.first, found.second, f"difference, {found.figures.confidence:.0%} interval", "p", "test"),
+        ("metric", found.first, found.second, f"difference, {found.statistics.confidence:.0%} interval", "p", "test"),
     )
     if equivalent:
         print(equivalent["equivalence"])

@@ -8,12 +8,13 @@ from core.cli.output import print_json, printable
 from core.cli.thresholds import rule_asked_for
 from core.cli.workspace import open_run
 from core.errors import BadConfig
+from core.files.typed import to_plain
 
 METRICS = ("auc", "average_precision", "sensitivity", "specificity", "precision", "accuracy", "f1", "brier")
 
 
 def endpoint(arguments: argparse.Namespace) -> int:
-    """Declare which figure counts, before the test set is opened; without --metric, show what was declared."""
+    """Declare which metric counts, before the test set is evaluated; without --metric, show what was declared."""
     from core.data.identity import patients_known
     from core.evaluate.endpoint import declare, read_declared
 
@@ -32,8 +33,8 @@ def endpoint(arguments: argparse.Namespace) -> int:
         level = arguments.level or ("patient" if patients_known(run.manifest()) else "image")
         found = declare(run, arguments.metric, level, rule, arguments.reason or "")
     if arguments.json:
-        plain = None if found.endpoint is None else found.endpoint.__dict__
-        changes = [change.__dict__ for change in found.changes]
+        plain = None if found.endpoint is None else to_plain(found.endpoint)
+        changes = [to_plain(change) for change in found.changes]
         print_json({"run": run.name, "endpoint": plain, "declared_before": found.before, "changes": changes})
     else:
         print(printable(found.words))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from core.cli.evaluation_text import show
 from core.cli.output import note, print_json, printable, progress_bar
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from core.runs import Run
     from core.runs.test_set.models import TestSetUse
 
+Read = TypeVar("Read")
 # The settings that may change from one evaluation to the next; all others of the section are frozen with the model.
 SETTABLE = ("bootstrap_samples", "confidence", "numeric_columns", "category_columns")
 
@@ -65,14 +68,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 def confirmed(run: Run) -> bool:
     """Whether the person at the terminal wants the first access to the test set; a script is not asked."""
-    from core.runs.test_set.provenance import openings
-
-    try:
-        if openings(run.path):
-            return True
-    except LabError:  # the evaluation itself reports it
-        pass
-    if not sys.stdin.isatty():
+    if _evaluations(run) or not sys.stdin.isatty():
         return True
     sys.stderr.write("Evaluate on it, now that nothing is left to choose? [y/N] ")
     sys.stderr.flush()
@@ -81,13 +77,7 @@ def confirmed(run: Run) -> bool:
 
 def access_words(run: Run) -> str:
     """What the coming access to the test set means; for standard error."""
-    from core.runs.test_set.provenance import openings
-
-    try:
-        before = openings(run.path)
-    except LabError:  # the evaluation itself reports it
-        before = 0
-    use = _use(run)
+    before, use = _evaluations(run), _use(run)
     seen = "" if isinstance(use, str) or not use.before else f". {_seen_lines(use, run.manifest())[0].rstrip('.')}"
     often = "for the first time" if not before else f"after {counted(before, 'evaluation')} on it"
     return (
@@ -96,14 +86,27 @@ def access_words(run: Run) -> str:
     )
 
 
+def _evaluations(run: Run) -> int:
+    """How often the run was evaluated on its test set; 0 where the record is damaged, which the evaluation itself reports."""
+    from core.runs.test_set.provenance import evaluation_count
+
+    found = _or_words(evaluation_count, run)
+    return 0 if isinstance(found, str) else found
+
+
+def _or_words(read: Callable[[Path], Read], run: Run) -> Read | str:
+    """What `read` gives of the run's folder; in words what is wrong with a record."""
+    try:
+        return read(run.path)
+    except LabError as error:
+        return str(error)
+
+
 def _use(run: Run) -> TestSetUse | str:
     """Which models were scored on the run's test set; in words what is wrong with a record."""
     from core.runs.test_set.models import test_set_use
 
-    try:
-        return test_set_use(run.path)
-    except LabError as error:
-        return str(error)
+    return _or_words(test_set_use, run)
 
 
 def _seen_lines(use: TestSetUse | str | None, rows: pd.DataFrame) -> list[str]:
@@ -120,10 +123,7 @@ def test_accesses(run: Run) -> dict[str, int] | str:
     """How often each kind of access to the run's test set was made; in words what is wrong with the record."""
     from core.runs.test_set.accesses import access_counts
 
-    try:
-        return access_counts(run.path)
-    except LabError as error:
-        return str(error)
+    return _or_words(access_counts, run)
 
 
 def _settings(run: Run, overrides: list[str]) -> EvaluationConfig:

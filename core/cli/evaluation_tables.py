@@ -10,7 +10,7 @@ from core.wording import counted, p_value
 
 if TYPE_CHECKING:
     from core.evaluate import Evaluation
-    from core.metrics import CalibrationSummary, Interval, Level, Subgroup
+    from core.metrics import CalibrationSummary, Interval, Level
 
 
 def print_tables(evaluation: Evaluation, patients_known: bool) -> None:
@@ -44,10 +44,10 @@ def print_units(evaluation: Evaluation) -> None:
         )
         for each in composition(frame)
     ]
-    print("\npatients by label")
+    print(f"\npatients by label, scored images of {evaluation.split}")
     print_table(rows, ("label", "patients", "images", "images a patient", "both sides", "one side", "side unknown"))
     for sentence in composition_warnings(associations(frame, confidence=evaluation.summary.confidence)):
-        print(f"warning: {sentence}")
+        print(f"warning, of the scored images: {sentence}")
     print("\nAUC by patient under other rules")
     rules = aggregation_rules(frame, confidence=evaluation.summary.confidence)
     print_table([(rule.name, "yes" if rule.balanced else "no", cell(rule.auc)) for rule in rules], ("rule", "balanced", "AUC"))
@@ -80,7 +80,7 @@ def _calibration_table(evaluation: Evaluation, levels: Sequence[Level]) -> None:
 
 
 def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
-    from core.evaluate.subgroup_tests import FIGURES_TESTED, count_tests
+    from core.evaluate.subgroup_tests import METRICS_TESTED, count_tests
     from core.metrics.features import feature_title, value_title
 
     if not evaluation.subgroups:
@@ -94,16 +94,17 @@ def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
         "AUC",
         "sensitivity",
         "specificity",
-        "minus others",
+        "AUC minus others",
         "p adjusted: AUC, sensitivity, specificity",
     )
     rows = []
     for row in evaluation.subgroups:
         metrics = [cell(getattr(row, name), "–") for name in ("auc", "sensitivity", "specificity", "difference")]
-        compared = " (sensitivity)" if row.compared == "sensitivity" and row.p is not None else ""
+        compared = " (of sensitivity)" if row.compared == "sensitivity" and row.p is not None else ""
         numbers = (row.images, row.patients), (row.malignant_images, row.malignant_patients)
         images = [f"{number} ({patients})" if patients_known else str(number) for number, patients in numbers]
-        p = ", ".join(map(p_value, adjusted_p(row).values()))
+        others = (row.sensitivity_adjusted, row.specificity_adjusted) if row.compared == "auc" else ()
+        p = ", ".join(map(p_value, (row.adjusted, *others)))
         rows.append(
             (feature_title(row.feature), value_title(row.feature, row.value), *images, *metrics[:3], metrics[3] + compared, p)
         )
@@ -119,7 +120,7 @@ def _subgroup_table(evaluation: Evaluation, patients_known: bool) -> None:
         tests = [
             (
                 feature_title(row.feature),
-                FIGURES_TESTED[row.figure],
+                METRICS_TESTED[row.metric],
                 str(row.groups),
                 f"{row.wald:.2f}",
                 p_value(row.p),
@@ -185,10 +186,3 @@ def calibration_text(found: CalibrationSummary | str) -> str:
         return found
     known = "" if found.reference is None else f" (predicting the prevalence {found.reference:.3f})"
     return f"ECE {found.ece} (chance alone {found.chance:.3f}), Brier {found.brier}{known}"
-
-
-def adjusted_p(row: Subgroup) -> dict[str, float | None]:
-    """The adjusted p values of a group, by what was compared."""
-    return {row.compared: row.adjusted} | (
-        {"sensitivity": row.sensitivity_adjusted, "specificity": row.specificity_adjusted} if row.compared == "auc" else {}
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.cli.evaluation_tables import adjusted_p, calibration_text, cell, print_tables, print_units
+from core.cli.evaluation_tables import calibration_text, cell, print_tables, print_units
 from core.cli.output import print_table, printable
 from core.wording import counted, times
 
@@ -50,6 +50,7 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
                 f"sensitivity {found.sensitivity}, specificity {found.specificity}"
             )
     if full:
+        print(f"all intervals below are of {evaluation.summary.confidence:.0%}")
         print_tables(evaluation, known)
         if known:
             print_units(evaluation)
@@ -80,7 +81,7 @@ def _chance(evaluation: Evaluation) -> str:
 
 def _summary_lines(evaluation: Evaluation) -> None:
     from core.evaluate.further import sentence_of
-    from core.evaluate.subgroup_tests import count_tests, equivalence_sentence, omnibus_sentence
+    from core.evaluate.subgroup_tests import count_tests, differing, equivalence_sentence, omnibus_sentence
     from core.metrics.features import feature_title, feature_words, value_title
 
     report = evaluation.calibration
@@ -108,9 +109,9 @@ def _summary_lines(evaluation: Evaluation) -> None:
         if evaluation.further:
             print(printable(f"{sentence_of(evaluation.further)} --full says why"))
     apart = [
-        f"{feature_title(row.feature)} {value_title(row.feature, row.value)} ({', '.join(names)})"
+        f"{feature_title(row.feature)} {value_title(row.feature, row.value)} ({', '.join(each.name for each in found)})"
         for row in evaluation.subgroups
-        if (names := [name for name, p in adjusted_p(row).items() if p is not None and p < 0.05])
+        if (found := differing(row))
     ]
     made = counted(count_tests(evaluation.subgroups), "test")
     alike = equivalence_sentence(evaluation.subgroups, evaluation.equivalence_margin)
@@ -134,20 +135,21 @@ def _evaluation_lines(evaluation: Evaluation) -> list[str]:
     """How often this split has been evaluated, and when, as far as it is known."""
     from core.runs.test_set.provenance import read_parent
 
-    earlier = evaluation.opened - len(evaluation.history)
+    earlier = evaluation.evaluations - len(evaluation.history)
     known = [
-        f"{each.when} at threshold {each.thresholds.told()}, weights {each.weights_sha256[:8]}" for each in evaluation.history
+        f"{each.when} at threshold {each.thresholds.stated()}, weights {each.weights_sha256[:8]}" for each in evaluation.history
     ]
     lines = [
-        f"evaluated {times(evaluation.opened)}: {'; '.join((*([f'{earlier} not recorded'] if earlier else []), *known[-5:]))}"
+        f"evaluated {times(evaluation.evaluations)}: "
+        f"{'; '.join((*([f'{earlier} not recorded'] if earlier else []), *known[-5:]))}"
     ]
     parent = read_parent(evaluation.folder) if evaluation.folder is not None and evaluation.split == "test" else None
-    if parent is not None and parent.opened:
+    if parent is not None and parent.evaluations:
         before = f"before this run was forked from {parent.run}"
-        lines.append(f"warning: {before}, the same test set had been evaluated {times(parent.opened)}")
+        lines.append(f"warning: {before}, the same test set had been evaluated {times(parent.evaluations)}")
     lines += [
-        f"warning: the threshold was chosen again ({' to '.join(each.told() for each in change.change)}, {change.rule}) "
-        f"on {change.when}, after this set had been evaluated {times(change.opened)}"
+        f"warning: the threshold was chosen again ({' to '.join(each.stated() for each in change.change)}, {change.rule}) "
+        f"on {change.when}, after this set had been evaluated {times(change.evaluations)}"
         for change in evaluation.refrozen
     ]
     return lines

@@ -29,7 +29,7 @@ def add_commands(commands: Commands) -> None:
         "--window",
         type=int,
         metavar="N",
-        help="the file's N-th VOI LUT or window, 0 for none; the same as --set preprocessing.voi=N",
+        help="the file's N-th VOI LUT or window, 0 for none; the same as --set preprocessing.voi_index=N",
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write the image after each step, at full size, as PNG")
     parser.add_argument(
@@ -80,10 +80,10 @@ def inspect(arguments: argparse.Namespace) -> int:
 def _with_window(recipe: Recipe, window: int) -> Recipe:
     from core.config import Recipe
 
-    highest = next(limit.le for limit in Recipe.model_fields["voi"].metadata if hasattr(limit, "le"))
+    highest = next(limit.le for limit in Recipe.model_fields["voi_index"].metadata if hasattr(limit, "le"))
     if not 0 <= window <= highest:
         raise BadConfig(f"--window {window}: expected 0 (none) to {highest}")
-    return recipe.model_copy(update={"voi": window})
+    return recipe.model_copy(update={"voi_index": window})
 
 
 def _print(found: Inspection, file: Path, pseudonym: bool) -> None:

@@ -50,7 +50,7 @@ def leave_one_out(arguments: argparse.Namespace) -> int:
         print_json({"run": run.name, "by": arguments.by, "held_out": rows} | _pooled(rows))
         return 0
     print_table(
-        [(row["value"], str(row["images"]), str(row["patients"]), _area_cell(row)) for row in rows],
+        [(row["value"], _scored_of(row, "images"), _scored_of(row, "patients"), _area_cell(row)) for row in rows],
         (arguments.by, "images", "patients", "AUC of the run that was trained without it"),
     )
     for text in _pooled(rows).values():
@@ -131,7 +131,14 @@ def _area_of(folder: Path, config: Path, manifest: pd.DataFrame) -> dict[str, An
     area = evaluation.summary["auc"]
     if isinstance(area, str):
         return {"auc": None, "note": area}
-    return {"auc": asdict(area), "note": "", "confidence": evaluation.summary.confidence}
+    scored = {"scored_images": evaluation.images, "scored_patients": evaluation.patients}
+    return {"auc": asdict(area), "note": "", "confidence": evaluation.summary.confidence} | scored
+
+
+def _scored_of(row: dict[str, Any], unit: str) -> str:
+    """`69`, or `64 of 69` where the run scored fewer than the manifest has: the AUC is of those."""
+    scored = row.get(f"scored_{unit}", row[unit])
+    return str(row[unit]) if scored == row[unit] else f"{scored} of {row[unit]}"
 
 
 def _area_cell(row: dict[str, Any]) -> str:

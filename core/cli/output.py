@@ -48,15 +48,13 @@ def printable(text: str, longest: int | None = None) -> str:
     A run's name, note or reason may come from somebody else, and a terminal obeys what it prints: colours, a cleared screen,
     text that runs from right to left.
     """
-    shown = "".join(_escaped(each) if unicodedata.category(each) in _UNPRINTABLE else each for each in text)
+    shown = "".join(
+        each.encode("unicode_escape").decode("ascii") if unicodedata.category(each) in _UNPRINTABLE else each for each in text
+    )
     return shown if longest is None or len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
@@ -117,8 +115,3 @@ def _same(one: Path, other: Path) -> bool:
 def note(text: str) -> None:
     """Print a message that is not the result, on standard error."""
     print(text, file=sys.stderr, flush=True)
-
-
-def metric(value: float | None) -> str:
-    """A metric with three decimals, or a dash where there is none."""
-    return "–" if value is None else f"{value:.3f}"

@@ -10,7 +10,6 @@ from core.cli.access_recording import record_files
 from core.cli.arguments import Commands, add_command, frame_option, json_option, run_argument, score_anyway_option
 from core.cli.image_files import ImageFiles
 from core.cli.output import new_file, note, print_json, print_table, progress_bar
-from core.cli.runs import chance_words
 from core.cli.workspace import open_run
 from core.errors import Refused
 
@@ -19,7 +18,7 @@ _CSV_HEADS = (b"file,score,calibrated,decision,refusal,note", b"file,score,calib
 
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
-    from core.predict import Prediction
+    from core.prediction import Prediction
 
 
 def add_commands(commands: Commands) -> None:
@@ -78,6 +77,7 @@ def add_commands(commands: Commands) -> None:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Print verdicts; a file that cannot be read or gets none is listed with its reason and makes the exit code 1."""
+    from core.metrics.chance import warning_of
     from core.predict import Predictor
     from core.runs.test_set.accesses import PREDICTION
 
@@ -109,7 +109,7 @@ def predict(arguments: argparse.Namespace) -> int:
         if any(row["refusal"] for row in rows) and not arguments.score_anyway:
             note("--score-anyway gives a score, but no decision, to readable images without a verdict.")
         if predictor.chance:
-            note(f"warning: {chance_words(predictor.chance)}")
+            note(f"warning: {warning_of(predictor.chance)}")
     return 0 if all(row["score"] is not None for row in rows) else 1
 
 

@@ -41,6 +41,7 @@ def add_commands(commands: Commands) -> None:
 def list_(arguments: argparse.Namespace) -> int:
     """List the runs; a damaged one with what is wrong with it as its reason."""
     from core.cli.evaluation import test_accesses
+    from core.metrics.chance import warning_of
     from core.runs import list_runs
 
     root = arguments.checkpoints or default_config().checkpoints
@@ -50,7 +51,7 @@ def list_(arguments: argparse.Namespace) -> int:
         metrics, problems = headline(run)
         used = test_accesses(run)
         problems += [used] if isinstance(used, str) else []
-        reasons = (" ".join(status.reason.split()), _unusable(run), *problems, chance_words(metrics["chance"]))
+        reasons = (" ".join(status.reason.split()), _unusable(run), *problems, warning_of(metrics["chance"] or ""))
         reason = "; ".join(dict.fromkeys(part for part in reasons if part))
         rows.append(
             {"run": run.name, "state": status.state, "epoch": status.epoch, "epochs": status.epochs, "reason": reason}
@@ -137,13 +138,6 @@ def _test_confidence(entry: dict[str, Any]) -> float | None:
     """The level of an evaluation's intervals; None where an earlier version did not store it."""
     image = entry.get("levels", {}).get("image")
     return _number(image.get("confidence")) if isinstance(image, dict) else None
-
-
-def chance_words(chance: str | None) -> str:
-    """The warning for what core.metrics.chance finds about a model."""
-    from core.metrics.chance import warning_of
-
-    return warning_of(chance or "")
 
 
 def _number(value: Any) -> float | None:

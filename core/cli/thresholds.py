@@ -91,6 +91,11 @@ def _thresholds_by(run: Run, rule: ThresholdRule, column: str, *, as_json: bool)
     ]
     heads = (column, "own threshold", "sensitivity at one for all", "specificity", "sensitivity at its own", "specificity")
     print_table([tuple(map(printable, row)) for row in rows], heads)
+    if run.model_card().image_thresholds.own:
+        note(
+            "the run itself judges CC and MLO images at thresholds by view: 'one for all' is the common threshold, not "
+            "in use for them"
+        )
     for title, gap in (("one threshold for all", found.gap), ("each its own", found.own_gap)):
         text = gap if isinstance(gap, str) else f"{gap.difference}"
         print(f"largest difference of specificity, {title}: {text}")

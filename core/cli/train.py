@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.cli.arguments import Commands, add_command, config_options, json_option
 from core.cli.output import note, print_json, printable, progress_bar
-from core.cli.runs import chance_words, headline, with_limits
+from core.cli.runs import headline, with_limits
 from core.cli.training_progress import follow
 from core.cli.workspace import load, open_run
 from core.errors import BadConfig
@@ -37,6 +37,7 @@ def add_commands(commands: Commands) -> None:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train, from a configuration or from where a run was interrupted."""
+    from core.metrics.chance import warning_of
     from core.runs import Run
     from core.training.distributed import World, destroy_process_group
     from core.training.launchers import run_to_end
@@ -66,7 +67,7 @@ def train(arguments: argparse.Namespace) -> int:
         if metrics["val_auc"] is not None:
             print(f"validation AUC of images {with_limits(metrics['val_auc'], metrics['val_auc_interval'])}, {OPTIMISTIC}")
         if chance := metrics["chance"]:
-            print(chance_words(chance))
+            print(warning_of(chance))
     return 0 if status.state == "done" else STOPPED
 
 

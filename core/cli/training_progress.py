@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.cli.output import metric, note, open_bar
+from core.cli.output import note, open_bar
 from core.runs.history import metric_of
-from core.wording import EPOCHS
+from core.wording import EPOCHS, number
 
 if TYPE_CHECKING:
     from core.runs import Event, Run, Status
@@ -77,7 +77,7 @@ def _line(event: Event) -> str:
         best = " (best)" if event["best"] else ""
         return (
             f"epoch {event['epoch']}/{event['epochs']}: loss {event['train_loss']:.3f}, "
-            f"validation loss {event['val_loss']:.3f}, validation AUC {metric(metric_of(event, 'auc'))}{best}, "
+            f"validation loss {event['val_loss']:.3f}, validation AUC {number(metric_of(event, 'auc'))}{best}, "
             f"{event['images_per_second']:.1f} images/s"
         )
     if event["type"] == "warning" or event["type"] == "error":

@@ -22,6 +22,7 @@ _ADVANCED = (
     "threads",
 )
 RENAMED: Mapping[str, str] = {
+    "preprocessing.voi": "preprocessing.voi_index",
     **{f"training.{name}": f"training.advanced.{name}" for name in _ADVANCED},
     "training.frozen_share": "training.frozen_backbone_fraction",
     "training.head_features": "training.advanced.cache_backbone_features",

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from core.config.section import Section
 from core.config.training import AugmentationConfig, ModelConfig, TrainingConfig
@@ -25,8 +25,9 @@ Side = Annotated[int, Field(ge=32, le=4096)]
 class Recipe(Section):
     """How a mammogram becomes what the model sees. Frozen and hashable."""
 
-    voi: int = Field(
+    voi_index: int = Field(
         1,
+        validation_alias=AliasChoices("voi_index", "voi"),
         ge=0,
         le=16,
         title="VOI LUT / window index",
@@ -96,7 +97,9 @@ class Recipe(Section):
     @property
     def hash(self) -> str:
         """Twelve hex digits that change whenever the prepared pixels may change."""
-        content = json.dumps([RECIPE_VERSION, self.model_dump(mode="json")], sort_keys=True)
+        values = self.model_dump(mode="json")
+        values["voi"] = values.pop("voi_index")  # its former name: the hashes of earlier versions stay the same
+        content = json.dumps([RECIPE_VERSION, values], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
@@ -171,7 +174,12 @@ class EvaluationConfig(Section):
         "weights need; temperature: a slope alone, centred on 0.5; isotonic: steps; none. Decisions stay with the raw score.",
     )
     bootstrap_samples: int = Field(
-        2000, ge=100, le=100_000, title="Bootstrap samples", description="Resamples of patients behind each interval."
+        2000,
+        ge=100,
+        le=100_000,
+        title="Bootstrap samples",
+        description="Resamples of patients behind each interval. Above a confidence of 95% more are drawn, so that as many lie "
+        "beyond each limit.",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1.0, title="Confidence", description="Level of the intervals.")
     equivalence_margin: float = Field(

@@ -236,7 +236,7 @@ class PreparedCache:
             content = content_of(path)
         except UnreadableImage as error:
             raise UnreadableImage(f"{path.name}: {error}") from error
-        mammogram = read(content, window=self.recipe.voi, name=path.name)  # the very bytes that are hashed
+        mammogram = read(content, window=self.recipe.voi_index, name=path.name)  # the very bytes that are hashed
         analysis = analyse(mammogram, self.recipe)
         prepared = prepare(mammogram, self.recipe, analysis=analysis)
         # The reader has turned what its file declares as inverted; what the picture says comes on top of that.

@@ -14,34 +14,16 @@ from __future__ import annotations
 
 from core.evaluate.comparison import Comparison, compare, compare_evaluations
 from core.evaluate.evaluation import evaluate, remake
-from core.evaluate.result import (
-    AGAIN,
-    COLUMNS,
-    CalibrationReport,
-    DecisionTable,
-    Evaluation,
-    Excluded,
-    NetBenefit,
-    Opening,
-    Refreeze,
-    excluded_words,
-)
-from core.evaluate.scoring import Progress
+from core.evaluate.result import AGAIN, CalibrationReport, DecisionTable, Evaluation, excluded_words
 from core.evaluate.store import read_evaluation, read_predictions
 from core.evaluate.thresholds import refreeze
 
 __all__ = [
     "AGAIN",
-    "COLUMNS",
     "CalibrationReport",
     "Comparison",
     "DecisionTable",
     "Evaluation",
-    "Excluded",
-    "NetBenefit",
-    "Opening",
-    "Progress",
-    "Refreeze",
     "compare",
     "compare_evaluations",
     "evaluate",

@@ -1,6 +1,6 @@
 """Published results to stand beside a run's own, shown only where data set and protocol are the same.
 
-Most published results on these data sets come from splits of the authors' own: a figure on one's own split says nothing about
+Most published results on these data sets come from splits of the authors' own: a metric on one's own split says nothing about
 another's, so such rows are kept for reading and compare with nothing. A row enters this table only when its value could be
 read in the source.
 """
@@ -21,7 +21,7 @@ Level = Literal["image", "breast", "patient"]
 
 @dataclass(frozen=True)
 class Baseline:
-    """One published figure.
+    """One published metric.
 
     `protocol` says on which images it was measured: OFFICIAL, or another that nobody else can repeat exactly. `spread` is
     what the source prints after the value, in its own words; "" where it prints nothing. `task` is what was told apart.
@@ -117,8 +117,8 @@ BASELINES: tuple[Baseline, ...] = (
 )
 
 
-def comparable(dataset: str, protocol: str, level: Level | None = None) -> tuple[Baseline, ...]:
-    """The rows measured on the same data set by the same protocol (and level, if given), best first; () where there is none.
+def comparable(dataset: str, protocol: str) -> tuple[Baseline, ...]:
+    """The rows measured on the same data set by the same protocol, best first; () where there is none.
 
     Only a protocol that fixes the test images can be the same: of the rows here, OFFICIAL.
 
@@ -128,16 +128,11 @@ def comparable(dataset: str, protocol: str, level: Level | None = None) -> tuple
     """
     if protocol != OFFICIAL:
         return ()
-    rows = [
-        row
-        for row in BASELINES
-        if row.dataset == dataset.strip().lower() and row.protocol == OFFICIAL and level in (None, row.level)
-    ]
-    return tuple(sorted(rows, key=lambda row: -row.value))
+    return tuple(sorted((row for row in known(dataset) if row.protocol == OFFICIAL), key=lambda row: -row.value))
 
 
 def known(dataset: str) -> tuple[Baseline, ...]:
-    """Every row of a data set, comparable or not: to read, never to stand beside a run's figure."""
+    """Every row of a data set, comparable or not: to read, never to stand beside a run's metric."""
     return tuple(row for row in BASELINES if row.dataset == dataset.strip().lower())
 
 
@@ -154,7 +149,7 @@ def for_rows(rows: pd.DataFrame) -> tuple[Baseline, ...] | str:
     name = names[0]
     read = known(name)
     if not read:
-        return f"none is comparable: no published figure of {name} is in the table"
+        return f"none is comparable: no published metric of {name} is in the table"
     official = "official_split" in rows.columns and all(
         str(value).strip().lower() in ("1", "true", "yes") for value in rows["official_split"]
     )
@@ -164,6 +159,6 @@ def for_rows(rows: pd.DataFrame) -> tuple[Baseline, ...] | str:
     if official:
         return f"none is comparable: the {len(read)} published results on {name} in the table are of other protocols"
     return (
-        f"none is comparable: the split is not the one that {name} came with (column official_split), and a figure on one "
+        f"none is comparable: the split is not the one that {name} came with (column official_split), and a metric on one "
         f"split says nothing about another's; {len(read)} published results on {name} can be read in core/evaluate/baselines.py"
     )

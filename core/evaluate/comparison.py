@@ -1,32 +1,26 @@
 """Two runs on the same images: who is better, by how much, and whether the comparison is fair at all.
 
 Images are matched by their path. A run that was trained or tuned on patients, or on identical files, that the other is tested
-on is not compared with it, even on the images that both have left: their test figures stand for different questions.
+on is not compared with it, even on the images that both have left: their test metrics stand for different questions.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
+from pydantic import Field
 
 from core.errors import BadRun, Leakage, NotEnoughData
 from core.evaluate.result import Evaluation
 from core.evaluate.store import read_evaluation
-from core.metrics import (
-    TITLES,
-    Difference,
-    Level,
-    PairedShares,
-    RunComparison,
-    Summary,
-    at_level,
-    compare_runs,
-    matched,
-)
+from core.files.typed import to_plain
+from core.metrics import TITLES, Difference, Level, PairedShares, RunComparison, Summary, at_level, compare_runs, matched
 from core.metrics.comparison import equivalence
+from core.metrics.headline_auc import score_rule
+from core.metrics.intervals import OrNote
 from core.model.card import has_model, read_card
 from core.wording import counted, p_value
 
@@ -40,8 +34,9 @@ _LISTED = 5
 class Comparison:
     """Two runs on the `images` that both have scored; differences are the second run less the first.
 
-    `figures` has one paired test for each figure; `paired` the decisions on the same rows behind sensitivity, specificity and
+    `statistics` has a paired test for each metric; `paired` the decisions on the same rows behind sensitivity, specificity and
     accuracy, each run at its own frozen threshold.
+    `rule` is how one score of a breast or patient is made of several images, "" for images.
     `by_view` are both runs' thresholds of images in words, "" for a run with one threshold for all views.
     `only_first` and `only_second` images were not compared. `warnings` name a run whose model or threshold has changed since
     it was evaluated.
@@ -55,10 +50,11 @@ class Comparison:
     only_first: int
     only_second: int
     thresholds: tuple[float, float]
-    figures: RunComparison
-    paired: dict[str, PairedShares | str]
+    statistics: RunComparison
+    paired: dict[str, Annotated[PairedShares | str, OrNote()]]
     warnings: tuple[str, ...] = ()
-    by_view: tuple[str, str] = ("", "")
+    by_view: Annotated[tuple[str, str], Field(alias="thresholds_by_view")] = ("", "")
+    rule: Annotated[str, Field(alias="score_rule")] = ""
 
     @property
     def matching(self) -> str:
@@ -71,41 +67,35 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        kept = ("first", "second", "split", "level", "images", "only_first", "only_second")
-        paired = {name: {"note": value} if isinstance(value, str) else asdict(value) for name, value in self.paired.items()}
-        rest = {
-            "thresholds": list(self.thresholds),
-            "thresholds_by_view": list(self.by_view),
-            "paired": paired,
-            "warnings": list(self.warnings),
-        }
-        return {name: getattr(self, name) for name in kept} | rest | self.figures.as_dict()
+        own: dict[str, Any] = to_plain(self)
+        statistics: dict[str, Any] = own.pop("statistics")
+        return own | statistics
 
     def table_rows(self) -> list[tuple[str, str, str, str, str, str]]:
-        """(title, first, second, difference with interval, p, test) as text, a row a figure."""
-        return [_row(title, self.figures.figures[name]) for name, title in TITLES.items()]
+        """(title, first, second, difference with interval, p, test) as text, a row a metric."""
+        return [_row(title, self.statistics.metrics[name]) for name, title in TITLES.items()]
 
-    def equivalence(self, margin: float, figure: str = "auc") -> str:
-        """In words, whether the runs differ in a figure by no more than `margin`, which has to be chosen before looking."""
-        found = self.figures.figures[figure]
+    def equivalence(self, margin: float, metric: str = "auc") -> str:
+        """In words, whether the runs differ in a metric by no more than `margin`, which has to be chosen before looking."""
+        found = self.statistics.metrics[metric]
         if isinstance(found, str):
             return found
         words = {
             "equivalent": f"the runs are equivalent: the whole interval lies within ±{margin:g}",
-            "different": "the runs differ",
+            "different": f"the runs differ: the {self.statistics.confidence:.0%} interval leaves out 0",
             "not shown": f"neither a difference nor equivalence within ±{margin:g} is shown",
         }[equivalence(found.difference, margin)]
-        return f"{TITLES[figure]}, difference {found.difference:+.3f}: {words}"
+        return f"{TITLES[metric]}, difference {found.difference:+.3f}: {words}"
 
 
-def _row(title: str, figure: Difference | str) -> tuple[str, str, str, str, str, str]:
-    if isinstance(figure, str):
-        return (title, "–", "–", "", "", figure)
-    return (title, f"{figure.first:.3f}", f"{figure.second:.3f}", f"{figure.difference:+.3f}", p_value(figure.p), figure.test)
+def _row(title: str, metric: Difference | str) -> tuple[str, str, str, str, str, str]:
+    if isinstance(metric, str):
+        return (title, "–", "–", "", "", metric)
+    return (title, f"{metric.first:.3f}", f"{metric.second:.3f}", f"{metric.difference:+.3f}", p_value(metric.p), metric.test)
 
 
 def compare(first: Run, second: Run, split: str = "test", level: Level = "image") -> Comparison:
-    """Compare what two runs' evaluations of a split have stored; nothing is scored and no set opened.
+    """Compare what two runs' evaluations of a split have stored; nothing is scored and no test set accessed.
 
     Raises:
         BadRun: both are the same run, or one of them has not been evaluated on this split.
@@ -131,19 +121,12 @@ def compare_evaluations(
     first: Evaluation,
     second: Evaluation,
     level: Level = "image",
-    *,
-    samples: int | None = None,
-    confidence: float | None = None,
-    seed: int = 0,
 ) -> Comparison:
-    """Compare two evaluations on the images that both have, by their path.
-
-    Args:
-        samples, confidence: of the intervals; by default as in the first evaluation.
+    """Compare two evaluations on the images that both have, by their path, with intervals as in the first one.
 
     Raises:
         Leakage: one run was trained on patients, or on files, that the other is tested on.
-        NotEnoughData: no image in common, other labels or patients at the same image, or no figures at this level.
+        NotEnoughData: no image in common, other labels or patients at the same image, or no metrics at this level.
         BadRun: a run's manifest cannot be read.
     """
     summaries = [_summary(evaluation, level) for evaluation in (first, second)]
@@ -155,16 +138,14 @@ def compare_evaluations(
     thresholds = (summaries[0].threshold, summaries[1].threshold)
     by_image = level == "image"
     applied = [each.thresholds.of_rows(table) if by_image else each.levels[level].threshold for each in (first, second)]  # type: ignore[union-attr]
-    level_of_confidence = summaries[0].confidence if confidence is None else confidence
-    figures = compare_runs(
+    statistics = compare_runs(
         labels,
         table["score"],
         other["score"],
         groups,
         (applied[0], applied[1]),
-        samples=summaries[0].samples if samples is None else samples,
-        confidence=level_of_confidence,
-        seed=seed,
+        samples=summaries[0].samples,
+        confidence=summaries[0].confidence,
     )
     return Comparison(
         first=first.run,
@@ -175,11 +156,20 @@ def compare_evaluations(
         only_first=len(first.predictions) - len(both),
         only_second=len(second.predictions) - len(both),
         thresholds=thresholds,
-        figures=figures,
-        paired=figures.paired,
-        warnings=tuple(filter(None, map(_outdated, (first, second)))),
+        statistics=statistics,
+        paired=statistics.paired,
+        warnings=tuple(filter(None, (_levels_differ(*summaries), *map(_outdated, (first, second))))),
         by_view=(first.thresholds.words, second.thresholds.words) if by_image else ("", ""),
+        rule="" if by_image else score_rule(table["images"], level),
     )
+
+
+def _levels_differ(first: Summary, second: Summary) -> str:
+    """In words, that the two evaluations have intervals of other levels of confidence; "" where they have the same."""
+    if first.confidence == second.confidence:
+        return ""
+    levels = f"{first.confidence:.0%} and {second.confidence:.0%}"
+    return f"the evaluations have intervals of {levels}: all of this comparison are of {first.confidence:.0%}"
 
 
 def _outdated(evaluation: Evaluation) -> str:
@@ -188,7 +178,7 @@ def _outdated(evaluation: Evaluation) -> str:
         return ""
     why = evaluation.outdated(read_card(evaluation.folder))
     again = f"`python -m core evaluate {evaluation.run} --split {evaluation.split}`"
-    return f"{evaluation.run}: {why} For figures of the model as it is: {again}." if why else ""
+    return f"{evaluation.run}: {why} For metrics of the model as it is: {again}." if why else ""
 
 
 def _summary(evaluation: Evaluation, level: Level) -> Summary:

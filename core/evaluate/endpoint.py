@@ -1,26 +1,28 @@
-"""The primary endpoint of a run: which figure counts, at which level and by which threshold rule, declared before it is seen.
+"""The primary endpoint of a run: which metric counts, at which level and by which threshold rule, declared before it is seen.
 
 `endpoint.jsonl` in the run's folder has a line a declaration, appended and never changed: when, what, and how often the test
-set had been accessed by then. What was declared last before the test set was opened stays the endpoint; a line that came later
-is a change, and told as one. Without a line before the opening, the first that came later is the endpoint, declared after.
+set had been accessed by then. What was declared last before the test set was evaluated stays the endpoint; a line that came
+later is a change, and reported as one. Without a line before that, the first that came later is the endpoint, declared after.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+from pydantic import ConfigDict, Field
 
 from core.errors import BadConfig, BadRun
 from core.files.atomic import replacing
-from core.files.typed import to_plain
+from core.files.typed import from_plain, to_plain
 from core.files.untrusted import parse_json, read_bytes
 from core.metrics import TITLES, Interval, Level, Summary, ThresholdRule, rule_of
 from core.runs.locks import EVALUATION, holding
 from core.runs.test_set.access_log import now
 from core.runs.test_set.accesses import access_counts
-from core.runs.test_set.provenance import openings
+from core.runs.test_set.provenance import evaluation_count
 from core.wording import times
 
 if TYPE_CHECKING:
@@ -34,20 +36,25 @@ LONGEST = 500  # characters of a reason
 RANKING = ("auc", "average_precision", "brier")
 
 
+Count = Annotated[int, Field(ge=0)]
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """One declaration. `when`: UTC, ISO 8601. `metric` of core.metrics.TITLES, at `level`, with the threshold chosen by `rule`.
 
-    `opened`: how often the run's test set had been opened by then, its parents' openings included; `accesses`: all accesses to
+    `evaluations`: how often the run's test set had been evaluated by then, for its parents too; `accesses`: all accesses to
     its images on record by then, by whatever run or page.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     when: str
     metric: str
     level: str
     rule: dict[str, Any]
-    opened: int
-    accesses: int
+    evaluations: Annotated[Count, Field(alias="opened")]
+    accesses: Count
     reason: str = ""
 
     @property
@@ -59,25 +66,26 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Declared:
-    """What a run's endpoint is: `endpoint`, None where nobody declared one; `changes` came after the test set was opened.
+    """What a run's endpoint is: `endpoint`, None where nobody declared one; `changes` came after the test set was evaluated.
 
-    `opened`: how often the test set has been opened by now, where there is no endpoint: it is then late for one, or not.
+    `evaluations`: how often the test set has been evaluated by now, where there is no endpoint: it is then late for one, or
+    not.
     """
 
     endpoint: Endpoint | None
     changes: tuple[Endpoint, ...] = ()
-    opened: int = 0
+    evaluations: int = 0
 
     @property
     def before(self) -> bool:
-        """Whether it was declared before the test set was opened for this run."""
-        return self.endpoint is not None and not self.endpoint.opened
+        """Whether it was declared before the test set was evaluated for this run."""
+        return self.endpoint is not None and not self.endpoint.evaluations
 
     @property
     def words(self) -> str:
         """In a sentence or two."""
         if self.endpoint is None:
-            if not self.opened:
+            if not self.evaluations:
                 return "No primary endpoint has been declared yet."
             return (
                 "No primary endpoint was declared before the test set was evaluated: none of its metrics was named before they "
@@ -97,7 +105,7 @@ class Declared:
         return said
 
     def result(self, evaluation: Evaluation | None) -> Interval | str:
-        """The figure of an evaluation that it is about, or why there is none."""
+        """The metric of an evaluation that it is about, or why there is none."""
         if self.endpoint is None or evaluation is None:
             return "no endpoint was declared" if self.endpoint is None else "the test set has not been evaluated"
         summary = evaluation.levels.get(self.endpoint.level, "there is no such level")
@@ -143,13 +151,13 @@ def read_declared(folder: Path) -> Declared:
     """The endpoint of the run in this folder.
 
     Raises:
-        BadRun: endpoint.jsonl is damaged; that is never taken for "none". Or there is none, and the record of openings is.
+        BadRun: endpoint.jsonl is damaged; that is never taken for "none". Or there is none, and the record of evaluations is.
     """
     path = folder / FILE
     try:
         content = read_bytes(path, LIMIT)
     except FileNotFoundError:
-        return Declared(None, opened=openings(folder))
+        return Declared(None, evaluations=evaluation_count(folder))
     except (OSError, ValueError) as error:
         raise _damaged(path, str(getattr(error, "strerror", None) or error)) from error
     lines = []
@@ -158,15 +166,15 @@ def read_declared(folder: Path) -> Declared:
             lines.append(_endpoint(parse_json(line)))
         except (ValueError, TypeError, KeyError, BadRun) as error:
             raise _damaged(path, f"line {number}: {error}") from error
-    early = [line for line in lines if not line.opened]
-    late = [line for line in lines if line.opened]
+    early = [line for line in lines if not line.evaluations]
+    late = [line for line in lines if line.evaluations]
     if early:
         return Declared(early[-1], tuple(late))
-    return Declared(late[0], tuple(late[1:])) if late else Declared(None, opened=openings(folder))
+    return Declared(late[0], tuple(late[1:])) if late else Declared(None, evaluations=evaluation_count(folder))
 
 
 def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None, reason: str = "") -> Declared:
-    """Declare the run's primary endpoint; after the test set was opened it is written down as a change.
+    """Declare the run's primary endpoint; after the test set was evaluated it is written down as a change.
 
     Args:
         metric: of core.metrics.TITLES.
@@ -183,19 +191,19 @@ def declare(run: Run, metric: str, level: str, rule: ThresholdRule | None = None
             f"{', '.join(get_args(Level))}"
         )
     chosen = rule or rule_of_run(run)
-    with holding(run.path, EVALUATION):  # no evaluation writes its opening in between
+    with holding(run.path, EVALUATION):  # no evaluation is counted in between
         read_declared(run.path)  # a damaged file is never written over
         line = Endpoint(
             when=now(),
             metric=metric,
             level=level,
             rule=to_plain(chosen),
-            opened=openings(run.path),
+            evaluations=evaluation_count(run.path),
             accesses=sum(access_counts(run.path).values()),
             reason=" ".join(reason.split())[:LONGEST],
         )
         try:
-            content = _content(run.path) + json.dumps(asdict(line)).encode("ascii") + b"\n"
+            content = _content(run.path) + json.dumps(to_plain(line)).encode("ascii") + b"\n"
             if len(content) > LIMIT:
                 raise OSError(f"it has more than {LIMIT:,} bytes")
             with replacing(run.path / FILE, durable=True) as stream:
@@ -219,11 +227,7 @@ def _content(folder: Path) -> bytes:
 
 
 def _endpoint(value: Any) -> Endpoint:
-    found = Endpoint(**value)
-    texts = (found.when, found.metric, found.level, found.reason)
-    counts = (found.opened, found.accesses)
-    if not all(isinstance(text, str) for text in texts) or any(type(count) is not int or count < 0 for count in counts):
-        raise ValueError("expected text and counts")
+    found = from_plain(Endpoint, value)
     if found.metric not in TITLES or found.level not in get_args(Level):
         raise ValueError(f"{found.metric!r} by {found.level!r} is no endpoint")
     ThresholdRule.from_dict(found.rule)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +16,21 @@ from core.data import is_synthetic
 from core.data.identity import patients_known
 from core.errors import BadRun, NotEnoughData
 from core.evaluate.baselines import for_rows
-from core.evaluate.fitted import keep_fitted, kept_predictions
+from core.evaluate.fitted import keep_fitted, saved_predictions
 from core.evaluate.further import FurtherColumn, further_columns
 from core.evaluate.metadata import completed, metadata
 from core.evaluate.notes import in_images
-from core.evaluate.result import COLUMNS, VERSION, Evaluation, Opening, Refreeze
-from core.evaluate.scoring import Progress, Scored, predictor_of, rows_of, score, training_facts, training_metadata
+from core.evaluate.result import COLUMNS, VERSION, Evaluation, EvaluationRecord, Refreeze
+from core.evaluate.scoring import (
+    Progress,
+    Scored,
+    default_cache,
+    predictor_of,
+    rows_of,
+    score,
+    training_facts,
+    training_metadata,
+)
 from core.evaluate.store import lock, read_evaluation, read_facts, read_predictions, write_evaluation, write_facts
 from core.evaluate.summaries import (
     calibration_of,
@@ -31,6 +42,7 @@ from core.evaluate.summaries import (
     uncertainty_of,
 )
 from core.evaluate.thresholds import complete
+from core.files.typed import from_plain
 from core.metrics import Level
 from core.metrics.operating_points import DECIMALS
 from core.model.card import ModelCard
@@ -65,7 +77,7 @@ def evaluate(
     version gets the thresholds and the calibration that it lacks when its validation split is evaluated, and only then.
 
     Args:
-        split: train, val or test. Opening test is counted.
+        split: train, val or test. EvaluationRecord test is counted.
         progress: called with (images done, images of the split).
         predictor: the run's loaded model, where the caller has it; else it is loaded.
         cache: of prepared images; by default the one in the user's cache folder.
@@ -73,29 +85,25 @@ def evaluate(
         where: the page or command, for the record of accesses to the test set.
 
     Raises:
-        Leakage: a patient, or an identical file, stands in two splits: the figures would be worthless.
+        Leakage: a patient, or an identical file, stands in two splits: the metrics would be worthless.
         BadManifest: no such split.
         NotEnoughData: the split has no image, or none that can be read.
         BadRun: the run has no model, or `predictor` is another run's; test is asked for while the run is being trained; the run
             was deleted, or moved elsewhere, meanwhile (another name in the same folder is followed); its folder has entries
             that lead elsewhere.
-        NotRecorded: the opening of the test set cannot be written down.
+        NotRecorded: the access to the test set cannot be written down.
     """
     require_regular(run.path)
     presence = Presence(run.path)
     rows = rows_of(run, split)
     if split == "test" and run.status().live:
         raise BadRun(
-            f"{run.name}: it is still being trained. A test set opened now would be opened for weights and a threshold that "
-            "may yet change. Wait until it has ended or stop it, or evaluate val."
+            f"{run.name}: it is still being trained. A test set evaluated now would be evaluated for weights and a threshold "
+            "that may yet change. Wait until it has ended or stop it, or evaluate val."
         )
     predictor = predictor_of(run, predictor)
     settings = settings or run.config().evaluation
-    if cache is None:
-        from core.data.cache import PreparedCache
-        from core.files.paths import cache_root
-
-        cache = PreparedCache(cache_root(), predictor.recipe)
+    cache = default_cache(predictor.recipe) if cache is None else cache
     _fit_gate(run, predictor, cache, progress)
     scored = score(rows, predictor, cache, progress)
     run = _now(run, presence)
@@ -108,25 +116,22 @@ def evaluate(
         keep_fitted(run, card)
         card = complete(run, card, predictions, settings)
         predictions = _predictions(rows, scored, card, further)
-    stored = None if split == "train" else read_facts(run, manifest)
-    facts = stored
-    if split != "train" and facts is None:
-        facts = training_facts(manifest, cache, None if progress is None else lambda: progress(len(rows), len(rows)))
-        presence.require()
-    training = None if facts is None else training_metadata(manifest, facts, [each.name for each in further if each.read])
+    tick = None if progress is None else lambda: progress(len(rows), len(rows))
+    training, unsaved = _training_images(run, split, manifest, further, lambda: cache, tick)
+    presence.require()
     parts = _parts(run, split, predictions, training, card, further, settings)
     run = _now(run, presence)  # a moment ago it may have been renamed; while the lock is held it cannot be
     with lock(run):
         presence.require()
-        if stored is None and facts and training is not None:
-            write_facts(run.path, manifest, facts)
+        if unsaved:
+            write_facts(run.path, manifest, unsaved)
         evaluation = _counted(run, split, rows, scored, predictions, card, parts)
         if split == "test":
             # Recorded first: metrics of an access that nobody recorded must not exist.
-            record_for_run(run.path, SCORED, where, evaluation.images, when=evaluation.last_opened)
+            record_for_run(run.path, SCORED, where, evaluation.images, when=evaluation.last_evaluated)
         write_evaluation(run.path, evaluation)
     left_out = len(scored.excluded)
-    log.info("%s: %s evaluated (opened %d times), %d images left out", run.name, split, evaluation.opened, left_out)
+    log.info("%s: %s evaluated (%d times), %d images left out", run.name, split, evaluation.evaluations, left_out)
     return evaluation
 
 
@@ -157,13 +162,13 @@ def _counted(
         split=split,
         predictions=predictions,
         excluded=tuple(scored.excluded),
-        opened=int(before.get("opened", 0)) + 1,
-        last_opened=now,
+        evaluations=int(before.get("opened", 0)) + 1,
+        last_evaluated=now,
         target_sensitivity=card.target_sensitivity,
         synthetic=card.synthetic or is_synthetic(rows),
         weights_sha256=weights,
         rule=card.rule if card.threshold_rule else None,
-        history=(*history, Opening(now, card.required_threshold(), weights, card.image_thresholds.own)),
+        history=(*history, EvaluationRecord(now, card.required_threshold(), weights, card.image_thresholds.own)),
         refrozen=refrozen,
         columns=_metadata_columns(predictions),
         baselines=for_rows(rows) if split == "test" else "evaluate the test set to compare with published results",
@@ -181,7 +186,7 @@ def _now(run: Run, presence: Presence) -> Run:
 
 
 def remake(run: Run, split: str = "test", *, settings: EvaluationConfig | None = None) -> Evaluation:
-    """Make every figure of a stored evaluation again from its predictions: nothing is scored, and no set is opened.
+    """Make every metric of a stored evaluation again from its predictions: nothing is scored, and no test set is accessed.
 
     For an evaluation of an earlier version, or other settings. Besides predictions/*.csv it takes columns of the run's
     manifest that these lack, and what the training images' files tell, which the run keeps since its first evaluation; only
@@ -204,24 +209,36 @@ def remake(run: Run, split: str = "test", *, settings: EvaluationConfig | None =
     config = run.config()
     settings = settings or config.evaluation
     manifest = run.manifest().reset_index(drop=True)
-    facts = None if split == "train" else read_facts(run, manifest)
-    if split != "train" and facts is None:
-        from core.data.cache import PreparedCache
-        from core.files.paths import cache_root
-
-        facts = training_facts(manifest, PreparedCache(cache_root(), config.preprocessing))
     further = further_columns(manifest, settings)
-    names = [each.name for each in further if each.read]
-    training = None if facts is None else training_metadata(manifest, facts, names)
-    predictions = completed(found.predictions, manifest, names)
+    cache = partial(default_cache, config.preprocessing)
+    training, unsaved = _training_images(run, split, manifest, further, cache)
+    predictions = completed(found.predictions, manifest, [each.name for each in further if each.read])
     parts = _parts(run, split, predictions, training, card, further, settings)
     evaluation = replace(found, version=VERSION, predictions=predictions, columns=_metadata_columns(predictions), **parts)
     with lock(run):
         presence.require()
-        if facts and training is not None:
-            write_facts(run.path, manifest, facts)
+        if unsaved:
+            write_facts(run.path, manifest, unsaved)
         write_evaluation(run.path, evaluation)
     return evaluation
+
+
+def _training_images(
+    run: Run,
+    split: str,
+    manifest: pd.DataFrame,
+    further: tuple[FurtherColumn, ...],
+    cache: Callable[[], PreparedCache],
+    tick: Callable[[], None] | None = None,
+) -> tuple[pd.DataFrame | None, dict[Any, dict[str, str]]]:
+    """What the shortcut audit learns from (None where too little is known of the training images), and what was read from
+    their files just now, to be kept in the run."""
+    if split == "train":
+        return None, {}
+    stored = read_facts(run, manifest)
+    facts = training_facts(manifest, cache(), tick) if stored is None else stored
+    training = training_metadata(manifest, facts, [each.name for each in further if each.read])
+    return training, facts if stored is None and training is not None else {}
 
 
 def _fit_gate(run: Run, predictor: Predictor, cache: PreparedCache, progress: Progress | None) -> None:
@@ -229,12 +246,12 @@ def _fit_gate(run: Run, predictor: Predictor, cache: PreparedCache, progress: Pr
     if not isinstance(predictor.gate, str) or run.status().live:
         return
 
-    def told(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         if progress is not None:
             progress(0, total)  # nothing of the split is scored yet; what this raises ends the work
 
     try:
-        predictor.fit_gate(run.path, run.manifest(), cache, told)
+        predictor.fit_gate(run.path, run.manifest(), cache, report)
     except NotEnoughData as error:
         log.warning("%s: %s", run.name, error)
 
@@ -270,8 +287,8 @@ def _parts(
     settings: EvaluationConfig,
 ) -> dict[str, Any]:
     on_validation = split == "val"
-    kept = kept_predictions(run, card)
-    validation = kept if kept is not None else predictions if on_validation else _validation(run)
+    saved = saved_predictions(run, card)
+    validation = saved if saved is not None else predictions if on_validation else _validation(run)
     others: tuple[Level, ...] = ("breast", "patient")
     views = card.image_thresholds
     applied = views.of_rows(predictions)
@@ -308,10 +325,10 @@ def _validation(run: Run) -> pd.DataFrame | str:
         return f"there are no validation scores to fit it on: `python -m core evaluate {run.name} --split val`"
 
 
-def _earlier(run: Run, split: str, before: dict[str, Any]) -> tuple[tuple[Opening, ...], tuple[Refreeze, ...]]:
-    """What is written down of this split's earlier openings and choices of a threshold: nothing of it may be lost."""
+def _earlier(run: Run, split: str, before: dict[str, Any]) -> tuple[tuple[EvaluationRecord, ...], tuple[Refreeze, ...]]:
+    """What is written down of this split's earlier evaluations and choices of a threshold: nothing of it may be lost."""
     try:
-        return _known(before), tuple(Refreeze(**item) for item in before.get("refrozen", ()))
+        return _known(before), tuple(from_plain(Refreeze, item) for item in before.get("refrozen", ()))
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise BadRun(
             f"{run.path / EVALUATION}: damaged: what it says of earlier looks at {split} cannot be read ({error}). Restore it "
@@ -319,10 +336,10 @@ def _earlier(run: Run, split: str, before: dict[str, Any]) -> tuple[tuple[Openin
         ) from error
 
 
-def _known(before: dict[str, Any]) -> tuple[Opening, ...]:
-    """The openings that are written down; an earlier version only counted them and kept the last."""
+def _known(before: dict[str, Any]) -> tuple[EvaluationRecord, ...]:
+    """The evaluations that are written down; an earlier version only counted them and kept the last."""
     if "history" in before:
-        return tuple(Opening(**item) for item in before["history"])
+        return tuple(from_plain(EvaluationRecord, item) for item in before["history"])
     if "last_opened" not in before:
         return ()
-    return (Opening(before["last_opened"], float(before["threshold"]), str(before["weights_sha256"])),)
+    return (EvaluationRecord(before["last_opened"], float(before["threshold"]), str(before["weights_sha256"])),)

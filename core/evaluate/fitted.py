@@ -55,11 +55,11 @@ def fitted_predictions(run: Run, card: ModelCard | None = None) -> pd.DataFrame:
     Raises:
         BadRun: as `read_predictions`.
     """
-    kept = kept_predictions(run, run.model_card() if card is None else card)
-    return read_predictions(run, "val") if kept is None else kept
+    saved = saved_predictions(run, run.model_card() if card is None else card)
+    return read_predictions(run, "val") if saved is None else saved
 
 
-def kept_predictions(run: Run, card: ModelCard) -> pd.DataFrame | None:
+def saved_predictions(run: Run, card: ModelCard) -> pd.DataFrame | None:
     """What `keep_fitted` kept for these weights; None where it did not, or it cannot be read."""
     path = _path(run, card)
     if path is None or not path.is_file():
@@ -71,8 +71,8 @@ def kept_predictions(run: Run, card: ModelCard) -> pd.DataFrame | None:
 
 def fitted_words(run: Run, evaluated: int) -> str:
     """On how many images the model was fitted, where an evaluation of validation scored `evaluated` fewer; else ""."""
-    kept = kept_predictions(run, run.model_card())
-    count = 0 if kept is None else len(kept)
+    saved = saved_predictions(run, run.model_card())
+    count = 0 if saved is None else len(saved)
     if count <= evaluated:
         return ""
     gone = count - evaluated

@@ -179,9 +179,9 @@ def _words(name: str) -> frozenset[str]:
 def _outcome(words: frozenset[str], column: pd.Series) -> bool:
     if words & _NO_OUTCOME:
         return False
-    told = {value.lower() for value in categories(column)}
+    stated = {value.lower() for value in categories(column)}
     whole = max(words, key=len, default="")
-    return bool(words & _OUTCOMES or whole in _OUTCOME_NAMES or told & {"benign", "malignant"})
+    return bool(words & _OUTCOMES or whole in _OUTCOME_NAMES or stated & {"benign", "malignant"})
 
 
 def _no_metadata(words: frozenset[str], different: np.ndarray) -> str:

@@ -9,7 +9,7 @@ from core.metrics.headline_auc import HeadlineAuc, headline_auc
 
 
 def headline_aucs(evaluation: Evaluation) -> dict[str, HeadlineAuc]:
-    """By level; without patients, or where a level has no figures, there is none."""
+    """By level; without patients, or where a level has no metrics, there is none."""
     found: dict[str, HeadlineAuc] = {}
     if not patients_known(evaluation.predictions):
         return found

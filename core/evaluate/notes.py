@@ -1,4 +1,4 @@
-"""Notes that stand in place of figures, where no patient is known: they count images, since each is a patient of its own."""
+"""Notes that stand in place of metrics, where no patient is known: they count images, since each is a patient of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PATTERNS = (
 
 
 def in_images(part: Any) -> Any:
-    """The part (figures in dataclasses, tuples, lists and dictionaries) with the words of its notes about images."""
+    """The part (metrics in dataclasses, tuples, lists and dictionaries) with the words of its notes about images."""
     if isinstance(part, str):
         for pattern, words in _PATTERNS:
             part = pattern.sub(words, part)
@@ -27,6 +27,6 @@ def in_images(part: Any) -> Any:
         return type(part)(map(in_images, part))
     if is_dataclass(part) and not isinstance(part, type):
         values = {field.name: getattr(part, field.name) for field in fields(part) if field.init}
-        changed = {name: told for name, value in values.items() if (told := in_images(value)) is not value}
+        changed = {name: stated for name, value in values.items() if (stated := in_images(value)) is not value}
         return replace(part, **changed) if changed else part
     return part

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,8 @@ import pandas as pd
 from core.errors import NotEnoughData
 from core.evaluate.birads import EMPTY, KNOWN_CANCER, KNOWN_CANCER_REASON, ORDER, category
 from core.metrics import Interval, Level, Roc, at_level, clustered_wilson, compare_auc, roc
-from core.metrics.intervals import plain_figure
+from core.metrics.bootstrap import Patients
+from core.metrics.intervals import SIGNIFICANT
 from core.metrics.levels import UNITS
 from core.metrics.summary import why_not
 
@@ -85,10 +85,6 @@ class Point:
     sensitivity: Interval | str
     specificity: Interval | str
 
-    def as_dict(self) -> dict[str, Any]:
-        shares = {"sensitivity": plain_figure(self.sensitivity), "specificity": plain_figure(self.specificity)}
-        return {"rating": self.rating, "words": self.words, "called": self.called} | shares
-
 
 @dataclass(frozen=True)
 class ReaderComparison:
@@ -117,9 +113,9 @@ class ReaderComparison:
     @property
     def verdict(self) -> str:
         """What the paired test shows, and what of it is there by construction."""
-        if self.difference.low > 0:
+        if self.p < SIGNIFICANT and self.difference.value > 0:
             return "The model ranks them better"
-        if self.difference.high >= 0:
+        if self.p >= SIGNIFICANT:
             return "No difference is shown, which is no equivalence"
         return "The reader ranks them better, " + ("partly by construction" if self.categories else "perhaps by construction")
 
@@ -144,12 +140,6 @@ class ReaderComparison:
             + (f"; left out: {', '.join(gone)}" if gone else "")
             + (f"; not compared: the column {', '.join(self.others)}" if self.others else "")
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        kept = {name: getattr(self, name) for name in ("column", "level", "rows", "total", "p")}
-        figures = {name: asdict(getattr(self, name)) for name in ("reader", "model", "difference")}
-        lists = {name: [dict(each.__dict__) for each in getattr(self, name)] for name in ("left_out", "unread")}
-        return kept | figures | lists | {"points": [point.as_dict() for point in self.points]}
 
 
 def ratings_of(manifest: pd.DataFrame) -> Ratings | None:
@@ -217,13 +207,13 @@ def compare_reader(
     unread = _unread(rated)
     try:
         left_out, total = _left_out(rated, level)
-        complete = rated[_complete(rated, level)]
+        complete = rated[rated["rating"].notna().groupby(_units(rated, level)).transform("all")]
         model, reader = at_level(complete, level), at_level(complete.assign(score=complete["rating"]), level, "max")
     except NotEnoughData as error:
         return str(error)
     labels, groups = (model["label"] == "malignant").to_numpy(), model["patient_id"].to_numpy()
     ours, theirs = (table["score"].to_numpy(np.float64) for table in (model, reader))
-    of_class = {name: np.unique(groups[rows]).size for name, rows in (("malignant", labels), ("benign", ~labels))}
+    of_class = Patients.of(groups).of_class(labels)
     why = why_not("auc", of_class) or ("every rating is the same" if np.unique(theirs).size < 2 else "")
     if not why:
         try:
@@ -254,11 +244,6 @@ def _units(rated: pd.DataFrame, level: Level) -> pd.Series:
     if level == "image":
         return pd.Series(np.arange(len(rated)), index=rated.index)
     return rated.groupby(["patient_id", "laterality"] if level == "breast" else ["patient_id"], sort=True).ngroup()
-
-
-def _complete(rated: pd.DataFrame, level: Level) -> pd.Series:
-    """Rows of units that have a rating for every image."""
-    return rated["rating"].notna().groupby(_units(rated, level)).transform("all")
 
 
 def _left_out(rated: pd.DataFrame, level: Level) -> tuple[tuple[LeftOut, ...], int]:
@@ -316,15 +301,10 @@ def _points(
             why_not(name, of_class) or clustered_wilson(right[rows], groups[rows], confidence=confidence)
             for name, rows, right in (("sensitivity", labels, called), ("specificity", ~labels, ~called))
         ]
-        every = [_told(word) for value, word in pairs if value >= rating]
+        every = ["0 (incomplete)" if word == "0" else word for value, word in pairs if value >= rating]
         first = "/".join(word for value, word in pairs if value == rating)
         words = f"BI-RADS {', '.join(every)}" if birads else f"ratings of {first} and higher"
         points.append(
             Point(first, f"from {'0 (recall)' if first == '0' and birads else first}", words, int(called.sum()), *shares)
         )
     return tuple(points)
-
-
-def _told(word: str) -> str:
-    """A category with what it means where its number does not say its place."""
-    return "0 (incomplete)" if word == "0" else word

@@ -29,7 +29,7 @@ from core.metrics import (
     ThresholdRule,
     ThresholdUncertainty,
     ViewThresholds,
-    plain_figure,
+    plain_metric,
 )
 from core.metrics.omnibus import Omnibus
 from core.model.card import ModelCard
@@ -38,8 +38,8 @@ from core.wording import counted
 MARGIN = float(EvaluationConfig.model_fields["equivalence_margin"].default)
 VERSION = 2  # of an entry of evaluation.json
 COLUMNS = ("path", "patient_id", "laterality", "view", "label", "split", "score")
-# Stands in an evaluation that an earlier version wrote, wherever that version had no figure.
-AGAIN = "not told by the version that made this evaluation: evaluate the split again"
+# Stands in an evaluation that an earlier version wrote, wherever that version had no metric.
+AGAIN = "not computed by the version that made this evaluation: evaluate the split again"
 
 
 UNREADABLE, REFUSED = "unreadable", "refused"
@@ -67,8 +67,8 @@ def excluded_words(excluded: Sequence[Excluded]) -> str:
     counts = Counter(item.kind for item in excluded)
     parts = [f"{counts[kind]:,} {_left(kind, counts[kind])}" for kind in (UNREADABLE, REFUSED) if counts[kind]]
     malignant = sum(item.label == "malignant" for item in excluded)
-    told = f", {malignant:,} of them malignant" if all(item.label for item in excluded) else ""
-    return f"{len(excluded):,} images were left out{told}" + (f": {', '.join(parts)}" if parts else "")
+    stated = f", {malignant:,} of them malignant" if all(item.label for item in excluded) else ""
+    return f"{len(excluded):,} images were left out{stated}" + (f": {', '.join(parts)}" if parts else "")
 
 
 def left_words(unreadable: int, refused: int) -> str:
@@ -85,7 +85,7 @@ def _left(kind: str, count: int) -> str:
 
 
 @dataclass(frozen=True)
-class Opening:
+class EvaluationRecord:
     """One time that the split was scored: when (ISO 8601, UTC), at which threshold of images, with which weights; `views` has
     the thresholds of views that had their own."""
 
@@ -102,7 +102,8 @@ class Opening:
 
 @dataclass(frozen=True)
 class Refreeze:
-    """The thresholds were chosen again after the test set had been opened `opened` times; those of images, and the rule.
+    """The thresholds were chosen again after the test set had been evaluated `evaluations` times; those of images, and the
+    rule.
 
     `before_views` and `after_views` have the thresholds of views that had, or got, their own.
     """
@@ -111,7 +112,7 @@ class Refreeze:
     before: float
     after: float
     rule: str
-    opened: int
+    evaluations: Annotated[int, Field(alias="opened")]
     before_views: dict[str, float] = field(default_factory=dict)
     after_views: dict[str, float] = field(default_factory=dict)
 
@@ -190,15 +191,15 @@ class Evaluation:
     """What one split says about a run's model.
 
     `levels` holds a Summary by level ("image", "breast", "patient"; scores of one breast or patient are averaged, and each
-    level has its own threshold, frozen on validation at that level), or a note where there is none. `opened` counts how often
-    this split has been evaluated for this run, this time included; `history` has the times that are known, `refrozen` what was
-    chosen again afterwards. `predictions` is predictions/<split>.csv: COLUMNS and `columns`, the metadata that subgroups and
-    shortcut audit rest on, all as text but the score; scores rounded as in the file. `calibration` and `decision` are of
-    images, `calibrations` and `decisions` those of breasts and patients (`calibration_at`, `decision_at` give any level's).
-    `uncertainty`, by level, resamples validation and this split together: what the choice of the threshold adds to the
-    intervals at the frozen one.
+    level has its own threshold, frozen on validation at that level), or a note where there is none. `evaluations` counts how
+    often this split has been evaluated for this run, this time included; `history` has the times that are known, `refrozen`
+    what was chosen again afterwards. `predictions` is predictions/<split>.csv: COLUMNS and `columns`, the metadata that
+    subgroups and shortcut audit rest on, all as text but the score; scores rounded as in the file. `calibration` and `decision`
+    are of images, `calibrations` and `decisions` those of breasts and patients (`calibration_at`, `decision_at` give any
+    level's). `uncertainty`, by level, resamples validation and this split together: what the choice of the threshold adds to
+    the intervals at the frozen one.
 
-    `omnibus` tests all groups of a feature at once, for each feature and figure. `further` says what became of the manifest's
+    `omnibus` tests all groups of a feature at once, for each feature and metric. `further` says what became of the manifest's
     columns besides the known ones.
     `equivalence_margin` is the difference up to which a subgroup counts as equivalent to the others, as it was set.
     `view_thresholds` are those of model.json: where views have thresholds of their own, every decision about an image was made
@@ -214,13 +215,13 @@ class Evaluation:
     levels: dict[str, Summary | str]
     predictions: Annotated[pd.DataFrame, Field(exclude=True, default_factory=pd.DataFrame)]
     excluded: tuple[Excluded, ...]
-    opened: int
-    last_opened: str
+    evaluations: Annotated[int, Field(alias="opened")]
+    last_evaluated: Annotated[str, Field(alias="last_opened")]
     target_sensitivity: float | None
     synthetic: bool
     weights_sha256: str
     rule: Annotated[ThresholdRule | None, Field(alias="threshold_rule")] = None
-    history: tuple[Opening, ...] = ()
+    history: tuple[EvaluationRecord, ...] = ()
     refrozen: tuple[Refreeze, ...] = ()
     columns: tuple[str, ...] = ()
     calibration: CalibrationReport | str = AGAIN
@@ -240,7 +241,7 @@ class Evaluation:
 
     @property
     def summary(self) -> Summary:
-        """The figures at image level."""
+        """The metrics at image level."""
         summary = self.levels["image"]
         assert isinstance(summary, Summary)
         return summary
@@ -269,17 +270,6 @@ class Evaluation:
         words = self.thresholds.words
         return f"thresholds by view ({words})" if words else f"threshold {self.threshold:.3f}"
 
-    @property
-    def delong(self) -> Interval | str:
-        """AUC of images with DeLong's limits (Obuchowski's where patients have several images), or a note."""
-        return self.summary["auc"]
-
-    @property
-    def bootstrap(self) -> Interval | str:
-        """The same AUC with the limits of the patient bootstrap, or a note."""
-        figure, limits = self.summary["auc"], self.summary.bootstrap.get("auc")
-        return figure if isinstance(figure, str) or limits is None else Interval(figure.value, *limits)
-
     def calibration_at(self, level: Level) -> CalibrationReport | str:
         """Calibration with a row an image, breast or patient, or a note."""
         return self.calibration if level == "image" else self.calibrations.get(level, AGAIN)
@@ -289,7 +279,7 @@ class Evaluation:
         return self.decision if level == "image" else self.decisions.get(level, AGAIN)
 
     def outdated(self, card: ModelCard) -> str:
-        """In words, why these figures are not those of the model in `card` (model.json) as it is now; "" when they are."""
+        """In words, why these metrics are not those of the model in `card` (model.json) as it is now; "" when they are."""
         if self.weights_sha256 != card.weights_sha256:
             return "The run's model has changed since these metrics were computed: it trained on."
         if self.threshold != card.threshold:
@@ -301,7 +291,7 @@ class Evaluation:
         return ""
 
     def table_rows(self) -> list[tuple[str, str, str, str]]:
-        """(title, value, interval, note) as text, a row a figure at image level."""
+        """(title, value, interval, note) as text, a row a metric at image level."""
         return self.summary.table_rows(patients_known=patients_known(self.predictions))
 
     @model_serializer(mode="wrap")
@@ -309,7 +299,7 @@ class Evaluation:
         own, summary = plain(self), to_plain(self.summary)
         headline = {name: own.pop(name) for name in ("version", "run", "split", "opened", "last_opened", "history", "refrozen")}
         headline |= {"images": self.images, "patients": self.patients, "threshold": self.threshold}
-        return headline | {"metrics": summary["metrics"], "delong": plain_figure(self.delong)} | own
+        return headline | {"metrics": summary["metrics"], "delong": plain_metric(self.summary["auc"])} | own
 
     def to_dict(self) -> dict[str, Any]:
         """This split's entry of evaluation.json; `metrics` are those at image level."""

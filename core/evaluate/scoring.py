@@ -16,6 +16,7 @@ from core.evaluate.metadata import facts_of, metadata
 from core.evaluate.result import REFUSED, UNREADABLE, Excluded
 
 if TYPE_CHECKING:
+    from core.config import Recipe
     from core.data.cache import CachedImage, PreparedCache
     from core.predict import Predictor
     from core.runs import Run
@@ -57,11 +58,7 @@ def rows_of(run: Run, split: str) -> pd.DataFrame:
 
 
 def predictor_of(run: Run, predictor: Predictor | None) -> Predictor:
-    """The run's model, loaded where the caller has none.
-
-    Raises:
-        BadRun: the run has no model, or the given one is another's.
-    """
+    """The run's model, loaded where the caller has none. Raises BadRun: the run has no model, or the given one is another's."""
     if predictor is None:
         from core.predict import Predictor
 
@@ -69,6 +66,14 @@ def predictor_of(run: Run, predictor: Predictor | None) -> Predictor:
     if run.model_card().weights_sha256 != predictor.card.weights_sha256:
         raise BadRun(f"{run.name}: the model that was passed is not this run's saved one. Load it again from the run.")
     return predictor
+
+
+def default_cache(recipe: Recipe) -> PreparedCache:
+    """The cache of prepared images in the user's cache folder."""
+    from core.data.cache import PreparedCache
+    from core.files.paths import cache_root
+
+    return PreparedCache(cache_root(), recipe)
 
 
 def score(rows: pd.DataFrame, predictor: Predictor, cache: PreparedCache, progress: Progress | None) -> Scored:
@@ -88,7 +93,7 @@ def score(rows: pd.DataFrame, predictor: Predictor, cache: PreparedCache, progre
         for done, (index, path, expected, rejected) in enumerate(
             zip(rows.index, paths, hashes, prepared, strict=True), start=1
         ):
-            image = rejected.reason if rejected is not None else _image(path, expected, cache)
+            image = rejected.reason if rejected is not None else image_of(path, expected, cache)
             if isinstance(image, str):
                 result.excluded.append(Excluded(path, image, labels[index], UNREADABLE))
             else:
@@ -147,8 +152,8 @@ def training_metadata(manifest: pd.DataFrame, facts: dict[Any, dict], extra: Seq
     return own.join(known[[name for name in known.columns if name not in own.columns]])
 
 
-def _image(path: str, expected: str, cache: PreparedCache) -> CachedImage | str:
-    """The prepared image, or why there is none."""
+def image_of(path: str, expected: str, cache: PreparedCache) -> CachedImage | str:
+    """The prepared image, or why there is none: `expected` is the SHA-256 of its file, "" where nobody wrote it down."""
     try:
         image = cache.get(path)
     except UnreadableImage as error:

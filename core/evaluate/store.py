@@ -64,10 +64,10 @@ def read_evaluation(run: Run, split: str = "test") -> Evaluation | None:
 def _require_whole(found: Evaluation) -> None:
     """Raises LookupError or ValueError when what everybody shows is missing."""
     if isinstance(found.levels["image"], str):
-        raise ValueError("it has no figures by image")
+        raise ValueError("it has no metrics by image")
     for level, summary in found.levels.items():
-        if not isinstance(summary, str) and not {"auc", "sensitivity", "specificity"} <= summary.figures.keys():
-            raise ValueError(f"its figures by {level} lack some of AUC, sensitivity and specificity")
+        if not isinstance(summary, str) and not {"auc", "sensitivity", "specificity"} <= summary.metrics.keys():
+            raise ValueError(f"its metrics by {level} lack some of AUC, sensitivity and specificity")
     for report in (found.calibration, *found.calibrations.values()):
         if not isinstance(report, str):
             if missing := {"none", report.frozen.method} - report.summaries.keys():
@@ -123,7 +123,7 @@ def read_table(path: Path) -> pd.DataFrame:
 def read_facts(run: Run, manifest: pd.DataFrame) -> dict[Any, dict[str, str]] | None:
     """What an earlier evaluation read from the training images' files, by row index; None when nothing is stored.
 
-    Figures can so be made again where the images are not, and do not change with what the image cache holds. A stored table
+    Metrics can so be made again where the images are not, and do not change with what the image cache holds. A stored table
     of other images than the manifest's training images counts as none.
     """
     try:
@@ -163,7 +163,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     except OSError as error:
         if not folder.is_dir():
             raise was_deleted(folder) from error
-        raise BadRun(f"{folder.name}: the figures cannot be written ({error.strerror or error}). Free some space.") from error
+        raise BadRun(f"{folder.name}: the metrics cannot be written ({error.strerror or error}). Free some space.") from error
 
 
 def write_entries(folder: Path, entries: dict[str, Any]) -> None:

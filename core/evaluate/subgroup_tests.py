@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from core.metrics.comparison import equivalence
 from core.metrics.features import feature_title
-from core.metrics.intervals import Interval
+from core.metrics.intervals import SIGNIFICANT, Interval
 from core.metrics.subgroups import UNKNOWN
 from core.wording import counted
 
@@ -20,15 +20,13 @@ if TYPE_CHECKING:
     from core.metrics import Subgroup
     from core.metrics.omnibus import Omnibus
 
-LEVEL = 0.05
-
 
 @dataclass(frozen=True)
 class Tested:
-    """One figure of a group against the others': the figure, its difference from theirs, and p adjusted for the table."""
+    """One metric of a group against the others': the metric, its difference from theirs, and p adjusted for the table."""
 
     name: str
-    figure: Interval | str
+    metric: Interval | str
     difference: Interval | str
     adjusted: float
 
@@ -36,9 +34,9 @@ class Tested:
 def comparisons(row: Subgroup) -> tuple[Tested, ...]:
     """The tests of a row, in the order AUC, sensitivity, specificity."""
     first = "AUC" if row.compared == "auc" else "sensitivity"
-    figure = row.auc if row.compared == "auc" else row.sensitivity
+    metric = row.auc if row.compared == "auc" else row.sensitivity
     every = (
-        (first, figure, row.difference, row.adjusted),
+        (first, metric, row.difference, row.adjusted),
         ("sensitivity", row.sensitivity, row.sensitivity_difference, row.sensitivity_adjusted),
         ("specificity", row.specificity, row.specificity_difference, row.specificity_adjusted),
     )
@@ -46,8 +44,8 @@ def comparisons(row: Subgroup) -> tuple[Tested, ...]:
 
 
 def differing(row: Subgroup) -> tuple[Tested, ...]:
-    """Those that differ at LEVEL after adjustment."""
-    return tuple(each for each in comparisons(row) if each.adjusted < LEVEL)
+    """Those that differ at SIGNIFICANT after adjustment."""
+    return tuple(each for each in comparisons(row) if each.adjusted < SIGNIFICANT)
 
 
 def equivalent(row: Subgroup, margin: float) -> tuple[Tested, ...]:
@@ -66,14 +64,14 @@ def equivalence_sentence(rows: Sequence[Subgroup], margin: float) -> str:
         made[each.name] += 1
         within = each in equivalent(row, margin)
         shown[each.name] += within
-        unclear += not within and each.adjusted >= LEVEL
+        unclear += not within and each.adjusted >= SIGNIFICANT
     if not made:
         return ""
-    by_figure = ", ".join(f"{name} {shown[name]} of {made[name]}" for name in made)
+    by_metric = ", ".join(f"{name} {shown[name]} of {made[name]}" for name in made)
     neither = "" if not unclear else f" For {unclear} neither a difference nor equivalence is shown."
     return (
         f"Shown to be equivalent within ±{margin:g} (the whole interval of the difference lies within it; not adjusted for "
-        f"the number of tests): {sum(shown.values())} of {sum(made.values())} ({by_figure}).{neither}"
+        f"the number of tests): {sum(shown.values())} of {sum(made.values())} ({by_metric}).{neither}"
     )
 
 
@@ -82,10 +80,10 @@ def omnibus_sentence(rows: Sequence[Omnibus]) -> str:
     if not rows:
         return ""
     apart = [
-        f"{feature_title(row.feature)} ({FIGURES_TESTED[row.figure]}, p "
+        f"{feature_title(row.feature)} ({METRICS_TESTED[row.metric]}, p "
         f"{'< 0.001' if row.adjusted < 0.001 else f'= {row.adjusted:.3f}'})"
         for row in rows
-        if row.adjusted < LEVEL
+        if row.adjusted < SIGNIFICANT
     ]
     tests = counted(len(rows), "test")
     return f"All groups of a feature at once (Wald test, one for each feature and metric, adjusted for {tests}): " + (
@@ -93,7 +91,7 @@ def omnibus_sentence(rows: Sequence[Omnibus]) -> str:
     )
 
 
-FIGURES_TESTED = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
+METRICS_TESTED = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
 def _tests(rows: Sequence[Subgroup]) -> list[tuple[Subgroup, Tested]]:

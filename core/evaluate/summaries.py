@@ -1,4 +1,4 @@
-"""Predictions of a split to everything that is told about them; where the data cannot carry a figure, a note says why."""
+"""Predictions of a split to everything that is told about them; where the data cannot carry a metric, a note says why."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from core.metrics import (
     summarize,
     threshold_uncertainty,
 )
+from core.metrics.bootstrap import Patients, resamples_at
 from core.metrics.checks import Scores
 from core.metrics.frozen import Frozen
 from core.metrics.omnibus import Omnibus, omnibus_tests
@@ -45,7 +46,7 @@ from core.metrics.operating_points import calibrate_level
 from core.metrics.shortcut_columns import with_counts
 from core.metrics.summary import why_not
 
-MOST_RESAMPLES = 1000  # of two sets at once, a threshold chosen in each
+MOST_RESAMPLES = 2000  # of two sets at once, a threshold chosen in each; of 95 % intervals, more above
 # Risks at which somebody may want to act, from screening (one cancer in fifty recalls is worth it) to biopsy and above.
 RISKS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
@@ -56,7 +57,7 @@ def levels_of(
     settings: EvaluationConfig,
     views: ViewThresholds | None = None,
 ) -> dict[str, Summary | str]:
-    """Figures at each level, each at its own frozen threshold; images at their view's, where `views` have their own."""
+    """Metrics at each level, each at its own frozen threshold; images at their view's, where `views` have their own."""
     levels: dict[str, Summary | str] = {}
     for level in LEVELS:
         threshold = thresholds[level]
@@ -73,7 +74,7 @@ def levels_of(
             table["score"],
             threshold,
             table["patient_id"],
-            samples=settings.bootstrap_samples,
+            samples=resamples_of(settings),
             confidence=settings.confidence,
             level=level,
             row_thresholds=views.at(table["view"]) if views is not None and views.own and level == "image" else None,
@@ -112,7 +113,7 @@ def calibration_of(
             summaries[method] = calibration
             continue
         scores = calibration.apply(table["score"])
-        samples, confidence = settings.bootstrap_samples, settings.confidence
+        samples, confidence = resamples_of(settings), settings.confidence
         summaries[method] = calibration_summary(labels, scores, groups, samples=samples, confidence=confidence, level=level)
         bins[method] = reliability(labels, scores, groups, confidence=confidence)
     return CalibrationReport(frozen, summaries, bins, on_validation, note, level)
@@ -156,7 +157,7 @@ def subgroups_of(predictions: pd.DataFrame, threshold: float | Scores, settings:
 
 
 def omnibus_of(predictions: pd.DataFrame, threshold: float | Scores, settings: EvaluationConfig) -> tuple[Omnibus, ...]:
-    """A test of all groups at once for each column that makes some, and figure."""
+    """A test of all groups at once for each column that makes some, and metric."""
     return omnibus_tests(
         predictions["label"],
         predictions["score"],
@@ -215,7 +216,7 @@ def decision_of(
         calibration.apply(table["score"]),
         table["patient_id"],
         thresholds=RISKS,
-        samples=settings.bootstrap_samples,
+        samples=resamples_of(settings),
         confidence=settings.confidence,
     )
     rows = (
@@ -225,6 +226,16 @@ def decision_of(
     return DecisionTable(tuple(rows), curve.prevalence, calibration.method, level)
 
 
+def resamples_of(settings: EvaluationConfig) -> int:
+    """How many resamples of patients stand behind each interval."""
+    return resamples_at(settings.bootstrap_samples, settings.confidence)
+
+
+def threshold_resamples(samples: int, confidence: float) -> int:
+    """How many of an evaluation's `samples` resamples are taken where the threshold is chosen again in each."""
+    return min(samples, resamples_at(MOST_RESAMPLES, confidence))
+
+
 def uncertainty_of(
     predictions: pd.DataFrame,
     card: Frozen,
@@ -232,7 +243,7 @@ def uncertainty_of(
     rule: ThresholdRule | None,
     settings: EvaluationConfig,
 ) -> dict[str, ThresholdUncertainty | str]:
-    """By level, what the choice of the threshold on validation adds to the intervals at it; or why that cannot be told."""
+    """By level, what the choice of the threshold on validation adds to the intervals at it; or why that cannot be computed."""
     found: dict[str, ThresholdUncertainty | str] = {}
     for level, threshold in card.level_thresholds.items():
         if isinstance(threshold, str):
@@ -248,7 +259,7 @@ def uncertainty_of(
                 rule,
                 threshold,
                 level=level,
-                samples=min(settings.bootstrap_samples, MOST_RESAMPLES),
+                samples=threshold_resamples(resamples_of(settings), settings.confidence),
                 confidence=settings.confidence,
                 views=card.image_thresholds,
             )
@@ -256,6 +267,6 @@ def uncertainty_of(
 
 
 def too_few(predictions: pd.DataFrame) -> str:
-    """Why a figure about both classes cannot be told; "" when it can."""
-    counts = predictions.groupby("label")["patient_id"].nunique()
-    return why_not("auc", {label: int(counts.get(label, 0)) for label in ("malignant", "benign")}) or ""
+    """Why a metric about both classes cannot be computed; "" when it can."""
+    malignant = (predictions["label"] == "malignant").to_numpy()
+    return why_not("auc", Patients.of(predictions["patient_id"]).of_class(malignant)) or ""

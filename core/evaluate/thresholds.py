@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from core.errors import BadRun, NotEnoughData
 from core.evaluate.fitted import fitted_predictions
 from core.evaluate.result import Refreeze
 from core.evaluate.store import lock, write_entries
+from core.files.typed import to_plain
 from core.metrics import (
     CalibrationMethod,
     Frozen,
@@ -26,7 +26,8 @@ from core.metrics import (
 )
 from core.metrics.operating_points import DECIMALS
 from core.runs.test_set.access_log import note_threshold
-from core.runs.test_set.provenance import openings, read_entries, read_parent
+from core.runs.test_set.provenance import evaluation_count, read_entries, read_parent
+from core.wording import times
 
 if TYPE_CHECKING:
     from core.model.card import ModelCard
@@ -60,11 +61,11 @@ def refreeze(run: Run, rule: ThresholdRule, *, calibration: CalibrationMethod | 
 
     Args:
         calibration: fit this one as well; None keeps the model's.
-        reopen: allow it although the test set was opened, which is written down in evaluation.json: whoever has seen test
-            figures and then chooses has chosen on the test set.
+        reopen: allow it although the test set was evaluated, which is written down in evaluation.json: whoever has seen test
+            metrics and then chooses has chosen on the test set.
 
     Raises:
-        BadRun: the test set was opened; the run is being trained; it has no model, or no validation predictions.
+        BadRun: the test set was evaluated; the run is being trained; it has no model, or no validation predictions.
         NotEnoughData: validation has one class only, or cannot be calibrated.
     """
     from core.model.store import update_card
@@ -73,21 +74,21 @@ def refreeze(run: Run, rule: ThresholdRule, *, calibration: CalibrationMethod | 
     try:
         with lock(run):
             card, entries = run.model_card(), read_entries(run.path)
-            opened = openings(run.path)
-            if opened and not reopen:
-                times = "once" if opened == 1 else f"{opened} times"
+            evaluations = evaluation_count(run.path)
+            if evaluations and not reopen:
                 raise BadRun(
-                    f"{run.name}: its test set has been opened {times}{_before(run)}; a threshold chosen now would be chosen "
-                    "with the test set in view. Start a new run, or say --reopen: it is written down and stands in the report."
+                    f"{run.name}: its test set has been evaluated {times(evaluations)}{_before(run)}; a threshold chosen now "
+                    "would be chosen with the test set in view. Start a new run, or say --reopen: it is written down and "
+                    "stands in the report."
                 )
             validation = _validation(run)
             chosen = _changes(validation, rule, calibration)
             before, after = card.image_thresholds, chosen.image_thresholds
-            if opened:
+            if evaluations:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                change = Refreeze(now, before.common, after.common, rule.kind, opened, before.own, after.own)
+                change = Refreeze(now, before.common, after.common, rule.kind, evaluations, before.own, after.own)
                 # Written down first: a choice that nobody recorded must not happen.
-                entries.setdefault("test", {}).setdefault("refrozen", []).append(asdict(change))
+                entries.setdefault("test", {}).setdefault("refrozen", []).append(to_plain(change))
                 write_entries(run.path, entries)
             note_threshold(run.path, f"{_exactly(before)} to {_exactly(after)}, {rule.kind}")
             return update_card(run.path, chosen)
@@ -103,7 +104,11 @@ def _exactly(thresholds: ViewThresholds) -> str:
 
 def _before(run: Run) -> str:
     parent = read_parent(run.path)
-    return f", {parent.opened} of these before it was forked from {parent.run}" if parent is not None and parent.opened else ""
+    return (
+        f", {parent.evaluations} of these before it was forked from {parent.run}"
+        if parent is not None and parent.evaluations
+        else ""
+    )
 
 
 def _validation(run: Run) -> pd.DataFrame:

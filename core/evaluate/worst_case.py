@@ -1,7 +1,7 @@
 """Sensitivity and specificity if every image, breast or patient with an image that was refused a verdict counts as an error.
 
-The figures of an evaluation are of scored images. A breast or patient of whom some images were refused is scored by the others,
-and one of whom all were refused is in no figure. In the worst case each of them is an error. Labels are then those of all her
+The metrics of an evaluation are of scored images. A breast or patient of whom some images were refused is scored by the others,
+and one of whom all were refused is in no metric. In the worst case each of them is an error. Labels are then those of all her
 images: a patient whose only malignant image was refused is malignant here, and benign among the scored.
 """
 

@@ -144,11 +144,7 @@ def read_text(path: Path, limit: int = SMALL) -> str:
 
 
 def read_json(path: Path, limit: int = SMALL) -> Any:
-    """The JSON value in a regular file; see `parse_json`.
-
-    Raises:
-        OSError, ValueError: as `read_bytes` and `parse_json`.
-    """
+    """The JSON value in a regular file; see `parse_json`. Raises OSError or ValueError as `read_bytes` and `parse_json`."""
     return parse_json(read_bytes(path, limit))
 
 

@@ -12,15 +12,13 @@ core.predict asks; nobody else decides.
 from __future__ import annotations
 
 from core.gate.distance import Distance
-from core.gate.features import Statistics, forward, statistics_of
+from core.gate.features import forward, statistics_of
 from core.gate.fitting import fit_gate, fitting
 from core.gate.origin import doubts_of_origin, refusal_of_origin
-from core.gate.store import GATE, read_gate, write_gate
+from core.gate.store import read_gate, write_gate
 
 __all__ = [
-    "GATE",
     "Distance",
-    "Statistics",
     "doubts_of_origin",
     "fit_gate",
     "fitting",

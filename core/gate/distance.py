@@ -53,11 +53,11 @@ class Part:
         _, lengths, axes = np.linalg.svd(standard, full_matrices=False)
         spread = lengths**2 / len(rows)
         average = max(float(spread.sum()) / standard.shape[1], 1e-12)
-        kept = min(most_axes, len(spread))
-        rest = float(spread[kept:].sum()) / max(1, standard.shape[1] - kept)
-        variances = (1 - shrinkage) * spread[:kept] + shrinkage * average
+        used = min(most_axes, len(spread))
+        rest = float(spread[used:].sum()) / max(1, standard.shape[1] - used)
+        variances = (1 - shrinkage) * spread[:used] + shrinkage * average
         floor = (1 - shrinkage) * rest + shrinkage * average
-        arrays = [each.astype(np.float32) for each in (mean, scale, axes[:kept], variances)]
+        arrays = [each.astype(np.float32) for each in (mean, scale, axes[:used], variances)]
         return cls(arrays[0], arrays[1], arrays[2], arrays[3], floor)
 
     def scaled_to(self, rows: Floats) -> Part:

@@ -6,18 +6,8 @@ A map that holds nothing (NaN, all zero, the same everywhere) is flagged `flat` 
 colour it would look like a finding.
 """
 
-from core.gradcam.heatmaps import SCORE_CHANNELS, Evidence, HasPixels, Heatmap, combine, evidence, heatmap
-from core.gradcam.methods import (
-    AUTO,
-    CLASSLESS,
-    METHODS,
-    SLOW,
-    TARGETS,
-    Method,
-    Target,
-    layers,
-    unfit_methods,
-)
+from core.gradcam.heatmaps import SCORE_CHANNELS, Evidence, Heatmap, evidence, heatmap
+from core.gradcam.methods import AUTO, CLASSLESS, METHODS, SLOW, unfit_methods
 from core.gradcam.overlay import COLORMAPS, HALF, OPACITY, colours_of, levels, overlay, render, two_colours
 
 __all__ = [
@@ -29,17 +19,11 @@ __all__ = [
     "OPACITY",
     "SCORE_CHANNELS",
     "SLOW",
-    "TARGETS",
     "Evidence",
-    "HasPixels",
     "Heatmap",
-    "Method",
-    "Target",
     "colours_of",
-    "combine",
     "evidence",
     "heatmap",
-    "layers",
     "levels",
     "overlay",
     "render",

@@ -189,11 +189,7 @@ def combine(malignant: Heatmap, benign: Heatmap) -> Evidence:
 
 
 def pixels_of(image: HasPixels | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The pixels, uint8 (H, W).
-
-    Raises:
-        BadConfig: it is something else.
-    """
+    """The pixels, uint8 (H, W). Raises BadConfig: it is something else."""
     pixels = image if isinstance(image, np.ndarray) else image.pixels
     if pixels.dtype != np.uint8 or pixels.ndim != 2:
         raise BadConfig(f"expected a prepared image, uint8 (H, W), got {pixels.dtype} {pixels.shape}")

@@ -9,7 +9,6 @@ from core.gradcam.cam_layers import LayerChoice, layer_choices
 from core.model.classifier import Classifier
 
 Method = Literal["gradcam", "gradcam++", "hirescam", "layercam", "eigencam", "scorecam"]
-Target = Literal["malignant", "benign"]
 
 AUTO = "auto"  # the method that fits the architecture
 TARGETS = ("malignant", "benign")

@@ -67,11 +67,7 @@ def layer_outputs(
 
 
 def layer_output(output: object) -> Tensor:
-    """A layer's output, when it is one tensor.
-
-    Raises:
-        BadConfig: it is something else.
-    """
+    """A layer's output, when it is one tensor. Raises BadConfig: it is something else."""
     if not isinstance(output, Tensor):
         raise BadConfig("heatmap: the chosen layer does not give one tensor; choose another layer")
     return output

@@ -1,6 +1,6 @@
 """Whether a run's heatmaps can be believed: checked against lesions, against chance, and against a model without learning.
 
-What is asked of the maps of one run on one split, each figure beside what costs nothing to reach:
+What is asked of the maps of one run on one split, each metric beside what costs nothing to reach:
 
 - localisation (malignant images whose lesion is known): does the map's peak lie in the lesion, how much of the map does,
   how well do they overlap; beside a point thrown blindly at the breast and a map of the breast's shape alone;
@@ -14,19 +14,14 @@ A map that holds nothing is flagged by name and left out of the averages. None o
 from __future__ import annotations
 
 from core.heatmap_audit.audit import audit_heatmaps
-from core.heatmap_audit.results import TITLES, Case, Curve, Figure, HeatmapAudit, MethodAudit, Reference
-from core.heatmap_audit.settings import AuditSettings
+from core.heatmap_audit.results import Case, HeatmapAudit, MethodAudit, Metric
 from core.heatmap_audit.store import audited_splits, read_heatmap_audit
 
 __all__ = [
-    "TITLES",
-    "AuditSettings",
     "Case",
-    "Curve",
-    "Figure",
     "HeatmapAudit",
     "MethodAudit",
-    "Reference",
+    "Metric",
     "audit_heatmaps",
     "audited_splits",
     "read_heatmap_audit",

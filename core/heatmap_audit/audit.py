@@ -1,4 +1,4 @@
-"""One run's heatmaps on one split, image by image, and the figures that follow."""
+"""One run's heatmaps on one split, image by image, and the metrics that follow."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from core.data import SPLITS, is_synthetic, labelled, read_manifest, require_no_leakage
-from core.errors import BadConfig, BadManifest, BadRun, NotEnoughData, UnreadableImage
+from core.data import is_synthetic, labelled, read_manifest
+from core.data.identity import patients_known
+from core.errors import BadConfig, BadRun, NotEnoughData
+from core.evaluate.scoring import default_cache, image_of, predictor_of, rows_of
 from core.heatmap_audit.detection import detection_of
 from core.heatmap_audit.results import Curve, Finding, HeatmapAudit, MethodAudit
 from core.heatmap_audit.sampling import sample, spread
 from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.store import Partial, external_name, read_heatmap_audit, write_heatmap_audit
-from core.heatmap_audit.summaries import curve_of, figures_of
+from core.heatmap_audit.summaries import curve_of, metrics_of
 from core.heatmap_audit.verdict import verdict_of
 from core.metrics import MIN_PATIENTS
 from core.runs.folder import Presence, require_regular
@@ -32,7 +34,8 @@ from core.runs.test_set.identity import all_test_sets, closed_sizes, frame_keys,
 if TYPE_CHECKING:
     from core.data.cache import CachedImage, PreparedCache
     from core.heatmap_audit.image_auditor import Look
-    from core.predict import Prediction, Predictor
+    from core.predict import Predictor
+    from core.prediction import Prediction
     from core.runs import Run
 
 log = logging.getLogger(__name__)
@@ -65,7 +68,7 @@ def audit_heatmaps(
         methods: of core.gradcam.METHODS, or "auto".
         limit: at most so many images, whole patients drawn by seed; None takes what `settings` say (all).
         manifest: of another data set, every row of it; its audit is called "external-<name>".
-        settings: what else may be chosen.
+        settings: what else may be chosen; by default intervals have the run's level of confidence.
         again: start over whatever is on the disk.
         progress: called with (done, in all): images are prepared once, then looked at once a method.
         predictor: the run's loaded model, where the caller has it; else it is loaded.
@@ -73,7 +76,7 @@ def audit_heatmaps(
         where: the page or command, for the record of accesses to test sets.
 
     Raises:
-        BadRun: no model, another run's predictor, or a test set that was not opened yet (evaluating opens it); the run was
+        BadRun: no model, another run's predictor, or a test set that was not evaluated yet; the run was
             deleted or renamed meanwhile; its folder has entries that lead elsewhere.
         BadConfig: no method, or one that does not exist or does not fit the architecture.
         BadManifest, Leakage: the manifest cannot be used, there is no such split.
@@ -83,7 +86,7 @@ def audit_heatmaps(
     from core.gradcam import METHODS
     from core.heatmap_audit.image_auditor import Look
 
-    settings = settings or AuditSettings()
+    settings = settings or AuditSettings(confidence=run.config().evaluation.confidence)
     settings = settings if limit is None else replace(settings, limit=limit)
     _check(settings, methods)
     require_regular(run.path)
@@ -91,7 +94,7 @@ def audit_heatmaps(
     name, every = _rows(run, split, manifest)
     if settings.limit is not None and settings.limit >= len(every):
         settings = replace(settings, limit=None)  # the same audit, whoever asked for it
-    predictor = _predictor(run, predictor)
+    predictor = predictor_of(run, predictor)
     chosen = list(dict.fromkeys(_resolved(predictor, method) for method in methods))
     rows = sample(every, settings.limit, settings.seed)
     before = None if again else _before(run, name, predictor, rows, settings)
@@ -100,35 +103,35 @@ def audit_heatmaps(
     if before is not None and not waiting:
         return before
     share = _Share(progress, len(rows), 1 + len(waiting))
-    readable, excluded = _judged(run, rows, _cache(cache, predictor), predictor, foreign=manifest is not None, share=share)
-    audit = before
+    if cache is None:
+        cache = default_cache(predictor.recipe)
+    readable, excluded = _judged(run, rows, cache, predictor, foreign=manifest is not None, share=share)
     presence.require()
     _record(run, rows, readable, manifest, where)
+    audit = HeatmapAudit(
+        run=run.name,
+        split=name,
+        methods=(),
+        images=len(readable),
+        patients=int(rows["patient_id"][rows["path"].isin(readable)].nunique()),
+        threshold=predictor.threshold,
+        weights_sha256=_weights(predictor),
+        rows_sha256=_digest(rows),
+        settings=settings,
+        synthetic=predictor.card.synthetic or is_synthetic(rows),
+        manifest="" if manifest is None else str(Path(manifest).absolute()),
+        excluded=tuple(excluded),
+        notes=_notes(len(every), rows, settings, external=manifest is not None),
+    )
     for method in waiting:
         presence.require()
         partial = Partial(run, name, method, _key(predictor, rows, settings), again=again)
         findings = _findings(readable, rows, Look(predictor, method, settings), partial, share)
         done[method] = _method(method, findings, settings)
-        patients = int(rows["patient_id"][rows["path"].isin(readable)].nunique())
-        audit = HeatmapAudit(
-            run=run.name,
-            split=name,
-            methods=tuple(done[name] for name in METHODS if name in done),
-            images=len(readable),
-            patients=patients,
-            threshold=predictor.threshold,
-            weights_sha256=_weights(predictor),
-            rows_sha256=_digest(rows),
-            settings=settings,
-            synthetic=predictor.card.synthetic or is_synthetic(rows),
-            manifest="" if manifest is None else str(Path(manifest).absolute()),
-            excluded=tuple(excluded),
-            notes=_notes(len(every), len(rows), settings, external=manifest is not None),
-        )
+        audit = replace(audit, methods=tuple(done[each] for each in METHODS if each in done))
         presence.require()
         write_heatmap_audit(run, audit)
         partial.remove()
-    assert audit is not None
     return audit
 
 
@@ -144,23 +147,17 @@ def _rows(run: Run, split: str, manifest: Path | None) -> tuple[str, pd.DataFram
         return external_name(Path(manifest)), frame
     from core.evaluate import read_evaluation
 
-    if split not in SPLITS:
-        raise BadManifest(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
-    frame = run.manifest().reset_index(drop=True)
-    require_no_leakage(frame)
-    rows = frame[frame["split"] == split].reset_index(drop=True)
-    if rows.empty:
-        raise NotEnoughData(f"{split}: the run's manifest has no image in this split. Audit another one.")
+    rows = rows_of(run, split).reset_index(drop=True)
     if split == "test" and read_evaluation(run, "test") is None:
         raise BadRun(
-            f"{run.name}: its test set has not been opened, and an audit would show how its images are judged. Open it first, "
-            f"which is counted: `python -m core evaluate {run.name}`; or audit validation: --split val."
+            f"{run.name}: its test set has not been evaluated, and an audit would show how its images are judged. Evaluate it "
+            f"first, which is counted: `python -m core evaluate {run.name}`; or audit validation: --split val."
         )
     return split, rows
 
 
 def _closed(run: Run, rows: pd.DataFrame) -> dict[str, str]:
-    """The images of another data set that runs beside this one have in a test set that was not opened: {path: the run}."""
+    """The images of another data set that runs beside this one have in a test set that was not evaluated: {path: the run}."""
     sets = all_test_sets(run.path.parent)
     keys = frame_keys(rows, closed_sizes(sets))
     marks = sealed_rows(keys, rows["patient_id"].tolist(), [""] * len(rows), sets)
@@ -195,25 +192,20 @@ def _judged(
     with closing(cache.iter_prepare(paths)) as prepared:
         for path, expected, rejected in zip(paths, hashes, prepared, strict=True):
             share.step()
-            reason = rejected.reason if rejected is not None else ""
-            if not reason:
-                try:
-                    image = cache.get(path)
-                except UnreadableImage as error:
-                    reason = str(error)
-            if not reason and len(expected) == 64 and image.content_hash != expected:
-                reason = "the file is no longer the one that was put into the manifest: its content has changed"
-            if not reason and (image.content_hash in own or path in own):
+            image = rejected.reason if rejected is not None else image_of(path, expected, cache)
+            if isinstance(image, str):
+                reason = image
+            elif image.content_hash in own or path in own:
                 reason = "it belongs to the run's own data: audit its split"
-            if not reason and path in closed:
-                reason = f"it is a test image of {closed[path]}, whose test set has not been opened"
-            if not reason:
-                prediction = predictor.predict_cached([image], paths=[path])[0]
-                reason = prediction.refusal and prediction.verdict
-            if reason:
-                excluded.append((path, reason))
+            elif path in closed:
+                reason = f"it is a test image of {closed[path]}, whose test set has not been evaluated"
             else:
-                images[path] = (image, prediction)
+                prediction = predictor.predict_cached([image], paths=[path])[0]
+                if not prediction.refusal:
+                    images[path] = (image, prediction)
+                    continue
+                reason = prediction.verdict
+            excluded.append((path, reason))
     if not images:
         raise NotEnoughData(
             f"none of the {len(rows)} images can be audited; the first, {excluded[0][0]}: {excluded[0][1]}. "
@@ -229,7 +221,7 @@ def _contents(run: Run) -> frozenset[str]:
     return frozenset({*frame["path"].astype("str"), *(value for value in hashes if value)})
 
 
-# ---------------------------------------------------------------- images to figures
+# ---------------------------------------------------------------- images to metrics
 
 
 def _findings(
@@ -255,16 +247,16 @@ def _findings(
 
 def _method(method: str, findings: Sequence[Finding], settings: AuditSettings) -> MethodAudit:
     cases = [finding.case for finding in findings]
-    figures = figures_of(cases, settings)
+    metrics = metrics_of(cases, settings)
     empty = sum(finding.shuffled_empty for finding in findings)
     curves = tuple(_curves(findings, settings))
     return MethodAudit(
         method=method,
         layer=findings[0].layer,
-        figures=figures,
+        metrics=metrics,
         curves=curves,
         cases=tuple(cases),
-        verdict=verdict_of(figures, cases, empty, curves),
+        verdict=verdict_of(metrics, cases, empty, curves),
         detection=detection_of(cases, settings),
     )
 
@@ -282,10 +274,11 @@ def _curves(findings: Sequence[Finding], settings: AuditSettings) -> list[Curve]
     return curves
 
 
-def _notes(every: int, taken: int, settings: AuditSettings, *, external: bool) -> tuple[str, ...]:
+def _notes(every: int, rows: pd.DataFrame, settings: AuditSettings, *, external: bool) -> tuple[str, ...]:
+    taken, whose = len(rows), "patients" if patients_known(rows) else "images"
     notes = [
-        f"Intervals: {settings.confidence:.0%}, {settings.samples:,} resamples of patients; Wilson's by patients for the "
-        "pointing game. They are not corrected for the number of figures.",
+        f"Intervals: {settings.confidence:.0%}, {settings.samples:,} resamples of {whose}; Wilson's by {whose} for the "
+        "pointing game. They are not corrected for the number of metrics.",
         f"Peak in the lesion: within 15 px where the longer side has 500 ({settings.tolerance:.1%} of it), as in the original "
         "game; and without tolerance. Chance is a pixel drawn blindly from the breast.",
         f"Deletion and insertion: {settings.steps} steps over the breast, pixels blurred by {settings.blur:.1%} of the longer "
@@ -354,25 +347,6 @@ def _resolved(predictor: Predictor, method: str) -> str:
     if method not in METHODS:
         raise BadConfig(f"heatmap method: got {method!r}; allowed: {', '.join((AUTO, *METHODS))}")
     return method
-
-
-def _predictor(run: Run, predictor: Predictor | None) -> Predictor:
-    if predictor is None:
-        from core.predict import Predictor
-
-        return Predictor.from_run(run)
-    if run.model_card().weights_sha256 != _weights(predictor):
-        raise BadRun(f"{run.name}: the model that was passed is not this run's saved one. Load it again from the run.")
-    return predictor
-
-
-def _cache(cache: PreparedCache | None, predictor: Predictor) -> PreparedCache:
-    if cache is None:
-        from core.data.cache import PreparedCache
-        from core.files.paths import cache_root
-
-        return PreparedCache(cache_root(), predictor.recipe)
-    return cache
 
 
 @dataclass

@@ -64,7 +64,8 @@ def lesions_in(lesion: Mask | None) -> int:
 
 
 def detection_of(cases: Sequence[Case], settings: AuditSettings) -> Froc | str:
-    """FROC and AFROC of the audited images: malignant ones whose lesion is known, and benign ones, which have none to find.
+    """FROC and AFROC of the audited images: malignant ones whose lesion is known, and benign ones, which have no malignant
+    lesion to find. A mark on a benign lesion is a false mark.
 
     An empty or flat map is an image without marks, which ranks below all others; a map of values that are no numbers says
     nothing, and is left out.

@@ -23,7 +23,8 @@ from core.heatmap_audit.settings import AuditSettings
 if TYPE_CHECKING:
     from core.config import Recipe
     from core.data.cache import CachedImage
-    from core.predict import Prediction, Predictor
+    from core.predict import Predictor
+    from core.prediction import Prediction
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ Map = NDArray[np.float32]
 
 
 def localisation(values: Map, lesion: Mask, breast: Mask, tolerance: float) -> dict[str, float]:
-    """The figures of one map, each beside what chance gives.
+    """The metrics of one map, each beside what chance gives.
 
     Args:
         values: float (H, W), at least 0, not all 0.

@@ -1,11 +1,11 @@
-"""What an audit found: figures by method, the images behind them, and the same as plain JSON and as text."""
+"""What an audit found: metrics by method, the images behind them, and the same as plain JSON and as text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
 
 from core.heatmap_audit.settings import AuditSettings
 from core.metrics import Estimate, Interval
@@ -32,9 +32,9 @@ TITLES = {
 }
 LOCALISATION = ("hit", "hit_exact", "energy", "iou_area", "iou_half")
 PERTURBATION = ("deletion", "insertion")
-# Groups of images that a figure is told for.
+# Groups of images that a metric is told for.
 ALL, CORRECT, WRONG, CALLED = "all", "called malignant, rightly", "called benign, wrongly", "called malignant"
-# What a figure stands beside.
+# What a metric stands beside.
 REFERENCES = {
     "chance": "chance",
     "centre": "breast's middle",
@@ -45,14 +45,14 @@ REFERENCES = {
 
 @dataclass(frozen=True)
 class Reference:
-    """What costs nothing to reach: its mean over the same images, and the figure minus it, image by image."""
+    """What costs nothing to reach: its mean over the same images, and the metric minus it, image by image."""
 
     value: Estimate
     difference: Estimate
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """The mean of one of TITLES over a group of images, or a note that says why there is none.
 
     `references` by name (the keys of REFERENCES). `images` and `patients` are those it rests on.
@@ -132,11 +132,11 @@ class MethodAudit:
 
     method: str
     layer: str
-    figures: tuple[Figure, ...]
+    metrics: Annotated[tuple[Metric, ...], Field(alias="figures")]
     curves: tuple[Curve, ...]
     cases: tuple[Case, ...]
     verdict: tuple[str, ...]
-    detection: Froc | str = "not told by the version that made this audit: audit again"
+    detection: Froc | str = "not computed by the version that made this audit: audit again"
 
     @property
     def flagged(self) -> tuple[Case, ...]:
@@ -153,17 +153,17 @@ class MethodAudit:
         """Those of `located` whose lesion the map missed most, the worst first."""
         return tuple(sorted(self.located, key=lambda c: (c.values["hit"], c.values["energy"], -c.score, c.path)))
 
-    def figure(self, key: str, group: str = ALL) -> Figure | None:
-        """The figure of this key and group; None where it was not asked."""
-        return next((figure for figure in self.figures if (figure.key, figure.group) == (key, group)), None)
+    def metric(self, key: str, group: str = ALL) -> Metric | None:
+        """The metric of this key and group; None where it was not asked."""
+        return next((metric for metric in self.metrics if (metric.key, metric.group) == (key, group)), None)
 
     def curve(self, kind: str, order: str = "heatmap") -> Curve | None:
         """The curve of this kind and order; None where it was not asked."""
         return next((curve for curve in self.curves if (curve.kind, curve.order) == (kind, order)), None)
 
     def table_rows(self) -> list[tuple[str, str, str, str]]:
-        """(title, value, interval, note) as text, a row a figure."""
-        return [*map(_row, self.figures), *_detection_rows(self.detection)]
+        """(title, value, interval, note) as text, a row a metric."""
+        return [*map(_row, self.metrics), *detection_rows(self.detection)]
 
 
 # (path, reason), and an object with these names in JSON.
@@ -207,7 +207,7 @@ class HeatmapAudit:
         return next((method for method in self.methods if method.method == name), None)
 
     def table_rows(self) -> dict[str, list[tuple[str, str, str, str]]]:
-        """(title, value, interval, note) as text, a row a figure, by method."""
+        """(title, value, interval, note) as text, a row a metric, by method."""
         return {method.method: method.table_rows() for method in self.methods}
 
     @model_serializer(mode="wrap")
@@ -215,38 +215,41 @@ class HeatmapAudit:
         return {"version": VERSION} | plain(self)
 
 
-def _detection_rows(detection: Froc | str) -> list[tuple[str, str, str, str]]:
+def detection_rows(detection: Froc | str) -> list[tuple[str, str, str, str]]:
     if isinstance(detection, str):
         return [("AFROC area", "–", "", detection)]
     rests = ", ".join(
         (
             counted(detection.lesions, "lesion"),
-            f"{counted(detection.lesion_free, 'image')} without any",
+            f"{counted(detection.lesion_free, 'benign image')} where every mark is false",
             counted(detection.patients, "patient"),
         )
     )
     rows = [("AFROC area", detection.area, f"{rests}; peaks rated by score")]
-    rows += [(f"Lesions found at {rate:g} false marks an image", found, rests) for rate, found in detection.found.items()]
+    rows += [
+        (f"Lesions found at {rate:g} false mark{'' if rate == 1 else 's'} an image", found, rests)
+        for rate, found in detection.found.items()
+    ]
     return [
-        (title, "–", "", figure)
-        if isinstance(figure, str)
-        else (title, f"{figure.value:.3f}", f"[{figure.low:.3f}, {figure.high:.3f}]", note)
-        for title, figure, note in rows
+        (title, "–", "", metric)
+        if isinstance(metric, str)
+        else (title, f"{metric.value:.3f}", f"[{metric.low:.3f}, {metric.high:.3f}]", note)
+        for title, metric, note in rows
     ]
 
 
-def _row(figure: Figure) -> tuple[str, str, str, str]:
-    rests = f"{counted(figure.images, 'image')} of {counted(figure.patients, 'patient')}"
-    if isinstance(figure.value, str):
-        return figure.title, "–", "", figure.value
+def _row(metric: Metric) -> tuple[str, str, str, str]:
+    rests = f"{counted(metric.images, 'image')} of {counted(metric.patients, 'patient')}"
+    if isinstance(metric.value, str):
+        return metric.title, "–", "", metric.value
     beside = [
         f"{REFERENCES[name]} {reference.value.value:.3f}, difference {_signed(reference.difference)}"
-        for name, reference in figure.references.items()
+        for name, reference in metric.references.items()
         if isinstance(reference.value, Interval)
     ]
-    interval = f"[{figure.value.low:.3f}, {figure.value.high:.3f}]"
-    return figure.title, f"{figure.value.value:.3f}", interval, "; ".join([*beside, rests])
+    interval = f"[{metric.value.low:.3f}, {metric.value.high:.3f}]"
+    return metric.title, f"{metric.value.value:.3f}", interval, "; ".join([*beside, rests])
 
 
 def _signed(difference: Interval | str) -> str:
-    return "not told" if isinstance(difference, str) else f"{difference:+.3f}"
+    return "not computed" if isinstance(difference, str) else f"{difference:+.3f}"

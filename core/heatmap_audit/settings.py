@@ -24,4 +24,4 @@ class AuditSettings:
     tolerance: float = TOLERANCE
     seed: int = 0
     samples: int = 2000
-    confidence: float = 0.95
+    confidence: float = 0.95  # an audit takes the level of the run's evaluation where nobody names another

@@ -23,11 +23,7 @@ _NAME = re.compile(r"external-[a-z0-9][a-z0-9_.-]*")
 
 
 def audit_path(run: Run, split: str) -> Path:
-    """Where the audit of this split lies.
-
-    Raises:
-        BadManifest: no such split.
-    """
+    """Where the audit of this split lies. Raises BadManifest: no such split."""
     if split not in SPLITS and not _NAME.fullmatch(split):
         raise BadManifest(f"split: expected one of {', '.join(SPLITS)}, or external-NAME, got {split!r}")
     return run.path / "explain" / f"audit-{split}.json"
@@ -56,11 +52,7 @@ def read_heatmap_audit(run: Run, split: str = "test") -> HeatmapAudit | None:
 
 
 def write_heatmap_audit(run: Run, audit: HeatmapAudit) -> Path:
-    """Write an audit atomically; returns its path.
-
-    Raises:
-        BadRun: the run's folder cannot be written to.
-    """
+    """Write an audit atomically; returns its path. Raises BadRun: the run's folder cannot be written to."""
     path = audit_path(run, audit.split)
     try:
         path.parent.mkdir(exist_ok=True)

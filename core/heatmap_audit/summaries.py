@@ -1,4 +1,4 @@
-"""Cases to figures: means over images with intervals over patients, beside what they are compared with."""
+"""Cases to metrics: means over images with intervals over patients, beside what they are compared with."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from core.heatmap_audit.results import (
     WRONG,
     Case,
     Curve,
-    Figure,
+    Metric,
     Reference,
 )
 from core.heatmap_audit.settings import AuditSettings
 from core.metrics import MIN_PATIENTS, Interval
-from core.metrics.bootstrap import Patients, resamples
+from core.metrics.bootstrap import Patients, percentiles, resamples
 from core.metrics.proportions import clustered_wilson
 
 Values = NDArray[np.float64]
@@ -31,23 +31,23 @@ Values = NDArray[np.float64]
 _SHARES = ("hit", "hit_exact")
 
 
-def figures_of(cases: Sequence[Case], settings: AuditSettings) -> tuple[Figure, ...]:
-    """Every figure of TITLES that any case has a value for; localisation for right and wrong decisions apart too."""
-    figures = []
+def metrics_of(cases: Sequence[Case], settings: AuditSettings) -> tuple[Metric, ...]:
+    """Every metric of TITLES that any case has a value for; localisation for right and wrong decisions apart too."""
+    metrics = []
     for key in TITLES:
         for group, belongs in _groups(key).items():
             chosen = [case for case in cases if belongs(case)]
             if group == ALL and not any(key in case.values for case in chosen):
                 break
-            figures.append(_figure(key, group, [case for case in chosen if key in case.values], settings))
-    return tuple(figures)
+            metrics.append(_metric(key, group, [case for case in chosen if key in case.values], settings))
+    return tuple(metrics)
 
 
 def curve_of(kind: str, order: str, scores: Values, groups: Sequence[str], settings: AuditSettings) -> Curve:
     """The mean of curves (n, points), one an image, with pointwise limits from resampled patients."""
     patients = Patients.of(groups)
     drawn = _resampled(scores, patients, settings)
-    low, high = _limits(drawn, settings.confidence)
+    low, high = percentiles(drawn, settings.confidence)
     share = np.linspace(0, 1, scores.shape[1])
     rounded = [tuple(np.round(each, DECIMALS).tolist()) for each in (share, scores.mean(axis=0), low, high)]
     return Curve(kind, order, *rounded)
@@ -61,13 +61,13 @@ def _groups(key: str) -> dict[str, Callable[[Case], bool]]:
     return {ALL: lambda case: True}
 
 
-def _figure(key: str, group: str, cases: Sequence[Case], settings: AuditSettings) -> Figure:
+def _metric(key: str, group: str, cases: Sequence[Case], settings: AuditSettings) -> Metric:
     groups = [case.patient_id for case in cases]
     count = len(set(groups))
     names = dict.fromkeys(name.partition(":")[2] for case in cases for name in case.values if name.startswith(f"{key}:"))
     if count < MIN_PATIENTS:
         have = "no patient" if count == 0 else "only 1 patient" if count == 1 else f"only {count} patients"
-        return Figure(key, group, f"{have} with such images: too few, at least {MIN_PATIENTS} needed", len(cases), count)
+        return Metric(key, group, f"{have} with such images: too few, at least {MIN_PATIENTS} needed", len(cases), count)
     values = np.array([case.values[key] for case in cases])
     references = {}
     for name in names:
@@ -75,7 +75,7 @@ def _figure(key: str, group: str, cases: Sequence[Case], settings: AuditSettings
         references[name] = Reference(_mean(beside, groups, settings), _mean(values - beside, groups, settings))
     whole = key in _SHARES and bool(np.isin(values, (0.0, 1.0)).all())
     value = _share(values, groups, settings) if whole else _mean(values, groups, settings)
-    return Figure(key, group, value, len(cases), count, references)
+    return Metric(key, group, value, len(cases), count, references)
 
 
 def _share(hits: Values, groups: Sequence[str], settings: AuditSettings) -> Interval:
@@ -85,7 +85,7 @@ def _share(hits: Values, groups: Sequence[str], settings: AuditSettings) -> Inte
 def _mean(values: Values, groups: Sequence[str], settings: AuditSettings) -> Interval:
     """The mean over images, percentiles of resampled patients."""
     drawn = _resampled(values[:, None], Patients.of(groups), settings)
-    low, high = _limits(drawn, settings.confidence)
+    low, high = percentiles(drawn, settings.confidence)
     return _rounded(Interval(float(values.mean()), float(low[0]), float(high[0])))
 
 
@@ -99,12 +99,6 @@ def _resampled(values: Values, patients: Patients, settings: AuditSettings) -> V
     ]
     totals = np.concatenate(blocks)
     return np.asarray(totals[:, :-1] / totals[:, -1:])
-
-
-def _limits(drawn: Values, confidence: float) -> tuple[Values, Values]:
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, (tail, 1 - tail), axis=0)
-    return low, high
 
 
 def _rounded(interval: Interval) -> Interval:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Curve, Figure
+from core.heatmap_audit.results import ALL, CALLED, CORRECT, WRONG, Case, Curve, Metric
 from core.metrics import Interval
 from core.wording import counted
 
@@ -14,10 +14,10 @@ TOO_ALIKE = 0.5
 
 
 def verdict_of(
-    figures: Sequence[Figure], cases: Sequence[Case], shuffled_empty: int, curves: Sequence[Curve] = ()
+    metrics: Sequence[Metric], cases: Sequence[Case], shuffled_empty: int, curves: Sequence[Curve] = ()
 ) -> tuple[str, ...]:
     """Sentences, the most important first."""
-    by_key = {(figure.key, figure.group): figure for figure in figures}
+    by_key = {(metric.key, metric.group): metric for metric in metrics}
     sentences = [
         *_pointing(by_key, cases),
         *_energy(by_key.get(("energy", ALL))),
@@ -30,20 +30,20 @@ def verdict_of(
     return tuple(sentences)
 
 
-def _pointing(figures: dict[tuple[str, str], Figure], cases: Sequence[Case]) -> list[str]:
+def _pointing(metrics: dict[tuple[str, str], Metric], cases: Sequence[Case]) -> list[str]:
     located = [case for case in cases if case.located]
     if not located:
         return ["It is not known whether the maps find lesions: no malignant image here has a known lesion and a map."]
     hits = sum(case.values["hit"] > 0.5 for case in located)
-    figure = figures[("hit", ALL)]
+    metric = metrics[("hit", ALL)]
     patients = len({case.patient_id for case in located})
     whose = f"{counted(len(located), 'malignant image')} with a known lesion ({counted(patients, 'patient')})"
     start = f"In {hits} of {whose} the map's peak lies in it"
-    if isinstance(figure.value, str):
+    if isinstance(metric.value, str):
         return [f"{start}; these are too few patients for an interval, and for a conclusion."]
-    sentences = [f"{start} or within the tolerance: {_compared(figure, 'chance')}"]
-    sentences.append(f"Compared with always pointing at the centre of the breast: {_compared(figure, 'centre')}")
-    right, wrong = (figures.get(("hit", group)) for group in (CORRECT, WRONG))
+    sentences = [f"{start} or within the tolerance: {_compared(metric, 'chance')}"]
+    sentences.append(f"Compared with always pointing at the centre of the breast: {_compared(metric, 'centre')}")
+    right, wrong = (metrics.get(("hit", group)) for group in (CORRECT, WRONG))
     if right and wrong and isinstance(right.value, Interval) and isinstance(wrong.value, Interval):
         sentences.append(
             f"The peak hits in {right.value.value:.0%} of the cancers that the model calls malignant "
@@ -53,10 +53,10 @@ def _pointing(figures: dict[tuple[str, str], Figure], cases: Sequence[Case]) -> 
     return sentences
 
 
-def _energy(figure: Figure | None) -> list[str]:
-    if figure is None or isinstance(figure.value, str):
+def _energy(metric: Metric | None) -> list[str]:
+    if metric is None or isinstance(metric.value, str):
         return []
-    return [f"Of the maps' energy {figure.value.value:.0%} lies in the lesion: {_compared(figure, 'chance')}"]
+    return [f"Of the maps' energy {metric.value.value:.0%} lies in the lesion: {_compared(metric, 'chance')}"]
 
 
 def _pointless(curves: Sequence[Curve]) -> list[str]:
@@ -73,34 +73,34 @@ def _pointless(curves: Sequence[Curve]) -> list[str]:
     ]
 
 
-def _faithful(figures: dict[tuple[str, str], Figure]) -> list[str]:
+def _faithful(metrics: dict[tuple[str, str], Metric]) -> list[str]:
     sentences = []
-    for key, better, words in (
-        ("deletion", -1, "Blurring first what the map marks lowers the score"),
-        ("insertion", 1, "Showing first what the map marks raises the score"),
+    for key, better, words, order in (
+        ("deletion", -1, "Blurring first what the map marks lowers the score", "blurring"),
+        ("insertion", 1, "Showing first what the map marks raises the score", "showing"),
     ):
-        called = figures.get((key, CALLED))
+        called = metrics.get((key, CALLED))
         group = CALLED if called and isinstance(called.value, Interval) else ALL
-        figure = figures.get((key, group))
-        if figure is None or "random" not in figure.references:
+        metric = metrics.get((key, group))
+        if metric is None or "random" not in metric.references:
             continue
-        difference = figure.references["random"].difference
+        difference = metric.references["random"].difference
         if isinstance(difference, str):
             continue
-        among = f"over {counted(figure.images, 'image')}{' called malignant' if group == CALLED else ''}"
-        told = f"difference in AUC {difference:+.3f} {among}"
+        among = f"over {counted(metric.images, 'image')}{' called malignant' if group == CALLED else ''}"
+        stated = f"difference in AUC {difference:+.3f} {among}"
         if (difference.high < 0) if better < 0 else (difference.low > 0):
-            sentences.append(f"{words} sooner than blurring or showing at random ({told}).{_but(figure, better)}")
+            sentences.append(f"{words} sooner than {order} in a random order ({stated}).{_but(metric, better)}")
         elif (difference.low > 0) if better < 0 else (difference.high < 0):
-            sentences.append(f"{words} later than a random order would ({told}): it does not mark what the score rests on.")
+            sentences.append(f"{words} later than a random order would ({stated}): it does not mark what the score rests on.")
         else:
-            sentences.append(f"{words} not clearly sooner than a random order ({told}).")
+            sentences.append(f"{words} not clearly sooner than a random order ({stated}).")
     return sentences
 
 
-def _but(figure: Figure, better: int) -> str:
+def _but(metric: Metric, better: int) -> str:
     """What takes away from it: that an order which has seen no tissue does as well."""
-    reference = figure.references.get("centre")
+    reference = metric.references.get("centre")
     if reference is None or isinstance(reference.difference, str):
         return ""
     difference = reference.difference
@@ -111,38 +111,40 @@ def _but(figure: Figure, better: int) -> str:
     return f" But not clearly sooner than from the breast's middle outwards (difference {difference:+.3f})."
 
 
-def _sane(figure: Figure | None, empty: int) -> list[str]:
+def _sane(metric: Metric | None, empty: int) -> list[str]:
     emptied = f" ({empty} more became empty)" if empty else ""
-    if figure is None or isinstance(figure.value, str):
+    if metric is None or isinstance(metric.value, str):
         return [f"With shuffled weights {counted(empty, 'map')} became empty; too few remain to compare."] if empty else []
-    value = figure.value
-    told = f"rank correlation {value:+.2f} over {counted(figure.images, 'image')}{emptied}"
+    value = metric.value
+    stated = f"rank correlation {value:+.2f} over {counted(metric.images, 'image')}{emptied}"
     if value.low >= TOO_ALIKE:
-        return [f"With shuffled weights the maps stay much the same ({told}): they show the image more than what was learned."]
+        return [
+            f"With shuffled weights the maps stay much the same ({stated}): they show the image more than what was learned."
+        ]
     if value.high <= -TOO_ALIKE:
-        return [f"With shuffled weights the maps turn round ({told}): they show the image more than what was learned."]
+        return [f"With shuffled weights the maps turn round ({stated}): they show the image more than what was learned."]
     if value.low > -TOO_ALIKE and value.high < TOO_ALIKE:
-        return [f"With shuffled weights the maps become others ({told}): they depend on what was learned."]
-    return [f"It is not clear whether the maps depend on what was learned ({told})."]
+        return [f"With shuffled weights the maps become others ({stated}): they depend on what was learned."]
+    return [f"It is not clear whether the maps depend on what was learned ({stated})."]
 
 
-def _shift(figure: Figure | None) -> list[str]:
-    if figure is None or isinstance(figure.value, str):
+def _shift(metric: Metric | None) -> list[str]:
+    if metric is None or isinstance(metric.value, str):
         return []
-    told = f"rank correlation {figure.value:.2f}"
-    if figure.value.low >= TOO_ALIKE:
-        return [f"When the image moves by one pixel, the map moves with it ({told})."]
-    if figure.value.high < TOO_ALIKE:
-        return [f"When the image moves by one pixel, the map becomes another ({told}): do not read much into one map."]
-    return [f"Whether the map stays when the image moves by one pixel is not clear ({told}): do not read much into one map."]
+    stated = f"rank correlation {metric.value:.2f}"
+    if metric.value.low >= TOO_ALIKE:
+        return [f"When the image moves by one pixel, the map moves with it ({stated})."]
+    if metric.value.high < TOO_ALIKE:
+        return [f"When the image moves by one pixel, the map becomes another ({stated}): do not read much into one map."]
+    return [f"Whether the map stays when the image moves by one pixel is not clear ({stated}): do not read much into one map."]
 
 
-def _off(figure: Figure | None) -> list[str]:
-    if figure is None or isinstance(figure.value, str):
+def _off(metric: Metric | None) -> list[str]:
+    if metric is None or isinstance(metric.value, str):
         return []
-    uniform = figure.references["uniform"].value
+    uniform = metric.references["uniform"].value
     beside = "" if isinstance(uniform, str) else f"; of a map that is the same everywhere it would be {uniform.value:.1%}"
-    return [f"{figure.value.value:.1%} of the maps' energy lies off the breast{beside}."]
+    return [f"{metric.value.value:.1%} of the maps' energy lies off the breast{beside}."]
 
 
 def _flagged(cases: Sequence[Case]) -> list[str]:
@@ -155,16 +157,16 @@ def _flagged(cases: Sequence[Case]) -> list[str]:
     ]
 
 
-def _compared(figure: Figure, name: str) -> str:
-    reference = figure.references[name]
+def _compared(metric: Metric, name: str) -> str:
+    reference = metric.references[name]
     if isinstance(reference.value, str) or isinstance(reference.difference, str):
         return "not compared."
     beside = {"chance": "chance gives", "centre": "that gives"}[name]
-    told = f"{beside} {reference.value.value:.0%}, difference {100 * reference.difference.value:+.0f} points " + (
+    stated = f"{beside} {reference.value.value:.0%}, difference {100 * reference.difference.value:+.0f} points " + (
         f"[{100 * reference.difference.low:+.0f}, {100 * reference.difference.high:+.0f}]"
     )
     if reference.difference.low > 0:
-        return f"better ({told})."
+        return f"better ({stated})."
     if reference.difference.high < 0:
-        return f"worse ({told})."
-    return f"not clearly better ({told})."
+        return f"worse ({stated})."
+    return f"not clearly better ({stated})."

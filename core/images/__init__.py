@@ -19,20 +19,14 @@ from core.images.formats import format_of
 from core.images.grey_level_count import count_grey_levels
 from core.images.large_images import one_large_at_a_time
 from core.images.library_warnings import silenced
-from core.images.mammogram import ImageMeta, Mammogram, Pixels, Step
-from core.images.pseudonym import pseudonym
+from core.images.mammogram import Mammogram
 from core.images.raster import read_raster
 
 __all__ = [
-    "ImageMeta",
     "Mammogram",
-    "Pixels",
-    "Step",
-    "UnreadableImage",
     "encode_jpeg",
     "encode_png",
     "one_large_at_a_time",
-    "pseudonym",
     "read",
     "to_uint8",
 ]

@@ -38,11 +38,7 @@ class PngHeader:
 
 
 def check_png(content: bytes) -> PngHeader:
-    """Refuse a PNG of absurdly many chunks.
-
-    Raises:
-        UnreadableImage: too many chunks, or cut short within its header.
-    """
+    """Refuse a PNG of absurdly many chunks. Raises UnreadableImage: too many chunks, or cut short within its header."""
     if len(content) < 26:
         raise got("a complete PNG image", f"{len(content)} bytes", "The file is cut short; copy it again")
     position = 8

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from core.inspection.build import BINS, SIDE, inspect, inspect_image
+from core.inspection.build import SIDE, inspect, inspect_image
 from core.inspection.descriptions import facts, geometry, parameter_words, recipe_facts, value_words
 from core.inspection.page import to_html
 from core.inspection.result import InspectedStage, Inspection
 
 __all__ = [
-    "BINS",
     "SIDE",
     "InspectedStage",
     "Inspection",

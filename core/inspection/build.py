@@ -28,11 +28,11 @@ def inspect(source: Path | str | bytes, recipe: Recipe, *, frame: int | None = N
         UnreadableImage: see core.images.read.
     """
     with one_large_at_a_time():
-        return inspect_image(read(source, frame=frame, window=recipe.voi), recipe, side=side)
+        return inspect_image(read(source, frame=frame, window=recipe.voi_index), recipe, side=side)
 
 
 def inspect_image(mammogram: Mammogram, recipe: Recipe, *, side: int | None = SIDE) -> Inspection:
-    """`inspect` of a mammogram that was read before (with the recipe's `voi`)."""
+    """`inspect` of a mammogram that was read before (with the recipe's `voi_index`)."""
     spatial = normalise_spatially(mammogram, recipe)
     prepared = resize_to_input(normalise_intensity(spatial, recipe), recipe)
     trace = stages(mammogram, recipe, analysis=spatial.analysis)

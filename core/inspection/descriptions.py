@@ -82,7 +82,10 @@ def facts(meta: ImageMeta, shape: Shape, *, pseudonym: bool = False) -> list[tup
 def recipe_facts(recipe: Recipe) -> list[tuple[str, str]]:
     """Every value of a recipe under its title."""
     fields = Recipe.model_fields
-    return [(fields[name].title or name, value_words(value)) for name, value in recipe.model_dump().items()]
+    values = recipe.model_dump()
+    if isinstance(values["size"], (list, tuple)):
+        values["size"] = " × ".join(map(str, values["size"]))
+    return [(fields[name].title or name, value_words(value)) for name, value in values.items()]
 
 
 def geometry(inspection: Inspection) -> str:

@@ -1,4 +1,4 @@
-"""How far figures by patient depend on the rule that makes one score of several images.
+"""How far metrics by patient depend on the rule that makes one score of several images.
 
 The rule in use is the mean of all images. Beside it stand other usual rules, and comparisons that every patient enters with as
 many breasts as every other, since means of unequal sets differ in more than the disease (core.metrics.composition):
@@ -29,7 +29,7 @@ from core.errors import NotEnoughData
 from core.metrics.binormal import design_of
 from core.metrics.bootstrap import Patients
 from core.metrics.delong import AucParts, auc_interval, interval_of
-from core.metrics.intervals import Interval, plain_figure
+from core.metrics.intervals import Interval
 from core.metrics.levels import at_level
 from core.metrics.summary import why_not
 
@@ -45,9 +45,6 @@ class Rule:
     auc: Interval | str
     patients: int
     balanced: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"rule": self.name, "auc": plain_figure(self.auc), "patients": self.patients, "balanced": self.balanced}
 
 
 MEAN = "mean of all images (the rule in use)"
@@ -75,14 +72,14 @@ def aggregation_rules(
     """
     patients = at_level(predictions, "patient")
     malignant = (patients["label"] == "malignant").to_numpy()
-    of_class = {"malignant": int(malignant.sum()), "benign": int((~malignant).sum())}
+    of_class = Patients.of(patients["patient_id"]).of_class(malignant)
     no_sides = ""
     try:
         at_level(predictions, "breast")
     except NotEnoughData as error:
         no_sides = str(error)
 
-    def told(scores: Callable[[], tuple[Array, Array]]) -> Interval | str:
+    def stated(scores: Callable[[], tuple[Array, Array]]) -> Interval | str:
         """Of a kernel's means over the other class, by malignant and by benign patient."""
         why = why_not("auc", of_class)
         if why:
@@ -106,7 +103,7 @@ def aggregation_rules(
     if no_sides:
         found |= dict.fromkeys(_BY_BREAST, lambda: no_sides)
     else:
-        found |= _by_breast(predictions, patients, malignant, plain, told, draws, seed)
+        found |= _by_breast(predictions, patients, malignant, plain, stated, draws, seed)
     balanced = (ONE_BREAST, AFFECTED, COMPLETED, ONE_IMAGE)
     return tuple(Rule(name, found[name](), len(patients), name in balanced) for name in _ALL if names is None or name in names)
 
@@ -120,7 +117,7 @@ def _by_breast(
     patients: pd.DataFrame,
     malignant: NDArray[np.bool_],
     plain: Callable[[pd.Series], Interval | str],
-    told: Callable[[Callable[[], tuple[Array, Array]]], Interval | str],
+    stated: Callable[[Callable[[], tuple[Array, Array]]], Interval | str],
     draws: int,
     seed: int,
 ) -> dict[str, Callable[[], Interval | str]]:
@@ -134,9 +131,9 @@ def _by_breast(
     affected = [part[part["malignant"]] for part in ill]
     return {
         HIGHEST_BREAST: lambda: plain(breasts.groupby("patient_id")["views"].max()),
-        ONE_BREAST: lambda: told(lambda: _means(_Drawn.of(ill), _Drawn.of(well))),
-        AFFECTED: lambda: told(lambda: _means(_Drawn.of(affected), _Drawn.of(well))),
-        COMPLETED: lambda: told(lambda: _completed(ill, well, draws, seed)),
+        ONE_BREAST: lambda: stated(lambda: _means(_Drawn.of(ill), _Drawn.of(well))),
+        AFFECTED: lambda: stated(lambda: _means(_Drawn.of(affected), _Drawn.of(well))),
+        COMPLETED: lambda: stated(lambda: _completed(ill, well, draws, seed)),
     }
 
 
@@ -156,8 +153,7 @@ def one_image_auc(predictions: pd.DataFrame, level: Literal["breast", "patient"]
         return str(error)
     keys = ["patient_id", "laterality"] if level == "breast" else ["patient_id"]
     malignant, groups = (units["label"] == "malignant").to_numpy(), units["patient_id"].to_numpy()
-    of_class = {name: np.unique(groups[rows]).size for name, rows in (("malignant", malignant), ("benign", ~malignant))}
-    if why := why_not("auc", of_class):
+    if why := why_not("auc", Patients.of(groups).of_class(malignant)):
         return why
     parts = [part for _, part in predictions.groupby(keys, sort=True)]
     ill, well = ([part for part, chosen in zip(parts, rows, strict=True) if chosen] for rows in (malignant, ~malignant))

@@ -9,10 +9,11 @@ and Newcombe's method 5 for an AUC of independent images.
 For two pairs of a malignant and a benign image, the chance that both are in order is a bivariate normal probability: their
 score differences correlate by 1/2 where they share an image, and by half the intraclass correlation for each two images, one of
 each pair, of one patient (with the sign of whether they stand on the same side). Summed over all pairs of pairs this is the
-variance. Ties take away from it what they take from the Mann-Whitney statistic's.
+variance. Tied scores are rated no narrower than distinct ones: the factor by which ties shrink the variance of the Mann-Whitney
+statistic holds where both classes are alike, and at a high AUC makes limits hold the truth in 74 instead of 95 of 100 sets.
 
 Sources: Newcombe, Stat Med 2006;25:559. Hanley, McNeil, Radiology 1982;143:29. Owen, Ann Math Stat 1956;27:1075 (T function).
-Intraclass correlation: Donner, Int Stat Rev 1986;54:67. Ties: Lehmann, Nonparametrics, 1975, 1.4.
+Intraclass correlation: Donner, Int Stat Rev 1986;54:67.
 """
 
 from __future__ import annotations
@@ -37,8 +38,7 @@ class Design:
 
     `same` counts pairs with themselves, `image` those that share one image, `image_patient` one image while the other two are
     of one patient, `patient` two images of one patient on the same side, `both` on both sides, `across` two images of one
-    patient on opposite sides. `alike` is the intraclass correlation of scores, `untied` in [0, 1] what ties leave of the
-    variance.
+    patient on opposite sides. `alike` is the intraclass correlation of scores, `varies`: any two scores differ.
     """
 
     same: float
@@ -48,7 +48,7 @@ class Design:
     both: float
     across: float
     alike: float
-    untied: float
+    varies: bool
 
     def variance(self, area: float) -> float:
         """The variance of an estimated AUC where `area`, in [0, 1], is the true one."""
@@ -59,7 +59,7 @@ class Design:
         h = ndtri(theta)
         with np.errstate(divide="ignore"):  # a correlation of -1: two images of each patient that stand at opposite ends
             together = ndtr(h) - 2 * owens_t(h, np.sqrt((1 - correlation) / (1 + correlation)))
-        return max(0.0, float(counts @ (together - theta**2))) / self.same**2 * self.untied
+        return max(0.0, float(counts @ (together - theta**2))) / self.same**2
 
     def limits(self, area: float, deviations: float, inflation: float) -> tuple[float, float]:
         """The areas from which the estimate `area` is `deviations` standard errors away.
@@ -97,27 +97,21 @@ def design_of(labels: Labels, scores: Scores, patients: Patients, stratum: NDArr
     image_patient = float(size["malignant"] @ twice["benign"] + size["benign"] @ twice["malignant"])
     both = float(twice["malignant"] @ twice["benign"])
     image = float((opponents * np.maximum(opponents - 1, 0)).sum()) - image_patient
-    kept = sum(float(total @ total) for total in sums.values()) - float(opponents @ opponents)
+    shared = sum(float(total @ total) for total in sums.values()) - float(opponents @ opponents)
     return Design(
         same=pairs,
         image=max(0.0, image),
         image_patient=image_patient,
-        patient=max(0.0, kept - image_patient - 2 * both),
+        patient=max(0.0, shared - image_patient - 2 * both),
         both=both,
         across=2 * float(sums["malignant"] @ sums["benign"]),
         alike=_alikeness(labels, scores, patients),
-        untied=_untied(scores),
+        varies=bool(np.ptp(scores) > 0),
     )
 
 
 def _sides(labels: Labels) -> tuple[tuple[str, Labels], tuple[str, Labels]]:
     return ("malignant", labels), ("benign", ~labels)
-
-
-def _untied(scores: Scores) -> float:
-    counts = np.unique(scores, return_counts=True)[1].astype(np.float64)
-    n = float(scores.size)
-    return 1 - float((counts**3 - counts).sum()) / (n**3 - n) if n > 1 else 1.0
 
 
 def _alikeness(labels: Labels, scores: Scores, patients: Patients) -> float:

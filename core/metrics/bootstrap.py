@@ -1,14 +1,16 @@
 """Bootstrap over patients: whole patients are drawn, never single images of one.
 
 Images of one patient resemble each other, so resampling images would give intervals that are too narrow.
-A resample is a vector of counts, one a patient; every figure is computed from such counts for a block of
+A resample is a vector of counts, one a patient; every metric is computed from such counts for a block of
 resamples at once, and blocks are small enough that memory stays bounded whatever the number of resamples.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +19,7 @@ from core.metrics.checks import Labels, Scores, checked
 
 Counts = NDArray[np.int32]
 # Elements of the largest array of a block: 4 MB of int32, about what a processor's cache holds.
+MOST_SAMPLES = 100_000
 _BLOCK = 1_000_000
 
 
@@ -33,11 +36,20 @@ class Patients:
         names, index = np.unique(np.asarray(groups), return_inverse=True)
         return cls(index.reshape(-1).astype(np.int64), int(names.size))
 
+    def of_class(self, labels: Labels) -> dict[str, int]:
+        """How many patients have a malignant, and how many a benign image; `labels` (n,) are True for malignant."""
+        return {name: int(np.unique(self.index[rows]).size) for name, rows in (("malignant", labels), ("benign", ~labels))}
+
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum an image-wise table (n, k) by patient: (count, k)."""
         table = np.zeros((self.count, values.shape[1]))
         np.add.at(table, self.index, values)
         return table
+
+
+def resamples_at(samples: int, confidence: float) -> int:
+    """How many resamples it takes at a level of confidence so that as many lie beyond each limit as `samples` at 95 %."""
+    return min(MOST_SAMPLES, math.ceil(samples * max(1.0, 0.05 / (1 - confidence) - 1e-9)))
 
 
 def resamples(patients: int, samples: int, seed: int, images: int = 0) -> Iterator[Counts]:
@@ -55,7 +67,14 @@ def resamples(patients: int, samples: int, seed: int, images: int = 0) -> Iterat
         yield np.bincount(drawn.ravel(), minlength=size * patients).reshape(size, patients).astype(np.int32)
 
 
-class RankFigures:
+def percentiles(drawn: Scores, confidence: float) -> tuple[Any, Any]:
+    """Limits of the bootstrap at a level of `confidence`: percentiles of `drawn`, along its first axis."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn, (tail, 1 - tail), axis=0)
+    return low, high
+
+
+class RankMetrics:
     """AUC and average precision of weighted images, for a block of resamples at once.
 
     Sorting is done once. For every malignant image it is known how many benign images stand below it, so a
@@ -135,9 +154,6 @@ def roc_band(
 
     Args:
         y, s, groups: labels, scores and patients of the images, each (n,).
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
     """
     labels, scores = checked(y, s, both_classes=True)
     patients = Patients.of(groups)
@@ -155,6 +171,4 @@ def roc_band(
                 # The first benign image that would take the rate above the grid's value stays benign.
                 reached = np.searchsorted(row_false[1:], grid * row_false[-1] + 1e-9, side="right")
                 rates.append(row_true[above[reached]] / row_true[-1])
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.array(rates), (tail, 1 - tail), axis=0)
-    return RocBand(grid, low, high, confidence)
+    return RocBand(grid, *percentiles(np.array(rates), confidence), confidence)

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from core.metrics.bootstrap import Patients
 from core.metrics.checks import Scores
 from core.metrics.subgroups import categories
 from core.metrics.thresholds import ThresholdRule
@@ -85,9 +86,9 @@ class ViewThresholds:
     @property
     def words(self) -> str:
         """All of them: "CC 0.281, MLO 0.352, other views 0.300"; "" where there is one for all."""
-        return self.told() if self.per_view else ""
+        return self.stated() if self.per_view else ""
 
-    def told(self, decimals: int = 3) -> str:
+    def stated(self, decimals: int = 3) -> str:
         """All of them as `words` has them; the number alone where there is one for all."""
         own = [f"{view} {value:.{decimals}f}" for view, value in self.own.items()]
         if not self.per_view:
@@ -120,8 +121,7 @@ def choose_by_group(validation: pd.DataFrame, column: str, names: Iterable[str],
     found: dict[str, float | str] = {}
     for name in names:
         rows = validation[values == name]
-        patients = rows.groupby("label")["patient_id"].nunique()
-        counts = {label: int(patients.get(label, 0)) for label in ("malignant", "benign")}
+        counts = Patients.of(rows["patient_id"]).of_class((rows["label"] == "malignant").to_numpy())
         images = "images" if column != "view" else f"{name} images"
         lacking = [_having(count, f"{label} {images}") for label, count in counts.items() if count < MIN_VIEW_PATIENTS]
         if lacking:

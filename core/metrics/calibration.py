@@ -22,14 +22,13 @@ from pydantic_core import CoreSchema, core_schema
 from scipy.special import expit, logit, stdtr, stdtrit
 
 from core.errors import NotEnoughData
-from core.metrics.bootstrap import Patients, resamples
+from core.metrics.bootstrap import Patients, percentiles, resamples
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.curves import brier
 from core.metrics.intervals import Estimate, Interval, wilson
 from core.metrics.proportions import effective_rows
 
 CalibrationMethod = Literal["none", "temperature", "logistic", "isotonic"]
-Binning = Literal["quantile", "uniform"]
 # Scores are stored with six decimals: 0 and 1 stand for anything closer than this.
 _EDGE = 1e-6
 _MAX_SLOPE = 100.0
@@ -109,8 +108,8 @@ def fit_calibration(y: ArrayLike, s: ArrayLike, method: CalibrationMethod) -> Ca
     slope = float(fit[0])
     if slope <= 0:
         raise NotEnoughData(
-            f"Calibration: expected scores that rise with malignancy, got a slope of {slope:.2f} on validation. "
-            "The model tells nothing apart there; train longer or on more images."
+            "scores do not rise with malignancy on the images that the calibration was to be fitted on (slope "
+            f"{slope:.2f}): train longer, or on more images"
         )
     intercept = float(fit[1]) if method == "logistic" else 0.0
     return Calibration(method, min(slope, _MAX_SLOPE), intercept, rows=labels.size)
@@ -157,10 +156,9 @@ def reliability(
     groups: ArrayLike | None = None,
     *,
     bins: int = 10,
-    binning: Binning = "quantile",
     confidence: float,
 ) -> Reliability:
-    """Observed share of malignant by score, in bins of as many images ("quantile") or of one width ("uniform").
+    """Observed share of malignant by score, in bins of as many images.
 
     Raises:
         NotEnoughData: nothing to score, NaN scores, or scores outside [0, 1].
@@ -168,7 +166,7 @@ def reliability(
     labels, scores = checked(y, s)
     _require_probabilities(scores)
     patients = np.arange(labels.size) if groups is None else np.asarray(groups)
-    edges, index = _binned(scores, bins, binning)
+    edges, index = _binned(scores, bins)
     rows = []
     for number in np.unique(index):
         inside = index == number
@@ -181,7 +179,7 @@ def reliability(
     return Reliability(score, observed, low, high, count.astype(np.int64), edges, ece, confidence)
 
 
-_EARLIER = "not told by the version that made this evaluation: evaluate the split again"
+_EARLIER = "not computed by the version that made this evaluation: evaluate the split again"
 
 
 @dataclass(frozen=True)
@@ -227,13 +225,12 @@ def calibration_summary(
     groups: ArrayLike,
     *,
     bins: int = 10,
-    binning: Binning = "quantile",
     samples: int = 2000,
     confidence: float,
     seed: int = 0,
     level: str = "image",
 ) -> CalibrationSummary:
-    """Figures of calibration with intervals over the patients in `groups`; a row is a `level`.
+    """Metrics of calibration with intervals over the patients in `groups`; a row is a `level`.
 
     What ECE chance gives is told by the resamples' distances from the data's own gaps. Bins stay fixed.
 
@@ -243,7 +240,7 @@ def calibration_summary(
     labels, scores = checked(y, s, both_classes=True)
     _require_probabilities(scores)
     patients = Patients.of(groups)
-    _, index = _binned(scores, bins, binning)
+    _, index = _binned(scores, bins)
     gap = np.zeros((labels.size, bins))
     gap[np.arange(labels.size), index] = labels - scores
     per_patient = patients.sums(np.column_stack((gap, labels, scores, (labels - scores) ** 2, np.ones(labels.size))))
@@ -258,8 +255,9 @@ def calibration_summary(
     reference = share * (1 - share)
 
     def limited(at: float, drawn: Scores) -> Interval:
-        defined = drawn[np.isfinite(drawn)]
-        low, high = (float(limit) for limit in np.quantile(defined, (tail, 1 - tail)))
+        low, high = map(float, percentiles(drawn[np.isfinite(drawn)], confidence))
+        if low == high:  # every resample gives the same: it cannot tell what was not seen
+            return Interval(at, at, at, "none")
         return Interval(at, min(low, at), max(high, at))
 
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample may lack a class
@@ -291,26 +289,19 @@ def _slope_and_intercept(
         slope = "undefined: the scores separate the classes completely, or are all the same"
     else:
         design = np.column_stack((logits, ones))
-        slope = _sandwich(design, labels, np.zeros(labels.size), patients, confidence)
+        slope = clustered_logistic(design, labels, patients, confidence)[0]
         ends = int(np.count_nonzero((scores < _EDGE) | (scores > 1 - _EDGE)))
         if ends:
-            # Their log odds are infinite; when it matters where they are cut off, the slope is that choice and no figure.
-            nearer = np.clip(logits, -_logit_of_edge(10), _logit_of_edge(10))
+            # Their log odds are infinite; when it matters where they are cut off, the slope is that choice and no metric.
+            reach = float(logit(1 - 10 * _EDGE))
+            nearer = np.clip(logits, -reach, reach)
             other = float(_logistic(np.column_stack((nearer, ones)), labels, np.zeros(labels.size))[0])
             if abs(other - slope.value) > 0.01 * abs(slope.value):
                 why = (
                     f"not reported: {ends} of {labels.size} scores are 0 or 1, and where their log odds are cut off decides it"
                 )
                 return why, why
-    return slope, _sandwich(ones, labels, logits, patients, confidence)
-
-
-def _logit_of_edge(times: float) -> float:
-    return float(logit(1 - times * _EDGE))
-
-
-def _sandwich(design: Scores, labels: Labels, offset: Scores, patients: Patients, confidence: float) -> Interval:
-    return clustered_logistic(design, labels, patients, confidence, offset)[0]
+    return slope, clustered_logistic(ones, labels, patients, confidence, logits)[0]
 
 
 def clustered_logistic(
@@ -357,10 +348,9 @@ def _logistic(design: Scores, labels: Labels, offset: Scores) -> Scores:
     return beta
 
 
-def _binned(scores: Scores, bins: int, binning: Binning) -> tuple[Scores, NDArray[np.int64]]:
+def _binned(scores: Scores, bins: int) -> tuple[Scores, NDArray[np.int64]]:
     """Edges (bins + 1,) and the bin of each score; a score on an inner edge belongs to the bin below, as in scikit-learn."""
-    shares = np.linspace(0.0, 1.0, bins + 1)
-    edges = shares if binning == "uniform" else np.percentile(scores, shares * 100)
+    edges = np.percentile(scores, np.linspace(0.0, 1.0, bins + 1) * 100)
     return edges, np.searchsorted(edges[1:-1], scores).astype(np.int64)
 
 

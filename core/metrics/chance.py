@@ -13,12 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from core.errors import NotEnoughData
 from core.files.untrusted import LARGE, read_bytes
-from core.metrics.delong import auc_interval
 from core.metrics.frozen import Frozen
 from core.metrics.operating_points import DECIMALS
-from core.metrics.summary import why_not
+from core.metrics.summary import auc_or_note
 
 HEADLINE = "Not better than chance so far"
 CONFIDENCE = 0.95  # of the interval that decides it: the same for every run, whatever its settings
@@ -40,14 +38,9 @@ def chance_of_scores(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) 
         return f"every validation image gets the same score, {shown[0]:.3f}"
     if np.isin(shown, (0.0, 1.0)).all():
         return "every validation score is 0.000 or 1.000: the network has saturated"
-    ids = np.asarray(patients)
-    of_class = {name: np.unique(ids[rows]).size for name, rows in (("malignant", malignant), ("benign", ~malignant))}
-    if few := why_not("auc", of_class):
-        return f"validation cannot show it ({few})"
-    try:
-        found = auc_interval(malignant, scores, ids, confidence=CONFIDENCE)
-    except NotEnoughData as error:
-        return f"validation cannot show it ({error})"
+    found = auc_or_note(malignant, scores, patients, CONFIDENCE)
+    if isinstance(found, str):
+        return f"validation cannot show it ({found})"
     if found.high < 0.5:
         return (
             f"the AUC on validation is {found} ({CONFIDENCE:.0%} interval), worse than chance (0.5): check that the labels are "

@@ -1,4 +1,4 @@
-"""What every figure asks of its labels and scores, checked in one place."""
+"""What every metric asks of its labels and scores, checked in one place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def checked(y: ArrayLike, s: ArrayLike, *, both_classes: bool = False) -> tuple[
     Args:
         y: 1, True or "malignant" for malignant; 0, False or "benign" for benign.
         s: finite scores, higher is more malignant.
-        both_classes: whether the figure needs at least one label of each class.
+        both_classes: whether the metric needs at least one label of each class.
 
     Raises:
         NotEnoughData: nothing to score, lengths that differ, other labels, NaN or infinite scores, one class only.
@@ -46,20 +46,6 @@ def checked(y: ArrayLike, s: ArrayLike, *, both_classes: bool = False) -> tuple[
             "Choose a split with both classes."
         )
     return labels, scores
-
-
-def checked_weights(weights: ArrayLike | None, size: int) -> Scores:
-    """Sample weights as float64 (size,), ones when None.
-
-    Raises:
-        NotEnoughData: negative, NaN or infinite weights, or another length.
-    """
-    if weights is None:
-        return np.ones(size)
-    array = np.asarray(weights, dtype=np.float64)
-    if array.shape != (size,) or not np.isfinite(array).all() or (array < 0).any():
-        raise NotEnoughData(f"Expected {size} finite weights >= 0, got an array of shape {array.shape} with other values.")
-    return array
 
 
 def _labels(y: NDArray[Any]) -> Labels:

@@ -1,4 +1,4 @@
-"""Two runs on the same images: for each figure one test, and the interval that belongs to it.
+"""Two runs on the same images: for each metric one test, and the interval that belongs to it.
 
 Scores of two models on one image go up and down together, so the difference is far better known than two intervals side by
 side suggest; that two intervals overlap says nothing. AUCs are compared in pairs (core.metrics.delong), by patient; shares of
@@ -15,27 +15,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from pydantic import Field
 from scipy.special import stdtr, stdtrit
 
 from core.errors import NotEnoughData
-from core.metrics.bootstrap import Patients
+from core.metrics.bootstrap import Patients, percentiles
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.delong import AucComparison, compare_auc
-from core.metrics.intervals import Interval
+from core.metrics.intervals import Interval, OrNote
 from core.metrics.proportions import PairedShares, paired_shares
-from core.metrics.summary import MAX_UNDEFINED, TITLES, resampled, values_of, why_not
+from core.metrics.summary import TITLES, defined_of, resampled, values_of, why_not
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of two runs; `difference` is second minus first, `p` two-sided, `test` what both come from, in words."""
+    """One metric of two runs; `difference` is second minus first, `p` two-sided, `test` what both come from, in words."""
 
     first: float
     second: float
@@ -46,30 +47,19 @@ class Difference:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Figures by name (the keys of TITLES): a Difference, or a note why there is none. Each is tested once.
+    """Metrics by name (the keys of TITLES): a Difference, or a note why there is none. Each is tested once.
 
-    `auc` has the two AUCs' own intervals and z, `paired` how many decisions changed: the same tests as in `figures`, in full.
-    Figures at a threshold take each run's own frozen one.
+    `auc` has the two AUCs' own intervals and z, `paired` how many decisions changed: the same tests as in `metrics`, in full.
+    Metrics at a threshold take each run's own frozen one.
     """
 
-    figures: dict[str, Difference | str]
-    auc: AucComparison | str
+    metrics: Annotated[dict[str, Annotated[Difference | str, OrNote()]], Field(alias="figures")]
+    auc: Annotated[AucComparison | str, OrNote()]
     rows: int
     patients: int
     samples: int
     confidence: float
-    paired: dict[str, PairedShares | str] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        figures = {
-            name: {"note": figure} if isinstance(figure, str) else asdict(figure) for name, figure in self.figures.items()
-        }
-        delong: dict[str, Any] = {"note": self.auc} if isinstance(self.auc, str) else {"z": self.auc.z, "p": self.auc.p}
-        if isinstance(self.auc, AucComparison):
-            delong |= {name: asdict(getattr(self.auc, name)) for name in ("first", "second", "difference")}
-        rest = {name: getattr(self, name) for name in ("rows", "patients", "samples", "confidence")}
-        return {"figures": figures, "auc": delong, **rest}
+    paired: Annotated[dict[str, PairedShares | str], Field(exclude=True)] = field(default_factory=dict)
 
 
 def compare_runs(
@@ -83,21 +73,18 @@ def compare_runs(
     confidence: float,
     seed: int = 0,
 ) -> RunComparison:
-    """Every figure of two score columns for the same rows, with the interval of the difference.
+    """Every metric of two score columns for the same rows, with the interval of the difference.
 
     Args:
         y: labels (n,).
         first, second: scores (n,) of the two runs, row by row for the same images.
         groups: patient of each row (n,).
         thresholds: the frozen threshold of the first and of the second run, each one for all or one a row (n,).
-
-    Raises:
-        NotEnoughData: nothing to score, NaN scores, lengths that differ.
     """
     labels, one = checked(y, first)
     _, two = checked(y, second)
     patients = Patients.of(groups)
-    of_class = {"malignant": np.unique(patients.index[labels]).size, "benign": np.unique(patients.index[~labels]).size}
+    of_class = patients.of_class(labels)
     values = [values_of(labels, s, t) for s, t in zip((one, two), thresholds, strict=True)]
     drawn = [
         resampled(labels, s, t, patients, samples, seed, names=_RESAMPLED) for s, t in zip((one, two), thresholds, strict=True)
@@ -116,7 +103,7 @@ def compare_runs(
         delong: AucComparison | str = why_not("auc", of_class) or compare_auc(labels, one, two, groups, confidence=confidence)
     except NotEnoughData as error:
         delong = str(error)
-    told: dict[str, Callable[[], Difference | str]] = {
+    stated: dict[str, Callable[[], Difference | str]] = {
         "auc": lambda: _of_auc(delong),
         "brier": lambda: _of_brier(values[0]["brier"], values[1]["brier"], labels, one, two, patients, confidence),
         **{name: partial(_of_shares, found) for name, found in paired.items()},
@@ -125,11 +112,11 @@ def compare_runs(
             for name in _RESAMPLED
         },
     }
-    figures = {name: why_not(name, of_class) or told[name]() for name in TITLES}
-    return RunComparison(figures, delong, int(labels.size), patients.count, samples, confidence, paired)
+    metrics = {name: why_not(name, of_class) or stated[name]() for name in TITLES}
+    return RunComparison(metrics, delong, int(labels.size), patients.count, samples, confidence, paired)
 
 
-# The figures without a test of their own.
+# The metrics without a test of their own.
 _RESAMPLED = ("average_precision", "precision", "f1")
 
 
@@ -211,11 +198,10 @@ def matched(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, in
 def _difference(first: float, second: float, drawn: Scores, confidence: float) -> Difference | str:
     if math.isnan(first) or math.isnan(second):
         return "undefined for one of the runs: it calls no image malignant at its threshold"
-    defined = drawn[np.isfinite(drawn)]
-    if 1 - defined.size / drawn.size > MAX_UNDEFINED:
-        return f"undefined in {1 - defined.size / drawn.size:.0%} of the resamples: too few images are called malignant"
-    tail = (1 - confidence) / 2
-    low, high = (float(limit) for limit in np.quantile(defined, (tail, 1 - tail)))
+    defined = defined_of(drawn)
+    if isinstance(defined, str):
+        return defined
+    low, high = map(float, percentiles(defined, confidence))
     return Difference(first, second, Interval(second - first, low, high), _p_of_limits(defined))
 
 

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.errors import NotEnoughData
-from core.metrics.delong import auc_interval
-from core.metrics.intervals import Interval, plain_figure
-from core.metrics.summary import why_not
+from core.metrics.intervals import Interval
+from core.metrics.summary import auc_or_note
 
 COUNTS = ("images_of_patient", "sides_of_patient")  # as columns of the shortcut audit are called
 TITLES = {"images_of_patient": "number of images", "sides_of_patient": "number of sides"}
-# Below this distance from 0.5 a difference may be certain in a large set, and still too small to carry a figure.
+# Below this distance from 0.5 a difference may be certain in a large set, and still too small to carry a metric.
 MATTERS = 0.05
 _SPLITS = ("train", "val", "test", "")
 
@@ -43,9 +40,6 @@ class Composition:
     two_sides: int
     one_side: int
     unknown_sides: int
-
-    def as_dict(self) -> dict[str, Any]:
-        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
@@ -77,9 +71,6 @@ class Association:
         """The label whose patients have fewer."""
         return "malignant" if isinstance(self.auc, Interval) and self.auc.value < 0.5 else "benign"
 
-    def as_dict(self) -> dict[str, Any]:
-        return {"split": self.split, "what": TITLES[self.what], "auc": plain_figure(self.auc), "unequal": self.unequal}
-
 
 def by_patient(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a patient: patient_id, label, and COUNTS; sides are NaN where an image of hers does not say which it shows.
@@ -87,25 +78,17 @@ def by_patient(frame: pd.DataFrame) -> pd.DataFrame:
     Args:
         frame: columns patient_id, label and, where sides are known, laterality.
     """
-    given = frame["laterality"] if "laterality" in frame.columns else pd.Series("", index=frame.index)
-    sides = given.astype("str").where(given.isin(("L", "R")))
-    grouped = pd.DataFrame(
-        {
-            "patient_id": frame["patient_id"].astype("str").to_numpy(),
-            "malignant": (frame["label"] == "malignant").to_numpy(),
-            "side": sides.to_numpy(),
-            "unknown": sides.isna().to_numpy(),
-        }
-    ).groupby("patient_id", sort=True)
-    table = grouped.agg(
-        malignant=("malignant", "any"),
-        images_of_patient=("malignant", "size"),
-        sides_of_patient=("side", "nunique"),
-        unknown=("unknown", "any"),
-    ).reset_index()
-    table["label"] = np.where(table.pop("malignant"), "malignant", "benign")
-    table["sides_of_patient"] = table["sides_of_patient"].astype("float64").where(~table.pop("unknown"))
-    return table
+    names, patient = np.unique(frame["patient_id"].astype("str").to_numpy(dtype=object), return_inverse=True)
+    side = frame["laterality"].to_numpy(dtype=object) if "laterality" in frame.columns else np.full(len(frame), "")
+
+    def count(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(patient[rows], minlength=len(names))
+
+    left, right = count(side == "L"), count(side == "R")
+    images = np.bincount(patient, minlength=len(names))
+    sides = np.where(left + right == images, (left > 0).astype(np.float64) + (right > 0), np.nan)
+    label = np.where(count((frame["label"] == "malignant").to_numpy()) > 0, "malignant", "benign")
+    return pd.DataFrame({"patient_id": names, "images_of_patient": images, "sides_of_patient": sides, "label": label})
 
 
 def composition(frame: pd.DataFrame) -> tuple[Composition, ...]:
@@ -163,7 +146,7 @@ def composition_warnings(found: Iterable[Association], names: Mapping[str, str] 
         other = "benign" if label == "malignant" else "malignant"
         sentences.append(
             f"{label} patients have fewer {' and '.join(counts)} than {other} ones: that alone tells the label. A score by "
-            "patient is made of unequal sets of images, and its figures may rest on how the set was put together"
+            "patient is made of unequal sets of images, and its metrics may rest on how the set was put together"
         )
     return sentences
 
@@ -177,10 +160,4 @@ def _tells(patients: pd.DataFrame, what: str, confidence: float) -> Interval | s
     labels: NDArray[np.bool_] = (known["label"] == "malignant").to_numpy()
     if known.empty:
         return "which side an image shows is not known"
-    why = why_not("auc", {"malignant": int(labels.sum()), "benign": int((~labels).sum())})
-    if why:
-        return why
-    try:
-        return auc_interval(labels, known[what].to_numpy(dtype=np.float64), confidence=confidence)
-    except NotEnoughData as error:
-        return str(error)
+    return auc_or_note(labels, known[what].to_numpy(dtype=np.float64), known["patient_id"].to_numpy(), confidence)

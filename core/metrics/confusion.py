@@ -1,4 +1,4 @@
-"""What a threshold does: the four counts and the figures made of them."""
+"""What a threshold does: the four counts and the metrics made of them."""
 
 from __future__ import annotations
 
@@ -49,11 +49,7 @@ class Confusion:
 
 
 def confusion(y: ArrayLike, s: ArrayLike, threshold: float | Scores) -> Confusion:
-    """The four counts at `threshold` (score >= threshold is malignant), one for all or one a row (n,).
-
-    Raises:
-        NotEnoughData: nothing to count, or NaN scores.
-    """
+    """The four counts at `threshold` (score >= threshold is malignant), one for all or one a row (n,)."""
     labels, scores = checked(y, s)
     called = scores >= threshold
     tp = int(np.count_nonzero(called & labels))
@@ -63,11 +59,7 @@ def confusion(y: ArrayLike, s: ArrayLike, threshold: float | Scores) -> Confusio
 
 
 def at_threshold(y: ArrayLike, s: ArrayLike, threshold: float | Scores) -> dict[str, float]:
-    """accuracy, precision, sensitivity, specificity and f1 at `threshold`, each in [0, 1], NaN where it is 0 / 0.
-
-    Raises:
-        NotEnoughData: nothing to count, or NaN scores.
-    """
+    """accuracy, precision, sensitivity, specificity and f1 at `threshold`, each in [0, 1], NaN where it is 0 / 0."""
     counts = confusion(y, s, threshold)
     return {name: getattr(counts, name) for name in ("accuracy", "precision", "sensitivity", "specificity", "f1")}
 

@@ -1,4 +1,4 @@
-"""Figures over all thresholds: ROC and precision-recall curves, their areas, the Brier score.
+"""Metrics over all thresholds: ROC and precision-recall curves, their areas, the Brier score.
 
 Ties are handled as the definitions ask: images of equal score move together, and a benign-malignant pair
 of equal score counts half in the AUC.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from core.metrics.checks import Scores, checked, checked_weights
+from core.metrics.checks import Scores, checked
 
 
 @dataclass(frozen=True)
@@ -54,25 +54,17 @@ class PrecisionRecall:
         return float(self.recall[index]), float(self.precision[index])
 
 
-def roc(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> Roc:
-    """The ROC curve of scores `s` for labels `y`, each (n,), optionally weighted.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
-    tp, fp, thresholds = _cumulative(y, s, weights)
+def roc(y: ArrayLike, s: ArrayLike) -> Roc:
+    """The ROC curve of scores `s` for labels `y`, each (n,)."""
+    tp, fp, thresholds = _cumulative(y, s)
     tpr = np.concatenate(([0.0], tp / tp[-1]))
     fpr = np.concatenate(([0.0], fp / fp[-1]))
     return Roc(fpr, tpr, np.concatenate(([np.inf], thresholds)), float(np.trapezoid(tpr, fpr)))
 
 
-def auc(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Area under the ROC curve: the chance that a malignant image scores above a benign one.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
-    return roc(y, s, weights).auc
+def auc(y: ArrayLike, s: ArrayLike) -> float:
+    """Area under the ROC curve: the chance that a malignant image scores above a benign one."""
+    return roc(y, s).auc
 
 
 def partial_auc(y: ArrayLike, s: ArrayLike, sensitivity: float = 0.8) -> float:
@@ -85,9 +77,6 @@ def partial_auc(y: ArrayLike, s: ArrayLike, sensitivity: float = 0.8) -> float:
         y: labels (n,), both classes.
         s: scores (n,).
         sensitivity: in [0, 1); 0 gives the AUC.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
     """
     if not 0 <= sensitivity < 1:
         raise ValueError(f"expected a sensitivity from 0 to below 1, got {sensitivity}")
@@ -102,13 +91,9 @@ def partial_auc(y: ArrayLike, s: ArrayLike, sensitivity: float = 0.8) -> float:
     return (1 + (area - chance) / (width - chance)) / 2
 
 
-def precision_recall(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> PrecisionRecall:
-    """The precision-recall curve of scores `s` for labels `y`, each (n,), optionally weighted.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
-    tp, fp, thresholds = _cumulative(y, s, weights)
+def precision_recall(y: ArrayLike, s: ArrayLike) -> PrecisionRecall:
+    """The precision-recall curve of scores `s` for labels `y`, each (n,)."""
+    tp, fp, thresholds = _cumulative(y, s)
     called = tp + fp
     precision = np.divide(tp, called, out=np.ones_like(tp), where=called > 0)
     recall = tp / tp[-1]
@@ -116,42 +101,25 @@ def precision_recall(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = Non
     return PrecisionRecall(precision, recall, thresholds, area, float(tp[-1] / called[-1]))
 
 
-def average_precision(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Area under the precision-recall curve by steps (scikit-learn's average precision).
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
-    return precision_recall(y, s, weights).average_precision
+def average_precision(y: ArrayLike, s: ArrayLike) -> float:
+    """Area under the precision-recall curve by steps (scikit-learn's average precision)."""
+    return precision_recall(y, s).average_precision
 
 
-def brier(y: ArrayLike, s: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Mean squared distance between score and label, in [0, 1] for scores in [0, 1]; lower is better.
-
-    Raises:
-        NotEnoughData: nothing to score, NaN scores.
-    """
+def brier(y: ArrayLike, s: ArrayLike) -> float:
+    """Mean squared distance between score and label, in [0, 1] for scores in [0, 1]; lower is better."""
     labels, scores = checked(y, s)
-    weight = checked_weights(weights, labels.size)
-    return float(np.average((scores - labels) ** 2, weights=weight))
+    return float(np.average((scores - labels) ** 2))
 
 
-def _cumulative(
-    y: ArrayLike, s: ArrayLike, weights: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Weighted true and false positives at every distinct score, falling."""
+def _cumulative(y: ArrayLike, s: ArrayLike) -> tuple[Scores, Scores, Scores]:
+    """True and false positives at every distinct score, falling."""
     labels, scores = checked(y, s, both_classes=True)
-    weight = checked_weights(weights, labels.size)
-    kept = weight > 0  # an image of weight 0 is absent: its score makes no point
-    if not kept.all():
-        labels, scores = checked(labels[kept], scores[kept], both_classes=True)
-        weight = weight[kept]
     order = np.argsort(-scores, kind="stable")
-    labels, scores, weight = labels[order], scores[order], weight[order]
+    labels, scores = labels[order], scores[order]
     ends = np.flatnonzero(np.concatenate((np.diff(scores) != 0, [True])))
-    tp = np.cumsum(weight * labels)[ends]
-    fp = np.cumsum(weight * ~labels)[ends]
-    return tp, fp, scores[ends]
+    tp = np.cumsum(labels, dtype=np.float64)[ends]
+    return tp, ends + 1.0 - tp, scores[ends]
 
 
 def _last_at_least(falling: Scores, threshold: float) -> int:

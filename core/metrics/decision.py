@@ -51,9 +51,6 @@ def decision_curve(
         thresholds: (k,) in (0, 1), 0.01 to 0.99 by default.
         prevalence: of the people to be examined; None takes the share of malignant in `y`, which in a data set made for
             training is far above that of screening.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
     """
     labels, scores = checked(y, s, both_classes=True)
     grid = np.linspace(0.01, 0.99, 99) if thresholds is None else np.asarray(thresholds, dtype=np.float64)

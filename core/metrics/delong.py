@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri, stdtrit
 from scipy.stats import norm, rankdata
@@ -170,21 +170,6 @@ def auc_interval(
     return interval_of(auc_parts(labels, scores, patients, strata), labels.size, confidence, scale)
 
 
-def auc_covariance(y: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None) -> tuple[Scores, NDArray[np.float64]]:
-    """Areas (k,) and their covariance matrix (k, k) of k models' scores (k, n) for the same labels (n,).
-
-    Raises:
-        NotEnoughData: as `auc_interval`.
-    """
-    table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    parts = []
-    for row in table:
-        labels, row_scores = checked(y, row, both_classes=True)
-        patients = Patients.of(np.arange(labels.size) if groups is None else groups)
-        parts.append(_require_two(auc_parts(labels, row_scores, patients)))
-    return np.array([part.area for part in parts]), np.array([[a.covariance(b) for b in parts] for a in parts])
-
-
 def compare_auc(
     y: ArrayLike,
     first: ArrayLike,
@@ -208,7 +193,7 @@ def compare_auc(
     patients = Patients.of(np.arange(labels.size) if groups is None else groups)
     a, b = auc_parts(labels, one, patients, strata), auc_parts(labels, two, patients, strata)
     rows = labels.size
-    if scale == "score" and a.design.untied > 0 and np.array_equal(rankdata(one), rankdata(two)):
+    if scale == "score" and a.design.varies and np.array_equal(rankdata(one), rankdata(two)):
         _require_two(a)
         same = interval_of(a, rows, confidence, scale)
         return AucComparison(same, same, Interval(0.0, 0.0, 0.0, "score"), 0.0, 1.0)
@@ -238,7 +223,7 @@ def difference_of(
         half = quantile * math.sqrt(variance)
         z = value / math.sqrt(variance)
         return Interval(value, max(-1.0, value - half), min(1.0, value + half), method), z, _two_sided(z, fewest, clustered)
-    if min(first.design.untied, second.design.untied) <= 0:
+    if not (first.design.varies and second.design.varies):
         raise NotEnoughData(
             "The AUCs cannot be compared: expected scores that differ between images, got one score for all of them, whose "
             "AUC is 0.5 and shows no variance."
@@ -275,7 +260,7 @@ def interval_of(parts: AucParts, rows: int, confidence: float, scale: Scale = "s
     """
     _require_two(parts)
     variance, area = parts.variance, parts.area
-    if scale == "score" and parts.design.untied > 0:
+    if scale == "score" and parts.design.varies:
         return Interval(area, *_score_limits(parts, float(ndtri(0.5 + confidence / 2))), "score")
     if variance <= _NOTHING:
         fewer = min(parts.with_malignant, parts.with_benign)

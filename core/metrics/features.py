@@ -34,6 +34,8 @@ FEATURES = {
     "birads": "BI-RADS",
     ALL: "All together",
 }
+# Units and abbreviations that a column's name has in small letters: "Kvp" and "Mas" would be none.
+_ABBREVIATIONS = {"kvp": "kVp", "kv": "kV", "mas": "mAs", "ma": "mA", "id": "ID", "bmi": "BMI", "birads": "BI-RADS"}
 _YES_NO = ("implant", "invasive", "inverted", "burned_in")
 
 
@@ -42,7 +44,9 @@ def feature_title(name: str) -> str:
     if name in FEATURES:
         return FEATURES[name]
     words = name.replace("_", " ").strip()
-    return words if words != words.lower() else words.capitalize()
+    if words != words.lower():
+        return words
+    return " ".join(_ABBREVIATIONS.get(word, word if place else word.capitalize()) for place, word in enumerate(words.split()))
 
 
 def feature_words(name: str) -> str:

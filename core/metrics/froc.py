@@ -7,7 +7,8 @@ lesions, a lesion or image without marks being rated below all others. A lesion 
 are no false marks.
 
 Intervals take patients, not lesions or images, as independent: that of the AFROC area is an AUC's, with lesions and lesion-free
-images as its rows; those of the share at given numbers of false marks resample patients.
+images as its rows; those of the share at given numbers of false marks resample patients. They are never inside Wilson's at the
+rating that the share stands at, since percentiles shrink to nothing where few lesions are found.
 
 Sources: Bunch et al., J Appl Photogr Eng 1978;4:166 (FROC). Chakraborty, Winter, Radiology 1990;174:873 (AFROC).
 Chakraborty, Observer Performance Methods for Diagnostic Imaging, 2017, chapter 13.
@@ -21,11 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import NotEnoughData
-from core.metrics.bootstrap import Patients, resamples
+from core.metrics.bootstrap import Patients, percentiles, resamples
 from core.metrics.checks import Scores
-from core.metrics.delong import auc_interval
-from core.metrics.intervals import Estimate, Interval, wilson
-from core.metrics.summary import why_not
+from core.metrics.intervals import Estimate, Interval
+from core.metrics.proportions import clustered_wilson
+from core.metrics.summary import auc_or_note, why_not
 
 RATES = (0.25, 0.5, 1.0, 2.0)  # false marks an image
 _UNMARKED = -1.0  # below every rating
@@ -44,7 +45,7 @@ class MarkedImage:
 class Froc:
     """`area` is that of the AFROC; `found` the share of lesions found at no more than so many false marks an image (RATES).
 
-    `false_marks` and `shares` (k,) are the FROC's points, rising. Figures are notes where a side has too few patients.
+    `false_marks` and `shares` (k,) are the FROC's points, rising. Metrics are notes where a side has too few patients.
     """
 
     area: Estimate
@@ -65,11 +66,7 @@ def froc(
     seed: int = 0,
     rates: Sequence[float] = RATES,
 ) -> Froc:
-    """FROC and AFROC of marked images.
-
-    Raises:
-        NotEnoughData: no image has a lesion, or a rating is NaN.
-    """
+    """FROC and AFROC of marked images. Raises NotEnoughData: no image has a lesion, or a rating is NaN."""
     lesions = sum(image.lesions for image in images)
     if not lesions:
         raise NotEnoughData(f"FROC: expected images with lesions, got {len(images)} without. Name lesions in the manifest.")
@@ -92,6 +89,15 @@ def froc(
         false, found = points
         return [float(found[int(np.searchsorted(false, rate + 1e-12, side="right")) - 1]) for rate in rates]
 
+    def fixed(rate: float) -> Interval:
+        """Wilson's limits at the lowest rating that gives no more false marks than that, as if it had been set before."""
+        last = int(np.searchsorted(whole[0], rate + 1e-12, side="right")) - 2  # the curve's first point is before all ratings
+        seen = hits & (ratings >= ratings[ends[last]]) if last >= 0 else np.zeros_like(hits)
+        found = np.bincount(owner[seen], minlength=len(images))
+        lesions_hit = [place < count for image, count in zip(images, found, strict=True) for place in range(image.lesions)]
+        whose = [image.patient_id for image in images for _ in range(image.lesions)]
+        return clustered_wilson(lesions_hit, whose, confidence=confidence)
+
     whole = curve(np.ones(len(images)))
     values = at(whole)
     drawn = []
@@ -102,16 +108,13 @@ def froc(
                 drawn.append(at(curve(weight)))
     with_lesions = len({image.patient_id for image in images if image.lesions})
     why = why_not("sensitivity", {"malignant": with_lesions, "benign": 0})
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(np.array(drawn), (tail, 1 - tail), axis=0)
+    low, high = percentiles(np.array(drawn), confidence)
 
-    def limited(value: float, least: float, most: float) -> Interval:
-        if least == most:  # every resample gives the same: it cannot tell what was not seen, Wilson's limits can
-            return wilson(value * with_lesions, with_lesions, confidence)
-        return Interval(value, min(least, value), max(most, value))
+    def limited(value: float, least: float, most: float, wilson: Interval) -> Interval:
+        return Interval(value, min(least, wilson.low), max(most, wilson.high))
 
     limits = zip(rates, values, low.tolist(), high.tolist(), strict=True)
-    found = {rate: why or limited(value, least, most) for rate, value, least, most in limits}
+    found = {rate: why or limited(value, least, most, fixed(rate)) for rate, value, least, most in limits}
     return Froc(
         area=_area(images, confidence),
         found=found,
@@ -158,8 +161,4 @@ def _area(images: Sequence[MarkedImage], confidence: float) -> Interval | str:
         truth += [image.lesions > 0] * len(best)
         ratings += best
         groups += [image.patient_id] * len(best)
-    of_class = {
-        name: len({patient for patient, is_lesion in zip(groups, truth, strict=True) if is_lesion == (name == "malignant")})
-        for name in ("malignant", "benign")
-    }
-    return why_not("auc", of_class) or auc_interval(truth, ratings, groups, confidence=confidence)
+    return auc_or_note(np.array(truth), ratings, groups, confidence)

@@ -17,10 +17,9 @@ import pandas as pd
 from core.errors import NotEnoughData
 from core.metrics.aggregation import COMPLETED, ONE_IMAGE, aggregation_rules, one_image_auc
 from core.metrics.composition import TITLES, Association, by_patient
-from core.metrics.delong import auc_interval
-from core.metrics.intervals import Interval, plain_figure
+from core.metrics.intervals import Interval, plain_metric
 from core.metrics.levels import UNITS, at_level
-from core.metrics.summary import why_not
+from core.metrics.summary import auc_or_note
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class HeadlineAuc:
         counts = " and ".join(_TITLES[each.what].removeprefix("number of ") for each in self.unequal)
         alone = ", ".join(f"{_TITLES[each.what]} {each.strength}" for each in self.unequal)
         balanced = (
-            f"a balanced AUC cannot be told: {self.balanced}"
+            f"a balanced AUC cannot be computed: {self.balanced}"
             if isinstance(self.balanced, str)
             else f"balanced ({self.balanced_rule}), the AUC is {self.balanced}"
         )
@@ -57,14 +56,14 @@ class HeadlineAuc:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        found = {"level": self.level, "auc": plain_figure(self.auc), "rule": self.rule}
+        found = {"level": self.level, "auc": plain_metric(self.auc), "rule": self.rule}
         if not self.unequal:
             return found
         return found | {
-            "balanced": plain_figure(self.balanced),
+            "balanced": plain_metric(self.balanced),
             "balanced_rule": self.balanced_rule,
             "unequal": [
-                {"what": _TITLES[each.what], "fewer": each.fewer, "auc": plain_figure(each.auc)} for each in self.unequal
+                {"what": _TITLES[each.what], "fewer": each.fewer, "auc": plain_metric(each.auc)} for each in self.unequal
             ],
             "why": self.sentence,
         }
@@ -85,7 +84,7 @@ def headline_auc(
         NotEnoughData: breasts are asked for and an image does not say its side.
     """
     sizes = at_level(predictions, level)
-    found = HeadlineAuc(level, auc, _rule(sizes["images"], level))
+    found = HeadlineAuc(level, auc, score_rule(sizes["images"], level))
     per_breast = _per_breast(predictions, confidence)
     if level == "breast":
         if per_breast is None or not per_breast.unequal:
@@ -101,8 +100,8 @@ def headline_auc(
     return HeadlineAuc(level, auc, found.rule, unequal, rules[0].auc, name)
 
 
-def _rule(images: pd.Series, level: str) -> str:
-    """`mean of image scores over 2 to 4 images a patient (median 4)`."""
+def score_rule(images: pd.Series, level: str) -> str:
+    """How one score is made of several: `mean of image scores over 2 to 4 images a patient`; `images` of each unit."""
     low, high, middle = int(images.min()), int(images.max()), float(images.median())
     if low == high:
         return f"mean of image scores over {low} image{'' if low == 1 else 's'} a {level}"
@@ -126,13 +125,5 @@ def _per_breast(predictions: pd.DataFrame, confidence: float) -> Association | N
 
 
 def _association(units: pd.DataFrame, what: str, confidence: float) -> Association:
-    labels = (units["label"] == "malignant").to_numpy()
-    groups = units["patient_id"].to_numpy()
-    of_class = {name: int(np.unique(groups[rows]).size) for name, rows in (("malignant", labels), ("benign", ~labels))}
-    found: Interval | str | None = why_not("auc", of_class)
-    if found is None:
-        try:
-            found = auc_interval(labels, units[what].to_numpy(dtype=np.float64), groups, confidence=confidence)
-        except NotEnoughData as error:
-            found = str(error)
-    return Association("", what, found)
+    labels, counts = (units["label"] == "malignant").to_numpy(), units[what].to_numpy(dtype=np.float64)
+    return Association("", what, auc_or_note(labels, counts, units["patient_id"].to_numpy(), confidence))

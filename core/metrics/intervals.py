@@ -1,4 +1,4 @@
-"""A figure with its interval, and the interval of a proportion that needs no resampling."""
+"""A metric with its interval, and the interval of a proportion that needs no resampling."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 from scipy.special import ndtri
 
+# The p value below which a sentence says that something differs. It does not depend on the level of the intervals.
+SIGNIFICANT = 0.05
+
 Method = Literal["bootstrap", "wilson", "delong", "obuchowski", "sandwich", "exact", "score", "none"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the limits of its confidence interval, all three in the figure's own unit.
+    """A metric and the limits of its confidence interval, all three in the metric's own unit.
 
     `method` says where the limits come from: "bootstrap" (patients resampled, percentiles), "wilson" (a proportion,
     with the number of images that the patients are worth), "score" (an AUC: a binormal model's variance at each limit, not
@@ -77,9 +80,9 @@ class OrNote:
 Estimate = Annotated[Interval | str, OrNote()]
 
 
-def plain_figure(figure: Interval | str) -> dict[str, Any]:
-    """A figure, or the note why there is none, as plain values for JSON."""
-    return {"note": figure} if isinstance(figure, str) else asdict(figure)
+def plain_metric(metric: Interval | str) -> dict[str, Any]:
+    """A metric, or the note why there is none, as plain values for JSON."""
+    return {"note": metric} if isinstance(metric, str) else asdict(metric)
 
 
 def wilson(successes: float, total: float, confidence: float) -> Interval:
@@ -107,10 +110,10 @@ def wilson(successes: float, total: float, confidence: float) -> Interval:
 def square_and_add(first: Interval, second: Interval, correlation: float = 0.0) -> Interval:
     """Limits of `second - first` from the limits of both: shares and AUCs, or anything else within [0, 1].
 
-    Source: Newcombe, Stat Med 1998;17:873 for shares; Zou and Donner, Stat Med 2008;27:1693 for any figure.
+    Source: Newcombe, Stat Med 1998;17:873 for shares; Zou and Donner, Stat Med 2008;27:1693 for any metric.
 
     Args:
-        correlation: of the two figures, -1 to 1; 0 when they come from different patients.
+        correlation: of the two metrics, -1 to 1; 0 when they come from different patients.
     """
 
     def distance(up: float, down: float) -> float:

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.metrics.checks import Labels, Scores
-from core.metrics.subgroups import STRATA, categories, numbers_of
+from core.metrics.subgroups import STRATA, categories, known_values, numbers_of
 
 # Rarer values share one column; more values than that are names, not categories.
 _MIN_IMAGES = 10
@@ -46,7 +46,7 @@ class Learner:
         self.labels, self.fold, self.seed = labels, fold, seed
         found = {
             name: _encoder(taught[name], name in numbers)
-            if name in taught.columns and np.unique(categories(metadata[name]).astype(str)).size > 1
+            if name in taught.columns and np.unique(known_values(metadata[name]).astype(str)).size > 1
             else None
             for name in sorted(map(str, metadata.columns))
         }

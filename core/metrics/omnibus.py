@@ -1,4 +1,4 @@
-"""One test for each feature and figure: whether its groups differ at all, all of them at once.
+"""One test for each feature and metric: whether its groups differ at all, all of them at once.
 
 Testing each group against the others asks as many questions as there are groups, and misses a feature whose groups all differ a
 little. Here the AUC, sensitivity or specificity of a feature's k groups are compared by a Wald test of k - 1 contrasts, with a
@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 from scipy.stats import f
 
 from core.errors import NotEnoughData
@@ -44,14 +45,14 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 
 @dataclass(frozen=True)
 class Omnibus:
-    """Whether `groups` groups of a feature differ in a figure ("auc", "sensitivity", "specificity").
+    """Whether `groups` groups of a feature differ in a metric ("auc", "sensitivity", "specificity").
 
     `wald` is the chi-square statistic with groups - 1 degrees of freedom, `p` that of its F, and `adjusted` the same adjusted
-    for all `tests` of the table (Holm). Groups of unknown value, or with too few patients for the figure, are not in it.
+    for all `tests` of the table (Holm). Groups of unknown value, or with too few patients for the metric, are not in it.
     """
 
     feature: str
-    figure: Metric
+    metric: Annotated[Metric, Field(alias="figure")]
     groups: int
     wald: float
     p: float
@@ -68,7 +69,7 @@ def omnibus_tests(
     *,
     lesions: Sequence[str] = (),
 ) -> tuple[Omnibus, ...]:
-    """A test for each column of `features` and figure that two groups or more have; arguments as of `subgroups`.
+    """A test for each column of `features` and metric that two groups or more have; arguments as of `subgroups`.
 
     Raises:
         NotEnoughData: as `subgroups`.
@@ -86,10 +87,10 @@ def omnibus_tests(
             "sensitivity": _shares(called, patients, masks, labels, "sensitivity"),
             "specificity": None if feature in lesions else _shares(~called, patients, masks, ~labels, "specificity"),
         }
-        for figure in METRICS:
-            result = tested[figure]
+        for metric in METRICS:
+            result = tested[metric]
             if result is not None:
-                found.append(Omnibus(str(feature), figure, *result))
+                found.append(Omnibus(str(feature), metric, *result))
     adjusted = holm([each.p for each in found])
     return tuple(replace(each, adjusted=float(p), tests=len(found)) for each, p in zip(found, adjusted, strict=True))
 
@@ -158,12 +159,9 @@ def _correlated(variances: Scores, estimated: NDArray[np.float64]) -> NDArray[np
 def _areas(labels: Labels, scores: Scores, patients: Patients, masks: Sequence[Labels]) -> tuple[int, float, float] | None:
     parts, taken = [], []
     for mask in masks:
-        counts = {
-            name: int(np.unique(patients.index[mask & rows]).size)
-            for name, rows in (("malignant", labels), ("benign", ~labels))
-        }
-        if not why_not("auc", counts):
-            parts.append(auc_parts(labels[mask], scores[mask], Patients(patients.index[mask], patients.count)))
+        own = Patients(patients.index[mask], patients.count)
+        if not why_not("auc", own.of_class(labels[mask])):
+            parts.append(auc_parts(labels[mask], scores[mask], own))
             taken.append(mask)
     if len(parts) < 2:
         return None

@@ -23,10 +23,6 @@ from core.metrics.thresholds import ThresholdRule
 DECIMALS = 6  # of scores in predictions/*.csv
 _FOLDS = 5
 ROOM = 10.0**-DECIMALS  # by which a frozen threshold lies below the score that its rule chose
-ROOM_WORDS = (
-    f"A frozen threshold lies {ROOM:.6f} below the score that its rule chose on validation: another device or batch size moves "
-    "a score by less, and the image that the threshold was taken from must not fall under it."
-)
 
 
 def rule_of(settings: EvaluationConfig) -> ThresholdRule:
@@ -114,10 +110,10 @@ def _no_better_than_prevalence(table: pd.DataFrame, method: CalibrationMethod) -
         constant[held] = y[rest].mean()
         # Where the others' scores do not rise with malignancy there is no calibration, and nothing known but the share.
         predicted[held] = constant[held] if found.method == "none" else found.apply(scores[held])
-    told = np.isin(inside, [n for n in range(_FOLDS) if (inside == n).any() and 0 < y[inside != n].mean() < 1])
-    if not told.any():
+    stated = np.isin(inside, [n for n in range(_FOLDS) if (inside == n).any() and 0 < y[inside != n].mean() < 1])
+    if not stated.any():
         return ""
-    own, reference = (float(((values - y)[told] ** 2).mean()) for values in (predicted, constant))
+    own, reference = (float(((values - y)[stated] ** 2).mean()) for values in (predicted, constant))
     if own < reference:
         return ""
     return (
@@ -147,5 +143,6 @@ def calibrate(y: ArrayLike, s: ArrayLike, method: CalibrationMethod) -> tuple[Ca
 
 
 def with_room(threshold: float) -> float:
-    """One unit of the last decimal below, as ROOM_WORDS says."""
+    """ROOM below the score that the rule chose: another device or batch size moves a score by less, and the image that the
+    threshold was taken from must not fall under it."""
     return max(0.0, round(threshold - ROOM, DECIMALS))

@@ -65,7 +65,7 @@ def effective_rows(hits: NDArray[np.bool_], patients: Patients, confidence: floa
 
 @dataclass(frozen=True)
 class ShareDifference:
-    """Two shares and `difference`, the second minus the first, with its two-sided `p` (None where it cannot be told)."""
+    """Two shares and `difference`, the second minus the first, with its two-sided `p` (None where it cannot be computed)."""
 
     first: Interval
     second: Interval

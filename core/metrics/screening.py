@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +29,7 @@ from core.metrics.proportions import clustered_wilson, effective_rows
 class Screening:
     """What happens to 1,000 people at `prevalence`; `ppv` and `npv` in [0, 1], the others are people per 1,000.
 
-    `given`: the prevalence was given and has no interval of its own; the figures' intervals hold it fixed. Otherwise it is that
+    `given`: the prevalence was given and has no interval of its own; the metrics' intervals hold it fixed. Otherwise it is that
     of the set itself, and the intervals are those of the set's own shares.
     """
 
@@ -59,11 +60,11 @@ class OperatingPoint:
     own: Screening
 
     def at(self, prevalence: float) -> Screening:
-        """The figures at a prevalence in (0, 1) that is given; for the set's own there is `own`."""
+        """The metrics at a prevalence in (0, 1) that is given; for the set's own there is `own`."""
         if not 0 < prevalence < 1:
             raise ValueError(f"expected a prevalence in (0, 1), got {prevalence}")
-        values = _figures(np.array([self.sensitivity.value]), np.array([self.specificity.value]), prevalence)
-        drawn = _figures(self.sensitivities, self.specificities, prevalence)
+        values = _metrics(np.array([self.sensitivity.value]), np.array([self.specificity.value]), prevalence)
+        drawn = _metrics(self.sensitivities, self.specificities, prevalence)
         tail = (1 - self.confidence) / 2
 
         def interval(name: str) -> Interval:
@@ -71,15 +72,8 @@ class OperatingPoint:
             low, high = (float(limit) for limit in np.nanquantile(drawn[name], (tail, 1 - tail)))
             return Interval(value, min(low, value), max(high, value))
 
-        return Screening(
-            prevalence,
-            ppv=interval("ppv"),
-            npv=interval("npv"),
-            recalled=interval("recalled"),
-            found=interval("found"),
-            missed=interval("missed"),
-            false_alarms=interval("false_alarms"),
-        )
+        found: dict[str, Any] = {name: interval(name) for name in values}
+        return Screening(prevalence, **found)
 
 
 def operating_point(
@@ -95,9 +89,6 @@ def operating_point(
     """Sensitivity and specificity of score >= `threshold`, patients of `groups` (n,) taken as independent.
 
     `threshold` is one for all, or one a row (n,).
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
     """
     labels, scores = checked(y, s, both_classes=True)
     names, called = np.asarray(groups), scores >= threshold
@@ -139,7 +130,7 @@ def _of_the_set(labels: NDArray[np.bool_], called: NDArray[np.bool_], names: NDA
     )
 
 
-def _figures(sensitivity: Scores, specificity: Scores, prevalence: float) -> dict[str, Scores]:
+def _metrics(sensitivity: Scores, specificity: Scores, prevalence: float) -> dict[str, Scores]:
     found, missed = prevalence * sensitivity, prevalence * (1 - sensitivity)
     cleared, alarms = (1 - prevalence) * specificity, (1 - prevalence) * (1 - specificity)
     nothing = np.full(found.shape, np.nan)

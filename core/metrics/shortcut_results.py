@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from core.metrics.features import ALL, feature_title, feature_words
-from core.metrics.intervals import Estimate
+from core.metrics.intervals import SIGNIFICANT, Estimate, Interval
 from core.metrics.shortcut_columns import COMMON, IMAGES_OF_PATIENT, NUMBERS, OF_PATIENT, SIDES_OF_PATIENT
 
 
@@ -55,24 +55,29 @@ class Metadata:
     columns: tuple[str, ...] = ()
 
     @property
+    def tells_more(self) -> bool:
+        """Whether the test shows that the model tells more than the metadata, at SIGNIFICANT whatever the intervals' level."""
+        return isinstance(self.difference, Interval) and self.difference.value > 0 and _certain(self.p)
+
+    @property
     def sentence(self) -> str:
         """What the comparison shows, in words: the same on every page, in the report and on the command line."""
         what = f"{metadata_words(self.columns)} together" if self.feature == ALL else f"{feature_words(self.feature)} alone"
         if isinstance(self.difference, str):
             return f"It is not known whether the model tells more than {what}: {self.difference}."
         change = f"AUC {self.difference.value:+.3f} [{self.difference.low:+.3f}, {self.difference.high:+.3f}], p {_p(self.p)}"
-        if self.difference.low > 0:
+        if self.tells_more:
             words = f"The model tells more than {what} ({change})."
-        elif self.difference.high < 0:
+        elif self.difference.value < 0 and _certain(self.p):
             words = f"The model tells less than {what} ({change})."
         else:
             words = f"The model is not shown to tell more than {what} ({change})."
         if isinstance(self.added, str):
             return words
         found = f"coefficient {self.added.value:.2f} [{self.added.low:.2f}, {self.added.high:.2f}], p {_p(self.added_p)}"
-        if self.added.low > 0:
+        if self.added.value > 0 and _certain(self.added_p):
             return f"{words} Given the metadata, its score still adds to what is known ({found})."
-        if self.added.high < 0:
+        if self.added.value < 0 and _certain(self.added_p):
             return (
                 f"{words} Given the metadata, a higher score goes with benign images ({found}): check that the labels are not "
                 "swapped."
@@ -90,6 +95,10 @@ def metadata_words(columns: tuple[str, ...]) -> str:
 
 
 _COUNTED = {IMAGES_OF_PATIENT: "number of images", SIDES_OF_PATIENT: "number of sides"}
+
+
+def _certain(p: float | None) -> bool:
+    return p is not None and p < SIGNIFICANT
 
 
 def _p(p: float | None) -> str:

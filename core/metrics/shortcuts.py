@@ -1,4 +1,4 @@
-"""Shortcut audit: how far the label can be told from what is not the breast, and what the model tells beyond that.
+"""Shortcut audit: how far the label can be computed from what is not the breast, and what the model tells beyond that.
 
 Where malignant images come from another scanner, or from older patients, a model can be right for the wrong reason. The
 audit predicts the label from metadata alone, each column by itself and all together, learned where the model learned: on the
@@ -79,7 +79,7 @@ def shortcut_audit(
     patients = Patients.of(groups)
     if len(metadata) != labels.size:
         raise NotEnoughData(f"Shortcut audit: expected {labels.size} rows of metadata, one an image, got {len(metadata)}.")
-    of_class = {"malignant": np.unique(patients.index[labels]).size, "benign": np.unique(patients.index[~labels]).size}
+    of_class = patients.of_class(labels)
     why = why_not("auc", of_class)
     if why:
         raise NotEnoughData(f"Shortcut audit: {why}.")

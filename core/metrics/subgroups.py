@@ -1,8 +1,8 @@
-"""The figures within groups (age bands, density, scanner, view, side, ...) and whether a group differs from the rest.
+"""The metrics within groups (age bands, density, scanner, view, side, ...) and whether a group differs from the rest.
 
 Rules, so that nobody reads noise:
-- a figure needs MIN_PATIENTS patients of each class it is about, within the group; else it is a note, and no number is shown;
-- AUC, sensitivity and specificity of a group are each tested against the rest, where both have the figure; patients may have
+- a metric needs MIN_PATIENTS patients of each class it is about, within the group; else it is a note, and no number is shown;
+- AUC, sensitivity and specificity of a group are each tested against the rest, where both have the metric; patients may have
   images in both, which the tests know. A fair AUC is not enough: at one threshold for all, errors may fall on one group;
 - the rest are the images whose value is another, known one: images of unknown value are in no comparison;
 - kinds of lesions (`lesions`) are compared by sensitivity, among malignant images: benign ones have other lesions, or none.
@@ -11,7 +11,6 @@ Rules, so that nobody reads noise:
   up a feature are one test, not two.
 
 Sources: Obuchowski, Biometrics 1997;53:567 (clustered AUC). Holm, Scand J Stat 1979;6:65.
-Benjamini, Hochberg, J R Stat Soc B 1995;57:289.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ from core.metrics.summary import why_not
 UNKNOWN = "unknown"
 _NOT_TESTED = "not tested"
 _NO_LESION = "images whose kind of lesion is not known: only their sensitivity is shown"
-_FIGURES = ("auc", "sensitivity", "specificity", "difference", "sensitivity_difference", "specificity_difference")
 # The p value of each test, and where its adjusted one goes.
 _ADJUSTED = {"p": "adjusted", "sensitivity_p": "sensitivity_adjusted", "specificity_p": "specificity_adjusted"}
 STRATA = 5  # fewer different numbers than that, or as many, are categories
@@ -44,7 +42,7 @@ STRATA = 5  # fewer different numbers than that, or as many, are categories
 
 @dataclass(frozen=True)
 class Subgroup:
-    """One value of one feature. Each figure is an Interval, or a note that says why there is none.
+    """One value of one feature. Each metric is an Interval, or a note that says why there is none.
 
     `difference` is the group's AUC (or sensitivity, as `compared` says) minus that of the `rest_images`, the images whose value
     is another, known one; `p` its two-sided p value, `adjusted` the same adjusted for all `tests` of the table (None where
@@ -86,7 +84,6 @@ def subgroups(
     *,
     lesions: Sequence[str] = (),
     confidence: float,
-    adjust: Literal["holm", "bh"] = "holm",
 ) -> tuple[Subgroup, ...]:
     """A row for each value of each column of `features`, in the order of the columns and sorted within.
 
@@ -95,9 +92,6 @@ def subgroups(
         threshold: the frozen threshold, the same for all groups; or one an image (n,), where views have their own.
         features: n rows of categories (see `age_bands`); empty and missing values become "unknown", shown but not tested.
         lesions: the columns of `features` that say what kind of lesion an image shows.
-
-    Raises:
-        NotEnoughData: nothing to score, NaN scores, lengths that differ.
     """
     labels, scores = checked(y, s)
     if len(features) != labels.size:
@@ -131,7 +125,7 @@ def subgroups(
             # With two values, the first against the second is the second against the first.
             tests += [(name, tuple(tested))] if len(known) == 2 and len(tested) == 2 else [(name, (index,)) for index in tested]
     p = [getattr(rows[indices[0]], name) for name, indices in tests]
-    for (name, indices), adjusted in zip(tests, (holm if adjust == "holm" else benjamini_hochberg)(p), strict=True):
+    for (name, indices), adjusted in zip(tests, holm(p), strict=True):
         for index in indices:
             change: dict[str, Any] = {_ADJUSTED[name]: float(adjusted)}
             rows[index] = replace(rows[index], **change)
@@ -173,22 +167,18 @@ def categories(column: pd.Series) -> np.ndarray:
     return np.where((text == "") | (text == "nan"), UNKNOWN, text)
 
 
+def known_values(column: pd.Series) -> np.ndarray:
+    """The values of `categories` that are not UNKNOWN."""
+    values = categories(column)
+    return values[values != UNKNOWN]
+
+
 def holm(p: Sequence[float]) -> Scores:
     """Holm's adjusted p values (family-wise error), in the order given."""
     values = np.asarray(p, dtype=np.float64)
     order = np.argsort(values, kind="stable")
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1)))
-    return adjusted
-
-
-def benjamini_hochberg(p: Sequence[float]) -> Scores:
-    """Benjamini and Hochberg's adjusted p values (false discovery rate), in the order given."""
-    values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(values, kind="stable")[::-1]
-    adjusted = np.empty_like(values)
-    ranks = np.arange(values.size, 0, -1)
-    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(values[order] * values.size / ranks))
     return adjusted
 
 
@@ -204,13 +194,13 @@ def _row(
 ) -> Subgroup:
     y, s, index = labels[inside], scores[inside], patients.index[inside]
     called = every_call[inside]
-    of_class = {"malignant": int(np.unique(index[y]).size), "benign": int(np.unique(index[~y]).size)}
-    figures: dict[str, Callable[[], Interval]] = {
+    of_class = Patients(index, patients.count).of_class(y)
+    metrics: dict[str, Callable[[], Interval]] = {
         "auc": lambda: interval_of(auc_parts(y, s, Patients.of(index)), y.size, confidence),
         "sensitivity": lambda: clustered_wilson(called[y], index[y], confidence=confidence),
         "specificity": lambda: clustered_wilson(~called[~y], index[~y], confidence=confidence),
     }
-    told = {name: why_not(name, of_class) or figure() for name, figure in figures.items()}
+    stated = {name: why_not(name, of_class) or metric() for name, metric in metrics.items()}
     return Subgroup(
         feature=feature,
         value=value,
@@ -220,9 +210,9 @@ def _row(
         malignant_images=int(y.sum()),
         benign_patients=of_class["benign"],
         malignant_patients=of_class["malignant"],
-        auc=told["auc"],
-        sensitivity=told["sensitivity"],
-        specificity=told["specificity"],
+        auc=stated["auc"],
+        sensitivity=stated["sensitivity"],
+        specificity=stated["specificity"],
         difference=_NOT_TESTED,
     )
 
@@ -231,9 +221,7 @@ def _tested(
     row: Subgroup, labels: Labels, scores: Scores, patients: Patients, inside: Labels, rest: Labels, confidence: float
 ) -> Subgroup:
     """The row with its AUC's difference from the rest's."""
-    index = patients.index[rest]
-    of_rest = {"malignant": np.unique(index[labels[rest]]).size, "benign": np.unique(index[~labels[rest]]).size}
-    why = why_not("auc", of_rest)
+    why = why_not("auc", Patients(patients.index[rest], patients.count).of_class(labels[rest]))
     if isinstance(row.auc, str) or why:
         return replace(row, difference="too few patients in the group" if isinstance(row.auc, str) else f"of the rest: {why}")
     parts = [auc_parts(labels[part], scores[part], Patients(patients.index[part], patients.count)) for part in (inside, rest)]

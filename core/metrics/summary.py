@@ -1,4 +1,4 @@
-"""Scores to a table of figures with intervals, or a note in words where the data cannot carry a figure.
+"""Scores to a table of metrics with intervals, or a note in words where the data cannot carry a metric.
 
 Percentiles of a bootstrap are too narrow with few patients (`benchmarks/evaluate.py` shows by how much), so the AUC takes
 Obuchowski's limits and shares of images take Wilson's for what the patients are worth; average precision, F1 and Brier score,
@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from core.metrics.bootstrap import Patients, RankFigures, resamples
+from core.errors import NotEnoughData
+from core.metrics.bootstrap import Patients, RankMetrics, percentiles, resamples
 from core.metrics.checks import Labels, Scores, checked
 from core.metrics.confusion import Confusion, confusion
 from core.metrics.curves import average_precision, brier, roc
-from core.metrics.delong import auc_parts, interval_of
+from core.metrics.delong import auc_interval, auc_parts, interval_of
 from core.metrics.intervals import Interval, OrNote
 from core.metrics.proportions import clustered_wilson
 
@@ -35,11 +36,11 @@ TITLES = {
     "f1": "F1",
     "brier": "Brier score (raw scores)",
 }
-# Fewer patients of a class than this carry no figure about that class.
+# Fewer patients of a class than this carry no metric about that class.
 MIN_PATIENTS = 5
-# A figure may be undefined (0 / 0) in some resamples; in more than this share its interval would mislead.
+# A metric may be undefined (0 / 0) in some resamples; in more than this share its interval would mislead.
 MAX_UNDEFINED = 0.05
-# Which class's patients a figure is about.
+# Which class's patients a metric is about.
 _ABOUT = {"sensitivity": ("malignant",), "specificity": ("benign",)}
 _BOTH = ("benign", "malignant")
 _NOTES = {
@@ -52,22 +53,22 @@ _NOTES = {
 _BY_PATIENT = ("wilson", "score")
 
 
-_Figure = Annotated[Interval | str, OrNote(beside=("value", "low", "high"))]
+_Metric = Annotated[Interval | str, OrNote(beside=("value", "low", "high"))]
 
 
 @dataclass(frozen=True)
 class Summary(Mapping[str, "Interval | str"]):
-    """Figures by name (the keys of TITLES): an Interval, or a note that says why there is none.
+    """Metrics by name (the keys of TITLES): an Interval, or a note that says why there is none.
 
     `counts` are at the frozen `threshold`, or where views have thresholds of their own, at these (Evaluation.thresholds).
     Patients are counted by what they have images of: one with a benign and a malignant image counts in both classes. `level`
     says what one row was: an image, a breast or a patient. Scores are P(malignant); the Brier score is the mean squared error
     of that raw score (of breasts and patients: of the mean of their images'), before any calibration.
-    In JSON `figures` are "metrics". `bootstrap` has (low, high) of the patient bootstrap for the figures whose own
+    `bootstrap` has (low, high) of the patient bootstrap for the metrics whose own
     interval is not one.
     """
 
-    figures: Annotated[dict[str, _Figure], Field(alias="metrics")]
+    metrics: dict[str, _Metric]
     counts: Confusion
     threshold: float
     rows: int
@@ -81,30 +82,30 @@ class Summary(Mapping[str, "Interval | str"]):
     bootstrap: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Interval | str:
-        return self.figures[name]
+        return self.metrics[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.figures)
+        return iter(self.metrics)
 
     def __len__(self) -> int:
-        return len(self.figures)
+        return len(self.metrics)
 
     def table_rows(self, *, patients_known: bool = True) -> list[tuple[str, str, str, str]]:
-        """(title, value, interval, note) as text, a row a figure, in the order a person reads them.
+        """(title, value, interval, note) as text, a row a metric, in the order a person reads them.
 
         The AUC has one interval here, its own: that of the bootstrap stays in `bootstrap`.
         """
         rows = []
         for name, title in TITLES.items():
-            figure = self.figures[name]
-            if isinstance(figure, str):
-                rows.append((title, "–", "", figure))
+            metric = self.metrics[name]
+            if isinstance(metric, str):
+                rows.append((title, "–", "", metric))
             else:
-                note = _NOTES.get(figure.method, "")
-                if patients_known and figure.method in _BY_PATIENT:
+                note = _NOTES.get(metric.method, "")
+                if patients_known and metric.method in _BY_PATIENT:
                     note += ", by patients"
-                limits = "" if figure.method == "none" else f"[{figure.low:.3f}, {figure.high:.3f}]"
-                rows.append((title, f"{figure.value:.3f}", limits, note))
+                limits = "" if metric.method == "none" else f"[{metric.low:.3f}, {metric.high:.3f}]"
+                rows.append((title, f"{metric.value:.3f}", limits, note))
         return rows
 
 
@@ -120,41 +121,38 @@ def summarize(
     level: str = "image",
     row_thresholds: ArrayLike | None = None,
 ) -> Summary:
-    """All figures of scores `s` for labels `y`, with intervals that take the patients in `groups`, not images, as independent.
+    """All metrics of scores `s` for labels `y`, with intervals that take the patients in `groups`, not images, as independent.
 
-    Where a class has fewer than MIN_PATIENTS patients, the figures about it are notes. A figure at the
+    Where a class has fewer than MIN_PATIENTS patients, the metrics about it are notes. A metric at the
     frozen threshold keeps that threshold in every resample.
 
     Args:
-        y: labels (n,), 1 or "malignant", 0 or "benign". One class only is allowed: the other's figures are notes.
+        y: labels (n,), 1 or "malignant", 0 or "benign". One class only is allowed: the other's metrics are notes.
         s: P(malignant) (n,) in [0, 1].
         threshold: score >= threshold is called malignant.
         groups: patient of each row (n,).
         samples, confidence, seed: of the bootstrap; the same seed gives the same limits.
         row_thresholds: (n,), where rows have thresholds of their own (see core.metrics.by_view); `threshold` is then the
             common one.
-
-    Raises:
-        NotEnoughData: nothing to score, NaN scores, lengths that differ.
     """
     labels, scores = checked(y, s)
     patients = Patients.of(groups)
-    of_class = {"malignant": np.unique(patients.index[labels]).size, "benign": np.unique(patients.index[~labels]).size}
+    of_class = patients.of_class(labels)
     applied = threshold if row_thresholds is None else np.asarray(row_thresholds, dtype=np.float64)
     values = values_of(labels, scores, applied)
     drawn = resampled(labels, scores, applied, patients, samples, seed)
-    figures: dict[str, Interval | str] = {
+    metrics: dict[str, Interval | str] = {
         name: why_not(name, of_class) or _interval(values[name], drawn[name], confidence) for name in TITLES
     }
-    exact = _analytic(figures, labels, scores, applied, patients, confidence)
+    exact = _analytic(metrics, labels, scores, applied, patients, confidence)
     bootstrap = {
-        name: (figure.low, figure.high)
-        for name, figure in figures.items()
-        if name in exact and isinstance(figure, Interval) and figure.method == "bootstrap"
+        name: (metric.low, metric.high)
+        for name, metric in metrics.items()
+        if name in exact and isinstance(metric, Interval) and metric.method == "bootstrap"
     }
-    figures |= exact
+    metrics |= exact
     return Summary(
-        figures=figures,
+        metrics=metrics,
         counts=confusion(labels, scores, applied),
         threshold=float(threshold),
         rows=int(labels.size),
@@ -167,16 +165,6 @@ def summarize(
         level=level,
         bootstrap=bootstrap,
     )
-
-
-def point_figures(y: ArrayLike, s: ArrayLike, threshold: float) -> dict[str, float]:
-    """The figures of `summarize` without intervals, NaN where undefined: for the end of an epoch.
-
-    Raises:
-        NotEnoughData: nothing to score, NaN scores.
-    """
-    labels, scores = checked(y, s)
-    return values_of(labels, scores, threshold)
 
 
 def values_of(labels: Labels, scores: Scores, threshold: float | Scores) -> dict[str, float]:
@@ -203,11 +191,11 @@ def resampled(
     seed: int,
     names: Sequence[str] = tuple(TITLES),
 ) -> dict[str, Scores]:
-    """The figures of these `names` in every resample, each (samples,), NaN where undefined."""
+    """The metrics of these `names` in every resample, each (samples,), NaN where undefined."""
     called = scores >= threshold
     cells = (called & labels, called & ~labels, ~called & ~labels, ~called & labels)
     per_patient = patients.sums(np.column_stack([*cells, (scores - labels) ** 2]).astype(np.float64)).T.copy()
-    rank = RankFigures(labels, scores, patients)
+    rank = RankMetrics(labels, scores, patients)
     areas, precisions, sums = [], [], []
     for counts in resamples(patients.count, samples, seed, labels.size):
         if "auc" in names or "average_precision" in names:
@@ -217,7 +205,7 @@ def resampled(
         # No BLAS: the work is too small for its threads, which wait for one another on a busy machine.
         sums.append(np.einsum("ij,kj->ik", counts.astype(np.float64), per_patient))
     tp, fp, tn, fn, squares = np.concatenate(sums).T
-    told: dict[str, Callable[[], Scores]] = {
+    stated: dict[str, Callable[[], Scores]] = {
         "auc": lambda: np.concatenate(areas),
         "average_precision": lambda: np.concatenate(precisions),
         "sensitivity": lambda: _ratio(tp, tp + fn),
@@ -227,7 +215,7 @@ def resampled(
         "f1": lambda: _ratio(2 * tp, 2 * tp + fp + fn),
         "brier": lambda: _ratio(squares, tp + fp + tn + fn),
     }
-    return {name: told[name]() for name in names}
+    return {name: stated[name]() for name in names}
 
 
 def _ratio(part: Scores, whole: Scores) -> Scores:
@@ -235,7 +223,7 @@ def _ratio(part: Scores, whole: Scores) -> Scores:
 
 
 def why_not(name: str, of_class: dict[str, int]) -> str | None:
-    """In words, why a figure cannot be told; None when it can."""
+    """In words, why a metric cannot be computed; None when it can."""
     for label in _ABOUT.get(name, _BOTH):
         n = of_class[label]
         if n < MIN_PATIENTS:
@@ -244,15 +232,34 @@ def why_not(name: str, of_class: dict[str, int]) -> str | None:
     return None
 
 
+def auc_or_note(labels: Labels, scores: ArrayLike, groups: ArrayLike, confidence: float) -> Interval | str:
+    """The AUC of scores (n,) with its interval, or in words why it cannot be computed."""
+    try:
+        return why_not("auc", Patients.of(groups).of_class(labels)) or auc_interval(
+            labels, scores, groups, confidence=confidence
+        )
+    except NotEnoughData as error:
+        return str(error)
+
+
+def defined_of(drawn: Scores) -> Scores | str:
+    """The resamples in which a metric is defined; in words where too many are not."""
+    defined: Scores = drawn[np.isfinite(drawn)]
+    undefined = 1 - defined.size / drawn.size
+    if undefined > MAX_UNDEFINED:
+        return f"undefined in {undefined:.0%} of the resamples: too few images are called malignant"
+    return defined
+
+
 def _analytic(
-    figures: Mapping[str, Interval | str],
+    metrics: Mapping[str, Interval | str],
     labels: Labels,
     scores: Scores,
     threshold: float | Scores,
     patients: Patients,
     confidence: float,
 ) -> dict[str, Interval | str]:
-    """The figures that have limits without resampling, where there is a figure at all."""
+    """The metrics that have limits without resampling, where there is a metric at all."""
     called = scores >= threshold
     every = np.ones_like(labels)
     shares = {
@@ -264,9 +271,9 @@ def _analytic(
     found: dict[str, Interval | str] = {
         name: clustered_wilson(hits[among], patients.index[among], confidence=confidence)
         for name, (hits, among) in shares.items()
-        if isinstance(figures[name], Interval)
+        if isinstance(metrics[name], Interval)
     }
-    if isinstance(figures["auc"], Interval):
+    if isinstance(metrics["auc"], Interval):
         found["auc"] = interval_of(auc_parts(labels, scores, patients), labels.size, confidence)
     return found
 
@@ -274,12 +281,10 @@ def _analytic(
 def _interval(value: float, drawn: Scores, confidence: float) -> Interval | str:
     if math.isnan(value):
         return "undefined: no image is called malignant at this threshold"
-    defined = drawn[np.isfinite(drawn)]
-    undefined = 1 - defined.size / drawn.size
-    if undefined > MAX_UNDEFINED:
-        return f"undefined in {undefined:.0%} of the resamples: too few images are called malignant"
-    tail = (1 - confidence) / 2
-    low, high = (float(limit) for limit in np.quantile(defined, (tail, 1 - tail)))
+    defined = defined_of(drawn)
+    if isinstance(defined, str):
+        return defined
+    low, high = map(float, percentiles(defined, confidence))
     # Where every resample gives the same (an F1 of 1, one score for all images), resampling what was seen cannot tell what was
     # not; and limits of a share, such as Wilson's, are not those of an F1 or a Brier score.
     return Interval(value, low, high) if low < high else Interval(value, value, value, "none")

@@ -66,9 +66,6 @@ def sweep(y: ArrayLike, s: ArrayLike, groups: ArrayLike, thresholds: ArrayLike, 
 
     Args:
         y, s, groups: labels, scores and patients of the images, each (n,).
-
-    Raises:
-        NotEnoughData: nothing to score, NaN scores, lengths that differ.
     """
     labels, scores = checked(y, s)
     grid = np.unique(np.asarray(thresholds, dtype=np.float64))

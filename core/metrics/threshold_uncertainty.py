@@ -1,6 +1,6 @@
-"""How much a threshold chosen on validation owes to its patients, and what that does to the test figures.
+"""How much a threshold chosen on validation owes to its patients, and what that does to the test metrics.
 
-Intervals at a frozen threshold say how the figures of this threshold vary between test sets. Another validation set would
+Intervals at a frozen threshold say how the metrics of this threshold vary between test sets. Another validation set would
 have given another threshold: here both sets' patients are resampled together, the rule chooses again in every resample of
 validation, and the resampled test set is judged at that choice. The frozen threshold itself stays as it is.
 
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from core.errors import NotEnoughData
-from core.metrics.bootstrap import Patients, resamples
+from core.metrics.bootstrap import Patients, percentiles, resamples
 from core.metrics.by_view import ViewThresholds, choose_by_group
 from core.metrics.checks import Labels, Scores
 from core.metrics.intervals import Estimate, Interval
@@ -36,10 +36,10 @@ from core.metrics.thresholds import ThresholdRule
 
 @dataclass(frozen=True)
 class ThresholdUncertainty:
-    """The threshold with the limits of its own choice, and test figures with those of choice and test set together.
+    """The threshold with the limits of its own choice, and test metrics with those of choice and test set together.
 
     The values are those at the frozen threshold; each of the three has limits, or all are a note. Where views have
-    thresholds of their own, `views` has these with their limits, `threshold` is the common one, and the figures are those of
+    thresholds of their own, `views` has these with their limits, `threshold` is the common one, and the metrics are those of
     every image at its view's.
     """
 
@@ -78,15 +78,14 @@ def threshold_uncertainty(
     except NotEnoughData as error:
         return note(str(error))
     for name, table in (("validation", chosen_on), ("test", judged)):
-        counts = table.groupby("label")["patient_id"].nunique()
-        why = why_not("auc", {label: int(counts.get(label, 0)) for label in ("malignant", "benign")})
+        malignant = (table["label"] == "malignant").to_numpy()
+        why = why_not("auc", Patients.of(table["patient_id"]).of_class(malignant))
         if why:
             return note(f"{name}: {why}")
     own = views.own if views is not None and level == "image" else {}
     parts = {view: (categories(chosen_on["view"]) == view, categories(judged["view"]) == view) for view in own}
     drawn = np.array(_resampled(chosen_on, judged, rule, parts, samples, seed))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, (tail, 1 - tail), axis=0)
+    low, high = percentiles(drawn, confidence)
     truth, asked = (judged["label"] == "malignant").to_numpy(), judged["score"].to_numpy(dtype=np.float64)
     called = asked >= (views.of_rows(judged) if views is not None and own else threshold)
     values = (float(called[truth].mean()), float((~called[~truth]).mean()), threshold, *own.values())
@@ -137,14 +136,14 @@ def _resampled(
         called = asked >= applied
         malignant, benign = float(weight[truth].sum()), float(weight[~truth].sum())
         if malignant and benign:
-            figures = weight[truth & called].sum() / malignant, weight[~truth & ~called].sum() / benign
-            drawn.append((*figures, common, *choices))
+            metrics = weight[truth & called].sum() / malignant, weight[~truth & ~called].sum() / benign
+            drawn.append((*metrics, common, *choices))
     return drawn
 
 
 @dataclass(frozen=True)
 class GroupThreshold:
-    """One value of a column: its own threshold, chosen on validation, and its test images' figures at both thresholds.
+    """One value of a column: its own threshold, chosen on validation, and its test images' metrics at both thresholds.
 
     `sensitivity` and `specificity` are at the threshold for all, `own_sensitivity` and `own_specificity` at the value's own.
     """
@@ -203,9 +202,9 @@ def thresholds_by_group(
         else:
             own = np.where(values == value, scores >= choice, own)
 
-    def share(hits: np.ndarray, rows: np.ndarray, figure: str) -> Interval | str:
+    def share(hits: np.ndarray, rows: np.ndarray, metric: str) -> Interval | str:
         count = np.unique(patients[rows]).size
-        why = why_not(figure, {"malignant": count, "benign": count})
+        why = why_not(metric, {"malignant": count, "benign": count})
         return why or clustered_wilson(hits[rows], patients[rows], confidence=confidence)
 
     groups = tuple(
@@ -221,10 +220,10 @@ def thresholds_by_group(
     )
 
     def gap(decisions: np.ndarray, name: str) -> ShareDifference | str:
-        told = [(getattr(group, name).value, group.value) for group in groups if isinstance(getattr(group, name), Interval)]
-        if len(told) < 2:
+        stated = [(getattr(group, name).value, group.value) for group in groups if isinstance(getattr(group, name), Interval)]
+        if len(stated) < 2:
             return "fewer than two values have enough benign patients"
-        low, high = ((values == value) & ~truth for _, value in (min(told), max(told)))
+        low, high = ((values == value) & ~truth for _, value in (min(stated), max(stated)))
         return share_difference(~decisions[low], patients[low], ~decisions[high], patients[high], confidence=confidence)
 
     return GroupThresholds(column, groups, gap(called, "specificity"), gap(own, "own_specificity"))

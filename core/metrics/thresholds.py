@@ -36,11 +36,7 @@ class ThresholdRule:
     per_view: bool = False
 
     def choose(self, y: ArrayLike, s: ArrayLike) -> float:
-        """The threshold for validation labels and scores (n,).
-
-        Raises:
-            NotEnoughData: one class only, nothing to score, NaN scores.
-        """
+        """The threshold for validation labels and scores (n,)."""
         if self.kind == "youden":
             return youden_threshold(y, s)
         if self.kind == "cost":
@@ -49,11 +45,7 @@ class ThresholdRule:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> ThresholdRule:
-        """The rule that these plain values of a file are.
-
-        Raises:
-            BadRun: not a rule of ours.
-        """
+        """The rule that these plain values of a file are. Raises BadRun: not a rule of ours."""
         try:
             return from_plain(cls, plain)
         except ValueError as error:
@@ -61,11 +53,7 @@ class ThresholdRule:
 
 
 def youden_threshold(y: ArrayLike, s: ArrayLike) -> float:
-    """The threshold with the highest sensitivity + specificity - 1 (Youden, Cancer 1950;3:32); of several the highest.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
+    """The threshold with the highest sensitivity + specificity - 1 (Youden, Cancer 1950;3:32); of several the highest."""
     curve = roc(y, s)
     index = (curve.tpr - curve.fpr)[1:]
     # Equal on paper, they differ in the last bits: take them as equal, so that the highest threshold wins.
@@ -81,9 +69,6 @@ def cost_threshold(y: ArrayLike, s: ArrayLike, cost_ratio: float, prevalence: fl
     Args:
         cost_ratio: above 0.
         prevalence: in (0, 1); None takes the share of malignant in `y`.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
     """
     if not cost_ratio > 0 or not (prevalence is None or 0 < prevalence < 1):
         raise ValueError(f"expected a cost ratio above 0 and a prevalence in (0, 1), got {cost_ratio} and {prevalence}")
@@ -121,20 +106,12 @@ def threshold_for_sensitivity(y: ArrayLike, s: ArrayLike, target: float) -> floa
 
 
 def sensitivity_at_specificity(y: ArrayLike, s: ArrayLike, specificity: float = 0.90) -> float:
-    """The highest sensitivity at any threshold whose specificity is at least `specificity`.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
+    """The highest sensitivity at any threshold whose specificity is at least `specificity`."""
     curve = roc(y, s)
     return float(curve.tpr[1 - curve.fpr >= specificity - 1e-12].max())
 
 
 def specificity_at_sensitivity(y: ArrayLike, s: ArrayLike, sensitivity: float = 0.90) -> float:
-    """The highest specificity at any threshold whose sensitivity is at least `sensitivity`.
-
-    Raises:
-        NotEnoughData: one class only, nothing to score, NaN scores.
-    """
+    """The highest specificity at any threshold whose sensitivity is at least `sensitivity`."""
     curve = roc(y, s)
     return float(1 - curve.fpr[curve.tpr >= sensitivity - 1e-12].min())

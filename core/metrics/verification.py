@@ -1,7 +1,7 @@
-"""How far figures could move if some benign labels, which nobody verified, were missed cancers: bounds, not estimates.
+"""How far metrics could move if some benign labels, which nobody verified, were missed cancers: bounds, not estimates.
 
 For a number of missed cancers among the unverified, the worst case is that they are those with the lowest scores, the best that
-they are those with the highest: moving one image from benign to malignant lowers every one of these figures the more, the lower
+they are those with the highest: moving one image from benign to malignant lowers every one of these metrics the more, the lower
 its score. Between the two lies every case with as many.
 
 Sources: Begg, Greenes, Biometrics 1983;39:207 (verification bias). Kosinski, Barnhart, Stat Med 2003;22:2711 (a
@@ -26,7 +26,7 @@ SHARES = (0.01, 0.02, 0.05, 0.1)
 
 @dataclass(frozen=True)
 class Bounds:
-    """If `missed` of the unverified (a `share` of them, rounded up) were malignant: (worst, best) of each figure."""
+    """If `missed` of the unverified (a `share` of them, rounded up) were malignant: (worst, best) of each metric."""
 
     share: float
     missed: int
@@ -57,12 +57,12 @@ def verification_bounds(
         missed = math.ceil(share * order.size)
         if missed >= int((~labels).sum()):
             raise NotEnoughData("Expected benign labels to be left when the unverified ones are turned, got none.")
-        worst, best = (_figures(labels, scores, rows, threshold) for rows in (order[:missed], order[order.size - missed :]))
+        worst, best = (_metrics(labels, scores, rows, threshold) for rows in (order[:missed], order[order.size - missed :]))
         found.append(Bounds(share, missed, *zip(worst, best, strict=True)))
     return tuple(found)
 
 
-def _figures(labels: Labels, scores: Scores, turned: np.ndarray, threshold: float | Scores) -> tuple[float, float, float]:
+def _metrics(labels: Labels, scores: Scores, turned: np.ndarray, threshold: float | Scores) -> tuple[float, float, float]:
     truth = labels.copy()
     truth[turned] = True
     called = scores >= threshold

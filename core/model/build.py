@@ -31,14 +31,11 @@ _RESERVED = frozenset(
 _SMALL_CNN_NORMALISATION = (0.25, 0.25)
 
 
-def known_models(pattern: str = "*") -> list[str]:
-    """Names that `model.name` accepts and that match a shell pattern; ours first, then timm's in order."""
-    import fnmatch
-
+def known_models() -> list[str]:
+    """Names that `model.name` accepts; ours first, then timm's in order."""
     import timm
 
-    ours = [name for name in ("small_cnn",) if fnmatch.fnmatch(name, pattern)]
-    return ours + list(timm.list_models(pattern))
+    return ["small_cnn", *timm.list_models()]
 
 
 def build_model(config: ModelConfig, *, limits: BuildLimits | None = None, copies: int = 1) -> Classifier:

@@ -92,11 +92,7 @@ class ModelCard(Frozen):
         return start != "none"
 
     def known_recipe(self, source: str = CARD) -> Recipe:
-        """How the model's images are prepared.
-
-        Raises:
-            BadRun: it is not a recipe that this version knows.
-        """
+        """How the model's images are prepared. Raises BadRun: it is not a recipe that this version knows."""
         if isinstance(self.recipe, Recipe):
             return self.recipe
         try:
@@ -140,11 +136,7 @@ def has_model(folder: Path) -> bool:
 
 
 def read_card(folder: Path) -> ModelCard:
-    """The card alone, quickly: its weights are not checked.
-
-    Raises:
-        BadRun: it is missing or not a card of ours.
-    """
+    """The card alone, quickly: its weights are not checked. Raises BadRun: it is missing or not a card of ours."""
     waiting = folder / WAITING_CARD
     if has_model(folder) and not (folder / CARD).is_file():
         # The very first save was cut between its two renames: the weights there are can only be this card's.

@@ -231,11 +231,7 @@ class Classifier(nn.Module):
     # ------------------------------------------------------------------ gradient checkpointing
 
     def set_gradient_checkpointing(self, enable: bool) -> None:
-        """Trade time for memory in training.
-
-        Raises:
-            BadConfig: the architecture does not support it.
-        """
+        """Trade time for memory in training. Raises BadConfig: the architecture does not support it."""
         setter = getattr(self.backbone, "set_grad_checkpointing", None)
         try:
             if setter is None:

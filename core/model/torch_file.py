@@ -112,7 +112,7 @@ def _checked_archive(stream: BinaryIO, size: int) -> PickleCheck:
         if content.file_size > LARGEST_PICKLE:
             raise DamagedFile(f"its data.pkl has {content.file_size:,} bytes, more than {LARGEST_PICKLE:,}")
         for member in members:
-            if member.CRC:  # torch can be told to write none
+            if member.CRC:  # torch can be computed to write none
                 _check_sum(archive, member)
         check = PickleCheck()
         check.read(io.BytesIO(archive.read(content)))

@@ -293,8 +293,8 @@ def _fill(model: Classifier, state: State, path: Path) -> None:
     if missing:
         _logger.warning("%s: %d of %d tensors stay random: %s", path, len(missing), len(body), ", ".join(missing[:5]))
     model.backbone.load_state_dict(fitting, strict=False)
-    kept = "kept" if head & fitting.keys() else "new"
-    _logger.info("%s: %d of %d backbone tensors, head %s", path, len(matched), len(body), kept)
+    head_state = "loaded" if head & fitting.keys() else "new"
+    _logger.info("%s: %d of %d backbone tensors, head %s", path, len(matched), len(body), head_state)
 
 
 def _misfit(name: str, path: Path, body: list[str], wanted: Mapping[str, Tensor], state: State, matched: int) -> str:

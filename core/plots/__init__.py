@@ -4,13 +4,12 @@ from core.plots.calibration import reliability_figure
 from core.plots.decision import decision_figure, prevalence_figure
 from core.plots.forest import forest_figure
 from core.plots.scores import confusion_cells, confusion_figure, precision_recall_figure, roc_figure, score_histogram
-from core.plots.side_by_side import losses_figure, metrics_figure, run_colors
-from core.plots.style import COLORS, CONFIG, empty_figure
+from core.plots.side_by_side import losses_figure, metrics_figure
+from core.plots.style import COLORS, empty_figure
 from core.plots.training import METRIC_TITLES, PHASE_TITLES, loss_figure, metric_figure, rate_figure
 
 __all__ = [
     "COLORS",
-    "CONFIG",
     "METRIC_TITLES",
     "PHASE_TITLES",
     "confusion_cells",
@@ -27,6 +26,5 @@ __all__ = [
     "rate_figure",
     "reliability_figure",
     "roc_figure",
-    "run_colors",
     "score_histogram",
 ]

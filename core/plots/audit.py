@@ -34,20 +34,20 @@ def localisation_figure(rows: Sequence[tuple[str, Mapping[str, Interval | str]]]
         "centre": ("breast's middle", _SHAPE, "square"),
     }
     for number, (name, (title, color, symbol)) in enumerate(styles.items()):
-        told = [(at, found) for at, (_, beside) in enumerate(rows) if isinstance(found := beside.get(name), Interval)]
+        stated = [(at, found) for at, (_, beside) in enumerate(rows) if isinstance(found := beside.get(name), Interval)]
         figure.add_scatter(
-            x=[found.value for _, found in told],
+            x=[found.value for _, found in stated],
             # One below the other, or what lies at the same place hides its neighbour.
-            y=[at + 0.22 * (number - 1) for at, _ in told],
+            y=[at + 0.22 * (number - 1) for at, _ in stated],
             error_x={
                 "type": "data",
                 "symmetric": False,
-                "array": [found.high - found.value for _, found in told],
-                "arrayminus": [found.value - found.low for _, found in told],
+                "array": [found.high - found.value for _, found in stated],
+                "arrayminus": [found.value - found.low for _, found in stated],
                 "thickness": 2,
                 "width": 4,
             },
-            text=[f"{labels[at]}, {title}: {found:.3f}" for at, found in told],
+            text=[f"{labels[at]}, {title}: {found:.3f}" for at, found in stated],
             mode="markers",
             name=title,
             marker={"color": color, "size": 10, "symbol": symbol},

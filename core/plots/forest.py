@@ -52,19 +52,19 @@ def forest_figure(
 
 
 def _points(figure: Any, rows: Sequence[Row], name: str, color: str, symbol: str) -> None:
-    told = [(label, interval) for label, interval in rows if isinstance(interval, Interval)]
+    stated = [(label, interval) for label, interval in rows if isinstance(interval, Interval)]
     figure.add_scatter(
-        x=[interval.value for _, interval in told],
-        y=[label for label, _ in told],
+        x=[interval.value for _, interval in stated],
+        y=[label for label, _ in stated],
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [interval.high - interval.value for _, interval in told],
-            "arrayminus": [interval.value - interval.low for _, interval in told],
+            "array": [interval.high - interval.value for _, interval in stated],
+            "arrayminus": [interval.value - interval.low for _, interval in stated],
             "thickness": 2,
             "width": 5,
         },
-        text=[format(interval) for _, interval in told],
+        text=[format(interval) for _, interval in stated],
         mode="markers",
         name=name,
         marker={"color": color, "size": 10, "symbol": symbol},

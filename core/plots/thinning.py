@@ -26,11 +26,11 @@ def extremes(values: ArrayLike, limit: int) -> Indices:
     whole = count // width * width
     stretches = array[:whole].reshape(-1, width)
     starts = np.arange(0, whole, width)
-    kept = [starts + stretches.argmin(axis=1), starts + stretches.argmax(axis=1), np.array([0, count - 1])]
+    chosen = [starts + stretches.argmin(axis=1), starts + stretches.argmax(axis=1), np.array([0, count - 1])]
     if whole < count:
         rest = array[whole:]
-        kept.append(np.array([whole + rest.argmin(), whole + rest.argmax()]))
-    return np.unique(np.concatenate(kept)).astype(np.int64)
+        chosen.append(np.array([whole + rest.argmin(), whole + rest.argmax()]))
+    return np.unique(np.concatenate(chosen)).astype(np.int64)
 
 
 def evenly(count: int, limit: int) -> Indices:

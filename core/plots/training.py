@@ -104,10 +104,10 @@ def rate_figure(source: History | Events, *, span: Span = "trained", height: int
         title_yanchor="bottom",
         title_pad_b=10,
     )
-    kept = extremes(history.rate.y, _RAW)
+    shown = extremes(history.rate.y, _RAW)
     figure.add_scatter(
-        x=np.array(history.rate.x)[kept],
-        y=np.array(history.rate.y, dtype=np.float32)[kept],
+        x=np.array(history.rate.x)[shown],
+        y=np.array(history.rate.y, dtype=np.float32)[shown],
         mode="lines",
         name="learning rate",
         line={"color": COLORS["neutral"], "width": 2.5},
@@ -137,10 +137,10 @@ def _add_step_loss(figure: Any, history: History) -> None:
 
 def add_smooth_loss(figure: Any, history: History, name: str, *, color: str, dash: str = "solid", width: float = 2.5) -> None:
     """The smoothed training loss by step."""
-    kept = evenly(len(history.loss), _SMOOTH)
+    shown = evenly(len(history.loss), _SMOOTH)
     figure.add_scatter(
-        x=np.array(history.loss.x)[kept],
-        y=np.array(history.smoothed(kept.tolist()), dtype=np.float32),
+        x=np.array(history.loss.x)[shown],
+        y=np.array(history.smoothed(shown.tolist()), dtype=np.float32),
         mode="lines",
         name=name,
         line={"color": color, "width": width, "dash": dash},
@@ -164,17 +164,17 @@ def add_epoch_line(
     epochs = list(history.epochs)
     best = history.best_epoch
     dot = 6 if len(epochs) <= _DOTTED else 0  # more of them would run together into a band
-    kept = sorted({*evenly(len(epochs), _EPOCHS).tolist(), *(i for i, epoch in enumerate(epochs) if epoch == best)})
+    shown = sorted({*evenly(len(epochs), _EPOCHS).tolist(), *(i for i, epoch in enumerate(epochs) if epoch == best)})
     figure.add_scatter(
-        x=[epochs[i] for i in kept],
-        y=[series[i] for i in kept],
+        x=[epochs[i] for i in shown],
+        y=[series[i] for i in shown],
         mode="lines+markers",
         name=name,
         line={"color": color, "width": width, "dash": dash},
         marker={
             "line": {"width": 0},
-            "size": [13 if epochs[i] == best else dot for i in kept],
-            "symbol": ["star" if epochs[i] == best else "circle" for i in kept],
+            "size": [13 if epochs[i] == best else dot for i in shown],
+            "symbol": ["star" if epochs[i] == best else "circle" for i in shown],
         },
         hovertemplate=name + " %{y:.4f}<extra></extra>",
     )

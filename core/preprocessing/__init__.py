@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from core.preprocessing.analysis import Analysis, analyse
-from core.preprocessing.geometry import map_boxes, map_points, original_from_prepared
+from core.preprocessing.geometry import map_boxes, original_from_prepared
 from core.preprocessing.intensity import IntensityNormalised, normalise_intensity
 from core.preprocessing.outside_objects import has_objects
 from core.preprocessing.pipeline import prepare, resize_to_input, stages
 from core.preprocessing.prepared import Prepared
-from core.preprocessing.quality import Quality, quality
+from core.preprocessing.quality import quality
 from core.preprocessing.spatial import SpatiallyNormalised, normalise_spatially
 from core.preprocessing.step_timer import Stage
 
@@ -16,13 +16,11 @@ __all__ = [
     "Analysis",
     "IntensityNormalised",
     "Prepared",
-    "Quality",
     "SpatiallyNormalised",
     "Stage",
     "analyse",
     "has_objects",
     "map_boxes",
-    "map_points",
     "normalise_intensity",
     "normalise_spatially",
     "original_from_prepared",

@@ -22,7 +22,7 @@ from core.preprocessing.step_timer import Stage, StepTimer
 
 FULL = 65_535
 # The fields of a recipe that `normalise_spatially` uses.
-FIELDS = ("voi", "polarity", "remove_background", "pectoral", "crop", "crop_margin", "orient")
+FIELDS = ("voi_index", "polarity", "remove_background", "pectoral", "crop", "crop_margin", "orient")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from core.report.document import Block, Document, Numbers, Section, Text
 from core.report.given import partly
 from core.report.heatmaps import cases
 from core.report.material import Material, read_material
-from core.report.notes import FILE, Notes, keep_notes, questions, write_questions
+from core.report.notes import FILE, Notes, keep_notes, write_questions
 from core.report.page import render
 from core.report.sections import (
     baselines,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Notes", "keep_notes", "questions", "report", "write_questions"]
+__all__ = ["keep_notes", "report", "write_questions"]
 
 
 def report(run: Run, *, predictor: Predictor | None = None) -> Path:

@@ -114,7 +114,7 @@ CLAIM: tuple[Item, ...] = (
     Item("30", "Robustness or sensitivity analysis", "shortcuts", "MammoLab"),
     Item("31", "Explainability and its validation", "heatmap-audit", "MammoLab"),
     Item("32", "Evaluation on internal data", "performance", "MammoLab"),
-    Item("33", "Testing on external data", "openings", "authors", ("external",)),
+    Item("33", "Testing on external data", "test-set-access", "authors", ("external",)),
     Item("34", "Clinical trial registration", "openness", "authors", ("registration",)),
     Item("35", "Numbers included and excluded", "participants", "MammoLab"),
     Item("36", "Characteristics of each partition", "participants", "MammoLab"),

@@ -24,7 +24,7 @@ mpl.rcParams["svg.fonttype"] = "none"
 mpl.rcParams["svg.hashsalt"] = "mammolab"
 mpl.rcParams["text.parse_math"] = False  # a "$" in the name of a scanner is a "$"
 
-_LONGEST = 42  # characters of a label; a longer one would leave no room for the drawing
+LONGEST = 42  # characters of a label; a longer one would leave no room for the drawing
 
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -65,19 +65,12 @@ def unit_square(axes: Any) -> None:
     axes.set_aspect("equal")
 
 
-def short(text: str, longest: int = _LONGEST) -> str:
-    """A label that fits, on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
-
-
-def legend(axes: Any, where: str = "best", columns: int = 1) -> None:
+def legend(axes: Any, where: str = "best") -> None:
     """A legend without a frame, where there is something to tell apart."""
     handles, _ = axes.get_legend_handles_labels()
     if handles:
         axes.legend(
             loc=where,
-            ncols=columns,
             frameon=True,
             framealpha=0.85,
             edgecolor="none",

@@ -15,9 +15,10 @@ from core.metrics import Confusion, DecisionCurve, Interval, PrecisionRecall, Re
 from core.plots import COLORS, METRIC_TITLES, PHASE_TITLES
 from core.plots.thinning import evenly, extremes
 from core.report.document import Figure
-from core.report.drawing import FULL, HALF, INK, QUIET, canvas, label, legend, percent, short, to_svg, unit_square
+from core.report.drawing import FULL, HALF, INK, LONGEST, QUIET, canvas, label, legend, percent, to_svg, unit_square
 from core.runs.events import Event
 from core.runs.history import History
+from core.wording import shortened
 
 _POINTS = 400
 _SQUARE = 3.35
@@ -33,9 +34,9 @@ def loss(name: str, events: Sequence[Event], caption: str) -> Figure:
     figure, axes = canvas(HALF, 2.7)
     if len(history.loss):
         x, y = np.array(history.loss.x), np.array(history.loss.y)
-        raw, kept = extremes(y, _POINTS), evenly(y.size, _POINTS)
+        raw, shown = extremes(y, _POINTS), evenly(y.size, _POINTS)
         axes.plot(x[raw], y[raw], color=COLORS["train"], linewidth=0.6, alpha=0.35)
-        axes.plot(x[kept], history.smoothed(kept.tolist()), color=COLORS["train"], linewidth=1.6, label="training")
+        axes.plot(x[shown], history.smoothed(shown.tolist()), color=COLORS["train"], linewidth=1.6, label="training")
     else:
         _by_epoch(axes, history, history.series("train_loss"), "training", COLORS["train"], "-")
     _by_epoch(axes, history, history.series("val_loss"), "validation (optimistic)", COLORS["val"], "-")
@@ -83,15 +84,12 @@ def _phases(axes: Any, history: History) -> None:
             axes.axvspan(first - 1, right, color=COLORS["neutral"], alpha=0.05 + 0.08 * (index % 2), linewidth=0)
             # In the middle of its stretch, above the curves' own room; a stretch too short for its name has none.
             if right - first + 1 >= 0.18 * end:
-                words = short(PHASE_TITLES.get(phase, phase), 16)
-                axes.text((first - 1 + right) / 2, 1.02, words, transform=axes.get_xaxis_transform(), **_small("center"))
+                words = shortened(PHASE_TITLES.get(phase, phase), 16)
+                style = {"ha": "center", "va": "bottom", "fontsize": 7.5, "color": QUIET}
+                axes.text((first - 1 + right) / 2, 1.02, words, transform=axes.get_xaxis_transform(), **style)
     if history.best_epoch is not None:
         axes.axvline(history.best_epoch, color=COLORS["neutral"], linestyle=":", linewidth=1)
     axes.set_xlim(0, end * 1.02)
-
-
-def _small(align: str) -> dict[str, Any]:
-    return {"ha": align, "va": "bottom", "fontsize": 7.5, "color": QUIET}
 
 
 Points = Mapping[str, tuple[float, float, float]]  # sensitivity, specificity and precision as the model decides, by curve
@@ -101,7 +99,7 @@ def roc_curve(name: str, curves: Mapping[str, Roc], points: Points, band: RocBan
     """ROC curves; a dot where the model decides, a band behind the first."""
     figure, axes = canvas(HALF, _SQUARE)
     axes.plot([0, 1], [0, 1], color=COLORS["neutral"], linestyle=":", linewidth=1)
-    told = []
+    stated = []
     for index, (title, curve) in enumerate(curves.items()):
         color = _color(title, index)
         if band is not None and index == 0:
@@ -110,17 +108,17 @@ def roc_curve(name: str, curves: Mapping[str, Roc], points: Points, band: RocBan
         axes.plot(curve.fpr[keep], curve.tpr[keep], color=color, linewidth=1.7, label=f"{title}, AUC {curve.auc:.3f}")
         y, specificity, _ = points[title]
         axes.plot(1 - specificity, y, marker="o", markersize=6, color=color, markeredgecolor="white", markeredgewidth=1)
-        told.append(f"{title} AUC {curve.auc:.3f}")
+        stated.append(f"{title} AUC {curve.auc:.3f}")
     unit_square(axes)
     label(axes, "1 − specificity", "Sensitivity")
     legend(axes, "lower right")
-    return Figure(name, to_svg(figure, name), caption, "ROC curves: " + ", ".join(told))
+    return Figure(name, to_svg(figure, name), caption, "ROC curves: " + ", ".join(stated))
 
 
 def precision_recall_curve(name: str, curves: Mapping[str, PrecisionRecall], points: Points, caption: str) -> Figure:
     """Precision against recall; dotted, what chance would give."""
     figure, axes = canvas(HALF, _SQUARE)
-    told = []
+    stated = []
     for index, (title, curve) in enumerate(curves.items()):
         color = _color(title, index)
         axes.axhline(curve.prevalence, color=color, linestyle=":", linewidth=1)
@@ -130,11 +128,11 @@ def precision_recall_curve(name: str, curves: Mapping[str, PrecisionRecall], poi
         recall, _, precision = points[title]
         if not math.isnan(precision):  # nothing is called malignant
             axes.plot(recall, precision, marker="o", markersize=6, color=color, markeredgecolor="white", markeredgewidth=1)
-        told.append(words)
+        stated.append(words)
     unit_square(axes)
     label(axes, "Recall (sensitivity)", "Precision")
     legend(axes, "upper right")
-    return Figure(name, to_svg(figure, name), caption, "Precision-recall curves: " + "; ".join(told))
+    return Figure(name, to_svg(figure, name), caption, "Precision-recall curves: " + "; ".join(stated))
 
 
 def confusion(name: str, counts: Confusion, caption: str) -> Figure:
@@ -186,14 +184,14 @@ def reliability_diagram(name: str, curves: Mapping[str, Reliability], caption: s
     """Observed share of malignant against mean score, a point a bin with its interval; dotted, perfect calibration."""
     figure, axes = canvas(HALF, _SQUARE)
     axes.plot([0, 1], [0, 1], color=COLORS["neutral"], linestyle=":", linewidth=1)
-    told = []
+    stated = []
     for index, (title, curve) in enumerate(curves.items()):
         error = np.vstack((curve.observed - curve.low, curve.high - curve.observed)).clip(0)
         words = f"{title}, ECE {curve.ece:.3f}"
         color = (COLORS["test"], "#0072B2", "#009E73")[index % 3]
         style = {"color": color, "linewidth": 1.4, "marker": "os^"[index % 3], "markersize": 4.5, "elinewidth": 1, "capsize": 2}
         axes.errorbar(curve.score, curve.observed, yerr=error, label=words, **style)
-        told.append(words)
+        stated.append(words)
     unit_square(axes)
     # A timid model's scores fill a corner of the square: show what there is, on the same scale both ways.
     shown = np.concatenate([np.concatenate((curve.score, curve.low, curve.high)) for curve in curves.values()])
@@ -202,7 +200,7 @@ def reliability_diagram(name: str, curves: Mapping[str, Reliability], caption: s
     axes.set_ylim(low - 0.01, high + 0.01)
     label(axes, "Mean score of the bin", "Share that is malignant")
     legend(axes, "upper left")
-    return Figure(name, to_svg(figure, name), caption, "Reliability diagram: " + "; ".join(told))
+    return Figure(name, to_svg(figure, name), caption, "Reliability diagram: " + "; ".join(stated))
 
 
 def decision(name: str, curve: DecisionCurve, threshold: float | None, caption: str) -> Figure:
@@ -228,7 +226,6 @@ def forest(
     rows: Sequence[tuple[str, Interval | str]],
     caption: str,
     *,
-    title: str = "ROC AUC",
     reference: Interval | None = None,
     second: Sequence[Interval | str | None] = (),
     names: tuple[str, str] = ("", ""),
@@ -254,16 +251,16 @@ def forest(
         _interval(axes, found, index - shift, COLORS["test"], "o", names[0] if index == _first(rows) else None, index in heads)
     for index, other in enumerate(second):
         _interval(axes, other or "", index + shift, "#0072B2", "D", names[1] if index == 0 else None, True)
-    axes.set_yticks(range(len(rows)), [short(text) for text, _ in rows])
+    axes.set_yticks(range(len(rows)), [shortened(text, LONGEST) for text, _ in rows])
     for index, tick in enumerate(axes.get_yticklabels()):
         tick.set_fontweight("bold" if index in heads else "normal")
     axes.tick_params(axis="y", length=0, labelsize=8.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    label(axes, title, "")
+    label(axes, "ROC AUC", "")
     if second:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, labelcolor=INK, borderpad=0)
-    told = "; ".join(f"{text} {found}" for text, found in rows if isinstance(found, Interval))
-    return Figure(name, to_svg(figure, name), caption, f"{title}: {told}")
+    stated = "; ".join(f"{text} {found}" for text, found in rows if isinstance(found, Interval))
+    return Figure(name, to_svg(figure, name), caption, f"ROC AUC: {stated}")
 
 
 def _first(rows: Sequence[tuple[str, Interval | str]]) -> int:

@@ -103,18 +103,18 @@ def _pictures(material: Material, evaluation: Evaluation, predictor: Predictor |
     cases_chosen = choose_cases(frame, evaluation.thresholds.of_rows(frame))
     for number, kind in cases_chosen:
         row = frame.iloc[number]
-        kept = material.run.path / "explain" / "report" / f"{_key(material, str(row['path']))}.jpg"
-        note = kept.with_suffix(".txt")
+        image_file = material.run.path / "explain" / "report" / f"{_key(material, str(row['path']))}.jpg"
+        note = image_file.with_suffix(".txt")
         try:
-            if not (kept.is_file() and note.is_file()):
+            if not (image_file.is_file() and note.is_file()):
                 predictor = predictor or _loaded(material)
                 if isinstance(predictor, str):
                     return found, [predictor]
                 if evaluation.split == "test" and not drawn:
                     record_for_run(material.run.path, HEATMAPS, "report", len(cases_chosen))
                 drawn = True
-                _draw(material, predictor, str(row["path"]), kept, note)
-            found.append(_picture(row, number, kind, kept, note))
+                _draw(material, predictor, str(row["path"]), image_file, note)
+            found.append(_picture(row, number, kind, image_file, note))
         except NotRecorded:
             raise
         except LabError as error:
@@ -185,14 +185,14 @@ def _lesion(material: Material, path: str, prediction: Any, prepared: Any) -> ND
     return lesion_mask(row, prepared.matrix, prediction.mammogram.pixels.shape, prepared.pixels.shape)
 
 
-def _picture(row: pd.Series, number: int, kind: str, kept: Path, note: Path) -> Picture:
+def _picture(row: pd.Series, number: int, kind: str, image_file: Path, note: Path) -> Picture:
     try:
-        content, made = read_bytes(kept, LARGE), read_text(note)
+        content, made = read_bytes(image_file, LARGE), read_text(note)
     except (OSError, ValueError) as error:
-        raise BadRun(f"{kept}: cannot be read ({error}). Delete it, and write the report again.") from error
+        raise BadRun(f"{image_file}: cannot be read ({error}). Delete it, and write the report again.") from error
     shown = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if shown is None:
-        raise BadRun(f"{kept}: damaged. Delete it, and write the report again.")
+        raise BadRun(f"{image_file}: damaged. Delete it, and write the report again.")
     where = " ".join(word for word in (str(row["laterality"]), str(row["view"])) if word)
     near = f", {row['label']}" if kind == "near" else ""
     caption = f"{_TITLES[kind]}{near}: score {row['score']:.3f}{f', {where}' if where else ''} (row {number + 1})"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
@@ -21,7 +21,11 @@ from core.evaluate.fitted import fitted_words
 from core.evaluate.headline import headline_aucs
 from core.evaluate.result import REFUSED
 from core.heatmap_audit import HeatmapAudit, audited_splits, read_heatmap_audit
+from core.metrics import Interval
+from core.metrics.chance import CONFIDENCE
+from core.metrics.composition import Association, associations
 from core.metrics.headline_auc import HeadlineAuc
+from core.metrics.summary import auc_or_note
 from core.model.card import ModelCard
 from core.report.document import Author
 from core.report.notes import FILE, Notes, read_notes
@@ -35,6 +39,7 @@ from core.runs.test_set.provenance import Parent, read_parent
 if TYPE_CHECKING:
     from core.runs import Run
 
+Read = TypeVar("Read")
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -53,8 +58,8 @@ class Left:
 
 @dataclass(frozen=True)
 class Material:
-    """What was read from the run folder. `audits` of the heatmaps by split, in words where one cannot be read; `parent`: the
-    run that a fork began with.
+    """What was read from the run folder; what stands in a damaged record is told in words. `audits` of the heatmaps by split;
+    `parent`: the run that a fork began with.
     """
 
     run: Run
@@ -115,23 +120,36 @@ class Material:
             remember(found, event)
         return found
 
-    @cached_property
-    def accesses(self) -> tuple[Access, ...] | str:
-        """To the test set, by time; in words where the record is damaged. Read when first asked for: the report's own pictures
-        of test images are among them.
-        """
+    def _read(self, read: Callable[[Path], Read]) -> Read | str:
+        """What `read` gives of the run's folder; in words where a record is damaged."""
         try:
-            return accesses(self.run.path)
+            return read(self.run.path)
         except BadRun as error:
             return str(error).replace(str(self.run.path), self.name).replace(str(self.run.path.parent), "the folder of runs")
 
     @cached_property
+    def accesses(self) -> tuple[Access, ...] | str:
+        """To the test set, by time. Read when first asked for: the report's own pictures of test images are among them."""
+        return self._read(accesses)
+
+    @cached_property
+    def auc_against_chance(self) -> Interval | str:
+        """Of images, with the limits that decide whether a model is better than chance: of one level for every run."""
+        evaluation = self.shown
+        if evaluation is None or evaluation.summary.confidence == CONFIDENCE:
+            return "not evaluated" if evaluation is None else evaluation.summary["auc"]
+        frame = evaluation.predictions
+        return auc_or_note((frame["label"] == "malignant").to_numpy(), frame["score"], frame["patient_id"], CONFIDENCE)
+
+    @cached_property
     def declared(self) -> Declared | str:
-        """The primary endpoint; in words where its file is damaged."""
-        try:
-            return read_declared(self.run.path)
-        except BadRun as error:
-            return str(error).replace(str(self.run.path), self.name)
+        """The primary endpoint."""
+        return self._read(read_declared)
+
+    @cached_property
+    def associations(self) -> tuple[Association, ...]:
+        """How well counts of images and sides tell a patient's label in each set; none where no patient is known."""
+        return associations(self.rows, self.confidence) if self.patients_known else ()
 
     @cached_property
     def headline_aucs(self) -> dict[str, HeadlineAuc]:
@@ -140,19 +158,13 @@ class Material:
 
     @cached_property
     def use(self) -> TestSetUse | str:
-        """Which models were scored on the test set; in words where a record is damaged."""
-        try:
-            return test_set_use(self.run.path)
-        except BadRun as error:
-            return str(error).replace(str(self.run.path), self.name).replace(str(self.run.path.parent), "the folder of runs")
+        """Which models were scored on the test set."""
+        return self._read(test_set_use)
 
     @cached_property
     def split_origin(self) -> SplitOrigin | str:
-        """Where the sets come from; in words where it was not recorded, or its record is damaged."""
-        try:
-            return read_split_origin(self.run.path) or NOT_RECORDED
-        except BadRun as error:
-            return str(error).replace(str(self.run.path), self.name)
+        """Where the sets come from, or that it was not recorded."""
+        return self._read(read_split_origin) or NOT_RECORDED
 
     @cached_property
     def created(self) -> float | None:

@@ -1,11 +1,11 @@
-"""Figures as text: one way to write a count, a share, an interval, a level."""
+"""Metrics as text: one way to write a count, a share, an interval, a level."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.config import Config
 from core.metrics import TITLES, Interval, Summary
@@ -20,21 +20,26 @@ DASH = "–"
 OLDEST = 89
 
 
-def told(figure: Interval | str | None) -> str:
-    """A figure with its interval, which stays on one line; a dash where there is none."""
-    if isinstance(figure, Interval) and not math.isnan(figure.value):
-        return signed(figure.value) if figure.method == "none" else f"{signed(figure.value)} {bracket(figure)}"
+def stated(metric: Interval | str | None) -> str:
+    """A metric with its interval, which stays on one line; a dash where there is none."""
+    if isinstance(metric, Interval) and not math.isnan(metric.value):
+        return signed(metric.value) if metric.method == "none" else f"{signed(metric.value)} {bracket(metric)}"
     return DASH
 
 
-def bracket(figure: Interval) -> str:
+def stated_or_note(metric: Interval | str) -> str:
+    """As `told`, but the note why there is none instead of a dash."""
+    return metric if isinstance(metric, str) else stated(metric)
+
+
+def bracket(metric: Interval) -> str:
     """The interval alone."""
-    return f"[{signed(figure.low)},\u00a0{signed(figure.high)}]"
+    return f"[{signed(metric.low)},\u00a0{signed(metric.high)}]"
 
 
 def signed(value: float) -> str:
     """Three decimals, with a minus sign that is none of a hyphen."""
-    return f"{value:.3f}".replace("-", "−")
+    return f"{value:z.3f}".replace("-", "−")
 
 
 def minus(text: str) -> str:
@@ -61,45 +66,27 @@ def size_of(images: int, patients: int, known: bool = True) -> str:
     return counted(images, "image") + (f" of {counted(patients, 'patient')}" if known else "")
 
 
-def missing_figures(levels: Mapping[str, Summary | str]) -> list[str]:
-    """Why figures are missing from a table of levels, each reason once a level."""
+def missing_metrics(levels: Mapping[str, Summary | str]) -> list[str]:
+    """Why metrics are missing from a table of levels, each reason once a level."""
     lines = []
     for level, summary in levels.items():
         if isinstance(summary, str):
             lines.append(f"{LEVEL_TITLES.get(level, level)}: {summary}")
             continue
         found: dict[str, list[str]] = {}
-        for name, figure in summary.items():
-            if isinstance(figure, str):
-                found.setdefault(figure, []).append(TITLES[name])
-        lines += [f"{LEVEL_TITLES[level]}, not reported: {', '.join(titles)}: {reason}." for reason, titles in found.items()]
+        for name, metric in summary.items():
+            if isinstance(metric, str):
+                found.setdefault(metric, []).append(TITLES[name])
+        lines += [
+            f"{LEVEL_TITLES[level]}, not reported: {', '.join(titles)}: {reason.rstrip('.')}."
+            for reason, titles in found.items()
+        ]
     return lines
 
 
 def years(value: float) -> str:
     """An age in whole years, the oldest as one group."""
     return f"over {OLDEST}" if value > OLDEST else f"{value:.0f}"
-
-
-def plain(value: Any) -> str:
-    """One setting as a person reads it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, (list, tuple)):
-        return " × ".join(map(str, value))
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {plain(item)}" for key, item in value.items()) or DASH
-    return DASH if value is None else str(value)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def starting_weights(config: Config, parent: Parent | None = None) -> str:

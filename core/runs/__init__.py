@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from core.runs.event_log import EventReader
 from core.runs.events import Event
 from core.runs.forking import fork
 from core.runs.run import Run, list_runs
 from core.runs.status import Status
 
-__all__ = ["Event", "EventReader", "Run", "Status", "fork", "list_runs"]
+__all__ = ["Event", "Run", "Status", "fork", "list_runs"]

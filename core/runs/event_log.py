@@ -15,7 +15,8 @@ from typing import BinaryIO, cast
 
 from core.errors import BadRun
 from core.files.untrusted import open_regular, open_to_write
-from core.runs.events import Event, decode, encode, finite, sequence_of
+from core.model.card import without_nan
+from core.runs.events import Event, decode, encode, sequence_of
 
 LONGEST_LINE = 1 << 20  # bytes; ours have a few hundred
 LARGEST = 1 << 30  # bytes: a training of ten days that writes four steps a second
@@ -51,7 +52,7 @@ class EventLog:
         """Write the event with `seq` and `time` added, at once visible to readers; returns what was written."""
         with self._lock:
             stream = self._open()
-            complete = cast(Event, {"seq": self._sequence + 1, "time": round(time.time(), 3), **finite(event)})
+            complete = cast(Event, {"seq": self._sequence + 1, "time": round(time.time(), 3), **without_nan(event)})
             start = stream.tell()
             try:
                 _write_all(stream, encode(complete))

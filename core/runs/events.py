@@ -6,8 +6,7 @@ Every event has `seq` (1, 2, 3, ... without gaps), `time` (seconds since 1970) a
 from __future__ import annotations
 
 import json
-import math
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+from typing import Annotated, Literal, NotRequired, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic takes that of `typing` from Python 3.12 on only
@@ -27,30 +26,31 @@ class _Line(TypedDict, total=False):
     time: Number
 
 
-class StartEvent(_Line):
+class _OnMachine(_Line, total=False):
+    """What a training computes with."""
+
+    device: str
+    precision: str
+    threads: Count
+    processes: Count
+
+
+class StartEvent(_OnMachine):
     """The training begins. `images` by split; `measured`: images per second by precision, where that was timed."""
 
     type: Literal["start"]
     run: NotRequired[str]
     parameters: NotRequired[Count]
     images: NotRequired[Annotated[dict[str, Count], Field(max_length=100)]]
-    device: NotRequired[str]
-    precision: NotRequired[str]
-    threads: NotRequired[Count]
-    processes: NotRequired[Count]
     measured: NotRequired[Metrics]
 
 
-class ResumeEvent(_Line):
+class ResumeEvent(_OnMachine):
     """The training goes on from its last checkpoint, in `epoch` after `step` batches."""
 
     type: Literal["resume"]
     epoch: NotRequired[Count]
     step: NotRequired[Count]
-    device: NotRequired[str]
-    precision: NotRequired[str]
-    threads: NotRequired[Count]
-    processes: NotRequired[Count]
 
 
 class PrepareEvent(_Line):
@@ -192,15 +192,6 @@ class _Numbered(TypedDict):
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 _NUMBERED = TypeAdapter(_Numbered)
-
-
-def finite(value: Any) -> Any:
-    """The value with NaN and infinities as None: JSON has no word for them."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    return value
 
 
 def encode(event: Event) -> bytes:

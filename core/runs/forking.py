@@ -17,7 +17,7 @@ from core.runs.frozen_rule import with_frozen_rule
 from core.runs.run import CONFIG, START, Run
 from core.runs.split_origin import inherit_split_origin
 from core.runs.test_set.access_log import inherit
-from core.runs.test_set.provenance import LONGEST, MOST, Parent, openings, write_parent
+from core.runs.test_set.provenance import LONGEST, MOST, Parent, evaluation_count, write_parent
 
 
 def starting_point(run: Run, overrides: Iterable[str] = ()) -> Config:
@@ -54,7 +54,7 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
     It keeps the rows and the split of `run`: with another split it would be tested on patients that its weights have
     learnt from. Architecture and timm options stay those of `run` too, because the weights are of them. It has the weights
     in its own folder: `run` may be trained on, renamed or deleted before the fork begins. Its parent.json records whose they
-    are, and how often the test set had been opened; its record of accesses begins with those of `run`.
+    are, and how often the test set had been evaluated; its record of accesses begins with those of `run`.
 
     Raises:
         BadRun: there is no model yet, or `config` names another architecture.
@@ -75,7 +75,7 @@ def fork(run: Run, config: Config | None = None, *, name: str | None = None) -> 
         run=run.name,
         epoch=card.best_epoch if card.best_epoch is not None and 0 <= card.best_epoch <= MOST else 0,
         weights_sha256=card.weights_sha256[:LONGEST],
-        opened=openings(run.path),
+        evaluations=evaluation_count(run.path),
     )
     weights = (run.path / "model.safetensors").as_posix()
     model = chosen.model.model_copy(update={"weights": weights})

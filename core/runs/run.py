@@ -122,11 +122,7 @@ class Run:
 
     @classmethod
     def open(cls, path: Path | str) -> Run:
-        """The run in this folder.
-
-        Raises:
-            BadRun: there is no such folder, or it is no run.
-        """
+        """The run in this folder. Raises BadRun: there is no such folder, or it is no run."""
         run = cls(path)
         if not run.path.is_dir():
             raise BadRun(f"{run.path}: no such run. Start one, or give the path of a run folder (in checkpoints/).")
@@ -158,11 +154,7 @@ class Run:
         return read_status(self.path / STATUS)
 
     def config(self) -> Config:
-        """The configuration it trains with.
-
-        Raises:
-            BadRun: config.yaml is missing or damaged.
-        """
+        """The configuration it trains with. Raises BadRun: config.yaml is missing or damaged."""
         try:
             config = load_config(self.path / CONFIG, warn=False)
         except BadConfig as error:
@@ -192,11 +184,7 @@ class Run:
         return read_manifest(path)
 
     def excluded(self) -> dict[str, str]:
-        """Images that were left out because they cannot be read: {path: reason}.
-
-        Raises:
-            BadRun: excluded.csv is damaged.
-        """
+        """Images that were left out because they cannot be read: {path: reason}. Raises BadRun: excluded.csv is damaged."""
         path = self.path / EXCLUDED
         try:
             rows = pd.read_csv(io.BytesIO(read_bytes(path, LARGE)), dtype=str, keep_default_na=False)
@@ -228,11 +216,7 @@ class Run:
         return has_model(self.path)
 
     def model_card(self) -> ModelCard:
-        """model.json.
-
-        Raises:
-            BadRun: there is no model yet, or its card is damaged.
-        """
+        """model.json. Raises BadRun: there is no model yet, or its card is damaged."""
         return read_card(self.path)
 
     # ------------------------------------------------------------------ control

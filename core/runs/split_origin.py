@@ -90,11 +90,7 @@ def _said(rows: pd.DataFrame) -> str:
 
 
 def read_split_origin(folder: Path) -> SplitOrigin | None:
-    """Of the run in this folder; None where it was not recorded.
-
-    Raises:
-        BadRun: split.json is damaged.
-    """
+    """Of the run in this folder; None where it was not recorded. Raises BadRun: split.json is damaged."""
     path = folder / FILE
     try:
         return _ORIGIN.validate_python(read_json(path))

@@ -89,9 +89,9 @@ def about_losses(state: TrainState, phase: Phase) -> list[WarningEvent]:
 
 def about_waiting(state: TrainState, workers: int) -> list[WarningEvent]:
     """After an epoch: time that went by without a batch to compute on. Once a run."""
-    if state.wait_told or state.wait_seconds < max(_WORTH_A_WARNING, _WAITING * state.epoch_seconds):
+    if state.wait_warned or state.wait_seconds < max(_WORTH_A_WARNING, _WAITING * state.epoch_seconds):
         return []
-    state.wait_told = True
+    state.wait_warned = True
     share = state.wait_seconds / max(state.epoch_seconds, state.wait_seconds)
     message = (
         f"{share:.0%} of the epoch's time went by waiting for images ({workers} thread{'s' if workers > 1 else ''} make "

@@ -27,11 +27,7 @@ class BatchPreview:
 
 
 def used_rows(run: Run) -> pd.DataFrame:
-    """The run's manifest without the images that were left out.
-
-    Raises:
-        BadManifest: manifest.csv is missing or damaged.
-    """
+    """The run's manifest without the images that were left out. Raises BadManifest: manifest.csv is missing or damaged."""
     rows = run.manifest()
     return rows[~rows["path"].isin(list(run.excluded()))]
 

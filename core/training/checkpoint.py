@@ -56,7 +56,7 @@ class TrainState:
     epoch_seconds: StrictFloat = 0.0
     validation_seconds: StrictFloat = 0.0
     wait_seconds: StrictFloat = 0.0
-    wait_told: StrictBool = False
+    wait_warned: StrictBool = False
     updates: Count = 0
     precision: StrictStr = ""
     train_losses: Losses = field(default_factory=list)
@@ -77,6 +77,7 @@ class TrainState:
 
 _STATE = TypeAdapter(TrainState)
 _FIELDS = set(asdict(TrainState()))
+_FORMER = "wait_told"  # what `wait_warned` was called by earlier versions
 
 
 class Checkpointer:
@@ -172,6 +173,8 @@ def _train_state(saved: Any) -> TrainState:
     Raises:
         ValueError: a field is missing, unknown or of another type.
     """
+    if isinstance(saved, dict) and _FORMER in saved:
+        saved = {"wait_warned" if name == _FORMER else name: value for name, value in saved.items()}
     if not isinstance(saved, dict) or set(saved) != _FIELDS:
         raise ValueError("its progress does not have the fields of this version")
     try:

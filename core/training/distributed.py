@@ -32,11 +32,7 @@ class World:
 
     @classmethod
     def join(cls) -> World:
-        """The processes that torchrun started, or this one alone.
-
-        Raises:
-            TrainingFailed: they do not find each other.
-        """
+        """The processes that torchrun started, or this one alone. Raises TrainingFailed: they do not find each other."""
         if int(os.environ.get("WORLD_SIZE", "1")) < 2:
             return cls()
         if not distributed.is_initialized():

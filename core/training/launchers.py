@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from filelock import FileLock
 
@@ -25,7 +25,7 @@ from core.errors import BadRun, LabError, TrainingFailed
 from core.files.untrusted import open_to_write
 from core.runs.device_queue import Ticket
 from core.runs.events import Event, WaitEvent
-from core.runs.run import STATUS, Run
+from core.runs.run import STATUS, Request, Run
 from core.runs.status import Status, StatusWriter
 
 if TYPE_CHECKING:
@@ -275,9 +275,8 @@ def _after_leaving_the_queue(status: Status) -> dict[str, Any]:
 
 def _withdraw_all(run: Run) -> None:
     """Forget what was requested of an earlier trainer of the run: what is requested from now on counts."""
-    run.withdraw("stop")
-    run.withdraw("pause")
-    run.withdraw("begin")
+    for request in get_args(Request):
+        run.withdraw(request)
 
 
 def _waits_for(ahead: list[str], device: str) -> str:

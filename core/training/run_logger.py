@@ -154,20 +154,10 @@ class NullLogger(RunLogger):
     def event(self, event: Event) -> Event:
         return event
 
-    def truncate_events_after(self, sequence: int) -> None:
-        pass
-
-    def begin(self, **changes: Any) -> None:
-        pass
-
-    def note(self, **changes: Any) -> None:
-        pass
-
-    def update(self, **changes: Any) -> None:
-        pass
-
     def settle(self) -> int:
         return 0
 
-    def end(self, state: str, reason: str) -> None:
+    def _nothing(self, *_: Any, **__: Any) -> None:
         pass
+
+    truncate_events_after = begin = note = update = end = _nothing

@@ -46,11 +46,7 @@ class RunningLoss:
         return float(self._last)
 
     def mean(self) -> float:
-        """Mean over the images of the epoch so far.
-
-        Raises:
-            TrainingFailed: it is NaN or infinite, or a gradient was.
-        """
+        """Mean over the images of the epoch so far. Raises TrainingFailed: it is NaN or infinite, or a gradient was."""
         self.state.loss_sum = float(self._sum)
         if not math.isfinite(self.state.loss_sum):
             raise TrainingFailed(diverged(self.precision))

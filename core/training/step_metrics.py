@@ -9,11 +9,7 @@ from core.training.validation import Validation
 
 
 def step_metrics(trainer: Trainer, throughput: Throughput) -> StepEvent:
-    """What to report of the step just made.
-
-    Raises:
-        TrainingFailed: the loss is NaN or infinite.
-    """
+    """What to report of the step just made. Raises TrainingFailed: the loss is NaN or infinite."""
     state = trainer.state
     used, total = trainer.device.memory()
     return StepEvent(

@@ -80,7 +80,7 @@ class GradioGate:
         await self._app(_as_published(scope, path), receive, send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take an upload whose size is known and has room beside what is kept and what is on its way."""
+        """Take an upload whose size is known and has room beside what is stored and what is on its way."""
         given = dict(scope["headers"]).get(b"content-length", b"")
         if not given.isdigit():
             await PlainTextResponse("Refused: expected the size of the upload (Content-Length).\n", 411)(scope, receive, send)
@@ -160,15 +160,17 @@ def with_public_address(headers: Sequence[tuple[bytes, bytes]], mounted: str) ->
     except ValueError:
         page = urlsplit("")
     # A page of another site may lead here, and its address says nothing of ours.
-    ours = given.get(b"sec-fetch-site") == "same-origin" or page.netloc == host
-    if ours and page.scheme in ("http", "https") and _PLAIN.fullmatch(page.netloc) and _PLAIN.fullmatch(page.path):
+    same_site = given.get(b"sec-fetch-site") == "same-origin" or page.netloc == host
+    if same_site and page.scheme in ("http", "https") and _PLAIN.fullmatch(page.netloc) and _PLAIN.fullmatch(page.path):
         scheme, host = page.scheme, page.netloc
         inside = page.path.rfind("/gradio/")
         place = page.path[: inside + len("/gradio")] if inside >= 0 else page.path.rpartition("/")[0] + "/gradio"
-    kept = [each for each in headers if each[0].lower() not in (b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server")]
+    others = [
+        each for each in headers if each[0].lower() not in (b"x-forwarded-host", b"x-forwarded-proto", b"x-gradio-server")
+    ]
     if scheme:
-        kept.append((b"x-forwarded-proto", scheme.encode("latin-1")))
-    return place, [*kept, (b"x-forwarded-host", f"{host}{place}".encode("latin-1"))]
+        others.append((b"x-forwarded-proto", scheme.encode("latin-1")))
+    return place, [*others, (b"x-forwarded-host", f"{host}{place}".encode("latin-1"))]
 
 
 def _below(scope: Scope) -> str:
@@ -178,8 +180,8 @@ def _below(scope: Scope) -> str:
 
 
 def _with_length(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
-    kept = [(name, value) for name, value in headers if name not in (b"content-length", b"transfer-encoding")]
-    return [*kept, (b"content-length", str(length).encode())]
+    others = [(name, value) for name, value in headers if name not in (b"content-length", b"transfer-encoding")]
+    return [*others, (b"content-length", str(length).encode())]
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

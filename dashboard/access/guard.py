@@ -7,9 +7,10 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from starlette.requests import Request, cookie_parser
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 
 from dashboard.access import hosts
@@ -24,9 +25,9 @@ log = logging.getLogger(__name__)
 # Streamlit's own addresses that no page of ours needs: numbers about the server, and an interface for programs.
 CLOSED = ("metrics", "agent", "script-health-check")
 HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
 )
 # Whatever a page is made to show (a note or a file name that Markdown takes for a picture), browsers load nothing from
 # elsewhere and send nothing there. Streamlit and Gradio need inline scripts and styles, and Plotly evaluates its own.
@@ -37,7 +38,7 @@ POLICY = (
     "worker-src 'self' blob: data:; frame-src 'self' data: blob:; frame-ancestors 'self'; object-src 'none'; base-uri 'self'; "
     "form-action 'self'"
 )
-_POLICY = (b"content-security-policy", POLICY.encode("ascii"))
+_POLICY = ("content-security-policy", POLICY)
 
 
 class Guard:
@@ -73,7 +74,7 @@ class Guard:
                 await self._send(answered, scope, receive, send)
                 return
             if scope["type"] == "websocket":
-                with self._login.watched(_cookies(scope)) as ended, _until(ended, receive) as heard:
+                with self._login.watched(HTTPConnection(scope).cookies) as ended, _until(ended, receive) as heard:
                     await self._app(scope, heard, send)
                     if ended.is_set():
                         with suppress(RuntimeError):  # closed already
@@ -91,7 +92,7 @@ class Guard:
 
     def _exposed(self, scope: Scope) -> str:
         """Why a connection from outside of this machine is refused where nobody has said that there may be any: whoever starts
-        the application with another server tells only that server which address to listen on."""
+        the application with another server gives the address to listen on to that server alone."""
         server, access = scope.get("server"), self._access
         address = str(server[0]).removeprefix("::ffff:") if server else ""
         if access.password or access.without_password or not hosts.is_address(address) or is_loopback(address):
@@ -106,7 +107,7 @@ class Guard:
         names = [part for part in scope["path"].split("/") if part]
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and scope["path"] == self._health:
             return None  # whether the server lives is no secret
-        given = _cookies(scope)
+        given = HTTPConnection(scope).cookies
         inside = login.accepts(given)
         if inside and names[-1:] == ["logout"] and scope["type"] == "http":
             return login.goodbye(given) if _meant(scope) else login.ask()
@@ -127,16 +128,12 @@ class Guard:
         await response(scope, receive, _with_headers(send))
 
 
-def _cookies(scope: Scope) -> dict[str, str]:
-    return cookie_parser("; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"cookie"))
-
-
 def _meant(scope: Scope) -> bool:
     """Whether somebody pressed our own button or link; a page of another site may lead a browser to any address with GET."""
     if scope["method"] == "POST":  # the Origin was looked at
         return True
-    headers = dict(scope["headers"])
-    return headers.get(b"sec-fetch-site") == b"same-origin" and headers.get(b"sec-fetch-mode") == b"navigate"
+    headers = HTTPConnection(scope).headers
+    return headers.get("sec-fetch-site") == "same-origin" and headers.get("sec-fetch-mode") == "navigate"
 
 
 @contextmanager
@@ -172,12 +169,12 @@ def _with_headers(send: Send) -> Send:
 
     async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers: list[Any] = [
-                each for each in message.get("headers", []) if not each[0].lower().startswith(b"access-control-")
-            ]
-            present = {name.lower() for name, _ in headers}
-            headers += [each for each in (*HEADERS, _POLICY) if each[0] not in present]
-            message = {**message, "headers": headers}
+            headers = MutableHeaders(
+                raw=[each for each in message.get("headers", []) if not each[0].lower().startswith(b"access-control-")]
+            )
+            for name, value in (*HEADERS, _POLICY):
+                headers.setdefault(name, value)
+            message = {**message, "headers": headers.raw}
         await send(message)
 
     return wrapped

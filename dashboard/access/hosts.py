@@ -1,7 +1,7 @@
 """Which Host and Origin headers belong to this dashboard.
 
 A page of another site can make a browser send requests here: under its own name, once that name resolves to 127.0.0.1
-(DNS rebinding), or across origins (CORS, forms, websockets, pictures). Browsers tell which page it was in Host, Origin,
+(DNS rebinding), or across origins (CORS, forms, websockets, pictures). Browsers name that page in Host, Origin,
 Referer (RFC 9110) and Sec-Fetch-Site (Fetch Metadata); programs that are no browsers send none of the last three.
 """
 
@@ -78,23 +78,23 @@ def as_the_browser_sees(headers: Sequence[tuple[bytes, bytes]], public: Iterable
     """The headers with the Host and scheme that the browser used, where a proxy has dropped or not said them.
 
     Streamlit compares Origin with Host, and Gradio builds absolute addresses from Host and scheme. The page's own Origin
-    or Referer tells both; Host is only replaced by a name in `public`, which somebody has configured.
+    or Referer has both; Host is only replaced by a name in `public`, which somebody has configured.
     """
     given = _values(headers)
     scheme, netloc = _origin(_first(given, b"origin") or _first(given, b"referer"))
     page, _ = _split(netloc)
     if not page:
         return list(headers)
-    kept = list(headers)
+    changed = list(headers)
     host = _first(given, b"host")
     if page != hostname(host) and not matches(page, public):
-        return kept
+        return changed
     if netloc != host:
-        kept = [(name, value) for name, value in kept if name not in (b"host", b"x-forwarded-host")]
-        kept.append((b"host", netloc.encode("latin-1")))
+        changed = [(name, value) for name, value in changed if name not in (b"host", b"x-forwarded-host")]
+        changed.append((b"host", netloc.encode("latin-1")))
     if scheme == "https" and b"x-forwarded-proto" not in given:
-        kept.append((b"x-forwarded-proto", b"https"))
-    return kept
+        changed.append((b"x-forwarded-proto", b"https"))
+    return changed
 
 
 def _is_ours(origin: str, named: Sequence[bytes], ours: Sequence[str]) -> bool:

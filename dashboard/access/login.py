@@ -34,7 +34,7 @@ from core.passwords import verify_password
 FIELD = "mammolab_password"
 LASTS = 12 * 3600  # seconds after which the password is asked for again
 PENALTY = 1.0  # seconds that a wrong password costs whoever waits
-WAITING = 5  # guesses of one address that may wait; further ones are told to come back
+WAITING = 5  # guesses of one address that may wait; further ones are refused
 ADDRESSES = 4096  # of which it is remembered who waits
 OF_ONE = (20, 6.0)  # wrong guesses of one address: so many at once, then so many a minute
 OF_ALL = (200, 30.0)  # and of all addresses together
@@ -105,7 +105,7 @@ class Login:
         self._own = _Door(counted=False, wrong=_Allowance(math.inf, 0))  # that of browsers on this machine
         self._wrong = _Allowance(*OF_ALL)
         self._ended: dict[str, float] = {}  # cookies of browsers that logged out, and when they would have ended
-        self._open: dict[str, set[asyncio.Event]] = {}  # by cookie: what is to be told of its end
+        self._open: dict[str, set[asyncio.Event]] = {}  # by cookie: the events to set at its end
         self._comparing = asyncio.Semaphore(AT_ONCE)
 
     def accepts(self, cookies: dict[str, str]) -> bool:
@@ -231,6 +231,6 @@ class Login:
         return fields.get(FIELD, [None])[0]
 
     def _form(self, action: str, status: int, message: str = "") -> HTMLResponse:
-        said = f'<p role="alert">{html.escape(message)}</p>' if message else ""
-        content = _ASK.format(field=FIELD, message=said)
+        alert = f'<p role="alert">{html.escape(message)}</p>' if message else ""
+        content = _ASK.format(field=FIELD, message=alert)
         return HTMLResponse(_PAGE.format(action=html.escape(action), content=content), status, headers=_HEADERS)

@@ -24,9 +24,8 @@ class NotAllowed(LabError):
 def require_allowed(path: Path | str) -> Path:
     """The path, when visitors may name it.
 
-    Raises:
-        NotAllowed: it is, or leads through a symbolic link, outside of the allowed folders. Said alike of files that exist
-            and of those that do not.
+    Raises NotAllowed (it is, or leads through a symbolic link, outside of the allowed folders. Said alike of files that exist
+    and of those that do not).
     """
     path = Path(path)
     if not is_allowed(path):
@@ -63,7 +62,7 @@ def require_all_allowed(paths: Iterable[Path]) -> None:
 def require_allowed_import(found: ImportReport) -> None:
     """Raises NotAllowed when an import that a visitor asked for names files (images, masks) outside of the allowed folders.
 
-    Nothing of it is shown then: what was wrong with a file there tells about it, too.
+    Nothing of it is shown then: what was wrong with a file would reveal something of it, too.
     """
     from core.data.lesions import lesions_of
 

@@ -72,8 +72,7 @@ def serve() -> None:
 def current() -> Access:
     """The settings of this process; read once, since a server cannot change its address while it runs.
 
-    Raises:
-        BadConfig: `config.yaml` or the command line cannot be used.
+    Raises BadConfig (`config.yaml` or the command line cannot be used).
     """
     ours = Path(sys.argv[0]).name == _SCRIPT  # of `streamlit run`, not of another server or of pytest
     arguments = tuple(sys.argv[1:]) if ours else () if _serving else None
@@ -102,8 +101,7 @@ def read(
 ) -> Access:
     """The settings that these sources add up to.
 
-    Raises:
-        BadConfig: an unknown option, a host that is no host name, a root that is no folder, a password that is too short.
+    Raises BadConfig (an unknown option, a host that is no host name, a root that is no folder, a password that is too short).
     """
     options = _parse(arguments)
     names = [*configured_hosts, *config.hosts, *options.allow_host]

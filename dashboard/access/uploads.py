@@ -1,4 +1,4 @@
-"""Where the Gradio tab keeps uploaded files: a folder of this server alone, emptied whenever a server starts or ends.
+"""Folder of uploads of the Gradio tab: one per server, emptied whenever a server starts or ends.
 
 Gradio would put them into the system's temporary folder, under their own names, where they stay for good when the server
 is killed. Each server locks its folder while it lives; whoever starts next removes the folders of servers that are gone.
@@ -30,12 +30,12 @@ _locks: dict[Path, FileLock] = {}
 
 
 def root() -> Path:
-    """The folder that holds one folder a server: below MAMMOLAB_CACHE, else the user's cache folder."""
+    """The folder that holds one folder per server: below MAMMOLAB_CACHE, else the user's cache folder."""
     return cache_home().absolute()
 
 
 def open_folder() -> Path:
-    """Make this server's folder, readable by its user only, and tell Gradio of it; remove those of servers that are gone.
+    """Make this server's folder, readable by its user only, and set it as Gradio's; remove those of servers that are gone.
 
     Call it before Gradio is imported: some of its modules look at GRADIO_TEMP_DIR once.
     """
@@ -75,7 +75,7 @@ def sweep(folder: Path, older_than: float = KEEP) -> None:
 
 
 def has_room(folder: Path, size: int) -> bool:
-    """Whether `size` further bytes may be uploaded: at most LARGEST bytes and MOST files are kept at a time."""
+    """Whether `size` further bytes may be uploaded: at most LARGEST bytes and MOST files are stored at a time."""
     total, files = size, 1
     for place, _, names in os.walk(folder):
         files += len(names)

@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
+import pandas as pd
 
 from core.errors import LabError
 from core.images import one_large_at_a_time
+from core.runs import Run
 from core.runs.folder import identity_of
+from core.runs.test_set.accesses import PREDICTION
+from core.runs.test_set.identity import file_keys, sealed_by, warning_of
 from dashboard.asgi import prediction_html
 from dashboard.asgi.gradio_theme import FRONTEND
 from dashboard.cache import images
 from dashboard.state import datasets, models, training_runs
 from dashboard.ui import iframes, test_set_access
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -40,27 +39,35 @@ AT_ONCE = 4  # scores at a time, of all visitors together
 CLEAN_EVERY, KEEP_UPLOADS = 600, 3600  # seconds
 
 
-@dataclass(frozen=True)
 class Tab:
-    """The components of the tab, and what it holds of a session on the server."""
+    """The components of the tab, what is chosen on the left, the result on the right; and what it holds of a session."""
 
-    run: gr.Dropdown
-    upload: gr.File
-    which: gr.Dropdown  # among several uploads
-    frame: gr.Slider
-    title: gr.Markdown
-    examples: gr.HTML
-    verdict: gr.HTML
-    insist: gr.Button
-    pictures: gr.HTML
-    paths: gr.State  # of the examples
-    thumbnails: gr.State
-    uploads: gr.State
-    known: gr.State  # the runs that the menu has offered, by name: which folder each was
-    chosen: gr.State  # the path to score
-    asked: gr.State  # the frame asked for, from 0; None: the one that the reader takes
-    anyway: gr.State  # whether a score is wanted although there is no verdict; of this image and model only
-    count: gr.State  # how many scores were asked for here, in a list that all events of a session share
+    def __init__(self) -> None:
+        script: dict[str, Any] = {"js_on_load": (FRONTEND / "verdict.js").read_text(encoding="utf-8")}
+        hidden: dict[str, Any] = {"visible": False, "interactive": True}
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=2, min_width=230):
+                self.run = gr.Dropdown(label="Model", choices=[], interactive=True)
+                gr.Markdown(f"Mammograms: DICOM, PNG, JPEG, PGM or TIFF, up to {MOST} files")
+                self.upload = gr.File(
+                    show_label=False, type="filepath", file_count="multiple", height=120, elem_classes=["upload"]
+                )
+                self.which = gr.Dropdown(label="Image", choices=[], **hidden)  # among several uploads
+                self.frame = gr.Slider(1, 2, value=1, step=1, label="Frame", **hidden)
+                self.title = gr.Markdown("Or an example of the current data set, with its true label", visible=False)
+                self.examples = gr.HTML("", **script)
+            with gr.Column(scale=3, min_width=380):
+                self.verdict = gr.HTML(prediction_html.HINT)
+                self.insist = gr.Button("Score anyway", visible=False, size="sm")
+                self.pictures = gr.HTML("", **script)
+        self.paths = gr.State([])  # of the examples
+        self.thumbnails = gr.State([])
+        self.uploads = gr.State([])
+        self.known = gr.State({})  # the runs that the menu has offered, by name: which folder each was
+        self.chosen = gr.State("")  # the path to score
+        self.asked = gr.State(None)  # the frame asked for, from 0; None: the one that the reader takes
+        self.anyway = gr.State(False)  # whether a score is wanted although there is no verdict; of this image and model only
+        self.count = gr.State([0])  # how many scores were asked for here, in a list that all events of a session share
 
     @property
     def outputs(self) -> list[Any]:
@@ -81,45 +88,8 @@ def build() -> gr.Blocks:
     with gr.Blocks(
         analytics_enabled=False, title="Test image", fill_width=True, delete_cache=(CLEAN_EVERY, KEEP_UPLOADS)
     ) as blocks:
-        connect(blocks, lay_out())
+        connect(blocks, Tab())
     return blocks
-
-
-def lay_out() -> Tab:
-    """The tab's components: what is chosen on the left, the result on the right."""
-    script: dict[str, Any] = {"js_on_load": (FRONTEND / "verdict.js").read_text(encoding="utf-8")}
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=2, min_width=230):
-            run = gr.Dropdown(label="Model", choices=[], interactive=True)
-            gr.Markdown(f"Mammograms: DICOM, PNG, JPEG, PGM or TIFF, up to {MOST} files")
-            upload = gr.File(show_label=False, type="filepath", file_count="multiple", height=120, elem_classes=["upload"])
-            which = gr.Dropdown(label="Image", choices=[], visible=False, interactive=True)
-            frame = gr.Slider(1, 2, value=1, step=1, label="Frame", visible=False, interactive=True)
-            title = gr.Markdown("Or an example of the current data set, with its true label", visible=False)
-            examples = gr.HTML("", **script)
-        with gr.Column(scale=3, min_width=380):
-            verdict = gr.HTML(prediction_html.HINT)
-            insist = gr.Button("Score anyway", visible=False, size="sm")
-            pictures = gr.HTML("", **script)
-    return Tab(
-        run,
-        upload,
-        which,
-        frame,
-        title,
-        examples,
-        verdict,
-        insist,
-        pictures,
-        paths=gr.State([]),
-        thumbnails=gr.State([]),
-        uploads=gr.State([]),
-        known=gr.State({}),
-        chosen=gr.State(""),
-        asked=gr.State(None),
-        anyway=gr.State(False),
-        count=gr.State([0]),
-    )
 
 
 def connect(blocks: gr.Blocks, tab: Tab) -> None:
@@ -132,18 +102,11 @@ def connect(blocks: gr.Blocks, tab: Tab) -> None:
     then_score(tab, tab.which.input, pick_upload, [tab.uploads, tab.which], tab.reset)
     then_score(tab, tab.examples.select, pick_example, [tab.paths], [tab.upload, tab.uploads, tab.which, *tab.reset])
 
-    def other_frame(number: int) -> tuple[Any, ...]:
-        return number - 1, False, *cleared(prediction_html.WAIT)
-
-    def other_run(path: str) -> tuple[Any, ...]:
-        return False, *cleared(prediction_html.WAIT if path else prediction_html.HINT)
-
-    def score_anyway() -> tuple[Any, ...]:
-        return True, *cleared(prediction_html.WAIT)
-
-    then_score(tab, tab.frame.release, other_frame, [tab.frame], [tab.asked, tab.anyway, *tab.outputs])
-    then_score(tab, tab.run.input, other_run, [tab.chosen], [tab.anyway, *tab.outputs])
-    then_score(tab, tab.insist.click, score_anyway, [], [tab.anyway, *tab.outputs])
+    wait, hint = prediction_html.WAIT, prediction_html.HINT
+    anyway = [tab.anyway, *tab.outputs]
+    then_score(tab, tab.frame.release, lambda at: (at - 1, False, *cleared(wait)), [tab.frame], [tab.asked, *anyway])
+    then_score(tab, tab.run.input, lambda path: (False, *cleared(wait if path else hint)), [tab.chosen], anyway)
+    then_score(tab, tab.insist.click, lambda: (True, *cleared(wait)), [], anyway)
 
 
 def then_score(tab: Tab, listener: Any, choose: Callable[..., tuple[Any, ...]], own: list[Any], changed: list[Any]) -> None:
@@ -357,9 +320,6 @@ def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: 
 
 def _recorded(run: Run, path: Path) -> str:
     """Record the scoring of a test file; what to say of one whose test set has not been opened. Raises NotRecorded."""
-    from core.runs.test_set.accesses import PREDICTION
-    from core.runs.test_set.identity import file_keys, sealed_by, warning_of
-
     sets = test_set_access.test_sets()
     keys = file_keys(path)
     found = sealed_by(keys, sets, run.path)

@@ -25,20 +25,15 @@ FRONTEND = Path(__file__).parents[1] / "ui" / "frontend"
 
 def theme() -> gr.themes.Base:
     """The dashboard's colours and sizes, light and dark."""
+    light = {name: pair[0] for pair, names in COLOURS.items() for name in names}
+    dark = {f"{name}_dark": pair[1] for pair, names in COLOURS.items() for name in names}  # Gradio's names for the dark theme
     return gr.themes.Default(
         primary_hue=gr.themes.colors.indigo,
         neutral_hue=gr.themes.colors.gray,
         radius_size=gr.themes.sizes.radius_md,
         font=["Source Sans", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "Consolas", "monospace"],
-    ).set(**_colours(), **{f"block_{name}_text_size": "14px" for name in ("label", "title", "info")})
-
-
-def _colours() -> dict[str, str]:
-    """Gradio's variables, with the suffix _dark for the dark theme."""
-    light = {name: pair[0] for pair, names in COLOURS.items() for name in names}
-    dark = {f"{name}_dark": pair[1] for pair, names in COLOURS.items() for name in names}
-    return light | dark
+    ).set(**light, **dark, **{f"block_{name}_text_size": "14px" for name in ("label", "title", "info")})
 
 
 def css() -> str:

@@ -10,16 +10,15 @@ import base64
 import html
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.images.encode import encode_jpeg
+from core.metrics.placing import Reference
 from core.model.card import ModelCard
-
-if TYPE_CHECKING:
-    from core.metrics.placing import Reference
-    from core.predict import Prediction
+from core.prediction import Prediction
 
 BINS = 36  # bars of the strip, a class
 BAR = 26  # px, the highest one
@@ -136,6 +135,8 @@ def _label(words: str, place: float) -> str:
 
 def pictures(pixels: NDArray[np.uint8] | None, values: NDArray[np.float32] | None, *, name: str) -> str:
     """What the model sees, uint8 (H, W), and its map, float32 (H, W) in [0, 1], over it; "" without an image."""
+    from core.gradcam import colours_of
+
     if pixels is None:
         return ""
     height, width = pixels.shape
@@ -147,10 +148,11 @@ def pictures(pixels: NDArray[np.uint8] | None, values: NDArray[np.float32] | Non
         return f'<div class="pictures one">{first}</div>'
     where = html.escape(_whereabouts(values))
     film = f'<img src="{seen}" alt="{title}; {where}"><img class="map" alt="" src="{_data(_outlined(pixels, values, factor))}">'
+    stops = ",".join("rgb({},{},{})".format(*colour) for colour in colours_of("inferno")[::32])
     controls = (
         '<div class="look"><label><input type="checkbox" name="map" checked> Heatmap</label>'
         f'<label>Opacity <input type="range" name="opacity" min="0" max="1" step="0.05" value="{OPACITY}"></label>'
-        f'<span class="bar"><span>none</span><i style="background:linear-gradient(to right,{_stops()})"></i>'
+        f'<span class="bar"><span>none</span><i style="background:linear-gradient(to right,{stops})"></i>'
         f"<span>this image's peak; line: {100 * OUTLINED:.0f} % of it</span></span></div>"
     )
     second = _figure("Where the score comes from", film)
@@ -201,15 +203,7 @@ def _enlarged(image: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def _data(image: NDArray[np.uint8]) -> str:
-    from core.images.encode import encode_jpeg
-
     return f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(image, 92)).decode('ascii')}"
-
-
-def _stops() -> str:
-    from core.gradcam import colours_of
-
-    return ",".join("rgb({},{},{})".format(*colour) for colour in colours_of("inferno")[::32])
 
 
 # ---------------------------------------------------------------- examples

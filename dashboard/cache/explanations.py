@@ -11,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.files.atomic import replacing
+from core.images.encode import encode_png
+from core.images.mammogram import Mammogram
+from core.prediction import Prediction
+from core.preprocessing import Prepared, map_boxes, original_from_prepared
+from core.preprocessing.geometry import scaling
+from core.runs.folder import require_regular, was_deleted
 
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
-    from core.images.mammogram import Mammogram
-    from core.predict import Prediction, Predictor
-    from core.preprocessing import Prepared
+    from core.predict import Predictor
     from dashboard.state.tasks import Report
 
 Picture = NDArray[np.uint8]
@@ -96,8 +100,6 @@ def what_if(model: Predictor, prepared: Prepared, mammogram: Mammogram, *, sourc
 
 def on_input(found: Explained, boxes: list[Box]) -> View:
     """The map on what the model saw; `boxes` in the original's pixels."""
-    from core.preprocessing import map_boxes
-
     mapped = tuple(map_boxes(boxes, found.prediction.prepared.matrix))
     return View(found.prediction.prepared.pixels, found.drawn.values, mapped, found.drawn.target == BOTH)
 
@@ -113,9 +115,6 @@ def on_original(found: Explained, original: Picture, shape: tuple[int, int], box
 
     What the preparation cut away has no heat.
     """
-    from core.preprocessing import map_boxes, original_from_prepared
-    from core.preprocessing.geometry import scaling
-
     height, width = original.shape
     enlarge = scaling(shape[1] / width, shape[0] / height)
     there = replace(found.prediction.prepared, matrix=found.prediction.prepared.matrix @ enlarge)
@@ -159,13 +158,9 @@ def file_name(image: str, found: Explained, *, original: bool = False, more: str
 def save(folder: Path, name: str, picture: Picture) -> Path:
     """Write a picture as PNG into the run's explain/ folder; returns its path.
 
-    Raises:
-        BadRun: the run was deleted, or its folder has entries that lead elsewhere.
-        OSError: the folder cannot be written to.
+    Raises BadRun (the run was deleted, or its folder has entries that lead elsewhere); OSError (the folder cannot be written
+    to).
     """
-    from core.images.encode import encode_png
-    from core.runs.folder import require_regular, was_deleted
-
     if not folder.is_dir():
         raise was_deleted(folder)
     require_regular(folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.config import Recipe
+from core.images.encode import encode_png
 from dashboard.cache import images
 from dashboard.cache.image_memory import cached
 from dashboard.cache.images import ImageRef
@@ -31,7 +32,6 @@ class Inspected:
 @cached(lambda recipe: recipe.hash)
 def inspected(image: ImageRef, recipe: Recipe) -> Inspected:
     """The image after each step of a recipe. Raises UnreadableImage."""
-    from core.images.encode import encode_png
     from core.inspection import inspect_image, to_html
 
     found = inspect_image(images.mammogram(image, recipe), recipe)

@@ -1,7 +1,7 @@
 """Live previews over HTTP: what a slider of the Preprocess page shows while it is still being dragged.
 
 Each value of a Streamlit slider costs a rerun of the page. So this page's own sliders ask for pictures at an address of
-the same origin, one request at a time, newest values first; the page is told of the values when a slider comes to rest.
+the same origin, one request at a time, newest values first; the page gets the values when a slider comes to rest.
 An address holds a token that cannot be guessed, made for one image (or one grid of images) when a page shows it; nothing
 is written anywhere, and browsers are asked to cache nothing.
 """
@@ -26,7 +26,10 @@ from numpy.typing import NDArray
 
 from core.config import Recipe
 from core.errors import LabError
+from core.images.encode import encode_jpeg, encode_png, to_uint8
+from core.preprocessing import normalise_intensity, quality
 from core.preprocessing.preview import LOUPE, SIDE, Cut, cut_out, fit, histogram, loupe
+from core.preprocessing.spatial import FIELDS
 from dashboard.cache import images
 from dashboard.cache.envelope import envelope
 from dashboard.cache.images import ImageRef
@@ -136,16 +139,10 @@ class Shown:
 def picture(
     image: ImageRef, recipe: Recipe, spot: tuple[float, float], seen: Shown | None = None, cut: Cut | None = None
 ) -> bytes:
-    """All that follows the sliders, as one message: the picture after and before, the loupe before and after at `spot`
-    (shares of width and height), the part `cut` after and before where one is asked for, numbers and histograms.
-    What was `seen` of the picture before is empty.
-
-    Raises:
-        UnreadableImage: see core.images.read.
+    """All that follows the sliders, as one message: the picture after and before, the loupe before and after at `spot` (shares
+    of width and height), the part `cut` after and before where one is asked for, numbers and histograms. What was `seen` of
+    the picture before is empty. Raises UnreadableImage (see core.images.read).
     """
-    from core.images.encode import encode_jpeg, to_uint8
-    from core.preprocessing import quality
-
     started = time.perf_counter()
     before, after = images.before(image, recipe), images.enhanced(image, recipe)
     seen = seen or Shown()
@@ -181,8 +178,6 @@ def picture(
 
 def geometry_of(image: ImageRef, recipe: Recipe) -> str:
     """Changes when the picture before does: with the image, its frame, and how it is cut and turned."""
-    from core.preprocessing.spatial import FIELDS
-
     text = json.dumps([image.key, image.frame, [getattr(recipe, name) for name in FIELDS]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -206,8 +201,6 @@ def _cut(
     geometry: str, before: NDArray[np.uint16], after: NDArray[np.uint16], cut: Cut, seen: str
 ) -> tuple[dict[str, Any], list[bytes]]:
     """The header of a part (its edges in shares of the picture), and the part after and before as JPEG."""
-    from core.images.encode import encode_jpeg
-
     x0, y0, x1, y1 = cut.box(after.shape)
     height, width = after.shape
     name = f"{geometry}:{x0}:{y0}:{x1}:{y1}:{cut.dots}"
@@ -219,8 +212,6 @@ def _cut(
 def _loupe(
     before: NDArray[np.uint16], after: NDArray[np.uint16], spot: tuple[float, float], *, with_before: bool = True
 ) -> list[bytes]:
-    from core.images.encode import encode_png
-
     x, y = pixel_at(after.shape, spot)
     return [encode_png(loupe(before, x, y, LOUPE)) if with_before else b"", encode_png(loupe(after, x, y, LOUPE))]
 
@@ -240,21 +231,18 @@ def pixel_at(shape: tuple[int, ...], spot: tuple[float, float]) -> tuple[int, in
 
 def grid(found: ImageGrid, recipe: Recipe) -> bytes:
     """The images of the grid under this recipe, on copies of `images.SMALL_SIDE` px: those that are read by now."""
-    from core.images.encode import encode_jpeg
-    from core.preprocessing import normalise_intensity
-
     _read_missing(found, recipe)
     blobs: list[bytes] = []
     states: list[str] = []
     for index, ref in enumerate(found.refs):
-        if (index, recipe.voi) in found.ready:
+        if (index, recipe.voi_index) in found.ready:
             sliders.wait(0)
             after = normalise_intensity(images.small_arranged(ref, recipe), recipe)
             blobs.append(encode_jpeg(fit(after.pixels, GRID_SIDE), quality=85))
             states.append("")
         else:
             blobs.append(b"")
-            states.append(found.failed.get((index, recipe.voi), "reading"))
+            states.append(found.failed.get((index, recipe.voi_index), "reading"))
     return envelope({"recipe": recipe.hash, "states": states, "waiting": states.count("reading")}, blobs)
 
 
@@ -264,7 +252,7 @@ def _read_missing(found: ImageGrid, recipe: Recipe) -> None:
         missing = [
             index
             for index in range(len(found.refs))
-            if (index, recipe.voi) not in found.ready and (index, recipe.voi) not in found.failed
+            if (index, recipe.voi_index) not in found.ready and (index, recipe.voi_index) not in found.failed
         ]
         if found.reading or not missing:
             return
@@ -276,12 +264,12 @@ def _read_missing(found: ImageGrid, recipe: Recipe) -> None:
                 sliders.wait(QUIET)
                 try:
                     images.small_arranged(found.refs[index], recipe)
-                    found.ready.add((index, recipe.voi))
+                    found.ready.add((index, recipe.voi_index))
                 except LabError as error:
-                    found.failed[index, recipe.voi] = str(error)
+                    found.failed[index, recipe.voi_index] = str(error)
                 except Exception:
                     log.exception("an image of the grid could not be read")
-                    found.failed[index, recipe.voi] = "Something unexpected went wrong: the server's log has the details."
+                    found.failed[index, recipe.voi_index] = "Something unexpected went wrong: the server's log has the details."
         finally:
             found.reading = False
 

@@ -13,24 +13,32 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.config import Config, Recipe
+from core.data.cache import PreparedCache
 from core.errors import LabError
+from core.files.paths import cache_root
+from core.images.encode import to_uint8
+from core.metrics import ThresholdRule
+from core.metrics.levels import Level
+from core.preprocessing.preview import fit
+from core.runs import Run
+from core.runs.device_queue import QueuedRun, waiting
+from core.runs.test_set.accesses import FILE
+from core.runs.test_set.identity import MANIFEST, run_folders
+from core.runs.test_set.models import TestSetUse
+from core.runs.test_set.provenance import EVALUATION
 from core.wording import shortened
 from dashboard.access.paths import require_allowed
 from dashboard.cache import images
 from dashboard.cache.explanations import USUAL, Ask, Explained, Picture
 from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, models, preferences, tasks
-from dashboard.state.file_stamps import RUN, HashFuncs, of_files, of_run, stamp
+from dashboard.state.file_stamps import HashFuncs, of_files, of_run, stamp
 from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
     from core.evaluate import Comparison, Evaluation
     from core.gradcam.cam_layers import LayerChoice
-    from core.metrics import ThresholdRule
     from core.predict import Predictor
-    from core.runs.device_queue import QueuedRun
-    from core.runs.run import Run
-    from core.runs.test_set.models import TestSetUse
     from core.training.preflight import Preflight
     from dashboard.cache.run_monitor import RunMonitor
 
@@ -69,8 +77,6 @@ def preflight(config: Config, manifest: Path) -> Preflight:
 
 def queue_of(device: str) -> list[QueuedRun]:
     """The runs that are trained on this device or wait for it, also other labs', in their order."""
-    from core.runs.device_queue import waiting
-
     return waiting(device) if device else []
 
 
@@ -117,16 +123,12 @@ def patients_known(run: Run) -> bool:
 
 def _test_set_files(run: Run) -> tuple[object, ...]:
     """Changes with every record of an access to test images, every evaluation, manifest and model beside the run."""
-    from core.runs.test_set.accesses import FILE
-    from core.runs.test_set.identity import MANIFEST, run_folders
-    from core.runs.test_set.provenance import EVALUATION
-
     root = run.path.parent
     files = (FILE, EVALUATION, MANIFEST, "model.json")
     return os.fsencode(run.path), *(stamp(folder / name) for folder in [root, *run_folders(root)] for name in files)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={RUN: _test_set_files})
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={Run: _test_set_files})
 def test_set_use(run: Run) -> TestSetUse:
     """Which models were scored on the run's test set. Raises BadRun."""
     from core.runs.test_set.models import test_set_use as find
@@ -134,9 +136,14 @@ def test_set_use(run: Run) -> TestSetUse:
     return find(run.path)
 
 
+def evaluation_name(run: Run, split: str) -> str:
+    """The name of the background evaluation of this split."""
+    return f"evaluate:{run.path}:{split}"
+
+
 def evaluation_task(run: Run, split: str) -> Task | None:
     """The background evaluation of this split, running or ended."""
-    return tasks.task(f"evaluate:{run.path}:{split}")
+    return tasks.task(evaluation_name(run, split))
 
 
 def start_evaluation(run: Run, split: str) -> Task:
@@ -148,7 +155,7 @@ def start_evaluation(run: Run, split: str) -> Task:
 
         return evaluate(run, split, progress=report, predictor=model, where="Evaluate")
 
-    return tasks.start_task(f"evaluate:{run.path}:{split}", f"Scoring {split}", work)
+    return tasks.start_task(evaluation_name(run, split), f"Scoring {split}", work)
 
 
 def freeze_threshold(run: Run, rule: ThresholdRule, *, reopen: bool = False) -> None:
@@ -166,19 +173,19 @@ def freeze_threshold(run: Run, rule: ThresholdRule, *, reopen: bool = False) -> 
     show_spinner="Comparing",
     hash_funcs={
         **of_run(),
-        "core.evaluate.result.Evaluation": lambda found: (found.split, found.last_opened, found.threshold),
+        "core.evaluate.result.Evaluation": lambda found: (found.split, found.last_evaluated, found.threshold),
     },
 )
-def comparison(first: Run, second: Run, one: Evaluation, other: Evaluation, level: str) -> Comparison:
+def comparison(first: Run, second: Run, one: Evaluation, other: Evaluation, level: Level) -> Comparison:
     """Two runs on the same images of a split; second less first. Raises Leakage, NotEnoughData, BadRun."""
     from core.evaluate import compare_evaluations
 
-    return compare_evaluations(one, other, level)  # type: ignore[arg-type]
+    return compare_evaluations(one, other, level)
 
 
-def report_task(run: Run) -> Task | None:
-    """The background writing of the run's report, running or ended."""
-    return tasks.task(f"report:{run.path}")
+def report_name(run: Run) -> str:
+    """The name of the background task that writes the run's report."""
+    return f"report:{run.path}"
 
 
 def start_report(run: Run) -> Task:
@@ -192,7 +199,7 @@ def start_report(run: Run) -> Task:
 
         return write(run, predictor=model)
 
-    return tasks.start_task(f"report:{run.path}", "Writing the report", work)
+    return tasks.start_task(report_name(run), "Writing the report", work)
 
 
 def input_thumbnail(path: str, recipe: Recipe, side: int = 240) -> bytes:
@@ -202,9 +209,6 @@ def input_thumbnail(path: str, recipe: Recipe, side: int = 240) -> bytes:
 
 @st.cache_data(max_entries=2048, show_spinner=False, hash_funcs={**of_files(), **_RECIPE})
 def _input_thumbnail(path: Path, recipe: Recipe, side: int) -> bytes:
-    from core.data.cache import PreparedCache
-    from core.files.paths import cache_root
-
     return images.preview_jpeg(PreparedCache(cache_root(), recipe).get(path).pixels, side)
 
 
@@ -271,12 +275,9 @@ def unfit_methods(run: Run, layer: str) -> dict[str, str]:
     return reasons_against(models.predictor(run).model, chosen)
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs={**_IMAGE, Recipe: lambda recipe: recipe.voi})
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs={**_IMAGE, Recipe: lambda recipe: recipe.voi_index})
 def original(image: ImageRef, recipe: Recipe) -> tuple[Picture, tuple[int, int]]:
     """(the image as it is in the file, uint8, at most `images.PREVIEW_SIDE` px long; its real height and width)."""
-    from core.images.encode import to_uint8
-    from core.preprocessing.preview import fit
-
     pixels = images.mammogram(image, recipe).pixels
     return to_uint8(fit(pixels, images.PREVIEW_SIDE)), (pixels.shape[0], pixels.shape[1])
 

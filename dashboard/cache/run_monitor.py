@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from core.plots import loss_figure, metric_figure, rate_figure
+from core.runs import Run, Status
 from core.runs.events import Event, LastEvents, remember
 from core.runs.history import History, metric_of
+from core.wording import duration
 
 if TYPE_CHECKING:
     from core.plots.training import Span
-    from core.runs import Run, Status
 
 # What comes before the first step and after the last one, by a "prepare" event's `what`; without one, images are prepared.
 _PREPARING = {
@@ -147,8 +148,6 @@ def phase(status: Status, last: LastEvents) -> str:
 
 def progress(status: Status, last: LastEvents) -> tuple[float, str]:
     """(share done in [0, 1], the same in words) of a run that is at work."""
-    from core.wording import duration
-
     if status.waiting:
         return 0.0, status.reason or "Starting"
     if status.state not in AT_WORK:  # by its folder it has ended, while the thread is still closing its files

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pandas as pd
 import streamlit as st
 
+from core.data.checks import CheckReport, check_manifest
+from core.data.identity import patients_known
+from core.data.manifest import read_manifest, says_synthetic
+from core.data.tables import header_of
 from core.errors import BadManifest, LabError
 from core.wording import counted
 from dashboard.access.paths import require_all_allowed, require_allowed, require_allowed_import
@@ -15,9 +20,6 @@ from dashboard.state.file_stamps import of_files, stamp
 from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.data.checks import CheckReport
     from core.data.importers import ImportReport
 
 LONG_MANIFEST = 4_000_000  # bytes, some 40,000 rows: reading them takes about a second
@@ -36,8 +38,6 @@ def find_manifests() -> list[Path]:
 
 @st.cache_data(max_entries=512, show_spinner=False, hash_funcs=of_files())
 def _is_manifest(path: Path) -> bool:
-    from core.data.tables import header_of
-
     def wanted(fields: list[str]) -> bool:
         return {"path", "label"} <= {name.lower() for name in fields}
 
@@ -67,8 +67,6 @@ def manifest_frame(path: Path) -> pd.DataFrame:
 
     A copy: change it freely.
     """
-    from core.data.manifest import read_manifest
-
     return read_manifest(path)
 
 
@@ -87,8 +85,7 @@ class Counts(NamedTuple):
 def counts_of(path: Path) -> Counts | None:
     """What a manifest holds; None while a long one is read in the background, which takes seconds that no page waits for.
 
-    Raises:
-        BadManifest: it cannot be read.
+    Raises BadManifest (it cannot be read).
     """
     if not path.is_file() or path.stat().st_size <= LONG_MANIFEST:
         return _counts(path)
@@ -102,8 +99,6 @@ def counts_of(path: Path) -> Counts | None:
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=of_files())
 def _counts(path: Path) -> Counts:
-    from core.data.identity import patients_known
-
     frame = manifest_frame(path)
     patients = int(frame["patient_id"].nunique()) if patients_known(frame) else None
     return Counts(len(frame), patients, int((frame["label"] == "malignant").sum()))
@@ -113,8 +108,6 @@ def _counts(path: Path) -> Counts:
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=of_files())
 def is_synthetic(manifest: Path) -> bool:
     """Whether the manifest states that its images are synthetic. Raises BadManifest."""
-    from core.data.manifest import says_synthetic
-
     return says_synthetic(manifest)
 
 
@@ -151,7 +144,7 @@ def _started_here(task: Task) -> Task:
 def adopt_finished() -> str:
     """Make what a finished demo or import task wrote the current data set of who started it, once. Called before every page.
 
-    Returns what to tell the user, or "". What an import left out is stored under `left_out:<manifest>`.
+    Returns a sentence for the user, or "". What an import left out is stored under `left_out:<manifest>`.
     """
     for name in ("demo", "import"):
         finished = tasks.task(name)
@@ -175,8 +168,6 @@ def start_check(path: Path) -> Task:
     frame = manifest_frame(path)
 
     def work(report: Report) -> CheckReport:
-        from core.data.checks import check_manifest
-
         return check_manifest(frame, progress=report)
 
     return tasks.start_task(check_name(path), "Checking the data", work)
@@ -190,8 +181,7 @@ def check_name(path: Path) -> str:
 def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
     """Import a data set in the background into data/<name of the source>.csv; its result is (that path, ImportReport).
 
-    Raises:
-        NotAllowed: a visitor may not name this source (see dashboard.access.paths).
+    Raises NotAllowed (a visitor may not name this source (see dashboard.access.paths)).
     """
     require_allowed(source)
     if "root" in options:
@@ -205,7 +195,8 @@ def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
         require_allowed_import(found)
         write_import(found, out)
         rejected = [[str(file), reason] for file, reason in found.rejected[:500]]
-        left_out = {"notes": list(found.notes), "rejected": rejected, "count": len(found.rejected)}
+        notes = [*(f"warning: not known: {text}" for text in found.unknown), *(f"repaired: {text}" for text in found.repairs)]
+        left_out = {"notes": [*notes, *found.notes], "rejected": rejected, "count": len(found.rejected)}
         preferences.set(f"left_out:{out}", left_out)
         return out, found
 

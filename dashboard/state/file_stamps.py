@@ -11,12 +11,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from core.runs.run import Run
+from core.runs import Run
 
-RUN = "core.runs.run.Run"  # by name: to import it takes a while
 HashFuncs = dict[str | type[Any], Callable[[Any], object]]
 
 
@@ -39,4 +37,4 @@ def of_run(*names: str) -> HashFuncs:
     def key(run: Run) -> tuple[object, ...]:
         return os.fsencode(run.path), *(stamp(run.path / name) for name in names)
 
-    return {RUN: key}
+    return {Run: key}

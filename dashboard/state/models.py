@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
+from core.metrics.chance import chance_of_model
+from core.metrics.placing import Reference, reference_of
+from core.runs import Run
 from dashboard.state.file_stamps import of_run, stamp
 from dashboard.state.training_runs import has_model, list_runs
 
 if TYPE_CHECKING:
-    from core.metrics.placing import Reference
     from core.predict import Predictor
-    from core.runs.run import Run
 
 _SCORED = ("model.json", "predictions/val.csv")
 
@@ -45,8 +46,6 @@ def unload_all() -> None:
 @st.cache_data(max_entries=512, show_spinner=False, hash_funcs=of_run(*_SCORED))
 def chance(run: Run) -> str:
     """Why the run's model has not shown to be better than chance; "" when it has, or has no model. See core.metrics.chance."""
-    from core.metrics.chance import chance_of_model
-
     if not has_model(run):
         return ""
     try:
@@ -58,8 +57,6 @@ def chance(run: Run) -> str:
 @st.cache_data(max_entries=16, show_spinner=False, hash_funcs=of_run(*_SCORED))
 def reference(run: Run) -> Reference | None:
     """The validation scores among which a score of the run's model is placed; None where there are none."""
-    from core.metrics.placing import reference_of
-
     return reference_of(run.path)
 
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from starlette.requests import cookie_parser
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.files.atomic import replacing
@@ -76,7 +77,7 @@ def _fitting(value: Any, default: Any) -> Any:
 
 
 def set(key: str, value: Any) -> None:
-    """Keep a choice (JSON values only) for this session and the next ones of this browser. None forgets it."""
+    """Store a choice (JSON values only) for this session and the next ones of this browser. None forgets it."""
     if not _is_lab(key):
         slot = f"chosen:{key}"
         if _in_session():
@@ -119,29 +120,23 @@ class BrowserCookie:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "GET" or not self._asks_for_page(scope):
+        if scope["type"] != "http" or scope["method"] != "GET" or not _asks_for_page(HTTPConnection(scope)):
             await self._app(scope, receive, send)
             return
-        schemes = (str(scope.get("scheme")), _header(scope, b"x-forwarded-proto"))
+        schemes = str(scope.get("scheme")), Headers(scope=scope).get("x-forwarded-proto", "")
         secure = "; Secure" if any(scheme.startswith("https") for scheme in schemes) else ""
         cookie = f"{cookie_name()}={secrets.token_urlsafe(24)}; Max-Age={_LASTS}; Path=/; HttpOnly; SameSite=Lax{secure}"
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", []), (b"set-cookie", cookie.encode("ascii"))]}
+                MutableHeaders(scope=message).append("set-cookie", cookie)
             await send(message)
 
         await self._app(scope, receive, named)
 
-    @staticmethod
-    def _asks_for_page(scope: Scope) -> bool:
-        if "text/html" not in _header(scope, b"accept"):
-            return False
-        return not _NAME.fullmatch(cookie_parser(_header(scope, b"cookie")).get(cookie_name(), ""))
 
-
-def _header(scope: Scope, name: bytes) -> str:
-    return "; ".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
+def _asks_for_page(request: HTTPConnection) -> bool:
+    return "text/html" in request.headers.get("accept", "") and not _NAME.fullmatch(request.cookies.get(cookie_name(), ""))
 
 
 def _file() -> Path | None:

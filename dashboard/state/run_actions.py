@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from core.errors import BadRun
+from core.runs import Run
 from dashboard.state import models, preferences, settings, training_runs
 from dashboard.state.tasks import live
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
 
 _CHOICES = ("run", "train:run")  # preferences that hold the name of a run
 

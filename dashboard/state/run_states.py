@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
-    from core.runs.status import Status
+from core.runs import Run
+from core.runs.status import Status
 
 # What a run's state is called on a page, and the colour of its badge.
 STATES: dict[str, tuple[str, str]] = {

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import BadRun
+from core.runs import Run
+from core.runs.status import Status
 from dashboard.state import preferences, settings
 from dashboard.state.tasks import live
 
 if TYPE_CHECKING:
-    from core.runs.run import Run
-    from core.runs.status import Status
     from core.training.launchers import Job
 
 # ---------------------------------------------------------------- which there are
@@ -40,8 +40,6 @@ def has_model(run: Run) -> bool:
 
 def open_run(name: str) -> Run:
     """The run of this name in the runs folder. Names come from addresses too (`?run=`): none leads out of it. Raises BadRun."""
-    from core.runs.run import Run
-
     if not name or name != Path(name).name or name.startswith(".") or any(each in name for each in "/\\:\0"):
         raise BadRun(f"{name[:80]!r}: expected the name of a run. The Runs page has them all.")
     run = Run.open(settings.checkpoints() / name)

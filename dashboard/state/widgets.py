@@ -5,67 +5,61 @@ The widget always shows the stored value, whoever changed it; what the user pick
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, TypedDict, Unpack
 
 import streamlit as st
 
 from dashboard.state import preferences
 
+Options = Mapping[str, str] | Sequence[str]
+
 
 def _sync(key: str, value: Any) -> dict[str, Any]:
-    """Set the widget to `value`, and give the arguments that keep what the user makes of it."""
+    """Set the widget to `value`, and give the arguments that store what the user makes of it."""
     widget = f"{key}:widget"
     st.session_state[widget] = value
     return {"key": widget, "on_change": lambda: preferences.set(key, st.session_state[widget])}
 
 
-def _valid(key: str, options: Sequence[str], default: str | None) -> str:
-    value = preferences.get(key)
-    if value in options:
-        return str(value)
-    return default if default is not None else options[0]
+class _Choice(TypedDict, total=False):
+    """What a choice may have besides; `default` is the first option."""
+
+    default: str | None
+    help: str | None
+    hide_label: bool
 
 
-def _choice(
-    options: Mapping[str, str] | Sequence[str], key: str, default: str | None, help: str | None, hide_label: bool
-) -> tuple[str, dict[str, Any]]:
-    """(the value, what the widget is called with) of a choice among `options`."""
-    words = options if isinstance(options, Mapping) else {option: option for option in options}
-    value = _valid(key, list(words), default)
-    visibility = "collapsed" if hide_label else "visible"
-    shown = {"options": list(words), "format_func": words.__getitem__, "help": help, "label_visibility": visibility}
-    return value, shown | _sync(key, value)
-
-
-def segmented(
-    label: str,
-    options: Mapping[str, str] | Sequence[str],
-    key: str,
-    *,
-    default: str | None = None,
-    help: str | None = None,
-    hide_label: bool = False,
-) -> str:
+def segmented(label: str, options: Options, key: str, **more: Unpack[_Choice]) -> str:
     """A row of buttons, one of them on. `options`: the values, with the words shown where they differ."""
-    value, common = _choice(options, key, default, help, hide_label)
-    st.segmented_control(label, required=True, **common)
-    return value
+    return _choose(partial(st.segmented_control, required=True), label, options, key, **more)
 
 
-def select(
+def select(label: str, options: Options, key: str, **more: Unpack[_Choice]) -> str:
+    """A select box; as `segmented`."""
+    return _choose(st.selectbox, label, options, key, **more)
+
+
+def _choose(
+    draw: Callable[..., object],
     label: str,
-    options: Mapping[str, str] | Sequence[str],
+    options: Options,
     key: str,
-    *,
     default: str | None = None,
     help: str | None = None,
     hide_label: bool = False,
 ) -> str:
-    """A select box."""
-    value, common = _choice(options, key, default, help, hide_label)
-    st.selectbox(label, **common)
+    words = options if isinstance(options, Mapping) else {option: option for option in options}
+    stored = preferences.get(key)
+    value = str(stored) if stored in words else default if default is not None else next(iter(words))
+    shown = {"options": list(words), "format_func": words.__getitem__, "label_visibility": _visibility(hide_label)}
+    draw(label, help=help, **shown, **_sync(key, value))
     return value
+
+
+def _visibility(hide: bool) -> Literal["collapsed", "visible"]:
+    return "collapsed" if hide else "visible"
 
 
 def slider(label: str, low: float, high: float, step: float, key: str, *, default: float, format: str | None = None) -> float:
@@ -86,8 +80,7 @@ def toggle(label: str, key: str, *, default: bool, help: str | None = None, disa
 def text(label: str, key: str, *, placeholder: str = "", help: str | None = None, hide_label: bool = False) -> str:
     """A line of text."""
     value = str(preferences.get(key, ""))
-    visibility: Any = "collapsed" if hide_label else "visible"
-    st.text_input(label, placeholder=placeholder, help=help, label_visibility=visibility, **_sync(key, value))
+    st.text_input(label, placeholder=placeholder, help=help, label_visibility=_visibility(hide_label), **_sync(key, value))
     return value
 
 
@@ -103,8 +96,7 @@ def whole(label: str, low: int, high: int, key: str, *, default: int, hide_label
     """A whole number; a stored value outside its range moves to the nearest end."""
     value = preferences.get(key, default)
     value = min(max(value, low), high) if isinstance(value, int) else default
-    visibility: Any = "collapsed" if hide_label else "visible"
-    st.number_input(label, low, high, step=1, label_visibility=visibility, **_sync(key, value))
+    st.number_input(label, low, high, step=1, label_visibility=_visibility(hide_label), **_sync(key, value))
     return value
 
 

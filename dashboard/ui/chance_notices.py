@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.metrics.chance import warning_of
+from core.prediction import Prediction
+from core.runs import Run
 from core.wording import plain
 from dashboard.state import models
-
-if TYPE_CHECKING:
-    from core.predict import Prediction
-    from core.runs.run import Run
+from dashboard.ui import notices
 
 
 def wants_score_anyway(page: str, images: Sequence[str]) -> bool:
@@ -26,7 +25,7 @@ def no_verdict(prediction: Prediction, page: str, image: str, *, about: str = ""
     slot = f"{page}:score_anyway"
     reason = f"{about}{plain(prediction.verdict)}"
     if prediction.scored_anyway:
-        st.warning(f"{reason} The score was requested anyway: it is not a result.", icon=":material/block:")
+        notices.warning(f"{reason} The score was requested anyway: it is not a result.", icon="block")
         return
     words, button = st.columns([4, 1], vertical_alignment="center")
     words.error(reason, icon=":material/block:")
@@ -41,9 +40,7 @@ def chance_notice(run: Run) -> str:
     """Warn that a run's model has not shown on validation to be better than chance; returns the reason, "" for none."""
     reason = models.chance(run)
     if reason:
-        from core.metrics.chance import warning_of
-
-        st.warning(plain(warning_of(reason)), icon=":material/casino:")
+        notices.warning(plain(warning_of(reason)), icon="casino")
     return reason
 
 

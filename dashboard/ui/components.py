@@ -1,56 +1,34 @@
 """Pieces that several pages show: page frame, errors, empty states, pickers, charts, cards. Images: image_components.py.
 
 A page is `with components.page("Title", "What it is for"): ...`; the body of a fragment is decorated or wrapped with
-`components.errors_shown()`, because a fragment's own rerun does not pass through the page.
+`notices.errors_shown()`, because a fragment's own rerun does not pass through the page.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import plotly.graph_objects as go
 import streamlit as st
 
-from core.errors import LabError
+from core.images.mammogram import ImageMeta
+from core.runs import Run
 from core.runs.test_set.accesses import IMAGES
-from core.wording import duration
-from core.wording import plain as plain
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
-from dashboard.state import datasets, preferences, settings, tasks, training_runs, widgets
-from dashboard.state.tasks import Task
-from dashboard.ui import test_set_access, uploads
+from dashboard.state import datasets, preferences, settings, training_runs, widgets
+from dashboard.ui import notices, pages, test_set_access, uploads
 from dashboard.ui.image_components import component
+from dashboard.ui.pages import PAGES
 from dashboard.ui.plotly_script import plotly_script
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from core.images.mammogram import ImageMeta
-    from core.runs.run import Run
-
-log = logging.getLogger(__name__)
 
 RESEARCH_ONLY = "For research only. Not a medical device, not for diagnosis."
 _GRID = "rgba(128, 132, 149, 0.22)"  # visible on a light and on a dark page
 _plot = component("plot", uses=("here", "live"), isolate=False)  # Plotly puts its styles into the document
-
-TITLES = {"preprocess": "Preprocess", "inspect": "Inspector"}  # pages with an image picker, as records name them
-PAGES = {
-    "home": "views/home/home.py",
-    "data": "views/data/data.py",
-    "inspect": "views/inspect/inspect.py",
-    "preprocess": "views/preprocess/preprocess.py",
-    "train": "views/train/train.py",
-    "runs": "views/runs/runs.py",
-    "evaluate": "views/evaluate/evaluate.py",
-    "explain": "views/explain/explain.py",
-    "test_image": "views/test_image/test_image.py",
-}
 
 
 # ---------------------------------------------------------------- page frame and errors
@@ -61,72 +39,16 @@ def page(title: str, purpose: str) -> Iterator[None]:
     """Heading, the page's body with errors shown in place, and the research-only notice at the end."""
     st.title(title, anchor=False)
     st.markdown(purpose)
-    with errors_shown():
+    with notices.errors_shown():
         yield
-    research_notice()
-
-
-@contextmanager
-def errors_shown() -> Iterator[None]:
-    """A LabError becomes its text; anything unexpected is logged and shown in a line, and the rest of the page stays.
-
-    Also a decorator: `@components.errors_shown()`.
-    """
-    try:
-        yield
-    except RunGone as error:
-        st.toast(str(error), icon=":material/drive_file_rename_outline:")
-        st.warning(plain(str(error)), icon=":material/drive_file_rename_outline:")
-        if st.button("Reload the page", key="run_gone", icon=":material/refresh:"):
-            st.rerun()
-    except LabError as error:
-        show_error(error)
-    except Exception as error:
-        log.exception("unexpected error on a page")
-        show_error(error)
-
-
-class RunGone(LabError):
-    """The run that a page shows has been renamed or deleted elsewhere."""
-
-
-def require_existing(run: Run) -> None:
-    """For a part of a page that is drawn again by itself: check that the run it was drawn for is still there.
-
-    Raises:
-        RunGone: it was renamed or deleted; the message says which.
-    """
-    if words := training_runs.why_missing(run):
-        raise RunGone(words)
-
-
-def show_error(error: BaseException | str) -> None:
-    """A LabError or a text as it is; another exception with a line that it is an error of the dashboard, details folded."""
-    if isinstance(error, str | LabError):
-        st.error(plain(str(error)), icon=":material/error:")
-        return
-    st.error(
-        f"Something unexpected went wrong: {type(error).__name__}. The server's log has the details.", icon=":material/error:"
-    )
-    with st.expander("Details"):
-        st.exception(error)
-
-
-def research_notice() -> None:
-    """The notice at the end of every page."""
     st.caption(f":material/science: {RESEARCH_ONLY}")
 
 
-def synthetic_notice() -> None:
-    """Shown wherever images of the demo set, or a model trained on them, are shown."""
-    st.badge("Synthetic demo images: not real mammograms", icon=":material/info:", color="orange")
-
-
 def synthetic_image_notice(key: str, meta: ImageMeta) -> None:
-    """`synthetic_notice` for an image of the picker of this `key`, where its file or its data set is marked so."""
+    """`notices.synthetic_notice` for an image of the picker of this `key`, where its file or its data set is marked so."""
     from_data_set = preferences.get(f"{key}:source", "Data set") == "Data set"
     if meta.synthetic or (from_data_set and datasets.current_is_synthetic()):
-        synthetic_notice()
+        notices.synthetic_notice()
 
 
 def empty_state(
@@ -138,8 +60,29 @@ def empty_state(
         st.markdown(f"## {icon} {title}", text_alignment="center", width="content", anchors=False)
         st.markdown(text, text_alignment="center", width="content")
         if page is not None and st.button(action or f"Go to {page}", type="primary", key=f"empty:{title}"):
-            st.switch_page(PAGES[page])
+            pages.go_to(page)
         st.space("small")
+
+
+def nothing_trained(text: str, *, with_model: bool = False) -> None:
+    """The empty state of pages about runs (`with_model`: about trained ones)."""
+    title = "No trained model yet" if with_model else "No run yet"
+    empty_state(title, text, icon=":material/model_training:", page="train", action="Train a model")
+
+
+def download(
+    label: str,
+    content: str | bytes | Callable[[], bytes],
+    name: str,
+    mime: str,
+    key: str,
+    *,
+    help: str | None = None,
+    wide: bool = False,
+) -> None:
+    """A download button that leaves the page as it is."""
+    width: Any = "stretch" if wide else "content"
+    st.download_button(label, content, name, mime, key, help, on_click="ignore", icon=":material/download:", width=width)
 
 
 def metric_cards(items: Sequence[Metric]) -> None:
@@ -156,40 +99,6 @@ class Metric:
     value: str
     detail: str = ""
     help: str = ""
-
-
-def task_progress(task: Task) -> None:
-    """One line for a background task: bar, count, rate and time left; or its error. Call it in a fragment with run_every."""
-    if task.state == "failed":
-        show_error(task.error)
-    elif task.running:
-        counts = f" · {task.done} of {task.total}" if task.total else ""
-        rate = f" · {task.done / task.seconds:.1f}/s" if task.done > 1 else ""
-        left = "" if task.seconds_left is None else f" · {duration(task.seconds_left)} left"
-        st.progress(task.share, text=f"{task.title}{counts}{rate}{left}")
-
-
-@st.fragment(run_every=0.5)
-def _demo_progress() -> None:
-    task = tasks.task("demo")
-    if task is not None and task.running:
-        task_progress(task)
-    else:
-        st.rerun()
-
-
-def demo_button(*, primary: bool, label: str = "Write the demo set") -> None:
-    """The button that writes the demo set; while it is written its progress, afterwards the outcome. Made current when done."""
-    task = tasks.task("demo")
-    if task is not None and task.running:
-        _demo_progress()
-        return
-    if task is not None and task.state == "failed":
-        show_error(task.error)
-    if st.button(label, type="primary" if primary else "secondary", icon=":material/auto_awesome:", key="write_demo"):
-        tasks.forget_task("demo")
-        datasets.start_demo()
-        st.rerun()
 
 
 def chart(
@@ -209,7 +118,7 @@ def chart(
     `follow` is what changes with a slider (views/evaluate/threshold_slider.py), a value for each of its steps, so that the
     browser needs nobody: {"dial": name, "traces": {index: {attribute: [values]}}, "layout": {"shapes.0.x0": [values]}}.
 
-    Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a figure with
+    Not `st.plotly_chart`: Streamlit 1.67 derives that element's identity from the figure, `key` or not, so a chart with
     one more point is built again, which flickers and loses the zoom.
     """
     from core.plots.words import in_words
@@ -221,11 +130,13 @@ def chart(
     figure.update_yaxes(axis)
     figure.update_layout(legend_font_size=14, hoverlabel_font_size=14)
     shown = int(figure.layout.height or 380)
-    data: dict[str, Any] = {"figure": figure.to_json(), "height": shown, "script": plotly_script()}
-    data["alt"] = in_words(figure, alt)
-    data["zoom"] = f"{key}:{subject}" if subject else ""
-    data["follow"] = follow
-    _plot(data=data, key=key, height=shown)
+    look = {
+        "height": shown,
+        "script": plotly_script(),
+        "alt": in_words(figure, alt),
+        "zoom": f"{key}:{subject}" if subject else "",
+    }
+    _plot(data={"figure": figure.to_json(), "follow": follow, **look}, key=key, height=shown)
 
 
 # ---------------------------------------------------------------- pickers
@@ -235,13 +146,7 @@ def run_picker(*, with_model: bool = False, label: str = "Run", key: str = "run_
     """Choose a run (the same on every page); None, and an empty state with the way out, when there is none to choose."""
     found = {run.name: run for run in training_runs.list_runs() if training_runs.has_model(run) or not with_model}
     if not found:
-        empty_state(
-            "No trained model yet" if with_model else "No run yet",
-            "Train a model first; its run then appears here." if with_model else "Nothing has been trained yet.",
-            icon=":material/model_training:",
-            page="train",
-            action="Train",
-        )
+        nothing_trained("Train a model first; its run then appears here.", with_model=with_model)
         return None
     current = training_runs.current_run(with_model=with_model)
     name = current.name if current and current.name in found else next(iter(found))
@@ -266,7 +171,7 @@ def manifest_picker(*, key: str = "manifest_picker") -> Path | None:
 def image_picker(*, key: str) -> ImageRef | None:
     """Choose an image: of the current manifest, an upload, or a path on this machine; until then None, and an empty state.
 
-    The image chosen is remembered under `key` (of TITLES) across pages and reloads. Test images are offered once they are
+    The image chosen is remembered under `key` (a page) across pages and reloads. Test images are offered once they are
     switched on.
     """
     path = datasets.current_manifest()
@@ -284,11 +189,11 @@ def image_picker(*, key: str) -> ImageRef | None:
     if source != "Data set" and image is None:
         empty_state("No image yet", "Upload a mammogram or give its path.", icon=":material/add_photo_alternate:")
     elif source != "Data set" and image is not None:
-        test_set_access.record_file(image, TITLES[key], IMAGES)
+        test_set_access.record_file(image, PAGES[key].title, IMAGES)
     if source == "Data set" and path is not None:
-        test_set_access.switch(TITLES[key], path)
+        test_set_access.switch(PAGES[key].title, path)
         if image is not None:
-            test_set_access.record_shown(TITLES[key], path, [str(image.source)])
+            test_set_access.record_shown(PAGES[key].title, path, [str(image.source)])
     return image
 
 
@@ -300,7 +205,7 @@ def _typed_path(key: str) -> ImageRef | None:
 
 
 def _from_manifest(manifest: Path, key: str) -> ImageRef | None:
-    frame = test_set_access.visible(TITLES[key], manifest)
+    frame = test_set_access.visible(PAGES[key].title, manifest)
     if frame.empty:
         empty_state(
             "All images of this data set belong to test patients",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import streamlit as st
 
+from core.data.identity import patients_known
+from core.metrics.composition import TITLES, associations, composition, composition_warnings
 from core.wording import plain
-from dashboard.ui import html_tables
-
-if TYPE_CHECKING:
-    import pandas as pd
+from dashboard.ui import html_tables, notices
 
 NOBODY = (
     "No patient is known: each image counts by itself, so images and sides per patient cannot be counted. Import the "
@@ -23,22 +21,28 @@ def table(frame: pd.DataFrame, confidence: float) -> None:
 
     `frame` has the columns of a manifest or of predictions; `confidence` is the level of the intervals, in (0, 1).
     """
-    from core.data.identity import patients_known
-    from core.metrics.composition import TITLES, associations, composition, composition_warnings
-
     if not patients_known(frame):
-        st.info(NOBODY, icon=":material/info:")
+        notices.info(NOBODY)
         return
     found = associations(frame, confidence)
     for sentence in composition_warnings(found):
-        st.warning(f"{plain(sentence[:1].upper() + sentence[1:])}.", icon=":material/warning:")
+        notices.warning(f"{plain(sentence[:1].upper() + sentence[1:])}.")
     rows = []
     for each in composition(frame):
         spread = f"{each.median:g} ({each.low} to {each.high})"
         sides = (f"{count:,}" for count in (each.two_sides, each.one_side, each.unknown_sides))
         rows.append([each.split or "no split", each.label, f"{each.patients:,}", f"{each.images:,}", spread, *sides])
     html_tables.table(
-        ["Split", "Label", "Patients", "Images", "Images a patient: median (range)", "Both sides", "One side", "Side unknown"],
+        [
+            "Split",
+            "Label",
+            "Patients",
+            "Images",
+            "Images per patient: median (range)",
+            "Both sides",
+            "One side",
+            "Side unknown",
+        ],
         rows,
     )
     strengths = [

@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 from core.config import Config, DashboardConfig, describe_allowed
 from dashboard.access.paths import NotAllowed, require_allowed_config
 from dashboard.state import preferences
+from dashboard.ui import notices
 
 # What a text field offers beside free text: (value, words shown).
 SUGGESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -49,16 +50,14 @@ COLUMNS = 3
 def field(path: str, default: Any, *, prefix: str = "") -> Any:
     """Draw the widget of one field and give its value (not validated yet: see `check`).
 
-    `default` is the value to start from, normally the one in config.yaml; `prefix` ("fork:") tells two
+    `default` is the value to start from, normally the one in config.yaml; `prefix` ("fork:") distinguishes two
     forms of the same fields apart.
     """
-    model, name = _locate(path)
-    info = model.model_fields[name]
-    key = f"{prefix}{path}"
+    info, key = _info(path), f"{prefix}{path}"
     start = _to_widget(path, info, default)
     written = _initialise(key, start)
-    common: dict[str, Any] = {"key": key, "help": _help(model, name, info)}
-    label = info.title or name.replace("_", " ").capitalize()
+    common: dict[str, Any] = {"key": key, "help": _help(path)}
+    label = title_of(path)
     if st.session_state[key] != start:
         label += f" {CHANGED}"
     # For a browser that does not know the widget yet: where one run follows another at once, it never gets the first one,
@@ -119,10 +118,8 @@ def groups(
 
 def current_value(path: str, default: Any, *, prefix: str = "") -> Any:
     """The value of a field as `field` would give it, without drawing it."""
-    model, name = _locate(path)
-    info = model.model_fields[name]
+    info, key = _info(path), f"{prefix}{path}"
     start = _to_widget(path, info, default)
-    key = f"{prefix}{path}"
     seen, value = _typed(key).get(key, (start, start))
     raw = st.session_state.get(key, value) if seen == start else start
     return default if raw == start else _from_widget(path, info, raw)
@@ -132,8 +129,7 @@ def fill(values: Mapping[str, Any], config: Config, prefix: str = "") -> None:
     """Put these values ({dotted path: value}) into the form, and its defaults everywhere else. Call it before it is drawn."""
     reset(prefix)
     for path, value in values.items():
-        model, name = _locate(path)
-        info = model.model_fields[name]
+        info = _info(path)
         start = _to_widget(path, info, value_of(config, path))
         key, raw = f"{prefix}{path}", _to_widget(path, info, value)
         st.session_state[key], st.session_state[f"{key}:default"] = raw, start
@@ -142,8 +138,7 @@ def fill(values: Mapping[str, Any], config: Config, prefix: str = "") -> None:
 
 def _about(path: str) -> str:
     """What a search for a field looks through."""
-    model, name = _locate(path)
-    return f"{path} {title_of(path)} {model.model_fields[name].description or ''}".lower().replace("_", " ")
+    return f"{path} {title_of(path)} {_info(path).description or ''}".lower().replace("_", " ")
 
 
 def check(values: Mapping[str, Any], base: Config) -> tuple[Config | None, list[str]]:
@@ -168,7 +163,7 @@ def check(values: Mapping[str, Any], base: Config) -> tuple[Config | None, list[
 def show_problems(problems: Sequence[str]) -> None:
     """The sentences of `check` as one notice beside the form."""
     if problems:
-        st.error("\n".join(f"- {problem}" for problem in problems), icon=":material/error:")
+        notices.error("\n".join(f"- {problem}" for problem in problems))
 
 
 def value_of(config: Config, path: str) -> Any:
@@ -201,8 +196,7 @@ def all_paths(model: type[BaseModel] = Config, prefix: str = "", *, nested: bool
 
 def title_of(path: str) -> str:
     """What the field is called in a form."""
-    model, name = _locate(path)
-    return model.model_fields[name].title or name.replace("_", " ").capitalize()
+    return _info(path).title or path.rpartition(".")[2].replace("_", " ").capitalize()
 
 
 def reset(prefix: str = "") -> None:
@@ -253,9 +247,13 @@ def _locate(path: str) -> tuple[type[BaseModel], str]:
     return model, name
 
 
-def _help(model: type[BaseModel], name: str, info: FieldInfo) -> str:
-    allowed = describe_allowed(model, name)
-    words = info.description or ""
+def _info(path: str) -> FieldInfo:
+    model, name = _locate(path)
+    return model.model_fields[name]
+
+
+def _help(path: str) -> str:
+    allowed, words = describe_allowed(*_locate(path)), _info(path).description or ""
     informative = any(word in allowed for word in ("least", "most", "above", "below"))
     return f"{words}\n\nAllowed: {allowed}." if informative else words
 
@@ -300,14 +298,8 @@ def _chosen(options: list[Any], common: dict[str, Any]) -> dict[str, Any]:
 
 def bounds(info: FieldInfo) -> tuple[float | None, float | None]:
     """The least and the largest value of a field, exclusive bounds taken as if they were not."""
-    low: float | None = None
-    high: float | None = None
-    for mark in info.metadata:
-        for name in ("ge", "gt"):
-            low = getattr(mark, name, None) if getattr(mark, name, None) is not None else low
-        for name in ("le", "lt"):
-            high = getattr(mark, name, None) if getattr(mark, name, None) is not None else high
-    return low, high
+    found = {name: getattr(mark, name) for mark in info.metadata for name in ("ge", "gt", "le", "lt") if hasattr(mark, name)}
+    return found.get("ge", found.get("gt")), found.get("le", found.get("lt"))
 
 
 def number_format(info: FieldInfo) -> tuple[str, float]:

@@ -15,21 +15,12 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import BadConfig, LabError
-from dashboard.ui import components
+from dashboard.ui import notices
 
 FILE = Path(__file__).parents[2] / "docs" / "glossary.md"
 _SOURCE, _PAGES = "Source: ", "Appears on: "
 _SEARCH = "glossary:search"
 NONE = "No term has all of these words. Try one of them, or its beginning."
-
-_STYLE = """<style>
-.lab-terms { width: min(520px, 80vw); height: min(430px, 55vh); overflow-y: auto; padding: 2px 6px 2px 2px; }
-.lab-terms :is(dl, dt, dd) {
-  margin: 0 0 2px !important; padding: 0; font-size: 15px; line-height: 1.45; overflow-wrap: anywhere; }
-.lab-terms dt { font-weight: 650; }
-.lab-terms dd.more { font-size: 14px; margin-bottom: 14px !important; }
-.lab-terms dd.more { color: color-mix(in srgb, currentcolor 78%, transparent); }
-</style>"""
 
 
 @dataclass(frozen=True)
@@ -47,34 +38,26 @@ class Term:
 
 
 def parse(text: str, source: str = "the glossary") -> tuple[Term, ...]:
-    """The terms of a glossary, in their order.
-
-    Raises:
-        BadConfig: a term lacks its explanation, source or pages.
-    """
+    """The terms of a glossary, in their order. Raises BadConfig (a term lacks its explanation, source or pages)."""
     terms = []
     for block in f"\n{text}".split("\n## ")[1:]:
         name, _, body = block.partition("\n")
         parts = [" ".join(part.split()) for part in body.split("\n\n") if part.strip()]
-        told = {mark: next((part for part in parts if part.startswith(mark)), "") for mark in (_SOURCE, _PAGES)}
-        words = " ".join(part for part in parts if part not in told.values())
-        if not (words and all(told.values())):
+        given = {mark: next((part for part in parts if part.startswith(mark)), "") for mark in (_SOURCE, _PAGES)}
+        words = " ".join(part for part in parts if part not in given.values())
+        if not (words and all(given.values())):
             raise BadConfig(
                 f'{source}: {name.strip()}: expected an explanation, a paragraph "{_SOURCE}..." and one "{_PAGES}...". '
                 "Restore the file from a copy of MammoLab"
             )
-        pages = told[_PAGES].removeprefix(_PAGES).rstrip(".").split(", ")
-        terms.append(Term(name.strip(), words, told[_SOURCE].removeprefix(_SOURCE), tuple(pages)))
+        pages = given[_PAGES].removeprefix(_PAGES).rstrip(".").split(", ")
+        terms.append(Term(name.strip(), words, given[_SOURCE].removeprefix(_SOURCE), tuple(pages)))
     return tuple(terms)
 
 
 @cache
 def read() -> tuple[Term, ...]:
-    """The terms of docs/glossary.md.
-
-    Raises:
-        BadConfig: it is missing, cannot be read, or is damaged.
-    """
+    """The terms of docs/glossary.md. Raises BadConfig (it is missing, cannot be read, or is damaged)."""
     try:
         text = FILE.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -102,9 +85,9 @@ def show() -> None:
             key=_SEARCH,
         )
         try:
-            st.html(_STYLE + as_html(find(read(), query or "")))
+            st.html(as_html(find(read(), query or "")))
         except LabError as error:
-            components.show_error(error)
+            notices.show_error(error)
 
 
 def as_html(terms: Sequence[Term]) -> str:

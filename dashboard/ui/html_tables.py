@@ -1,4 +1,4 @@
-"""Tables and words that the tabs share."""
+"""Tables, columns and texts that the parts of a page share."""
 
 from __future__ import annotations
 
@@ -13,24 +13,15 @@ from core.wording import plain
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
-
-_STYLE = (
-    "<style>.lab-table{border-collapse:collapse;font-size:15px;line-height:22px;font-variant-numeric:tabular-nums;width:100%}"
-    ".lab-table td,.lab-table th{padding:5px 18px 5px 0;text-align:left;border-bottom:1px solid rgba(128,132,149,.25);"
-    "vertical-align:top}.lab-table th{font-weight:500;opacity:.75}.lab-table td.n{white-space:nowrap}"
-    ".lab-table td.q{opacity:.7}.lab-table small{font-size:14px;opacity:.75;"
-    "display:block}.lab-table tr.h td{font-weight:600;padding-top:14px}</style>"
-)
+    from streamlit.elements.lib.layout_utils import Gap
 
 
-def figure(value: Interval | str | None, spec: str = ".3f") -> str:
+def metric_text(value: Interval | str | None) -> str:
     """`0.812 [0.774, 0.846]`, a note as it is, or a dash."""
-    if value is None:
-        return "–"
-    return value if isinstance(value, str) else format(value, spec)
+    return "–" if value is None else str(value)
 
 
-def said(text: str) -> str:
+def message(text: str) -> str:
     """A message of ours as Markdown: what stands between backticks is code, all else is shown as it is."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
@@ -41,35 +32,35 @@ def said(text: str) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[Interval | str | None]], *, stacked: bool = False) -> None:
     """An HTML table; numbers do not break, notes are quiet. A row of one cell is a heading across the table.
 
-    `stacked`: a figure's interval stands below it, where columns are many.
+    `stacked`: a metric's interval stands below it, where columns are many.
     """
     lines = []
     for row in rows:
         if len(row) == 1:
-            lines.append(f'<tr class="h"><td colspan="{len(head)}">{escape(figure(row[0]))}</td></tr>')
+            lines.append(f'<tr class="h"><td colspan="{len(head)}">{escape(metric_text(row[0]))}</td></tr>')
             continue
         cells = (f"<td{_kind(cell, index)}>{_text(cell, stacked)}</td>" for index, cell in enumerate(row))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     heads = "".join(f"<th>{escape(each)}</th>" for each in head)
     st.html(
-        f"{_STYLE}<div style='overflow-x:auto'><table class='lab-table'><thead><tr>{heads}</tr></thead>"
+        f"<div style='overflow-x:auto'><table class='lab-table'><thead><tr>{heads}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 
-def halves(name: str, narrowest: tuple[int, int] = (380, 420)) -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Two columns, or two rows where the page has no room for both at their `narrowest`, px. `name` is unique on the page."""
+def columns(name: str, narrowest: Sequence[int], gap: Gap = "medium") -> list[DeltaGenerator]:
+    """Columns, or rows where the page has no room for all at their `narrowest`, px. `name` is unique on the page."""
     # The layout's own item, not the box in it, is what goes into another row.
-    rules = (f"div:has(> .st-key-{name}-{side}) {{ min-width: {width}px; }}" for side, width in enumerate(narrowest))
+    rules = (f"div:has(> .st-key-{name}-{place}) {{ min-width: {width}px; }}" for place, width in enumerate(narrowest))
     st.html(f"<style>{' '.join(rules)}</style>")
-    with st.container(horizontal=True, gap="medium"):
-        return st.container(width="stretch", key=f"{name}-0"), st.container(width="stretch", key=f"{name}-1")
+    with st.container(horizontal=True, gap=gap):
+        return [st.container(width="stretch", key=f"{name}-{place}") for place in range(len(narrowest))]
 
 
 def _text(cell: Interval | str | None, stacked: bool) -> str:
     if stacked and isinstance(cell, Interval):
         return f"{cell.value:.3f}<small>[{cell.low:.3f}, {cell.high:.3f}]</small>"
-    return escape(figure(cell))
+    return escape(metric_text(cell))
 
 
 def _kind(cell: Interval | str | None, index: int) -> str:

@@ -47,14 +47,13 @@ def compare_slider(
     key: str,
     height: int = 560,
     labels: tuple[str, str] = ("before", "after"),
-    pixelated: bool = False,
     bar: float = 0.5,
 ) -> None:
     """Two encoded images of the same geometry on black, under one movable bar; zoomed and moved by mouse and keys (swipe.js).
 
     `bar` (0 to 1) is where it begins: left of it is `before`.
     """
-    header = {"height": height, "labels": labels, "pixelated": pixelated, "bar": bar}
+    header = {"height": height, "labels": labels, "bar": bar}
     _compare(data=envelope(header, [before, after]), key=key, height=height)
 
 

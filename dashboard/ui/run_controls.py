@@ -6,16 +6,13 @@ A request is an empty file in the run's folder; who trains looks for it after ea
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.runs import Run, Status
 from dashboard.cache.run_monitor import GATE
 from dashboard.state import preferences, run_actions, training_runs, widgets
-from dashboard.ui import components
-
-if TYPE_CHECKING:
-    from core.runs import Run, Status
+from dashboard.ui import notices
 
 LAUNCHERS = {"thread": "Inside the dashboard", "process": "As a separate process"}
 _LAUNCHER = "train:launcher"
@@ -87,12 +84,12 @@ def start_button(run: Run, status: Status, prefix: str, *, primary: bool) -> Non
         width="stretch",
         help=f"{help}, {LAUNCHERS[launcher()].lower()}. While its device is busy it waits in the queue.",
     ):
-        with components.errors_shown():
+        with notices.errors_shown():
             run_actions.start_training(run, launcher())
             st.rerun()
 
 
 def with_errors_shown(action: Callable[[], object]) -> None:
     """Call `action`; its errors are shown on the page."""
-    with components.errors_shown():
+    with notices.errors_shown():
         action()

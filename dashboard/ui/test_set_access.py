@@ -13,21 +13,35 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
+from core.data.checks import Problem
 from core.errors import LabError
+from core.runs import Run
+from core.runs.test_set import access_log
+from core.runs.test_set.accesses import IMAGES, KINDS, LABELS, PREPROCESS, RECIPE, read_record
+from core.runs.test_set.identity import (
+    TestSet,
+    closed_sizes,
+    file_keys,
+    frame_keys,
+    image_keys,
+    run_folders,
+    sealed_by,
+    sealed_rows,
+    test_set_of,
+    test_set_of_manifest,
+    warning_of,
+)
 from core.wording import counted, plain
 from dashboard.state import datasets, settings
 from dashboard.state.file_stamps import of_files, stamp
+from dashboard.ui import notices
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from core.data.checks import Problem
-    from core.runs.run import Run
-    from core.runs.test_set.identity import TestSet
     from dashboard.cache.images import ImageRef
 
 SHOW = "Show test images"
@@ -44,8 +58,6 @@ _REFUSED = "sealing:refused"  # in the session: why a switch did not turn
 
 def test_sets() -> list[TestSet]:
     """Of all runs, and of the data sets' own splits; read again when their files change."""
-    from core.runs.test_set.identity import run_folders
-
     runs = [_of_folder(folder, _stamps(folder)) for folder in run_folders(settings.checkpoints())]
     return [*runs, *(_of_manifest(path) for path in datasets.find_manifests())]
 
@@ -56,36 +68,26 @@ def _stamps(folder: Path) -> tuple[int, int]:
 
 @st.cache_resource(max_entries=1024, show_spinner=False, hash_funcs=of_files())
 def _of_folder(folder: Path, stamps: tuple[int, int]) -> TestSet:
-    from core.runs.test_set.identity import test_set_of
-
     return test_set_of(folder)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False, hash_funcs=of_files())
 def _of_manifest(path: Path) -> TestSet:
-    from core.runs.test_set.identity import test_set_of_manifest
-
     return test_set_of_manifest(path)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=of_files())
 def _keys(manifest: Path, sizes: tuple[int, ...]) -> list[tuple[str, ...]]:
-    from core.runs.test_set.identity import frame_keys
-
     return frame_keys(datasets.manifest_frame(manifest), sizes)
 
 
 def keys_of(manifest: Path) -> list[tuple[str, ...]]:
     """The keys that each image of the manifest is known by, a tuple per row. Raises BadManifest."""
-    from core.runs.test_set.identity import closed_sizes
-
     return _keys(manifest, closed_sizes(test_sets()))
 
 
 def sealed(manifest: Path) -> NDArray[np.bool_]:
     """Which rows of the manifest are sealed, bool (N,). Raises BadManifest."""
-    from core.runs.test_set.identity import sealed_rows
-
     frame = datasets.manifest_frame(manifest)
     return sealed_rows(keys_of(manifest), frame["patient_id"].tolist(), frame["split"].tolist(), test_sets())
 
@@ -106,7 +108,7 @@ def switch(page: str, manifest: Path) -> bool:
         state = f"{words} are shown: it is recorded" if on else f"{words} are hidden"
         st.caption(f":material/{'lock_open' if on else 'lock'}: {state}", width="content")
     if reason := st.session_state.pop(_REFUSED, ""):
-        st.error(reason, icon=":material/error:")
+        notices.error(reason)
     return on
 
 
@@ -127,8 +129,6 @@ def _switch(page: str, manifest: Path) -> str:
 
 def _turned(page: str, manifest: Path, key: str) -> None:
     """Record that the page now lists all test images with their labels; the switch stays off where that fails."""
-    from core.runs.test_set.accesses import LABELS
-
     if not st.session_state[key]:
         return
     try:
@@ -151,8 +151,6 @@ def record(
     detail: str = "",
 ) -> None:
     """Write down an access to these images. Raises NotRecorded: then give none."""
-    from core.runs.test_set import access_log
-
     root = settings.checkpoints() if run is None else run.path.parent
     folder = None if run is None else run.path
     where = settings.display_path(manifest) if manifest is not None else ""
@@ -161,8 +159,6 @@ def record(
 
 def record_shown(page: str, manifest: Path, paths: Iterable[str]) -> None:
     """Before the pictures of these rows are shown: record those that are sealed, once a session. Raises NotRecorded."""
-    from core.runs.test_set.accesses import IMAGES
-
     frame = datasets.manifest_frame(manifest)
     marks = frame["path"].isin(set(paths)).to_numpy() & sealed(manifest)
     _once(page, IMAGES, _marked(manifest, marks), manifest=manifest)
@@ -177,8 +173,7 @@ def _marked(manifest: Path, marks: NDArray[np.bool_]) -> dict[str, tuple[str, ..
 def record_run(kind: str, page: str, run: Run, paths: Iterable[str]) -> None:
     """Before a page about a run shows these images of its manifest: record those of its test set, once a session.
 
-    Raises:
-        NotRecorded: it cannot be written down.
+    Raises NotRecorded (it cannot be written down).
     """
     manifest = run.path / "manifest.csv"
     frame = datasets.manifest_frame(manifest)
@@ -199,8 +194,6 @@ def _once(
 
 def recipe_saved(recipe_hash: str) -> None:
     """A recipe was saved for training: recorded where test images of the current data set had been shown on Preprocess."""
-    from core.runs.test_set.accesses import KINDS, PREPROCESS, RECIPE, read_record
-
     manifest = datasets.current_manifest()
     root = settings.checkpoints()
     if manifest is None:
@@ -219,23 +212,20 @@ def recipe_saved(recipe_hash: str) -> None:
 def record_file(image: ImageRef, page: str, kind: str, runs: Sequence[Run] = ()) -> None:
     """Before an upload or a typed path is shown: record it where it is a test image, and say so where that is sealed.
 
-    `runs`: the models that it is shown with, on a page about runs: the split of each decides about its own images.
-
-    Raises:
-        NotRecorded: it cannot be written down; show nothing then.
+    `runs`: the models that it is shown with, on a page about runs: the split of each decides about its own images. Raises
+    NotRecorded (it cannot be written down; show nothing then).
     """
-    from core.runs.test_set.identity import warning_of
-
     warnings: list[str] = []
     for run in runs or (None,):
         keys, found = sealed_file(image.source, image.key, run)
         if found is not None:
-            _once(page, kind, {image.key: keys}, run=_owner(run, found))
+            own = run if run is not None and found.folder == run.path else None
+            _once(page, kind, {image.key: keys}, run=own)
             warnings.append(plain(warning_of(found)))
         elif run is not None:
             record_of_model(run, image, page, kind)
     for words in dict.fromkeys(warnings):
-        st.warning(words, icon=":material/lock_open:")
+        notices.warning(words, icon="lock_open")
 
 
 def record_of_model(run: Run, image: ImageRef, page: str, kind: str) -> None:
@@ -248,29 +238,18 @@ def record_of_model(run: Run, image: ImageRef, page: str, kind: str) -> None:
 
 def sealed_file(source: Path | bytes, key: str, run: Run | None) -> tuple[tuple[str, ...], TestSet | None]:
     """The file's keys, and the unopened test set that it belongs to, if it does."""
-    from core.runs.test_set.identity import sealed_by
-
     keys = _file_keys(key, source)
     return keys, sealed_by(keys, test_sets(), None if run is None else run.path)
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _file_keys(key: str, _source: Path | bytes) -> tuple[str, ...]:
-    from core.runs.test_set.identity import file_keys
-
     return file_keys(_source)
 
 
 def is_sealed(path: str, run: Run) -> bool:
     """Whether a page about a run may not show this file: it is known by its place alone, nothing is read."""
-    from core.runs.test_set.identity import image_keys, sealed_by
-
     return sealed_by(image_keys(path), test_sets(), run.path) is not None
-
-
-def _owner(run: Run | None, found: TestSet) -> Run | None:
-    """The run whose test image it is, if it is that of `run` itself."""
-    return run if run is not None and found.folder == run.path else None
 
 
 # ---------------------------------------------------------------- words that name images

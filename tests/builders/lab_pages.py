@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,9 @@ import pandas as pd
 from streamlit.testing.v1 import AppTest
 
 import dashboard
+from core.runs import Run
+from core.runs.status import PROCESS
+from dashboard.state import training_runs
 
 HOME = Path(dashboard.__file__).parent / "Home.py"
 
@@ -57,6 +63,55 @@ def open_page(view: str = "home", **chosen: Any) -> AppTest:
     if view != "home":
         app.switch_page(f"views/{view}/{view}.py")
     return app.run()
+
+
+def button(app: AppTest, key: str) -> Any:
+    """The button of this key; StopIteration where there is none."""
+    return next(each for each in app.button if each.key == key)
+
+
+def keys(app: AppTest) -> set[str | None]:
+    """The keys of all buttons on the page."""
+    return {each.key for each in app.button}
+
+
+def tables(app: AppTest) -> str:
+    """The HTML of the page's own tables and other pieces of HTML."""
+    return "".join(str(element.proto.body) for element in app.get("html"))
+
+
+def component(app: AppTest, name: str) -> dict[str, Any]:
+    """What the component of this name was given."""
+    return next(
+        json.loads(each.proto.json) for each in app.get("bidi_component") if each.proto.component_name == f"mammolab_{name}"
+    )
+
+
+def set_status(run: Run, **changes: Any) -> None:
+    """Change fields of the run's status.json."""
+    path = run.path / "status.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def pretend_running(run: Run) -> None:
+    """As a training in another process of this machine leaves it at this moment."""
+    set_status(run, state="running", heartbeat=time.time(), pid=os.getpid(), process=PROCESS, epoch=1, finished=None)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for at most a minute."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that in time"
+        time.sleep(0.05)
+
+
+def wait_for_job() -> Run:
+    """The only run, once its thread has ended."""
+    (run,) = training_runs.list_runs()
+    job = training_runs.job_of(run)
+    assert job is not None and job.join(60)
+    return run
 
 
 def texts(app: AppTest) -> str:

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.images import ImageMeta, Mammogram
+from core.images import Mammogram
+from core.images.mammogram import ImageMeta
 
 
 def breast_pixels(height: int = 400, width: int = 300, *, chest_wall: str = "left", label: bool = True) -> NDArray[np.float32]:

@@ -15,7 +15,8 @@ from core.config import ModelConfig, Recipe
 from core.errors import BadRun, RecipeMismatch, Refused, UnreadableImage
 from core.images import encode_png, large_images, read
 from core.model import build_model, load_model, read_card, save_model
-from core.predict import BATCH_SIZE, Prediction, Predictor
+from core.predict import BATCH_SIZE, Predictor
+from core.prediction import Prediction
 from core.preprocessing import prepare
 
 CONFIG = ModelConfig(options={"width": 8})
@@ -148,10 +149,11 @@ def test_an_image_prepared_by_another_recipe_is_refused(run: Path, films: list[P
     right = prepare(read(films[0]), RECIPE)
     wrong_shape = dataclasses.replace(right, pixels=np.zeros((32, 64), np.uint8))
     for prepared in (other, wrong_shape):
-        for call in (predictor.score_prepared, predictor.explain):
-            with pytest.raises(RecipeMismatch, match=f"recipe {RECIPE.hash}"):
-                call(prepared)
-    assert 0 <= predictor.score_prepared(right) <= 1
+        with pytest.raises(RecipeMismatch, match=f"recipe {RECIPE.hash}"):
+            predictor.explain(prepared)
+        with pytest.raises(RecipeMismatch, match=f"recipe {RECIPE.hash}"):
+            predictor.predict_prepared(prepared, read(films[0]))
+    assert 0 <= predictor.score_pixels(right.pixels[None])[0] <= 1
 
 
 def test_a_model_whose_preprocessing_has_changed_since_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +221,9 @@ def test_a_model_of_synthetic_images_warns_on_real_ones(films: list[Path], tmp_p
 def test_scores_are_right_while_another_thread_draws_heatmaps(run: Path, films: list[Path]) -> None:
     predictor = Predictor.from_run(run, device="cpu")
     prepared = [prepare(read(path), RECIPE) for path in films[:2]]
-    scores = [predictor.score_prepared(image) for image in prepared]
+
+    pixels = np.stack([image.pixels for image in prepared])
+    scores = predictor.score_pixels(pixels)
     heat = predictor.explain(prepared[0]).values
     wrong: list[str] = []
 
@@ -227,7 +231,7 @@ def test_scores_are_right_while_another_thread_draws_heatmaps(run: Path, films: 
         wrong.extend("map" for _ in range(15) if not np.array_equal(predictor.explain(prepared[0]).values, heat))
 
     def score() -> None:
-        wrong.extend("score" for _ in range(30) if [predictor.score_prepared(image) for image in prepared] != scores)
+        wrong.extend("score" for _ in range(30) if predictor.score_pixels(pixels) != scores)
 
     threads = [threading.Thread(target=work) for work in (draw, score)]
     for thread in threads:

@@ -11,9 +11,9 @@ from builders.fake_run import FakePredictor, FakeRun, make_run
 from builders.report_text import text_of
 
 from core.cli.evaluation_text import show
-from core.evaluate import Evaluation, Excluded, evaluate, excluded_words
+from core.evaluate import Evaluation, evaluate, excluded_words
 from core.evaluate.notes import in_images
-from core.evaluate.result import REFUSED, UNREADABLE, left_words
+from core.evaluate.result import REFUSED, UNREADABLE, Excluded, left_words
 from core.metrics.omnibus import Omnibus
 from core.report import gather
 from core.wording import counted, times

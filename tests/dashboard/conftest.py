@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from builders.lab_pages import write_images
 from builders.tiny_run import make_run
+from streamlit.components.v2 import manifest_scanner
 
 from core.runs import Run
 from dashboard.cache import image_memory
 from dashboard.state import preferences, tasks
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _components_found_once() -> Iterator[None]:
+    """Each AppTest looks for components in every installed package: most of a page's time here, and always the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture
@@ -48,8 +59,12 @@ def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(workspace: Path, _trained: Path) -> Run:
-    """A workspace with data, config.yaml and a run that was really trained (`tiny`); a test may change all of it."""
+def run(workspace: Path, _trained: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A workspace with data, config.yaml and a run that was really trained (`tiny`); a test may change all of it.
+
+    Prepared images, which are found by their content, are those of the training.
+    """
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(_trained / "cache"))
     for name in ("data", "checkpoints"):
         shutil.copytree(_trained / name, workspace / name)
     shutil.copy(_trained / "config.yaml", workspace)

@@ -29,11 +29,13 @@ from core.files.paths import cache_root
 from core.files.typed import to_plain
 from core.gate import Distance, read_gate, write_gate
 from core.gradcam import overlay, render
-from core.heatmap_audit import AuditSettings, audit_heatmaps
+from core.heatmap_audit import audit_heatmaps
+from core.heatmap_audit.settings import AuditSettings
 from core.images import read
 from core.metrics import Calibration, ThresholdRule
 from core.model import update_card
-from core.predict import Prediction, Predictor
+from core.predict import Predictor
+from core.prediction import Prediction
 from core.preprocessing import prepare
 from core.report.heatmaps import _SIDE, _draw
 from core.report.material import read_material
@@ -143,7 +145,7 @@ def by_many(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
 def by_prepared(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
     said = {}
     for path in asked.paths:
-        mammogram = read(path, window=asked.predictor.recipe.voi)
+        mammogram = read(path, window=asked.predictor.recipe.voi_index)
         prepared = prepare(mammogram, asked.predictor.recipe)
         prediction = asked.predictor.predict_prepared(prepared, mammogram, source=path, score_anyway=anyway)
         said[path] = whole(prediction, map_of(asked.predictor, prediction))

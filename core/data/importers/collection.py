@@ -108,7 +108,9 @@ class Collection:
             of_patient[each.row["patient_id"]] |= set(splits)
         several = {patient for patient, splits in of_patient.items() if len(splits) > 1}
         moved = both = 0
-        repaired = ", with all images of patients in several parts of it moved to train" if several and how == "repaired" else ""
+        repaired = (
+            ", with all images of patients in several parts of it moved to train" if several and how == "repaired" else ""
+        )
         for each, splits in zip(kept, named, strict=True):
             each.row["split_origin"] = f"the official split of the data set{repaired}"  # one text for all: a run records it
             official = splits[-1] if splits else ""  # of an image in both train and test: test, whole as published

@@ -84,11 +84,7 @@ class DicomFile:
 
 
 def open_dicom(stream: BinaryIO) -> DicomFile:
-    """Parse the header of a DICOM stream up to its pixels.
-
-    Raises:
-        UnreadableImage: it cannot be parsed.
-    """
+    """Parse the header of a DICOM stream up to its pixels. Raises UnreadableImage: it cannot be parsed."""
     try:
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)

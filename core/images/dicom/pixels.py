@@ -110,11 +110,7 @@ def _frames(file: DicomFile, module: ImagePixelModule) -> tuple[int, str]:
 
 
 def stored_values(file: DicomFile, module: ImagePixelModule, index: int) -> Stored:
-    """Decode one frame, from 0.
-
-    Raises:
-        UnreadableImage: cut short, damaged, in an unknown syntax, or coloured.
-    """
+    """Decode one frame, from 0. Raises UnreadableImage: cut short, damaged, in an unknown syntax, or coloured."""
     syntax = file.syntax
     remarks: list[str] = []
     try:

@@ -8,12 +8,8 @@ from core.metrics import TITLES, Summary
 from core.report.document import Section, Table, Text
 from core.report.material import Material
 from core.report.sections.evaluated import absent
-from core.report.words import told
+from core.report.words import stated
 from core.wording import counted
-
-
-def _results(count: int) -> str:
-    return f"{counted(count, 'result')} on this set {'is' if count == 1 else 'are'}"
 
 
 def baselines(material: Material) -> Section:
@@ -37,11 +33,13 @@ def baselines(material: Material) -> Section:
                 row.level,
                 TITLES.get(row.metric, row.metric),
                 value,
-                told(own),
+                stated(own),
                 f"{row.source}. {row.link.removeprefix('https://')}",
             )
         )
     head = ("Published model", "Level", "Metric", "Published", "This run", "Source")
-    note = f"Same data set, same test split. {_results(len(known(evaluation.baselines[0].dataset)))} known to MammoLab."
+    count = len(known(evaluation.baselines[0].dataset))
+    are = f"{counted(count, 'result')} on this set {'is' if count == 1 else 'are'}"
+    note = f"Same data set, same test split. {are} known to MammoLab."
     table = Table("Published results on the same images.", head, tuple(rows), note=note, words=frozenset({5}), small=True)
     return Section("baselines", title, (table,))

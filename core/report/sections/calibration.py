@@ -9,7 +9,7 @@ from core.report import figures
 from core.report.document import Block, Figure, Row, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections.evaluated import absent
-from core.report.words import signed, told
+from core.report.words import signed, stated
 
 
 def calibration(material: Material) -> Section:
@@ -48,7 +48,7 @@ def _methods(report: CalibrationReport) -> dict[str, str]:
 
 
 def _calibration_of(material: Material, evaluation: Evaluation, report: CalibrationReport) -> list[Block]:
-    """What is frozen for this level, whether probabilities may be shown, and the figures of every method."""
+    """What is frozen for this level, whether probabilities may be shown, and the metrics of every method."""
     method, unit, names = report.frozen.method, UNITS[report.level], _methods(report)
     frozen = {
         "none": "no calibration is frozen with the model.",
@@ -73,10 +73,10 @@ def _calibration_of(material: Material, evaluation: Evaluation, report: Calibrat
         if isinstance(summary, CalibrationSummary):
             reference = summary.reference
             cells: tuple[str, ...] = (
-                told(summary.brier),
+                stated(summary.brier),
                 _either(summary.scaled_brier),
                 _either(summary.observed_expected),
-                told(summary.ece),
+                stated(summary.ece),
                 f"{summary.chance:.3f}",
                 _either(summary.slope),
                 _either(summary.intercept),
@@ -105,16 +105,17 @@ def _calibration_of(material: Material, evaluation: Evaluation, report: Calibrat
     )
     if isinstance(report.summaries.get("isotonic"), CalibrationSummary):
         note += (
-            " Not for isotonic calibration: its risks of exactly 0 or 1 have no logit and are cut, and slope and intercept "
-            "depend on where."
+            " Where isotonic calibration gives risks of exactly 0 or 1, these have no logit and are cut, and its slope and "
+            "intercept depend on where."
         )
     head = ("Method", "Brier score", "Scaled Brier", "O/E", "ECE", "ECE by chance", "Slope", "Intercept")
-    caption = f"Calibration on the {SPLIT_WORDS[evaluation.split]} set, {unit}."
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    caption = f"Calibration on the {SPLIT_WORDS[evaluation.split]} set, {unit}, {level}."
     return [*blocks, Table(caption, head, tuple(rows), note=note, marked=frozenset(marked), small=True)]
 
 
-def _either(figure: Interval | str) -> str:
-    return told(figure) if isinstance(figure, Interval) else "undefined"
+def _either(metric: Interval | str) -> str:
+    return stated(metric) if isinstance(metric, Interval) else "undefined"
 
 
 def _decision_figure(evaluation: Evaluation, report: CalibrationReport) -> tuple[Figure, ...]:

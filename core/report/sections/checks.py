@@ -9,7 +9,7 @@ from core.evaluate.further import FurtherColumn
 from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
 from core.heatmap_audit import HeatmapAudit, MethodAudit
 from core.heatmap_audit.results import ALL as EVERY_IMAGE
-from core.heatmap_audit.results import REFERENCES
+from core.heatmap_audit.results import REFERENCES, detection_rows
 from core.metrics import MIN_PATIENTS, Interval, ShortcutAudit, Subgroup
 from core.metrics.features import ALL, feature_title, feature_words, value_title
 from core.metrics.shortcut_columns import OF_PATIENT
@@ -18,10 +18,10 @@ from core.report import figures
 from core.report.document import Block, Figure, Missing, Points, Row, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections.evaluated import absent
-from core.report.words import DASH, minus, size_of, told
+from core.report.words import DASH, minus, size_of, stated, stated_or_note
 from core.wording import counted, listed, p_value
 
-_ROWS_A_FIGURE = 30
+_ROWS_A_METRIC = 30
 
 
 def subgroups(material: Material) -> Section:
@@ -55,8 +55,8 @@ def subgroups(material: Material) -> Section:
 
 def _gap(row: Subgroup) -> str:
     said = [
-        f"{each.name} {told(each.figure)}, difference {told(each.difference)} from the other images of known value, adjusted p "
-        f"{p_value(each.adjusted)}"
+        f"{each.name} {stated(each.metric)}, difference {stated(each.difference)} from the other images of known value, "
+        f"adjusted p {p_value(each.adjusted)}"
         for each in differing(row)
     ]
     return f"{feature_title(row.feature)} {value_title(row.feature, row.value)}: {'; '.join(said)}."
@@ -93,9 +93,9 @@ def _forests(found: Sequence[Subgroup], whole: Interval | str, words: str, known
 def _pages(heads: Sequence[bool]) -> list[tuple[int, int]]:
     """Stretches of rows that fit a page, cut before a heading where one is near."""
     cuts, start = [], 0
-    while len(heads) - start > _ROWS_A_FIGURE:
-        end = start + _ROWS_A_FIGURE
-        near = [index for index in range(start + _ROWS_A_FIGURE // 2, end + 1) if heads[index]]
+    while len(heads) - start > _ROWS_A_METRIC:
+        end = start + _ROWS_A_METRIC
+        near = [index for index in range(start + _ROWS_A_METRIC // 2, end + 1) if heads[index]]
         end = near[-1] if near else end
         cuts.append((start, end))
         start = end
@@ -103,7 +103,7 @@ def _pages(heads: Sequence[bool]) -> list[tuple[int, int]]:
 
 
 def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin: float) -> list[Table]:
-    """The figures of every group, and what was tested of them."""
+    """The metrics of every group, and what was tested of them."""
     rows: list[tuple[str, ...]] = []
     gaps: list[tuple[str, ...]] = []
     marked: set[int] = set()
@@ -113,11 +113,11 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin:
         name = f"{feature_title(row.feature)}: {value}" if row.feature != before else f"   {value}"
         before = row.feature
         people = (f"{row.malignant_patients}/{row.patients}",) if known else ()
-        shown = (told(row.auc), told(row.sensitivity), told(row.specificity))
+        shown = (stated(row.auc), stated(row.sensitivity), stated(row.specificity))
         rows.append((name, f"{row.malignant_images}/{row.images}", *people, *shown))
         apart, alike = differing(row), equivalent(row, margin)
         made = {
-            each.name: f"{told(each.difference)}, p {p_value(each.adjusted)}"
+            each.name: f"{stated(each.difference)}, p {p_value(each.adjusted)}"
             + (", differs" if each in apart else "")
             + (", equivalent" if each in alike else "")
             for each in comparisons(row)
@@ -127,7 +127,7 @@ def _subgroup_tables(found: Sequence[Subgroup], words: str, known: bool, margin:
                 marked.add(len(gaps))
             name = f"{feature_title(row.feature)}: {value}" if row.feature != named else f"   {value}"
             named = row.feature
-            gaps.append((name, *(made.get(figure, DASH) for figure in ("AUC", "sensitivity", "specificity"))))
+            gaps.append((name, *(made.get(metric, DASH) for metric in ("AUC", "sensitivity", "specificity"))))
     note = (
         f"Malignant of all. A dash: fewer than {MIN_PATIENTS} {'patients' if known else 'images'} of a class in the group, or "
         "images of one class only."
@@ -169,7 +169,7 @@ def shortcuts(material: Material) -> Section:
     text = (
         f"How well the label can be predicted from metadata alone, without a pixel ({learned}; "
         f"{size_of(audit.images, audit.patients, material.patients_known)} of the {words} set), beside the model's AUC of "
-        f"{told(audit.model)}. What the metadata predict, a model may have read off the images. Its AUC among images that "
+        f"{stated(audit.model)}. What the metadata predict, a model may have read off the images. Its AUC among images that "
         "share a category cannot come from that category."
         + (
             " For numbers, and for all columns together, images share a fifth of the range only: differences within a "
@@ -195,10 +195,12 @@ def shortcuts(material: Material) -> Section:
     blocks.append(
         figures.forest("shortcuts", rows, caption, reference=reference, second=[row.within for _, row in named], names=both)
     )
-    table = tuple((name, _or_note(row.auc), _or_note(row.within), f"{row.pairs:.0%}", verdict(row)) for name, row in named)
+    table = tuple(
+        (name, stated_or_note(row.auc), stated_or_note(row.within), f"{row.pairs:.0%}", verdict(row)) for name, row in named
+    )
     boosted = next((row.boosting for row in audit.features if isinstance(row.boosting, Interval)), None)
     note = "Pairs: share of the pairs of a malignant and a benign image that share the value, on which the third column rests."
-    note += f" Gradient boosting on all columns together: {told(boosted)}." if boosted else ""
+    note += f" Gradient boosting on all columns together: {stated(boosted)}." if boosted else ""
     note += (
         f" Left out, since they never vary in the scored or the training images, or name nearly every image: "
         f"{', '.join(map(feature_title, audit.left_out))}."
@@ -206,7 +208,10 @@ def shortcuts(material: Material) -> Section:
         else ""
     )
     head = ("Metadata", "AUC from it alone", "Model among equals", "Pairs", "Reading")
-    blocks.append(Table(f"Shortcut audit, {words} set.", head, table, note=note, words=frozenset({4})))
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    blocks.append(
+        Table(f"Shortcut audit, {words} set; {level} decide the reading.", head, table, note=note, words=frozenset({4}))
+    )
     if evaluation.further:
         blocks.append(_further(evaluation.further))
     return Section("shortcuts", title, tuple(blocks))
@@ -250,9 +255,12 @@ def verdict(row: Shortcut) -> str:
 def worrying(audit: ShortcutAudit) -> list[str]:
     """Features that tell the label, and among images alike in which the model is not shown to be better than chance.
 
-    Whether the model tells more than all of them is not read off two intervals: `ShortcutAudit.metadata` tests it. Not among
-    them: the numbers of a patient's images and sides, which no image shows, and what was found or decided about the case.
+    None for a model that is not shown to be better than chance at all. Whether it tells more than all of them is not read off
+    two intervals: `ShortcutAudit.metadata` tests it. Not among them: the numbers of a patient's images and sides, which no
+    image shows, and what was found or decided about the case.
     """
+    if not isinstance(audit.model, Interval) or audit.model.low <= 0.5:
+        return []  # among equals such a model is not better than chance either, whatever the feature
     found = []
     for row in audit.features:
         if row.feature in (*OF_PATIENT, *audit.apart) or not isinstance(row.auc, Interval) or row.auc.low <= 0.5:
@@ -260,10 +268,6 @@ def worrying(audit: ShortcutAudit) -> list[str]:
         if isinstance(row.within, Interval) and row.within.low <= 0.5:
             found.append(f"{metadata_words(audit.columns)} together" if row.feature == ALL else feature_words(row.feature))
     return found
-
-
-def _or_note(figure: Interval | str) -> str:
-    return told(figure) if isinstance(figure, Interval) else figure
 
 
 def heatmap_audit(material: Material) -> Section:
@@ -311,19 +315,21 @@ def _audit(split: str, audit: HeatmapAudit, known: bool) -> list[Block]:
 
 def _audit_table(method: MethodAudit, name: str) -> Table:
     rows = []
-    few = [figure for figure in method.figures if figure.group != EVERY_IMAGE and isinstance(figure.value, str)]
-    for figure in method.figures:
-        if figure in few:
+    few = [metric for metric in method.metrics if metric.group != EVERY_IMAGE and isinstance(metric.value, str)]
+    for metric in method.metrics:
+        if metric in few:
             continue
         beside = [
-            f"{REFERENCES[key]} {reference.value.value:.3f}, difference {told(reference.difference)}"
-            for key, reference in figure.references.items()
+            f"{REFERENCES[key]} {reference.value.value:.3f}, difference {stated(reference.difference)}"
+            for key, reference in metric.references.items()
             if isinstance(reference.value, Interval)
         ]
-        value = told(figure.value) if isinstance(figure.value, Interval) else figure.value
-        rows.append((figure.title, value, "; ".join(beside) or DASH, f"{figure.images} ({figure.patients})"))
-    head = ("Metric", "Value", "Compared with", "Images (patients)")
-    groups = ", ".join(dict.fromkeys(figure.group for figure in few))
+        value = stated_or_note(metric.value)
+        rows.append((metric.title, value, "; ".join(beside) or DASH, f"{metric.images} ({metric.patients})"))
+    for title, value, limits, note in detection_rows(method.detection):
+        rows.append((title, minus(f"{value} {limits}".strip()), note, DASH))
+    head = ("Metric", "Value", "Compared with, or resting on", "Images (patients)")
+    groups = ", ".join(dict.fromkeys(metric.group for metric in few))
     caption = f"Heatmap audit, {method.method}, {name}." + (f" Too few patients for a separate value: {groups}." if few else "")
     return Table(caption, head, tuple(rows), words=frozenset({2}), small=True)
 

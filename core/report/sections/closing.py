@@ -15,6 +15,7 @@ from core.evaluate.metadata import PLACES
 from core.evaluate.result import left_words
 from core.evaluate.subgroup_tests import differing
 from core.metrics import CalibrationSummary, Interval, ShortcutAudit
+from core.metrics.chance import CONFIDENCE
 from core.metrics.features import feature_title, feature_words
 from core.model.store import what_is_hashed
 from core.report.document import Facts, Points, Section, Table, Text
@@ -22,8 +23,8 @@ from core.report.material import SPLIT_WORDS, Material, sha256_of, split_fingerp
 from core.report.sections import data, endpoint, test_set, units
 from core.report.sections.checks import worrying
 from core.report.sections.data import unverified
-from core.report.words import DASH, counts_of, minus, plain, share, size_of, starting_weights, told
-from core.wording import counted, times
+from core.report.words import DASH, counts_of, minus, share, size_of, starting_weights, stated
+from core.wording import counted, setting, times
 
 _FEW_EVENTS = 100  # patients with the outcome; Collins, Ogundimu, Altman, Stat Med 2016;35:214
 
@@ -123,8 +124,8 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
             "The test set has not been evaluated: all metrics are of validation, which chose the epoch, the threshold and the "
             "calibration."
         )
-    elif material.test.opened > 1:
-        found.append(f"The test set was evaluated {times(material.test.opened)}: its metrics may be too optimistic.")
+    elif material.test.evaluations > 1:
+        found.append(f"The test set was evaluated {times(material.test.evaluations)}: its metrics may be too optimistic.")
     if said := endpoint.limit(material):
         found.append(said)
     if material.test is not None and (seen := test_set.seen_before(material)):
@@ -132,22 +133,23 @@ def _limits_of_test(material: Material, evaluation: Evaluation) -> list[str]:
     found += units.headline_warnings(material)
     if evaluation.refrozen:
         found.append("The threshold was chosen again after the test set had been evaluated.")
-    auc = evaluation.summary["auc"]
+    auc = material.auc_against_chance
+    limits = f"AUC {stated(auc)}, {CONFIDENCE:.0%} interval" if isinstance(auc, Interval) else ""
     if isinstance(auc, Interval) and auc.high < 0.5:
-        found.append(
-            f"The model is worse than chance on these images (AUC {told(auc)}): check that the labels are not swapped."
-        )
+        found.append(f"The model is worse than chance on these images ({limits}): check that the labels are not swapped.")
     elif isinstance(auc, Interval) and auc.low <= 0.5:
-        found.append(f"The model cannot be told from chance on these images (AUC {told(auc)}).")
+        found.append(f"The model cannot be distinguished from chance on these images ({limits}).")
     if isinstance(evaluation.shortcuts, ShortcutAudit):
         names = worrying(evaluation.shortcuts)
         if names:
             found.append(
                 f"Shortcuts: {', '.join(names)} predict the label better than chance, and among images alike in that the model "
-                "is not shown to be better than chance. It may have learned what comes with the label instead of the disease."
+                f"is not shown to be better than chance ({evaluation.summary.confidence:.0%} intervals). It may have "
+                "learned what comes "
+                "with the label instead of the disease."
             )
         against = evaluation.shortcuts.metadata
-        if against is not None and not (isinstance(against.difference, Interval) and against.difference.low > 0):
+        if against is not None and not against.tells_more:
             found.append(minus(against.sentence))
     else:
         found.append("The run was not audited for shortcuts: the model may have learned what comes with the label.")
@@ -165,13 +167,13 @@ def _limits_of_heatmaps(material: Material) -> list[str]:
     found = []
     for split, audit in material.audits.items():
         for method in () if isinstance(audit, str) else audit.methods:
-            figure = method.figure("hit")
-            chance = None if figure is None else figure.references.get("chance")
+            metric = method.metric("hit")
+            chance = None if metric is None else metric.references.get("chance")
             if chance is not None and isinstance(chance.difference, Interval) and chance.difference.low <= 0:
                 where = SPLIT_WORDS.get(split, split.removeprefix("external-"))
                 found.append(
                     f"The peaks of the heatmaps ({method.method}, {where}) are not shown to lie in lesions more often than "
-                    f"chance puts them there (difference {told(chance.difference)})."
+                    f"chance puts them there (difference {stated(chance.difference)})."
                 )
     return found
 
@@ -185,12 +187,14 @@ def _limits_of_calibration(evaluation: Evaluation) -> list[str]:
         return [f"Calibration cannot be assessed ({after})."]
     off = []
     if after.beyond_chance:
-        off.append(f"ECE {told(after.ece)}, more than chance gives")
+        off.append(f"ECE {stated(after.ece)}, more than chance gives")
     if isinstance(after.slope, Interval) and not after.slope.low <= 1 <= after.slope.high:
-        off.append(f"slope {told(after.slope)}")
+        off.append(f"slope {stated(after.slope)}")
     if isinstance(after.intercept, Interval) and not after.intercept.low <= 0 <= after.intercept.high:
-        off.append(f"intercept {told(after.intercept)}")
-    return [f"Calibrated scores are off: {'; '.join(off)}. Do not read them as risks."] if off else []
+        off.append(f"intercept {stated(after.intercept)}")
+    what = "Scores, which are not calibrated," if report.frozen.method == "none" else "Calibrated scores"
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    return [f"{what} are off: {'; '.join(off)} ({level}). Do not read them as risks."] if off else []
 
 
 def _usability(material: Material) -> Section:
@@ -210,7 +214,7 @@ def model_card(material: Material) -> Section:
     rows, shown = material.rows, material.shown
     groups = sorted({feature_title(row.feature) for row in shown.subgroups}) if shown else []
     auc = shown.summary["auc"] if shown else None
-    quantitative = f"{SPLIT_WORDS[shown.split]} images: ROC AUC {told(auc)}" if shown else "not evaluated yet"
+    quantitative = f"{SPLIT_WORDS[shown.split]} images: ROC AUC {stated(auc)}" if shown else "not evaluated yet"
     started = starting_weights(material.config, material.parent)
     facts = (
         (
@@ -348,7 +352,7 @@ def _shown(name: str, value: Any) -> str:
         return value.name
     if name == "model.weights" and str(value) not in ("none", "hub"):
         return Path(str(value).replace("\\", "/")).name
-    return plain(value)
+    return setting(value)
 
 
 REFERENCES = (

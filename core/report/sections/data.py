@@ -126,7 +126,7 @@ def _verified(rows: pd.DataFrame) -> str:
 
 
 def _without_verdict(material: Material) -> str:
-    """By evaluated set, how many images were left out of the figures, and how many of these are malignant."""
+    """By evaluated set, how many images were left out of the metrics, and how many of these are malignant."""
     said = [
         f" Evaluation of the {SPLIT_WORDS[split]} set: {excluded_words(evaluation.excluded)}."
         for split, evaluation in material.evaluations.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.evaluate import CalibrationReport
 from core.evaluate.subgroup_tests import count_tests
-from core.evaluate.summaries import MOST_RESAMPLES
+from core.evaluate.summaries import resamples_of, threshold_resamples
 from core.metrics import MIN_PATIENTS, TITLES, CalibrationSummary, Interval, Summary
 from core.report.document import Points, Section
 from core.report.material import SPLIT_WORDS, Material
@@ -18,7 +18,7 @@ def evaluation_methods(material: Material) -> Section:
     same = test is None or not (test.refrozen or test.outdated(material.card))
     updated = " No model was updated after the test." if same else " What changed after the test: see test-set access."
     known = material.patients_known
-    samples = settings.bootstrap_samples if material.shown is None else material.shown.summary.samples
+    samples = resamples_of(settings) if material.shown is None else material.shown.summary.samples
     by_view = ", of images that of their view" if test is not None and test.thresholds.own else ""
     levels = (
         "Metrics are reported at image, breast (CC and MLO together) and patient level, each with the threshold frozen for "
@@ -44,14 +44,15 @@ def evaluation_methods(material: Material) -> Section:
         "Calibration: reliability diagram, expected calibration error (ten bins of as many images), Brier score, calibration "
         "slope and intercept. Temperature, logistic and isotonic calibration are fitted on validation; "
         f"{_frozen_calibration(material)}{updated}",
-        "Clinical utility: net benefit (decision curve) of calibrated scores, and predictive values at prevalences of "
+        f"Clinical utility: net benefit (decision curve) of {_risks(material)}, and predictive values at prevalences of "
         "screening.",
         "Heterogeneity and fairness: the AUC, sensitivity and specificity in every subgroup that the manifest or the files "
         f"tell of. {subgroup_methods(material)}",
         "Robustness to shortcuts: how far the label can be predicted from metadata alone, by logistic regression and boosting "
         f"that saw other {unit}, beside the model's AUC among images that share the metadata.",
         "Explainability: class activation maps, audited against lesions, against chance and against a network with "
-        "shuffled weights.",
+        "shuffled weights; their peaks as marks by FROC (Bunch et al. 1978) and AFROC (Chakraborty and Winter 1990), an image "
+        "with an empty map being one without marks.",
     )
     return Section("evaluation-methods", "Evaluation methods", (Points(points), material.ask("fairness")))
 
@@ -67,6 +68,14 @@ def _frozen_calibration(material: Material) -> str:
     return f"{method} calibration is frozen with the model{other}."
 
 
+def _risks(material: Material) -> str:
+    """What stands for a risk in the decision curve."""
+    level = "" if not material.patients_known else " of the level"
+    if material.card.image_calibration.method == "none":
+        return "scores as they come, since no calibration is frozen for images: they are no risks"
+    return f"scores calibrated by the method frozen{level}"
+
+
 def _fixed(material: Material) -> str:
     """Whether the threshold varies in any interval of the evaluation shown."""
     evaluation = material.shown
@@ -75,7 +84,7 @@ def _fixed(material: Material) -> str:
     )
     if evaluation is None or not resampled:
         return "the threshold stays fixed."
-    samples = min(evaluation.summary.samples, MOST_RESAMPLES)
+    samples = threshold_resamples(evaluation.summary.samples, evaluation.summary.confidence)
     return (
         "the threshold stays fixed, except in the table of the threshold's own uncertainty, where it is chosen again in each "
         f"of {samples:,} resamples of validation and {SPLIT_WORDS[evaluation.split]} {_unit(material)} together."
@@ -106,7 +115,7 @@ _LIMITS = {
 
 
 def interval_methods(material: Material) -> str:
-    """Which figures have which kind of limits, as the figures of the evaluation themselves say; "" without one."""
+    """Which metrics have which kind of limits, as the metrics of the evaluation themselves say; "" without one."""
     evaluation = material.shown
     if evaluation is None:
         return ""
@@ -126,6 +135,17 @@ def interval_methods(material: Material) -> str:
     return " ".join(sentences)
 
 
+def _omnibus(material: Material) -> str:
+    """How all groups of a feature are tested at once, where they were."""
+    if material.shown is None or not material.shown.omnibus:
+        return ""
+    clustered = ", clustered by patient" if material.patients_known else ""
+    return (
+        f" All groups of a feature at once: Wald's test with an F distribution{clustered}, adjusted for the "
+        f"{counted(len(material.shown.omnibus), 'test')} of that kind (Holm)."
+    )
+
+
 def subgroup_methods(material: Material) -> str:
     """How groups were compared, by what the evaluation has."""
     evaluation = material.shown
@@ -135,6 +155,5 @@ def subgroup_methods(material: Material) -> str:
     return (
         "Each group is compared with all other images whose value is known; images of unknown value are shown and in no "
         f"comparison. P values are adjusted for the {counted(count, 'test')} of the table (Holm); the two groups of a feature "
-        "with two "
-        "values are one test."
+        f"with two values are one test.{_omnibus(material)}"
     )

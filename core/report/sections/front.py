@@ -1,18 +1,23 @@
-"""Title, abstract, headline figures and warnings: what stands before the contents. Made from figures, said with care."""
+"""Title, abstract, headline metrics and warnings: what stands before the contents. Made from metrics, said with care."""
 
 from __future__ import annotations
+
+import numpy as np
+import pandas as pd
 
 from core.evaluate import Evaluation
 from core.evaluate.metadata import PLACES
 from core.evaluate.result import left_words
-from core.evaluate.subgroup_tests import FIGURES_TESTED, LEVEL, differing
+from core.evaluate.subgroup_tests import METRICS_TESTED, differing
 from core.metrics import Interval, ShortcutAudit, Summary
-from core.metrics.chance import chance_of_model, warning_of
+from core.metrics.chance import CONFIDENCE, chance_of_model, warning_of
+from core.metrics.intervals import SIGNIFICANT
+from core.metrics.subgroups import known_values
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections import test_set, units
+from core.report.sections import endpoint, test_set, units
 from core.report.sections.checks import worrying
-from core.report.words import bracket, counts_of, minus, size_of, starting_weights, told
+from core.report.words import bracket, counts_of, minus, size_of, starting_weights, stated
 from core.wording import counted, listed, times, upper_first
 
 
@@ -28,7 +33,7 @@ def abstract(material: Material) -> tuple[tuple[str, str], ...]:
             "Objective",
             material.notes.objectives
             or "To develop a model that gives a mammogram a score for malignancy, and to evaluate it on "
-            f"{'patients' if material.patients_known else 'images'} of the same source that it has not seen.",
+            f"{'patients' if material.patients_known else 'images'} of the same data set that it has not seen.",
         ),
         ("Data", _data(material)),
         ("Model", _model(material)),
@@ -49,7 +54,14 @@ def _data(material: Material) -> str:
     refused = sum(item.refused for item in material.left)
     left = f" {left_words(len(material.left) - refused, refused)}." if material.left else ""
     by = "by patient" if material.patients_known else "by image, since no patient is known"
-    return f"{kind} of one data set, split {by}: {'; '.join(parts)}.{left}"
+    places = next((count for name in PLACES if (count := _different(rows, name)) > 1), 0)
+    whence = f"{counted(places, 'site')} in one data set" if places else "one data set"
+    return f"{kind} of {whence}, split {by}: {'; '.join(parts)}.{left}"
+
+
+def _different(rows: pd.DataFrame, name: str) -> int:
+    """How many different known values a column of the manifest has."""
+    return int(np.unique(known_values(rows[name]).astype(str)).size) if name in rows.columns else 0
 
 
 def _model(material: Material) -> str:
@@ -66,7 +78,7 @@ def _order(material: Material) -> str:
     chosen = "Checkpoint and threshold were chosen on validation"
     if test is None:
         return f"{chosen}."
-    if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.opened):
+    if test.outdated(material.card) or test.refrozen or (material.parent is not None and material.parent.evaluations):
         return f"{chosen}, but not all of it before the test set had been evaluated: see the warnings."
     if isinstance(material.use, str):
         return f"{chosen}; whether other models were scored on the test set before cannot be said: see the warnings."
@@ -93,16 +105,18 @@ def _results(material: Material) -> str:
     sentences.append(
         f"{SPLIT_WORDS[evaluation.split].capitalize()} set: {counts_of(evaluation.summary, material.patients_known)}."
     )
+    if primary := endpoint.result(material):
+        sentences.append(f"Primary endpoint, {primary.words}: {primary.value}.")
     summary = evaluation.summary
     auc = summary["auc"]
     if isinstance(auc, str):
         sentences.append(f"The ROC AUC cannot be computed: {auc}.")
     else:
-        sentences.append(f"ROC AUC {told(auc)} for images{_of_patients(material, evaluation)}.")
+        sentences.append(f"ROC AUC {stated(auc)} for images{_of_patients(material, evaluation)}.")
     both = [
-        f"{words} {told(figure)}"
-        for words, figure in (("sensitivity", summary["sensitivity"]), ("specificity", summary["specificity"]))
-        if isinstance(figure, Interval)
+        f"{words} {stated(metric)}"
+        for words, metric in (("sensitivity", summary["sensitivity"]), ("specificity", summary["specificity"]))
+        if isinstance(metric, Interval)
     ]
     if both:
         by_view = evaluation.thresholds.words
@@ -116,27 +130,29 @@ def _of_patients(material: Material, evaluation: Evaluation) -> str:
     patients, found = evaluation.levels.get("patient"), material.headline_aucs.get("patient")
     if found is None or not isinstance(patients, Summary) or not isinstance(patients["auc"], Interval):
         return ""
-    return f" and {told(patients['auc'])} for patients ({found.rule}{units.balanced_words(found)})"
+    return f" and {stated(patients['auc'])} for patients ({found.rule}{units.balanced_words(found)})"
 
 
 def _conclusion(material: Material) -> str:
     if material.synthetic:
         return "None about real mammograms: the images are synthetic."
     evaluation = material.test
-    auc = evaluation.summary["auc"] if evaluation is not None else ""
+    auc = material.auc_against_chance
     if evaluation is None or not isinstance(auc, Interval):
         return "None yet: too little data for an AUC."
     people = "patients" if material.patients_known else "images"
     if auc.high < 0.5:
         said = f"On these {people} the scores are worse than chance: check that the labels are not swapped."
     elif auc.low <= 0.5:
-        said = f"On these {people} the scores cannot be told from chance."
+        said = f"On these {people} the scores cannot be distinguished from chance."
     elif auc.low < 0.7:
         said = (
             f"On these {people} the scores tell malignant from benign images better than chance, and not by much for certain."
         )
     else:
         said = f"On these {people} the scores tell malignant from benign images clearly better than chance."
+    if evaluation.summary.confidence != CONFIDENCE:
+        said += f" That is decided by the {CONFIDENCE:.0%} interval of the AUC of images, {bracket(auc)}."
     return (
         f"{said}{_reservations(material, evaluation)} One internal test set says nothing about other sources, and nothing here "
         "supports use in patients."
@@ -148,12 +164,14 @@ def _reservations(material: Material, evaluation: Evaluation) -> str:
     found = ""
     audit = evaluation.shortcuts
     against = audit.metadata if isinstance(audit, ShortcutAudit) else None
-    if against is not None and not (isinstance(against.difference, Interval) and against.difference.low > 0):
+    if against is not None and not against.tells_more:
         found += f" {minus(against.sentence)}"
     if isinstance(audit, ShortcutAudit) and (names := worrying(audit)):
-        found += f" Possible shortcuts: {', '.join(names)}."
+        found += f" Possible shortcuts ({evaluation.summary.confidence:.0%} intervals): {', '.join(names)}."
     by_site = {each.name for row in evaluation.subgroups if row.feature in PLACES for each in differing(row)}
-    by_site |= {FIGURES_TESTED[row.figure] for row in evaluation.omnibus if row.feature in PLACES and row.adjusted < LEVEL}
+    by_site |= {
+        METRICS_TESTED[row.metric] for row in evaluation.omnibus if row.feature in PLACES and row.adjusted < SIGNIFICANT
+    }
     if by_site:
         verb = "differs" if len(by_site) == 1 else "differ"
         found += f" {upper_first(listed(sorted(by_site, key=str.lower)))} {verb} between sites."
@@ -161,12 +179,15 @@ def _reservations(material: Material, evaluation: Evaluation) -> str:
 
 
 def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
-    """(name, value, interval) of the few figures that stand for the run."""
+    """(name, value, interval) of the few metrics that stand for the run."""
     evaluation = material.shown
     if evaluation is None:
         return ()
     split = SPLIT_WORDS[evaluation.split]
     tiles = []
+    if primary := endpoint.result(material):
+        number, _, limits = primary.value.partition(" ")
+        tiles.append((f"Primary endpoint: {primary.words}", number, f"{primary.confidence:.0%} {limits}" if limits else ""))
     for level, name, words in (
         ("image", "auc", "AUC, images"),
         ("patient", "auc", "AUC, patients"),
@@ -176,11 +197,11 @@ def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
         summary = evaluation.levels.get(level)
         if not isinstance(summary, Summary) or (level != "image" and not material.patients_known):
             continue
-        figure, found = summary[name], material.headline_aucs.get(level)
-        if not isinstance(figure, Interval):
+        metric, found = summary[name], material.headline_aucs.get(level)
+        if not isinstance(metric, Interval):
             continue
-        limits = f"{summary.confidence:.0%} {bracket(figure)}"
-        tiles.append((f"{words}, {split}", f"{figure.value:.3f}", f"{limits}, {found.rule}" if found else limits))
+        limits = f"{summary.confidence:.0%} {bracket(metric)}"
+        tiles.append((f"{words}, {split}", f"{metric.value:.3f}", f"{limits}, {found.rule}" if found else limits))
         if found is not None and isinstance(found.balanced, Interval):
             balanced = f"{summary.confidence:.0%} {bracket(found.balanced)}, {found.balanced_rule}"
             tiles.append((f"{words}, balanced, {split}", f"{found.balanced.value:.3f}", balanced))
@@ -188,7 +209,7 @@ def headline(material: Material) -> tuple[tuple[str, str, str], ...]:
 
 
 def warnings(material: Material) -> tuple[str, ...]:
-    """What nobody should miss: a model no better than chance, an unfinished training, old figures, a used-up test set."""
+    """What nobody should miss: a model no better than chance, an unfinished training, old metrics, a used-up test set."""
     found = []
     if not material.patients_known:
         found.append(
@@ -207,16 +228,16 @@ def warnings(material: Material) -> tuple[str, ...]:
             again = material.command(f"evaluate {{run}} --split {split}")
             found.append(f"Metrics of the {SPLIT_WORDS[split]} set: {outdated} Evaluate it again: {again}.")
     parent = material.parent
-    if parent is not None and parent.opened:
+    if parent is not None and parent.evaluations:
         found.append(
             f"This run was forked from {parent.run}, after the test set, which is the same, had been evaluated "
-            f"{times(parent.opened)}. It was set up with the test set in view, which makes its metrics too optimistic."
+            f"{times(parent.evaluations)}. It was set up with the test set in view, which makes its metrics too optimistic."
         )
     test = material.test
-    if test is not None and test.opened > 1:
+    if test is not None and test.evaluations > 1:
         found.append(
-            f"The test set has been evaluated {times(test.opened)} for this run. Whatever was chosen after the first time was "
-            "chosen with the test set in view, and makes its metrics too optimistic."
+            f"The test set has been evaluated {times(test.evaluations)} for this run. Whatever was chosen after the first time "
+            "was chosen with the test set in view, and makes its metrics too optimistic."
         )
     if test is not None and test.refrozen:
         found.append("The threshold was chosen again after the test set had been evaluated: see test-set access.")

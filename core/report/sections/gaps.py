@@ -1,4 +1,4 @@
-"""What is missing: metadata by set and site, and how far figures could move if unverified benign labels were missed cancers."""
+"""What is missing: metadata by set and site, and how far metrics could move if unverified benign labels were missed cancers."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _names(columns: Sequence[str]) -> str:
 
 
 def verification_blocks(material: Material) -> list[Block]:
-    """How the column biopsy was read, and bounds of the figures if a share of benign labels that nobody verified, or that
+    """How the column biopsy was read, and bounds of the metrics if a share of benign labels that nobody verified, or that
     nobody says were verified, were missed cancers.
     """
     evaluation = material.shown

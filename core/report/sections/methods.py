@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from core.metrics import (
-    MIN_VIEW_PATIENTS,
-    Interval,
-    Summary,
-    ThresholdRule,
-)
+from core.metrics import MIN_VIEW_PATIENTS, Interval, Summary, ThresholdRule
 from core.report.document import Facts, Section, Text
 from core.report.material import Material
 from core.report.precision import WIDTH, participants_needed
 from core.report.sections import data
 from core.report.sections.evaluation_methods import evaluation_methods
-from core.report.words import duration, plain, starting_weights, told
-from core.wording import counted
+from core.report.words import starting_weights, stated
+from core.wording import counted, duration, setting
 
 _IMBALANCE = {
     "weights": "The rarer class counts more in the loss, in proportion to how much rarer it is among the training images. That "
@@ -111,10 +106,10 @@ def _used(material: Material) -> str:
 
 def _achieved(material: Material) -> str:
     summary = material.test.levels.get("patient") if material.test else None
-    figure = summary["auc"] if isinstance(summary, Summary) else None
-    if not isinstance(figure, Interval):
+    metric = summary["auc"] if isinstance(summary, Summary) else None
+    if not isinstance(metric, Interval):
         return ""
-    return f" The interval achieved is {figure.high - figure.low:.3f} wide ({told(figure)})."
+    return f" The interval achieved is {metric.high - metric.low:.3f} wide ({stated(metric)})."
 
 
 def model(material: Material) -> Section:
@@ -132,10 +127,13 @@ def model(material: Material) -> Section:
     ]
     if norm:
         facts.append(
-            ("Normalisation", f"mean {plain(norm.get('mean'))}, standard deviation {plain(norm.get('std'))}, inside the model")
+            (
+                "Normalisation",
+                f"mean {setting(norm.get('mean'))}, standard deviation {setting(norm.get('std'))}, inside the model",
+            )
         )
     if material.config.model.options:
-        facts.append(("Options", plain(material.config.model.options)))
+        facts.append(("Options", setting(material.config.model.options)))
     return Section("model", "Model", (Facts(tuple(facts)),))
 
 
@@ -195,7 +193,7 @@ def _augmentation(material: Material) -> str:
     settings = material.config.augmentation
     mixup = f"mixup {'off' if not settings.mixup else f'{settings.mixup:g}'}"
     every = (
-        f"horizontal flip {plain(settings.horizontal_flip)}, vertical flip {plain(settings.vertical_flip)}, "
+        f"horizontal flip {setting(settings.horizontal_flip)}, vertical flip {setting(settings.vertical_flip)}, "
         f"rotation ±{settings.rotation:g}°, zoom ±{settings.zoom:.0%}, "
         f"brightness ±{settings.brightness:.0%}, contrast ±{settings.contrast:.0%}"
     )
@@ -230,12 +228,12 @@ def _phases(material: Material) -> str:
     frozen = material.config.training.frozen_backbone_fraction
     tuned = f"network without the first {frozen:.0%} of its stages" if frozen else "whole network"
     words = {"head": "head only", "fine_tune": tuned, "scratch": "from scratch"}
-    told = []
+    stated = []
     for event in material.events:
         if event["type"] == "phase":
             name = event.get("phase", "")
-            told.append(f"{words.get(name, name)}: epochs {event['first_epoch']} to {event['last_epoch']}")
-    return "; ".join(dict.fromkeys(told)) or "–"
+            stated.append(f"{words.get(name, name)}: epochs {event['first_epoch']} to {event['last_epoch']}")
+    return "; ".join(dict.fromkeys(stated)) or "–"
 
 
 def _loss(material: Material) -> str:
@@ -311,7 +309,8 @@ def _by_view(material: Material) -> str:
         return ""
     text = (
         f" By the same rule, CC and MLO images each got a threshold of their own on the validation images of that view, where "
-        f"at least {MIN_VIEW_PATIENTS} patients of each class had such images ({views.words}); images of other or unknown "
+        f"at least {MIN_VIEW_PATIENTS} {'patients' if material.patients_known else 'images'} of each class were such "
+        f"({views.words}); images of other or unknown "
         "views are judged at the common threshold, chosen on all images."
     )
     if why := views.notes_words:

@@ -149,14 +149,14 @@ def _categories(name: str, sets: list[pd.DataFrame], *, of_patients: bool) -> li
         return []
     # The most frequent first, so that what is left out is rare; ties by name, so that the order is always the same.
     ranked = sorted(everything.value_counts().items(), key=lambda item: (item[0] == "unknown", -item[1], str(item[0])))
-    kept = [str(value) for value, _ in ranked[:_MOST_VALUES]]
+    shown = [str(value) for value, _ in ranked[:_MOST_VALUES]]
     unit = "patients" if of_patients else UNITS["image"]
     lines: list[tuple[str, ...]] = [(f"{feature_title(name)} ({unit})", *("" for _ in sets))]
     lines += [
         (f"   {value_title(name, value)}", *(share(int((column == value).sum()), len(column)) for column in cleaned))
-        for value in kept
+        for value in shown
     ]
     if len(ranked) > _MOST_VALUES:
         rest = f"   {counted(len(ranked) - _MOST_VALUES, 'rarer value')}"
-        lines.append((rest, *(share(int((~column.isin(kept)).sum()), len(column)) for column in cleaned)))
+        lines.append((rest, *(share(int((~column.isin(shown)).sum()), len(column)) for column in cleaned)))
     return lines

@@ -11,13 +11,13 @@ from core.report.material import SPLIT_WORDS, Material
 from core.report.sections import endpoint, gaps, units
 from core.report.sections.evaluated import levels_of
 from core.report.sections.worst_case import worst_case_blocks
-from core.report.words import LEVEL_TITLES, counts_of, missing_figures, told
+from core.report.words import LEVEL_TITLES, counts_of, missing_metrics, stated
 
 _BAND_SAMPLES = 500
 
 
 def performance(material: Material) -> Section:
-    """Every figure with its interval, at every level, on test and validation; curves."""
+    """Every metric with its interval, at every level, on test and validation; curves."""
     blocks: list[Block] = []
     for split in ("test", "val"):
         if split not in material.evaluations:
@@ -33,14 +33,14 @@ def performance(material: Material) -> Section:
     blocks += [Text(said)] if (said := units.rules_words(material)) else []
     blocks += map(Warn, units.headline_warnings(material))
     for split, found in material.evaluations.items():
-        lines = missing_figures(levels_of(material, found))
+        lines = missing_metrics(levels_of(material, found))
         blocks += [Text(f"{SPLIT_WORDS[split].capitalize()} set. {line}") for line in lines]
     blocks += worst_case_blocks(material, evaluation)
     blocks += _threshold(material, evaluation)
     blocks += units.aggregation_blocks(material)
     blocks += gaps.verification_blocks(material)
     blocks += _optimism(material)
-    blocks += _figures(material, evaluation)
+    blocks += _curves(material, evaluation)
     return Section("performance", "Model performance", tuple(blocks))
 
 
@@ -64,7 +64,10 @@ def _table(material: Material) -> Table:
         for level, summary in levels_of(material, evaluation).items():
             if isinstance(summary, Summary) and (split == "test" or level == "image" or "test" not in material.evaluations):
                 columns.append((f"{SPLIT_WORDS[split].capitalize()}, {UNITS[level]}", summary))
-    rows = [(title, *(told(summary[name]) for _, summary in columns)) for name, title in TITLES.items()]
+    levels = {summary.confidence for _, summary in columns}
+    if len(levels) > 1:  # a split was evaluated again at another level
+        columns = [(f"{heading}, {summary.confidence:.0%}", summary) for heading, summary in columns]
+    rows = [(title, *(stated(summary[name]) for _, summary in columns)) for name, title in TITLES.items()]
     rows.append(("True / false positive", *(f"{summary.counts.tp:,} / {summary.counts.fp:,}" for _, summary in columns)))
     rows.append(("True / false negative", *(f"{summary.counts.tn:,} / {summary.counts.fn:,}" for _, summary in columns)))
     rows.append(("Threshold", *(f"{summary.threshold:.4f}" for _, summary in columns)))
@@ -72,7 +75,6 @@ def _table(material: Material) -> Table:
     rows.append(
         ("Number (malignant)", *(f"{summary.rows:,} ({summary.counts.tp + summary.counts.fn:,})" for _, summary in columns))
     )
-    confidence = columns[0][1].confidence
     note = "Sensitivity, specificity, precision, accuracy and F1 are at the frozen threshold of the level"
     by_view = any(evaluation.thresholds.own for evaluation in material.evaluations.values())
     note += ", of images at that of their view. " if by_view else ". "
@@ -81,20 +83,21 @@ def _table(material: Material) -> Table:
         + (", of breasts and patients of the mean of their images' scores" if material.patients_known else "")
         + "; calibrated ones stand under calibration. A dash: see below."
     )
-    caption = f"Performance with {confidence:.0%} intervals."
+    which = f"{columns[0][1].confidence:.0%} intervals" if len(levels) == 1 else "intervals of the level in the heading"
+    caption = f"Performance with {which}."
     return Table(caption, ("Metric", *(heading for heading, _ in columns)), tuple(rows), note=note)
 
 
 def _view_rows(material: Material, columns: list[tuple[str, Summary]]) -> list[tuple[str, ...]]:
     """The thresholds of views that have their own; "" for columns that are not of images."""
-    of_split = {f"{SPLIT_WORDS[split].capitalize()}, {UNITS['image']}": found for split, found in material.evaluations.items()}
-    views = sorted({view for found in of_split.values() for view in found.thresholds.own})
+    of_summary = {id(found.summary): found.thresholds.own for found in material.evaluations.values()}
+    views = sorted({view for own in of_summary.values() for view in own})
 
-    def cell(name: str, view: str) -> str:
-        own = of_split[name].thresholds.own if name in of_split else {}
+    def cell(summary: Summary, view: str) -> str:
+        own = of_summary.get(id(summary), {})
         return f"{own[view]:.4f}" if view in own else ""
 
-    return [(f"Threshold of {view}", *(cell(name, view) for name, _ in columns)) for view in views]
+    return [(f"Threshold of {view}", *(cell(summary, view) for _, summary in columns)) for view in views]
 
 
 def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
@@ -106,8 +109,8 @@ def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
         for level, each in found
         if not isinstance(each, str) and isinstance(each.threshold, Interval)
         for title, *cells in (
-            (LEVEL_TITLES[level], *map(told, (each.threshold, each.sensitivity, each.specificity))),
-            *((f"{LEVEL_TITLES[level]}: threshold of {view}", told(limits), "", "") for view, limits in each.views.items()),
+            (LEVEL_TITLES[level], *map(stated, (each.threshold, each.sensitivity, each.specificity))),
+            *((f"{LEVEL_TITLES[level]}: threshold of {view}", stated(limits), "", "") for view, limits in each.views.items()),
         )
     )
     if not rows:
@@ -115,10 +118,12 @@ def _threshold(material: Material, evaluation: Evaluation) -> list[Block]:
     note = (
         f"The values are those at the frozen threshold; the limits are percentiles of resamples of the validation and the "
         f"{SPLIT_WORDS[evaluation.split]} {'patients' if material.patients_known else 'images'} together, with the threshold "
-        "chosen again in each: what the table above leaves out."
+        "chosen again in each: what the table above leaves out. Those of sensitivity and specificity are never inside Wilson's "
+        "at the frozen threshold."
     )
     head = ("Level", "Threshold", "Sensitivity", "Specificity")
-    caption = f"Uncertainty of the threshold itself, {SPLIT_WORDS[evaluation.split]} set."
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    caption = f"Uncertainty of the threshold itself, {SPLIT_WORDS[evaluation.split]} set, {level}."
     return [Table(caption, head, rows, note=note)]
 
 
@@ -126,6 +131,9 @@ def _optimism(material: Material) -> list[Block]:
     test, val = material.test, material.evaluations.get("val")
     if test is None or val is None:
         return []
+    if test.summary.confidence != val.summary.confidence:
+        levels = f"{val.summary.confidence:.0%} and {test.summary.confidence:.0%}"
+        return [Text(f"Validation and test were evaluated with intervals of {levels}: their difference has none here.")]
     sentences = []
     for name, words in (("auc", "AUC"), ("sensitivity", "sensitivity"), ("specificity", "specificity")):
         ours, theirs = test.summary[name], val.summary[name]
@@ -140,10 +148,11 @@ def _optimism(material: Material) -> list[Block]:
         "of the validation set are optimistic: it chose the epoch, the threshold and the calibration. Limits by square-and-add "
         "from those of both sets."
     )
-    return [Text(f"From validation to test, images: {', '.join(sentences)}. {note}")]
+    level = f"{test.summary.confidence:.0%} intervals"
+    return [Text(f"From validation to test, images, {level}: {', '.join(sentences)}. {note}")]
 
 
-def _figures(material: Material, evaluation: Evaluation) -> list[Block]:
+def _curves(material: Material, evaluation: Evaluation) -> list[Block]:
     frame, threshold, words = evaluation.predictions, evaluation.threshold, SPLIT_WORDS[evaluation.split]
     malignant, by_view = frame["label"] == "malignant", evaluation.thresholds
     at = f"thresholds by view ({by_view.words})" if by_view.own else "threshold"
@@ -157,25 +166,27 @@ def _figures(material: Material, evaluation: Evaluation) -> list[Block]:
         f"Scores of benign and malignant images, {words} set.{moved}",
     )
     below = Row((counts, spread))
-    # The same rule as for the figures: no curve of a class that is too small to tell about.
-    told_of = {
+    # The same rule as for the metrics: no curve of a class that is too small to tell about.
+    with_auc = {
         SPLIT_WORDS[split]: found for split, found in material.evaluations.items() if isinstance(found.summary["auc"], Interval)
     }
-    if SPLIT_WORDS[evaluation.split] not in told_of:
+    if SPLIT_WORDS[evaluation.split] not in with_auc:
         return [below]
     points = {
         name: (found.summary.counts.sensitivity, found.summary.counts.specificity, found.summary.counts.precision)
-        for name, found in told_of.items()
+        for name, found in with_auc.items()
     }
     beside = "s by view, which may lie beside the curve of all views" if by_view.own else ""
-    rocs = {name: roc(found.predictions["label"], found.predictions["score"]) for name, found in told_of.items()}
+    rocs = {name: roc(found.predictions["label"], found.predictions["score"]) for name, found in with_auc.items()}
     confidence = evaluation.summary.confidence
     band = roc_band(frame["label"], frame["score"], frame["patient_id"], samples=_BAND_SAMPLES, confidence=confidence)
     caption = (
         f"ROC curves, images. Dots: the frozen threshold{beside}. Band: {confidence:.0%}, pointwise, "
         f"{'patients' if material.patients_known else 'images'} resampled {_BAND_SAMPLES} times, {words} set."
     )
-    curves = {name: precision_recall(found.predictions["label"], found.predictions["score"]) for name, found in told_of.items()}
+    curves = {
+        name: precision_recall(found.predictions["label"], found.predictions["score"]) for name, found in with_auc.items()
+    }
     lines = "Precision and recall, images. Dotted: the share of malignant images, what chance would give."
     above = Row(
         (

@@ -7,7 +7,7 @@ from core.metrics import LEVELS, Summary
 from core.metrics.levels import UNITS
 from core.report.document import Block, Section, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
-from core.report.words import LEVEL_TITLES, told
+from core.report.words import LEVEL_TITLES, stated
 from core.wording import p_value
 
 _MOST_UNREAD = 20
@@ -32,18 +32,19 @@ def reader(material: Material) -> Section:
             compared.append(found)
     tables: list[Block] = []
     if compared:
-        tables = [*_sentences(compared), _comparison(compared, words), *_unread(compared[0]), _points(compared[-1], words)]
+        tables = [
+            *_sentences(compared),
+            _comparison(compared, words, material.patients_known),
+            *_unread(compared[0]),
+            _points(compared[-1], words),
+        ]
     return Section("reader", title, (*tables, *blocks))
 
 
 def _sentences(compared: list[ReaderComparison]) -> list[Block]:
     """By level, what the test shows and on which rows; then why the reader is favoured."""
-    said = [f"{LEVEL_TITLES[each.level]}: {_lower(each.verdict)}, {each.paired_on}." for each in compared]
+    said = [f"{LEVEL_TITLES[each.level]}: {each.verdict[:1].lower()}{each.verdict[1:]}, {each.paired_on}." for each in compared]
     return [*map(Text, said), Warn(f"{compared[0].caution[:1].upper()}{compared[0].caution[1:]}.")]
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _unread(found: ReaderComparison) -> list[Block]:
@@ -56,28 +57,36 @@ def _unread(found: ReaderComparison) -> list[Block]:
     return [Table(caption, ("Value", "Images", "Reason"), rows, words=frozenset({2}), small=True)]
 
 
-def _comparison(compared: list[ReaderComparison], words: str) -> Table:
+def _comparison(compared: list[ReaderComparison], words: str, known: bool) -> Table:
     rows = tuple(
         (
             LEVEL_TITLES[each.level],
             f"{each.rows:,} of {each.total:,}",
-            *map(told, (each.reader, each.model, each.difference)),
+            *map(stated, (each.reader, each.model, each.difference)),
             p_value(each.p),
         )
         for each in compared
     )
     note = (
         f"Reader: column {compared[0].column} of the manifest; of several images the most suspicious rating. Difference: model "
-        "minus reader in a paired test, clustered by patient, on images, breasts and patients with a rating for every image: "
-        "both have the same images behind every score. The tests of several levels are not adjusted for one another. Those "
-        "without complete ratings are left out, and may be others in kind. A difference that is not shown is no equivalence."
+        + (
+            "minus reader in a paired test, clustered by patient, on images, breasts and patients with a rating for "
+            "every image: "
+            "both have the same images behind every score. The tests of several levels are not adjusted for one another. "
+            if known
+            else "minus reader in a paired test of the images with a rating. "
+        )
+        + "Those without complete ratings are left out, and may be others in kind. A difference that is not shown is no "
+        "equivalence."
     )
     head = ("Level", "Compared", "Reader, ROC AUC", "Model, ROC AUC", "Difference", "p")
     return Table(f"Model and reader on the {words} set.", head, rows, note=note)
 
 
 def _points(found: ReaderComparison, words: str) -> Table:
-    rows = tuple((point.words, f"{point.called:,}", told(point.sensitivity), told(point.specificity)) for point in found.points)
+    rows = tuple(
+        (point.words, f"{point.called:,}", stated(point.sensitivity), stated(point.specificity)) for point in found.points
+    )
     note = "The reader's points on the ROC plane. Of several images the most suspicious rating counts."
     if found.categories:
         note += (

@@ -56,7 +56,7 @@ def blocks(material: Material) -> list[Block]:
     for each in counted:
         early = "yes" if each.before_threshold else "no"
         alike.setdefault((each.words, each.where, _whose(material, each), early), []).append(each)
-    rows = tuple((*key[:3], *_figures(found), key[3]) for key, found in alike.items())
+    rows = tuple((*key[:3], *_metrics(found), key[3]) for key, found in alike.items())
     head = ("What", "Page or command", "By", "Times", "Images", "First (UTC)", "Last (UTC)", "Before the threshold was frozen")
     note = "Images: the most at a time. Forks inherit what their parent's test set was used for; it is the same."
     found: list[Block] = [Table("Accesses to the test set that are on record.", head, rows, note=note, small=True)]
@@ -122,7 +122,7 @@ def _whose(material: Material, access: Access) -> str:
     return f"{by}, before this run was made" if access.kind != SCORED and _before_run(material, access) else by
 
 
-def _figures(found: list[Access]) -> tuple[str, str, str, str]:
+def _metrics(found: list[Access]) -> tuple[str, str, str, str]:
     first = next((each.when for each in found if each.when), "")
     known = [_minute(first), _minute(found[-1].latest)]
     return (f"{sum(each.times for each in found)}", f"{max(each.images for each in found):,}", known[0], known[1])

@@ -14,7 +14,7 @@ def accesses(material: Material) -> Section:
     asked = material.ask("external")
     if test is None:
         return Section(
-            "openings",
+            "test-set-access",
             "Test-set access, external testing",
             (
                 Text("The test set has never been evaluated for this run."),
@@ -25,32 +25,36 @@ def accesses(material: Material) -> Section:
         )
     blocks: list[Block] = [
         Text(
-            f"The test set was evaluated {times(test.opened)} for this run, last on {test.last_opened[:10]}. MammoLab counts; "
-            "nobody can take one back."
+            f"The test set was evaluated {times(test.evaluations)} for this run, last on {test.last_evaluated[:10]}. MammoLab "
+            "counts; nobody can take one back."
         ),
         *test_set.seen(material),
     ]
     if material.parent is not None:
-        before = f"had been evaluated {times(material.parent.opened)}" if material.parent.opened else "had not been evaluated"
+        before = (
+            f"had been evaluated {times(material.parent.evaluations)}"
+            if material.parent.evaluations
+            else "had not been evaluated"
+        )
         blocks.append(Text(f"Before this run was forked from {material.parent.run}, the same test set {before}."))
     if test.history:
         rows = tuple(
             (
-                str(test.opened - len(test.history) + index),
-                opening.when.replace("T", " "),
-                opening.thresholds.told(6),
-                f"`{opening.weights_sha256[:12]}`",
+                str(test.evaluations - len(test.history) + index),
+                each.when.replace("T", " "),
+                each.thresholds.stated(6),
+                f"`{each.weights_sha256[:12]}`",
             )
-            for index, opening in enumerate(test.history, start=1)
+            for index, each in enumerate(test.history, start=1)
         )
         blocks.append(Table("Recorded evaluations of the test set.", ("No.", "When (UTC)", "Threshold", "Weights"), rows))
     blocks += [
         Warn(
-            f"On {change.when[:10]}, after {counted(change.opened, 'evaluation')}, the threshold was chosen again "
+            f"On {change.when[:10]}, after {counted(change.evaluations, 'evaluation')}, the threshold was chosen again "
             f"({change.rule}): "
-            f"{' became '.join(each.told(6) for each in change.change)}. What follows was chosen with the test set in view."
+            f"{' became '.join(each.stated(6) for each in change.change)}. What follows was chosen with the test set in view."
         )
         for change in test.refrozen
     ]
     blocks += test_set.blocks(material)
-    return Section("openings", "Test-set access, external testing", (*blocks, asked))
+    return Section("test-set-access", "Test-set access, external testing", (*blocks, asked))

@@ -1,15 +1,15 @@
-"""The unit of analysis: what patients are made of, and how far figures by patient depend on how their images are combined."""
+"""The unit of analysis: what patients are made of, and how far metrics by patient depend on how their images are combined."""
 
 from __future__ import annotations
 
 from core.data import SPLITS
 from core.metrics import Summary
 from core.metrics.aggregation import DRAWS, aggregation_rules
-from core.metrics.composition import TITLES, Association, associations, composition, composition_warnings
+from core.metrics.composition import TITLES, Association, composition, composition_warnings
 from core.metrics.headline_auc import HeadlineAuc
 from core.report.document import Block, Table, Text, Warn
 from core.report.material import SPLIT_WORDS, Material
-from core.report.words import DASH, share, told
+from core.report.words import DASH, share, stated, stated_or_note
 
 
 def composition_blocks(material: Material) -> list[Block]:
@@ -23,9 +23,9 @@ def composition_blocks(material: Material) -> list[Block]:
         spread = f"{each.median:g} ({each.low} to {each.high})"
         rows.append((SPLIT_WORDS.get(each.split, DASH), each.label, f"{each.patients:,}", f"{each.images:,}", spread, *shares))
     head = ("Set", "Label", "Patients", "Images", "Images a patient, median (range)", "Both sides", "One side", "Side unknown")
-    found = associations(material.rows, material.confidence)
+    found = material.associations
     note = "A patient is malignant when any of her images is. " + " ".join(
-        f"{SPLIT_WORDS[split].capitalize()} set: {_told(found, split)}." for split in SPLITS if _told(found, split)
+        f"{SPLIT_WORDS[split].capitalize()} set: {_count_aucs(found, split)}." for split in SPLITS if _count_aucs(found, split)
     )
     table = Table("Images and sides of patients by label.", head, tuple(rows), note=note, small=True)
     return [table, *(Warn(sentence) for sentence in unequal(material))]
@@ -33,11 +33,9 @@ def composition_blocks(material: Material) -> list[Block]:
 
 def unequal(material: Material, split: str = "") -> list[str]:
     """A sentence where patients of one label have fewer images or sides, in any set or in the one asked for."""
-    if not material.patients_known:
-        return []
-    rows = material.rows if not split else material.rows[material.rows["split"] == split]
+    found = (each for each in material.associations if split in ("", each.split))
     names = {name: f"{words} set" for name, words in SPLIT_WORDS.items()}
-    return [f"{line[:1].upper()}{line[1:]}." for line in composition_warnings(associations(rows, material.confidence), names)]
+    return [f"{line[:1].upper()}{line[1:]}." for line in composition_warnings(found, names)]
 
 
 def balanced_words(found: HeadlineAuc) -> str:
@@ -46,7 +44,7 @@ def balanced_words(found: HeadlineAuc) -> str:
         return ""
     if isinstance(found.balanced, str):
         return f"; a balanced AUC cannot be computed: {found.balanced}"
-    return f"; balanced, {found.balanced_rule}: {told(found.balanced)}"
+    return f"; balanced, {found.balanced_rule}: {stated(found.balanced)}"
 
 
 def headline_warnings(material: Material) -> list[str]:
@@ -66,12 +64,8 @@ def rules_words(material: Material) -> str:
     return f"Score of one unit: {'; '.join(said)}." if said else ""
 
 
-def _told(found: tuple[Association, ...], split: str) -> str:
-    parts = [
-        f"{TITLES[each.what]} {told(each.strength)}" if not isinstance(each.strength, str) else f"{TITLES[each.what]} {DASH}"
-        for each in found
-        if each.split == split
-    ]
+def _count_aucs(found: tuple[Association, ...], split: str) -> str:
+    parts = [f"{TITLES[each.what]} {stated(each.strength)}" for each in found if each.split == split]
     return f"the label of a patient from a count of all images of the manifest, AUC: {', '.join(parts)}" if parts else ""
 
 
@@ -82,14 +76,14 @@ def aggregation_blocks(material: Material) -> list[Block]:
         return []
     words = SPLIT_WORDS[evaluation.split]
     found = aggregation_rules(evaluation.predictions, confidence=evaluation.summary.confidence)
-    rows = tuple(
-        (each.name, "yes" if each.balanced else "no", told(each.auc) if not isinstance(each.auc, str) else each.auc)
-        for each in found
-    )
+    rows = tuple((each.name, "yes" if each.balanced else "no", stated_or_note(each.auc)) for each in found)
     note = (
         "No threshold enters here, and none of these rules was chosen by its result. Balanced: every patient enters with as "
-        "many breasts as every other. Random breasts: the mean over all draws there are; missing breasts: the mean of "
-        f"{DRAWS} draws. The limits are DeLong's with that mean in place of one comparison, and do not cover which were drawn."
+        "many breasts, or as many images, as every other. Random breasts: the mean over all draws there are; missing "
+        "breasts: the mean of "
+        f"{DRAWS} draws. The limits are score limits with DeLong's variance, of that mean in place of one comparison, "
+        "and do not cover "
+        "which were drawn."
     )
     head = ("One score a patient", "Balanced", "ROC AUC by patient")
     table = Table(f"Sensitivity of the AUC by patient to the rule, {words} set.", head, rows, note=note, words=frozenset({2}))

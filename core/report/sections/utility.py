@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from core.evaluate import AGAIN, DecisionTable, Evaluation
+from core.evaluate import AGAIN, CalibrationReport, DecisionTable, Evaluation
 from core.metrics import LEVELS, Interval, Summary, ViewThresholds, at_level, operating_point
 from core.metrics.levels import UNITS
 from core.report.document import Block, Section, Table, Text
 from core.report.material import SPLIT_WORDS, Material
 from core.report.sections.evaluated import absent, levels_of
-from core.report.words import LEVEL_TITLES, signed, told
+from core.report.words import LEVEL_TITLES, signed, stated
 from core.wording import counted
 
 PREVALENCES = (0.005, 0.01, 0.05)
@@ -24,12 +24,12 @@ def utility(material: Material) -> Section:
         return Section(
             "utility", title, (Text(f"Net benefit cannot be computed: {decision}"), *_predictive(material, evaluation))
         )
-    tables = [_net_benefit(material, each, SPLIT_WORDS[evaluation.split]) for each in _decisions(material, evaluation)]
+    tables = [_net_benefit(material, evaluation, each) for each in _decisions(material, evaluation)]
     return Section("utility", title, (*tables, *_predictive(material, evaluation)))
 
 
 def _decisions(material: Material, evaluation: Evaluation) -> list[DecisionTable]:
-    """Net benefit per image, breast and patient, as far as it can be told."""
+    """Net benefit per image, breast and patient, as far as it can be computed."""
     found = [evaluation.decision_at(level) for level in LEVELS if level == "image" or material.patients_known]
     return [each for each in found if isinstance(each, DecisionTable)]
 
@@ -42,8 +42,9 @@ def _breasts(material: Material) -> str:
     return f"{counted(summary.rows, 'breast')} of {counted(summary.patients, 'patient')}"
 
 
-def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Table:
-    rows = tuple((f"{row.threshold:.0%}", told(row.model), signed(row.treat_all), "0") for row in decision.rows)
+def _net_benefit(material: Material, evaluation: Evaluation, decision: DecisionTable) -> Table:
+    words = SPLIT_WORDS[evaluation.split]
+    rows = tuple((f"{row.threshold:.0%}", stated(row.model), signed(row.treat_all), "0") for row in decision.rows)
     unit = UNITS[decision.level]
     whose = {
         "image": "a patient may have several, and the share of patients with cancer is another",
@@ -52,17 +53,22 @@ def _net_benefit(material: Material, decision: DecisionTable, words: str) -> Tab
     }[decision.level]
     if not material.patients_known:
         whose = "a person may have several"
+    calibrated = decision.calibration if decision.calibration != "none" else "none: scores as they come, which are no risks"
     note = (
         f"Net benefit per {decision.level}, where {decision.prevalence:.1%} of the {unit} are malignant, which is not the "
-        f"share of screening; {whose}. Calibration: {decision.calibration}. Somebody who would examine 19 healthy ones to find "
+        f"share of screening; {whose}. Calibration: {calibrated}. Somebody who would examine 19 healthy ones to find "
         "one cancer acts at a risk of 5%."
     )
     head = ("Acting at a risk of", "On the model", "On all", "On none")
-    return Table(f"Net benefit per {decision.level}, {words} set.", head, rows, note=note)
+    no_risk = evaluation.calibration_at(decision.level)
+    if isinstance(no_risk, CalibrationReport) and no_risk.no_probability:
+        note += f" Read with care: no probability should be shown per {decision.level}, since {no_risk.no_probability}."
+    level = f"{evaluation.summary.confidence:.0%} intervals"
+    return Table(f"Net benefit per {decision.level}, {words} set, {level}.", head, rows, note=note)
 
 
 def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block]:
-    """What the frozen threshold would mean at a prevalence; for patients where they can be told, else images."""
+    """What the frozen threshold would mean at a prevalence; for patients where they can be computed, else images."""
     if evaluation is None:
         return []
     for level in ("patient", "image"):
@@ -83,11 +89,11 @@ def _predictive(material: Material, evaluation: Evaluation | None) -> list[Block
         (point.own, f"{point.own.prevalence:.1%} (this set's {UNITS[level]})"),
     ):
         people = (found.recalled, found.found, found.missed, found.false_alarms)
-        cells = (f"{figure.value:.1f} [{figure.low:.1f},\u00a0{figure.high:.1f}]" for figure in people)
-        rows.append((words, told(found.ppv), told(found.npv), *cells))
+        cells = (f"{metric.value:.1f} [{metric.low:.1f},\u00a0{metric.high:.1f}]" for metric in people)
+        rows.append((words, stated(found.ppv), stated(found.npv), *cells))
     note = (
-        f"{LEVEL_TITLES[level]}, {at}, sensitivity {told(point.sensitivity)}, specificity "
-        f"{told(point.specificity)}. Per 1,000 {UNITS[level]}. A prevalence without a set is taken as known: its limits are "
+        f"{LEVEL_TITLES[level]}, {at}, sensitivity {stated(point.sensitivity)}, specificity "
+        f"{stated(point.specificity)}. Per 1,000 {UNITS[level]}. A prevalence without a set is taken as known: its limits are "
         "those of sensitivity and specificity alone. The last row is what happened in this set, with limits of its own shares. "
         f"Holds only if those screened resemble these {UNITS[level]} in all but "
         "how many are ill."

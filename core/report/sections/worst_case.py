@@ -1,4 +1,4 @@
-"""The figures in the worst case of the images that were refused a verdict, per image, breast and patient."""
+"""The metrics in the worst case of the images that were refused a verdict, per image, breast and patient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.report.words import LEVEL_TITLES
 
 
 def worst_case_blocks(material: Material, evaluation: Evaluation) -> list[Block]:
-    """Sensitivity and specificity where each unit with a refused image counts as an error: the figures leave these out."""
+    """Sensitivity and specificity where each unit with a refused image counts as an error: the metrics leave these out."""
     if not any(item.kind == REFUSED for item in evaluation.excluded):
         return []
     rows: list[tuple[str, ...]] = []

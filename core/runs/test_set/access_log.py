@@ -244,8 +244,8 @@ def _folded(folder: Path, content: bytes) -> bytes:
         first = folded.get(kind)
         keys[kind] = keys.get(kind, frozenset()) | set(each.keys)
         folded[kind] = each if first is None else _both(first, each)
-    told = [_with_keys(folder, replace(each, keys=()), keys[kind]) if keys[kind] else each for kind, each in folded.items()]
-    return b"".join(map(_line, told))
+    stated = [_with_keys(folder, replace(each, keys=()), keys[kind]) if keys[kind] else each for kind, each in folded.items()]
+    return b"".join(map(_line, stated))
 
 
 def _kind(each: Access) -> tuple[Any, ...]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -31,7 +31,7 @@ FILE = "test_accesses.jsonl"
 SETS = ".test_sets"  # in the folder of runs: which images a long access was to, a file a set
 LIMIT = 1 << 23  # bytes of a record
 MODEL_DIGITS = 16  # of the SHA-256 of weights
-OPENING = "opening:"  # begins the id of what stands in evaluation.json only
+FROM_EVALUATION = "opening:"  # begins the id of what stands in evaluation.json only
 
 SCORED, IMAGES, LABELS, HEATMAPS, AUDIT, PREDICTION = "scored", "images", "labels", "heatmaps", "audit", "prediction"
 KINDS = {
@@ -109,10 +109,6 @@ class Access:
         """The kind in words."""
         return KINDS.get(self.kind) or NOTES[self.kind]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON output: without what identifies images."""
-        return {name: value for name, value in asdict(self).items() if name not in ("keys", "test_set")}
-
 
 _ACCESS = TypeAdapter(Access)
 
@@ -121,7 +117,7 @@ def accesses(folder: Path) -> tuple[Access, ...]:
     """All accesses to the test images of the run in this folder, and what was decided after them, by time.
 
     Its own, those inherited when it was forked, those of the folder of runs to the same images (also before it existed), and
-    the openings in evaluation.json that an earlier version counted.
+    the evaluations in evaluation.json that an earlier version counted.
 
     Raises:
         BadRun: a record, or evaluation.json, is damaged; that is never taken for "no access".
@@ -140,18 +136,18 @@ def accesses(folder: Path) -> tuple[Access, ...]:
 
 
 def own_accesses(folder: Path) -> tuple[Access, ...]:
-    """Those in the folder itself: in its record, and the openings in evaluation.json that an earlier version counted.
+    """Those in the folder itself: in its record, and the evaluations in evaluation.json that an earlier version counted.
 
     Raises:
         BadRun: as `accesses`.
     """
-    openings = _openings(folder)
-    models = {opening.when: opening.model for opening in openings}
+    evaluations = _evaluations(folder)
+    models = {each.when: each.model for each in evaluations}
     found = [
         replace(each, model=each.model or models.get(each.when, "")) if each.by_itself else each for each in read_record(folder)
     ]
     scored = {each.when for each in found if each.kind == SCORED}
-    return (*found, *(opening for opening in openings if opening.when not in scored))
+    return (*found, *(each for each in evaluations if each.when not in scored))
 
 
 def weights_of(folder: Path) -> str:
@@ -254,8 +250,8 @@ def _read_set(path: Path) -> frozenset[str]:
         raise _damaged(path, str(getattr(error, "strerror", None) or error)) from error
 
 
-def _openings(folder: Path) -> list[Access]:
-    """The openings in evaluation.json; an earlier version wrote them there only."""
+def _evaluations(folder: Path) -> list[Access]:
+    """The evaluations in evaluation.json; an earlier version wrote them there only."""
     test = read_entries(folder).get("test") or {}
     found: list[Access] = []
     try:
@@ -277,7 +273,7 @@ def _openings(folder: Path) -> list[Access]:
                 images,
                 times=1 + max(0, more),
                 before_threshold=False,
-                id=f"{OPENING}{when}",
+                id=f"{FROM_EVALUATION}{when}",
                 model=weights[:MODEL_DIGITS],
             )
         )

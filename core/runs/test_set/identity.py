@@ -1,4 +1,4 @@
-"""Which images are test images: the test splits of runs and of manifests, and which of them have not been opened.
+"""Which images are test images: the test splits of runs and of manifests, and which of them have not been evaluated.
 
 An image is known by keys: where it is, whose it is (patient, file name and size: a copy in another folder), and what is in
 it (the SHA-256 of its file, once it was imported, checked or prepared, or where it is as large as a test image). One that was
@@ -40,9 +40,9 @@ MANIFEST = "manifest.csv"
 class TestSet:
     """The test images of a run (`folder`), or of a data set's own split (`folder` None).
 
-    `keys` of the test images and of their patients, `known` of all images of the run; `images` are counted. `opened`: whether
-    the run was evaluated on them; a data set as such never is. `sizes` are those of the test images in bytes, where their
-    content is known.
+    `keys` of the test images and of their patients, `known` of all images of the run; `images` are counted. `evaluated`:
+    whether the run was evaluated on them; a data set as such never is. `sizes` are those of the test images in bytes, where
+    their content is known.
     """
 
     name: str
@@ -50,7 +50,7 @@ class TestSet:
     images: int
     keys: frozenset[str]
     known: frozenset[str]
-    opened: bool
+    evaluated: bool
     sizes: frozenset[int] = frozenset()
 
     __test__ = False  # no test case
@@ -100,8 +100,8 @@ def frame_keys(frame: pd.DataFrame, sizes: Collection[int] = ()) -> list[tuple[s
 
 
 def closed_sizes(sets: Iterable[TestSet]) -> tuple[int, ...]:
-    """The sizes in bytes of test images that have not been opened, in order."""
-    return tuple(sorted(frozenset[int]().union(*(each.sizes for each in sets if not each.opened))))
+    """The sizes in bytes of test images that have not been evaluated, in order."""
+    return tuple(sorted(frozenset[int]().union(*(each.sizes for each in sets if not each.evaluated))))
 
 
 def _completed(paths: Sequence[str], contents: Sequence[str], sizes: Collection[int] = ()) -> list[str]:
@@ -124,18 +124,18 @@ def _key(kind: str, *parts: str) -> str:
 def test_set_of(folder: Path) -> TestSet:
     """Of the run in this folder; without images where its manifest cannot be read.
 
-    A run whose evaluation.json is damaged counts as unopened: sealing too much can be switched off, and is recorded.
+    A run whose evaluation.json is damaged counts as not evaluated: sealing too much can be switched off, and is recorded.
     """
     try:
-        opened = bool((read_entries(folder).get("test") or {}).get("opened"))
+        evaluated = bool((read_entries(folder).get("test") or {}).get("opened"))
     except (LabError, AttributeError):
-        opened = False
-    return _read(folder / MANIFEST, folder.name, folder, opened=opened)
+        evaluated = False
+    return _read(folder / MANIFEST, folder.name, folder, evaluated=evaluated)
 
 
 def test_set_of_manifest(path: Path) -> TestSet:
     """Of a data set's own split; without images where it has none, or cannot be read."""
-    return _read(path, path.name, None, opened=False)
+    return _read(path, path.name, None, evaluated=False)
 
 
 def all_test_sets(root: Path) -> list[TestSet]:
@@ -153,7 +153,7 @@ def run_folders(root: Path) -> list[Path]:
     return [root / name for name in names if (root / name / MANIFEST).is_file()]
 
 
-def _read(path: Path, name: str, folder: Path | None, *, opened: bool) -> TestSet:
+def _read(path: Path, name: str, folder: Path | None, *, evaluated: bool) -> TestSet:
     """Only the columns that count: a hundred runs are asked at a time."""
     test: set[str] = set()
     known: set[str] = set()
@@ -171,7 +171,7 @@ def _read(path: Path, name: str, folder: Path | None, *, opened: bool) -> TestSe
                 sizes.add(Path(place).stat().st_size)
     known |= test
     test.update(patient_key(place, patient) for place, patient, _, _ in tested if patient)
-    return TestSet(name, folder, len(tested), frozenset(test), frozenset(known), opened, frozenset(sizes))
+    return TestSet(name, folder, len(tested), frozenset(test), frozenset(known), evaluated, frozenset(sizes))
 
 
 def _rows(path: Path, *, of_run: bool) -> Iterable[tuple[str, str, str, str]]:
@@ -199,7 +199,7 @@ def _rows(path: Path, *, of_run: bool) -> Iterable[tuple[str, str, str, str]]:
 def sealed_rows(
     keys: Sequence[tuple[str, ...]], patients: Sequence[str], own: Sequence[str], sets: Iterable[TestSet]
 ) -> NDArray[np.bool_]:
-    """Which rows of a manifest are sealed, bool (N,): its own test split, the test images of any run that has not opened
+    """Which rows of a manifest are sealed, bool (N,): its own test split, the test images of any run that has not evaluated
     them, and all other images of these patients.
 
     Args:
@@ -208,7 +208,7 @@ def sealed_rows(
         own: the split of each row.
         sets: the test sets that are known.
     """
-    closed = frozenset().union(*(each.keys for each in sets if not each.opened))
+    closed = frozenset().union(*(each.keys for each in sets if not each.evaluated))
     marked = np.array(
         [split == "test" or not closed.isdisjoint(each) for each, split in zip(keys, own, strict=True)], dtype=bool
     )
@@ -217,15 +217,15 @@ def sealed_rows(
 
 
 def sealed_by(keys: Iterable[str], sets: Iterable[TestSet], run: Path | None = None) -> TestSet | None:
-    """The unopened test set that this image belongs to; None when it is free.
+    """The test set, not evaluated yet, that this image belongs to; None when it is free.
 
     Where it is asked for a `run` that has the image, that run's own split decides.
     """
     every, wanted = list(sets), frozenset(keys)
     own = next((each for each in every if run is not None and each.folder == run), None)
     if own is not None and own.known & wanted:
-        return own if own.keys & wanted and not own.opened else None
-    return next((each for each in every if not each.opened and each.keys & wanted), None)
+        return own if own.keys & wanted and not own.evaluated else None
+    return next((each for each in every if not each.evaluated and each.keys & wanted), None)
 
 
 def owner(found: TestSet) -> str:
@@ -234,5 +234,5 @@ def owner(found: TestSet) -> str:
 
 
 def warning_of(found: TestSet) -> str:
-    """What to say beside an image of a test set that has not been opened, once it is recorded."""
-    return f"This is a test image of {owner(found)}, whose test set has not been opened. That it was looked at was recorded."
+    """What to say beside an image of a test set that has not been evaluated, once it is recorded."""
+    return f"This is a test image of {owner(found)}, whose test set has not been evaluated. That it was looked at was recorded."

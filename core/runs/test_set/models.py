@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadRun
-from core.runs.test_set.accesses import FILE, OPENING, SCORED, Access, accesses, holds, own_accesses, read_record, weights_of
+from core.runs.test_set.accesses import (
+    FILE,
+    FROM_EVALUATION,
+    SCORED,
+    Access,
+    accesses,
+    holds,
+    own_accesses,
+    read_record,
+    weights_of,
+)
 from core.runs.test_set.identity import all_test_sets, test_set_of
 from core.wording import counted
 
@@ -47,9 +57,6 @@ class SeenBy:
     times: int
     own: bool
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class TestSetUse:
@@ -61,28 +68,27 @@ class TestSetUse:
     __test__ = False  # no test case
 
     @property
-    def opened(self) -> str:
+    def first_evaluated(self) -> str:
         """When the run's own model was first scored on it; "" when never."""
         return min((each.first for each in self.models if each.own), default="")
 
     @property
     def before(self) -> tuple[SeenBy, ...]:
         """Other models that were scored before the run's own one; all others when that has not been."""
-        return tuple(each for each in self.others if not self.opened or each.first <= self.opened)
+        return tuple(each for each in self.others if not self.first_evaluated or each.first <= self.first_evaluated)
 
     @property
     def since(self) -> tuple[SeenBy, ...]:
         """Other models that were first scored later than the run's own one."""
-        return tuple(each for each in self.others if self.opened and each.first > self.opened)
+        return tuple(each for each in self.others if self.first_evaluated and each.first > self.first_evaluated)
 
     @property
     def others(self) -> tuple[SeenBy, ...]:
         return tuple(each for each in self.models if not each.own)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"before": len(self.before), "since": len(self.since), "gap": self.gap} | {
-            "models": [each.as_dict() for each in self.models]
-        }
+        counts = {"before": len(self.before), "since": len(self.since), "gap": self.gap}
+        return counts | {"models": [asdict(each) for each in self.models]}
 
 
 def test_set_use(folder: Path) -> TestSetUse:
@@ -116,13 +122,13 @@ def seen_words(use: TestSetUse, patients: bool = True) -> list[str]:
     whose = "of the same patients" if patients else "among these"
     sentences = []
     if use.before:
-        when = "before this run's own was" if use.opened else "already"
+        when = "before this run's own was" if use.first_evaluated else "already"
         sentences.append(
             f"{_models_words(len(use.before))} had been scored on test images {whose} {when}, {_when(use.before)}: "
             f"{_names(use.before)}."
         )
     else:
-        first = f"before this run's own was, on {_day(use.opened)}" if use.opened else "so far"
+        first = f"before this run's own was, on {_day(use.first_evaluated)}" if use.first_evaluated else "so far"
         sentences.append(f"No other model is on record as scored on test images {whose} {first}.")
     if use.since:
         sentences.append(f"{_models_words(len(use.since))} followed, {_when(use.since)}: {_names(use.since)}.")
@@ -179,7 +185,7 @@ def _gap(folder: Path, found: Sequence[Scoring], damaged: Sequence[str]) -> str:
     lines = [each.access for each in found if not each.access.inherited]
     lost = [each for each in lines if not any(holds(known, each) for known in there)]
     if lost:
-        if all(each.id.startswith(OPENING) for each in lost):
+        if all(each.id.startswith(FROM_EVALUATION) for each in lost):
             why = "an earlier version, which wrote none, scored some of them"
         else:
             why = "it was deleted, or runs were moved here from another folder"

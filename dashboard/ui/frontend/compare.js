@@ -3,7 +3,6 @@ export default function (component) {
   const root = component.parentElement.querySelector(".compare")
   const [header, blobs] = unpack(component.data)
   root.style.height = header.height + "px"
-  root.classList.toggle("pixelated", Boolean(header.pixelated))
   const [left, right] = header.labels
   root.querySelector(".tag.left").textContent = left
   root.querySelector(".tag.right").textContent = right

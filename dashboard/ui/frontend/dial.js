@@ -1,4 +1,4 @@
-// The threshold slider and the figures at the threshold. Everything that follows it holds a value for each step of the grid
+// The threshold slider and the metrics at the threshold. Everything that follows it holds a value for each step of the grid
 // already, so a moving hand asks nothing of the server; the page hears of the threshold ("changed") when the hand rests.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
@@ -6,7 +6,7 @@ export default function (component) {
   const state = (root._dial ??= { index: -1, awaiting: null })
   const find = (selector) => root.querySelector(selector)
   const range = find("input")
-  Object.assign(state, { data, tell: (value) => setTriggerValue("changed", value) })
+  Object.assign(state, { data, report: (value) => setTriggerValue("changed", value) })
 
   state.place ??= (index) => {
     const { grid, frozen } = state.data
@@ -18,7 +18,7 @@ export default function (component) {
     find(".value").textContent = grid[state.index].toFixed(3)
     find(".badge").textContent = moved ? "exploring" : "fixed (in use)"
     find(".badge").title = moved
-      ? "Only this page shows figures at this threshold."
+      ? "Only this page shows metrics at this threshold."
       : "Chosen on validation and stored with the model: it decides with this threshold everywhere."
     find(".badge").classList.toggle("moved", moved)
     find(".words").textContent = moved ? `Nothing is changed: the model decides at ${grid[frozen].toFixed(3)}.` : state.data.words
@@ -39,7 +39,7 @@ export default function (component) {
     state.awaiting = state.data.grid[state.index]
     clearTimeout(state.patience)
     state.patience = setTimeout(() => (state.awaiting = null), 4000)
-    state.tell(state.awaiting)
+    state.report(state.awaiting)
   }
   state.move ??= (index) => {
     if (index === state.index) return
@@ -63,14 +63,7 @@ export default function (component) {
     if (index === state.index) range.value = state.data.grid[index]
     state.move(index)
   }
-  range.onpointerdown = () => {
-    state.held = true
-    clearTimeout(state.timer)
-  }
-  range.onpointerup = range.onpointercancel = range.onblur = () => {
-    state.held = false
-    state.commit()
-  }
+  commitOnRelease(range, state, state.commit)
   range.onkeydown = (event) => {
     const far = Math.round(state.data.grid.length / 20)
     const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -far, PageUp: far, Home: -1e6, End: 1e6 }[event.key]

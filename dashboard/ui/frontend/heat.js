@@ -1,5 +1,5 @@
 // Images on black with a map in colour over each. Opacity, colours, outline and swipe change here, without the server, which
-// is told of them ("look") when the slider comes to rest. Zoom, pan and keys: swipe.js; panels of one image move together.
+// gets them ("look") when the slider comes to rest. Zoom, pan and keys: swipe.js; panels of one image move together.
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const root = parentElement.querySelector(".heat")
@@ -58,7 +58,7 @@ export default function (component) {
     for (const panel of state.panels) {
       if (!panel.bar || panel.bar.hidden === !look.swipe) continue
       panel.bar.hidden = !look.swipe
-      panel.figure.classList.toggle("swiping", look.swipe)
+      panel.element.classList.toggle("swiping", look.swipe)
       panel.swipe.split = panel.swipe.home = look.swipe ? 0.5 : 0
       panel.swipe.draw()
     }
@@ -144,10 +144,10 @@ export default function (component) {
         frame.tabIndex = 0
         frame.setAttribute("role", "group")
         frame.setAttribute("aria-label", `${panel.title}: plus and minus zoom, arrow keys move, space hides the heatmap, ? lists keys`)
-        made.figure = document.createElement("figure")
-        made.figure.className = "panel"
-        made.figure.append(frame, text("caption", panel.title))
-        if (panel.detail) made.figure.append(text("detail", panel.detail))
+        made.element = document.createElement("figure")
+        made.element.className = "panel"
+        made.element.append(frame, text("caption", panel.title))
+        if (panel.detail) made.element.append(text("detail", panel.detail))
         return made
       }),
     )
@@ -174,7 +174,7 @@ export default function (component) {
     repaint()
     show()
     for (const panel of panels) panel.swipe.draw()
-    find(".panels").replaceChildren(...panels.map((panel) => panel.figure))
+    find(".panels").replaceChildren(...panels.map((panel) => panel.element))
     setTimeout(() => old.forEach((panel) => URL.revokeObjectURL(panel.base.src)), 1000)
   }
 

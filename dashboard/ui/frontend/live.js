@@ -12,6 +12,18 @@ function on(root, name, listener) {
 
 const emit = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }))
 
+// While a hand holds the slider `state.held` is true and `state.timer` does not run; its release commits.
+function commitOnRelease(range, state, commit) {
+  range.onpointerdown = () => {
+    state.held = true
+    clearTimeout(state.timer)
+  }
+  range.onpointerup = range.onpointercancel = range.onblur = () => {
+    state.held = false
+    commit()
+  }
+}
+
 // Calls of `run` one at a time; of the calls made meanwhile only the newest is carried out.
 function coalesce(run) {
   let busy = false

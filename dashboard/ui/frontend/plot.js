@@ -1,5 +1,5 @@
-// One Plotly figure that is updated in place: no flicker while a training runs. Streamlit's own Plotly element builds a
-// changed figure again. What the person zoomed to stays while numbers change (the figures have a constant
+// One Plotly chart that is updated in place: no flicker while a training runs. Streamlit's own Plotly element builds a
+// changed chart again. What the person zoomed to stays while numbers change (the charts have a constant
 // `uirevision`); with `zoom`, also when the page puts a new element in the place of this one.
 const CONFIG = { displayModeBar: false, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", responsive: false }
 const ZOOMS = (window._mammolabZooms ??= new Map())
@@ -79,7 +79,7 @@ function draw(Plotly, root, data) {
   }
 }
 
-// A figure that follows a slider holds what changes with it for each of its steps: attributes of traces, places in the layout.
+// A chart that follows a slider holds what changes with it for each of its steps: attributes of traces, places in the layout.
 function place(root, index) {
   const { traces, layout } = root._shown
   for (const [number, attributes] of Object.entries(root._wanted.follow.traces ?? {}))

@@ -237,7 +237,7 @@ export default function (component) {
 }
 
 // Shares of grey levels before (dotted) and after (filled), as two lines over a common scale.
-function histogram(figure, header) {
+function histogram(box, header) {
   const [old, now] = [header.histogram_before, header.histogram_after]
   const top = Math.max(...now, ...old.map((value) => Math.min(value, 3 * Math.max(...now))), 0.1)
   const points = (values) =>
@@ -245,6 +245,6 @@ function histogram(figure, header) {
       const y = 100 - (Math.min(value, top) / top) * 98
       return [`${index * 4},${y.toFixed(1)}`, `${index * 4 + 4},${y.toFixed(1)}`]
     })
-  figure.querySelector(".old").setAttribute("points", points(old).join(" "))
-  figure.querySelector(".now").setAttribute("points", ["0,100", ...points(now), "256,100"].join(" "))
+  box.querySelector(".old").setAttribute("points", points(old).join(" "))
+  box.querySelector(".now").setAttribute("points", ["0,100", ...points(now), "256,100"].join(" "))
 }

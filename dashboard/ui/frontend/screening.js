@@ -5,7 +5,7 @@ export default function (component) {
   const root = parentElement.querySelector(".screening")
   const state = (root._screening ??= { index: data.index })
   const range = root.querySelector("input")
-  Object.assign(state, { data, tell: (value) => setTriggerValue("changed", value) })
+  Object.assign(state, { data, report: (value) => setTriggerValue("changed", value) })
   Object.assign(range, { min: 0, max: data.steps.length - 1, step: 1 })
 
   state.show ??= () => {
@@ -35,7 +35,7 @@ export default function (component) {
     state.index = Number(range.value)
     state.show()
     clearTimeout(state.timer)
-    state.timer = setTimeout(() => state.tell(state.index), 500)
+    state.timer = setTimeout(() => state.report(state.index), 500)
   }
   if (!state.timer || data.index === state.index) state.index = data.index
   state.show()

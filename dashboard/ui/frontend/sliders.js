@@ -89,14 +89,7 @@ export default function (component) {
       moved()
       if (!state.held) soon()
     }
-    range.onpointerdown = () => {
-      state.held = true
-      clearTimeout(state.timer)
-    }
-    range.onpointerup = range.onpointercancel = range.onblur = () => {
-      state.held = false
-      commit()
-    }
+    commitOnRelease(range, state, commit)
     number.onchange = () => {
       if (number.value !== "") range.value = number.value
       number.value = range.value

@@ -6,25 +6,26 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
-from core.config import EvaluationConfig
+from core.config import EvaluationConfig, Recipe
+from core.data.checks import CheckReport
+from core.data.identity import patients_known
+from core.data.importers import IMPORTERS
+from core.data.manifest import labelled
+from core.data.splits import assign_splits
 from core.errors import LabError
+from core.plots.style import base_figure
 from core.wording import counted
 from dashboard.cache.images import image_ref, thumbnail
 from dashboard.state import datasets, preferences, settings, tasks, widgets
-from dashboard.ui import components, composition_table, image_components, test_set_access
+from dashboard.ui import background, components, composition_table, image_components, notices, pages, test_set_access
 from dashboard.ui.components import Metric
 from dashboard.ui.image_components import Tile
 from dashboard.views.data import import_options
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.config import Recipe
-    from core.data.checks import CheckReport
 
 PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
@@ -32,7 +33,6 @@ SHOWN_AS = {"stored": "as stored", "model": "as the model sees"}
 INVERTED = "inverted"
 ROWS, COLUMNS = 3, 6
 SHOWN = 200  # problems: a browser takes no more at once
-STOPPED = ":material/cancel:"
 
 
 def show() -> None:
@@ -51,7 +51,7 @@ def show() -> None:
         return
     frame = datasets.manifest_frame(manifest)
     if datasets.is_synthetic(manifest):
-        components.synthetic_notice()
+        notices.synthetic_notice()
     _cards(frame)
     if view == "Images":
         test_set_access.switch(PAGE, manifest)
@@ -63,7 +63,7 @@ def show() -> None:
     else:
         import_form()
         st.markdown("## Or take the demo set", anchors=False)
-        components.demo_button(primary=False, label="Use the demo set")
+        background.demo_button(primary=False, label="Use the demo set")
 
 
 def _no_data() -> None:
@@ -71,14 +71,12 @@ def _no_data() -> None:
     with left.container(border=True):
         st.markdown("## Write the demo set", anchors=False)
         st.markdown("Synthetic mammograms with lesions, DICOM and PNG, made here in about a minute. Enough to try everything.")
-        components.demo_button(primary=True)
+        background.demo_button(primary=True)
     with right.container(border=True):
         import_form(primary=False)
 
 
 def _cards(frame: pd.DataFrame) -> None:
-    from core.data.identity import patients_known
-
     patients = counted(frame["patient_id"].nunique(), "patient") if patients_known(frame) else "patients unknown"
     malignant = int((frame["label"] == "malignant").sum())
     known = int((frame["label"] != "").sum())  # the others are unlabelled: part of no share
@@ -86,36 +84,27 @@ def _cards(frame: pd.DataFrame) -> None:
     of = "images" if known == len(frame) else f"{known:,} labelled images"
     splits = frame.loc[frame["split"] != "", "split"].value_counts()
     given = " / ".join(str(int(splits.get(name, 0))) for name in ("train", "val", "test"))
+    names = frame.loc[frame["view"] != "", "view"].value_counts().index.tolist()
+    views = ", ".join(names[:2]) + (f" +{len(names) - 2}" if len(names) > 2 else "") or "not given"
+    sides = frame["laterality"].value_counts()
     components.metric_cards(
         [
             Metric("Images", f"{len(frame):,}", patients),
             Metric("Malignant", f"{malignant:,}", f"{share:.1%} of {of}"),
             Metric(
                 "Train / val / test",
-                given if len(splits) else "not split yet",
-                "images" if len(splits) else "by patient, when training starts",
+                *(given, "images") if len(splits) else ("not split yet", "by patient, when training starts"),
             ),
-            Metric("Views", _views(frame), _sides(frame)),
+            Metric("Views", views, f"{sides.get('L', 0):,} left, {sides.get('R', 0):,} right"),
         ]
     )
-
-
-def _views(frame: pd.DataFrame) -> str:
-    names = frame.loc[frame["view"] != "", "view"].value_counts().index.tolist()
-    more = f" +{len(names) - 2}" if len(names) > 2 else ""
-    return ", ".join(names[:2]) + more if names else "not given"
-
-
-def _sides(frame: pd.DataFrame) -> str:
-    counts = frame["laterality"].value_counts()
-    return f"{counts.get('L', 0):,} left, {counts.get('R', 0):,} right"
 
 
 # ---------------------------------------------------------------- thumbnails
 
 
 @st.fragment
-@components.errors_shown()
+@notices.errors_shown()
 def images(manifest: Path) -> None:
     """A page of thumbnails on black with label and filter; a click opens the image in Preprocess."""
     frame = test_set_access.visible(PAGE, manifest)
@@ -144,9 +133,9 @@ def images(manifest: Path) -> None:
     if rows.empty:
         components.empty_state("No image matches", "Loosen the filters above.", icon=":material/filter_alt_off:")
         return
-    pages = -(-len(rows) // (ROWS * COLUMNS))
+    number = -(-len(rows) // (ROWS * COLUMNS))
     with pager:
-        page = widgets.whole("Page", 1, pages, "data:page", default=1, hide_label=True) if pages > 1 else 1
+        page = widgets.whole("Page", 1, number, "data:page", default=1, hide_label=True) if number > 1 else 1
     first = (page - 1) * ROWS * COLUMNS
     shown = list(rows.iloc[first : first + ROWS * COLUMNS].itertuples())
     test_set_access.record_shown(PAGE, manifest, [str(row.path) for row in shown])
@@ -160,9 +149,8 @@ def images(manifest: Path) -> None:
     turned = f" {inverted} of these are stored inverted, with black and white exchanged." if inverted else ""
     st.caption(f"Images {first + 1}–{last} of {len(rows):,}, {how}.{turned} Click one to open it in Preprocess.")
     if picked:
-        preferences.set("preprocess:source", "Data set")
-        preferences.set("preprocess:image", picked)
-        st.switch_page(components.PAGES["preprocess"])
+        pages.choose_image("preprocess", picked)
+        pages.go_to("preprocess")
 
 
 def _tile(row: Any, recipe: Recipe | None) -> Tile:
@@ -185,20 +173,12 @@ def _tile(row: Any, recipe: Recipe | None) -> Tile:
 
 def counts(frame: pd.DataFrame) -> None:
     """Images and patients by split and label; where the manifest has no split, the one that training would make."""
-    import pandas as pd
-
-    from core.data import labelled
-    from core.plots.style import base_figure
-
     config = settings.current().data
     if (frame["split"] == "").all():
-        from core.data.splits import assign_splits
-
         frame = assign_splits(frame, config.val_fraction, config.test_fraction, config.split_seed)
-        st.info(
+        notices.info(
             f"The manifest has no split. This is the one that training makes, by patient: "
-            f"{config.val_fraction:.0%} validation, {config.test_fraction:.0%} test, seed {config.split_seed}.",
-            icon=":material/info:",
+            f"{config.val_fraction:.0%} validation, {config.test_fraction:.0%} test, seed {config.split_seed}."
         )
     table = frame.groupby(["split", "label"]).agg(images=("path", "size"), patients=("patient_id", "nunique")).reset_index()
     order = [name for name in ("train", "val", "test", "") if (table["split"] == name).any()]
@@ -218,7 +198,7 @@ def counts(frame: pd.DataFrame) -> None:
         components.chart(chart, "data:counts", height=380, alt="images by split and label")
     with right:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
-        st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), width="stretch", hide_index=True)
+        st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), hide_index=True)
     st.markdown("## Images per patient", anchors=False)
     composition_table.table(labelled(frame), EvaluationConfig().confidence)
 
@@ -228,14 +208,12 @@ def counts(frame: pd.DataFrame) -> None:
 
 def problems(manifest: Path) -> None:
     """The check of the data set: start, progress, and what it found with reasons."""
-    task = tasks.task(datasets.check_name(manifest))
-    if task is not None and task.running:
-        _progress(datasets.check_name(manifest), "data:check:cancel")
+    name = datasets.check_name(manifest)
+    if background.running(name, stop="data:check:cancel"):
         return
-    if task is not None and task.state == "failed":
-        components.show_error(task.error)
+    task = tasks.task(name)
     if task is not None and task.state == "stopped":
-        st.info("The check was cancelled. A new check continues where it stopped.", icon=STOPPED)
+        notices.info("The check was stopped. A new check continues where it stopped.", icon="cancel")
     if task is not None and task.state == "done":
         test_set_access.switch(PAGE, manifest)
         report(task.result, manifest)
@@ -249,40 +227,16 @@ def problems(manifest: Path) -> None:
     _left_out(manifest)
 
 
-@st.fragment(run_every=0.5)
-def _progress(name: str, key: str) -> None:
-    """A running task's progress, and a button that cancels it; reruns the page when it has ended."""
-    task = tasks.task(name)
-    if task is None or not task.running:
-        st.rerun()
-        return
-    components.task_progress(task)
-    stopping = task.stopping.is_set()
-    st.button(
-        "Cancelling" if stopping else "Cancel",
-        icon=":material/cancel:",
-        key=key,
-        disabled=stopping,
-        on_click=tasks.stop_task,
-        args=(name,),
-    )
-
-
 def report(found: CheckReport, manifest: Path) -> None:
-    """What check_manifest found: a line a problem, the worst first, each with its rows; test images only where switched on."""
+    """What check_manifest found: one line per problem, the worst first, with its rows; test images only where switched on."""
     if found.ok and not found.problems:
-        st.success(
-            "Nothing found: every file is readable, no duplicates, no patient in two splits.", icon=":material/check_circle:"
-        )
+        notices.success("Nothing found: every file is readable, no duplicates, no patient in two splits.")
         return
     if found.leakage:
-        st.error(
-            "Patients or images are in more than one split: training refuses this manifest until this is corrected.",
-            icon=":material/error:",
-        )
+        notices.error("Patients or images are in more than one split: training refuses this manifest until this is corrected.")
     for problem in found.problems[:SHOWN]:
         if problem.kind == "patients_unknown":
-            st.warning(problem.message[:1].upper() + problem.message[1:] + ".", icon=":material/warning:")
+            notices.warning(problem.message[:1].upper() + problem.message[1:] + ".")
             continue
         with st.container(border=True):
             count = counted(len(problem.rows), "row")
@@ -297,13 +251,13 @@ def _left_out(manifest: Path) -> None:
     left_out = preferences.get(f"left_out:{manifest}", {})
     for note in sorted(left_out.get("notes", []), key=lambda text: not text.startswith("warning: ")):
         if note.startswith("warning: "):
-            st.warning(note.removeprefix("warning: "), icon=":material/warning:")
+            notices.warning(note.removeprefix("warning: "))
         else:
-            st.info(note, icon=":material/info:")
+            notices.info(note)
     if left_out.get("rejected"):
         st.markdown(f"## Left out by the import: {left_out['count']}", anchors=False)
         rows = [{"file": path, "reason": reason} for path, reason in left_out["rejected"]]
-        st.dataframe(rows, width="stretch", hide_index=True)
+        st.dataframe(rows, hide_index=True)
 
 
 # ---------------------------------------------------------------- import
@@ -311,8 +265,6 @@ def _left_out(manifest: Path) -> None:
 
 def import_form(*, primary: bool = True) -> None:
     """Importer, folder, options; the manifest it writes becomes the current data set. Files are never copied."""
-    from core.data.importers import IMPORTERS
-
     st.markdown("## Import your images", anchors=False)
     st.markdown("Creates a list of your images (CSV) in `data/`. Nothing is copied or changed.")
     name = st.selectbox(
@@ -320,19 +272,15 @@ def import_form(*, primary: bool = True) -> None:
     )
     source = st.text_input("Folder or file on this machine", key="import:source", placeholder="/path/to/images").strip()
     options = import_options.fields(IMPORTERS[name])
-    task = tasks.task("import")
-    if task is not None and task.running:
-        _progress("import", "import:cancel")
+    if background.running("import", stop="import:cancel"):
         return
-    if task is not None and task.state == "stopped":
-        st.info("The import was cancelled. Nothing was written.", icon=STOPPED)
-    if task is not None and task.state == "failed":
-        components.show_error(task.error)
+    if (task := tasks.task("import")) is not None and task.state == "stopped":
+        notices.info("The import was stopped. Nothing was written.", icon="cancel")
     if st.button(
         "Import", type="primary" if primary else "secondary", icon=":material/input:", key="import:go", disabled=not source
     ):
         tasks.forget_task("import")
-        with components.errors_shown():
+        with notices.errors_shown():
             datasets.start_import(name, Path(source), options)
             st.rerun()
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-if TYPE_CHECKING:
-    from core.data.importers import Importer
+from core.data.importers import Importer
 
 TITLES = {
     "patient_pattern": "Patient number in file names",

@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from core.errors import BadRun
-from core.runs.test_set.accesses import access_counts, accesses, counts_in_words
+from core.runs import Run
+from core.runs.test_set.accesses import Access, access_counts, accesses, counts_in_words
 from core.runs.test_set.models import seen_words
 from core.wording import plain
 from dashboard.cache import results
-from dashboard.ui import components, html_tables
-
-if TYPE_CHECKING:
-    from core.runs import Run
-    from core.runs.test_set.accesses import Access
+from dashboard.ui import html_tables, notices
 
 
+@notices.errors_shown()
 def summary(run: Run) -> None:
     """One line: how often each kind of access was made; a damaged record is an error, never "none"."""
-    try:
-        counts = access_counts(run.path)
-    except BadRun as error:
-        components.show_error(error)
-        return
+    counts = access_counts(run.path)
     words = f"Recorded so far: {counts_in_words(counts)}." if counts else "No access to its images has been recorded."
     st.caption(f":material/history: {words}")
 
 
+@notices.errors_shown()
 def models(run: Run) -> None:
     """How many models were scored on this test set before and after this one, and when; what may be missing as a warning."""
-    try:
-        use = results.test_set_use(run)
-    except BadRun as error:
-        components.show_error(error)
-        return
+    use = results.test_set_use(run)
     words = seen_words(use, results.patients_known(run))
     st.markdown(f":material/groups: {plain(' '.join(words[: len(words) - bool(use.gap)]))}")
     if use.gap:
-        st.warning(plain(use.gap), icon=":material/warning:")
+        notices.warning(plain(use.gap))
 
 
+@notices.errors_shown()
 def table(run: Run) -> None:
     """Every access by time, with those made before this run existed, and what was decided after them."""
-    try:
-        found = accesses(run.path)
-    except BadRun as error:
-        components.show_error(error)
-        return
+    found = accesses(run.path)
     if not found:
         st.markdown("No access to its test images has been recorded.")
         return

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from core.metrics import Interval
-from core.wording import plain
+from core.evaluate import CalibrationReport
+from core.metrics import CalibrationSummary, Interval
+from core.plots import reliability_figure
+from core.wording import number, plain
 from dashboard.state import widgets
-from dashboard.ui import components, html_tables
+from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate.charts import calibration
-from dashboard.views.evaluate.context import Scene
-
-if TYPE_CHECKING:
-    from core.evaluate import CalibrationReport
-    from core.metrics import CalibrationSummary
+from dashboard.views.evaluate.context import Context
 
 NARROW = 0.1  # of the scale from 0 to 1
 METHODS = {"temperature": "Temperature", "logistic": "Logistic", "isotonic": "Isotonic"}
@@ -37,43 +33,39 @@ decisions here are those of the scores as they come, whatever the calibration.
 """
 
 
-def calibrating(scene: Scene) -> None:
-    """Reliability diagram and figures of calibration, as the scores come and calibrated."""
-    report = scene.found.calibration_at(scene.level)  # type: ignore[arg-type]
+def calibrating(context: Context) -> None:
+    """Reliability diagram and metrics of calibration, as the scores come and calibrated."""
+    report = context.found.calibration_at(context.level)
     if isinstance(report, str):
-        st.info(plain(report), icon=":material/info:")
+        notices.info(plain(report))
         return
     if report.no_probability:
-        st.warning(
-            f"No probability is shown for {scene.units}: {plain(report.no_probability.rstrip('.'))}.",
-            icon=":material/warning:",
-        )
-    if scene.same_weights and calibration(scene) != report.frozen:
-        st.warning(
-            f"The calibration has been fitted again since this split was scored: in use now is {calibration(scene).method}. "
+        reason = report.no_probability.removeprefix("no probability is shown: ").rstrip(".")
+        notices.warning(f"No probability is shown for {context.units}: {plain(reason)}.")
+    if context.same_weights and calibration(context) != report.frozen:
+        notices.warning(
+            f"The calibration has been fitted again since this split was scored: in use now is {calibration(context).method}. "
             "What is called in use below is the earlier one; score again for metrics of the model as it is."
         )
     methods = [name for name in report.bins if name != "none"]
-    left, right = html_tables.halves("calibration", (400, 560))
+    left, right = html_tables.columns("calibration", (400, 560))
     with left:
         names = {name: METHODS[name] + (", the model's own" if name == report.frozen.method else "") for name in methods}
         own = report.frozen.method if report.frozen.method in methods else None
         shown = widgets.segmented("Beside the raw score", names, "evaluate:calibration", default=own) if methods else ""
-        diagram(scene, report, shown)
+        diagram(context, report, shown)
     with right:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(_verdict(report), width="stretch")
             with st.popover("What is this?", icon=":material/help:"):
                 st.markdown(HELP)
-        figures(report, scene.units)
-        _notes(scene, report)
+        metrics(report, context.units)
+        _notes(context, report)
 
 
-def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
+def diagram(context: Context, report: CalibrationReport, shown: str) -> None:
     """Raw and calibrated scores against what was observed; below it how many images have which score."""
-    from core.plots import reliability_figure
-
-    raw = scene.table["score"].to_numpy()
+    raw = context.table["score"].to_numpy()
     curves, scores = {"raw score": report.bins["none"]}, {"raw score": raw}
     low, high = float(raw.min()), float(raw.max())
     beside, its_scores = {}, {}
@@ -87,39 +79,43 @@ def diagram(scene: Scene, report: CalibrationReport, shown: str) -> None:
     chart = reliability_figure(curves, scores=scores, height=430)
     components.chart(chart, "evaluate:reliability", alt="reliability diagram, and a histogram of the scores below it")
     if narrow:
-        st.warning(
+        notices.warning(
             f"All raw scores lie between {low:.3f} and {high:.3f}. So close together they say little about how likely a "
             "malignant finding is, whatever the diagram shows; it is zoomed to them.",
-            icon=":material/zoom_in:",
+            icon="zoom_in",
         )
         if beside:  # on one axis with them the raw scores would be a vertical line
             chart = reliability_figure(beside, scores=its_scores, height=380)
             components.chart(chart, "evaluate:reliability:calibrated", alt=f"reliability diagram, {METHODS[shown]} calibration")
 
 
-def figures(report: CalibrationReport, units: str) -> None:
+def metrics(report: CalibrationReport, units: str) -> None:
     """Brier score (as it is and scaled), O/E, ECE, slope and intercept of every method, for scores of these `units`."""
-    told = {name: found for name, found in report.summaries.items() if not isinstance(found, str)}
+    found = {name: each for name, each in report.summaries.items() if not isinstance(each, str)}
     heads = [
         "Raw score" if name == "none" else METHODS[name] + (" (in use)" if name == report.frozen.method else "")
-        for name in told
+        for name in found
     ]
-    rows: list[list[Interval | str | None]] = [
-        ["Brier score", *(found.brier for found in told.values())],
-        ["Scaled Brier score", *(found.scaled_brier for found in told.values())],
-        ["Observed / expected", *(found.observed_expected for found in told.values())],
-        ["ECE", *(found.ece for found in told.values())],
-        ["ECE that chance gives", *(f"{found.chance:.3f}" for found in told.values())],
-        ["Slope", *(found.slope for found in told.values())],
-        ["Intercept", *(found.intercept for found in told.values())],
-    ]
+    titles = {
+        "brier": "Brier score",
+        "scaled_brier": "Scaled Brier score",
+        "observed_expected": "Observed / expected",
+        "ece": "ECE",
+        "chance": "ECE that chance gives",
+        "slope": "Slope",
+        "intercept": "Intercept",
+    }
+    rows: list[list[Interval | str | None]] = []
+    for field, title in titles.items():
+        values = (getattr(each, field) for each in found.values())
+        rows.append([title, *(number(value) if isinstance(value, float) else value for value in values)])
     html_tables.table([units.capitalize(), *heads], rows, stacked=True)
-    reference = next((found.reference for found in told.values() if found.reference is not None), None)
+    reference = next((each.reference for each in found.values() if each.reference is not None), None)
     if reference is not None:
         st.caption(f"Predicting the share of malignant for all {units} has a Brier score of {reference:.3f}.")
-    for name, found in report.summaries.items():
-        if isinstance(found, str):
-            st.caption(f"{METHODS.get(name, name)}: {found}")
+    for name, each in report.summaries.items():
+        if isinstance(each, str):
+            st.caption(f"{METHODS.get(name, name)}: {each}")
 
 
 def _verdict(report: CalibrationReport) -> str:
@@ -138,15 +134,15 @@ def _quality(found: CalibrationSummary) -> str:
     return f"**{'not calibrated' if far else 'not clearly miscalibrated'}** (ECE {found.ece.value:.3f})"
 
 
-def _notes(scene: Scene, report: CalibrationReport) -> None:
-    notes = [] if scene.level == "image" else [f"Scores of {scene.units} are means of their images' scores."]
+def _notes(context: Context, report: CalibrationReport) -> None:
+    notes = [] if context.level == "image" else [f"Scores of {context.units} are means of their images' scores."]
     if report.on_validation:
-        notes.append(f"The calibrations were fitted on these very {scene.units}: here they look too good. See the test set.")
+        notes.append(f"The calibrations were fitted on these very {context.units}: here they look too good. See the test set.")
     if report.frozen.method == "temperature":
         drawn = "the raw scores were too extreme" if report.frozen.temperature > 1 else "the raw scores were too close to 0.5"
         notes.append(f"The temperature is {report.frozen.temperature:.2f}: {drawn}.")
     notes.append(
-        f"Points with few {scene.units} have long intervals; a point whose interval reaches the diagonal is no sign of "
+        f"Points with few {context.units} have long intervals; a point whose interval reaches the diagonal is no sign of "
         "miscalibration."
     )
     st.caption(" ".join(notes))

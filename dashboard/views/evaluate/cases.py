@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from core.config import Recipe
@@ -12,14 +13,11 @@ from core.errors import LabError
 from core.runs.test_set.accesses import HEATMAPS, IMAGES
 from core.wording import plain
 from dashboard.cache import results
-from dashboard.state import datasets, preferences, widgets
-from dashboard.ui import components, image_components, test_set_access
+from dashboard.state import preferences, widgets
+from dashboard.ui import image_components, notices, pages, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
-from dashboard.views.evaluate.context import Scene
-
-if TYPE_CHECKING:
-    import pandas as pd
+from dashboard.views.evaluate.context import Context
 
 SHOWN = 16
 COLUMNS = 8
@@ -28,9 +26,9 @@ KINDS = {"missed": "Missed cancers", "alarms": "False alarms", "near": "Near the
 CASE = "evaluate:case"
 
 
-def cases(scene: Scene) -> None:
+def cases(context: Context) -> None:
     """The worst of a kind as a gallery; the one that was clicked stands above it, larger, with ways to open it."""
-    sorted_out = {kind: of_kind(scene, kind) for kind in KINDS}
+    sorted_out = {kind: of_kind(context, kind) for kind in KINDS}
     words = {kind: f"{title} ({len(sorted_out[kind]):,})" for kind, title in KINDS.items()}
     words["near"] = KINDS["near"]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -38,24 +36,24 @@ def cases(scene: Scene) -> None:
         heated = widgets.toggle("Heatmaps", "evaluate:heatmaps", default=True, help="The evidence for malignancy, by Grad-CAM.")
     rows = sorted_out[kind].head(SHOWN)
     if rows.empty:
-        at = "at these thresholds by view" if scene.by_view else f"at this threshold ({scene.threshold:.3f})"
+        at = "at these thresholds by view" if context.by_view else f"at this threshold ({context.threshold:.3f})"
         st.markdown(f"None {at}.")
         return
     if len(sorted_out[kind]) > SHOWN:
         order = {"missed": "the lowest scores", "alarms": "the highest scores", "near": "the closest"}[kind]
         st.caption(f"The first {SHOWN} of {len(sorted_out[kind]):,}: {order} first. All of them stand under All images.")
-    if scene.level != "image":
-        st.caption(f"Judged by {scene.units}; each is shown by its most telling image, with the score of the {scene.level}.")
+    if context.level != "image":
+        st.caption(f"Judged by {context.units}; shown is its most extreme image, with the score of the {context.level}.")
     test_set_access.record_run(
-        HEATMAPS if heated else IMAGES, "Evaluate", scene.run, [*rows["path"], preferences.get(CASE, "")]
+        HEATMAPS if heated else IMAGES, "Evaluate", context.run, [*rows["path"], preferences.get(CASE, "")]
     )
-    chosen(scene)
-    gallery(scene, rows, kind, heated)
+    chosen(context)
+    gallery(context, rows, kind, heated)
 
 
-def of_kind(scene: Scene, kind: str) -> pd.DataFrame:
-    """Images of one kind at the current threshold, the most telling first; `unit_score` is that of the breast or patient."""
-    table, threshold = judged(scene), scene.threshold
+def of_kind(context: Context, kind: str) -> pd.DataFrame:
+    """Images of one kind at the current threshold, the most extreme first; `unit_score` is that of the breast or patient."""
+    table, threshold = judged(context), context.threshold
     called, malignant = table["unit_decided"] >= threshold, table["unit_label"] == "malignant"
     if kind == "missed":
         rows = table[malignant & ~called].sort_values(["unit_score", "score"])
@@ -63,18 +61,18 @@ def of_kind(scene: Scene, kind: str) -> pd.DataFrame:
         rows = table[~malignant & called].sort_values(["unit_score", "score"], ascending=False)
     else:
         rows = table.assign(far=(table["unit_decided"] - threshold).abs()).sort_values(["far", "path"]).head(4 * SHOWN)
-    return rows if scene.level == "image" else rows.drop_duplicates(_keys(scene.level))
+    return rows if context.level == "image" else rows.drop_duplicates(_keys(context.level))
 
 
-def judged(scene: Scene) -> pd.DataFrame:
+def judged(context: Context) -> pd.DataFrame:
     """Every image with score and label of the unit (image, breast, patient) that it belongs to; `unit_decided` is what is
     compared with the slider's threshold."""
-    images = scene.found.predictions
-    if scene.level == "image":
-        decided = scene.table["decided"].to_numpy()
+    images = context.found.predictions
+    if context.level == "image":
+        decided = context.table["decided"].to_numpy()
         return images.assign(unit_score=images["score"], unit_label=images["label"], unit_decided=decided)
-    keys = _keys(scene.level)
-    units = scene.table.rename(columns={"score": "unit_score", "label": "unit_label", "decided": "unit_decided"})
+    keys = _keys(context.level)
+    units = context.table.rename(columns={"score": "unit_score", "label": "unit_label", "decided": "unit_decided"})
     return images.merge(units[[*keys, "unit_score", "unit_label", "unit_decided"]], on=keys, how="left")
 
 
@@ -82,34 +80,34 @@ def _keys(level: str) -> list[str]:
     return ["patient_id", "laterality"] if level == "breast" else ["patient_id"]
 
 
-def gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool) -> None:
+def gallery(context: Context, rows: pd.DataFrame, kind: str, heated: bool) -> None:
     """The tiles; while heatmaps are made, a fragment of its own looks for them."""
     paths = [str(path) for path in rows["path"]]
     waiting = (
-        heated and len(heatmap_thumbnails.ready(scene.run, paths)) < len(paths) and not heatmap_thumbnails.failed(scene.run)
+        heated and len(heatmap_thumbnails.ready(context.run, paths)) < len(paths) and not heatmap_thumbnails.failed(context.run)
     )
-    (st.fragment(_gallery, run_every=1.0) if waiting else _gallery)(scene, rows, kind, heated, waiting)
+    (st.fragment(_gallery, run_every=1.0) if waiting else _gallery)(context, rows, kind, heated, waiting)
 
 
-@components.errors_shown()
-def _gallery(scene: Scene, rows: pd.DataFrame, kind: str, heated: bool, waiting: bool) -> None:
+@notices.errors_shown()
+def _gallery(context: Context, rows: pd.DataFrame, kind: str, heated: bool, waiting: bool) -> None:
     paths = [str(path) for path in rows["path"]]
-    found = heatmap_thumbnails.ready(scene.run, paths) if heated else {}
-    if waiting and (len(found) == len(paths) or heatmap_thumbnails.failed(scene.run)):
+    found = heatmap_thumbnails.ready(context.run, paths) if heated else {}
+    if waiting and (len(found) == len(paths) or heatmap_thumbnails.failed(context.run)):
         st.rerun()
-    recipe = scene.run.model_card().known_recipe()  # not from the loaded model: loading it takes seconds
+    recipe = context.run.model_card().known_recipe()  # not from the loaded model: loading it takes seconds
     tiles = [_tile(row, recipe, found.get(str(row.path))) for row in rows.itertuples()]
     if heated:
-        heatmap_thumbnails.want(scene.run, paths)
+        heatmap_thumbnails.want(context.run, paths)
     picked = image_components.gallery(tiles, key=f"evaluate:{kind}", columns=COLUMNS, height=170, clickable=True)
     if picked:
         preferences.set(CASE, picked)
         st.rerun()
     if waiting:
         st.caption(f":material/hourglass_top: Heatmaps: {len(found)} of {len(paths)}")
-    elif heated and heatmap_thumbnails.failed(scene.run):
-        st.warning(f"No heatmaps. {plain(heatmap_thumbnails.failed(scene.run))}", icon=":material/blur_off:")
-        st.button("Try again", key="evaluate:heat_again", on_click=lambda: heatmap_thumbnails.again(scene.run))
+    elif heated and heatmap_thumbnails.failed(context.run):
+        notices.warning(f"No heatmaps. {plain(heatmap_thumbnails.failed(context.run))}", icon="blur_off")
+        st.button("Try again", key="evaluate:heat_again", on_click=lambda: heatmap_thumbnails.again(context.run))
     elif heated:
         st.caption(heatmap_thumbnails.READING)
 
@@ -129,10 +127,10 @@ def _tile(row: Any, recipe: Recipe, heated: heatmap_thumbnails.Heat | None) -> T
 # ---------------------------------------------------------------- one case
 
 
-def chosen(scene: Scene) -> None:
+def chosen(context: Context) -> None:
     """The case that was clicked: image and heatmap side by side, what is known of it, and the pages that open it."""
     path = preferences.get(CASE)
-    rows = judged(scene)
+    rows = judged(context)
     rows = rows[rows["path"] == path]
     if rows.empty:
         st.caption("Click a case to see it larger and to open it on another page.")
@@ -141,11 +139,11 @@ def chosen(scene: Scene) -> None:
     with st.container(border=True):
         left, right = st.columns([4, 3], gap="medium")
         with left:
-            recipe = scene.run.model_card().known_recipe()
-            large(row, recipe, heatmap_thumbnails.ready(scene.run, [str(path)]).get(str(path)))
+            recipe = context.run.model_card().known_recipe()
+            large(row, recipe, heatmap_thumbnails.ready(context.run, [str(path)]).get(str(path)))
         with right:
-            facts(scene, row)
-            opening(scene, str(path))
+            facts(context, row)
+            links(context, str(path))
 
 
 def large(row: Any, recipe: Recipe, heated: heatmap_thumbnails.Heat | None) -> None:
@@ -165,50 +163,34 @@ def large(row: Any, recipe: Recipe, heated: heatmap_thumbnails.Heat | None) -> N
     st.caption(heatmap_thumbnails.READING)
 
 
-def facts(scene: Scene, row: Any) -> None:
+def facts(context: Context, row: Any) -> None:
     """Score, truth and decision, and the columns of the manifest that say something."""
-    called = "malignant" if row.unit_decided >= scene.threshold else "benign"
-    at = f"{scene.threshold + (row.unit_score - row.unit_decided):.3f}"
-    if scene.level == "image" and (basis := scene.thresholds.basis(str(row.view))):
+    called = "malignant" if row.unit_decided >= context.threshold else "benign"
+    at = f"{context.threshold + (row.unit_score - row.unit_decided):.3f}"
+    if context.level == "image" and (basis := context.thresholds.basis(str(row.view))):
         at += f", {plain(basis)}"
     side = f"{row.laterality} {row.view}".strip()
     st.markdown(f"**{plain(Path(row.path).name)}** · patient {plain(row.patient_id)} {side}")
     st.markdown(f"Score **{row.unit_score:.3f}**, called **{called}** at {at}; in truth **{row.unit_label}**.")
     hidden = ("height", "width", "bits", "folder")
-    known = [(name, str(getattr(row, name, ""))) for name in scene.found.columns if name not in hidden]
+    known = [(name, str(getattr(row, name, ""))) for name in context.found.columns if name not in hidden]
     words = " · ".join(f"{name.replace('_', ' ')} {plain(value)}" for name, value in known if value)
     if words:
         st.caption(words)
 
 
-def opening(scene: Scene, path: str) -> None:
+def links(context: Context, path: str) -> None:
     """The pages that can take the case from here."""
     with st.container(horizontal=True, gap="small"):
-        if st.button("Explain", icon=":material/blur_on:", type="primary", key="evaluate:to_explain"):
-            explain(path, scene.found.split)
-        for page, title, icon in (("preprocess", "Preprocess", "tune"), ("inspect", "Inspector", "frame_inspect")):
-            if st.button(title, icon=f":material/{icon}:", key=f"evaluate:to_{page}"):
-                open_at(page, path)
+        for page in ("explain", "preprocess", "inspect"):
+            title, icon = pages.PAGES[page].title, pages.PAGES[page].material
+            kind: Any = "primary" if page == "explain" else "secondary"
+            if st.button(title, icon=icon, type=kind, key=f"evaluate:to_{page}"):
+                if page == "explain":
+                    pages.choose_explained(path, context.found.split)
+                else:
+                    pages.choose_image(page, path)
+                pages.go_to(page)
         if st.button("Close", icon=":material/close:", key="evaluate:close"):
             preferences.set(CASE, None)
             st.rerun(scope="fragment")
-
-
-def explain(path: str, split: str) -> None:
-    """Open an image on the Explain page."""
-    preferences.set("explain:source", split)
-    preferences.set("explain:filter", "All")
-    preferences.set("explain:image", path)
-    st.switch_page(components.PAGES["explain"])
-
-
-def open_at(page: str, path: str) -> None:
-    """Open an image on a page with an image picker: from the current data set where it is in it, else by its path."""
-    manifest = datasets.current_manifest()
-    listed = manifest is not None and path in set(datasets.manifest_frame(manifest)["path"])
-    preferences.set(f"{page}:source", "Data set" if listed else "File path")
-    if listed:
-        preferences.set(f"{page}:image", path)
-    else:
-        preferences.set(f"{page}:path", path)
-    st.switch_page(components.PAGES[page])

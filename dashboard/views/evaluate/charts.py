@@ -1,23 +1,30 @@
-"""The figures that follow the threshold slider. They hold what changes for each of its steps: see threshold_slider.py."""
+"""The charts that follow the threshold slider. They hold what changes for each of its steps: see threshold_slider.py."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.errors import NotEnoughData
-from dashboard.ui import components
-from dashboard.views.evaluate.context import Scene, once
+from core.evaluate import CalibrationReport
+from core.metrics import Calibration, Confusion, PrecisionRecall, Roc, RocBand, decision_curve, precision_recall, roc, roc_band
+from core.plots import (
+    confusion_cells,
+    confusion_figure,
+    decision_figure,
+    empty_figure,
+    precision_recall_figure,
+    roc_figure,
+    score_histogram,
+)
+from dashboard.ui import components, html_tables
+from dashboard.views.evaluate.context import Context, once
 from dashboard.views.evaluate.threshold_slider import KEY, rounded
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from core.metrics import Calibration, DecisionCurve, PrecisionRecall, Roc, RocBand
 
 HEIGHT = 340
 # px; below that charts go into another row. Two wide ones have long legends.
@@ -32,124 +39,97 @@ _BY_VIEW = (
 
 @dataclass(frozen=True)
 class Following:
-    """A figure, and what of it changes with the threshold."""
+    """A chart, and what of it changes with the threshold."""
 
     chart: go.Figure
     follow: Mapping[str, Any] | None = None
 
 
-def charts(scene: Scene) -> None:
+def charts(context: Context) -> None:
     """ROC, precision-recall and confusion matrix; below them histogram and decision curve."""
-    made = once("charts", scene, lambda: _charts(scene))
-    # The layout's own item, not the box in it, is what goes into another row.
-    rules = (f"div:has(> .st-key-evaluate-{name}-box) {{ min-width: {width}px; }}" for name, width in NARROWEST.items())
-    st.html(f"<style>{' '.join(rules)}</style>")
-    row(made, ("roc", "precision_recall", "confusion"))
-    row(made, ("histogram", "decision"))
+    made = once("charts", context, lambda: _charts(context))
+    for row in (("roc", "precision_recall", "confusion"), ("histogram", "decision")):
+        columns = html_tables.columns(f"evaluate-{row[0]}", [NARROWEST[name] for name in row], gap="small")
+        for column, name in zip(columns, row, strict=True):
+            with column:
+                components.chart(made[name].chart, f"evaluate:{name}", alt=name.replace("_", " "), follow=made[name].follow)
     st.caption(
-        f"A band is a {scene.summary.confidence:.0%} interval with {scene.people} resampled. The dotted lines are chance. "
+        f"A band is a {context.summary.confidence:.0%} interval with {context.people} resampled. The dotted lines are chance. "
         "Net benefit counts cancers found less false alarms, weighed by the risk at which one would act "
         "(Vickers and Elkin, 2006); it takes calibrated scores and this data set's share of malignant cases."
-        + (_BY_VIEW if scene.by_view else "")
+        + (_BY_VIEW if context.by_view else "")
     )
 
 
-def row(made: Mapping[str, Following], names: Sequence[str]) -> None:
-    """Figures side by side; on a narrow page below one another."""
-    with st.container(horizontal=True, gap="small"):
-        for name in names:
-            with st.container(width="stretch", key=f"evaluate-{name}-box"):
-                each = made[name]
-                components.chart(each.chart, f"evaluate:{name}", alt=name.replace("_", " "), follow=each.follow)
-
-
-def _charts(scene: Scene) -> dict[str, Following]:
-    return {
-        "roc": _roc(scene),
-        "precision_recall": _precision_recall(scene),
-        "confusion": _confusion(scene),
-        "histogram": _histogram(scene),
-        "decision": _decision(scene),
+def _charts(context: Context) -> dict[str, Following]:
+    makers = {
+        "roc": _roc,
+        "precision_recall": _precision_recall,
+        "confusion": _confusion,
+        "histogram": _histogram,
+        "decision": _decision,
     }
+    found = {}
+    for name, make in makers.items():
+        try:
+            found[name] = make(context)
+        except NotEnoughData as error:
+            found[name] = Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
+    return found
 
 
 def _follow(traces: Mapping[int, Mapping[str, Any]] | None = None, layout: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return {"dial": KEY, "traces": {str(index): each for index, each in (traces or {}).items()}, "layout": layout or {}}
 
 
-def _point(chart: go.Figure, x: Any, y: Any, thresholds: Any) -> dict[str, Any]:
-    """The figure's last trace, which marks the threshold, moves to (x, y)."""
-    moves = {
-        "x": [[value] for value in rounded(x)],
-        "y": [[value] for value in rounded(y)],
-        "customdata": [[value] for value in rounded(thresholds)],
-    }
-    return _follow({len(chart.data) - 1: moves})
+def _at_threshold(context: Context, chart: go.Figure, x: Any, y: Any) -> Following:
+    """The chart's last trace, which marks the threshold, moves to (x, y) at each of the slider's steps.
+
+    With thresholds by view the model's own place is not a point of the curve, so the mark is put there.
+    """
+    if context.by_view:
+        index = context.sweep.nearest(context.frozen)
+        chart.data[-1].update(x=[float(x[index])], y=[float(y[index])])
+    columns = {"x": x, "y": y, "customdata": context.sweep.thresholds}
+    moves = {name: [[value] for value in rounded(values)] for name, values in columns.items()}
+    return Following(chart, _follow({len(chart.data) - 1: moves}))
 
 
-def _place(chart: go.Figure, x: Any, y: Any, index: int) -> None:
-    """The mark of the threshold where the model decides: with thresholds by view that is not a point of the curve."""
-    chart.data[-1].update(x=[float(x[index])], y=[float(y[index])])
-
-
-def curves(scene: Scene) -> tuple[Roc, RocBand, PrecisionRecall]:
+def curves(context: Context) -> tuple[Roc, RocBand, PrecisionRecall]:
     """ROC with its band, and precision-recall. Raises NotEnoughData."""
-    from core.metrics import precision_recall, roc, roc_band
 
     def make() -> tuple[Roc, RocBand, PrecisionRecall]:
-        table = scene.table
+        table = context.table
         y, s = table["label"], table["score"]
-        band = roc_band(y, s, table["patient_id"], samples=1000, confidence=scene.summary.confidence)
+        band = roc_band(y, s, table["patient_id"], samples=1000, confidence=context.summary.confidence)
         return roc(y, s), band, precision_recall(y, s)
 
-    return once("curves", scene, make)
+    return once("curves", context, make)
 
 
-def _roc(scene: Scene) -> Following:
-    from core.plots import empty_figure, roc_figure
-
-    found = scene.sweep
-    try:
-        curve, band, _ = curves(scene)
-    except NotEnoughData as error:
-        return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
-    chart = roc_figure({scene.found.split: curve}, band=band, threshold=scene.frozen, height=HEIGHT)
-    if scene.by_view:
-        _place(chart, 1 - found.specificity.value, found.sensitivity.value, found.nearest(scene.frozen))
-    return Following(chart, _point(chart, 1 - found.specificity.value, found.sensitivity.value, found.thresholds))
+def _roc(context: Context) -> Following:
+    curve, band, _ = curves(context)
+    chart = roc_figure({context.found.split: curve}, band=band, threshold=context.frozen, height=HEIGHT)
+    return _at_threshold(context, chart, 1 - context.sweep.specificity.value, context.sweep.sensitivity.value)
 
 
-def _precision_recall(scene: Scene) -> Following:
-    from core.plots import empty_figure, precision_recall_figure
-
-    found = scene.sweep
-    try:
-        curve = curves(scene)[2]
-    except NotEnoughData as error:
-        return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
-    chart = precision_recall_figure({scene.found.split: curve}, threshold=scene.frozen, height=HEIGHT)
-    if scene.by_view:
-        _place(chart, found.sensitivity.value, found.ppv.value, found.nearest(scene.frozen))
-    return Following(chart, _point(chart, found.sensitivity.value, found.ppv.value, found.thresholds))
+def _precision_recall(context: Context) -> Following:
+    chart = precision_recall_figure({context.found.split: curves(context)[2]}, threshold=context.frozen, height=HEIGHT)
+    return _at_threshold(context, chart, context.sweep.sensitivity.value, context.sweep.ppv.value)
 
 
-def _confusion(scene: Scene) -> Following:
-    from core.metrics import Confusion
-    from core.plots import confusion_cells, confusion_figure
-
-    found = scene.sweep
+def _confusion(context: Context) -> Following:
+    found = context.sweep
     counts = [Confusion(*map(int, each)) for each in zip(found.tp, found.fp, found.tn, found.fn, strict=True)]
     cells = [confusion_cells(each) for each in counts]
     shares = [[[round(share, 3) for share in line] for line in z] for z, _ in cells]
-    chart = confusion_figure(counts[found.nearest(scene.frozen)], height=HEIGHT)
+    chart = confusion_figure(counts[found.nearest(context.frozen)], height=HEIGHT)
     return Following(chart, _follow({0: {"z": shares, "text": [text for _, text in cells]}}))
 
 
-def _histogram(scene: Scene) -> Following:
-    from core.plots import score_histogram
-
-    table, thresholds = scene.table, scene.sweep.thresholds
-    chart = score_histogram(table["label"], table["decided"], scene.frozen, height=HEIGHT)
+def _histogram(context: Context) -> Following:
+    table, thresholds = context.table, context.sweep.thresholds
+    chart = score_histogram(table["label"], table["decided"], context.frozen, height=HEIGHT)
     low, high = chart.layout.xaxis.range
     places = rounded(thresholds)
     words = [f" threshold {value:.3f} " for value in thresholds.tolist()]
@@ -164,35 +144,24 @@ def _histogram(scene: Scene) -> Following:
     return Following(chart, _follow(layout=moves))
 
 
-def calibration(scene: Scene) -> Calibration:
-    """How scores of the scene's level become probabilities, as fitted on validation; "none" where it never was. Raises BadRun.
+def calibration(context: Context) -> Calibration:
+    """How scores of this level become probabilities, as fitted on validation; "none" where it never was. Raises BadRun.
 
     Breasts and patients have mean scores and a calibration of their own; a model of an earlier version has none for them, and
     the evaluation's then counts.
     """
-    from core.evaluate import CalibrationReport
-    from core.metrics import Calibration
-
-    card, level = scene.run.model_card(), scene.summary.level
+    card, level = context.run.model_card(), context.level
     if level == "image":
         return card.image_calibration
     if level in (own := card.calibrations or {}):
         return own[level].fitted
-    report = scene.found.calibration_at(level)  # type: ignore[arg-type]
+    report = context.found.calibration_at(level)
     return report.frozen if isinstance(report, CalibrationReport) else Calibration()
 
 
-def _decision(scene: Scene) -> Following:
-    from core.metrics import decision_curve
-    from core.plots import decision_figure, empty_figure
-
-    table, made = scene.table, calibration(scene)
-    try:
-        curve: DecisionCurve = decision_curve(
-            table["label"], made.apply(table["score"]), table["patient_id"], samples=500, confidence=scene.summary.confidence
-        )
-    except NotEnoughData as error:
-        return Following(empty_figure(str(error).split(".")[0], height=HEIGHT))
-    places = made.apply(scene.sweep.thresholds)
-    chart = decision_figure(curve, threshold=float(made.apply([scene.frozen])[0]), height=HEIGHT)
+def _decision(context: Context) -> Following:
+    table, made, confidence = context.table, calibration(context), context.summary.confidence
+    curve = decision_curve(table["label"], made.apply(table["score"]), table["patient_id"], samples=500, confidence=confidence)
+    places = made.apply(context.sweep.thresholds)
+    chart = decision_figure(curve, threshold=float(made.apply([context.frozen])[0]), height=HEIGHT)
     return Following(chart, _follow(layout=dict.fromkeys(("shapes.0.x0", "shapes.0.x1"), rounded(places))))

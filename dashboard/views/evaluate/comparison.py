@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from core.errors import LabError, NotEnoughData
+from core.evaluate import Comparison
+from core.evaluate.baselines import Baseline
 from core.metrics import Interval
+from core.metrics.intervals import SIGNIFICANT
+from core.plots import empty_figure, roc_figure
+from core.runs import Run
 from core.wording import p_value, plain
 from dashboard.cache import results
 from dashboard.state import training_runs, widgets
-from dashboard.ui import components, html_tables
+from dashboard.ui import components, html_tables, notices
 from dashboard.views.evaluate import split_scoring
 from dashboard.views.evaluate.charts import curves
-from dashboard.views.evaluate.context import SPLITS, Scene
+from dashboard.views.evaluate.context import SPLITS, Context
 
-if TYPE_CHECKING:
-    from core.evaluate import Comparison
-    from core.evaluate.baselines import Baseline
-    from core.runs import Run
-
-MOST = 5  # runs on the ROC chart besides the two that are compared: more colours cannot be told apart
+MOST = 5  # runs on the ROC chart besides the two that are compared: more colours cannot be distinguished
 HELP = """
 Scores of two models on one image go up and down together, so their difference is known far better than two intervals side by
 side suggest. **DeLong** tests the difference of the two AUCs; the **bootstrap** draws the same patients for both runs; the
@@ -34,32 +32,28 @@ and after trying many runs the best one looks better than it is.
 """
 
 
-def comparing(scene: Scene) -> None:
+def comparing(context: Context) -> None:
     """Choose a run; the paired comparison, or the reason why there is none. Below: published results."""
-    others = [run for run in training_runs.list_runs() if run.name != scene.run.name and training_runs.has_model(run)]
+    others = [run for run in training_runs.list_runs() if run.name != context.run.name and training_runs.has_model(run)]
     if not others:
-        st.info("There is no other trained run to compare with.", icon=":material/info:")
+        notices.info("There is no other trained run to compare with.")
     else:
-        _other(scene, [run.name for run in others])
-    published(scene)
+        _other(context, [run.name for run in others])
+    published(context)
 
 
 def _not_scored(other: Run, split: str) -> None:
     """That there is nothing to compare with yet, and the button that scores it here; a test set is not opened in passing."""
     if split == "test":
-        st.info(
+        notices.info(
             f"The test set of {plain(other.name)} has not been opened. Choose that run above to open it, once you "
             "are done choosing.",
-            icon=":material/lock:",
+            icon="lock",
         )
         return
-    task = results.evaluation_task(other, split)
-    if task is not None and task.running:
-        split_scoring.scoring(other, split)
+    if split_scoring.scoring(other, split):
         return
-    if task is not None and task.state == "failed":
-        components.show_error(task.error)
-    st.info(f"{plain(other.name)} has not been scored on its {SPLITS[split].lower()} set yet.", icon=":material/info:")
+    notices.info(f"{plain(other.name)} has not been scored on its {SPLITS[split].lower()} set yet.")
     if st.button(
         f"Score {plain(other.name)}",
         icon=":material/play_arrow:",
@@ -69,47 +63,44 @@ def _not_scored(other: Run, split: str) -> None:
         split_scoring.score(other, split)
 
 
-def _other(scene: Scene, names: list[str]) -> None:
-    left, right = html_tables.halves("comparing", (300, 600))
+def _other(context: Context, names: list[str]) -> None:
+    left, right = html_tables.columns("comparing", (300, 600))
     with left:
-        name = widgets.select("Compare with", names, f"evaluate:other:{scene.run.name}", default=_likely(scene, names))
-        with components.errors_shown():
-            other = results.evaluation(training_runs.open_run(name), scene.found.split)
-            if other is None:
-                _not_scored(training_runs.open_run(name), scene.found.split)
+        name = widgets.select("Compare with", names, f"evaluate:other:{context.run.name}", default=_likely(context, names))
+        with notices.errors_shown():
+            second = _context_of(context, name, same_images=False)
+            if second is None:
                 return
-            level = other.levels[scene.level]
-            if isinstance(level, str):
-                st.info(html_tables.said(f"{name}: {level}"), icon=":material/info:")
-                return
-            second = Scene(training_runs.open_run(name), other, level)
             try:
-                found = results.comparison(scene.run, second.run, scene.found, other, scene.level)
+                found = results.comparison(context.run, second.run, context.found, second.found, context.level)
             except LabError as error:
-                st.warning(html_tables.said(str(error)), icon=":material/block:")
+                notices.warning(html_tables.message(str(error)), icon="block")
                 return
-            _overlay(scene, second, [each for each in names if each != name])
+            _overlay(context, second, [each for each in names if each != name])
     with right:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(verdict(found), width="stretch")
             with st.popover("What is this?", icon=":material/help:"):
                 st.markdown(HELP)
         for warning in found.warnings:
-            st.warning(html_tables.said(warning), icon=":material/update:")
+            notices.warning(html_tables.message(warning), icon="update")
         rows = [[title, a, b, change, p or "–", note] for title, a, b, change, p, note in found.table_rows()]
         html_tables.table(["Metric", found.first, found.second, "Difference", "p", "Test"], rows)
         both = found.first, found.second
         by_view = [f" {name}: thresholds by view, {words}." for name, words in zip(both, found.by_view, strict=True) if words]
-        with_limits = f"with its {found.figures.confidence:.0%} interval"
-        st.caption(f"{found.matching}. A difference is {found.second} less {found.first}, {with_limits}.{''.join(by_view)}")
+        with_limits = f"with its {found.statistics.confidence:.0%} interval"
+        rule = f" Score of a {found.level}: {found.rule}." if found.rule else ""
+        st.caption(
+            f"{found.matching}.{rule} A difference is {found.second} less {found.first}, {with_limits}.{''.join(by_view)}"
+        )
 
 
-def _likely(scene: Scene, names: list[str]) -> str:
+def _likely(context: Context, names: list[str]) -> str:
     """The first run that has scored an image of this one; the first of all where there is none."""
-    mine = set(scene.found.predictions["path"])
+    mine = set(context.found.predictions["path"])
     for name in names:
         try:
-            other = results.evaluation(training_runs.open_run(name), scene.found.split)
+            other = results.evaluation(training_runs.open_run(name), context.found.split)
         except LabError:
             continue
         if other is not None and mine & set(other.predictions["path"]):
@@ -118,28 +109,25 @@ def _likely(scene: Scene, names: list[str]) -> str:
 
 
 def verdict(found: Comparison) -> str:
-    """Which run tells better, by DeLong's paired test."""
-    delong = found.figures.auc
+    """Which run is better, by DeLong's paired test."""
+    delong = found.statistics.auc
     if isinstance(delong, str):
         return delong
     change = delong.difference
     words = f"AUC {delong.second.value:.3f} against {delong.first.value:.3f}: a difference of {change:+.3f}, p "
     words += p_value(delong.p).replace("0.", "= 0.", 1) if delong.p >= 0.001 else "< 0.001"
-    if change.low <= 0 <= change.high:
+    if delong.p >= SIGNIFICANT:
         return f"{words}. **Neither run is shown to be better.**"
     return f"{words}. **{plain(found.second if change.value > 0 else found.first)} is better** on these images."
 
 
-def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
+def _overlay(context: Context, second: Context, others: list[str]) -> None:
     """ROC curves of both runs, and of as many others as are wanted."""
-    from core.plots import empty_figure, roc_figure
-
-    chosen = widgets.pills("More runs on the chart", others, f"evaluate:others:{scene.run.name}") if others else []
-    more = [found for name in chosen[:MOST] if (found := _scene_of(scene, name)) is not None]
+    chosen = widgets.pills("More runs on the chart", others, f"evaluate:others:{context.run.name}") if others else []
+    more = [found for name in chosen[:MOST] if (found := _context_of(context, name)) is not None]
     try:
-        band = curves(scene)[1]
-        shown = {each.run.name: curves(each)[0] for each in (scene, second, *more)}
-        chart = roc_figure(shown, band=band, height=400)
+        shown = {each.run.name: curves(each)[0] for each in (context, second, *more)}
+        chart = roc_figure(shown, band=curves(context)[1], height=400)
     except NotEnoughData as error:
         chart = empty_figure(str(error).split(".")[0], height=400)
     components.chart(chart, "evaluate:compare", alt=f"ROC curves of {2 + len(more)} runs")
@@ -149,49 +137,42 @@ def _overlay(scene: Scene, second: Scene, others: list[str]) -> None:
         st.caption("Differences and tests are of the two runs compared. The best of many runs looks better than it is.")
 
 
-def _scene_of(scene: Scene, name: str) -> Scene | None:
-    """Another run on the same split and images, at the same level; None, and the reason on the page, where there is none."""
+def _context_of(context: Context, name: str, *, same_images: bool = True) -> Context | None:
+    """Another run on the same split (and images), at the same level; None, and the reason on the page, where there is none."""
     run = training_runs.open_run(name)
-    found = results.evaluation(run, scene.found.split)
+    found = results.evaluation(run, context.found.split)
     if found is None:
-        _not_scored(run, scene.found.split)
+        _not_scored(run, context.found.split)
         return None
-    level = found.levels[scene.level]
+    level = found.levels[context.level]
     if isinstance(level, str):
-        st.info(html_tables.said(f"{name}: {level}"), icon=":material/info:")
+        notices.info(html_tables.message(f"{name}: {level}"))
         return None
-    if set(found.predictions["path"]) != set(scene.found.predictions["path"]):
-        st.info(f"{plain(name)} was scored on other images, so its curve does not compare.", icon=":material/block:")
+    if same_images and set(found.predictions["path"]) != set(context.found.predictions["path"]):
+        notices.info(f"{plain(name)} was scored on other images, so its curve does not compare.", icon="block")
         return None
-    return Scene(run, found, level)
+    return Context(run, found, level)
 
 
 # ---------------------------------------------------------------- published results
 
 
-def published(scene: Scene) -> None:
-    """Figures from papers, only where data set and split are the same; else one sentence why."""
-    found = scene.found.baselines
+def published(context: Context) -> None:
+    """Results from papers, only where data set and split are the same; else one sentence why."""
+    found = context.found.baselines
     st.markdown("## Published results", anchors=False)
     if isinstance(found, str):
         st.markdown(f"{found[:1].upper()}{found[1:]}.".replace("..", "."))
         return
-    rows = [_row(scene, each) for each in found]
+    rows = [_row(context, each) for each in found]
     html_tables.table(["Published", "Level", "Metric", "Value", "This run", "Source"], rows)
     st.caption("On the same data set and the split that it came with. Other preprocessing, other exclusions: read the source.")
 
 
-def _row(scene: Scene, each: Baseline) -> list[Interval | str | None]:
-    summary = scene.found.levels.get(each.level)
+def _row(context: Context, each: Baseline) -> list[Interval | str | None]:
+    summary = context.found.levels.get(each.level)
     own: Interval | str | None = None
-    if summary is not None and not isinstance(summary, str) and each.metric in summary.figures:
+    if summary is not None and not isinstance(summary, str) and each.metric in summary.metrics:
         own = summary[each.metric]
-    value = f"{each.value:.3f} {each.spread}".strip()
-    return [
-        each.model,
-        each.level,
-        "ROC AUC" if each.metric == "auc" else each.metric,
-        value,
-        own,
-        f"{each.source} {each.link}",
-    ]
+    metric = "ROC AUC" if each.metric == "auc" else each.metric
+    return [each.model, each.level, metric, f"{each.value:.3f} {each.spread}".strip(), own, f"{each.source} {each.link}"]

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import pandas as pd
 import streamlit as st
 
-from core.metrics.levels import UNITS
+from core.evaluate import Evaluation
+from core.metrics import Summary, ThresholdRule, ViewThresholds, at_level
+from core.metrics.levels import UNITS, Level
+from core.metrics.sweep import Sweep, sweep, threshold_grid
+from core.model.card import ModelCard
+from core.runs import Run
 from dashboard.cache import results
 from dashboard.state import preferences
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.evaluate import Evaluation
-    from core.metrics import Summary, ThresholdRule, ViewThresholds
-    from core.metrics.sweep import Sweep
-    from core.model.card import ModelCard
-    from core.runs import Run
 
 T = TypeVar("T")
 
@@ -29,7 +26,7 @@ LEVELS = {"image": "Image", "breast": "Breast", "patient": "Patient"}
 
 
 @dataclass(frozen=True)
-class Scene:
+class Context:
     """A split of a run at one level (image, breast, patient)."""
 
     run: Run
@@ -37,8 +34,8 @@ class Scene:
     summary: Summary
 
     @property
-    def level(self) -> str:
-        return self.summary.level
+    def level(self) -> Level:
+        return cast("Level", self.summary.level)
 
     @property
     def units(self) -> str:
@@ -62,7 +59,7 @@ class Scene:
 
     @cached_property
     def frozen(self) -> float:
-        """The threshold that the model decides with at this level now, whatever the stored figures were made with.
+        """The threshold that the model decides with at this level now, whatever the stored metrics were made with.
 
         Scores of other weights are judged at the threshold that was frozen with them.
         """
@@ -76,8 +73,6 @@ class Scene:
     @cached_property
     def thresholds(self) -> ViewThresholds:
         """Those behind every decision at this level now: of images one for all or by view; else `frozen`."""
-        from core.metrics import ViewThresholds
-
         return self.views_now if self.level == "image" else ViewThresholds(self.frozen)
 
     @cached_property
@@ -87,7 +82,7 @@ class Scene:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether the stored figures of this level were made with what is frozen now."""
+        """Whether the stored metrics of this level were made with what is frozen now."""
         same = self.level != "image" or self.found.thresholds.own == self.thresholds.own
         return self.summary.threshold == self.frozen and same
 
@@ -103,25 +98,24 @@ class Scene:
 
     @property
     def key(self) -> str:
-        """Changes when anything that can be computed of the scene does."""
+        """Changes when anything that can be computed of the context does."""
         found = self.found
-        scored = (self.run.path, found.split, found.opened, found.last_opened, found.weights_sha256)
-        frozen = (self.level, self.frozen, self.thresholds.told(6), hash(str(self.card.calibration)))
+        scored = (self.run.path, found.split, found.evaluations, found.last_evaluated, found.weights_sha256)
+        frozen = (self.level, self.frozen, self.thresholds.stated(6), hash(str(self.card.calibration)))
         return ":".join(map(str, (*scored, *frozen)))
 
     @property
     def choice(self) -> str:
-        """Under this name the explored threshold is kept: for one model and level, whatever the split."""
+        """The preference that holds the explored threshold: for one model and level, whatever the split."""
         return f"evaluate:threshold:{self.run.name}:{self.found.weights_sha256[:8]}:{self.level}"
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row a unit of the level: patient_id, label, score, and `decided`: the score that the slider's threshold is
         compared with. Where views have thresholds of their own it is moved by as much as the view's lies off the common one."""
-        from core.metrics import at_level
 
         def make() -> pd.DataFrame:
-            table = at_level(self.found.predictions, self.level)  # type: ignore[arg-type]
+            table = at_level(self.found.predictions, self.level)
             decided = self.thresholds.shifted(table["score"], table["view"]) if self.by_view else table["score"]
             return table.assign(decided=decided)
 
@@ -135,7 +129,6 @@ class Scene:
     @cached_property
     def sweep(self) -> Sweep:
         """Counts and shares at every threshold of the slider."""
-        from core.metrics.sweep import sweep, threshold_grid
 
         def make() -> Sweep:
             table = self.table
@@ -148,13 +141,13 @@ class Scene:
     @property
     def threshold(self) -> float:
         """Where the slider stands: the frozen threshold until it was moved; always one of the sweep's."""
-        kept = preferences.get(self.choice)
-        return float(self.sweep.thresholds[self.sweep.nearest(kept)]) if isinstance(kept, int | float) else self.frozen
+        explored = preferences.get(self.choice)
+        return float(self.sweep.thresholds[self.sweep.nearest(explored)]) if isinstance(explored, int | float) else self.frozen
 
 
-def once(what: str, scene: Scene, make: Callable[[], T]) -> T:
-    """What `make` gives for this scene; made once, then shared. Not to be changed by who gets it."""
-    made: T = _made(what, scene.key, make)
+def once(what: str, context: Context, make: Callable[[], T]) -> T:
+    """What `make` gives for this context; made once, then shared. Not to be changed by who gets it."""
+    made: T = _made(what, context.key, make)
     return made
 
 

@@ -1,45 +1,29 @@
-"""The primary endpoint on Evaluate: declared before the test set is opened, and told afterwards."""
+"""The primary endpoint on Evaluate: declared before the test set is opened, and shown afterwards."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from core.errors import BadRun
+from core.evaluate.endpoint import declare, read_declared, rule_of_run, rule_words
+from core.metrics import TITLES
+from core.runs import Run
 from core.wording import plain
 from dashboard.cache import results
-from dashboard.ui import components
+from dashboard.ui import notices
 from dashboard.views.evaluate.context import LEVELS
 
-if TYPE_CHECKING:
-    from core.runs import Run
 
-
+@notices.errors_shown()
 def declared(run: Run) -> None:
     """What was declared, in a sentence."""
-    from core.evaluate.endpoint import read_declared
-
-    try:
-        found = read_declared(run.path)
-    except BadRun as error:
-        components.show_error(error)
-        return
-    icon = ":material/flag:" if found.before else ":material/outlined_flag:"
-    st.markdown(f"{icon} {plain(found.words)}")
+    found = read_declared(run.path)
+    st.markdown(f":material/{'flag' if found.before else 'outlined_flag'}: {plain(found.words)}")
 
 
+@notices.errors_shown()
 def form(run: Run) -> None:
-    """Which figure counts, chosen before the test set is opened; the last choice before the opening stays."""
-    from core.evaluate.endpoint import declare, read_declared, rule_of_run, rule_words
-    from core.metrics import TITLES
-
-    try:
-        found = read_declared(run.path)
-        rule = rule_words(rule_of_run(run))
-    except BadRun as error:
-        components.show_error(error)
-        return
+    """Which metric counts, chosen before the test set is opened; the last choice before that stays."""
+    found, rule = read_declared(run.path), rule_words(rule_of_run(run))
     if found.endpoint is None:
         st.markdown(":material/outlined_flag: No primary endpoint is declared. Name the metric that counts before you see any.")
     else:
@@ -54,6 +38,6 @@ def form(run: Run) -> None:
             "a later one is written down as a change."
         )
         if st.button("Declare", type="primary", key="evaluate:endpoint:declare"):
-            with components.errors_shown():
+            with notices.errors_shown():
                 declare(run, metric, level, reason=reason)
                 st.rerun()

@@ -7,13 +7,13 @@ import streamlit as st
 from core.errors import LabError
 from dashboard.cache import results
 from dashboard.state import widgets
-from dashboard.ui import components
+from dashboard.ui import components, notices
 from dashboard.views.evaluate import parts, split_scoring, threshold_slider
-from dashboard.views.evaluate.context import LEVELS, SPLITS, Scene
+from dashboard.views.evaluate.context import LEVELS, SPLITS, Context
 
 
 def show() -> None:
-    """Run, split and level first; then the split's figures, or the way to have it scored."""
+    """Run, split and level first; then the split's metrics, or the way to have it scored."""
     left, middle, right = st.columns([4, 3, 4])
     with left:
         run = components.run_picker(with_model=True)
@@ -26,43 +26,36 @@ def show() -> None:
         level = widgets.segmented(
             "Count per", levels, "evaluate:level", help="Scores of one breast, or one patient, are averaged."
         )
-    task = results.evaluation_task(run, split)
-    scoring = task is not None and task.running
+    scoring = split_scoring.scoring(run, split)
     try:
         found = results.evaluation(run, split)
     except LabError as error:
-        if scoring:
-            split_scoring.scoring(run, split)
-        else:
+        if not scoring:
             split_scoring.damaged(run, split, error)
         return
-    if scoring:
-        split_scoring.scoring(run, split)
-    elif found is None:
-        if task is not None and task.state == "failed":
-            components.show_error(task.error)
-        split_scoring.not_scored(run, split)
     if found is None:
+        if not scoring:
+            split_scoring.not_scored(run, split)
         return
     split_scoring.about(run, found)
     summary = found.levels[level]
     if isinstance(summary, str):
-        st.info(summary, icon=":material/info:")
+        notices.info(summary)
         return
-    studio(Scene(run, found, summary))
+    studio(Context(run, found, summary))
 
 
 @st.fragment
-@components.errors_shown()
-def studio(scene: Scene) -> None:
+@notices.errors_shown()
+def studio(context: Context) -> None:
     """The threshold and everything below it; only this runs again when the slider has moved or another part is chosen."""
-    components.require_existing(scene.run)
-    threshold_slider.dial(scene)
-    threshold_slider.about_units(scene)
+    notices.require_existing(context.run)
+    threshold_slider.dial(context)
+    threshold_slider.about_units(context)
     with st.container(key="evaluate_parts", horizontal=True, vertical_alignment="center"):
         part = parts.choose()
-    with components.errors_shown():
-        part(scene)
+    with notices.errors_shown():
+        part(context)
 
 
 with components.page(

@@ -1,4 +1,4 @@
-"""Heatmaps as small pictures, made in the background and kept: whoever asks gets what is there by now."""
+"""Heatmaps as small pictures, made in the background and cached: a caller gets those that are ready."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.errors import LabError
+from core.prediction import Prediction
+from core.runs import Run
 from dashboard.cache import images
 from dashboard.state import models, tasks
 from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
-    from core.predict import Prediction, Predictor
-    from core.runs import Run
+    from core.predict import Predictor
 
 LINE = 3  # px, round the hot places: seen on a thumbnail, too
 SIDE = 480  # px; a thumbnail on a dense screen, and the case that is looked at
@@ -80,7 +81,7 @@ def judged(model: Predictor, path: str) -> Prediction:
 
 
 def _start(run: Run, store: dict[str, Heat], paths: Sequence[str]) -> None:
-    """One thread a run; what is asked for while it works is asked for again at the next look."""
+    """One thread per run; what is asked for while it works is asked for again at the next look."""
 
     def work(report: Report) -> None:
         model = models.predictor(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from dashboard.state import preferences, widgets
+from dashboard.state import widgets
 from dashboard.views.evaluate import (
     calibration,
     cases,
@@ -18,11 +18,11 @@ from dashboard.views.evaluate import (
     tables,
     thresholds,
 )
-from dashboard.views.evaluate.context import Scene
+from dashboard.views.evaluate.context import Context
 
-Part = Callable[[Scene], None]
+Part = Callable[[Context], None]
 GROUPS: Mapping[str, Mapping[str, Part]] = {
-    "Overview": {"Curves": charts.charts, "Calibration": calibration.calibrating, "All numbers": tables.figures},
+    "Overview": {"Curves": charts.charts, "Calibration": calibration.calibrating, "All numbers": tables.metrics},
     "Threshold": {"Choose a threshold": thresholds.choosing, "Screening": screening.screening},
     "Fairness & shortcuts": {"Subgroups": subgroups.subgroups, "Shortcuts": shortcuts.shortcuts, "Patients": patients.patients},
     "Cases": {"Mistakes": cases.cases, "All images": tables.images},
@@ -38,10 +38,3 @@ def choose() -> Part:
     if len(parts) == 1:
         return next(iter(parts.values()))
     return parts[widgets.segmented(f"Part of {group}", list(parts), _PART + group, hide_label=True)]
-
-
-def show_next(part: str) -> None:
-    """Show this part when the page is drawn next."""
-    group = next(group for group, parts in GROUPS.items() if part in parts)
-    preferences.set(_GROUP, group)
-    preferences.set(_PART + group, part)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.data.identity import patients_known
+from core.metrics.aggregation import DRAWS, aggregation_rules
 from dashboard.ui import composition_table, html_tables
-from dashboard.views.evaluate.context import Scene, once
+from dashboard.views.evaluate.context import Context, once
 
 
-def patients(scene: Scene) -> None:
+def patients(context: Context) -> None:
     """Images and sides of the scored patients by label, and how far the AUC by patient depends on the rule."""
-    from core.data.identity import patients_known
-    from core.metrics.aggregation import DRAWS, aggregation_rules
-
-    predictions, confidence = scene.found.predictions, scene.summary.confidence
+    predictions, confidence = context.found.predictions, context.summary.confidence
     st.markdown("## What patients are made of", anchors=False)
     composition_table.table(predictions, confidence)
     if not patients_known(predictions):
         return
     st.markdown("## One score a patient: other rules", anchors=False)
-    rules = once("aggregation", scene, lambda: aggregation_rules(predictions, confidence=confidence))
+    rules = once("aggregation", context, lambda: aggregation_rules(predictions, confidence=confidence))
     rows = [[each.name, "yes" if each.balanced else "no", each.auc] for each in rules]
     html_tables.table(["Rule", "Balanced", "ROC AUC by patient"], rows)
     st.caption(

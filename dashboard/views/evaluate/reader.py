@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
+from core.evaluate.reader import ReaderComparison, compare_reader
+from core.metrics import Interval
+from core.plots.reader import reader_figure
 from core.wording import p_value, plain
-from dashboard.ui import components, html_tables
-from dashboard.views.evaluate.context import Scene, once
-
-if TYPE_CHECKING:
-    from core.evaluate.reader import ReaderComparison
+from dashboard.ui import components, html_tables, notices
+from dashboard.views.evaluate.context import Context, once
 
 
-def reader(scene: Scene) -> None:
+def reader(context: Context) -> None:
     """A sentence, a chart of the model's ROC curve with the reader's points, and both tables; at the level above."""
-    from core.evaluate.reader import compare_reader
-    from core.metrics import Interval
 
-    found = once(
-        "reader",
-        scene,
-        lambda: compare_reader(scene.found.predictions, scene.run.manifest(), scene.level, confidence=scene.summary.confidence),  # type: ignore[arg-type]
-    )
+    def make() -> ReaderComparison | str | None:
+        confidence = context.summary.confidence
+        return compare_reader(context.found.predictions, context.run.manifest(), context.level, confidence=confidence)
+
+    found = once("reader", context, make)
     if found is None or isinstance(found, str):
-        st.info(
-            found or "The manifest has no reader's assessment: a column birads, or reader with numbers.", icon=":material/info:"
-        )
+        notices.info(found or "The manifest has no reader's assessment: a column birads, or reader with numbers.")
         return
     p = f"{'' if found.p < 0.001 else '= '}{p_value(found.p)}"
     st.markdown(
@@ -35,15 +29,13 @@ def reader(scene: Scene) -> None:
         f"{found.paired_on} (column {plain(found.column)}). {found.caution[:1].upper()}{found.caution[1:]}."
     )
     _unread(found)
-    left, right = html_tables.halves("reader")
+    left, right = html_tables.columns("reader", (380, 420))
     points = [
         (point.short, point.words, point.sensitivity.value, point.specificity.value)
         for point in found.points
         if isinstance(point.sensitivity, Interval) and isinstance(point.specificity, Interval)
     ]
     with left:
-        from core.plots.reader import reader_figure
-
         components.chart(
             reader_figure(found.curve, points), "evaluate:reader", alt="the model's ROC curve and the reader's points"
         )

@@ -1,29 +1,27 @@
 """What the threshold would mean where disease is as rare as in screening: out of 1,000 of what is scored, with intervals.
 
-Only the patient level tells of women. A sensitivity of images is not one of women, who have several each: by images and by
+Only the patient level is about women. A sensitivity of images is not one of women, who have several each: by images and by
 breasts the sentence, the picture and the table count images and breasts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from core.errors import NotEnoughData
-from core.metrics import MIN_PATIENTS, Interval
+from core.metrics import MIN_PATIENTS, Interval, OperatingPoint, Screening, operating_point
+from core.plots import prevalence_figure
 from core.wording import counted
 from dashboard.state import preferences
-from dashboard.ui import components
+from dashboard.ui import components, notices
 from dashboard.ui.image_components import component
-from dashboard.views.evaluate.context import Scene, once
-
-if TYPE_CHECKING:
-    from core.metrics import OperatingPoint, Screening
+from dashboard.views.evaluate.context import Context, once
 
 KEY = "evaluate:prevalence"
-# Per cent; about as many steps a decade, the usual screening round at the default.
+# Per cent; about as many steps per decade, the usual screening round at the default.
 PREVALENCES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20, 30, 40, 50)
 DEFAULT = 0.5
 _SLIDER = "evaluate:screening"
@@ -76,54 +74,54 @@ _screening = component(
 )
 
 
-def screening(scene: Scene) -> None:
+def screening(context: Context) -> None:
     """A slider of prevalences; a sentence, a picture and a table in natural frequencies; predictive values by prevalence."""
-    summary = scene.summary
-    who = "patients with " if scene.patients_known else ""
+    summary = context.summary
+    who = "patients with " if context.patients_known else ""
     for label in ("malignant", "benign"):
         if getattr(summary, f"{label}_patients") < MIN_PATIENTS:
-            st.info(f"Fewer than {MIN_PATIENTS} {who}{label} {scene.units}: too few to say what screening would bring.")
+            notices.info(f"Fewer than {MIN_PATIENTS} {who}{label} {context.units}: too few to say what screening would bring.")
             return
-    if scene.level != "patient":
-        _not_women(scene)
-    threshold, words = scene.threshold, WORDS[scene.level]
+    if context.level != "patient":
+        _not_women(context)
+    threshold, words = context.threshold, WORDS[context.level]
     try:
-        steps, chart = once(f"screening:{threshold}", scene, lambda: _made(scene, threshold))
+        steps, chart = once(f"screening:{threshold}", context, lambda: _made(context, threshold))
     except NotEnoughData as error:
-        st.info(str(error))
+        notices.info(str(error))
         return
-    kept = preferences.get(KEY, DEFAULT)
-    index = PREVALENCES.index(kept) if kept in PREVALENCES else PREVALENCES.index(DEFAULT)
+    stored = preferences.get(KEY, DEFAULT)
+    index = PREVALENCES.index(stored) if stored in PREVALENCES else PREVALENCES.index(DEFAULT)
     _screening(
         data={"dial": _SLIDER, "words": words.shown, "steps": steps, "index": index}, key=_SLIDER, on_changed_change=_moved
     )
     places = [share / 100 for share in PREVALENCES]
     follow = {"dial": _SLIDER, "layout": {"shapes.0.x0": places, "shapes.0.x1": places}}
     components.chart(chart, "evaluate:predictive", alt="predictive values by prevalence", follow=follow)
-    at = "its frozen threshold" if threshold == scene.frozen else f"the explored threshold {threshold:.3f}"
-    if scene.by_view:
-        moved = "" if threshold == scene.frozen else f", all moved by {threshold - scene.frozen:+.3f}"
-        at = f"its frozen thresholds by view ({scene.thresholds.words}){moved}"
-    alike = "patients" if scene.level == "patient" else scene.units
-    whose = f" of {counted(summary.patients, 'patient')}" if scene.patients_known else ""
+    at = "its frozen threshold" if threshold == context.frozen else f"the explored threshold {threshold:.3f}"
+    if context.by_view:
+        moved = "" if threshold == context.frozen else f", all moved by {threshold - context.frozen:+.3f}"
+        at = f"its frozen thresholds by view ({context.thresholds.words}){moved}"
+    alike = "patients" if context.level == "patient" else context.units
+    whose = f" of {counted(summary.patients, 'patient')}" if context.patients_known else ""
     st.caption(
-        f"The model at {at}: sensitivity and specificity as measured on these {summary.rows:,} {scene.units}"
+        f"The model at {at}: sensitivity and specificity as measured on these {summary.rows:,} {context.units}"
         f"{whose}, the prevalence as you set it. That holds only where the {words.examined} resemble "
         f"these {alike} in all but how many are ill; here most benign cases, too, may be harder or easier than in screening. "
         f"{summary.confidence:.0%} intervals say how well sensitivity and specificity are known, nothing else."
     )
 
 
-def _not_women(scene: Scene) -> None:
-    """That a woman is not an image, and the way to the figures of women where there are any."""
-    each = "four images, as a rule" if scene.level == "image" else "two breasts"
+def _not_women(context: Context) -> None:
+    """That a woman is not an image, and the way to the metrics of women where there are any."""
+    each = "four images, as a rule" if context.level == "image" else "two breasts"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
-            f":material/info: This counts **{scene.units}**, not women: a woman has {each}, and she is recalled or missed as a "
-            f"whole. The share of {scene.units} with cancer is lower than that of women, too.",
+            f":material/info: This counts **{context.units}**, not women: a woman has {each}, and she is recalled or missed as "
+            f"a whole. The share of {context.units} with cancer is lower than that of women, too.",
             width="stretch",
         )
-        if not isinstance(scene.found.levels["patient"], str) and st.button(
+        if not isinstance(context.found.levels["patient"], str) and st.button(
             "Count women",
             icon=":material/group:",
             key="evaluate:women",
@@ -139,16 +137,13 @@ def _moved() -> None:
         preferences.set(KEY, PREVALENCES[int(index)])
 
 
-def _made(scene: Scene, threshold: float) -> tuple[list[dict[str, Any]], Any]:
-    from core.metrics import operating_point
-    from core.plots import prevalence_figure
-
-    table = scene.table
+def _made(context: Context, threshold: float) -> tuple[list[dict[str, Any]], Any]:
+    table = context.table
     point: OperatingPoint = operating_point(
-        table["label"], table["decided"], threshold, table["patient_id"], confidence=scene.summary.confidence
+        table["label"], table["decided"], threshold, table["patient_id"], confidence=context.summary.confidence
     )
     found = [point.at(share / 100) for share in PREVALENCES]
-    return [_step(each, WORDS[scene.level]) for each in found], prevalence_figure(found, current=DEFAULT / 100, height=320)
+    return [_step(each, WORDS[context.level]) for each in found], prevalence_figure(found, current=DEFAULT / 100, height=320)
 
 
 def _step(found: Screening, words: Words) -> dict[str, Any]:
@@ -194,11 +189,11 @@ def _people(count: float) -> str:
     return f"{count:,.0f}" if count >= 10 or count == round(count) else f"{count:.1f}"
 
 
-def _words(figure: Interval) -> list[str]:
-    return [_people(figure.value), f"[{_people(figure.low)}, {_people(figure.high)}]"]
+def _words(metric: Interval) -> list[str]:
+    return [_people(metric.value), f"[{_people(metric.low)}, {_people(metric.high)}]"]
 
 
-def _share(figure: Interval) -> list[str]:
-    if figure.value != figure.value:
+def _share(metric: Interval) -> list[str]:
+    if metric.value != metric.value:
         return ["–", "nothing to count"]
-    return [f"{figure.value:.1%}", f"[{figure.low:.1%}, {figure.high:.1%}]"]
+    return [f"{metric.value:.1%}", f"[{metric.low:.1%}, {metric.high:.1%}]"]

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from core.metrics import Interval
+from core.evaluate.further import FurtherColumn
+from core.metrics import Interval, Shortcut, ShortcutAudit
 from core.metrics.features import ALL, feature_title, feature_words
 from core.metrics.shortcut_columns import OF_PATIENT
 from core.metrics.shortcut_results import metadata_words
+from core.plots import forest_figure
 from core.wording import counted, listed, plain, upper_first
-from dashboard.ui import components, html_tables
-from dashboard.views.evaluate.context import Scene
+from dashboard.ui import components, html_tables, notices
+from dashboard.views.evaluate.context import Context
 from dashboard.views.evaluate.subgroups import short_note
-
-if TYPE_CHECKING:
-    from core.evaluate.further import FurtherColumn
-    from core.metrics import Shortcut, ShortcutAudit
 
 SHORTCUT_HELP = """
 **Why.** Where malignant images come from another scanner, or from older women, a model can be right for the wrong reason.
@@ -31,35 +27,35 @@ of the range only: differences within a fifth still play a part in that AUC.
 """
 
 
-def shortcuts(scene: Scene) -> None:
+def shortcuts(context: Context) -> None:
     """AUC of the label from metadata alone, beside the model's among images that share the metadata."""
-    audit = scene.found.shortcuts
+    audit = context.found.shortcuts
     if isinstance(audit, str):
-        st.info(audit, icon=":material/info:")
+        notices.info(audit)
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         against = "" if audit.metadata is None else audit.metadata.sentence
         st.markdown(f"{verdict(audit)} {plain(f'{against} {audit.aside}'.strip())}", width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
             st.markdown(SHORTCUT_HELP)
-    left, right = html_tables.halves("shortcuts", (400, 480))
+    left, right = html_tables.columns("shortcuts", (400, 480))
     with left:
         _bars(audit)
     with right:
         _audit_table(audit)
-    notes = [] if scene.level == "image" else ["By images, whatever the level above."]
+    notes = [] if context.level == "image" else ["By images, whatever the level above."]
     if audit.left_out:
         names = ", ".join(feature_words(name) for name in audit.left_out)
         notes.append(f"Left out, since they are the same in all images or different in nearly every image: {names}.")
     if audit.learned_on:
         how = f"metadata learned on {counted(audit.learned_on, 'training image')}"
     else:
-        how = f"metadata cross-validated in {counted(audit.folds, 'fold')} with {scene.people} kept apart"
-    whose = f" of {counted(audit.patients, 'patient')}" if scene.patients_known else ""
+        how = f"metadata cross-validated in {counted(audit.folds, 'fold')} with each of the {context.people} in one fold"
+    whose = f" of {counted(audit.patients, 'patient')}" if context.patients_known else ""
     size = f"{counted(audit.images, 'image')}{whose}"
     notes.append(f"{size}; {how}.")
     st.caption(" ".join(notes))
-    _further(scene.found.further)
+    _further(context.found.further)
 
 
 def _further(found: tuple[FurtherColumn, ...]) -> None:
@@ -82,23 +78,23 @@ def verdict(audit: ShortcutAudit) -> str:
     shown = [row for row in audit.features if row.feature not in (*OF_PATIENT, *audit.apart)]
     measured = [(row, row.auc) for row in shown if isinstance(row.auc, Interval)]
     if not measured:
-        return f"**Not audited for shortcuts**: {_why_not(shown)} {_not_known(audit)}".strip()
+        why = f"{plain(_names([row.feature for row in shown]))}: too little data for an AUC."
+        why = why if shown else "no metadata column differs between these images, or none is known."
+        return f"**Not audited for shortcuts**: {why} {_not_known(audit)}".strip()
     predicting = [(row, auc) for row, auc in measured if auc.low > 0.5]
     if not predicting:
-        return " ".join(filter(None, (_no_sign(audit, measured), _unmeasured(shown), _not_known(audit))))
+        names = [row.feature for row in shown if isinstance(row.auc, str)]
+        unmeasured = f"Too little data for an AUC: {plain(_names(names))}." if names else ""
+        return " ".join(filter(None, (_no_sign(audit, measured), unmeasured, _not_known(audit))))
     row, auc = max(predicting, key=lambda each: each[1].value)
     everything = row.feature == ALL
     named = f"{upper_first(metadata_words(audit.columns))} together" if everything else f"{feature_title(row.feature)} alone"
     predict = "predict" if everything else "predicts"
     model = f"{audit.model:.2f}" if isinstance(audit.model, Interval) else f"no AUC ({audit.model})"
+    if isinstance(audit.model, Interval) and audit.model.low <= 0.5:
+        model += ", which is not shown to be better than chance"
     words = f"**{plain(named)} {predict} the label** with an AUC of {auc.value:.2f}; the model has {model}. "
     return f"{words}{_among_equals(row)} {_not_known(audit)}".strip()
-
-
-def _why_not(shown: list[Shortcut]) -> str:
-    if not shown:
-        return "no metadata column differs between these images, or none is known."
-    return f"{plain(_names([row.feature for row in shown]))}: too little data for an AUC."
 
 
 def _no_sign(audit: ShortcutAudit, measured: list[tuple[Shortcut, Interval]]) -> str:
@@ -120,13 +116,8 @@ def _no_sign(audit: ShortcutAudit, measured: list[tuple[Shortcut, Interval]]) ->
     return f"{words}."
 
 
-def _unmeasured(shown: list[Shortcut]) -> str:
-    names = [row.feature for row in shown if isinstance(row.auc, str)]
-    return f"Too little data for an AUC: {plain(_names(names))}." if names else ""
-
-
 def _not_known(audit: ShortcutAudit) -> str:
-    """What often makes shortcuts, and neither the manifest nor the files tell here."""
+    """What often makes shortcuts, and neither the manifest nor the files have here."""
     return f"Not known here, so not audited: {listed(audit.not_known)}." if audit.not_known else ""
 
 
@@ -151,15 +142,12 @@ def _names(features: list[str]) -> str:
 
 
 def _bars(audit: ShortcutAudit) -> None:
-    from core.plots import forest_figure
-
     rows = [(feature_title(row.feature), short_note(row.auc)) for row in audit.features]
-    second = [short_note(row.within) for row in audit.features]
     chart = forest_figure(
         rows,
         title="ROC AUC",
         reference=audit.model if isinstance(audit.model, Interval) else None,
-        second=second,
+        second=[short_note(row.within) for row in audit.features],
         names=("from metadata alone", "the model, among equals"),
         chance=0.5,
         height=100 + 40 * len(rows),
@@ -170,8 +158,7 @@ def _bars(audit: ShortcutAudit) -> None:
 def _audit_table(audit: ShortcutAudit) -> None:
     lines: list[list[Interval | str | None]] = []
     for row in audit.features:
-        pairs = f"{row.pairs:.0%}"
-        lines.append([feature_title(row.feature), row.auc, row.within, pairs])
+        lines.append([feature_title(row.feature), row.auc, row.within, f"{row.pairs:.0%}"])
         if row.boosting is not None:
             lines.append(["with interactions (boosting)", row.boosting, None, ""])
     lines.append(["The model, all images", audit.model, None, ""])

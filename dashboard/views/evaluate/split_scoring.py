@@ -1,30 +1,27 @@
-"""Having a split scored, and what is said of it: how many images, when, and how often the test set was looked at."""
+"""Having a split scored, and what is said of it: how many images, when, and how often its test set was used."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.errors import LabError
+from core.evaluate import Evaluation
 from core.evaluate.result import excluded_words
+from core.metrics import Interval
 from core.metrics.levels import UNITS
+from core.runs import Run
 from core.runs.test_set.provenance import read_parent
 from core.wording import OPTIMISTIC, counted, number, plain, times
 from dashboard.cache import results
-from dashboard.ui import chance_notices, components, html_tables
+from dashboard.ui import background, chance_notices, components, html_tables, notices
 from dashboard.views.evaluate import access_list, endpoint, tables
 from dashboard.views.evaluate.context import SPLITS
 
-if TYPE_CHECKING:
-    from core.errors import LabError
-    from core.evaluate import Evaluation
-    from core.metrics import Interval
-    from core.runs import Run
-
 
 def not_scored(run: Run, split: str) -> None:
-    """What scoring means, and the button; opening the test set is said as such."""
+    """What scoring means, and the button; the test set only behind a confirmation."""
     images = int((run.manifest()["split"] == split).sum())
     if not images:
         components.empty_state(
@@ -44,7 +41,7 @@ def not_scored(run: Run, split: str) -> None:
             access_list.summary(run)
             access_list.models(run)
             endpoint.form(run)
-            confirmed_opening(run, "Open the test set", "evaluate:start")
+            confirmed_access(run, "Open the test set", "evaluate:start")
             with st.expander("What its test images were used for"):
                 access_list.table(run)
         else:
@@ -57,10 +54,10 @@ def not_scored(run: Run, split: str) -> None:
 def _frozen(run: Run) -> str:
     """The thresholds of images, one or by view."""
     card = run.model_card()
-    return number(None) if card.threshold is None else card.image_thresholds.told()
+    return number(None) if card.threshold is None else card.image_thresholds.stated()
 
 
-def confirmed_opening(run: Run, label: str, key: str) -> None:
+def confirmed_access(run: Run, label: str, key: str) -> None:
     """The button that opens the test set, behind a word about what that means and a tick that it is known."""
     with st.popover(label, icon=":material/lock_open:", type="primary"):
         st.markdown(
@@ -74,58 +71,46 @@ def confirmed_opening(run: Run, label: str, key: str) -> None:
 
 
 def damaged(run: Run, split: str, error: LabError) -> None:
-    """Why the stored figures cannot be read, and the way to new ones."""
-    components.show_error(error)
+    """Why the stored metrics cannot be read, and the way to new ones."""
+    notices.show_error(error)
     if split == "test":
         st.markdown("Scoring the test set again is counted as one more evaluation, as far as the count can still be read.")
         access_list.summary(run)
-        confirmed_opening(run, "Open the test set again", "evaluate:again")
+        confirmed_access(run, "Open the test set again", "evaluate:again")
     elif st.button("Score again", type="primary", icon=":material/refresh:", key="evaluate:again"):
         score(run, split)
 
 
 def score(run: Run, split: str) -> None:
     """Score the split in the background."""
-    with components.errors_shown():
+    with notices.errors_shown():
         with st.spinner("Loading the model", show_time=False):
             results.start_evaluation(run, split)
         st.rerun()
 
 
-@st.fragment(run_every=0.5)
-@components.errors_shown()
-def scoring(run: Run, split: str) -> None:
-    """Progress while a split is scored; the whole page when it is done."""
-    components.require_existing(run)
-    task = results.evaluation_task(run, split)
-    if task is None or not task.running:
-        st.rerun()
-        return
-    components.task_progress(task)
-
-
-def _inherited(run: Run, split: str) -> list[str]:
-    """That the same test set was opened before this run was forked."""
-    parent = read_parent(run.path) if split == "test" else None
-    if parent is None or not parent.opened:
-        return []
-    return [f"{times(parent.opened)} more before it was forked from {plain(parent.run)}"]
+def scoring(run: Run, split: str) -> bool:
+    """Whether the split is being scored: then with its progress, and the whole page when it is done."""
+    return background.running(results.evaluation_name(run, split), on_draw=lambda: notices.require_existing(run))
 
 
 def about(run: Run, found: Evaluation) -> None:
     """What was scored, when and how often; and whether the model has changed since."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.synthetic:
-            st.badge("SYNTHETIC", color="orange", help="The demo set: a metric on it says nothing about real mammograms.")
+            notices.synthetic_badge("The demo set: a metric on it says nothing about real mammograms.")
         whose = f" of {counted(found.patients, 'patient')}" if results.patients_known(run) else ", of nobody that is known"
         parts = [f"{counted(found.images, 'image')}{whose}"]
         if found.excluded:
             parts.append(excluded_words(found.excluded))
         if found.split == "test":
-            parts.append(f"test set opened **{times(found.opened)}**, last {_day(found.last_opened)}")
+            parts.append(f"test set opened **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
         else:
-            parts.append(f"scored {_day(found.last_opened)}, **{OPTIMISTIC}**")
-        st.markdown(" · ".join(parts + _inherited(run, found.split)), width="stretch")
+            parts.append(f"scored {_day(found.last_evaluated)}, **{OPTIMISTIC}**")
+        parent = read_parent(run.path) if found.split == "test" else None
+        if parent is not None and parent.evaluations:
+            parts.append(f"{times(parent.evaluations)} more before it was forked from {plain(parent.run)}")
+        st.markdown(" · ".join(parts), width="stretch")
         with st.container(horizontal=True, width="content", gap="small"):
             tables.downloads(run, found)
             if found.split == "test":
@@ -151,16 +136,16 @@ def about(run: Run, found: Evaluation) -> None:
 
 
 def _outdated(run: Run, found: Evaluation) -> None:
-    """That the model is no longer the one behind the stored figures, where those stand on this page, and what to do."""
+    """That the model is no longer the one behind the stored metrics, where those stand on this page, and what to do."""
     card = run.model_card()
     if found.weights_sha256 != card.weights_sha256:
         why = found.outdated(card)
     else:
-        told = {level: summary for level, summary in found.levels.items() if not isinstance(summary, str)}
+        scored = {level: summary for level, summary in found.levels.items() if not isinstance(summary, str)}
         moved = [
             f"{value:.3f} for {UNITS[level]}"
             for level, value in card.level_thresholds.items()
-            if level in told and not isinstance(value, str) and value != told[level].threshold
+            if level in scored and not isinstance(value, str) and value != scored[level].threshold
         ]
         now = card.image_thresholds
         if now.own != found.thresholds.own:
@@ -174,7 +159,7 @@ def _outdated(run: Run, found: Evaluation) -> None:
     task = results.evaluation_task(run, found.split)
     again = "Open the test set again" if found.split == "test" else "Score again"
     doing = task is not None and task.running
-    st.warning(f"{why} {'They are being made again.' if doing else f'{again} for metrics of the model as it is.'}")
+    notices.warning(f"{why} {'They are being made again.' if doing else f'{again} for metrics of the model as it is.'}")
 
 
 def _history(run: Run, found: Evaluation) -> None:
@@ -184,14 +169,14 @@ def _history(run: Run, found: Evaluation) -> None:
         access_list.table(run)
         st.markdown("**Evaluations of the test set, with the threshold and the weights of each**")
         rows: list[list[Interval | str | None]] = [
-            [_day(each.when), "scored", each.thresholds.told(), each.weights_sha256[:8]] for each in found.history
+            [_day(each.when), "scored", each.thresholds.stated(), each.weights_sha256[:8]] for each in found.history
         ]
         rows += [
-            [_day(each.when), "threshold chosen again", " to ".join(one.told() for one in each.change), each.rule]
+            [_day(each.when), "threshold chosen again", " to ".join(one.stated() for one in each.change), each.rule]
             for each in found.refrozen
         ]
         html_tables.table(["When", "What", "Threshold", "Model or rule"], sorted(rows, key=lambda row: str(row[0])))
-        if found.opened > len(found.history):
+        if found.evaluations > len(found.history):
             st.caption("Earlier evaluations were only counted: an earlier version wrote no times.")
 
 

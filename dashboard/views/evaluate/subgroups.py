@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence, equivalent, omnibus_sentence
-from core.metrics import Interval
+from core.evaluate.subgroup_tests import (
+    Tested,
+    comparisons,
+    count_tests,
+    differing,
+    equivalence_sentence,
+    equivalent,
+    omnibus_sentence,
+)
+from core.metrics import Interval, Subgroup
 from core.metrics.features import feature_title, value_title
+from core.plots import forest_figure
 from core.wording import counted, p_value, plain
 from dashboard.state import widgets
-from dashboard.ui import components, html_tables
-from dashboard.views.evaluate.context import Scene
-
-if TYPE_CHECKING:
-    from core.evaluate.subgroup_tests import Tested
-    from core.metrics import Subgroup
+from dashboard.ui import components, html_tables, notices
+from dashboard.views.evaluate.context import Context
 
 SHOWN = {"auc": "ROC AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 GROUP_HELP = """
@@ -33,38 +36,36 @@ Sensitivity and specificity are those at the threshold that was in use when the 
 """
 
 
-def subgroups(scene: Scene) -> None:
+def subgroups(context: Context) -> None:
     """A forest of groups, and a table with numbers, tests and notes."""
-    every = scene.found.subgroups
+    every = context.found.subgroups
     if not every:
-        st.info(
-            "No column of the manifest makes groups here, or the split was scored by an earlier version: score it again.",
-            icon=":material/info:",
+        notices.info(
+            "No column of the manifest makes groups here, or the split was scored by an earlier version: score it again."
         )
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         shown = widgets.segmented("Metric", SHOWN, "evaluate:subgroup_figure", hide_label=True)
-        alike = equivalence_sentence(every, scene.found.equivalence_margin)
-        at_once = omnibus_sentence(scene.found.omnibus)
+        alike = equivalence_sentence(every, context.found.equivalence_margin)
+        at_once = omnibus_sentence(context.found.omnibus)
         st.markdown(f"{_finding(every)} {plain(f'{at_once} {alike}')}".strip(), width="stretch")
         with st.popover("How to read it", icon=":material/help:"):
-            st.markdown(GROUP_HELP.format(people=scene.people, level=f"{scene.summary.confidence:.0%}"))
+            st.markdown(GROUP_HELP.format(people=context.people, level=f"{context.summary.confidence:.0%}"))
     # A kind of lesion is one of malignant images: only their sensitivity is defined.
     lesions = {row.feature for row in every if row.compared == "sensitivity"}
     rows = tuple(row for row in every if row.feature not in lesions or (shown == "sensitivity" and row.malignant_images))
-    left, right = html_tables.halves("subgroups")
+    left, right = html_tables.columns("subgroups", (380, 420))
     with left:
-        _forest(scene, rows, shown)
+        _forest(context, rows, shown)
     with right:
-        _table(rows, shown, scene.found.equivalence_margin)
-    _caption(scene, every)
+        _table(rows, shown, context.found.equivalence_margin)
+    _caption(context, every)
 
 
 def _finding(rows: tuple[Subgroup, ...]) -> str:
     tests = count_tests(rows)
     odd = [
-        f"{feature_title(row.feature)} {value_title(row.feature, row.value)} "
-        f"({', '.join(each.name for each in differing(row))})"
+        f"{feature_title(row.feature)} {value_title(row.feature, row.value)} ({_names(differing(row))})"
         for row in rows
         if differing(row)
     ]
@@ -76,9 +77,8 @@ def _finding(rows: tuple[Subgroup, ...]) -> str:
     return f"No group is shown to differ from the others, adjusted for {made}."
 
 
-def _forest(scene: Scene, rows: tuple[Subgroup, ...], shown: str) -> None:
-    from core.plots import forest_figure
-
+def _forest(context: Context, rows: tuple[Subgroup, ...], shown: str) -> None:
+    overall = context.found.summary[shown]
     named = [f"{feature_title(row.feature)}: {value_title(row.feature, row.value)}" for row in rows]
     names: dict[str, int] = {}
     unique = []
@@ -88,21 +88,16 @@ def _forest(scene: Scene, rows: tuple[Subgroup, ...], shown: str) -> None:
     chart = forest_figure(
         unique,
         title=SHOWN[shown],
-        reference=_reference(scene, shown),
+        reference=overall if isinstance(overall, Interval) else None,
         chance=0.5 if shown == "auc" else None,
         height=70 + 27 * len(rows),
     )
     components.chart(chart, "evaluate:forest", alt=f"{SHOWN[shown]} by subgroup")
 
 
-def _reference(scene: Scene, shown: str) -> Interval | None:
-    figure = scene.found.summary[shown]
-    return figure if isinstance(figure, Interval) else None
-
-
-def short_note(figure: Interval | str) -> Interval | str:
+def short_note(metric: Interval | str) -> Interval | str:
     """The metric, or in few words that there is none: for a chart."""
-    return "too few of a class" if isinstance(figure, str) else figure
+    return "too few of a class" if isinstance(metric, str) else metric
 
 
 def _table(rows: tuple[Subgroup, ...], shown: str, margin: float) -> None:
@@ -112,17 +107,14 @@ def _table(rows: tuple[Subgroup, ...], shown: str, margin: float) -> None:
         if row.feature != feature:
             feature = row.feature
             lines.append([feature_title(feature)])
-        counts = f"{row.images:,} / {row.malignant_images:,}"
-        figure = getattr(row, shown)
+        metric = getattr(row, shown)
         adjusted = {each.name.lower(): each.adjusted for each in comparisons(row)}
-        p = adjusted.get(shown)
-        told = figure.split(":")[0] if isinstance(figure, str) else figure
         lines.append(
             [
                 value_title(row.feature, row.value),
-                counts,
-                told,
-                p_value(p),
+                f"{row.images:,} / {row.malignant_images:,}",
+                metric.split(":")[0] if isinstance(metric, str) else metric,
+                p_value(adjusted.get(shown)),
                 _names(differing(row)),
                 _names(equivalent(row, margin)),
             ]
@@ -136,13 +128,13 @@ def _names(found: tuple[Tested, ...]) -> str:
     return ", ".join(each.name for each in found) or "–"
 
 
-def _caption(scene: Scene, rows: tuple[Subgroup, ...]) -> None:
-    notes = [] if scene.level == "image" else ["By images, whatever the level above."]
-    now = scene.now(scene.found.summary)
-    if now != scene.found.threshold:
-        notes.append(f"At the earlier threshold {scene.found.threshold:.3f}; in use now: {now:.3f}.")
-    if scene.found.thresholds.per_view:
-        notes.append(f"Sensitivity and specificity: every image at its view's threshold ({scene.found.thresholds.words}).")
+def _caption(context: Context, rows: tuple[Subgroup, ...]) -> None:
+    notes = [] if context.level == "image" else ["By images, whatever the level above."]
+    now = context.now(context.found.summary)
+    if now != context.found.threshold:
+        notes.append(f"At the earlier threshold {context.found.threshold:.3f}; in use now: {now:.3f}.")
+    if context.found.thresholds.per_view:
+        notes.append(f"Sensitivity and specificity: every image at its view's threshold ({context.found.thresholds.words}).")
     if any(row.compared == "sensitivity" for row in rows):
         notes.append(
             "Kinds of lesions are shown under Sensitivity and compared by it; all other groups by AUC, sensitivity and "

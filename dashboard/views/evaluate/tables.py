@@ -1,60 +1,53 @@
-"""Figures as a table, every image as a list, and what can be taken along: predictions and the report."""
+"""Metrics as a table, every image as a list, and what can be taken along: predictions and the report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.errors import BadRun
+from core.evaluate import Evaluation
 from core.files.untrusted import read_bytes
 from core.metrics import ViewThresholds
+from core.runs import Run
 from core.runs.test_set.accesses import LABELS
-from core.wording import counted, duration, times
+from core.wording import counted, times
 from dashboard.cache import results
-from dashboard.ui import components, html_tables, test_set_access
-from dashboard.views.evaluate.cases import explain, judged
-from dashboard.views.evaluate.context import Scene
-
-if TYPE_CHECKING:
-    from core.evaluate import Evaluation
-    from core.runs import Run
-
+from dashboard.ui import background, components, html_tables, notices, pages, test_set_access
+from dashboard.views.evaluate.cases import judged
+from dashboard.views.evaluate.context import Context
 
 LARGEST = 1 << 28  # bytes of a download
 
 
-def figures(scene: Scene) -> None:
-    """The table of all figures at the threshold in use."""
-    summary = scene.summary
-    rows = [
-        [title, value, interval, note]
-        for title, value, interval, note in summary.table_rows(patients_known=scene.patients_known)
-    ]
+def metrics(context: Context) -> None:
+    """The table of all metrics at the threshold in use."""
+    summary = context.summary
+    rows = summary.table_rows(patients_known=context.patients_known)
     html_tables.table(["Metric", "Value", f"{summary.confidence:.0%} interval", "Note"], rows)
     made = f"the threshold in use, {summary.threshold:.3f}"
-    if scene.by_view:
-        made = f"the thresholds in use, by view: {scene.thresholds.words}"
-    if not scene.up_to_date:
-        stored = scene.found.thresholds if scene.level == "image" else ViewThresholds(summary.threshold)
-        made = f"the earlier threshold {stored.told()} (in use now: {scene.thresholds.told()})"
+    if context.by_view:
+        made = f"the thresholds in use, by view: {context.thresholds.words}"
+    if not context.up_to_date:
+        stored = context.found.thresholds if context.level == "image" else ViewThresholds(summary.threshold)
+        made = f"the earlier threshold {stored.stated()} (in use now: {context.thresholds.stated()})"
     st.caption(
-        f"At {made}, wherever the slider stands, by {scene.units}. "
+        f"At {made}, wherever the slider stands, by {context.units}. "
         + (
             f"Patients, never images, are resampled {times(summary.samples)}: {counted(summary.patients, 'patient')}, "
             f"{summary.malignant_patients:,} with a malignant and {summary.benign_patients:,} with a benign {summary.level}."
-            if scene.patients_known
+            if context.patients_known
             else f"Images are resampled {summary.samples:,} times: whose they are is not known, intervals may be narrow."
         )
     )
 
 
-def images(scene: Scene) -> None:
+def images(context: Context) -> None:
     """Every scored image; click a heading to sort, a row to explain it."""
-    found, threshold = scene.found, scene.threshold
-    table = judged(scene)
-    test_set_access.record_run(LABELS, "Evaluate", scene.run, table["path"])
+    found, threshold = context.found, context.threshold
+    table = judged(context)
+    test_set_access.record_run(LABELS, "Evaluate", context.run, table["path"])
     called = table["unit_decided"] >= threshold
     malignant = table["unit_label"] == "malignant"
     shown = table.assign(
@@ -62,12 +55,12 @@ def images(scene: Scene) -> None:
         decision=called.map({True: "malignant", False: "benign"}),
         outcome=[_outcome(*pair) for pair in zip(malignant, called, strict=True)],
     )[["image", "patient_id", "laterality", "view", "label", "score", "unit_score", "decision", "outcome"]]
-    if scene.level == "image":
+    if context.level == "image":
         shown = shown.drop(columns="unit_score")
     state = st.dataframe(
         shown,
         hide_index=True,
-        key=f"evaluate:table:{found.run}:{found.split}:{scene.level}",
+        key=f"evaluate:table:{found.run}:{found.split}:{context.level}",
         on_select="rerun",
         selection_mode="single-row",
         height=420,
@@ -78,7 +71,7 @@ def images(scene: Scene) -> None:
             "view": "View",
             "label": "Truth",
             "score": st.column_config.NumberColumn("Score", format="%.3f"),
-            "unit_score": st.column_config.NumberColumn(f"Score of the {scene.level}", format="%.3f"),
+            "unit_score": st.column_config.NumberColumn(f"Score of the {context.level}", format="%.3f"),
             "decision": "Decision",
             "outcome": "Outcome",
         },
@@ -90,7 +83,8 @@ def images(scene: Scene) -> None:
         disabled=not rows,
         key="evaluate:explain",
     ):
-        explain(str(table["path"].iloc[rows[0]]), found.split)
+        pages.choose_explained(str(table["path"].iloc[rows[0]]), found.split)
+        pages.go_to("explain")
 
 
 def _outcome(malignant: bool, called: bool) -> str:
@@ -113,50 +107,28 @@ def downloads(run: Run, found: Evaluation) -> None:
     with st.popover("Report", icon=":material/description:", key="evaluate:report_popover"):
         st.markdown("One HTML file with data, recipe, curves, metrics with intervals and heatmaps. It opens without internet.")
         report(run)
-    st.download_button(
+    components.download(
         "CSV",
         lambda: content_of(run.path / "predictions" / f"{found.split}.csv"),
         f"{run.name}-{found.split}.csv",
         "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="evaluate:csv",
-        help=f"The scores of {found.images:,} images, a row an image: path, patient, side, view, label, split, score, and what "
-        "else is known of it.",
+        "evaluate:csv",
+        help=f"The scores of {found.images:,} images, one row per image: path, patient, side, view, label, split, score, and "
+        "what else is known of it.",
     )
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def report(run: Run) -> None:
     """Make the report in the background, then offer it."""
-    task = results.report_task(run)
-    path = run.path / "report.html"
-    if task is not None and task.running:
-        st.fragment(_report_progress, run_every=1.0)(run)
+    if background.running(results.report_name(run)):
         return
-    if task is not None and task.state == "failed":
-        components.show_error(task.error)
+    path = run.path / "report.html"
     with st.container(horizontal=True):
         if path.is_file():
-            st.download_button(
-                "Download report",
-                content_of(path),
-                f"{run.name}-report.html",
-                "text/html",
-                icon=":material/download:",
-                on_click="ignore",
-                key="evaluate:report",
-            )
+            components.download("Download report", content_of(path), f"{run.name}-report.html", "text/html", "evaluate:report")
         if st.button(
             "Make it again" if path.is_file() else "Make the report", icon=":material/description:", key="evaluate:make"
         ):
             results.start_report(run)
             st.rerun()
-
-
-def _report_progress(run: Run) -> None:
-    task = results.report_task(run)
-    if task is None or not task.running:
-        st.rerun()
-        return
-    st.markdown(f":material/hourglass_top: Writing the report, {duration(task.seconds)} so far")

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.errors import NotEnoughData
+from core.evaluate.fitted import fitted_predictions
+from core.evaluate.thresholds import is_frozen
 from core.metrics import MIN_VIEW_PATIENTS, VIEWS, Interval, ThresholdRule, ViewThresholds
 from core.metrics.by_view import choose_by_group
+from core.metrics.sweep import Shares, Sweep, sweep
+from core.runs.test_set.provenance import evaluation_count
 from core.wording import number, times
 from dashboard.cache import results
 from dashboard.state import widgets
-from dashboard.ui import components, html_tables
-from dashboard.views.evaluate.context import Scene
+from dashboard.ui import html_tables, notices
+from dashboard.views.evaluate.context import Context
 from dashboard.views.evaluate.threshold_slider import explore
-
-if TYPE_CHECKING:
-    from core.metrics.sweep import Shares, Sweep
 
 RULES = {"sensitivity": "Target sensitivity", "youden": "Youden", "cost": "Costs"}
 HELP = {
@@ -31,36 +31,36 @@ HELP = {
 }
 
 
-def choosing(scene: Scene) -> None:
+def choosing(context: Context) -> None:
     """On validation: rule, what it gives, and the button that freezes it. On the test set: why not here."""
-    if scene.found.split != "val":
-        st.info(
+    if context.found.split != "val":
+        notices.info(
             "A threshold is chosen on validation, never here: on the test set it would be fitted to the images that judge it. "
             "Switch to Validation to choose one.",
-            icon=":material/lock:",
+            icon="lock",
         )
         return
-    left, right = html_tables.halves("choosing", (290, 290))
+    left, right = html_tables.columns("choosing", (290, 290))
     with left:
-        rule = chosen_rule(scene)
+        rule = chosen_rule(context)
         st.caption(HELP[rule.kind])
     with right:
         try:
-            value = rule.choose(scene.table["label"], scene.table["score"])
+            value = rule.choose(context.table["label"], context.table["score"])
         except NotEnoughData as error:
-            st.info(str(error), icon=":material/info:")
+            notices.info(str(error))
             return
-        outcome(scene, rule, value)
-        freezing(scene, rule, value)
+        outcome(context, rule, value)
+        freezing(context, rule, value)
 
 
-def chosen_rule(scene: Scene) -> ThresholdRule:
-    """The rule that the widgets say; kept across pages."""
+def chosen_rule(context: Context) -> ThresholdRule:
+    """The rule that the widgets say; stored across pages."""
     rule = _chosen()
     per_view = widgets.toggle(
         "A threshold for each view",
         "evaluate:per_view",
-        default=scene.rule is not None and scene.rule.per_view,
+        default=context.rule is not None and context.rule.per_view,
         help="By the same rule, CC and MLO images each get a threshold of their own, chosen on the validation images of that "
         f"view. It needs {MIN_VIEW_PATIENTS} patients of each class with such images; all other images are judged at the "
         "common threshold. At one threshold for all, the view whose scores are higher gets more false alarms.",
@@ -81,48 +81,46 @@ def _chosen() -> ThresholdRule:
     return ThresholdRule("cost", cost_ratio=cost, prevalence=float(share) if share else None)
 
 
-def outcome(scene: Scene, rule: ThresholdRule, value: float) -> None:
+def outcome(context: Context, rule: ThresholdRule, value: float) -> None:
     """What this threshold does on validation, beside the frozen one; of images also view by view, where views matter."""
-    chosen = ViewThresholds(value, choose_by_group(scene.table, "view", VIEWS, rule) if _views_matter(scene, rule) else {})
-    both = chosen, scene.thresholds
+    chosen = ViewThresholds(value, choose_by_group(context.table, "view", VIEWS, rule) if _views_matter(context, rule) else {})
+    both = chosen, context.thresholds
     views = list(dict.fromkeys(view for each in both for view in each.own))
-    found = [_at(scene, each) for each in both]
+    found = [_at(context, each) for each in both]
     rows: list[list[Interval | str | None]] = [
-        ["Threshold" + (", common" if views else ""), number(value), number(scene.frozen)]
+        ["Threshold" + (", common" if views else ""), number(value), number(context.frozen)]
     ]
     rows += [[f"Threshold of {view}", *(number(each.of(view)) for each in both)] for view in views]
     for name, title in (("sensitivity", "Sensitivity"), ("specificity", "Specificity"), ("ppv", "PPV"), ("npv", "NPV")):
         rows.append([title, *(_only(getattr(each, name)) for each in found)])
     for view in views:
-        of_view = [_at(scene, each, view) for each in both]
+        of_view = [_at(context, each, view) for each in both]
         for name in ("sensitivity", "specificity"):
             rows.append([f"{name.capitalize()} of {view}", *(_only(getattr(each, name)) for each in of_view)])
-    rows.append(["Flagged as malignant", *(f"{int(each.tp[0] + each.fp[0]):,} of {scene.summary.rows:,}" for each in found)])
+    rows.append(["Flagged as malignant", *(f"{int(each.tp[0] + each.fp[0]):,} of {context.summary.rows:,}" for each in found)])
     html_tables.table(["On validation", "by this rule", "in use now"], rows, stacked=True)
     st.caption(
-        f"By {scene.units}. Both thresholds were chosen on validation, the very {scene.units} that are counted here, so both "
-        "columns are optimistic; the test set will show."
+        f"By {context.units}. Both thresholds were chosen on validation, the very {context.units} that are counted here, so "
+        "both columns are optimistic; the test set will show."
     )
     if chosen.notes:
-        st.info(f"{chosen.notes_words}.", icon=":material/info:")
-    elif rule.per_view and scene.level != "image":
+        notices.info(f"{chosen.notes_words}.")
+    elif rule.per_view and context.level != "image":
         st.caption(
-            f"Thresholds by view are of images. {scene.units.capitalize()} have the mean score of their images, of all views, "
-            "and a threshold of their own; no score is recalibrated by view."
+            f"Thresholds by view are of images. {context.units.capitalize()} have the mean score of their images, of all "
+            "views, and a threshold of their own; no score is recalibrated by view."
         )
 
 
-def _views_matter(scene: Scene, rule: ThresholdRule) -> bool:
-    return rule.per_view and scene.level == "image"
+def _views_matter(context: Context, rule: ThresholdRule) -> bool:
+    return rule.per_view and context.level == "image"
 
 
-def _at(scene: Scene, thresholds: ViewThresholds, view: str = "") -> Sweep:
+def _at(context: Context, thresholds: ViewThresholds, view: str = "") -> Sweep:
     """The decisions on validation at these thresholds; `view`: those about its images only."""
-    from core.metrics.sweep import sweep
-
-    table = scene.table if not view else scene.table[scene.table["view"] == view]
+    table = context.table if not view else context.table[context.table["view"] == view]
     scores = thresholds.shifted(table["score"], table["view"]) if thresholds.own else table["score"]
-    confidence = scene.summary.confidence
+    confidence = context.summary.confidence
     return sweep(table["label"], scores, table["patient_id"], [thresholds.common], confidence=confidence)
 
 
@@ -131,23 +129,20 @@ def _only(shares: Shares) -> Interval | str:
     return "–" if value != value else Interval(value, float(shares.low[0]), float(shares.high[0]))
 
 
-def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
+def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
     """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
-    from core.evaluate.fitted import fitted_predictions
-    from core.evaluate.thresholds import is_frozen
-
-    run = scene.run
-    opened = _opened(scene)
-    already = scene.same_weights and is_frozen(scene.card, rule, fitted_predictions(run, scene.card))
+    run = context.run
+    opened = evaluation_count(run.path)
+    already = context.same_weights and is_frozen(context.card, rule, fitted_predictions(run, context.card))
     press = False
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Try on the slider",
             icon=":material/visibility:",
             key="evaluate:look",
-            disabled=_views_matter(scene, rule) or scene.by_view,
+            disabled=_views_matter(context, rule) or context.by_view,
             help="Moves the slider there; the model keeps its own threshold. Thresholds by view have no single place on it.",
-            on_click=lambda: explore(scene, value),
+            on_click=lambda: explore(context, value),
         )
         sure = True
         if already:
@@ -156,8 +151,7 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
             with st.popover("Use it all the same", icon=":material/warning:"):
                 st.markdown(
                     f"The test set of this run has been opened **{times(opened)}**. A threshold chosen now is chosen with it "
-                    "in view: "
-                    "its test metrics are no longer unbiased. If you continue, this is recorded and printed in the report."
+                    "in view: its test metrics are no longer unbiased. If you continue, this is recorded and is in the report."
                 )
                 sure = st.checkbox("I understand; record it", key="evaluate:reopen")
                 press = st.button("Use and record it", type="primary", disabled=not sure, key="evaluate:freeze")
@@ -165,33 +159,24 @@ def freezing(scene: Scene, rule: ThresholdRule, value: float) -> None:
             press = st.button("Use this threshold", type="primary", icon=":material/lock:", key="evaluate:freeze")
     st.caption(
         "This chooses a threshold by this rule"
-        + (" for images, breasts and patients, each" if scene.patients_known else "")
+        + (" for images, breasts and patients, each" if context.patients_known else "")
         + " on validation, and stores it with the model. "
-        + (f"In use now: {_words(scene.rule)}." if scene.rule else "")
-        + (f" Images are judged by view: {scene.views_now.words}." if scene.views_now.per_view else "")
+        + (f"In use now: {_words(context.rule)}." if context.rule else "")
+        + (f" Images are judged by view: {context.views_now.words}." if context.views_now.per_view else "")
     )
     if press:
-        with components.errors_shown():
+        with notices.errors_shown():
             results.freeze_threshold(run, rule, reopen=bool(opened) and sure)
-            explore(scene, None)
+            explore(context, None)
             st.rerun()
-
-
-def _opened(scene: Scene) -> int:
-    from core.runs.test_set.provenance import openings
-
-    return openings(scene.run.path)
 
 
 def _words(rule: ThresholdRule) -> str:
     """A rule in words."""
-    return _kind_words(rule) + (", for each view" if rule.per_view else "")
-
-
-def _kind_words(rule: ThresholdRule) -> str:
-    if rule.kind == "sensitivity":
-        return f"a target sensitivity of {rule.target:.2f}"
-    if rule.kind == "youden":
-        return "Youden's index"
     at = "" if rule.prevalence is None else f" at a prevalence of {rule.prevalence:.1%}"
-    return f"costs, a missed cancer as {rule.cost_ratio:g} false alarms{at}"
+    words = {
+        "sensitivity": f"a target sensitivity of {rule.target:.2f}",
+        "youden": "Youden's index",
+        "cost": f"costs, a missed cancer as {rule.cost_ratio:g} false alarms{at}",
+    }
+    return words[rule.kind] + (", for each view" if rule.per_view else "")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
+from core.metrics import ViewThresholds
+from core.runs import Run
 from core.runs.test_set.accesses import LABELS
 from dashboard.cache import images, results
 from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, models, preferences, widgets
-from dashboard.ui import test_set_access
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.metrics import ViewThresholds
-    from core.runs import Run
+from dashboard.ui import notices, test_set_access
 
 FILTERS = ["All", "Missed cancers", "False alarms", "Malignant", "Benign", "Near the threshold"]
 
@@ -29,7 +26,7 @@ def from_split(run: Run, split: str) -> tuple[ImageRef | None, Any, pd.DataFrame
     chosen = widgets.select("Show", filters, "explain:filter")
     rows = filtered(rows, chosen, models.predictor(run).thresholds)
     if rows.empty:
-        st.info("No image of this kind. Choose another kind.", icon=":material/filter_alt_off:")
+        notices.info("No image of this kind. Choose another kind.", icon="filter_alt_off")
         return None, None, rows
     paths = rows["path"].tolist()
     test_set_access.record_run(LABELS, "Explain", run, paths)
@@ -62,7 +59,7 @@ def listing(run: Run, split: str) -> pd.DataFrame:
 
 
 def filtered(rows: pd.DataFrame, name: str, thresholds: ViewThresholds) -> pd.DataFrame:
-    """The rows of one kind, the most telling first."""
+    """The rows of one kind, the most extreme first."""
     malignant, threshold = rows["label"] == "malignant", thresholds.of_rows(rows)
     if name == "Malignant":
         return rows[malignant]

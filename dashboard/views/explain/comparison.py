@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+from core.runs import Run
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, training_runs
 from dashboard.ui import test_set_access
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.runs import Run
 
 VIEWS = ("CC", "MLO")
 

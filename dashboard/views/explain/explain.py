@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from core.data import lesion_boxes
+from core.runs import Run
+from core.runs.test_set.accesses import HEATMAPS
 from core.wording import plain
 from dashboard.cache import results
 from dashboard.cache.explanations import Ask, Explained, View, without_map
 from dashboard.cache.images import ImageRef
 from dashboard.state import preferences, tasks, training_runs, widgets
-from dashboard.ui import chance_notices, components, test_set_access, uploads
+from dashboard.state.tasks import Task
+from dashboard.state.widgets import Options
+from dashboard.ui import background, chance_notices, components, notices, test_set_access, uploads
 from dashboard.views.explain import choosing, heatmap_audit, panels
 from dashboard.views.explain.comparison import Case, by_run, by_view, closed, other_runs, other_view
 from dashboard.views.explain.saving import PICTURES, Display, saving, store_style, style, view_of
@@ -20,12 +25,11 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from core.gradcam.cam_layers import LayerChoice
-    from core.runs import Run
 
 PAGE = "Explain"  # as records of accesses to test images name it
 MODES = {"image": "One image", "audit": "Audit of all images"}
 SOURCES = {"val": "Validation", "test": "Test", "upload": "Upload"}
-TARGETS = {"malignant": "malignant", "benign": "benign", "both": "both"}
+TARGETS = ["malignant", "benign", "both"]
 PLACES = {"input": "Model input", "original": "Original"}
 BESIDE = {"image": "No comparison", "view": "CC and MLO", "run": "Two runs"}
 CHANNELS = {"32": "32", "128": "128", "512": "512", "0": "all"}
@@ -47,26 +51,21 @@ def show() -> None:
         heatmap_audit.show(run)
         return
     with right:
-        source = source_picker(run)
+        uploads.forget_lost("explain:source", "explain", "val")
+        opened = results.evaluation(run, "test") is not None
+        offered = {name: title for name, title in SOURCES.items() if name != "test" or opened}
+        source = widgets.segmented("Images from", offered, "explain:source")
     workbench(run, source)
-
-
-def source_picker(run: Run) -> str:
-    """Where images come from; the test set only once it has been evaluated."""
-    uploads.forget_lost("explain:source", "explain", "val")
-    opened = results.evaluation(run, "test") is not None
-    options = [name for name in SOURCES if name != "test" or opened]
-    return widgets.segmented("Images from", {name: SOURCES[name] for name in options}, "explain:source")
 
 
 # ---------------------------------------------------------------- which image
 
 
 @st.fragment
-@components.errors_shown()
+@notices.errors_shown()
 def workbench(run: Run, source: str) -> None:
     """Only this reruns when an image, the method or the layer changes."""
-    components.require_existing(run)
+    notices.require_existing(run)
     pictures, controls = st.columns([2, 1], gap="medium")
     with controls:
         if source == "upload":
@@ -102,8 +101,6 @@ def workbench(run: Run, source: str) -> None:
 
 def record(shown: list[Case]) -> None:
     """Record test images with their heatmaps before they are shown; of an upload say so."""
-    from core.runs.test_set.accesses import HEATMAPS
-
     if shown[0].row is None:
         test_set_access.record_file(shown[0].image, PAGE, HEATMAPS, [case.run for case in shown])
         return
@@ -121,14 +118,14 @@ def ask_options(run: Run) -> Ask:
     layers = results.layer_choices(run)
     usual = next(choice for choice in layers if choice.usual)
     titles = {"": layer_title(usual)} | {choice.name: choice.title for choice in layers if not choice.usual}
-    kept_layer = preferences.get("explain:layer", "")
-    refused = results.unfit_methods(run, kept_layer if kept_layer in titles else "")
+    stored = preferences.get("explain:layer", "")
+    refused = results.unfit_methods(run, stored if stored in titles else "")
     methods = {AUTO: AUTO} | {name: method_title(name) for name in METHODS if name not in refused}
     methods |= {name: f"{method_title(name)} (unsuitable here)" for name in METHODS if name in refused}
     explained = [f"{AUTO}: what fits the architecture", *METHODS.values()]
     explained += [f"{method_title(name)} is unsuitable for this network: {reason}." for name, reason in refused.items()]
     method = widgets.select("Method", methods, "explain:method", help="\n\n".join(explained))
-    targets = {"malignant": "either class"} if method in CLASSLESS else TARGETS
+    targets: Options = {"malignant": "either class"} if method in CLASSLESS else TARGETS
     target = widgets.select("Evidence for", targets, "explain:target")
     words = "The map's cells, columns × rows. Earlier layers are sharper and say less about the decision."
     layer = widgets.select("Layer", titles, "explain:layer", help=words)
@@ -153,8 +150,6 @@ def layer_title(choice: LayerChoice) -> str:
 
 def boxes_shown(run: Run, row: Any) -> bool:
     """Whether lesion boxes are drawn, from their switch; off where the manifest has none for this breast."""
-    from core.data import lesion_boxes
-
     rows = [] if row is None else [each for each in (row, other_view(run, row)) if each is not None]
     there = any(lesion_boxes(each) for each in rows)
     words = "The lesions' places as in the manifest." if there else "The manifest has no lesion box for this image."
@@ -163,11 +158,11 @@ def boxes_shown(run: Run, row: Any) -> bool:
 
 def display_options(run: Run, row: Any, boxes: bool, controls: DeltaGenerator) -> Display:
     """What the map is drawn on and compared with, from buttons above the pictures; the other run from `controls`."""
-    others = {each.name: each.name for each in other_runs(run)}
+    others = [each.name for each in other_runs(run)]
     offered = {"image"} | ({"view"} if other_view(run, row) is not None else set()) | ({"run"} if others else set())
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if run.model_card().synthetic or is_synthetic(row):
-            st.badge("SYNTHETIC", color="orange", help="Demo images, or a model trained on them.")
+            notices.synthetic_badge("Demo images, or a model trained on them.")
         place = widgets.segmented("Overlay on", PLACES, "explain:place", hide_label=True)
         words = {name: BESIDE[name] for name in BESIDE if name in offered}
         beside = widgets.segmented("Compare", words, "explain:beside", hide_label=True) if len(offered) > 1 else "image"
@@ -187,9 +182,9 @@ def cases(run: Run, image: ImageRef, row: Any, display: Display) -> list[Case]:
         return [alone]
     second = training_runs.open_run(display.second)
     if row is not None and closed(second, image):  # an upload is shown as it is everywhere: recorded, with a warning
-        st.warning(
+        notices.warning(
             f"This image is in the test set of {second.name}, which has not been opened. Open it on Evaluate first.",
-            icon=":material/lock:",
+            icon="lock",
         )
         return [alone]
     return by_run(Case(run, image, row, run.name), second)
@@ -199,7 +194,10 @@ def explanations(shown: list[Case], ask: Ask) -> list[Explained] | None:
     """One for each case; None while a slow method is running, whose progress is then shown."""
     from core.gradcam import SLOW as SLOW_METHODS
 
-    asked = [(case, ask_of(case, ask)) for case in shown]
+    asked = []
+    for case in shown:  # a layer that another run's network does not have becomes its usual one
+        known = {choice.name for choice in results.layer_choices(case.run)}
+        asked.append((case, ask if ask.layer in known else ask._replace(layer="")))
     if ask.method not in SLOW_METHODS:
         forget_slow([])
         with st.spinner("Computing the heatmap", show_time=False):
@@ -208,17 +206,11 @@ def explanations(shown: list[Case], ask: Ask) -> list[Explained] | None:
     forget_slow([results.explanation_name(case.run, case.image, each) for case, each in asked])
     for case, each in asked:
         result = results.explanation_task(case.run, case.image, each)
-        if isinstance(result, tasks.Task):
-            working(result.name)
+        if isinstance(result, Task):
+            without_result(result)
             return None
         found.append(result)
     return found
-
-
-def ask_of(case: Case, ask: Ask) -> Ask:
-    """What this run's network can be asked: a layer that it does not have becomes its usual one."""
-    known = {choice.name for choice in results.layer_choices(case.run)}
-    return ask if ask.layer in known else ask._replace(layer="")
 
 
 def forget_slow(wanted: list[str]) -> None:
@@ -229,24 +221,18 @@ def forget_slow(wanted: list[str]) -> None:
     st.session_state[SLOW] = wanted
 
 
-@st.fragment(run_every=0.5)
-def working(name: str) -> None:
-    """Progress of a slow method with a way to stop it; the page when it is done."""
-    task = tasks.task(name)
-    if task is None or task.state == "done":
+def without_result(task: Task) -> None:
+    """Progress of a slow method; of one that was stopped or failed, that, and a button that begins again."""
+    note = "Score-CAM masks the image with one feature map after another. You can leave this page meanwhile."
+    if background.running(task.name, stop="explain:stop", note=note):
+        return
+    if task.state == "done":
         st.rerun()
-    elif task.running:
-        components.task_progress(task)
-        st.caption("Score-CAM masks the image with one feature map after another. You can leave this page meanwhile.")
-        st.button("Stop", icon=":material/stop:", on_click=lambda: tasks.stop_task(name), key="explain:stop")
-    else:
-        if task.state == "failed":
-            components.show_error(task.error)
-        else:
-            st.info(f"Stopped after {task.done} of {task.total} feature maps.", icon=":material/stop_circle:")
-        if st.button("Compute it", icon=":material/play_arrow:", type="primary", key="explain:again"):
-            tasks.forget_task(name)
-            st.rerun()
+    if task.state == "stopped":
+        notices.info(f"Stopped after {task.done} of {task.total} feature maps.", icon="stop_circle")
+    if st.button("Compute it", icon=":material/play_arrow:", type="primary", key="explain:again"):
+        tasks.forget_task(task.name)
+        st.rerun()
 
 
 # ---------------------------------------------------------------- what is shown
@@ -259,10 +245,7 @@ def is_synthetic(row: Any) -> bool:
 
 def no_verdicts(shown: list[Case], found: list[Explained]) -> None:
     """Why there is no verdict, in its place; then the image without a map."""
-    for case, each in zip(shown, found, strict=True):
-        if each.heat is None:
-            about = f"{case.name}: " if len(shown) > 1 else ""
-            chance_notices.no_verdict(each.prediction, "explain", case.image.key, about=about)
+    refusals(shown, [each if each.heat is None else None for each in found])
     notes(shown, found)
     pieces = []
     for case, each in zip(shown, found, strict=True):
@@ -274,15 +257,20 @@ def no_verdicts(shown: list[Case], found: list[Explained]) -> None:
         how_to_read()
 
 
+def refusals(shown: list[Case], refused: list[Explained | None]) -> None:
+    """Why images get no verdict; None for one that gets one."""
+    for case, each in zip(shown, refused, strict=True):
+        if each is not None:
+            about = f"{case.name}: " if len(shown) > 1 else ""
+            chance_notices.no_verdict(each.prediction, "explain", case.image.key, about=about)
+
+
 def verdicts(shown: list[Case], found: list[Explained]) -> None:
     """Score, decision and truth in a row: of one image, or of two side by side."""
     row = shown[0].row
     truth = "" if row is None else str(row["label"])
     predictions = [each.prediction for each in found]
-    for case, prediction in zip(shown, predictions, strict=True):
-        if prediction.scored_anyway:
-            about = f"{case.name}: " if len(shown) > 1 else ""
-            chance_notices.no_verdict(prediction, "explain", case.image.key, about=about)
+    refusals(shown, [each if each.prediction.scored_anyway else None for each in found])
     if len(shown) > 1:
         parts = [
             labelled(f"{case.name}: score", f"{prediction.score:.3f}", chance_notices.decided(prediction))
@@ -335,13 +323,17 @@ def picture(shown: list[Case], found: list[Explained], views: list[View], ask: A
 def show_panels(pieces: list[panels.Panel], ask: Ask, *, subject: str, linked: bool) -> None:
     """Pictures in a row, at the size and in the colours of this page."""
     height, width = pieces[0].view.image.shape
+    # What the ends of the colour bar mean, and a line under it.
+    scale = ("0: none", "1: strongest", "Colours are relative to this image")
+    if ask.target == "both":
+        scale = ("benign", "malignant", "shares of the strongest in each image")
     panels.show(
         pieces,
         key=PICTURES,
         height=PICTURE_HEIGHT,
         ratio=min(max(width / height, PICTURE_RATIOS[0]), PICTURE_RATIOS[1]),
         look=style() | {"swipe": preferences.get("explain:swipe", False) is True},
-        scale=scale_words(ask),
+        scale=scale,
         subject=subject,
         linked=linked,
         on_look=store_style,
@@ -356,19 +348,12 @@ def how_to_read() -> None:
     )
 
 
-def scale_words(ask: Ask) -> tuple[str, str, str]:
-    """What the ends of the colour bar mean, and a line under it."""
-    if ask.target == "both":
-        return "benign", "malignant", "shares of the strongest in each image"
-    return "0: none", "1: strongest", "Colours are relative to this image"
-
-
 def notes(shown: list[Case], found: list[Explained]) -> None:
     """Above the picture: warnings of reader, preparation and gate."""
     for case, each in zip(shown, found, strict=True):
         name = f"{case.name}: " if len(shown) > 1 else ""
         for warning in (*each.prediction.warnings, *([case.warning] if case.warning else [])):
-            st.warning(f"{name}{warning}", icon=":material/warning:")
+            notices.warning(f"{name}{warning}")
 
 
 def map_note(case: Case, found: Explained) -> str:

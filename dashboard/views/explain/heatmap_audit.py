@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
+from core.data.cache import PreparedCache
 from core.errors import LabError
+from core.files.paths import cache_root
+from core.heatmap_audit import Case, HeatmapAudit, MethodAudit, Metric, audit_heatmaps, audited_splits, read_heatmap_audit
+from core.heatmap_audit.lesions import has_lesion, lesion_mask
+from core.heatmap_audit.results import ALL, REFERENCES
+from core.heatmap_audit.store import audit_path
+from core.metrics import Interval
+from core.plots.audit import ORDERS, localisation_figure, perturbation_figure
+from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS
 from core.wording import counted, plain
 from dashboard.access.paths import require_allowed
@@ -16,12 +25,8 @@ from dashboard.cache import images, results
 from dashboard.state import datasets, models, preferences, settings, tasks, widgets
 from dashboard.state.file_stamps import stamp
 from dashboard.state.tasks import Report, Task
-from dashboard.ui import components, html_tables, image_components, test_set_access
+from dashboard.ui import background, components, html_tables, image_components, notices, pages, test_set_access
 from dashboard.ui.image_components import Tile
-
-if TYPE_CHECKING:
-    from core.heatmap_audit import Case, Figure, HeatmapAudit, MethodAudit
-    from core.runs import Run
 
 SPLITS = {"val": "Validation", "test": "Test"}
 LIMITS = {"100": "100 images", "300": "300 images", "": "all images"}
@@ -39,29 +44,26 @@ def show(run: Run, split: str = "val") -> None:
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         chosen = audited(run, split)
-    task = tasks.task(_name(run))
+    name = _name(run)
+    task = tasks.task(name)
     with right:
         if task is None or not task.running:
             starting(run, chosen)
-    if task is not None and task.running:
-        working(run)
+    note = "You can leave this page meanwhile. What is done stays, also when you stop: the next audit continues from there."
+    if background.running(name, stop="audit:stop", note=note, on_draw=lambda: _adopt(name)):
         return
-    if task is not None and task.state == "failed":
-        components.show_error(task.error)
     if task is not None and task.state == "stopped":
-        words = f"Stopped after {task.done} of {task.total}. The next audit of the same images goes on from there."
-        st.info(words, icon=":material/stop_circle:")
+        words = f"Stopped after {task.done} of {task.total}. The next audit of the same images continues from there."
+        notices.info(words, icon="stop_circle")
     found = audit_of(run, chosen)
     if found is None:
         components.empty_state("These heatmaps have not been audited", WHAT, icon=":material/fact_check:")
         return
-    told(run, found)
+    findings(run, found)
 
 
 def audited(run: Run, split: str) -> str:
     """The images whose audit is looked at: the run's own splits, and other data sets that were audited."""
-    from core.heatmap_audit import audited_splits
-
     opened = results.evaluation(run, "test") is not None
     own = {name: title for name, title in SPLITS.items() if name == "val" or opened}
     others = {name: name.removeprefix("external-") for name in audited_splits(run) if name not in SPLITS and name != "train"}
@@ -70,16 +72,11 @@ def audited(run: Run, split: str) -> str:
 
 def audit_of(run: Run, split: str) -> HeatmapAudit | None:
     """What the last audit of these images wrote, re-read when the file changes; None when there is none. Raises BadRun."""
-    from core.heatmap_audit.store import audit_path
-
     return _audit(str(run.path), split, stamp(audit_path(run, split)))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _audit(path: str, split: str, changed: int) -> HeatmapAudit | None:
-    from core.heatmap_audit import read_heatmap_audit
-    from core.runs.run import Run
-
     return read_heatmap_audit(Run(Path(path)), split)
 
 
@@ -94,14 +91,14 @@ def starting(run: Run, split: str) -> None:
         with st.popover("Options", icon=":material/tune:"):
             chosen = widgets.pills("Methods (none: what fits the architecture)", list(METHODS), "audit:methods")
             if set(chosen) & set(SLOW):
-                st.caption("Score-CAM takes many forward passes an image: minutes to hours.")
+                st.caption("Score-CAM takes many forward passes per image: minutes to hours.")
             limit = widgets.select("At most", LIMITS, "audit:limit")
             other = other_data()
         title = "Audit another data set" if other else "Audit the heatmaps"
         done = audit_of(run, split) is not None and not other
         kind: Any = "secondary" if done else "primary"
         if st.button(title, icon=":material/fact_check:", type=kind, key="audit:start"):
-            with components.errors_shown():
+            with notices.errors_shown():
                 start(run, split, tuple(chosen) or (AUTO,), int(limit) if limit else None, other)
                 st.rerun()
 
@@ -115,14 +112,13 @@ def other_data() -> Path | None:
 
 
 def start(run: Run, split: str, methods: tuple[str, ...], limit: int | None, manifest: Path | None) -> Task:
-    """Audit in the background; the task's result is the audit. What is there for the same model and images is kept."""
+    """Audit in the background; the task's result is the audit. What is there for the same model and images is used again."""
     model = models.predictor(run)
 
     def work(report: Report) -> HeatmapAudit:
-        from core.heatmap_audit import audit_heatmaps
-
         own = "val" if split.startswith("external-") and manifest is None else split
-        source = manifest if manifest is not None or own == split else Path(_manifest_of(run, split))
+        before = None if manifest is not None or own == split else audit_of(run, split)
+        source = manifest if before is None else Path(before.manifest)
         return audit_heatmaps(
             run, own, methods=methods, limit=limit, manifest=source, progress=report, predictor=model, where="Explain"
         )
@@ -130,46 +126,31 @@ def start(run: Run, split: str, methods: tuple[str, ...], limit: int | None, man
     return tasks.start_task(_name(run), "Auditing the heatmaps", work)
 
 
-def _manifest_of(run: Run, split: str) -> str:
-    found = audit_of(run, split)
-    return "" if found is None else found.manifest
-
-
 def _name(run: Run) -> str:
     return f"audit:{run.path}"
 
 
-@st.fragment(run_every=0.5)
-@components.errors_shown()
-def working(run: Run) -> None:
-    """Progress, and a way to stop: what is done by then is kept. The whole page when it is over."""
-    task = tasks.task(_name(run))
-    if task is None or not task.running:
-        if task is not None and task.state == "done":
-            preferences.set("audit:split", task.result.split)
-        st.rerun()
-        return
-    components.task_progress(task)
-    st.caption(
-        "The page can be left meanwhile. What is done stays, also when it is stopped: the next audit goes on from there."
-    )
-    st.button("Stop", icon=":material/stop:", on_click=lambda: tasks.stop_task(_name(run)), key="audit:stop")
+def _adopt(name: str) -> None:
+    """Show the images of an audit that has just ended."""
+    task = tasks.task(name)
+    if task is not None and task.state == "done":
+        preferences.set("audit:split", task.result.split)
 
 
 # ---------------------------------------------------------------- what was found
 
 
-def told(run: Run, found: HeatmapAudit) -> None:
-    """What was audited, then one method: words, figures, curves, the worst cases, and what was left out."""
+def findings(run: Run, found: HeatmapAudit) -> None:
+    """What was audited, then one method: words, metrics, curves, the worst cases, and what was left out."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.synthetic:
-            st.badge("SYNTHETIC", color="orange", help="The demo set, or a model trained on it.")
+            notices.synthetic_badge("The demo set, or a model trained on it.")
         if found.external:
             st.badge("EXTERNAL", color="blue", help="Another data set than the run's own.")
         left_out = f" · {len(found.excluded)} left out" if found.excluded else ""
         st.markdown(f"{counted(found.images, 'image')} of {counted(found.patients, 'patient')}{left_out}", width="stretch")
     if run.model_card().weights_sha256 != found.weights_sha256:
-        st.warning("The run's model has changed since this audit (it trained on). Audit again.")
+        notices.warning("The run's model has changed since this audit (it trained on). Audit again.")
     methods = [method.method for method in found.methods]
     name = widgets.segmented("Method", methods, "audit:method") if len(methods) > 1 else methods[0]
     method = found.method(name)
@@ -181,7 +162,7 @@ def told(run: Run, found: HeatmapAudit) -> None:
     with right:
         located(method)
     curves(method)
-    pictured = st.container()  # filled last: its maps are computed anew, and nothing else waits for them
+    pictured = st.container()  # filled last: its maps are computed again, and nothing else waits for them
     st.markdown("## All metrics", anchors=False)
     table(method)
     flagged(run, found, method)
@@ -192,15 +173,13 @@ def told(run: Run, found: HeatmapAudit) -> None:
 
 
 def located(method: MethodAudit) -> None:
-    """How often lesions are found, beside what finds them blindly."""
-    from core.plots.audit import localisation_figure
-
+    """How often lesions are found, beside the baselines."""
     rows = []
     for key, title in LOCATED.items():
-        figure = method.figure(key)
-        if figure is not None:
-            beside = {name: reference.value for name, reference in figure.references.items()}
-            rows.append((title, {"heatmap": figure.value, **beside}))
+        metric = method.metric(key)
+        if metric is not None:
+            references = {name: reference.value for name, reference in metric.references.items()}
+            rows.append((title, {"heatmap": metric.value, **references}))
     if rows:
         st.markdown("## Lesions found", anchors=False)
         components.chart(localisation_figure(rows), "audit:located", alt="shares of lesions found, with chance")
@@ -208,51 +187,44 @@ def located(method: MethodAudit) -> None:
 
 def curves(method: MethodAudit) -> None:
     """Deletion and insertion side by side."""
-    from core.plots.audit import ORDERS, perturbation_figure
-
     if not method.curves:
         return
     titles = {"deletion": "Blurring what is marked first", "insertion": "Showing what is marked first"}
+    better = {
+        "deletion": "A map that marks what counts falls sooner.",
+        "insertion": "A map that marks what counts rises sooner.",
+    }
     for column, (kind, title) in zip(st.columns(2, gap="medium"), titles.items(), strict=True):
         found = {order: method.curve(kind, order) for order in ORDERS}
         lines = {order: (each.share, each.mean, each.low, each.high) for order, each in found.items() if each is not None}
-        figure = method.figure(kind)
+        metric = method.metric(kind)
         with column:
             st.markdown(f"## {title}", anchors=False)
-            if figure is not None:
-                st.caption(f"{counted(figure.images, 'image')} of {counted(figure.patients, 'patient')}. {_better(kind)}")
+            if metric is not None:
+                st.caption(f"{counted(metric.images, 'image')} of {counted(metric.patients, 'patient')}. {better[kind]}")
             components.chart(perturbation_figure(kind, lines), f"audit:{kind}", alt=f"{kind} curves")
 
 
-def _better(kind: str) -> str:
-    return "A map that marks what counts falls sooner." if kind == "deletion" else "A map that marks what counts rises sooner."
-
-
 def table(method: MethodAudit) -> None:
-    """Every figure with its interval and what it stands beside."""
-    from core.heatmap_audit.results import ALL
-
-    few = [figure for figure in method.figures if figure.group != ALL and isinstance(figure.value, str)]
-    rows: list[list[Any]] = [_row(figure) for figure in method.figures if figure not in few]
+    """Every metric with its interval and its baseline."""
+    few = [metric for metric in method.metrics if metric.group != ALL and isinstance(metric.value, str)]
+    rows: list[list[Any]] = [_row(metric) for metric in method.metrics if metric not in few]
     html_tables.table(("Metric", "Value", "Baseline", "Difference", "Images (patients)"), rows)
     if few:
-        groups = ", ".join(dict.fromkeys(figure.group for figure in few))
+        groups = ", ".join(dict.fromkeys(metric.group for metric in few))
         st.caption(f"Too few patients for a separate value: {groups}.")
 
 
-def _row(figure: Figure) -> list[Any]:
-    from core.heatmap_audit.results import REFERENCES
-    from core.metrics import Interval
-
-    name = next((each for each in ("chance", "random", "uniform") if each in figure.references), "")
-    beside = figure.references.get(name)
-    count = f"{figure.images} ({figure.patients})"
-    if isinstance(figure.value, str) or beside is None:
-        return [figure.title, figure.value, None, None, count]
-    difference = beside.difference
-    told = f"{difference:+.3f}" if isinstance(difference, Interval) else difference
-    blindly = f"{beside.value.value:.3f}, {REFERENCES[name]}" if isinstance(beside.value, Interval) else None
-    return [figure.title, figure.value, blindly, told, count]
+def _row(metric: Metric) -> list[Any]:
+    name = next((each for each in ("chance", "random", "uniform") if each in metric.references), "")
+    reference = metric.references.get(name)
+    count = f"{metric.images} ({metric.patients})"
+    if isinstance(metric.value, str) or reference is None:
+        return [metric.title, metric.value, None, None, count]
+    difference = reference.difference
+    change = f"{difference:+.3f}" if isinstance(difference, Interval) else difference
+    baseline = f"{reference.value.value:.3f}, {REFERENCES[name]}" if isinstance(reference.value, Interval) else None
+    return [metric.title, metric.value, baseline, change, count]
 
 
 def flagged(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
@@ -294,9 +266,7 @@ def worst(run: Run, found: HeatmapAudit, method: MethodAudit) -> None:
         "lies in the lesion."
     )
     if picked:
-        preferences.set("explain:source", found.split)
-        preferences.set("explain:filter", "All")
-        preferences.set("explain:image", picked)
+        pages.choose_explained(picked, found.split)
         preferences.set("explain:method", method.method)
         preferences.set("explain:look", "image")
         st.rerun()
@@ -329,10 +299,7 @@ def _picture(
     run_path: str, changed: tuple[int, ...], method: str, path: str, lesions: tuple[tuple[str, str], ...], _run: Run
 ) -> bytes:
     """The overlay with the lesion's outline and the map's peak, JPEG."""
-    from core.data.cache import PreparedCache
-    from core.files.paths import cache_root
     from core.gradcam import render
-    from core.heatmap_audit.lesions import has_lesion, lesion_mask
 
     model = models.predictor(_run)
     image = PreparedCache(cache_root(), model.recipe).get(path)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
+from core.data import lesion_boxes
 from core.errors import LabError
+from core.images.encode import encode_png
+from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS
 from dashboard.cache import images, results
 from dashboard.cache.explanations import (
@@ -24,13 +28,8 @@ from dashboard.cache.explanations import (
     side_by_side,
 )
 from dashboard.state import models, preferences, settings
-from dashboard.ui import components, test_set_access
+from dashboard.ui import components, notices, test_set_access
 from dashboard.views.explain.comparison import Case
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.runs import Run
 
 PICTURES = "explain:pictures"
 MANY = 24  # overlays that one press saves at most
@@ -48,8 +47,6 @@ class Display:
 
 def view_of(case: Case, found: Explained, display: Display) -> View:
     """The map on the model's input or on the original, with the row's boxes."""
-    from core.data import lesion_boxes
-
     boxes: list[Box] = lesion_boxes(case.row) if display.boxes and case.row is not None else []
     if display.place == "input":
         return on_input(found, boxes)
@@ -88,7 +85,6 @@ def saving(
 ) -> None:
     """Save the overlay to the run, download it, or save those of the whole list."""
     from core.gradcam import SLOW
-    from core.images.encode import encode_png
 
     more = "" if len(shown) == 1 else f"and-{shown[1].name}"
     name = file_name(shown[0].image.name, found[0], original=display.place == "original", more=more)
@@ -98,19 +94,11 @@ def saving(
         st.toast(f"Saved: {settings.display_path(path)}", icon=":material/check_circle:")
     first, second = st.columns(2)
     with first:
-        st.download_button(
-            "Download",
-            encode_png(overlay),
-            name,
-            "image/png",
-            width="stretch",
-            on_click="ignore",
-            key="explain:download",
-        )
+        components.download("Download", encode_png(overlay), name, "image/png", "explain:download", wide=True)
     if listed is not None and len(listed) > 1 and ask.method not in SLOW:
         count = min(MANY, len(listed))
         words = f"The first {count} of this list, into the run's explain folder."
-        if second.button(f"Save {count}", width="stretch", key="explain:many", help=words):
+        if second.button(f"Save heatmaps of {count}", width="stretch", key="explain:many", help=words):
             save_many(run, listed.head(count), ask, display)
 
 
@@ -121,7 +109,6 @@ def saved_picture(views: list[View]) -> Picture:
 
 def save_many(run: Run, rows: pd.DataFrame, ask: Ask, display: Display) -> None:
     """Save the overlays of several images with a progress bar; images that cannot be read are listed."""
-
     bar = st.progress(0.0, text="Saving")
     refused: list[str] = []
     for done, (_, row) in enumerate(rows.iterrows(), start=1):
@@ -141,4 +128,4 @@ def save_many(run: Run, rows: pd.DataFrame, ask: Ask, display: Display) -> None:
     bar.empty()
     st.success(f"Saved {len(rows) - len(refused)} overlays to {settings.display_path(run.path / 'explain')}.")
     for reason in refused[:3]:
-        components.show_error(reason)
+        notices.show_error(reason)

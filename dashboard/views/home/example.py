@@ -6,24 +6,21 @@ Chosen and drawn in the background: no page waits for a model to load. Never a s
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import pandas as pd
 import streamlit as st
 
 from core.errors import LabError
+from core.runs import Run
 from core.wording import number, plain
 from dashboard.cache import results
 from dashboard.state import datasets, models, tasks, training_runs
 from dashboard.state.file_stamps import stamp
 from dashboard.state.tasks import Task
-from dashboard.ui import components, image_components, test_set_access
+from dashboard.ui import image_components, notices, pages, test_set_access
 from dashboard.ui.image_components import Tile
 from dashboard.views.evaluate import heatmap_thumbnails
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.runs import Run
 
 HEIGHT = 210  # px
 
@@ -49,9 +46,9 @@ def show(run: Run) -> None:
         st.fragment(_draw, run_every=1.0 if waiting else None)(run, waiting)
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def _draw(run: Run, waiting: bool) -> None:
-    components.require_existing(run)
+    notices.require_existing(run)
     task = _found(run)
     complete = not task.running and (task.result is None or _complete(run, task.result))
     if waiting and complete:
@@ -68,18 +65,17 @@ def _draw(run: Run, waiting: bool) -> None:
         basis = f", {plain(example.basis)}" if example.basis else ""
         st.markdown(f"## An example from validation, by {plain(run.name)}", anchors=False)
         if example.synthetic:
-            st.badge("SYNTHETIC", color="orange", help="The demo set: not a real mammogram.")
+            notices.synthetic_badge("The demo set: not a real mammogram.")
         st.markdown(
             f"Score **{number(example.score)}**, threshold {number(example.threshold)}{basis}: **{flagged}**. "
             f"True label: **{example.label}**."
         )
         if chance := models.chance(run):
-            st.caption(f"Do not rely on it: this model is not better than chance so far. {chance}")
+            st.caption(f"Do not rely on it: this model is not better than chance so far: {chance}.")
         if st.button("Explain it", icon=":material/blur_on:", key="home:explain"):
-            from dashboard.views.evaluate.cases import explain
-
             training_runs.set_current_run(run.name)
-            explain(example.path, "val")
+            pages.choose_explained(example.path, "val")
+            pages.go_to("explain")
 
 
 def _tiles(run: Run, example: Example) -> list[Tile]:
@@ -114,8 +110,7 @@ def _found(run: Run) -> Task:
 def find(run: Run) -> Example | None:
     """The malignant validation image with the highest score that is no test image of any run; None where there is none.
 
-    Raises:
-        LabError: the run's files cannot be read.
+    Raises LabError (the run's files cannot be read).
     """
     from core.evaluate import read_predictions
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from core.errors import LabError
+from core.runs import Run
+from core.runs.test_set.provenance import read_entries
 from core.wording import counted, number, plain
 from dashboard.state import datasets, machine, preferences, settings, training_runs
 from dashboard.state.run_states import state_of
-from dashboard.ui import components
+from dashboard.ui import background, components, notices, pages
 from dashboard.ui.components import Metric
 from dashboard.views.home import example
-
-if TYPE_CHECKING:
-    from core.runs import Run
 
 
 def show() -> None:
@@ -24,15 +21,19 @@ def show() -> None:
     runs = training_runs.list_runs()
     trained = [run for run in runs if training_runs.has_model(run)]
     run = training_runs.current_run(with_model=True)
+    active = training_runs.active_runs()
+    states = [state_of(each.status(), each)[0] for each in active]
+    at_work = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
+    detail = ", ".join([f"{len(trained)} with a model", *at_work]) if runs else "nothing trained yet"
     with st.container(key="narrow_cards"):
         components.metric_cards(
             [
                 _data_card(),
-                _runs_card(len(runs), len(trained)),
+                Metric("Runs", str(len(runs)), detail),
                 Metric("Device", machine.device_label(), "used for training and scoring"),
             ]
         )
-    if training_runs.active_runs():
+    if active:
         st.fragment(training_now, run_every=2.0)()
     if run is None:
         demo_step() if manifest is None else _step(
@@ -54,7 +55,7 @@ def show() -> None:
                     "evaluate",
                     "Evaluate",
                 )
-        with right, components.errors_shown():
+        with right, notices.errors_shown():
             example.show(run)
     _workflow(manifest is not None, run)
 
@@ -72,14 +73,7 @@ def _data_card() -> Metric:
     return Metric("Data set", counted(counts.images, "image"), f"{counts.patient_words}, {counts.malignant:,} malignant")
 
 
-def _runs_card(total: int, trained: int) -> Metric:
-    states = [state_of(run.status(), run)[0] for run in training_runs.active_runs()]
-    counted = [f"{states.count(state)} {state}" for state in dict.fromkeys(states)]
-    detail = ", ".join([f"{trained} with a model", *counted])
-    return Metric("Runs", str(total), detail if total else "nothing trained yet")
-
-
-@components.errors_shown()
+@notices.errors_shown()
 def training_now() -> None:
     """Every run that is trained, paused or waiting: its progress, its loss curve, and a link."""
     from core.plots import METRIC_TITLES
@@ -106,7 +100,7 @@ def training_now() -> None:
                     st.markdown(f"{title} {number(value)} on validation images (optimistic) after epoch {status.epoch}")
                 if st.button("Watch it", icon=":material/monitoring:", key=f"home:watch:{run.name}"):
                     results.watch_run(run)
-                    st.switch_page(components.PAGES["train"])
+                    pages.go_to("train")
             with right:
                 components.chart(followed.loss(160), f"home:loss:{run.name}", subject=run.name, alt=f"Loss of {run.name}")
     if len(active) > 3:
@@ -118,7 +112,7 @@ def _step(title: str, text: str, page: str, action: str) -> None:
         st.markdown(f"## Next: {title}", anchors=False)
         st.markdown(text)
         if st.button(action, type="primary", icon=":material/arrow_forward:", icon_position="right", key="next_step"):
-            st.switch_page(components.PAGES[page])
+            pages.go_to(page)
 
 
 def demo_step() -> None:
@@ -129,7 +123,7 @@ def demo_step() -> None:
             "Write the built-in demo set (synthetic mammograms, about a minute), or import your own on the "
             "Data page: a folder, a CSV, RSNA or mini-MIAS."
         )
-        components.demo_button(primary=True)
+        background.demo_button(primary=True)
 
 
 def _workflow(data: bool, run: Run | None) -> None:
@@ -145,29 +139,20 @@ def _workflow(data: bool, run: Run | None) -> None:
     shown = "".join(f"<li{' class=done' if done[key] else ''}>{title}</li>" for key, title in steps)
     st.markdown("## Workflow", anchors=False)
     st.html(f"<ol class='lab-steps' aria-label='Steps of the workflow; a tick is a step that is done'>{shown}</ol>")
-    pages = [
-        ("data", ":material/database: Data", "Import images, see counts, find leaks and duplicates."),
-        ("inspect", ":material/frame_inspect: Inspector", "One image after each step, from file to model input."),
-        ("preprocess", ":material/tune: Preprocess", "Tune contrast on real images; see exactly what the model sees."),
-        ("train", ":material/model_training: Train", "Train with live curves. Pause, resume or close the page."),
-        ("runs", ":material/stacked_line_chart: Runs", "Every training, side by side with others."),
-        ("evaluate", ":material/query_stats: Evaluate", "ROC, confusion matrix, threshold, the worst errors."),
-        ("explain", ":material/blur_on: Explain", "Heatmaps: where a score comes from."),
-        ("test_image", ":material/image_search: Test image", "One file in, one score out."),
-    ]
-    for start in range(0, len(pages), 4):
+    others = [name for name in pages.PAGES if name != "home"]
+    for start in range(0, len(others), 4):
         with st.container(key=f"narrow_quarter_{start}"):
             columns = st.columns(4)
-        for column, (page, title, text) in zip(columns, pages[start : start + 4], strict=False):
+        for column, name in zip(columns, others[start : start + 4], strict=False):
+            page = pages.PAGES[name]
             with column.container(border=True, height="stretch"):
-                st.page_link(components.PAGES[page], label=f"**{title}**" + (" :green[✓]" if done.get(page) else ""))
-                st.markdown(text)
+                tick = " :green[✓]" if done.get(name) else ""
+                st.page_link(pages.script(name), label=f"**{page.material} {page.title}**{tick}")
+                st.markdown(page.about)
 
 
 def _scored(run: Run, split: str) -> bool:
     """Whether the run was evaluated on the split; also where the metrics can no longer be read."""
-    from core.runs.test_set.provenance import read_entries
-
     try:
         return bool((read_entries(run.path).get(split) or {}).get("opened"))
     except LabError:

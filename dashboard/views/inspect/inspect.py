@@ -5,30 +5,24 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.config import Recipe
+from core.images.encode import encode_jpeg, encode_png
+from core.images.mammogram import ImageMeta
+from core.inspection import InspectedStage, Inspection, facts, geometry, parameter_words, recipe_facts, value_words
+from core.plots.style import base_figure
 from core.wording import plain
 from dashboard.cache import images, inspections
 from dashboard.cache.images import ImageRef
 from dashboard.cache.inspections import Inspected
 from dashboard.state import models, preferences, widgets
-from dashboard.ui import components, image_components
+from dashboard.ui import components, image_components, notices, pages
 from dashboard.ui.image_components import Tile
 from dashboard.views.inspect import recipe_choice
 
-if TYPE_CHECKING:
-    from core.images.mammogram import ImageMeta
-    from core.inspection import InspectedStage, Inspection
-
 STAGE = "inspect:stage"
-_PLAIN = "margin:0;padding:0"
-_STYLE = (
-    "display:grid;grid-template-columns:fit-content(8.5em) 1fr;gap:3px 16px;margin:0;padding:0;font-size:15px;line-height:22px;"
-    "font-variant-numeric:tabular-nums"
-)
 
 
 def show() -> None:
@@ -55,7 +49,7 @@ def window_picker(image: ImageRef, meta: ImageMeta, recipe: Recipe) -> Recipe:
     """The recipe with the window to try, where the file offers several."""
     if len(meta.windows) < 2:
         return recipe
-    taken = min(recipe.voi, len(meta.windows))
+    taken = min(recipe.voi_index, len(meta.windows))
     words = recipe_choice.windows(meta.windows, taken)
     chosen = st.selectbox(
         "Window (to try here)",
@@ -64,18 +58,19 @@ def window_picker(image: ImageRef, meta: ImageMeta, recipe: Recipe) -> Recipe:
         format_func=words.__getitem__,
         key=f"inspect:window:{image.key}:{taken}",
     )
-    return recipe if chosen == taken else recipe.model_copy(update={"voi": chosen})
+    return recipe if chosen == taken else recipe.model_copy(update={"voi_index": chosen})
 
 
 def only_here(recipe: Recipe) -> None:
     """That the window is tried on this page only, and where it is saved."""
     words, link = st.columns([5, 2], vertical_alignment="center")
     words.info(
-        f"Only here: the recipe takes window {recipe.voi}, for training and prediction too. Preprocess is where it is changed.",
+        f"Only here: the recipe takes window {recipe.voi_index}, for training and prediction too. Preprocess is where it is "
+        "changed.",
         icon=":material/experiment:",
     )
     if link.button("Change it on Preprocess", icon=":material/tune:", key="inspect:to_preprocess"):
-        st.switch_page(components.PAGES["preprocess"])
+        pages.go_to("preprocess")
 
 
 def frame_picker(image: ImageRef, meta: ImageMeta) -> ImageRef:
@@ -97,17 +92,15 @@ def frame_picker(image: ImageRef, meta: ImageMeta) -> ImageRef:
 
 
 @st.fragment
-@components.errors_shown()
+@notices.errors_shown()
 def board(image: ImageRef, recipe: Recipe) -> None:
     """All stages side by side, then one of them in large. Only this reruns when another stage is clicked."""
-    from core.inspection import geometry
-
     with st.spinner("Preparing the image", show_time=False):
         found = inspections.inspected(image, recipe)
     inspection = found.inspection
     gate_verdict(image, recipe, inspection)
     for warning in inspection.warnings:
-        st.warning(warning, icon=":material/warning:")
+        notices.warning(warning)
     with st.container(key="narrow_stack_saving"):
         summary, saving = st.columns([7, 3], gap="medium")
     summary.markdown(
@@ -126,7 +119,7 @@ def board(image: ImageRef, recipe: Recipe) -> None:
 def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> None:
     """Whether a model would judge this image: by the file's header and, for a trained model's recipe, by that model's gate."""
     from core.gate import doubts_of_origin, refusal_of_origin
-    from core.predict import no_verdict
+    from core.prediction import no_verdict
 
     run = recipe_choice.run_of(preferences.get("inspect:recipe", ""))
     if run is not None and models.predictor(run).recipe == recipe:
@@ -141,11 +134,11 @@ def gate_verdict(image: ImageRef, recipe: Recipe, inspection: Inspection) -> Non
         name, far, doubts = "Gate", "", list(doubts_of_origin(inspection.meta))
         far = "" if refusal else " A model asks more: choose a trained model's recipe to see whether it would judge this image."
     if refusal:
-        st.error(f"{name}: {plain(no_verdict(refusal))}{far}", icon=":material/block:")
+        notices.error(f"{name}: {plain(no_verdict(refusal))}{far}", icon="block")
     else:
         st.markdown(f":material/verified: {plain(name)}: no objection to this image.{far}")
     for doubt in doubts:
-        st.warning(plain(doubt), icon=":material/warning:")
+        notices.warning(plain(doubt))
 
 
 def strip(found: Inspected) -> int:
@@ -187,27 +180,25 @@ def _detail(stage: InspectedStage, number: int) -> str:
 def large(inspection: Inspection, index: int) -> None:
     """One stage against the one before, and everything known about it."""
     stage, earlier = inspection.stages[index], inspection.stages[max(0, index - 1)]
-    picture, figures = st.columns([6, 5], gap="medium")
+    picture, facts_column = st.columns([6, 5], gap="medium")
     with picture:
         compared(inspection, index)
-    with figures:
+    with facts_column:
         st.markdown(f"## {index + 1}. {stage.title}", anchors=False)
         st.markdown(stage.words + ("" if stage.changed or index == 0 else " **No pixel changed.**"))
         for warning in stage.step.warnings:
-            st.warning(warning, icon=":material/warning:")
+            notices.warning(warning)
         histogram(
             stage,
             earlier,
             inside=widgets.segmented("Pixels", ["Inside the breast", "Whole image"], "inspect:pixels", hide_label=True)
             != "Whole image",
         )
-        _pairs(_figures(stage))
+        _pairs(_facts(stage))
 
 
 def compared(inspection: Inspection, index: int) -> None:
     """Swipe between the stage before and this one, in one place; the first stage has none before it."""
-    from core.images.encode import encode_jpeg, encode_png
-
     before, after = inspection.pair(index)
     stage = inspection.stages[index]
     if index == 0:
@@ -226,8 +217,6 @@ def compared(inspection: Inspection, index: int) -> None:
 
 def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -> None:
     """Grey levels after the stage, and before it."""
-    from core.plots.style import base_figure
-
     chart = base_figure("grey level (0 black, 255 white)", "% of pixels")
     drawn: list[tuple[InspectedStage, str, str, str | None]] = [(stage, "#7468ee", "solid", "tozeroy")]
     if earlier is not stage:
@@ -248,9 +237,7 @@ def histogram(stage: InspectedStage, earlier: InspectedStage, *, inside: bool) -
     components.chart(chart, "inspect:histogram", height=230, alt="histogram before and after the step")
 
 
-def _figures(stage: InspectedStage) -> list[tuple[str, str]]:
-    from core.inspection import value_words
-
+def _facts(stage: InspectedStage) -> list[tuple[str, str]]:
     height, width = stage.shape
     rows = [
         ("size", f"{width} × {height} px"),
@@ -265,8 +252,6 @@ def _figures(stage: InspectedStage) -> list[tuple[str, str]]:
 
 def tables(inspection: Inspection) -> None:
     """The file's header, what the reader did, and the recipe's values."""
-    from core.inspection import facts, parameter_words, recipe_facts
-
     file, reader, recipe = st.columns([5, 4, 4], gap="medium")
     with file:
         st.markdown("## Header of the file", anchors=False)
@@ -290,34 +275,21 @@ def tables(inspection: Inspection) -> None:
 def downloads(found: Inspected) -> None:
     """The inspection as one file to pass on, and the model's input. Named by the recipe: file names often name patients."""
     recipe_hash = found.inspection.prepared.recipe_hash
-    html, png = f"inspection-{recipe_hash}.html", f"model-input-{recipe_hash}.png"
-    offered = (
-        ("HTML", found.html, html, "text/html", "This page as one file that opens offline. It names no file and no patient."),
-        ("Input PNG", found.png, png, "image/png", "What the model sees, each of its pixels."),
-    )
-    columns = st.container(key="narrow_fit_save").columns(2)
-    for column, (title, content, name, mime, words) in zip(columns, offered, strict=True):
-        column.download_button(
-            title,
-            content,
-            name,
-            mime,
-            key=f"inspect:{mime.rpartition('/')[2]}",
-            icon=":material/download:",
-            on_click="ignore",
-            help=words,
-            width="stretch",
-        )
+    left, right = st.container(key="narrow_fit_save").columns(2)
+    with left:
+        words = "This page as one file that opens offline. It names no file and no patient."
+        name = f"inspection-{recipe_hash}.html"
+        components.download("HTML", found.html, name, "text/html", "inspect:html", help=words, wide=True)
+    with right:
+        words = "What the model sees, each of its pixels."
+        name = f"model-input-{recipe_hash}.png"
+        components.download("Input PNG", found.png, name, "image/png", "inspect:png", help=words, wide=True)
 
 
 def _pairs(rows: Iterable[tuple[str, str]]) -> None:
     """Names and values under each other."""
-    cells = "".join(
-        f'<dt style="{_PLAIN};opacity:.7">{html.escape(name)}</dt>'
-        f'<dd style="{_PLAIN};overflow-wrap:anywhere">{html.escape(value)}</dd>'
-        for name, value in rows
-    )
-    st.html(f'<dl style="{_STYLE}">{cells}</dl>')
+    cells = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in rows)
+    st.html(f'<dl class="lab-pairs">{cells}</dl>')
 
 
 with components.page(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from core.config import Recipe
 from core.errors import BadRun
+from core.runs import Run
 from dashboard.state import preferences, training_runs
 from dashboard.views.preprocess import recipes
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
 
 _RUN = "run:"  # before a run's name
 
@@ -28,9 +25,8 @@ def choices() -> dict[str, str]:
 def recipe(choice: str) -> Recipe:
     """The recipe of one of the `choices`.
 
-    Raises:
-        BadConfig: config.yaml cannot be read.
-        BadRun: the model's recipe is not one this version knows, or its run is gone.
+    Raises BadConfig (config.yaml cannot be read); BadRun (the model's recipe is not one this version knows, or its run is
+    gone).
     """
     if not choice.startswith(_RUN):
         return recipes.draft() if choice == "draft" else recipes.saved()
@@ -47,6 +43,6 @@ def run_of(choice: str) -> Run | None:
 
 
 def windows(names: Sequence[str], recipe_window: int) -> dict[int, str]:
-    """Number in `Recipe.voi` -> title of a file's windows, 0 for none; that of the recipe is marked."""
+    """Number in `Recipe.voi_index` -> title of a file's windows, 0 for none; that of the recipe is marked."""
     titles = {0: "none: the whole range"} | {number: f"{number}: {text}" for number, text in enumerate(names, start=1)}
     return {number: f"{text} (the recipe's)" if number == recipe_window else text for number, text in titles.items()}

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from core.config import Recipe
 from core.errors import LabError
+from core.images.mammogram import ImageMeta
+from core.runs import Run
 from dashboard.cache import images
 from dashboard.cache.images import ImageRef
 from dashboard.state import training_runs
-from dashboard.ui import components, test_set_access
+from dashboard.ui import notices, test_set_access
 from dashboard.views.preprocess import recipes
 from dashboard.views.preprocess.recipes import Difference
-
-if TYPE_CHECKING:
-    from core.images.mammogram import ImageMeta
-    from core.runs.run import Run
 
 SIZES: tuple[int | tuple[int, int], ...] = (128, 192, 224, 256, (320, 192), 384, (384, 240), 512, (512, 320), 768, 1024)
 SAVED, FAILED = "preprocess:saved", "preprocess:failed"  # in the session: a recipe's hash; why it was not saved
@@ -42,7 +40,7 @@ def presets(recipe: Recipe) -> str:
     if words := recipes.DESCRIPTIONS.get(current):
         st.caption(words)
     if wrong := st.session_state.pop(_WRONG, ""):
-        components.show_error(wrong)
+        notices.show_error(wrong)
     return current
 
 
@@ -132,7 +130,7 @@ def _use_for_training() -> None:
 
 
 def _windows_offered(meta: ImageMeta, recipe: Recipe) -> bool:
-    return len(meta.windows) > 1 or (bool(meta.windows) and recipe.voi != 1)
+    return len(meta.windows) > 1 or (bool(meta.windows) and recipe.voi_index != 1)
 
 
 def _more_title(image: ImageRef, recipe: Recipe) -> str:
@@ -147,8 +145,8 @@ def more(image: ImageRef, recipe: Recipe) -> None:
     meta = images.mammogram(image, recipe).meta
     if _windows_offered(meta, recipe):
         words = {0: "none: the whole range", **dict(enumerate(meta.windows, 1))}
-        words.setdefault(recipe.voi, f"{recipe.voi} (this file takes its last)")
-        st.selectbox(_title("voi"), list(words), format_func=words.__getitem__, **_widget("voi", recipe.voi))
+        words.setdefault(recipe.voi_index, f"{recipe.voi_index} (this file takes its last)")
+        st.selectbox(options=list(words), format_func=words.__getitem__, **_field("voi_index", recipe))
     if meta.frames > 1:
         key = f"preprocess:frame_widget:{image.key}"
         st.session_state[key] = meta.frame + 1
@@ -162,29 +160,21 @@ def more(image: ImageRef, recipe: Recipe) -> None:
         )
         if image.frame != st.session_state.get(slot):
             st.rerun()
-    st.toggle(_title("crop"), **_widget("crop", recipe.crop))
-    st.slider(
-        _title("crop_margin"), 0.0, 0.25, step=0.01, disabled=not recipe.crop, **_widget("crop_margin", recipe.crop_margin)
-    )
-    st.toggle(_title("orient"), **_widget("orient", recipe.orient))
-    st.toggle(_title("remove_background"), **_widget("remove_background", recipe.remove_background))
-    st.toggle(_title("pectoral"), **_widget("pectoral", recipe.pectoral))
-    st.selectbox(_title("polarity"), ["auto", "keep", "invert"], **_widget("polarity", recipe.polarity))
+    st.toggle(**_field("crop", recipe))
+    st.slider(min_value=0.0, max_value=0.25, step=0.01, disabled=not recipe.crop, **_field("crop_margin", recipe))
+    st.toggle(**_field("orient", recipe))
+    st.toggle(**_field("remove_background", recipe))
+    st.toggle(**_field("pectoral", recipe))
+    st.selectbox(options=["auto", "keep", "invert"], **_field("polarity", recipe))
     sizes = sorted({*SIZES, recipe.size}, key=lambda size: Recipe(size=size).shape)
-    st.selectbox("Input size", sizes, format_func=_size_text, **_widget("size", recipe.size))
+    st.selectbox(
+        options=sizes, format_func=lambda each: "{} × {} px".format(*Recipe(size=each).shape), **_field("size", recipe)
+    )
 
 
-def _widget(name: str, value: Any) -> dict[str, Any]:
-    """Key, help and callback of the widget of one field, set to `value` (also after undo and reset)."""
-    key = f"recipe:{name}"
-    st.session_state[key] = value
+def _field(name: str, recipe: Recipe) -> dict[str, Any]:
+    """Label, key, help and callback of the widget of one field, set to the recipe's value (also after undo and reset)."""
+    key, info = f"recipe:{name}", Recipe.model_fields[name]
+    st.session_state[key] = getattr(recipe, name)
     change = {"on_change": lambda: recipes.change(**{name: st.session_state[key]})}
-    return {"key": key, "help": Recipe.model_fields[name].description, **change}
-
-
-def _title(name: str) -> str:
-    return Recipe.model_fields[name].title or name
-
-
-def _size_text(size: int | tuple[int, int]) -> str:
-    return "{} × {} px".format(*Recipe(size=size).shape)
+    return {"label": info.title or name, "key": key, "help": info.description, **change}

@@ -1,6 +1,6 @@
 """The live components of the Preprocess page: picture with loupe, sliders, grid of images.
 
-They exchange events in the browser and ask dashboard.asgi.preview_api for pictures by HTTP; the page's script is told of a
+They exchange events in the browser and ask dashboard.asgi.preview_api for pictures by HTTP; the page's script gets a
 recipe only when a slider comes to rest.
 """
 
@@ -9,18 +9,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from core.config import Recipe
+from core.preprocessing import SpatiallyNormalised, map_boxes
 from dashboard.asgi import server
 from dashboard.cache import previews
-from dashboard.cache.images import ImageRef, image_ref
+from dashboard.cache.images import ImageRef
+from dashboard.ui import forms
 from dashboard.ui.image_components import COMPARE, component, label_color
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.preprocessing import SpatiallyNormalised
 
 HEIGHT = 600  # px of the picture
 
@@ -92,8 +91,6 @@ def preview(
 def lesion_spot(boxes: Iterable[tuple[float, float, float, float]], spatial: SpatiallyNormalised) -> tuple[float, float] | None:
     """The middle of the first lesion box (x0, y0, x1, y1 in pixels of the file's image) that the picture shows, in
     shares of its width and height; None without one."""
-    from core.preprocessing import map_boxes
-
     height, width = spatial.levels.shape
     for x0, y0, x1, y1 in map_boxes(boxes, spatial.matrix):
         x, y = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
@@ -118,10 +115,8 @@ def sliders(recipe: Recipe, *, key: str, on_change: Callable[[], None]) -> None:
 
 def _limits(slide: Slide, value: float) -> tuple[float, float]:
     """The slider's range: the everyday one, or out to the recipe's bound on the side where the value lies beyond it."""
-    bounds = {type(mark).__name__: mark for mark in Recipe.model_fields[slide.name].metadata}
-    low = slide.low if value >= slide.low else float(bounds["Ge"].ge)
-    high = slide.high if value <= slide.high else float(bounds["Le"].le)
-    return low, high
+    least, most = forms.bounds(Recipe.model_fields[slide.name])
+    return slide.low if value >= slide.low else float(least or 0), slide.high if value <= slide.high else float(most or 0)
 
 
 def grid(refs: list[ImageRef], rows: pd.DataFrame, recipe: Recipe, *, key: str) -> str | None:
@@ -161,11 +156,6 @@ def choose(frame: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
                 patients.add(str(frame.iloc[index]["patient_id"]))
                 chosen.append(index)
     return frame.iloc[chosen]
-
-
-def refs_of(rows: pd.DataFrame, titles: Callable[[Any], str]) -> list[ImageRef]:
-    """The images of manifest rows."""
-    return [image_ref(str(row.path), titles(row)) for row in rows.itertuples()]
 
 
 def _url(token: str) -> str:

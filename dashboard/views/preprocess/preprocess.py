@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.config import Recipe
+from core.data import lesion_boxes
+from core.images.encode import encode_png
+from core.inspection import parameter_words
+from core.runs import Run
 from core.runs.test_set.accesses import PREDICTION
 from core.wording import number, plain
 from dashboard.cache import images, results
 from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, preferences, training_runs, widgets
-from dashboard.ui import chance_notices, components, image_components, test_set_access
+from dashboard.ui import chance_notices, components, image_components, notices, pages, test_set_access
 from dashboard.views.preprocess import controls, live_preview, recipes
 
-if TYPE_CHECKING:
-    from core.runs.run import Run
-
+PAGE = pages.PAGES["preprocess"].title  # as records of accesses to test images name it
 PANEL = "preprocess:panel"
 NAMED = 3  # differences from a model's recipe that are named before "and 2 more"
 
@@ -36,7 +37,7 @@ def show() -> None:
 
 
 @st.fragment
-@components.errors_shown()
+@notices.errors_shown()
 def tune(image: ImageRef) -> None:
     """Picture and controls side by side; below them what takes longer. Only this reruns when the recipe changes."""
     outcome()
@@ -75,14 +76,14 @@ def outcome() -> None:
     if saved_hash := st.session_state.pop(controls.SAVED, None):
         st.toast(f"Saved. The next training uses recipe {saved_hash}.", icon=":material/check_circle:")
     if reason := st.session_state.pop(controls.FAILED, None):
-        components.show_error(reason)
+        notices.show_error(reason)
 
 
 def warnings(image: ImageRef, recipe: Recipe) -> None:
     """Warnings of the reader and of the preparation, above the picture."""
     found = [warning for step in images.arranged(image, recipe).steps for warning in step.warnings]
     for warning in dict.fromkeys([*images.mammogram(image, recipe).warnings, *found]):
-        st.warning(warning, icon=":material/warning:")
+        notices.warning(warning)
 
 
 def stored_inverted(image: ImageRef, recipe: Recipe) -> bool:
@@ -97,8 +98,6 @@ def stored_inverted(image: ImageRef, recipe: Recipe) -> bool:
 
 def lesion(image: ImageRef, recipe: Recipe) -> tuple[float, float] | None:
     """Where a lesion is, by the data set, in shares of the picture; None for another image and one without a lesion."""
-    from core.data import lesion_boxes
-
     path = datasets.current_manifest()
     if path is None or isinstance(image.source, bytes):
         return None
@@ -115,7 +114,7 @@ def grid(recipe: Recipe) -> None:
     path = datasets.current_manifest()
     if path is None:
         return
-    frame = test_set_access.visible(components.TITLES["preprocess"], path)
+    frame = test_set_access.visible(PAGE, path)
     if len(frame) < 2:
         return
     title, many, again = st.columns([6, 2, 2], vertical_alignment="bottom")
@@ -131,22 +130,20 @@ def grid(recipe: Recipe) -> None:
         disabled=len(frame) <= count,
     )
     rows = live_preview.choose(frame, count, seed)
-    test_set_access.record_shown(components.TITLES["preprocess"], path, rows["path"])
-    picked = live_preview.grid(live_preview.refs_of(rows, components.image_title), rows, recipe, key="preprocess:wall")
+    test_set_access.record_shown(PAGE, path, rows["path"])
+    refs = [images.image_ref(str(row.path), components.image_title(row)) for row in rows.itertuples()]
+    picked = live_preview.grid(refs, rows, recipe, key="preprocess:wall")
     st.caption(
         f"On copies of at most {images.SMALL_SIDE} px, so that twelve keep up: fine texture looks coarser than in "
         "training. Click one to tune on it at full resolution."
     )
     if picked:
-        preferences.set("preprocess:source", "Data set")
-        preferences.set("preprocess:image", picked)
+        pages.choose_image("preprocess", picked)
         st.rerun()
 
 
 def model_input(image: ImageRef, recipe: Recipe) -> None:
     """The real pixels that the model gets, each a crisp square."""
-    from core.images.encode import encode_png
-
     exact = images.prepared(image, recipe)
     height, width = exact.pixels.shape
     st.markdown("## What the model sees", anchors=False)
@@ -171,17 +168,17 @@ def scoring(image: ImageRef, recipe: Recipe) -> None:
     if found:
         named = "; ".join(f"{each.title}: {each.theirs}, here {each.ours}" for each in found[:NAMED])
         more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
-        st.warning(f"{run.name} was trained with another recipe. {named}{more}.", icon=":material/warning:")
+        notices.warning(f"{run.name} was trained with another recipe. {named}{more}.")
     if widgets.toggle("Score while tuning", "preprocess:score", default=False):
         score(run, image, recipe, foreign=bool(found))
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
     """Score and heatmap under the recipe of the sliders, beside the score under the model's own."""
     from dashboard.cache.explanations import drawn, on_input
 
-    test_set_access.record_of_model(run, image, components.TITLES["preprocess"], PREDICTION)
+    test_set_access.record_of_model(run, image, PAGE, PREDICTION)
     found = results.what_if(run, image, recipe)
     own = results.explanation(run, image)
     first, second, third = st.columns(3)
@@ -193,12 +190,12 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
     third.metric("Threshold", number(found.prediction.threshold), help=plain(basis) or None)
     if refusal:
         refused = own.prediction if own.prediction.refusal else found.prediction
-        st.error(plain(f"{refused.verdict} The Explain page gives its score anyway."), icon=":material/block:")
+        notices.error(plain(f"{refused.verdict} The Explain page gives its score anyway."), icon="block")
     else:
         st.caption(plain(chance_notices.decided(own.prediction, "With its own recipe")))
     for warning in own.prediction.warnings:
         if warning not in images.mammogram(image, recipe).warnings:
-            st.warning(plain(warning), icon=":material/warning:")
+            notices.warning(plain(warning))
     if found.heat is not None and not refusal:
         overlay = drawn(on_input(found, []))
         image_components.image_on_black(
@@ -213,19 +210,12 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
 
 def steps(image: ImageRef, recipe: Recipe) -> None:
     """What was done, in order, with milliseconds."""
-    from core.inspection import parameter_words
-
     done = [*images.mammogram(image, recipe).steps, *images.prepared(image, recipe).steps]
     with st.expander(f"What was done: {len(done)} steps, {sum(step.milliseconds for step in done):.0f} ms"):
         rows = [
-            {
-                "step": step.name,
-                "with": parameter_words(step.parameters),
-                "ms": round(step.milliseconds, 1),
-            }
-            for step in done
+            {"step": step.name, "with": parameter_words(step.parameters), "ms": round(step.milliseconds, 1)} for step in done
         ]
-        st.dataframe(rows, width="stretch", hide_index=True)
+        st.dataframe(rows, hide_index=True)
 
 
 with components.page(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 from pydantic import ValidationError
@@ -11,12 +11,10 @@ from pydantic import ValidationError
 from core.config import Recipe, save_section
 from core.errors import LabError
 from core.model.card import read_card
+from core.runs import Run
 from core.wording import setting
 from dashboard.state import preferences, settings
 from dashboard.state.file_stamps import of_run
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
 
 DRAFT = "preprocess:recipe"
 OWN = "preprocess:presets"
@@ -63,11 +61,7 @@ def draft() -> Recipe:
 
 
 def change(**values: Any) -> None:
-    """Change fields of the draft; undo restores the state before.
-
-    Raises:
-        ValidationError: a value is out of bounds.
-    """
+    """Change fields of the draft; undo restores the state before. Raises ValidationError (a value is out of bounds)."""
     before = draft()
     after = Recipe.model_validate({**before.model_dump(), **values})
     if after != before:
@@ -116,9 +110,7 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 def use_for_training() -> str:
     """Write the draft into config.yaml's preprocessing section; returns its hash.
 
-    Raises:
-        LabError: config.yaml does not hold a section that can be replaced.
-        OSError: it cannot be written.
+    Raises LabError (config.yaml does not hold a section that can be replaced); OSError (it cannot be written).
     """
     recipe = draft()
     save_section(settings.config_path(), "preprocessing", recipe.model_dump())

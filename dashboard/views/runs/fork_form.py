@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from core.config import Config
+from core.runs import Run
+from core.runs.forking import fork, starting_point
 from dashboard.cache import results
 from dashboard.state import run_actions, settings, training_runs
-from dashboard.ui import components, forms, run_controls
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
+from dashboard.ui import forms, notices, pages, run_controls
 
 PREFIX = "fork:"
 SCHEDULE = [
@@ -32,9 +29,8 @@ SECTIONS = {"augmentation": "Augmentation", "preprocessing": "Recipe"}
 def show(run: Run) -> None:
     """What a fork takes over, the fields that may differ, what differs, and the button. Raises BadRun."""
     if not training_runs.has_model(run):
-        st.info("A fork starts from a run's best weights: this one has none yet.", icon=":material/info:")
+        notices.info("A fork starts from a run's best weights: this one has none yet.")
         return
-    from core.runs.forking import starting_point
 
     base = starting_point(run)
     st.markdown(
@@ -67,12 +63,10 @@ def show(run: Run) -> None:
 
 def start(run: Run, config: Config, name: str, launcher: str) -> None:
     """Create the fork, start or queue it, and show its progress on the Train page."""
-    from core.runs.forking import fork
-
-    with components.errors_shown():
+    with notices.errors_shown():
         child = fork(run, config.model_copy(update={"checkpoints": settings.checkpoints()}), name=name.strip() or None)
         run_actions.start_training(child, launcher)
         training_runs.set_current_run(child.name)
         results.watch_run(child)
         forms.reset(PREFIX)
-        st.switch_page(components.PAGES["train"])
+        pages.go_to("train")

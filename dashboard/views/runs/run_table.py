@@ -10,25 +10,28 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
-from core.config import Config
+from core.config import Config, EvaluationConfig
 from core.errors import LabError
+from core.evaluate import read_predictions
+from core.metrics import TITLES, Interval
+from core.metrics.delong import auc_interval
+from core.plots import METRIC_TITLES, losses_figure, metrics_figure
+from core.runs import Run
+from core.runs.folder import irregular_entry
+from core.runs.status import Status
+from core.runs.test_set.provenance import read_entries
 from core.wording import setting, shortened
 from dashboard.cache import results
 from dashboard.state import models, settings, training_runs
 from dashboard.state.file_stamps import of_run, stamp
 from dashboard.state.run_states import STATES, state_of
 from dashboard.ui import forms
+from dashboard.ui.html_tables import metric_text
 
-if TYPE_CHECKING:
-    from core.metrics import Interval
-    from core.runs.run import Run
-    from core.runs.status import Status
-
-Estimate = tuple[float, float, float]  # value, and the ends of its interval
 VALIDATION = "Validation (optimistic)"
 CONFIDENCE_ROW = "Confidence level of the intervals"
 
@@ -41,13 +44,13 @@ class Row:
     status: Status
     state: str
     problem: str
-    doubt: str  # metrics that cannot be read, and why
-    model: str
-    size: str
-    data: str
-    validation: Estimate | None
-    test: Estimate | None
-    note: str
+    doubt: str = ""  # metrics that cannot be read, and why
+    model: str = ""
+    size: str = ""
+    data: str = ""
+    validation: Interval | None = None
+    test: Interval | None = None
+    note: str = ""
     chance: str = ""  # why its model is not shown to be better than chance
 
     @property
@@ -78,8 +81,7 @@ def row(run: Run) -> Row:
     """One run."""
     status = run.status()
     if not run.readable_name:  # no cache of a page takes its path
-        empty: dict[str, Any] = {"model": "", "size": "", "data": "", "validation": None, "test": None, "note": "", "doubt": ""}
-        return Row(run=run, status=status, state=STATES["damaged"][0], problem=run.problem, **empty)
+        return Row(run, status, STATES["damaged"][0], run.problem)
     config, problem = results.config_of(run)
     problem = _irregular(run) or status.problem or problem
     validation, wrong_validation = _validation(run, _level(config))
@@ -103,16 +105,12 @@ def row(run: Run) -> Row:
 
 def _irregular(run: Run) -> str:
     """What of the folder leads elsewhere, in words; "" when nothing does."""
-    from core.runs.folder import irregular_entry
-
     found = irregular_entry(run.path)
     return f"{found}, where a run has regular files and folders only. Take it out, or delete the run." if found else ""
 
 
 def _level(config: Config | None) -> float:
     """The level of confidence of a run's intervals, in (0, 1); of one whose settings cannot be read, the usual one."""
-    from core.config import EvaluationConfig
-
     return (EvaluationConfig() if config is None else config.evaluation).confidence
 
 
@@ -122,12 +120,8 @@ def _data(config: Config) -> str:
 
 
 @st.cache_data(max_entries=1024, show_spinner=False, hash_funcs=of_run("predictions/val.csv"))
-def _validation(run: Run, confidence: float) -> tuple[Estimate | None, str]:
-    """ROC AUC of the best model on validation with its interval over patients, of a level of `confidence`, where there are
-    scores, and why it cannot be read."""
-    from core.evaluate import read_predictions
-    from core.metrics.delong import auc_interval
-
+def _validation(run: Run, confidence: float) -> tuple[Interval | None, str]:
+    """ROC AUC of the best model on validation, with its interval over patients, and why it cannot be read."""
     if not (run.path / "predictions" / "val.csv").exists():
         return None, ""
     try:
@@ -135,16 +129,14 @@ def _validation(run: Run, confidence: float) -> tuple[Estimate | None, str]:
     except LabError as error:
         return None, shortened(str(error), results.LONGEST)
     try:
-        return _estimate(auc_interval(scored["label"], scored["score"], scored["patient_id"], confidence=confidence)), ""
+        return auc_interval(scored["label"], scored["score"], scored["patient_id"], confidence=confidence), ""
     except (ValueError, LabError):  # too few patients: the table has a dash
         return None, ""
 
 
 @st.cache_data(max_entries=1024, show_spinner=False, hash_funcs=of_run("evaluation.json", "model.json"))
-def _test(run: Run) -> tuple[Estimate | None, str]:
+def _test(run: Run) -> tuple[Interval | None, str]:
     """ROC AUC of the last evaluation on the test set, if it is of the model as it is now, and why it cannot be read."""
-    from core.runs.test_set.provenance import read_entries
-
     try:
         card = run.model_card() if stamp(run.path / "model.json") else None
         test = read_entries(run.path).get("test") if stamp(run.path / "evaluation.json") else None
@@ -154,19 +146,10 @@ def _test(run: Run) -> tuple[Estimate | None, str]:
         return None, ""
     try:
         auc = test["metrics"]["auc"]
-        return (float(auc["value"]), float(auc["low"]), float(auc["high"])), ""
+        return Interval(float(auc["value"]), float(auc["low"]), float(auc["high"])), ""
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         words = f"evaluation.json: the entry of test is damaged ({type(error).__name__}: {error})."
         return None, shortened(words, results.LONGEST)
-
-
-def _estimate(interval: Interval) -> Estimate:
-    return interval.value, interval.low, interval.high
-
-
-def estimate_text(found: Estimate | None) -> str:
-    """`0.812 [0.740, 0.870]`, or a dash."""
-    return "–" if found is None else f"{found[0]:.3f} [{found[1]:.3f}, {found[2]:.3f}]"
 
 
 # ---------------------------------------------------------------- side by side
@@ -174,8 +157,6 @@ def estimate_text(found: Estimate | None) -> str:
 
 def curves(runs: Sequence[Run], metric: str, height: int) -> tuple[Any, Any]:
     """(loss, metric) charts of several runs."""
-    from core.plots import losses_figure, metrics_figure
-
     monitors = {run.name: results.monitor(run) for run in runs}
     with ExitStack() as stack:
         for monitor in monitors.values():
@@ -186,8 +167,6 @@ def curves(runs: Sequence[Run], metric: str, height: int) -> tuple[Any, Any]:
 
 def metrics_of(runs: Sequence[Run]) -> list[str]:
     """The validation metrics that any of these runs has, in the order in which they are offered."""
-    from core.plots import METRIC_TITLES
-
     there = {name for run in runs for name in (results.monitor(run).last.get("epoch", {}).get("val") or {})}
     return [name for name in METRIC_TITLES if name in there] or ["auc"]
 
@@ -227,10 +206,8 @@ def _shown(value: Any) -> str:
 
 def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
     """Metrics with intervals, a row each: "Metric", and a column per run. From evaluations where there are some."""
-    from core.metrics import TITLES, Interval
-
     columns = {run.name: row(run) for run in runs}
-    auc = {name: estimate_text(each.validation) for name, each in columns.items()}
+    auc = {name: metric_text(each.validation) for name, each in columns.items()}
     table: list[dict[str, str]] = [{"Metric": f"{VALIDATION} · ROC AUC, images"} | auc]
     levels = {run.name: {VALIDATION: _level(results.config_of(run)[0])} for run in runs}
     for split, title in (("val", VALIDATION), ("test", "Test")):
@@ -247,10 +224,8 @@ def headline(runs: Sequence[Run]) -> list[dict[str, str]]:
         for name, words in TITLES.items():
             if not found or (split == "val" and name == "auc"):
                 continue
-            cells = {}
-            for each in columns:
-                metric = found[each][name] if each in found else None
-                cells[each] = estimate_text(_estimate(metric)) if isinstance(metric, Interval) else "–"
+            known = {run: metric for run, summary in found.items() if isinstance(metric := summary[name], Interval)}
+            cells = {each: metric_text(known.get(each)) for each in columns}
             table.append({"Metric": f"{title} · {words}, images"} | cells)
     return [*table, {"Metric": CONFIDENCE_ROW} | {name: _levels_text(found) for name, found in levels.items()}]
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
 import streamlit as st
 
+from core.metrics.chance import warning_of
+from core.plots import METRIC_TITLES
+from core.runs import Run
+from core.runs.removal import foreign, is_link
 from core.wording import OPTIMISTIC, counted, duration, plain, shortened
 from dashboard.cache import results
 from dashboard.state import preferences, run_actions, settings, training_runs, widgets
 from dashboard.state.run_states import LAUNCHERS
-from dashboard.ui import chance_notices, components, run_controls
+from dashboard.ui import chance_notices, components, notices, pages, run_controls
+from dashboard.ui.html_tables import metric_text
 from dashboard.views.runs import fork_form, run_table
-from dashboard.views.runs.run_table import Row, estimate_text
-
-if TYPE_CHECKING:
-    from core.runs.run import Run
+from dashboard.views.runs.run_table import Row
 
 SELECTED = "runs:selected"
 PARTS = ["Curves", "Metrics", "Settings", "Fork", "Name and note", "Delete"]
@@ -31,16 +33,14 @@ def show() -> None:
     """The table, and below it what is selected."""
     found = run_table.rows()
     if not found:
-        components.empty_state(
-            "No run yet", "Nothing has been trained here.", icon=":material/model_training:", page="train", action="Train"
-        )
+        components.nothing_trained("Nothing has been trained here.")
         return
     st.session_state[_PAGE] = what_is_shown(found)
     active = any(training_runs.is_active(each.run, each.status) for each in found)
     st.fragment(table, run_every=REFRESH if active else None)()
     chosen = [each for name in selected() for each in found if each.name == name]
     if not chosen:
-        st.info("Select a run to act on it, several to compare them.", icon=":material/touch_app:")
+        notices.info("Select a run to act on it, several to compare them.", icon="touch_app")
     elif len(chosen) == 1:
         one(chosen[0])
     else:
@@ -60,7 +60,7 @@ def selected() -> list[str]:
 # ---------------------------------------------------------------- the table
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def table() -> None:
     """The filter and the runs that pass it; asks for the whole page when another state or selection needs it."""
     found = run_table.rows()
@@ -69,13 +69,13 @@ def table() -> None:
         each for each in found if (not states or each.state in states) and all(w in each.text for w in words.lower().split())
     ]
     if not shown:
-        st.info("No run passes the filter.", icon=":material/filter_alt_off:")
+        notices.info("No run passes the filter.", icon="filter_alt_off")
         return
     names = [each.name for each in shown]
     # Selected rows are known to the browser by number: with other rows it has to be another table.
     key = "runs:table:" + hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
     st.dataframe(
-        table_frame(shown),
+        table_rows(shown),
         hide_index=True,
         key=key,
         height=min(38 + 35 * len(shown), 318),
@@ -125,43 +125,32 @@ def filters(found: list[Row]) -> tuple[str, list[str]]:
 
 def what_to_know(row: Row) -> str:
     """The detail column: what is wrong or in doubt, else what it waits for or how it ended."""
-    from core.metrics.chance import warning_of
-
     failed = row.status.reason if row.status.state == "failed" else ""
     chance = warning_of(row.chance)
     return shortened(row.problem or " · ".join(filter(None, (row.doubt, failed, chance))) or row.status.reason, LONGEST)
 
 
-def row_note(row: Row) -> str:
-    """What the user wrote of the run, on a line."""
-    return shortened(row.note, LONGEST)
-
-
-def table_frame(rows: list[Row]) -> object:
-    """The rows as a data frame."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        [
-            {
-                "Run": each.name,
-                "State": each.state,
-                "Model": each.model,
-                "Input size": each.size,
-                "Data set": each.data,
-                "Validation AUC": estimate_text(each.validation),
-                "Better than chance": "not so far" if each.chance else "–" if each.validation is None else "yes",
-                "Test AUC": estimate_text(each.test),
-                "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
-                "Duration": "–" if each.seconds is None else duration(each.seconds),
-                "State detail": what_to_know(each),
-                "Note": row_note(each),
-                "Created": None if each.status.created is None else pd.Timestamp(each.status.created, unit="s", tz="UTC"),
-                "Trained by": LAUNCHERS.get(each.status.launcher, each.status.launcher),
-            }
-            for each in rows
-        ]
-    )
+def table_rows(rows: list[Row]) -> list[dict[str, object]]:
+    """The runs as rows of the table."""
+    return [
+        {
+            "Run": each.name,
+            "State": each.state,
+            "Model": each.model,
+            "Input size": each.size,
+            "Data set": each.data,
+            "Validation AUC": metric_text(each.validation),
+            "Better than chance": "not so far" if each.chance else "–" if each.validation is None else "yes",
+            "Test AUC": metric_text(each.test),
+            "Epochs": f"{each.status.epoch} / {each.status.epochs}" if each.status.epochs else "–",
+            "Duration": "–" if each.seconds is None else duration(each.seconds),
+            "State detail": what_to_know(each),
+            "Note": shortened(each.note, LONGEST),
+            "Created": None if each.status.created is None else datetime.fromtimestamp(each.status.created, UTC),
+            "Trained by": LAUNCHERS.get(each.status.launcher, each.status.launcher),
+        }
+        for each in rows
+    ]
 
 
 # ---------------------------------------------------------------- one run
@@ -179,21 +168,21 @@ def one(row: Row) -> None:
                 run_controls.start_button(run, status, "runs", primary=False)
         if training_runs.has_model(run) and st.button("Evaluate", icon=":material/query_stats:", key="runs:evaluate"):
             training_runs.set_current_run(run.name)
-            st.switch_page(components.PAGES["evaluate"])
+            pages.go_to("evaluate")
         if st.button("Open", type="primary", icon=":material/monitoring:", key="runs:open"):
             results.watch_run(run)
-            st.switch_page(components.PAGES["train"])
+            pages.go_to("train")
     if row.problem:
-        components.show_error(f"This run's folder is damaged: {row.problem}")
+        notices.show_error(f"This run's folder is damaged: {row.problem}")
     elif status.reason:
         st.markdown(plain(status.reason))
     if row.doubt:
-        components.show_error(row.doubt)
+        notices.show_error(row.doubt)
     chance_notices.chance_notice(run)
     if row.note:
         st.caption(plain(row.note))
     part = widgets.segmented("Part", PARTS, "runs:part", hide_label=True)
-    with components.errors_shown():
+    with notices.errors_shown():
         if part == "Curves":
             st.fragment(curves, run_every=REFRESH if at_work else None)([run])
         elif part == "Metrics":
@@ -210,8 +199,6 @@ def one(row: Row) -> None:
 
 def settings_table(run: Run) -> None:
     """Everything it was trained with; what config.yaml has otherwise comes first."""
-    import pandas as pd
-
     rows = run_table.settings_of(run)
     rows.sort(key=lambda each: each["This run"] == each["config.yaml"])
     different = sum(each["This run"] != each["config.yaml"] for each in rows)
@@ -220,7 +207,7 @@ def settings_table(run: Run) -> None:
         if different
         else "All settings are those of config.yaml."
     )
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    st.dataframe(rows, hide_index=True)
 
 
 def name_and_note(run: Run, *, at_work: bool) -> None:
@@ -229,7 +216,7 @@ def name_and_note(run: Run, *, at_work: bool) -> None:
     with left:
         name = st.text_input("Name", value=run.name, key=f"runs:name:{run.name}", disabled=at_work)
         if st.button("Rename", key="runs:rename", disabled=at_work or name.strip() in ("", run.name)):
-            with components.errors_shown():
+            with notices.errors_shown():
                 run_actions.rename_run(run, name)
                 st.rerun()
         if at_work:
@@ -237,7 +224,7 @@ def name_and_note(run: Run, *, at_work: bool) -> None:
     with right:
         text = st.text_area("Note", value=run.note(), key=f"runs:note:{run.name}", height=120, max_chars=10_000)
         if st.button("Save note", key="runs:save_note", disabled=text.strip() == run.note()):
-            with components.errors_shown():
+            with notices.errors_shown():
                 run.set_note(text)
                 st.rerun()
 
@@ -245,9 +232,8 @@ def name_and_note(run: Run, *, at_work: bool) -> None:
 def delete(run: Run, *, at_work: bool) -> None:
     """Delete the folder, after the name has been typed."""
     if at_work:
-        st.info("Stop it first: a run that is training or in the queue cannot be deleted.", icon=":material/info:")
+        notices.info("Stop it first: a run that is training or in the queue cannot be deleted.")
         return
-    from core.runs.removal import foreign, is_link
 
     words = (
         f"{plain(str(run.path))} is a link to another folder: only the link is deleted, and what it leads to stays."
@@ -255,7 +241,7 @@ def delete(run: Run, *, at_work: bool) -> None:
         else f"Deletes the folder {plain(settings.display_path(run.path))} with the model, its checkpoint, scores and report. "
         "This cannot be undone. Images and manifests are not touched."
     )
-    st.warning(words, icon=":material/delete:")
+    notices.warning(words, icon="delete")
     others = foreign(run.path)
     everything = not others or st.checkbox(
         f"Also delete what MammoLab did not make: {plain(', '.join(others[:10]))}"
@@ -266,7 +252,7 @@ def delete(run: Run, *, at_work: bool) -> None:
     if st.button(
         "Delete this run", icon=":material/delete:", key="runs:delete", disabled=not everything or typed.strip() != run.name
     ):
-        with components.errors_shown():
+        with notices.errors_shown():
             run_actions.delete_run(run, everything=bool(others))
             st.rerun()
 
@@ -276,14 +262,9 @@ def delete(run: Run, *, at_work: bool) -> None:
 
 def several(runs: list[Run]) -> None:
     """Curves over each other, metrics with intervals, and the settings in which they differ."""
-    import pandas as pd
-
     st.markdown(f"## {counted(len(runs), 'run')} side by side", anchors=False)
     if not run_table.same_validation(runs):
-        st.warning(
-            "These runs were not validated on the same images: their validation metrics do not compare.",
-            icon=":material/warning:",
-        )
+        notices.warning("These runs were not validated on the same images: their validation metrics do not compare.")
     active = any(training_runs.is_active(run, run.status()) for run in runs)
     st.fragment(curves, run_every=REFRESH if active else None)(runs)
     left, right = st.columns(2) if len(runs) == 2 else (st.container(), st.container())
@@ -293,16 +274,14 @@ def several(runs: list[Run]) -> None:
         st.markdown("## Settings that differ", anchors=False)
         different = run_table.differences(runs)
         if different:
-            st.dataframe(pd.DataFrame(different), hide_index=True)
+            st.dataframe(different, hide_index=True)
         else:
             st.markdown("None: these runs have the same configuration.")
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def curves(runs: list[Run]) -> None:
-    """Loss and one validation metric of the runs, a colour each."""
-    from core.plots import METRIC_TITLES
-
+    """Loss and one validation metric of the runs, one colour per run."""
     metric = "auc"
     if len(runs) > 1:
         left, right = st.columns([3, 1], vertical_alignment="center")
@@ -326,12 +305,10 @@ def curves(runs: list[Run]) -> None:
 
 def metrics_table(runs: list[Run]) -> None:
     """Metrics with intervals, a column per run."""
-    import pandas as pd
-
     if len(runs) > 1:
         st.markdown("## Metrics, with intervals", anchors=False)
     rows = run_table.headline(runs)
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config={"Metric": st.column_config.TextColumn(width=200)})
+    st.dataframe(rows, hide_index=True, column_config={"Metric": st.column_config.TextColumn(width=200)})
     if len(rows) == 2:  # one of the training, and the level of its interval
         st.caption("Evaluate a run on the Evaluate page to see more metrics.")
 

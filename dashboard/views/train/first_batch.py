@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import streamlit as st
 
+from core.config import Config
+from core.images.encode import encode_jpeg
+from core.runs import Run
 from dashboard.state.file_stamps import of_run
 from dashboard.ui.image_components import Tile, label_color
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from core.config import Config
-    from core.runs import Run
 
 
 def tiles(run: Run) -> list[Tile]:
@@ -33,7 +29,6 @@ _FILES = of_run("config.yaml", "manifest.csv", "excluded.csv")
 
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs=_FILES)
 def _first_batch(run: Run) -> list[Tile]:
-    from core.images.encode import encode_jpeg
     from core.training.batch_preview import first_batch
 
     found = first_batch(*_setup(run))

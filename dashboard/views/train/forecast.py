@@ -14,24 +14,23 @@ import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from pydantic import ValidationError
 
-from core.config import PRESETS, with_preset
+from core.config import PRESETS, Config, with_preset
 from core.errors import LabError
+from core.files.paths import cache_root
+from core.runs import Run
 from core.wording import counted, size
 from dashboard.cache import results
 from dashboard.state import tasks, training_runs
 from dashboard.state.tasks import once
-from dashboard.ui import components
+from dashboard.ui import background
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from core.config import Config
-    from core.runs import Run
     from core.training.preflight import Preflight
     from dashboard.state.tasks import Report
 
@@ -73,7 +72,9 @@ def show(config: Config, found: Preflight) -> None:
     else:
         seconds = whole(config, found.counts, speed.rate)
         st.markdown(f"{line}, **about {minutes(seconds)}** {AT_MOST}.", help=f"Measured with {speed.source}. {_WITH}")
-    st.caption(f"{_memory(speed)} {_disk(config, found)}")
+    used = None if speed is None else speed.memory
+    memory = "not known before it has run once" if used is None else f"about {size(used)}"
+    st.caption(f"Memory: {memory}. {_disk(config, found)}")
 
 
 def presets(base: Config, manifest: Path) -> dict[str, str]:
@@ -181,24 +182,12 @@ def measured(config: Config) -> Speed | None:
 
 
 def _measure(config: Config) -> None:
-    task = tasks.task(_name(config))
-    if task is not None and task.running:
-        _measuring(_name(config))
+    if background.running(_name(config)):
         return
-    if task is not None and task.state == "failed":
-        components.show_error(task.error)
     if st.button("Measure it now", icon=":material/timer:", type="tertiary", key="train:measure", help="Trains a few steps."):
         tasks.forget_task(_name(config))
         tasks.start_task(_name(config), "Measuring", lambda report: _probe(config, report))
         st.rerun()
-
-
-@st.fragment(run_every=0.5)
-def _measuring(name: str) -> None:
-    task = tasks.task(name)
-    if task is None or not task.running:
-        st.rerun()
-    st.caption(":material/hourglass_top: Measuring a few steps …")
 
 
 def _probe(config: Config, report: Report) -> float:
@@ -216,16 +205,8 @@ def _name(config: Config) -> str:
     return "measure:" + hashlib.sha256(repr(_work(config)).encode()).hexdigest()[:16]
 
 
-def _memory(speed: Speed | None) -> str:
-    if speed is None or speed.memory is None:
-        return "Memory: not known before it has run once."
-    return f"Memory: about {size(speed.memory)}."
-
-
 def _disk(config: Config, found: Preflight) -> str:
     """What prepared images take at most (a byte a pixel), and what is free there."""
-    from core.files.paths import cache_root
-
     height, width = config.preprocessing.shape
     images = sum(counts[0] for counts in found.counts.values())
     try:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.config import PRESETS, Config
+from core.data.cache import size_of
+from core.files.paths import cache_root
+from core.runs import Run, image_cache
 from core.wording import SPLITS, plain, size
 from dashboard.cache import results
 from dashboard.state import datasets, preferences, run_actions, settings, training_runs, widgets
-from dashboard.ui import components, forms, run_controls
+from dashboard.ui import components, forms, notices, run_controls
 from dashboard.views.train import forecast
 from dashboard.views.train.queue import description, share_help, share_label
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from core.training.preflight import Preflight
 
 ESSENTIAL = [
@@ -147,7 +149,7 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
     launcher = run_controls.launcher_choice()
     ahead = results.queue_of(found.device) if found is not None else []
     if ahead and found is not None:
-        st.info(f"{description(ahead)} Yours starts automatically.", icon=":material/hourglass_top:")
+        notices.info(f"{description(ahead)} Yours starts automatically.", icon="hourglass_top")
     if st.button(
         "Add to queue" if ahead else "Start training",
         type="primary",
@@ -177,10 +179,6 @@ def before_start(name: str, config: Config | None, problems: list[str], manifest
 
 def prepared_images() -> None:
     """How much the prepared images of all recipes take, and the button that deletes them."""
-    from core.data.cache import size_of
-    from core.files.paths import cache_root
-    from core.runs import image_cache
-
     shown = st.popover(
         "Prepared images", icon=":material/photo_library:", type="tertiary", key="train:cache", on_change="rerun"
     )
@@ -193,10 +191,10 @@ def prepared_images() -> None:
             f"**{size(used)}** in {plain(folder.as_posix())}. Each image is prepared once for each "
             "recipe and stored, so that every later training starts at once."
         )
-        with components.errors_shown():
+        with notices.errors_shown():
             names = image_cache.users(settings.checkpoints())
         if names:
-            st.info(f"{plain(names[0])} trains on them: they can be deleted once it has ended.")
+            notices.info(f"{plain(names[0])} trains on them: they can be deleted once it has ended.")
         st.button(
             "Delete all prepared images",
             icon=":material/delete:",
@@ -210,7 +208,7 @@ def prepared_images() -> None:
 def summary(found: Preflight, config: Config, manifest: Path) -> None:
     """Images by split, steps, notes; or what forbids the start."""
     if datasets.is_synthetic(manifest):
-        st.badge("SYNTHETIC", color="orange", help="The demo set: not real mammograms.")
+        notices.synthetic_badge()
     if found.counts:
         patients = "unknown".format if found.warnings else "{:,}".format
         rows = "".join(
@@ -221,18 +219,16 @@ def summary(found: Preflight, config: Config, manifest: Path) -> None:
         st.html(f"<table class='lab-counts'><tr><td></td><th>images</th><th>malignant</th><th>patients</th></tr>{rows}</table>")
         forecast.show(config, found)
     for warning in found.warnings:
-        st.warning(warning, icon=":material/warning:")
+        notices.warning(warning)
     for note in found.notes:
         st.caption(note)
     for problem in found.problems:
-        components.show_error(problem)
+        notices.show_error(problem)
 
 
 def start(name: str, config: Config, manifest: Path, launcher: str, *, queue: bool = True) -> None:
     """Create the run, start it or add it to the queue (`queue`), and show its progress."""
-    from core.runs import Run
-
-    with components.errors_shown():
+    with notices.errors_shown():
         run = Run.create(config, datasets.manifest_frame(manifest), name=name.strip() or None)
         run_actions.start_training(run, launcher, queue=queue)
         training_runs.set_current_run(run.name)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
 from core.errors import LabError
+from core.runs import Run, Status
+from core.runs.device_queue import QueuedRun
 from core.wording import duration, plain
 from dashboard.cache import results
 from dashboard.state import settings
-from dashboard.ui import components
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from core.runs import Run, Status
-    from core.runs.device_queue import QueuedRun
+from dashboard.ui import notices
 
 
 def before(run: Run, device: str) -> list[QueuedRun]:
@@ -32,8 +26,9 @@ def description(found: list[QueuedRun]) -> str:
         return "It is next."
     first, status = found[0], _status(found[0])
     parts = [f"**{plain(first.name)}** is training"]
-    if first.folder is not None and not _is_ours(first.folder):
-        parts.append(f"in another lab on this computer ({plain(_lab(first.folder).as_posix())})")
+    if first.folder is not None and first.folder.parent != settings.checkpoints().absolute():
+        lab = first.folder.parents[1] if len(first.folder.parents) > 1 else first.folder
+        parts.append(f"in another lab on this computer ({plain(lab.as_posix())})")
     if status is not None and status.live and status.epochs:
         parts.append(f"epoch {min(status.epochs, status.epoch + 1)} of {status.epochs}")
     more = len(found) - 1
@@ -62,7 +57,7 @@ def share_help(device: str) -> str:
 
 
 @st.fragment(run_every=3.0)
-@components.errors_shown()
+@notices.errors_shown()
 def waiting(run: Run, device: str) -> None:
     """Below a run that waits: for which others, and the button that starts it now."""
     if not run.status().waiting:
@@ -70,7 +65,7 @@ def waiting(run: Run, device: str) -> None:
     found = before(run, device)
     if not found:
         return
-    st.info(f"{description(found)} Yours starts automatically.", icon=":material/hourglass_top:")
+    notices.info(f"{description(found)} Yours starts automatically.", icon="hourglass_top")
     st.button(
         "Starting …" if run.requested("begin") else share_label(device),
         icon=":material/play_arrow:",
@@ -92,20 +87,9 @@ def device_of(run: Run) -> str:
 
 
 def _status(occupant: QueuedRun) -> Status | None:
-    from core.runs.run import Run
-
     if occupant.folder is None:
         return None
     try:
         return Run(occupant.folder).status()
     except (LabError, OSError):
         return None
-
-
-def _is_ours(folder: Path) -> bool:
-    return folder.parent == settings.checkpoints().absolute()
-
-
-def _lab(folder: Path) -> Path:
-    """The folder of the lab that a run is in: that above its checkpoints."""
-    return folder.parents[1] if len(folder.parents) > 1 else folder

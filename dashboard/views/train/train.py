@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from core.errors import LabError
 from core.files.untrusted import irregular
+from core.plots import METRIC_TITLES, PHASE_TITLES
+from core.plots.training import Span
+from core.runs import Run, Status
+from core.runs.events import ResumeEvent, StartEvent, StepEvent
 from core.wording import OPTIMISTIC, counted, duration, number, plain
-from dashboard.cache import results
+from dashboard.cache import results, run_monitor
+from dashboard.cache.run_monitor import PHASES, RunMonitor, current_epoch, monitored
 from dashboard.state import datasets, models, preferences, training_runs, widgets
 from dashboard.state.run_states import LAUNCHERS, state_of
-from dashboard.ui import chance_notices, components, image_components, run_controls
+from dashboard.ui import chance_notices, components, image_components, notices, pages, run_controls
 from dashboard.ui.components import Metric
 from dashboard.views.train import first_batch as batch
 from dashboard.views.train import new_run, queue
-
-if TYPE_CHECKING:
-    from core.plots.training import Span
-    from core.runs import Run, Status
-    from core.runs.events import ResumeEvent, StartEvent, StepEvent
 
 VIEWS = ["New run", "Progress"]
 SPANS = {"trained": "So far", "planned": "All epochs"}
@@ -80,27 +79,24 @@ def state_key(status: Status) -> tuple[str, bool]:
     return status.state, status.waiting
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
     """The run's progress, from its folder alone; reruns the page when its state changes."""
-    components.require_existing(run)
+    notices.require_existing(run)
     status = run.status()
     if (training_runs.is_active(run, status), state_key(status)) != (active, state):
         st.rerun()
     followed = results.monitor(run)
-    header(run, status)
+    header(run, status, followed)
     if active:
-        from dashboard.cache.run_monitor import phase
-        from dashboard.cache.run_monitor import progress as progress_of
-
-        share, words = progress_of(status, followed.last)
-        steps(phase(status, followed.last))
+        share, words = run_monitor.progress(status, followed.last)
+        steps(run_monitor.phase(status, followed.last))
         st.progress(share, text=words)
         if status.waiting:
             queue.waiting(run, queue.device_of(run))
     else:
-        outcome(run, status)
-    cards(run, status)
+        outcome(run, status, followed)
+    cards(status, followed)
     if active:
         chance_notices.chance_notice(run)
     span: Span = "planned" if preferences.get("train:span") == "planned" else "trained"
@@ -115,7 +111,7 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
         with column:
             components.chart(chart, f"train:{name}", subject=f"{run.name}, {span}", alt=f"{name} of {run.name}")
     for message in followed.warnings[-5:]:
-        st.warning(message, icon=":material/warning:")
+        notices.warning(message)
     if followed.excluded:
         with st.expander(
             f"{counted(followed.excluded, 'image')} {'was' if followed.excluded == 1 else 'were'} left out: could not be used"
@@ -125,8 +121,6 @@ def progress(run: Run, active: bool, state: tuple[str, bool]) -> None:
 
 def steps(now: str) -> None:
     """The phases of a training in a row, the one that it is in marked."""
-    from dashboard.cache.run_monitor import PHASES
-
     at = PHASES.index(now)
     parts = (
         f"<li{' aria-current=step' if each == at else ' class=done' if each < at else ''}>{name}</li>"
@@ -135,7 +129,7 @@ def steps(now: str) -> None:
     st.html(f"<ol class='lab-steps' aria-label='Phases of the training'>{''.join(parts)}</ol>")
 
 
-def header(run: Run, status: Status) -> None:
+def header(run: Run, status: Status, followed: RunMonitor) -> None:
     """State in a badge, what the run is, and the buttons that fit its state."""
     words, color = state_of(status, run)
     if color == "green" and models.chance(run):  # green would suggest a useful model
@@ -143,14 +137,15 @@ def header(run: Run, status: Status) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(words, color=color)
         if is_synthetic(run):
-            st.badge("SYNTHETIC", color="orange", help="Trained on the synthetic demo set: not real mammograms.")
-        st.markdown(summary(run, status), width="stretch", help="Input: height × width of what the model sees, in pixels.")
+            notices.synthetic_badge("Trained on the synthetic demo set: not real mammograms.")
+        st.markdown(
+            summary(run, status, followed), width="stretch", help="Input: height × width of what the model sees, in pixels."
+        )
         run_controls.requests(run, status, "train")
 
 
-def summary(run: Run, status: Status) -> str:
+def summary(run: Run, status: Status, followed: RunMonitor) -> str:
     """Architecture, size, images and where it runs, in a line."""
-    parts: list[str] = []
     config = results.config_of(run)[0]
     if config is not None:
         height, width = config.preprocessing.shape
@@ -158,7 +153,7 @@ def summary(run: Run, status: Status) -> str:
         parts = [f"{config.model.name}, {weights}", f"input {height} × {width}"]
     else:
         parts = ["configuration not readable"]
-    start = results.monitor(run).last.get("start")
+    start = followed.last.get("start")
     images = start.get("images") if start is not None else None
     if images:
         parts.append(f"{images.get('train', 0):,} training images")
@@ -171,16 +166,12 @@ def summary(run: Run, status: Status) -> str:
     return " · ".join(parts)
 
 
-def cards(run: Run, status: Status) -> None:
+def cards(status: Status, followed: RunMonitor) -> None:
     """The present metrics; the same six places whatever is known."""
-    from core.plots import METRIC_TITLES, PHASE_TITLES
-    from dashboard.cache.run_monitor import current_epoch, monitored
-
-    followed = results.monitor(run)
     step, epoch = followed.last.get("step"), followed.last.get("epoch")
     start = followed.last.get("resume") or followed.last.get("start")
     name = monitored(status.monitor)
-    best = best_value(run, status)
+    best = best_value(status, followed)
     rate = next((found for event in (step, epoch) if event is not None and (found := event.get("images_per_second"))), None)
     learning = None if step is None else step.get("learning_rate")
     phase = followed.last["phase"].get("phase", "") if "phase" in followed.last else ""
@@ -217,55 +208,50 @@ def _device_detail(start: StartEvent | ResumeEvent | None, step: StepEvent | Non
     return ", ".join(parts)
 
 
-def best_value(run: Run, status: Status) -> float | None:
+def best_value(status: Status, followed: RunMonitor) -> float | None:
     """The monitored metric (ROC AUC where the loss is monitored) at the best epoch."""
-    found = results.monitor(run).metric_of_epoch(status.monitor, status.best_epoch) if status.best_epoch else None
+    found = followed.metric_of_epoch(status.monitor, status.best_epoch) if status.best_epoch else None
     return status.best_value if found is None and status.monitor != "loss" else found
 
 
-def outcome(run: Run, status: Status) -> None:
+def outcome(run: Run, status: Status, followed: RunMonitor) -> None:
     """How it ended, and the next step."""
     has_model = training_runs.has_model(run)
     chance = chance_notices.chance_notice(run)
     best = f" The best model is of epoch {status.best_epoch}" if status.best_epoch else ""
-    score = f" ({_title(status)} {number(best_value(run, status))} on validation, {OPTIMISTIC})." if best else ""
+    score = f" ({_title(status)} {number(best_value(status, followed))} on validation, {OPTIMISTIC})." if best else ""
     reason = f" {plain(_sentence(status.reason))}" if status.reason else ""
     words, buttons = st.columns([4, 1], vertical_alignment="center")
     with words:
         if status.problem:
-            components.show_error(f"This run's folder is damaged: {status.problem}")
+            notices.show_error(f"This run's folder is damaged: {status.problem}")
         elif status.state == "done":
             finished = f"Finished after {counted(status.epoch, 'epoch')}.{reason}{best}{score}"
             if chance:  # green would suggest a useful model
-                st.info(finished, icon=":material/flag:")
+                notices.info(finished, icon="flag")
             else:
-                st.success(finished, icon=":material/check_circle:")
+                notices.success(finished)
         elif status.state == "stopped":
             if "best model" in reason.lower():  # the reason names the epoch
-                best, score = "", score and f" {_title(status)} on validation: {number(best_value(run, status))}."
-            st.info(
-                f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{score}",
-                icon=":material/stop_circle:",
-            )
+                best, score = "", score and f" {_title(status)} on validation: {number(best_value(status, followed))}."
+            notices.info(f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{score}", icon="stop_circle")
         elif status.state == "failed":
             usable = f"{best}{score} It can still be used." if has_model else ""
-            components.show_error(f"The training failed. {_sentence(status.reason)}{usable}")
+            notices.show_error(f"The training failed. {_sentence(status.reason)}{usable}")
         elif status.state == "interrupted":
-            st.warning(
-                f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{score}", icon=":material/warning:"
-            )
+            notices.warning(f"After {status.epoch} of {counted(status.epochs, 'epoch')}:{reason}{best}{score}")
         else:
-            st.info(f"Nobody trains this run.{reason}", icon=":material/hourglass_empty:")
+            notices.info(f"Nobody trains this run.{reason}", icon="hourglass_empty")
     with buttons:
         if has_model and st.button(
             "Evaluate", type="primary", icon=":material/query_stats:", key="train:evaluate", width="stretch"
         ):
             training_runs.set_current_run(run.name)
-            st.switch_page(components.PAGES["evaluate"])
+            pages.go_to("evaluate")
         run_controls.start_button(run, status, "train", primary=not has_model)
 
 
-@components.errors_shown()
+@notices.errors_shown()
 def first_batch(run: Run, *, waited: bool) -> None:
     """The first training images as the model gets them, once they are prepared."""
     there = (run.path / "manifest.csv").is_file() and not run.problem
@@ -279,8 +265,6 @@ def first_batch(run: Run, *, waited: bool) -> None:
 
 
 def _title(status: Status) -> str:
-    from core.plots import METRIC_TITLES
-
     return METRIC_TITLES.get(status.monitor, METRIC_TITLES["auc"])
 
 

@@ -136,9 +136,9 @@ def test_an_evaluation_on_test_is_recorded_before_figures_are_given(
     assert core.read_evaluation(run, "test") is None
     evaluation = core.evaluate_run(run, "test")
     assert "accesses the test set of first for the first time" in capsys.readouterr().err
-    assert evaluation.opened == 1
+    assert evaluation.evaluations == 1
     assert [(each.kind, each.where, each.images) for each in accesses(run.path)] == [("scored", "Python", evaluation.images)]
-    assert core.read_evaluation(run, "test").opened == 1
+    assert core.read_evaluation(run, "test").evaluations == 1
     (run.path / "evaluation.json").unlink()
 
 
@@ -162,7 +162,7 @@ def test_a_test_image_is_shown_with_a_note_and_recorded(
     look(image_of("test"))
     assert [(each.kind, each.where) for each in accesses(run.path)] == [(kind, "Python") for kind in kinds]
     assert len(read_record(run.path.parent)) == len(kinds)
-    assert "in the unopened test set of the run first: recorded" in capsys.readouterr().err
+    assert "in the test set of the run first, not evaluated yet: recorded" in capsys.readouterr().err
 
 
 def explained(predictor: core.Predictor, path: str) -> core.Heatmap:

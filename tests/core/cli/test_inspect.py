@@ -89,9 +89,9 @@ def test_frames_count_from_one(call: Call, file: Path, in_tmp: Path, number: int
 
 def test_window_is_the_recipe_s_voi(call: Call, file: Path) -> None:
     by_option = json.loads(call("inspect", file, "--window", 2, "--json")[1])
-    by_field = json.loads(call("inspect", file, "--set", "preprocessing.voi=2", "--json")[1])
+    by_field = json.loads(call("inspect", file, "--set", "preprocessing.voi_index=2", "--json")[1])
     default = json.loads(call("inspect", file, "--json")[1])
-    assert by_option["recipe_hash"] == by_field["recipe_hash"] == Recipe(voi=2).hash
+    assert by_option["recipe_hash"] == by_field["recipe_hash"] == Recipe(voi_index=2).hash
     assert by_option["stages"][0]["histogram"] == by_field["stages"][0]["histogram"] != default["stages"][0]["histogram"]
 
 

@@ -85,7 +85,7 @@ def test_predict_scores_test_files_as_ever_and_records_them_once(call: Call, lab
     code, out, err = call("predict", "first", *files, of_split(lab, "val")[0], "--json")
     assert code == 0 and all(row["score"] is not None for row in json.loads(out)["predictions"])
     assert err.count("note: ") == 1
-    assert "of 4 files, 3 in the unopened test set of the run first: recorded" in err
+    assert "of 4 files, 3 in the test set of the run first, not evaluated yet: recorded" in err
     assert found(lab) == [("prediction", "predict", 3)]
 
 
@@ -105,7 +105,7 @@ def test_a_copy_under_another_name_is_recorded_too(call: Call, lab: Path, tmp_pa
 def test_explain_records_a_heatmap(call: Call, lab: Path, tmp_path: Path) -> None:
     target = tmp_path / "heat.png"
     code, _, err = call("explain", "first", of_split(lab, "test")[0], "--out", target)
-    assert code == 0 and target.exists() and "unopened test set of the run first" in err
+    assert code == 0 and target.exists() and "test set of the run first, not evaluated yet" in err
     assert found(lab) == [("heatmaps", "explain", 1)]
 
 
@@ -113,7 +113,7 @@ def test_inspect_records_a_file_of_any_unopened_test_set(call: Call, lab: Path) 
     assert call("inspect", of_split(lab, "val")[0])[0] == 0
     assert found(lab) == []
     code, out, err = call("inspect", of_split(lab, "test")[0])
-    assert code == 0 and "model input" in out and "of 1 file, 1 in the unopened test set of the run first" in err
+    assert code == 0 and "model input" in out and "of 1 file, 1 in the test set of the run first, not evaluated yet" in err
     assert found(lab) == [("images", "inspect", 1)]
 
 
@@ -156,7 +156,7 @@ def test_runs_and_evaluate_count_the_accesses_and_evaluate_says_what_it_means(ca
     assert found(lab)[-1] == ("scored", "evaluate", len(of_split(lab, "test")))
     # opened: its files are recorded all the same
     code, _, err = call("predict", "first", of_split(lab, "test")[0])
-    assert code == 0 and "1 in the test set of the run first" in err and "unopened" not in err
+    assert code == 0 and "1 in the test set of the run first" in err and "not evaluated" not in err
     assert found(lab)[-1] == ("prediction", "predict", 1)
     (lab / "checkpoints" / "first" / "evaluation.json").unlink()
 
@@ -173,7 +173,7 @@ def test_a_file_of_the_manifest_s_own_test_split_is_recorded_before_there_is_a_r
         rows = pd.read_csv(lab / "data" / "demo" / "manifest.csv")
         test = lab / "data" / "demo" / rows.loc[rows["split"] == "test", "path"].iloc[0]
         code, _, err = call("inspect", test)
-        assert code == 0 and "unopened test set of the data set manifest.csv" in err
+        assert code == 0 and "test set of the data set manifest.csv, not evaluated yet" in err
         assert [each.kind for each in read_record(lab / "checkpoints")] == ["images"]
     finally:
         shutil.rmtree(lab / "checkpoints", ignore_errors=True)
@@ -186,11 +186,11 @@ def test_at_a_terminal_the_first_opening_of_the_test_set_is_asked_for(
     import core.runs.test_set.provenance
 
     run, before = Run(lab / "checkpoints" / "first"), found(lab)
-    monkeypatch.setattr(core.runs.test_set.provenance, "openings", lambda path: 0)
+    monkeypatch.setattr(core.runs.test_set.provenance, "evaluation_count", lambda path: 0)
     monkeypatch.setattr("sys.stdin", Terminal("\nn\ny\n"))
     code, out, err = call("evaluate", "first", "--split", "test")
     assert (code, out) == (1, "") and "[y/N]" in err and "was not accessed" in err and found(lab) == before
     assert not confirmed(run) and confirmed(run)
-    monkeypatch.setattr(core.runs.test_set.provenance, "openings", lambda path: 1)
+    monkeypatch.setattr(core.runs.test_set.provenance, "evaluation_count", lambda path: 1)
     monkeypatch.setattr("sys.stdin", Terminal(""))
     assert confirmed(run), "one that has been opened is not asked for again"

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data.identity import patient_doubts, patients_known, without_patient
-from core.images import pseudonym
 from core.images.placeholder import is_placeholder
+from core.images.pseudonym import pseudonym
 
 
 @pytest.mark.parametrize(

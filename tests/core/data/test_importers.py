@@ -17,7 +17,7 @@ from core.data.importers.file_names import split_name
 from core.data.lesions import lesion_boxes
 from core.data.manifest import read_manifest, write_manifest
 from core.errors import BadManifest
-from core.images import pseudonym
+from core.images.pseudonym import pseudonym
 
 
 def picture(path: Path) -> Path:

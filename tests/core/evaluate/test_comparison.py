@@ -13,7 +13,8 @@ from builders.fake_run import FakePredictor, FakeRun, card, make_run
 from core.data import write_manifest
 from core.errors import BadRun, Leakage, NotEnoughData
 from core.evaluate import compare, compare_evaluations, evaluate, read_evaluation
-from core.metrics import TITLES, compare_auc, compare_runs, paired_shares
+from core.metrics import TITLES, compare_auc, compare_runs
+from core.metrics.proportions import paired_shares
 
 # The level of the intervals, where a test does not set another.
 compare_auc = partial(compare_auc, confidence=0.95)
@@ -55,8 +56,8 @@ def test_figures_are_those_of_the_metrics_on_the_same_rows(first: FakeRun) -> No
     found = compare(first, second)
     one, two = (read_evaluation(run).predictions for run in (first, second))
     y, groups = one["label"] == "malignant", one["patient_id"]
-    assert found.figures == compare_runs(y, one["score"], two["score"], groups, (0.5, 0.25), samples=100)
-    assert found.figures.auc == compare_auc(y, one["score"], two["score"], groups)
+    assert found.statistics == compare_runs(y, one["score"], two["score"], groups, (0.5, 0.25), samples=100)
+    assert found.statistics.auc == compare_auc(y, one["score"], two["score"], groups)
     called = one["score"] >= 0.5, two["score"] >= 0.25
     assert found.paired["sensitivity"] == paired_shares(called[0][y], called[1][y], groups[y])
     assert found.paired["specificity"] == paired_shares(~called[0][~y], ~called[1][~y], groups[~y])
@@ -66,13 +67,18 @@ def test_figures_are_those_of_the_metrics_on_the_same_rows(first: FakeRun) -> No
 @pytest.mark.parametrize(("level", "rows", "limits"), [("breast", 14, (0.5, 0.3)), ("patient", 14, (0.5, 0.35))])
 def test_levels_are_compared_at_their_own_thresholds(first: FakeRun, level, rows: int, limits: tuple) -> None:
     found = compare(first, other_run(first), level=level)
-    assert (found.figures.rows, found.thresholds, found.images) == (rows, limits, 28)
+    assert (found.statistics.rows, found.thresholds, found.images) == (rows, limits, 28)
+    assert found.rule == found.as_dict()["score_rule"] == f"mean of image scores over 2 images a {level}"
+
+
+def test_one_image_has_its_own_score_and_no_rule(first: FakeRun) -> None:
+    assert compare(first, other_run(first)).rule == ""
 
 
 def test_a_run_against_itself_differs_by_nothing(first: FakeRun) -> None:
     evaluation = read_evaluation(first)
     found = compare_evaluations(evaluation, evaluation)
-    assert found.figures.figures["auc"].difference.value == 0 and found.figures.auc.p == 1.0
+    assert found.statistics.metrics["auc"].difference.value == 0 and found.statistics.auc.p == 1.0
     assert found.paired["sensitivity"].p == 1.0
 
 

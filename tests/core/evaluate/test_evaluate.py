@@ -12,7 +12,8 @@ from builders.fake_run import FakePredictor, FakeRun, make_run
 from sklearn.metrics import roc_auc_score
 
 from core.errors import BadManifest, BadRun, LabError, Leakage, NotEnoughData
-from core.evaluate import COLUMNS, evaluate, read_evaluation, read_predictions
+from core.evaluate import evaluate, read_evaluation, read_predictions
+from core.evaluate.result import COLUMNS
 from core.metrics import Summary
 
 
@@ -61,8 +62,8 @@ def test_the_test_set_stays_closed_while_the_run_is_being_trained(run: FakeRun, 
 
 def test_openings_are_counted_per_split_and_survive_the_process(run: FakeRun) -> None:
     for expected in (1, 2, 3):
-        assert evaluate(run, "test", predictor=predictor_of(run)).opened == expected
-    assert evaluate(run, "val", predictor=predictor_of(run)).opened == 1
+        assert evaluate(run, "test", predictor=predictor_of(run)).evaluations == expected
+    assert evaluate(run, "val", predictor=predictor_of(run)).evaluations == 1
     content = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
     assert (content["test"]["opened"], content["val"]["opened"]) == (3, 1)
 
@@ -186,7 +187,7 @@ def test_a_damaged_evaluation_says_so_and_is_not_overwritten(run: FakeRun, conte
 
 def test_a_count_that_cannot_be_read_stops_the_evaluation(run: FakeRun) -> None:
     (run.path / "evaluation.json").write_text("{", encoding="utf-8")
-    with pytest.raises(BadRun, match="how often the test set was opened"):
+    with pytest.raises(BadRun, match="how often the test set was evaluated"):
         evaluate(run, "test", predictor=predictor_of(run))
     assert (run.path / "evaluation.json").read_text(encoding="utf-8") == "{"
 

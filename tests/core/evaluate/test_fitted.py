@@ -12,7 +12,7 @@ from builders.fake_run import FakePredictor, FakeRun, make_run
 
 from core.evaluate import evaluate, read_predictions
 from core.evaluate.fitted import fitted_predictions, fitted_words
-from core.metrics import fit_calibration
+from core.metrics.calibration import fit_calibration
 
 
 @dataclass

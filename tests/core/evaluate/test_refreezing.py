@@ -10,7 +10,8 @@ from builders.saved_run import make_saved_run, validation_of
 from core.errors import BadRun, NotEnoughData
 from core.evaluate import evaluate, read_evaluation, refreeze
 from core.evaluate.thresholds import is_frozen
-from core.metrics import ThresholdRule, at_level, cost_threshold, youden_threshold
+from core.metrics import ThresholdRule, at_level
+from core.metrics.thresholds import cost_threshold, youden_threshold
 from core.model.card import ModelCard
 from core.runs import Run
 from core.runs.test_set.provenance import Parent, write_parent
@@ -74,19 +75,19 @@ def test_a_card_of_an_earlier_version_has_the_rule_of_its_target(run: Run) -> No
 
 def test_the_openings_of_a_fork_s_parent_count(run: Run) -> None:
     write_parent(run.path, Parent("elder", 1, "ab" * 32, 2))
-    with pytest.raises(BadRun, match="opened 2 times, 2 of these before it was forked from elder"):
+    with pytest.raises(BadRun, match="evaluated 2 times, 2 of these before it was forked from elder"):
         refreeze(run, ThresholdRule("youden"))
     refreeze(run, ThresholdRule("youden"), reopen=True)
     assert read_evaluation(run, "test") is None
     found = evaluate(run, "test")
     (change,) = found.refrozen
-    assert (found.opened, change.opened, change.rule, len(found.history)) == (1, 2, "youden", 1)
+    assert (found.evaluations, change.evaluations, change.rule, len(found.history)) == (1, 2, "youden", 1)
 
 
 def test_after_the_test_set_was_opened_it_is_refused(run: Run) -> None:
     evaluate(run, "test")
     before = run.model_card()
-    with pytest.raises(BadRun, match="opened once"):
+    with pytest.raises(BadRun, match="evaluated once"):
         refreeze(run, ThresholdRule("youden"))
     assert run.model_card() == before and read_evaluation(run).refrozen == ()
 
@@ -95,12 +96,12 @@ def test_reopening_is_written_down_and_stays_written(run: Run) -> None:
     first = evaluate(run, "test")
     card = refreeze(run, ThresholdRule("youden"), reopen=True)
     stored = read_evaluation(run)
-    assert [(change.before, change.after, change.rule, change.opened) for change in stored.refrozen] == [
+    assert [(change.before, change.after, change.rule, change.evaluations) for change in stored.refrozen] == [
         (first.threshold, card.threshold, "youden", 1)
     ]
     assert "chosen again" in stored.outdated(card)
     again = evaluate(run, "test")
-    assert again.refrozen == stored.refrozen and again.opened == 2
+    assert again.refrozen == stored.refrozen and again.evaluations == 2
     assert [look.threshold for look in again.history] == [first.threshold, card.threshold]
     assert again.rule == ThresholdRule("youden") and again.outdated(card) == ""
 

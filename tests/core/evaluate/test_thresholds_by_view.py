@@ -125,7 +125,7 @@ def test_another_choice_after_the_test_set_was_opened_is_refused_and_then_record
     assert (change["before_views"], change["after_views"], change["opened"]) == ({}, card.view_thresholds, 1)
     assert any("(by view, CC 0." in each.detail for each in accesses(run.path))
     assert first.threshold == card.threshold and "thresholds by view have been chosen again" in first.outdated(card)
-    words = card.image_thresholds.told(6)
+    words = card.image_thresholds.stated(6)
     assert words in report(run).read_text(encoding="utf-8")
     main(["threshold", str(run.path), "--target", "0.8", "--reopen"])
     assert run.model_card().threshold_rule.per_view, "what was not asked for stays as it is frozen"
@@ -198,9 +198,9 @@ def test_two_evaluations_are_compared_each_at_its_own_thresholds(run: Run) -> No
     one = evaluate(run, "val")
     card = refreeze(run, RULE)
     by_view = evaluate(run, "val")
-    found = compare_evaluations(one, by_view, samples=100)
+    found = compare_evaluations(one, by_view)
     assert found.by_view == ("", by_view.thresholds.words) and by_view.thresholds.words
-    figure = found.figures.figures["specificity"]
+    figure = found.statistics.metrics["specificity"]
     common = card.model_copy(update={"view_thresholds": dict.fromkeys(("CC", "MLO"), one.threshold)})
     for value, counts in (
         (figure.first, by_hand(one.predictions, common)),

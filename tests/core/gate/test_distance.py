@@ -16,9 +16,10 @@ from safetensors.numpy import load, save
 from sklearn.covariance import EmpiricalCovariance
 
 from core.config import ModelConfig
-from core.gate import GATE, Distance, forward, read_gate, statistics_of, write_gate
+from core.gate import Distance, forward, read_gate, statistics_of, write_gate
 from core.gate.distance import FALSE_ALARMS, FEWEST_TRAIN, FEWEST_VALIDATION, ROOM, Part
 from core.gate.features import COUNT
+from core.gate.store import GATE
 from core.model import ModelCard, as_input, build_model
 
 CARD = ModelCard(model=ModelConfig(), weights_sha256="ab" * 32)

@@ -13,21 +13,11 @@ from torch import nn
 
 from core.config import ModelConfig
 from core.errors import BadConfig
-from core.gradcam import (
-    COLORMAPS,
-    METHODS,
-    Heatmap,
-    evidence,
-    heatmap,
-    layers,
-    overlay,
-    render,
-    two_colours,
-    unfit_methods,
-)
+from core.gradcam import COLORMAPS, METHODS, Heatmap, evidence, heatmap, overlay, render, two_colours, unfit_methods
 from core.gradcam.cam_formulas import eigen_cam, feature_map, score_cam
 from core.gradcam.cam_layers import find_cam_layer, layer_choices, layer_name
 from core.gradcam.feature_maps import as_feature_map
+from core.gradcam.methods import layers
 from core.model import Classifier, as_input, build_model, model_lock
 from core.model.small_cnn import SmallCnn
 

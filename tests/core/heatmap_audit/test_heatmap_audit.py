@@ -24,8 +24,9 @@ from core.errors import BadConfig, BadManifest, BadRun, NotEnoughData
 from core.evaluate import evaluate
 from core.files.typed import from_plain, to_plain
 from core.gradcam import Heatmap
-from core.heatmap_audit import AuditSettings, HeatmapAudit, audit_heatmaps, audited_splits, read_heatmap_audit
+from core.heatmap_audit import HeatmapAudit, audit_heatmaps, audited_splits, read_heatmap_audit
 from core.heatmap_audit.results import ALL
+from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.store import audit_path, external_name
 from core.model import Classifier
 from core.predict import Predictor
@@ -129,15 +130,15 @@ def test_maps_that_show_the_lesions_are_found_to_do_so(run: FakeRun, predictor: 
     method = found.method("hirescam")
     assert (found.images, found.patients, len(method.located)) == (28, 14, 14)
     for key in ("hit", "energy", "iou_area"):
-        figure = method.figure(key)
+        figure = method.metric(key)
         assert (figure.images, figure.patients) == (14, 7)
         assert figure.references["chance"].difference.low > 0, key
-    assert method.figure("hit").value.value == 1.0
+    assert method.metric("hit").value.value == 1.0
     for kind, better in (("deletion", -1), ("insertion", 1)):
-        assert better * method.figure(kind).references["random"].difference.value > 0
+        assert better * method.metric(kind).references["random"].difference.value > 0
         assert method.curve(kind).share == (0.0, 0.25, 0.5, 0.75, 1.0)
         assert {curve.order for curve in method.curves} == {"heatmap", "random", "centre"}
-    assert method.figure("shifted_rank").value.value > 0.5
+    assert method.metric("shifted_rank").value.value > 0.5
     assert any("malignant images with a known lesion (7 patients)" in sentence for sentence in method.verdict)
 
 
@@ -146,7 +147,7 @@ def test_empty_maps_are_named_and_left_out(run: FakeRun, predictor: Predictor) -
     benign = {row["path"] for row in run.manifest().query("split == 'val' and label == 'benign'").to_dict("records")}
     assert {case.path for case in method.flagged} == benign, "nothing there is bright enough"
     assert all("nothing" in case.flagged and not case.values for case in method.flagged)
-    assert method.figure("off_breast").images == 14
+    assert method.metric("off_breast").images == 14
     assert any("14 of 28 maps hold nothing" in sentence for sentence in method.verdict)
 
 
@@ -155,8 +156,8 @@ def test_maps_off_the_breast_are_found_out(run: FakeRun, predictor: Predictor, m
     corner[:6, 58:] = 1.0
     draw(monkeypatch, lambda *_, **__: Heatmap(corner, False, "hirescam", "act"))
     method = audit(run, predictor).method("hirescam")
-    assert method.figure("off_breast").value.value == 1.0
-    assert method.figure("hit").value.value == method.figure("energy").value.value == 0.0
+    assert method.metric("off_breast").value.value == 1.0
+    assert method.metric("hit").value.value == method.metric("energy").value.value == 0.0
     assert any(sentence.startswith("100.0% of the maps' energy lies off the breast") for sentence in method.verdict)
     assert len(method.worst) == 14 and method.worst[0].values["hit"] == 0.0
 
@@ -250,7 +251,7 @@ def test_a_limit_takes_whole_patients_and_says_so(run: FakeRun, predictor: Predi
     found = audit(run, predictor, limit=9)
     assert (found.images, found.patients) == (8, 4) and found.settings.limit == 9
     assert found.notes[0].startswith("A sample: 8 of 28 images")
-    figure = found.method("hirescam").figure("hit")
+    figure = found.method("hirescam").metric("hit")
     assert figure.value == "only 2 patients with such images: too few, at least 5 needed"
     assert found.method("hirescam").curves == ()
 
@@ -269,7 +270,7 @@ def test_images_that_cannot_be_used_are_listed_with_the_reason(run: FakeRun, pre
 
 
 def test_the_test_set_is_audited_only_once_it_has_been_opened(run: FakeRun, predictor: Predictor) -> None:
-    with pytest.raises(BadRun, match="has not been opened"):
+    with pytest.raises(BadRun, match="has not been evaluated"):
         audit_heatmaps(run, predictor=predictor, settings=SETTINGS)
     evaluate(run, "test", predictor=predictor, cache=PreparedCache(run.path / "cache", RECIPE))
     assert audit_heatmaps(run, predictor=predictor, settings=SETTINGS).images == 12
@@ -289,7 +290,9 @@ def test_another_data_set_s_audit_leaves_out_what_another_run_has_in_an_unopened
     found = audit(run, predictor, manifest=tmp_path / "films" / "films.csv")
     hidden = split.count("test")
     assert hidden and found.images == len(rows) - hidden
-    assert {reason for _, reason in found.excluded} == {"it is a test image of other-run, whose test set has not been opened"}
+    assert {reason for _, reason in found.excluded} == {
+        "it is a test image of other-run, whose test set has not been evaluated"
+    }
     assert accesses(other) == ()
 
 

@@ -17,7 +17,8 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from core.errors import UnreadableImage
-from core.images import pseudonym, read
+from core.images import read
+from core.images.pseudonym import pseudonym
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 

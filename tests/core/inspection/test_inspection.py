@@ -136,7 +136,7 @@ def test_millimetres_follow_the_resize_and_are_not_invented(found: Inspection) -
 
 
 def test_other_window_of_the_file_is_another_recipe_with_other_grey_levels(found: Inspection) -> None:
-    second = inspect(mammogram_file(), RECIPE.model_copy(update={"voi": 2}))
+    second = inspect(mammogram_file(), RECIPE.model_copy(update={"voi_index": 2}))
     assert len(found.meta.windows) == 2
     assert second.prepared.recipe_hash != found.prepared.recipe_hash
     assert not np.array_equal(second.stages[0].picture, found.stages[0].picture)

@@ -11,7 +11,7 @@ import sklearn.metrics as reference
 
 from core.metrics import bootstrap as module
 from core.metrics import roc, roc_band
-from core.metrics.bootstrap import Patients, RankFigures, resamples
+from core.metrics.bootstrap import Patients, RankMetrics, resamples
 
 # The level of the intervals, where a test does not set another.
 roc_band = partial(roc_band, confidence=0.95)
@@ -33,7 +33,7 @@ def test_every_resample_has_the_figures_of_the_images_repeated(ties: bool) -> No
     y, s, groups = cohort(ties=ties)
     patients = Patients.of(groups)
     for counts in resamples(patients.count, 60, seed=1):
-        areas, precisions = RankFigures(y, s, patients)(counts)
+        areas, precisions = RankMetrics(y, s, patients)(counts)
         for row, area, precision in zip(counts, areas, precisions, strict=True):
             rows = np.repeat(np.arange(y.size), row[patients.index])
             assert area == pytest.approx(reference.roc_auc_score(y[rows], s[rows]), abs=1e-12)
@@ -58,7 +58,7 @@ def test_resamples_depend_on_the_seed_and_not_on_the_size_of_blocks(monkeypatch:
 
 
 def test_a_resample_without_a_class_is_nan() -> None:
-    figures = RankFigures(np.array([True, False]), np.array([0.9, 0.1]), Patients.of(["a", "b"]))
+    figures = RankMetrics(np.array([True, False]), np.array([0.9, 0.1]), Patients.of(["a", "b"]))
     areas, precisions = figures(np.array([[2, 0], [0, 2], [1, 1]], dtype=np.int32))
     assert np.isnan(areas).tolist() == np.isnan(precisions).tolist() == [True, True, False]
 
@@ -66,7 +66,7 @@ def test_a_resample_without_a_class_is_nan() -> None:
 def test_memory_does_not_grow_with_the_number_of_resamples() -> None:
     y, s, groups = cohort(patients=300, images=4)
     patients = Patients.of(groups)
-    figures = RankFigures(y, s, patients)
+    figures = RankMetrics(y, s, patients)
 
     def peak(samples: int) -> int:
         tracemalloc.start()

@@ -20,7 +20,6 @@ from core.metrics import (
     ThresholdUncertainty,
     ViewThresholds,
     compare_runs,
-    confusion,
     freeze,
     operating_point,
     subgroups,
@@ -28,6 +27,7 @@ from core.metrics import (
     threshold_uncertainty,
     views_of,
 )
+from core.metrics.confusion import confusion
 from core.metrics.omnibus import omnibus_tests
 
 # The level of the intervals, where a test does not set another.
@@ -126,8 +126,8 @@ def test_groups_and_comparisons_take_the_same_decisions() -> None:
     for row in subgroups(*arguments):
         inside = benign & (frame["view"] == row.value).to_numpy()
         assert row.specificity.value == pytest.approx((~called[inside]).mean())
-    (test,) = [each for each in omnibus_tests(*arguments) if each.figure == "specificity"]
-    (one,) = [each for each in omnibus_tests(*arguments[:2], 0.5, *arguments[3:]) if each.figure == "specificity"]
+    (test,) = [each for each in omnibus_tests(*arguments) if each.metric == "specificity"]
+    (one,) = [each for each in omnibus_tests(*arguments[:2], 0.5, *arguments[3:]) if each.metric == "specificity"]
     assert test.wald != pytest.approx(one.wald)
     both = compare_runs(
         frame["label"],
@@ -139,7 +139,7 @@ def test_groups_and_comparisons_take_the_same_decisions() -> None:
     )
     difference = confusion(frame["label"], frame["score"], found.at(frame["view"])).specificity
     difference -= confusion(frame["label"], frame["score"], 0.5).specificity
-    assert both.figures["specificity"].difference.value == pytest.approx(difference)
+    assert both.metrics["specificity"].difference.value == pytest.approx(difference)
 
 
 @settings(max_examples=30, deadline=None)
@@ -198,7 +198,7 @@ def test_other_and_unknown_views_are_judged_at_the_common_threshold_and_it_is_sa
 
 def test_a_card_of_an_earlier_version_has_one_threshold_for_all() -> None:
     found = Frozen(threshold=0.3).image_thresholds
-    assert not found.per_view and (found.words, found.told(), found.basis("CC")) == ("", "0.300", "")
+    assert not found.per_view and (found.words, found.stated(), found.basis("CC")) == ("", "0.300", "")
     frame = predictions(20, 5)
     assert found.of_rows(frame) == 0.3 and (found.shifted(frame["score"], frame["view"]) == frame["score"]).all()
     earlier = {"kind": "sensitivity", "target": 0.9, "cost_ratio": 10.0, "prevalence": None}

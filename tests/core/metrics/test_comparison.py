@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, ttest_1samp
 
 from core.errors import NotEnoughData
+from core.files.typed import to_plain
 from core.metrics.comparison import Difference, _p_of_limits, compare_runs, equivalence, matched
 from core.metrics.delong import compare_auc
 from core.metrics.intervals import Interval
@@ -48,7 +49,7 @@ def test_figures_without_a_test_of_their_own_are_those_of_the_plain_paired_loop(
         differences = np.array(
             [figure(y[r], second[r], 0.6) - figure(y[r], first[r], 0.5) for r in rows if 0 < y[r].sum() < r.size]
         )
-        result = found.figures[name]
+        result = found.metrics[name]
         assert isinstance(result, Difference) and result.test == "bootstrap over patients"
         assert result.difference.value == pytest.approx(figure(y, second, 0.6) - figure(y, first, 0.5))
         assert (result.difference.low, result.difference.high) == pytest.approx(tuple(np.quantile(differences, (0.025, 0.975))))
@@ -59,7 +60,7 @@ def test_auc_and_shares_are_tested_once_by_delong_and_the_exact_test() -> None:
     found = compare_runs(y, first, second, groups, (0.5, 0.5), samples=100)
     whole = compare_auc(y, first, second, groups)
     assert found.auc == whole
-    assert (found.figures["auc"].difference, found.figures["auc"].p) == (whole.difference, whole.p)
+    assert (found.metrics["auc"].difference, found.metrics["auc"].p) == (whole.difference, whole.p)
     called = first >= 0.5, second >= 0.5
     for name, rows, hits in (
         ("sensitivity", y, called),
@@ -68,8 +69,8 @@ def test_auc_and_shares_are_tested_once_by_delong_and_the_exact_test() -> None:
     ):
         expected = paired_shares(hits[0][rows], hits[1][rows], groups[rows])
         assert found.paired[name] == expected
-        assert (found.figures[name].difference, found.figures[name].p) == (expected.difference, expected.p)
-    assert f"{found.paired['accuracy'].gained} gained" in found.figures["accuracy"].test
+        assert (found.metrics[name].difference, found.metrics[name].p) == (expected.difference, expected.p)
+    assert f"{found.paired['accuracy'].gained} gained" in found.metrics["accuracy"].test
 
 
 def test_with_a_row_a_patient_the_shares_have_mcnemars_exact_p() -> None:
@@ -79,13 +80,13 @@ def test_with_a_row_a_patient_the_shares_have_mcnemars_exact_p() -> None:
     found = compare_runs(y, first, second, np.arange(160), (0.5, 0.5), samples=100)
     one, two = (first >= 0.5) == y, (second >= 0.5) == y
     gained, lost = (~one & two).sum(), (one & ~two).sum()
-    assert found.figures["accuracy"].p == pytest.approx(binomtest(int(gained), int(gained + lost)).pvalue)
+    assert found.metrics["accuracy"].p == pytest.approx(binomtest(int(gained), int(gained + lost)).pvalue)
 
 
 def test_brier_scores_are_compared_by_the_t_test_of_patients_means() -> None:
     """With as many images of each patient, that is what a cluster-robust variance comes to."""
     y, first, second, groups = cohort(40, seed=3)
-    found = compare_runs(y, first, second, groups, (0.5, 0.5), samples=100).figures["brier"]
+    found = compare_runs(y, first, second, groups, (0.5, 0.5), samples=100).metrics["brier"]
     moved = ((second - y) ** 2 - (first - y) ** 2).reshape(40, 3).mean(axis=1)
     expected = ttest_1samp(moved, 0)
     assert found.p == pytest.approx(expected.pvalue, rel=1e-9)
@@ -99,7 +100,7 @@ def test_every_p_agrees_with_its_interval(gain: float) -> None:
     for seed in range(12):
         y, first, second, groups = cohort(30, seed=seed, gain=gain)
         first, second = np.round(first, 1), np.round(second, 1)
-        for figure in compare_runs(y, first, second, groups, (0.5, 0.5), samples=200).figures.values():
+        for figure in compare_runs(y, first, second, groups, (0.5, 0.5), samples=200).metrics.values():
             apart = figure.difference.low > 0 or figure.difference.high < 0
             assert (figure.p < 0.05) == apart, figure
             significant += apart
@@ -134,35 +135,35 @@ def test_equivalence_needs_the_whole_interval_within_the_margin(low: float, high
 def test_pairing_makes_the_difference_better_known_than_either_run() -> None:
     y, first, second, groups = cohort(150, seed=2, gain=0.1)
     found = compare_runs(y, first, second, groups, (0.5, 0.5), samples=300)
-    width = found.figures["auc"].difference.high - found.figures["auc"].difference.low
+    width = found.metrics["auc"].difference.high - found.metrics["auc"].difference.low
     assert width < 0.7 * (found.auc.first.high - found.auc.first.low)
 
 
 def test_a_run_compared_with_itself_does_not_differ() -> None:
     y, first, _, groups = cohort()
     found = compare_runs(y, first, first, groups, (0.5, 0.5), samples=100)
-    for figure in found.figures.values():
+    for figure in found.metrics.values():
         assert (figure.difference.value, figure.p) == (0, 1) and figure.difference.low <= 0 <= figure.difference.high
 
 
 def test_p_of_a_bootstrap_is_never_zero() -> None:
     y, first, _, groups = cohort(90)
     found = compare_runs(y, -first, first, groups, (0.5, 0.5), samples=100)
-    assert found.figures["average_precision"].p == pytest.approx(2 / 101)
+    assert found.metrics["average_precision"].p == pytest.approx(2 / 101)
 
 
 def test_too_few_patients_are_told_in_words() -> None:
     y, first, second, groups = cohort(9)
     found = compare_runs(y, first, second, groups, (0.5, 0.5), samples=100)
-    assert "only 3 patients" in found.figures["auc"] and "only 3 patients" in found.auc
-    assert isinstance(found.figures["specificity"], Difference)
-    plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert "only 3 patients" in found.metrics["auc"] and "only 3 patients" in found.auc
+    assert isinstance(found.metrics["specificity"], Difference)
+    plain = json.loads(json.dumps(to_plain(found), allow_nan=False))
     assert "only 3" in plain["auc"]["note"]
 
 
 def test_json() -> None:
     y, first, second, groups = cohort()
-    plain = json.loads(json.dumps(compare_runs(y, first, second, groups, (0.5, 0.5), samples=50).as_dict(), allow_nan=False))
+    plain = json.loads(json.dumps(to_plain(compare_runs(y, first, second, groups, (0.5, 0.5), samples=50)), allow_nan=False))
     assert plain["patients"] == 60 and {"z", "p", "first", "second", "difference"} == set(plain["auc"])
     assert plain["figures"]["auc"]["difference"]["low"] <= plain["figures"]["auc"]["difference"]["value"]
 

@@ -9,7 +9,8 @@ import pytest
 import sklearn.metrics as reference
 
 from core.errors import NotEnoughData
-from core.metrics import Confusion, at_threshold, confusion
+from core.metrics import Confusion, at_threshold
+from core.metrics.confusion import confusion
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.2, 0.5, 0.6, 0.8])

@@ -1,4 +1,4 @@
-"""Curves and areas agree with scikit-learn, with ties, weights and scores of every kind."""
+"""Curves and areas agree with scikit-learn, with ties and scores of every kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from core.errors import NotEnoughData
-from core.metrics import auc, average_precision, brier, partial_auc, precision_recall, roc
+from core.metrics import auc, average_precision, partial_auc, precision_recall, roc
+from core.metrics.curves import brier
 
 # Scores as models give them: all apart, in coarse steps (many ties), nearly all equal, beyond [0, 1] (logits).
 KINDS = {
@@ -23,29 +24,26 @@ KINDS = {
 }
 
 
-def example(kind: str, n: int = 157, seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def example(kind: str, n: int = 157, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     y = random.random(n) < 0.3
     y[:2] = True, False
-    return y, KINDS[kind](random, n), random.integers(0, 4, n) + (np.arange(n) < 2)
+    return y, KINDS[kind](random, n)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_areas_agree_with_scikit_learn(kind: str, weighted: bool) -> None:
-    y, s, weights = example(kind)
-    given_weights = weights if weighted else None
-    assert auc(y, s, given_weights) == pytest.approx(reference.roc_auc_score(y, s, sample_weight=given_weights), abs=1e-12)
-    expected = reference.average_precision_score(y, s, sample_weight=given_weights)
-    assert average_precision(y, s, given_weights) == pytest.approx(expected, abs=1e-12)
+def test_areas_agree_with_scikit_learn(kind: str) -> None:
+    y, s = example(kind)
+    assert auc(y, s) == pytest.approx(reference.roc_auc_score(y, s), abs=1e-12)
+    assert average_precision(y, s) == pytest.approx(reference.average_precision_score(y, s), abs=1e-12)
     if s.min() >= 0 and s.max() <= 1:
-        assert brier(y, s, given_weights) == pytest.approx(reference.brier_score_loss(y, s, sample_weight=given_weights))
+        assert brier(y, s) == pytest.approx(reference.brier_score_loss(y, s))
 
 
 @pytest.mark.parametrize("sensitivity", [0.8, 0.9, 0.55])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_partial_area_is_scikit_learns_of_the_mirrored_curve(kind: str, sensitivity: float) -> None:
-    y, s, _ = example(kind)
+    y, s = example(kind)
     expected = reference.roc_auc_score(~y, -s, max_fpr=1 - sensitivity)
     assert partial_auc(y, s, sensitivity) == pytest.approx(expected, abs=1e-12)
 
@@ -59,20 +57,18 @@ def test_the_partial_area_agrees_for_any_small_sample(data: st.DataObject, n: in
 
 
 def test_the_partial_area_from_sensitivity_0_is_the_whole_area_and_knows_its_bounds() -> None:
-    y, s, _ = example("ties")
+    y, s = example("ties")
     assert partial_auc(y, s, 0.0) == pytest.approx(auc(y, s))
     assert partial_auc([0, 1], [0.2, 0.7]) == 1.0
     with pytest.raises(ValueError, match="below 1"):
         partial_auc(y, s, 1.0)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_roc_points_are_scikit_learns(kind: str, weighted: bool) -> None:
-    y, s, weights = example(kind)
-    weights = weights + 1 if weighted else None
-    fpr, tpr, thresholds = reference.roc_curve(y, s, sample_weight=weights, drop_intermediate=False)
-    curve = roc(y, s, weights)
+def test_roc_points_are_scikit_learns(kind: str) -> None:
+    y, s = example(kind)
+    fpr, tpr, thresholds = reference.roc_curve(y, s, drop_intermediate=False)
+    curve = roc(y, s)
     np.testing.assert_allclose(curve.fpr, fpr, atol=1e-12)
     np.testing.assert_allclose(curve.tpr, tpr, atol=1e-12)
     np.testing.assert_array_equal(curve.thresholds, thresholds)
@@ -80,7 +76,7 @@ def test_roc_points_are_scikit_learns(kind: str, weighted: bool) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_precision_recall_points_are_scikit_learns(kind: str) -> None:
-    y, s, _ = example(kind)
+    y, s = example(kind)
     precision, recall, thresholds = reference.precision_recall_curve(y, s)
     curve = precision_recall(y, s)
     # scikit-learn's thresholds rise and it appends the point (0, 1).
@@ -90,17 +86,11 @@ def test_precision_recall_points_are_scikit_learns(kind: str) -> None:
     assert curve.prevalence == pytest.approx(y.mean())
 
 
-def test_an_image_of_weight_zero_makes_no_point() -> None:
-    curve = roc([0, 1, 1, 0], [0.1, 0.9, 0.5, 0.4], [1, 1, 0, 1])
-    assert 0.5 not in curve.thresholds
-    assert curve.auc == 1.0
-
-
 @pytest.mark.parametrize(
     ("threshold", "expected"), [(np.inf, (0, 0)), (0.9, (0, 0)), (0.8, (0, 0.5)), (0.5, (0.5, 0.5)), (0, (1, 1))]
 )
 def test_operating_point_counts_a_score_equal_to_the_threshold_as_malignant(threshold: float, expected: tuple) -> None:
-    assert roc([0, 1, 0, 1], [0.5, 0.8, 0.1, 0.3], None).at(threshold) == expected
+    assert roc([0, 1, 0, 1], [0.5, 0.8, 0.1, 0.3]).at(threshold) == expected
 
 
 def test_precision_is_not_told_above_the_highest_score() -> None:
@@ -140,12 +130,6 @@ def test_data_that_carry_no_curve_are_refused_in_words(y: list, s: list, words: 
     for figure in (roc, precision_recall, auc, average_precision):
         with pytest.raises(NotEnoughData, match=words):
             figure(y, s)
-
-
-@pytest.mark.parametrize("weights", [[1, -1], [1, float("nan")], [1]])
-def test_impossible_weights_are_refused(weights: list) -> None:
-    with pytest.raises(NotEnoughData, match="weights"):
-        auc([0, 1], [0.1, 0.2], weights)
 
 
 def test_labels_may_be_words_numbers_or_booleans() -> None:

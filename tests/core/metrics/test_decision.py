@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from core.metrics import confusion
+from core.metrics.confusion import confusion
 from core.metrics.decision import decision_curve
 
 # The level of the intervals, where a test does not set another.

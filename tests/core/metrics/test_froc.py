@@ -12,7 +12,8 @@ from core.errors import NotEnoughData
 from core.files.typed import from_plain, to_plain
 from core.metrics import auc_interval
 from core.metrics.froc import Froc, MarkedImage, froc
-from core.metrics.intervals import wilson
+from core.metrics.intervals import Interval, wilson
+from core.metrics.proportions import clustered_wilson
 
 # The level of the intervals, where a test does not set another.
 auc_interval = partial(auc_interval, confidence=0.95)
@@ -90,13 +91,42 @@ def test_shares_at_given_false_marks_and_their_limits_are_those_of_the_plain_loo
         low, high = np.quantile([share(chosen, rate) for chosen in samples], (0.025, 0.975))
         figure = found.found[rate]
         assert figure.value == pytest.approx(share(images, rate))
-        assert (figure.low, figure.high) == pytest.approx((min(low, figure.value), max(high, figure.value)))
+        inner = at_its_rating(images, rate)
+        assert figure.value == pytest.approx(inner.value)
+        assert (figure.low, figure.high) == pytest.approx((min(low, inner.low), max(high, inner.high)))
+
+
+def at_its_rating(images: list[MarkedImage], rate: float) -> Interval:
+    """Wilson's limits at the lowest rating that gives no more false marks an image than `rate`."""
+    ratings = sorted({mark[0] for image in images for mark in image.marks}, reverse=True)
+    least = np.inf
+    for t in ratings:
+        if sum(rating >= t for image in images for rating, lesion in image.marks if lesion < 0) / len(images) <= rate:
+            least = t
+    rows = [
+        (any(rating >= least and lesion == n for rating, lesion in image.marks), image.patient_id)
+        for image in images
+        for n in range(image.lesions)
+    ]
+    return clustered_wilson(*map(list, zip(*rows, strict=True)), confidence=0.95)
+
+
+def test_one_lesion_found_has_no_narrower_limits_than_none() -> None:
+    """24 patients with one lesion each; at first no mark hits, then one."""
+    images = [MarkedImage(str(n), 1, [(0.5, -1)]) for n in range(24)] + [MarkedImage(f"w{n}", 0, []) for n in range(24)]
+    none = froc(images, samples=200).found[1.0]
+    marked = [MarkedImage("0", 1, [(0.9, 0)]), *images[1:]]
+    one = froc(marked, samples=200).found[1.0]
+    assert none.low == 0 < none.high < one.high and one.high == at_its_rating(marked, 1.0).high
 
 
 def test_marks_that_never_hit_leave_a_share_of_nothing_with_limits_all_the_same() -> None:
     images = [MarkedImage(str(n), n % 2, [(0.5, -1)]) for n in range(24)]
     found = froc(images, samples=30)
-    assert found.found[2.0] == wilson(0, 12) and found.area.value == 0.0 < found.area.high
+    assert (found.found[2.0].low, found.found[2.0].high) == (
+        0,
+        pytest.approx(wilson(0, 12).high),
+    ) and found.area.value == 0.0 < found.area.high
 
 
 def test_without_lesions_there_is_nothing_to_find() -> None:

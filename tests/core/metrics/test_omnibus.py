@@ -27,7 +27,7 @@ def cohort(patients: int = 240) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.
 
 def test_the_statistic_is_that_of_a_loop_over_patients() -> None:
     y, s, groups, features = cohort()
-    found = {(row.feature, row.figure): row for row in omnibus_tests(y, s, 0.5, groups, features)}
+    found = {(row.feature, row.metric): row for row in omnibus_tests(y, s, 0.5, groups, features)}
     for feature, values in (("scanner", ["A", "B", "C"]), ("view", ["CC", "MLO"])):
         column = features[feature].to_numpy()
         rows = ~y & np.isin(column, values)
@@ -83,7 +83,7 @@ def test_with_many_patients_it_is_the_chi_square_and_with_equal_variances_the_an
 def test_the_feature_that_differs_is_found_and_p_is_adjusted_for_all_tests() -> None:
     y, s, groups, features = cohort()
     rows = omnibus_tests(y, s, 0.5, groups, features)
-    assert {(row.feature, row.figure) for row in rows if row.adjusted < 0.05} >= {("scanner", "specificity")}
+    assert {(row.feature, row.metric) for row in rows if row.adjusted < 0.05} >= {("scanner", "specificity")}
     assert not [row for row in rows if row.feature == "view" and row.adjusted < 0.05]
     assert [row.adjusted for row in rows] == pytest.approx(list(holm([row.p for row in rows])))
     assert {row.tests for row in rows} == {6}
@@ -93,9 +93,9 @@ def test_the_feature_that_differs_is_found_and_p_is_adjusted_for_all_tests() -> 
 def test_few_patients_and_lesions_are_not_tested_and_a_share_of_one_is_no_certainty() -> None:
     y, s, groups, features = cohort()
     assert omnibus_tests(y[:24], s[:24], 0.5, groups[:24], features[:24]) == ()
-    assert {row.figure for row in omnibus_tests(y, s, 0.5, groups, features, lesions=["scanner", "view"])} == {"sensitivity"}
+    assert {row.metric for row in omnibus_tests(y, s, 0.5, groups, features, lesions=["scanner", "view"])} == {"sensitivity"}
     called = np.where(features["scanner"] == "A", 1.0, 0.0)
-    row = next(row for row in omnibus_tests(y, called, 0.5, groups, features) if row.figure == "sensitivity")
+    row = next(row for row in omnibus_tests(y, called, 0.5, groups, features) if row.metric == "sensitivity")
     assert np.isfinite(row.wald) and row.p < 0.001
 
 
@@ -112,4 +112,4 @@ def test_a_small_group_that_is_missed_is_found() -> None:
     s = np.where(groups % 10 == 0, 0.2, 0.8)
     s[:8] = [0.2] * 7 + [0.8]  # of 8 malignant patients of one site 7 are missed, of 62 of the other 6
     row = omnibus_tests(y, s, 0.5, groups, pd.DataFrame({"site": np.where(groups < 8, "a", "b")}))[0]
-    assert row.figure == "sensitivity" and row.p < 0.001
+    assert row.metric == "sensitivity" and row.p < 0.001

@@ -10,8 +10,9 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from core.errors import NotEnoughData
-from core.metrics import Interval, square_and_add, wilson
+from core.metrics import Interval, square_and_add
 from core.metrics.bootstrap import Patients
+from core.metrics.intervals import wilson
 from core.metrics.proportions import clustered_wilson, effective_rows, paired_shares, share_difference
 
 # The level of the intervals, where a test does not set another.

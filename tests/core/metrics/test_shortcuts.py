@@ -356,3 +356,12 @@ def test_a_score_that_goes_with_benign_images_asks_for_the_labels() -> None:
     said = Metadata("age", Interval(-0.2, -0.3, -0.1, "score"), 0.001, below, 0.003).sentence
     assert "a higher score goes with benign images" in said and "labels are not swapped" in said
     assert "not shown to add anything" not in said
+
+
+def test_whether_a_value_is_known_is_no_column_of_its_own() -> None:
+    """Of the scored images nobody has an implant, and of some it is not known: that is no implant that predicts the label."""
+    random = np.random.default_rng(8)
+    y, patients = np.arange(80) % 2 == 0, np.arange(80)
+    frame = pd.DataFrame({"implant": np.where(y, "", "0"), "view": random.choice(["CC", "MLO"], 80)})
+    found = shortcut_audit(y, random.random(80), patients, frame, confidence=0.95)
+    assert found.left_out == ("implant",) and [row.feature for row in found.features] == ["view"]

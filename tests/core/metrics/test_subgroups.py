@@ -8,14 +8,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import false_discovery_control
 
 from core.errors import NotEnoughData
 from core.files.typed import from_plain, to_plain
 from core.metrics.delong import auc_interval
 from core.metrics.intervals import Interval
 from core.metrics.proportions import clustered_wilson, share_difference
-from core.metrics.subgroups import UNKNOWN, Subgroup, age_bands, benjamini_hochberg, holm, subgroups
+from core.metrics.subgroups import UNKNOWN, Subgroup, age_bands, holm, subgroups
 
 # The level of the intervals, where a test does not set another.
 auc_interval = partial(auc_interval, confidence=0.95)
@@ -160,11 +159,6 @@ def test_bands_are_sorted_by_age() -> None:
 def test_holms_worked_example() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]).tolist() == [1.0, 1.0] and holm([]).size == 0
-
-
-def test_benjamini_hochberg_is_scipys() -> None:
-    p = np.random.default_rng(0).random(20) ** 2
-    assert benjamini_hochberg(p) == pytest.approx(false_discovery_control(p))
 
 
 def test_kinds_of_lesions_are_compared_by_sensitivity_among_the_malignant() -> None:

@@ -12,8 +12,9 @@ from scipy.stats import binomtest
 
 from core.errors import NotEnoughData
 from core.files.typed import from_plain, to_plain
-from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, at_threshold, point_figures, summarize, wilson
+from core.metrics import MIN_PATIENTS, TITLES, Interval, Summary, at_threshold, summarize
 from core.metrics.delong import auc_interval
+from core.metrics.intervals import wilson
 from core.metrics.proportions import clustered_wilson
 
 # The level of the intervals, where a test does not set another.
@@ -176,14 +177,6 @@ def test_json_and_back(malignant: int) -> None:
     for title, value, interval, note in summary.table_rows():
         assert title in TITLES.values()
         assert (value == "–" and note and not interval) or (float(value) >= 0 and interval)
-
-
-def test_point_figures_are_the_summarys_values() -> None:
-    y, s, groups = cohort()
-    summary = summarize(y, s, 0.5, groups, samples=100)
-    values = {name: each.value for name, each in summary.items() if isinstance(each, Interval)}
-    assert values == pytest.approx(point_figures(y, s, 0.5))
-    assert np.isnan(point_figures([1, 1], [0.2, 0.8], 0.5)["auc"])
 
 
 @pytest.mark.parametrize(("hits", "total"), [(0, 5), (1, 7), (9, 10), (20, 20), (263, 1000)])

@@ -11,8 +11,9 @@ import pytest
 
 from core.errors import NotEnoughData
 from core.files.typed import from_plain, to_plain
-from core.metrics import ThresholdRule, summarize, threshold_for_sensitivity, threshold_uncertainty, thresholds_by_group
+from core.metrics import ThresholdRule, summarize, threshold_uncertainty, thresholds_by_group
 from core.metrics.threshold_uncertainty import ThresholdUncertainty
+from core.metrics.thresholds import threshold_for_sensitivity
 
 # The level of the intervals, where a test does not set another.
 summarize = partial(summarize, confidence=0.95)

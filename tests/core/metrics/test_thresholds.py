@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from core.errors import BadRun, NotEnoughData
 from core.files.typed import to_plain
-from core.metrics import at_threshold, roc, sensitivity_at_specificity, specificity_at_sensitivity, threshold_for_sensitivity
-from core.metrics.thresholds import ThresholdRule, cost_threshold, youden_threshold
+from core.metrics import at_threshold, roc, sensitivity_at_specificity, specificity_at_sensitivity
+from core.metrics.thresholds import ThresholdRule, cost_threshold, threshold_for_sensitivity, youden_threshold
 
 
 @st.composite

@@ -96,10 +96,9 @@ def test_a_name_that_is_an_address_is_refused(name: str) -> None:
         build_model(ModelConfig(name=name))
 
 
-def test_known_models_lists_ours_first_and_by_pattern() -> None:
+def test_known_models_lists_ours_first() -> None:
     assert known_models()[0] == "small_cnn"
     assert set(SUGGESTED) <= set(known_models())
-    assert known_models("densenet121*") and all(name.startswith("densenet121") for name in known_models("densenet121*"))
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ import plotly.io
 import pytest
 from builders.fake_run import events
 
-from core.metrics import Confusion, confusion, precision_recall, roc, roc_band
+from core.metrics import Confusion, precision_recall, roc, roc_band
+from core.metrics.confusion import confusion
 from core.plots import (
     COLORS,
-    CONFIG,
     METRIC_TITLES,
     confusion_figure,
     empty_figure,
@@ -28,10 +28,10 @@ from core.plots import (
     precision_recall_figure,
     rate_figure,
     roc_figure,
-    run_colors,
     score_histogram,
 )
-from core.plots.style import RUN_COLORS
+from core.plots.side_by_side import run_colors
+from core.plots.style import CONFIG, RUN_COLORS
 from core.plots.thinning import evenly, extremes
 from core.runs.history import History
 

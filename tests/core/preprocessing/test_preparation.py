@@ -17,7 +17,6 @@ from core.config import Recipe
 from core.preprocessing import (
     analyse,
     map_boxes,
-    map_points,
     normalise_intensity,
     normalise_spatially,
     original_from_prepared,
@@ -25,6 +24,7 @@ from core.preprocessing import (
     quality,
     stages,
 )
+from core.preprocessing.geometry import map_points
 
 PLAIN = {"polarity": "keep", "remove_background": False, "crop": False, "orient": False, "clahe": False}
 

@@ -27,7 +27,7 @@ from core.report.document import Missing, Section
 from core.report.heatmaps import choose_cases
 from core.report.material import anonymous, split_fingerprint
 from core.report.notes import Notes
-from core.report.words import told
+from core.report.words import stated
 from core.runs.status import Status, write_status
 from core.runs.test_set.accesses import accesses
 from core.runs.test_set.provenance import Parent, write_parent
@@ -278,7 +278,7 @@ def test_every_figure_stands_with_its_interval(evaluated: FakeRun) -> None:
     test = read_evaluation(evaluated, "test")
     val = read_evaluation(evaluated, "val")
     for name, title in TITLES.items():
-        cells = "".join(f"<td>{told(summary[name])}</td>" for summary in (*test.levels.values(), val.summary))
+        cells = "".join(f"<td>{stated(summary[name])}</td>" for summary in (*test.levels.values(), val.summary))
         assert f'<th scope="row">{title}</th>{cells}' in html
         assert any(isinstance(summary[name], Interval) for summary in test.levels.values())
     for place in ("loss", "validation", "roc", "precision-recall", "confusion", "scores", "reliability", "decision"):

@@ -15,7 +15,7 @@ from builders.fake_run import FakePredictor, FakeRun, make_run
 from core.errors import BadConfig
 from core.evaluate import evaluate
 from core.heatmap_audit import HeatmapAudit, MethodAudit
-from core.heatmap_audit.results import ALL, Curve, Figure, Reference
+from core.heatmap_audit.results import ALL, Curve, Metric, Reference
 from core.heatmap_audit.settings import AuditSettings
 from core.metrics import Interval, ShortcutAudit, auc
 from core.metrics.features import value_title
@@ -27,7 +27,7 @@ from core.report.page import prose
 from core.report.precision import auc_standard_error, participants_needed
 from core.report.sections.checks import heatmap_audit, verdict, worrying
 from core.report.sections.closing import limits
-from core.report.words import told, years
+from core.report.words import stated, years
 
 # The level of the intervals, where a test does not set another.
 participants_needed = partial(participants_needed, confidence=0.95)
@@ -162,8 +162,8 @@ def test_only_what_stands_between_backquotes_is_code(text: str, shown: str) -> N
 
 
 def test_figures_stand_with_their_interval_and_a_true_minus() -> None:
-    assert told(Interval(-0.1, -0.25, 0.05)) == "−0.100 [−0.250,\u00a00.050]"
-    assert told("too few") == told(None) == "–"
+    assert stated(Interval(-0.1, -0.25, 0.05)) == "−0.100 [−0.250,\u00a00.050]"
+    assert stated("too few") == stated(None) == "–"
 
 
 def test_the_oldest_are_told_as_one_group() -> None:
@@ -195,7 +195,7 @@ def test_a_shortcut_is_said_with_no_more_certainty_than_its_interval(alone, with
 
 def audit(run: FakeRun, **changes) -> HeatmapAudit:
     reference = {"chance": Reference(interval(0.1), interval(0.2))}
-    found = (Figure("hit", ALL, interval(0.3), 20, 10, reference), Figure("energy", ALL, "too few", 2, 1))
+    found = (Metric("hit", ALL, interval(0.3), 20, 10, reference), Metric("energy", ALL, "too few", 2, 1))
     share = (0.0, 0.5, 1.0)
     curves = (Curve("deletion", "heatmap", share, (0.8, 0.5, 0.2), (0.7, 0.4, 0.1), (0.9, 0.6, 0.3)),)
     method = MethodAudit("gradcam++", "stages.4", found, curves, (), ("The peak hits more often than chance.",))
@@ -209,7 +209,7 @@ def test_an_audit_of_the_heatmaps_stands_with_verdict_table_and_curves(run: Fake
     kinds = [block.kind for block in section.blocks]
     assert "missing" not in kinds and {"points", "table", "row"} <= set(kinds)
     table = next(block for block in section.blocks if block.kind == "table")
-    assert table.rows[0][1:3] == (told(interval(0.3)), f"chance 0.100, difference {told(interval(0.2))}")
+    assert table.rows[0][1:3] == (stated(interval(0.3)), f"chance 0.100, difference {stated(interval(0.2))}")
     assert table.rows[1][1] == "too few"
 
 
@@ -218,8 +218,8 @@ def test_maps_that_are_not_shown_to_find_lesions_are_a_limit(run: FakeRun, bette
     evaluate(run, "test", predictor=FakePredictor(run.card))
     found = audit(run)
     (method,) = found.methods
-    hit = replace(method.figures[0], references={"chance": Reference(interval(0.1), interval(better))})
-    told_of = replace(found, methods=(replace(method, figures=(hit,)),))
+    hit = replace(method.metrics[0], references={"chance": Reference(interval(0.1), interval(better))})
+    told_of = replace(found, methods=(replace(method, metrics=(hit,)),))
     lines = limits(replace(read_material(run), audits={"test": told_of}))
     assert any("not shown to lie in lesions" in line for line in lines) == said
 
@@ -227,11 +227,12 @@ def test_maps_that_are_not_shown_to_find_lesions_are_a_limit(run: FakeRun, bette
 def test_groups_that_are_too_small_stand_below_the_table_of_an_audit(run: FakeRun) -> None:
     found = audit(run)
     (method,) = found.methods
-    few = replace(method.figures[1], group="called benign, wrongly")
-    told_of = replace(found, methods=(replace(method, figures=(method.figures[0], few)),))
+    few = replace(method.metrics[1], group="called benign, wrongly")
+    told_of = replace(found, methods=(replace(method, metrics=(method.metrics[0], few)),))
     blocks = heatmap_audit(replace(read_material(run), audits={"test": told_of})).blocks
     table = next(block for block in blocks if block.kind == "table")
-    assert len(table.rows) == 1 and "Too few patients for a separate value: called benign, wrongly" in table.caption
+    assert [row[0] for row in table.rows] == ["Peak in or near the lesion (15 px of 500)", "AFROC area"]
+    assert "Too few patients for a separate value: called benign, wrongly" in table.caption
 
 
 def test_an_audit_of_other_weights_or_data_is_called_so(run: FakeRun) -> None:

@@ -15,8 +15,8 @@ from builders.report_text import text_of, words_of
 from markupsafe import Markup
 
 from core.data import assign_splits, write_manifest
-from core.evaluate import Excluded, evaluate
-from core.evaluate.result import REFUSED, UNREADABLE
+from core.evaluate import evaluate
+from core.evaluate.result import REFUSED, UNREADABLE, Excluded
 from core.evaluate.subgroup_tests import comparisons, count_tests, differing, equivalence_sentence
 from core.metrics import Calibration, Interval, ThresholdUncertainty
 from core.report import figures, gather
@@ -28,7 +28,7 @@ from core.report.sections.data import missing, partition, unverified
 from core.report.sections.evaluation_methods import evaluation_methods
 from core.report.sections.methods import training
 from core.report.sections.performance import performance
-from core.report.words import share, told
+from core.report.words import share, stated
 from core.runs.split_origin import NOT_RECORDED, origin_of, write_split_origin
 
 
@@ -273,11 +273,11 @@ def test_calibration_stands_by_image_breast_and_patient_beside_predicting_the_pr
     document = gather(run, FakePredictor(run.card))
     evaluation = read_material(run).shown
     for level, unit in (("image", "images"), ("breast", "breasts"), ("patient", "patients")):
-        table = tables(document)[f"Calibration on the test set, {unit}."]
+        table = tables(document)[f"Calibration on the test set, {unit}, 95% intervals."]
         assert table.header[1:4] == ("Brier score", "Scaled Brier", "O/E") and f"A row is of {unit}" in table.note
         raw = evaluation.calibration_at(level).before
-        assert table.rows[0][1] == told(raw.brier) and table.rows[0][2] == told(raw.scaled_brier)
-        assert table.rows[0][3] == told(raw.observed_expected)
+        assert table.rows[0][1] == stated(raw.brier) and table.rows[0][2] == stated(raw.scaled_brier)
+        assert table.rows[0][3] == stated(raw.observed_expected)
         assert f"predicting the share of malignant for every {level} has a Brier score of {raw.reference:.3f}" in table.note
     summary = tables(document)["Performance with 95% intervals."]
     assert "Brier score (raw scores)" in [row[0] for row in summary.rows] and "before calibration" in summary.note
@@ -338,7 +338,13 @@ def test_the_report_says_when_the_endpoint_was_declared_and_what_came_of_it(tmp_
         in section_text(before, "performance")
     )
     assert "endpoint" not in section_text(before, "limits")
+    name = "ROC AUC, patients, test"
+    assert (
+        f"Primary endpoint, {name}: 0." in dict(before.abstract)["Results"]
+        and before.headline[0][0] == f"Primary endpoint: {name}"
+    )
     after = said(opened=1)
+    assert "Primary endpoint" not in dict(after.abstract)["Results"] + after.headline[0][0]
     assert "AFTER the test set had been evaluated" in warned(after) and "picked by its result" in section_text(after, "limits")
 
 

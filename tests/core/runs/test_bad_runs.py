@@ -21,11 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.cli import main
-from core.cli.runs import chance_words
 from core.config import load_config
 from core.errors import BadConfig, BadRun, LabError
 from core.evaluate import evaluate
 from core.heatmap_audit import audit_heatmaps
+from core.metrics.chance import warning_of
 from core.predict import Predictor
 from core.report import keep_notes, report, write_questions
 from core.report.notes import read_notes
@@ -33,7 +33,7 @@ from core.runs import Run, event_log, fork, list_runs
 from core.runs.folder import Presence, irregular_entry
 from core.runs.locks import EVALUATION, TRAINING, take
 from core.runs.status import Status, created_at, read_status, write_status
-from core.runs.test_set.provenance import openings, read_entries, read_parent
+from core.runs.test_set.provenance import evaluation_count, read_entries, read_parent
 from core.training.run_logger import RunLogger
 
 posix = pytest.mark.skipif(os.name == "nt", reason="named pipes and devices are POSIX's")
@@ -160,7 +160,7 @@ def test_the_list_has_a_line_for_a_bad_run_with_the_reason(
     spoil(bad.path)
     assert main(["runs", "--checkpoints", str(root), "--json"]) == 0
     rows = {row["run"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["good"]["reason"] == chance_words(rows["good"]["chance"]), "the others as ever"
+    assert rows["good"]["reason"] == warning_of(rows["good"]["chance"]), "the others as ever"
     if "predictions of" not in named and "val.csv" not in named:  # the list has no figure from there
         assert named in rows["bad"]["reason"]
     assert main(["runs", "--checkpoints", str(root)]) == 0
@@ -279,7 +279,7 @@ def test_any_bytes_are_evaluations_or_a_damaged_file(tmp_path: Path, content: by
     from core.evaluate import read_evaluation
 
     (tmp_path / "evaluation.json").write_bytes(content)
-    for read in (read_entries, openings, lambda folder: read_evaluation(Run(folder), "test")):
+    for read in (read_entries, evaluation_count, lambda folder: read_evaluation(Run(folder), "test")):
         try:
             read(tmp_path)
         except BadRun as error:
@@ -292,7 +292,7 @@ def test_any_bytes_are_a_parent_or_a_damaged_file(tmp_path: Path, content: bytes
     (tmp_path / "parent.json").write_bytes(content)
     try:
         found = read_parent(tmp_path)
-        assert found is not None and found.opened >= 0
+        assert found is not None and found.evaluations >= 0
     except BadRun as error:
         assert "parent.json" in str(error)
 

@@ -11,7 +11,7 @@ import pytest
 from builders.saved_run import make_saved_run
 
 from core.cli import main
-from core.cli.runs import chance_words
+from core.metrics.chance import warning_of
 from core.runs import Run, Status
 from core.runs.status import write_status
 
@@ -64,7 +64,7 @@ def test_figures_of_the_list_have_intervals_and_those_of_validation_are_called_o
 def test_a_sound_run_has_its_figures_and_no_reason(listed: Listed) -> None:
     for row in listed().values():
         assert (row["state"], row["val_auc"], row["test_auc"]) == ("done", 0.75, 0.5)
-        assert row["reason"] == chance_words(row["chance"])
+        assert row["reason"] == warning_of(row["chance"])
         assert 0 < row["threshold"] < 1
 
 

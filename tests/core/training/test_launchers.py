@@ -21,7 +21,7 @@ from core.errors import BadRun
 from core.runs import Run, fork, list_runs
 from core.runs.device_queue import Ticket
 from core.runs.forking import starting_point
-from core.runs.test_set.provenance import Parent, openings, read_parent
+from core.runs.test_set.provenance import Parent, evaluation_count, read_parent
 from core.training.launchers import collect_children, run_to_end, start_process, start_thread
 from core.training.phases import plan_phases
 
@@ -228,7 +228,7 @@ def test_a_fork_starts_from_the_weights_and_the_split_of_its_parent(make_run: Ma
 def test_a_fork_knows_its_parent_and_how_often_the_test_set_had_been_opened(make_run: MakeRun) -> None:
     parent = make_run("parent", training__epochs=1)
     assert start_thread(parent).join(ENOUGH)
-    assert read_parent(parent.path) is None and openings(parent.path) == 0
+    assert read_parent(parent.path) is None and evaluation_count(parent.path) == 0
     (parent.path / "evaluation.json").write_text('{"val": {"opened": 5}, "test": {"opened": 2}}', encoding="utf-8")
     child = fork(parent, name="child")
     card = parent.model_card()
@@ -237,7 +237,7 @@ def test_a_fork_knows_its_parent_and_how_often_the_test_set_had_been_opened(make
     (child.path / "evaluation.json").write_text('{"test": {"opened": 1}}', encoding="utf-8")
     grandchild = fork(child.rename("renamed"), name="grandchild")
     found = read_parent(grandchild.path)
-    assert found is not None and (found.run, found.opened) == ("renamed", 3) and openings(grandchild.path) == 3
+    assert found is not None and (found.run, found.evaluations) == ("renamed", 3) and evaluation_count(grandchild.path) == 3
 
 
 @pytest.mark.parametrize("damaged", ["parent.json", "evaluation.json"])

@@ -54,8 +54,13 @@ def test_the_server_asks_for_as_many_open_files_as_it_may_have() -> None:
 
 
 def test_a_system_without_such_limits_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "resource", None)
-    server.raise_file_limit()
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "resource", None)
+        server.raise_file_limit()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
 def test_a_page_is_told_where_its_server_is_and_nothing_else_is_changed() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from builders.bad_folders import DAMAGED, IRREGULAR, Spoil, newest, put, status
-from builders.lab_pages import open_page, texts
+from builders.lab_pages import figures, open_page, texts
 
 from core.errors import BadRun
 from core.runs import Run
@@ -110,6 +110,7 @@ def test_events_that_no_training_writes_are_passed_over(run: Run, bad: Run) -> N
     for page in ("train", "runs"):
         app = open_page(page, runs__selected=["bad"])
         assert not app.exception and not app.error
+        assert f"{page}:loss" in figures(app), "the chart of what could be read"
 
 
 def test_a_run_at_work_for_ever_elsewhere_is_interrupted_and_can_be_deleted(run: Run, bad: Run) -> None:

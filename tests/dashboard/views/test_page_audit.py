@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
 
 import pytest
-from builders.lab_pages import figures, galleries, open_page, texts
+from builders.lab_pages import figures, galleries, open_page, tables, texts
 
-from core.heatmap_audit import AuditSettings, audit_heatmaps, read_heatmap_audit
+from core.heatmap_audit import audit_heatmaps, read_heatmap_audit
+from core.heatmap_audit.settings import AuditSettings
 from core.heatmap_audit.store import audit_path
 from core.runs import Run
 from dashboard.state import preferences, tasks
@@ -22,10 +22,6 @@ def audited(run: Run) -> Run:
     audit_heatmaps(run, "val", settings=SETTINGS)
     preferences.set("explain:look", "audit")
     return run
-
-
-def tables(app: Any) -> str:
-    return "\n".join(str(element.proto.body) for element in app.get("html"))
 
 
 def test_without_an_audit_the_page_says_what_one_does(run: Run) -> None:
@@ -59,7 +55,7 @@ def test_words_figures_and_worst_cases_are_those_of_the_audit(audited: Run) -> N
     said = texts(app).replace("\\", "")
     assert all(sentence in said for sentence in method.verdict)
     shown = figures(app)
-    hit = method.figure("hit").value
+    hit = method.metric("hit").value
     values = next(trace for trace in shown["audit:located"]["data"] if trace["name"] == "heatmap")
     assert values["x"][0] == pytest.approx(hit.value) and len(values["x"]) == 4
     names = [trace.get("name") for trace in shown["audit:deletion"]["data"] if trace.get("name")]
@@ -67,7 +63,7 @@ def test_words_figures_and_worst_cases_are_those_of_the_audit(audited: Run) -> N
     missed = [case.path for case in method.worst if case.values["hit"] < 1]
     assert f"missed: {len(missed)} of {len(method.located)}" in said
     assert [tile["id"] for tile in galleries(app).get("audit:worst", [])] == missed[:8]
-    assert "Energy inside the lesion" in tables(app) and format(method.figure("energy").value) in tables(app)
+    assert "Energy inside the lesion" in tables(app) and format(method.metric("energy").value) in tables(app)
 
 
 def test_flagged_maps_are_listed_by_name(audited: Run) -> None:

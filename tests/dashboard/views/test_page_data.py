@@ -33,6 +33,8 @@ def test_an_unreadable_file_is_a_tile_that_says_so_and_no_crash(manifest: Path) 
     (manifest.parent / "p00_CC.png").write_bytes(b"not an image")
     app = open_page("data")
     assert not app.exception and not app.error
+    missing = {Path(tile["id"]).name: tile["missing"] for tile in galleries(app)["data:gallery"] if tile["missing"]}
+    assert missing == {"p00_CC.png": "not readable: see Problems"}
 
 
 def test_images_stored_inverted_are_tagged_and_can_be_seen_as_the_model_sees_them(manifest: Path) -> None:
@@ -108,18 +110,18 @@ def endless(report: tasks.Report) -> None:
         time.sleep(0.01)
 
 
-def test_an_import_can_be_cancelled_and_writes_nothing(workspace: Path) -> None:
+def test_an_import_can_be_stopped_and_writes_nothing(workspace: Path) -> None:
     tasks.start_task("import", "Importing", endless)
     app = open_page("data")
     app.button(key="import:cancel").click().run()
     settle("import")
     app.run()
     assert not app.exception and not app.error
-    assert "The import was cancelled. Nothing was written." in texts(app)
+    assert "The import was stopped. Nothing was written." in texts(app)
     assert datasets.find_manifests() == [] and "Import" in {button.label for button in app.button}
 
 
-def test_a_check_can_be_cancelled_and_goes_on_when_it_is_asked_for_again(manifest: Path) -> None:
+def test_a_check_can_be_stopped_and_goes_on_when_it_is_asked_for_again(manifest: Path) -> None:
     name = datasets.check_name(manifest)
     tasks.start_task(name, "Checking the data", endless)
     app = open_page("data")
@@ -127,11 +129,11 @@ def test_a_check_can_be_cancelled_and_goes_on_when_it_is_asked_for_again(manifes
     app.button(key="data:check:cancel").click().run()
     settle(name)
     app.run()
-    assert not app.exception and not app.error and "The check was cancelled." in texts(app)
+    assert not app.exception and not app.error and "The check was stopped." in texts(app)
     app.button(key="data:check").click().run()
     settle(name)
     app.run()
-    assert not app.exception and "cancelled" not in texts(app)
+    assert not app.exception and "was stopped" not in texts(app)
 
 
 def test_warnings_of_an_import_stand_out_from_its_notes(workspace: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from builders.lab_pages import draw_breast, open_page, texts
+from builders.lab_pages import button, draw_breast, open_page, texts
 from streamlit.testing.v1 import AppTest
 
 from core.evaluate import evaluate, read_evaluation
@@ -38,10 +38,6 @@ def wait(app: AppTest, done: Callable[[], bool]) -> AppTest:
         time.sleep(0.1)
         app.run()
     return app
-
-
-def button(app: AppTest, key: str) -> Any:
-    return next(each for each in app.button if each.key == key)
 
 
 def metrics(app: AppTest) -> dict[str, str]:

@@ -140,7 +140,7 @@ def test_other_window_is_tried_here_only_and_says_where_it_is_saved(workspace: P
     next(box for box in app.selectbox if box.label.startswith("Window")).set_value(2).run()
     assert not app.exception and not app.error
     assert any("Only here" in str(info.value) and "training" in str(info.value) for info in app.info)
-    assert recipe_hash(app) == Recipe(voi=2).hash
+    assert recipe_hash(app) == Recipe(voi_index=2).hash
     assert any(button.label == "Change it on Preprocess" for button in app.button)
     assert not (workspace / "config.yaml").exists()
 

@@ -12,26 +12,13 @@ from typing import Any
 
 import pytest
 import torch
-from builders.lab_pages import figures, open_page, texts
+from builders.lab_pages import button, figures, keys, open_page, set_status, texts
 from streamlit.testing.v1 import AppTest
 
 from core.runs import Run
 from core.runs.status import PROCESS
 from dashboard.state import models, preferences, training_runs
 from dashboard.views.runs import run_table
-
-
-def button(app: AppTest, key: str) -> Any:
-    return next(each for each in app.button if each.key == key)
-
-
-def keys(app: AppTest) -> set[str | None]:
-    return {each.key for each in app.button}
-
-
-def set_status(run: Run, **changes: Any) -> None:
-    path = run.path / "status.json"
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 def copy_of(run: Run, name: str, settings: dict[str, str] | None = None, **status: Any) -> Run:
@@ -95,7 +82,9 @@ def test_the_table_has_the_validation_auc_with_its_interval_over_patients(run: R
     from core.metrics import auc
 
     scored = pd.read_csv(run.path / "predictions" / "val.csv")
-    value, low, high = run_table.row(run).validation or (0, 0, 0)
+    found = run_table.row(run).validation
+    assert found is not None
+    value, low, high = found.value, found.low, found.high
     assert value == pytest.approx(auc(scored["label"], scored["score"]))
     assert low <= value <= high
     assert table(open_with())["Validation AUC"].tolist() == [f"{value:.3f} [{low:.3f}, {high:.3f}]"]
@@ -294,7 +283,7 @@ def test_evaluated_runs_show_their_test_figures_with_intervals(run: Run) -> None
     found = evaluate(run, "test").summary
     figure = found["auc"]
     (cell,) = table(open_with())["Test AUC"].tolist()
-    expected = "–" if isinstance(figure, str) else run_table.estimate_text((figure.value, figure.low, figure.high))
+    expected = "–" if isinstance(figure, str) else str(figure)
     assert cell == expected
     shown = {row["Metric"]: row["tiny"] for row in run_table.headline([run])}
     assert shown["Test · ROC AUC, images"] == expected and "Test · Sensitivity (recall), images" in shown

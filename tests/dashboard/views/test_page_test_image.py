@@ -206,7 +206,7 @@ def test_frame_of_a_stack_can_be_chosen_and_the_default_says_which_was_taken(tra
     assert "3 was scored" in slider.label
     assert gradio_tab.frame_choice((0, 1)).visible is False
     recipe = models.predictor(training_runs.open_run(trained)).recipe
-    assert np.array_equal(prepared, prepare(read(path, window=recipe.voi, frame=2), recipe).pixels)
+    assert np.array_equal(prepared, prepare(read(path, window=recipe.voi_index, frame=2), recipe).pixels)
 
 
 def test_an_image_without_a_verdict_says_why_and_its_score_is_marked(trained: str, tmp_path: Path) -> None:

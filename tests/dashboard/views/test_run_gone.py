@@ -19,10 +19,10 @@ from dashboard.state import run_actions, settings, tasks, training_runs
 FRAGMENT = """from pathlib import Path
 import streamlit as st
 from core.runs.run import Run
-from dashboard.ui import components
+from dashboard.ui import notices
 run = st.session_state.setdefault("run", Run(Path({path!r})))
-with components.errors_shown():
-    components.require_existing(run)
+with notices.errors_shown():
+    notices.require_existing(run)
     st.text("all is well")
 """
 

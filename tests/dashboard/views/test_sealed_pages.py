@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from builders.evaluate_page import choose_part
 from builders.lab_pages import galleries, open_page, texts
 from streamlit.testing.v1 import AppTest
 
@@ -22,7 +23,6 @@ from core.runs.test_set.accesses import access_counts, accesses, read_record
 from dashboard.cache import images, previews
 from dashboard.state import datasets, preferences, settings, tasks
 from dashboard.ui import test_set_access
-from dashboard.views.evaluate import parts
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Gradio's own imports
 
@@ -91,7 +91,7 @@ def explain(look: str) -> Callable[[], AppTest]:
 
 def evaluated(tab: str) -> Callable[[], AppTest]:
     def opened() -> AppTest:
-        parts.show_next(tab)
+        choose_part(tab)
         return open_page("evaluate")
 
     return opened

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import streamlit as st
-from builders.lab_pages import open_page, texts
-from streamlit.testing.v1 import AppTest
+from builders.evaluate_page import open_part
+from builders.lab_pages import open_page, tables, texts
 
 from core.evaluate import evaluate, read_evaluation
 from core.evaluate.endpoint import read_declared
@@ -20,30 +20,12 @@ from core.model import update_card
 from core.runs import Run
 from core.runs.test_set.access_log import record_for_run
 from dashboard.state import preferences
-from dashboard.views.evaluate import parts
-
-
-def tables(app: AppTest) -> str:
-    return "".join(str(element.proto.body) for element in app.get("html"))
-
-
-def open_tab(name: str) -> AppTest:
-    parts.show_next(name)
-    app = open_page("evaluate")
-    assert not app.exception and not app.error
-    return app
-
-
-@pytest.fixture
-def scored(run: Run) -> Run:
-    evaluate(run, "val")
-    return run
 
 
 def test_evaluate_shows_what_patients_are_made_of_and_other_rules(scored: Run) -> None:
-    app = open_tab("Patients")
+    app = open_part("Patients")
     shown = tables(app)
-    assert "Images a patient: median (range)" in shown and "2 (2 to 2)" in shown
+    assert "Images per patient: median (range)" in shown and "2 (2 to 2)" in shown
     assert "mean of all images (the rule in use)" in shown and "affected breast" in shown
     assert "Balanced" in texts(app)
     assert "optimistic: it chose the epoch and the threshold" in texts(app)
@@ -56,7 +38,7 @@ def test_calibration_is_that_of_the_selected_level_and_says_why_there_is_no_prob
         if isinstance(report, str):
             pytest.fail(report)
         preferences.set("evaluate:level", level)
-        app = open_tab("Calibration")
+        app = open_part("Calibration")
         words = texts(app).replace("\\", "")
         raw = report.before.brier
         assert f"{raw.value:.3f}<small>[{raw.low:.3f}, {raw.high:.3f}]</small>" in tables(app)
@@ -65,7 +47,7 @@ def test_calibration_is_that_of_the_selected_level_and_says_why_there_is_no_prob
         warned = " ".join(each.value.replace("\\", "") for each in app.warning)
         assert bool(report.no_probability) is (f"No probability is shown for {level}s: " in warned)
     update_card(scored.path, {"calibrations": {"patient": to_plain(Calibration("logistic", slope=0.7, rows=9))}})
-    assert "in use now is logistic" in " ".join(each.value for each in open_tab("Calibration").warning)
+    assert "in use now is logistic" in " ".join(each.value for each in open_part("Calibration").warning)
 
 
 def test_data_warns_of_a_label_whose_patients_have_fewer_images(manifest: Path) -> None:
@@ -79,7 +61,7 @@ def test_data_warns_of_a_label_whose_patients_have_fewer_images(manifest: Path) 
     assert not app.exception and not app.error
     (said,) = [each.value.replace("\\", "") for each in app.warning if "have fewer images" in each.value]
     assert said.startswith("Malignant patients") and said.count("AUC") >= 1
-    assert "Images a patient: median (range)" in tables(app)
+    assert "Images per patient: median (range)" in tables(app)
 
 
 def test_data_says_nothing_of_patients_where_nobody_is_known(manifest: Path) -> None:
@@ -115,9 +97,9 @@ def test_evaluate_speaks_of_images_only_where_no_patient_is_known(run: Run) -> N
     evaluate(run, "val")
     preferences.set("evaluate:level", "patient")
     for tab in ("Curves", "Subgroups", "All numbers"):
-        words = [line for line in texts(open_tab(tab)).split("\n") if "patient" in line.lower()]
+        words = [line for line in texts(open_part(tab)).split("\n") if "patient" in line.lower()]
         assert [line for line in words if "rows: path, patient, side" not in line] == [], tab
-    assert "No patient is known" in texts(open_tab("Patients"))
+    assert "No patient is known" in texts(open_part("Patients"))
 
 
 def test_the_endpoint_is_declared_on_the_page_before_the_test_set_is_opened(scored: Run) -> None:
@@ -133,11 +115,11 @@ def test_the_endpoint_is_declared_on_the_page_before_the_test_set_is_opened(scor
 
 
 def test_evaluate_compares_the_model_with_a_reader_of_the_manifest(scored: Run) -> None:
-    assert any("no reader's assessment" in each.value for each in open_tab("Reader").info)
+    assert any("no reader's assessment" in each.value for each in open_part("Reader").info)
     path = scored.path / "manifest.csv"
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     frame["birads"] = ["5" if label == "malignant" else "1" for label in frame["label"]]
     frame.to_csv(path, index=False)
     st.cache_resource.clear()
-    app = open_tab("Reader")
+    app = open_part("Reader")
     assert "model minus reader" in texts(app) and "BI-RADS 5" in tables(app)
