@@ -214,7 +214,9 @@ def test_vindr_labels_are_of_the_breast_and_rules_change_them(tmp_path: Path) ->
 def test_vindr_needs_only_one_of_its_tables(tmp_path: Path) -> None:
     tree = trees.vindr(tmp_path)
     (tree / "finding_annotations.csv").unlink()
-    assert len(import_data("vindr", tree).frame) == 11
+    report = import_data("vindr", tree)
+    assert len(report.frame) == 11 and not any("no finding in this view" in note for note in report.notes)
+    assert set(import_data("vindr", tree, rule="findings-from-4").frame["label"]) == {""}, "findings are not known"
     trees.vindr(tmp_path)
     (tree / "breast-level_annotations.csv").unlink()
     (tree / "metadata.csv").unlink()
