@@ -315,7 +315,8 @@ def test_mini_ddsm_cancer_is_of_the_side_with_an_outline(tmp_path: Path) -> None
     }
     assert any("1 image of patients with cancer without an outline" in note for note in report.notes)
     rows = by_name(report)
-    (lesion,) = lesions_of(rows["B_3001_1.LEFT_CC"])
+    lesion, third = lesions_of(rows["B_3001_1.LEFT_CC"])
+    assert third.mask == "B_3001_1.LEFT_CC_MASK3.jpg", "from the table of images with more than two"
     assert lesion.mask == "B_3001_1.LEFT_CC_MASK.jpg" and lesion.pathology == "malignant"
     assert rows["B_3001_1.LEFT_CC"].patient_id == "mini-ddsm:3001" and rows["A_0011_1.LEFT_CC"].density == ""
     assert "no image 'Cancer\\\\3001\\\\B_3001_1.LEFT_MLO.jpg' here" in reasons(report) and len(report.rejected) == 1
