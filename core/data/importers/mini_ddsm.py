@@ -129,7 +129,7 @@ def _candidate(found: Collection, record: Record, case: str, path: Path, patholo
         "age": sound("age", record["Age"]),
         "density": DENSITY.get(record["Density"], ""),
         "pathology": pathology,
-        "subset": record["Status"].lower(),
+        "status": record["Status"].lower(),
     }
     return Candidate(path, row, [Lesion(pathology=lesion_pathology, mask=relative_to_image(mask, path)) for mask in masks])
 

@@ -192,7 +192,7 @@ def test_vindr_rows_are_images_and_boxes_follow_their_size(tmp_path: Path, form:
     assert (first.age, first.scanner, first.laterality, first["view"]) == (53, "SIEMENS Mammomat", "L", "CC")
     assert "no such image here" in reasons(report) and len(report.rejected) == 1
     assert frame["split"].value_counts().to_dict() == {"train": 7, "test": 4}
-    assert set(frame["split_official"]) == {"training", "test"}
+    assert set(frame["split_official"]) == {"training", "test"} and set(frame["official_split"]) == {"true"}
 
 
 def test_vindr_labels_are_of_the_breast_and_rules_change_them(tmp_path: Path) -> None:
