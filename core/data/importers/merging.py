@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from core.data.identity import spelling
-from core.data.manifest import TRUTH, lesion_boxes, number, number_lists
+from core.data.lesions import lesion_boxes, number_lists
+from core.data.manifest import TRUTH, number
 from core.data.tables import shown
 from core.errors import BadManifest
+from core.images.dicom.reader import years_of
 from core.wording import counted
 
 _LISTS = {"lesions": 4, "lesion_circles": 3}  # numbers in each entry
 OLDEST = 120  # years: an age above is a mistake, or stands for one that is not known (999)
-_DICOM_AGE = re.compile(r"([0-9]{1,3})([YMWD])", re.IGNORECASE)
-_A_YEAR = {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}  # how many of them it has
 _BY_FILE = ("lesion_masks",)  # entries with | between
 
 
@@ -59,7 +58,8 @@ def same_file(path: str) -> object:
 
 
 def merge(rows: Sequence[TableRow]) -> Merged:
-    """An image with any malignant row is malignant. Images whose rows contradict each other otherwise are left out."""
+    """An image with any malignant row is malignant, one with any unlabelled row else unlabelled. Images whose rows contradict
+    each other otherwise are left out."""
     groups: defaultdict[object, list[TableRow]] = defaultdict(list)
     for row in rows:
         groups[same_file(row.path)].append(row)
@@ -92,7 +92,9 @@ def merge(rows: Sequence[TableRow]) -> Merged:
 
 def _why(group: Sequence[TableRow], label: str) -> str:
     if all(row.label == label for row in group):
-        return f"which is {label} in each of them"
+        return f"which is {label or 'unlabelled'} in each of them"
+    if not label:
+        return "which is unlabelled because one of them is"
     because = next(row.line for row in group if row.label == label)
     return f"which is {label} because line {because} is"
 
@@ -102,7 +104,7 @@ def _contradiction(group: Sequence[TableRow]) -> str:
     first = group[0]
     lines = " and ".join(str(row.line) for row in group[:5])
     if not any(row.label == "malignant" for row in group):
-        unknown = next((row for row in group if not row.label), None)
+        unknown = next((row for row in group if row.refusal), None)
         if unknown is not None:
             other = f"; the same image is benign in line {first.line}" if first.label else ""
             return f"{unknown.refusal}{other}"
@@ -134,7 +136,7 @@ def _one(group: Sequence[TableRow], unclear: list[str]) -> TableRow:
     return TableRow(
         line=group[0].line,
         path=group[0].path,
-        label=worst[0].label,
+        label=worst[0].label if all(row.label for row in group) or worst[0].label == "malignant" else "",
         patient=named.patient,
         rule=named.rule,
         laterality=sides.pop() if len(sides) == 1 else "",
@@ -167,8 +169,8 @@ def sound(name: str, cell: str) -> str:
 
 def _age(cell: str) -> str:
     """Years as text, also of a DICOM age (045Y, 006M), or "" where it is none from 0 to OLDEST."""
-    dicom = _DICOM_AGE.fullmatch(cell.strip())
-    years = number(cell) if dicom is None else round(int(dicom[1]) / _A_YEAR[dicom[2].upper()], 2)
+    dicom = years_of(cell)
+    years = number(cell) if dicom is None else dicom
     if years is None or not 0 <= years <= OLDEST:
         return ""
     return cell if dicom is None else f"{years:g}"

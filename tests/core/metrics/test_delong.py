@@ -392,4 +392,4 @@ def test_images_of_a_patient_are_as_alike_behind_a_yes_or_no_as_behind_a_score()
     behind = 0.6**0.5 * random.normal(size=300)[groups] + 0.4**0.5 * random.normal(size=groups.size) + y
     for scores in (behind, behind > 0.8, np.digitize(behind, [-0.5, 0.3, 1.0, 2.0])):
         design = auc_parts(y, np.asarray(scores, dtype=np.float64), Patients.of(groups)).design
-        assert design.alike == pytest.approx(0.6, abs=0.08)
+        assert 0.52 < design.alike < 0.72  # to first order, which errs to the side of too alike
