@@ -231,6 +231,22 @@ class DashboardConfig(Section):
         title="Allow everyone",
         description="Let the dashboard listen on an address that other machines reach although there is no password.",
     )
+    upload_mb: int = Field(
+        1000,
+        ge=1,
+        le=20_000,
+        title="Largest upload",
+        description="MB of one file (a .zip, say) that is sent to the Data page. It is held in memory until it is unpacked.",
+    )
+    upload_total_mb: int = Field(
+        20_000,
+        ge=1,
+        title="Upload, unpacked",
+        description="MB of the files of one upload once they are unpacked below data/uploads.",
+    )
+    upload_files: int = Field(
+        50_000, ge=1, le=1_000_000, title="Files of an upload", description="Files of one upload once it is unpacked."
+    )
 
 
 class Config(Section):

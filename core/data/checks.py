@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 from core.config import DataConfig, EvaluationConfig
 from core.data.file_inspection import FileInspection, inspect_files
 from core.data.identity import nobody_known, patient_doubts, without_patient
-from core.data.manifest import LABELS, SPLITS, labelled, unlabelled_note
+from core.data.manifest import LABELS, SPLITS, is_excluded, labelled, left_out_notes, unlabelled_note
 from core.data.splits import assign_splits, leaking_patients, require_trainable
 from core.errors import BadManifest, Leakage
 from core.wording import counted
@@ -34,6 +34,7 @@ Kind = Literal[
     "few_patients",
     "untrainable",
     "unlabelled",
+    "excluded",
 ]
 
 FEW_PATIENTS = 10  # with a label, in one split: below this a metric's interval spans most of the scale
@@ -73,7 +74,20 @@ def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] 
     Images that an import or an earlier check has read, and unchanged since, are not read again (core.data.file_inspection).
 
     `progress(done, total)` is called in this thread after each file; an exception it raises ends the check.
+
+    Excluded images (column `excluded`) are not looked at: whatever is wrong with them does no harm.
     """
+    away = is_excluded(frame)
+    if not away.any():
+        return _check(frame, progress)
+    places = np.flatnonzero(~away)
+    found = _check(frame.iloc[places], progress)
+    problems = [replace(problem, rows=tuple(places[list(problem.rows)].tolist())) for problem in found.problems]
+    note = Problem("excluded", left_out_notes(frame)[0], tuple(np.flatnonzero(away).tolist()))
+    return replace(found, problems=[*problems, note], ok=False)
+
+
+def _check(frame: pd.DataFrame, progress: Callable[[int, int], None] | None) -> CheckReport:
     files = inspect_files(frame["path"].astype("str").to_list(), progress)
     bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
     problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame), *_patients(frame)]

@@ -12,6 +12,8 @@ that nobody knows (see `labelled`). Of the others four have a meaning here: `age
     exam_id         images of one examination share it
     subset          a part of the collection that may differ from the others (CMMD's D1 and D2)
     copy_of         the image that this one is a copy of, where the collection has copies
+
+`excluded` is written by people: why this image takes no part (core.data.exclusions). Its row stays.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from core.data.lesions import lesions_of
 from core.data.tables import Problems, header_of, listed, read_table, repeated, shown, table_text
@@ -41,6 +45,8 @@ SPLITS = ("train", "val", "test")
 REQUIRED = ("path", "label", "patient_id")
 STANDARD = (*REQUIRED, "laterality", "view", "split")
 
+EXCLUDED = "excluded"
+_INCLUDED = ("", "false", "0", "no")  # cells of the column `excluded` that exclude nothing
 _SIDES = {"": "", "l": "L", "r": "R", "left": "L", "right": "R"}
 TRUTH = {"": False, "false": False, "0": False, "no": False, "true": True, "1": True, "yes": True}
 _MEANT = {
@@ -116,9 +122,31 @@ def write_manifest(frame: pd.DataFrame, path: Path | str) -> None:
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a label, as they are; what learns or is measured takes these. An empty label says that nobody knows."""
-    there = (frame["label"] != "").to_numpy()
+    """The rows with a label that nobody has excluded, as they are; what learns or is measured takes these.
+
+    An empty label says that nobody knows.
+    """
+    there = (frame["label"] != "").to_numpy() & ~is_excluded(frame)
     return frame if there.all() else frame[there]
+
+
+def is_excluded(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows somebody has excluded, bool (N,): those whose cell `excluded` says anything but false, 0 or no."""
+    if EXCLUDED not in frame.columns:
+        return np.zeros(len(frame), np.bool_)
+    return ~frame[EXCLUDED].astype("str").str.lower().isin(_INCLUDED).to_numpy()
+
+
+def left_out_notes(frame: pd.DataFrame) -> list[str]:
+    """How many rows no training and no metric uses, and why; [] where all are used."""
+    away = is_excluded(frame)
+    count = int(away.sum())
+    excluded = (
+        f"{counted(count, 'image')} {'is' if count == 1 else 'are'} excluded by hand (column {EXCLUDED}) and left out of "
+        "training and of every metric"
+    )
+    unlabelled = unlabelled_note(frame[~away] if count else frame)
+    return ([excluded] if count else []) + ([unlabelled] if unlabelled else [])
 
 
 def unlabelled_note(frame: pd.DataFrame) -> str:
@@ -166,7 +194,7 @@ def _parse(path: Path) -> tuple[list[_Row], list[str]]:
     for note in table.notes:
         log.info("%s: %s", path, note)
     header, rows = table.header, table.rows
-    known = {*STANDARD, "age", "lesions", "synthetic", "content_hash"}
+    known = {*STANDARD, "age", "lesions", "synthetic", "content_hash", EXCLUDED}
     names = [name.lower() if name.lower() in known else name for name in header]
     missing = [name for name in REQUIRED if name not in names]
     if missing:

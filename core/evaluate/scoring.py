@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from core.data import SPLITS, labelled, require_no_leakage
+from core.data.manifest import is_excluded
 from core.errors import BadManifest, BadRun, NotEnoughData, UnreadableImage
 from core.evaluate.metadata import facts_of, metadata
 from core.evaluate.result import REFUSED, UNREADABLE, Excluded
@@ -49,7 +50,7 @@ def rows_of(run: Run, split: str) -> pd.DataFrame:
     if split not in SPLITS:
         raise BadManifest(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     frame = run.manifest().reset_index(drop=True)
-    require_no_leakage(frame)
+    require_no_leakage(frame[~is_excluded(frame)])
     rows = labelled(frame[frame["split"] == split])
     if rows.empty:
         there = ", ".join(f"{name} ({count})" for name, count in frame["split"].value_counts().sort_index().items())

@@ -1,17 +1,10 @@
 """Where breast and lesions lie in a prepared image, as masks.
 
-A manifest names a lesion in pixels of the original image, origin top left, by any of three columns; the first of these
-that a row fills is used:
-
-    lesion_masks    image files, "|" between them, of the original's size, lesion above 0 (CBIS-DDSM draws them);
-                    a relative path starts at the image's own folder
-    lesion_circles  JSON list of [x, y, radius] (mini-MIAS); "[]" says that none is known, whatever the boxes
-    lesions         JSON list of boxes [x0, y0, x1, y1], or of objects with a box, a polygon or a mask (core.data.lesions)
+The columns of a manifest that name lesions are described in core.data.lesion_places.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import Recipe
-from core.data.lesions import lesions_of, number_lists
-from core.data.tables import shown
-from core.errors import BadManifest
-from core.images import read
+from core.data.lesion_places import circles_of, exact_mask, resized_mask, text_of
+from core.data.lesions import lesions_of
 from core.preprocessing.breast import find_breast
 from core.preprocessing.geometry import map_points
 
@@ -37,9 +28,9 @@ _SEARCH_SIDE = 512  # px, longer side of the copy in which a breast is looked fo
 
 def has_lesion(row: Mapping[Any, Any]) -> bool:
     """Whether the row says where a lesion is. Raises BadManifest where what it says cannot be read."""
-    if _text(row, "lesion_masks"):
+    if text_of(row, "lesion_masks"):
         return True
-    circles = _circles(row)
+    circles = circles_of(row)
     if circles is not None:
         return bool(circles)
     return any(lesion.mask or lesion.bounds is not None for lesion in lesions_of(row))
@@ -49,7 +40,7 @@ def lesion_mask(row: Mapping[Any, Any], matrix: NDArray[np.float64], original: t
     """The row's lesions over the prepared image, bool (H, W); a lesion smaller than a pixel is one pixel.
 
     Args:
-        row: of a manifest, see above.
+        row: of a manifest, see core.data.lesion_places.
         matrix: (3, 3), original coordinates to prepared ones (core.preprocessing.geometry).
         original: (height, width) of the original image.
         shape: (height, width) of the prepared image.
@@ -60,12 +51,12 @@ def lesion_mask(row: Mapping[Any, Any], matrix: NDArray[np.float64], original: t
     """
     x, y = _original_of_pixels(matrix, shape)
     folder = Path(str(row["path"])).parent
-    if files := _text(row, "lesion_masks"):
-        every = [_exact(folder / name.strip(), original) for name in files.split("|")]
+    if files := text_of(row, "lesion_masks"):
+        every = [exact_mask(folder / name.strip(), original) for name in files.split("|")]
         return np.logical_or.reduce([_drawn(each, matrix, (x, y)) for each in every])
     inside = np.zeros(shape, np.bool_)
     centres = []
-    if (circles := _circles(row)) is not None:
+    if (circles := circles_of(row)) is not None:
         for cx, cy, radius in circles:
             inside |= (x[None, :] - cx) ** 2 + (y[:, None] - cy) ** 2 <= radius**2
             centres.append((cx, cy))
@@ -73,7 +64,7 @@ def lesion_mask(row: Mapping[Any, Any], matrix: NDArray[np.float64], original: t
         for lesion in lesions_of(row):
             placed = lesion.scaled(original[1], original[0])
             if placed.mask:
-                inside |= _drawn(_resized(folder / placed.mask, original), matrix, (x, y))
+                inside |= _drawn(resized_mask(folder / placed.mask, original), matrix, (x, y))
             elif len(placed.polygon) > 2:
                 inside |= _filled(placed.polygon, matrix, shape)
                 centres.append(placed.polygon[0])
@@ -133,25 +124,6 @@ def _filled(polygon: Sequence[tuple[float, float]], matrix: NDArray[np.float64],
     return drawn > 0
 
 
-def _exact(path: Path, original: tuple[int, int]) -> Mask:
-    """A mask file of the image's size: what is above 0."""
-    drawn = read(path).pixels > 0
-    if drawn.shape != original:
-        raise BadManifest(
-            f"{path.name}: expected a lesion mask of {original[0]} x {original[1]} px, the image's size, got "
-            f"{drawn.shape[0]} x {drawn.shape[1]} px. Give the mask of the whole image, not of a crop."
-        )
-    return drawn
-
-
-def _resized(path: Path, original: tuple[int, int]) -> Mask:
-    """A mask file, brought to the image's size: what is nearer to white than to black, for some are JPEGs."""
-    drawn = (read(path).pixels >= np.float32(0.5)).astype(np.uint8)
-    if drawn.shape != original:
-        drawn = cv2.resize(drawn, (original[1], original[0]), interpolation=cv2.INTER_NEAREST)
-    return drawn > 0
-
-
 def _drawn(drawn: Mask, matrix: NDArray[np.float64], centres: tuple[NDArray[np.float64], NDArray[np.float64]]) -> Mask:
     """A mask over the original image, bool (H, W), over the prepared one."""
     original = drawn.shape
@@ -163,19 +135,3 @@ def _drawn(drawn: Mask, matrix: NDArray[np.float64], centres: tuple[NDArray[np.f
     found_y, found_x = np.nonzero(drawn)
     points = np.column_stack([found_x, found_y]).astype(np.float64) + 0.5
     return (drawn[np.ix_(rows, columns)] & within) | _marked(points, matrix, (within.shape[0], within.shape[1]))
-
-
-def _circles(row: Mapping[Any, Any]) -> list[tuple[float, float, float]] | None:
-    content = _text(row, "lesion_circles")
-    if not content:
-        return None
-    wanted = "expected a JSON list of [x, y, radius] in pixels with a radius above 0"
-    circles = number_lists(content, 3)
-    if circles is None or not all(math.isfinite(sum(circle)) and circle[2] > 0 for circle in circles):
-        raise BadManifest(f"lesion_circles {shown(content)}: {wanted}")
-    return [(x, y, radius) for x, y, radius in circles]
-
-
-def _text(row: Mapping[Any, Any], name: str) -> str:
-    value = row.get(name, "")
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value).strip()

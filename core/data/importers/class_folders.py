@@ -51,6 +51,11 @@ def is_class(name: str) -> bool:
     return name in _LIKELY
 
 
+def likely_label(name: str) -> str:
+    """What a folder's name, in any case, most likely means; "" where it is no class's. Ask, never assume."""
+    return _LIKELY.get(name.lower(), "")
+
+
 def question(names: Iterable[str], labels: Mapping[str, str], files: Mapping[str, int]) -> str:
     """What to ask where folders look like classes but nobody has said so; "" where they do not, or both labels are there.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.data.importers.class_folders import question
+from core.data.importers.class_folders import likely_label, question
 from core.data.importers.folder_walk import Walk, is_clutter, is_folder, walk
 from core.data.importers.tiles import require_no_tiles
 from core.data.importers.tree import Tree
@@ -97,6 +97,30 @@ def find_files(source: Path, labels: dict[str, str], tick: Callable[[], None] | 
             below = next(filter(None, map(split_of, inside.parent.parts)), "")
             found.files.append(LabelledFile(path, inside.as_posix(), outer, below, label))
     return found
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """Folders of one name: `files` in them, and the label that the name most likely means, "" for none."""
+
+    name: str
+    files: int
+    likely: str
+
+
+def class_folders(source: Path, tick: Callable[[], None] | None = None) -> list[ClassFolder]:
+    """The folders below `source`, or below its splits, that may be classes; those that look like one first.
+
+    Raises:
+        BadManifest: a folder cannot be read.
+    """
+    beside = FoundFolders()
+    files: Counter[str] = Counter()
+    for child in _folders(source, beside):
+        for folder in _folders(child, beside) if split_of(child.name) else [child]:
+            files[folder.name] += len(walk(folder, tick).files)
+    found = [ClassFolder(name, count, likely_label(name)) for name, count in files.items()]
+    return sorted(found, key=lambda each: (not each.likely, each.name))
 
 
 def _question(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from core.data.importers import ImportReport, import_data, recognise
+from core.data.importers.folder_layout import class_folders
 from core.data.importers.folder_walk import walk
 from core.data.importers.masks import says_mask, with_their_image
 from core.data.manifest import read_manifest, write_manifest
@@ -405,3 +406,11 @@ def test_tiles_are_refused_with_their_source(tmp_path: Path) -> None:
     for name in ("auto", "folder"):
         with pytest.raises(BadManifest, match=r"label_normal = 1 means a lesion.*import it as cbis-ddsm"):
             import_data(name, tmp_path)
+
+
+def test_folders_that_may_be_classes_are_counted_over_all_splits(tmp_path: Path) -> None:
+    for split, name, count in (("train", "0", 2), ("train", "1", 1), ("test", "0", 3), ("test", "notes", 1)):
+        for number in range(count):
+            picture(tmp_path / split / name / f"{number}.png")
+    found = [(each.name, each.files, each.likely) for each in class_folders(tmp_path)]
+    assert found == [("0", 5, "benign"), ("1", 1, "malignant"), ("notes", 1, "")]
