@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -14,13 +15,9 @@ from core.data.manifest import read_manifest, says_synthetic
 from core.data.tables import header_of
 from core.errors import BadManifest, LabError
 from core.wording import counted
-from dashboard.access.paths import require_all_allowed, require_allowed, require_allowed_import
 from dashboard.state import preferences, settings, tasks
 from dashboard.state.file_stamps import of_files, stamp
 from dashboard.state.tasks import Report, Task
-
-if TYPE_CHECKING:
-    from core.data.importers import ImportReport
 
 LONG_MANIFEST = 4_000_000  # bytes, some 40,000 rows: reading them takes about a second
 
@@ -28,12 +25,24 @@ LONG_MANIFEST = 4_000_000  # bytes, some 40,000 rows: reading them takes about a
 
 
 def find_manifests() -> list[Path]:
-    """Manifests below data/ (CSV files whose header has `path` and `label`) and config.yaml's own, sorted."""
-    found = {path for path in sorted((settings.workspace() / "data").glob("**/*.csv")) if _is_manifest(path)}
+    """Manifests below data/ (CSV files whose header has `path` and `label`) and config.yaml's own, sorted.
+
+    Tables of uploads are no manifests: they are imported, which checks them.
+    """
+    found = {path for path in _tables(settings.workspace() / "data") if _is_manifest(path)}
     for extra in (settings.resolve(settings.current().data.manifest), Path(preferences.get("manifest", "") or ".")):
         if extra.is_file() and _is_manifest(extra):
             found.add(extra.resolve() if extra.is_absolute() else settings.resolve(extra))
     return sorted(found)
+
+
+def _tables(data: Path) -> list[Path]:
+    found = []
+    for folder, below, names in os.walk(data):
+        if Path(folder) == data and "uploads" in below:
+            below.remove("uploads")
+        found += [Path(folder) / name for name in names if name.lower().endswith(".csv")]
+    return found
 
 
 @st.cache_data(max_entries=512, show_spinner=False, hash_funcs=of_files())
@@ -158,7 +167,10 @@ def adopt_finished() -> str:
         path, found = finished.result
         set_current_manifest(path)
         warned = any(note.startswith("warning: ") for note in found.notes)
-        preferences.set("data:view", "Problems" if found.rejected or warned else "Images")
+        preferences.set("data:view", "Problems" if found.rejected or warned or found.unknown else "Images")
+        for step in ("import:look", "import:preview"):
+            tasks.forget_task(step)
+            preferences.set(f"started:{step}", None)
         return f"{counted(len(found.frame), 'image')} imported, {len(found.rejected):,} left out."
     return ""
 
@@ -176,37 +188,3 @@ def start_check(path: Path) -> Task:
 def check_name(path: Path) -> str:
     """The name of the background check of this manifest in its present state."""
     return f"check:{path}:{stamp(path)}"
-
-
-def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
-    """Import a data set in the background into data/<name of the source>.csv; its result is (that path, ImportReport).
-
-    Raises NotAllowed (a visitor may not name this source (see dashboard.access.paths)).
-    """
-    require_allowed(source)
-    if "root" in options:
-        require_allowed(Path(options["root"]))
-    out = _free_name(settings.workspace() / "data" / f"{source.stem or name}.csv")
-
-    def work(report: Report) -> tuple[Path, ImportReport]:
-        from core.data.importers import import_data, write_import
-
-        found = import_data(name, source, progress=report, require=require_all_allowed, **options)
-        require_allowed_import(found)
-        write_import(found, out)
-        rejected = [[str(file), reason] for file, reason in found.rejected[:500]]
-        notes = [*(f"warning: not known: {text}" for text in found.unknown), *(f"repaired: {text}" for text in found.repairs)]
-        left_out = {"notes": [*notes, *found.notes], "rejected": rejected, "count": len(found.rejected)}
-        preferences.set(f"left_out:{out}", left_out)
-        return out, found
-
-    return _started_here(tasks.start_task("import", "Importing", work))
-
-
-def _free_name(path: Path) -> Path:
-    """`path`, or `path-2`, ... : an import never overwrites a manifest."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return candidate

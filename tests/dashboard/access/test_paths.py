@@ -10,7 +10,7 @@ from core.errors import LabError
 from dashboard.access import paths, settings
 from dashboard.access.settings import Access
 from dashboard.cache import images
-from dashboard.state import datasets, tasks
+from dashboard.state import imports, tasks
 from dashboard.ui import forms
 
 
@@ -67,9 +67,13 @@ def test_without_roots_every_path_may_be_named(workspace: Path) -> None:
 
 def test_an_import_from_elsewhere_is_refused_before_anything_is_read(shared: Path) -> None:
     with pytest.raises(LabError, match=r"dashboard\.roots"):
-        datasets.start_import("folder", shared.parent / "secret", {})
+        imports.start_preview("folder", shared.parent / "secret", {})
     with pytest.raises(LabError, match=r"dashboard\.roots"):
-        datasets.start_import("csv", shared / "data" / "table.csv", {"root": str(shared.parent / "secret")})
+        imports.start_preview("csv", shared / "data" / "table.csv", {"root": str(shared.parent / "secret")})
+    with pytest.raises(LabError, match=r"dashboard\.roots"):
+        imports.start_preview("huang-lin", shared / "data", {"inbreast": str(shared.parent / "secret")})
+    with pytest.raises(LabError, match=r"dashboard\.roots"):
+        imports.start_look(shared.parent / "secret")
 
 
 @pytest.mark.parametrize("column", ["path", "lesion_masks", "lesions", "rejected"])
@@ -85,7 +89,7 @@ def test_a_table_that_names_files_elsewhere_is_not_imported_and_says_nothing_of_
         secret.write_bytes(image.read_bytes())
     table = shared / "data" / "table.csv"
     table.write_text(f"path,label,patient_id,lesion_masks,lesions\n{image},benign,p0,,\n{row}\n", encoding="utf-8")
-    task = datasets.start_import("csv", table, {"keep": "lesion_masks,lesions"})
+    task = imports.start_preview("csv", table, {"keep": "lesion_masks,lesions"})
     while task.running:
         pass
     assert task.state == "failed" and "dashboard.roots" in task.error
@@ -99,12 +103,12 @@ def test_an_import_tells_nothing_of_files_elsewhere_even_where_nothing_is_usable
         note = shared / "checkpoints" / "run" / "note.txt"  # what a visitor can write into
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(f"path,label\n{secret},malignant\n", encoding="utf-8")
-        task = datasets.start_import("csv", note, {})
+        task = imports.start_preview("csv", note, {})
         while task.running:
             pass
         assert task.state == "failed" and "dashboard.roots" in task.error
         told.add(task.error)
-        tasks.forget_task("import")
+        tasks.forget_task(imports.PREVIEW)
     assert len(told) == 1
 
 

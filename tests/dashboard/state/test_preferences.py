@@ -179,8 +179,10 @@ def test_a_finished_import_becomes_the_data_set_of_who_started_it_only(workspace
     write_images(workspace / "data" / "first")
     source = write_images(workspace / "pictures" / "second")
     app = AppTest.from_string(
-        "from pathlib import Path\nimport streamlit as st\nfrom dashboard.state import datasets\n"
-        f"st.session_state.t = datasets.start_import('csv', Path({str(source)!r}), {{}})"
+        "from pathlib import Path\nfrom dashboard.state import imports\n"
+        f"task = imports.start_preview('csv', Path({str(source)!r}), {{}})\n"
+        "while task.running: pass\n"
+        "imports.start_write(task.result, 'manifest')"
     ).run()
     assert not app.exception
     task = tasks.task("import")

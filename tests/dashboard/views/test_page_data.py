@@ -4,11 +4,13 @@ import time
 from pathlib import Path
 
 import cv2
-from builders.lab_pages import draw_breast, galleries, open_page, texts, write_images
+import pandas as pd
+from builders.lab_pages import button, draw_breast, figures, galleries, open_page, texts
 
-from core.training.preflight import preflight
-from dashboard.state import datasets, preferences, settings, tasks
-from dashboard.views.data import import_options
+from core.data.exclusions import exclusions
+from core.data.manifest import labelled, read_manifest
+from dashboard.cache import compositions
+from dashboard.state import datasets, preferences, tasks
 
 
 def settle(name: str) -> None:
@@ -19,7 +21,7 @@ def settle(name: str) -> None:
 def test_without_data_there_are_two_ways_to_get_some(workspace: Path) -> None:
     app = open_page("data")
     assert not app.exception and not app.error
-    assert {"Write the demo set", "Import"} <= {button.label for button in app.button}
+    assert {"Write the demo set", "Look at it"} <= {button.label for button in app.button}
 
 
 def test_the_data_set_is_counted_and_shown(manifest: Path) -> None:
@@ -72,53 +74,10 @@ def test_the_check_reports_a_leaking_patient(manifest: Path) -> None:
     assert "training refuses" in app.error[0].value
 
 
-def test_an_import_becomes_the_current_data_set_and_lists_what_it_left_out(workspace: Path) -> None:
-    write_images(workspace / "mine" / "benign", patients=6)
-    (workspace / "mine" / "benign" / "manifest.csv").unlink()
-    write_images(workspace / "mine" / "malignant", patients=6)
-    (workspace / "mine" / "malignant" / "manifest.csv").unlink()
-    (workspace / "mine" / "malignant" / "broken.png").write_bytes(b"\x89PNG broken")
-    app = open_page("data")
-    app.text_input(key="import:source").input(str(workspace / "mine")).run()
-    app.text_input(key="import:folder:patient_pattern").input("(p[0-9]+)_").run()
-    app.button(key="import:go").click().run()
-    settle("import")
-    app.run()
-    assert not app.exception and not app.error
-    assert datasets.find_manifests() == [workspace / "data" / "mine.csv"]
-    assert "Left out by the import: 1" in texts(app)
-
-
-def test_an_import_from_nowhere_says_so(workspace: Path) -> None:
-    app = open_page("data")
-    app.text_input(key="import:source").input(str(workspace / "nowhere")).run()
-    app.button(key="import:go").click().run()
-    settle("import")
-    app.run()
-    assert not app.exception
-    assert "nowhere" in app.error[0].value
-
-
-def test_a_second_import_of_the_same_name_overwrites_nothing(workspace: Path) -> None:
-    manifest = write_images(workspace / "data" / "x")
-    assert datasets._free_name(manifest) == manifest.with_name("manifest-2.csv")
-
-
 def endless(report: tasks.Report) -> None:
     for done in range(10**9):
         report(done, 10**9)
         time.sleep(0.01)
-
-
-def test_an_import_can_be_stopped_and_writes_nothing(workspace: Path) -> None:
-    tasks.start_task("import", "Importing", endless)
-    app = open_page("data")
-    app.button(key="import:cancel").click().run()
-    settle("import")
-    app.run()
-    assert not app.exception and not app.error
-    assert "The import was stopped. Nothing was written." in texts(app)
-    assert datasets.find_manifests() == [] and "Import" in {button.label for button in app.button}
 
 
 def test_a_check_can_be_stopped_and_goes_on_when_it_is_asked_for_again(manifest: Path) -> None:
@@ -134,18 +93,6 @@ def test_a_check_can_be_stopped_and_goes_on_when_it_is_asked_for_again(manifest:
     settle(name)
     app.run()
     assert not app.exception and "was stopped" not in texts(app)
-
-
-def test_warnings_of_an_import_stand_out_from_its_notes(workspace: Path) -> None:
-    write_images(workspace / "mine", patients=4)
-    rows = (workspace / "mine" / "manifest.csv").read_text(encoding="utf-8").replace("P00,", "removed,")
-    (workspace / "mine" / "t.csv").write_text(rows, encoding="utf-8")
-    datasets.start_import("csv", workspace / "mine" / "t.csv", {})
-    settle("import")
-    app = open_page("data")
-    app.button_group(key="data:view:widget").set_value("Problems").run()
-    assert not app.exception
-    assert any("names nobody" in warning.value for warning in app.warning)
 
 
 def test_filters_and_the_page_of_images_are_there_again_after_another_page(manifest: Path) -> None:
@@ -166,43 +113,96 @@ def test_filters_and_the_page_of_images_are_there_again_after_another_page(manif
     assert len(galleries(open_page("data"))["data:gallery"]) == 6, "the last page there is"
 
 
-def test_options_of_an_import_have_plain_titles_and_choices_that_the_importers_know(workspace: Path) -> None:
-    from core.data.importers import IMPORTERS
-
-    titles, choices = import_options.TITLES, import_options.CHOICES
-    known = {name: words for importer in IMPORTERS.values() for name, words in importer.options.items()}
-    assert set(titles) <= set(known) and set(choices) <= set(titles)
-    for name, answers in choices.items():
-        assert next(iter(answers)) == "" and all(answer in known[name] for answer in answers)
-    app = open_page("data")
-    app.selectbox(key="import:name").set_value("mini-mias").run()
+def test_counts_by_other_columns_and_by_image_size(manifest: Path) -> None:
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    frame.assign(density=["A", "B"] * 12, age=["45"] * 20 + [""] * 4).to_csv(manifest, index=False)
+    app = open_page("data", data__view="Counts", data__by="age")
     assert not app.exception and not app.error
-    assert {"Normal films", "Odd-numbered films show the … breast"} <= {each.label for each in app.selectbox}
-
-
-def test_where_no_patient_is_known_the_import_the_card_the_check_and_train_say_so(workspace: Path) -> None:
-    source = workspace / "mine"
-    for label in ("benign", "malignant"):
-        (source / label).mkdir(parents=True)
-        for number in range(6):
-            pixels = draw_breast(number + 10 * (label == "benign"))
-            cv2.imwrite(str(source / label / f"{label[0]}{number // 2}_scan{number}.png"), pixels)
-    app = open_page("data")
-    app.text_input(key="import:source").input(str(source)).run()
-    app.button(key="import:go").click().run()
-    settle("import")
+    assert {"Side", "Density", "Age", "Image size"} <= set(app.button_group(key="data:by:widget").options)
+    assert figures(app)["data:by_chart"]["data"][0]["x"] == ["40-49", "not given"]
+    app.button_group(key="data:by:widget").set_value("size").run()
+    app.button(key="data:sizes").click().run()
+    settle(compositions.sizes_name(manifest))
     app.run()
     assert not app.exception and not app.error
-    assert any("Leakage between splits cannot be excluded" in warning.value for warning in app.warning)  # the page of problems
-    assert any("patient_pattern=" in note.value for note in app.info)
-    assert app.metric[0].proto.delta_description == "patients unknown"
-    app.button(key="data:check").click().run()
-    manifest = datasets.current_manifest()
-    assert manifest is not None and datasets.counts_of(manifest).patient_words == "patients unknown"
+    assert figures(app)["data:by_chart"]["data"][0]["x"] == ["100 × 120"]
+
+
+def test_patients_are_listed_a_page_at_a_time_without_those_of_a_sealed_test_set(data: Path) -> None:
+    frame = datasets.manifest_frame(data)
+    app = open_page("data", data__view="Patients")
+    assert not app.exception and not app.error
+    shown = set(app.dataframe[0].value["patient"])
+    assert shown == set(frame.loc[frame["split"] != "test", "patient_id"])
+    app.toggle(key=f"test_images:Data:{data}").set_value(True).run()
+    assert set(app.dataframe[0].value["patient"]) == set(frame["patient_id"])
+    app.text_input(key="data:find_patient:widget").input("nobody").run()
+    assert "No patient matches" in texts(app)
+
+
+def test_patients_are_excluded_with_a_note_and_come_back(manifest: Path) -> None:
+    app = open_page("data", data__view="Changes")
+    assert not app.exception and not app.error and button(app, "data:exclude:go").disabled
+    app.multiselect(key="data:exclude:Patients").set_value(["P03"]).run()
+    app.text_input(key="data:exclude:note").input("implant").run()
+    button(app, "data:exclude:go").click().run()
+    assert not app.exception and not app.error
+    assert "2 images of this data set are excluded now" in texts(app) and "**implant** · 2 images of 1 patient" in texts(app)
+    assert len(labelled(read_manifest(manifest))) == 22
+    assert (app.metric[0].value, app.metric[0].proto.delta_description) == ("22", "11 patients, 2 more excluded")
+    gallery = open_page("data", data__only=["excluded"])
+    assert {tile["detail"] for tile in galleries(gallery)["data:gallery"]} == {"excluded · P03"}
+    button(app, "data:restore:0").click().run()
+    assert "Nothing is excluded." in texts(app) and len(labelled(read_manifest(manifest))) == 24
+
+
+def test_images_are_excluded_by_name(manifest: Path) -> None:
+    app = open_page("data", data__view="Changes")
+    app.segmented_control(key="data:exclude:what").set_value("Images").run()
+    app.text_input(key="data:exclude:find").input("p04_mlo").run()
+    (choice,) = app.multiselect(key="data:exclude:Images").options
+    assert choice == "p04_MLO.png · P04"
+    app.multiselect(key="data:exclude:Images").set_value([str(manifest.parent / "p04_MLO.png")]).run()
+    app.text_input(key="data:exclude:note").input("blurred").run()
+    button(app, "data:exclude:go").click().run()
+    frame = read_manifest(manifest)
+    assert frame.loc[frame["excluded"] != "", "path"].map(lambda path: Path(path).name).tolist() == ["p04_MLO.png"]
+
+
+def test_problems_are_grouped_with_their_images_and_excluded_together(manifest: Path) -> None:
+    for name in ("p00_CC.png", "p03_CC.png"):
+        (manifest.parent / name).write_bytes(b"not an image")
+    datasets.start_check(manifest)
     settle(datasets.check_name(manifest))
+    app = open_page("data", data__view="Problems")
+    assert not app.exception and "**Unreadable** · 2 rows" in texts(app)
+    app.session_state["data:problem:unreadable"] = True
     app.run()
-    assert any(warning.value.startswith("No patient known: leakage cannot be excluded") for warning in app.warning)
-    assert not app.success
-    assert preflight(settings.current(), datasets.manifest_frame(manifest)).warnings[0].startswith("No patient known")
-    train = open_page("train")
-    assert any(warning.value.startswith("No patient known") for warning in train.warning)
+    assert not app.exception and not app.error
+    tiles = galleries(app)["data:problem_images:unreadable"]
+    assert [Path(tile["id"]).name for tile in tiles] == ["p00_CC.png", "p03_CC.png"]
+    button(app, "data:problem:unreadable:exclude").click().run()
+    assert not app.exception and not app.error
+    assert [(each.note, each.rows) for each in exclusions(read_manifest(manifest))] == [("unreadable", (0, 6))]
+
+
+def test_another_label_rule_makes_another_data_set(manifest: Path) -> None:
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    frame.assign(birads=["3", "1"] * 12, label_rule="birads-from-4").to_csv(manifest, index=False)
+    app = open_page("data", data__view="Changes")
+    app.selectbox(key="data:rule").set_value("birads-without-3").run()
+    assert not app.exception and not app.error and "became unlabelled" in texts(app)
+    button(app, "data:relabel").click().run()
+    assert not app.exception and not app.error
+    made = manifest.with_name("manifest-birads-without-3.csv")
+    assert datasets.current_manifest() == made
+    assert (read_manifest(made)["label"] == "").sum() == 12 and (read_manifest(manifest)["label"] == "").sum() == 0
+
+
+def test_thumbnails_can_be_narrowed_down_to_those_with_a_lesion(manifest: Path) -> None:
+    assert not open_page("data").pills, "nothing to narrow down to"
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    frame.assign(lesions=["[[1, 2, 30, 40]]", *[""] * 23]).to_csv(manifest, index=False)
+    app = open_page("data", data__only=["with lesion"])
+    assert not app.exception and not app.error
+    assert [Path(tile["id"]).name for tile in galleries(app)["data:gallery"]] == ["p00_CC.png"]

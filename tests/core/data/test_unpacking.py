@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.files.unpacking import BadUpload, Limits, unpack
+from core.data.unpacking import BadUpload, Limits, unpack
 
 LIMITS = Limits(total=1_000_000, files=20)
 
