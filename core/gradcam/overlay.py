@@ -19,6 +19,7 @@ BENIGN_RGB, MALIGNANT_RGB = (86, 180, 233), (255, 122, 26)
 OPACITY = 0.7
 HALF = 0.5  # of the strongest: what reaches it is tinted with the whole opacity, and outlined
 _OUTLINE_LEVEL = 210  # of the colour map: bright, and not yet the white of its peak
+_FAR = 1e6  # px: no image reaches as far, and OpenCV counts in 32 bits
 _LESION, _HALO = (255, 255, 255), (0, 0, 0)  # seen on every colour map, on black and on white tissue
 
 
@@ -73,7 +74,7 @@ def render(
     colormap: str = "inferno",
     signed: bool = False,
     outline: int = 1,
-    boxes: Sequence[tuple[float, float, float, float]] = (),
+    outlines: Sequence[Sequence[tuple[float, float]]] = (),
     mask: NDArray[np.bool_] | None = None,
     peak: bool = False,
 ) -> NDArray[np.uint8]:
@@ -83,7 +84,7 @@ def render(
         pixels: uint8 (H, W).
         heat: of the same shape, tinted as by `overlay`; None for the image alone.
         outline: px of a line round what reaches `HALF` of the strongest; 0 for none.
-        boxes: lesions (x0, y0, x1, y1) in `pixels`, outlined in white.
+        outlines: closed lines round lesions, points (x, y) in `pixels`, drawn in white.
         mask: lesions as bool (H, W), outlined in white.
         peak: a cross at the strongest place.
 
@@ -111,10 +112,9 @@ def render(
     if mask is not None:
         lesion = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         _draw_outline(shown, lesion, _LESION, 2)
-    for box in boxes:
-        x0, y0, x1, y1 = (round(edge * scale) for edge in box)
-        for colour, thickness in ((_HALO, 4), (_LESION, 2)):
-            cv2.rectangle(shown, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
+    lines = [np.rint(np.clip(np.array(each) * scale, -_FAR, _FAR)).astype(np.int32) for each in outlines]
+    for colour, thickness in ((_HALO, 4), (_LESION, 2)):
+        cv2.polylines(shown, lines, True, colour, thickness, cv2.LINE_AA)
     return np.asarray(shown, dtype=np.uint8)
 
 

@@ -13,6 +13,8 @@ from core.images.mammogram import Mammogram, Step
 from core.inspection.descriptions import title, what_changed
 from core.inspection.result import Counts, InspectedStage, Inspection, Picture, resized
 from core.preprocessing import Stage, normalise_intensity, normalise_spatially, resize_to_input, stages
+from core.preprocessing.geometry import mirror, translation
+from core.preprocessing.prepared import Matrix
 from core.preprocessing.preview import fit
 
 SIDE = 1024  # px, longer side of the pictures
@@ -41,14 +43,26 @@ def inspect_image(mammogram: Mammogram, recipe: Recipe, *, side: int | None = SI
     breast = _at_size(spatial.analysis.breast.mask, mammogram.pixels.shape)
     inspected: list[InspectedStage] = []
     earlier: Stage | None = None
+    matrix = np.eye(3)
     for stage, step in zip(trace, timed, strict=True):
         breast = _follow(breast, stage, earlier)
-        inspected.append(_look(stage, step, earlier, breast, side))
+        matrix = prepared.matrix if stage.name == "resize" else _moved(stage) @ matrix
+        inspected.append(_look(stage, step, earlier, breast, side, matrix))
         earlier = stage
     return Inspection(mammogram.meta, mammogram.steps, tuple(inspected), recipe, prepared)
 
 
-def _look(stage: Stage, step: Step, earlier: Stage | None, breast: Picture, side: int | None) -> InspectedStage:
+def _moved(stage: Stage) -> Matrix:
+    """How this step moved the image, (3, 3)."""
+    if stage.name == "crop":
+        x0, y0, _, _ = stage.step.parameters["box"]
+        return translation(-x0, -y0)
+    if stage.name == "orientation" and stage.step.parameters["mirrored"]:
+        return mirror(stage.pixels.shape[1])
+    return np.eye(3)
+
+
+def _look(stage: Stage, step: Step, earlier: Stage | None, breast: Picture, side: int | None, matrix: Matrix) -> InspectedStage:
     pixels = np.ascontiguousarray(stage.pixels)
     grey = to_uint8(pixels)
     lowest, highest, *_ = cv2.minMaxLoc(pixels)
@@ -66,6 +80,7 @@ def _look(stage: Stage, step: Step, earlier: Stage | None, breast: Picture, side
         inside=_count(grey, breast),
         changed=earlier is not None and not np.array_equal(stage.pixels, earlier.pixels),
         step=step,
+        matrix=matrix,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from core.config import Recipe
 from core.images.mammogram import ImageMeta, Step
 from core.preprocessing import Prepared
+from core.preprocessing.geometry import scaling
+from core.preprocessing.prepared import Matrix
 
 Picture = NDArray[np.uint8]
 Counts = NDArray[np.int64]
+
+_LAID_OVER = ("crop", "resize")  # stages that `pair` shows in the place where the stage before has them
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class InspectedStage:
     `picture` uint8 is the whole image, shrunk to the inspection's side and never stretched or enlarged. Everything else
     is of the image at its full size: `shape` (height, width); `lowest`, `highest`, `mean` in [0, 1]; `histogram` and
     `inside`, int64 (256,), pixels at each of 256 grey levels in the whole image and in the breast. `words` say what
-    the step did; `changed` is whether any pixel is another than after the step before.
+    the step did; `changed` is whether any pixel is another than after the step before. `matrix` (3, 3): original coordinates to
+    those of this stage at its full size (core.preprocessing.geometry).
     """
 
     name: str
@@ -39,6 +44,12 @@ class InspectedStage:
     inside: Counts
     changed: bool
     step: Step
+    matrix: Matrix = field(default_factory=lambda: np.eye(3))
+
+    @property
+    def to_picture(self) -> Matrix:
+        """(3, 3), original coordinates to those of `picture`."""
+        return scaling(self.picture.shape[1] / self.shape[1], self.picture.shape[0] / self.shape[0]) @ self.matrix
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,7 @@ class Inspection:
         """
         stage, earlier = self.stages[index], self.stages[max(0, index - 1)]
         before, after = earlier.picture, stage.picture
-        if stage.name == "crop":
+        if stage.name == "crop":  # see _LAID_OVER
             return before, _lay_back(after, stage.step.parameters["box"], before.shape, earlier.shape)
         if stage.name == "resize":
             x0, y0, x1, y1 = self.prepared.breast
@@ -87,6 +98,12 @@ class Inspection:
         if after.shape != before.shape:
             after = resized(after, before.shape, cv2.INTER_NEAREST)
         return before, after
+
+    def pair_matrices(self, index: int) -> tuple[Matrix, Matrix]:
+        """(3, 3) each, original coordinates to those of the two pictures of `pair`."""
+        stage, earlier = self.stages[index], self.stages[max(0, index - 1)]
+        before = earlier.to_picture
+        return before, before if stage.name in _LAID_OVER else stage.to_picture
 
 
 def resized(grey: Picture, shape: tuple[int, ...], interpolation: int) -> Picture:

@@ -17,20 +17,23 @@ import pandas as pd
 
 from core.errors import LabError
 from core.images import one_large_at_a_time
+from core.prediction import Prediction
 from core.runs import Run
 from core.runs.folder import identity_of
 from core.runs.test_set.accesses import PREDICTION
 from core.runs.test_set.identity import file_keys, sealed_by, warning_of
 from dashboard.asgi import prediction_html
 from dashboard.asgi.gradio_theme import FRONTEND
-from dashboard.cache import images
+from dashboard.cache import images, lesions
+from dashboard.cache.lesions import Polygon
 from dashboard.state import datasets, models, training_runs
 from dashboard.ui import iframes, test_set_access
 
 log = logging.getLogger(__name__)
 
-# (frame taken and number of frames, verdict, prepared image, heatmap, whether to offer "Score anyway"); see `score`.
-Result = tuple[tuple[int, int] | None, str, Any, Any, bool]
+# (frame taken and number of frames, verdict, prepared image, heatmap, whether to offer "Score anyway", lesion outlines in the
+# prepared image); see `score`.
+Result = tuple[tuple[int, int] | None, str, Any, Any, bool, tuple[Polygon, ...]]
 
 PAGE = "Test image"  # as records of accesses to test images name it
 EXAMPLES = 6
@@ -267,11 +270,11 @@ def pick_example(paths: list[str], event: gr.SelectData) -> tuple[Any, ...]:
 
 def apply_result(path: str, result: Result) -> tuple[Any, ...]:
     """The frames to choose from, the verdict, the pictures, and whether "Score anyway" is offered, as the page shows them."""
-    frames, words, pixels, values, offered = result
+    frames, words, pixels, values, offered, outlines = result
     return (
         frame_choice(frames),
         words,
-        prediction_html.pictures(pixels, values, name=Path(path).name),
+        prediction_html.pictures(pixels, values, name=Path(path).name, outlines=outlines),
         gr.Button(visible=offered),
     )
 
@@ -286,13 +289,13 @@ def frame_choice(frames: tuple[int, int] | None) -> Any:
 
 
 def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: bool = False) -> Result:
-    """(frame taken and number of frames, verdict as HTML, prepared image, heatmap, whether to offer "Score anyway"), the image
-    uint8 and the map float32 in [0, 1], both (H, W).
+    """(frame taken and number of frames, verdict as HTML, prepared image, heatmap, whether to offer "Score anyway", outlines of
+    lesions that a known data set has there), the image uint8 and the map float32 in [0, 1], both (H, W).
 
     Errors, and the reason why there is no verdict, are text in the verdict's place. `frame` as in core.images.read.
     """
     if not path:
-        return None, prediction_html.HINT, None, None, False
+        return None, prediction_html.HINT, None, None, False, ()
     if not run_name:
         return _failed("There is no trained model yet. Train one on the Train page, then open this tab again.")
     try:
@@ -312,10 +315,20 @@ def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: 
     pixels = prediction.prepared.pixels
     taken = prediction.meta.frame, prediction.meta.frames
     name = Path(path).name
+    outlines = _outlines(Path(path), prediction)
     if heat is None:
-        return taken, prediction_html.refused(prediction, name=name), pixels, None, True
+        return taken, prediction_html.refused(prediction, name=name), pixels, None, True, outlines
     verdict = prediction_html.decided(prediction, predictor.card, models.reference(run), name=name, no_map=heat.reason)
-    return taken, verdict, pixels, heat.values, False
+    return taken, verdict, pixels, heat.values, False, outlines
+
+
+def _outlines(path: Path, prediction: Prediction) -> tuple[Polygon, ...]:
+    """The lesions that a known data set draws on this file, in the prepared image; those of a stack's frame are not known."""
+    if prediction.mammogram is None or prediction.meta.frames > 1:
+        return ()
+    height, width = prediction.mammogram.pixels.shape
+    found = lesions.of_path(path, (height, width))
+    return lesions.mapped(found, prediction.prepared.matrix)
 
 
 def _recorded(run: Run, path: Path) -> str:
@@ -330,4 +343,4 @@ def _recorded(run: Run, path: Path) -> str:
 
 
 def _failed(text: str) -> Result:
-    return None, prediction_html.failed(text), None, None, False
+    return None, prediction_html.failed(text), None, None, False, ()

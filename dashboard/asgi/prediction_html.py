@@ -133,8 +133,17 @@ def _label(words: str, place: float) -> str:
 # ---------------------------------------------------------------- pictures
 
 
-def pictures(pixels: NDArray[np.uint8] | None, values: NDArray[np.float32] | None, *, name: str) -> str:
-    """What the model sees, uint8 (H, W), and its map, float32 (H, W) in [0, 1], over it; "" without an image."""
+def pictures(
+    pixels: NDArray[np.uint8] | None,
+    values: NDArray[np.float32] | None,
+    *,
+    name: str,
+    outlines: Sequence[Sequence[tuple[float, float]]] = (),
+) -> str:
+    """What the model sees, uint8 (H, W), and its map, float32 (H, W) in [0, 1], over it; "" without an image.
+
+    `outlines` of lesions, points (x, y) in `pixels`, are drawn on both, and can be switched off.
+    """
     from core.gradcam import colours_of
 
     if pixels is None:
@@ -143,20 +152,34 @@ def pictures(pixels: NDArray[np.uint8] | None, values: NDArray[np.float32] | Non
     factor = max(1, round(SIDE / max(height, width)))
     seen = _data(_enlarged(pixels, factor))
     title = html.escape(name)
-    first = _figure("What the model sees", f'<img src="{seen}" alt="{title} as the model sees it, {width} × {height} pixels">')
+    lines = _lines(outlines, width, height)
+    switch = '<label><input type="checkbox" name="lesions" checked> Lesion outlines (of the data set)</label>' if lines else ""
+    plain = f'<img src="{seen}" alt="{title} as the model sees it, {width} × {height} pixels">{lines}'
+    first = _figure("What the model sees", plain)
     if values is None:
-        return f'<div class="pictures one">{first}</div>'
+        alone = f'<div class="look">{switch}</div>' if switch else ""
+        return f'<div class="pictures one">{first}</div>{alone}'
     where = html.escape(_whereabouts(values))
-    film = f'<img src="{seen}" alt="{title}; {where}"><img class="map" alt="" src="{_data(_outlined(pixels, values, factor))}">'
+    tinted = _data(_outlined(pixels, values, factor))
+    film = f'<img src="{seen}" alt="{title}; {where}"><img class="map" alt="" src="{tinted}">{lines}'
     stops = ",".join("rgb({},{},{})".format(*colour) for colour in colours_of("inferno")[::32])
     controls = (
         '<div class="look"><label><input type="checkbox" name="map" checked> Heatmap</label>'
         f'<label>Opacity <input type="range" name="opacity" min="0" max="1" step="0.05" value="{OPACITY}"></label>'
         f'<span class="bar"><span>none</span><i style="background:linear-gradient(to right,{stops})"></i>'
-        f"<span>this image's peak; line: {100 * OUTLINED:.0f} % of it</span></span></div>"
+        f"<span>this image's peak; line: {100 * OUTLINED:.0f} % of it</span></span>{switch}</div>"
     )
     second = _figure("Where the score comes from", film)
     return f'<div class="pictures">{first}{second}</div>{controls}'
+
+
+def _lines(outlines: Sequence[Sequence[tuple[float, float]]], width: int, height: int) -> str:
+    """Closed lines over a picture of this size; "" for none."""
+    if not outlines:
+        return ""
+    points = [" ".join(f"{x:.2f},{y:.2f}" for x, y in each) for each in outlines]
+    drawn = "".join(f'<polygon class="{kind}" points="{each}"/>' for kind in ("halo", "line") for each in points)
+    return f'<svg class="lesions" viewBox="0 0 {width} {height}" aria-hidden="true">{drawn}</svg>'
 
 
 def _figure(title: str, film: str) -> str:

@@ -1,4 +1,4 @@
-"""A heatmap drawn on what the model saw or on the original, with lesion boxes; the files it is saved to."""
+"""A heatmap drawn on what the model saw or on the original, with lesion outlines; the files it is saved to."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from core.files.atomic import replacing
 from core.images.encode import encode_png
 from core.images.mammogram import Mammogram
 from core.prediction import Prediction
-from core.preprocessing import Prepared, map_boxes, original_from_prepared
+from core.preprocessing import Prepared, original_from_prepared
 from core.preprocessing.geometry import scaling
 from core.runs.folder import require_regular, was_deleted
+from dashboard.cache import lesions
+from dashboard.cache.lesions import NO_LESIONS, Lesions, Polygon
 
 if TYPE_CHECKING:
     from core.gradcam import Evidence, Heatmap
@@ -24,10 +26,9 @@ if TYPE_CHECKING:
     from dashboard.state.tasks import Report
 
 Picture = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
 
 BOTH = "both"  # malignant and benign evidence in one picture
-SHOWN_SIDE = 1024  # px; a small input is enlarged to about this before boxes are drawn, so that their lines are thin
+SHOWN_SIDE = 1024  # px; a small input is enlarged to about this before lesions are drawn, so that their lines are thin
 GAP = 16  # px between pictures that are saved side by side
 
 
@@ -62,14 +63,15 @@ class Explained:
 
 @dataclass(frozen=True)
 class View:
-    """A map over the image it is shown on: `image` uint8 (H, W), `values` float32 (H, W), `boxes` in its pixels.
+    """A map over the image it is shown on: `image` uint8 (H, W), `values` float32 (H, W), `outlines` of lesions in its
+    pixels.
 
     `signed`: values from -1 (benign) to 1 (malignant), else from 0 to 1.
     """
 
     image: Picture
     values: NDArray[np.float32]
-    boxes: tuple[Box, ...] = ()
+    outlines: tuple[Polygon, ...] = ()
     signed: bool = False
 
 
@@ -98,10 +100,10 @@ def what_if(model: Predictor, prepared: Prepared, mammogram: Mammogram, *, sourc
     return Explained(prediction, None if prediction.score is None else model.explain(prediction))
 
 
-def on_input(found: Explained, boxes: list[Box]) -> View:
-    """The map on what the model saw; `boxes` in the original's pixels."""
-    mapped = tuple(map_boxes(boxes, found.prediction.prepared.matrix))
-    return View(found.prediction.prepared.pixels, found.drawn.values, mapped, found.drawn.target == BOTH)
+def on_input(found: Explained, drawn_lesions: Lesions = NO_LESIONS) -> View:
+    """The map on what the model saw, with these lesions."""
+    outlines = lesions.mapped(drawn_lesions, found.prediction.prepared.matrix)
+    return View(found.prediction.prepared.pixels, found.drawn.values, outlines, found.drawn.target == BOTH)
 
 
 def without_map(found: Explained) -> View:
@@ -110,7 +112,7 @@ def without_map(found: Explained) -> View:
     return View(pixels, np.zeros(pixels.shape, np.float32))
 
 
-def on_original(found: Explained, original: Picture, shape: tuple[int, int], boxes: list[Box]) -> View:
+def on_original(found: Explained, original: Picture, shape: tuple[int, int], drawn_lesions: Lesions = NO_LESIONS) -> View:
     """The map on the original image: `original` uint8 is a small copy of it, `shape` its real (height, width).
 
     What the preparation cut away has no heat.
@@ -119,17 +121,17 @@ def on_original(found: Explained, original: Picture, shape: tuple[int, int], box
     enlarge = scaling(shape[1] / width, shape[0] / height)
     there = replace(found.prediction.prepared, matrix=found.prediction.prepared.matrix @ enlarge)
     values = original_from_prepared(found.drawn.values, there, original.shape)
-    mapped = tuple(map_boxes(boxes, scaling(width / shape[1], height / shape[0])))
-    return View(original, values, mapped, found.drawn.target == BOTH)
+    outlines = lesions.mapped(drawn_lesions, scaling(width / shape[1], height / shape[0]))
+    return View(original, values, outlines, found.drawn.target == BOTH)
 
 
 def drawn(view: View, **style: Any) -> Picture:
-    """The view as RGB uint8, enlarged where it is small, with its boxes; `style`: opacity, colormap and outline (on or off)."""
+    """The view as RGB uint8, enlarged where it is small, with its lesions; `style`: opacity, colormap, outline (on or off)."""
     from core.gradcam import render
 
     style["outline"] = 2 if style.get("outline", True) else 0
     side = max(SHOWN_SIDE, *view.image.shape)
-    return render(view.image, view.values, side=side, boxes=view.boxes, signed=view.signed, **style)
+    return render(view.image, view.values, side=side, outlines=view.outlines, signed=view.signed, **style)
 
 
 def side_by_side(shown: list[Picture]) -> Picture:

@@ -179,7 +179,7 @@ def by_command(asked: SimpleNamespace, anyway: bool, capsys: pytest.CaptureFixtu
 def by_gradio(asked: SimpleNamespace, anyway: bool) -> dict[str, Said]:
     said = {}
     for path in asked.paths:
-        _, words, _, picture, offered = gradio_tab.score(asked.run.name, path, anyway=anyway)
+        _, words, _, picture, offered, _ = gradio_tab.score(asked.run.name, path, anyway=anyway)
         assert offered == ("No verdict" in words and not anyway)
         called = re.search('class="decision (benign|malignant)"', words)
         limit = re.search(r"the model's threshold (0\.\d{3})(?:, ([^(<.]*))?", html.unescape(words))

@@ -82,12 +82,6 @@ export default function (component) {
     return node
   }
   const drawing = ({ width, height }) => svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" })
-  const rectangles = (panel, boxes) => {
-    const lines = drawing(panel)
-    for (const [x0, y0, x1, y1] of boxes)
-      for (const kind of ["halo", "line"]) lines.append(svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0, class: kind }))
-    return lines
-  }
   const outlines = (panel) => {
     const lines = drawing(panel)
     const limit = (sign) => (header.signed ? 128 + sign * 127 * header.half : 255 * header.half)
@@ -138,7 +132,7 @@ export default function (component) {
           Object.assign(made.bar, { ...about, hidden: true })
           frame.append(box("side after", made.canvas, made.lines), made.bar)
         }
-        if (panel.boxes.length) frame.append(box("side", rectangles(made, panel.boxes)))
+        if (panel.lesions.length) frame.append(box("side", lesionLines(panel.lesions, made.width, made.height)))
         if (panel.map >= 0) frame.append(text("tag left", "image"), text("tag right", "heatmap"))
         if (panel.note) frame.append(text("note", panel.note))
         frame.tabIndex = 0

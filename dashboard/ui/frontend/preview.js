@@ -21,6 +21,8 @@ export default function (component) {
   if (state.url !== data.url)
     Object.assign(state, { url: data.url, geometry: "", lens: "", asked: "", pinned: null, cut: null, spacing: null })
   root.classList.toggle("as-stored", data.as_stored)
+  const lines = lesionLines(data.lesions, ...data.size)
+  root.querySelector(".lesions").replaceChildren(...(data.lesions.length ? [lines] : []))
 
   // until somebody places it, the loupe is at the lesion, or where there is something to see
   state.spot = data.spot
@@ -33,7 +35,8 @@ export default function (component) {
       state.hover = hover
       look()
     },
-    onDraw: () => {
+    onDraw: ({ zoom }) => {
+      compare.style.setProperty("--zoom", zoom)
       outline()
       lay()
       measure()

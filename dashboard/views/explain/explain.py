@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import streamlit as st
 
-from core.data import lesion_boxes
+from core.data.lesion_places import with_lesions
 from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS
 from core.wording import plain
@@ -16,7 +17,7 @@ from dashboard.cache.images import ImageRef
 from dashboard.state import preferences, tasks, training_runs, widgets
 from dashboard.state.tasks import Task
 from dashboard.state.widgets import Options
-from dashboard.ui import background, chance_notices, components, notices, test_set_access, uploads
+from dashboard.ui import background, chance_notices, components, lesion_switch, notices, test_set_access, uploads
 from dashboard.views.explain import choosing, heatmap_audit, panels
 from dashboard.views.explain.comparison import Case, by_run, by_view, closed, other_runs, other_view
 from dashboard.views.explain.saving import PICTURES, Display, saving, store_style, style, view_of
@@ -73,7 +74,7 @@ def workbench(run: Run, source: str) -> None:
         else:
             image, row, listed = choosing.from_split(run, source)
         ask = ask_options(run)
-        boxes = boxes_shown(run, row)
+        outlines = outlines_shown(run, row)
     with pictures:
         if image is None:
             if source == "upload":
@@ -81,7 +82,7 @@ def workbench(run: Run, source: str) -> None:
                     "No image yet", "Upload a mammogram: DICOM, PNG, JPEG, PGM or TIFF.", icon=":material/add_photo_alternate:"
                 )
             return
-        display = display_options(run, row, boxes, controls)
+        display = display_options(run, row, outlines, controls)
         shown = cases(run, image, row, display)
         record(shown)
         anyway = chance_notices.wants_score_anyway("explain", [case.image.key for case in shown])
@@ -148,15 +149,13 @@ def layer_title(choice: LayerChoice) -> str:
     return f"last layer ({choice.columns} × {choice.rows})" if choice.usual else choice.title
 
 
-def boxes_shown(run: Run, row: Any) -> bool:
-    """Whether lesion boxes are drawn, from their switch; off where the manifest has none for this breast."""
+def outlines_shown(run: Run, row: Any) -> bool:
+    """Whether lesions are drawn, from their switch; off where the manifest has none for this breast."""
     rows = [] if row is None else [each for each in (row, other_view(run, row)) if each is not None]
-    there = any(lesion_boxes(each) for each in rows)
-    words = "The lesions' places as in the manifest." if there else "The manifest has no lesion box for this image."
-    return widgets.toggle("Lesion boxes", "explain:boxes", default=True, help=words, disabled=not there)
+    return lesion_switch.switch(bool(rows) and bool(with_lesions(pd.DataFrame(rows)).any()), "explain:boxes")
 
 
-def display_options(run: Run, row: Any, boxes: bool, controls: DeltaGenerator) -> Display:
+def display_options(run: Run, row: Any, outlines: bool, controls: DeltaGenerator) -> Display:
     """What the map is drawn on and compared with, from buttons above the pictures; the other run from `controls`."""
     others = [each.name for each in other_runs(run)]
     offered = {"image"} | ({"view"} if other_view(run, row) is not None else set()) | ({"run"} if others else set())
@@ -170,7 +169,7 @@ def display_options(run: Run, row: Any, boxes: bool, controls: DeltaGenerator) -
             st.badge(f"truth: {row['label']}", color="gray")
     with controls:
         second = widgets.select("Other run", others, "explain:second") if beside == "run" else ""
-    return Display(place, beside, boxes, second)
+    return Display(place, beside, outlines, second)
 
 
 def cases(run: Run, image: ImageRef, row: Any, display: Display) -> list[Case]:

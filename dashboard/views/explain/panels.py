@@ -24,7 +24,7 @@ _heat = component(
     'Swipe</label><button type="button" class="hold" title="Or hold the space bar on a picture">Hold to hide</button>'
     '<div class="scale"><span class="low"></span><canvas role="img" aria-label="colour scale"></canvas>'
     '<span class="high"></span><span class="under"></span></div></div></div>',
-    uses=("envelope", "swipe"),
+    uses=("envelope", "lesions", "swipe"),
 )
 
 
@@ -65,7 +65,7 @@ def show(
     shown = []
     for panel in panels:
         view = panel.view
-        entry = {"title": panel.title, "detail": panel.detail, "note": panel.note, "boxes": view.boxes}
+        entry = {"title": panel.title, "detail": panel.detail, "note": panel.note, "lesions": view.outlines}
         shown.append(entry | {"image": len(blobs), "map": -1 if panel.bare else len(blobs) + 1})
         blobs.append(encode_jpeg(view.image, quality=92))
         if not panel.bare:

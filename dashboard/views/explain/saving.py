@@ -8,15 +8,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.data import lesion_boxes
 from core.errors import LabError
 from core.images.encode import encode_png
 from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS
-from dashboard.cache import images, results
+from dashboard.cache import images, lesions, results
 from dashboard.cache.explanations import (
     Ask,
-    Box,
     Explained,
     Picture,
     View,
@@ -27,6 +25,7 @@ from dashboard.cache.explanations import (
     save,
     side_by_side,
 )
+from dashboard.cache.lesions import NO_LESIONS, Lesions
 from dashboard.state import models, preferences, settings
 from dashboard.ui import components, notices, test_set_access
 from dashboard.views.explain.comparison import Case
@@ -37,21 +36,24 @@ MANY = 24  # overlays that one press saves at most
 
 @dataclass(frozen=True)
 class Display:
-    """How maps are shown: `place` of PLACES, `beside` of BESIDE; lesion boxes on or off; the other run's name."""
+    """How maps are shown: `place` of PLACES, `beside` of BESIDE; lesion outlines on or off; the other run's name."""
 
     place: str
     beside: str
-    boxes: bool
+    outlines: bool
     second: str = ""
 
 
 def view_of(case: Case, found: Explained, display: Display) -> View:
-    """The map on the model's input or on the original, with the row's boxes."""
-    boxes: list[Box] = lesion_boxes(case.row) if display.boxes and case.row is not None else []
-    if display.place == "input":
-        return on_input(found, boxes)
+    """The map on the model's input or on the original, with the row's lesions."""
     picture, shape = results.original(case.image, models.predictor(case.run).recipe)
-    return on_original(found, picture, shape, boxes)
+    shown = lesions_of(case, shape) if display.outlines else NO_LESIONS
+    return on_input(found, shown) if display.place == "input" else on_original(found, picture, shape, shown)
+
+
+def lesions_of(case: Case, shape: tuple[int, int]) -> Lesions:
+    """What the run's manifest draws on the case's image, of (height, width)."""
+    return NO_LESIONS if case.row is None else lesions.of_row(case.image, case.row, shape)
 
 
 def style() -> dict[str, Any]:

@@ -14,11 +14,12 @@ from core.images.mammogram import ImageMeta
 from core.inspection import InspectedStage, Inspection, facts, geometry, parameter_words, recipe_facts, value_words
 from core.plots.style import base_figure
 from core.wording import plain
-from dashboard.cache import images, inspections
+from dashboard.cache import images, inspections, lesions
 from dashboard.cache.images import ImageRef
 from dashboard.cache.inspections import Inspected
+from dashboard.cache.lesions import NO_LESIONS, Lesions
 from dashboard.state import models, preferences, widgets
-from dashboard.ui import components, image_components, notices, pages
+from dashboard.ui import components, image_components, lesion_switch, notices, pages
 from dashboard.ui.image_components import Tile
 from dashboard.views.inspect import recipe_choice
 
@@ -110,8 +111,10 @@ def board(image: ImageRef, recipe: Recipe) -> None:
     with saving:
         downloads(found)
     chosen = strip(found)
-    st.space("small")
-    large(inspection, chosen)
+    drawn = lesions.of_image(image, inspection.stages[0].shape)
+    lesion_switch.problem(drawn)
+    shown = drawn if lesion_switch.switch(drawn.known, "inspect:outlines") else NO_LESIONS
+    large(inspection, chosen, shown)
     st.divider()
     tables(inspection)
 
@@ -177,12 +180,12 @@ def _detail(stage: InspectedStage, number: int) -> str:
 # ---------------------------------------------------------------- one stage
 
 
-def large(inspection: Inspection, index: int) -> None:
-    """One stage against the one before, and everything known about it."""
+def large(inspection: Inspection, index: int, shown: Lesions) -> None:
+    """One stage against the one before, with these lesions, and everything known about it."""
     stage, earlier = inspection.stages[index], inspection.stages[max(0, index - 1)]
     picture, facts_column = st.columns([6, 5], gap="medium")
     with picture:
-        compared(inspection, index)
+        compared(inspection, index, shown)
     with facts_column:
         st.markdown(f"## {index + 1}. {stage.title}", anchors=False)
         st.markdown(stage.words + ("" if stage.changed or index == 0 else " **No pixel changed.**"))
@@ -197,9 +200,10 @@ def large(inspection: Inspection, index: int) -> None:
         _pairs(_facts(stage))
 
 
-def compared(inspection: Inspection, index: int) -> None:
+def compared(inspection: Inspection, index: int, shown: Lesions) -> None:
     """Swipe between the stage before and this one, in one place; the first stage has none before it."""
-    before, after = inspection.pair(index)
+    pair = zip(inspection.pair(index), inspection.pair_matrices(index), strict=True)
+    before, after = (lesions.drawn_on(picture, shown, matrix) for picture, matrix in pair)
     stage = inspection.stages[index]
     if index == 0:
         image_components.image_on_black(encode_jpeg(after), key="inspect:first", height=520)

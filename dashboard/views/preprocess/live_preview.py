@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 
 from core.config import Recipe
-from core.preprocessing import SpatiallyNormalised, map_boxes
 from dashboard.asgi import server
-from dashboard.cache import previews
+from dashboard.cache import images, lesions, previews
 from dashboard.cache.images import ImageRef
+from dashboard.cache.lesions import Lesions, Polygon
 from dashboard.ui import forms
 from dashboard.ui.image_components import COMPARE, component, label_color
 
@@ -33,9 +33,9 @@ _preview = component(
     html='<div class="preview"><div class="inner">'
     + COMPARE.format(
         more=f' tabindex="0" role="group" aria-label="{_HELP}"',
-        marks='<div class="frame"></div><div class="ruler" hidden title="Size on the screen: of mm as in the file (at the '
-        'detector where it has no more), and of a pixel of the image"><span class="mm"></span><span class="percent"></span>'
-        "<i></i></div>",
+        marks='<div class="side lesions"></div><div class="frame"></div><div class="ruler" hidden title="Size on the screen: '
+        'of mm as in the file (at the detector where it has no more), and of a pixel of the image"><span class="mm"></span>'
+        '<span class="percent"></span><i></i></div>',
         notes='<div class="problem" role="alert" hidden></div>',
     )
     + f'<div class="aside">{_LOUPES}<figure class="histogram"><figcaption><span>Grey levels in the breast</span></figcaption>'
@@ -43,7 +43,7 @@ _preview = component(
     '<polyline class="now"/><polyline class="old"/></svg>'
     '<div class="axis"><span>black</span><span class="key">before</span><span class="key solid">after</span>'
     "<span>white</span></div></figure></div></div></div>",
-    uses=("envelope", "here", "live", "swipe"),
+    uses=("envelope", "here", "lesions", "live", "swipe"),
 )
 _sliders = component(
     "sliders",
@@ -77,23 +77,27 @@ LIVE = ("clahe", *(slide.name for slide in SLIDES))
 
 
 def preview(
-    image: ImageRef, recipe: Recipe, *, key: str, spot: tuple[float, float] | None = None, as_stored: bool = False
+    image: ImageRef, recipe: Recipe, found: Lesions, *, key: str, outlined: bool = True, as_stored: bool = False
 ) -> None:
     """Picture before and after under a movable bar, a loupe on both at native resolution, histograms; all live.
 
-    `spot` (shares of the picture's width and height) is where the loupe begins; None: where there is something to see.
+    The loupe begins at the first of the lesions `found`, or where there is something to see; `outlined`: they are drawn.
     `as_stored`: before is shown with its grey levels the other way round.
     """
-    data = {"url": _url(previews.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT}
-    _preview(data={**data, "spot": spot, "as_stored": as_stored}, key=key, on_lost_change=lambda: None)
-
-
-def lesion_spot(boxes: Iterable[tuple[float, float, float, float]], spatial: SpatiallyNormalised) -> tuple[float, float] | None:
-    """The middle of the first lesion box (x0, y0, x1, y1 in pixels of the file's image) that the picture shows, in
-    shares of its width and height; None without one."""
+    spatial = images.arranged(image, recipe)
     height, width = spatial.levels.shape
-    for x0, y0, x1, y1 in map_boxes(boxes, spatial.matrix):
-        x, y = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
+    outlines = lesions.mapped(found, spatial.matrix)
+    data = {"url": _url(previews.open_image(image)), "recipe": recipe.model_dump(mode="json"), "height": HEIGHT}
+    drawn = {"size": (width, height), "lesions": outlines if outlined else ()}
+    spot = lesion_spot(outlines, (width, height))
+    _preview(data={**data, **drawn, "spot": spot, "as_stored": as_stored}, key=key, on_lost_change=lambda: None)
+
+
+def lesion_spot(outlines: Iterable[Polygon], size: tuple[int, int]) -> tuple[float, float] | None:
+    """The middle of the first outline that the picture of (width, height) shows, in shares of these; None without one."""
+    for points in outlines:
+        xs, ys = zip(*points, strict=True)
+        x, y = (min(xs) + max(xs)) / 2 / size[0], (min(ys) + max(ys)) / 2 / size[1]
         if 0 <= x < 1 and 0 <= y < 1:
             return x, y
     return None

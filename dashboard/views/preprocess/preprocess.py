@@ -7,16 +7,15 @@ from dataclasses import replace
 import streamlit as st
 
 from core.config import Recipe
-from core.data import lesion_boxes
 from core.images.encode import encode_png
 from core.inspection import parameter_words
 from core.runs import Run
 from core.runs.test_set.accesses import PREDICTION
 from core.wording import number, plain
-from dashboard.cache import images, results
+from dashboard.cache import images, lesions, results
 from dashboard.cache.images import ImageRef
 from dashboard.state import datasets, preferences, training_runs, widgets
-from dashboard.ui import chance_notices, components, image_components, notices, pages, test_set_access
+from dashboard.ui import chance_notices, components, image_components, lesion_switch, notices, pages, test_set_access
 from dashboard.views.preprocess import controls, live_preview, recipes
 
 PAGE = pages.PAGES["preprocess"].title  # as records of accesses to test images name it
@@ -46,7 +45,10 @@ def tune(image: ImageRef) -> None:
     picture, settings = st.columns([7, 3], gap="medium")
     with picture:
         as_stored = stored_inverted(image, recipe)
-        live_preview.preview(image, recipe, key="preprocess:bench", spot=lesion(image, recipe), as_stored=as_stored)
+        found = lesions.of_image(image, pixel_shape(image, recipe))
+        lesion_switch.problem(found)
+        shown = lesion_switch.switch(found.known, "preprocess:outlines")
+        live_preview.preview(image, recipe, found, key="preprocess:bench", outlined=shown, as_stored=as_stored)
         st.caption(
             "Drag the bar to compare, wheel or + − to zoom down to single pixels, drag to move. Click to place the loupe. "
             "Press ? in the picture for all keys."
@@ -96,14 +98,10 @@ def stored_inverted(image: ImageRef, recipe: Recipe) -> bool:
         return widgets.segmented("Before", names, "preprocess:stored", hide_label=True) == "stored"
 
 
-def lesion(image: ImageRef, recipe: Recipe) -> tuple[float, float] | None:
-    """Where a lesion is, by the data set, in shares of the picture; None for another image and one without a lesion."""
-    path = datasets.current_manifest()
-    if path is None or isinstance(image.source, bytes):
-        return None
-    frame = datasets.manifest_frame(path)
-    rows = frame[frame["path"] == str(image.source)]
-    return None if rows.empty else live_preview.lesion_spot(lesion_boxes(rows.iloc[0]), images.arranged(image, recipe))
+def pixel_shape(image: ImageRef, recipe: Recipe) -> tuple[int, int]:
+    """(height, width) of the file's image."""
+    height, width = images.mammogram(image, recipe).pixels.shape
+    return height, width
 
 
 # ---------------------------------------------------------------- what comes out
@@ -197,7 +195,7 @@ def score(run: Run, image: ImageRef, recipe: Recipe, *, foreign: bool) -> None:
         if warning not in images.mammogram(image, recipe).warnings:
             notices.warning(plain(warning))
     if found.heat is not None and not refusal:
-        overlay = drawn(on_input(found, []))
+        overlay = drawn(on_input(found))
         image_components.image_on_black(
             images.preview_jpeg(overlay), key="preprocess:heat", height=300, caption="Evidence for malignant"
         )

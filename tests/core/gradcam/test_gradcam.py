@@ -268,7 +268,7 @@ def test_lesions_and_the_peak_are_drawn_on_the_picture() -> None:
     grey, nothing = np.full((40, 20), 120, np.uint8), np.zeros((40, 20), np.float32)
     mask = np.zeros((40, 20), np.bool_)
     mask[20:30, 5:15] = True
-    for picture in (render(grey, nothing, boxes=[(5, 20, 14, 29)]), render(grey, mask=mask)):
+    for picture in (render(grey, nothing, outlines=[[(5, 20), (14, 20), (14, 29), (5, 29)]]), render(grey, mask=mask)):
         assert (picture[20, 8] == 255).all() and (picture[3, 3] == 120).all() and (picture[25, 10] == 120).all()
     x, y = 9, 14
     assert (render(grey, _spot(), opacity=0.0, peak=True)[y, x] == 255).all()

@@ -15,8 +15,10 @@ from builders.dicom_factory import make_dicom
 
 from core.config import Recipe
 from core.images import read, to_uint8
+from core.images.mammogram import ImageMeta, Mammogram
 from core.inspection import Inspection, facts, geometry, inspect, inspect_image, to_html
 from core.preprocessing import analyse, prepare, stages
+from core.preprocessing.geometry import map_points
 
 RECIPE = Recipe(size=(96, 64), pectoral=True, gamma=1.2)
 PERSON = ("Doe", "Jane", "4711", "19600229", "20250102")
@@ -205,3 +207,23 @@ def test_doubts_of_reader_and_steps_are_all_there_once(found: Inspection) -> Non
 def test_what_became_of_the_pectoral_muscle_is_said_in_words(view: str, sentence: str) -> None:
     stages_by_name = {stage.name: stage for stage in inspect(mammogram_file(ViewPosition=view), RECIPE).stages}
     assert stages_by_name["pectoral"].words.startswith(sentence)
+
+
+@pytest.mark.parametrize("side", [None, 100])
+def test_places_of_the_original_are_known_in_every_picture(side: int | None) -> None:
+    """A bright spot is where its coordinates are mapped to, however the image was turned, cut and enlarged."""
+    spot = (130.0, 90.0)  # x, y
+    image = np.zeros((240, 200), np.float32)
+    image[40:200, 60:] = 0.4  # the breast, chest wall on the right
+    image[86:94, 126:134] = 1.0
+    recipe = Recipe(clahe=False, size=(128, 96))
+    found = inspect_image(Mammogram(image, ImageMeta()), recipe, side=side)
+    assert {"crop", "orientation", "resize"} <= {stage.name for stage in found.stages}
+    assert any(stage.step.parameters.get("mirrored") for stage in found.stages)
+    for index, stage in enumerate(found.stages):
+        drawn = [(stage.picture, stage.to_picture), *zip(found.pair(index), found.pair_matrices(index), strict=True)]
+        for picture, matrix in drawn:
+            ys, xs = np.nonzero(picture > 0.8 * picture.max())
+            assert map_points(np.array([spot]), matrix)[0] == pytest.approx((xs.mean() + 0.5, ys.mean() + 0.5), abs=1.5), (
+                stage.name
+            )

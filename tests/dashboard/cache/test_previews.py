@@ -16,10 +16,11 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from core.config import Recipe
+from core.data.lesion_places import Outline
 from core.images.mammogram import ImageMeta
 from core.preprocessing import normalise_intensity, preview, resize_to_input
 from dashboard.asgi import server
-from dashboard.cache import image_memory, images, previews
+from dashboard.cache import image_memory, images, lesions, previews
 from dashboard.views.preprocess import live_preview, recipes
 
 FULL = 65_535
@@ -352,13 +353,19 @@ def test_the_loupe_keeps_off_the_muscle_of_views_that_show_it() -> None:
         assert preview.without_muscle(inside, arranged, "CC").all()
 
 
+def square(middle: tuple[float, float]) -> Outline:
+    x, y = middle
+    return Outline(((x - 20, y - 30), (x + 20, y - 30), (x + 20, y + 30), (x - 20, y + 30)))
+
+
 def test_the_loupe_opens_at_the_lesion_wherever_the_picture_was_cut_and_turned_to(image: images.ImageRef) -> None:
     arranged = images.arranged(image, Recipe())
     x, y = (np.linalg.inv(arranged.matrix) @ [200, 300, 1])[:2]  # where pixel (200, 300) of the picture is in the file
-    spot = live_preview.lesion_spot([(-90, -90, -80, -80), (x - 20, y - 30, x + 20, y + 30)], arranged)
+    drawn = lesions.Lesions(tuple(map(square, ((-85, -85), (x, y)))))
     height, width = arranged.levels.shape
+    spot = live_preview.lesion_spot(lesions.mapped(drawn, arranged.matrix), (width, height))
     assert spot == pytest.approx((200 / width, 300 / height))
-    assert live_preview.lesion_spot([], arranged) is None
+    assert live_preview.lesion_spot([], (width, height)) is None
 
 
 @pytest.mark.parametrize("inverted", [False, True])

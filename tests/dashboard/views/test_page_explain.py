@@ -142,7 +142,7 @@ def test_saving_the_list_says_what_could_not_be_read(run: Run) -> None:
     assert len(app.error) == 1
 
 
-def test_boxes_are_drawn_where_the_manifest_has_them(run: Run) -> None:
+def test_lesions_are_drawn_where_the_manifest_has_them(run: Run) -> None:
     app = open_page("explain")
     app.selectbox(key="explain:filter:widget").set_value("Malignant").run()
     assert not app.toggle(key="explain:boxes:widget").disabled
@@ -197,14 +197,14 @@ def test_an_earlier_layer_is_offered_in_plain_words(run: Run) -> None:
     assert pictures(app)["panels"][1]["detail"] == "HiResCAM, stage 1 (4 × 4)"
 
 
-def test_the_map_can_lie_on_the_original_with_its_boxes(run: Run) -> None:
+def test_the_map_can_lie_on_the_original_with_its_lesions(run: Run) -> None:
     preferences.set("explain:place", "original")
     preferences.set("explain:filter", "Malignant")
     app = open_page("explain")
     assert not app.exception and not app.error
     panel = pictures(app)["panels"][1]
     assert pictures(app)["panels"][0]["title"] == "Original, 48 × 64 px"
-    np.testing.assert_allclose(panel["boxes"], [[10, 27, 21, 38]])  # as the manifest has them
+    np.testing.assert_allclose(panel["lesions"], [[[10, 27], [21, 27], [21, 38], [10, 38]]])  # as the manifest has them
     button(app, "explain:save").click().run()
     (saved,) = (run.path / "explain").iterdir()
     picture = cv2.imread(str(saved))

@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from builders.dicom_factory import make_dicom
 from builders.lab_pages import draw_breast, figures, galleries, open_page, texts
@@ -221,3 +222,35 @@ def test_the_gate_says_what_speaks_against_a_verdict(run: Run) -> None:
     app = upload(cv2.imencode(".png", breast)[1].tobytes(), "breast.png")
     assert not app.exception and not app.error
     assert f"Gate of {run.name}: no objection to this image." in texts(app) and "of what is allowed" in texts(app)
+
+
+def test_lesions_of_the_data_set_are_drawn_and_can_be_switched_off(manifest: Path) -> None:
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    plain = open_page("inspect")
+    assert plain.toggle(key="inspect:outlines:widget").disabled and not plain.exception
+    frame.assign(lesions=["[[20, 50, 40, 70]]", *[""] * 23]).to_csv(manifest, index=False)
+    path = str(manifest.parent / "p00_CC.png")
+    for on in (True, False):
+        preferences.set("inspect:outlines", on)
+        app = open_page("inspect", inspect__image=path, inspect__stage="original")
+        assert not app.exception and not app.error
+        assert app.toggle(key="inspect:outlines:widget").value is on
+        assert (first_picture(app).ndim == 3) is on, "outlines make an RGB picture of a grey one"
+
+
+def test_a_mask_that_is_gone_is_a_warning_and_no_error(manifest: Path) -> None:
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    frame.assign(lesions=['[{"mask": "gone.png"}]', *[""] * 23]).to_csv(manifest, index=False)
+    for view in ("inspect", "preprocess"):
+        app = open_page(view, **{f"{view}__image": str(manifest.parent / "p00_CC.png")})
+        assert not app.exception and not app.error
+        assert any("cannot be drawn" in warning.value and "gone" in warning.value for warning in app.warning)
+
+
+def first_picture(app: AppTest) -> np.ndarray:
+    """The large picture of the first stage, as it is sent."""
+    (element,) = [each for each in app.get("bidi_component") if "inspect:first" in each.proto.id]
+    message = bytes(element.proto.bytes)
+    picture = cv2.imdecode(np.frombuffer(message[4 + int.from_bytes(message[:4], "little") :], np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture

@@ -19,7 +19,7 @@ from core.images import read
 from core.preprocessing import prepare
 from core.runs import Run
 from dashboard.cache import images, results
-from dashboard.state import datasets, models
+from dashboard.state import datasets, models, preferences
 from dashboard.views.preprocess import recipes
 
 
@@ -259,8 +259,15 @@ def test_the_loupe_begins_at_the_lesion_that_the_data_set_knows(manifest: Path) 
     frame = pd.read_csv(manifest)
     frame["lesions"] = "[[20, 50, 40, 70]]"
     frame.to_csv(manifest, index=False)
-    x, y = bench_of(open_page("preprocess"))["spot"]
+    bench = bench_of(open_page("preprocess"))
+    x, y = bench["spot"]
     assert 0 < x < 1 and 0 < y < 1
+    (outline,) = bench["lesions"]
+    middle = np.mean(outline, axis=0) / bench["size"]
+    assert middle == pytest.approx((x, y)), "drawn where the loupe begins"
+    preferences.set("preprocess:outlines", False)
+    bench = bench_of(open_page("preprocess"))
+    assert bench["lesions"] == [] and bench["spot"] == [x, y]
 
 
 def test_factory_settings_are_the_defaults_whatever_the_configuration_says_and_can_be_undone(manifest: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from builders.lab_pages import draw_breast, open_page, texts
 
@@ -58,7 +59,7 @@ def test_with_a_model_the_tab_is_shown_from_the_same_origin(trained: str) -> Non
 def test_a_score_comes_with_its_threshold_and_decision_in_words(trained: str, manifest: Path) -> None:
     from dashboard.asgi import gradio_tab
 
-    frames, words, prepared, heat, insist = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
+    frames, words, prepared, heat, insist, _ = gradio_tab.score(trained, str(manifest.parent / "p00_CC.png"))
     assert frames == (0, 1) and not insist
     assert "The model calls this image <b>" in words
     assert "the model's threshold 0.310 (chosen for 0.90 sensitivity on validation)" in words
@@ -78,7 +79,7 @@ def test_errors_are_text_in_the_place_of_the_verdict(trained: str, manifest: Pat
         (None, str(manifest)),
         (trained, str(tmp_path / "no.png")),
     ):
-        frames, words, prepared, overlay, insist = gradio_tab.score(run, path)
+        frames, words, prepared, overlay, insist, _ = gradio_tab.score(run, path)
         assert frames is None
         assert 'class="error"' in words and "<b>note" not in words
         assert prepared is None and overlay is None and not insist
@@ -214,11 +215,26 @@ def test_an_image_without_a_verdict_says_why_and_its_score_is_marked(trained: st
 
     grey = tmp_path / "grey.png"
     cv2.imwrite(str(grey), np.full((160, 120), 128, np.uint8))
-    taken, words, prepared, overlay, insist = gradio_tab.score(trained, str(grey))
+    taken, words, prepared, overlay, insist, _ = gradio_tab.score(trained, str(grey))
     assert taken == (0, 1) and prepared.shape == (64, 64) and overlay is None and insist
     assert "No verdict: no breast was found" in words and 'class="score"' not in words
     for decision in ("calls this image", "malignant", "benign"):
         assert decision not in words
-    taken, words, prepared, overlay, insist = gradio_tab.score(trained, str(grey), anyway=True)
+    taken, words, prepared, overlay, insist, _ = gradio_tab.score(trained, str(grey), anyway=True)
     assert "Scored anyway." in words and "No verdict: no breast was found" in words and 'class="score"' in words
     assert "calls this image" not in words and overlay.shape == (64, 64) and not insist
+
+
+def test_lesions_of_the_data_set_are_drawn_over_both_pictures_and_can_be_switched_off(trained: str, manifest: Path) -> None:
+    from dashboard.asgi import gradio_tab
+
+    path = str(manifest.parent / "p00_CC.png")
+    *_, none = gradio_tab.score(trained, path)
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    frame.assign(lesions=["[[20, 50, 40, 70]]", *[""] * 23]).to_csv(manifest, index=False)
+    result = gradio_tab.score(trained, path)
+    ((first, *rest),) = result[-1]
+    assert none == () and len(rest) == 3 and all(0 <= x <= 64 and 0 <= y <= 64 for x, y in (first, *rest))
+    pictures = gradio_tab.apply_result(path, result)[2]
+    assert pictures.count('<svg class="lesions" viewBox="0 0 64 64"') == 2 and 'name="lesions"' in pictures
+    assert "lesions" not in gradio_tab.apply_result(path, (*result[:-1], ()))[2]

@@ -300,11 +300,11 @@ def test_the_tab_scores_a_test_file_with_a_warning_and_records_it(lab: Run, tmp_
 
     upload = tmp_path / "upload.png"
     shutil.copy(rows_of(lab, "test")["path"].iloc[0], upload)
-    _, words, seen, _, _ = gradio_tab.score("tiny", str(upload), anyway=True)
+    _, words, seen, *_ = gradio_tab.score("tiny", str(upload), anyway=True)
     assert seen is not None and "test image of the run tiny" in words and "recorded" in words
     (found,) = accesses(lab.path)
     assert (found.kind, found.where, found.images) == ("prediction", "Test image", 1)
-    _, words, seen, _, _ = gradio_tab.score("tiny", rows_of(lab, "val")["path"].iloc[0], anyway=True)
+    _, words, seen, *_ = gradio_tab.score("tiny", rows_of(lab, "val")["path"].iloc[0], anyway=True)
     assert seen is not None and "test image" not in words and len(accesses(lab.path)) == 1
 
 
@@ -312,7 +312,7 @@ def test_the_tab_scores_no_test_file_where_it_cannot_be_recorded(lab: Run, monke
     from dashboard.asgi import gradio_tab
 
     monkeypatch.setattr(record_of, "_append", refuse)
-    _, words, *pictures, _ = gradio_tab.score("tiny", rows_of(lab, "test")["path"].iloc[0])
+    _, words, *pictures, _, _ = gradio_tab.score("tiny", rows_of(lab, "test")["path"].iloc[0])
     assert "read-only" in words and pictures == [None, None]
 
 
