@@ -100,8 +100,8 @@ def whole(label: str, low: int, high: int, key: str, *, default: int, hide_label
     return value
 
 
-def pills(label: str, options: Sequence[str], key: str, *, help: str | None = None) -> list[str]:
+def pills(label: str, options: Sequence[str], key: str, *, help: str | None = None, hide_label: bool = False) -> list[str]:
     """Any number of a few options; a stored one that is no longer offered counts as not chosen."""
     value = [each for each in preferences.get(key, []) if each in options]
-    st.pills(label, options, selection_mode="multi", help=help, **_sync(key, value))
+    st.pills(label, options, selection_mode="multi", help=help, label_visibility=_visibility(hide_label), **_sync(key, value))
     return value

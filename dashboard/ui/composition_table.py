@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.data.identity import patients_known
-from core.metrics.composition import TITLES, associations, composition, composition_warnings
+from core.metrics.composition import TITLES, composition_warnings
 from core.wording import plain
+from dashboard.cache.compositions import PerPatient, per_patient
 from dashboard.ui import html_tables, notices
 
 NOBODY = (
@@ -21,14 +21,18 @@ def table(frame: pd.DataFrame, confidence: float) -> None:
 
     `frame` has the columns of a manifest or of predictions; `confidence` is the level of the intervals, in (0, 1).
     """
-    if not patients_known(frame):
+    show(per_patient(frame, confidence))
+
+
+def show(counted: PerPatient | None) -> None:
+    """As `table`, of what was counted before; None where no patient is known."""
+    if counted is None:
         notices.info(NOBODY)
         return
-    found = associations(frame, confidence)
-    for sentence in composition_warnings(found):
+    for sentence in composition_warnings(counted.found):
         notices.warning(f"{plain(sentence[:1].upper() + sentence[1:])}.")
     rows = []
-    for each in composition(frame):
+    for each in counted.parts:
         spread = f"{each.median:g} ({each.low} to {each.high})"
         sides = (f"{count:,}" for count in (each.two_sides, each.one_side, each.unknown_sides))
         rows.append([each.split or "no split", each.label, f"{each.patients:,}", f"{each.images:,}", spread, *sides])
@@ -46,9 +50,12 @@ def table(frame: pd.DataFrame, confidence: float) -> None:
         rows,
     )
     strengths = [
-        f"{each.split or 'all'}, {TITLES[each.what]}: {each.strength}" for each in found if not isinstance(each.strength, str)
+        f"{each.split or 'all'}, {TITLES[each.what]}: {each.strength}"
+        for each in counted.found
+        if not isinstance(each.strength, str)
     ]
     if strengths:
         st.caption(
-            f"AUC of a patient's label from a count alone, 0.5 is chance, {confidence:.0%} intervals. {'; '.join(strengths)}."
+            f"AUC of a patient's label from a count alone, 0.5 is chance, {counted.confidence:.0%} intervals. "
+            f"{'; '.join(strengths)}."
         )

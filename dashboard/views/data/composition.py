@@ -9,9 +9,8 @@ import streamlit as st
 
 from core.config import EvaluationConfig
 from core.data.composition import UNLABELLED
-from core.data.identity import patients_known
-from core.data.manifest import labelled
 from core.plots.style import base_figure
+from core.wording import plain
 from dashboard.cache import compositions
 from dashboard.state import datasets, settings, tasks, widgets
 from dashboard.ui import background, components, composition_table, image_components, notices, test_set_access
@@ -35,8 +34,10 @@ PER_PAGE = 50  # patients
 
 def counts(manifest: Path) -> None:
     """Images and patients by split and label; then images by any other column that says something."""
-    table, made = compositions.by_split(manifest, settings.current().data)
     config = settings.current().data
+    table, made, problem = compositions.by_split(manifest, config)
+    if problem:
+        notices.warning(f"No split can be made of this data set: {plain(problem)}")
     if made:
         notices.info(
             f"The manifest has no split. This is the one that training makes, by patient: "
@@ -54,7 +55,7 @@ def counts(manifest: Path) -> None:
         st.dataframe(ordered.assign(**words), hide_index=True)
     _by_column(manifest)
     st.markdown("## Images per patient", anchors=False)
-    composition_table.table(labelled(datasets.manifest_frame(manifest)), EvaluationConfig().confidence)
+    composition_table.show(compositions.per_patient_of(manifest, EvaluationConfig().confidence))
 
 
 def _bars(table: pd.DataFrame, column: str, key: str) -> None:
@@ -117,7 +118,7 @@ def _sizes(manifest: Path) -> pd.DataFrame | None:
 def patients(manifest: Path) -> None:
     """A row a patient, a page at a time; those of a sealed test set only where test images are switched on."""
     frame = datasets.manifest_frame(manifest)
-    if not patients_known(frame):
+    if compositions.facts(manifest).patients is None:
         notices.warning("No image of this data set has a known patient: each counts as one of its own here.")
     table = compositions.patients(manifest)
     if not test_set_access.is_on(PAGE, manifest):

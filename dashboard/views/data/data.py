@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from pathlib import Path
+
 import streamlit as st
 
-from core.data.identity import patients_known
-from core.data.manifest import is_excluded
 from core.wording import counted
-from dashboard.state import datasets, widgets
+from dashboard.cache import compositions
+from dashboard.state import datasets, settings, widgets
 from dashboard.ui import background, components, notices, test_set_access
 from dashboard.ui.components import Metric
 from dashboard.views.data import PAGE, changes, composition, gallery, importing, problems
@@ -35,10 +35,10 @@ def show() -> None:
         st.markdown("## Or take the demo set", anchors=False)
         background.demo_button(primary=False, label="Use the demo set")
         return
-    frame = datasets.manifest_frame(manifest)
     if datasets.is_synthetic(manifest):
         notices.synthetic_notice()
-    _cards(frame)
+    compositions.count_ahead(manifest, settings.current())
+    _cards(manifest)
     if view == "Images":
         test_set_access.switch(PAGE, manifest)
         gallery.images(manifest)
@@ -63,28 +63,27 @@ def _no_data() -> None:
         importing.form(primary=False)
 
 
-def _cards(frame: pd.DataFrame) -> None:
-    away = int(is_excluded(frame).sum())
-    frame = frame[~is_excluded(frame)] if away else frame
-    patients = counted(frame["patient_id"].nunique(), "patient") if patients_known(frame) else "patients unknown"
-    malignant = int((frame["label"] == "malignant").sum())
-    known = int((frame["label"] != "").sum())  # the others are unlabelled: part of no share
-    share = malignant / known if known else 0.0
-    of = "images" if known == len(frame) else f"{known:,} labelled images"
-    splits = frame.loc[frame["split"] != "", "split"].value_counts()
-    given = " / ".join(str(int(splits.get(name, 0))) for name in ("train", "val", "test"))
-    names = frame.loc[frame["view"] != "", "view"].value_counts().index.tolist()
-    views = ", ".join(names[:2]) + (f" +{len(names) - 2}" if len(names) > 2 else "") or "not given"
-    sides = frame["laterality"].value_counts()
+def _cards(manifest: Path) -> None:
+    facts = compositions.facts(manifest)
+    patients = "patients unknown" if facts.patients is None else counted(facts.patients, "patient")
+    share = facts.malignant / facts.labelled if facts.labelled else 0.0  # the unlabelled are part of no share
+    of = "images" if facts.labelled == facts.images else f"{facts.labelled:,} labelled images"
+    split = any(facts.splits)
+    more = f" +{len(facts.views) - 2}" if len(facts.views) > 2 else ""
     components.metric_cards(
         [
-            Metric("Images", f"{len(frame):,}", patients + (f", {away:,} more excluded" if away else "")),
-            Metric("Malignant", f"{malignant:,}", f"{share:.1%} of {of}"),
+            Metric("Images", f"{facts.images:,}", patients + (f", {facts.excluded:,} more excluded" if facts.excluded else "")),
+            Metric("Malignant", f"{facts.malignant:,}", f"{share:.1%} of {of}"),
             Metric(
                 "Train / val / test",
-                *(given, "images") if len(splits) else ("not split yet", "by patient, when training starts"),
+                " / ".join(map(str, facts.splits)) if split else "not split yet",
+                "images" if split else "by patient, when training starts",
             ),
-            Metric("Views", views, f"{sides.get('L', 0):,} left, {sides.get('R', 0):,} right"),
+            Metric(
+                "Views",
+                ", ".join(facts.views[:2]) + more or "not given",
+                f"{facts.left:,} left, {facts.right:,} right",
+            ),
         ]
     )
 

@@ -43,7 +43,8 @@ def images(manifest: Path) -> None:
         text = widgets.text("Find", "data:find", placeholder="patient or file name", hide_label=True).strip().lower()
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         as_stored = widgets.segmented("Shown", SHOWN_AS, "data:look", hide_label=True) == "stored"
-        only = widgets.pills("Only", _only(manifest, frame), "data:only") if _only(manifest, frame) else []
+        offered = _only(manifest, frame)
+        only = widgets.pills("Only", offered, "data:only", hide_label=True) if offered else []
     recipe = None if as_stored else settings.current().preprocessing
     rows = _filtered(manifest, frame, label, split, text, only)
     if rows.empty:

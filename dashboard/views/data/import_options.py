@@ -61,7 +61,7 @@ FIRST = ("rule", "split", "image", "images", "copies", "normals", "odd", "patien
 ON = ("boxes",)
 MEANINGS = {"": "not used", "benign": "benign", "malignant": "malignant"}
 ASKED_APART = "classes"  # of `folder`: by `class_meanings`
-_FEW = 4  # answers that are shown side by side
+_SHORT = 44  # characters of answers that are shown side by side
 
 
 def fields(importer: Importer) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _option(importer: Importer, name: str, words: str) -> str:
         return "" if value == (on if name in ON else off) else value
     if name in CHOICES:
         answers = CHOICES[name]
-        draw: Any = st.segmented_control if len(answers) < _FEW and name != "verify" else st.selectbox
+        draw: Any = st.segmented_control if sum(map(len, answers.values())) <= _SHORT else st.selectbox
         more = {"default": next(iter(answers)), "required": True} if draw is st.segmented_control else {}
         answer = str(draw(title, list(answers), format_func=answers.__getitem__, key=key, help=words, **more))
         return "" if answer == next(iter(answers)) else answer

@@ -18,7 +18,7 @@ from dashboard.state.imports import Preview, notes_of
 from dashboard.ui import image_components, notices, test_set_access
 from dashboard.ui.image_components import Tile
 
-EXAMPLES = 6
+EXAMPLES = 4
 LISTED = 200  # exclusions in the table: a browser takes no more at once
 KINDS = 8  # reasons that are counted
 

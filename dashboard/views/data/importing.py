@@ -10,7 +10,7 @@ import streamlit as st
 from core.data.importers import Importer, importers
 from core.data.importers.folder_walk import with_home
 from core.wording import counted, plain, size
-from dashboard.state import imports, settings, tasks
+from dashboard.state import imports, settings
 from dashboard.state.imports import Looked, Preview
 from dashboard.ui import background, notices
 from dashboard.views.data import import_options, import_preview
@@ -28,6 +28,8 @@ def form(*, primary: bool = True) -> None:
         return
     if background.running(imports.WRITE):
         return
+    if _result(imports.WRITE) is not None:  # since the sidebar was drawn, which makes it the current data set
+        st.rerun()
     looked = _result(imports.LOOK)
     if looked is None:
         _steps(0)
@@ -35,7 +37,10 @@ def form(*, primary: bool = True) -> None:
         return
     preview = _result(imports.PREVIEW)
     _steps(1 if preview is None else 2)
-    st.markdown(f":material/folder: `{plain(settings.display_path(looked.source))}`")
+    where, back = st.columns([5, 1], vertical_alignment="center")
+    where.markdown(f":material/folder: `{plain(settings.display_path(looked.source))}`")
+    if back.button("Start over", icon=":material/arrow_back:", key="import:back", width="stretch"):
+        _start_over()
     _recognised(looked, preview)
 
 
@@ -166,11 +171,11 @@ def _recognised(looked: Looked, preview: Preview | None) -> None:
         ):
             _start(lambda: imports.start_preview(name, source or looked.source, options))
         if preview is not None:
-            if not fresh:
+            if fresh:
+                _writing(preview)
+            else:
                 notices.info("The options have changed since this preview.", icon="update")
             import_preview.show(preview)
-    with left:
-        _ending(preview if fresh else None)
 
 
 def _once(looked: Looked) -> bool:
@@ -225,21 +230,22 @@ def _options(importer: Importer, looked: Looked) -> dict[str, Any]:
     return chosen | import_options.fields(importer)
 
 
-def _ending(preview: Preview | None) -> None:
-    st.space("small")
-    if preview is not None:
-        name = st.text_input(
-            "Name of the data set",
-            value=imports.manifest_name(preview.source, preview.importer),
-            key=f"import:as:{preview.source}",
-        )
-        st.caption(f"Written to `data/{plain(name.strip())}.csv`; one that is there is never overwritten.")
-        if st.button("Write the manifest", type="primary", icon=":material/save:", key="import:write", width="stretch"):
-            _start(lambda: imports.start_write(preview, name.strip()))
-    if st.button("Start over", icon=":material/arrow_back:", key="import:back", width="stretch"):
-        imports.forget(imports.PREVIEW, imports.LOOK)
-        for key in [each for each in st.session_state if str(each) == AS or str(each).startswith("import:class:")]:
-            del st.session_state[key]
-        st.rerun()
-    if (written := tasks.task(imports.WRITE)) is not None and written.state == "failed":
-        notices.show_error(written.error)
+def _start_over() -> None:
+    imports.forget(imports.PREVIEW, imports.LOOK)
+    for key in [each for each in st.session_state if str(each) == AS or str(each).startswith("import:class:")]:
+        del st.session_state[key]
+    st.rerun()
+
+
+def _writing(preview: Preview) -> None:
+    """The last step: a name, and the button that writes."""
+    usual = imports.manifest_name(preview.source, preview.importer)
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    name = left.text_input(
+        "Name of the data set",
+        value=usual,
+        key=f"import:name:{preview.source}",
+        help="Written to data/NAME.csv; one that is there is never overwritten.",
+    )
+    if right.button("Write the manifest", type="primary", icon=":material/save:", key="import:write", width="stretch"):
+        _start(lambda: imports.start_write(preview, name.strip()))

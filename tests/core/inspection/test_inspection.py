@@ -224,6 +224,5 @@ def test_places_of_the_original_are_known_in_every_picture(side: int | None) -> 
         drawn = [(stage.picture, stage.to_picture), *zip(found.pair(index), found.pair_matrices(index), strict=True)]
         for picture, matrix in drawn:
             ys, xs = np.nonzero(picture > 0.8 * picture.max())
-            assert map_points(np.array([spot]), matrix)[0] == pytest.approx((xs.mean() + 0.5, ys.mean() + 0.5), abs=1.5), (
-                stage.name
-            )
+            expected = xs.mean() + 0.5, ys.mean() + 0.5
+            assert map_points(np.array([spot]), matrix)[0] == pytest.approx(expected, abs=1.5), stage.name

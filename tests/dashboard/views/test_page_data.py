@@ -206,3 +206,12 @@ def test_thumbnails_can_be_narrowed_down_to_those_with_a_lesion(manifest: Path) 
     app = open_page("data", data__only=["with lesion"])
     assert not app.exception and not app.error
     assert [Path(tile["id"]).name for tile in galleries(app)["data:gallery"]] == ["p00_CC.png"]
+
+
+def test_counts_of_a_set_that_cannot_be_split_say_why_and_are_there(manifest: Path) -> None:
+    frame = pd.read_csv(manifest, dtype=str, keep_default_na=False)
+    frame.assign(label=["malignant", *["benign"] * 23]).to_csv(manifest, index=False)
+    app = open_page("data", data__view="Counts")
+    assert not app.exception and not app.error
+    assert "No split can be made" in app.warning[0].value
+    assert [trace["y"] for trace in figures(app)["data:counts"]["data"]] == [[23], [1]]
