@@ -81,7 +81,8 @@ class Comparison:
         if isinstance(found, str):
             return found
         words = {
-            "equivalent": f"the runs are equivalent: the whole interval lies within ±{margin:g}",
+            "equivalent": f"the runs are equivalent: the whole {self.statistics.confidence:.0%} interval lies within "
+            f"±{margin:g}",
             "different": f"the runs differ: the {self.statistics.confidence:.0%} interval leaves out 0",
             "not shown": f"neither a difference nor equivalence within ±{margin:g} is shown",
         }[equivalence(found.difference, margin)]

@@ -25,6 +25,7 @@ from core.metrics import Interval
 from core.metrics.chance import CONFIDENCE
 from core.metrics.composition import Association, associations
 from core.metrics.headline_auc import HeadlineAuc
+from core.metrics.levels import LEVELS, Level, at_level
 from core.metrics.summary import auc_or_note
 from core.model.card import ModelCard
 from core.report.document import Author
@@ -133,12 +134,24 @@ class Material:
         return self._read(accesses)
 
     @cached_property
+    def level_against_chance(self) -> Level:
+        """The level of the AUC that decides whether the model is better than chance: of the primary endpoint, else images."""
+        declared = self.declared
+        if self.test is None or isinstance(declared, str) or declared.endpoint is None or not declared.before:
+            return "image"
+        by = dict(zip(map(str, LEVELS), LEVELS, strict=True)).get(declared.endpoint.level, "image")
+        return by if declared.endpoint.metric == "auc" and self.patients_known else "image"
+
+    @cached_property
     def auc_against_chance(self) -> Interval | str:
-        """Of images, with the limits that decide whether a model is better than chance: of one level for every run."""
-        evaluation = self.shown
-        if evaluation is None or evaluation.summary.confidence == CONFIDENCE:
-            return "not evaluated" if evaluation is None else evaluation.summary["auc"]
-        frame = evaluation.predictions
+        """With the limits that decide whether a model is better than chance: of one level of confidence for every run."""
+        evaluation, level = self.shown, self.level_against_chance
+        if evaluation is None:
+            return "not evaluated"
+        summary = evaluation.levels[level]
+        if isinstance(summary, str) or summary.confidence == CONFIDENCE:
+            return summary if isinstance(summary, str) else summary["auc"]
+        frame = at_level(evaluation.predictions, level)
         return auc_or_note((frame["label"] == "malignant").to_numpy(), frame["score"], frame["patient_id"], CONFIDENCE)
 
     @cached_property

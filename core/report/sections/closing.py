@@ -166,14 +166,19 @@ def _limits_of_heatmaps(material: Material) -> list[str]:
     """That the maps' peaks are not shown to find lesions, for every audit that could have shown it."""
     found = []
     for split, audit in material.audits.items():
-        for method in () if isinstance(audit, str) else audit.methods:
+        if isinstance(audit, str):
+            continue
+        for method in audit.methods:
             metric = method.metric("hit")
             chance = None if metric is None else metric.references.get("chance")
             if chance is not None and isinstance(chance.difference, Interval) and chance.difference.low <= 0:
+                fewer = chance.difference.high < 0
+                often = "lie in lesions less often than" if fewer else "are not shown to lie in lesions more often than"
+                level = f"{audit.settings.confidence:.0%} interval"
                 where = SPLIT_WORDS.get(split, split.removeprefix("external-"))
                 found.append(
-                    f"The peaks of the heatmaps ({method.method}, {where}) are not shown to lie in lesions more often than "
-                    f"chance puts them there (difference {stated(chance.difference)})."
+                    f"The peaks of the heatmaps ({method.method}, {where}) {often} chance puts them there (difference "
+                    f"{stated(chance.difference)}, {level})."
                 )
     return found
 

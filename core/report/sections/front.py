@@ -12,6 +12,7 @@ from core.evaluate.subgroup_tests import METRICS_TESTED, differing
 from core.metrics import Interval, ShortcutAudit, Summary
 from core.metrics.chance import CONFIDENCE, chance_of_model, warning_of
 from core.metrics.intervals import SIGNIFICANT
+from core.metrics.levels import UNITS
 from core.metrics.subgroups import known_values
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
@@ -140,19 +141,24 @@ def _conclusion(material: Material) -> str:
     auc = material.auc_against_chance
     if evaluation is None or not isinstance(auc, Interval):
         return "None yet: too little data for an AUC."
-    people = "patients" if material.patients_known else "images"
+    people, units = "patients" if material.patients_known else "images", UNITS[material.level_against_chance]
     if auc.high < 0.5:
         said = f"On these {people} the scores are worse than chance: check that the labels are not swapped."
     elif auc.low <= 0.5:
         said = f"On these {people} the scores cannot be distinguished from chance."
     elif auc.low < 0.7:
         said = (
-            f"On these {people} the scores tell malignant from benign images better than chance, and not by much for certain."
+            f"On these {people} the scores tell malignant from benign {units} better than chance, and not by much for certain."
         )
     else:
-        said = f"On these {people} the scores tell malignant from benign images clearly better than chance."
+        said = f"On these {people} the scores tell malignant from benign {units} clearly better than chance."
     if evaluation.summary.confidence != CONFIDENCE:
-        said += f" That is decided by the {CONFIDENCE:.0%} interval of the AUC of images, {bracket(auc)}."
+        said += (
+            f" That is decided by the {CONFIDENCE:.0%} interval of the AUC by {material.level_against_chance}, {bracket(auc)}."
+        )
+    primary = endpoint.result(material)
+    if primary is not None and not primary.auc:
+        said += f" The primary endpoint, {primary.words}, is not what this is decided by."
     return (
         f"{said}{_reservations(material, evaluation)} One internal test set says nothing about other sources, and nothing here "
         "supports use in patients."
