@@ -8,12 +8,12 @@ import streamlit as st
 
 from core.errors import NotEnoughData
 from core.evaluate.fitted import fitted_predictions
-from core.evaluate.thresholds import is_frozen
+from core.evaluate.thresholds import is_frozen, opened_sets
 from core.metrics import MIN_VIEW_PATIENTS, VIEWS, Interval, ThresholdRule, ViewThresholds
 from core.metrics.by_view import choose_by_group
 from core.metrics.sweep import Shares, Sweep, sweep
-from core.runs.test_set.provenance import evaluation_count
-from core.wording import number, times
+from core.runs.test_set.external import short_name
+from core.wording import number, plain, times
 from dashboard.cache import results
 from dashboard.state import widgets
 from dashboard.ui import html_tables, notices
@@ -132,7 +132,7 @@ def _only(shares: Shares) -> Interval | str:
 def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
     """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
     run = context.run
-    opened = evaluation_count(run.path)
+    opened = opened_sets(run)
     already = context.same_weights and is_frozen(context.card, rule, fitted_predictions(run, context.card))
     press = False
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -150,8 +150,8 @@ def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
         elif opened:
             with st.popover("Use it all the same", icon=":material/warning:"):
                 st.markdown(
-                    f"The test set of this run has been opened **{times(opened)}**. A threshold chosen now is chosen with it "
-                    "in view: its test metrics are no longer unbiased. If you continue, this is recorded and is in the report."
+                    f"{_opened_words(opened)}. A threshold chosen now is chosen with that "
+                    "in view: these metrics are no longer unbiased. If you continue, this is recorded and is in the report."
                 )
                 sure = st.checkbox("I understand; record it", key="evaluate:reopen")
                 press = st.button("Use and record it", type="primary", disabled=not sure, key="evaluate:freeze")
@@ -169,6 +169,15 @@ def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
             results.freeze_threshold(run, rule, reopen=bool(opened) and sure)
             explore(context, None)
             st.rerun()
+
+
+def _opened_words(opened: dict[str, int]) -> str:
+    said = [
+        f"The {'test set' if split == 'test' else f'external test set {plain(short_name(split))}'} of this run has been opened "
+        f"**{times(count)}**"
+        for split, count in opened.items()
+    ]
+    return ". ".join(said)
 
 
 def _words(rule: ThresholdRule) -> str:
