@@ -56,7 +56,7 @@ def _not_scored(other: Run, split: str) -> None:
         return
     if is_external(split):
         notices.info(
-            f"{plain(other.name)} was not evaluated on {plain(short_name(split))}. Choose that run above, then External test.",
+            f"{plain(other.name)} was not evaluated on {plain(short_name(split))}. Choose that run above, then New external test.",
             icon="lock",
         )
         return

@@ -18,7 +18,7 @@ from dashboard.views.evaluate.context import LEVELS, NEW, Context
 
 def show() -> None:
     """Run, split and level first; then the split's metrics, or the way to have it scored."""
-    left, middle, right = st.columns([4, 3, 4])
+    left, middle, right = st.columns([3, 6, 3])
     with left:
         run = components.run_picker(with_model=True)
     if run is None:

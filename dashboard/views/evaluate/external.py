@@ -39,7 +39,7 @@ def splits_of(run: Run) -> dict[str, str]:
     chosen = str(preferences.get("evaluate:split", ""))
     if is_external(chosen) and results.evaluation_task(run, chosen) is not None:  # it is being scored, or failed
         found.setdefault(chosen, f"External: {short_name(chosen)}")
-    return SPLITS | found | {NEW: "External test …"}
+    return SPLITS | found | {NEW: "New external test"}
 
 
 # ---------------------------------------------------------------- opened
@@ -178,7 +178,7 @@ def again(run: Run, found: Evaluation) -> None:
         path = Path(found.external.manifest) if found.external is not None else Path()
         offered = path in datasets.find_manifests()
         if not offered:
-            st.caption("Its manifest is no longer among the data sets: import it again and choose External test.")
+            st.caption("Its manifest is no longer among the data sets: import it again and choose New external test.")
         if st.button("Open it again", key="evaluate:again", disabled=not offered):
             score(run, path, found.split)
 
@@ -192,7 +192,7 @@ def sources(context: Context) -> None:
     names = [chosen] if chosen else results.external_splits(context.run)
     internal = results.evaluation(context.run, "test")
     if not names:
-        notices.info("This run has no external test. Choose External test above to evaluate it on another collection.")
+        notices.info("This run has no external test. Choose New external test above to evaluate it on another collection.")
         return
     if internal is None:
         notices.info("The run's own test set has not been opened, so nothing stands beside the external test.", icon="lock")
