@@ -76,20 +76,20 @@ def refreeze(run: Run, rule: ThresholdRule, *, calibration: CalibrationMethod | 
     try:
         with lock(run):
             card, entries = run.model_card(), read_entries(run.path)
-            opened = opened_sets(run)
-            if opened and not reopen:
+            evaluated = evaluated_sets(run)
+            if evaluated and not reopen:
                 raise BadRun(
-                    f"{run.name}: {_opened_words(run, opened)}; a threshold chosen now would be chosen with the test set in "
-                    "view. Start a new run, or say --reopen: it is written down and stands in the report."
+                    f"{run.name}: {_evaluated_words(run, evaluated)}; a threshold chosen now would be chosen with the test set "
+                    "in view. Start a new run, or say --reopen: it is written down and stands in the report."
                 )
             validation = _validation(run)
             chosen = _changes(validation, rule, calibration)
             before, after = card.image_thresholds, chosen.image_thresholds
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            for split, evaluations in opened.items():
+            for split, evaluations in evaluated.items():
                 change = Refreeze(now, before.common, after.common, rule.kind, evaluations, before.own, after.own)
                 entries.setdefault(split, {}).setdefault("refrozen", []).append(to_plain(change))
-            if opened:  # written down first: a choice that nobody recorded must not happen
+            if evaluated:  # written down first: a choice that nobody recorded must not happen
                 write_entries(run.path, entries)
             note_threshold(run.path, f"{_exactly(before)} to {_exactly(after)}, {rule.kind}")
             return update_card(run.path, chosen)
@@ -97,7 +97,7 @@ def refreeze(run: Run, rule: ThresholdRule, *, calibration: CalibrationMethod | 
         training.release()
 
 
-def opened_sets(run: Run) -> dict[str, int]:
+def evaluated_sets(run: Run) -> dict[str, int]:
     """How often the test set and the external ones were evaluated, by name; those that never were are not named.
 
     Raises:
@@ -108,10 +108,10 @@ def opened_sets(run: Run) -> dict[str, int]:
     return ({"test": own} if own else {}) | others
 
 
-def _opened_words(run: Run, opened: dict[str, int]) -> str:
-    names = {split: f"the external test set {short_name(split)}" for split in opened} | {"test": "its test set"}
+def _evaluated_words(run: Run, evaluated: dict[str, int]) -> str:
+    names = {split: f"the external test set {short_name(split)}" for split in evaluated} | {"test": "its test set"}
     before = {"test": _before(run)}
-    said = [f"{names[split]} has been evaluated {times(count)}{before.get(split, '')}" for split, count in opened.items()]
+    said = [f"{names[split]} has been evaluated {times(count)}{before.get(split, '')}" for split, count in evaluated.items()]
     return listed(said)
 
 

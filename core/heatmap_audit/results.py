@@ -32,7 +32,7 @@ TITLES = {
 }
 LOCALISATION = ("hit", "hit_exact", "energy", "iou_area", "iou_half")
 PERTURBATION = ("deletion", "insertion")
-# Groups of images that a metric is told for.
+# Groups of images that a metric is computed for.
 ALL, CORRECT, WRONG, CALLED = "all", "called malignant, rightly", "called benign, wrongly", "called malignant"
 # What a metric stands beside.
 REFERENCES = {

@@ -1,7 +1,7 @@
 """What is decided on validation and frozen with the model: a threshold for each level, and the calibration.
 
 Thresholds are of raw scores. A calibration keeps their order, so it changes no decision; but isotonic steps make scores tie
-that the model told apart, which is one more reason why no threshold is ever chosen on calibrated ones.
+that the model distinguishes, which is one more reason why no threshold is ever chosen on calibrated ones.
 """
 
 from __future__ import annotations

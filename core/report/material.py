@@ -59,7 +59,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Material:
-    """What was read from the run folder; what stands in a damaged record is told in words. `audits` of the heatmaps by split;
+    """What was read from the run folder; what stands in a damaged record is stated in words. `audits` of the heatmaps by split;
     `parent`: the run that a fork began with; `externals`: evaluations on other collections, apart from those of the run's own
     splits (`evaluations`).
     """

@@ -192,7 +192,7 @@ def start_evaluation(run: Run, split: str) -> Task:
 
 def freeze_threshold(run: Run, rule: ThresholdRule, *, reopen: bool = False) -> None:
     """Choose new thresholds on validation, store them in the model, and score validation again so that its metrics are
-    those of the new ones. Raises BadRun (the test set was opened and not `reopen`), NotEnoughData.
+    those of the new ones. Raises BadRun (the test set was evaluated and not `reopen`), NotEnoughData.
     """
     from core.evaluate import refreeze
 

@@ -1,7 +1,8 @@
 """Test images on the pages: hidden until they are switched on, which is written down before the first is shown.
 
 Data, Preprocess, Inspector and the examples of Test image are about a data set: its own test split is sealed there, and the
-test images of every run that has not opened them, with all other images of these patients. Pages about a run go by its split.
+test images of every run that has not evaluated them, with all other images of these patients. Pages about a run go by its
+split.
 A switch holds for one page and one visit; what it showed is in the record (core.runs.test_set.accesses) of every run with
 these test images.
 """

@@ -112,6 +112,7 @@ class Collection:
             ", with all images of patients in several parts of it moved to train" if several and how == "repaired" else ""
         )
         for each, splits in zip(kept, named, strict=True):
+            each.row["official_split"] = "" if repaired else "true"
             each.row["split_origin"] = f"the official split of the data set{repaired}"  # one text for all: a run records it
             official = splits[-1] if splits else ""  # of an image in both train and test: test, whole as published
             if each.row["patient_id"] not in several or how == "official":

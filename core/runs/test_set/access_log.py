@@ -67,7 +67,7 @@ def record(
         root: the folder of runs.
         kind: of KINDS or NOTES.
         where: the page or command.
-        keys: of each image (core.runs.test_set.identity); of `run`'s whole test set where they are not told apart.
+        keys: of each image (core.runs.test_set.identity); of `run`'s whole test set where they are not listed.
         images: how many images, where not all of `keys`.
         run: folder of the run by which it is; None for an access to a data set.
         manifest: of the data set.
@@ -132,7 +132,7 @@ def adopt(folder: Path, root: Path) -> None:
     """
     try:
         earlier = of_root(root, test_set_of(folder))
-    except BadRun as error:  # told to whoever asks the run; it keeps nobody from training
+    except BadRun as error:  # reported to whoever asks the run; it keeps nobody from training
         log.warning("%s", error)
         return
     if earlier:

@@ -47,7 +47,7 @@ def _not_scored(other: Run, split: str) -> None:
     """That there is nothing to compare with yet, and the button that scores it here; a test set is not opened in passing."""
     if split == "test":
         notices.info(
-            f"The test set of {plain(other.name)} has not been opened. Choose that run above to open it, once you "
+            f"The test set of {plain(other.name)} has not been evaluated. Choose that run above to open it, once you "
             "are done choosing.",
             icon="lock",
         )
@@ -56,7 +56,8 @@ def _not_scored(other: Run, split: str) -> None:
         return
     if is_external(split):
         notices.info(
-            f"{plain(other.name)} was not evaluated on {plain(short_name(split))}. Choose that run above, then New external test.",
+            f"{plain(other.name)} was not evaluated on {plain(short_name(split))}. Choose that run above, then New external "
+            "test.",
             icon="lock",
         )
         return

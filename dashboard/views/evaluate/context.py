@@ -22,7 +22,7 @@ from dashboard.state import preferences
 T = TypeVar("T")
 
 SPLITS = {"val": "Validation", "test": "Test"}
-NEW = "external"  # chosen in place of a split: an external test set that is still to be opened
+NEW = "external"  # chosen in place of a split: an external test set that is still to be evaluated
 LEVELS = {"image": "Image", "breast": "Breast", "patient": "Patient"}
 
 

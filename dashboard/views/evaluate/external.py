@@ -1,4 +1,4 @@
-"""Another collection as an external test set on Evaluate: chosen and opened here, described, and beside the internal test."""
+"""Another collection as an external test set: chosen here, evaluated, described, and beside the internal test."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def splits_of(run: Run) -> dict[str, str]:
     return SPLITS | found | {NEW: "New external test"}
 
 
-# ---------------------------------------------------------------- opened
+# ---------------------------------------------------------------- a new one
 
 
 def form(run: Run) -> None:
@@ -173,13 +173,13 @@ def again(run: Run, found: Evaluation) -> None:
             counts[each.kind] = counts.get(each.kind, 0) + each.times * each.counts
         st.markdown(f"On record: {counts_in_words({kind: count for kind, count in counts.items() if count})}.")
         access_list.listing(lines)
-    with st.popover("Open again", icon=":material/refresh:"):
+    with st.popover("Evaluate again", icon=":material/refresh:"):
         st.markdown("Scores the external test set again. It is counted, and the count cannot be taken back.")
         path = Path(found.external.manifest) if found.external is not None else Path()
         offered = path in datasets.find_manifests()
         if not offered:
             st.caption("Its manifest is no longer among the data sets: import it again and choose New external test.")
-        if st.button("Open it again", key="evaluate:again", disabled=not offered):
+        if st.button("Evaluate it again", key="evaluate:again", disabled=not offered):
             score(run, path, found.split)
 
 
@@ -195,7 +195,7 @@ def sources(context: Context) -> None:
         notices.info("This run has no external test. Choose New external test above to evaluate it on another collection.")
         return
     if internal is None:
-        notices.info("The run's own test set has not been opened, so nothing stands beside the external test.", icon="lock")
+        notices.info("The run's own test set has not been evaluated, so nothing stands beside the external test.", icon="lock")
         return
     for split in names:
         with notices.errors_shown():

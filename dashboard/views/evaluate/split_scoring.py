@@ -35,7 +35,7 @@ def not_scored(run: Run, split: str) -> None:
     threshold = _frozen(run)
     with st.container(border=True):
         if split == "test":
-            st.markdown("## The test set has not been opened for this run", anchors=False)
+            st.markdown("## The test set has not been evaluated for this run", anchors=False)
             st.markdown(
                 f"Use it once, at the very end, when you are done choosing between settings. The threshold **{threshold}** was "
                 "fixed on validation. Each evaluation is counted and printed in the report."
@@ -109,9 +109,9 @@ def about(run: Run, found: Evaluation) -> None:
         if found.excluded:
             parts.append(excluded_words(found.excluded))
         if found.split == "test":
-            parts.append(f"test set opened **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
+            parts.append(f"test set evaluated **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
         elif found.external is not None:
-            parts.append(f"external test set opened **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
+            parts.append(f"external test set evaluated **{times(found.evaluations)}**, last {_day(found.last_evaluated)}")
         else:
             parts.append(f"scored {_day(found.last_evaluated)}, **{OPTIMISTIC}**")
         parent = read_parent(run.path) if found.split == "test" else None
@@ -163,7 +163,7 @@ def _outdated(run: Run, found: Evaluation) -> None:
             "follows it use that; Subgroups, Compare and All numbers still show the earlier one."
         )
     task = results.evaluation_task(run, found.split)
-    again = "Open the test set again" if found.split == "test" else "Open it again" if found.external else "Score again"
+    again = "Open the test set again" if found.split == "test" else "Evaluate it again" if found.external else "Score again"
     doing = task is not None and task.running
     notices.warning(f"{why} {'They are being made again.' if doing else f'{again} for metrics of the model as it is.'}")
 

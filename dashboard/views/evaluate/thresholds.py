@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import NotEnoughData
 from core.evaluate.fitted import fitted_predictions
-from core.evaluate.thresholds import is_frozen, opened_sets
+from core.evaluate.thresholds import evaluated_sets, is_frozen
 from core.metrics import MIN_VIEW_PATIENTS, VIEWS, Interval, ThresholdRule, ViewThresholds
 from core.metrics.by_view import choose_by_group
 from core.metrics.sweep import Shares, Sweep, sweep
@@ -130,9 +130,9 @@ def _only(shares: Shares) -> Interval | str:
 
 
 def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
-    """Look at it with the slider, or freeze it; after the test set was opened only with a word that it is known."""
+    """Look at it with the slider, or freeze it; after the test set was evaluated only with a word that it is known."""
     run = context.run
-    opened = opened_sets(run)
+    evaluated = evaluated_sets(run)
     already = context.same_weights and is_frozen(context.card, rule, fitted_predictions(run, context.card))
     press = False
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -147,10 +147,10 @@ def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
         sure = True
         if already:
             st.badge("This is what is in use", icon=":material/lock:")
-        elif opened:
+        elif evaluated:
             with st.popover("Use it all the same", icon=":material/warning:"):
                 st.markdown(
-                    f"{_opened_words(opened)}. A threshold chosen now is chosen with that "
+                    f"{_evaluated_words(evaluated)}. A threshold chosen now is chosen with that "
                     "in view: these metrics are no longer unbiased. If you continue, this is recorded and is in the report."
                 )
                 sure = st.checkbox("I understand; record it", key="evaluate:reopen")
@@ -166,17 +166,14 @@ def freezing(context: Context, rule: ThresholdRule, value: float) -> None:
     )
     if press:
         with notices.errors_shown():
-            results.freeze_threshold(run, rule, reopen=bool(opened) and sure)
+            results.freeze_threshold(run, rule, reopen=bool(evaluated) and sure)
             explore(context, None)
             st.rerun()
 
 
-def _opened_words(opened: dict[str, int]) -> str:
-    said = [
-        f"The {'test set' if split == 'test' else f'external test set {plain(short_name(split))}'} of this run has been opened "
-        f"**{times(count)}**"
-        for split, count in opened.items()
-    ]
+def _evaluated_words(evaluated: dict[str, int]) -> str:
+    names = {split: f"external test set {plain(short_name(split))}" for split in evaluated} | {"test": "test set"}
+    said = [f"The {names[split]} of this run has been evaluated **{times(count)}**" for split, count in evaluated.items()]
     return ". ".join(said)
 
 

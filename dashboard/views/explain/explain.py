@@ -186,7 +186,7 @@ def cases(run: Run, image: ImageRef, row: Any, display: Display) -> list[Case]:
     second = training_runs.open_run(display.second)
     if row is not None and closed(second, image):  # an upload is shown as it is everywhere: recorded, with a warning
         notices.warning(
-            f"This image is in the test set of {second.name}, which has not been opened. Open it on Evaluate first.",
+            f"This image is in the test set of {second.name}, which has not been evaluated. Open it on Evaluate first.",
             icon="lock",
         )
         return [alone]

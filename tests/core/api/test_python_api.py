@@ -20,7 +20,7 @@ from core.runs.test_set.accesses import FILE, accesses, read_record
 OVERRIDES = {
     "preprocessing": {"size": 32, "clahe": False},
     "model.options": {"width": 8},
-    "training": {"epochs": 1, "device": "cpu"},
+    "training": {"epochs": 1, "device": "cpu", "precision": "fp32"},
     "evaluation.bootstrap_samples": np.int64(100),
 }
 
@@ -116,7 +116,7 @@ def test_validation_is_evaluated_as_by_the_command_and_opens_nothing(lab: Path, 
     assert main(["evaluate", "first", "--split", "val", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["metrics"] == json.loads(json.dumps(evaluation.to_dict()["metrics"]))
-    assert core.evaluate_run("first").split == "val", "the test set is opened only by its name"
+    assert core.evaluate_run("first").split == "val", "the test set is evaluated only by its name"
     assert not accesses(core.open_run("first").path)
     with pytest.raises(BadManifest, match="tset"):
         core.evaluate_run("first", "tset")

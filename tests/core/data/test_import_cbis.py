@@ -56,6 +56,7 @@ def test_no_patient_is_on_two_sides_and_the_repair_is_counted(report: ImportRepo
     assert set(report.frame["split_origin"]) == {
         "the official split of the data set, with all images of patients in several parts of it moved to train"
     }
+    assert "official_split" not in report.frame.columns, "it is not the official one any more"
     films = by_film(report.frame)
     assert films["P_00016 L CC"].split_official == "train,test" and films["P_00016 L MLO"].split_official == "test"
     assert any("1 patient stood in several parts" in text and "1 image moved" in text for text in report.repairs)

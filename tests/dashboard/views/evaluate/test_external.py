@@ -50,7 +50,7 @@ def tested(scored: Run, other: Path) -> Run:
     return scored
 
 
-def test_a_collection_is_previewed_and_opened_only_behind_a_tick(scored: Run, other: Path) -> None:
+def test_a_collection_is_previewed_and_evaluated_only_behind_a_tick(scored: Run, other: Path) -> None:
     app = open_page("evaluate")
     app.button_group(key="evaluate:split:widget").set_value("external").run()
     assert not app.exception and not app.error
@@ -65,7 +65,7 @@ def test_a_collection_is_previewed_and_opened_only_behind_a_tick(scored: Run, ot
     wait_for_scoring(scored, SPLIT)
     app.run()
     assert not app.exception and not app.error
-    assert "external test set opened **once**" in texts(app) and "37 images of 19 patients" in texts(app)
+    assert "external test set evaluated **once**" in texts(app) and "37 images of 19 patients" in texts(app)
     assert set(figures(app)) == CURVES
     assert [(each.kind, each.where, each.external) for each in read_record(scored.path)] == [("scored", "Evaluate", SPLIT)]
     assert access_counts(scored.path) == {}
@@ -83,7 +83,7 @@ def test_every_part_of_the_page_works_on_an_external_set(tested: Run) -> None:
 
 def test_internal_and_external_stand_side_by_side(tested: Run) -> None:
     app = open_part("Internal and external")
-    assert "own test set has not been opened" in texts(app)
+    assert "own test set has not been evaluated" in texts(app)
     from core.evaluate import evaluate
 
     evaluate(tested, "test")
@@ -100,7 +100,7 @@ def test_no_threshold_is_chosen_on_it_and_one_chosen_later_is_said(tested: Run) 
     preferences.set("evaluate:split", "val")
     preferences.set("evaluate:rule", "youden")
     app = open_part("Choose a threshold")
-    assert "The external test set other of this run has been opened **once**" in texts(app)
+    assert "The external test set other of this run has been evaluated **once**" in texts(app)
     assert button(app, "evaluate:freeze").disabled
 
 
