@@ -127,13 +127,16 @@ def _use(run: Run, evaluation: Evaluation) -> TestSetUse | str:
 
 
 def _compared(run: Run, evaluation: Evaluation) -> dict[str, Any]:
+    from core.data.identity import patients_known
     from core.evaluate import read_evaluation
     from core.evaluate.sources import compare_sources
 
     internal = read_evaluation(run, "test")
     if internal is None:
         return {"image": "it has not been evaluated"}
-    return dict(compare_sources(internal, evaluation))
+    about = evaluation.external
+    known = about is not None and about.patients is not None and patients_known(internal.predictions)
+    return {level: found for level, found in compare_sources(internal, evaluation).items() if known or level == "image"}
 
 
 def _cell(metric: Any) -> str:

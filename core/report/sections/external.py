@@ -8,16 +8,17 @@ from core.errors import LabError
 from core.evaluate import CalibrationReport, Evaluation, excluded_words
 from core.evaluate.external import title_of, use_of
 from core.evaluate.external_set import ExternalSet
+from core.evaluate.result import REFUSED
 from core.evaluate.sources import SourceComparison, compare_sources, share_of
 from core.evaluate.store import evaluate_command
 from core.evaluate.subgroup_tests import differing
-from core.metrics import LEVELS, TITLES, CalibrationSummary, Interval, Summary, roc, square_and_add
+from core.metrics import LEVELS, TITLES, CalibrationSummary, Interval, Summary, precision_recall, roc, square_and_add
 from core.metrics.chance import CONFIDENCE
 from core.metrics.features import feature_words
 from core.metrics.levels import UNITS
 from core.metrics.summary import auc_or_note
 from core.report import figures
-from core.report.document import Block, Missing, Section, Table, Text, Warn
+from core.report.document import Block, Missing, Row, Section, Table, Text, Warn
 from core.report.material import Material
 from core.report.words import DASH, counts_of, missing_metrics, stated
 from core.runs.test_set.external import short_name
@@ -198,8 +199,17 @@ def _curves(internal: Evaluation | None, evaluation: Evaluation) -> list[Block]:
         title: (each.summary.counts.sensitivity, each.summary.counts.specificity, each.summary.counts.precision)
         for title, each in shown.items()
     }
+    beside = precision_recall(evaluation.predictions["label"], evaluation.predictions["score"])
     caption = f"ROC curves, images: {' and '.join(shown)}. Dots: the frozen threshold."
-    return [figures.roc_curve(f"roc-{evaluation.split}", curves, points, None, caption)]
+    lines = f"Precision and recall, images, {name} only: precision depends on the share of malignant images (dotted)."
+    return [
+        Row(
+            (
+                figures.roc_curve(f"roc-{evaluation.split}", curves, points, None, caption),
+                figures.precision_recall_curve(f"pr-{evaluation.split}", {f"external {name}": beside}, points, lines),
+            )
+        )
+    ]
 
 
 # ---------------------------------------------------------------- what other sections say of it
@@ -224,7 +234,9 @@ def conclusion(material: Material) -> str:
 
 def _concluded(material: Material, evaluation: Evaluation) -> str:
     """One external test, decided at the same level of confidence for every run."""
-    auc, where = auc_of(evaluation), f"On the external test set {title_of(evaluation)}"
+    auc, refused = auc_of(evaluation), sum(each.kind == REFUSED for each in evaluation.excluded)
+    without = f", without {counted(refused, 'image')} that got no verdict," if refused else ""
+    where = f"On the external test set {title_of(evaluation)}{without}"
     if isinstance(auc, str):
         return f"{where} there is too little data for an AUC."
     words = f"{where} the AUC of images is {stated(auc)}"

@@ -12,10 +12,11 @@ from builders.fake_run import FakePredictor, FakeRun, make_run
 from builders.report_text import text_of
 
 from core.evaluate import evaluate, evaluate_external, read_evaluation
+from core.evaluate.result import REFUSED, Excluded
 from core.evaluate.sources import compare_sources
 from core.metrics import TITLES, Interval, square_and_add
 from core.report import gather
-from core.report.document import Figure, Missing, Section, Table, Warn
+from core.report.document import Missing, Row, Section, Table, Warn
 from core.report.material import read_material
 from core.report.sections import external
 from core.report.sections.closing import limits
@@ -71,7 +72,8 @@ def test_both_stand_side_by_side_with_limits_by_square_and_add(run: FakeRun) -> 
     ours, theirs = internal.summary["auc"], found.summary["auc"]
     assert cells["ROC AUC"] == (stated(ours), stated(theirs), stated(square_and_add(ours, theirs)))
     assert cells["Precision"][2] == cells[TITLES["brier"]][2] == "–" and cells["Share of malignant"][:2] == ("50.0%", "54.5%")
-    figure = next(block for block in section.blocks if isinstance(block, Figure))
+    figure, beside = next(block.figures for block in section.blocks if isinstance(block, Row))
+    assert "external inbreast" in beside.text and "test" not in beside.text
     assert "test AUC" in figure.text and "external inbreast AUC" in figure.text
 
 
@@ -122,6 +124,13 @@ def test_what_is_concluded_follows_from_the_limits(run: FakeRun, own, other, sai
     few = with_auc(material.externals[NAME], other)
     few = replace(few, levels={"image": replace(few.summary, metrics=few.summary.metrics | {"auc": "only 2 patients"})})
     assert "there is too little data for an AUC" in external.conclusion(replace(material, externals={NAME: few}))
+
+
+def test_images_without_a_verdict_are_part_of_what_is_concluded(run: FakeRun) -> None:
+    material = read_material(run)
+    found = replace(material.externals[NAME], excluded=(Excluded("x.png", "unlike the training images", "benign", REFUSED),))
+    said = external.conclusion(replace(material, externals={NAME: found}))
+    assert "(22 images of 12 patients), without 1 image that got no verdict, the AUC of images is" in said
 
 
 def test_an_external_test_of_an_earlier_model_concludes_nothing_and_is_a_warning(run: FakeRun) -> None:
