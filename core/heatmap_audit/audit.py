@@ -22,13 +22,14 @@ from core.heatmap_audit.detection import detection_of
 from core.heatmap_audit.results import Curve, Finding, HeatmapAudit, MethodAudit
 from core.heatmap_audit.sampling import sample, spread
 from core.heatmap_audit.settings import AuditSettings
-from core.heatmap_audit.store import Partial, external_name, read_heatmap_audit, write_heatmap_audit
+from core.heatmap_audit.store import Partial, read_heatmap_audit, write_heatmap_audit
 from core.heatmap_audit.summaries import curve_of, metrics_of
 from core.heatmap_audit.verdict import verdict_of
 from core.metrics import MIN_PATIENTS
 from core.runs.folder import Presence, require_regular
 from core.runs.test_set.access_log import record, record_for_run
 from core.runs.test_set.accesses import AUDIT
+from core.runs.test_set.external import external_name
 from core.runs.test_set.identity import all_test_sets, closed_sizes, frame_keys, sealed_by, sealed_rows
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from core.metrics.levels import UNITS
 from core.metrics.subgroups import known_values
 from core.report.document import Section
 from core.report.material import SPLIT_WORDS, Material
-from core.report.sections import endpoint, test_set, units
+from core.report.sections import endpoint, external, test_set, units
 from core.report.sections.checks import worrying
 from core.report.words import bracket, counts_of, minus, size_of, starting_weights, stated
 from core.wording import counted, listed, times, upper_first
@@ -24,7 +24,8 @@ from core.wording import counted, listed, times, upper_first
 
 def title(material: Material) -> str:
     """The authors' title, else a plain one."""
-    return material.notes.title or f"{material.architecture} on mammograms: development and internal evaluation"
+    evaluation = "internal and external evaluation" if material.externals else "internal evaluation"
+    return material.notes.title or f"{material.architecture} on mammograms: development and {evaluation}"
 
 
 def abstract(material: Material) -> tuple[tuple[str, str], ...]:
@@ -34,7 +35,8 @@ def abstract(material: Material) -> tuple[tuple[str, str], ...]:
             "Objective",
             material.notes.objectives
             or "To develop a model that gives a mammogram a score for malignancy, and to evaluate it on "
-            f"{'patients' if material.patients_known else 'images'} of the same data set that it has not seen.",
+            f"{'patients' if material.patients_known else 'images'} of the same data set that it has not seen"
+            f"{', and on another collection' if material.externals else ''}.",
         ),
         ("Data", _data(material)),
         ("Model", _model(material)),
@@ -159,10 +161,7 @@ def _conclusion(material: Material) -> str:
     primary = endpoint.result(material)
     if primary is not None and not primary.auc:
         said += f" The primary endpoint, {primary.words}, is not what this is decided by."
-    return (
-        f"{said}{_reservations(material, evaluation)} One internal test set says nothing about other sources, and nothing here "
-        "supports use in patients."
-    )
+    return f"{said}{_reservations(material, evaluation)} {external.conclusion(material)}"
 
 
 def _reservations(material: Material, evaluation: Evaluation) -> str:
@@ -251,6 +250,7 @@ def warnings(material: Material) -> tuple[str, ...]:
         found.append(seen)
     if material.shown is not None:
         found += units.headline_warnings(material)
+    found += external.warnings(material)
     return (*found, *test_set.warnings(material))
 
 

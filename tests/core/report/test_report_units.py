@@ -434,7 +434,7 @@ def test_a_reader_in_the_manifest_stands_beside_the_model(tmp_path: Path) -> Non
         ("Breast level", "14 of 14"),
         ("Patient level", "14 of 14"),
     ]
-    assert tables(document)["The reader's operating points, test patients."].rows[0][0] == "BI-RADS 4"
+    assert tables(document)["The reader's operating points, test patients, 95% intervals."].rows[0][0] == "BI-RADS 4"
     assert "incorporation and verification bias" in section_text(document, "reader")
     change(run, rows.assign(birads=["BI-RADS 4?" if place % 9 == 1 else word for place, word in enumerate(words)]))
     document = gather(run, FakePredictor(run.card))
