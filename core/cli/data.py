@@ -1,15 +1,18 @@
-"""The commands `demo`, `data import`, `data importers` and `data check`."""
+"""The commands `demo`, `data import`, `data importers` and `data check`; `data relabel` and `data merge` are in manifests."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from core.cli.arguments import Commands, add_command, add_group, json_option
-from core.cli.output import new_file, note, print_json, print_table, progress_bar
+from core.cli.manifests import add_manifest_commands, totals, words
+from core.cli.output import new_file, note, print_json, print_table, printable, progress_bar
 from core.config import DataConfig
 from core.errors import BadConfig
-from core.wording import counted
+
+_NAMED = 20  # files left out that are named on the terminal; all stand in the exclusions
 
 
 def add_commands(commands: Commands) -> None:
@@ -21,16 +24,20 @@ def add_commands(commands: Commands) -> None:
 
     group = add_group(commands, "data", "import and check data sets")
     parser = add_command(group, "import", import_, "write a manifest for a data set; images are not copied or renamed")
-    parser.add_argument("name", help="folder, csv, rsna or mini-mias (see `data importers`)")
+    parser.add_argument("name", help="an importer (see `data importers`), or auto: the collection that the files are")
     parser.add_argument("path", type=Path, help="the data set's folder or file")
     parser.add_argument("--out", type=Path, required=True, metavar="M.csv", help="the manifest to write")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing manifest")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the importer; repeatable"
     )
+    parser.add_argument(
+        "--classes", metavar="NAME=LABEL,...", help="what folders named after classes mean, such as 0=benign,1=malignant"
+    )
     json_option(parser)
     parser = add_command(group, "importers", importers, "describe the importers and their options")
     json_option(parser)
+    add_manifest_commands(group)
     parser = add_command(
         group,
         "check",
@@ -56,60 +63,75 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 def import_(arguments: argparse.Namespace) -> int:
-    """Write a manifest for a data set that is on this machine."""
+    """Write a manifest for a data set that is on this machine, and beside it what was left out and why."""
+    from core.data.checks import count
     from core.data.identity import patients_known
-    from core.data.importers import import_data
-    from core.data.manifest import write_manifest
+    from core.data.importers import exclusions_path, import_data, write_import
 
     # A manifest that is there may hold splits and corrections that somebody made by hand.
     new_file(arguments.out, ".csv", [arguments.path], (lambda head: True) if arguments.overwrite else None)
-    options = {}
+    exclusions = exclusions_path(arguments.out)
+    new_file(exclusions, ".csv", [arguments.path], lambda head: head.startswith(b"what,reason\n"))
+    options = _options(arguments)
+    with progress_bar("import") as progress:
+        report = import_data(arguments.name, arguments.path, progress=progress, **options)
+    write_import(report, arguments.out)
+    for path, reason in report.rejected[:_NAMED]:
+        note(f"left out: {path}: {reason}")
+    if len(report.rejected) > _NAMED:
+        note(f"left out: {len(report.rejected) - _NAMED:,} more, all of them in {exclusions}")
+    for text in report.notes:
+        note(text if text.startswith("warning: ") else f"note: {text}")
+    for text in report.repairs:
+        note(f"repaired: {text}")
+    for text in report.unknown:
+        note(f"not known: {text}")
+    summary = {
+        "manifest": arguments.out.as_posix(),
+        **totals(report.frame),
+        "left_out": len(report.rejected),
+    }
+    splits = count(report.frame)
+    if arguments.json:
+        found = {"splits": splits.to_dict(orient="records"), "repairs": report.repairs, "unknown": report.unknown}
+        rejected = [[str(path), reason] for path, reason in report.rejected]
+        beside = {"exclusions": exclusions.as_posix() if report.rejected else None}
+        print_json(summary | beside | found | {"notes": report.notes, "rejected": rejected})
+        return 0
+    known = patients_known(report.frame)
+    print(f"{summary['manifest']}: {words(summary, known=known)}, {summary['left_out']} left out")
+    if len(splits) > 2:  # a split, and all
+        print_table(splits.to_numpy().tolist(), list(splits.columns))
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    options: dict[str, Any] = {}
     for option in arguments.option:
         key, separator, value = option.partition("=")
         if not separator:
             raise BadConfig(f"--option {option}: expected NAME=VALUE")
         options[key.strip()] = value
-    with progress_bar("import") as progress:
-        report = import_data(arguments.name, arguments.path, progress=progress, **options)
-    write_manifest(report.frame, arguments.out)
-    for path, reason in report.rejected:
-        note(f"left out: {path}: {reason}")
-    for text in report.notes:
-        note(text if text.startswith("warning: ") else f"note: {text}")
-    summary = {
-        "manifest": arguments.out.as_posix(),
-        "images": len(report.frame),
-        "patients": int(report.frame["patient_id"].nunique()),
-        "malignant": int((report.frame["label"] == "malignant").sum()),
-        "benign": int((report.frame["label"] == "benign").sum()),
-        "left_out": len(report.rejected),
-    }
-    if arguments.json:
-        print_json(summary | {"notes": report.notes, "rejected": [[str(path), reason] for path, reason in report.rejected]})
-    else:
-        whose = (
-            f"of {counted(summary['patients'], 'patient')}"
-            if patients_known(report.frame)
-            else "of patients that are not known"
-        )
-        print(
-            f"{summary['manifest']}: {counted(summary['images'], 'image')} {whose} "
-            f"({summary['malignant']} malignant, {summary['benign']} benign), {summary['left_out']} left out"
-        )
-    return 0
+    return options | ({"classes": arguments.classes} if arguments.classes else {})
 
 
 def importers(arguments: argparse.Namespace) -> int:
     """Describe the importers."""
-    from core.data.importers import IMPORTERS
+    from core.data.importers import importers as every_importer
 
+    known, broken = every_importer()
     if arguments.json:
-        print_json([{"name": i.name, "description": i.description, "options": i.options} for i in IMPORTERS.values()])
+        found: list[dict[str, Any]] = [
+            {"name": i.name, "description": i.description, "options": i.options} for i in known.values()
+        ]
+        print_json([*found, *({"name": name, "error": reason} for name, reason in broken.items())])
         return 0
-    for importer in IMPORTERS.values():
+    for importer in known.values():
         print(f"{importer.name}\n    {importer.description}")
         for option, text in importer.options.items():
             print(f"    --option {option}=...   {text}")
+    for name, reason in broken.items():
+        print(f"{name}\n    not usable: {printable(reason)}")
     return 0
 
 

@@ -158,7 +158,7 @@ def batches(
     Raises:
         RecipeMismatch: the cache holds images of another recipe.
         UnreadableImage: an image cannot be read (PreparedCache.iter_prepare finds these before).
-        BadManifest: no rows, or "sampler" with one label only.
+        BadManifest: no rows, a row without a label, or "sampler" with one label only.
         ValueError: sizes out of range.
     """
     if recipe.hash != cache.recipe.hash:
@@ -173,6 +173,9 @@ def batches(
     if frame.empty:
         raise BadManifest("no images to make batches of: this split is empty. Check the split column of the manifest.")
     paths = frame["path"].astype("str").to_list()
+    unknown = frame.loc[~frame["label"].isin(LABELS), "path"]
+    if len(unknown):  # never taken for benign
+        raise BadManifest(f"{len(unknown)} images without a label cannot be learnt from (first: {unknown.iloc[0]}).")
     labels = (frame["label"] == LABELS[1]).to_numpy().astype(np.float32)
     tasks = _tasks(epoch_order(labels, order, seed, epoch, together), batch_size, world_size, rank, equal=order != "sequence")[
         start:

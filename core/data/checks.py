@@ -13,7 +13,7 @@ import pandas as pd
 from core.config import DataConfig, EvaluationConfig
 from core.data.file_inspection import FileInspection, inspect_files
 from core.data.identity import nobody_known, patient_doubts, without_patient
-from core.data.manifest import LABELS, SPLITS
+from core.data.manifest import LABELS, SPLITS, labelled, unlabelled_note
 from core.data.splits import assign_splits, leaking_patients, require_trainable
 from core.errors import BadManifest, Leakage
 from core.wording import counted
@@ -33,6 +33,7 @@ Kind = Literal[
     "missing_split",
     "few_patients",
     "untrainable",
+    "unlabelled",
 ]
 
 FEW_PATIENTS = 10  # with a label, in one split: below this a metric's interval spans most of the scale
@@ -51,9 +52,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """`counts` has a row a split and one for all: images, benign, malignant, patients, malignant patients.
+    """`counts` has a row a split and one for all: images, benign, malignant, unlabelled, patients, malignant patients.
 
-    `ok`: nothing found. `leakage`: a patient or an identical image in two splits; training refuses that.
+    Unlabelled images are counted apart: they are no part of a training or a metric. `ok`: nothing found.
+    `leakage`: a patient or an identical image in two splits; training refuses that.
     `usable`: a training can start, if need be without the missing and unreadable images. Where a split is to be made, it
     is tried with the shares and the seed that the configuration has by default. What forbids it is among the problems.
     """
@@ -75,7 +77,10 @@ def check_manifest(frame: pd.DataFrame, *, progress: Callable[[int, int], None] 
     files = inspect_files(frame["path"].astype("str").to_list(), progress)
     bad = np.array([bool(file.missing or file.unreadable) for file in files], dtype=bool)
     problems = [*_file_problems(frame, files), *_duplicates(frame, files), *_leakage(frame), *_patients(frame)]
-    rest = frame[~bad]
+    unlabelled = np.flatnonzero((frame["label"] == "").to_numpy())
+    if len(unlabelled):
+        problems.append(Problem("unlabelled", unlabelled_note(frame), tuple(unlabelled.tolist())))
+    rest = labelled(frame[~bad])
     problems += [*_split_problems(rest), *_balance(rest), *_composition(rest)]
     leakage = any(problem.kind in ("leakage", "duplicate_across_splits") for problem in problems)
     refusal = _refusal(frame, files, bad)
@@ -97,8 +102,9 @@ def count(frame: pd.DataFrame) -> pd.DataFrame:
             {
                 "split": "all" if name is None else name or "none",
                 "images": len(part),
-                "benign": int((~malignant).sum()),
+                "benign": int((part["label"] == "benign").sum()),
                 "malignant": int(malignant.sum()),
+                "unlabelled": int((part["label"] == "").sum()),
                 "patients": int(part["patient_id"].nunique()),
                 "malignant patients": int(part.loc[malignant, "patient_id"].nunique()),
             }
@@ -217,11 +223,12 @@ def _refusal(frame: pd.DataFrame, files: Sequence[FileInspection], bad: np.ndarr
     try:
         rows = assign_splits(frame, shares.val_fraction, shares.test_fraction, shares.split_seed)
         require_trainable(rows)
-        rows = rows.assign(content_hash=pd.Series([file.content_hash for file in files], index=rows.index, dtype="str"))
+        hashes = pd.Series([file.content_hash for file in files], index=frame.index, dtype="str")
+        rows = rows.assign(content_hash=hashes[rows.index])
     except BadManifest as error:
         return error
     try:
-        require_trainable(rows[~bad])
+        require_trainable(rows[~pd.Series(bad, index=frame.index)[rows.index].to_numpy()])
     except BadManifest as error:
         without = f"without the {int(bad.sum())} missing or unreadable images: " if bad.any() else ""
         return type(error)(f"{without}{error}")

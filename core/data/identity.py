@@ -29,6 +29,7 @@ _NAMED = 4
 # As spreadsheets write long numbers: 1.00097E+12. Not 12E4, which may be a name.
 _EXPONENT = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?E\+[0-9]{1,3}|[+-]?[0-9][.,][0-9]+E[0-9]{1,3}", re.IGNORECASE)
 _NUMBER = re.compile(r"([0-9]+)(?:[.,]0*)?")
+_SEPARATED = re.compile(r"[/:]")  # what importers put before the name of a file that has no patient
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 # What stands behind a patient in names of breasts, images and examinations: -left, -r, -lcc, -mlo, -2023.
 _SIDE_OR_VIEW = re.compile(r"-(?:left|right|[lr]|(?:(?:left|right|[lr])-?)?(?:xccl|mlo|cc|ml|lm))$")
@@ -55,15 +56,21 @@ def patient_doubts(patients: Sequence[str], splits: Sequence[str]) -> list[Doubt
 
 
 def without_patient(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """Which images have no patient, bool (N,): their identifier is the name of the file and no other image has it.
+    """Which images have no patient, bool (N,): their identifier is the name of the file, and no other image has it but copies
+    of this one (name (2).png, with name in the column copy_of).
 
     Args:
-        frame: columns path and patient_id, as of a manifest or of predictions.
+        frame: columns path and patient_id, as of a manifest or of predictions; copy_of where there is one.
     """
     patients = frame["patient_id"].astype("str")
-    alone = (patients.map(patients.value_counts()) == 1).to_numpy()
     files = [PurePath(path.replace("\\", "/")).name.rpartition(".") for path in frame["path"].astype("str")]
-    own = [patient.rpartition("/")[2] == (stem or name) for patient, (stem, _, name) in zip(patients, files, strict=True)]
+    stems = pd.Series([stem or name for stem, _, name in files], index=frame.index, dtype="str")
+    images = frame["path"].astype("str")
+    if "copy_of" in frame.columns:
+        copies = frame["copy_of"].astype("str")
+        stems, images = stems.where(copies == "", copies), images.where(copies == "", copies)
+    alone = (patients.map(images.groupby(patients).nunique()) == 1).to_numpy()
+    own = [_SEPARATED.split(patient)[-1] == stem for patient, stem in zip(patients, stems, strict=True)]
     return np.asarray(alone & np.array(own, dtype=bool), dtype=np.bool_)
 
 

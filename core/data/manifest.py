@@ -1,31 +1,38 @@
 """The manifest: a CSV with one row per image, read strictly and written atomically.
 
-Columns: path, label, patient_id (required), laterality, view, split (empty when absent), then any others.
-Of the others four have a meaning here: `age` (years, float64, NaN when empty), `lesions` (JSON list of
-[x0, y0, x1, y1] in pixels of the original image, origin top left), `synthetic` (true/false) and `content_hash`.
+Columns: path, label, patient_id (required), laterality, view, split (empty when absent), then any others. An empty label means
+that nobody knows (see `labelled`). Of the others four have a meaning here: `age` (years, float64, NaN when empty), `lesions`
+(JSON, see core.data.lesions), `synthetic` (true/false) and `content_hash`. Importers of collections also write:
+
+    collection      name of the data set, such as cbis-ddsm
+    label_source    what the label follows from: pathology, birads or outcome
+    label_rule      the rule that made it so (core.data.label_rules)
+    split_official  the split that the data set's authors give, in their word
+    birads          assessment of the breast: 0 to 6, 4a to 4c
+    exam_id         images of one examination share it
+    subset          a part of the collection that may differ from the others (CMMD's D1 and D2)
+    copy_of         the image that this one is a copy of, where the collection has copies
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import math
 import ntpath
-import numbers
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pandas as pd
 
+from core.data.lesions import lesions_of
 from core.data.tables import Problems, header_of, listed, read_table, repeated, shown, table_text
 from core.errors import BadManifest
 from core.files.atomic import write_text
-from core.files.untrusted import parse_json
+from core.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -108,42 +115,21 @@ def write_manifest(frame: pd.DataFrame, path: Path | str) -> None:
         raise BadManifest(f"{path}: cannot be written: {error.strerror or error}. Choose another place.") from error
 
 
-def lesion_boxes(row: Mapping[Any, Any] | pd.Series) -> list[tuple[float, float, float, float]]:
-    """The row's lesion boxes (x0, y0, x1, y1) in pixels of the original image, origin top left; [] when it has none.
-
-    Raises:
-        BadManifest: `lesions` is not a JSON list of boxes with x0 < x1 and y0 < y1.
-    """
-    content = row.get("lesions", "")
-    wanted = "expected a JSON list of [x0, y0, x1, y1] in pixels with x0 < x1 and y0 < y1"
-    boxes = number_lists(content, 4)
-    if boxes is None or not all(math.isfinite(sum(box)) and box[0] < box[2] and box[1] < box[3] for box in boxes):
-        raise BadManifest(f"lesions {shown(content)}: {wanted}")
-    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in boxes]
+def labelled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a label, as they are; what learns or is measured takes these. An empty label says that nobody knows."""
+    there = (frame["label"] != "").to_numpy()
+    return frame if there.all() else frame[there]
 
 
-def number_lists(content: Any, length: int) -> list[list[float]] | None:
-    """The JSON list of lists of `length` finite numbers in a cell; [] for an empty cell, None for anything else."""
-    if content is None or content == "" or (isinstance(content, float) and math.isnan(content)):
-        return []
-    if isinstance(content, str):
-        try:
-            content = parse_json(content)
-        except ValueError:
-            return None
-    if not _is_list(content) or not all(_is_list(each) and len(each) == length for each in content):
-        return None
-    if any(isinstance(each, bool) or not isinstance(each, numbers.Real) for each in itertools.chain(*content)):
-        return None
-    try:
-        result = [[float(each) for each in entry] for entry in content]
-    except OverflowError:
-        return None
-    return result if all(map(math.isfinite, itertools.chain(*result))) else None
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
+def unlabelled_note(frame: pd.DataFrame) -> str:
+    """How many rows have no label and what that means for them; "" where all have one."""
+    count = int((frame["label"] == "").sum())
+    if not count:
+        return ""
+    return (
+        f"{counted(count, 'image')} without a label {'is' if count == 1 else 'are'} left out of training and of every metric "
+        "(their label column is empty: nobody knows); a prediction scores them"
+    )
 
 
 def is_synthetic(frame: pd.DataFrame) -> bool:
@@ -198,7 +184,7 @@ def _parse(path: Path) -> tuple[list[_Row], list[str]]:
 def _record(row: _Row, folder: Path, problems: Problems) -> dict[str, Any]:
     record: dict[str, Any] = dict.fromkeys(STANDARD, "") | row.values
     where = f"line {row.line}"
-    record["label"] = _word(row, "label", LABELS, problems)
+    record["label"] = _word(row, "label", ("", *LABELS), problems)
     record["split"] = _word(row, "split", ("", *SPLITS), problems)
     record["view"] = record["view"].upper()
     if record["laterality"].lower() in _SIDES:
@@ -220,7 +206,7 @@ def _record(row: _Row, folder: Path, problems: Problems) -> dict[str, Any]:
             problems.add(f"{where}: synthetic {shown(record['synthetic'])}: expected true or false")
         record["synthetic"] = TRUTH.get(record["synthetic"].lower(), True)
     try:
-        lesion_boxes(row.values)
+        lesions_of(row.values)
     except BadManifest as error:
         problems.add(f"{where}: {error}")
     return record

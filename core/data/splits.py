@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from core.data.identity import patient_doubts, spelling
-from core.data.manifest import LABELS, SPLITS
+from core.data.manifest import LABELS, SPLITS, labelled, unlabelled_note
 from core.errors import BadManifest, Leakage
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class _Patient:
 
 
 def assign_splits(frame: pd.DataFrame, val_fraction: float, test_fraction: float, seed: int) -> pd.DataFrame:
-    """Give every row a split; the rows keep their order.
+    """Give every row with a label a split; they keep their order. Rows without one are left out, and counted in a note.
 
     - No row has a split: patients go to train, val and test (no test when `test_fraction` is 0), as a whole, apart by
       their label (malignant if any image is), so that the numbers of images come close to the fractions. Identifiers that
@@ -47,13 +47,17 @@ def assign_splits(frame: pd.DataFrame, val_fraction: float, test_fraction: float
     fractions, in `frame.attrs[DRAWN]`, which a later call that finds the splits made leaves there.
 
     Raises:
-        BadManifest: some rows have a split and others none; or a class cannot be had in every split.
+        BadManifest: some rows have a split and others none; a class cannot be had in every split; or no row has a label.
     """
     _check_fractions(val_fraction, test_fraction)
+    left_out = unlabelled_note(frame)
+    frame = labelled(frame)
+    if frame.empty and left_out:
+        raise BadManifest(f"no image has a label, so there is nothing to learn from or to measure: {left_out}.")
     given = frame["split"].astype("str")
     empty = (given == "").to_numpy()
     result = frame.copy()
-    notes: list[str] = []
+    notes = [left_out] if left_out else []
     if empty.all():
         shares = {"train": 1 - val_fraction - test_fraction, "val": val_fraction, "test": test_fraction}
         result["split"] = _split(frame, {name: share for name, share in shares.items() if share > 0}, seed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from core.data import SPLITS, require_no_leakage
+from core.data import SPLITS, labelled, require_no_leakage
 from core.errors import BadManifest, BadRun, NotEnoughData, UnreadableImage
 from core.evaluate.metadata import facts_of, metadata
 from core.evaluate.result import REFUSED, UNREADABLE, Excluded
@@ -50,7 +50,7 @@ def rows_of(run: Run, split: str) -> pd.DataFrame:
         raise BadManifest(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     frame = run.manifest().reset_index(drop=True)
     require_no_leakage(frame)
-    rows = frame[frame["split"] == split]
+    rows = labelled(frame[frame["split"] == split])
     if rows.empty:
         there = ", ".join(f"{name} ({count})" for name, count in frame["split"].value_counts().sort_index().items())
         raise NotEnoughData(f"{split}: the run's manifest has no image in this split; it has {there}. Evaluate one of those.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from core.data import is_synthetic, read_manifest
+from core.data import is_synthetic, labelled, read_manifest
 from core.data.identity import patients_known
 from core.errors import BadConfig, BadRun, NotEnoughData
 from core.evaluate.scoring import default_cache, image_of, predictor_of, rows_of
@@ -141,9 +141,9 @@ def audit_heatmaps(
 def _rows(run: Run, split: str, manifest: Path | None) -> tuple[str, pd.DataFrame]:
     """The audit's name and the rows of its images."""
     if manifest is not None:
-        frame = read_manifest(manifest).reset_index(drop=True)
+        frame = labelled(read_manifest(manifest)).reset_index(drop=True)
         if frame.empty:
-            raise NotEnoughData(f"{manifest}: it has no image to audit.")
+            raise NotEnoughData(f"{manifest}: it has no image with a label to audit.")
         return external_name(Path(manifest)), frame
     from core.evaluate import read_evaluation
 

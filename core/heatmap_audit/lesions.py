@@ -6,13 +6,13 @@ that a row fills is used:
     lesion_masks    image files, "|" between them, of the original's size, lesion above 0 (CBIS-DDSM draws them);
                     a relative path starts at the image's own folder
     lesion_circles  JSON list of [x, y, radius] (mini-MIAS); "[]" says that none is known, whatever the boxes
-    lesions         JSON list of boxes [x0, y0, x1, y1]
+    lesions         JSON list of boxes [x0, y0, x1, y1], or of objects with a box, a polygon or a mask (core.data.lesions)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import Recipe
-from core.data import lesion_boxes
-from core.data.manifest import number_lists
+from core.data.lesions import lesions_of, number_lists
 from core.data.tables import shown
 from core.errors import BadManifest
 from core.images import read
@@ -32,6 +31,7 @@ from core.preprocessing.geometry import map_points
 Mask = NDArray[np.bool_]
 
 _SMALLEST = 0.01  # of the image: a smaller speck of light is no breast
+_FAR = 1e6  # px: no image reaches as far
 _SEARCH_SIDE = 512  # px, longer side of the copy in which a breast is looked for
 
 
@@ -40,7 +40,9 @@ def has_lesion(row: Mapping[Any, Any]) -> bool:
     if _text(row, "lesion_masks"):
         return True
     circles = _circles(row)
-    return bool(lesion_boxes(row) if circles is None else circles)
+    if circles is not None:
+        return bool(circles)
+    return any(lesion.mask or lesion.bounds is not None for lesion in lesions_of(row))
 
 
 def lesion_mask(row: Mapping[Any, Any], matrix: NDArray[np.float64], original: tuple[int, int], shape: tuple[int, int]) -> Mask:
@@ -57,8 +59,10 @@ def lesion_mask(row: Mapping[Any, Any], matrix: NDArray[np.float64], original: t
         UnreadableImage: a mask's file cannot be read.
     """
     x, y = _original_of_pixels(matrix, shape)
+    folder = Path(str(row["path"])).parent
     if files := _text(row, "lesion_masks"):
-        return _from_files(files, Path(str(row["path"])).parent, matrix, original, (x, y))
+        every = [_exact(folder / name.strip(), original) for name in files.split("|")]
+        return np.logical_or.reduce([_drawn(each, matrix, (x, y)) for each in every])
     inside = np.zeros(shape, np.bool_)
     centres = []
     if (circles := _circles(row)) is not None:
@@ -66,9 +70,17 @@ def lesion_mask(row: Mapping[Any, Any], matrix: NDArray[np.float64], original: t
             inside |= (x[None, :] - cx) ** 2 + (y[:, None] - cy) ** 2 <= radius**2
             centres.append((cx, cy))
     else:
-        for x0, y0, x1, y1 in lesion_boxes(row):
-            inside |= np.outer((y >= y0) & (y < y1), (x >= x0) & (x < x1))
-            centres.append(((x0 + x1) / 2, (y0 + y1) / 2))
+        for lesion in lesions_of(row):
+            placed = lesion.scaled(original[1], original[0])
+            if placed.mask:
+                inside |= _drawn(_resized(folder / placed.mask, original), matrix, (x, y))
+            elif len(placed.polygon) > 2:
+                inside |= _filled(placed.polygon, matrix, shape)
+                centres.append(placed.polygon[0])
+            elif placed.bounds is not None:
+                x0, y0, x1, y1 = placed.bounds
+                inside |= np.outer((y >= y0) & (y < y1), (x >= x0) & (x < x1))
+                centres.append(((x0 + x1) / 2, (y0 + y1) / 2))
     return inside | _marked(np.array(centres), matrix, shape)
 
 
@@ -112,30 +124,45 @@ def _marked(points: NDArray[np.float64], matrix: NDArray[np.float64], shape: tup
     return marked
 
 
-def _from_files(
-    files: str,
-    folder: Path,
-    matrix: NDArray[np.float64],
-    original: tuple[int, int],
-    centres: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> Mask:
+def _filled(polygon: Sequence[tuple[float, float]], matrix: NDArray[np.float64], shape: tuple[int, int]) -> Mask:
+    """The prepared pixels inside an outline in original coordinates."""
+    points = map_points(np.array(polygon, np.float64), matrix)
+    points = points.clip(-_FAR, _FAR)  # OpenCV's coordinates are 32 bits wide
+    drawn = np.zeros(shape, np.uint8)
+    cv2.fillPoly(drawn, [np.floor(points).astype(np.int32)], 1)
+    return drawn > 0
+
+
+def _exact(path: Path, original: tuple[int, int]) -> Mask:
+    """A mask file of the image's size: what is above 0."""
+    drawn = read(path).pixels > 0
+    if drawn.shape != original:
+        raise BadManifest(
+            f"{path.name}: expected a lesion mask of {original[0]} x {original[1]} px, the image's size, got "
+            f"{drawn.shape[0]} x {drawn.shape[1]} px. Give the mask of the whole image, not of a crop."
+        )
+    return drawn
+
+
+def _resized(path: Path, original: tuple[int, int]) -> Mask:
+    """A mask file, brought to the image's size: what is nearer to white than to black, for some are JPEGs."""
+    drawn = (read(path).pixels >= np.float32(0.5)).astype(np.uint8)
+    if drawn.shape != original:
+        drawn = cv2.resize(drawn, (original[1], original[0]), interpolation=cv2.INTER_NEAREST)
+    return drawn > 0
+
+
+def _drawn(drawn: Mask, matrix: NDArray[np.float64], centres: tuple[NDArray[np.float64], NDArray[np.float64]]) -> Mask:
+    """A mask over the original image, bool (H, W), over the prepared one."""
+    original = drawn.shape
     x, y = centres
     columns, rows = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
     within = np.outer((rows >= 0) & (rows < original[0]), (columns >= 0) & (columns < original[1]))
     columns, rows = columns.clip(0, original[1] - 1), rows.clip(0, original[0] - 1)
-    result = np.zeros(within.shape, np.bool_)
-    for name in files.split("|"):
-        drawn = read(folder / name.strip()).pixels > 0
-        if drawn.shape != original:
-            raise BadManifest(
-                f"{name.strip()}: expected a lesion mask of {original[0]} x {original[1]} px, the image's size, got "
-                f"{drawn.shape[0]} x {drawn.shape[1]} px. Give the mask of the whole image, not of a crop."
-            )
-        # Both ways, so that neither a small lesion falls between the prepared pixels nor a large one gets holes.
-        found_y, found_x = np.nonzero(drawn)
-        points = np.column_stack([found_x, found_y]).astype(np.float64) + 0.5
-        result |= (drawn[np.ix_(rows, columns)] & within) | _marked(points, matrix, result.shape)
-    return result
+    # Both ways, so that neither a small lesion falls between the prepared pixels nor a large one gets holes.
+    found_y, found_x = np.nonzero(drawn)
+    points = np.column_stack([found_x, found_y]).astype(np.float64) + 0.5
+    return (drawn[np.ix_(rows, columns)] & within) | _marked(points, matrix, (within.shape[0], within.shape[1]))
 
 
 def _circles(row: Mapping[Any, Any]) -> list[tuple[float, float, float]] | None:

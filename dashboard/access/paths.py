@@ -64,10 +64,16 @@ def require_allowed_import(found: ImportReport) -> None:
 
     Nothing of it is shown then: what was wrong with a file would reveal something of it, too.
     """
+    from core.data.lesions import lesions_of
+
     named = [Path(path) for path in found.frame["path"]]
     if "lesion_masks" in found.frame:
         masks = zip(named, found.frame["lesion_masks"], strict=True)
         named += [image.parent / name.strip() for image, names in masks for name in str(names).split("|") if name.strip()]
+    if "lesions" in found.frame:
+        with_mask = found.frame[found.frame["lesions"].str.contains('"mask"', regex=False)]
+        drawn = ((Path(row["path"]).parent, lesions_of(row)) for row in with_mask.to_dict(orient="records"))
+        named += [folder / lesion.mask for folder, lesions in drawn for lesion in lesions if lesion.mask]
     require_all_allowed([*named, *(Path(name) for name, _ in found.rejected if Path(name).is_absolute())])
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.data.checks import CheckReport, check_manifest
 from core.data.identity import patients_known
-from core.data.manifest import read_manifest, says_synthetic, write_manifest
+from core.data.manifest import read_manifest, says_synthetic
 from core.data.tables import header_of
 from core.errors import BadManifest, LabError
 from core.wording import counted
@@ -189,12 +189,11 @@ def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
     out = _free_name(settings.workspace() / "data" / f"{source.stem or name}.csv")
 
     def work(report: Report) -> tuple[Path, ImportReport]:
-        from core.data.importers import import_data
+        from core.data.importers import import_data, write_import
 
         found = import_data(name, source, progress=report, require=require_all_allowed, **options)
         require_allowed_import(found)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_manifest(found.frame, out)
+        write_import(found, out)
         rejected = [[str(file), reason] for file, reason in found.rejected[:500]]
         left_out = {"notes": list(found.notes), "rejected": rejected, "count": len(found.rejected)}
         preferences.set(f"left_out:{out}", left_out)

@@ -1,6 +1,7 @@
 """Importers: from a data set on disk to the rows of a manifest. Nothing is copied, renamed or changed.
 
-One file an importer. To add one: write a function (source, options, progress) -> ImportReport and register it below.
+One file an importer. To add one: write a function (source, options, progress) -> ImportReport and name it in registry.py, or
+in the entry points of a package of yours.
 """
 
 from __future__ import annotations
@@ -13,17 +14,28 @@ from typing import Any
 import pandas as pd
 
 from core.data.identity import patient_doubts
-from core.data.importers import folder, mini_mias, rsna, table
-from core.data.importers.base import Importer, ImportReport, Options, Require
+from core.data.importers.base import Importer, ImportReport, Options, ticking
 from core.data.importers.folder_walk import with_home
+from core.data.importers.recognition import recognise, the_one
+from core.data.importers.registry import IMPORTERS, importers
+from core.data.importers.tree import Require
+from core.data.importers.writing import exclusions_path, write_import
 from core.data.tables import shown
 from core.errors import BadManifest
 
-__all__ = ["IMPORTERS", "ImportReport", "Importer", "import_data"]
+__all__ = [
+    "AUTO",
+    "IMPORTERS",
+    "ImportReport",
+    "Importer",
+    "exclusions_path",
+    "import_data",
+    "importers",
+    "recognise",
+    "write_import",
+]
 
-IMPORTERS: dict[str, Importer] = {
-    importer.name: importer for importer in (folder.IMPORTER, table.IMPORTER, rsna.IMPORTER, mini_mias.IMPORTER)
-}
+AUTO = "auto"  # in place of a name: the collection that the files are
 
 # A number with a sign is no formula.
 _FORMULA = r"(?![+-]?[0-9.]+$)[=+\-@]"
@@ -40,23 +52,31 @@ def import_data(
     """Describe the images below `source` as a manifest's rows (see core.data.manifest; write it with write_manifest).
 
     Args:
-        name: one of IMPORTERS.
+        name: one of `importers()`, or AUTO.
         options: see the importer's `options`; text as from the command line, or Python values.
         progress: called with (files looked at, files).
         require: called with the paths of all files before any of them is looked at; what it raises ends the import.
 
     Raises:
-        BadManifest: no such importer or option, a layout that is not the importer's, or no usable image.
+        BadManifest: no such importer or option, a layout that is not the importer's, no usable image; with AUTO also where no
+            collection is recognised, or several are.
     """
-    importer = IMPORTERS.get(name)
-    if importer is None:
-        raise BadManifest(f"importer {name!r}: expected one of {', '.join(IMPORTERS)}")
-    unknown = sorted(set(options) - set(importer.options))
-    if unknown:
-        raise BadManifest(f"importer {name}: unknown option {', '.join(unknown)}; it takes {', '.join(importer.options)}")
     path = with_home(Path(source)).absolute()
     if not path.exists():
         raise BadManifest(f"{path}: expected a data set to import, got a path where there is none. Check the path.")
+    known, broken = importers()
+    notes = []
+    if name == AUTO:
+        found = the_one(path, ticking(progress), require)
+        name = found.name
+        notes.append(f"recognised as {name}: {found.reason}")
+    importer = known.get(name)
+    if importer is None:
+        reason = f"; {name} was found, but {broken[name]}" if name in broken else ""
+        raise BadManifest(f"importer {name!r}: expected one of {', '.join(known)}{reason}")
+    unknown = sorted(set(options) - set(importer.options))
+    if unknown:
+        raise BadManifest(f"importer {name}: unknown option {', '.join(unknown)}; it takes {', '.join(importer.options)}")
     report = importer.function(path, Options(name, options, require), progress)
     if report.frame.empty:
         # That two rows are one image is no reason why there is none.
@@ -65,7 +85,7 @@ def import_data(
         raise BadManifest(
             f"{path}: no usable image found" + (f" ({len(report.rejected)} left out, the first: {reasons})" if reasons else "")
         )
-    return replace(report, notes=[*report.notes, *_patient_notes(report.frame), *_formula_notes(report.frame)])
+    return replace(report, notes=[*notes, *report.notes, *_patient_notes(report.frame), *_formula_notes(report.frame)])
 
 
 def _patient_notes(frame: pd.DataFrame) -> list[str]:

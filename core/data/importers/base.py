@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,17 @@ import pandas as pd
 
 from core.data.file_inspection import InspectedFile, InspectionStore, inspect_file
 from core.data.importers.patient_pattern import PatientPattern
+from core.data.importers.tree import Require, Tree
 from core.data.manifest import STANDARD, number
 from core.data.read_ahead import read_ahead
 from core.errors import BadManifest, UnreadableImage
 from core.images import one_large_at_a_time
-from core.images.dicom.reader import read_header
-from core.images.files import opened, printable_name
-from core.images.formats import HEAD_BYTES, format_of
+from core.images.files import printable_name
+from core.images.headers import ImageHeader, read_header
 from core.images.mammogram import ImageMeta
 from core.wording import counted
 
 Progress = Callable[[int, int], None]
-Require = Callable[[Sequence[Path]], None]
 
 VERIFY = "auto (default): decode every file when they are at most 1 GB together, else read headers only; all; header"
 _AUTO_BYTES = 10**9
@@ -33,11 +32,16 @@ _AUTO_BYTES = 10**9
 
 @dataclass(frozen=True)
 class ImportReport:
-    """`frame`: the manifest's rows; `notes`: what a user must know of them; `rejected`: files left out, and why."""
+    """`frame`: the manifest's rows; `notes`: what a user must know of them; `rejected`: files left out, and why.
+
+    `repairs`: what was changed against the source, with counts; `unknown`: what cannot be known from it.
+    """
 
     frame: pd.DataFrame
     notes: list[str] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
+    repairs: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
 
 class Options:
@@ -128,12 +132,13 @@ def mixed_sources_notes(rules: Counter[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Importer:
-    """`options`: name -> what it does."""
+    """`options`: name -> what it does; `recognise`: why the files of a tree are this collection, "" where they are not."""
 
     name: str
     description: str
     options: dict[str, str]
     function: Callable[[Path, Options, Progress | None], ImportReport]
+    recognise: Callable[[Tree], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,7 @@ class FileCheck:
 
     reason: str = ""
     meta: ImageMeta = field(default_factory=ImageMeta)
+    header: ImageHeader = field(default_factory=ImageHeader)
 
     @property
     def two_levels(self) -> bool:
@@ -240,6 +246,13 @@ def _decode(path: Path) -> tuple[FileCheck, InspectedFile | None]:
         inspected = inspect_file(path)
         meta = inspected.image.meta if inspected.image is not None else ImageMeta()
         checked = FileCheck(inspected.inspection.reason, meta)
+        if inspected.image is not None:
+            height, width = inspected.image.pixels.shape
+            header = ImageHeader(meta=meta)
+            if meta.format == "DICOM":
+                with suppress(UnreadableImage):  # gone since it was decoded
+                    header = read_header(path)
+            checked = replace(checked, header=replace(header, size=(width, height)))
     return checked, replace(inspected, image=None)  # the pixels of many waiting results would fill the memory
 
 
@@ -248,8 +261,7 @@ def _read_header(path: Path) -> tuple[FileCheck, None]:
     if refused is not None:
         return refused, None
     try:
-        with opened(path) as (stream, _):
-            is_dicom = format_of(stream.read(HEAD_BYTES)) == "DICOM"
-            return FileCheck(meta=read_header(stream) if is_dicom else ImageMeta()), None
+        header = read_header(path)
+        return FileCheck(meta=header.meta, header=header), None
     except UnreadableImage as error:
         return FileCheck(reason=f"{printable_name(path)}: {error}"), None

@@ -53,6 +53,15 @@ def _strip(stem: str) -> NameParts:
     return NameParts(rest.strip("_-. "), side, view)
 
 
+_AUGMENTED = re.compile(r"(?P<original>.+?)(?:\.rf\.[0-9a-f]{8,64}|[_\-. ]aug(?:mented)?[_\-. ]?[0-9]{0,4})", re.IGNORECASE)
+
+
+def original_of_copy(stem: str) -> str:
+    """The image that a file is an augmented copy of by its name: x of x.rf.<hash> (Roboflow) and x_aug_3; "" for no copy."""
+    found = _AUGMENTED.fullmatch(stem)
+    return found["original"] if found else ""
+
+
 # Where a name may hold the patient: what stands before or between separators, or the folder. Offered, never taken unasked.
 _OFFERS = {
     "the first part of the name": r"(?:^|[/\\])([^/\\_]+)_[^/\\]*$",

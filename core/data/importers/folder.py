@@ -5,8 +5,7 @@ formats, any depth below.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -22,45 +21,17 @@ from core.data.importers.base import (
     rows_to_frame,
     ticking,
 )
-from core.data.importers.file_names import patient_offers, split_name
-from core.data.importers.folder_walk import Walk, is_clutter, is_folder, walk
+from core.data.importers.class_folders import is_class, labels_by_folder
+from core.data.importers.file_names import original_of_copy, patient_offers, split_name
+from core.data.importers.folder_layout import LAYOUT, FoundFolders, LabelledFile, counted_alone, find_files
+from core.data.importers.folder_walk import Walk
 from core.data.importers.masks import says_mask, with_their_image
 from core.data.importers.merging import same_file
+from core.data.importers.tree import Tree
 from core.data.importers.vocabulary import split_of
-from core.data.manifest import LABELS
 from core.errors import BadManifest, UnreadableImage
 from core.images.files import format_of_file
 from core.wording import counted
-
-_LAYOUT = "expected {train,val,test}/{benign,malignant}/ (any of the splits) or {benign,malignant}/"
-_USUAL = {"benign": ("benign",), "malignant": ("malignant", "cancer")}
-_MOST_COUNTED = 10_000  # files of a folder that is left alone
-
-
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    inside: str  # posix path from the class folder
-    outer: str  # split of a folder above the class folder
-    inner: str  # split of a folder below it
-    label: str
-
-    @property
-    def split(self) -> str:
-        return self.outer or self.inner
-
-
-@dataclass
-class _Found:
-    """What lies below the source: files of the class folders, and everything beside them."""
-
-    files: list[_File] = field(default_factory=list)
-    walks: list[Walk] = field(default_factory=list)
-    alone: list[str] = field(default_factory=list)  # folders that are left alone
-    contrary: list[tuple[str, str]] = field(default_factory=list)  # files in folders of both labels, with the reason
-    loose: list[Path] = field(default_factory=list)  # files in folders where class folders are
-    splits: dict[str, str] = field(default_factory=dict)  # by the name of the folder, where that is another
-    folders: list[tuple[Path, str, str]] = field(default_factory=list)  # class folder, split above it, label
 
 
 def import_folder(source: Path, options: Options, progress: Progress | None) -> ImportReport:
@@ -68,11 +39,11 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     pattern = options.pattern("patient_pattern")
     verify = options.choice("verify", ("auto", "all", "header"))
     masks = options.choice("masks", ("leave", "import"))
-    labels = _labels(options)
+    labels = labels_by_folder(options)
     if not source.is_dir():
-        raise BadManifest(f"{source}: {_LAYOUT}, got a file. Name the folder above those.")
+        raise BadManifest(f"{source}: {LAYOUT}, got a file. Name the folder above those.")
     tick = ticking(progress)
-    found = _find(source, labels, tick)
+    found = find_files(source, labels, tick)
     files, rejected = _once(found.files)
     rejected += found.contrary
     checked, how = check_files([file.path for file in files], verify, progress, options.require)
@@ -88,6 +59,7 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     ]
     alone = [_without_split(file) for (file, _), row in zip(kept, rows, strict=True) if row["patient_id"] == _alone(file)]
     notes += patient_offers(alone) if rules["alone"] else []
+    notes += _copy_notes(rows)
     if found.contrary:
         notes.append(
             f"warning: {counted(len(found.contrary), 'file lies', 'files lie')} in a folder of one label inside a folder of "
@@ -103,102 +75,12 @@ def import_folder(source: Path, options: Options, progress: Progress | None) -> 
     return ImportReport(rows_to_frame(rows), notes, sorted(rejected))
 
 
-def _labels(options: Options) -> dict[str, str]:
-    """Label by name of folder, in lower case; what an option names wins over what is usual."""
-    given = {label: [word.lower() for word in options.words(label)] for label in LABELS}
-    both = sorted(set(given["benign"]) & set(given["malignant"]))
-    if both:
-        raise BadManifest(f"importer folder: options benign and malignant both name {', '.join(both)}")
-    usual = {word: label for label, words in _USUAL.items() if not given[label] for word in words}
-    return usual | {word: label for label, words in given.items() for word in words}
-
-
-def _find(source: Path, labels: dict[str, str], tick: Callable[[], None] | None) -> _Found:
-    found = _Found()
-    above: list[tuple[Path, str, str]] = []  # class folders below a split
-    top: list[tuple[Path, str, str]] = []
-    for child in _folders(source, found):
-        name = child.name.lower()
-        split = split_of(child.name)
-        if name in labels:
-            top.append((child, "", labels[name]))
-        elif split:
-            if child.name.lower() != split:
-                found.splits[child.name] = split
-            for inner in _folders(child, found):
-                if inner.name.lower() in labels:
-                    above.append((inner, split, labels[inner.name.lower()]))
-                else:
-                    found.alone.append(f"{child.name}/{inner.name}")
-        else:
-            found.alone.append(child.name)
-    if above and top:
-        raise BadManifest(
-            f"{source}: {_LAYOUT}, got both ({above[0][0].relative_to(source).as_posix()} and {top[0][0].name}). "
-            "Import them one at a time."
-        )
-    if not above and not top:
-        there = ", ".join(found.alone[:10]) or "no folder at all"
-        raise BadManifest(f"{source}: {_LAYOUT}, got {there}. {_meant(source, found.alone, labels)}")
-    found.folders = above or top
-    for class_folder, outer, label in found.folders:
-        walked = walk(class_folder, tick)
-        found.walks.append(walked)
-        for path in walked.files:
-            inside = path.relative_to(class_folder)
-            other = next((part for part in inside.parent.parts if labels.get(part.lower(), label) != label), "")
-            if other:
-                reason = f"{path.name}: the folder {class_folder.name} says {label}, {other} in it says {labels[other.lower()]}"
-                found.contrary.append((str(path), f"{reason}. Move it to the folder of its label"))
-                continue
-            below = next(filter(None, map(split_of, inside.parent.parts)), "")
-            found.files.append(_File(path, inside.as_posix(), outer, below, label))
-    return found
-
-
-def _folders(path: Path, found: _Found) -> list[Path]:
-    """The folders directly in a folder; what else lies there is noted."""
-    try:
-        there = sorted(path.iterdir())
-    except OSError as error:
-        raise BadManifest(f"{path}: this folder cannot be read: {error.strerror or error}. Check its permissions.") from error
-    folders = [child for child in there if is_folder(child) and not is_clutter(child, folder=True)]
-    found.loose += [child for child in there if not is_folder(child) and not is_clutter(child, folder=False)]
-    return folders
-
-
-def _meant(source: Path, names: Sequence[str], labels: dict[str, str]) -> str:
-    """What the user may have meant, as a question: folders that hold the words, or a folder further down."""
-    inner = [name.rpartition("/")[2] for name in names]
-    words: dict[str, list[str]] = {
-        "benign": [name for name in inner if "benign" in name.lower()],
-        "malignant": [name for name in inner if "malig" in name.lower() or "cancer" in name.lower()],
-    }
-    if all(words.values()) and not set(words["benign"]) & set(words["malignant"]):
-        options = " ".join(f'{label}="{",".join(dict.fromkeys(found))}"' for label, found in words.items())
-        return f"Did you mean the options {options}?"
-    if {"0", "1"} <= set(inner):
-        return "If 0 means benign and 1 malignant, say so: options benign=0 malignant=1."
-    for name in names:
-        below = source / name
-        if any(is_folder(child) and (child.name.lower() in labels or split_of(child.name)) for child in _listed(below)):
-            return f"Did you mean {below}?"
-    return "Other folder names: options benign and malignant."
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _once(files: Sequence[_File]) -> tuple[list[_File], list[tuple[str, str]]]:
+def _once(files: Sequence[LabelledFile]) -> tuple[list[LabelledFile], list[tuple[str, str]]]:
     """Each file once, however many links lead to it; none where they contradict each other."""
-    groups: defaultdict[object, list[_File]] = defaultdict(list)
+    groups: defaultdict[object, list[LabelledFile]] = defaultdict(list)
     for file in files:
         groups[same_file(str(file.path))].append(file)
-    kept: list[_File] = []
+    kept: list[LabelledFile] = []
     rejected: list[tuple[str, str]] = []
     for group in groups.values():
         first = group[0]
@@ -212,8 +94,8 @@ def _once(files: Sequence[_File]) -> tuple[list[_File], list[tuple[str, str]]]:
 
 
 def _without_masks(
-    kept: list[tuple[_File, FileCheck]], rejected: list[tuple[str, str]], masks: str
-) -> tuple[list[tuple[_File, FileCheck]], list[str]]:
+    kept: list[tuple[LabelledFile, FileCheck]], rejected: list[tuple[str, str]], masks: str
+) -> tuple[list[tuple[LabelledFile, FileCheck]], list[str]]:
     """The images without what is a mask of one; what is left out goes to `rejected`."""
     paths = [PurePath(file.inside) for file, _ in kept]
     paired = with_their_image(paths)
@@ -251,10 +133,11 @@ def _without_masks(
     return [pair for pair, reason in zip(kept, reasons, strict=True) if not reason], notes
 
 
-def _rows(kept: Sequence[tuple[_File, FileCheck]], patients: Sequence[str]) -> tuple[list[dict[str, Any]], Counter[str]]:
+def _rows(kept: Sequence[tuple[LabelledFile, FileCheck]], patients: Sequence[str]) -> tuple[list[dict[str, Any]], Counter[str]]:
     names = {file.path: split_name(file.path.stem) for file, _ in kept}
     shared = {parts.patient for parts in names.values() if parts.stripped and parts.patient}
     rules: Counter[str] = Counter()
+    originals = Counter(original_of_copy(file.path.stem) for file, _ in kept)
     rows = []
     for (file, found), matched in zip(kept, patients, strict=True):
         parts, meta = names[file.path], found.meta
@@ -266,6 +149,10 @@ def _rows(kept: Sequence[tuple[_File, FileCheck]], patients: Sequence[str]) -> t
             rule, patient = "name", parts.patient
         else:
             rule, patient = "alone", _alone(file)
+        original = original_of_copy(file.path.stem)
+        copied = bool(original) and originals[original] > 1
+        if copied and rule == "alone":
+            patient = original  # without its folders: copies of one image may lie in two splits
         rules[rule] += 1
         row: dict[str, Any] = {
             "path": str(file.path),
@@ -277,11 +164,32 @@ def _rows(kept: Sequence[tuple[_File, FileCheck]], patients: Sequence[str]) -> t
             "scanner": f"{meta.manufacturer} {meta.model_name}".strip(),
         }
         row |= {"split_origin": "by the names of its folders"} if file.split else {}
+        row |= {"copy_of": original} if copied else {}
         rows.append(row | ({"synthetic": True} if meta.synthetic else {}))
     return rows, rules
 
 
-def _alone(file: _File) -> str:
+def _copy_notes(rows: Sequence[dict[str, Any]]) -> list[str]:
+    copies = [row for row in rows if row.get("copy_of")]
+    if not copies:
+        return []
+    images = len({row["copy_of"] for row in copies})
+    splits: defaultdict[str, set[str]] = defaultdict(set)
+    for row in copies:
+        splits[row["copy_of"]].add(row["split"])
+    apart = sum(len(found) > 1 for found in splits.values())
+    across = ""
+    if apart:
+        who = counted(apart, "image has", "images have")
+        across = f"; {who} copies in several splits: leakage, which a training refuses"
+    return [
+        f"warning: {counted(len(copies), 'file is', 'files are')} augmented copies of {counted(images, 'image')}, by their "
+        "names "
+        f"(.rf.<hash>, _aug): the copies of an image share a patient{across}"
+    ]
+
+
+def _alone(file: LabelledFile) -> str:
     """A patient for a file of which nobody is known: with its folders, because 1.png of benign/ and of malignant/ are hardly
     the same person.
     """
@@ -289,11 +197,11 @@ def _alone(file: _File) -> str:
     return "/".join(part for part in (file.outer, file.label, inside) if part)
 
 
-def _without_split(file: _File) -> str:
+def _without_split(file: LabelledFile) -> str:
     return "/".join(part for part in file.inside.split("/") if part == PurePath(file.inside).name or not split_of(part))
 
 
-def _split_notes(files: Sequence[_File]) -> list[str]:
+def _split_notes(files: Sequence[LabelledFile]) -> list[str]:
     notes = []
     inner = sum(bool(file.inner and not file.outer) for file in files)
     if inner:
@@ -314,7 +222,7 @@ def _split_notes(files: Sequence[_File]) -> list[str]:
     return notes
 
 
-def _beside(found: _Found, rejected: list[tuple[str, str]]) -> list[str]:
+def _beside(found: FoundFolders, rejected: list[tuple[str, str]]) -> list[str]:
     """What lies beside the class folders: images without a label go to `rejected`, folders and other files are noted."""
     together = Walk(
         clutter=sum(walked.clutter for walked in found.walks), again=[path for walked in found.walks for path in walked.again]
@@ -342,45 +250,27 @@ def _beside(found: _Found, rejected: list[tuple[str, str]]) -> list[str]:
             f"{'is no image' if len(others) == 1 else 'are no images'}: {', '.join(others[:5])}{more}"
         )
     if found.alone:
-        notes.append(f"folders that name neither a split nor a label were left alone: {', '.join(_counted(found))}")
+        notes.append(f"folders that name neither a split nor a label were left alone: {', '.join(counted_alone(found))}")
     return notes
 
 
-def _counted(found: _Found) -> list[str]:
-    """The folders that were left alone, with how many files they hold."""
-    top = found.folders[0][0].parent
-    source = top.parent if found.folders[0][1] else top
-    result = []
-    for name in found.alone:
-        left = _MOST_COUNTED
-
-        def tick() -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise _Enough
-
-        try:
-            count = counted(len(walk(source / name, tick).files), "file")
-        except _Enough:
-            count = "very many files"
-        result.append(f"{name} ({count})")
-    return result
-
-
-class _Enough(Exception):
-    """More folders than anybody wants counted."""
-
-
-def _unused(options: Options, labels: dict[str, str], found: _Found) -> list[str]:
+def _unused(options: Options, labels: dict[str, str], found: FoundFolders) -> list[str]:
     """Names of label folders that were asked for and are nowhere."""
     there = {folder.name.lower() for folder, _, _ in found.folders}
     asked = [word for label in ("benign", "malignant") for word in options.words(label)]
+    asked += [pair.rpartition("=")[0].strip() for pair in options.words("classes")]
     missing = [word for word in asked if word.lower() not in there]
     if missing:
-        return [f"warning: no folder is called {', '.join(missing)} (options benign and malignant)"]
+        return [f"warning: no folder is called {', '.join(missing)} (options benign, malignant and classes)"]
     absent = [label for label in ("benign", "malignant") if label not in {label for _, _, label in found.folders}]
     return [f"warning: there is no folder with {label} images" for label in absent]
+
+
+def _recognise(tree: Tree) -> str:
+    """By the names of folders below the root, or below its splits."""
+    names = {tree.inside(path)[depth].lower() for path in tree.images for depth in (0, 1) if len(tree.inside(path)) > depth + 1}
+    classes = sorted(name for name in names if is_class(name))
+    return f"folders named {', '.join(classes)}" if len(classes) > 1 else ""
 
 
 IMPORTER = Importer(
@@ -390,10 +280,13 @@ IMPORTER = Importer(
         "patient_pattern": "regular expression searched in each file's path below the label folder; its group named patient, "
         "or the first one, is the patient. Where it matches, it wins over the patient in a DICOM header: a set of DICOM files "
         "that all name their patient does not need it, a mixed one does",
+        "classes": "what folders mean, such as 0=benign,1=malignant; without it the import asks where they are 0 and 1, or "
+        "normal",
         "benign": "names of folders with benign images, commas between (default: benign)",
         "malignant": "names of folders with malignant images, commas between (default: malignant,cancer)",
         "masks": "leave (default): files that are masks by their names or grey levels are left out; import: taken in",
         "verify": VERIFY,
     },
     import_folder,
+    _recognise,
 )

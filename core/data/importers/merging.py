@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from core.data.identity import spelling
-from core.data.manifest import TRUTH, lesion_boxes, number, number_lists
+from core.data.lesions import lesion_boxes, number_lists
+from core.data.manifest import TRUTH, number
 from core.data.tables import shown
 from core.errors import BadManifest
+from core.images.dicom.reader import years_of
 from core.wording import counted
 
 _LISTS = {"lesions": 4, "lesion_circles": 3}  # numbers in each entry
 OLDEST = 120  # years: an age above is a mistake, or stands for one that is not known (999)
-_DICOM_AGE = re.compile(r"([0-9]{1,3})([YMWD])", re.IGNORECASE)
-_A_YEAR = {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}  # how many of them it has
 _BY_FILE = ("lesion_masks",)  # entries with | between
 
 
@@ -167,8 +166,8 @@ def sound(name: str, cell: str) -> str:
 
 def _age(cell: str) -> str:
     """Years as text, also of a DICOM age (045Y, 006M), or "" where it is none from 0 to OLDEST."""
-    dicom = _DICOM_AGE.fullmatch(cell.strip())
-    years = number(cell) if dicom is None else round(int(dicom[1]) / _A_YEAR[dicom[2].upper()], 2)
+    dicom = years_of(cell)
+    years = number(cell) if dicom is None else dicom
     if years is None or not 0 <= years <= OLDEST:
         return ""
     return cell if dicom is None else f"{years:g}"

@@ -116,6 +116,8 @@ def _row(name: str, film: _Film, path: Path, odd: str) -> dict[str, Any]:
         "view": "MLO",
         "split": "",
         "dataset": "mini-mias",
+        "collection": "mini-mias",
+        "label_source": "pathology",
         "density": film.tissue,
         "abnormality": " ".join(dict.fromkeys(film.abnormalities)) or "NORM",
         "lesions": json.dumps(film.boxes) if film.boxes else "",
@@ -158,4 +160,7 @@ IMPORTER = Importer(
         "odd": "breast of the films with odd numbers: left (default, as the markers on them say) or right (as the README says)",
     },
     import_mini_mias,
+    lambda tree: (
+        "films such as mdb001.pgm with Info.txt" if tree.named(r"mdb[0-9]{3}\.pgm") and tree.named(r"info(\.txt)?") else ""
+    ),
 )

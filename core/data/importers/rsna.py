@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ _KEPT = {
     "site_id": "site",
 }
 _SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_SIZE = re.compile(r"_[0-9]{3,4}$")  # copies scaled to 512 px and the like are called so
 _LABELS = {"0": "benign", "1": "malignant"}
 
 
@@ -37,13 +39,15 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
     table = _table(source)
     read = read_table(table, lambda fields: set(_NEEDED) <= set(fields))
     header, records = read.header, read.rows
+    at = {name: place for place, name in enumerate(header)}
     missing = [name for name in _NEEDED if name not in header]
     if missing:
         raise BadManifest(
             f"{table}: expected the columns of RSNA's train.csv ({', '.join(_NEEDED)}, ...), {', '.join(missing)} missing. "
             "RSNA's test.csv has no labels and cannot be imported."
         )
-    files, walked = _index(table.parent, ticking(progress))
+    known = {(cell_word(fields[at["patient_id"]]), cell_word(fields[at["image_id"]])) for _, fields in records}
+    files, walked = _index(table.parent, known, ticking(progress))
     rejected: list[tuple[str, str]] = walked.rejected()
     absent: Counter[str] = Counter()
     rows_of: dict[Path, dict[str, Any]] = {}
@@ -56,7 +60,12 @@ def import_rsna(source: Path, options: Options, progress: Progress | None) -> Im
             rejected.append((f"{table.name} line {line}", f"cancer {shown(record['cancer'])}: expected 0 or 1"))
         elif key not in files:
             absent[key[0]] += 1
-            rejected.append((f"{key[0]}/{key[1]}", f"no image {key[0]}/{key[1]}.dcm or {key[0]}_{key[1]}.jpg|png found"))
+            rejected.append(
+                (
+                    f"{key[0]}/{key[1]}",
+                    f"no image {key[0]}/{key[1]}.dcm, {key[0]}_{key[1]}.png, {key[0]}@{key[1]}.png or {key[1]}.png found",
+                )
+            )
         elif files[key] in rows_of:
             first = rows_of[files[key]]
             first["label"] = "malignant" if "malignant" in (first["label"], _LABELS[record["cancer"]]) else "benign"
@@ -91,16 +100,25 @@ def _table(source: Path) -> Path:
     return table
 
 
-def _index(root: Path, tick: Callable[[], None] | None) -> tuple[dict[tuple[str, str], Path], Walk]:
-    """Every image below `root` by (patient, image); a DICOM wins over a copy of it."""
+def _index(
+    root: Path, known: set[tuple[str, str]], tick: Callable[[], None] | None
+) -> tuple[dict[tuple[str, str], Path], Walk]:
+    """The image below `root` of each (patient, image) in the table; a DICOM wins over a copy of it."""
     found: dict[tuple[str, str], Path] = {}
+    images = Counter(image for _, image in known)
+    patients = {image: patient for patient, image in known if images[image] == 1}  # a name without the patient
     walked = walk(root, tick)
     for path in sorted(walked.files, key=lambda path: (_rank(path.name), path)):
         stem, suffix = os.path.splitext(path.name)  # noqa: PTH122  a Path a name is slow for 50,000 names
         if suffix.lower() not in _SUFFIXES:
             continue
-        patient, separator, image = stem.partition("_")
-        found.setdefault((patient, image) if separator else (path.parent.name, stem), path)
+        for name in (stem, _SIZE.sub("", stem)):
+            patient, separator, image = name.replace("@", "_", 1).partition("_")
+            keys = [(patient, image)] if separator else [(path.parent.name, name), (patients.get(name, ""), name)]
+            key = next((key for key in keys if key in known), None)
+            if key is not None:
+                found.setdefault(key, path)
+                break
     return found, walked
 
 
@@ -119,6 +137,7 @@ def _row(path: Path, record: dict[str, str]) -> dict[str, Any]:
         "view": record["view"].upper(),
         "split": "",
         "dataset": "rsna",
+        "collection": "rsna",
     }
     extra = {new: record.get(old, "") for old, new in _KEPT.items()}
     extra["birads"] = extra["birads"].removesuffix(".0")
@@ -130,4 +149,5 @@ IMPORTER = Importer(
     "RSNA 2022 screening mammography: train.csv with train_images/<patient>/<image>.dcm or images/<patient>_<image>.jpg|png",
     {"verify": VERIFY},
     import_rsna,
+    lambda tree: next((f"RSNA's table: {path.name}" for path in tree.tables(_NEEDED, r"train.*")), ""),
 )

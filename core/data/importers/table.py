@@ -48,6 +48,7 @@ NONE = "none"  # switches a guessed column off
 _KNOWN = (
     *("age", "density", "scanner", "birads", "implant", "biopsy", "synthetic", "manufacturer", "site"),
     *("lesions", "lesion_circles", "lesion_masks", "dataset", "official_split", "split_origin"),
+    *("collection", "label_source", "label_rule", "split_official", "exam_id", "subset", "copy_of", "pathology"),
 )
 _LONGEST_PATH = 4_096  # characters; no system takes more
 _RESERVED = ("path", "label", "patient_id", "laterality", "view", "split", "content_hash")

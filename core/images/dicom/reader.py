@@ -10,12 +10,13 @@ docs/dicom.md says what is taken, in which order, and what is refused.
 
 from __future__ import annotations
 
+import re
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from core.errors import UnreadableImage
-from core.images.dicom.elements import BROKEN, DAMAGED, number_of, text_of
+from core.images.dicom.elements import BROKEN, DAMAGED, number_of, text_of, texts_of
 from core.images.dicom.file import DicomFile, open_dicom
 from core.images.dicom.frames import of_frame
 from core.images.dicom.grey_levels import to_grey
@@ -26,17 +27,57 @@ from core.images.library_warnings import silenced
 from core.images.limits import got
 from core.images.mammogram import ImageMeta, Mammogram, Step
 
+_AGE = re.compile(r"([0-9]{1,3})([YMWD])", re.IGNORECASE)
+_A_YEAR = {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}  # how many of them it has
 _RAW = "raw detector data (FOR PROCESSING): the vendor's own processing is missing; expect a different appearance"
 
 
+@dataclass(frozen=True)
+class DicomHeader:
+    """What a header says besides `meta`: `size` as (width, height), None where it is not there; `bits_allocated` of a pixel, 0
+    where it is not there; `description` of the series, as it is written: compare it, never show it; `age` in years or None;
+    `orientation`: where rows and columns lead (DICOM PatientOrientation), such as ("A", "FR").
+    """
+
+    meta: ImageMeta
+    size: tuple[int, int] | None
+    bits_allocated: int
+    description: str
+    age: float | None
+    orientation: tuple[str, ...]
+
+
 def read_header(source: BinaryIO) -> ImageMeta:
-    """What the header of a DICOM stream says, without decoding any pixel. Raises UnreadableImage: it cannot be parsed."""
+    """What the header of a DICOM stream says of the image, without decoding any pixel; errors as `read_dicom_header`."""
+    return read_dicom_header(source).meta
+
+
+def read_dicom_header(source: BinaryIO) -> DicomHeader:
+    """What the header of a DICOM stream says, without decoding any pixel.
+
+    Raises:
+        UnreadableImage: it cannot be parsed.
+    """
     with silenced():
         ds = open_dicom(source).ds
         try:
-            return read_meta(of_frame(ds, 0))
+            width, height = number_of(ds, "Columns"), number_of(ds, "Rows")
+            return DicomHeader(
+                read_meta(of_frame(ds, 0)),
+                (int(width), int(height)) if width and height else None,
+                int(number_of(ds, "BitsAllocated") or 0),
+                text_of(ds, "SeriesDescription"),
+                years_of(text_of(ds, "PatientAge")),
+                tuple(texts_of(ds, "PatientOrientation")),
+            )
         except BROKEN:
             raise _unparsable() from None
+
+
+def years_of(age: str) -> float | None:
+    """The years that a DICOM age string (045Y, 006M) says, or None."""
+    found = _AGE.fullmatch(age.strip())
+    return None if found is None else round(int(found[1]) / _A_YEAR[found[2].upper()], 2)
 
 
 def read_dicom(source: BinaryIO, *, frame: int | None = None, window: int = 1) -> Mammogram:

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from core.config import EvaluationConfig, Recipe
+from core.data import labelled
 from core.data.checks import CheckReport
 from core.data.identity import patients_known
 from core.data.importers import IMPORTERS
@@ -78,7 +79,9 @@ def _no_data() -> None:
 def _cards(frame: pd.DataFrame) -> None:
     patients = counted(frame["patient_id"].nunique(), "patient") if patients_known(frame) else "patients unknown"
     malignant = int((frame["label"] == "malignant").sum())
-    share = malignant / len(frame) if len(frame) else 0.0
+    known = int((frame["label"] != "").sum())  # the others are unlabelled: part of no share
+    share = malignant / known if known else 0.0
+    of = "images" if known == len(frame) else f"{known:,} labelled images"
     splits = frame.loc[frame["split"] != "", "split"].value_counts()
     given = " / ".join(str(int(splits.get(name, 0))) for name in ("train", "val", "test"))
     names = frame.loc[frame["view"] != "", "view"].value_counts().index.tolist()
@@ -87,7 +90,7 @@ def _cards(frame: pd.DataFrame) -> None:
     components.metric_cards(
         [
             Metric("Images", f"{len(frame):,}", patients),
-            Metric("Malignant", f"{malignant:,}", f"{share:.1%} of images"),
+            Metric("Malignant", f"{malignant:,}", f"{share:.1%} of {of}"),
             Metric(
                 "Train / val / test",
                 *(given, "images") if len(splits) else ("not split yet", "by patient, when training starts"),
@@ -197,7 +200,7 @@ def counts(frame: pd.DataFrame) -> None:
         ordered = table.assign(split=pd.Categorical(table["split"], order, ordered=True)).sort_values(["split", "label"])
         st.dataframe(ordered.assign(split=ordered["split"].astype(str).replace("", "none")), hide_index=True)
     st.markdown("## Images per patient", anchors=False)
-    composition_table.table(frame, EvaluationConfig().confidence)
+    composition_table.table(labelled(frame), EvaluationConfig().confidence)
 
 
 # ---------------------------------------------------------------- problems

@@ -50,7 +50,7 @@ def test_a_sound_set_is_ok(frame: pd.DataFrame) -> None:
     assert (report.ok, report.leakage, report.usable) == (True, False, True) and report.problems == []
     assert seen[0] == (0, 120) and seen[-1] == (120, 120)
     assert report.counts["split"].tolist() == ["train", "val", "test", "all"]
-    assert report.counts.set_index("split").loc["all"].tolist() == [120, 60, 60, 120, 60]
+    assert report.counts.set_index("split").loc["all"].tolist() == [120, 60, 60, 0, 120, 60]
     assert report.counts["images"].tolist()[:3] == [40, 40, 40]
 
 
@@ -240,3 +240,13 @@ def test_a_set_whose_patients_are_its_files_says_that_leakage_cannot_be_excluded
     report = check_manifest(frame.assign(patient_id=[Path(path).stem for path in frame["path"]]))
     assert kinds(report) == ["patients_unknown"] and not report.ok and report.usable
     assert report.problems[0].message.startswith("no patient known: leakage cannot be excluded")
+
+
+def test_images_without_a_label_are_counted_apart_and_never_benign(frame: pd.DataFrame) -> None:
+    before = check_manifest(frame).counts.set_index("split").loc["all"]
+    frame["label"] = ["" if number in (3, 7) else label for number, label in enumerate(frame["label"])]
+    report = check_manifest(frame)
+    assert [(problem.kind, problem.rows) for problem in report.problems] == [("unlabelled", (3, 7))]
+    counts = report.counts.set_index("split").loc["all"]
+    assert counts["unlabelled"] == 2 and counts["benign"] + counts["malignant"] == before["images"] - 2
+    assert report.usable

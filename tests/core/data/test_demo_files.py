@@ -17,7 +17,8 @@ from sklearn.metrics import roc_auc_score
 
 from core import demo
 from core.config import Recipe
-from core.data.manifest import is_synthetic, lesion_boxes, read_manifest
+from core.data.lesions import lesion_boxes
+from core.data.manifest import is_synthetic, read_manifest
 from core.demo import files, make_demo
 from core.demo.plan import Storage
 from core.errors import BadConfig, BadManifest

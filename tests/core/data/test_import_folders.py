@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from core.data.importers import ImportReport, import_data
+from core.data.importers import ImportReport, import_data, recognise
 from core.data.importers.folder_walk import walk
 from core.data.importers.masks import says_mask, with_their_image
 from core.data.manifest import read_manifest, write_manifest
+from core.data.splits import leaking_patients
 from core.errors import BadManifest
 
 posix = pytest.mark.skipif(os.name != "posix", reason="links and odd names need POSIX")
@@ -82,7 +83,7 @@ def test_a_split_below_another_split_is_a_warning(tmp_path: Path) -> None:
     ("folders", "words"),
     [
         (["Benign Masses", "Malignant Masses", "Normal"], 'benign="Benign Masses" malignant="Malignant Masses"'),
-        (["train/0", "train/1"], "options benign=0 malignant=1"),
+        (["train/0", "train/1"], "--classes 0=benign,1=malignant"),
         (["data/benign", "data/malignant"], "Did you mean .*data"),
         (["a", "b"], "Other folder names"),
     ],
@@ -306,7 +307,7 @@ def test_a_word_that_an_option_names_wins_over_its_usual_meaning(tmp_path: Path)
     picture(tmp_path / "malignant" / "2.png")
     report = imported(tmp_path, benign="cancer")
     assert sorted(report.frame["label"]) == ["benign", "malignant"]
-    with pytest.raises(BadManifest, match="both name cancer"):
+    with pytest.raises(BadManifest, match="give cancer both labels"):
         import_data("folder", tmp_path, benign="cancer", malignant="Cancer")
 
 
@@ -328,3 +329,79 @@ def test_rsna_tables_as_pandas_writes_them_and_with_a_row_twice(tmp_path: Path) 
     assert report.frame[["patient_id", "label"]].to_numpy().tolist() == [["5", "malignant"], ["6", "benign"]]
     assert report.rejected == [("train.csv line 3", "the same image as a row above, which is malignant now")]
     assert said(report, "numbers the rows")
+
+
+# ---------------------------------------------------------------- classes
+
+
+@pytest.mark.parametrize(
+    ("folders", "option"),
+    [
+        (("0", "1"), "0=benign,1=malignant"),
+        (("normal", "cancer"), "cancer=malignant,normal=benign"),
+        (("train/Negative", "train/Positive"), "Negative=benign,Positive=malignant"),
+    ],
+)
+def test_what_classes_mean_is_asked_before_anything_is_imported(tmp_path: Path, folders: tuple[str, str], option: str) -> None:
+    for number, folder in enumerate(folders):
+        for each in range(number + 1):
+            picture(tmp_path / folder / f"{each}.png")
+    with pytest.raises(BadManifest, match="what do these folders mean") as caught:
+        import_data("folder", tmp_path)
+    benign = folders[0].rpartition("/")[2]
+    assert str(caught.value).endswith(f"--classes {option}") and f"{benign} (1 file) for benign" in str(caught.value)
+    report = import_data("folder", tmp_path, classes=option)
+    assert report.frame["label"].value_counts().to_dict() == {"malignant": 2, "benign": 1}
+
+
+def test_one_class_alone_is_asked_for_the_other(tmp_path: Path) -> None:
+    for folder in ("0", "1"):
+        picture(tmp_path / folder / "a.png")
+    with pytest.raises(BadManifest, match="0=benign,1=malignant"):
+        import_data("folder", tmp_path, classes="1=malignant")
+    assert len(import_data("folder", tmp_path, classes="1=benign,0=malignant").frame) == 2, "the user knows better"
+    for wrong in ("1", "1=cancer", "=benign"):
+        with pytest.raises(BadManifest, match="option classes: expected NAME=benign"):
+            import_data("folder", tmp_path, classes=wrong)
+
+
+def test_augmented_copies_by_name_are_one_patient_and_leak_across_splits(tmp_path: Path) -> None:
+    for split, name in (
+        ("train", "a_jpg.rf.0123456789abcdef"),
+        ("train", "a_jpg.rf.fedcba9876543210"),
+        ("valid", "a_jpg.rf.00000000ffffffff"),
+        ("train", "b_aug_1"),
+        ("train", "b_aug_2"),
+        ("train", "c_jpg.rf.0123456789abcdef"),
+        ("train", "d (1)"),
+        ("train", "d (2)"),
+    ):
+        picture(tmp_path / split / "benign" / f"{name}.png")
+    picture(tmp_path / "train" / "malignant" / "z.png")
+    report = import_data("folder", tmp_path)
+    rows = report.frame.assign(name=[Path(path).stem for path in report.frame["path"]]).set_index("name")
+    assert set(rows.loc[rows["copy_of"] == "a_jpg", "patient_id"]) == {"a_jpg"} and (rows["copy_of"] == "a_jpg").sum() == 3
+    assert (rows["copy_of"] == "b").sum() == 2 and rows.loc["c_jpg.rf.0123456789abcdef", "copy_of"] == ""
+    assert rows.loc["d (1)", "patient_id"] != rows.loc["d (2)", "patient_id"], "a numbered name may be another image"
+    assert any("5 files are augmented copies of 2 images" in note and "leakage" in note for note in report.notes)
+    assert list(leaking_patients(report.frame)) == ["a_jpg"]
+
+
+def test_folders_of_classes_are_recognised(tmp_path: Path) -> None:
+    for folder in ("train/0", "train/1", "test/0"):
+        picture(tmp_path / folder / "a.png")
+    (found,) = recognise(tmp_path)
+    assert (found.name, found.reason) == ("folder", "folders named 0, 1")
+    with pytest.raises(BadManifest, match="what do these folders mean"):
+        import_data("auto", tmp_path)
+    report = import_data("auto", tmp_path, classes="0=benign,1=malignant")
+    assert len(report.frame) == 3 and report.notes[0] == "recognised as folder: folders named 0, 1"
+
+
+def test_tiles_are_refused_with_their_source(tmp_path: Path) -> None:
+    (tmp_path / "training10_0").mkdir()
+    (tmp_path / "training10_0" / "training10_0.tfrecords").write_bytes(b"x")
+    (tmp_path / "cv10_data.npy").write_bytes(b"x")
+    for name in ("auto", "folder"):
+        with pytest.raises(BadManifest, match=r"label_normal = 1 means a lesion.*import it as cbis-ddsm"):
+            import_data(name, tmp_path)

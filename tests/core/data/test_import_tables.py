@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from core.data.importers import ImportReport, import_data
 from core.data.importers.file_names import patient_offers
 from core.data.importers.vocabulary import cell_word, is_number, split_of
-from core.data.manifest import lesion_boxes, read_manifest, write_manifest
+from core.data.lesions import lesion_boxes
+from core.data.manifest import read_manifest, write_manifest
 from core.errors import BadManifest
 
 SHADES = "abcdefghijkl"

@@ -14,7 +14,8 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, Expli
 
 from core.data.importers import IMPORTERS, ImportReport, import_data
 from core.data.importers.file_names import split_name
-from core.data.manifest import lesion_boxes, read_manifest, write_manifest
+from core.data.lesions import lesion_boxes
+from core.data.manifest import read_manifest, write_manifest
 from core.errors import BadManifest
 from core.images.pseudonym import pseudonym
 
@@ -342,13 +343,18 @@ RSNA = (
         ["images/5_100.jpg", "images/5_101.png", "images/6_102.jpg"],
         ["train_images/5/100.png", "train_images/5/101.png", "train_images/6/102.png"],
         ["5_100.jpg", "5_101.jpg", "6_102.jpg"],
+        ["5@100.png", "5@101.png", "6@102.png"],
+        ["100.png", "101.png", "102.png"],
+        ["images_512/5_100_512.png", "images_512/5@101_512.png", "102_1024.png"],
     ],
 )
 def test_rsna_in_every_usual_layout(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         picture(tmp_path / name)
-    (tmp_path / "train.csv").write_text(RSNA, encoding="utf-8")
-    report = import_data("rsna", tmp_path)
+    text = RSNA.replace(",68,1,", ",68,1.0,").replace(",,0,0,0,2.0", ",,0.0,0,0,2.0")  # as pandas writes them again
+    (tmp_path / "train.csv").write_text(text, encoding="utf-8")
+    report = import_data("auto", tmp_path)
+    assert report.notes[0] == "recognised as rsna: RSNA's table: train.csv"
     assert report.frame["path"].tolist() == [str(tmp_path / name) for name in names]
     assert report.frame["label"].tolist() == ["benign", "malignant", "benign"]
     assert report.frame["patient_id"].tolist() == ["5", "5", "6"]
@@ -449,7 +455,8 @@ def test_mini_mias_refuses_a_folder_without_its_list(tmp_path: Path, content: st
 
 
 def test_the_registry_describes_every_importer_and_option() -> None:
-    assert set(IMPORTERS) == {"folder", "csv", "rsna", "mini-mias"}
+    general, collections = ["folder", "csv", "rsna", "mini-mias"], ["cbis-ddsm", "inbreast", "vindr", "cmmd", "huang-lin"]
+    assert list(IMPORTERS) == [*general, *collections, "mini-ddsm", "embed", "kau-bcmd", "dmid", "cdd-cesm"]
     for name, importer in IMPORTERS.items():
         assert importer.name == name and importer.description
         assert all(option.isidentifier() and text for option, text in importer.options.items())
@@ -457,7 +464,7 @@ def test_the_registry_describes_every_importer_and_option() -> None:
 
 def test_unknown_importers_and_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadManifest, match="expected one of folder, csv, rsna, mini-mias"):
-        import_data("inbreast", tmp_path)
+        import_data("ddsm", tmp_path)
     for nowhere in (tmp_path / "nowhere", "~nobody-of-this-name/x", "a\0b"):
         with pytest.raises(BadManifest, match="Check the path"):
             import_data("folder", nowhere)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.data.manifest import is_synthetic, lesion_boxes, read_manifest, write_manifest
+from core.data.lesions import lesion_boxes
+from core.data.manifest import is_synthetic, labelled, read_manifest, unlabelled_note, write_manifest
 from core.errors import BadManifest
 
 HEADER = "path,label,patient_id,laterality,view,split\n"
@@ -71,7 +72,8 @@ def test_accepts_what_spreadsheets_write(tmp_path: Path, content: str) -> None:
         ("path,label,patient_id,Label\n1.png,benign,p,benign\n", ["line 1", "name of its own"]),
         (HEADER + "1.png,cancer,p1,L,CC,train\n", ["line 2", "'cancer'", "benign, malignant", "did you mean malignant"]),
         (HEADER + "1.png,1,p1,,,\n", ["line 2", "label '1'"]),
-        (HEADER + "1.png,,p1,,,\n", ["line 2", "label ''"]),
+        (HEADER + "1.png,unknown,p1,,,\n", ["line 2", "label 'unknown'", "expected nothing or one of"]),
+        ('path,label,patient_id,lesions\n1.png,benign,p1,"[{""box"": [1, 2, 1, 4]}]"\n', ["line 2", "lesions"]),
         (HEADER + "1.png,benign,p1,,,validation\n", ["line 2", "split 'validation'", "did you mean val"]),
         (HEADER + "1.png,benign,p1,both,,\n", ["line 2", "laterality 'both'"]),
         (HEADER + "1.png,benign,,,,\n", ["line 2", "patient_id is empty"]),
@@ -201,3 +203,19 @@ def test_a_path_that_begins_with_a_blank_survives(tmp_path: Path) -> None:
     frame = pd.DataFrame([{"path": str(tmp_path / " a.png"), "label": "benign", "patient_id": "p"}])
     write_manifest(frame, tmp_path / "m.csv")
     assert read_manifest(tmp_path / "m.csv")["path"].tolist() == [str(tmp_path / " a.png")]
+
+
+def test_an_empty_label_is_nobody_knows_and_stays_so(tmp_path: Path) -> None:
+    frame = read_manifest(written(tmp_path, HEADER + "1.png,,p1,,,\n2.png,malignant,p2,,,\n"))
+    assert frame["label"].tolist() == ["", "malignant"]
+    write_manifest(frame, tmp_path / "again.csv")
+    assert read_manifest(tmp_path / "again.csv")["label"].tolist() == ["", "malignant"]
+    assert labelled(frame)["path"].tolist() == [str(tmp_path / "2.png")]
+    assert unlabelled_note(frame).startswith("1 image without a label is left out") and unlabelled_note(labelled(frame)) == ""
+
+
+def test_columns_of_collections_come_back(tmp_path: Path) -> None:
+    names = ["collection", "label_source", "split_official", "birads", "exam_id", "subset", "copy_of"]
+    header = f"path,label,patient_id,{','.join(names)}\n"
+    frame = read_manifest(written(tmp_path, header + "1.png,benign,p1,vindr,birads,training,4a,0012,D1,x.png\n"))
+    assert frame[names].iloc[0].tolist() == ["vindr", "birads", "training", "4a", "0012", "D1", "x.png"]

@@ -177,3 +177,14 @@ def test_two_ways_to_write_a_patient_are_drawn_into_one_split_and_said(write: Ca
     apart = found.assign(split=["train" if row % 2 else "test" for row in range(len(found))])
     notes = assign_splits(pd.concat([apart, apart.head(4).assign(split="val", patient_id="Q")]), 0.2, 0.2, 0).attrs["notes"]
     assert any("60 of them stand in different splits: leakage, if they are one person" in note for note in notes)
+
+
+def test_images_without_a_label_are_in_no_split_and_change_none() -> None:
+    frame = many()
+    known = assign_splits(frame, 0.2, 0.2, 0)
+    unknown = frame.head(5).assign(label="", path=[f"/u{number}.png" for number in range(5)])
+    found = assign_splits(pd.concat([unknown, frame], ignore_index=True), 0.2, 0.2, 0)
+    assert found["path"].tolist() == known["path"].tolist() and found["split"].tolist() == known["split"].tolist()
+    assert found.attrs["notes"][0].startswith("5 images without a label are left out of training")
+    with pytest.raises(BadManifest, match="no image has a label"):
+        assign_splits(unknown, 0.2, 0.2, 0)

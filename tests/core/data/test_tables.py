@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.data import tables
-from core.data.manifest import lesion_boxes, number, read_manifest
+from core.data.lesions import lesion_boxes
+from core.data.manifest import number, read_manifest
 from core.data.tables import MOST_COLUMNS, header_of, parse_table, table_text
 from core.errors import BadManifest
 

@@ -112,3 +112,17 @@ def test_the_breast_of_a_real_preparation(tmp_path: Path, remove_background: boo
 
 def test_an_empty_image_is_taken_whole() -> None:
     assert breast_mask(np.zeros((32, 32), np.uint8), Recipe(size=32)).all()
+
+
+def test_a_lesion_of_an_object_is_where_its_box_its_outline_or_its_mask_says(tmp_path: Path) -> None:
+    box = mask_of(lesions="[[30, 40, 60, 60]]")
+    doubled = '[{"type": "mass", "box": [60, 80, 120, 120], "size": [300, 400]}]'  # of the film at twice the size
+    assert np.array_equal(mask_of(lesions=doubled), box)
+    outline = mask_of(lesions='[{"polygon": [[30, 40], [60, 40], [60, 60], [30, 60]]}]')
+    assert (outline & box).sum() >= 0.9 * box.sum() and (outline & ~box).sum() <= 0.3 * box.sum()
+    drawn = np.full((400, 300), 20, np.uint8)  # as JPEG leaves it: not quite black, in the size of another scan
+    drawn[80:120, 60:120] = 240
+    assert cv2.imwrite(str(tmp_path / "mask.png"), drawn)
+    row = {"path": str(tmp_path / "a.png"), "lesions": '[{"mask": "mask.png"}]'}
+    assert np.array_equal(lesion_mask(row, MATRIX, ORIGINAL, SHAPE), box) and has_lesion(row)
+    assert not has_lesion({"path": "a.png", "lesions": '[{"type": "mass"}]'})

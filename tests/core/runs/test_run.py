@@ -92,6 +92,13 @@ def test_a_manifest_without_splits_is_split_by_patient(make_run: MakeRun, frame:
     assert set(splits) == {"train", "val", "test"}
 
 
+def test_images_without_a_label_stay_out_of_a_run(make_run: MakeRun, frame: pd.DataFrame) -> None:
+    unknown = frame.assign(label=["" if number < 2 else label for number, label in enumerate(frame["label"])])
+    rows = make_run(rows=unknown).manifest()
+    assert len(rows) == len(frame) - 2 and set(rows["label"]) == {"benign", "malignant"}
+    assert not set(rows["path"]) & set(frame["path"].head(2))
+
+
 def test_a_weights_file_is_found_from_another_folder(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

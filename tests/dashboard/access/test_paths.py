@@ -72,19 +72,20 @@ def test_an_import_from_elsewhere_is_refused_before_anything_is_read(shared: Pat
         datasets.start_import("csv", shared / "data" / "table.csv", {"root": str(shared.parent / "secret")})
 
 
-@pytest.mark.parametrize("column", ["path", "lesion_masks", "rejected"])
+@pytest.mark.parametrize("column", ["path", "lesion_masks", "lesions", "rejected"])
 def test_a_table_that_names_files_elsewhere_is_not_imported_and_says_nothing_of_them(shared: Path, column: str) -> None:
     from builders.lab_pages import write_images
 
     inside = write_images(shared / "data" / "small").parent
     image, other = sorted(inside.rglob("*.png"))[:2]
     secret = shared.parent / "secret" / "image.png"
-    row = f"{secret if column != 'lesion_masks' else other},malignant,p1,{secret if column == 'lesion_masks' else ''}"
+    mask = {"lesion_masks": f"{secret},", "lesions": f',"[{{""mask"": ""{secret}""}}]"'}.get(column, ",")
+    row = f"{secret if mask == ',' else other},malignant,p1,{mask}"
     if column == "path":
         secret.write_bytes(image.read_bytes())
     table = shared / "data" / "table.csv"
-    table.write_text(f"path,label,patient_id,lesion_masks\n{image},benign,p0,\n{row}\n", encoding="utf-8")
-    task = datasets.start_import("csv", table, {"keep": "lesion_masks"})
+    table.write_text(f"path,label,patient_id,lesion_masks,lesions\n{image},benign,p0,,\n{row}\n", encoding="utf-8")
+    task = datasets.start_import("csv", table, {"keep": "lesion_masks,lesions"})
     while task.running:
         pass
     assert task.state == "failed" and "dashboard.roots" in task.error

@@ -1,0 +1,179 @@
+"""What importers of published collections share: candidates are checked, labelled by a rule, and given the official split,
+repaired so that no patient is on two sides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from core.data.importers.base import VERIFY, FileCheck, ImportReport, Options, Progress, check_files, rows_to_frame, ticking
+from core.data.importers.tree import Tree
+from core.data.importers.vocabulary import split_of
+from core.data.label_rules import RULES, rule_named
+from core.data.lesions import Lesion, lesions_text
+from core.data.manifest import SPLITS
+from core.wording import counted
+
+OFFICIAL = "repaired (default): the official split, patients in two parts of it in train only; official: as published; none"
+DENSITY = {"1": "A", "2": "B", "3": "C", "4": "D"} | {letter: letter for letter in "ABCD"}
+
+
+@dataclass
+class Candidate:
+    """An image that may come into the manifest: `row` holds columns of it, all but path and label."""
+
+    path: Path
+    row: dict[str, Any]
+    lesions: list[Lesion] = field(default_factory=list)
+
+
+@dataclass
+class Collection:
+    """One import of a collection. What is left out, repaired or cannot be known is collected here, with the reason."""
+
+    name: str
+    options: Options
+    progress: Progress | None
+    tree: Tree
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    repairs: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, name: str, source: Path, options: Options, progress: Progress | None) -> Collection:
+        """List the folder; what cannot be listed is left out with its reason."""
+        tree = Tree.of(source, ticking(progress), options.require)
+        return cls(name, options, progress, tree, tree.walked.rejected(), tree.walked.notes())
+
+    def reject(self, what: object, reason: str) -> None:
+        """Leave something out."""
+        self.rejected.append((str(what), reason))
+
+    def patient(self, identifier: str) -> str:
+        """A patient's identifier, which no other collection has."""
+        return f"{self.name}:{identifier}"
+
+    def finish(
+        self,
+        candidates: Sequence[Candidate],
+        rule: str,
+        complete: Callable[[Candidate, FileCheck], str] | None = None,
+    ) -> ImportReport:
+        """Check the files, and make rows of those that can be read.
+
+        Args:
+            rule: of the labels, where the option `rule` names no other.
+            complete: fills in what the header of a file says; a text that it returns leaves the file out, with it as reason.
+        """
+        chosen = rule_named(self.options.text("rule") or rule)
+        verify = self.options.choice("verify", ("auto", "all", "header"))
+        checked, how = check_files([each.path for each in candidates], verify, self.progress, self.options.require)
+        kept: list[Candidate] = []
+        clamped: Counter[str] = Counter()
+        for each, found in zip(candidates, checked, strict=True):
+            reason = found.reason or (complete(each, found) if complete else "")
+            if reason:
+                self.reject(each.path, reason)
+                continue
+            _fill(each.row, found)
+            each.lesions = [_placed(lesion, found.header.size, clamped) for lesion in each.lesions]
+            kept.append(each)
+        self._set_splits(kept)
+        rows = []
+        for each in kept:
+            words = {name: "" if value is None else str(value) for name, value in each.row.items()}
+            made = {"path": str(each.path), "label": chosen.label(words), **each.row, "lesions": lesions_text(each.lesions)}
+            rows.append(made | {"collection": self.name, "label_source": chosen.source, "label_rule": chosen.name})
+        if clamped:
+            self.repairs += [f"{counted(count, 'lesion')} {what}" for what, count in sorted(clamped.items())]
+        if chosen.source == "birads" and rows:
+            self.unknown.append("pathology is not published: malignant and benign here are BI-RADS assessments, not diagnoses")
+        notes = [f"labels: rule {chosen.name} ({chosen.description})", how, *self.notes]
+        return ImportReport(rows_to_frame(rows), notes, self.rejected, self.repairs, self.unknown)
+
+    def _set_splits(self, kept: Sequence[Candidate]) -> None:
+        """The column `split` from `split_official` (words with commas between, where an image is in several)."""
+        how = self.options.choice("split", ("repaired", "official", "none"))
+        if how == "none" or not any(each.row.get("split_official") for each in kept):
+            return
+        named = [_splits(str(each.row.get("split_official", ""))) for each in kept]
+        of_patient: defaultdict[str, set[str]] = defaultdict(set)
+        for each, splits in zip(kept, named, strict=True):
+            of_patient[each.row["patient_id"]] |= set(splits)
+        several = {patient for patient, splits in of_patient.items() if len(splits) > 1}
+        moved = both = 0
+        for each, splits in zip(kept, named, strict=True):
+            each.row["split_origin"] = "the official split of the data set"
+            official = splits[-1] if splits else ""  # of an image in both train and test: test, whole as published
+            if each.row["patient_id"] not in several or how == "official":
+                each.row["split"] = official
+                continue
+            each.row["split"] = first = next(split for split in SPLITS if split in of_patient[each.row["patient_id"]])
+            each.row["split_origin"] += ", repaired so that no patient is in two parts of it"
+            moved += first not in splits
+            both += len(splits) > 1
+        if several and how == "repaired":
+            self.repairs.append(
+                f"{counted(len(several), 'patient')} stood in several parts of the official split: all their images are in "
+                "train "
+                f"now; {counted(moved, 'image')} moved there, {counted(both, 'image')} stood in both parts"
+            )
+        elif several:
+            self.notes.append(
+                f"warning: split=official leaves {counted(len(several), 'patient')} in several parts of the split: leakage. A "
+                "training refuses this; use split=repaired"
+            )
+
+
+def relative_to_image(file: Path, image: Path) -> str:
+    """A file as a lesion names it: from the image's folder, so that both can be moved together."""
+    try:
+        return Path(os.path.relpath(file, image.parent)).as_posix()
+    except ValueError:  # another drive of Windows
+        return file.as_posix()
+
+
+def options_of(rules: Sequence[str], *, official: bool = False) -> dict[str, str]:
+    """The options that every importer of a collection has, with the rules that suit it, the default first."""
+    words = "; ".join(f"{name}{' (default)' if name == rules[0] else ''}: {RULES[name].description}" for name in rules)
+    return {"rule": words, **({"split": OFFICIAL} if official else {}), "verify": VERIFY}
+
+
+def _splits(words: str) -> list[str]:
+    found = {split for word in words.split(",") if (split := split_of(word))}
+    return [split for split in SPLITS if split in found]
+
+
+def _fill(row: dict[str, Any], found: FileCheck) -> None:
+    """What the header says where the tables are silent."""
+    meta, dicom = found.meta, found.header.dicom
+    says = {
+        "laterality": meta.laterality,
+        "view": meta.view,
+        "scanner": f"{meta.manufacturer} {meta.model_name}".strip(),
+        "age": "" if dicom is None or dicom.age is None else f"{dicom.age:g}",
+    }
+    for name, value in says.items():
+        if value and not row.get(name):
+            row[name] = value
+
+
+def _placed(lesion: Lesion, size: tuple[int, int] | None, clamped: Counter[str]) -> Lesion:
+    """The lesion in pixels of the file, within the image; what had to be changed is counted."""
+    if size is not None:
+        lesion = lesion.scaled(*size)
+    edge = size or lesion.size
+    if edge is None:
+        return lesion
+    cut = lesion.clamped(*edge)
+    if lesion.box is not None and cut.box is None:
+        clamped["outside of the image: the box was dropped"] += 1
+    elif cut != lesion:
+        clamped["reaching over the image's edge: cut there"] += 1
+    return replace(cut, size=edge if cut.box is not None or cut.polygon else cut.size)

@@ -1,0 +1,144 @@
+"""`embed`: EMBED Open Data with its clinical and metadata tables; labels follow from pathology, by breast and examination."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from core.data.importers.base import Importer, ImportReport, Options, Progress
+from core.data.importers.collection import DENSITY, Candidate, Collection, options_of
+from core.data.importers.merging import sound
+from core.data.importers.records import Record, read_records
+from core.data.importers.tree import Tree
+from core.data.importers.vocabulary import cell_word
+from core.data.lesions import Lesion
+from core.errors import BadManifest
+from core.wording import counted
+
+_CLINICAL = ("empi_anon", "acc_anon", "side", "asses", "path_severity")
+_METADATA = ("empi_anon", "acc_anon", "anon_dicom_path", "FinalImageType", "ImageLateralityFinal")
+_GRADES = {"A": "0", "N": "1", "B": "2", "P": "3", "S": "4", "M": "5", "K": "6"}
+_EMPTY = ("", "nan", "none", "0")
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_RULES = ("outcome", "outcome-with-benign-biopsies")
+
+Breast = tuple[str, str, str]  # patient, examination, side
+
+
+def import_embed(source: Path, options: Options, progress: Progress | None) -> ImportReport:
+    """A row an image of kind 2D, joined with the findings of its own breast in its own examination."""
+    views = options.choice("images", ("2d", "all"))
+    found = Collection.begin("embed", source, options, progress)
+    clinical, metadata = _tables(source, found.tree)
+    findings = _findings(found, clinical)
+    files = {path.stem.lower(): path for path in reversed(found.tree.images)}
+    used: set[Path] = set()
+    candidates = []
+    records = read_records(metadata, _METADATA)
+    found.notes += [f"tables read: {clinical.name}, {metadata.name}"]
+    for record in records:
+        name = Path(record["anon_dicom_path"].replace("\\", "/")).stem  # the folders before it are another machine's
+        path = files.get(name.lower())
+        if path is None:
+            found.reject(name or f"{metadata.name} line {record.line}", "listed in the metadata, no such image here")
+            continue
+        if path in used:
+            found.reject(f"{metadata.name} line {record.line}", f"the same image as a row above: {path.name}")
+            continue
+        used.add(path)
+        reason = _unwanted(record, views)
+        if reason:
+            found.reject(path, reason)
+            continue
+        candidates.append(_candidate(found, record, path, findings))
+    for path in found.tree.images:
+        if path not in used:
+            found.reject(path, f"not listed in {metadata.name}, or another file of the same name")
+    unknown = sum(not each.row["assessments"] and not each.row["pathology_severity"] for each in candidates)
+    if unknown:
+        found.notes.append(f"{counted(unknown, 'image')} of a breast without any finding in the clinical table: unlabelled")
+    found.notes.append("a patient comes several times, in follow-up examinations: they share the patient_id, and so the split")
+    return found.finish(candidates, _RULES[0])
+
+
+def _tables(source: Path, tree: Tree) -> tuple[Path, Path]:
+    clinical, metadata = tree.tables(_CLINICAL), tree.tables(_METADATA)
+    if not clinical or not metadata:
+        missing = "EMBED_OpenData_clinical.csv" if not clinical else "EMBED_OpenData_metadata.csv"
+        raise BadManifest(f"{source}: expected EMBED's tables and images below this folder, {missing} is missing.")
+    whole = [[path for path in paths if "reduced" not in path.name.lower()] or paths for paths in (clinical, metadata)]
+    return whole[0][0], whole[1][0]
+
+
+def _findings(found: Collection, table: Path) -> dict[Breast, list[Record]]:
+    """The findings of each breast: by patient, examination and side; a finding of both sides, or of none, is of both."""
+    findings: defaultdict[Breast, list[Record]] = defaultdict(list)
+    for record in read_records(table, _CLINICAL):
+        patient, exam = cell_word(record["empi_anon"]), cell_word(record["acc_anon"])
+        if not patient or not exam:
+            found.reject(f"{table.name} line {record.line}", "no patient or no examination (empi_anon, acc_anon)")
+            continue
+        side = record["side"][:1].upper()
+        for each in (side,) if side in ("L", "R") else ("L", "R"):
+            findings[(patient, exam, each)].append(record)
+    return findings
+
+
+def _unwanted(record: Record, views: str) -> str:
+    kind = record["FinalImageType"]
+    if kind.lower() != "2d" and views == "2d":
+        return (
+            f"image type {kind or 'unknown'}: only 2D images (images=all takes the others in: they show the same breast again)"
+        )
+    if cell_word(record["spot_mag"]) not in _EMPTY:
+        return "a spot compression or magnification, no whole breast"
+    if record["ImageLateralityFinal"][:1].upper() not in ("L", "R"):
+        return "no side, and the findings are of one"
+    return ""
+
+
+def _candidate(found: Collection, record: Record, path: Path, findings: dict[Breast, list[Record]]) -> Candidate:
+    patient, exam = cell_word(record["empi_anon"]), cell_word(record["acc_anon"])
+    side = record["ImageLateralityFinal"][:1].upper()
+    own = findings.get((patient, exam, side), [])
+    # Where a biopsy's side is given, its result is of that side alone.
+    biopsied = [each for each in own if each["bside"][:1].upper() in ("", side, "B") or each["bside"].lower() == "nan"]
+    severities = [word for each in biopsied if (word := cell_word(each["path_severity"])) in "0123456" and word]
+    letters = [letter for each in own if (letter := each["asses"][:1].upper()) in _GRADES]
+    row: dict[str, Any] = {
+        "patient_id": found.patient(patient),
+        "exam_id": exam,
+        "laterality": side,
+        "view": record["ViewPosition"].upper(),
+        "age": sound("age", next(filter(None, (each["age_at_study"] for each in own)), "")),
+        "density": next(filter(None, (DENSITY.get(cell_word(each["tissueden"]), "") for each in own)), ""),
+        "birads": max((_GRADES[letter] for letter in letters), default=""),
+        "assessments": "".join(sorted(set(letters))),
+        "pathology_severity": min(severities, default=""),
+        "subset": record["FinalImageType"],
+    }
+    return Candidate(path, row, _regions(record["ROI_coords"]))
+
+
+def _regions(text: str) -> list[Lesion]:
+    """Regions of interest, which the table gives as ymin, xmin, ymax, xmax; the text is never evaluated."""
+    numbers = [float(each) for each in _NUMBER.findall(text[:10_000])]
+    lesions = []
+    for y0, x0, y1, x1 in zip(*(numbers[start::4] for start in range(4)), strict=False):
+        if x0 < x1 and y0 < y1:
+            lesions.append(Lesion(box=(x0, y0, x1, y1)))
+    return lesions
+
+
+IMPORTER = Importer(
+    "embed",
+    "EMBED Open Data: tables/EMBED_OpenData_clinical.csv and _metadata.csv with <cohort>/<patient>/<study>/<file>.dcm",
+    {
+        "images": "2d (default): 2D images only; all: also C-views and others, which show the same breast again",
+        **options_of(_RULES),
+    },
+    import_embed,
+    lambda tree: next((f"EMBED's metadata: {path.name}" for path in tree.tables(_METADATA) if tree.tables(_CLINICAL)), ""),
+)

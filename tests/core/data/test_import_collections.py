@@ -1,0 +1,389 @@
+"""Importers of published collections: every trap of each, on a small tree with the collection's own layout."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from builders import collection_trees as trees
+from builders.cbis_tree import dicom_tree
+
+from core.data.identity import nobody_known, without_patient
+from core.data.importers import IMPORTERS, ImportReport, import_data
+from core.data.importers.recognition import recognise
+from core.data.lesions import lesion_boxes, lesions_of
+from core.data.manifest import read_manifest, write_manifest
+from core.data.splits import leaking_patients
+from core.errors import BadManifest
+
+TREES: dict[str, Callable[[Path], Path]] = {
+    "cbis-ddsm": dicom_tree,
+    "inbreast": trees.inbreast,
+    "vindr": trees.vindr,
+    "cmmd": trees.cmmd,
+    "huang-lin": trees.huang_lin,
+    "mini-ddsm": trees.mini_ddsm,
+    "embed": trees.embed,
+    "kau-bcmd": trees.kau,
+    "dmid": trees.dmid,
+    "cdd-cesm": trees.cdd_cesm,
+}
+
+
+def by_name(report: ImportReport) -> dict[str, Any]:
+    """Rows by their file's stem."""
+    return {Path(row.path).stem: row for _, row in report.frame.iterrows()}
+
+
+def reasons(report: ImportReport) -> str:
+    return "\n".join(f"{Path(what).name}: {reason}" for what, reason in report.rejected)
+
+
+def labels(report: ImportReport) -> dict[str, str]:
+    return {name: row.label for name, row in by_name(report).items()}
+
+
+# ---------------------------------------------------------------- all of them
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_each_is_recognised_and_its_manifest_read_back(tmp_path: Path, name: str) -> None:
+    tree = TREES[name](tmp_path / "set")
+    (found,) = recognise(tree)
+    assert found.name == name and found.reason
+    report = import_data(name, tree, verify="header")
+    frame = report.frame
+    write_manifest(frame, tmp_path / "m.csv")
+    pd.testing.assert_frame_equal(read_manifest(tmp_path / "m.csv"), frame)
+    assert set(frame["collection"]) == {name} and frame["patient_id"].str.startswith(f"{name}:").all()
+    assert frame["label_source"].nunique() == 1 and not leaking_patients(frame)
+    assert set(frame["label"]) <= {"benign", "malignant", ""}
+    assert all(reason for _, reason in report.rejected)
+    decoded = import_data(name, tree, verify="all").frame
+    pd.testing.assert_frame_equal(decoded, frame)
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_no_table_or_no_image_is_said_and_a_cancelled_import_ends(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadManifest):
+        import_data(name, tmp_path)
+    trees.picture(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(BadManifest):
+        import_data(name, tmp_path)
+    with pytest.raises(BadManifest):
+        import_data(name, tmp_path / "t.csv")
+    tree = TREES[name](tmp_path / "set")
+
+    def stop(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_data(name, tree, progress=stop)
+
+
+@pytest.mark.parametrize("name", [name for name, importer in IMPORTERS.items() if "rule" in importer.options])
+def test_a_rule_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadManifest, match="label rule 'birads>=4': expected one of"):
+        import_data(name, TREES[name](tmp_path), rule="birads>=4")
+
+
+# ---------------------------------------------------------------- INbreast
+
+
+def test_inbreast_patients_are_the_second_part_of_the_name(tmp_path: Path) -> None:
+    report = import_data("inbreast", trees.inbreast(tmp_path))
+    rows = {name[:8]: row for name, row in by_name(report).items()}
+    assert {name: row.patient_id.split(":")[1][0] for name, row in rows.items()} == {
+        "20000001": "a",
+        "20000002": "a",
+        "20000003": "b",
+        "20000004": "b",
+        "20000005": "c",
+    }
+    assert {name: row.label for name, row in rows.items()} == {
+        "20000001": "benign",
+        "20000002": "malignant",
+        "20000003": "benign",
+        "20000004": "benign",
+        "20000005": "malignant",
+    }
+    assert (rows["20000002"]["view"], rows["20000004"]["view"]) == ("MLO", "FB"), "the name says ML, the table MLO"
+    assert (rows["20000002"].birads, rows["20000001"].density, rows["20000004"].density) == ("4a", "C", "")
+    assert set(report.frame["label_source"]) == {"birads"}
+    assert "no image 20000009" in reasons(report) and "the totals below the table" in reasons(report)
+    assert any("pathology is not published" in text for text in report.unknown)
+
+
+def test_inbreast_outlines_are_lesions_with_types_and_stay_inside_the_image(tmp_path: Path) -> None:
+    report = import_data("inbreast", trees.inbreast(tmp_path))
+    rows = {name[:8]: row for name, row in by_name(report).items()}
+    mass, spot = lesions_of(rows["20000002"])
+    assert mass.type == "mass" and mass.polygon[2] == (30.0, 48.0), "cut at the lower edge of 48 px"
+    assert spot.type == "calcification" and spot.bounds == (5, 6, 6, 7)
+    assert [lesion.type for lesion in lesions_of(rows["20000005"])] == ["asymmetry", "other"]
+    assert lesions_of(rows["20000001"]) == []
+    assert any("reaching over the image's edge" in text for text in report.repairs)
+    assert any("'lymph' (1)" in note for note in report.notes)
+
+
+def test_inbreast_rules(tmp_path: Path) -> None:
+    tree = trees.inbreast(tmp_path)
+    assert labels(import_data("inbreast", tree, rule="birads-without-3"))["20000003_bbbbbbbbbbbbbbbb_MG_R_CC_ANON"] == ""
+    assert labels(import_data("inbreast", tree, rule="birads-from-3"))["20000003_bbbbbbbbbbbbbbbb_MG_R_CC_ANON"] == "malignant"
+
+
+def test_inbreast_pictures_that_lost_the_patient_are_marked(tmp_path: Path) -> None:
+    tree = trees.inbreast(tmp_path)
+    for path in tree.rglob("*.dcm"):
+        shape = (408, 333) if "20000002" in path.name else (50, 50)
+        trees.picture(path.with_name(f"{path.name[:8]}.png"), shape)
+        path.unlink()
+    xml = next(tree.rglob("20000002.xml"))
+    xml.write_bytes(xml.read_bytes().replace(b"(30.0, 70.0)", b"(3000.0, 4000.0)"))
+    report = import_data("inbreast", tree)
+    assert without_patient(report.frame).all() and nobody_known(report.frame)
+    assert any(text.startswith("patients of 5 images") for text in report.unknown)
+    rows = by_name(report)
+    mass = lesions_of(rows["20000002"])[0]
+    assert mass.polygon[2] == pytest.approx((300.2, 399.6), abs=0.1), "scaled from 3328 x 4084"
+    assert lesion_boxes(rows["20000005"]) == [] and lesions_of(rows["20000005"])[0].type == "asymmetry"
+    assert any("another shape than INbreast's" in note for note in report.notes)
+
+
+def test_inbreast_damaged_outlines_cost_the_outlines_only(tmp_path: Path) -> None:
+    tree = trees.inbreast(tmp_path)
+    next(tree.rglob("20000002.xml")).write_bytes(b"<plist><dict>")
+    next(tree.rglob("20000005.xml")).write_text('<!DOCTYPE a [<!ENTITY b "c">]><plist/>', encoding="utf-8")
+    report = import_data("inbreast", tree)
+    assert len(report.frame) == 5 and reasons(report).count("its outlines cannot be read") == 2
+    next(tree.rglob("INbreast.csv")).rename(tmp_path / "INbreast.xls")
+    with pytest.raises(BadManifest, match="save its first sheet as INbreast"):
+        import_data("inbreast", tree)
+
+
+# ---------------------------------------------------------------- VinDr-Mammo
+
+
+@pytest.mark.parametrize(
+    ("form", "scale"),
+    [({}, 1), ({"suffix": ".png", "flat": True}, 1), ({"suffix": ".png", "shape": (96, 128)}, 2), ({"suffix": ".jpg"}, 1)],
+)
+def test_vindr_rows_are_images_and_boxes_follow_their_size(tmp_path: Path, form: dict[str, Any], scale: int) -> None:
+    report = import_data("vindr", trees.vindr(tmp_path, **form))
+    frame = report.frame
+    assert len(frame) == 11 and frame["patient_id"].nunique() == 3, "one row an image, whatever its number of findings"
+    first = next(row for _, row in frame.iterrows() if row["finding_birads"] == "4")
+    mass, other = lesions_of(first)
+    assert (mass.type, mass.birads, other.type, other.note) == (
+        "mass",
+        "4",
+        "distortion",
+        "Nipple Retraction, Architectural Distortion",
+    )
+    assert mass.box == pytest.approx((0, 10 * scale, 20 * scale, 30 * scale)), "it left the image at the left"
+    assert other.box == pytest.approx((30.5 * scale, 5 * scale, 64 * scale, 40 * scale))
+    assert any("2 lesions reaching over the image's edge" in text for text in report.repairs)
+    assert (first.age, first.scanner, first.laterality, first["view"]) == (53, "SIEMENS Mammomat", "L", "CC")
+    assert "no such image here" in reasons(report) and len(report.rejected) == 1
+    assert frame["split"].value_counts().to_dict() == {"train": 7, "test": 4}
+    assert set(frame["split_official"]) == {"training", "test"}
+
+
+def test_vindr_labels_are_of_the_breast_and_rules_change_them(tmp_path: Path) -> None:
+    tree = trees.vindr(tmp_path)
+    report = import_data("vindr", tree)
+    frame = report.frame
+    assert (frame["label"] == "malignant").sum() == 2, "both views of the breast of BI-RADS 4"
+    assert any("1 image has a breast of BI-RADS 4 or 5 but no finding in this view" in note for note in report.notes)
+    assert set(frame.loc[frame["split"] == "test", "density"]) == {"B", "C"}, "densities are of the breast"
+    rules = {
+        rule: import_data("vindr", tree, rule=rule).frame["label"].value_counts().to_dict()
+        for rule in ("findings-from-4", "birads-without-3", "birads-only-5")
+    }
+    assert rules["findings-from-4"] == {"benign": 10, "malignant": 1}
+    assert rules["birads-without-3"] == {"benign": 6, "": 3, "malignant": 2}
+    assert rules["birads-only-5"] == {"benign": 11}
+
+
+def test_vindr_needs_only_one_of_its_tables(tmp_path: Path) -> None:
+    tree = trees.vindr(tmp_path)
+    (tree / "finding_annotations.csv").unlink()
+    assert len(import_data("vindr", tree).frame) == 11
+    trees.vindr(tmp_path)
+    (tree / "breast-level_annotations.csv").unlink()
+    (tree / "metadata.csv").unlink()
+    assert len(import_data("vindr", tree).frame) == 11
+
+
+# ---------------------------------------------------------------- CMMD
+
+
+@pytest.mark.parametrize("table", ["CMMD_clinicaldata_revision.xlsx", "CMMD_clinicaldata.csv"])
+def test_cmmd_labels_are_of_a_breast(tmp_path: Path, table: str) -> None:
+    report = import_data("cmmd", trees.cmmd(tmp_path, table))
+    frame = report.frame
+    by_breast = frame.groupby(["patient_id", "laterality"])["label"].agg(set).to_dict()
+    assert by_breast == {
+        ("cmmd:D1-0001", "R"): {"benign"},
+        ("cmmd:D1-0087", "L"): {"benign"},
+        ("cmmd:D1-0087", "R"): {"malignant"},
+        ("cmmd:D2-0001", "L"): {"malignant"},
+        ("cmmd:D2-0001", "R"): {""},
+    }
+    assert len(frame) == 10 and frame.groupby("view").size().to_dict() == {"CC": 5, "MLO": 5}
+    one = frame[frame["patient_id"] == "cmmd:D1-0001"].sort_values("path")
+    assert one["view"].tolist() == ["MLO", "CC"], "the first has PatientOrientation only"
+    assert frame.set_index("patient_id")["age"].to_dict() == {"cmmd:D1-0001": 44, "cmmd:D1-0087": 59, "cmmd:D2-0001": 64}
+    assert set(frame["subset"]) == {"D1", "D2"} and set(frame["split"]) == {""}
+    assert "D2-0009 L: a row of the table without an image" in reasons(report)
+    assert any("2 images are of a breast without a row" in note for note in report.notes)
+    assert any("the part tells the label (33 % malignant in D1, 100 % malignant in D2)" in note for note in report.notes)
+
+
+def test_cmmd_patients_come_from_the_header_where_folders_are_uids(tmp_path: Path) -> None:
+    tree = trees.cmmd(tmp_path)
+    for number, folder in enumerate(sorted((tree / "CMMD").iterdir())):
+        folder.rename(tree / "CMMD" / f"1.3.6.1.4.{number}")
+    assert set(import_data("cmmd", tree).frame["patient_id"]) == {"cmmd:D1-0001", "cmmd:D1-0087", "cmmd:D2-0001"}
+    assumed = import_data("cmmd", tree, rule="pathology-assume-normal").frame
+    assert (assumed["label"] == "").sum() == 0 and set(assumed["label_rule"]) == {"pathology-assume-normal"}
+
+
+def test_cmmd_pictures_without_a_side_are_unlabelled(tmp_path: Path) -> None:
+    tree = trees.cmmd(tmp_path)
+    shutil.rmtree(tree / "CMMD")
+    for patient in ("D1-0001", "D2-0001"):
+        trees.picture(tree / patient / "1-1.png")
+    report = import_data("cmmd", tree)
+    assert report.frame["label"].tolist() == ["", ""] and any("2 images name no side" in note for note in report.notes)
+
+
+# ---------------------------------------------------------------- Huang and Lin
+
+
+def test_huang_lin_copies_are_one_image_and_nothing_is_counted_twice(tmp_path: Path) -> None:
+    report = import_data("huang-lin", trees.huang_lin(tmp_path))
+    frame = report.frame
+    assert len(frame) == 6 and sorted(Path(path).name for path in frame["path"])[0] == "20000001 (1).png"
+    assert frame["patient_id"].str.split(":").str[1].tolist().count("A_1177") == 2, "one case, benign and malignant images"
+    assert {"huang-lin:mias003", "huang-lin:mias014"} <= set(frame["patient_id"])
+    said = reasons(report)
+    assert said.count("the combined folder repeats the others") == 24 and said.count("the same part, class and name") == 1
+    assert said.count(", of which copy 1 was taken") == 18 and len(report.rejected) == 43
+    assert frame.loc[frame["subset"] == "ddsm", ["laterality", "view"]].to_numpy().tolist() == [["R", "CC"], ["R", "MLO"]]
+    assert any(text.startswith("patients of 2 original images") for text in report.unknown)
+    unknown = frame["subset"] == "inbreast"
+    assert without_patient(frame).tolist() == unknown.tolist()
+
+
+def test_huang_lin_all_copies_share_a_patient(tmp_path: Path) -> None:
+    tree = trees.huang_lin(tmp_path / "set")
+    report = import_data("huang-lin", tree, copies="all", inbreast=trees.inbreast(tmp_path / "inbreast"))
+    frame = report.frame
+    assert len(frame) == 24 and frame.groupby("copy_of")["patient_id"].nunique().eq(1).all()
+    assert set(frame.loc[frame["subset"] == "inbreast", "patient_id"]) == {"huang-lin:aaaaaaaaaaaaaaaa"}
+    assert not report.unknown and any(note.startswith("warning: every augmented copy") for note in report.notes)
+    combined = tree / "Dataset of Mammography with Benign Malignant Breast Masses"
+    for part in ("INbreast", "MIAS", "DDSM"):
+        shutil.rmtree(combined / f"{part} Dataset")
+    shutil.rmtree(combined / combined.name)
+    assert len(import_data("huang-lin", tree).frame) == 6, "the combined folder alone"
+    with pytest.raises(BadManifest, match="option inbreast"):
+        import_data("huang-lin", tree, inbreast=str(tmp_path / "nowhere"))
+
+
+# ---------------------------------------------------------------- mini-DDSM
+
+
+def test_mini_ddsm_cancer_is_of_the_side_with_an_outline(tmp_path: Path) -> None:
+    report = import_data("mini-ddsm", trees.mini_ddsm(tmp_path))
+    assert labels(report) == {
+        "A_0011_1.LEFT_CC": "benign",
+        "A_0011_1.RIGHT_CC": "benign",
+        "C_0029_1.LEFT_CC": "benign",
+        "C_0029_1.RIGHT_CC": "benign",
+        "B_3001_1.LEFT_CC": "malignant",
+        "B_3001_1.RIGHT_CC": "benign",
+    }
+    assert any("1 image of patients with cancer without an outline" in note for note in report.notes)
+    rows = by_name(report)
+    (lesion,) = lesions_of(rows["B_3001_1.LEFT_CC"])
+    assert lesion.mask == "B_3001_1.LEFT_CC_MASK.jpg" and lesion.pathology == "malignant"
+    assert rows["B_3001_1.LEFT_CC"].patient_id == "mini-ddsm:3001" and rows["A_0011_1.LEFT_CC"].density == ""
+    assert "no image 'Cancer\\\\3001\\\\B_3001_1.LEFT_MLO.jpg' here" in reasons(report) and len(report.rejected) == 1
+    dropped = labels(import_data("mini-ddsm", tmp_path, rule="pathology-without-unmarked"))
+    assert dropped["B_3001_1.RIGHT_CC"] == "" and dropped["A_0011_1.LEFT_CC"] == "benign"
+    lesions_only = labels(import_data("mini-ddsm", tmp_path, rule="pathology-without-normal"))
+    assert lesions_only["A_0011_1.LEFT_CC"] == "" and lesions_only["C_0029_1.LEFT_CC"] == "benign"
+
+
+# ---------------------------------------------------------------- EMBED
+
+
+def test_embed_findings_belong_to_their_own_breast(tmp_path: Path) -> None:
+    report = import_data("embed", trees.embed(tmp_path))
+    assert labels(report) == {
+        "a1": "malignant",
+        "a2": "benign",
+        "b1": "",
+        "b2": "",
+        "c1": "benign",
+        "c2": "",
+        "c3": "malignant",
+    }
+    rows = by_name(report)
+    assert lesion_boxes(rows["a1"]) == [(20, 10, 44, 30)], "the table has y before x"
+    assert (rows["a1"].exam_id, rows["a1"].age, rows["a1"].density, rows["a1"].birads) == ("1234567890123456", 55.5, "B", "5")
+    assert rows["c1"].patient_id == rows["c3"].patient_id == "embed:13" and rows["c1"].density == ""
+    said = reasons(report)
+    assert "image type C-view" in said and "a spot compression" in said and "gone: listed in the metadata" in said
+    assert set(report.frame["label_source"]) == {"outcome"}
+    assert len(import_data("embed", tmp_path, images="all").frame) == 8
+
+
+# ---------------------------------------------------------------- KAU-BCMD, DMID, CDD-CESM
+
+
+def test_kau_keeps_the_higher_category_and_reads_names_with_blanks(tmp_path: Path) -> None:
+    report = import_data("kau-bcmd", trees.kau(tmp_path))
+    rows = {f"{row.patient_id} {row['view']}": row for _, row in report.frame.iterrows()}
+    assert {name: (row.label, row.birads) for name, row in rows.items()} == {
+        "kau-bcmd:2018_BC0021 CC": ("benign", "1"),
+        "kau-bcmd:2018_BC0021 MLO": ("benign", "3"),
+        "kau-bcmd:2018_BC005421 CC": ("malignant", "5"),
+        "kau-bcmd:2018_BC005421 MLO": ("malignant", "5"),
+    }
+    assert rows["kau-bcmd:2018_BC005421 CC"].age == 47 and rows["kau-bcmd:2018_BC005421 CC"].density == "D"
+    assert "the higher of its categories; here 4" in reasons(report) and "thumb.jpg: expected a name" in reasons(report)
+    (tmp_path / "correctSheetlast.xlsx").unlink()
+    bare = import_data("kau-bcmd", tmp_path)
+    assert len(bare.frame) == 4 and any("ages and densities" in text for text in bare.unknown)
+
+
+def test_dmid_has_no_patients_and_says_so(tmp_path: Path) -> None:
+    report = import_data("dmid", trees.dmid(tmp_path))
+    assert labels(report) == {"IMG001": "malignant", "IMG002": "benign", "IMG003": "benign"}
+    assert nobody_known(report.frame) and any(text.startswith("patients: the set names none") for text in report.unknown)
+    rows = by_name(report)
+    assert Path(rows["IMG001"].path).suffix == ".dcm" and Path(rows["IMG003"].path).suffix == ".tif"
+    assert (rows["IMG001"].laterality, rows["IMG001"]["view"], rows["IMG002"].pathology) == ("L", "CC", "normal")
+    (lesion,) = lesions_of(rows["IMG001"])
+    assert (Path(rows["IMG001"].path).parent / lesion.mask).is_file() and lesions_of(rows["IMG002"]) == []
+    said = reasons(report)
+    assert "IMG001.tif: the same image as" in said and "IMG009: listed in" in said and "IMG004.dcm: not listed" in said
+
+
+def test_cesm_takes_low_energy_images_only(tmp_path: Path) -> None:
+    report = import_data("cdd-cesm", trees.cdd_cesm(tmp_path))
+    assert labels(report) == {"P1_L_DM_CC": "malignant", "P1_R_DM_MLO": "benign", "P2_R_DM_CC": "benign"}
+    rows = by_name(report)
+    assert (rows["P1_L_DM_CC"].birads, rows["P1_L_DM_CC"].density, rows["P1_L_DM_CC"].patient_id) == ("5", "C", "cdd-cesm:P1")
+    said = reasons(report)
+    assert "the twin of a low-energy one" in said and "a further row of P1_L_DM_CC.jpg" in said
+    assert "no image 'P3_R_DM_CC' here" in said and "P9_L_DM_CC.jpg: not listed" in said
