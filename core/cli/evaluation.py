@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from core.cli.evaluation_text import show
+from core.cli.evaluation_text import model_warnings, show
 from core.cli.output import note, print_json, printable, progress_bar
 from core.cli.workspace import open_run
 from core.errors import BadConfig, LabError
@@ -50,7 +50,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         models = {} if use is None else {"test_set_models": use if isinstance(use, str) else use.as_dict()}
         units = {"headline_auc": {level: each.as_dict() for level, each in headline_aucs(evaluation).items()}}
-        print_json(evaluation.to_dict() | units | ({} if counts is None else {"test_accesses": counts}) | models)
+        marks = {"warnings": model_warnings(evaluation)}
+        print_json(evaluation.to_dict() | units | marks | ({} if counts is None else {"test_accesses": counts}) | models)
     else:
         show(evaluation, full=arguments.full)
         if isinstance(counts, dict):
