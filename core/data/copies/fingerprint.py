@@ -29,6 +29,8 @@ FLIPS = ((False, False), (True, False), (False, True), (True, True))  # (left to
 BAG = 64 * LENGTH  # numbers of a bag: the words' descriptors
 FORMAT = 1  # raise it when fingerprints change
 
+WORDS = Path(__file__).with_name("words.npy")  # float16 (16, 64); written by benchmarks/visual_words.py
+
 _NEIGHBOURHOOD = 8.0  # px, of local contrast
 _FLOOR = 0.1  # of the image's own contrast: noise in air stays small
 _STEPS = 32.0  # grey levels of the normalised picture a unit of local contrast
@@ -68,6 +70,11 @@ def fingerprint_of(pixels: Pixels) -> Fingerprint:
         _stored_bag(descriptors),
         _stored_bag(descriptors[inside]),
     )
+
+
+def describe(pixels: Pixels) -> Floats:
+    """The descriptors of an image's features, float32 (n, 64), each of length 1."""
+    return _features(_normalised(pixels))[1]
 
 
 def pixel_hash(pixels: Pixels) -> str:
@@ -155,7 +162,7 @@ def _features(picture: NDArray[np.uint8]) -> tuple[Floats, Floats]:
 @functools.cache
 def _words() -> Floats:
     """The visual words, float32 (64, 64): 16 and their mirror images, by FLIPS."""
-    learned = np.load(Path(__file__).with_name("words.npy"), allow_pickle=False).astype(np.float32)
+    learned = np.load(WORDS, allow_pickle=False).astype(np.float32)
     return np.concatenate([flipped_descriptors(learned, flip) for flip in range(len(FLIPS))])
 
 

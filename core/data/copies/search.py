@@ -20,7 +20,9 @@ EXACT = 4096  # images: up to here every pair is compared
 _SAMPLE = 2048  # images whose principal components stand for all
 _WHITENING = 0.5  # power of the singular values by which components are divided
 _BATCH = 4096
-_QUERIES = ((0, False), (1, False), (2, False), (0, True), (1, True))  # (flip, the features off the rim only)
+# (flip, the features off the rim only). Upside down, which hardly anybody makes of a mammogram, is looked for among few images.
+_QUERIES = ((0, False), (1, False), (0, True), (1, True), (2, False))
+_OF_MANY = _QUERIES[:4]
 _LINKS, _BUILD, _LOOK = 16, 64, 48  # of the graph: M, efConstruction, efSearch
 _SCALE = 127.0
 
@@ -43,7 +45,7 @@ def candidate_pairs(
     database = np.concatenate([_projected(part, mean, components) for part in _batches(bags[filled])])
     index = _Exact(database) if len(filled) <= EXACT else _Graph(database, threads)
     best: dict[tuple[int, int], tuple[float, int]] = {}
-    for flip, off_the_rim in _QUERIES:
+    for flip, off_the_rim in _QUERIES if len(filled) <= EXACT else _OF_MANY:
         source = inner if off_the_rim else bags
         for start in range(0, len(filled), _BATCH):
             if tick is not None:

@@ -88,6 +88,7 @@ def repair(found: CheckReport, manifest: Path) -> None:
             st.rerun()
         return
     if found.leakage and st.button("Repair the split", icon=":material/build:", key="data:repair"):
+        datasets.set_current_manifest(manifest)  # the one that is written would become it by itself where none was chosen
         datasets.start_repair(manifest)
         st.rerun()
 
