@@ -17,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import psutil
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -40,6 +41,7 @@ def run() -> None:
         cbis = sorted((tables / "cbis-ddsm").glob("*_case_description_*_set.csv"))
         if cbis:
             measured("cbis-ddsm", cbis_stubs(root / "cbis", cbis))
+            measured("cbis-ddsm", cbis_jpegs(root / "kaggle", cbis))
         else:
             print(f"cbis-ddsm: skipped, no case tables: {SETTING} names their folder")
         cmmd = sorted((tables / "cmmd").glob("CMMD_clinicaldata*.csv"))
@@ -90,6 +92,26 @@ def cbis_stubs(root: Path, tables: list[Path]) -> Path:
             folder = root / "CBIS-DDSM" / subject / f"08-29-2017-DDSM-NA-{study[-5:]}"
             what = "full mammogram images" if content is film else "ROI mask images"
             _write(folder / f"1.000000-{what}-{series[-5:]}" / f"1-{number if together else 1}.dcm", content)
+    return root
+
+
+def cbis_jpegs(root: Path, tables: list[Path]) -> Path:
+    """CBIS-DDSM as Kaggle's JPEG folders by series, with dicom_info.csv; every twentieth file has no description there."""
+    film, crop = _jpeg(np.full((48, 64), 90, np.uint8)), _jpeg(np.full((10, 12), 120, np.uint8))
+    mask = _jpeg(np.pad(np.full((12, 16), 255, np.uint8), ((12, 24), (16, 32))))
+    cases, _ = read_cases(tables)
+    for table in tables:
+        _write(root / "csv" / table.name, table.read_bytes())
+    rows = {("file_path", "image_path", "PatientID", "SeriesDescription")}
+    for case in cases:
+        described = ("full mammogram images", "cropped images", "ROI mask images")
+        every = zip((case.image, case.crop, case.mask), (film, crop, mask), described, strict=True)
+        for place, ((subject, _, series, _), content, words) in enumerate(every):
+            name = f"{1 + (place == 2)}-{100 + place}.jpg"
+            _write(root / "jpeg" / series / name, content)
+            file = f"{series}/{name}"
+            rows.add((f"CBIS-DDSM/dicom/{file}", f"CBIS-DDSM/jpeg/{file}", subject, words if len(rows) % 20 else ""))
+    _write(root / "csv" / "dicom_info.csv", table_text(sorted(rows, key=lambda row: row[0] != "file_path")).encode())
     return root
 
 
@@ -149,6 +171,10 @@ def stub(shape: tuple[int, int], bits: int, **elements: Any) -> bytes:
     stream = io.BytesIO()
     ds.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
+
+
+def _jpeg(pixels: np.ndarray[Any, Any]) -> bytes:
+    return bytes(cv2.imencode(".jpg", pixels)[1].tobytes())
 
 
 def _code(value: str) -> Dataset:

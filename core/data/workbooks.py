@@ -22,6 +22,7 @@ from core.files.untrusted import TooLarge, read_bytes
 LARGEST = 1 << 26  # bytes of a workbook; those of collections have less than 2 MB
 LARGEST_PART = 1 << 28  # bytes of a sheet, unpacked
 MOST_ROWS = 1 << 20  # Excel has no more
+_DECLARATION = re.compile(rb"^(?:\xef\xbb\xbf)?\s*<\?xml[^>]*\?>")
 _CELL = re.compile(r"([A-Z]{1,3})[0-9]+")
 _WHOLE = re.compile(r"(-?[0-9]+)\.0+")
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
@@ -51,7 +52,7 @@ def read_sheets(path: Path) -> dict[str, Sheet]:
     except OSError as error:
         raise BadManifest(f"{path}: cannot be read: {error.strerror or error}") from error
     # zipfile says RuntimeError of encrypted parts and NotImplementedError of unknown methods.
-    except (zipfile.BadZipFile, zlib.error, ElementTree.ParseError, KeyError, ValueError, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, ElementTree.ParseError, LookupError, ValueError, EOFError, RuntimeError) as error:
         raise BadManifest(
             f"{path}: expected an Excel workbook (.xlsx), got a damaged, encrypted or other file ({error}). Save the sheet as "
             "CSV UTF-8, beside it or in its place."
@@ -89,7 +90,7 @@ def _part(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
     info = archive.getinfo(name)
     if info.file_size > LARGEST_PART:
         raise BadManifest(f"{path}: expected sheets of at most {LARGEST_PART >> 20} MB, got a larger one. Split the table.")
-    content = archive.read(info)
+    content = _DECLARATION.sub(b"", archive.read(info))  # UTF-8 whatever it declares: an encoding could hide what is refused
     # Entities can make a text of any size; no workbook declares one. A NUL is another encoding's, where this would not be seen.
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content or b"\0" in content:
         raise BadManifest(

@@ -139,12 +139,13 @@ def known(dataset: str) -> tuple[Baseline, ...]:
 def for_rows(rows: pd.DataFrame) -> tuple[Baseline, ...] | str:
     """The published results that a run on these rows of a manifest may stand beside, or why there is none.
 
-    The manifest has to say which data set it is (`dataset`) and that its split is the one that the set came with
-    (`official_split`, true at every row); nothing is guessed from paths.
+    The manifest has to say which data set it is (`collection`, or `dataset`) and that its split is the one that the set came
+    with (`official_split`, true at every row); nothing is guessed from paths.
     """
-    names = sorted({str(name).strip().lower() for name in rows["dataset"]} - {""}) if "dataset" in rows.columns else []
+    column = "collection" if "collection" in rows.columns else "dataset"
+    names = sorted({str(name).strip().lower() for name in rows[column]} - {""}) if column in rows.columns else []
     if len(names) != 1:
-        what = f"names several data sets ({', '.join(names)})" if names else "does not name its data set (column dataset)"
+        what = f"names several data sets ({', '.join(names)})" if names else "does not name its data set (column collection)"
         return f"none is comparable: the manifest {what}"
     name = names[0]
     read = known(name)

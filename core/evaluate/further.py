@@ -38,10 +38,16 @@ def _set(words: str) -> frozenset[str]:
 
 
 # What MammoLab reads for another purpose than the audit.
-_ELSEWHERE = frozenset(("synthetic", "lesions", "lesion_circles", "lesion_masks", "official_split"))
+_ELSEWHERE = frozenset(
+    (
+        *("synthetic", "lesions", "lesion_circles", "lesion_masks", "official_split", "split_official", "split_origin"),
+        *("label_source", "label_rule", "copy_of"),  # how the label came about, and from which image a copy is
+    )
+)
 _OUTCOMES = _set(
     "pathology pathological histology histological histopathology birads rads biopsy biopsied assessment diagnosis diagnosed "
     "cancer cancers malignant malignancy benign outcome recall recalled followup tumor tumour grade stage invasive dcis idc "
+    "assessments severity subtype "
     "her2 ki67 receptor reader radiologist rating suspicion suspicious negative positive truth prediction predicted "
     "probability abnormality abnormalities finding findings lesion lesions mass masses calc calcification "
     "calcifications subtlety bbox roi mask contour annotation xmin ymin xmax ymax"

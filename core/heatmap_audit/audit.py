@@ -86,10 +86,10 @@ def audit_heatmaps(
     from core.gradcam import METHODS
     from core.heatmap_audit.image_auditor import Look
 
+    require_regular(run.path)
     settings = settings or AuditSettings(confidence=run.config().evaluation.confidence)
     settings = settings if limit is None else replace(settings, limit=limit)
     _check(settings, methods)
-    require_regular(run.path)
     presence = Presence(run.path)
     name, every = _rows(run, split, manifest)
     if settings.limit is not None and settings.limit >= len(every):

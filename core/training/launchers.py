@@ -38,6 +38,11 @@ _DETACHED = 0x00000008 | 0x00000200  # Windows: DETACHED_PROCESS, CREATE_NEW_PRO
 _LAUNCHER = "MAMMOLAB_LAUNCHER"  # how a process of its own knows that it is one
 
 
+def detached(windows: bool) -> dict[str, Any]:
+    """What `subprocess.Popen` takes so that the process is not ended with the terminal or the server that started it."""
+    return {"creationflags": _DETACHED} if windows else {"start_new_session": True}
+
+
 class Job:
     """A training in a background thread of this process."""
 
@@ -117,7 +122,6 @@ def start_process(run: Run, *, resume: bool = False, queue: bool = True) -> int:
     _withdraw_all(run)
     before = run.status()
     command = [sys.executable, "-m", "core", "train", "--resume", str(run.path), *([] if queue else ["--no-queue"])]
-    # Of its own session (group on Windows): it is not ended with the terminal or the server that started it.
     try:
         with os.fdopen(open_to_write(run.path / PROCESS_LOG, append=True), "ab") as output:
             process = subprocess.Popen(
@@ -127,8 +131,7 @@ def start_process(run: Run, *, resume: bool = False, queue: bool = True) -> int:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=os.name != "nt",
-                creationflags=_DETACHED if os.name == "nt" else 0,
+                **detached(os.name == "nt"),
             )
     except OSError as error:
         raise BadRun(f"{run.name}: no process could be started for it ({error.strerror or error}).") from error

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.data.checks import CheckReport, check_manifest
 from core.data.identity import patients_known
-from core.data.manifest import read_manifest, says_synthetic, write_manifest
+from core.data.manifest import read_manifest, says_synthetic
 from core.data.tables import header_of
 from core.errors import BadManifest, LabError
 from core.wording import counted
@@ -233,7 +233,8 @@ def start_import(name: str, source: Path, options: dict[str, Any]) -> Task:
         require_allowed_import(found)
         write_import(found, out)
         rejected = [[str(file), reason] for file, reason in found.rejected[:500]]
-        left_out = {"notes": list(found.notes), "rejected": rejected, "count": len(found.rejected)}
+        notes = [*(f"warning: not known: {text}" for text in found.unknown), *(f"repaired: {text}" for text in found.repairs)]
+        left_out = {"notes": [*notes, *found.notes], "rejected": rejected, "count": len(found.rejected)}
         preferences.set(f"left_out:{out}", left_out)
         return out, found
 

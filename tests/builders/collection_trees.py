@@ -198,6 +198,10 @@ def mini_ddsm(root: Path) -> Path:
         (root / status / number / f"{case.replace('_', '-')}.ics").write_text("ics", encoding="utf-8")
     rows.append(["Cancer\\3001\\B_3001_1.LEFT_MLO.jpg", "B_3001_1.LEFT_MLO.jpg", "MLO", "LEFT", "Cancer", "-", "-", 58, 2])
     write_workbook(root / "DataWMask.xlsx", {"Sheet1": rows})
+    # A third outline, in the table for images with more than two; its folder comes first in the alphabet.
+    picture(root / "Cancer" / "3001" / "B_3001_1.LEFT_CC_MASK3.jpg", white=(30, 5, 40, 20))
+    more = [[*rows[0], "Tumour_Contour3"], [*rows[5], "Cancer\\3001\\B_3001_1.LEFT_CC_MASK3.jpg"]]
+    write_workbook(root / "Data-MoreThanTwoMasks.xlsx", {"Sheet1": more})
     return root
 
 

@@ -58,13 +58,19 @@ def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def _prepared(_trained: Path) -> Path:
+    """A cache with the training's prepared images, to which tests add."""
+    return Path(shutil.copytree(_trained / "cache", _trained / "shared-cache"))
+
+
 @pytest.fixture
-def run(workspace: Path, _trained: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(workspace: Path, _trained: Path, _prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A workspace with data, config.yaml and a run that was really trained (`tiny`); a test may change all of it.
 
     Prepared images, which are found by their content, are those of the training.
     """
-    monkeypatch.setenv("MAMMOLAB_CACHE", str(_trained / "cache"))
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(_prepared))
     for name in ("data", "checkpoints"):
         shutil.copytree(_trained / name, workspace / name)
     shutil.copy(_trained / "config.yaml", workspace)

@@ -108,14 +108,17 @@ class Collection:
             of_patient[each.row["patient_id"]] |= set(splits)
         several = {patient for patient, splits in of_patient.items() if len(splits) > 1}
         moved = both = 0
+        repaired = (
+            ", with all images of patients in several parts of it moved to train" if several and how == "repaired" else ""
+        )
         for each, splits in zip(kept, named, strict=True):
-            each.row["split_origin"] = "the official split of the data set"
+            each.row["official_split"] = "" if repaired else "true"
+            each.row["split_origin"] = f"the official split of the data set{repaired}"  # one text for all: a run records it
             official = splits[-1] if splits else ""  # of an image in both train and test: test, whole as published
             if each.row["patient_id"] not in several or how == "official":
                 each.row["split"] = official
                 continue
             each.row["split"] = first = next(split for split in SPLITS if split in of_patient[each.row["patient_id"]])
-            each.row["split_origin"] += ", repaired so that no patient is in two parts of it"
             moved += first not in splits
             both += len(splits) > 1
         if several and how == "repaired":

@@ -53,8 +53,8 @@ class Labels:
             return f"no label ({shown(cell)})" if cell else "no label"
         return f"label {shown(cell)} is mapped to neither benign nor malignant (options benign=..., malignant=...)"
 
-    def notes(self) -> list[str]:
-        """What was taken for what, with numbers of rows; options that no row follows."""
+    def notes(self, *, unlabelled: bool = False) -> list[str]:
+        """What was taken for what, with numbers of rows; options that no row follows. `unlabelled`: rows without are kept."""
         read = [
             f"{', '.join(f'{shown(word)} ({count})' for word, count in self._of(label)[:_NAMED])} as {label}"
             for label in LABELS
@@ -62,6 +62,11 @@ class Labels:
         ]
         notes = [f"labels of column {self._column}: {'; '.join(read)}"] if read else []
         other = [(word, count) for word, count in self._counts.most_common() if word not in self._meaning]
+        if unlabelled:
+            without = [(word, count) for word, count in other if is_placeholder(word)]
+            other = [each for each in other if each not in without]
+            if without:
+                notes.append(f"{counted(sum(count for _, count in without), 'row')} without a label: kept, unlabelled")
         if other:
             named = ", ".join(f"{shown(word)} ({count})" for word, count in other[:_NAMED])
             notes.append(f"labels taken as neither, and their rows left out: {named}")

@@ -120,6 +120,8 @@ def _inbreast_patients(options: Options) -> dict[str, str]:
     if not folder:
         return {}
     path = with_home(Path(folder)).absolute()
+    if options.require is not None:
+        options.require([path])  # before anything is said of it
     if not path.is_dir():
         raise BadManifest(f"importer huang-lin: option inbreast: expected INbreast's folder, got {path}, where there is none")
     return patient_tokens(Tree.of(path, require=options.require))

@@ -151,7 +151,7 @@ def _lesions(found: Collection, path: Path, odd: Counter[str]) -> list[Lesion]:
         content = plistlib.loads(read_bytes(path, LARGE), fmt=plistlib.FMT_XML)
         regions = content["Images"][0]["ROIs"]
         return [_lesion(region, odd) for region in regions]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, ExpatError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, ExpatError) as error:
         found.reject(path, f"its outlines cannot be read ({type(error).__name__}: {error}); the image is imported without them")
         return []
 

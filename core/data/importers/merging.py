@@ -58,7 +58,8 @@ def same_file(path: str) -> object:
 
 
 def merge(rows: Sequence[TableRow]) -> Merged:
-    """An image with any malignant row is malignant. Images whose rows contradict each other otherwise are left out."""
+    """An image with any malignant row is malignant, one with any unlabelled row else unlabelled. Images whose rows contradict
+    each other otherwise are left out."""
     groups: defaultdict[object, list[TableRow]] = defaultdict(list)
     for row in rows:
         groups[same_file(row.path)].append(row)
@@ -91,7 +92,9 @@ def merge(rows: Sequence[TableRow]) -> Merged:
 
 def _why(group: Sequence[TableRow], label: str) -> str:
     if all(row.label == label for row in group):
-        return f"which is {label} in each of them"
+        return f"which is {label or 'unlabelled'} in each of them"
+    if not label:
+        return "which is unlabelled because one of them is"
     because = next(row.line for row in group if row.label == label)
     return f"which is {label} because line {because} is"
 
@@ -101,7 +104,7 @@ def _contradiction(group: Sequence[TableRow]) -> str:
     first = group[0]
     lines = " and ".join(str(row.line) for row in group[:5])
     if not any(row.label == "malignant" for row in group):
-        unknown = next((row for row in group if not row.label), None)
+        unknown = next((row for row in group if row.refusal), None)
         if unknown is not None:
             other = f"; the same image is benign in line {first.line}" if first.label else ""
             return f"{unknown.refusal}{other}"
@@ -133,7 +136,7 @@ def _one(group: Sequence[TableRow], unclear: list[str]) -> TableRow:
     return TableRow(
         line=group[0].line,
         path=group[0].path,
-        label=worst[0].label,
+        label=worst[0].label if all(row.label for row in group) or worst[0].label == "malignant" else "",
         patient=named.patient,
         rule=named.rule,
         laterality=sides.pop() if len(sides) == 1 else "",

@@ -29,11 +29,15 @@ Key = tuple[str, str]  # folder and stem of a file, in lower case
 def import_mini_ddsm(source: Path, options: Options, progress: Progress | None) -> ImportReport:
     """A row an image of the table. A patient's cancer counts for the side on which an outline is drawn."""
     found = Collection.begin("mini-ddsm", source, options, progress)
-    table = _table(source, found.tree)
+    table, further = _tables(source, found.tree)
     records = read_records(table, _NEEDED)
-    found.notes += [f"table read: {table.name}", *records.notes]
+    found.notes += [f"tables read: {', '.join(path.name for path in (table, *further))}", *records.notes]
     files = _files(found.tree)
-    marked = {_side(record) for record in records if _contours(record)}
+    contours: defaultdict[str, list[str]] = defaultdict(list)
+    for each in (records, *(read_records(path, _NEEDED) for path in further)):
+        for record in each:
+            contours[record["fileName"].lower()] += _contours(record)
+    marked = {_side(record) for record in records if contours[record["fileName"].lower()]}
     used: set[Path] = set()
     candidates = []
     for record in records:
@@ -54,7 +58,8 @@ def import_mini_ddsm(source: Path, options: Options, progress: Progress | None) 
             continue
         used.add(path)
         pathology = UNMARKED if status == MALIGNANT and _side(record) not in marked else status
-        masks = [there for name in _contours(record) if (there := _find(files, name)) is not None]
+        drawn = (_find(files, name) for name in contours[record["fileName"].lower()])
+        masks = list(dict.fromkeys(mask for mask in drawn if mask is not None))
         used.update(masks)
         candidates.append(_candidate(found, record, case[1], path, pathology, masks))
     for path in found.tree.images:
@@ -72,17 +77,20 @@ def import_mini_ddsm(source: Path, options: Options, progress: Progress | None) 
     return found.finish(candidates, _RULES[0])
 
 
-def _table(source: Path, tree: Tree) -> Path:
+def _tables(source: Path, tree: Tree) -> tuple[Path, list[Path]]:
+    """The table of the images, and those that name further outlines (Data-MoreThanTwoMasks.xlsx)."""
     if source.is_file():
-        return source
-    tables = tree.tables(_NEEDED)
+        return source, []
+    every = tree.tables(_NEEDED)
+    further = [path for path in every if "morethan" in path.name.lower()]
+    tables = [path for path in every if path not in further] or further[:1]
     if not tables:
         raise BadManifest(
             f"{source}: expected mini-DDSM's DataWMask.xlsx (columns {', '.join(_NEEDED)}) beside Normal, Benign and "
             "Cancer, it is "
             "missing. It comes with the download."
         )
-    return tables[0]
+    return tables[0], [path for path in further if path != tables[0]]
 
 
 def _files(tree: Tree) -> dict[Key, list[Path]]:
@@ -121,7 +129,7 @@ def _candidate(found: Collection, record: Record, case: str, path: Path, patholo
         "age": sound("age", record["Age"]),
         "density": DENSITY.get(record["Density"], ""),
         "pathology": pathology,
-        "subset": record["Status"].lower(),
+        "status": record["Status"].lower(),
     }
     return Candidate(path, row, [Lesion(pathology=lesion_pathology, mask=relative_to_image(mask, path)) for mask in masks])
 

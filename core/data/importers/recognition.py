@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.importers.folder_walk import Walk
 from core.data.importers.registry import GENERAL, importers
 from core.data.importers.tiles import require_no_tiles
 from core.data.importers.tree import Require, Tree
@@ -28,7 +29,8 @@ def recognise(source: Path, tick: Callable[[], None] | None = None, require: Req
     Raises:
         BadManifest: a set of tiles (TFRecord) that cannot become a manifest.
     """
-    tree = Tree.of(source, tick, require)
+    # A table that was named is looked at alone: what lies beside it may be another collection.
+    tree = Tree.of(source, tick, require) if source.is_dir() else Tree(source.parent, Walk(files=[source]))
     require_no_tiles(tree)
     known, _ = importers()
     found = [

@@ -12,29 +12,28 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
-from core.data.importers import (
-    cbis_ddsm,
-    cdd_cesm,
-    cmmd,
-    dmid,
-    embed,
-    folder,
-    huang_lin,
-    inbreast,
-    kau_bcmd,
-    mini_ddsm,
-    mini_mias,
-    rsna,
-    table,
-    vindr,
-)
 from core.data.importers.base import Importer
+from core.data.importers.cbis_ddsm import IMPORTER as CBIS_DDSM
+from core.data.importers.cdd_cesm import IMPORTER as CDD_CESM
+from core.data.importers.cmmd import IMPORTER as CMMD
+from core.data.importers.dmid import IMPORTER as DMID
+from core.data.importers.embed import IMPORTER as EMBED
+from core.data.importers.folder import IMPORTER as FOLDER
+from core.data.importers.huang_lin import IMPORTER as HUANG_LIN
+from core.data.importers.inbreast import IMPORTER as INBREAST
+from core.data.importers.kau_bcmd import IMPORTER as KAU_BCMD
+from core.data.importers.mini_ddsm import IMPORTER as MINI_DDSM
+from core.data.importers.mini_mias import IMPORTER as MINI_MIAS
+from core.data.importers.rsna import IMPORTER as RSNA
+from core.data.importers.table import IMPORTER as TABLE
+from core.data.importers.vindr import IMPORTER as VINDR
 
 GROUP = "mammolab.importers"
-_COLLECTIONS = (cbis_ddsm, inbreast, vindr, cmmd, huang_lin, mini_ddsm, embed, kau_bcmd, dmid, cdd_cesm)
-IMPORTERS: dict[str, Importer] = {
-    module.IMPORTER.name: module.IMPORTER for module in (folder, table, rsna, mini_mias, *_COLLECTIONS)
-}
+_OURS = (
+    *(FOLDER, TABLE, RSNA, MINI_MIAS, CBIS_DDSM, INBREAST, VINDR, CMMD, HUANG_LIN),
+    *(MINI_DDSM, EMBED, KAU_BCMD, DMID, CDD_CESM),
+)
+IMPORTERS: dict[str, Importer] = {importer.name: importer for importer in _OURS}
 GENERAL = ("folder", "csv")  # what any folder or table is, where it is no collection
 
 

@@ -138,6 +138,7 @@ def _row(path: Path, record: dict[str, str]) -> dict[str, Any]:
         "split": "",
         "dataset": "rsna",
         "collection": "rsna",
+        "label_source": "outcome",
     }
     extra = {new: record.get(old, "") for old, new in _KEPT.items()}
     extra["birads"] = extra["birads"].removesuffix(".0")

@@ -78,7 +78,8 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
         keep = [*keep, columns.of["split"]]
     patients, pattern_notes = _patients(options, columns, cells, ticking(progress))
     root = with_home(Path(options.text("root") or source.parent)).absolute()
-    rows, rejected, spoiled = _rows(table, cells, labels, splits, patients, keep, root)
+    unlabelled = options.choice("unlabelled", ("leave", "keep")) == "keep"
+    rows, rejected, spoiled = _rows(table, cells, labels, splits, patients, keep, root, unlabelled)
     merged = merge(rows)
     rejected = sorted([*rejected, *merged.rejected])
     checked, how = check_files([Path(row.path) for row in merged.rows], verify, progress, options.require)
@@ -92,7 +93,16 @@ def import_csv(source: Path, options: Options, progress: Progress | None) -> Imp
             row.setdefault("split_origin", _split_origin(row, columns.of["split"]))
     notes = [
         *_two_level_notes([check for check in checked if not check.reason]),
-        *(how, *table.notes, *columns.notes, *labels.notes(), *splits.notes, *kept_notes, *pattern_notes, *merged.notes),
+        *(
+            how,
+            *table.notes,
+            *columns.notes,
+            *labels.notes(unlabelled=unlabelled),
+            *splits.notes,
+            *kept_notes,
+            *pattern_notes,
+            *merged.notes,
+        ),
         *patient_notes(Counter(rule for _, rule in kept), len(kept), "name a patient_column or give a patient_pattern"),
         *patient_offers([row["path"] for row, rule in kept if rule == "alone"]),
         *(_spoiled(name, found) for name, found in spoiled.items()),
@@ -222,6 +232,7 @@ def _rows(
     patients: Sequence[tuple[str, str]],
     keep: Sequence[str],
     root: Path,
+    unlabelled: bool,
 ) -> tuple[list[TableRow], list[tuple[int, str]], dict[str, list[str]]]:
     """The rows that name an image; (line, reason) of the others; kept cells that a manifest could not take, by column."""
     places = {name: table.header.index(name) for name in keep}
@@ -257,7 +268,7 @@ def _rows(
                 view=value["view"].upper(),
                 split=split,
                 extra=extra,
-                refusal="" if label else labels.refusal(value["label"]),
+                refusal="" if label or (unlabelled and is_placeholder(value["label"])) else labels.refusal(value["label"]),
             )
         )
     return rows, rejected, spoiled
@@ -318,6 +329,7 @@ IMPORTER = Importer(
         },
         "benign": f"label words that mean benign, commas between (default: {BENIGN})",
         "malignant": f"label words that mean malignant, commas between (default: {MALIGNANT})",
+        "unlabelled": "leave (default): rows without a label are left out; keep: they are kept without one, for predictions",
         "train": "words of the split column that mean train, commas between (default: train, training); with folds: the others",
         "val": "words, or numbers of folds, of the split column that mean validation, commas between (default: val, dev, ...)",
         "test": "words, or numbers of folds, of the split column that mean test, commas between (default: test, holdout, ...)",

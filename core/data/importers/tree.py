@@ -41,7 +41,7 @@ class Tree:
 
     @cached_property
     def images(self) -> list[Path]:
-        """The files that have the name of an image, and DICOM files without an ending below folders of digits and dots."""
+        """The files that have the name of an image."""
         return [path for path in self.files if path.suffix.lower() in IMAGES]
 
     @cached_property

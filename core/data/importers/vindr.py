@@ -51,7 +51,10 @@ def import_vindr(source: Path, options: Options, progress: Progress | None) -> I
         if image not in files:
             found.reject(image, "listed in the tables, no such image here")
             continue
-        candidates.append(_candidate(found, image, records, files[image], metadata.get(image)))
+        each = _candidate(found, image, records, files[image], metadata.get(image))
+        if findings is None:
+            each.row["finding_birads"] = ""  # not known, which is not the same as none
+        candidates.append(each)
     for image, path in files.items():
         if image not in images:
             found.reject(path, "not listed in the tables")

@@ -47,11 +47,6 @@ class DicomHeader:
     orientation: tuple[str, ...]
 
 
-def read_header(source: BinaryIO) -> ImageMeta:
-    """What the header of a DICOM stream says of the image, without decoding any pixel; errors as `read_dicom_header`."""
-    return read_dicom_header(source).meta
-
-
 def read_dicom_header(source: BinaryIO) -> DicomHeader:
     """What the header of a DICOM stream says, without decoding any pixel.
 

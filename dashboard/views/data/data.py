@@ -16,6 +16,7 @@ from core.data import labelled
 from core.data.checks import CheckReport
 from core.data.identity import patients_known
 from core.data.importers import IMPORTERS
+from core.data.manifest import labelled
 from core.data.splits import assign_splits
 from core.errors import LabError
 from core.plots.style import base_figure

@@ -19,7 +19,7 @@ from core.runs.test_set.accesses import FILE, accesses, read_record
 OVERRIDES = {
     "preprocessing": {"size": 32, "clahe": False},
     "model.options": {"width": 8},
-    "training": {"epochs": 1, "device": "cpu"},
+    "training": {"epochs": 1, "device": "cpu", "precision": "fp32"},
     "evaluation.bootstrap_samples": np.int64(100),
 }
 

@@ -22,7 +22,14 @@ from core.files.paths import cache_root
 from core.runs import Run, Status
 
 ROOT = Path(__file__).parents[3]
-SMALL = ("--set", "preprocessing.size=48", "--set", "training.epochs=1", "--set", "training.batch_size=8")
+SETTINGS = (
+    "preprocessing.size=48",
+    "model.options={width: 8}",
+    "training.epochs=1",
+    "training.batch_size=8",
+    "training.precision=fp32",
+)
+SMALL = tuple(word for setting in SETTINGS for word in ("--set", setting))
 
 Call = Callable[..., tuple[int, str, str]]
 

@@ -33,6 +33,8 @@ SMALL = (
     "--set",
     "training.device=cpu",
     "--set",
+    "training.precision=fp32",
+    "--set",
     "evaluation.bootstrap_samples=100",
 )
 

@@ -195,6 +195,7 @@ def test_progress_counts_up_to_all_images(tmp_path: Path) -> None:
     assert calls == [(4, 12), (8, 12), (12, 12)]
 
 
+@pytest.mark.slow
 def test_neither_size_nor_brightness_nor_contrast_tells_the_label(tmp_path: Path) -> None:
     frame = read_manifest(make_demo(tmp_path, patients=60, rows=100))
     malignant = frame["label"].eq("malignant").to_numpy()

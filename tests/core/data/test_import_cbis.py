@@ -53,6 +53,10 @@ def test_films_labels_patients_and_lesions_are_right_in_every_form(report: Impor
 def test_no_patient_is_on_two_sides_and_the_repair_is_counted(report: ImportReport) -> None:
     splits = report.frame.groupby("patient_id")["split"].agg(set).to_dict()
     assert splits == {"cbis-ddsm:P_00001": {"train"}, "cbis-ddsm:P_00016": {"train"}, "cbis-ddsm:P_00038": {"test"}}
+    assert set(report.frame["split_origin"]) == {
+        "the official split of the data set, with all images of patients in several parts of it moved to train"
+    }
+    assert "official_split" not in report.frame.columns, "it is not the official one any more"
     films = by_film(report.frame)
     assert films["P_00016 L CC"].split_official == "train,test" and films["P_00016 L MLO"].split_official == "test"
     assert any("1 patient stood in several parts" in text and "1 image moved" in text for text in report.repairs)

@@ -192,7 +192,7 @@ def test_vindr_rows_are_images_and_boxes_follow_their_size(tmp_path: Path, form:
     assert (first.age, first.scanner, first.laterality, first["view"]) == (53, "SIEMENS Mammomat", "L", "CC")
     assert "no such image here" in reasons(report) and len(report.rejected) == 1
     assert frame["split"].value_counts().to_dict() == {"train": 7, "test": 4}
-    assert set(frame["split_official"]) == {"training", "test"}
+    assert set(frame["split_official"]) == {"training", "test"} and set(frame["official_split"]) == {"true"}
 
 
 def test_vindr_labels_are_of_the_breast_and_rules_change_them(tmp_path: Path) -> None:
@@ -214,7 +214,9 @@ def test_vindr_labels_are_of_the_breast_and_rules_change_them(tmp_path: Path) ->
 def test_vindr_needs_only_one_of_its_tables(tmp_path: Path) -> None:
     tree = trees.vindr(tmp_path)
     (tree / "finding_annotations.csv").unlink()
-    assert len(import_data("vindr", tree).frame) == 11
+    report = import_data("vindr", tree)
+    assert len(report.frame) == 11 and not any("no finding in this view" in note for note in report.notes)
+    assert set(import_data("vindr", tree, rule="findings-from-4").frame["label"]) == {""}, "findings are not known"
     trees.vindr(tmp_path)
     (tree / "breast-level_annotations.csv").unlink()
     (tree / "metadata.csv").unlink()
@@ -313,7 +315,8 @@ def test_mini_ddsm_cancer_is_of_the_side_with_an_outline(tmp_path: Path) -> None
     }
     assert any("1 image of patients with cancer without an outline" in note for note in report.notes)
     rows = by_name(report)
-    (lesion,) = lesions_of(rows["B_3001_1.LEFT_CC"])
+    lesion, third = lesions_of(rows["B_3001_1.LEFT_CC"])
+    assert third.mask == "B_3001_1.LEFT_CC_MASK3.jpg", "from the table of images with more than two"
     assert lesion.mask == "B_3001_1.LEFT_CC_MASK.jpg" and lesion.pathology == "malignant"
     assert rows["B_3001_1.LEFT_CC"].patient_id == "mini-ddsm:3001" and rows["A_0011_1.LEFT_CC"].density == ""
     assert "no image 'Cancer\\\\3001\\\\B_3001_1.LEFT_MLO.jpg' here" in reasons(report) and len(report.rejected) == 1

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from builders import collection_trees as trees
 
-from core.data.importers import exclusions_path, import_data, importers, registry, write_import
+from core.data.importers import exclusions_path, import_data, importers, recognise, registry, write_import
 from core.data.importers.base import Importer, ImportReport, Options, Progress, rows_to_frame
 from core.data.importers.folder_walk import walk
 from core.data.manifest import read_manifest
@@ -89,6 +89,10 @@ def test_several_collections_are_listed_with_their_reasons(tmp_path: Path) -> No
     ):
         import_data("auto", tmp_path)
     assert len(import_data("auto", tmp_path / "one").frame) == 10
+    table = next((tmp_path / "two").rglob("INbreast.csv"))
+    assert [each.name for each in recognise(table)] == ["inbreast"]
+    (tmp_path / "two" / "t.csv").write_text("path,label\na.png,1\n", encoding="utf-8")
+    assert recognise(tmp_path / "two" / "t.csv") == []
 
 
 def test_files_that_may_not_be_read_are_asked_about_before_any_is(tmp_path: Path) -> None:

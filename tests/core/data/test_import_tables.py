@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -362,3 +363,17 @@ def test_whatever_stands_in_the_cells_the_manifest_can_be_read_back(folder: Path
         for index, (patient, age, site, boxes) in enumerate(cells)
     ]
     imported(folder, "path,label,patient,age,site,lesions\n" + "".join(rows), verify="header")
+
+
+def test_rows_without_a_label_are_kept_when_asked_and_never_become_benign(folder: Path) -> None:
+    text = "path,label,patient\na.png,0,1\na.png,,1\nb.png,unknown,2\nc.png,maybe,3\nd.png,1,4\nd.png,,4\n"
+    for name in "cd":
+        shutil.copy(folder / "a.png", folder / f"{name}.png")
+    report = imported(folder, text, unlabelled="keep")
+    assert labels(report) == {"a": "", "b": "", "d": "malignant"}
+    assert said(report, "3 rows without a label: kept, unlabelled") and said(report, "left out: 'maybe' (1)")
+    assert (
+        "t.csv line 3",
+        "the same image as line 2: one row per image, which is unlabelled because one of them is",
+    ) in report.rejected
+    assert labels(imported(folder, text)) == {"d": "malignant"}, "without the option they are left out"

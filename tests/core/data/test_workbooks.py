@@ -59,6 +59,7 @@ def _far(reference: str) -> str:
         ({"sheet1": _far("A9999999999")}, "expected rows 1 to"),
         ({"sheet1": '<!DOCTYPE x [<!ENTITY a "aaaa">]>' + sheet_xml([["x"]], [])}, "its own XML entities"),
         ({"sheet1": "<worksheet"}, "damaged"),
+        ({"sheet1": '<?xml version="1.0" encoding="cp037"?>' + "\x4c\x5a"}, "damaged"),
         ({"sharedStrings": "<sst/>"}, "damaged"),
         ({"relations": "<Relationships/>"}, "without any cell"),
         ({"sheet1": sheet_xml([], [])}, "without any cell"),
@@ -69,6 +70,11 @@ def test_what_is_too_much_or_damaged_is_refused(tmp_path: Path, parts: dict[str,
     with pytest.raises(BadManifest, match=words):
         read_sheets(path)
     assert MOST_COLUMNS == 1_000 and column(16383) == "XFD"
+
+
+def test_the_declared_encoding_does_not_matter(tmp_path: Path) -> None:
+    sheet = sheet_xml([["x"]], []).replace("UTF-8", "no-such-encoding")
+    assert read_sheets(write_workbook(tmp_path / "t.xlsx", {"s": [["ä"]]}, sheet1=sheet)) == {"s": [(1, ["ä"])]}
 
 
 def test_bombs_and_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,5 +49,6 @@ def test_rows_that_do_not_say_so_compare_with_nothing(columns: dict, says: str) 
 
 
 def test_rows_of_an_official_split_name_what_compares() -> None:
-    rows = pd.DataFrame({"dataset": ["CBIS-DDSM"] * 2, "official_split": ["True", "true"]})
+    rows = pd.DataFrame({"collection": ["CBIS-DDSM"] * 2, "official_split": ["True", "true"]})
+    assert for_rows(rows) == for_rows(rows.rename(columns={"collection": "dataset"}))
     assert for_rows(rows) == comparable("cbis-ddsm", OFFICIAL)

@@ -75,6 +75,8 @@ def test_what_says_how_an_image_was_made_is_audited_as_a_number_or_a_category(na
         ("told", [f"the woman was seen {i % 3} times before" for i in range(N)], "free text"),
         ("fold", SOME, "a split"),
         ("official_split", SOME, "another purpose"),
+        ("split_official", SOME, "another purpose"),
+        ("label_rule", SOME, "another purpose"),
         ("room", ["one"] * N, "the same"),
         ("grid", [""] * N, "empty"),
     ],

@@ -16,7 +16,7 @@ from pydicom.sr.codedict import codes
 
 from core.errors import UnreadableImage
 from core.images import read
-from core.images.dicom.reader import read_header
+from core.images.dicom.reader import read_dicom_header
 from core.images.pseudonym import pseudonym
 
 GREY = np.arange(4096, dtype=np.uint16).reshape(64, 64)
@@ -277,9 +277,13 @@ def test_a_manufacturer_survives_a_patient_with_a_short_name() -> None:
 
 def test_the_header_alone_says_the_same_as_the_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "image.dcm"
-    path.write_bytes(make_dicom(GREY, ViewPosition="MLO", ImageLaterality="R", ImagerPixelSpacing=[0.1, 0.1]))
+    said = {"PatientAge": "750M", "PatientOrientation": ["A", "FR"], "SeriesDescription": "ROI mask images"}
+    path.write_bytes(make_dicom(GREY, ViewPosition="MLO", ImageLaterality="R", ImagerPixelSpacing=[0.1, 0.1], **said))
     with path.open("rb") as stream:
-        meta = read_header(stream)
+        header = read_dicom_header(stream)
+    meta = header.meta
+    assert header.size == GREY.shape[::-1] and header.bits_allocated == 8 * GREY.dtype.itemsize
+    assert (header.age, header.orientation, header.description) == (62.5, ("A", "FR"), "ROI mask images")
     whole = read(path).meta
     assert (meta.view, meta.laterality, meta.pixel_spacing, meta.patient) == ("MLO", "R", (0.1, 0.1), whole.patient)
 

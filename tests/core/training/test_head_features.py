@@ -226,7 +226,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, weights: str) -> Run:
 LONGER = {"training__epochs": 4, "training__advanced__ema_decay": 0.9}
 
 
-@pytest.mark.parametrize("count", [5, 7, 9, 11, 14])
+@pytest.mark.parametrize("count", [5, 11, *(pytest.param(count, marks=pytest.mark.slow) for count in (7, 9, 14))])
 def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(make_head_run: MakeRun, whole: Run, count: int) -> None:
     seldom = LoopTiming(between_steps=0.0, between_checkpoints=3600.0, between_light_checkpoints=3600.0)
     timing = seldom if count % 2 else EVERY_STEP

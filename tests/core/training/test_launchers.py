@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -22,7 +23,7 @@ from core.runs import Run, fork, list_runs
 from core.runs.device_queue import Ticket
 from core.runs.forking import starting_point
 from core.runs.test_set.provenance import Parent, evaluation_count, read_parent
-from core.training.launchers import collect_children, run_to_end, start_process, start_thread
+from core.training.launchers import collect_children, detached, run_to_end, start_process, start_thread
 from core.training.phases import plan_phases
 
 MakeRun = Callable[..., Run]
@@ -159,6 +160,13 @@ def test_a_process_of_its_own_trains_the_run_and_gives_the_same_weights_as_a_thr
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_process_leaves_the_group_of_who_started_it_on_every_system() -> None:
+    assert detached(windows=False) == {"start_new_session": True}
+    # subprocess has these names on Windows only.
+    new_group, no_console = 0x00000200, 0x00000008
+    assert detached(windows=True) == {"creationflags": new_group | no_console}
+
+
 def test_a_process_that_dies_before_it_begins_leaves_the_run_queued_with_the_reason(make_run: MakeRun) -> None:
     run = make_run()
     run.set_status(pid=2**22 + 1, host=platform.node(), heartbeat=time.time(), launcher="process")
@@ -173,7 +181,10 @@ def test_a_process_that_dies_before_it_begins_leaves_the_run_queued_with_the_rea
 
 
 @pytest.mark.parametrize(("seconds", "loads"), [(100.0, True), (1000.0, False)])
-def test_a_process_may_take_its_time_to_load(make_run: MakeRun, seconds: float, loads: bool) -> None:
+def test_a_process_may_take_its_time_to_load(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, seconds: float, loads: bool
+) -> None:
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: 0.0)  # a process that has run for long
     run = make_run()
     run.set_status(pid=os.getppid(), host=platform.node(), heartbeat=time.time() - seconds, launcher="process", process="")
     assert run.status().waiting is loads

@@ -202,7 +202,13 @@ def test_bf16_trains_on_the_processor(make_run: MakeRun) -> None:
 
 @pytest.mark.parametrize(
     ("count", "often"),
-    [(1, True), (2, False), (3, True), (4, True), (6, True), (8, False), (9, True), (10, False), (13, True), (15, False)],
+    [
+        *((1, True), (4, True), (8, False), (13, True)),
+        *(
+            pytest.param(count, often, marks=pytest.mark.slow)
+            for count, often in ((2, False), (3, True), (6, True), (9, True), (10, False), (15, False))
+        ),
+    ],
 )
 def test_a_run_cut_off_anywhere_ends_as_if_it_had_not_been(make_run: MakeRun, whole: Run, count: int, often: bool) -> None:
     timing = EVERY_STEP if often else replace(EVERY_STEP, between_checkpoints=3600.0)

@@ -37,22 +37,44 @@ def test_how_a_run_ended_is_said_with_its_reason_and_it_can_be_resumed(
     assert "train:resume" in keys(app)
 
 
-@pytest.mark.parametrize("writable", [True, False], ids=["the rest can be written", "nothing can be written"])
+ENDINGS = {
+    "disk full": (
+        OSError(errno.ENOSPC, "No space left on device"),
+        ["The disk is full (", "Free some space", "resume the run"],
+    ),
+    "read-only": (
+        PermissionError(errno.EROFS, "Read-only file system"),
+        ["cannot be written to (", "right to write", "resume the run"],
+    ),
+    "unreadable image": (
+        UnreadableImage("p01_CC.png: no such file."),
+        ["p01_CC.png: no such file", "as it was", "resume the run"],
+    ),
+    "diverged": (
+        TrainingFailed(diverged("bf16")),
+        ["NaN or infinite", "lower training.learning_rate", "training.precision=fp32"],
+    ),
+    "gpu memory": (
+        torch.cuda.OutOfMemoryError("Tried to allocate 20 MiB"),
+        ["GPU ran out of memory", "smaller training.batch_size"],
+    ),
+    "memory": (MemoryError("can't allocate memory"), ["computer ran out of memory", "smaller training.batch_size"]),
+}
+
+
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("name", "writable"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), ["The disk is full (", "Free some space", "resume the run"]),
-        (PermissionError(errno.EROFS, "Read-only file system"), ["cannot be written to (", "right to write", "resume the run"]),
-        (UnreadableImage("p01_CC.png: no such file."), ["p01_CC.png: no such file", "as it was", "resume the run"]),
-        (TrainingFailed(diverged("bf16")), ["NaN or infinite", "lower training.learning_rate", "training.precision=fp32"]),
-        (torch.cuda.OutOfMemoryError("Tried to allocate 20 MiB"), ["GPU ran out of memory", "smaller training.batch_size"]),
-        (MemoryError("can't allocate memory"), ["computer ran out of memory", "smaller training.batch_size"]),
+        *((name, True) for name in ENDINGS),
+        ("disk full", False),
+        *(pytest.param(name, False, marks=pytest.mark.slow) for name in ENDINGS if name != "disk full"),
     ],
-    ids=["disk full", "read-only", "unreadable image", "diverged", "gpu memory", "memory"],
 )
 def test_what_ended_a_training_is_said_on_both_pages_with_advice_and_nothing_is_lost(
-    data: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: list[str], writable: bool
+    data: Path, monkeypatch: pytest.MonkeyPatch, name: str, writable: bool
 ) -> None:
+    error, said = ENDINGS[name]
+
     def refuse(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

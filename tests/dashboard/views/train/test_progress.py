@@ -74,9 +74,10 @@ def test_a_run_of_another_host_is_shown_with_where_it_is_and_controlled_by_its_f
 
 
 def test_the_first_batch_is_shown_as_the_model_gets_it_once_it_is_prepared(
-    run: Run, _trained: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, _trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     preferences.set("train:view", "Progress")
+    monkeypatch.setenv("MAMMOLAB_CACHE", str(tmp_path / "empty"))
     assert "train:first" not in galleries(open_page("train"))
     monkeypatch.setenv("MAMMOLAB_CACHE", str(_trained / "cache"))
     tiles = galleries(open_page("train"))["train:first"]
