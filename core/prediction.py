@@ -24,7 +24,7 @@ class Prediction:
     `threshold_basis` says so ("" for a model with one for all). The view is what the run's manifest says of its images, else
     what the file says; "" is unknown. `calibrated` is the score as a probability, by the calibration fitted on validation; None
     for a model without one. `distance` is how far the image is from those the model was trained on, 1 being as far as it may
-    be; None where that cannot be told. `warnings` are to be shown with the verdict, wherever it is shown.
+    be; None where that is not known. `warnings` are to be shown with the verdict, wherever it is shown.
     `mammogram` is the image as it was read, None for one that was prepared before; `path` is None for one from bytes.
     """
 

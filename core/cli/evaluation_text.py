@@ -50,7 +50,7 @@ def show(evaluation: Evaluation, *, full: bool = False) -> None:
                 f"sensitivity {found.sensitivity}, specificity {found.specificity}"
             )
     if full:
-        print(f"all intervals below are of {evaluation.summary.confidence:.0%}")
+        print(f"all intervals below, where no other level is named, are of {evaluation.summary.confidence:.0%}")
         print_tables(evaluation, known)
         if known:
             print_units(evaluation)
@@ -114,7 +114,7 @@ def _summary_lines(evaluation: Evaluation) -> None:
         if (found := differing(row))
     ]
     made = counted(count_tests(evaluation.subgroups), "test")
-    alike = equivalence_sentence(evaluation.subgroups, evaluation.equivalence_margin)
+    alike = equivalence_sentence(evaluation.subgroups, evaluation.equivalence_margin, evaluation.summary.confidence)
     print(
         f"subgroups: {len(evaluation.subgroups)}, compared with the other images of known value in {made}; "
         f"different (p < 0.05 adjusted for all tests): {', '.join(apart) or 'none'}. --full prints the tables"

@@ -80,7 +80,7 @@ def _run_name(run: Run, column: str, held: HeldOut, manifest: pd.DataFrame, numb
 
 
 def _fingerprint(manifest: pd.DataFrame) -> tuple[str, ...]:
-    """What the images, patients and labels of each split are told apart by."""
+    """What the images, patients and labels of each split are identified by."""
     from core.report.material import split_fingerprint
 
     rows = manifest.drop(columns="content_hash", errors="ignore")  # a manifest may have gained it since

@@ -24,7 +24,7 @@ class Baseline:
     """One published metric.
 
     `protocol` says on which images it was measured: OFFICIAL, or another that nobody else can repeat exactly. `spread` is
-    what the source prints after the value, in its own words; "" where it prints nothing. `task` is what was told apart.
+    what the source prints after the value, in its own words; "" where it prints nothing. `task` is the classes compared.
     """
 
     dataset: str

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from core.errors import BadRun, Leakage, NotEnoughData
 from core.evaluate.result import Evaluation
-from core.evaluate.store import read_evaluation
+from core.evaluate.store import evaluate_command, read_evaluation
 from core.files.typed import to_plain
 from core.metrics import TITLES, Difference, Level, PairedShares, RunComparison, Summary, at_level, compare_runs, matched
 from core.metrics.comparison import equivalence
@@ -82,7 +82,8 @@ class Comparison:
         if isinstance(found, str):
             return found
         words = {
-            "equivalent": f"the runs are equivalent: the whole interval lies within ±{margin:g}",
+            "equivalent": f"the runs are equivalent: the whole {self.statistics.confidence:.0%} interval lies within "
+            f"±{margin:g}",
             "different": f"the runs differ: the {self.statistics.confidence:.0%} interval leaves out 0",
             "not shown": f"neither a difference nor equivalence within ±{margin:g} is shown",
         }[equivalence(found.difference, margin)]
@@ -112,7 +113,7 @@ def compare(first: Run, second: Run, split: str = "test", level: Level = "image"
     def stored(run: Run) -> Evaluation:
         evaluation = read_evaluation(run, split)
         if evaluation is None:
-            raise BadRun(f"{run.name}: not evaluated yet. First: `python -m core evaluate {run.name} --split {split}`")
+            raise BadRun(f"{run.name}: not evaluated yet. First: {evaluate_command(run.name, split)}")
         return evaluation
 
     return compare_evaluations(stored(first), stored(second), level)
@@ -179,7 +180,7 @@ def _outdated(evaluation: Evaluation) -> str:
     if evaluation.folder is None or not has_model(evaluation.folder):
         return ""
     why = evaluation.outdated(read_card(evaluation.folder))
-    again = f"`python -m core evaluate {evaluation.run} --split {evaluation.split}`"
+    again = evaluate_command(evaluation.run, evaluation.split)
     return f"{evaluation.run}: {why} For metrics of the model as it is: {again}." if why else ""
 
 
@@ -202,6 +203,14 @@ def _require_fair(first: Evaluation, second: Evaluation) -> None:
     """Raises Leakage when one run has seen, in training or validation, patients or files that the other is tested on."""
     if first.split != second.split:
         raise NotEnoughData(f"Expected two evaluations of the same split, got {first.split} and {second.split}.")
+    if first.external is not None and second.external is not None:  # each has left out its own patients
+        if first.external.content != second.external.content:
+            raise NotEnoughData(
+                f"{first.split} is not the same set for both runs: {first.external.size_words} for {first.run}, "
+                f"{second.external.size_words} for {second.run}, with other images, patients or labels. Evaluate both on one "
+                "manifest."
+            )
+        return
     for learner, tested in ((first, second), (second, first)):
         seen, tests = _manifest(learner.folder), _manifest(tested.folder)
         if seen.empty or tests.empty:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -31,11 +31,21 @@ _BATCH_IMAGES, _BATCH_PIXELS = 16, 4_000_000
 
 @dataclass
 class Scored:
-    """By row index, in the order of the rows: `scores`, and `facts` of each scored image."""
+    """By row index, in the order of the rows: `scores`, `facts` of each scored image, and its file's `hashes` (SHA-256)."""
 
     scores: dict[Any, float] = field(default_factory=dict)
     facts: dict[Any, dict[str, str]] = field(default_factory=dict)
+    hashes: dict[Any, str] = field(default_factory=dict)
     excluded: list[Excluded] = field(default_factory=list)
+
+    def of(self, rows: Collection[Any]) -> Scored:
+        """Of these rows only, with the same images left out."""
+        chosen = set(rows)
+
+        def part(found: dict[Any, Any]) -> dict[Any, Any]:
+            return {row: value for row, value in found.items() if row in chosen}
+
+        return Scored(part(self.scores), part(self.facts), part(self.hashes), self.excluded)
 
 
 def rows_of(run: Run, split: str) -> pd.DataFrame:
@@ -118,6 +128,7 @@ def _judge(batch: dict[Any, CachedImage], predictor: Predictor, rows: pd.DataFra
         else:
             result.scores[index] = prediction.score
             result.facts[index] = facts_of(image)
+            result.hashes[index] = image.content_hash
 
 
 def training_facts(manifest: pd.DataFrame, cache: PreparedCache, tick: Callable[[], None] | None = None) -> dict[Any, dict]:

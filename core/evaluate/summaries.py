@@ -1,4 +1,4 @@
-"""Predictions of a split to everything that is told about them; where the data cannot carry a metric, a note says why."""
+"""Predictions of a split to everything that is reported of them; where the data cannot carry a metric, a note says why."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def shortcuts_of(
     columns of the manifest besides the known ones are taken in.
     """
     used = [each for each in further if each.read]
-    # Without patients there is nothing to count, and nobody is to be told of it.
+    # Without patients there is nothing to count, and nothing to report.
     audited = with_counts(predictions) if patients_known(predictions) else predictions
     try:
         return shortcut_audit(

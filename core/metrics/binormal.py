@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, owens_t
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 
 from core.metrics.bootstrap import Patients
 from core.metrics.checks import Labels, Scores
@@ -117,10 +117,11 @@ def _sides(labels: Labels) -> tuple[tuple[str, Labels], tuple[str, Labels]]:
 def _alikeness(labels: Labels, scores: Scores, patients: Patients) -> float:
     """The intraclass correlation of one patient's scores within each class, from one analysis of variance over both.
 
-    Scores enter as normal scores of their ranks, so that any rising map of them gives the same. 0 where no patient has two
-    images of a class. Below 0 where a patient's images differ more than those of different patients.
+    Scores enter as normal scores of their ranks, so that any rising map of them gives the same. Tied scores say less of how
+    alike the images are than what lies behind them: they are corrected for it, to first order as a tetrachoric correlation is.
+    0 where no patient has two images of a class. Below 0 where a patient's images differ more than those of different patients.
     """
-    within = between = free_within = free_between = spread = 0.0
+    within = between = free_within = free_between = spread = explained = 0.0
     largest = 1.0
     for _, rows in _sides(labels):
         values = ndtri((rankdata(scores[rows]) - 0.5) / max(1, int(rows.sum())))
@@ -133,8 +134,24 @@ def _alikeness(labels: Labels, scores: Scores, patients: Patients) -> float:
         free_between += sizes.size - 1
         spread += values.size - float(sizes @ sizes) / values.size
         largest = max(largest, float(sizes.max()))
+        explained += _explained(scores[rows]) * values.size / scores.size
     if free_within < 1 or free_between < 1:
         return 0.0
     inside, outside, images = within / free_within, between / free_between, spread / free_between
     total = outside + (images - 1) * inside
-    return float(np.clip((outside - inside) / total, -1 / max(1.0, largest - 1), 1.0)) if total > 0 else 0.0
+    if total <= 0 or explained <= 0:
+        return 0.0
+    return float(np.clip((outside - inside) / total / explained, -1 / max(1.0, largest - 1), 1.0))
+
+
+def _explained(scores: Scores) -> float:
+    """The share of a normal variable's variance that scores with these ties would keep, of what they keep without ties."""
+    counts = np.unique(scores, return_counts=True)[1]
+    return _between(counts) / _between(np.ones(scores.size, dtype=np.int64)) if scores.size > 1 else 1.0
+
+
+def _between(counts: NDArray[np.int64]) -> float:
+    """The variance of a standard normal variable's means within consecutive shares of it, `counts` (k,) of the whole."""
+    shares = counts / counts.sum()
+    densities = norm.pdf(ndtri(np.concatenate(([0.0], np.minimum(np.cumsum(shares)[:-1], 1.0), [1.0]))))
+    return float(np.sum(np.diff(densities) ** 2 / shares))

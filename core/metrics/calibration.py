@@ -232,7 +232,7 @@ def calibration_summary(
 ) -> CalibrationSummary:
     """Metrics of calibration with intervals over the patients in `groups`; a row is a `level`.
 
-    What ECE chance gives is told by the resamples' distances from the data's own gaps. Bins stay fixed.
+    What ECE chance gives follows from the resamples' distances from the data's own gaps. Bins stay fixed.
 
     Raises:
         NotEnoughData: one class only, NaN scores, or scores outside [0, 1].

@@ -1,7 +1,7 @@
 """What is decided on validation and frozen with the model: a threshold for each level, and the calibration.
 
 Thresholds are of raw scores. A calibration keeps their order, so it changes no decision; but isotonic steps make scores tie
-that the model told apart, which is one more reason why no threshold is ever chosen on calibrated ones.
+that the model distinguishes, which is one more reason why no threshold is ever chosen on calibrated ones.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _no_better_than_prevalence(table: pd.DataFrame, method: CalibrationMethod) -
     if own < reference:
         return ""
     return (
-        f"no probability is shown: on validation, cross-validated, calibrated scores (Brier score {own:.4f}) are no better "
+        f"on validation, cross-validated, calibrated scores (Brier score {own:.4f}) are no better "
         f"than predicting the share of malignant for everybody ({reference:.4f})"
     )
 

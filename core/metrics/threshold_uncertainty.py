@@ -66,7 +66,7 @@ def threshold_uncertainty(
 
     Args:
         validation, test: columns patient_id, laterality, label, score; with `views` also view.
-        threshold: the frozen one, at which the values are told.
+        threshold: the frozen one, at which the values are given.
         views: the frozen thresholds by view, of images; each is then chosen again on the view's images, as the common one.
     """
 

@@ -1,4 +1,4 @@
-"""What the pickle in a torch file would do, told from its instructions alone: nothing of it is done.
+"""What the pickle in a torch file would do, read from its instructions alone: nothing of it is done.
 
 torch's restricted reader does what a pickle says with the few functions that it knows, as often as it says so. Here the
 instructions are gone through with the standard library's own description of them (`pickletools`), which tells for each

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LEVEL_TITLES = {"image": "Image level", "breast": "Breast level", "patient": "Patient level"}
 DASH = "–"
-# Ages above this one are told as one group: with a place and a year they may point to a person.
+# Ages above this one are shown as one group: with a place and a year they may point to a person.
 OLDEST = 89
 
 
@@ -28,7 +28,7 @@ def stated(metric: Interval | str | None) -> str:
 
 
 def stated_or_note(metric: Interval | str) -> str:
-    """As `told`, but the note why there is none instead of a dash."""
+    """As `stated`, but the note why there is none instead of a dash."""
     return metric if isinstance(metric, str) else stated(metric)
 
 

@@ -319,7 +319,7 @@ def score(run_name: str | None, path: str, frame: int | None = None, *, anyway: 
 
 
 def _recorded(run: Run, path: Path) -> str:
-    """Record the scoring of a test file; what to say of one whose test set has not been opened. Raises NotRecorded."""
+    """Record the scoring of a test file; what to say of one whose test set has not been evaluated. Raises NotRecorded."""
     sets = test_set_access.test_sets()
     keys = file_keys(path)
     found = sealed_by(keys, sets, run.path)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.data.checks import CheckReport, check_manifest
 from core.data.identity import patients_known
-from core.data.manifest import read_manifest, says_synthetic
+from core.data.manifest import read_manifest, says_synthetic, write_manifest
 from core.data.tables import header_of
 from core.errors import BadManifest, LabError
 from core.wording import counted

@@ -64,7 +64,7 @@ def test_test_images_are_hidden_until_switched_on_and_the_opening_takes_a_tick(l
     page.goto(f"{url}/evaluate")
     settle(page)
     page.get_by_text("Test", exact=True).first.click()
-    expect(page.get_by_text("The test set has not been opened for this run")).to_be_visible()
+    expect(page.get_by_text("The test set has not been evaluated for this run")).to_be_visible()
     expect(page.get_by_text("labels shown once")).to_be_visible()
     page.get_by_role("button", name="Open the test set").click()
     expect(page.get_by_text("cannot be taken back")).to_be_visible()

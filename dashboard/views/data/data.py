@@ -12,7 +12,6 @@ import pandas as pd
 import streamlit as st
 
 from core.config import EvaluationConfig, Recipe
-from core.data import labelled
 from core.data.checks import CheckReport
 from core.data.identity import patients_known
 from core.data.importers import IMPORTERS

@@ -1,4 +1,4 @@
-"""The primary endpoint on Evaluate: declared before the test set is opened, and shown afterwards."""
+"""The primary endpoint on Evaluate: declared before the test set is evaluated, and shown afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def declared(run: Run) -> None:
 
 @notices.errors_shown()
 def form(run: Run) -> None:
-    """Which metric counts, chosen before the test set is opened; the last choice before that stays."""
+    """Which metric counts, chosen before the test set is evaluated; the last choice before that stays."""
     found, rule = read_declared(run.path), rule_words(rule_of_run(run))
     if found.endpoint is None:
         st.markdown(":material/outlined_flag: No primary endpoint is declared. Name the metric that counts before you see any.")
@@ -34,7 +34,8 @@ def form(run: Run) -> None:
         level = st.selectbox("By", list(levels)[::-1], format_func=levels.__getitem__, key="evaluate:endpoint:level")
         reason = st.text_input("Why this one (optional, for the report)", key="evaluate:endpoint:reason", max_chars=500)
         st.caption(
-            f"Metrics at a threshold use the rule that is frozen: {rule}. Once the test set is opened, the declaration stays; "
+            f"Metrics at a threshold use the rule that is frozen: {rule}. Once the test set is evaluated, the "
+            "declaration stays; "
             "a later one is written down as a change."
         )
         if st.button("Declare", type="primary", key="evaluate:endpoint:declare"):

@@ -62,7 +62,7 @@ def by_run(first: Case, second: Run) -> list[Case]:
 
 
 def closed(run: Run, image: ImageRef) -> bool:
-    """Whether the image is in the run's test set and that has not been opened."""
+    """Whether the image is in the run's test set and that has not been evaluated."""
     found = test_set_access.sealed_file(image.source, image.key, run)[1]
     return found is not None and found.folder == run.path
 

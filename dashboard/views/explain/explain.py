@@ -9,6 +9,7 @@ import streamlit as st
 from core.data import lesion_boxes
 from core.runs import Run
 from core.runs.test_set.accesses import HEATMAPS
+from core.runs.test_set.external import short_name
 from core.wording import plain
 from dashboard.cache import results
 from dashboard.cache.explanations import Ask, Explained, View, without_map
@@ -53,7 +54,9 @@ def show() -> None:
     with right:
         uploads.forget_lost("explain:source", "explain", "val")
         opened = results.evaluation(run, "test") is not None
-        offered = {name: title for name, title in SOURCES.items() if name != "test" or opened}
+        others = {name: f"External: {short_name(name)}" for name in results.external_splits(run)}
+        own = {name: SOURCES[name] for name in ("val", "test") if name != "test" or opened}
+        offered = own | others | {"upload": SOURCES["upload"]}
         source = widgets.segmented("Images from", offered, "explain:source")
     workbench(run, source)
 
@@ -183,7 +186,7 @@ def cases(run: Run, image: ImageRef, row: Any, display: Display) -> list[Case]:
     second = training_runs.open_run(display.second)
     if row is not None and closed(second, image):  # an upload is shown as it is everywhere: recorded, with a warning
         notices.warning(
-            f"This image is in the test set of {second.name}, which has not been opened. Open it on Evaluate first.",
+            f"This image is in the test set of {second.name}, which has not been evaluated. Open it on Evaluate first.",
             icon="lock",
         )
         return [alone]

@@ -1,4 +1,4 @@
-"""Choosing the threshold again: on validation only, never in silence once the test set was opened."""
+"""Choosing the threshold again: on validation only, never in silence once the test set was evaluated."""
 
 from __future__ import annotations
 

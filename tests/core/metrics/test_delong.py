@@ -382,3 +382,14 @@ def test_one_score_for_all_images_is_a_note_instead_of_a_difference(turned: bool
     pair = (s, np.full(40, 0.5)) if turned else (np.full(40, 0.5), s)
     with pytest.raises(NotEnoughData, match="one score for all of them"):
         compare_auc(y, *pair)
+
+
+def test_images_of_a_patient_are_as_alike_behind_a_yes_or_no_as_behind_a_score() -> None:
+    """Of few malignant patients with many images, 87 of 100 intervals of a yes-or-no reader held the truth without this."""
+    random = np.random.default_rng(6)
+    groups = np.repeat(np.arange(300), 8)
+    y = groups < 100
+    behind = 0.6**0.5 * random.normal(size=300)[groups] + 0.4**0.5 * random.normal(size=groups.size) + y
+    for scores in (behind, behind > 0.8, np.digitize(behind, [-0.5, 0.3, 1.0, 2.0])):
+        design = auc_parts(y, np.asarray(scores, dtype=np.float64), Patients.of(groups)).design
+        assert 0.52 < design.alike < 0.72  # to first order, which errs to the side of too alike

@@ -30,7 +30,7 @@ def test_without_an_audit_the_page_says_what_one_does(run: Run) -> None:
     assert not app.exception and not app.error
     assert "have not been audited" in texts(app)
     assert next(each for each in app.button if each.key == "audit:start").label == "Audit the heatmaps"
-    assert app.button_group(key="audit:split:widget").options == ["Validation"], "the test set has not been opened"
+    assert app.button_group(key="audit:split:widget").options == ["Validation"], "the test set has not been evaluated"
 
 
 def test_the_button_audits_and_the_page_shows_what_was_written(run: Run) -> None:

@@ -259,7 +259,7 @@ def test_a_test_image_of_another_run_stays_closed_until_that_run_s_test_set_is_o
     for key, value in (("explain:source", "test"), ("explain:beside", "run"), ("explain:second", "other"), ("run", "tiny")):
         preferences.set(key, value)
     app = open_page("explain")
-    assert any("test set of other, which has not been opened" in warning.value for warning in app.warning)
+    assert any("test set of other, which has not been evaluated" in warning.value for warning in app.warning)
     assert set(metrics(app)) == {"Score", "Decision", "Truth"}
 
 

@@ -51,7 +51,7 @@ def test_damaged_figures_are_named_and_one_press_makes_new_ones(scored: Run) -> 
 def test_the_test_set_is_opened_only_by_its_button_and_each_time_is_counted_and_listed(scored: Run) -> None:
     app = open_page("evaluate")
     app.button_group(key="evaluate:split:widget").set_value("test").run()
-    assert "has not been opened" in texts(app)
+    assert "has not been evaluated" in texts(app)
     assert read_evaluation(scored, "test") is None
     told = next(each.value for each in app.markdown if "cannot be taken back" in each.value)
     assert "**tiny**" in told and f"{scored.model_card().threshold:.3f}" in told
@@ -61,10 +61,10 @@ def test_the_test_set_is_opened_only_by_its_button_and_each_time_is_counted_and_
     button(app, "evaluate:start").click().run()
     wait_for_scoring(scored, "test")
     app.run()
-    assert "test set opened **once**" in texts(app)
+    assert "test set evaluated **once**" in texts(app)
     evaluate(scored, "test")
     app.run()
-    assert "opened **2 times**" in texts(app)
+    assert "evaluated **2 times**" in texts(app)
     for opening in read_evaluation(scored, "test").history:
         assert opening.when.replace("T", " ")[:16] in tables(app)
     assert [(each.kind, each.where) for each in accesses(scored.path)] == [("scored", "Evaluate"), ("scored", "evaluate")]

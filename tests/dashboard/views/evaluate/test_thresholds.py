@@ -100,7 +100,7 @@ def test_after_the_test_set_was_opened_freezing_asks_to_be_recorded(opened: Run)
     preferences.set("evaluate:target", 0.5)
     before = opened.model_card().threshold
     app = open_part("Choose a threshold")
-    assert "opened **once**" in texts(app)
+    assert "evaluated **once**" in texts(app)
     assert button(app, "evaluate:freeze").disabled
     app.checkbox(key="evaluate:reopen").check().run()
     button(app, "evaluate:freeze").click().run()
