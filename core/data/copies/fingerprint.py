@@ -38,6 +38,7 @@ _FAINTEST, _EDGE = 0.01, 20.0  # SIFT's contrastThreshold and edgeThreshold
 _SCALE = 512.0  # of a descriptor's numbers, as stored
 _PLACE = 128.0  # of a pixel, as stored
 BAG_SCALE = 508.0  # of a bag's numbers, as stored
+_SMALLEST = 96  # px of the shorter side
 _RIM = 0.1  # of the picture: what a crop may take from each side
 _MIRRORED = [0, 3, 2, 1]  # directions (0, 45, 90, 135 degrees) seen in a mirror
 _LEVELS = 65535
@@ -60,8 +61,11 @@ class Fingerprint:
 
 
 def fingerprint_of(pixels: Pixels) -> Fingerprint:
-    """The fingerprint of an image's pixels, float32 (H, W) in [0, 1]. An image without structure has no features."""
-    points, descriptors = _features(_normalised(pixels))
+    """The fingerprint of an image's pixels, float32 (H, W) in [0, 1]. An image without structure, or of less than 96 px a side,
+    has no features: enlarged, any two outlines have the same steps.
+    """
+    few = min(pixels.shape) < _SMALLEST
+    points, descriptors = _nothing() if few else _features(_normalised(pixels))
     inside = ((points > _RIM * SIDE) & (points < (1 - _RIM) * SIDE)).all(axis=1)
     return Fingerprint(
         pixel_hash(pixels),
@@ -151,12 +155,16 @@ def _features(picture: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         if len(chosen) == MOST:
             break
     if not chosen:
-        return np.zeros((0, 2), np.float32), np.zeros((0, LENGTH), np.float32)
+        return _nothing()
     keypoints, raw = sift.compute(picture, list(chosen.values()))
     directions = raw.reshape(-1, 4, 4, 8)
     unsigned = np.sqrt(directions[..., :4] + directions[..., 4:]).reshape(-1, LENGTH)
     points = np.array([keypoint.pt for keypoint in keypoints], np.float32).clip(0, SIDE)
     return points, unsigned / (np.linalg.norm(unsigned, axis=1, keepdims=True) + np.float32(1e-6))
+
+
+def _nothing() -> tuple[Floats, Floats]:
+    return np.zeros((0, 2), np.float32), np.zeros((0, LENGTH), np.float32)
 
 
 @functools.cache

@@ -62,7 +62,9 @@ def test_the_repair_writes_another_manifest_and_says_what_moved(manifest: Path, 
 
 def test_the_baseline_prints_an_auc_or_why_there_is_none(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     once = pd.read_csv(manifest).assign(collection=["a"] * 4 + ["b"] * 4 + ["a"] * 4)
-    frame = pd.concat([once.assign(patient_id=once["patient_id"] + f"-{time}x") for time in range(4)])
+    frame = pd.concat([once] * 4).assign(
+        path=[f"{row}.png" for row in range(48)], patient_id=[f"p{row}" for row in range(48)], height=9, width=9
+    )
     frame.to_csv(manifest.with_name("c.csv"), index=False)
     assert main(["data", "baseline", "c.csv", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["auc"]["collection"]["value"] == 1.0

@@ -75,6 +75,12 @@ def test_pictures_of_one_shape_and_few_levels_are_no_copies(tmp_path: Path) -> N
     assert compared(written(tmp_path, {"a.png": blank, "b.png": half, "c.png": brighter})) == Copies()
 
 
+def test_pictures_of_a_few_pixels_are_compared_by_their_pixels_only(tmp_path: Path) -> None:
+    small = textured_breast(1, height=80, width=60)
+    paths = written(tmp_path, {"a.png": small, "b.tif": small, "c.png": ALTERATIONS["gamma"](small, rng(5))})
+    assert compared(paths) == Copies(((0, 1),), ())
+
+
 def test_an_unreadable_file_is_compared_with_nothing(tmp_path: Path) -> None:
     paths = written(tmp_path, {"a.png": textured_breast(1), "b.tif": textured_breast(1)})
     torn = tmp_path / "torn.png"
