@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from core.cli import external
-from core.cli.evaluation_text import show
+from core.cli.evaluation_text import model_warnings, show
 from core.cli.output import asked, note, print_json, printable, progress_bar
 from core.cli.workspace import open_run
 from core.errors import BadConfig, LabError
@@ -60,6 +60,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         print_json(
             evaluation.to_dict()
             | units
+            | {"warnings": model_warnings(evaluation)}
             | ({} if counts is None else {"test_accesses": counts})
             | models
             | external.source_json(run, evaluation)

@@ -21,6 +21,7 @@ from core.metrics import TITLES, Difference, Level, PairedShares, RunComparison,
 from core.metrics.comparison import equivalence
 from core.metrics.headline_auc import score_rule
 from core.metrics.intervals import OrNote
+from core.metrics.leakage_mark import leakage_of_model, leakage_warning_of
 from core.model.card import has_model, read_card
 from core.wording import counted, p_value
 
@@ -139,6 +140,7 @@ def compare_evaluations(
     thresholds = (summaries[0].threshold, summaries[1].threshold)
     by_image = level == "image"
     applied = [each.thresholds.of_rows(table) if by_image else each.levels[level].threshold for each in (first, second)]  # type: ignore[union-attr]
+    pair = (first, second)
     statistics = compare_runs(
         labels,
         table["score"],
@@ -159,7 +161,7 @@ def compare_evaluations(
         thresholds=thresholds,
         statistics=statistics,
         paired=statistics.paired,
-        warnings=tuple(filter(None, (_levels_differ(*summaries), *map(_outdated, (first, second))))),
+        warnings=tuple(filter(None, (_levels_differ(*summaries), *map(_outdated, pair), *map(_leaks, pair)))),
         by_view=(first.thresholds.words, second.thresholds.words) if by_image else ("", ""),
         rule="" if by_image else score_rule(table["images"], level),
     )
@@ -180,6 +182,14 @@ def _outdated(evaluation: Evaluation) -> str:
     why = evaluation.outdated(read_card(evaluation.folder))
     again = evaluate_command(evaluation.run, evaluation.split)
     return f"{evaluation.run}: {why} For metrics of the model as it is: {again}." if why else ""
+
+
+def _leaks(evaluation: Evaluation) -> str:
+    """The mark of a run whose splits leak; "" for none."""
+    if evaluation.folder is None or not has_model(evaluation.folder):
+        return ""
+    warning = leakage_warning_of(leakage_of_model(read_card(evaluation.folder)))
+    return f"{evaluation.run}: {warning}" if warning else ""
 
 
 def _summary(evaluation: Evaluation, level: Level) -> Summary:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.data.checks import CheckReport, check_manifest
 from core.data.identity import patients_known
-from core.data.manifest import read_manifest, says_synthetic
+from core.data.manifest import read_manifest, says_synthetic, write_manifest
 from core.data.tables import header_of
 from core.errors import BadManifest, LabError
 from core.wording import counted
@@ -21,6 +21,8 @@ from dashboard.state.tasks import Report, Task
 
 if TYPE_CHECKING:
     from core.data.importers import ImportReport
+    from core.data.metadata_baseline import MetadataBaseline
+    from core.data.repair import Repair
 
 LONG_MANIFEST = 4_000_000  # bytes, some 40,000 rows: reading them takes about a second
 
@@ -171,6 +173,42 @@ def start_check(path: Path) -> Task:
         return check_manifest(frame, progress=report)
 
     return tasks.start_task(check_name(path), "Checking the data", work)
+
+
+def start_repair(path: Path) -> Task:
+    """Write a manifest beside this one with its split repaired, in the background; its result is (that path, Repair)."""
+    frame, config, out = manifest_frame(path), settings.current().data, _free_name(path.with_stem(f"{path.stem}-repaired"))
+
+    def work(report: Report) -> tuple[Path, Repair]:
+        from core.data.repair import repaired
+
+        done = repaired(frame, config, report)
+        write_manifest(done.frame, out)
+        return out, done
+
+    return tasks.start_task(repair_name(path), "Repairing the split", work)
+
+
+def repair_name(path: Path) -> str:
+    """The name of the background repair of this manifest in its present state."""
+    return f"repair:{path}:{stamp(path)}"
+
+
+def start_baseline(path: Path) -> Task:
+    """Predict the label from metadata alone, in the background; its result is a MetadataBaseline."""
+    frame, confidence = manifest_frame(path), settings.current().evaluation.confidence
+
+    def work(report: Report) -> MetadataBaseline:
+        from core.data.metadata_baseline import metadata_baseline
+
+        return metadata_baseline(frame, confidence=confidence, progress=report)
+
+    return tasks.start_task(baseline_name(path), "Reading what is known besides the breast", work)
+
+
+def baseline_name(path: Path) -> str:
+    """The name of the background baseline of this manifest in its present state."""
+    return f"baseline:{path}:{stamp(path)}"
 
 
 def check_name(path: Path) -> str:

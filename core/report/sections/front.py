@@ -10,8 +10,9 @@ from core.evaluate.metadata import PLACES
 from core.evaluate.result import left_words
 from core.evaluate.subgroup_tests import METRICS_TESTED, differing
 from core.metrics import Interval, ShortcutAudit, Summary
-from core.metrics.chance import CONFIDENCE, chance_of_model, warning_of
+from core.metrics.chance import CONFIDENCE
 from core.metrics.intervals import SIGNIFICANT
+from core.metrics.leakage_mark import warnings_of_model
 from core.metrics.levels import UNITS
 from core.metrics.subgroups import known_values
 from core.report.document import Section
@@ -221,8 +222,7 @@ def warnings(material: Material) -> tuple[str, ...]:
             "No patient is known: which images show the same person nobody can say. The same person may stand in several sets, "
             "and intervals take each image for a person of its own. Metrics may be too optimistic and intervals too narrow."
         )
-    if chance := warning_of(chance_of_model(material.card, material.run.path)):
-        found.append(chance)
+    found += warnings_of_model(material.card, material.run.path)
     status = material.run.status()
     if status.state != "done":
         reason = f" ({status.reason})" if status.reason else ""

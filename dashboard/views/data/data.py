@@ -25,7 +25,7 @@ from dashboard.state import datasets, preferences, settings, tasks, widgets
 from dashboard.ui import background, components, composition_table, image_components, notices, pages, test_set_access
 from dashboard.ui.components import Metric
 from dashboard.ui.image_components import Tile
-from dashboard.views.data import import_options
+from dashboard.views.data import duplicates, import_options
 
 PAGE = "Data"  # as records of accesses to test images name it
 VIEWS = ["Images", "Counts", "Problems", "Import"]
@@ -217,13 +217,16 @@ def problems(manifest: Path) -> None:
     if task is not None and task.state == "done":
         test_set_access.switch(PAGE, manifest)
         report(task.result, manifest)
+        duplicates.repair(task.result, manifest)
+        duplicates.side_by_side(task.result, manifest, PAGE)
     else:
-        st.markdown("Reads every file: missing or unreadable ones, duplicates, patients in two splits, imbalance.")
+        st.markdown("Reads every file: missing or unreadable ones, copies of images, patients in two splits, imbalance.")
     if st.button(
         "Check the data" if task is None else "Check again", type="primary", icon=":material/fact_check:", key="data:check"
     ):
         datasets.start_check(manifest)
         st.rerun()
+    duplicates.baseline(manifest)
     _left_out(manifest)
 
 
@@ -233,7 +236,9 @@ def report(found: CheckReport, manifest: Path) -> None:
         notices.success("Nothing found: every file is readable, no duplicates, no patient in two splits.")
         return
     if found.leakage:
-        notices.error("Patients or images are in more than one split: training refuses this manifest until this is corrected.")
+        notices.error(
+            "Patients or copies of images are in more than one split: training refuses this manifest until this is corrected."
+        )
     for problem in found.problems[:SHOWN]:
         if problem.kind == "patients_unknown":
             notices.warning(problem.message[:1].upper() + problem.message[1:] + ".")
